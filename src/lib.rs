@@ -1,0 +1,5 @@
+//! chargehook: an OCPP central-system gateway with built-in webhook fan-out.
+pub mod clock;
+pub mod id;
+pub mod ocpp;
+pub mod units;

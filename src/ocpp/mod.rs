@@ -1,0 +1,44 @@
+//! OCPP as such: frames, schemas, and one module per version of the protocol.
+//!
+//! Nothing here does I/O or knows the time: what a message means, and what it is to be answered
+//! with, follows from its text and the facts that are passed in.
+
+pub mod frame;
+pub mod schema;
+pub mod v16;
+
+use serde::{Deserialize, Serialize};
+
+/// Something about a message that is not as the specification wants it. The message was served all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// The dotted path of the field (`meterValue.0.timestamp`); `None` for the message as a whole.
+    pub field: Option<String>,
+    /// What is odd: a short code (`missing_field`, `before_boot`), a colon and words where words help.
+    pub problem: String,
+}
+
+impl Violation {
+    /// An oddity of one field.
+    pub fn field(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: Some(path.into()), problem: problem.into() }
+    }
+
+    /// An oddity of the whole message.
+    pub fn message(problem: impl Into<String>) -> Self {
+        Self { field: None, problem: problem.into() }
+    }
+}
+
+/// How strictly messages of a station are read (contract, section 2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Validation {
+    /// Oddities are recorded, the message is served wherever its meaning is clear.
+    #[default]
+    Lenient,
+    /// Oddities are answered with the CALLERROR the specification names.
+    Strict,
+    /// Oddities of the schema are not even looked for.
+    Off,
+}
