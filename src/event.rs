@@ -1,0 +1,317 @@
+//! Events: what happened, as it is stored, listed and delivered (contract, sections 3 and 4).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
+use crate::id::{EventId, StationId};
+use crate::ocpp::Violation;
+use crate::ocpp::v16::{FromCentralSystem, FromChargePoint};
+
+/// The families that event types come in; each can be subscribed to as a whole (`ocpp.*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Category {
+    /// A charger's own request, exactly as sent.
+    Ocpp,
+    /// A command to a charger has ended.
+    Command,
+    /// A charger came, went, or was refused.
+    Station,
+    /// A charging session is complete, or was corrected.
+    Transaction,
+    /// A webhook is in trouble; never sent to the webhook it is about.
+    Webhook,
+    /// The gateway itself.
+    System,
+    /// What integrators bring with `POST /events`.
+    Custom,
+}
+
+impl Category {
+    /// Every category.
+    pub const ALL: [Self; 7] = [
+        Self::Ocpp,
+        Self::Command,
+        Self::Station,
+        Self::Transaction,
+        Self::Webhook,
+        Self::System,
+        Self::Custom,
+    ];
+
+    /// The category as it is spelled in patterns and lists.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ocpp => "ocpp",
+            Self::Command => "command",
+            Self::Station => "station",
+            Self::Transaction => "transaction",
+            Self::Webhook => "webhook",
+            Self::System => "system",
+            Self::Custom => "custom",
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Category {
+    type Err = UnknownEventType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEventType> {
+        Self::ALL
+            .into_iter()
+            .find(|category| category.as_str() == text)
+            .ok_or_else(|| UnknownEventType { name: text.to_owned(), nearest: None })
+    }
+}
+
+/// A name that is neither an event type of the contract nor a legal custom name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownEventType {
+    /// The name that was asked for.
+    pub name: String,
+    /// The event type that is spelled most like it, if any comes near.
+    pub nearest: Option<&'static str>,
+}
+
+impl std::error::Error for UnknownEventType {}
+
+impl fmt::Display for UnknownEventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not an event type", self.name)?;
+        if let Some(nearest) = self.nearest {
+            write!(f, "; did you mean {nearest:?}?")?;
+        }
+        f.write_str(" (custom names look like invoice.paid)")
+    }
+}
+
+/// The test event's type.
+pub const PING: &str = "ping";
+
+/// `DataTransfer` in our direction is an event type of its own.
+const DATA_TRANSFER_SENT: &str = "DataTransferSent";
+
+const STATION_TYPES: &[&str] = &[
+    "StationDiscovered",
+    "StationConnected",
+    "StationDisconnected",
+    "StationRejected",
+    "StationOffline",
+    "StationOnline",
+    "MessageRejected",
+];
+const TRANSACTION_TYPES: &[&str] = &["TransactionCompleted", "TransactionCorrected"];
+const WEBHOOK_TYPES: &[&str] = &["WebhookFailing", "WebhookDisabled", "WebhookRecovered", "DeliveryFailed"];
+const SYSTEM_TYPES: &[&str] = &["GatewayRestored"];
+
+/// The event type of a command's end: the action's name, but for `DataTransfer`, which chargers send too.
+pub fn command_type(action: FromCentralSystem) -> &'static str {
+    match action {
+        FromCentralSystem::DataTransfer => DATA_TRANSFER_SENT,
+        other => other.as_str(),
+    }
+}
+
+/// Every event type of the contract with its category; custom names come on top.
+pub fn types() -> impl Iterator<Item = (Category, &'static str)> {
+    let named = |category, names: &'static [&'static str]| names.iter().map(move |&name| (category, name));
+    FromChargePoint::ALL
+        .iter()
+        .map(|action| (Category::Ocpp, action.as_str()))
+        .chain(FromCentralSystem::ALL.iter().map(|&action| (Category::Command, command_type(action))))
+        .chain([(Category::Command, "RemoteStartOutcome")])
+        .chain(named(Category::Station, STATION_TYPES))
+        .chain(named(Category::Transaction, TRANSACTION_TYPES))
+        .chain(named(Category::Webhook, WEBHOOK_TYPES))
+        .chain(named(Category::System, SYSTEM_TYPES))
+        .chain([(Category::Custom, PING)])
+}
+
+/// The category of an exact event type or legal custom name.
+///
+/// # Errors
+/// Names the nearest type if there is none of this name.
+pub fn category_of(name: &str) -> Result<Category, UnknownEventType> {
+    if let Some((category, _)) = types().find(|(_, known)| *known == name) {
+        return Ok(category);
+    }
+    if is_custom_name(name) {
+        return Ok(Category::Custom);
+    }
+    Err(UnknownEventType { name: name.to_owned(), nearest: nearest_type(name) })
+}
+
+/// Custom names: at least two parts of `a-z 0-9 _ -` joined by points, the first one no category.
+pub fn is_custom_name(name: &str) -> bool {
+    let legal = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+    };
+    match name.split_once('.') {
+        Some((first, rest)) => {
+            legal(first) && rest.split('.').all(legal) && first.parse::<Category>().is_err()
+        }
+        None => false,
+    }
+}
+
+/// The known type with the smallest edit distance, if that is small enough to be a slip.
+pub fn nearest_type(name: &str) -> Option<&'static str> {
+    let wanted = name.to_ascii_lowercase();
+    types()
+        .map(|(_, known)| (edit_distance(&wanted, &known.to_ascii_lowercase()), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len() / 2)
+        .map(|(_, known)| known)
+}
+
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// An event as it is stored.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The row: counts every event of the installation in commit order; cursors are made of it.
+    pub seq: i64,
+    /// The id that the world sees.
+    pub id: EventId,
+    /// The exact event type, or a custom name.
+    pub event: String,
+    /// The family it belongs to.
+    pub category: Category,
+    /// `ocpp1.6` for what came from, or went to, a charger.
+    pub protocol: Option<String>,
+    /// The station it is about. A `StationRejected` names whatever identity was offered.
+    pub station_id: Option<String>,
+    /// Counts the station's events from 1; `None` on duplicates, rejections and ingested events.
+    pub station_seq: Option<i64>,
+    /// The customer it belongs to.
+    pub owner_id: Option<String>,
+    /// When it arrived.
+    pub timestamp: Timestamp,
+    /// The charger's own time for it.
+    pub occurred_at: Option<Timestamp>,
+    /// The transaction it was attached to.
+    pub transaction_id: Option<i64>,
+    /// The payload's own bytes.
+    pub payload: Box<RawValue>,
+    /// The charger's id of the CALL.
+    pub message_id: Option<String>,
+    /// What the charger was answered: a CALLRESULT's payload.
+    pub response: Option<Box<RawValue>>,
+    /// What was odd about the message.
+    pub violations: Vec<Violation>,
+    /// The event this one repeats.
+    pub duplicate_of: Option<EventId>,
+    /// The integrator's key, on ingested events.
+    pub idempotency_key: Option<String>,
+    /// Made by a test call.
+    pub test: bool,
+    /// Headers an ingested event wants sent along.
+    pub custom_headers: BTreeMap<String, String>,
+}
+
+/// An event on its way into the store, which gives it `seq`, `id`, `station_seq` and owner.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The exact event type, or a custom name.
+    pub event: String,
+    /// The family it belongs to.
+    pub category: Category,
+    /// `ocpp1.6` for what came from, or went to, a charger.
+    pub protocol: Option<&'static str>,
+    /// The station it is about.
+    pub station_id: Option<String>,
+    /// When it arrived.
+    pub timestamp: Timestamp,
+    /// The charger's own time for it.
+    pub occurred_at: Option<Timestamp>,
+    /// The transaction it was attached to.
+    pub transaction_id: Option<i64>,
+    /// The payload's own bytes.
+    pub payload: Box<RawValue>,
+    /// The charger's id of the CALL.
+    pub message_id: Option<String>,
+    /// What the charger was answered.
+    pub response: Option<Box<RawValue>>,
+    /// What was odd about the message.
+    pub violations: Vec<Violation>,
+}
+
+/// The `protocol` of everything that concerns OCPP 1.6.
+pub const OCPP16: &str = "ocpp1.6";
+
+impl NewEvent {
+    /// An event of `category` about `station`, with the members that most have.
+    pub fn about_station(
+        category: Category,
+        event: impl Into<String>,
+        station: &StationId,
+        timestamp: Timestamp,
+        payload: Box<RawValue>,
+    ) -> Self {
+        Self {
+            event: event.into(),
+            category,
+            protocol: (category == Category::Ocpp || category == Category::Command).then_some(OCPP16),
+            station_id: Some(station.as_str().to_owned()),
+            timestamp,
+            occurred_at: None,
+            transaction_id: None,
+            payload,
+            message_id: None,
+            response: None,
+            violations: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_one_category() {
+        assert_eq!(category_of("StartTransaction"), Ok(Category::Ocpp));
+        assert_eq!(category_of("DataTransferSent"), Ok(Category::Command));
+        assert_eq!(category_of("invoice.paid"), Ok(Category::Custom));
+        assert_eq!(category_of("ping"), Ok(Category::Custom));
+        let mut names: Vec<_> = types().map(|(_, name)| name).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "no name stands in two categories");
+    }
+
+    #[test]
+    fn a_wrong_name_gets_a_hint() {
+        let error = category_of("StartTransction").expect_err("a slip");
+        assert_eq!(error.nearest, Some("StartTransaction"));
+        assert!(error.to_string().contains("did you mean \"StartTransaction\"?"));
+        assert_eq!(category_of("zzz").expect_err("nothing near").nearest, None);
+        assert!(category_of("ocpp.thing").is_err(), "a category is no first part of a custom name");
+        assert!(category_of("Invoice.paid").is_err() && category_of("invoice.").is_err());
+    }
+}
