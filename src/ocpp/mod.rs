@@ -4,6 +4,7 @@
 //! with, follows from its text and the facts that are passed in.
 
 pub mod frame;
+pub mod rejection;
 pub mod schema;
 pub mod v16;
 
@@ -27,6 +28,11 @@ impl Violation {
     /// An oddity of the whole message.
     pub fn message(problem: impl Into<String>) -> Self {
         Self { field: None, problem: problem.into() }
+    }
+
+    /// The code alone, without the words behind it.
+    pub fn code(&self) -> &str {
+        self.problem.split(':').next().unwrap_or_default()
     }
 }
 

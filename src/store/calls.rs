@@ -1,0 +1,395 @@
+//! One CALL of a charger: facts, verdict, event and deliveries, in one transaction.
+//!
+//! The store gathers the facts, the pure `ocpp::v16::answer` decides, and what it decides is stored
+//! with the event. Only what is returned from here, after the commit, may be sent to the charger.
+
+use rusqlite::{OptionalExtension, params};
+use serde_json::value::RawValue;
+
+use super::connections::{add_flags, to_json};
+use super::error::{Result, StoreError};
+use super::events::{self, Manner};
+use super::transactions::{self, Begun, StopOf};
+use super::writer::Writing;
+use super::{Priority, Store};
+use crate::clock::Timestamp;
+use crate::event::{Category, NewEvent};
+use crate::id::StationId;
+use crate::ocpp::Violation;
+use crate::ocpp::rejection::Rejection;
+use crate::ocpp::v16::answer::{self, BootStatus, Facts, IdTagInfo, UnknownIdTag};
+use crate::ocpp::v16::inbound::{Inbound, Request, StartTransaction, StatusNotification, StopTransaction};
+
+/// What the operator has decided about answers.
+#[derive(Debug, Clone)]
+pub struct CallPolicy {
+    /// What an accepted boot is told.
+    pub heartbeat_interval_s: u32,
+    /// The verdict on tags nobody registered.
+    pub unknown_id_tag: UnknownIdTag,
+    /// Whose `DataTransfer` is accepted.
+    pub data_transfer_vendors: Vec<String>,
+}
+
+/// The answer to a CALL whose event is on disk.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The CALLRESULT's payload.
+    pub payload: Box<RawValue>,
+    /// It repeated an earlier message and got that one's answer.
+    pub duplicate: bool,
+}
+
+/// The station's row, as far as answers depend on it.
+struct Station {
+    owner_id: Option<String>,
+    boot_status: BootStatus,
+    booted: bool,
+    flags: String,
+}
+
+impl Store {
+    /// Stores one CALL with everything that follows from it, and returns the answer to it.
+    ///
+    /// A retried start or stop becomes an event with `duplicate_of` and gets the first one's answer.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written, and the charger must not be answered.
+    pub async fn serve_call(
+        &self,
+        station: StationId,
+        call: Inbound,
+        received_at: Timestamp,
+        policy: std::sync::Arc<CallPolicy>,
+    ) -> Result<Answered> {
+        self.write(Priority::Inbound, move |w| {
+            let known = read_station(w, &station)?;
+            Serving { w, station: &station, known, received_at, policy: &policy }.serve(call)
+        })
+        .await
+    }
+
+    /// Keeps a message that cannot be served as a `MessageRejected`.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written, and the charger must not be answered.
+    pub async fn reject_message(
+        &self,
+        station: StationId,
+        rejection: Rejection,
+        received_at: Timestamp,
+    ) -> Result<()> {
+        self.write(Priority::Inbound, move |w| {
+            let mut event = NewEvent::about_station(
+                Category::Station,
+                "MessageRejected",
+                &station,
+                received_at,
+                to_json(&rejection.payload())?,
+            );
+            event.message_id = rejection.answer.map(|refused| refused.message_id.text());
+            event.violations = rejection.violations;
+            events::append(w, &event, Manner::default()).map(drop)
+        })
+        .await
+    }
+}
+
+fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
+    let row = w
+        .conn
+        .prepare_cached(
+            "SELECT owner_id, boot_status, booted_at_ms IS NOT NULL, flags FROM stations WHERE station_id = ?1",
+        )?
+        .query_row([station.as_str()], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    // A station deleted while its last messages were on their way: they are kept all the same.
+    let (owner_id, boot_status, booted, flags) =
+        row.unwrap_or_else(|| (None, "rejected".to_owned(), false, "[]".to_owned()));
+    let boot_status =
+        boot_status.parse().map_err(|_| StoreError::Corrupt(format!("boot_status of {station}")))?;
+    Ok(Station { owner_id, boot_status, booted, flags })
+}
+
+/// One CALL being served.
+struct Serving<'a, 'w> {
+    w: &'a mut Writing<'w>,
+    station: &'a StationId,
+    known: Station,
+    received_at: Timestamp,
+    policy: &'a CallPolicy,
+}
+
+impl Serving<'_, '_> {
+    fn serve(mut self, mut call: Inbound) -> Result<Answered> {
+        if !self.known.booted && !matches!(call.request, Request::BootNotification(_)) {
+            call.violations.push(Violation::message("before_boot"));
+        }
+        let request = std::mem::replace(&mut call.request, Request::Heartbeat);
+        match &request {
+            Request::StartTransaction(start) => self.start(call, &request, start),
+            Request::StopTransaction(stop) => self.stop(call, &request, stop),
+            Request::MeterValues(values) => {
+                let (transaction_id, of_no_use) = transactions::of_meter_values(
+                    self.w,
+                    self.station,
+                    values.transaction_id,
+                    values.connector_id,
+                )?;
+                if of_no_use {
+                    call.violations.push(Violation::field("transactionId", "unknown_transaction"));
+                }
+                if let Some(transaction_id) = transaction_id {
+                    transactions::note_register(self.w, transaction_id, &values.meter_value)?;
+                }
+                self.plain(call, &request, transaction_id)
+            }
+            Request::BootNotification(boot) => {
+                self.w
+                    .conn
+                    .prepare_cached(
+                        "UPDATE stations
+                         SET vendor = coalesce(?2, vendor), model = coalesce(?3, model),
+                             serial_number = coalesce(?4, serial_number),
+                             firmware_version = coalesce(?5, firmware_version),
+                             booted_at_ms = ?6, updated_at_ms = ?6
+                         WHERE station_id = ?1",
+                    )?
+                    .execute(params![
+                        self.station.as_str(),
+                        boot.vendor,
+                        boot.model,
+                        boot.serial_number,
+                        boot.firmware_version,
+                        self.w.now.unix_ms(),
+                    ])?;
+                self.plain(call, &request, None)
+            }
+            Request::StatusNotification(status) => {
+                self.note_connector(status, call.occurred_at)?;
+                self.plain(call, &request, None)
+            }
+            Request::FirmwareStatusNotification { status }
+            | Request::SignedFirmwareStatusNotification { status } => {
+                self.note_progress("firmware_status", status.as_deref())?;
+                self.plain(call, &request, None)
+            }
+            Request::DiagnosticsStatusNotification { status } => {
+                self.note_progress("diagnostics_status", status.as_deref())?;
+                self.plain(call, &request, None)
+            }
+            Request::LogStatusNotification { status } => {
+                self.note_progress("log_status", status.as_deref())?;
+                self.plain(call, &request, None)
+            }
+            Request::Authorize { .. }
+            | Request::DataTransfer { .. }
+            | Request::Heartbeat
+            | Request::SecurityEventNotification
+            | Request::SignCertificate => self.plain(call, &request, None),
+        }
+    }
+
+    /// A message that changes no transaction.
+    fn plain(&mut self, call: Inbound, request: &Request, transaction_id: Option<i64>) -> Result<Answered> {
+        let id_tag_info = match request {
+            Request::Authorize { .. } => Some(self.verdict()),
+            _ => None,
+        };
+        let payload = self.answer(request, id_tag_info, None);
+        self.append(call, transaction_id, &payload, Manner::default())?;
+        Ok(Answered { payload, duplicate: false })
+    }
+
+    fn start(&mut self, call: Inbound, request: &Request, start: &StartTransaction) -> Result<Answered> {
+        if let Some(first) = transactions::begun_by(self.w, self.station, start, call.occurred_at)? {
+            let fallback = |serving: &Self| {
+                let status = first.id_tag_status.parse().unwrap_or(answer::AuthorizationStatus::Invalid);
+                let info = IdTagInfo { status, expiry_date: None, parent_id_tag: None };
+                serving.answer(request, Some(info), Some(first.transaction_id))
+            };
+            return self.repeat(call, first.event_seq, Some(first.transaction_id), fallback);
+        }
+        let transaction_id = transactions::next_number(self.w)?;
+        let id_tag_info = self.verdict();
+        let id_tag_status = id_tag_info.status.as_str();
+        let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
+        let started_at = call.occurred_at.unwrap_or(self.received_at);
+        let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
+        let appended = self.append(call, Some(transaction_id), &payload, Manner::default())?;
+        let begun = Begun { transaction_id, id_tag_status, started_at, event_seq: appended.seq };
+        transactions::begin(self.w, self.station, self.known.owner_id.as_deref(), start, &begun)?;
+        Ok(Answered { payload, duplicate: false })
+    }
+
+    fn stop(&mut self, mut call: Inbound, request: &Request, stop: &StopTransaction) -> Result<Answered> {
+        let of = transactions::ended_by(self.w, self.station, stop, call.occurred_at, call.payload.get())?;
+        let id_tag_info = stop.id_tag.is_some().then(|| self.verdict());
+        let payload = self.answer(request, id_tag_info, None);
+        match of {
+            StopOf::Retry { event_seq, transaction_id } => {
+                return self.repeat(call, event_seq, transaction_id, |_| payload.clone());
+            }
+            StopOf::First { transaction_id, inferred } => {
+                if inferred {
+                    call.violations.push(Violation::field("transactionId", "unknown_transaction: inferred"));
+                }
+                let stopped_at = call.occurred_at.unwrap_or(self.received_at);
+                let appended = self.append(call, Some(transaction_id), &payload, Manner::default())?;
+                transactions::note_register(self.w, transaction_id, &stop.transaction_data)?;
+                transactions::end(self.w, transaction_id, stop, inferred, stopped_at, appended.seq)?;
+            }
+            StopOf::Conflicting { transaction_id } => {
+                call.violations.push(Violation::message("conflicting_stop"));
+                self.append(call, Some(transaction_id), &payload, Manner::default())?;
+            }
+            StopOf::Unattached => {
+                call.violations.push(Violation::field("transactionId", "unknown_transaction"));
+                self.append(call, None, &payload, Manner::default())?;
+            }
+        }
+        Ok(Answered { payload, duplicate: false })
+    }
+
+    /// Keeps a repeated message beside its first event and answers as that one was answered.
+    fn repeat(
+        &mut self,
+        call: Inbound,
+        first: i64,
+        transaction_id: Option<i64>,
+        fallback: impl FnOnce(&Self) -> Box<RawValue>,
+    ) -> Result<Answered> {
+        let stored: Option<String> = self
+            .w
+            .conn
+            .prepare_cached("SELECT response FROM events WHERE seq = ?1")?
+            .query_row([first], |row| row.get(0))
+            .optional()?
+            .flatten();
+        // The first event may be past its retention: then its answer follows from the transaction.
+        let payload = match stored.map(RawValue::from_string) {
+            Some(Ok(stored)) => stored,
+            _ => fallback(self),
+        };
+        let call = match transaction_id {
+            Some(number) if matches!(call.action, crate::ocpp::v16::FromChargePoint::StartTransaction) => {
+                Inbound { payload: with_transaction_id(&call.payload, number)?, ..call }
+            }
+            _ => call,
+        };
+        let manner = Manner { duplicate_of: Some(first), ..Manner::default() };
+        self.append(call, transaction_id, &payload, manner)?;
+        Ok(Answered { payload, duplicate: true })
+    }
+
+    fn append(
+        &mut self,
+        call: Inbound,
+        transaction_id: Option<i64>,
+        response: &RawValue,
+        manner: Manner<'_>,
+    ) -> Result<events::Appended> {
+        if !call.violations.is_empty() {
+            let codes = call.violations.iter().map(|violation| violation.code());
+            add_flags(self.w, self.station, &self.known.flags, codes)?;
+        }
+        let action = call.action.as_str();
+        let event = NewEvent {
+            occurred_at: call.occurred_at,
+            transaction_id,
+            message_id: Some(call.message_id.text()),
+            response: Some(response.to_owned()),
+            violations: call.violations,
+            ..NewEvent::about_station(Category::Ocpp, action, self.station, self.received_at, call.payload)
+        };
+        let owner_id = self.known.owner_id.as_deref();
+        events::append(self.w, &event, Manner { owner_id: Some(owner_id), ..manner })
+    }
+
+    fn answer(
+        &self,
+        request: &Request,
+        id_tag_info: Option<IdTagInfo>,
+        transaction_id: Option<i64>,
+    ) -> Box<RawValue> {
+        let facts = Facts {
+            boot_status: self.known.boot_status,
+            heartbeat_interval_s: self.policy.heartbeat_interval_s,
+            id_tag_info,
+            transaction_id,
+            data_transfer_vendors: &self.policy.data_transfer_vendors,
+            certificate_authority: false,
+        };
+        answer::answer(request, &facts, self.w.now)
+    }
+
+    /// The verdict on the tag. A station that is not accepted starts nothing, whatever the tag.
+    fn verdict(&self) -> IdTagInfo {
+        let unknown = match self.known.boot_status {
+            BootStatus::Accepted => self.policy.unknown_id_tag,
+            BootStatus::Pending | BootStatus::Rejected => UnknownIdTag::Invalid,
+        };
+        answer::verdict(None, 0, unknown, self.w.now)
+    }
+
+    fn note_connector(&self, status: &StatusNotification, occurred_at: Option<Timestamp>) -> Result<()> {
+        let Some(connector_id) = status.connector_id else { return Ok(()) };
+        self.w
+            .conn
+            .prepare_cached(
+                "INSERT INTO connectors (station_id, connector_id, status, error_code, info, vendor_error_code,
+                                         occurred_at_ms, updated_at_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (station_id, connector_id) DO UPDATE
+                 SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
+                     vendor_error_code = excluded.vendor_error_code, occurred_at_ms = excluded.occurred_at_ms,
+                     updated_at_ms = excluded.updated_at_ms",
+            )?
+            .execute(params![
+                self.station.as_str(),
+                connector_id,
+                status.status,
+                status.error_code,
+                status.info,
+                status.vendor_error_code,
+                occurred_at.map(|at| at.unix_ms()),
+                self.w.now.unix_ms(),
+            ])?;
+        Ok(())
+    }
+
+    fn note_progress(&self, column: &'static str, status: Option<&str>) -> Result<()> {
+        self.w
+            .conn
+            .prepare_cached(&format!("UPDATE stations SET {column} = ?2 WHERE station_id = ?1"))?
+            .execute(params![self.station.as_str(), status])?;
+        Ok(())
+    }
+}
+
+/// The start as integrators see it: the charger's own object with the number the gateway gave.
+fn with_transaction_id(payload: &RawValue, transaction_id: i64) -> Result<Box<RawValue>> {
+    let object = payload.get().trim_end();
+    let open = object.strip_suffix('}').unwrap_or(object).trim_end();
+    let separator = if open.ends_with('{') { "" } else { "," };
+    RawValue::from_string(format!("{open}{separator}\"transactionId\":{transaction_id}}}"))
+        .map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_is_added_and_nothing_else_changes() {
+        let check = |payload: &str, expected: &str| {
+            let raw = RawValue::from_string(payload.to_owned()).expect("JSON");
+            assert_eq!(with_transaction_id(&raw, 7).expect("JSON").get(), expected);
+        };
+        check(r#"{"a":1.50, "b" : "x" }"#, r#"{"a":1.50, "b" : "x","transactionId":7}"#);
+        check("{}", r#"{"transactionId":7}"#);
+        check("{ }", r#"{"transactionId":7}"#);
+    }
+}

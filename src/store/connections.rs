@@ -1,0 +1,396 @@
+//! Stations as they knock, connect, fall silent and leave.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use tracing::info;
+
+use super::error::{Result, StoreError};
+use super::events::{self, Manner};
+use super::writer::Writing;
+use super::{Priority, Store};
+use crate::clock::Timestamp;
+use crate::event::{Category, NewEvent, OCPP16};
+use crate::id::StationId;
+use crate::ocpp::Validation;
+use crate::ocpp::v16::answer::BootStatus;
+
+/// What the handshake must know of a station.
+#[derive(Debug, Clone)]
+pub struct StationAccess {
+    /// The identity as it is provisioned, possibly in another letter case than the one offered.
+    pub station_id: StationId,
+    /// Argon2id verifiers (PHC strings), any of which lets the station in; none: no password.
+    pub password_verifiers: Vec<String>,
+    /// Connections below this security profile are refused.
+    pub min_security_profile: u8,
+    /// Refused whatever it brings.
+    pub blocked: bool,
+    /// How strictly its messages are read; `None`: as configured for all.
+    pub validation: Option<Validation>,
+    /// Its own limit on messages, in bytes.
+    pub message_size_bytes: Option<u64>,
+    /// Whether the server pings it.
+    pub ping: bool,
+}
+
+/// A connection that was admitted.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    /// Whose.
+    pub station_id: StationId,
+    /// Grows with every connection of this run; the newest one is the station's.
+    pub generation: u64,
+    /// Where it comes from.
+    pub remote_addr: String,
+    /// 0 to 3 (contract, section 9).
+    pub security_profile: u8,
+    /// How a station that nobody knew is registered; `None`: it must be known.
+    pub discovered_as: Option<BootStatus>,
+    /// Oddities of the handshake.
+    pub flags: Vec<String>,
+}
+
+/// What the session must know of a station that has just connected.
+#[derive(Debug, Clone, Copy)]
+pub struct StationFacts {
+    /// It was not known before.
+    pub discovered: bool,
+    /// It had been reported offline.
+    pub was_offline: bool,
+}
+
+/// A station that was deleted between its handshake and its first message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownStation;
+
+/// How a connection ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConnectionEnd {
+    /// The WebSocket close code, if there was a close frame.
+    pub code: Option<u16>,
+    /// Why, in a word.
+    pub reason: String,
+    /// How long it lasted.
+    pub duration_ms: u64,
+    /// A newer connection of the same station took over.
+    pub replaced: bool,
+}
+
+/// An attempt to connect that was turned away.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rejected {
+    /// The identity that was offered, as it was offered.
+    pub identity: String,
+    /// Why, in a word.
+    pub reason: &'static str,
+    /// What it was answered.
+    pub http_status: u16,
+    /// Where it came from.
+    pub remote_addr: String,
+    /// How many such attempts this event stands for.
+    pub count: u64,
+}
+
+impl Store {
+    /// What is known of the station that calls itself `identity`: an exact match, else a single one in
+    /// another letter case among those made through the API.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn station_access(&self, identity: &StationId) -> Result<Option<StationAccess>> {
+        const COLUMNS: &str = "SELECT station_id, password_verifiers, min_security_profile, blocked, validation,
+                                      message_size_bytes, ping FROM stations";
+        let identity = identity.clone();
+        self.read(move |conn| {
+            let exact = conn
+                .prepare_cached(&format!("{COLUMNS} WHERE station_id = ?1"))?
+                .query_row([identity.as_str()], read_access)
+                .optional()?;
+            if let Some(access) = exact {
+                return access.map(Some);
+            }
+            let mut statement = conn.prepare_cached(&format!(
+                "{COLUMNS} WHERE station_id = ?1 COLLATE NOCASE AND provisioned = 1 LIMIT 2"
+            ))?;
+            let mut similar =
+                statement.query_map([identity.as_str()], read_access)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            match similar.len() {
+                1 => similar.remove(0).map(Some),
+                _ => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// Records a connection: registers the station if it is new and may be, marks it connected and
+    /// appends `StationDiscovered` and `StationConnected`.
+    ///
+    /// # Errors
+    /// Only the store's own; nothing is recorded then.
+    pub async fn connected(
+        &self,
+        connected: Connected,
+    ) -> Result<std::result::Result<StationFacts, UnknownStation>> {
+        self.write(Priority::Inbound, move |w| connect(w, &connected)).await
+    }
+
+    /// Records the end of a connection with a `StationDisconnected`; the station stays connected if a
+    /// newer generation took over.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn disconnected(
+        &self,
+        station_id: StationId,
+        generation: u64,
+        last_seen: Timestamp,
+        end: ConnectionEnd,
+    ) -> Result<()> {
+        self.write(Priority::Inbound, move |w| {
+            w.conn
+                .prepare_cached(
+                    "UPDATE stations SET connected = 0, last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), ?3)
+                     WHERE station_id = ?1 AND connection_generation = ?2",
+                )?
+                .execute(params![station_id.as_str(), generation as i64, last_seen.unix_ms()])?;
+            append_station_event(w, &station_id, "StationDisconnected", &end)
+        })
+        .await
+    }
+
+    /// Records that a charger was turned away: a `StationRejected`, which no station counts.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn rejected(&self, rejected: Rejected) -> Result<()> {
+        self.write(Priority::Inbound, move |w| {
+            let event = NewEvent {
+                event: "StationRejected".to_owned(),
+                category: Category::Station,
+                protocol: None,
+                station_id: Some(rejected.identity.clone()),
+                timestamp: w.now,
+                occurred_at: None,
+                transaction_id: None,
+                payload: to_json(&rejected)?,
+                message_id: None,
+                response: None,
+                violations: Vec::new(),
+            };
+            let manner = Manner { uncounted: true, ..Manner::default() };
+            events::append(w, &event, manner).map(drop)
+        })
+        .await
+    }
+
+    /// Records that nothing has been heard of a station for too long, or that it is heard of again.
+    /// Returns false, with nothing written, if that was known or the station is not.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn set_offline(
+        &self,
+        station_id: StationId,
+        offline: bool,
+        last_seen: Option<Timestamp>,
+    ) -> Result<bool> {
+        #[derive(Serialize)]
+        struct Silence {
+            last_seen_at: Option<Timestamp>,
+        }
+        self.write(Priority::Inbound, move |w| {
+            let changed = w
+                .conn
+                .prepare_cached("UPDATE stations SET offline = ?2 WHERE station_id = ?1 AND offline = 1 - ?2")?
+                .execute(params![station_id.as_str(), i64::from(offline)])?;
+            if changed == 1 {
+                let name = if offline { "StationOffline" } else { "StationOnline" };
+                append_station_event(w, &station_id, name, &Silence { last_seen_at: last_seen })?;
+            }
+            Ok(changed == 1)
+        })
+        .await
+    }
+
+    /// Every station that has connected at some time and was not reported offline since: whose
+    /// silence is to be watched.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn stations_to_watch(&self) -> Result<Vec<StationId>> {
+        self.read(|conn| {
+            let mut statement = conn.prepare_cached(
+                "SELECT station_id FROM stations WHERE offline = 0 AND last_seen_at_ms IS NOT NULL",
+            )?;
+            let ids = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(ids.iter().filter_map(|id| StationId::new(id).ok()).collect())
+        })
+        .await
+    }
+}
+
+fn read_access(row: &Row<'_>) -> rusqlite::Result<Result<StationAccess>> {
+    let station_id: String = row.get(0)?;
+    let verifiers: Option<String> = row.get(1)?;
+    let validation: Option<String> = row.get(4)?;
+    let rest = (row.get(2)?, row.get(3)?, row.get::<_, Option<i64>>(5)?, row.get(6)?);
+    Ok((|| {
+        let corrupt = |what: &str| StoreError::Corrupt(format!("station {station_id}: {what}"));
+        Ok(StationAccess {
+            station_id: StationId::new(&station_id).map_err(|_| corrupt("identity"))?,
+            password_verifiers: match verifiers {
+                Some(json) => serde_json::from_str(&json).map_err(|_| corrupt("password_verifiers"))?,
+                None => Vec::new(),
+            },
+            min_security_profile: rest.0,
+            blocked: rest.1,
+            validation: validation.as_deref().and_then(read_validation),
+            message_size_bytes: rest.2.map(|bytes| bytes as u64),
+            ping: rest.3,
+        })
+    })())
+}
+
+fn read_validation(text: &str) -> Option<Validation> {
+    match text {
+        "strict" => Some(Validation::Strict),
+        "off" => Some(Validation::Off),
+        "lenient" => Some(Validation::Lenient),
+        _ => None,
+    }
+}
+
+fn connect(
+    w: &mut Writing<'_>,
+    connected: &Connected,
+) -> Result<std::result::Result<StationFacts, UnknownStation>> {
+    let id = &connected.station_id;
+    let discovered = match connected.discovered_as {
+        Some(boot_status) => discover(w, id, boot_status, &connected.remote_addr)?,
+        None => false,
+    };
+    let known = w
+        .conn
+        .prepare_cached("SELECT offline, flags FROM stations WHERE station_id = ?1")?
+        .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
+        .optional()?;
+    let Some((was_offline, flags)) = known else { return Ok(Err(UnknownStation)) };
+    w.conn
+        .prepare_cached(
+            "UPDATE stations
+             SET connected = 1, connection_generation = ?2, connected_at_ms = ?3, last_seen_at_ms = ?3,
+                 remote_addr = ?4, protocol = ?5, security_profile = ?6
+             WHERE station_id = ?1 AND (connected = 0 OR connection_generation < ?2)",
+        )?
+        .execute(params![
+            id.as_str(),
+            connected.generation as i64,
+            w.now.unix_ms(),
+            connected.remote_addr,
+            OCPP16,
+            connected.security_profile,
+        ])?;
+    add_flags(w, id, &flags, connected.flags.iter().map(String::as_str))?;
+    #[derive(Serialize)]
+    struct Payload<'a> {
+        remote_addr: &'a str,
+        protocol: &'static str,
+        security_profile: u8,
+    }
+    let payload = Payload {
+        remote_addr: &connected.remote_addr,
+        protocol: OCPP16,
+        security_profile: connected.security_profile,
+    };
+    append_station_event(w, id, "StationConnected", &payload)?;
+    Ok(Ok(StationFacts { discovered, was_offline }))
+}
+
+/// Registers a station on the spot; false if it is known already.
+fn discover(w: &mut Writing<'_>, id: &StationId, boot_status: BootStatus, remote_addr: &str) -> Result<bool> {
+    let inserted = w
+        .conn
+        .prepare_cached(
+            "INSERT INTO stations (station_id, boot_status, created_at_ms, updated_at_ms) VALUES (?1, ?2, ?3, ?3)
+             ON CONFLICT (station_id) DO NOTHING",
+        )?
+        .execute(params![id.as_str(), boot_status.as_str(), w.now.unix_ms()])?;
+    if inserted == 1 {
+        #[derive(Serialize)]
+        struct Payload<'a> {
+            remote_addr: &'a str,
+            boot_status: &'static str,
+        }
+        let payload = Payload { remote_addr, boot_status: boot_status.as_str() };
+        append_station_event(w, id, "StationDiscovered", &payload)?;
+    }
+    Ok(inserted == 1)
+}
+
+/// Adds oddities to those the station is known for; writes only if one is new.
+pub(super) fn add_flags<'a>(
+    w: &Writing<'_>,
+    id: &StationId,
+    known: &str,
+    seen: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    let mut flags: Vec<String> = serde_json::from_str(known).unwrap_or_default();
+    let before = flags.len();
+    for flag in seen {
+        if flags.len() < MAX_FLAGS && !flags.iter().any(|known| known == flag) {
+            flags.push(flag.to_owned());
+        }
+    }
+    if flags.len() > before {
+        w.conn.prepare_cached("UPDATE stations SET flags = ?2 WHERE station_id = ?1")?.execute(params![
+            id.as_str(),
+            serde_json::to_string(&flags).map_err(|error| StoreError::Corrupt(error.to_string()))?
+        ])?;
+    }
+    Ok(())
+}
+
+/// Kinds of oddities remembered per station.
+const MAX_FLAGS: usize = 64;
+
+fn append_station_event(
+    w: &mut Writing<'_>,
+    id: &StationId,
+    event: &'static str,
+    payload: &impl Serialize,
+) -> Result<()> {
+    let event = NewEvent::about_station(Category::Station, event, id, w.now, to_json(payload)?);
+    events::append(w, &event, Manner::default()).map(drop)
+}
+
+/// What the last run left open: stations recorded as connected are not any more.
+pub(super) fn settle(w: &mut Writing<'_>) -> Result<()> {
+    let left: Vec<(String, Option<i64>)> = w
+        .conn
+        .prepare("SELECT station_id, connected_at_ms FROM stations WHERE connected = 1 ORDER BY seq")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (station, connected_at_ms) in &left {
+        let Ok(id) = StationId::new(station) else { continue };
+        let since = connected_at_ms.map_or(w.now, Timestamp::from_unix_ms);
+        let end = ConnectionEnd {
+            code: None,
+            reason: "gateway_stopped".to_owned(),
+            duration_ms: w.now.since(since).as_millis() as u64,
+            replaced: false,
+        };
+        append_station_event(w, &id, "StationDisconnected", &end)?;
+    }
+    // Generations are counted anew in every run.
+    w.conn.execute("UPDATE stations SET connected = 0, connection_generation = 0", [])?;
+    if !left.is_empty() {
+        info!("{} stations were connected when the gateway last stopped", left.len());
+    }
+    Ok(())
+}
+
+/// Our own structures as an event's payload.
+pub(super) fn to_json(payload: &impl Serialize) -> Result<Box<RawValue>> {
+    to_raw_value(payload).map_err(|error| StoreError::Corrupt(error.to_string()))
+}

@@ -1,0 +1,165 @@
+//! The one way an event gets into the store, and with it the deliveries that follow from it.
+
+use rusqlite::{OptionalExtension, params};
+use serde_json::value::RawValue;
+
+use super::error::{Result, StoreError};
+use super::writer::Writing;
+use crate::event::{Category, NewEvent};
+use crate::id::{DeliveryId, EventId};
+use crate::ocpp::Violation;
+use crate::subscription::Subject;
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Appended {
+    /// Its row.
+    pub(super) seq: i64,
+    /// Its id.
+    pub(super) id: EventId,
+}
+
+/// How an event takes part in counting and delivery.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner<'a> {
+    /// It repeats this event (row): it is kept and shown, but neither counted nor delivered.
+    pub(super) duplicate_of: Option<i64>,
+    /// It is not one of the station's own: it takes no `station_seq`.
+    pub(super) uncounted: bool,
+    /// The owner, where the caller knows it already; otherwise the station's is looked up.
+    pub(super) owner_id: Option<Option<&'a str>>,
+}
+
+/// Inserts the event and one delivery per webhook that matches, in the caller's transaction.
+///
+/// The event gets its id, its row and its place in the station's count here, in commit order.
+pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) -> Result<Appended> {
+    let counted = !manner.uncounted && manner.duplicate_of.is_none();
+    let station_seq = match (&event.station_id, counted) {
+        (Some(station), true) => Some(next_station_seq(w, station)?),
+        _ => None,
+    };
+    let looked_up;
+    let owner_id = match (manner.owner_id, &event.station_id) {
+        (Some(known), _) => known,
+        (None, Some(station)) => {
+            looked_up = owner_of_station(w, station)?;
+            looked_up.as_deref()
+        }
+        (None, None) => None,
+    };
+    let id = EventId::from_value(w.mint.next(w.now));
+    w.conn
+        .prepare_cached(
+            "INSERT INTO events (id, event, category, protocol, station_id, station_seq, owner_id, timestamp_ms,
+                                 occurred_at_ms, transaction_id, payload, message_id, response, violations, duplicate_of)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        )?
+        .execute(params![
+            id.to_string(),
+            event.event,
+            event.category.as_str(),
+            event.protocol,
+            event.station_id,
+            station_seq,
+            owner_id,
+            event.timestamp.unix_ms(),
+            event.occurred_at.map(|at| at.unix_ms()),
+            event.transaction_id,
+            event.payload.get(),
+            event.message_id,
+            event.response.as_deref().map(RawValue::get),
+            violations_text(&event.violations)?,
+            manner.duplicate_of,
+        ])?;
+    let seq = w.conn.last_insert_rowid();
+    w.effects.newest_event = Some(seq);
+    if manner.duplicate_of.is_none() {
+        fan_out(w, event, owner_id, seq)?;
+    }
+    Ok(Appended { seq, id })
+}
+
+/// One delivery per webhook that wants the event: due at once, or `discarded` where it is disabled.
+fn fan_out(w: &mut Writing<'_>, event: &NewEvent, owner_id: Option<&str>, event_seq: i64) -> Result<()> {
+    let subject = Subject::new(
+        &event.event,
+        event.category,
+        event.station_id.as_deref(),
+        owner_id,
+        &event.payload,
+    );
+    let now_ms = w.now.unix_ms();
+    for subscription in w.subscriptions.matching(&subject) {
+        if event.category == Category::Webhook && is_about(subscription.webhook_id, &event.payload) {
+            continue;
+        }
+        let webhook_id = subscription.webhook_id;
+        let sequence: i64 = w
+            .conn
+            .prepare_cached(
+                "UPDATE webhooks SET last_sequence = last_sequence + 1 WHERE id = ?1 RETURNING last_sequence",
+            )?
+            .query_row([webhook_id], |row| row.get(0))?;
+        let (status, due, completed) = match subscription.enabled {
+            true => ("scheduled", Some(now_ms), None),
+            false => ("discarded", None, Some(now_ms)),
+        };
+        w.conn
+            .prepare_cached(
+                "INSERT INTO deliveries (id, event_seq, webhook_id, sequence, status, due_at_ms, scheduled_at_ms,
+                                         created_at_ms, completed_at_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+            )?
+            .execute(params![
+                DeliveryId::from_value(w.mint.next(w.now)).to_string(),
+                event_seq,
+                webhook_id,
+                sequence,
+                status,
+                due,
+                now_ms,
+                completed,
+            ])?;
+        if subscription.enabled {
+            w.effects.lanes.insert(webhook_id);
+        }
+    }
+    Ok(())
+}
+
+/// Operational events name their webhook in the payload, and are never sent to it.
+fn is_about(webhook_id: crate::id::WebhookId, payload: &RawValue) -> bool {
+    #[derive(serde::Deserialize)]
+    struct About {
+        webhook_id: crate::id::WebhookId,
+    }
+    serde_json::from_str::<About>(payload.get()).is_ok_and(|about| about.webhook_id == webhook_id)
+}
+
+fn next_station_seq(w: &Writing<'_>, station: &str) -> Result<i64> {
+    let next = w
+        .conn
+        .prepare_cached(
+            "INSERT INTO station_sequences (station_id, last) VALUES (?1, 1)
+             ON CONFLICT (station_id) DO UPDATE SET last = last + 1 RETURNING last",
+        )?
+        .query_row([station], |row| row.get(0))?;
+    Ok(next)
+}
+
+fn owner_of_station(w: &Writing<'_>, station: &str) -> Result<Option<String>> {
+    let owner = w
+        .conn
+        .prepare_cached("SELECT owner_id FROM stations WHERE station_id = ?1")?
+        .query_row([station], |row| row.get(0))
+        .optional()?;
+    Ok(owner.flatten())
+}
+
+fn violations_text(violations: &[Violation]) -> Result<Option<String>> {
+    if violations.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(violations).map(Some).map_err(|error| StoreError::Corrupt(error.to_string()))
+}

@@ -1,0 +1,200 @@
+//! The store: everything that must survive is here, in one SQLite file.
+//!
+//! Public methods are use cases: each is one transaction, returns once it is durable, and shows no
+//! SQL and no rusqlite type. Writes go through one thread ([`writer`]), reads through a small pool
+//! ([`readers`]); after a commit the engines are told by [`signals`].
+//!
+//! **Invariant**: one function inserts events (`events::append`), and in the same transaction it
+//! inserts one delivery per webhook that matches.
+
+mod calls;
+mod checkpoint;
+mod connections;
+mod error;
+mod events;
+mod readers;
+mod schema;
+mod signals;
+mod statistics;
+mod transactions;
+mod webhooks;
+mod writer;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::watch;
+
+pub use calls::{Answered, CallPolicy};
+pub use connections::{Connected, ConnectionEnd, StationAccess, StationFacts, UnknownStation};
+pub use error::{Result, StoreError};
+pub use signals::LanesDue;
+pub use statistics::{Histogram, Statistics};
+
+use crate::clock::Clock;
+use crate::id::{EventId, IdMint};
+use checkpoint::Checkpoint;
+use readers::Readers;
+use signals::Signals;
+use writer::{Pen, Priority, Writer, Writing};
+
+/// The database's name in the data directory.
+const DATABASE: &str = "chargehook.db";
+
+/// A handle on the store; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    writer: Writer,
+    readers: Arc<Readers>,
+    signals: Arc<Signals>,
+    statistics: Arc<Statistics>,
+    /// Held as long as the store lives: one `serve` per data directory.
+    _lock: Option<File>,
+}
+
+impl Store {
+    /// Opens the store of `data_dir` for a gateway: takes the directory's lock, brings the schema up to
+    /// date and settles what the last run left open (connections, attempts).
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another gateway runs here; [`StoreError::NewerSchema`]; I/O.
+    pub fn open(data_dir: &Path, clock: Clock) -> Result<Self> {
+        create_directory(data_dir)?;
+        let lock = lock(data_dir)?;
+        let store = Self::start(data_dir, clock, Some(lock), true)?;
+        Ok(store)
+    }
+
+    /// Opens the store beside a gateway that may be running, for a short errand such as making a key.
+    ///
+    /// # Errors
+    /// As [`Store::open`], but never [`StoreError::InUse`].
+    pub fn open_beside(data_dir: &Path, clock: Clock) -> Result<Self> {
+        create_directory(data_dir)?;
+        Self::start(data_dir, clock, None, false)
+    }
+
+    fn start(data_dir: &Path, clock: Clock, lock: Option<File>, settle: bool) -> Result<Self> {
+        let path = data_dir.join(DATABASE);
+        let mut conn = schema::open_writer(&path)?;
+        schema::migrate(&mut conn)?;
+        restrict_to_owner(&path)?;
+        let (newest_event, mint) = newest_ids(&conn)?;
+        let signals = Arc::new(Signals::new(newest_event));
+        let statistics = Arc::new(Statistics::default());
+        let mut pen = Pen {
+            subscriptions: webhooks::load_subscriptions(&conn)?,
+            checkpoint: Checkpoint::start(&path, statistics.clone())?,
+            conn,
+            clock,
+            mint,
+            signals: signals.clone(),
+            statistics: statistics.clone(),
+        };
+        if settle {
+            pen.transact(|writing| connections::settle(writing))?;
+        }
+        let writer = Writer::start(pen)?;
+        let readers = Arc::new(Readers::new(path));
+        Ok(Self { inner: Arc::new(Inner { writer, readers, signals, statistics, _lock: lock }) })
+    }
+
+    /// The newest event's row, and each one after it. Mark it as seen before you query.
+    pub fn tail(&self) -> watch::Receiver<i64> {
+        self.inner.signals.tail()
+    }
+
+    /// Waits until some webhook has deliveries to look at. For the delivery engine alone.
+    pub async fn lanes_due(&self) -> LanesDue {
+        self.inner.signals.lanes_due().await
+    }
+
+    /// What the writer counts of itself.
+    pub fn statistics(&self) -> &Statistics {
+        &self.inner.statistics
+    }
+
+    /// Writes what waits and closes the store; later calls fail with [`StoreError::Closed`].
+    /// Blocks until the last commit.
+    pub fn close(&self) {
+        self.inner.writer.close();
+    }
+
+    async fn write<T, F>(&self, priority: Priority, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writing<'_>) -> Result<T> + Send + 'static,
+    {
+        self.inner.writer.write(priority, work).await
+    }
+
+    async fn read<T, F>(&self, query: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.inner.readers.read(query).await
+    }
+}
+
+fn create_directory(data_dir: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(data_dir).map_err(|error| file_error(data_dir, &error))
+}
+
+fn lock(data_dir: &Path) -> Result<File> {
+    let path = data_dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| file_error(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(data_dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(file_error(&path, &error)),
+    }
+}
+
+/// The database holds secrets: nobody else on the machine reads it.
+fn restrict_to_owner(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+            .map_err(|error| file_error(path, &error))?;
+    }
+    Ok(())
+}
+
+fn file_error(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::File { path: PathBuf::from(path), reason: error.to_string() }
+}
+
+/// The newest event's row, and a mint that goes on behind everything that was ever minted.
+fn newest_ids(conn: &Connection) -> Result<(i64, IdMint)> {
+    let event = conn
+        .query_row("SELECT seq, id FROM events ORDER BY seq DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?))
+        })
+        .optional()?;
+    let (seq, event) = event.unwrap_or_default();
+    let delivery: Option<String> = conn
+        .query_row("SELECT id FROM deliveries ORDER BY seq DESC LIMIT 1", [], |row| row.get(0))
+        .optional()?;
+    let event = event.parse::<EventId>().map(EventId::value).unwrap_or(0);
+    let delivery = delivery
+        .and_then(|id| id.parse::<crate::id::DeliveryId>().ok())
+        .map_or(0, crate::id::DeliveryId::value);
+    Ok((seq, IdMint::after(event.max(delivery))))
+}

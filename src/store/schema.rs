@@ -1,0 +1,89 @@
+//! Versioned migrations and the settings every connection runs with.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::{Result, StoreError};
+
+/// In order; a database's `user_version` is how many of them it has. Never edit one that was released.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+
+/// How long a connection waits for another process's write lock (`chargehook keys` beside `serve`).
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Prepared statements kept per connection.
+const STATEMENT_CACHE: usize = 128;
+
+/// Opens a connection that may write.
+pub(super) fn open_writer(path: &Path) -> Result<Connection> {
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a commit is on disk when it returns. Group commit makes it cheap.
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", "ON")?;
+    // Checkpoints run elsewhere: inside a commit they cost its p99 (see `checkpoint`).
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "cache_size", -32_768)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(conn)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    conn.pragma_update(None, "query_only", "ON")?;
+    conn.pragma_update(None, "cache_size", -4_096)?;
+    Ok(conn)
+}
+
+/// Brings a database up to this program's schema, one transaction per step.
+pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
+    let known = MIGRATIONS.len() as i64;
+    let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > known {
+        return Err(StoreError::NewerSchema { found, known });
+    }
+    for (done, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
+        let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        // Another process may have migrated while we waited for the lock.
+        if version == done as i64 {
+            tx.execute_batch(migration)?;
+            tx.pragma_update(None, "user_version", done as i64 + 1)?;
+        }
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_database_gets_every_migration_and_a_newer_one_is_refused() {
+        let mut conn = Connection::open_in_memory().expect("in memory");
+        migrate(&mut conn).expect("migrates");
+        migrate(&mut conn).expect("twice is once");
+        conn.pragma_update(None, "user_version", MIGRATIONS.len() as i64 + 1).expect("sets");
+        let refused = migrate(&mut conn).expect_err("newer");
+        assert!(matches!(refused, StoreError::NewerSchema { .. }), "{refused}");
+    }
+
+    #[test]
+    fn every_commit_is_synced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let conn = open_writer(&dir.path().join("t.db")).expect("opens");
+        let synchronous: i64 = conn.query_row("PRAGMA synchronous", [], |row| row.get(0)).expect("reads");
+        assert_eq!(synchronous, 2, "FULL");
+        let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0)).expect("reads");
+        assert_eq!(mode, "wal");
+    }
+}

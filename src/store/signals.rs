@@ -1,0 +1,60 @@
+//! What the store tells the engines after a commit. Every signal coalesces; none carries data that
+//! is not also in the database.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use super::writer::Effects;
+use crate::id::WebhookId;
+
+pub(super) struct Signals {
+    tail: watch::Sender<i64>,
+    lanes: Mutex<LanesDue>,
+    lanes_raised: Notify,
+}
+
+/// Which lanes have something to look at.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct LanesDue {
+    /// Webhooks with deliveries that are new or due anew.
+    pub webhooks: BTreeSet<WebhookId>,
+    /// Webhooks were made, changed or removed: read them all again.
+    pub webhooks_changed: bool,
+}
+
+impl Signals {
+    pub(super) fn new(newest_event: i64) -> Self {
+        Self { tail: watch::Sender::new(newest_event), lanes: Mutex::default(), lanes_raised: Notify::new() }
+    }
+
+    pub(super) fn raise(&self, effects: Effects) {
+        if let Some(seq) = effects.newest_event {
+            self.tail.send_replace(seq);
+        }
+        if effects.webhooks_changed || !effects.lanes.is_empty() {
+            let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            lanes.webhooks.extend(effects.lanes);
+            lanes.webhooks_changed |= effects.webhooks_changed;
+            drop(lanes);
+            self.lanes_raised.notify_one();
+        }
+    }
+
+    pub(super) fn tail(&self) -> watch::Receiver<i64> {
+        self.tail.subscribe()
+    }
+
+    /// Waits until some lane has work, and takes the list. For one waiter only.
+    pub(super) async fn lanes_due(&self) -> LanesDue {
+        loop {
+            let raised = self.lanes_raised.notified();
+            let due = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
+            if due != LanesDue::default() {
+                return due;
+            }
+            raised.await;
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Charging transactions as chargers' messages begin, feed and end them (reference, 3.3).
+
+use rusqlite::{OptionalExtension, params};
+
+use super::error::{Result, StoreError};
+use super::writer::Writing;
+use crate::clock::Timestamp;
+use crate::id::StationId;
+use crate::ocpp::v16::inbound::{MeterValue, StartTransaction, StopTransaction};
+
+/// The first number is random in this range, so that sessions begun at another backend do not collide.
+const FIRST_NUMBER: std::ops::Range<u64> = 100_000_000..1_000_000_000;
+
+/// Before this no charger's clock was right: 2001-09-09.
+const EARLIEST_BELIEVABLE_MS: i64 = 1_000_000_000_000;
+
+/// The transaction that a message turned out to belong to.
+pub(super) struct Found {
+    pub(super) transaction_id: i64,
+    /// The event that began or ended it.
+    pub(super) event_seq: i64,
+    pub(super) id_tag_status: String,
+}
+
+/// The next transaction's number: positive, unique in the installation, never used again.
+pub(super) fn next_number(w: &Writing<'_>) -> Result<i64> {
+    let next = w
+        .conn
+        .prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'last_transaction_id' RETURNING value")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    if let Some(number) = next {
+        return Ok(number);
+    }
+    let mut chance = [0u8; 8];
+    getrandom::fill(&mut chance).map_err(|error| StoreError::Sqlite(format!("no randomness: {error}")))?;
+    let first = FIRST_NUMBER.start + u64::from_le_bytes(chance) % (FIRST_NUMBER.end - FIRST_NUMBER.start);
+    w.conn.execute("INSERT INTO meta (key, value) VALUES ('last_transaction_id', ?1)", [first as i64])?;
+    Ok(first as i64)
+}
+
+/// The transaction that this very start began before: same connector, tag, time and meter reading.
+/// A charger whose clock is dead sends the same time again and again, so there only an open one counts.
+pub(super) fn begun_by(
+    w: &Writing<'_>,
+    station: &StationId,
+    start: &StartTransaction,
+    occurred_at: Option<Timestamp>,
+) -> Result<Option<Found>> {
+    let clock_is_dead = occurred_at.is_none_or(|at| at.unix_ms() < EARLIEST_BELIEVABLE_MS);
+    let found = w
+        .conn
+        .prepare_cached(
+            "SELECT transaction_id, start_event_seq, id_tag_status FROM transactions
+             WHERE station_id = ?1 AND start_timestamp_text IS ?2 AND connector_id IS ?3 AND id_tag IS ?4
+               AND meter_start_wh IS ?5 AND (status = 'active' OR NOT ?6)
+             ORDER BY transaction_id DESC LIMIT 1",
+        )?
+        .query_row(
+            params![
+                station.as_str(),
+                start.timestamp_text,
+                start.connector_id,
+                start.id_tag,
+                start.meter_start_wh,
+                clock_is_dead
+            ],
+            |row| {
+                Ok(Found { transaction_id: row.get(0)?, event_seq: row.get(1)?, id_tag_status: row.get(2)? })
+            },
+        )
+        .optional()?;
+    Ok(found)
+}
+
+/// Begins a transaction. One that is still open on the same connector is orphaned, but stays stoppable.
+pub(super) fn begin(
+    w: &Writing<'_>,
+    station: &StationId,
+    owner_id: Option<&str>,
+    start: &StartTransaction,
+    begun: &Begun<'_>,
+) -> Result<()> {
+    w.conn
+        .prepare_cached(
+            "UPDATE transactions SET orphaned = 1, updated_at_ms = ?3
+             WHERE station_id = ?1 AND connector_id IS ?2 AND status = 'active' AND orphaned = 0",
+        )?
+        .execute(params![station.as_str(), start.connector_id, w.now.unix_ms()])?;
+    w.conn
+        .prepare_cached(
+            "INSERT INTO transactions (transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status,
+                                       reservation_id, status, started_at_ms, meter_start_wh, start_timestamp_text,
+                                       start_event_seq, created_at_ms, updated_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'active', ?8, ?9, ?10, ?11, ?12, ?12)",
+        )?
+        .execute(params![
+            begun.transaction_id,
+            station.as_str(),
+            start.connector_id,
+            owner_id,
+            start.id_tag,
+            begun.id_tag_status,
+            start.reservation_id,
+            begun.started_at.unix_ms(),
+            start.meter_start_wh,
+            start.timestamp_text,
+            begun.event_seq,
+            w.now.unix_ms(),
+        ])?;
+    Ok(())
+}
+
+/// What the gateway adds to a start.
+pub(super) struct Begun<'a> {
+    pub(super) transaction_id: i64,
+    pub(super) id_tag_status: &'a str,
+    pub(super) started_at: Timestamp,
+    pub(super) event_seq: i64,
+}
+
+/// What a stop turned out to be.
+pub(super) enum StopOf {
+    /// The first stop of this transaction.
+    First {
+        transaction_id: i64,
+        /// The charger named another number; this was the only one it can have meant.
+        inferred: bool,
+    },
+    /// The stop that this event was the first of.
+    Retry { event_seq: i64, transaction_id: Option<i64> },
+    /// Another stop of a transaction that has one: the first one stands.
+    Conflicting { transaction_id: i64 },
+    /// No transaction of this station fits.
+    Unattached,
+}
+
+/// Finds what `stop` ends. Another station's transaction is never touched.
+pub(super) fn ended_by(
+    w: &Writing<'_>,
+    station: &StationId,
+    stop: &StopTransaction,
+    occurred_at: Option<Timestamp>,
+    payload: &str,
+) -> Result<StopOf> {
+    if let Some((event_seq, transaction_id)) = stopped_before(w, station, stop)? {
+        return Ok(StopOf::Retry { event_seq, transaction_id: Some(transaction_id) });
+    }
+    if let Some(number) = stop.transaction_id {
+        let status: Option<bool> = w
+            .conn
+            .prepare_cached(
+                "SELECT stop_event_seq IS NOT NULL FROM transactions WHERE transaction_id = ?1 AND station_id = ?2",
+            )?
+            .query_row(params![number, station.as_str()], |row| row.get(0))
+            .optional()?;
+        match status {
+            Some(false) => return Ok(StopOf::First { transaction_id: number, inferred: false }),
+            Some(true) => return Ok(StopOf::Conflicting { transaction_id: number }),
+            None => {}
+        }
+    }
+    let before: Option<i64> = w
+        .conn
+        .prepare_cached(
+            "SELECT seq FROM events
+             WHERE station_id = ?1 AND event = 'StopTransaction' AND transaction_id IS NULL
+               AND duplicate_of IS NULL AND payload = ?2 LIMIT 1",
+        )?
+        .query_row(params![station.as_str(), payload], |row| row.get(0))
+        .optional()?;
+    if let Some(event_seq) = before {
+        return Ok(StopOf::Retry { event_seq, transaction_id: None });
+    }
+    Ok(match only_open_one(w, station, stop, occurred_at)? {
+        Some(transaction_id) => StopOf::First { transaction_id, inferred: true },
+        None => StopOf::Unattached,
+    })
+}
+
+/// The same stop, heard before: same number, time and meter reading.
+fn stopped_before(w: &Writing<'_>, station: &StationId, stop: &StopTransaction) -> Result<Option<(i64, i64)>> {
+    let found = w
+        .conn
+        .prepare_cached(
+            "SELECT stop_event_seq, transaction_id FROM transactions
+             WHERE station_id = ?1 AND stop_timestamp_text IS ?2 AND stop_event_seq IS NOT NULL
+               AND stop_transaction_id IS ?3 AND meter_stop_wh IS ?4
+             ORDER BY transaction_id DESC LIMIT 1",
+        )?
+        .query_row(
+            params![station.as_str(), stop.timestamp_text, stop.transaction_id, stop.meter_stop_wh],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    Ok(found)
+}
+
+/// The one open transaction that a stop with an unknown number can mean: same tag if it names one, not
+/// earlier, not below the meter's start. Two candidates are none.
+fn only_open_one(
+    w: &Writing<'_>,
+    station: &StationId,
+    stop: &StopTransaction,
+    occurred_at: Option<Timestamp>,
+) -> Result<Option<i64>> {
+    let open: Vec<(i64, bool)> = w
+        .conn
+        .prepare_cached(
+            "SELECT transaction_id,
+                    (?2 IS NULL OR id_tag = ?2 COLLATE NOCASE)
+                    AND (?3 IS NULL OR meter_start_wh IS NULL OR ?3 >= meter_start_wh)
+                    AND (?4 IS NULL OR started_at_ms IS NULL OR ?4 >= started_at_ms)
+             FROM transactions WHERE station_id = ?1 AND status = 'active' LIMIT 2",
+        )?
+        .query_map(
+            params![
+                station.as_str(),
+                stop.id_tag,
+                stop.meter_stop_wh,
+                occurred_at.map(|at| at.unix_ms())
+            ],
+            |row| Ok((row.get(0)?, row.get::<_, Option<bool>>(1)?.unwrap_or(false))),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(match open.as_slice() {
+        [(transaction_id, true)] => Some(*transaction_id),
+        _ => None,
+    })
+}
+
+/// Ends a transaction with its first stop.
+pub(super) fn end(
+    w: &Writing<'_>,
+    transaction_id: i64,
+    stop: &StopTransaction,
+    inferred: bool,
+    stopped_at: Timestamp,
+    event_seq: i64,
+) -> Result<()> {
+    w.conn
+        .prepare_cached(
+            "UPDATE transactions
+             SET status = 'completed', inferred = inferred OR ?2, stopped_at_ms = ?3, meter_stop_wh = ?4,
+                 stop_reason = ?5, stop_id_tag = ?6, stop_timestamp_text = ?7, stop_transaction_id = ?8,
+                 stop_event_seq = ?9, revision = revision + 1, updated_at_ms = ?10, completed_at_ms = ?10
+             WHERE transaction_id = ?1",
+        )?
+        .execute(params![
+            transaction_id,
+            inferred,
+            stopped_at.unix_ms(),
+            stop.meter_stop_wh,
+            stop.reason.as_deref().unwrap_or("Local"),
+            stop.id_tag,
+            stop.timestamp_text,
+            stop.transaction_id,
+            event_seq,
+            w.now.unix_ms(),
+        ])?;
+    Ok(())
+}
+
+/// The transaction that meter values belong to: the one they name if it is this station's, else the
+/// only one that is open on their connector. The flag says that the name was of no use.
+pub(super) fn of_meter_values(
+    w: &Writing<'_>,
+    station: &StationId,
+    named: Option<i64>,
+    connector_id: Option<i64>,
+) -> Result<(Option<i64>, bool)> {
+    let Some(number) = named else { return Ok((None, false)) };
+    let known: Option<i64> = w
+        .conn
+        .prepare_cached("SELECT transaction_id FROM transactions WHERE transaction_id = ?1 AND station_id = ?2")?
+        .query_row(params![number, station.as_str()], |row| row.get(0))
+        .optional()?;
+    if known.is_some() {
+        return Ok((known, false));
+    }
+    let open: Vec<i64> = w
+        .conn
+        .prepare_cached(
+            "SELECT transaction_id FROM transactions
+             WHERE station_id = ?1 AND status = 'active' AND (?2 IS NULL OR connector_id = ?2) LIMIT 2",
+        )?
+        .query_map(params![station.as_str(), connector_id], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok((if open.len() == 1 { open.first().copied() } else { None }, true))
+}
+
+/// Keeps the newest reading of the energy import register, from which energy is estimated if the stop
+/// never comes.
+pub(super) fn note_register(w: &Writing<'_>, transaction_id: i64, values: &[MeterValue]) -> Result<()> {
+    let newest = values
+        .iter()
+        .filter_map(|value| {
+            let register = value.sampled_value.iter().find_map(|sample| {
+                let whole = sample.measurand == "Energy.Active.Import.Register"
+                    && sample.phase.is_none()
+                    && sample.location == "Outlet";
+                whole.then_some(sample.value_base.as_deref()).flatten().and_then(whole_wh)
+            })?;
+            Some((value.timestamp.unwrap_or(w.now), register))
+        })
+        .max_by_key(|(at, _)| *at);
+    if let Some((at, register_wh)) = newest {
+        w.conn
+            .prepare_cached(
+                "UPDATE transactions SET last_register_wh = ?2, last_register_at_ms = ?3, updated_at_ms = ?4
+                 WHERE transaction_id = ?1 AND coalesce(last_register_at_ms, 0) <= ?3",
+            )?
+            .execute(params![transaction_id, register_wh, at.unix_ms(), w.now.unix_ms()])?;
+    }
+    Ok(())
+}
+
+/// The whole watt-hours of a decimal text.
+fn whole_wh(decimal: &str) -> Option<i64> {
+    decimal.split('.').next()?.parse().ok()
+}

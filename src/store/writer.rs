@@ -1,0 +1,259 @@
+//! The one thread that writes: it takes every job that waits, runs each in a savepoint, commits once
+//! and only then tells the callers (group commit).
+//!
+//! **Invariant**: a caller hears `Ok` only after the commit that holds its job is on disk.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::{error, warn};
+
+use super::checkpoint::Checkpoint;
+use super::error::{Result, StoreError};
+use super::signals::Signals;
+use super::statistics::Statistics;
+use crate::clock::{Clock, Timestamp};
+use crate::id::{IdMint, WebhookId};
+use crate::subscription::SubscriptionSet;
+
+/// Who goes first when several wait. What chargers sent comes before everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// Messages of chargers, and the coming and going of their connections.
+    Inbound,
+    /// Claims and outcomes of deliveries.
+    Outcome,
+    /// What integrators ask for.
+    Api,
+}
+
+const PRIORITIES: usize = 3;
+
+/// Jobs that may wait per priority; beyond it callers wait, which slows sockets down, not the store.
+const QUEUED_JOBS: usize = 8_192;
+
+/// Jobs per commit: bounds how long the first of them waits.
+const BATCH_JOBS: usize = 1_000;
+
+/// What a job works with: the open transaction and the counters that only the writer holds.
+pub(super) struct Writing<'a> {
+    /// The connection, inside this batch's transaction.
+    pub(super) conn: &'a Connection,
+    /// When the batch began.
+    pub(super) now: Timestamp,
+    /// Gives ids in commit order.
+    pub(super) mint: &'a mut IdMint,
+    /// Every webhook's subscription, as of the last commit or of this batch.
+    pub(super) subscriptions: &'a mut SubscriptionSet,
+    /// Whom to wake once this batch is on disk.
+    pub(super) effects: &'a mut Effects,
+}
+
+/// What a batch did that others wait for. Waking too often is harmless, too seldom is not.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// The newest event's row.
+    pub(super) newest_event: Option<i64>,
+    /// Webhooks with deliveries that are new or due anew.
+    pub(super) lanes: BTreeSet<WebhookId>,
+    /// Webhooks were made, changed or removed; the compiled subscriptions were replaced.
+    pub(super) webhooks_changed: bool,
+}
+
+type Completion = Box<dyn FnOnce(Option<StoreError>) + Send>;
+type Job = Box<dyn FnOnce(&mut Writing<'_>) -> (bool, Completion) + Send>;
+
+struct Queued {
+    job: Job,
+    _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Default)]
+struct Queues {
+    waiting: [VecDeque<Queued>; PRIORITIES],
+    closed: bool,
+}
+
+/// The callers' end of the writer.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    permits: [Arc<Semaphore>; PRIORITIES],
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    arrived: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything the thread owns.
+pub(super) struct Pen {
+    pub(super) conn: Connection,
+    pub(super) clock: Clock,
+    pub(super) mint: IdMint,
+    pub(super) subscriptions: SubscriptionSet,
+    pub(super) signals: Arc<Signals>,
+    pub(super) statistics: Arc<Statistics>,
+    pub(super) checkpoint: Checkpoint,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(pen: Pen) -> Result<Self> {
+        let shared = Arc::new(Shared { queues: Mutex::default(), arrived: Condvar::new() });
+        let of_thread = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || pen.write_until_closed(&of_thread))
+            .map_err(|error| StoreError::Sqlite(format!("no thread for the writer: {error}")))?;
+        let permits = std::array::from_fn(|_| Arc::new(Semaphore::new(QUEUED_JOBS)));
+        Ok(Self { shared, permits, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs `work` in the next batch and returns once it is durable.
+    ///
+    /// # Errors
+    /// `work`'s own error, with nothing of it written; or [`StoreError::Commit`] for the whole batch.
+    pub(super) async fn write<T, F>(&self, priority: Priority, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writing<'_>) -> Result<T> + Send + 'static,
+    {
+        let permit = self.permits[priority as usize].clone().acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::Closed)?;
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |writing| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| work(writing))).unwrap_or_else(|_| {
+                error!("a write panicked; it was rolled back");
+                Err(StoreError::Sqlite("a write panicked".into()))
+            });
+            let keep = outcome.is_ok();
+            let completion: Completion = Box::new(move |failed: Option<StoreError>| {
+                // A caller that went away still has its job committed; nobody is left to tell.
+                let _ = tell.send(match failed {
+                    Some(error) => outcome.and(Err(error)),
+                    None => outcome,
+                });
+            });
+            (keep, completion)
+        });
+        {
+            let mut queues = self.shared.lock();
+            if queues.closed {
+                return Err(StoreError::Closed);
+            }
+            queues.waiting[priority as usize].push_back(Queued { job, _permit: permit });
+        }
+        self.shared.arrived.notify_one();
+        told.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Lets what waits be written, then ends the thread. Later writes are refused.
+    pub(super) fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.arrived.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Pen {
+    fn write_until_closed(mut self, shared: &Shared) {
+        let mut batch = Vec::with_capacity(BATCH_JOBS);
+        loop {
+            {
+                let mut queues = shared.lock();
+                while queues.waiting.iter().all(VecDeque::is_empty) {
+                    if queues.closed {
+                        return;
+                    }
+                    queues = shared.arrived.wait(queues).unwrap_or_else(PoisonError::into_inner);
+                }
+                for waiting in &mut queues.waiting {
+                    let room = BATCH_JOBS - batch.len();
+                    let taken = waiting.len().min(room);
+                    batch.extend(waiting.drain(..taken));
+                }
+            }
+            self.commit(&mut batch);
+            self.checkpoint.after_commit(&self.conn);
+        }
+    }
+
+    /// One transaction for the whole batch; then every caller hears how it went.
+    fn commit(&mut self, batch: &mut Vec<Queued>) {
+        let began = Instant::now();
+        let jobs = batch.len();
+        let mut effects = Effects::default();
+        let mut completions = Vec::with_capacity(jobs);
+        let failed = self.run(batch, &mut effects, &mut completions).err();
+        self.statistics.committed(jobs, began.elapsed());
+        match &failed {
+            None => self.signals.raise(effects),
+            Some(error) => {
+                warn!("a batch of {jobs} writes was not committed: {error}");
+                let _ = self.conn.execute_batch("ROLLBACK");
+                // Compiled subscriptions may be ahead of what is on disk.
+                if effects.webhooks_changed
+                    && let Ok(subscriptions) = super::webhooks::load_subscriptions(&self.conn)
+                {
+                    self.subscriptions = subscriptions;
+                }
+            }
+        }
+        for completion in completions {
+            completion(failed.clone());
+        }
+    }
+
+    fn run(
+        &mut self,
+        batch: &mut Vec<Queued>,
+        effects: &mut Effects,
+        completions: &mut Vec<Completion>,
+    ) -> Result<()> {
+        let begun = self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
+        if let Err(error) = begun {
+            // The jobs never ran: their callers are told by the channel closing.
+            batch.clear();
+            return Err(StoreError::Commit(error.to_string()));
+        }
+        let now = self.clock.now();
+        for Queued { job, _permit } in batch.drain(..) {
+            let mut writing = Writing {
+                conn: &self.conn,
+                now,
+                mint: &mut self.mint,
+                subscriptions: &mut self.subscriptions,
+                effects,
+            };
+            execute(&self.conn, "SAVEPOINT job")?;
+            let (keep, completion) = job(&mut writing);
+            completions.push(completion);
+            if !keep {
+                execute(&self.conn, "ROLLBACK TO job")?;
+            }
+            execute(&self.conn, "RELEASE job")?;
+        }
+        execute(&self.conn, "COMMIT")
+    }
+}
+
+fn execute(conn: &Connection, sql: &str) -> Result<()> {
+    conn.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([]))
+        .map(drop)
+        .map_err(|error| StoreError::Commit(error.to_string()))
+}
