@@ -1,0 +1,225 @@
+//! Which station is connected, and since when nothing was heard of it.
+//!
+//! **Invariant**: of two connections of one station the newer generation is the station's, in whatever
+//! order their ends are noticed.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::clock::Timestamp;
+use crate::id::StationId;
+
+/// Why a connection is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// A newer connection of the same station is here.
+    Replaced,
+    /// Somebody asked for it.
+    Requested,
+    /// The station was deleted or blocked.
+    Unwanted,
+    /// The gateway stops.
+    Shutdown,
+}
+
+/// When a station was last heard of; shared between its connection and the registry.
+#[derive(Debug, Clone)]
+pub struct LastSeen(Arc<AtomicI64>);
+
+impl LastSeen {
+    fn new(at: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(at.unix_ms())))
+    }
+
+    /// Something was received.
+    pub fn mark(&self, at: Timestamp) {
+        self.0.store(at.unix_ms(), Relaxed);
+    }
+
+    /// When something was received last.
+    pub fn get(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.0.load(Relaxed))
+    }
+}
+
+struct Live {
+    generation: u64,
+    leave: Option<oneshot::Sender<Leave>>,
+    gone: watch::Receiver<bool>,
+}
+
+struct Entry {
+    live: Option<Live>,
+    last_seen: LastSeen,
+    offline: bool,
+}
+
+/// Every station that is connected or was, since the gateway started.
+#[derive(Default)]
+pub struct Registry {
+    stations: Mutex<HashMap<StationId, Entry>>,
+    generations: AtomicU64,
+    connected: AtomicU64,
+}
+
+/// A connection's own end of its registration.
+pub struct Registration {
+    /// Grows with every connection.
+    pub generation: u64,
+    /// To be marked with every frame.
+    pub last_seen: LastSeen,
+    /// Tells when to leave, and why.
+    pub leave: oneshot::Receiver<Leave>,
+    /// Dropped or set once everything of this connection is on disk.
+    pub gone: watch::Sender<bool>,
+    /// The connection this one replaces, until it is gone.
+    pub predecessor: Option<watch::Receiver<bool>>,
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, HashMap<StationId, Entry>> {
+        self.stations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a new connection the station's; the one before is asked to leave.
+    pub fn register(&self, station: &StationId, now: Timestamp) -> Registration {
+        let generation = self.generations.fetch_add(1, Relaxed) + 1;
+        let (leave, told_to_leave) = oneshot::channel();
+        let (gone, gone_seen) = watch::channel(false);
+        let mut stations = self.lock();
+        let entry = stations.entry(station.clone()).or_insert_with(|| Entry {
+            live: None,
+            last_seen: LastSeen::new(now),
+            offline: false,
+        });
+        entry.last_seen.mark(now);
+        let live = Live { generation, leave: Some(leave), gone: gone_seen };
+        let predecessor = entry.live.replace(live).map(|mut old| {
+            if let Some(leave) = old.leave.take() {
+                let _ = leave.send(Leave::Replaced);
+            }
+            old.gone
+        });
+        if predecessor.is_none() {
+            self.connected.fetch_add(1, Relaxed);
+        }
+        let last_seen = entry.last_seen.clone();
+        Registration { generation, last_seen, leave: told_to_leave, gone, predecessor }
+    }
+
+    /// Takes a connection out again, unless a newer one has its place.
+    pub fn unregister(&self, station: &StationId, generation: u64) {
+        let mut stations = self.lock();
+        if let Some(entry) = stations.get_mut(station)
+            && entry.live.as_ref().is_some_and(|live| live.generation == generation)
+        {
+            entry.live = None;
+            self.connected.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Asks a station's connection to end; false if there is none.
+    pub fn ask_to_leave(&self, station: &StationId, why: Leave) -> bool {
+        self.lock()
+            .get_mut(station)
+            .and_then(|entry| entry.live.as_mut()?.leave.take())
+            .is_some_and(|leave| leave.send(why).is_ok())
+    }
+
+    /// Asks every connection to end.
+    pub fn ask_all_to_leave(&self, why: Leave) {
+        for entry in self.lock().values_mut() {
+            if let Some(leave) = entry.live.as_mut().and_then(|live| live.leave.take()) {
+                let _ = leave.send(why);
+            }
+        }
+    }
+
+    /// Stations that are connected now.
+    pub fn connected(&self) -> u64 {
+        self.connected.load(Relaxed)
+    }
+
+    /// When the station was last heard of since the gateway started, pongs included.
+    pub fn last_seen(&self, station: &StationId) -> Option<Timestamp> {
+        self.lock().get(station).map(|entry| entry.last_seen.get())
+    }
+
+    /// Begins to watch stations that the store knows from earlier runs, as if they were heard of now.
+    pub fn watch(&self, stations: impl IntoIterator<Item = StationId>, now: Timestamp) {
+        let mut known = self.lock();
+        for station in stations {
+            known.entry(station).or_insert_with(|| Entry {
+                live: None,
+                last_seen: LastSeen::new(now),
+                offline: false,
+            });
+        }
+    }
+
+    /// Forgets a station that was deleted.
+    pub fn forget(&self, station: &StationId) {
+        let mut stations = self.lock();
+        if stations.get(station).is_some_and(|entry| entry.live.is_none()) {
+            stations.remove(station);
+        }
+    }
+
+    /// Stations whose silence crossed `offline_after`, or ended, since this was last asked: identity,
+    /// whether they are offline now, and when they were last heard of.
+    pub fn silences(&self, now: Timestamp, offline_after: Duration) -> Vec<(StationId, bool, Timestamp)> {
+        let mut changed = Vec::new();
+        for (station, entry) in self.lock().iter_mut() {
+            let last_seen = entry.last_seen.get();
+            let offline = now.since(last_seen) >= offline_after;
+            if offline != entry.offline {
+                entry.offline = offline;
+                changed.push((station.clone(), offline, last_seen));
+            }
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> StationId {
+        StationId::new("CP_1").expect("legal")
+    }
+
+    const T0: Timestamp = Timestamp::from_unix_ms(1_000_000);
+
+    #[test]
+    fn the_newest_connection_wins_whatever_order_they_end_in() {
+        let registry = Registry::default();
+        let mut old = registry.register(&id(), T0);
+        let new = registry.register(&id(), T0);
+        assert!(new.generation > old.generation && new.predecessor.is_some());
+        assert_eq!(old.leave.try_recv(), Ok(Leave::Replaced));
+        registry.unregister(&id(), old.generation);
+        assert_eq!(registry.connected(), 1);
+        assert!(registry.ask_to_leave(&id(), Leave::Requested));
+        registry.unregister(&id(), new.generation);
+        assert_eq!(registry.connected(), 0);
+        assert!(!registry.ask_to_leave(&id(), Leave::Requested));
+    }
+
+    #[test]
+    fn silence_is_told_once_and_so_is_its_end() {
+        let registry = Registry::default();
+        let registration = registry.register(&id(), T0);
+        let limit = Duration::from_secs(10);
+        assert_eq!(registry.silences(T0.after(Duration::from_secs(9)), limit), []);
+        let later = T0.after(Duration::from_secs(10));
+        assert_eq!(registry.silences(later, limit), [(id(), true, T0)]);
+        assert_eq!(registry.silences(later, limit), []);
+        registration.last_seen.mark(later);
+        assert_eq!(registry.silences(later, limit), [(id(), false, later)]);
+    }
+}

@@ -1,0 +1,375 @@
+//! One charger's side of the conversation, without a socket, a clock or a database.
+//!
+//! [`Session::handle`] takes what came in and says what to do; the actor in `socket` does it and
+//! reports back. **Invariants**: every CALL that can be parsed is answered exactly once, in order; an
+//! answer leaves only after [`Input::Stored`] said that its event is on disk.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
+use crate::ocpp::frame::{self, ErrorCode, Frame, MessageId, Unserveable};
+use crate::ocpp::rejection::{Refused, Rejection};
+use crate::ocpp::v16::inbound::Inbound;
+use crate::ocpp::v16::read::{self, Reading};
+use crate::ocpp::{Validation, Violation};
+
+/// CALLs whose answers are kept for the case that the very same bytes come again (quirk Q15).
+const REMEMBERED_CALLS: usize = 16;
+
+/// Frames that cannot be served at all, per minute, before the socket is closed (quirk Q22).
+const TOLERATED_JUNK: usize = 20;
+const JUNK_WINDOW_MS: i64 = 60_000;
+
+/// WebSocket close codes that the gateway uses (RFC 6455, 7.4.1; reference, 1.5).
+pub mod close {
+    /// Done: taken over by a newer connection, or asked to leave.
+    pub const NORMAL: u16 = 1000;
+    /// The gateway stops.
+    pub const GOING_AWAY: u16 = 1001;
+    /// Nothing but frames that cannot be served.
+    pub const PROTOCOL: u16 = 1002;
+    /// Binary data.
+    pub const UNSUPPORTED: u16 = 1003;
+    /// Text that is not UTF-8.
+    pub const NOT_UTF8: u16 = 1007;
+    /// The station is not wanted any more.
+    pub const POLICY: u16 = 1008;
+    /// A message over the limit.
+    pub const TOO_LARGE: u16 = 1009;
+    /// The store could not commit: the charger keeps its message and sends it again.
+    pub const INTERNAL: u16 = 1011;
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A text message came.
+    Text(&'a str),
+    /// A binary message came.
+    Binary(&'a [u8]),
+    /// A message could not be read off the socket at all.
+    Unreadable {
+        /// [`Unserveable::TooLarge`] or [`Unserveable::NotUtf8`].
+        reason: Unserveable,
+        /// As far as it is known.
+        size: usize,
+    },
+    /// What was to be appended is on disk; for a CALL, with the payload it is answered with.
+    Stored(Option<Box<RawValue>>),
+}
+
+/// What must be on disk before the conversation goes on.
+#[derive(Debug)]
+pub enum Append {
+    /// A CALL to be served.
+    Call(Box<Inbound>),
+    /// A message that cannot be served.
+    Rejected(Box<Rejection>),
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Store this and report with [`Input::Stored`]; read nothing before.
+    Append(Append),
+    /// Send this text.
+    Send(String),
+    /// Close the socket with this code and reason.
+    Close(u16, &'static str),
+}
+
+/// A CALL that was answered on this socket.
+struct Remembered {
+    id: MessageId,
+    fingerprint: u64,
+    answer: Box<str>,
+}
+
+/// What is on its way to the disk.
+struct Pending {
+    call: Option<(MessageId, u64)>,
+    refused: Option<Refused>,
+    close: Option<(u16, &'static str)>,
+}
+
+/// The state of one connection's conversation.
+pub struct Session {
+    validation: Validation,
+    remembered: VecDeque<Remembered>,
+    junk: VecDeque<Timestamp>,
+    pending: Option<Pending>,
+}
+
+impl Session {
+    /// A conversation that begins now.
+    pub fn new(validation: Validation) -> Self {
+        Self { validation, remembered: VecDeque::new(), junk: VecDeque::new(), pending: None }
+    }
+
+    /// What follows from `input`.
+    pub fn handle(&mut self, now: Timestamp, input: Input<'_>) -> Vec<Action> {
+        match input {
+            Input::Text(text) => self.text(now, text, Vec::new()),
+            Input::Binary(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => self.text(now, text, vec![Violation::message("binary_frame")]),
+                Err(_) => self.unreadable(Unserveable::Binary, bytes.len()),
+            },
+            Input::Unreadable { reason, size } => self.unreadable(reason, size),
+            Input::Stored(answer) => self.stored(answer),
+        }
+    }
+
+    fn text(&mut self, now: Timestamp, text: &str, mut violations: Vec<Violation>) -> Vec<Action> {
+        let fingerprint = fingerprint(text);
+        if let Some(answered) = self.remembered.iter().find(|call| call.fingerprint == fingerprint) {
+            return vec![Action::Send(answered.answer.to_string())];
+        }
+        let parsed = frame::parse(text);
+        violations.extend(parsed.violations);
+        let (reason, answer) = match parsed.frame {
+            Frame::Call(call) => return self.call(now, text, fingerprint, call, violations),
+            // No CALL of ours is open: whatever this answers, it is kept as what it is.
+            Frame::CallResult(_) | Frame::CallError(_) => (Unserveable::UnknownCall, None),
+            Frame::BrokenAnswer { reason, .. } => (reason, None),
+            Frame::Unserveable { reason, answer } => (reason, answer),
+        };
+        let refused = answer.map(|(message_id, code)| {
+            let description = match reason {
+                Unserveable::PayloadNotAnObject => "the payload is not a JSON object",
+                Unserveable::UnreadableAction => "the action is not a text",
+                _ => "the message is not well-formed JSON",
+            };
+            Refused { message_id, code, description: description.to_owned() }
+        });
+        let call = refused.as_ref().map(|refused| (refused.message_id.clone(), fingerprint));
+        let close = (refused.is_none() && self.is_too_much_junk(now, reason))
+            .then_some((close::PROTOCOL, "too many unreadable frames"));
+        let rejection = Rejection {
+            raw: Some(text.to_owned()),
+            size: text.len(),
+            reason,
+            answer: refused.clone(),
+            violations,
+        };
+        self.append_rejection(rejection, Pending { call, refused, close })
+    }
+
+    fn call(
+        &mut self,
+        now: Timestamp,
+        text: &str,
+        fingerprint: u64,
+        call: frame::Call,
+        mut violations: Vec<Violation>,
+    ) -> Vec<Action> {
+        if self.remembered.iter().any(|answered| answered.id == call.id) {
+            violations.push(Violation::message("reused_message_id"));
+        }
+        let mut refuse = |reason, code, description, violations| {
+            let refused = Refused { message_id: call.id.clone(), code, description };
+            let rejection = Rejection {
+                raw: Some(text.to_owned()),
+                size: text.len(),
+                reason,
+                answer: Some(refused.clone()),
+                violations,
+            };
+            let pending =
+                Pending { call: Some((call.id.clone(), fingerprint)), refused: Some(refused), close: None };
+            self.append_rejection(rejection, pending)
+        };
+        let Some((action, mapped)) = read::recognise(&call.action) else {
+            let description = format!("{} is not an action of OCPP 1.6", shorten(&call.action));
+            return refuse(Unserveable::UnknownAction, ErrorCode::NotImplemented, description, violations);
+        };
+        violations.extend(mapped);
+        let reading = Reading { validation: self.validation, received_at: now };
+        match read::read(action, &call.payload, &reading) {
+            Err(refusal) => {
+                violations.extend(refusal.violations);
+                refuse(Unserveable::SchemaViolation, refusal.code, refusal.description, violations)
+            }
+            Ok(read) => {
+                violations.extend(read.violations);
+                self.pending = Some(Pending {
+                    call: Some((call.id.clone(), fingerprint)),
+                    refused: None,
+                    close: None,
+                });
+                vec![Action::Append(Append::Call(Box::new(Inbound {
+                    message_id: call.id,
+                    action,
+                    payload: call.payload,
+                    request: read.request,
+                    occurred_at: read.occurred_at,
+                    violations,
+                })))]
+            }
+        }
+    }
+
+    /// A message of which only the size is known; the socket cannot go on behind it.
+    fn unreadable(&mut self, reason: Unserveable, size: usize) -> Vec<Action> {
+        let close = match reason {
+            Unserveable::TooLarge => (close::TOO_LARGE, "message over the size limit"),
+            Unserveable::Binary => (close::UNSUPPORTED, "binary messages are not OCPP"),
+            _ => (close::NOT_UTF8, "text that is not UTF-8"),
+        };
+        let rejection = Rejection { raw: None, size, reason, answer: None, violations: Vec::new() };
+        self.append_rejection(rejection, Pending { call: None, refused: None, close: Some(close) })
+    }
+
+    fn append_rejection(&mut self, rejection: Rejection, pending: Pending) -> Vec<Action> {
+        self.pending = Some(pending);
+        vec![Action::Append(Append::Rejected(Box::new(rejection)))]
+    }
+
+    fn stored(&mut self, answer: Option<Box<RawValue>>) -> Vec<Action> {
+        let Some(pending) = self.pending.take() else { return Vec::new() };
+        let mut actions = Vec::new();
+        if let Some((id, fingerprint)) = pending.call {
+            let text = match (pending.refused, answer) {
+                (Some(refused), _) => Some(frame::encode_error(&id, refused.code, &refused.description)),
+                (None, Some(payload)) => frame::encode_result(&id, &payload).ok(),
+                (None, None) => None,
+            };
+            if let Some(text) = text {
+                self.remember(id, fingerprint, &text);
+                actions.push(Action::Send(text));
+            }
+        }
+        actions.extend(pending.close.map(|(code, reason)| Action::Close(code, reason)));
+        actions
+    }
+
+    fn remember(&mut self, id: MessageId, fingerprint: u64, answer: &str) {
+        if self.remembered.len() == REMEMBERED_CALLS {
+            self.remembered.pop_front();
+        }
+        self.remembered.push_back(Remembered { id, fingerprint, answer: answer.into() });
+    }
+
+    /// Counts frames that say nothing at all; an unknown message type is to be ignored, and an answer to
+    /// nobody is harmless.
+    fn is_too_much_junk(&mut self, now: Timestamp, reason: Unserveable) -> bool {
+        if matches!(reason, Unserveable::UnknownMessageType | Unserveable::UnknownCall) {
+            return false;
+        }
+        self.junk.retain(|at| now.unix_ms() - at.unix_ms() < JUNK_WINDOW_MS);
+        self.junk.push_back(now);
+        self.junk.len() > TOLERATED_JUNK
+    }
+}
+
+fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A charger's word for an error message: short, and on one line.
+fn shorten(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(50).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).expect("JSON")
+    }
+
+    /// The actions in a few words.
+    fn told(actions: &[Action]) -> Vec<String> {
+        actions
+            .iter()
+            .map(|action| match action {
+                Action::Append(Append::Call(call)) => format!("append {} {}", call.action, call.payload),
+                Action::Append(Append::Rejected(rejection)) => {
+                    format!("reject {} {:?}", rejection.reason.as_str(), rejection.raw)
+                }
+                Action::Send(text) => format!("send {text}"),
+                Action::Close(code, _) => format!("close {code}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_answer_waits_for_the_commit() {
+        let mut session = Session::new(Validation::Lenient);
+        let actions = session.handle(T0, Input::Text(r#"[2,"1","Heartbeat",{}]"#));
+        assert_eq!(told(&actions), ["append Heartbeat {}"]);
+        let actions = session.handle(T0, Input::Stored(Some(raw(r#"{"currentTime":"x"}"#))));
+        assert_eq!(told(&actions), [r#"send [3,"1",{"currentTime":"x"}]"#]);
+    }
+
+    #[test]
+    fn the_same_bytes_get_the_same_answer_and_no_second_event() {
+        let mut session = Session::new(Validation::Lenient);
+        session.handle(T0, Input::Text(r#"[2,"1","Heartbeat",{}]"#));
+        session.handle(T0, Input::Stored(Some(raw(r#"{"currentTime":"x"}"#))));
+        let again = session.handle(T0, Input::Text(r#"[2,"1","Heartbeat",{}]"#));
+        assert_eq!(told(&again), [r#"send [3,"1",{"currentTime":"x"}]"#]);
+        let other = session.handle(T0, Input::Text(r#"[2,"1","Heartbeat", {}]"#));
+        let [Action::Append(Append::Call(call))] = other.as_slice() else { panic!("{other:?}") };
+        assert_eq!(call.violations, [Violation::message("reused_message_id")]);
+    }
+
+    #[test]
+    fn only_the_last_sixteen_calls_are_remembered() {
+        let mut session = Session::new(Validation::Lenient);
+        for id in 0..=REMEMBERED_CALLS {
+            session.handle(T0, Input::Text(&format!(r#"[2,"{id}","Heartbeat",{{}}]"#)));
+            session.handle(T0, Input::Stored(Some(raw("{}"))));
+        }
+        assert_eq!(told(&session.handle(T0, Input::Text(r#"[2,"0","Heartbeat",{}]"#))), ["append Heartbeat {}"]);
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_kept_and_refused_where_the_sender_can_be_told() {
+        let mut session = Session::new(Validation::Lenient);
+        let actions = session.handle(T0, Input::Text(r#"[2,"1","Frobnicate",{}]"#));
+        assert_eq!(told(&actions), [r#"reject unknown_action Some("[2,\"1\",\"Frobnicate\",{}]")"#]);
+        let actions = session.handle(T0, Input::Stored(None));
+        assert_eq!(told(&actions), [r#"send [4,"1","NotImplemented","Frobnicate is not an action of OCPP 1.6",{}]"#]);
+        assert_eq!(told(&session.handle(T0, Input::Text("PING"))), [r#"reject malformed_json Some("PING")"#]);
+        assert_eq!(told(&session.handle(T0, Input::Stored(None))), [""; 0]);
+        let actions = session.handle(T0, Input::Text(r#"[3,"77",{}]"#));
+        assert_eq!(told(&actions), [r#"reject unknown_call Some("[3,\"77\",{}]")"#]);
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_read_off_the_socket_ends_it() {
+        for (reason, code) in [(Unserveable::TooLarge, 1009), (Unserveable::NotUtf8, 1007)] {
+            let mut session = Session::new(Validation::Lenient);
+            let actions = session.handle(T0, Input::Unreadable { reason, size: 9 });
+            assert_eq!(told(&actions), [format!("reject {} None", reason.as_str())]);
+            assert_eq!(told(&session.handle(T0, Input::Stored(None))), [format!("close {code}")]);
+        }
+    }
+
+    #[test]
+    fn endless_junk_closes_the_socket_but_a_little_does_not() {
+        let mut session = Session::new(Validation::Lenient);
+        for frame in 0..=TOLERATED_JUNK {
+            session.handle(T0, Input::Text(&format!("junk {frame}")));
+            let actions = session.handle(T0, Input::Stored(None));
+            let expected: &[&str] = if frame == TOLERATED_JUNK { &["close 1002"] } else { &[] };
+            assert_eq!(told(&actions), expected, "frame {frame}");
+        }
+    }
+
+    #[test]
+    fn binary_json_is_served_and_flagged() {
+        let mut session = Session::new(Validation::Lenient);
+        let actions = session.handle(T0, Input::Binary(br#"[2,"1","Heartbeat",{}]"#));
+        let [Action::Append(Append::Call(call))] = actions.as_slice() else { panic!("{actions:?}") };
+        assert_eq!(call.violations, [Violation::message("binary_frame")]);
+    }
+}
