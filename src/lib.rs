@@ -3,4 +3,6 @@ pub mod clock;
 pub mod event;
 pub mod id;
 pub mod ocpp;
+pub mod outbound;
+pub mod subscription;
 pub mod units;

@@ -1,0 +1,14 @@
+//! Every request that leaves the gateway: where it may go, how it is signed, what it looks like, and
+//! what came of it (contract, sections 5 to 7).
+//!
+//! Nothing here knows of webhooks, schedules or the store: the delivery engine says what to send, and
+//! gets an [`post::Outcome`] back.
+
+pub mod body;
+pub mod destination;
+pub mod headers;
+pub mod post;
+pub mod resolve;
+pub mod retry_after;
+pub mod signature;
+pub mod verdict;

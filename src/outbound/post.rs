@@ -1,0 +1,264 @@
+//! One POST → one [`Outcome`] (contract, sections 6 and 7; delivery cases 19 to 33).
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder};
+use tower::util::MapRequestLayer;
+use url::Url;
+
+use super::destination::{self, Guard};
+use super::resolve::{GuardedResolver, Lookups};
+use super::retry_after::RetryAfter;
+use super::verdict::{Outcome, Verdict};
+
+mod failure;
+#[cfg(test)]
+mod tests;
+
+/// How much of an answer's body is kept, in bytes.
+pub const KEPT_BODY_BYTES: usize = 1024;
+/// How much of an answer's body is read, so that a connection with a short rest can be used again, in bytes.
+pub const READ_BODY_BYTES: usize = 64 * 1024;
+/// How much of one header's value is kept, in bytes.
+pub const KEPT_HEADER_BYTES: usize = 512;
+
+/// The answer's headers that are kept.
+const KEPT_HEADERS: [&str; 7] =
+    ["content-type", "content-length", "date", "location", "retry-after", "server", "www-authenticate"];
+
+/// A silent address must leave time for the next one; addresses of a name share this time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
+/// Shorter than most servers keep an idle connection, so that a stale one is rarely met.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(50);
+/// Idle connections kept per scheme, host and port.
+const IDLE_CONNECTIONS_PER_HOST: usize = 32;
+
+tokio::task_local! {
+    /// Whether the attempt that runs in this task has begun to dial: if not, its connection was an idle one.
+    static DIALED: Cell<bool>;
+}
+
+/// Why no poster could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PosterError {
+    /// `delivery.extra_ca` holds no certificates.
+    #[error("delivery.extra_ca is no list of PEM certificates: {0}")]
+    ExtraCa(reqwest::Error),
+    /// The HTTP client could not be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(reqwest::Error),
+}
+
+/// What to send, and how long it may take.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Where to.
+    pub url: Url,
+    /// Every header but `Host` and `Content-Length`.
+    pub headers: HeaderMap,
+    /// The body, as it was signed.
+    pub body: Bytes,
+    /// How long the attempt may take, from its start, name look-up included.
+    pub timeout: Duration,
+    /// A `secret_value` is among the headers: over plain HTTP only allowed networks are dialled.
+    pub carries_secret: bool,
+}
+
+/// Sends requests. Cheap to clone; clones share their idle connections.
+#[derive(Clone)]
+pub struct Poster {
+    guard: Arc<Guard>,
+    any: Connections,
+    /// For secrets in clear: dials allowed networks only, and shares no connection with the others.
+    allowed_only: Connections,
+}
+
+#[derive(Clone)]
+struct Connections {
+    pooled: Client,
+    /// Never reuses a connection: for the second try after an idle one turned out to be dead.
+    fresh: Client,
+}
+
+impl Connections {
+    fn new(resolver: &GuardedResolver, with_roots: &dyn Fn() -> ClientBuilder) -> reqwest::Result<Self> {
+        let build = |idle_connections| {
+            with_roots()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .dns_resolver(resolver.clone())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+                .pool_max_idle_per_host(idle_connections)
+                .tcp_nodelay(true)
+                .referer(false)
+                .connector_layer(MapRequestLayer::new(|request| {
+                    // The client dials within the task that asked, or in the background for nobody in particular.
+                    let _ = DIALED.try_with(|dialed| dialed.set(true));
+                    request
+                }))
+                .build()
+        };
+        Ok(Self { pooled: build(IDLE_CONNECTIONS_PER_HOST)?, fresh: build(0)? })
+    }
+}
+
+impl Poster {
+    /// A poster that goes only where `guard` lets it. `extra_ca_pem` adds roots to the system's.
+    ///
+    /// # Errors
+    /// If the extra roots cannot be read, or the system's cannot be used.
+    pub fn new(guard: Guard, extra_ca_pem: Option<&[u8]>) -> Result<Self, PosterError> {
+        // One TLS backend for all; if somebody in this process chose before us, that choice stands.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let extra =
+            extra_ca_pem.map(Certificate::from_pem_bundle).transpose().map_err(PosterError::ExtraCa)?;
+        let extra = extra.unwrap_or_default();
+        let guard = Arc::new(guard);
+        let resolver =
+            GuardedResolver { lookups: Lookups::default(), guard: guard.clone(), allowed_only: false };
+        let system_and_extra = || Client::builder().tls_certs_merge(extra.clone());
+        let any = Connections::new(&resolver, &system_and_extra).map_err(PosterError::Client)?;
+        // Plain HTTP only, so it needs no roots.
+        let allowed_resolver = GuardedResolver { allowed_only: true, ..resolver };
+        let no_roots = || Client::builder().tls_certs_only([]);
+        let allowed_only = Connections::new(&allowed_resolver, &no_roots).map_err(PosterError::Client)?;
+        Ok(Self { guard, any, allowed_only })
+    }
+
+    /// The guard that every request passes.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Makes one attempt; takes no longer than its timeout. Never fails: what goes wrong is the outcome.
+    ///
+    /// A 2xx whose headers are complete in time is a success, whatever becomes of the body. If the receiver
+    /// had closed an idle connection that was to be used, a second try follows at once.
+    pub async fn post(&self, request: Request) -> Outcome {
+        let start = Instant::now();
+        if let Err(refusal) = self.guard.check_url(&request.url, request.carries_secret) {
+            return without_answer(Verdict::Forbidden { message: refusal.to_string() }, start, false);
+        }
+        let deadline = tokio::time::Instant::now() + request.timeout;
+        let reconnected = Cell::new(false);
+        let answer = tokio::time::timeout_at(deadline, self.send(&request, &reconnected)).await;
+        let mut response = match answer {
+            Err(_) => return without_answer(Verdict::TimedOut, start, reconnected.get()),
+            Ok(Err(error)) => {
+                return without_answer(failure::verdict(&request.url, &error), start, reconnected.get());
+            }
+            Ok(Ok(response)) => response,
+        };
+        let mut outcome = Outcome {
+            verdict: judge(response.status(), response.headers()),
+            duration: start.elapsed(),
+            response_headers: kept_headers(response.headers()),
+            response_body: None,
+            reconnected: reconnected.get(),
+        };
+        let mut body = Vec::new();
+        // The deadline ends a trickling body; the verdict stands.
+        let _ = tokio::time::timeout_at(deadline, read_body(&mut response, &mut body)).await;
+        outcome.response_body = Some(safe_text(&body));
+        outcome
+    }
+
+    async fn send(&self, request: &Request, reconnected: &Cell<bool>) -> reqwest::Result<reqwest::Response> {
+        let connections = match destination::in_clear(&request.url, request.carries_secret) {
+            true => &self.allowed_only,
+            false => &self.any,
+        };
+        let attempt = |client: &Client| {
+            client
+                .post(request.url.clone())
+                .headers(request.headers.clone())
+                .body(request.body.clone())
+                .send()
+        };
+        let (answer, dialed) = DIALED
+            .scope(Cell::new(false), async {
+                let answer = attempt(&connections.pooled).await;
+                (answer, DIALED.with(Cell::get))
+            })
+            .await;
+        match answer {
+            Err(error) if !dialed && failure::is_broken_connection(&error) => {
+                reconnected.set(true);
+                attempt(&connections.fresh).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+fn without_answer(verdict: Verdict, start: Instant, reconnected: bool) -> Outcome {
+    Outcome {
+        verdict,
+        duration: start.elapsed(),
+        response_headers: Vec::new(),
+        response_body: None,
+        reconnected,
+    }
+}
+
+fn judge(status: StatusCode, headers: &HeaderMap) -> Verdict {
+    if status.is_success() {
+        return Verdict::Delivered { status: status.as_u16() };
+    }
+    let asked_to_wait = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let retry_after = headers
+        .get(http::header::RETRY_AFTER)
+        .filter(|_| asked_to_wait)
+        .and_then(|value| RetryAfter::parse(value.to_str().ok()?));
+    Verdict::Refused { status: status.as_u16(), retry_after }
+}
+
+fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    KEPT_HEADERS
+        .iter()
+        .filter_map(|name| {
+            let value = headers.get(*name)?.as_bytes();
+            Some(((*name).to_owned(), safe_text(&value[..value.len().min(KEPT_HEADER_BYTES)])))
+        })
+        .collect()
+}
+
+/// Reads up to [`READ_BODY_BYTES`], keeps up to [`KEPT_BODY_BYTES`]. What is longer costs the connection.
+async fn read_body(response: &mut reqwest::Response, kept: &mut Vec<u8>) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        read += chunk.len();
+        let room = KEPT_BODY_BYTES - kept.len();
+        kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if read >= READ_BODY_BYTES {
+            break;
+        }
+    }
+}
+
+/// Text that can be stored and shown: what is not UTF-8 or a control character becomes U+FFFD, and a
+/// character that was cut in two at the end is dropped.
+fn safe_text(bytes: &[u8]) -> String {
+    let whole = match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
+        _ => bytes,
+    };
+    String::from_utf8_lossy(whole)
+        .chars()
+        .map(
+            |c| {
+                if c.is_control() && !matches!(c, '\n' | '\r' | '\t') {
+                    char::REPLACEMENT_CHARACTER
+                } else {
+                    c
+                }
+            },
+        )
+        .collect()
+}

@@ -1,0 +1,271 @@
+//! Which webhook wants which event: patterns, station globs, owners, filters. Pure.
+//!
+//! This runs for every message on the way to its commit, so a [`SubscriptionSet`] knows beforehand which
+//! subscriptions each event type concerns, and a payload is parsed only if a filter asks for it.
+
+pub mod decimal;
+pub mod filter;
+pub mod pattern;
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::event::{self, Category, Event};
+use crate::id::WebhookId;
+
+pub use filter::{Filter, FilterError};
+pub use pattern::{EventPattern, InvalidPattern, StationGlob};
+
+/// What one webhook has subscribed to.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// The webhook.
+    pub webhook_id: WebhookId,
+    /// Only this owner's events; `None` takes those of all owners and of none.
+    pub owner_id: Option<Arc<str>>,
+    /// An event must fit one of them.
+    pub events: Vec<EventPattern>,
+    /// The station must fit one of them; empty takes all, and events without station too.
+    pub stations: Vec<StationGlob>,
+    /// The payload must fit it.
+    pub filter: Option<Filter>,
+    /// The newest event when the webhook was made: events up to it are not for it.
+    pub created_seq: i64,
+}
+
+/// Whom an event is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Whoever subscribes, within the event's owner.
+    #[default]
+    Subscribers,
+    /// Whoever subscribes, whatever the owner (`"broadcast": true`).
+    Broadcast,
+    /// This webhook, whatever it subscribes to.
+    Webhook(WebhookId),
+    /// No webhook: a dynamic URL.
+    Elsewhere,
+}
+
+/// What is judged: a borrowed view of an event that may not be stored yet.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The exact event type.
+    pub event: &'a str,
+    /// Its family.
+    pub category: Category,
+    /// The station it is about.
+    pub station_id: Option<&'a str>,
+    /// The customer it belongs to.
+    pub owner_id: Option<&'a str>,
+    /// Its row, if it is stored already.
+    pub seq: Option<i64>,
+    /// It repeats another event.
+    pub duplicate: bool,
+    /// Whom it is for.
+    pub target: Target,
+    /// The webhook it tells about, if it is of the category `webhook`.
+    pub about_webhook: Option<WebhookId>,
+    payload: &'a RawValue,
+    parsed: OnceCell<Value>,
+}
+
+impl<'a> Subject<'a> {
+    /// An event for whoever subscribes to it. The payload is parsed when the first filter asks.
+    pub fn new(
+        event: &'a str,
+        category: Category,
+        station_id: Option<&'a str>,
+        owner_id: Option<&'a str>,
+        payload: &'a RawValue,
+    ) -> Self {
+        Self {
+            event,
+            category,
+            station_id,
+            owner_id,
+            seq: None,
+            duplicate: false,
+            target: Target::Subscribers,
+            about_webhook: None,
+            payload,
+            parsed: OnceCell::new(),
+        }
+    }
+
+    /// A stored event, as `explain` and replays judge it. Its target is not known to the event itself.
+    pub fn of(event: &'a Event) -> Self {
+        let about_webhook = (event.category == Category::Webhook).then(|| about(&event.payload)).flatten();
+        Self {
+            seq: Some(event.seq),
+            duplicate: event.duplicate_of.is_some(),
+            about_webhook,
+            ..Self::new(
+                &event.event,
+                event.category,
+                event.station_id.as_deref(),
+                event.owner_id.as_deref(),
+                &event.payload,
+            )
+        }
+    }
+
+    fn payload(&self) -> &Value {
+        // A payload that nests deeper than can be read fits no filter that looks into it.
+        self.parsed.get_or_init(|| serde_json::from_str(self.payload.get()).unwrap_or_default())
+    }
+}
+
+fn about(payload: &RawValue) -> Option<WebhookId> {
+    #[derive(Deserialize)]
+    struct About {
+        webhook_id: WebhookId,
+    }
+    serde_json::from_str::<About>(payload.get()).ok().map(|about| about.webhook_id)
+}
+
+/// Why an event made no delivery to a webhook (`not_matched` of `?explain=true`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotMatched {
+    /// The webhook does not subscribe to events of this type.
+    EventType,
+    /// The webhook does not subscribe to this station.
+    Station,
+    /// The event belongs to another owner, or to none.
+    Owner,
+    /// The payload does not fit the filter.
+    Filter,
+    /// The webhook was made after the event.
+    CreatedLater,
+    /// The event repeats another.
+    Duplicate,
+    /// The event was directed elsewhere.
+    Target,
+    /// The event tells of this very webhook.
+    AboutItself,
+}
+
+impl NotMatched {
+    /// The reason as the API spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EventType => "event_type",
+            Self::Station => "station",
+            Self::Owner => "owner",
+            Self::Filter => "filter",
+            Self::CreatedLater => "created_later",
+            Self::Duplicate => "duplicate",
+            Self::Target => "target",
+            Self::AboutItself => "about_itself",
+        }
+    }
+}
+
+impl fmt::Display for NotMatched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Subscription {
+    /// Whether the webhook gets the event.
+    ///
+    /// # Errors
+    /// The first reason, in the order from the event's own nature to its content, why it does not.
+    pub fn judge(&self, subject: &Subject<'_>) -> Result<(), NotMatched> {
+        self.judge_nature(subject)?;
+        if subject.target == Target::Webhook(self.webhook_id) {
+            return Ok(());
+        }
+        if !self.events.iter().any(|pattern| pattern.fits(subject.event, subject.category)) {
+            return Err(NotMatched::EventType);
+        }
+        self.judge_content(subject)
+    }
+
+    fn judge_nature(&self, subject: &Subject<'_>) -> Result<(), NotMatched> {
+        if subject.duplicate {
+            return Err(NotMatched::Duplicate);
+        }
+        match subject.target {
+            Target::Elsewhere => return Err(NotMatched::Target),
+            Target::Webhook(id) if id != self.webhook_id => return Err(NotMatched::Target),
+            _ => {}
+        }
+        if subject.seq.is_some_and(|seq| seq <= self.created_seq) {
+            return Err(NotMatched::CreatedLater);
+        }
+        if subject.about_webhook == Some(self.webhook_id) {
+            return Err(NotMatched::AboutItself);
+        }
+        Ok(())
+    }
+
+    fn judge_content(&self, subject: &Subject<'_>) -> Result<(), NotMatched> {
+        if subject.target != Target::Broadcast
+            && self.owner_id.as_deref().is_some_and(|owner| subject.owner_id != Some(owner))
+        {
+            return Err(NotMatched::Owner);
+        }
+        if !self.stations.is_empty()
+            && !subject.station_id.is_some_and(|station| self.stations.iter().any(|glob| glob.fits(station)))
+        {
+            return Err(NotMatched::Station);
+        }
+        if self.filter.as_ref().is_some_and(|filter| !filter.fits(subject.payload())) {
+            return Err(NotMatched::Filter);
+        }
+        Ok(())
+    }
+}
+
+/// The subscriptions of all webhooks, prepared for judging one event after the other.
+#[derive(Debug, Default)]
+pub struct SubscriptionSet {
+    subscriptions: Vec<Subscription>,
+    /// For each known event type, the places of those that ask for it.
+    by_type: HashMap<&'static str, Vec<usize>>,
+}
+
+impl SubscriptionSet {
+    /// Prepares `subscriptions`; their order is the order of what [`SubscriptionSet::matching`] yields.
+    pub fn new(subscriptions: Vec<Subscription>) -> Self {
+        let asking = |category, name: &str| {
+            let asks =
+                |subscription: &Subscription| subscription.events.iter().any(|p| p.fits(name, category));
+            (0..subscriptions.len()).filter(|&place| asks(&subscriptions[place])).collect()
+        };
+        let by_type = event::types().map(|(category, name)| (name, asking(category, name))).collect();
+        Self { subscriptions, by_type }
+    }
+
+    /// The webhooks that get the event.
+    pub fn matching<'s>(&'s self, subject: &'s Subject<'_>) -> impl Iterator<Item = WebhookId> + 's {
+        // Custom names are not known beforehand, and a directed event does not ask what is subscribed to.
+        let known = match subject.target {
+            Target::Webhook(_) => None,
+            _ => self.by_type.get(subject.event),
+        };
+        let by_place = known.into_iter().flatten().map(|&place| &self.subscriptions[place]);
+        let by_search = if known.is_none() { self.subscriptions.as_slice() } else { &[] };
+        by_place
+            .filter(|s| s.judge_nature(subject).and_then(|()| s.judge_content(subject)).is_ok())
+            .chain(by_search.iter().filter(|s| s.judge(subject).is_ok()))
+            .map(|subscription| subscription.webhook_id)
+    }
+
+    /// Why each of the others does not get the event, by webhook.
+    pub fn not_matching(&self, subject: &Subject<'_>) -> Vec<(WebhookId, NotMatched)> {
+        self.subscriptions.iter().filter_map(|s| Some((s.webhook_id, s.judge(subject).err()?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
