@@ -1,6 +1,9 @@
 //! chargehook: an OCPP central-system gateway with built-in webhook fan-out.
 pub mod clock;
+pub mod config;
 pub mod event;
 pub mod id;
+pub mod nearest;
 pub mod ocpp;
+pub mod telemetry;
 pub mod units;
