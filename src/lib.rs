@@ -1,4 +1,5 @@
 //! chargehook: an OCPP central-system gateway with built-in webhook fan-out.
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod event;
