@@ -18,7 +18,7 @@ use crate::ocpp::Validation;
 use crate::units::{ByteSize, Span};
 
 pub use error::{ConfigError, Fault, Reason, Source};
-pub use setting::{LogFormat, MissingSubprotocol, UnknownIdTag, UnknownStation};
+pub use setting::{Admission, LogFormat, MissingSubprotocol, UnknownIdTag};
 pub use source::{Override, Sources};
 
 use setting::{Given, Setting};
@@ -104,7 +104,7 @@ tables! {
     /// `[stations]`: rules for all stations.
     stations: Stations {
         /// What becomes of a station that is not registered.
-        unknown: UnknownStation = UnknownStation::Accept,
+        unknown: Admission = Admission::Accept,
         /// How long a station may be silent until `StationOffline`; `None` is three heartbeat intervals.
         offline_after: Option<Span> = None,
     }

@@ -180,7 +180,7 @@ words!(MissingSubprotocol: "accept" => MissingSubprotocol::Accept, "reject" => M
 
 /// What becomes of a station that connects and is not registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnknownStation {
+pub enum Admission {
     /// It is registered on the spot.
     Accept,
     /// It is registered, and its boots are answered `Pending`.
@@ -190,8 +190,8 @@ pub enum UnknownStation {
 }
 
 words!(
-    UnknownStation:
-    "accept" => UnknownStation::Accept, "pending" => UnknownStation::Pending, "reject" => UnknownStation::Reject
+    Admission:
+    "accept" => Admission::Accept, "pending" => Admission::Pending, "reject" => Admission::Reject
 );
 
 /// What an id tag that nobody registered is answered.

@@ -206,7 +206,7 @@ impl Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DEFAULT_FILE, UnknownIdTag, UnknownStation};
+    use crate::config::{Admission, DEFAULT_FILE, UnknownIdTag};
     use crate::units::Span;
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
@@ -346,7 +346,7 @@ mod tests {
             ("CHARGEHOOK_AUTHORIZATION_UNKNOWN_ID_TAG", "invalid"),
         ];
         let config = of_env(&chosen).expect("both are chosen, a default among them");
-        assert_eq!(config.stations.unknown, UnknownStation::Accept);
+        assert_eq!(config.stations.unknown, Admission::Accept);
         assert_eq!(config.authorization.unknown_id_tag, UnknownIdTag::Invalid);
         assert!(of_env(&[("CHARGEHOOK_OCPP_LISTEN", "[::ffff:127.0.0.1]:9000")]).is_ok(), "mapped loopback");
         assert!(of_env(&[("CHARGEHOOK_API_LISTEN", "0.0.0.0:8080")]).is_ok(), "keys guard the API");
