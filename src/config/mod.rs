@@ -1,6 +1,6 @@
 //! The settings of the gateway: one plain structure per table of the configuration file.
 //!
-//! A setting is declared once, in [`tables!`] below: its name there is the key of the file and, with its
+//! A setting is declared once, in `tables!` below: its name there is the key of the file and, with its
 //! table, the name of its environment variable. [`source`] merges what file, environment and command line
 //! say; [`setting`] reads single values; [`error`] says what is wrong with them, all of it at once.
 
