@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::id::{EventId, StationId};
+use crate::nearest::nearest;
 use crate::ocpp::Violation;
 use crate::ocpp::v16::{FromCentralSystem, FromChargePoint};
 
@@ -165,29 +166,9 @@ pub fn is_custom_name(name: &str) -> bool {
     }
 }
 
-/// The known type with the smallest edit distance, if that is small enough to be a slip.
+/// The known type that was most likely meant by `name`.
 pub fn nearest_type(name: &str) -> Option<&'static str> {
-    let wanted = name.to_ascii_lowercase();
-    types()
-        .map(|(_, known)| (edit_distance(&wanted, &known.to_ascii_lowercase()), known))
-        .min()
-        .filter(|(distance, known)| *distance <= known.len() / 2)
-        .map(|(_, known)| known)
-}
-
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    nearest(name, types().map(|(_, known)| known))
 }
 
 /// An event as it is stored.

@@ -1,8 +1,12 @@
 //! chargehook: an OCPP central-system gateway with built-in webhook fan-out.
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod event;
 pub mod id;
+pub mod nearest;
 pub mod ocpp;
 pub mod outbound;
 pub mod subscription;
+pub mod telemetry;
 pub mod units;

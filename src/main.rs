@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `chargehook` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chargehook::cli::run()
+}

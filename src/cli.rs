@@ -1,0 +1,161 @@
+//! The command line of `chargehook`: arguments, dispatch, exit codes. Nothing is done here.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, DEFAULT_FILE, Override, Sources};
+
+/// Connects EV chargers that speak OCPP 1.6-J, keeps what they say, and sends it on as signed webhooks.
+#[derive(Debug, Parser)]
+#[command(name = "chargehook", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, or stopped by SIGINT or SIGTERM; 2 usage or configuration error; 1 any other failure.";
+
+const SETTINGS_HELP: &str = "\
+Every setting is a key of the configuration file (see `chargehook config default`) and an environment \
+variable made of its table and name: `listen` of [ocpp] is CHARGEHOOK_OCPP_LISTEN. The command line wins \
+over the environment, the environment over the file, the file over the defaults.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Looks into the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Says whether `serve` could use this configuration, and names every fault
+    ///
+    /// Reads what `serve` would read: the file, the CHARGEHOOK_* environment variables and the options.
+    #[command(after_help = SETTINGS_HELP)]
+    Check {
+        /// The TOML file to check; the same as --config
+        #[arg(value_name = "FILE", conflicts_with = "config")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Prints the default configuration file, every key documented
+    ///
+    /// A good start for one's own: chargehook config default > chargehook.toml
+    Default,
+}
+
+/// The settings that are options too. Values are read by the configuration, which words their faults.
+#[derive(Debug, Args)]
+struct Settings {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the database and the first admin key [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Where chargers connect [default: 127.0.0.1:9000]
+    ///
+    /// Port 0 takes a free one; the ready line names it.
+    #[arg(long, value_name = "ADDR")]
+    ocpp_listen: Option<String>,
+    /// Where the REST API listens [default: 127.0.0.1:8080]
+    ///
+    /// Port 0 takes a free one; the ready line names it.
+    #[arg(long, value_name = "ADDR")]
+    api_listen: Option<String>,
+    /// A network webhooks may lead to although it is not public (repeatable)
+    ///
+    /// Loopback, private, link-local and other special addresses are refused without it. For a receiver on
+    /// this machine: --allow-network 127.0.0.0/8
+    #[arg(long, value_name = "CIDR")]
+    allow_network: Vec<String>,
+    /// How the log on stderr looks: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// What is logged: a level, or directives such as info,chargehook::delivery=debug [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log_level: Option<String>,
+}
+
+impl Settings {
+    /// Merges these options with the file they name and the process's environment.
+    fn load(self) -> Result<Config, ConfigError> {
+        let networks = (!self.allow_network.is_empty()).then(|| self.allow_network.join(","));
+        let overrides = [
+            ("--data-dir", "server", "data_dir", self.data_dir),
+            ("--ocpp-listen", "ocpp", "listen", self.ocpp_listen),
+            ("--api-listen", "api", "listen", self.api_listen),
+            ("--allow-network", "delivery", "allowed_networks", networks),
+            ("--log-format", "log", "format", self.log_format),
+            ("--log-level", "log", "level", self.log_level),
+        ];
+        let overrides = overrides
+            .into_iter()
+            .filter_map(|(option, table, key, value)| Some(Override { option, table, key, value: value? }));
+        Config::load(Sources {
+            file: self.config,
+            env: std::env::vars_os().collect(),
+            overrides: overrides.collect(),
+        })
+    }
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("stdout: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) => ExitCode::from(2),
+            Self::Output(_) => ExitCode::from(1),
+        }
+    }
+}
+
+/// Runs the program with the process's own arguments; its exit code is the contract's (section 1).
+pub fn run() -> ExitCode {
+    // Wrong usage ends here: clap says what is wrong and exits with 2.
+    match dispatch(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for line in failure.to_string().lines() {
+                // Nobody is left to tell if stderr is gone.
+                let _ = writeln!(std::io::stderr(), "error: {line}");
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Config(ConfigCommand::Default) => print(DEFAULT_FILE),
+        Command::Config(ConfigCommand::Check { file, mut settings }) => {
+            settings.config = settings.config.or(file);
+            let checked = match &settings.config {
+                Some(path) => path.display().to_string(),
+                None => "defaults, environment and options".to_owned(),
+            };
+            settings.load()?;
+            print(&format!("{checked}: no faults\n"))
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}

@@ -1,0 +1,223 @@
+//! The settings of the gateway: one plain structure per table of the configuration file.
+//!
+//! A setting is declared once, in `tables!` below: its name there is the key of the file and, with its
+//! table, the name of its environment variable. [`source`] merges what file, environment and command line
+//! say; [`setting`] reads single values; [`error`] says what is wrong with them, all of it at once.
+
+mod error;
+mod setting;
+mod source;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::ocpp::Validation;
+use crate::units::{ByteSize, Span};
+
+pub use error::{ConfigError, Fault, Reason, Source};
+pub use setting::{Admission, LogFormat, MissingSubprotocol, UnknownIdTag};
+pub use source::{Override, Sources};
+
+use setting::{Given, Setting};
+
+/// The documented default file, as `chargehook config default` prints it.
+pub const DEFAULT_FILE: &str = include_str!("../../config/chargehook.toml");
+
+/// Declares the tables of the configuration: their structures, defaults and keys, and how a key is set.
+macro_rules! tables {
+    ($($(#[$table_doc:meta])* $table:ident: $Table:ident {
+        $($(#[$key_doc:meta])* $key:ident: $Type:ty = $default:expr,)+
+    })+) => {
+        $(
+            $(#[$table_doc])*
+            #[derive(Debug, Clone, PartialEq, Eq)]
+            pub struct $Table {
+                $($(#[$key_doc])* pub $key: $Type,)+
+            }
+
+            impl Default for $Table {
+                fn default() -> Self {
+                    Self { $($key: $default,)+ }
+                }
+            }
+        )+
+
+        /// The whole configuration, one field per table of the file.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct Config {
+            $($(#[$table_doc])* pub $table: $Table,)+
+        }
+
+        /// Every table with its keys.
+        const TABLES: &[(&str, &[&str])] = &[$((stringify!($table), &[$(stringify!($key)),+]),)+];
+
+        impl Config {
+            /// Sets one key; `None` if there is no such key.
+            fn set(&mut self, table: &str, key: &str, given: Given<'_>) -> Option<Result<(), String>> {
+                match (table, key) {
+                    $($((stringify!($table), stringify!($key)) => {
+                        Some(<$Type as Setting>::read(given).map(|value| self.$table.$key = value))
+                    })+)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+tables! {
+    /// `[server]`: the process as a whole.
+    server: Server {
+        /// The directory of the database, its lock and the first admin key.
+        data_dir: PathBuf = PathBuf::from("./data"),
+        /// How long a stop waits for what is being sent; what is left is sent after the next start.
+        stop_deadline: Span = Span::seconds(10),
+    }
+
+    /// `[ocpp]`: the listener that chargers connect to, and how they are served.
+    ocpp: Ocpp {
+        /// Address and port of the WebSocket listener; port 0 takes a free one.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)),
+        /// The path prefixes a station may connect under; none listed means any.
+        paths: Vec<String> = Vec::new(),
+        /// What becomes of a handshake without a subprotocol.
+        missing_subprotocol: MissingSubprotocol = MissingSubprotocol::Accept,
+        /// How strictly messages are read, unless a station has its own rule.
+        validation: Validation = Validation::Lenient,
+        /// The interval, in whole seconds on the wire, that an accepted boot is answered with.
+        heartbeat_interval: Span = Span::seconds(300),
+        /// How often a WebSocket ping goes to each station; zero sends none.
+        ping_interval: Span = Span::seconds(30),
+        /// The `vendorId`s whose `DataTransfer` is accepted; any other is answered `UnknownVendorId`.
+        data_transfer_vendors: Vec<String> = Vec::new(),
+    }
+
+    /// `[api]`: the REST API.
+    api: Api {
+        /// Address and port of the HTTP listener; port 0 takes a free one.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+    }
+
+    /// `[stations]`: rules for all stations.
+    stations: Stations {
+        /// What becomes of a station that is not registered.
+        unknown: Admission = Admission::Accept,
+        /// How long a station may be silent until `StationOffline`; `None` is three heartbeat intervals.
+        offline_after: Option<Span> = None,
+    }
+
+    /// `[authorization]`: what id tags are answered.
+    authorization: Authorization {
+        /// The verdict on an id tag that is not registered.
+        unknown_id_tag: UnknownIdTag = UnknownIdTag::Accept,
+    }
+
+    /// `[delivery]`: how webhooks are sent, and where they may go.
+    delivery: Delivery {
+        /// Networks that deliveries may reach although they are not public.
+        allowed_networks: Vec<IpNet> = Vec::new(),
+        /// Refuses `http://` URLs.
+        https_only: bool = false,
+        /// A PEM file of certificate authorities that are trusted beside the public ones.
+        extra_ca: Option<PathBuf> = None,
+        /// How many requests may be under way at once, over all webhooks.
+        max_in_flight: u32 = 512,
+    }
+
+    /// `[limits]`: what one peer, or all of them, may ask of the gateway.
+    limits: Limits {
+        /// The largest OCPP message; a larger one closes the socket with 1009.
+        message_size: ByteSize = ByteSize(1 << 20),
+        /// Messages a second that one station is read at in the long run; beyond it the socket is read slower.
+        messages_per_second: u32 = 100,
+        /// Messages that one station may send at once before `messages_per_second` slows it down.
+        message_burst: u32 = 1_000,
+        /// Open station sockets.
+        connections: u32 = 25_000,
+        /// New station sockets a second.
+        handshakes_per_second: u32 = 2_000,
+        /// How long a handshake may take.
+        handshake_timeout: Span = Span::seconds(10),
+        /// Closes a socket on which nothing, pongs included, was received for so long; `None` never does.
+        idle_timeout: Option<Span> = None,
+        /// Unknown stations that are registered in a minute.
+        discovered_per_minute: u32 = 600,
+        /// The largest body of an API request.
+        api_body: ByteSize = ByteSize(1 << 20),
+    }
+
+    /// `[log]`: what is written to stderr.
+    log: Log {
+        /// How a line looks.
+        format: LogFormat = LogFormat::Text,
+        /// What is logged: a level, or directives such as `info,chargehook::delivery=debug`.
+        level: String = "info".to_owned(),
+    }
+}
+
+impl Config {
+    /// How long a station may be silent until it is offline: as set, or three heartbeat intervals.
+    pub fn offline_after(&self) -> Duration {
+        self.stations.offline_after.unwrap_or(Span(self.ocpp.heartbeat_interval.0 * 3)).0
+    }
+
+    /// What single values cannot tell: each key that is out of range, and why.
+    fn out_of_range(&self) -> Vec<(&'static str, &'static str, String)> {
+        let mut found = Vec::new();
+        let mut require = |holds: bool, table, key, rule: &str| {
+            if !holds {
+                found.push((table, key, rule.to_owned()));
+            }
+        };
+        let whole_seconds = |span: Span| span.0.subsec_nanos() == 0 && span.0.as_secs() > 0;
+        let heartbeat = self.ocpp.heartbeat_interval;
+        require(
+            whole_seconds(heartbeat) && heartbeat.0.as_secs() <= i32::MAX as u64,
+            "ocpp",
+            "heartbeat_interval",
+            "is sent in whole seconds: at least 1s",
+        );
+        require(
+            self.ocpp.paths.iter().all(|path| path.starts_with('/')),
+            "ocpp",
+            "paths",
+            "every prefix begins with '/', such as \"/ocpp\"",
+        );
+        let positive = "must be more than nothing";
+        require(
+            self.stations.offline_after.is_none_or(|after| after > Span::seconds(0)),
+            "stations",
+            "offline_after",
+            positive,
+        );
+        require(self.delivery.max_in_flight > 0, "delivery", "max_in_flight", positive);
+        let limits = &self.limits;
+        for (key, value) in [
+            ("messages_per_second", limits.messages_per_second),
+            ("message_burst", limits.message_burst),
+            ("connections", limits.connections),
+            ("handshakes_per_second", limits.handshakes_per_second),
+            ("discovered_per_minute", limits.discovered_per_minute),
+        ] {
+            require(value > 0, "limits", key, positive);
+        }
+        require(limits.handshake_timeout > Span::seconds(0), "limits", "handshake_timeout", positive);
+        require(
+            limits.idle_timeout.is_none_or(|after| after > Span::seconds(0)),
+            "limits",
+            "idle_timeout",
+            positive,
+        );
+        let size = ByteSize(1 << 10)..=ByteSize(1 << 30);
+        let sizes = "must be from 1KiB to 1GiB";
+        require(size.contains(&limits.message_size), "limits", "message_size", sizes);
+        require(size.contains(&limits.api_body), "limits", "api_body", sizes);
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.level) {
+            require(false, "log", "level", &error.to_string());
+        }
+        found
+    }
+}

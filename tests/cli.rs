@@ -1,0 +1,70 @@
+//! The program as a shell sees it: arguments, streams, exit codes.
+
+use std::process::{Command, Output};
+
+fn chargehook(arguments: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+    command.env_clear().args(arguments).envs(env.iter().copied());
+    command.output().expect("the program runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+#[test]
+fn the_default_file_passes_the_check() {
+    let printed = chargehook(&["config", "default"], &[]);
+    assert_eq!(printed.status.code(), Some(0));
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("chargehook.toml");
+    std::fs::write(&path, &printed.stdout).expect("written");
+    let path = path.to_str().expect("UTF-8");
+    for arguments in [["config", "check", path].as_slice(), &["config", "check", "--config", path]] {
+        let checked = chargehook(arguments, &[]);
+        assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+        assert_eq!(stdout(&checked), format!("{path}: no faults\n"));
+    }
+}
+
+#[test]
+fn a_wrong_configuration_exits_2_and_names_every_fault() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("wrong.toml");
+    std::fs::write(&path, "[ocpp]\nheartbeat_interval = 300\n[api]\nlissten = \"x\"\n").expect("written");
+    let path = path.to_str().expect("UTF-8");
+    let checked =
+        chargehook(&["config", "check", path, "--log-format", "xml"], &[("CHARGEHOOK_OCPP_PATHS", "ocpp")]);
+    assert_eq!(checked.status.code(), Some(2));
+    assert_eq!(stdout(&checked), "");
+    let errors = stderr(&checked);
+    let lines: Vec<_> = errors.lines().collect();
+    assert_eq!(lines.len(), 4, "{errors}");
+    assert!(lines[0].starts_with(&format!("error: {path}:2: ocpp.heartbeat_interval: ")), "{errors}");
+    assert!(lines[1].starts_with(&format!("error: {path}:4: api.lissten: unknown key")), "{errors}");
+    assert!(lines[2].starts_with("error: option --log-format: log.format: \"xml\" is unknown"), "{errors}");
+    assert!(
+        lines[3].starts_with("error: environment variable CHARGEHOOK_OCPP_PATHS: ocpp.paths: "),
+        "{errors}"
+    );
+}
+
+#[test]
+fn wrong_usage_exits_2_and_help_exits_0() {
+    for arguments in [[].as_slice(), &["fly"], &["config"], &["config", "check", "--fast"]] {
+        let output = chargehook(arguments, &[]);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+    let help = chargehook(&["config", "check", "--help"], &[]);
+    assert_eq!(help.status.code(), Some(0));
+    for option in
+        ["--config", "--data-dir", "--ocpp-listen", "--api-listen", "--allow-network", "--log-format"]
+    {
+        assert!(stdout(&help).contains(option), "{option}");
+    }
+}

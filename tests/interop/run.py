@@ -1,0 +1,109 @@
+"""Interoperability: programs that know nothing of chargehook work against it unchanged.
+
+    python run.py GATEWAY RECEIVER NODE_DIRECTORY
+
+GATEWAY is the built `chargehook`, RECEIVER the built `examples/receiver.rs`, NODE_DIRECTORY a copy of
+`examples/receiver-node` after `npm install`. Needs the packages of requirements.txt. Exits 1 and says why if
+something does not work.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import charge_point
+import receivers
+from gateway import Failure, Gateway, expect, wait_until
+from standardwebhooks.webhooks import Webhook
+
+STATION = "INTEROP_1"
+
+
+class Inbox:
+    """A webhook endpoint that keeps what it gets; used as a context manager."""
+
+    def __init__(self):
+        self.deliveries = deliveries = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                deliveries.append((dict(self.headers), body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+
+    def events(self):
+        return [json.loads(body) for _, body in list(self.deliveries)]
+
+
+def verify(secret, headers, body):
+    """The package checks the standard signature; the plain one is recomputed here."""
+    Webhook(secret).verify(body, headers)
+    lower = {name.lower(): value for name, value in headers.items()}
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    plain = hmac.new(key, f"{lower['x-webhook-timestamp']}.".encode() + body, hashlib.sha256).hexdigest()
+    expect(lower["x-webhook-signature"] == f"sha256={plain}", f"plain signature of {body!r}")
+    event = json.loads(body)
+    expect(lower["webhook-id"] == event["id"], f"webhook-id of {body!r}")
+    expect(lower["x-webhook-event"] == event["event"], f"X-Webhook-Event of {body!r}")
+
+
+def charging_session(gateway):
+    """A charger made with the package `ocpp`, and what an integrator gets of it."""
+    with Inbox() as inbox:
+        webhook = gateway.call("POST", "/webhooks", {"url": inbox.url, "events": ["ocpp.*"]}, status=201)
+        transaction_id = asyncio.run(charge_point.run(gateway.ocpp, STATION))
+        print(f"  ocpp: booted, charged and stopped as transaction {transaction_id}")
+
+        wait_until(
+            lambda: len(inbox.deliveries) >= len(charge_point.EVENTS),
+            f"not every event was delivered: {inbox.events()}",
+        )
+        for headers, body in inbox.deliveries:
+            verify(webhook["signing_secret"], headers, body)
+        events = {event["event"]: event for event in inbox.events()}
+        expect(sorted(events) == sorted(charge_point.EVENTS), f"delivered were {sorted(events)}")
+        expect(events["StartTransaction"]["payload"]["transactionId"] == transaction_id, "the number assigned")
+        expect(events["StopTransaction"]["payload"]["transactionId"] == transaction_id, "the number stopped")
+        expect(all(event["station_id"] == STATION for event in events.values()), "the station")
+        print(f"  standardwebhooks: {len(inbox.deliveries)} deliveries verified")
+
+    listed = gateway.call("GET", f"/events?station_id={STATION}&event=ocpp.*&order=asc")["data"]
+    expect([event["event"] for event in listed] == charge_point.EVENTS, f"listed are {listed}")
+    transaction = gateway.call("GET", f"/transactions/{transaction_id}")
+    expect(transaction["status"] == "completed", f"{transaction}")
+    expect(transaction["energy_wh"] == 7400, f"{transaction}")
+
+
+def main(binary, rust_receiver, node_directory):
+    examples = Path(__file__).resolve().parents[2] / "examples"
+    with Gateway(binary) as gateway:
+        charging_session(gateway)
+        receivers.check(examples, sys.executable, node_directory, rust_receiver, gateway)
+    print("interoperability: all of it works")
+
+
+if __name__ == "__main__":
+    try:
+        main(*(str(Path(argument).resolve()) for argument in sys.argv[1:]))
+    except Failure as failure:
+        sys.exit(f"interoperability: {failure}")
