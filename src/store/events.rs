@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::error::{Result, StoreError};
 use super::writer::Writing;
 use crate::event::{Category, NewEvent};
-use crate::id::{DeliveryId, EventId};
+use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::ocpp::Violation;
 use crate::subscription::Subject;
 
@@ -82,18 +82,11 @@ pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) 
 
 /// One delivery per webhook that wants the event: due at once, or `discarded` where it is disabled.
 fn fan_out(w: &mut Writing<'_>, event: &NewEvent, owner_id: Option<&str>, event_seq: i64) -> Result<()> {
-    let subject = Subject::new(
-        &event.event,
-        event.category,
-        event.station_id.as_deref(),
-        owner_id,
-        &event.payload,
-    );
+    let mut subject =
+        Subject::new(&event.event, event.category, event.station_id.as_deref(), owner_id, &event.payload);
+    subject.about_webhook = about_webhook(event);
     let now_ms = w.now.unix_ms();
     for subscription in w.subscriptions.matching(&subject) {
-        if event.category == Category::Webhook && is_about(subscription.webhook_id, &event.payload) {
-            continue;
-        }
         let webhook_id = subscription.webhook_id;
         let sequence: i64 = w
             .conn
@@ -129,12 +122,15 @@ fn fan_out(w: &mut Writing<'_>, event: &NewEvent, owner_id: Option<&str>, event_
 }
 
 /// Operational events name their webhook in the payload, and are never sent to it.
-fn is_about(webhook_id: crate::id::WebhookId, payload: &RawValue) -> bool {
+fn about_webhook(event: &NewEvent) -> Option<WebhookId> {
     #[derive(serde::Deserialize)]
     struct About {
-        webhook_id: crate::id::WebhookId,
+        webhook_id: WebhookId,
     }
-    serde_json::from_str::<About>(payload.get()).is_ok_and(|about| about.webhook_id == webhook_id)
+    if event.category != Category::Webhook {
+        return None;
+    }
+    serde_json::from_str::<About>(event.payload.get()).ok().map(|about| about.webhook_id)
 }
 
 fn next_station_seq(w: &Writing<'_>, station: &str) -> Result<i64> {

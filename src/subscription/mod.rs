@@ -37,6 +37,8 @@ pub struct Subscription {
     pub filter: Option<Filter>,
     /// The newest event when the webhook was made: events up to it are not for it.
     pub created_seq: i64,
+    /// Whether its deliveries are made; a disabled webhook's are discarded on the spot.
+    pub enabled: bool,
 }
 
 /// Whom an event is for.
@@ -246,8 +248,8 @@ impl SubscriptionSet {
         Self { subscriptions, by_type }
     }
 
-    /// The webhooks that get the event.
-    pub fn matching<'s>(&'s self, subject: &'s Subject<'_>) -> impl Iterator<Item = WebhookId> + 's {
+    /// The subscriptions, disabled ones among them, that the event fits.
+    pub fn matching<'s>(&'s self, subject: &'s Subject<'_>) -> impl Iterator<Item = &'s Subscription> + 's {
         // Custom names are not known beforehand, and a directed event does not ask what is subscribed to.
         let known = match subject.target {
             Target::Webhook(_) => None,
@@ -258,7 +260,6 @@ impl SubscriptionSet {
         by_place
             .filter(|s| s.judge_nature(subject).and_then(|()| s.judge_content(subject)).is_ok())
             .chain(by_search.iter().filter(|s| s.judge(subject).is_ok()))
-            .map(|subscription| subscription.webhook_id)
     }
 
     /// Why each of the others does not get the event, by webhook.

@@ -183,6 +183,8 @@ CREATE TABLE webhooks (
     max_in_flight        INTEGER NOT NULL,
     rate_limit           TEXT,
     last_sequence        INTEGER NOT NULL DEFAULT 0,
+    -- The newest event when it was made: what came before is not for it.
+    created_seq          INTEGER NOT NULL DEFAULT 0,
     -- Since when every delivery has failed; NULL: the last one succeeded, or there was none.
     failing_since_ms     INTEGER,
     created_at_ms        INTEGER NOT NULL,

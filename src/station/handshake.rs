@@ -1,0 +1,304 @@
+//! The HTTP side of a charger's connection: who it is, whether it may in, and what it is told if not
+//! (contract, section 2; reference, 1.1 to 1.3).
+//!
+//! Everything here is pure but for the checks that need the store; the listener asks in the order of
+//! the contract's table.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use percent_encoding::percent_decode_str;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::id::StationId;
+
+/// The one subprotocol that is spoken.
+pub const SUBPROTOCOL: &str = "ocpp1.6";
+
+/// The segment that the documented URL has before the identity; alone it names nobody.
+const BASE: &str = "ocpp";
+
+/// Why a charger is turned away. The spelling is that of `StationRejected`'s `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// No identity, one with forbidden characters, or a prefix that is not allowed.
+    NotFound,
+    /// An ordinary HTTP request.
+    NotWebSocket,
+    /// Only subprotocols that are not spoken.
+    UnknownSubprotocol,
+    /// No subprotocol, and that is not accepted.
+    MissingSubprotocol,
+    /// Nobody knows it, and strangers are not taken in.
+    UnknownStation,
+    /// Basic authentication is missing or wrong.
+    BadCredentials,
+    /// The operator has blocked it.
+    Blocked,
+    /// It must come with a higher security profile.
+    SecurityProfileTooLow,
+    /// Over a limit; try again later.
+    Overloaded,
+    /// Our own failure.
+    Internal,
+}
+
+impl Refusal {
+    /// The reason as the event spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NotWebSocket => "not_a_websocket",
+            Self::UnknownSubprotocol => "unknown_subprotocol",
+            Self::MissingSubprotocol => "missing_subprotocol",
+            Self::UnknownStation => "unknown_station",
+            Self::BadCredentials => "bad_credentials",
+            Self::Blocked => "blocked",
+            Self::SecurityProfileTooLow => "security_profile_too_low",
+            Self::Overloaded => "overloaded",
+            Self::Internal => "internal_error",
+        }
+    }
+
+    /// The HTTP status it is answered with.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NotFound | Self::UnknownStation => StatusCode::NOT_FOUND,
+            Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
+            Self::UnknownSubprotocol | Self::MissingSubprotocol => StatusCode::BAD_REQUEST,
+            Self::BadCredentials => StatusCode::UNAUTHORIZED,
+            Self::Blocked | Self::SecurityProfileTooLow => StatusCode::FORBIDDEN,
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Whether a `StationRejected` tells of it.
+    pub fn is_event(self) -> bool {
+        !matches!(self, Self::NotFound | Self::NotWebSocket | Self::Overloaded | Self::Internal)
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::NotFound => "no station identity here: connect to /ocpp/{stationId}",
+            Self::NotWebSocket => "this is an OCPP endpoint: connect with a WebSocket (version 13)",
+            Self::UnknownSubprotocol => "none of the offered subprotocols is spoken: offer ocpp1.6",
+            Self::MissingSubprotocol => "no subprotocol was offered: offer ocpp1.6",
+            Self::UnknownStation => "this station is not registered",
+            Self::BadCredentials => "Basic authentication is required: the identity and the station's password",
+            Self::Blocked => "this station is blocked",
+            Self::SecurityProfileTooLow => "this station must connect with a higher security profile",
+            Self::Overloaded => "too many connections or handshakes: try again later",
+            Self::Internal => "the gateway could not look the station up: try again later",
+        }
+    }
+
+    /// The answer, on a connection that ends with it.
+    pub fn response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from_static(self.words().as_bytes())));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        match self {
+            Self::Overloaded | Self::Internal => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+            }
+            Self::BadCredentials => {
+                let challenge = HeaderValue::from_static("Basic realm=\"chargehook\", charset=\"UTF-8\"");
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            Self::NotWebSocket => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The identity in a request's path: its last segment, percent-decoded once.
+///
+/// Chargers append their identity to whatever URL they were given, so any segments may stand before
+/// it, unless `prefixes` lists those that may; double and trailing slashes are overlooked.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for no identity, a bad one, or another prefix.
+pub fn identity(path: &str, prefixes: &[String]) -> Result<StationId, Refusal> {
+    let mut segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let last = segments.pop().ok_or(Refusal::NotFound)?;
+    if segments.is_empty() && last == BASE {
+        return Err(Refusal::NotFound);
+    }
+    let allowed = |prefix: &String| {
+        let wanted = prefix.split('/').filter(|segment| !segment.is_empty());
+        let wanted: Vec<&str> = wanted.collect();
+        segments.starts_with(&wanted)
+    };
+    if !prefixes.is_empty() && !prefixes.iter().any(allowed) {
+        return Err(Refusal::NotFound);
+    }
+    if has_bad_escape(last) {
+        return Err(Refusal::NotFound);
+    }
+    let decoded = percent_decode_str(last).decode_utf8().map_err(|_| Refusal::NotFound)?;
+    StationId::new(&decoded).map_err(|_| Refusal::NotFound)
+}
+
+/// The decoder passes over a `%` without two hex digits; here it is an error.
+fn has_bad_escape(segment: &str) -> bool {
+    let bytes = segment.as_bytes();
+    bytes.iter().enumerate().any(|(at, byte)| {
+        *byte == b'%'
+            && !bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// The `Sec-WebSocket-Key` of a well-formed WebSocket request (RFC 6455, 4.2.1).
+///
+/// # Errors
+/// [`Refusal::NotWebSocket`] for everything else.
+pub fn websocket_key<B>(request: &Request<B>) -> Result<HeaderValue, Refusal> {
+    let headers = request.headers();
+    let is_websocket = request.method() == Method::GET
+        && has_token(headers, header::CONNECTION, "upgrade")
+        && has_token(headers, header::UPGRADE, "websocket")
+        && has_token(headers, header::SEC_WEBSOCKET_VERSION, "13");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket);
+    key.cloned().ok_or(Refusal::NotWebSocket)
+}
+
+fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+fn has_token(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
+    tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted))
+}
+
+/// Whether the charger offers `ocpp1.6`; false if it offers nothing at all and that is accepted.
+///
+/// # Errors
+/// [`Refusal::UnknownSubprotocol`] or [`Refusal::MissingSubprotocol`].
+pub fn offers_ocpp16(headers: &HeaderMap, accept_missing: bool) -> Result<bool, Refusal> {
+    if tokens(headers, header::SEC_WEBSOCKET_PROTOCOL).next().is_none() {
+        return if accept_missing { Ok(false) } else { Err(Refusal::MissingSubprotocol) };
+    }
+    // The token is exact by the specification; another case is a slip that costs nothing to overlook.
+    match has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        true => Ok(true),
+        false => Err(Refusal::UnknownSubprotocol),
+    }
+}
+
+/// User name and password of Basic authentication; the password is bytes of any value (reference, 1.3).
+pub fn basic_credentials(headers: &HeaderMap) -> Option<(Vec<u8>, Vec<u8>)> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, encoded) = value.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let mut user = STANDARD.decode(encoded.trim_ascii()).ok()?;
+    let colon = user.iter().position(|byte| *byte == b':')?;
+    let password = user.split_off(colon + 1);
+    user.truncate(colon);
+    Some((user, password))
+}
+
+/// The answer that makes the connection a WebSocket.
+pub fn switching_protocols(key: &HeaderValue, with_subprotocol: bool) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if with_subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, prefixes: &[&str], expected: Option<&str>) {
+        let prefixes: Vec<String> = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+        let found = identity(path, &prefixes).ok();
+        assert_eq!(found.as_ref().map(StationId::as_str), expected, "{path} under {prefixes:?}");
+    }
+
+    #[test]
+    fn the_identity_is_the_last_segment_decoded_once() {
+        check("/ocpp/CP_1", &[], Some("CP_1"));
+        check("/ocpp/RDAM%20123", &[], Some("RDAM 123"));
+        check("/ocpp/site-7/CP_1", &[], Some("CP_1"));
+        check("/steve/websocket/CentralSystemService/CP_1", &[], Some("CP_1"));
+        check("//x/CP1/", &[], Some("CP1"));
+        check("/ocpp/a+b", &[], Some("a+b"));
+        check("/ocpp/%2541", &[], Some("%41"));
+        check("/ocpp/ocpp", &[], Some("ocpp"));
+        for none in ["/", "", "/ocpp", "/ocpp/", "/ocpp/%ff", "/ocpp/%zz", "/ocpp/%4", "/ocpp/a%2Fb", "/ocpp/a%3Ab"] {
+            check(none, &[], None);
+        }
+    }
+
+    #[test]
+    fn listed_prefixes_are_the_only_ones() {
+        check("/ocpp/CP_1", &["/ocpp"], Some("CP_1"));
+        check("/ocpp/site-7/CP_1", &["/ocpp"], Some("CP_1"));
+        check("/other/CP_1", &["/ocpp"], None);
+        check("/CP_1", &["/ocpp"], None);
+        check("/other/CP_1", &["/ocpp", "/other/"], Some("CP_1"));
+    }
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let line = |(name, value): &(&'static str, &str)| {
+            (header::HeaderName::from_static(name), HeaderValue::from_str(value).expect("legal"))
+        };
+        lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn ocpp16_is_chosen_among_what_is_offered() {
+        const NAME: &str = "sec-websocket-protocol";
+        let offers = |value: &str| offers_ocpp16(&headers(&[(NAME, value)]), true);
+        assert_eq!(offers("ocpp1.6"), Ok(true));
+        assert_eq!(offers("ocpp0.1, OCPP1.6"), Ok(true));
+        assert_eq!(offers("ocpp2.0.1"), Err(Refusal::UnknownSubprotocol));
+        assert_eq!(offers_ocpp16(&HeaderMap::new(), true), Ok(false));
+        assert_eq!(offers_ocpp16(&HeaderMap::new(), false), Err(Refusal::MissingSubprotocol));
+        let mut lines = headers(&[(NAME, "ocpp0.1")]);
+        lines.append(NAME, HeaderValue::from_static("ocpp1.6"));
+        assert_eq!(offers_ocpp16(&lines, false), Ok(true));
+    }
+
+    #[test]
+    fn a_password_is_bytes() {
+        let value = "Basic QUwxMDAwOgABAgMEBQYH////////////////";
+        let (user, password) = basic_credentials(&headers(&[("authorization", value)])).expect("read");
+        assert_eq!(user, b"AL1000");
+        assert_eq!(hex::encode(password), "0001020304050607ffffffffffffffffffffffff");
+        for wrong in ["Bearer abc", "Basic ", "Basic !!!", "Basic QUI="] {
+            assert_eq!(basic_credentials(&headers(&[("authorization", wrong)])), None, "{wrong}");
+        }
+    }
+}
