@@ -7,6 +7,7 @@ pub mod frame;
 pub mod rejection;
 pub mod schema;
 pub mod v16;
+pub mod violations;
 
 use serde::{Deserialize, Serialize};
 

@@ -125,6 +125,6 @@ pub struct SampledValue {
     pub location: String,
     pub format: String,
     pub unit: Option<String>,
-    /// The unit was not sent, but follows from the measurand.
+    /// The unit was not sent, nor is it a default of the specification: it follows from the measurand.
     pub derived: bool,
 }

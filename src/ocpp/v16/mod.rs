@@ -1,7 +1,12 @@
 //! OCPP 1.6: its actions, a tolerant reader of what chargers send, and the answers to it.
 
 pub mod answer;
+pub mod authorization;
+mod decimal;
+mod fields;
 pub mod inbound;
+mod meter;
+mod payload;
 pub mod read;
 pub mod time;
 

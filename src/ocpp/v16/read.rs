@@ -1,1 +1,317 @@
-//! To come.
+//! The tolerant reader: from a payload to what a handler needs, noting what was odd (quirks Q5 to Q14, Q25).
+//!
+//! The schema says how a payload departs from the specification; reading goes on beside it and takes
+//! whatever has a clear meaning. Only the strict mode ever refuses.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::FromChargePoint;
+use super::fields::{Fields, Path, Reader, canonical};
+use super::inbound::{
+    BootNotification, MeterValue, MeterValues, Request, StartTransaction, StatusNotification, StopTransaction,
+};
+use super::{meter, payload};
+use crate::clock::Timestamp;
+use crate::ocpp::frame::ErrorCode;
+use crate::ocpp::schema::{self, Breach, Part};
+use crate::ocpp::violations::Violations;
+use crate::ocpp::{Validation, Violation};
+
+/// How a message is to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// How strictly.
+    pub validation: Validation,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// How far the station's own time is ahead of UTC, in seconds, for times without zone; 0 if nobody knows.
+    pub utc_offset_s: i32,
+}
+
+/// A message that can be served.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// What a handler needs of it.
+    pub request: Request,
+    /// The charger's own time for it, if it names one that can be read; of several meter values the last one's.
+    pub occurred_at: Option<Timestamp>,
+    /// What was odd about the payload.
+    pub violations: Vec<Violation>,
+}
+
+/// A message that the strict mode refuses, and how it is answered.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The CALLERROR's code.
+    pub code: ErrorCode,
+    /// The CALLERROR's description: the field and what is wrong with it.
+    pub description: String,
+    /// Everything that was odd about the payload.
+    pub violations: Vec<Violation>,
+}
+
+/// The action this text means: exact, else in any case and without `.req` or `Request`, where that
+/// leaves one choice (quirk Q25). The violation says that it was mapped.
+pub fn recognise(action: &str) -> Option<(FromChargePoint, Option<Violation>)> {
+    if let Ok(exact) = action.parse() {
+        return Some((exact, None));
+    }
+    let trimmed = action.trim();
+    let bare = [".req", "Request"].into_iter().find_map(|suffix| {
+        let at = trimmed.len().checked_sub(suffix.len())?;
+        trimmed.get(at..)?.eq_ignore_ascii_case(suffix).then(|| &trimmed[..at])
+    });
+    let bare = bare.unwrap_or(trimmed);
+    let mut meant = FromChargePoint::ALL.iter().filter(|known| known.as_str().eq_ignore_ascii_case(bare));
+    let (&meant, None) = (meant.next()?, meant.next()) else { return None };
+    Some((meant, Some(Violation::message(format!("action_spelling: read as {meant}")))))
+}
+
+/// Reads the payload of a CALL.
+///
+/// # Errors
+/// Only in strict mode: the payload breaks the schema of its action.
+pub fn read(action: FromChargePoint, payload: &RawValue, reading: &Reading) -> Result<Read, Refusal> {
+    let mut reader = Reader {
+        received_at: reading.received_at,
+        utc_offset_s: reading.utc_offset_s,
+        violations: Violations::default(),
+    };
+    let value = payload::parse(payload.get(), &mut reader.violations);
+    let root = Fields { object: value.as_ref().and_then(Value::as_object), path: Path::Root };
+    let (request, occurred_at) = read_request(action, &root, &mut reader);
+    let mut violations = reader.violations;
+    if reading.validation == Validation::Off {
+        return Ok(Read { request, occurred_at, violations: violations.into_vec() });
+    }
+    let breaches = match &value {
+        Some(value) => schema::breaches(Part::Request, action.as_str(), value),
+        None => Vec::new(),
+    };
+    let refusal =
+        (reading.validation == Validation::Strict).then(|| refuse(&breaches, value.is_none())).flatten();
+    for Breach { violation, .. } in breaches {
+        // The reader knows better what is odd about a time than "not a date-time".
+        if !violations.mentions(violation.field.as_deref()) {
+            violations.push(violation);
+        }
+    }
+    let violations = violations.into_vec();
+    match refusal {
+        Some((code, description)) => Err(Refusal { code, description, violations }),
+        None => Ok(Read { request, occurred_at, violations }),
+    }
+}
+
+/// Which code wins where a payload is wrong in several ways: its shape comes before its parts.
+const CODES_BY_RANK: [ErrorCode; 4] = [
+    ErrorCode::FormationViolation,
+    ErrorCode::OccurenceConstraintViolation,
+    ErrorCode::TypeConstraintViolation,
+    ErrorCode::PropertyConstraintViolation,
+];
+
+fn refuse(breaches: &[Breach], unreadable: bool) -> Option<(ErrorCode, String)> {
+    if unreadable {
+        return Some((ErrorCode::FormationViolation, "the payload is nested too deeply".to_owned()));
+    }
+    let worst = CODES_BY_RANK.iter().find_map(|code| breaches.iter().find(|breach| breach.code == *code))?;
+    let Violation { field, problem } = &worst.violation;
+    let description = match field {
+        Some(field) => format!("{field}: {problem}"),
+        None => problem.clone(),
+    };
+    Some((worst.code, clip(description)))
+}
+
+/// The longest description of a CALLERROR, in characters.
+const DESCRIPTION_CHARS_MAX: usize = 255;
+
+fn clip(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(DESCRIPTION_CHARS_MAX) {
+        text.truncate(end);
+    }
+    text
+}
+
+const DIAGNOSTICS_STATUSES: &[&str] = &["Idle", "Uploaded", "UploadFailed", "Uploading"];
+const FIRMWARE_STATUSES: &[&str] = &[
+    "Downloaded",
+    "DownloadFailed",
+    "Downloading",
+    "DownloadScheduled",
+    "DownloadPaused",
+    "Idle",
+    "InstallationFailed",
+    "Installing",
+    "Installed",
+    "InstallRebooting",
+    "InstallScheduled",
+    "InstallVerificationFailed",
+    "InvalidSignature",
+    "SignatureVerified",
+];
+const LOG_STATUSES: &[&str] = &[
+    "BadMessage",
+    "Idle",
+    "NotSupportedOperation",
+    "PermissionDenied",
+    "Uploaded",
+    "UploadFailure",
+    "Uploading",
+];
+const CONNECTOR_STATUSES: &[&str] = &[
+    "Available",
+    "Preparing",
+    "Charging",
+    "SuspendedEVSE",
+    "SuspendedEV",
+    "Finishing",
+    "Reserved",
+    "Unavailable",
+    "Faulted",
+];
+const ERROR_CODES: &[&str] = &[
+    "NoError",
+    "ConnectorLockFailure",
+    "EVCommunicationError",
+    "GroundFailure",
+    "HighTemperature",
+    "InternalError",
+    "LocalListConflict",
+    "OtherError",
+    "OverCurrentFailure",
+    "PowerMeterFailure",
+    "PowerSwitchFailure",
+    "ReaderFailure",
+    "ResetFailure",
+    "UnderVoltage",
+    "OverVoltage",
+    "WeakSignal",
+];
+const STOP_REASONS: &[&str] = &[
+    "Local",
+    "EVDisconnected",
+    "Remote",
+    "DeAuthorized",
+    "EmergencyStop",
+    "HardReset",
+    "Other",
+    "PowerLoss",
+    "Reboot",
+    "SoftReset",
+    "UnlockCommand",
+];
+
+fn read_request(
+    action: FromChargePoint,
+    fields: &Fields<'_>,
+    reader: &mut Reader,
+) -> (Request, Option<Timestamp>) {
+    let status = |known| fields.word("status", known);
+    match action {
+        FromChargePoint::Authorize => {
+            (Request::Authorize { id_tag: fields.required_text("idTag", reader) }, None)
+        }
+        FromChargePoint::BootNotification => (Request::BootNotification(read_boot(fields, reader)), None),
+        FromChargePoint::DataTransfer => {
+            let vendor_id = fields.required_text("vendorId", reader);
+            (Request::DataTransfer { vendor_id, message_id: fields.optional_text("messageId") }, None)
+        }
+        FromChargePoint::DiagnosticsStatusNotification => {
+            (Request::DiagnosticsStatusNotification { status: status(DIAGNOSTICS_STATUSES) }, None)
+        }
+        FromChargePoint::FirmwareStatusNotification => {
+            (Request::FirmwareStatusNotification { status: status(FIRMWARE_STATUSES) }, None)
+        }
+        FromChargePoint::SignedFirmwareStatusNotification => {
+            (Request::SignedFirmwareStatusNotification { status: status(FIRMWARE_STATUSES) }, None)
+        }
+        FromChargePoint::LogStatusNotification => {
+            (Request::LogStatusNotification { status: status(LOG_STATUSES) }, None)
+        }
+        FromChargePoint::Heartbeat => (Request::Heartbeat, None),
+        FromChargePoint::MeterValues => {
+            let meter_value = meter::read_all(fields, "meterValue", reader);
+            let occurred_at = meter_value.iter().filter_map(|value: &MeterValue| value.timestamp).max();
+            let read = MeterValues {
+                connector_id: read_connector(fields, reader),
+                transaction_id: fields.integer("transactionId", reader),
+                meter_value,
+            };
+            (Request::MeterValues(read), occurred_at)
+        }
+        FromChargePoint::SecurityEventNotification => {
+            (Request::SecurityEventNotification, fields.time("timestamp", reader))
+        }
+        FromChargePoint::SignCertificate => (Request::SignCertificate, None),
+        FromChargePoint::StartTransaction => {
+            let read = StartTransaction {
+                connector_id: read_connector(fields, reader),
+                id_tag: fields.required_text("idTag", reader),
+                meter_start_wh: fields.register_wh("meterStart", reader),
+                reservation_id: fields.integer("reservationId", reader),
+                timestamp_text: fields.text("timestamp"),
+            };
+            (Request::StartTransaction(read), fields.time("timestamp", reader))
+        }
+        FromChargePoint::StatusNotification => {
+            (Request::StatusNotification(read_status(fields, reader)), fields.time("timestamp", reader))
+        }
+        FromChargePoint::StopTransaction => {
+            let read = StopTransaction {
+                transaction_id: fields.integer("transactionId", reader),
+                id_tag: fields.optional_text("idTag"),
+                meter_stop_wh: fields.register_wh("meterStop", reader),
+                reason: fields
+                    .word("reason", STOP_REASONS)
+                    .map(|reason| known_or(reason, STOP_REASONS, "Other")),
+                timestamp_text: fields.text("timestamp"),
+                transaction_data: meter::read_all(fields, "transactionData", reader),
+            };
+            (Request::StopTransaction(read), fields.time("timestamp", reader))
+        }
+    }
+}
+
+fn read_boot(fields: &Fields<'_>, reader: &mut Reader) -> BootNotification {
+    BootNotification {
+        vendor: fields.required_text("chargePointVendor", reader),
+        model: fields.required_text("chargePointModel", reader),
+        serial_number: fields
+            .optional_text("chargePointSerialNumber")
+            .or_else(|| fields.optional_text("chargeBoxSerialNumber")),
+        firmware_version: fields.optional_text("firmwareVersion"),
+    }
+}
+
+fn read_status(fields: &Fields<'_>, reader: &mut Reader) -> StatusNotification {
+    // OCPP 1.5's name for what 1.6 calls EVCommunicationError.
+    let renamed = |code: String| match code.eq_ignore_ascii_case("Mode3Error") {
+        true => "EVCommunicationError".to_owned(),
+        false => code,
+    };
+    StatusNotification {
+        connector_id: read_connector(fields, reader),
+        status: fields.word("status", CONNECTOR_STATUSES),
+        error_code: fields
+            .word("errorCode", ERROR_CODES)
+            .map(|code| known_or(renamed(code), ERROR_CODES, "OtherError")),
+        info: fields.optional_text("info"),
+        vendor_error_code: fields.optional_text("vendorErrorCode"),
+    }
+}
+
+fn read_connector(fields: &Fields<'_>, reader: &mut Reader) -> Option<i64> {
+    let connector = fields.integer("connectorId", reader)?;
+    if connector < 0 {
+        reader.note(&fields.path_of("connectorId"), "implausible: connectors count from 0");
+    }
+    Some(connector)
+}
+
+/// The word itself if the specification knows it, else the one it has for everything else (quirk Q11).
+fn known_or(word: String, known: &[&'static str], other: &str) -> String {
+    if canonical(&word, known).is_some() { word } else { other.to_owned() }
+}

@@ -1,1 +1,276 @@
-//! To come.
+//! The times that chargers send, read as far as their meaning is clear (quirks Q1 to Q4).
+//!
+//! Read by hand rather than by a list of formats: it has to tell what was odd, and it runs for
+//! every sampled value.
+
+use std::time::Duration;
+
+use chrono::NaiveDate;
+
+use crate::clock::Timestamp;
+use crate::ocpp::Violation;
+
+/// What a clock without a battery shows after a power cut lies before this; OCPP 1.6 is younger.
+const EARLIEST_PLAUSIBLE: Timestamp = Timestamp::from_unix_ms(1_262_304_000_000); // 2010-01-01
+/// No mistaken time zone puts a clock further ahead than this.
+const AHEAD_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// A time without zone that comes this near to its arrival, read as the station's own, is the station's own.
+const LOCAL_TIME_TOLERANCE_MS: u64 = 15 * 60 * 1_000;
+/// The clock skew of a live message that is still ordinary.
+const SKEW_MAX_MS: u64 = 5 * 60 * 1_000;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// A time as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// The moment it names; `None` if there is none, or none that can be true.
+    pub moment: Option<Timestamp>,
+    /// What was odd about it: the `problem` of a [`Violation`].
+    pub oddity: Option<&'static str>,
+}
+
+/// A time's parts, before anybody asks whether such a day exists.
+struct Parts {
+    unix_ms_as_utc: i64,
+    offset_minutes: Option<i64>,
+    /// Written exactly as RFC 3339 wants it.
+    exact: bool,
+}
+
+/// Reads a time that arrived at `received_at` from a station whose own clock, where it names no
+/// zone, may be `utc_offset_s` seconds ahead of UTC.
+pub fn read(text: &str, received_at: Timestamp, utc_offset_s: i32) -> Read {
+    let odd = |moment, oddity| Read { moment, oddity: Some(oddity) };
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return odd(None, "time_unreadable: empty");
+    }
+    if trimmed.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'-') {
+        // 20260414 might be a day, 1776170096 seconds, 1776170096789 milliseconds: not ours to guess.
+        return odd(None, "time_unreadable: a number or a day where a date and time are due");
+    }
+    let Some(parts) = parse(trimmed.as_bytes()) else {
+        return odd(None, "time_unreadable: not a date and time of this calendar");
+    };
+    let as_utc = Timestamp::from_unix_ms(parts.unix_ms_as_utc);
+    let (moment, oddity) = match parts.offset_minutes {
+        Some(minutes) => {
+            let moment = Timestamp::from_unix_ms(parts.unix_ms_as_utc - minutes * 60_000);
+            let exact = parts.exact && trimmed.len() == text.len();
+            (moment, (!exact).then_some("time_format: not as RFC 3339 writes it"))
+        }
+        None => {
+            let as_local = Timestamp::from_unix_ms(parts.unix_ms_as_utc - i64::from(utc_offset_s) * 1_000);
+            let near = skew_ms(as_local, received_at).unsigned_abs() <= LOCAL_TIME_TOLERANCE_MS;
+            if utc_offset_s != 0 && near {
+                (as_local, Some("time_without_zone: read as the station's local time"))
+            } else {
+                (as_utc, Some("time_without_zone: read as UTC"))
+            }
+        }
+    };
+    if moment < EARLIEST_PLAUSIBLE {
+        return odd(None, "implausible: a clock that was never set");
+    }
+    if moment > received_at.after(AHEAD_MAX) {
+        return odd(Some(moment), "implausible: more than a day after its arrival");
+    }
+    Read { moment: Some(moment), oddity }
+}
+
+/// How far the station's clock is ahead, in milliseconds; negative if it is behind. Means something
+/// only for live messages, which are sent when they happen.
+pub fn skew_ms(occurred_at: Timestamp, received_at: Timestamp) -> i64 {
+    occurred_at.unix_ms().saturating_sub(received_at.unix_ms())
+}
+
+/// The violation of a live message whose time is more than five minutes off (quirk Q3).
+pub fn skew_violation(occurred_at: Timestamp, received_at: Timestamp) -> Option<Violation> {
+    let skew_ms = skew_ms(occurred_at, received_at);
+    let side = if skew_ms > 0 { "ahead" } else { "behind" };
+    (skew_ms.unsigned_abs() > SKEW_MAX_MS).then(|| {
+        Violation::message(format!(
+            "clock_skew: the station's clock is {} s {side}",
+            skew_ms.unsigned_abs() / 1_000
+        ))
+    })
+}
+
+/// The text as it is consumed from the left.
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    /// A number of exactly `digits` digits.
+    fn number(&mut self, digits: usize) -> Option<i64> {
+        let taken = self.0.get(..digits)?;
+        let value = taken
+            .iter()
+            .try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))?;
+        self.0 = &self.0[digits..];
+        Some(value)
+    }
+
+    /// One of these bytes, if it comes next.
+    fn one_of(&mut self, bytes: &[u8]) -> Option<u8> {
+        let first = *self.0.first()?;
+        bytes.contains(&first).then(|| {
+            self.0 = &self.0[1..];
+            first
+        })
+    }
+}
+
+fn parse(text: &[u8]) -> Option<Parts> {
+    let mut rest = Cursor(text);
+    let mut exact = true;
+    let year = rest.number(4)?;
+    rest.one_of(b"-")?;
+    let month = rest.number(2)?;
+    rest.one_of(b"-")?;
+    let day = rest.number(2)?;
+    exact &= !rest.one_of(b"Tt ")?.is_ascii_whitespace();
+    let hour = rest.number(2)?;
+    rest.one_of(b":")?;
+    let minute = rest.number(2)?;
+    let mut second = 0;
+    let mut ms = 0;
+    if rest.one_of(b":").is_some() {
+        second = rest.number(2)?;
+        if let Some(point) = rest.one_of(b".,") {
+            let digits = rest.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            exact &= point == b'.' && digits > 0;
+            for place in [100, 10, 1].into_iter().take(digits) {
+                ms += rest.number(1)? * place;
+            }
+            rest.0 = &rest.0[digits.saturating_sub(3)..];
+        }
+    } else {
+        exact = false;
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None; // 24:00 and leap seconds name moments that other texts name better (quirk Q4)
+    }
+    let offset_minutes = read_offset(&mut rest, &mut exact)?;
+    if !rest.0.is_empty() {
+        return None;
+    }
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month as u32, day as u32)?;
+    let days = i64::from(date.to_epoch_days());
+    let unix_ms_as_utc = days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1_000 + ms;
+    Some(Parts { unix_ms_as_utc, offset_minutes, exact })
+}
+
+/// Minutes ahead of UTC: `Z`, `+02`, `+0200`, `+02:00`; `Some(None)` where nothing follows.
+fn read_offset(rest: &mut Cursor<'_>, exact: &mut bool) -> Option<Option<i64>> {
+    while rest.one_of(b" ").is_some() {
+        *exact = false;
+    }
+    if rest.0.is_empty() {
+        return Some(None);
+    }
+    let sign = match rest.one_of(b"Zz+-")? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return Some(Some(0)),
+    };
+    let hours = rest.number(2)?;
+    *exact &= rest.one_of(b":").is_some();
+    let minutes = if rest.0.is_empty() {
+        *exact = false;
+        0
+    } else {
+        rest.number(2)?
+    };
+    (hours <= 23 && minutes <= 59).then_some(Some(sign * (hours * 60 + minutes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECEIVED: &str = "2026-04-14T12:34:56.789Z";
+    const TWO_HOURS_S: i32 = 2 * 3_600;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("RFC 3339")
+    }
+
+    /// Moment and oddity's code in a few words.
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let told = |offset| {
+            let Read { moment, oddity } = read(text, at(RECEIVED), offset);
+            let code = oddity.map_or("", |oddity| oddity.split(':').next().unwrap_or_default());
+            format!("{} {code}", moment.map_or("none".into(), |moment| moment.to_string()))
+        };
+        assert_eq!(told(0).trim_end(), expected, "{text:?}");
+    }
+
+    #[test]
+    fn plain_times() {
+        check("2026-04-14T12:34:56Z", "2026-04-14T12:34:56.000Z");
+        check("2026-04-14T12:34:56.7Z", "2026-04-14T12:34:56.700Z");
+        check("2026-04-14T12:34:56.123456789Z", "2026-04-14T12:34:56.123Z");
+        check("2026-04-14t12:34:56z", "2026-04-14T12:34:56.000Z");
+        check("2026-04-14T14:34:56+02:00", "2026-04-14T12:34:56.000Z");
+        check("2026-04-14T00:34:56-05:30", "2026-04-14T06:04:56.000Z");
+        check("2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000Z");
+    }
+
+    #[test]
+    fn odd_spellings_are_read() {
+        check("2026-04-14T14:34:56+02", "2026-04-14T12:34:56.000Z time_format");
+        check("2026-04-14T14:34:56+0200", "2026-04-14T12:34:56.000Z time_format");
+        check("2026-04-14 12:34:56Z", "2026-04-14T12:34:56.000Z time_format");
+        check("2026-04-14T12:34:56,5Z", "2026-04-14T12:34:56.500Z time_format");
+        check("2026-04-14T12:34:56.Z", "2026-04-14T12:34:56.000Z time_format");
+        check(" 2026-04-14T12:34:56Z\r\n", "2026-04-14T12:34:56.000Z time_format");
+        check("2026-04-14T12:34Z", "2026-04-14T12:34:00.000Z time_format");
+        check("2026-04-14T12:34:56", "2026-04-14T12:34:56.000Z time_without_zone");
+    }
+
+    #[test]
+    fn what_names_no_moment_is_none() {
+        for text in [
+            "",
+            "  ",
+            "now",
+            "1776170096",
+            "1776170096789",
+            "20260414",
+            "2026-04-14",
+            "2026-02-31T00:00:00Z",
+            "2026-04-14T24:00:00Z",
+            "2026-04-14T23:59:60Z",
+            "2026-13-01T00:00:00Z",
+            "2026-04-14T12:34:56+25:00",
+            "2026-04-14T12:34:56Zulu",
+            "2026-04-14T12:34:56é",
+            "é026-04-14T12:34:56Z",
+        ] {
+            check(text, "none time_unreadable");
+        }
+        check("1970-01-01T00:00:12Z", "none implausible");
+        check("2000-01-01T00:00:12", "none implausible");
+        check("0001-01-01T00:00:00Z", "none implausible");
+        check("2099-01-01T00:00:00Z", "2099-01-01T00:00:00.000Z implausible");
+    }
+
+    #[test]
+    fn a_time_without_zone_is_local_where_that_fits_its_arrival() {
+        let fits = read("2026-04-14T14:30:00", at(RECEIVED), TWO_HOURS_S);
+        assert_eq!(fits.moment, Some(at("2026-04-14T12:30:00Z")));
+        let does_not = read("2026-04-14T12:30:00", at(RECEIVED), TWO_HOURS_S);
+        assert_eq!(does_not.moment, Some(at("2026-04-14T12:30:00Z")));
+    }
+
+    #[test]
+    fn skew_is_told_past_five_minutes() {
+        let received = at(RECEIVED);
+        assert_eq!(skew_violation(received.after(Duration::from_secs(300)), received), None);
+        let behind =
+            skew_violation(received.before(Duration::from_secs(7_200)), received).expect("two hours");
+        assert_eq!(behind.problem, "clock_skew: the station's clock is 7200 s behind");
+    }
+}

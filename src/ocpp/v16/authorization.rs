@@ -1,0 +1,168 @@
+//! Verdicts on id tags (contract, section 4; reference 3.2).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+/// The verdict on an id tag, spelled as in a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AuthorizationStatus {
+    /// May charge.
+    Accepted,
+    /// Known, and not allowed to charge.
+    Blocked,
+    /// Known, past its date.
+    Expired,
+    /// Unknown.
+    Invalid,
+    /// Charging elsewhere already, as often as it may.
+    ConcurrentTx,
+}
+
+/// A text that is no authorisation status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an authorisation status: Accepted, Blocked, Expired, Invalid or ConcurrentTx")]
+pub struct UnknownAuthorizationStatus;
+
+impl AuthorizationStatus {
+    /// Every status, in the order of the reference.
+    pub const ALL: [Self; 5] =
+        [Self::Accepted, Self::Blocked, Self::Expired, Self::Invalid, Self::ConcurrentTx];
+
+    /// The status as it is spelled in a frame.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::Blocked => "Blocked",
+            Self::Expired => "Expired",
+            Self::Invalid => "Invalid",
+            Self::ConcurrentTx => "ConcurrentTx",
+        }
+    }
+}
+
+impl fmt::Display for AuthorizationStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for AuthorizationStatus {
+    type Err = UnknownAuthorizationStatus;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAuthorizationStatus> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownAuthorizationStatus)
+    }
+}
+
+/// What a charger is told about an id tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdTagInfo {
+    /// The verdict.
+    pub status: AuthorizationStatus,
+    /// Until when the charger may remember it.
+    pub expiry_date: Option<Timestamp>,
+    /// The group the tag belongs to, whose other tags may end its transaction.
+    pub parent_id_tag: Option<String>,
+}
+
+impl IdTagInfo {
+    /// A verdict and nothing else.
+    pub fn bare(status: AuthorizationStatus) -> Self {
+        Self { status, expiry_date: None, parent_id_tag: None }
+    }
+}
+
+/// An id tag as it was registered through the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisteredTag {
+    /// `Accepted`, `Blocked`, `Expired` or `Invalid`; `ConcurrentTx` is never registered.
+    pub status: AuthorizationStatus,
+    /// When it stops being good; may be past.
+    pub expiry_date: Option<Timestamp>,
+    /// The group it belongs to.
+    pub parent_id_tag: Option<String>,
+    /// In how many transactions it may be at once; no limit without.
+    pub max_active_transactions: Option<u32>,
+}
+
+/// What becomes of an id tag that nobody registered (`authorization.unknown_id_tag`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownIdTag {
+    /// It may charge.
+    Accept,
+    /// It is `Invalid`.
+    Invalid,
+}
+
+/// The verdict on a tag that is in `active_transactions` other transactions at `now`.
+///
+/// A retried `StartTransaction` must not count the transaction it is about, or the retry would be
+/// refused for its own sake.
+pub fn verdict(
+    tag: Option<&RegisteredTag>,
+    active_transactions: u32,
+    unknown: UnknownIdTag,
+    now: Timestamp,
+) -> IdTagInfo {
+    let Some(tag) = tag else {
+        return IdTagInfo::bare(match unknown {
+            UnknownIdTag::Accept => AuthorizationStatus::Accepted,
+            UnknownIdTag::Invalid => AuthorizationStatus::Invalid,
+        });
+    };
+    let expired = tag.expiry_date.is_some_and(|expiry| expiry <= now);
+    let exhausted = tag.max_active_transactions.is_some_and(|max| active_transactions >= max);
+    let status = match tag.status {
+        AuthorizationStatus::Accepted if expired => AuthorizationStatus::Expired,
+        AuthorizationStatus::Accepted if exhausted => AuthorizationStatus::ConcurrentTx,
+        registered => registered,
+    };
+    IdTagInfo { status, expiry_date: tag.expiry_date, parent_id_tag: tag.parent_id_tag.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
+    const LATER: Timestamp = Timestamp::from_unix_ms(1_776_170_096_790);
+
+    fn tag(status: AuthorizationStatus, expiry_date: Option<Timestamp>, max: Option<u32>) -> RegisteredTag {
+        RegisteredTag {
+            status,
+            expiry_date,
+            parent_id_tag: Some("FLEET".to_owned()),
+            max_active_transactions: max,
+        }
+    }
+
+    #[test]
+    fn a_registered_tag_is_judged_by_status_then_date_then_use() {
+        use AuthorizationStatus::{Accepted, Blocked, ConcurrentTx, Expired};
+        for (registered, expiry, max, active, expected) in [
+            (Accepted, None, None, 7, Accepted),
+            (Accepted, Some(LATER), Some(2), 1, Accepted),
+            (Accepted, Some(NOW), None, 0, Expired),
+            (Accepted, None, Some(1), 1, ConcurrentTx),
+            (Accepted, None, Some(0), 0, ConcurrentTx),
+            (Accepted, Some(NOW), Some(1), 1, Expired),
+            (Blocked, Some(NOW), Some(1), 1, Blocked),
+        ] {
+            let told = verdict(Some(&tag(registered, expiry, max)), active, UnknownIdTag::Accept, NOW);
+            assert_eq!(told.status, expected, "{registered} {expiry:?} {max:?} {active}");
+            assert_eq!(told.parent_id_tag.as_deref(), Some("FLEET"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_tag_is_judged_by_the_policy() {
+        let told = |unknown| verdict(None, 0, unknown, NOW);
+        assert_eq!(told(UnknownIdTag::Accept), IdTagInfo::bare(AuthorizationStatus::Accepted));
+        assert_eq!(told(UnknownIdTag::Invalid), IdTagInfo::bare(AuthorizationStatus::Invalid));
+    }
+}

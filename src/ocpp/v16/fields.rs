@@ -1,0 +1,195 @@
+//! One object of a payload, its fields read as what they are meant to be (quirks Q5 to Q10, Q13).
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::decimal::Decimal;
+use super::time;
+use crate::clock::Timestamp;
+use crate::ocpp::Violation;
+use crate::ocpp::violations::Violations;
+
+/// What reading a message takes along: when it came, and what has been odd so far.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// When the message arrived.
+    pub received_at: Timestamp,
+    /// How far the station's own time is ahead of UTC, in seconds.
+    pub utc_offset_s: i32,
+    /// What the schema does not see: it is noted here while reading.
+    pub violations: Violations,
+}
+
+/// Where an object stands in its payload. Written out only when there is something to say about it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Path<'a> {
+    /// The payload itself.
+    Root,
+    /// A field of an object.
+    Field(&'a Path<'a>, &'a str),
+    /// An element of an array.
+    Index(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => f.write_str(name),
+            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Index(Self::Root, index) => write!(f, "{index}"),
+            Self::Index(parent, index) => write!(f, "{parent}.{index}"),
+        }
+    }
+}
+
+impl Reader {
+    /// Notes what is odd about the place `path`.
+    pub(super) fn note(&mut self, path: &Path<'_>, problem: impl Into<String>) {
+        if !self.violations.is_full() {
+            self.violations.push(Violation::field(path.to_string(), problem));
+        }
+    }
+}
+
+/// The fields of one object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fields<'a> {
+    /// The object itself; `None` if there is none to read.
+    pub object: Option<&'a Map<String, Value>>,
+    /// Where it stands.
+    pub path: Path<'a>,
+}
+
+impl<'a> Fields<'a> {
+    /// The field, unless it is absent or null (quirk Q8).
+    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
+        self.object?.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Where the field `name` stands.
+    pub(super) fn path_of(&'a self, name: &'a str) -> Path<'a> {
+        Path::Field(&self.path, name)
+    }
+
+    /// A text, or what was sent in its place, as text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.get(name).and_then(text_of)
+    }
+
+    /// A text that the specification demands; an empty one is kept and noted (quirk Q7).
+    pub(super) fn required_text(&self, name: &str, reader: &mut Reader) -> Option<String> {
+        let text = self.text(name)?;
+        if text.is_empty() {
+            reader.note(&self.path_of(name), "empty");
+        }
+        Some(text)
+    }
+
+    /// A text that may be left out; an empty one is as good as none (quirk Q7).
+    pub(super) fn optional_text(&self, name: &str) -> Option<String> {
+        self.text(name).filter(|text| !text.is_empty())
+    }
+
+    /// An exact whole number: a connector or a transaction is never rounded.
+    pub(super) fn integer(&self, name: &str, reader: &mut Reader) -> Option<i64> {
+        let text = number_text(self.get(name)?)?;
+        if let Ok(integer) = text.parse() {
+            return Some(integer);
+        }
+        let integer = Decimal::parse(text).and_then(Decimal::as_integer);
+        reader.note(
+            &self.path_of(name),
+            match integer {
+                Some(integer) => format!("not_an_integer: read as {integer}"),
+                None => "not_an_integer".to_owned(),
+            },
+        );
+        integer
+    }
+
+    /// An energy register in Wh, rounded to whole ones, with a decimal comma too.
+    pub(super) fn register_wh(&self, name: &str, reader: &mut Reader) -> Option<i64> {
+        let text = number_text(self.get(name)?)?;
+        let wh = match text.parse() {
+            Ok(wh) => wh,
+            Err(_) => {
+                let rounded = parse_with_comma(text).and_then(Decimal::rounded);
+                reader.note(
+                    &self.path_of(name),
+                    match rounded {
+                        Some(wh) => format!("not_an_integer: read as {wh}"),
+                        None => "not_an_integer".to_owned(),
+                    },
+                );
+                rounded?
+            }
+        };
+        if wh < 0 {
+            reader.note(&self.path_of(name), "implausible: a register below zero");
+        }
+        Some(wh)
+    }
+
+    /// A time, where one can be read.
+    pub(super) fn time(&self, name: &str, reader: &mut Reader) -> Option<Timestamp> {
+        let value = self.get(name)?;
+        let text = scalar_text(value)?;
+        let read = time::read(text, reader.received_at, reader.utc_offset_s);
+        if let Some(oddity) = read.oddity {
+            reader.note(&self.path_of(name), oddity);
+        }
+        read.moment
+    }
+
+    /// A word of a closed list in its canonical spelling, whatever its case; an unknown one as it came.
+    pub(super) fn word(&self, name: &str, known: &[&'static str]) -> Option<String> {
+        let text = self.get(name).and_then(scalar_text)?;
+        let word = canonical(text, known).unwrap_or(text);
+        (!word.is_empty()).then(|| word.to_owned())
+    }
+}
+
+/// The spelling of `text` in `known`, ignoring case and surrounding blanks (quirk Q11).
+pub(super) fn canonical(text: &str, known: &[&'static str]) -> Option<&'static str> {
+    known.iter().copied().find(|word| *word == text).or_else(|| {
+        let trimmed = text.trim();
+        known.iter().copied().find(|word| word.eq_ignore_ascii_case(trimmed))
+    })
+}
+
+/// A decimal whose point may be a comma, if that is its only one and there is no point (quirk Q6).
+pub(super) fn parse_with_comma(text: &str) -> Option<Decimal> {
+    match text.split_once(',') {
+        Some((whole, fraction)) if !text.contains('.') && !fraction.contains(',') => {
+            Decimal::parse(&format!("{whole}.{fraction}"))
+        }
+        _ => Decimal::parse(text),
+    }
+}
+
+/// A string, number or boolean as text, numbers with exactly the digits that were sent.
+pub(super) fn scalar_text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.as_str()),
+        Value::Bool(true) => Some("true"),
+        Value::Bool(false) => Some("false"),
+        _ => None,
+    }
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    scalar_text(value).map(str::to_owned)
+}
+
+/// The text of a number, or of a string that may hold one; nothing for an empty string.
+fn number_text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(_) | Value::Number(_) => {
+            scalar_text(value).map(str::trim).filter(|text| !text.is_empty())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,225 @@
+//! A payload's text as a [`Value`], with what that step alone can see: doubled keys, broken escapes.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::ocpp::Violation;
+use crate::ocpp::violations::Violations;
+
+/// Reads a payload; `None` if it is nested too deeply to be read. The last of doubled keys wins (quirk Q9).
+pub(super) fn parse(json: &str, violations: &mut Violations) -> Option<Value> {
+    let value = match serde_json::from_str(json) {
+        Ok(value) => value,
+        Err(_) => {
+            let repaired = replace_lone_surrogates(json);
+            let Ok(value) = serde_json::from_str(&repaired) else {
+                violations.push(Violation::message("unreadable_payload: nested too deeply"));
+                return None;
+            };
+            violations.push(Violation::message("broken_escape: half of a surrogate pair, read as U+FFFD"));
+            value
+        }
+    };
+    // Counting is far cheaper than watching every key, and doubled ones are rare.
+    if members_written(json) > members_kept(&value) {
+        note_doubled_keys(json, violations);
+    }
+    Some(value)
+}
+
+/// Object members in the text: each has exactly one colon outside strings.
+fn members_written(json: &str) -> usize {
+    let mut members = 0;
+    let mut in_string = false;
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => in_string = !in_string,
+            b'\\' if in_string => {
+                bytes.next();
+            }
+            b':' if !in_string => members += 1,
+            _ => {}
+        }
+    }
+    members
+}
+
+fn members_kept(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => members.len() + members.values().map(members_kept).sum::<usize>(),
+        Value::Array(elements) => elements.iter().map(members_kept).sum(),
+        _ => 0,
+    }
+}
+
+fn note_doubled_keys(json: &str, violations: &mut Violations) {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let watched = Watch { path: None, violations };
+    if watched.deserialize(&mut deserializer).is_err() {
+        // Only a text whose escapes had to be repaired gets here.
+        violations.push(Violation::message("duplicate_key"));
+    }
+}
+
+/// Where in the payload the watch stands.
+struct Place<'a> {
+    parent: Option<&'a Place<'a>>,
+    segment: &'a str,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parent {
+            Some(parent) => write!(f, "{parent}.{}", self.segment),
+            None => f.write_str(self.segment),
+        }
+    }
+}
+
+/// Walks through a JSON text, keeping nothing but the keys of the objects it is inside of.
+struct Watch<'a> {
+    path: Option<&'a Place<'a>>,
+    violations: &'a mut Violations,
+}
+
+impl<'de> DeserializeSeed<'de> for Watch<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Watch<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let place = Place { parent: self.path, segment: &key };
+            if seen.contains(&key) {
+                self.violations
+                    .push(Violation::field(place.to_string(), "duplicate_key: the last one counts"));
+            }
+            map.next_value_seed(Watch { path: Some(&place), violations: self.violations })?;
+            seen.insert(key);
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        for index in 0usize.. {
+            let segment = index.to_string();
+            let place = Place { parent: self.path, segment: &segment };
+            let element = Watch { path: Some(&place), violations: self.violations };
+            if seq.next_element_seed(element)?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Writes `\ufffd` for every escape that is half a surrogate pair without its other half.
+fn replace_lone_surrogates(json: &str) -> String {
+    let unit = |at: usize| {
+        let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut repaired = String::with_capacity(json.len());
+    let (mut copied, mut at) = (0, 0);
+    while let Some(found) = json[at..].find('\\') {
+        at += found;
+        at += match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => 12,
+            Some(0xd800..=0xdfff) => {
+                repaired.push_str(&json[copied..at]);
+                repaired.push_str("\\ufffd");
+                copied = at + 6;
+                6
+            }
+            Some(_) => 6,
+            // Any other escape is a backslash and one ASCII character.
+            None => 2,
+        };
+        at = at.min(json.len());
+    }
+    repaired.push_str(&json[copied..]);
+    repaired
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(json: &str) -> (Option<Value>, Vec<String>) {
+        let mut violations = Violations::default();
+        let value = parse(json, &mut violations);
+        let told = violations
+            .into_vec()
+            .into_iter()
+            .map(|violation| format!("{} {}", violation.field.as_deref().unwrap_or("-"), violation.problem));
+        (value, told.collect())
+    }
+
+    #[test]
+    fn doubled_keys_are_found_wherever_they_are() {
+        let (value, told) = told(r#"{"a":1,"b":[{"c:\"":"x:y","d":2.50,"d":3}],"a":4}"#);
+        assert_eq!(value, serde_json::from_str(r#"{"a":4,"b":[{"c:\"":"x:y","d":3}]}"#).ok());
+        assert_eq!(
+            told,
+            ["b.0.d duplicate_key: the last one counts", "a duplicate_key: the last one counts"]
+        );
+    }
+
+    #[test]
+    fn colons_in_strings_are_no_members() {
+        assert_eq!(told(r#"{"a":"x:\":\\","b":{"c":[":"]}}"#).1, [""; 0]);
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_costs_one_character() {
+        let (value, told) = told(r#"{"info":"a\ud83d b\ud83d\ude00 \\ud83d \ude00"}"#);
+        let info = value.as_ref().and_then(|value| value["info"].as_str());
+        assert_eq!(info, Some("a\u{fffd} b😀 \\ud83d \u{fffd}"));
+        assert_eq!(told.len(), 1);
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_says_so() {
+        let json = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        assert_eq!(told(&json), (None, vec!["- unreadable_payload: nested too deeply".to_owned()]));
+    }
+}
