@@ -7,6 +7,8 @@ pub mod id;
 pub mod nearest;
 pub mod ocpp;
 pub mod outbound;
+pub mod station;
+pub mod store;
 pub mod subscription;
 pub mod telemetry;
 pub mod units;

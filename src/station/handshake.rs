@@ -90,7 +90,9 @@ impl Refusal {
             Self::UnknownSubprotocol => "none of the offered subprotocols is spoken: offer ocpp1.6",
             Self::MissingSubprotocol => "no subprotocol was offered: offer ocpp1.6",
             Self::UnknownStation => "this station is not registered",
-            Self::BadCredentials => "Basic authentication is required: the identity and the station's password",
+            Self::BadCredentials => {
+                "Basic authentication is required: the identity and the station's password"
+            }
             Self::Blocked => "this station is blocked",
             Self::SecurityProfileTooLow => "this station must connect with a higher security profile",
             Self::Overloaded => "too many connections or handshakes: try again later",
@@ -256,7 +258,9 @@ mod tests {
         check("/ocpp/a+b", &[], Some("a+b"));
         check("/ocpp/%2541", &[], Some("%41"));
         check("/ocpp/ocpp", &[], Some("ocpp"));
-        for none in ["/", "", "/ocpp", "/ocpp/", "/ocpp/%ff", "/ocpp/%zz", "/ocpp/%4", "/ocpp/a%2Fb", "/ocpp/a%3Ab"] {
+        for none in
+            ["/", "", "/ocpp", "/ocpp/", "/ocpp/%ff", "/ocpp/%zz", "/ocpp/%4", "/ocpp/a%2Fb", "/ocpp/a%3Ab"]
+        {
             check(none, &[], None);
         }
     }

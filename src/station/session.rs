@@ -168,6 +168,7 @@ impl Session {
         if self.remembered.iter().any(|answered| answered.id == call.id) {
             violations.push(Violation::message("reused_message_id"));
         }
+        let reading = Reading { validation: self.validation, received_at: now, utc_offset_s: 0 };
         let mut refuse = |reason, code, description, violations| {
             let refused = Refused { message_id: call.id.clone(), code, description };
             let rejection = Rejection {
@@ -186,7 +187,6 @@ impl Session {
             return refuse(Unserveable::UnknownAction, ErrorCode::NotImplemented, description, violations);
         };
         violations.extend(mapped);
-        let reading = Reading { validation: self.validation, received_at: now };
         match read::read(action, &call.payload, &reading) {
             Err(refusal) => {
                 violations.extend(refusal.violations);
@@ -194,11 +194,8 @@ impl Session {
             }
             Ok(read) => {
                 violations.extend(read.violations);
-                self.pending = Some(Pending {
-                    call: Some((call.id.clone(), fingerprint)),
-                    refused: None,
-                    close: None,
-                });
+                self.pending =
+                    Some(Pending { call: Some((call.id.clone(), fingerprint)), refused: None, close: None });
                 vec![Action::Append(Append::Call(Box::new(Inbound {
                     message_id: call.id,
                     action,
@@ -328,7 +325,10 @@ mod tests {
             session.handle(T0, Input::Text(&format!(r#"[2,"{id}","Heartbeat",{{}}]"#)));
             session.handle(T0, Input::Stored(Some(raw("{}"))));
         }
-        assert_eq!(told(&session.handle(T0, Input::Text(r#"[2,"0","Heartbeat",{}]"#))), ["append Heartbeat {}"]);
+        assert_eq!(
+            told(&session.handle(T0, Input::Text(r#"[2,"0","Heartbeat",{}]"#))),
+            ["append Heartbeat {}"]
+        );
     }
 
     #[test]
@@ -337,7 +337,10 @@ mod tests {
         let actions = session.handle(T0, Input::Text(r#"[2,"1","Frobnicate",{}]"#));
         assert_eq!(told(&actions), [r#"reject unknown_action Some("[2,\"1\",\"Frobnicate\",{}]")"#]);
         let actions = session.handle(T0, Input::Stored(None));
-        assert_eq!(told(&actions), [r#"send [4,"1","NotImplemented","Frobnicate is not an action of OCPP 1.6",{}]"#]);
+        assert_eq!(
+            told(&actions),
+            [r#"send [4,"1","NotImplemented","Frobnicate is not an action of OCPP 1.6",{}]"#]
+        );
         assert_eq!(told(&session.handle(T0, Input::Text("PING"))), [r#"reject malformed_json Some("PING")"#]);
         assert_eq!(told(&session.handle(T0, Input::Stored(None))), [""; 0]);
         let actions = session.handle(T0, Input::Text(r#"[3,"77",{}]"#));

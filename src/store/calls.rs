@@ -17,7 +17,8 @@ use crate::event::{Category, NewEvent};
 use crate::id::StationId;
 use crate::ocpp::Violation;
 use crate::ocpp::rejection::Rejection;
-use crate::ocpp::v16::answer::{self, BootStatus, Facts, IdTagInfo, UnknownIdTag};
+use crate::ocpp::v16::answer::{self, BootStatus, Facts};
+use crate::ocpp::v16::authorization::{self, AuthorizationStatus, IdTagInfo, UnknownIdTag};
 use crate::ocpp::v16::inbound::{Inbound, Request, StartTransaction, StatusNotification, StopTransaction};
 
 /// What the operator has decided about answers.
@@ -206,7 +207,7 @@ impl Serving<'_, '_> {
     fn start(&mut self, call: Inbound, request: &Request, start: &StartTransaction) -> Result<Answered> {
         if let Some(first) = transactions::begun_by(self.w, self.station, start, call.occurred_at)? {
             let fallback = |serving: &Self| {
-                let status = first.id_tag_status.parse().unwrap_or(answer::AuthorizationStatus::Invalid);
+                let status = first.id_tag_status.parse().unwrap_or(AuthorizationStatus::Invalid);
                 let info = IdTagInfo { status, expiry_date: None, parent_id_tag: None };
                 serving.answer(request, Some(info), Some(first.transaction_id))
             };
@@ -331,7 +332,7 @@ impl Serving<'_, '_> {
             BootStatus::Accepted => self.policy.unknown_id_tag,
             BootStatus::Pending | BootStatus::Rejected => UnknownIdTag::Invalid,
         };
-        answer::verdict(None, 0, unknown, self.w.now)
+        authorization::verdict(None, 0, unknown, self.w.now)
     }
 
     fn note_connector(&self, status: &StatusNotification, occurred_at: Option<Timestamp>) -> Result<()> {

@@ -99,7 +99,8 @@ impl Store {
     /// # Errors
     /// Only the store's own.
     pub async fn station_access(&self, identity: &StationId) -> Result<Option<StationAccess>> {
-        const COLUMNS: &str = "SELECT station_id, password_verifiers, min_security_profile, blocked, validation,
+        const COLUMNS: &str =
+            "SELECT station_id, password_verifiers, min_security_profile, blocked, validation,
                                       message_size_bytes, ping FROM stations";
         let identity = identity.clone();
         self.read(move |conn| {
@@ -113,8 +114,9 @@ impl Store {
             let mut statement = conn.prepare_cached(&format!(
                 "{COLUMNS} WHERE station_id = ?1 COLLATE NOCASE AND provisioned = 1 LIMIT 2"
             ))?;
-            let mut similar =
-                statement.query_map([identity.as_str()], read_access)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut similar = statement
+                .query_map([identity.as_str()], read_access)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
             match similar.len() {
                 1 => similar.remove(0).map(Some),
                 _ => Ok(None),
@@ -202,7 +204,9 @@ impl Store {
         self.write(Priority::Inbound, move |w| {
             let changed = w
                 .conn
-                .prepare_cached("UPDATE stations SET offline = ?2 WHERE station_id = ?1 AND offline = 1 - ?2")?
+                .prepare_cached(
+                    "UPDATE stations SET offline = ?2 WHERE station_id = ?1 AND offline = 1 - ?2",
+                )?
                 .execute(params![station_id.as_str(), i64::from(offline)])?;
             if changed == 1 {
                 let name = if offline { "StationOffline" } else { "StationOnline" };
@@ -223,7 +227,9 @@ impl Store {
             let mut statement = conn.prepare_cached(
                 "SELECT station_id FROM stations WHERE offline = 0 AND last_seen_at_ms IS NOT NULL",
             )?;
-            let ids = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let ids = statement
+                .query_map([], |row| row.get::<_, String>(0))?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
             Ok(ids.iter().filter_map(|id| StationId::new(id).ok()).collect())
         })
         .await

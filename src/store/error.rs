@@ -9,7 +9,9 @@ pub enum StoreError {
     #[error("the data directory {} is in use by another chargehook serve", .0.display())]
     InUse(PathBuf),
     /// The database was written by a newer chargehook. Nothing was touched.
-    #[error("the database has schema version {found}, this chargehook knows up to {known}: use a newer chargehook")]
+    #[error(
+        "the database has schema version {found}, this chargehook knows up to {known}: use a newer chargehook"
+    )]
     NewerSchema {
         /// The version in the file.
         found: i64,

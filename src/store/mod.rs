@@ -28,7 +28,7 @@ use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 
 pub use calls::{Answered, CallPolicy};
-pub use connections::{Connected, ConnectionEnd, StationAccess, StationFacts, UnknownStation};
+pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, StationFacts, UnknownStation};
 pub use error::{Result, StoreError};
 pub use signals::LanesDue;
 pub use statistics::{Histogram, Statistics};
@@ -98,7 +98,7 @@ impl Store {
             statistics: statistics.clone(),
         };
         if settle {
-            pen.transact(|writing| connections::settle(writing))?;
+            pen.transact(connections::settle)?;
         }
         let writer = Writer::start(pen)?;
         let readers = Arc::new(Readers::new(path));

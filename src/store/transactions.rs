@@ -26,7 +26,9 @@ pub(super) struct Found {
 pub(super) fn next_number(w: &Writing<'_>) -> Result<i64> {
     let next = w
         .conn
-        .prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'last_transaction_id' RETURNING value")?
+        .prepare_cached(
+            "UPDATE meta SET value = value + 1 WHERE key = 'last_transaction_id' RETURNING value",
+        )?
         .query_row([], |row| row.get(0))
         .optional()?;
     if let Some(number) = next {
@@ -179,7 +181,11 @@ pub(super) fn ended_by(
 }
 
 /// The same stop, heard before: same number, time and meter reading.
-fn stopped_before(w: &Writing<'_>, station: &StationId, stop: &StopTransaction) -> Result<Option<(i64, i64)>> {
+fn stopped_before(
+    w: &Writing<'_>,
+    station: &StationId,
+    stop: &StopTransaction,
+) -> Result<Option<(i64, i64)>> {
     let found = w
         .conn
         .prepare_cached(
@@ -214,12 +220,7 @@ fn only_open_one(
              FROM transactions WHERE station_id = ?1 AND status = 'active' LIMIT 2",
         )?
         .query_map(
-            params![
-                station.as_str(),
-                stop.id_tag,
-                stop.meter_stop_wh,
-                occurred_at.map(|at| at.unix_ms())
-            ],
+            params![station.as_str(), stop.id_tag, stop.meter_stop_wh, occurred_at.map(|at| at.unix_ms())],
             |row| Ok((row.get(0)?, row.get::<_, Option<bool>>(1)?.unwrap_or(false))),
         )?
         .collect::<rusqlite::Result<_>>()?;
@@ -272,7 +273,9 @@ pub(super) fn of_meter_values(
     let Some(number) = named else { return Ok((None, false)) };
     let known: Option<i64> = w
         .conn
-        .prepare_cached("SELECT transaction_id FROM transactions WHERE transaction_id = ?1 AND station_id = ?2")?
+        .prepare_cached(
+            "SELECT transaction_id FROM transactions WHERE transaction_id = ?1 AND station_id = ?2",
+        )?
         .query_row(params![number, station.as_str()], |row| row.get(0))
         .optional()?;
     if known.is_some() {

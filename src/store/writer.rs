@@ -170,6 +170,23 @@ impl Writer {
 }
 
 impl Pen {
+    /// Runs one job in a transaction of its own, before the thread starts.
+    pub(super) fn transact(&mut self, work: impl FnOnce(&mut Writing<'_>) -> Result<()>) -> Result<()> {
+        let mut effects = Effects::default();
+        let tx = self.conn.unchecked_transaction()?;
+        let mut writing = Writing {
+            conn: &self.conn,
+            now: self.clock.now(),
+            mint: &mut self.mint,
+            subscriptions: &mut self.subscriptions,
+            effects: &mut effects,
+        };
+        work(&mut writing)?;
+        tx.commit()?;
+        self.signals.raise(effects);
+        Ok(())
+    }
+
     fn write_until_closed(mut self, shared: &Shared) {
         let mut batch = Vec::with_capacity(BATCH_JOBS);
         loop {

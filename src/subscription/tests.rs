@@ -98,7 +98,11 @@ fn a_set_agrees_with_its_subscriptions() {
                     };
                     let one_by_one: Vec<_> =
                         all.iter().filter(|s| s.judge(&subject).is_ok()).map(|s| s.webhook_id).collect();
-                    assert_eq!(set.matching(&subject).map(|s| s.webhook_id).collect::<Vec<_>>(), one_by_one, "{subject:?}");
+                    assert_eq!(
+                        set.matching(&subject).map(|s| s.webhook_id).collect::<Vec<_>>(),
+                        one_by_one,
+                        "{subject:?}"
+                    );
                     let others: Vec<_> = set.not_matching(&subject).into_iter().map(|(id, _)| id).collect();
                     assert!(
                         all.iter()

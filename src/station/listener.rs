@@ -1,0 +1,243 @@
+//! Accepts connections, lets hyper read their HTTP request, and asks the questions of the contract's
+//! handshake table in their order.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use super::handshake::{self, Refusal};
+use super::socket::{self, Admitted};
+use super::{Stations, UnknownPolicy};
+use crate::id::StationId;
+use crate::ocpp::v16::answer::BootStatus;
+use crate::store::{Connected, Rejected, StationAccess};
+
+/// Connections the kernel may hold for us: what a reconnect storm needs.
+const BACKLOG: u32 = 4_096;
+
+/// Header bytes of a handshake.
+const HEADER_BYTES: usize = 16 << 10;
+
+/// Connections beyond the limit that are still told so; further ones are just closed.
+const REFUSED_AT_ONCE: usize = 1_000;
+
+/// Binds the listener with a backlog for storms.
+///
+/// # Errors
+/// The operating system's.
+pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts connections until the stations are told to stop.
+pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stations.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, remote)) => {
+                let open = stations.open.fetch_add(1, Relaxed);
+                let limit = stations.settings.connections;
+                if open >= limit + REFUSED_AT_ONCE {
+                    stations.open.fetch_sub(1, Relaxed);
+                    continue;
+                }
+                let of_task = stations.clone();
+                stations.tasks.spawn(async move {
+                    greet(&of_task, stream, remote, open >= limit).await;
+                    of_task.open.fetch_sub(1, Relaxed);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: wait for some to be freed.
+                warn!("a connection could not be accepted: {error}");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Reads one request; if it is a welcome handshake, serves the WebSocket that follows to its end.
+async fn greet(stations: &Arc<Stations>, stream: TcpStream, remote: SocketAddr, over_limit: bool) {
+    // Answers are small and waited for.
+    let _ = stream.set_nodelay(true);
+    let (admit, admitted) = tokio::sync::oneshot::channel();
+    let admit = std::sync::Mutex::new(Some(admit));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let admit = &admit;
+        async move {
+            let response = match decide(stations, &request, remote, over_limit).await {
+                Ok((key, with_subprotocol, welcome)) => {
+                    let upgrade = hyper::upgrade::on(&mut request);
+                    let admit = admit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+                    if let Some(admit) = admit {
+                        let _ = admit.send((upgrade, welcome));
+                    }
+                    handshake::switching_protocols(&key, with_subprotocol)
+                }
+                Err(refusal) => {
+                    turn_away(stations, &request, remote, refusal).await;
+                    refusal.response()
+                }
+            };
+            Ok::<Response<Full<Bytes>>, Infallible>(response)
+        }
+    });
+    let http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(stations.settings.handshake_timeout)
+        .max_buf_size(HEADER_BYTES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::select! {
+        served = http => if let Err(error) = served {
+            debug!("a handshake from {remote} failed: {error}");
+        },
+        // A client that reads nothing, or an answer that never comes.
+        () = sleep(stations.settings.handshake_timeout * 2) => return,
+        () = stations.stop.cancelled() => return,
+    }
+    let Ok((upgrade, welcome)) = admitted.await.map_err(drop) else { return };
+    let Ok(upgraded) = upgrade.await else { return };
+    if let Some(websocket) = socket::websocket(upgraded, welcome.message_size_bytes).await {
+        socket::serve(stations.clone(), websocket, welcome).await;
+    }
+}
+
+type Welcome = (http::HeaderValue, bool, Admitted);
+
+/// The handshake table, top to bottom.
+async fn decide(
+    stations: &Stations,
+    request: &Request<Incoming>,
+    remote: SocketAddr,
+    over_limit: bool,
+) -> Result<Welcome, Refusal> {
+    let settings = &stations.settings;
+    if over_limit || !stations.take_handshake(Instant::now()) {
+        return Err(Refusal::Overloaded);
+    }
+    let identity = handshake::identity(request.uri().path(), &settings.paths)?;
+    let key = handshake::websocket_key(request)?;
+    let with_subprotocol = handshake::offers_ocpp16(request.headers(), settings.accept_missing_subprotocol)?;
+    let known = stations.store.station_access(&identity).await.map_err(|error| {
+        warn!("the station {identity} could not be looked up: {error}");
+        Refusal::Internal
+    })?;
+    let (access, discovered_as) = match known {
+        Some(access) => (access, None),
+        None => {
+            let boot_status = match settings.unknown {
+                UnknownPolicy::Accept => BootStatus::Accepted,
+                UnknownPolicy::Pending => BootStatus::Pending,
+                UnknownPolicy::Reject => return Err(Refusal::UnknownStation),
+            };
+            if !stations.take_discovery(Instant::now()) {
+                return Err(Refusal::Overloaded);
+            }
+            (stranger(identity.clone()), Some(boot_status))
+        }
+    };
+    let security_profile = authenticate(stations, request, &identity, &access).await?;
+    if access.blocked {
+        return Err(Refusal::Blocked);
+    }
+    if security_profile < access.min_security_profile {
+        return Err(Refusal::SecurityProfileTooLow);
+    }
+    let mut flags = Vec::new();
+    if !with_subprotocol {
+        flags.push("missing_subprotocol".to_owned());
+    }
+    if access.station_id != identity {
+        flags.push("identity_in_other_case".to_owned());
+    }
+    let admitted = Admitted {
+        validation: access.validation.unwrap_or(settings.validation),
+        message_size_bytes: access.message_size_bytes.map_or(settings.message_size_bytes, |own| own as usize),
+        ping: access.ping,
+        connected: Connected {
+            station_id: access.station_id,
+            generation: 0,
+            remote_addr: remote.to_string(),
+            security_profile,
+            discovered_as,
+            flags,
+        },
+    };
+    Ok((key, with_subprotocol, admitted))
+}
+
+/// A station nobody knows has no rules of its own.
+fn stranger(station_id: StationId) -> StationAccess {
+    StationAccess {
+        station_id,
+        password_verifiers: Vec::new(),
+        min_security_profile: 0,
+        blocked: false,
+        validation: None,
+        message_size_bytes: None,
+        ping: true,
+    }
+}
+
+/// The security profile the station has proved itself for: 1 with its password, 0 without one.
+async fn authenticate(
+    stations: &Stations,
+    request: &Request<Incoming>,
+    identity: &StationId,
+    access: &StationAccess,
+) -> Result<u8, Refusal> {
+    if access.password_verifiers.is_empty() {
+        return Ok(0);
+    }
+    let (user, password) = handshake::basic_credentials(request.headers()).ok_or(Refusal::BadCredentials)?;
+    if user != identity.as_str().as_bytes() && user != access.station_id.as_str().as_bytes() {
+        return Err(Refusal::BadCredentials);
+    }
+    match stations.passwords.check(&access.station_id, &password, &access.password_verifiers).await {
+        true => Ok(1),
+        false => Err(Refusal::BadCredentials),
+    }
+}
+
+/// Makes the event of a refusal, folded in floods. The charger's answer does not depend on it.
+async fn turn_away(stations: &Stations, request: &Request<Incoming>, remote: SocketAddr, refusal: Refusal) {
+    debug!("a connection from {remote} to {} was refused: {refusal}", request.uri().path());
+    if !refusal.is_event() {
+        return;
+    }
+    let Ok(identity) = handshake::identity(request.uri().path(), &stations.settings.paths) else { return };
+    let rejected = Rejected {
+        identity: identity.as_str().to_owned(),
+        reason: refusal.as_str(),
+        http_status: refusal.status().as_u16(),
+        remote_addr: remote.to_string(),
+        count: 1,
+    };
+    let told = stations.rejections().note(stations.clock.now(), remote.ip(), rejected);
+    if let Some(rejected) = told
+        && let Err(error) = stations.store.rejected(rejected).await
+    {
+        warn!("a refused connection could not be recorded: {error}");
+    }
+}

@@ -1,0 +1,186 @@
+//! The engine that chargers talk to: from a TCP connection to a stored message and its answer.
+//!
+//! [`listener`] accepts, [`handshake`] decides, [`socket`] is the actor around one WebSocket and
+//! [`session`] its mind; [`registry`] knows who is connected, [`liveness`] who has fallen silent.
+//!
+//! **Invariant**: `session` knows no socket, no clock and no database.
+
+pub mod handshake;
+mod listener;
+mod liveness;
+pub mod pace;
+pub mod password;
+pub mod registry;
+mod rejections;
+pub mod session;
+mod socket;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::clock::{Clock, Timestamp};
+use crate::id::StationId;
+use crate::ocpp::Validation;
+use crate::store::{CallPolicy, Store};
+use pace::Pace;
+use password::Passwords;
+use registry::{Leave, Registry};
+use rejections::Rejections;
+
+/// What becomes of a station that nobody registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownPolicy {
+    /// It is registered on the spot.
+    Accept,
+    /// It is registered, and its boots are answered `Pending`.
+    Pending,
+    /// It is turned away with 404.
+    Reject,
+}
+
+/// How chargers are let in and served.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The path prefixes a station may connect under; none listed means any.
+    pub paths: Vec<String>,
+    /// Whether a handshake without subprotocol is served as OCPP 1.6.
+    pub accept_missing_subprotocol: bool,
+    /// What becomes of strangers.
+    pub unknown: UnknownPolicy,
+    /// How strictly messages are read.
+    pub validation: Validation,
+    /// How long a peer may be silent before it is pinged; zero never pings.
+    pub ping_interval: Duration,
+    /// How long a socket may be silent before it is closed; `None` is for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a station may be silent before it counts as offline.
+    pub offline_after: Duration,
+    /// The largest message, in bytes.
+    pub message_size_bytes: usize,
+    /// Messages a second per station in the long run.
+    pub messages_per_second: u32,
+    /// Messages that may come at once.
+    pub message_burst: u32,
+    /// Open sockets.
+    pub connections: usize,
+    /// New sockets a second.
+    pub handshakes_per_second: u32,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
+    /// Strangers that are registered in a minute.
+    pub discovered_per_minute: u32,
+}
+
+/// The engine, shared by all its tasks.
+pub struct Stations {
+    settings: Settings,
+    policy: Arc<CallPolicy>,
+    store: Store,
+    clock: Clock,
+    registry: Registry,
+    passwords: Passwords,
+    rejections: Mutex<Rejections>,
+    handshakes: Mutex<Pace>,
+    discoveries: Mutex<Pace>,
+    /// TCP connections that are open, refused ones among them.
+    open: AtomicUsize,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Stations {
+    /// Binds the listener and begins to serve chargers; returns the real address.
+    ///
+    /// # Errors
+    /// If the address cannot be bound, or there is no randomness.
+    pub fn start(
+        store: Store,
+        clock: Clock,
+        listen: SocketAddr,
+        settings: Settings,
+        policy: CallPolicy,
+    ) -> io::Result<(Arc<Self>, SocketAddr)> {
+        let listener = listener::bind(listen)?;
+        let address = listener.local_addr()?;
+        let now = Instant::now();
+        let per_second = f64::from(settings.handshakes_per_second);
+        let per_minute = f64::from(settings.discovered_per_minute);
+        let stations = Arc::new(Self {
+            policy: Arc::new(policy),
+            store,
+            clock,
+            registry: Registry::default(),
+            passwords: Passwords::new().map_err(io::Error::other)?,
+            rejections: Mutex::default(),
+            handshakes: Mutex::new(Pace::new(per_second, per_second, now)),
+            discoveries: Mutex::new(Pace::new(per_minute / 60.0, per_minute, now)),
+            open: AtomicUsize::new(0),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            settings,
+        });
+        stations.tasks.spawn(listener::accept(stations.clone(), listener));
+        stations.tasks.spawn(liveness::watch(stations.clone()));
+        Ok((stations, address))
+    }
+
+    /// Stops accepting, closes every socket with 1001 and waits, at most until `deadline`, until the
+    /// end of each is on disk.
+    pub async fn stop(&self, deadline: Duration) {
+        self.stop.cancel();
+        self.registry.ask_all_to_leave(Leave::Shutdown);
+        self.tasks.close();
+        if timeout(deadline, self.tasks.wait()).await.is_err() {
+            warn!("{} connections had not ended when the time for it was over", self.tasks.len());
+        }
+    }
+
+    /// Stations that are connected now.
+    pub fn connected(&self) -> u64 {
+        self.registry.connected()
+    }
+
+    /// When the station was last heard of since the gateway started, pongs included.
+    pub fn last_seen(&self, station: &StationId) -> Option<Timestamp> {
+        self.registry.last_seen(station)
+    }
+
+    /// Asks a station's connection to end; false if there is none.
+    pub fn disconnect(&self, station: &StationId, why: Leave) -> bool {
+        self.registry.ask_to_leave(station, why)
+    }
+
+    /// Forgets what was known of a station that was deleted.
+    pub fn forget(&self, station: &StationId) {
+        self.registry.forget(station);
+    }
+
+    fn take_handshake(&self, now: Instant) -> bool {
+        lock(&self.handshakes).take(now).is_ok()
+    }
+
+    fn take_discovery(&self, now: Instant) -> bool {
+        lock(&self.discoveries).take(now).is_ok()
+    }
+
+    fn rejections(&self) -> MutexGuard<'_, Rejections> {
+        lock(&self.rejections)
+    }
+
+    fn message_pace(&self) -> Pace {
+        let settings = &self.settings;
+        Pace::new(f64::from(settings.messages_per_second), f64::from(settings.message_burst), Instant::now())
+    }
+}

@@ -1,0 +1,365 @@
+//! The actor around one WebSocket: reads frames, lets the session decide, does what it says.
+//!
+//! One message at a time: the next is read only after the answer to the last one was sent, which keeps
+//! answers in order and pushes back on a charger that sends faster than the disk writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tracing::{debug, info, warn};
+
+use super::Stations;
+use super::pace::Pace;
+use super::registry::{Leave, Registration};
+use super::session::{Action, Append, Input, Session, close};
+use crate::clock::Timestamp;
+use crate::id::StationId;
+use crate::ocpp::Validation;
+use crate::ocpp::frame::Unserveable;
+use crate::store::{Connected, ConnectionEnd, StoreError};
+
+/// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
+const BUFFER_BYTES: usize = 4 << 10;
+
+/// How long one message may take to leave; a peer that does not read is not waited for longer.
+const SEND_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the peer's half of the closing handshake is waited for.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a new connection waits until the one it replaces has put everything on disk.
+const TAKEOVER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Frames that had arrived before a takeover and are still served.
+const LAST_FRAMES: usize = 64;
+
+/// Silent ping intervals after which a peer is taken for dead.
+const MISSED_PINGS: u32 = 3;
+
+/// A connection that the handshake has let in.
+pub(super) struct Admitted {
+    pub(super) connected: Connected,
+    pub(super) validation: Validation,
+    pub(super) message_size_bytes: usize,
+    pub(super) ping: bool,
+}
+
+/// Makes the upgraded connection a WebSocket again on the bare TCP stream, without HTTP's buffers.
+pub(super) async fn websocket(
+    upgraded: Upgraded,
+    message_size_bytes: usize,
+) -> Option<WebSocketStream<TcpStream>> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(message_size_bytes))
+        .max_frame_size(Some(message_size_bytes));
+    let stream = parts.io.into_inner();
+    let already_read = parts.read_buf.to_vec();
+    Some(WebSocketStream::from_partially_read(stream, already_read, Role::Server, Some(config)).await)
+}
+
+/// How a connection came to its end.
+struct End {
+    code: Option<u16>,
+    reason: String,
+    /// What is still to be said to the peer.
+    farewell: Option<u16>,
+    replaced: bool,
+}
+
+impl End {
+    fn of(code: Option<u16>, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), farewell: None, replaced: false }
+    }
+
+    /// We end it, with this code.
+    fn by_us(code: u16, reason: impl Into<String>) -> Self {
+        Self { farewell: Some(code), ..Self::of(Some(code), reason) }
+    }
+}
+
+/// Serves one connection to its end, whatever that is, and records both.
+pub(super) async fn serve(
+    stations: Arc<Stations>,
+    mut socket: WebSocketStream<TcpStream>,
+    mut admitted: Admitted,
+) {
+    let station = admitted.connected.station_id.clone();
+    let began = stations.clock.now();
+    let mut registration = stations.registry.register(&station, began);
+    admitted.connected.generation = registration.generation;
+    if let Some(predecessor) = registration.predecessor.take() {
+        wait_until_gone(predecessor).await;
+    }
+    match stations.store.connected(admitted.connected.clone()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(_unknown)) => {
+            say_goodbye(&mut socket, close::POLICY, "unknown station").await;
+            stations.registry.unregister(&station, registration.generation);
+            return;
+        }
+        Err(error) => {
+            warn!(station.id = %station, "the connection of {station} could not be recorded: {error}");
+            say_goodbye(&mut socket, close::INTERNAL, "storage unavailable").await;
+            stations.registry.unregister(&station, registration.generation);
+            return;
+        }
+    }
+    info!(station.id = %station, "{station} connected from {}", admitted.connected.remote_addr);
+    let mut connection = Connection {
+        session: Session::new(admitted.validation),
+        pace: stations.message_pace(),
+        stations: stations.clone(),
+        station: station.clone(),
+        socket,
+        admitted,
+    };
+    let end = connection.run(&mut registration).await;
+    if let Some(code) = end.farewell {
+        say_goodbye(&mut connection.socket, code, &end.reason).await;
+    }
+    drop(connection.socket);
+    let now = stations.clock.now();
+    info!(station.id = %station, "{station} disconnected: {}", end.reason);
+    let recorded = ConnectionEnd {
+        code: end.code,
+        reason: end.reason,
+        duration_ms: now.since(began).as_millis() as u64,
+        replaced: end.replaced,
+    };
+    let last_seen = registration.last_seen.get();
+    let written =
+        stations.store.disconnected(station.clone(), registration.generation, last_seen, recorded).await;
+    if let Err(error) = written {
+        warn!(station.id = %station, "the end of {station}'s connection could not be recorded: {error}");
+    }
+    stations.registry.unregister(&station, registration.generation);
+    let _ = registration.gone.send(true);
+}
+
+async fn wait_until_gone(mut predecessor: watch::Receiver<bool>) {
+    // An error means that its actor is gone altogether, which is as good.
+    let _ = timeout(TAKEOVER_PATIENCE, predecessor.wait_for(|gone| *gone)).await;
+}
+
+/// Sends a close frame and waits a moment for the peer's.
+async fn say_goodbye(socket: &mut WebSocketStream<TcpStream>, code: u16, reason: &str) {
+    let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+    let goodbye = async {
+        socket.close(Some(frame)).await?;
+        while let Some(message) = socket.next().await {
+            message?;
+        }
+        Ok::<_, WsError>(())
+    };
+    // However it goes, the connection is over.
+    let _ = timeout(CLOSE_PATIENCE, goodbye).await;
+}
+
+struct Connection {
+    stations: Arc<Stations>,
+    station: StationId,
+    socket: WebSocketStream<TcpStream>,
+    session: Session,
+    pace: Pace,
+    admitted: Admitted,
+}
+
+impl Connection {
+    async fn run(&mut self, registration: &mut Registration) -> End {
+        let mut heard = Instant::now();
+        loop {
+            let wake = self.next_wake(heard);
+            let received = tokio::select! {
+                received = self.socket.next() => received,
+                why = &mut registration.leave => return self.leave(why.unwrap_or(Leave::Shutdown)).await,
+                () = sleep_until(wake) => {
+                    if let Some(end) = self.on_silence(heard).await {
+                        return end;
+                    }
+                    continue;
+                }
+            };
+            heard = Instant::now();
+            let now = self.stations.clock.now();
+            registration.last_seen.mark(now);
+            if let Err(wait) = self.pace.take(heard) {
+                // Over its rate: the socket is read slower, nothing is dropped.
+                sleep(wait).await;
+            }
+            if let Some(end) = self.receive(received, now).await {
+                return end;
+            }
+        }
+    }
+
+    /// When something is to be done if nothing is heard until then.
+    fn next_wake(&self, heard: Instant) -> Instant {
+        let settings = &self.stations.settings;
+        let ping = (self.pings()).then(|| {
+            let silent = heard.elapsed().as_secs_f64() / settings.ping_interval.as_secs_f64();
+            heard + settings.ping_interval * (silent as u32 + 1)
+        });
+        let idle = settings.idle_timeout.map(|limit| heard + limit);
+        // A day: far enough to mean never.
+        ping.into_iter().chain(idle).min().unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400))
+    }
+
+    fn pings(&self) -> bool {
+        self.admitted.ping && !self.stations.settings.ping_interval.is_zero()
+    }
+
+    /// Nothing was heard for a while: ask with a ping, or take the peer for dead.
+    async fn on_silence(&mut self, heard: Instant) -> Option<End> {
+        let settings = &self.stations.settings;
+        let silent = heard.elapsed();
+        if settings.idle_timeout.is_some_and(|limit| silent >= limit) {
+            return Some(End::by_us(close::NORMAL, "idle_timeout"));
+        }
+        if !self.pings() || silent < settings.ping_interval {
+            return None;
+        }
+        if silent >= settings.ping_interval * MISSED_PINGS {
+            return Some(End::of(None, "ping_timeout"));
+        }
+        match timeout(SEND_PATIENCE, self.socket.send(Message::Ping(Default::default()))).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(broken(&error)),
+            Err(_) => Some(End::of(None, "send_timeout")),
+        }
+    }
+
+    async fn leave(&mut self, why: Leave) -> End {
+        if why == Leave::Replaced {
+            // What the charger had sent before it came back is served, so that nothing is lost.
+            for _ in 0..LAST_FRAMES {
+                let Some(received) = self.socket.next().now_or_never() else { break };
+                let now = self.stations.clock.now();
+                if let Some(end) = self.receive(received, now).await {
+                    return End { replaced: true, ..end };
+                }
+            }
+        }
+        match why {
+            Leave::Replaced => End { replaced: true, ..End::by_us(close::NORMAL, "replaced") },
+            Leave::Requested => End::by_us(close::NORMAL, "requested"),
+            Leave::Unwanted => End::by_us(close::POLICY, "removed"),
+            Leave::Shutdown => End::by_us(close::GOING_AWAY, "shutdown"),
+        }
+    }
+
+    async fn receive(&mut self, received: Option<Result<Message, WsError>>, now: Timestamp) -> Option<End> {
+        match received {
+            Some(Ok(Message::Text(text))) => self.act(now, Input::Text(&text)).await,
+            Some(Ok(Message::Binary(bytes))) => self.act(now, Input::Binary(&bytes)).await,
+            // The library answers pings with the next read or write.
+            Some(Ok(Message::Ping(_))) => self.flush().await,
+            Some(Ok(Message::Pong(_) | Message::Frame(_))) => None,
+            Some(Ok(Message::Close(frame))) => {
+                let _ = self.flush().await;
+                Some(match frame {
+                    Some(frame) => {
+                        End::of(Some(frame.code.into()), words(&frame.reason, "closed_by_station"))
+                    }
+                    None => End::of(None, "closed_by_station"),
+                })
+            }
+            Some(Err(WsError::Capacity(CapacityError::MessageTooLong { size, .. }))) => {
+                self.act(now, Input::Unreadable { reason: Unserveable::TooLarge, size }).await
+            }
+            Some(Err(WsError::Utf8(_))) => {
+                self.act(now, Input::Unreadable { reason: Unserveable::NotUtf8, size: 0 }).await
+            }
+            Some(Err(error)) => Some(broken(&error)),
+            None => Some(End::of(None, "connection_lost")),
+        }
+    }
+
+    async fn flush(&mut self) -> Option<End> {
+        match timeout(SEND_PATIENCE, self.socket.flush()).await {
+            Ok(Ok(())) | Ok(Err(WsError::ConnectionClosed)) => None,
+            Ok(Err(error)) => Some(broken(&error)),
+            Err(_) => Some(End::of(None, "send_timeout")),
+        }
+    }
+
+    /// Does what the session says until it says nothing more.
+    async fn act(&mut self, now: Timestamp, input: Input<'_>) -> Option<End> {
+        let mut todo: std::collections::VecDeque<Action> = self.session.handle(now, input).into();
+        while let Some(action) = todo.pop_front() {
+            match action {
+                Action::Append(append) => match self.append(append, now).await {
+                    Ok(answer) => {
+                        let next = self.session.handle(self.stations.clock.now(), Input::Stored(answer));
+                        todo.extend(next);
+                    }
+                    // No answer: the charger keeps its message and sends it again.
+                    Err(error) => {
+                        warn!(station.id = %self.station, "a message of {} could not be stored: {error}", self.station);
+                        return Some(End::by_us(close::INTERNAL, "storage unavailable"));
+                    }
+                },
+                Action::Send(text) => {
+                    match timeout(SEND_PATIENCE, self.socket.send(Message::text(text))).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => return Some(broken(&error)),
+                        Err(_) => return Some(End::of(None, "send_timeout")),
+                    }
+                }
+                Action::Close(code, reason) => return Some(End::by_us(code, reason)),
+            }
+        }
+        None
+    }
+
+    async fn append(
+        &self,
+        append: Append,
+        received_at: Timestamp,
+    ) -> Result<Option<Box<serde_json::value::RawValue>>, StoreError> {
+        let (store, station) = (&self.stations.store, self.station.clone());
+        match append {
+            Append::Call(call) => {
+                debug!(station.id = %station, "{station} sent {}", call.action);
+                let policy = self.stations.policy.clone();
+                store
+                    .serve_call(station, *call, received_at, policy)
+                    .await
+                    .map(|answered| Some(answered.payload))
+            }
+            Append::Rejected(rejection) => {
+                debug!(station.id = %station, "{station} sent a message that is {}", rejection.reason.as_str());
+                store.reject_message(station, *rejection, received_at).await.map(|()| None)
+            }
+        }
+    }
+}
+
+fn broken(error: &WsError) -> End {
+    match error {
+        WsError::Protocol(violation) => {
+            End { reason: violation.to_string(), ..End::by_us(close::PROTOCOL, "protocol_error") }
+        }
+        WsError::Io(_) | WsError::ConnectionClosed | WsError::AlreadyClosed => {
+            End::of(None, "connection_lost")
+        }
+        other => End::of(None, other.to_string()),
+    }
+}
+
+fn words(given: &str, otherwise: &str) -> String {
+    if given.is_empty() { otherwise.to_owned() } else { given.to_owned() }
+}
