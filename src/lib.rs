@@ -3,6 +3,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod gateway;
 pub mod id;
 pub mod nearest;
 pub mod ocpp;

@@ -1,0 +1,110 @@
+//! The whole gateway in one value: store, chargers' listener, delivery engine and REST API.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::config::{Admission, Config, MissingSubprotocol, UnknownIdTag};
+use crate::ocpp::v16::authorization;
+use crate::station::{self, Stations, UnknownPolicy};
+use crate::store::{CallPolicy, Store, StoreError};
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A listener could not be bound.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address of the configuration.
+        address: SocketAddr,
+        /// The operating system's words.
+        reason: std::io::Error,
+    },
+}
+
+/// A running gateway. Dropping it does not stop it: call [`Gateway::stop`].
+pub struct Gateway {
+    store: Store,
+    stations: Arc<Stations>,
+    ocpp_addr: SocketAddr,
+    stop_deadline: Duration,
+}
+
+impl Gateway {
+    /// Opens the store, starts the engines and then the listeners.
+    ///
+    /// # Errors
+    /// If the data directory is in use or unusable, or an address cannot be bound.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let (data_dir, store_clock) = (config.server.data_dir.clone(), clock.clone());
+        let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, store_clock))
+            .await
+            .map_err(|_| StoreError::Closed)??;
+        let listen = config.ocpp.listen;
+        let (stations, ocpp_addr) =
+            Stations::start(store.clone(), clock, listen, station_settings(&config), call_policy(&config))
+                .map_err(|reason| StartError::Listen { address: listen, reason })?;
+        Ok(Self { store, stations, ocpp_addr, stop_deadline: config.server.stop_deadline.0 })
+    }
+
+    /// Where chargers connect, with the real port.
+    pub fn ocpp_addr(&self) -> SocketAddr {
+        self.ocpp_addr
+    }
+
+    /// The store, for programs that embed the gateway.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Stops in order: accept nothing more, close sockets, finish sends, close the store. What is not
+    /// done when the time is over is done after the next start.
+    pub async fn stop(self) {
+        let deadline = Instant::now() + self.stop_deadline;
+        self.stations.stop(deadline - Instant::now()).await;
+        let store = self.store;
+        // Blocks until the last commit.
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
+
+fn station_settings(config: &Config) -> station::Settings {
+    let (ocpp, limits) = (&config.ocpp, &config.limits);
+    station::Settings {
+        paths: ocpp.paths.clone(),
+        accept_missing_subprotocol: ocpp.missing_subprotocol == MissingSubprotocol::Accept,
+        unknown: match config.stations.unknown {
+            Admission::Accept => UnknownPolicy::Accept,
+            Admission::Pending => UnknownPolicy::Pending,
+            Admission::Reject => UnknownPolicy::Reject,
+        },
+        validation: ocpp.validation,
+        ping_interval: ocpp.ping_interval.0,
+        idle_timeout: limits.idle_timeout.map(|limit| limit.0),
+        offline_after: config.offline_after(),
+        message_size_bytes: limits.message_size.0 as usize,
+        messages_per_second: limits.messages_per_second,
+        message_burst: limits.message_burst,
+        connections: limits.connections as usize,
+        handshakes_per_second: limits.handshakes_per_second,
+        handshake_timeout: limits.handshake_timeout.0,
+        discovered_per_minute: limits.discovered_per_minute,
+    }
+}
+
+fn call_policy(config: &Config) -> CallPolicy {
+    CallPolicy {
+        heartbeat_interval_s: config.ocpp.heartbeat_interval.0.as_secs() as u32,
+        unknown_id_tag: match config.authorization.unknown_id_tag {
+            UnknownIdTag::Accept => authorization::UnknownIdTag::Accept,
+            UnknownIdTag::Invalid => authorization::UnknownIdTag::Invalid,
+        },
+        data_transfer_vendors: config.ocpp.data_transfer_vendors.clone(),
+    }
+}
