@@ -245,20 +245,19 @@ async fn read_body(response: &mut reqwest::Response, kept: &mut Vec<u8>) {
 /// Text that can be stored and shown: what is not UTF-8 or a control character becomes U+FFFD, and a
 /// character that was cut in two at the end is dropped.
 fn safe_text(bytes: &[u8]) -> String {
-    let whole = match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
-        _ => bytes,
-    };
-    String::from_utf8_lossy(whole)
-        .chars()
-        .map(
-            |c| {
-                if c.is_control() && !matches!(c, '\n' | '\r' | '\t') {
-                    char::REPLACEMENT_CHARACTER
-                } else {
-                    c
-                }
-            },
-        )
-        .collect()
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes.len();
+    for chunk in bytes.utf8_chunks() {
+        rest -= chunk.valid().len() + chunk.invalid().len();
+        text.extend(chunk.valid().chars().map(|c| match c {
+            '\n' | '\r' | '\t' => c,
+            c if c.is_control() => char::REPLACEMENT_CHARACTER,
+            c => c,
+        }));
+        if let Err(error) = std::str::from_utf8(chunk.invalid()) {
+            let cut_in_two = rest == 0 && error.error_len().is_none();
+            text.extend((!cut_in_two).then_some(char::REPLACEMENT_CHARACTER));
+        }
+    }
+    text
 }
