@@ -221,7 +221,7 @@ impl Guard {
     /// The first rule the URL breaks; an address only if every one the name resolves to is refused.
     pub async fn check_creation(&self, url: &Url, carries_secret: bool) -> Result<(), Refusal> {
         self.check_url(url, carries_secret)?;
-        let (Some(Host::Domain(name)), false) = (url.host(), literal(url).is_some()) else { return Ok(()) };
+        let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
         let looked_up = tokio::time::timeout(CREATION_LOOKUP_TIMEOUT, resolve::lookup(name)).await;
         let addresses = looked_up.ok().and_then(Result::ok).unwrap_or_default();
         if in_clear(url, carries_secret) && !addresses.iter().any(|ip| self.is_allowed_network(*ip)) {
@@ -255,8 +255,8 @@ fn literal(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Ipv4(address) => Some(address.into()),
         Host::Ipv6(address) => Some(address.into()),
-        // Only schemes that `url` does not know keep an address as a name; it costs nothing to look.
-        Host::Domain(name) => name.trim_end_matches('.').parse().ok(),
+        // Of http and https URLs, `url` reads every spelling of an address as such.
+        Host::Domain(_) => None,
     }
 }
 

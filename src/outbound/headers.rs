@@ -109,10 +109,12 @@ impl AttemptHeaders<'_> {
         let mut headers =
             HeaderMap::with_capacity(12 + self.webhook_headers.len() + self.event_headers.len());
         for (name, value) in self.webhook_headers.iter().chain(self.event_headers) {
-            if let (Ok(name), Ok(value)) =
+            if let (Ok(name), Ok(mut value)) =
                 (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes()))
                 && !is_reserved(&name)
             {
+                // Often a token; this keeps it out of Debug.
+                value.set_sensitive(true);
                 headers.insert(name, value);
             }
         }

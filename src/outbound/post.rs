@@ -112,7 +112,7 @@ impl Poster {
     /// A poster that goes only where `guard` lets it. `extra_ca_pem` adds roots to the system's.
     ///
     /// # Errors
-    /// If the extra roots cannot be read, or the system's cannot be used.
+    /// If the extra roots cannot be read, or the HTTP client cannot be set up.
     pub fn new(guard: Guard, extra_ca_pem: Option<&[u8]>) -> Result<Self, PosterError> {
         // One TLS backend for all; if somebody in this process chose before us, that choice stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -123,10 +123,18 @@ impl Poster {
         let resolver =
             GuardedResolver { lookups: Lookups::default(), guard: guard.clone(), allowed_only: false };
         let system_and_extra = || Client::builder().tls_certs_merge(extra.clone());
-        let any = Connections::new(&resolver, &system_and_extra).map_err(PosterError::Client)?;
+        let no_roots = || Client::builder().tls_certs_only([]);
+        let any = Connections::new(&resolver, &system_and_extra).or_else(|error| {
+            // A container without any certificates must still reach receivers over plain HTTP.
+            tracing::warn!(
+                "https:// endpoints cannot be verified, deliveries to them will fail: install the system's CA \
+                 certificates or set delivery.extra_ca ({error})"
+            );
+            Connections::new(&resolver, &no_roots)
+        });
+        let any = any.map_err(PosterError::Client)?;
         // Plain HTTP only, so it needs no roots.
         let allowed_resolver = GuardedResolver { allowed_only: true, ..resolver };
-        let no_roots = || Client::builder().tls_certs_only([]);
         let allowed_only = Connections::new(&allowed_resolver, &no_roots).map_err(PosterError::Client)?;
         Ok(Self { guard, any, allowed_only })
     }
@@ -245,20 +253,19 @@ async fn read_body(response: &mut reqwest::Response, kept: &mut Vec<u8>) {
 /// Text that can be stored and shown: what is not UTF-8 or a control character becomes U+FFFD, and a
 /// character that was cut in two at the end is dropped.
 fn safe_text(bytes: &[u8]) -> String {
-    let whole = match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
-        _ => bytes,
-    };
-    String::from_utf8_lossy(whole)
-        .chars()
-        .map(
-            |c| {
-                if c.is_control() && !matches!(c, '\n' | '\r' | '\t') {
-                    char::REPLACEMENT_CHARACTER
-                } else {
-                    c
-                }
-            },
-        )
-        .collect()
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes.len();
+    for chunk in bytes.utf8_chunks() {
+        rest -= chunk.valid().len() + chunk.invalid().len();
+        text.extend(chunk.valid().chars().map(|c| match c {
+            '\n' | '\r' | '\t' => c,
+            c if c.is_control() => char::REPLACEMENT_CHARACTER,
+            c => c,
+        }));
+        if let Err(error) = std::str::from_utf8(chunk.invalid()) {
+            let cut_in_two = rest == 0 && error.error_len().is_none();
+            text.extend((!cut_in_two).then_some(char::REPLACEMENT_CHARACTER));
+        }
+    }
+    text
 }

@@ -31,7 +31,7 @@ pub struct Subscription {
     pub owner_id: Option<Arc<str>>,
     /// An event must fit one of them.
     pub events: Vec<EventPattern>,
-    /// The station must fit one of them; empty takes all, and events without station too.
+    /// The station must fit one of them; empty and `*` take all, and events without station too.
     pub stations: Vec<StationGlob>,
     /// The payload must fit it.
     pub filter: Option<Filter>,
@@ -216,9 +216,9 @@ impl Subscription {
         {
             return Err(NotMatched::Owner);
         }
-        if !self.stations.is_empty()
-            && !subject.station_id.is_some_and(|station| self.stations.iter().any(|glob| glob.fits(station)))
-        {
+        // Without a station there is nothing to fit, but for `*`.
+        let station = subject.station_id.unwrap_or_default();
+        if !self.stations.is_empty() && !self.stations.iter().any(|glob| glob.fits(station)) {
             return Err(NotMatched::Station);
         }
         if self.filter.as_ref().is_some_and(|filter| !filter.fits(subject.payload())) {

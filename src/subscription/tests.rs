@@ -72,6 +72,16 @@ fn a_webhook_without_owner_gets_the_events_of_all() {
 }
 
 #[test]
+fn an_event_without_station_fits_no_glob_but_the_star() {
+    let body = payload("{}");
+    let subject = Subject { station_id: None, ..start(&body) };
+    let with = |glob: &str| Subscription { stations: vec![glob.parse().expect(glob)], ..wants(1, &["*"]) };
+    assert_eq!(with("*").judge(&subject), Ok(()));
+    assert_eq!(with("CP*").judge(&subject), Err(NotMatched::Station));
+    assert_eq!(wants(1, &["*"]).judge(&subject), Ok(()));
+}
+
+#[test]
 fn a_set_agrees_with_its_subscriptions() {
     let body = payload(r#"{"connectorId": 2, "webhook_id": 3}"#);
     let filtered = |json| Some(Filter::parse(&json).expect("a filter"));

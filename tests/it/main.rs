@@ -1,0 +1,6 @@
+//! The gateway from the outside: real sockets, a real store, real HTTP.
+
+mod frames;
+mod handshake;
+mod harness;
+mod sessions;
