@@ -68,3 +68,20 @@ fn wrong_usage_exits_2_and_help_exits_0() {
         assert!(stdout(&help).contains(option), "{option}");
     }
 }
+
+#[test]
+fn every_option_sets_its_own_key() {
+    for (option, wrong, key) in [
+        ("--data-dir", "", "server.data_dir"),
+        ("--ocpp-listen", "here", "ocpp.listen"),
+        ("--api-listen", "here", "api.listen"),
+        ("--allow-network", "here", "delivery.allowed_networks"),
+        ("--log-format", "xml", "log.format"),
+        ("--log-level", "a=b=c", "log.level"),
+    ] {
+        let output = chargehook(&["config", "check", option, wrong], &[]);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+        let error = stderr(&output);
+        assert!(error.starts_with(&format!("error: option {option}: {key}: ")), "{error}");
+    }
+}

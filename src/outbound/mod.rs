@@ -2,7 +2,7 @@
 //! what came of it (contract, sections 5 to 7).
 //!
 //! Nothing here knows of webhooks, schedules or the store: the delivery engine says what to send, and
-//! gets an [`post::Outcome`] back.
+//! gets an [`verdict::Outcome`] back.
 
 pub mod body;
 pub mod destination;
