@@ -8,6 +8,7 @@
 pub mod handshake;
 mod listener;
 mod liveness;
+mod metered;
 pub mod pace;
 pub mod password;
 pub mod registry;

@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, info, warn};
 
 use super::Stations;
+use super::metered::Metered;
 use super::pace::Pace;
 use super::registry::{Leave, Registration};
 use super::session::{Action, Append, Input, Session, close};
@@ -47,6 +48,9 @@ const LAST_FRAMES: usize = 64;
 /// Silent ping intervals after which a peer is taken for dead.
 const MISSED_PINGS: u32 = 3;
 
+/// A charger's WebSocket.
+type Socket = WebSocketStream<Metered>;
+
 /// A connection that the handshake has let in.
 pub(super) struct Admitted {
     pub(super) connected: Connected,
@@ -56,18 +60,15 @@ pub(super) struct Admitted {
 }
 
 /// Makes the upgraded connection a WebSocket again on the bare TCP stream, without HTTP's buffers.
-pub(super) async fn websocket(
-    upgraded: Upgraded,
-    message_size_bytes: usize,
-) -> Option<WebSocketStream<TcpStream>> {
+pub(super) async fn websocket(upgraded: Upgraded, message_size_bytes: usize) -> Option<Socket> {
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(0)
         .max_message_size(Some(message_size_bytes))
         .max_frame_size(Some(message_size_bytes));
-    let stream = parts.io.into_inner();
     let already_read = parts.read_buf.to_vec();
+    let stream = Metered::new(parts.io.into_inner(), already_read.len());
     Some(WebSocketStream::from_partially_read(stream, already_read, Role::Server, Some(config)).await)
 }
 
@@ -92,11 +93,7 @@ impl End {
 }
 
 /// Serves one connection to its end, whatever that is, and records both.
-pub(super) async fn serve(
-    stations: Arc<Stations>,
-    mut socket: WebSocketStream<TcpStream>,
-    mut admitted: Admitted,
-) {
+pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admitted: Admitted) {
     let station = admitted.connected.station_id.clone();
     let began = stations.clock.now();
     let mut registration = stations.registry.register(&station, began);
@@ -156,7 +153,7 @@ async fn wait_until_gone(mut predecessor: watch::Receiver<bool>) {
 }
 
 /// Sends a close frame and waits a moment for the peer's.
-async fn say_goodbye(socket: &mut WebSocketStream<TcpStream>, code: u16, reason: &str) {
+async fn say_goodbye(socket: &mut Socket, code: u16, reason: &str) {
     let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
     let goodbye = async {
         socket.close(Some(frame)).await?;
@@ -172,7 +169,7 @@ async fn say_goodbye(socket: &mut WebSocketStream<TcpStream>, code: u16, reason:
 struct Connection {
     stations: Arc<Stations>,
     station: StationId,
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
     session: Session,
     pace: Pace,
     admitted: Admitted,
@@ -262,6 +259,9 @@ impl Connection {
     }
 
     async fn receive(&mut self, received: Option<Result<Message, WsError>>, now: Timestamp) -> Option<End> {
+        if matches!(received, Some(Ok(_))) {
+            self.socket.get_mut().mark();
+        }
         match received {
             Some(Ok(Message::Text(text))) => self.act(now, Input::Text(&text)).await,
             Some(Ok(Message::Binary(bytes))) => self.act(now, Input::Binary(&bytes)).await,
@@ -281,7 +281,8 @@ impl Connection {
                 self.act(now, Input::Unreadable { reason: Unserveable::TooLarge, size }).await
             }
             Some(Err(WsError::Utf8(_))) => {
-                self.act(now, Input::Unreadable { reason: Unserveable::NotUtf8, size: 0 }).await
+                let size = self.socket.get_ref().payload_bytes();
+                self.act(now, Input::Unreadable { reason: Unserveable::NotUtf8, size }).await
             }
             Some(Err(error)) => Some(broken(&error)),
             None => Some(End::of(None, "connection_lost")),

@@ -5,27 +5,54 @@ use chargehook::units::ByteSize;
 use futures_util::SinkExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::harness::{eventually, start};
 
 /// Frames that are served although something is odd: text, and what its answer looks like.
 const SERVED: &[(&str, &str)] = &[
-    ("Q5 numbers as texts", r#"[2,"a1","StatusNotification",{"connectorId":"1","errorCode":"NoError","status":"Available"}]"#),
-    ("Q5 a decimal integer", r#"[2,"a2","StatusNotification",{"connectorId":1.0,"errorCode":"NoError","status":"Available"}]"#),
-    ("Q6 a comma decimal", r#"[2,"a3","MeterValues",{"connectorId":1,"meterValue":[{"timestamp":"2026-04-14T12:00:00Z","sampledValue":[{"value":"1,5"}]}]}]"#),
-    ("Q7 empty texts", r#"[2,"a4","BootNotification",{"chargePointVendor":"","chargePointModel":"M","iccid":""}]"#),
-    ("Q8 nulls", r#"[2,"a5","BootNotification",{"chargePointVendor":"V","chargePointModel":"M","iccid":null}]"#),
+    (
+        "Q5 numbers as texts",
+        r#"[2,"a1","StatusNotification",{"connectorId":"1","errorCode":"NoError","status":"Available"}]"#,
+    ),
+    (
+        "Q5 a decimal integer",
+        r#"[2,"a2","StatusNotification",{"connectorId":1.0,"errorCode":"NoError","status":"Available"}]"#,
+    ),
+    (
+        "Q6 a comma decimal",
+        r#"[2,"a3","MeterValues",{"connectorId":1,"meterValue":[{"timestamp":"2026-04-14T12:00:00Z","sampledValue":[{"value":"1,5"}]}]}]"#,
+    ),
+    (
+        "Q7 empty texts",
+        r#"[2,"a4","BootNotification",{"chargePointVendor":"","chargePointModel":"M","iccid":""}]"#,
+    ),
+    (
+        "Q8 nulls",
+        r#"[2,"a5","BootNotification",{"chargePointVendor":"V","chargePointModel":"M","iccid":null}]"#,
+    ),
     ("Q8 no payload", r#"[2,"a6","Heartbeat"]"#),
     ("Q8 a null payload", r#"[2,"a7","Heartbeat",null]"#),
     ("Q9 an extra field", r#"[2,"a8","Heartbeat",{"extra":1}]"#),
     ("Q9 a field twice", r#"[2,"a9","Authorize",{"idTag":"A","idTag":"B"}]"#),
-    ("Q10 too long", r#"[2,"b1","BootNotification",{"chargePointVendor":"a vendor with a very long name","chargePointModel":"M"}]"#),
-    ("Q11 another case", r#"[2,"b2","StatusNotification",{"connectorId":1,"errorCode":"noerror","status":"available"}]"#),
-    ("Q11 an old value", r#"[2,"b3","StatusNotification",{"connectorId":1,"errorCode":"Mode3Error","status":"Occupied"}]"#),
+    (
+        "Q10 too long",
+        r#"[2,"b1","BootNotification",{"chargePointVendor":"a vendor with a very long name","chargePointModel":"M"}]"#,
+    ),
+    (
+        "Q11 another case",
+        r#"[2,"b2","StatusNotification",{"connectorId":1,"errorCode":"noerror","status":"available"}]"#,
+    ),
+    (
+        "Q11 an old value",
+        r#"[2,"b3","StatusNotification",{"connectorId":1,"errorCode":"Mode3Error","status":"Occupied"}]"#,
+    ),
     ("Q12 missing fields", r#"[2,"b4","StatusNotification",{"connectorId":1,"status":"Available"}]"#),
-    ("Q14 one object for a list", r#"[2,"b5","MeterValues",{"connectorId":1,"meterValue":{"timestamp":"2026-04-14T12:00:00Z","sampledValue":{"value":"1"}}}]"#),
+    (
+        "Q14 one object for a list",
+        r#"[2,"b5","MeterValues",{"connectorId":1,"meterValue":{"timestamp":"2026-04-14T12:00:00Z","sampledValue":{"value":"1"}}}]"#,
+    ),
     ("Q14 an empty list", r#"[2,"b6","MeterValues",{"connectorId":1,"meterValue":[]}]"#),
     ("Q17 a number for an id", r#"[2,17,"Heartbeat",{}]"#),
     ("Q17 an empty id", r#"[2,"","Heartbeat",{}]"#),
@@ -33,8 +60,14 @@ const SERVED: &[(&str, &str)] = &[
     ("Q18 a byte order mark", "\u{feff}[2,\"b7\",\"Heartbeat\",{}]"),
     ("Q18 a NUL behind", "[2,\"b8\",\"Heartbeat\",{}]\0\r\n"),
     ("Q18 a NUL inside", "[2,\"b9\",\"Authorize\",{\"idTag\":\"A\0B\"}]"),
-    ("Q1 no time zone", r#"[2,"c1","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Available","timestamp":"2026-04-14T12:00:00"}]"#),
-    ("Q4 no such day", r#"[2,"c2","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Available","timestamp":"2026-02-31T12:00:00Z"}]"#),
+    (
+        "Q1 no time zone",
+        r#"[2,"c1","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Available","timestamp":"2026-04-14T12:00:00"}]"#,
+    ),
+    (
+        "Q4 no such day",
+        r#"[2,"c2","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Available","timestamp":"2026-02-31T12:00:00Z"}]"#,
+    ),
     ("Q25 another case of the action", r#"[2,"c3","heartbeat",{}]"#),
     ("Q25 a suffix", r#"[2,"c4","HeartbeatRequest",{}]"#),
 ];
@@ -89,7 +122,11 @@ async fn case_92_what_cannot_be_served_is_kept_and_leaves_the_socket_open() {
         charger.send(text).await;
         if let Some((id, code)) = answer {
             let refused: Value = serde_json::from_str(&charger.receive().await).expect("JSON");
-            assert_eq!((&refused[0], &refused[1], &refused[2]), (&json!(4), &json!(id), &json!(code)), "{text}");
+            assert_eq!(
+                (&refused[0], &refused[1], &refused[2]),
+                (&json!(4), &json!(id), &json!(code)),
+                "{text}"
+            );
             assert!(refused[3].is_string() && refused[4] == json!({}), "{text}: {refused}");
         }
         // The next answer is the heartbeat's: nothing else was said, and the socket is open.

@@ -47,7 +47,8 @@ async fn case_9_to_11_subprotocols() {
     let gateway = start(|_| {}).await;
     let offer = |value| [("Sec-WebSocket-Protocol", value)];
     assert_eq!(knock(&gateway, "/ocpp/A", &offer("ocpp0.1")).await, 400);
-    let welcomed = Charger::connect(gateway.ocpp(), "/ocpp/A", &offer("ocpp0.1, ocpp1.6")).await.expect("welcome");
+    let welcomed =
+        Charger::connect(gateway.ocpp(), "/ocpp/A", &offer("ocpp0.1, ocpp1.6")).await.expect("welcome");
     assert_eq!(welcomed.response.headers()["sec-websocket-protocol"], "ocpp1.6");
     let mut without = Charger::connect(gateway.ocpp(), "/ocpp/B", &[]).await.expect("welcome");
     assert!(!without.response.headers().contains_key("sec-websocket-protocol"));
@@ -71,11 +72,16 @@ async fn case_6_strangers_are_taken_in_held_or_turned_away() {
     let (status, _) = reject.api("POST", "/stations", Some(json!({"station_id": "KNOWN"}))).await;
     assert_eq!(status, 201);
     assert_eq!(knock(&reject, "/ocpp/KNOWN", &[OCPP16]).await, 101);
-    assert_eq!(knock(&reject, "/ocpp/known", &[OCPP16]).await, 101, "another letter case of a registered one");
+    assert_eq!(
+        knock(&reject, "/ocpp/known", &[OCPP16]).await,
+        101,
+        "another letter case of a registered one"
+    );
 
     let pending = start(|config| config.stations.unknown = Admission::Pending).await;
     let mut charger = pending.charger("NEW").await;
-    let boot = charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
+    let boot =
+        charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
     assert_eq!(boot["status"], "Pending");
     assert_eq!(pending.get("/stations/NEW").await["boot_status"], "pending");
 }

@@ -6,7 +6,8 @@ use crate::harness::{Charger, Running, start};
 
 async fn booted(gateway: &Running, id: &str) -> Charger {
     let mut charger = gateway.charger(id).await;
-    let boot = charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
+    let boot =
+        charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
     assert_eq!((&boot["status"], &boot["interval"]), (&json!("Accepted"), &json!(300)), "case 1");
     assert!(boot["currentTime"].as_str().is_some_and(|time| time.ends_with('Z')));
     charger
@@ -82,7 +83,8 @@ async fn a_dead_clock_makes_no_retry_of_a_closed_transaction() {
     let first = charger.call("StartTransaction", start_payload(1, "1970-01-01T00:00:00Z")).await;
     let retried = charger.call("StartTransaction", start_payload(1, "1970-01-01T00:00:00Z")).await;
     assert_eq!(retried, first, "still open: a retry");
-    let stop = json!({"transactionId": first["transactionId"], "meterStop": 1, "timestamp": "1970-01-01T00:00:00Z"});
+    let stop =
+        json!({"transactionId": first["transactionId"], "meterStop": 1, "timestamp": "1970-01-01T00:00:00Z"});
     charger.call("StopTransaction", stop).await;
     let next = charger.call("StartTransaction", start_payload(1, "1970-01-01T00:00:00Z")).await;
     assert_ne!(next["transactionId"], first["transactionId"]);
@@ -92,7 +94,9 @@ async fn a_dead_clock_makes_no_retry_of_a_closed_transaction() {
 async fn case_41_to_43_stops_that_come_twice_differently_or_bare() {
     let gateway = start(|_| {}).await;
     let mut charger = booted(&gateway, "CP").await;
-    let number = charger.call("StartTransaction", start_payload(1, "2026-04-14T12:00:00Z")).await["transactionId"].clone();
+    let number =
+        charger.call("StartTransaction", start_payload(1, "2026-04-14T12:00:00Z")).await["transactionId"]
+            .clone();
     let stop = json!({"transactionId": number, "meterStop": 2000, "timestamp": "2026-04-14T13:00:00Z"});
     assert_eq!(charger.call("StopTransaction", stop.clone()).await, json!({}), "no idTag, no idTagInfo");
     assert_eq!(charger.call("StopTransaction", stop).await, json!({}));
@@ -111,7 +115,9 @@ async fn case_41_to_43_stops_that_come_twice_differently_or_bare() {
 async fn case_40_a_stop_with_an_unknown_number_finds_the_only_open_transaction() {
     let gateway = start(|_| {}).await;
     let mut charger = booted(&gateway, "CP").await;
-    let number = charger.call("StartTransaction", start_payload(1, "2026-04-14T12:00:00Z")).await["transactionId"].clone();
+    let number =
+        charger.call("StartTransaction", start_payload(1, "2026-04-14T12:00:00Z")).await["transactionId"]
+            .clone();
     let stop = json!({"transactionId": 0, "meterStop": 2000, "timestamp": "2026-04-14T13:00:00Z"});
     assert_eq!(charger.call("StopTransaction", stop.clone()).await, json!({}));
     let done = gateway.get(&format!("/transactions/{number}")).await;
@@ -131,7 +137,8 @@ async fn case_42_a_station_cannot_stop_anothers_transaction() {
     let gateway = start(|_| {}).await;
     let mut a = booted(&gateway, "A").await;
     let mut b = booted(&gateway, "B").await;
-    let number = a.call("StartTransaction", start_payload(1, "2026-04-14T12:00:00Z")).await["transactionId"].clone();
+    let number =
+        a.call("StartTransaction", start_payload(1, "2026-04-14T12:00:00Z")).await["transactionId"].clone();
     let stop = json!({"transactionId": number, "meterStop": 2000, "timestamp": "2026-04-14T13:00:00Z"});
     assert_eq!(b.call("StopTransaction", stop).await, json!({}));
     assert_eq!(gateway.get(&format!("/transactions/{number}")).await["status"], "active");
@@ -146,23 +153,31 @@ async fn case_5_a_pending_station_gets_a_number_and_invalid() {
     assert!(started["transactionId"].as_i64().is_some_and(|number| number > 0));
     assert_eq!(started["idTagInfo"]["status"], "Invalid");
     let event = gateway.events_of("P", "StartTransaction").await.pop().expect("an event");
-    assert!(event["violations"].as_array().expect("a list").iter().any(|v| v["problem"] == "before_boot"), "{event}");
+    assert!(
+        event["violations"].as_array().expect("a list").iter().any(|v| v["problem"] == "before_boot"),
+        "{event}"
+    );
 }
 
 #[tokio::test]
 async fn case_45_meter_values_find_their_transaction() {
     let gateway = start(|_| {}).await;
     let mut charger = booted(&gateway, "CP").await;
-    let number = charger.call("StartTransaction", start_payload(1, "2026-04-14T12:00:00Z")).await["transactionId"].clone();
+    let number =
+        charger.call("StartTransaction", start_payload(1, "2026-04-14T12:00:00Z")).await["transactionId"]
+            .clone();
     let values = |transaction: Value| {
         json!({"connectorId": 1, "transactionId": transaction,
                "meterValue": [{"timestamp": "2026-04-14T12:05:00Z", "sampledValue": [{"value": "1100"}]}]})
     };
-    for (named, attached) in [(number.clone(), number.clone()), (json!(0), number.clone()), (json!(77), number)] {
+    for (named, attached) in
+        [(number.clone(), number.clone()), (json!(0), number.clone()), (json!(77), number)]
+    {
         assert_eq!(charger.call("MeterValues", values(named.clone())).await, json!({}));
         let event = gateway.events_of("CP", "MeterValues").await.pop().expect("an event");
         assert_eq!(event["transaction_id"], attached);
-        let flagged = event["violations"].as_array().expect("a list").iter().any(|v| v["field"] == "transactionId");
+        let flagged =
+            event["violations"].as_array().expect("a list").iter().any(|v| v["field"] == "transactionId");
         assert_eq!(flagged, named != attached, "{event}");
     }
 }
@@ -172,7 +187,12 @@ async fn case_58_connectors_and_the_station_itself_are_kept_apart() {
     let gateway = start(|_| {}).await;
     let mut charger = booted(&gateway, "CP").await;
     for (connector, status) in [(0, "Unavailable"), (1, "Charging"), (2, "Faulted")] {
-        charger.call("StatusNotification", json!({"connectorId": connector, "errorCode": "NoError", "status": status})).await;
+        charger
+            .call(
+                "StatusNotification",
+                json!({"connectorId": connector, "errorCode": "NoError", "status": status}),
+            )
+            .await;
     }
     let connectors = gateway.get("/stations/CP/connectors").await;
     let told: Vec<_> = connectors["data"]
@@ -196,7 +216,11 @@ async fn the_other_messages_are_answered_by_the_book() {
         ("DataTransfer", json!({"vendorId": "com.example", "data": "{}"}), json!({"status": "Accepted"})),
         ("FirmwareStatusNotification", json!({"status": "Downloading"}), json!({})),
         ("DiagnosticsStatusNotification", json!({"status": "Uploaded"}), json!({})),
-        ("SecurityEventNotification", json!({"type": "StartupOfTheDevice", "timestamp": "2026-04-14T12:00:00Z"}), json!({})),
+        (
+            "SecurityEventNotification",
+            json!({"type": "StartupOfTheDevice", "timestamp": "2026-04-14T12:00:00Z"}),
+            json!({}),
+        ),
         ("LogStatusNotification", json!({"status": "Idle"}), json!({})),
         ("SignCertificate", json!({"csr": "-----BEGIN"}), json!({"status": "Rejected"})),
     ] {
