@@ -8,6 +8,7 @@ pub mod id;
 pub mod nearest;
 pub mod ocpp;
 pub mod outbound;
+pub mod simulator;
 pub mod station;
 pub mod store;
 pub mod subscription;

@@ -1,0 +1,1 @@
+//! The state machine alone, in virtual time.
