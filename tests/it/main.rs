@@ -3,4 +3,5 @@
 mod frames;
 mod handshake;
 mod harness;
+mod house;
 mod sessions;
