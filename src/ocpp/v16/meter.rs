@@ -146,7 +146,7 @@ fn read_sampled(element: &Value, path: &Path<'_>, reader: &mut Reader) -> Option
     let measured = unit::of(&measurand, sent.as_deref());
     if measured.impossible {
         let unit = measured.name.as_deref().unwrap_or_default();
-        reader.note(&fields.path_of("unit"), format!("implausible: {unit} for {measurand}"));
+        reader.note(&fields.path_of("unit"), format!("implausible: {unit} does not measure this"));
     }
     let number = if format == "SignedData" { None } else { read_number(&value, path, reader) };
     let value_base = number.and_then(|number| measured.to_base(number));
@@ -230,7 +230,10 @@ mod tests {
         check(r#"{"value":"0.98","measurand":"Power.Factor"}"#, "0.98 - /");
         check(r#"{"value":"1450","measurand":"RPM"}"#, "1450 - /");
         check(r#"{"value":"1,5","unit":"KWH"}"#, "1500 kWh / not_a_decimal: read as 1.5");
-        check(r#"{"value":"1","measurand":"Voltage","unit":"Wh"}"#, "none Wh / implausible: Wh for Voltage");
+        check(
+            r#"{"value":"1","measurand":"Voltage","unit":"Wh"}"#,
+            "none Wh / implausible: Wh does not measure this",
+        );
         check(r#"{"value":"1","unit":"furlong"}"#, "none furlong /");
         check(r#"{"value":"1","measurand":"Vendor.Thing"}"#, "1 - /");
     }
