@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -154,12 +155,16 @@ impl Poster {
             return without_answer(Verdict::Forbidden { message: refusal.to_string() }, start, false);
         }
         let deadline = tokio::time::Instant::now() + request.timeout;
-        let reconnected = Cell::new(false);
+        let reconnected = AtomicBool::new(false);
         let answer = tokio::time::timeout_at(deadline, self.send(&request, &reconnected)).await;
         let mut response = match answer {
-            Err(_) => return without_answer(Verdict::TimedOut, start, reconnected.get()),
+            Err(_) => return without_answer(Verdict::TimedOut, start, reconnected.load(Relaxed)),
             Ok(Err(error)) => {
-                return without_answer(failure::verdict(&request.url, &error), start, reconnected.get());
+                return without_answer(
+                    failure::verdict(&request.url, &error),
+                    start,
+                    reconnected.load(Relaxed),
+                );
             }
             Ok(Ok(response)) => response,
         };
@@ -168,7 +173,7 @@ impl Poster {
             duration: start.elapsed(),
             response_headers: kept_headers(response.headers()),
             response_body: None,
-            reconnected: reconnected.get(),
+            reconnected: reconnected.load(Relaxed),
         };
         let mut body = Vec::new();
         // The deadline ends a trickling body; the verdict stands.
@@ -177,7 +182,7 @@ impl Poster {
         outcome
     }
 
-    async fn send(&self, request: &Request, reconnected: &Cell<bool>) -> reqwest::Result<reqwest::Response> {
+    async fn send(&self, request: &Request, reconnected: &AtomicBool) -> reqwest::Result<reqwest::Response> {
         let connections = match destination::in_clear(&request.url, request.carries_secret) {
             true => &self.allowed_only,
             false => &self.any,
@@ -197,7 +202,7 @@ impl Poster {
             .await;
         match answer {
             Err(error) if !dialed && failure::is_broken_connection(&error) => {
-                reconnected.set(true);
+                reconnected.store(true, Relaxed);
                 attempt(&connections.fresh).await
             }
             answer => answer,

@@ -26,6 +26,8 @@ pub(super) struct Manner<'a> {
     pub(super) duplicate_of: Option<i64>,
     /// It is not one of the station's own: it takes no `station_seq`.
     pub(super) uncounted: bool,
+    /// It was made to test a webhook: it is kept and marked, and delivered to nobody by itself.
+    pub(super) test: bool,
     /// The owner, where the caller knows it already; otherwise the station's is looked up.
     pub(super) owner_id: Option<Option<&'a str>>,
 }
@@ -34,7 +36,7 @@ pub(super) struct Manner<'a> {
 ///
 /// The event gets its id, its row and its place in the station's count here, in commit order.
 pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) -> Result<Appended> {
-    let counted = !manner.uncounted && manner.duplicate_of.is_none();
+    let counted = !manner.uncounted && !manner.test && manner.duplicate_of.is_none();
     let station_seq = match (&event.station_id, counted) {
         (Some(station), true) => Some(next_station_seq(w, station)?),
         _ => None,
@@ -52,8 +54,9 @@ pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) 
     w.conn
         .prepare_cached(
             "INSERT INTO events (id, event, category, protocol, station_id, station_seq, owner_id, timestamp_ms,
-                                 occurred_at_ms, transaction_id, payload, message_id, response, violations, duplicate_of)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                                 occurred_at_ms, transaction_id, payload, message_id, response, violations, duplicate_of,
+                                 test)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             id.to_string(),
@@ -71,10 +74,11 @@ pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) 
             event.response.as_deref().map(RawValue::get),
             violations_text(&event.violations)?,
             manner.duplicate_of,
+            manner.test,
         ])?;
     let seq = w.conn.last_insert_rowid();
     w.effects.newest_event = Some(seq);
-    if manner.duplicate_of.is_none() {
+    if manner.duplicate_of.is_none() && !manner.test {
         fan_out(w, event, owner_id, seq)?;
     }
     Ok(Appended { seq, id })
@@ -88,12 +92,14 @@ fn fan_out(w: &mut Writing<'_>, event: &NewEvent, owner_id: Option<&str>, event_
     let now_ms = w.now.unix_ms();
     for subscription in w.subscriptions.matching(&subject) {
         let webhook_id = subscription.webhook_id;
-        let sequence: i64 = w
+        let (sequence, in_order): (i64, bool) = w
             .conn
             .prepare_cached(
-                "UPDATE webhooks SET last_sequence = last_sequence + 1 WHERE id = ?1 RETURNING last_sequence",
+                "UPDATE webhooks SET last_sequence = last_sequence + 1 WHERE id = ?1
+                 RETURNING last_sequence, ordering = 'station'",
             )?
-            .query_row([webhook_id], |row| row.get(0))?;
+            .query_row([webhook_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let order_station = event.station_id.as_deref().filter(|_| in_order);
         let (status, due, completed) = match subscription.enabled {
             true => ("scheduled", Some(now_ms), None),
             false => ("discarded", None, Some(now_ms)),
@@ -101,8 +107,8 @@ fn fan_out(w: &mut Writing<'_>, event: &NewEvent, owner_id: Option<&str>, event_
         w.conn
             .prepare_cached(
                 "INSERT INTO deliveries (id, event_seq, webhook_id, sequence, status, due_at_ms, scheduled_at_ms,
-                                         created_at_ms, completed_at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+                                         created_at_ms, completed_at_ms, order_station)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)",
             )?
             .execute(params![
                 DeliveryId::from_value(w.mint.next(w.now)).to_string(),
@@ -113,6 +119,7 @@ fn fan_out(w: &mut Writing<'_>, event: &NewEvent, owner_id: Option<&str>, event_
                 due,
                 now_ms,
                 completed,
+                order_station,
             ])?;
         if subscription.enabled {
             w.effects.lanes.insert(webhook_id);

@@ -10,8 +10,13 @@
 mod calls;
 mod checkpoint;
 mod connections;
+mod deliveries;
 mod error;
+mod event_row;
 mod events;
+mod in_order;
+mod lanes;
+mod outcomes;
 mod readers;
 mod schema;
 mod signals;
@@ -29,7 +34,12 @@ use tokio::sync::watch;
 
 pub use calls::{Answered, CallPolicy};
 pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, StationFacts, UnknownStation};
+pub use deliveries::{
+    Attempt, Canceled, Delivery, DeliveryError, DeliveryFilter, DeliveryPage, DeliveryStatus, Resent,
+};
 pub use error::{Result, StoreError};
+pub use lanes::{Claimed, LaneClaim, LaneClaimed, LaneSettings, LaneState, SigningSecretText};
+pub use outcomes::{DeliveryFailure, Finish, GivenUp, Next};
 pub use signals::LanesDue;
 pub use statistics::{Histogram, Statistics};
 
@@ -99,6 +109,7 @@ impl Store {
         };
         if settle {
             pen.transact(connections::settle)?;
+            pen.transact(|writing| outcomes::recover(writing.conn, writing.now))?;
         }
         let writer = Writer::start(pen)?;
         let readers = Arc::new(Readers::new(path));

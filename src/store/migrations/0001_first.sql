@@ -214,6 +214,8 @@ CREATE TABLE deliveries (
     -- What the next attempt is made for.
     trigger            TEXT    NOT NULL DEFAULT 'event' CHECK (trigger IN ('event', 'resend', 'replay')),
     due_at_ms          INTEGER,
+    -- The station in whose order it is sent; NULL: it waits for no other. A resend leaves the order.
+    order_station      TEXT,
     -- When the schedule began: with a resend it begins anew.
     scheduled_at_ms    INTEGER NOT NULL,
     last_error_code    TEXT,
@@ -225,7 +227,12 @@ CREATE TABLE deliveries (
     CHECK ((status IN ('scheduled', 'retry')) = (due_at_ms IS NOT NULL))
 ) STRICT;
 
-CREATE INDEX deliveries_due ON deliveries (webhook_id, due_at_ms, seq) WHERE status IN ('scheduled', 'retry');
+CREATE INDEX deliveries_due ON deliveries (webhook_id, due_at_ms, seq)
+    WHERE status IN ('scheduled', 'retry') AND order_station IS NULL;
+CREATE INDEX deliveries_resent ON deliveries (webhook_id, due_at_ms, seq)
+    WHERE status = 'scheduled' AND trigger = 'resend';
+CREATE INDEX deliveries_in_order ON deliveries (webhook_id, order_station, seq)
+    WHERE status IN ('scheduled', 'retry', 'processing') AND order_station IS NOT NULL;
 CREATE INDEX deliveries_processing ON deliveries (seq) WHERE status = 'processing';
 CREATE INDEX deliveries_failed ON deliveries (seq) WHERE status = 'failed';
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, seq);

@@ -1,0 +1,92 @@
+//! One attempt: an event rendered, signed and posted. Deliveries, tests and verifications all go this way.
+
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+use crate::event::Event;
+use crate::id::DeliveryId;
+use crate::outbound::headers::{AttemptHeaders, Trigger};
+use crate::outbound::post::{Poster, Request};
+use crate::outbound::retry_after::RetryAfter;
+use crate::outbound::verdict::{Outcome, Verdict};
+use crate::store::{DeliveryError, Finish, Next};
+
+use super::target::Target;
+
+/// What is sent, and as what.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    pub(super) delivery_id: DeliveryId,
+    pub(super) event: &'a Event,
+    pub(super) number: u32,
+    pub(super) trigger: Trigger,
+    pub(super) sequence: Option<i64>,
+}
+
+impl Attempt<'_> {
+    /// Posts it; takes no longer than the webhook's timeout.
+    pub(super) async fn send(&self, target: &Target, poster: &Poster, clock: &Clock) -> Outcome {
+        let url = match &target.url {
+            Ok(url) => url.clone(),
+            Err(reason) => return unusable(reason),
+        };
+        let now = clock.now();
+        let body = target.format.render(self.event);
+        let headers = AttemptHeaders {
+            delivery_id: self.delivery_id,
+            event_id: self.event.id,
+            event: &self.event.event,
+            attempt: self.number,
+            trigger: self.trigger,
+            sequence: self.sequence,
+            timestamp_s: now.unix_s(),
+            format: target.format,
+            signing: &target.signing_at(now),
+            secret: target.secret.as_ref().map(|(name, value)| (name.as_str(), value.as_str())),
+            webhook_headers: &target.custom_headers,
+            event_headers: &self.event.custom_headers,
+        }
+        .build(&body);
+        let carries_secret = target.secret.is_some();
+        poster.post(Request { url, headers, body, timeout: target.timeout, carries_secret }).await
+    }
+}
+
+fn unusable(reason: &str) -> Outcome {
+    Outcome {
+        verdict: Verdict::Forbidden { message: format!("not a URL: {reason}") },
+        duration: Duration::ZERO,
+        response_headers: Vec::new(),
+        response_body: None,
+        reconnected: false,
+    }
+}
+
+/// How long the endpoint asked to be left alone.
+pub(super) fn retry_after(outcome: &Outcome, now: Timestamp) -> Option<Duration> {
+    match outcome.verdict {
+        Verdict::Refused { retry_after, .. } => retry_after.and_then(|asked: RetryAfter| asked.wait(now)),
+        _ => None,
+    }
+}
+
+/// What went wrong, as it is stored.
+pub(super) fn error(outcome: &Outcome) -> Option<DeliveryError> {
+    outcome.error().map(|(code, message)| DeliveryError { code: code.as_str().to_owned(), message })
+}
+
+/// What the store is told of an outcome.
+pub(super) fn finish(claimed: &crate::store::Claimed, outcome: Outcome, next: Next) -> Finish {
+    Finish {
+        seq: claimed.seq,
+        webhook_id: claimed.webhook_id,
+        attempt: claimed.attempt,
+        duration: outcome.duration,
+        status_code: outcome.status(),
+        error: error(&outcome),
+        response_headers: outcome.response_headers,
+        response_body: outcome.response_body,
+        next,
+        auto_disable_after: None,
+    }
+}

@@ -1,0 +1,140 @@
+//! Floods of dead letters, folded: single events for the first few a minute, then one a minute that tells
+//! how many (contract, section 3). Pure: the moment is passed in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::id::WebhookId;
+use crate::store::DeliveryFailure;
+
+/// Events of their own in each window.
+const SINGLES: usize = 10;
+
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// What one webhook's dead letters have made of this minute.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    window: Option<Window>,
+    held: Option<(DeliveryFailure, u64)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    began_at: Timestamp,
+    singles: usize,
+}
+
+impl Fold {
+    /// How many events of their own there may be now.
+    pub(super) fn singles_left(&mut self, now: Timestamp) -> usize {
+        let window = match self.window {
+            // While some are held the window goes on until they are taken.
+            Some(window) if self.held.is_some() || now < window.began_at.after(WINDOW) => window,
+            _ => Window { began_at: now, singles: 0 },
+        };
+        self.window = Some(window);
+        SINGLES.saturating_sub(window.singles)
+    }
+
+    /// Counts events of their own.
+    pub(super) fn told(&mut self, count: usize) {
+        if let Some(window) = &mut self.window {
+            window.singles += count;
+        }
+    }
+
+    /// Holds a dead letter for the event that tells of many.
+    pub(super) fn hold(&mut self, failure: DeliveryFailure) {
+        let count = self.held.take().map_or(0, |(_, count)| count);
+        self.held = Some((failure, count + 1));
+    }
+
+    /// When the event that tells of many is due.
+    pub(super) fn due_at(&self) -> Option<Timestamp> {
+        let window = self.window.filter(|_| self.held.is_some())?;
+        Some(window.began_at.after(WINDOW))
+    }
+
+    /// The last of those that are held, and how many they are. In the window that begins with it, the
+    /// flood is still on: no singles.
+    pub(super) fn take(&mut self, now: Timestamp) -> Option<(DeliveryFailure, u64)> {
+        if self.due_at().is_none_or(|due_at| now < due_at) {
+            return None;
+        }
+        self.window = Some(Window { began_at: now, singles: SINGLES });
+        self.held.take()
+    }
+}
+
+/// All webhooks' folds.
+#[derive(Debug, Default)]
+pub(super) struct Folds(BTreeMap<WebhookId, Fold>);
+
+impl Folds {
+    /// The fold of one webhook.
+    pub(super) fn of(&mut self, webhook_id: WebhookId) -> &mut Fold {
+        self.0.entry(webhook_id).or_default()
+    }
+
+    /// What is held and due to be told.
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<(DeliveryFailure, u64)> {
+        self.0.values_mut().filter_map(|fold| fold.take(now)).collect()
+    }
+
+    /// What is held, due or not.
+    pub(super) fn take_all(&mut self) -> Vec<(DeliveryFailure, u64)> {
+        self.0.values_mut().filter_map(|fold| fold.held.take()).collect()
+    }
+
+    /// When the next one is due.
+    pub(super) fn due_at(&self) -> Option<Timestamp> {
+        self.0.values().filter_map(Fold::due_at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{DeliveryId, EventId};
+    use crate::store::DeliveryError;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_unix_ms(ms)
+    }
+
+    fn failure() -> DeliveryFailure {
+        DeliveryFailure {
+            delivery_id: DeliveryId::from_value(1),
+            event_id: EventId::from_value(2),
+            webhook_id: 3,
+            attempts: 8,
+            last_error: DeliveryError::default(),
+        }
+    }
+
+    /// One failure: true if it gets an event of its own.
+    fn fail(fold: &mut Fold, now: Timestamp) -> bool {
+        if fold.singles_left(now) > 0 {
+            fold.told(1);
+            return true;
+        }
+        fold.hold(failure());
+        false
+    }
+
+    #[test]
+    fn ten_a_minute_are_single_and_the_rest_is_counted() {
+        let mut fold = Fold::default();
+        let single = (0..25).filter(|n| fail(&mut fold, at(n * 100))).count();
+        assert_eq!(single, 10);
+        assert_eq!(fold.due_at(), Some(at(60_000)));
+        assert!(fold.take(at(59_999)).is_none());
+        assert_eq!(fold.take(at(60_000)).expect("due").1, 15);
+        assert!(!fail(&mut fold, at(61_000)), "the flood goes on: one a minute");
+        assert_eq!(fold.take(at(120_000)).expect("due").1, 1);
+        assert!(fold.take(at(180_000)).is_none());
+        assert!(fail(&mut fold, at(180_000)), "a quiet minute ends it");
+    }
+}

@@ -1,0 +1,235 @@
+//! One webhook's lane: how many of its deliveries may be under way now. Pure: the moment is passed in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::id::WebhookId;
+use crate::store::{LaneClaim, LaneClaimed, LaneSettings, LaneState};
+
+use super::breaker::{Allowance, Breaker, State};
+use super::pace::Bucket;
+use super::target::Target;
+
+/// How long a lane waits after a claim that failed for reasons of our own.
+const AFTER_FAILED_CLAIM: Duration = Duration::from_millis(500);
+
+/// A webhook's lane.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) settings: LaneSettings,
+    /// What an attempt needs of the settings; `Err` if they cannot be used.
+    pub(super) target: Arc<Target>,
+    pub(super) breaker: Breaker,
+    bucket: Option<Bucket>,
+    /// Claimed, or asked for.
+    in_flight: usize,
+    /// When the next one that waits is due, as far as is known.
+    due_at: Option<Timestamp>,
+    /// Somebody may have asked for one to be sent again.
+    resends: bool,
+    /// What was asked for and is not answered yet.
+    asked: Option<Asked>,
+    probing: bool,
+    after_station: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    limit: usize,
+    probe: bool,
+    resends_only: bool,
+}
+
+/// What a lane wants to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Nothing; look again then.
+    Wait(Option<Timestamp>),
+    /// Send up to this many.
+    Send {
+        limit: usize,
+        /// It is the breaker's probe.
+        probe: bool,
+        /// Only what passes an open breaker.
+        resends_only: bool,
+    },
+}
+
+impl Lane {
+    pub(super) fn new(settings: LaneSettings, due_at: Option<Timestamp>, now: Timestamp) -> Self {
+        let target = Arc::new(Target::new(&settings));
+        let breaker = Breaker::new(&settings.retry_schedule, settings.max_in_flight);
+        let bucket = target.rate_limit.map(|limit| Bucket::new(limit, now));
+        Self {
+            settings,
+            target,
+            breaker,
+            bucket,
+            in_flight: 0,
+            due_at,
+            resends: true,
+            asked: None,
+            probing: false,
+            after_station: String::new(),
+        }
+    }
+
+    /// Takes over changed settings; what is under way ends with the old ones.
+    pub(super) fn configure(&mut self, settings: LaneSettings, due_at: Option<Timestamp>, now: Timestamp) {
+        self.target = Arc::new(Target::new(&settings));
+        self.breaker.configure(&settings.retry_schedule, settings.max_in_flight);
+        let limit = self.target.rate_limit;
+        if self.bucket.as_ref().map(Bucket::limit) != limit {
+            self.bucket = limit.map(|limit| Bucket::new(limit, now));
+        }
+        self.settings = settings;
+        self.due_by(due_at);
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// New deliveries wait, or old ones became due: look.
+    pub(super) fn mark(&mut self, now: Timestamp) {
+        self.due_by(Some(now));
+        self.resends = true;
+    }
+
+    fn due_by(&mut self, moment: Option<Timestamp>) {
+        self.due_at = [self.due_at, moment].into_iter().flatten().min();
+    }
+
+    /// What it wants, were it alone.
+    pub(super) fn want(&mut self, now: Timestamp) -> Want {
+        if self.asked.is_some() || self.settings.state != LaneState::Active {
+            return Want::Wait(None);
+        }
+        let slots = self.settings.max_in_flight.saturating_sub(self.in_flight);
+        let tokens = self.bucket.as_mut().map_or(usize::MAX, |bucket| bucket.available(now));
+        let room = slots.min(tokens);
+        let due = self.due_at.is_some_and(|due_at| due_at <= now);
+        let resends = Want::Send { limit: room, probe: false, resends_only: true };
+        match self.breaker.allowance(now) {
+            // One ends, and wakes the lane; or a token comes.
+            _ if room == 0 && (due || self.resends) => Want::Wait(self.next_token_at(now)),
+            Allowance::Probe if due && !self.probing => {
+                Want::Send { limit: 1, probe: true, resends_only: false }
+            }
+            Allowance::Probe | Allowance::NotBefore(_) if self.resends => resends,
+            Allowance::NotBefore(probe_at) => Want::Wait(self.due_at.map(|due_at| due_at.max(probe_at))),
+            Allowance::Probe => Want::Wait(self.due_at.filter(|_| !self.probing)),
+            Allowance::Any if due => Want::Send { limit: room, probe: false, resends_only: false },
+            Allowance::AtMost(limit) if due => match limit.saturating_sub(self.in_flight).min(room) {
+                0 => Want::Wait(None),
+                limit => Want::Send { limit, probe: false, resends_only: false },
+            },
+            Allowance::Any | Allowance::AtMost(_) => Want::Wait(self.due_at),
+        }
+    }
+
+    fn next_token_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.bucket
+            .as_ref()
+            .filter(|_| self.in_flight < self.settings.max_in_flight)
+            .map(|b| b.next_token_at(now))
+    }
+
+    /// Asks for `limit` of what it wanted; they count as under way from here on.
+    pub(super) fn ask(&mut self, limit: usize, probe: bool, resends_only: bool) -> LaneClaim {
+        self.in_flight += limit;
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take(limit);
+        }
+        self.probing |= probe;
+        // Whatever is marked from here on is not in the answer, so it is not forgotten with it.
+        self.resends = false;
+        if !resends_only {
+            self.due_at = None;
+        }
+        self.asked = Some(Asked { limit, probe, resends_only });
+        LaneClaim {
+            webhook_id: self.settings.webhook_id,
+            limit,
+            resends_only,
+            order_max_wait: self.settings.station_order.unwrap_or_default(),
+            after_station: self.after_station.clone(),
+        }
+    }
+
+    /// Takes in what was claimed. True if the first of them is the breaker's probe.
+    pub(super) fn claimed(&mut self, answer: &LaneClaimed) -> bool {
+        let Some(asked) = self.asked.take() else { return false };
+        let got = answer.deliveries.len();
+        self.give_back(asked, got);
+        self.due_by(answer.next_due_at);
+        self.resends |= asked.resends_only && got == asked.limit;
+        self.after_station.clone_from(&answer.after_station);
+        asked.probe && got > 0
+    }
+
+    /// The claim failed: nothing was taken, and the lane asks again soon.
+    pub(super) fn claim_failed(&mut self, now: Timestamp) {
+        if let Some(asked) = self.asked.take() {
+            self.give_back(asked, 0);
+            self.resends = true;
+            self.due_by(Some(now.after(AFTER_FAILED_CLAIM)));
+        }
+    }
+
+    fn give_back(&mut self, asked: Asked, got: usize) {
+        self.in_flight -= asked.limit - got;
+        if let Some(bucket) = &mut self.bucket {
+            bucket.give_back(asked.limit - got);
+        }
+        if asked.probe && got == 0 {
+            self.probing = false;
+        }
+    }
+
+    /// A send has ended. `retry_at`: when it is tried again.
+    pub(super) fn ended(&mut self, probe: bool, success: bool, retry_at: Option<Timestamp>, now: Timestamp) {
+        self.in_flight -= 1;
+        if probe {
+            self.probing = false;
+        }
+        if success {
+            self.breaker.succeeded();
+        } else {
+            self.breaker.failed(probe, now);
+        }
+        self.due_by(retry_at);
+        if self.settings.station_order.is_some() {
+            // Others of its station may have waited for it.
+            self.due_by(Some(now));
+        }
+    }
+
+    /// What others may know of it.
+    pub(super) fn view(&self) -> LaneView {
+        LaneView {
+            in_flight: self.in_flight,
+            max_in_flight: self.settings.max_in_flight,
+            breaker: self.breaker.state(),
+            rate_limited: self.bucket.as_ref().is_some_and(|bucket| bucket.is_empty()),
+        }
+    }
+}
+
+/// What a lane is doing, for metrics and for `waiting_for`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneView {
+    /// Sends under way.
+    pub in_flight: usize,
+    /// Sends that may be under way.
+    pub max_in_flight: usize,
+    /// The circuit breaker.
+    pub breaker: State,
+    /// Its rate limit was used up when it was last looked at.
+    pub rate_limited: bool,
+}
+
+/// Every lane, by webhook.
+pub type LaneViews = BTreeMap<WebhookId, LaneView>;

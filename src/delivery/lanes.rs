@@ -1,0 +1,139 @@
+//! All lanes: who may send how many now, so that none starves another. Pure: the moment is passed in.
+//!
+//! **Invariant**: never more sends are under way than there are permits, and no lane holds more than all
+//! others leave free: endpoints that hang can take half of what is left, again and again, but never all.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::clock::Timestamp;
+use crate::id::WebhookId;
+use crate::store::{LaneClaim, LaneSettings, LaneState};
+
+use super::lane::{Lane, LaneViews, Want};
+
+/// Rows taken in one claim: bounds how long the writer is busy with it.
+const CLAIM_ROWS: usize = 128;
+
+/// Every webhook's lane, and the permits they share.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    lanes: BTreeMap<WebhookId, Lane>,
+    permits: usize,
+    /// The next round begins behind this one.
+    served_last: WebhookId,
+}
+
+/// What to do now.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// To be claimed, in one go.
+    pub(super) claims: Vec<LaneClaim>,
+    /// When to look again, whatever happens before.
+    pub(super) wake_at: Option<Timestamp>,
+}
+
+struct Candidate {
+    webhook_id: WebhookId,
+    limit: usize,
+    probe: bool,
+    resends_only: bool,
+    granted: usize,
+    in_flight: usize,
+}
+
+impl Lanes {
+    pub(super) fn new(permits: usize) -> Self {
+        Self { lanes: BTreeMap::new(), permits, served_last: 0 }
+    }
+
+    /// Takes over every webhook's settings; returns the webhooks that are deleted. Their lanes claim no more,
+    /// and stay until their sends have ended.
+    pub(super) fn configure(
+        &mut self,
+        all: Vec<(LaneSettings, Option<Timestamp>)>,
+        now: Timestamp,
+    ) -> Vec<WebhookId> {
+        let mut gone: Vec<WebhookId> = self.lanes.keys().copied().collect();
+        for (settings, due_at) in all {
+            let webhook_id = settings.webhook_id;
+            gone.retain(|id| *id != webhook_id);
+            match self.lanes.get_mut(&webhook_id) {
+                Some(lane) => lane.configure(settings, due_at, now),
+                None => {
+                    self.lanes.insert(webhook_id, Lane::new(settings, due_at, now));
+                }
+            }
+        }
+        for webhook_id in &gone {
+            if let Some(lane) = self.lanes.get_mut(webhook_id) {
+                lane.settings.state = LaneState::Disabled;
+                if lane.in_flight() == 0 {
+                    self.lanes.remove(webhook_id);
+                }
+            }
+        }
+        gone
+    }
+
+    pub(super) fn get_mut(&mut self, webhook_id: WebhookId) -> Option<&mut Lane> {
+        self.lanes.get_mut(&webhook_id)
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.lanes.values().map(Lane::in_flight).sum()
+    }
+
+    pub(super) fn views(&self) -> LaneViews {
+        self.lanes.iter().map(|(id, lane)| (*id, lane.view())).collect()
+    }
+
+    /// Gives out permits one by one, round and round over the lanes that want to send.
+    pub(super) fn plan(&mut self, now: Timestamp) -> Plan {
+        let mut plan = Plan::default();
+        let mut candidates = Vec::new();
+        let mut free = self.permits.saturating_sub(self.in_flight());
+        let behind = (Bound::Excluded(self.served_last), Bound::Unbounded);
+        let before = (Bound::Unbounded, Bound::Included(self.served_last));
+        let mut in_turn: Vec<WebhookId> = self.lanes.range(behind).map(|(id, _)| *id).collect();
+        in_turn.extend(self.lanes.range(before).map(|(id, _)| *id));
+        for webhook_id in in_turn {
+            let Some(lane) = self.lanes.get_mut(&webhook_id) else { continue };
+            match lane.want(now) {
+                Want::Wait(until) => {
+                    plan.wake_at = [plan.wake_at, until].into_iter().flatten().min();
+                }
+                Want::Send { limit, probe, resends_only } => candidates.push(Candidate {
+                    webhook_id,
+                    limit,
+                    probe,
+                    resends_only,
+                    granted: 0,
+                    in_flight: lane.in_flight(),
+                }),
+            }
+        }
+        let mut rows = 0;
+        loop {
+            let before = rows;
+            for candidate in &mut candidates {
+                let held = candidate.in_flight + candidate.granted;
+                if rows < CLAIM_ROWS && candidate.granted < candidate.limit && held < free {
+                    candidate.granted += 1;
+                    free -= 1;
+                    rows += 1;
+                    self.served_last = candidate.webhook_id;
+                }
+            }
+            if rows == before {
+                break;
+            }
+        }
+        for candidate in candidates.iter().filter(|candidate| candidate.granted > 0) {
+            if let Some(lane) = self.lanes.get_mut(&candidate.webhook_id) {
+                plan.claims.push(lane.ask(candidate.granted, candidate.probe, candidate.resends_only));
+            }
+        }
+        plan
+    }
+}

@@ -1,0 +1,72 @@
+//! The delivery engine: brings every event to every webhook that wants it, at least once, and lets no
+//! endpoint slow down another (contract, sections 5 and 6).
+//!
+//! The store says what is due, [`lane`]s decide how much of it may go now, [`attempt`]s go out through
+//! `outbound`, and their outcomes go back to the store. Nothing is under way that the store does not know.
+//!
+//! **Invariant**: a POST goes out only after the commit that holds its open attempt.
+
+mod attempt;
+pub mod breaker;
+mod engine;
+mod fold;
+mod lane;
+mod lanes;
+pub mod pace;
+mod sample;
+pub mod schedule;
+mod target;
+mod trial;
+pub mod waiting;
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use engine::Engine;
+pub use lane::{LaneView, LaneViews};
+pub use target::Target;
+pub use trial::{Tested, test_webhook, verify};
+
+/// How the engine works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Sends under way at once, over all webhooks.
+    pub permits: usize,
+    /// How long what is under way at a stop may take to end.
+    pub shutdown_grace: Duration,
+    /// A webhook whose every delivery has failed for this long is disabled; `None`: never.
+    pub auto_disable_after: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            permits: 1_024,
+            shutdown_grace: Duration::from_secs(10),
+            auto_disable_after: Some(Duration::from_secs(5 * 86_400)),
+        }
+    }
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct EngineHandle {
+    task: JoinHandle<()>,
+    views: watch::Receiver<LaneViews>,
+}
+
+impl EngineHandle {
+    /// Every lane, as it was a moment ago. Keep the receiver to look again.
+    pub fn views(&self) -> watch::Receiver<LaneViews> {
+        self.views.clone()
+    }
+
+    /// Waits until the engine has ended after its `stop` was cancelled.
+    pub async fn join(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!("the delivery engine broke: {error}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! How fast a lane may send: a token bucket for a webhook's `rate_limit`. Pure: the moment is passed in.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// A rate as it is written: `10/s` or `600/m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    count: u32,
+    per: Per,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Per {
+    Second,
+    Minute,
+}
+
+impl Per {
+    fn ms(self) -> f64 {
+        match self {
+            Self::Second => 1_000.0,
+            Self::Minute => 60_000.0,
+        }
+    }
+}
+
+/// A text that is no rate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a rate: write a whole number above 0 and /s or /m, such as 10/s")]
+pub struct InvalidRate(String);
+
+impl FromStr for RateLimit {
+    type Err = InvalidRate;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRate> {
+        let invalid = || InvalidRate(text.to_owned());
+        let (count, unit) = text.split_once('/').ok_or_else(invalid)?;
+        let per = match unit {
+            "s" => Per::Second,
+            "m" => Per::Minute,
+            _ => return Err(invalid()),
+        };
+        // `parse` would take a plus sign too.
+        let digits = count.bytes().all(|byte| byte.is_ascii_digit());
+        match count.parse() {
+            Ok(count) if count > 0 && digits => Ok(Self { count, per }),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+impl fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.per {
+            Per::Second => "s",
+            Per::Minute => "m",
+        };
+        write!(f, "{}/{unit}", self.count)
+    }
+}
+
+/// Tokens that fill up at the limit's rate, to what one second brings (at least one): in any time `t` no
+/// more than `rate · t` and that many go.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    limit: RateLimit,
+    tokens: f64,
+    filled_at: Timestamp,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(limit: RateLimit, now: Timestamp) -> Self {
+        let mut bucket = Self { limit, tokens: 0.0, filled_at: now };
+        bucket.tokens = bucket.capacity();
+        bucket
+    }
+
+    /// The rate it fills at.
+    pub fn limit(&self) -> RateLimit {
+        self.limit
+    }
+
+    fn per_ms(&self) -> f64 {
+        f64::from(self.limit.count) / self.limit.per.ms()
+    }
+
+    fn capacity(&self) -> f64 {
+        (self.per_ms() * 1_000.0).max(1.0)
+    }
+
+    /// Whole tokens there are at `now`.
+    pub fn available(&mut self, now: Timestamp) -> usize {
+        let passed_ms = now.since(self.filled_at).as_millis() as f64;
+        self.tokens = (self.tokens + passed_ms * self.per_ms()).min(self.capacity());
+        // A clock that stepped back fills from where it stands now.
+        self.filled_at = now;
+        self.tokens as usize
+    }
+
+    /// Takes tokens that are there.
+    pub fn take(&mut self, count: usize) {
+        self.tokens = (self.tokens - count as f64).max(0.0);
+    }
+
+    /// Puts back what was not used after all.
+    pub fn give_back(&mut self, count: usize) {
+        self.tokens = (self.tokens + count as f64).min(self.capacity());
+    }
+
+    /// Whether it was used up when it was last looked at.
+    pub fn is_empty(&self) -> bool {
+        self.tokens < 1.0
+    }
+
+    /// When there will be a token, seen from `now`.
+    pub fn next_token_at(&self, now: Timestamp) -> Timestamp {
+        let missing = (1.0 - self.tokens).max(0.0);
+        now.after(Duration::from_millis((missing / self.per_ms()).ceil() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_unix_ms(ms)
+    }
+
+    #[test]
+    fn rates_read_and_write_alike() {
+        for text in ["10/s", "600/m", "1/m"] {
+            assert_eq!(text.parse::<RateLimit>().expect(text).to_string(), text);
+        }
+        for text in ["", "10", "0/s", "-1/s", "+1/s", "10/h", "1.5/s", "10/s ", "/s"] {
+            assert!(text.parse::<RateLimit>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn never_more_than_the_rate_and_one_second_of_it() {
+        let mut bucket = Bucket::new("10/s".parse().expect("a rate"), at(0));
+        let mut sent = 0;
+        for ms in 0..=3_000 {
+            let available = bucket.available(at(ms));
+            bucket.take(available);
+            sent += available;
+        }
+        assert!((39..=40).contains(&sent), "10 at once and 10 a second: {sent}");
+    }
+
+    #[test]
+    fn a_slow_rate_tells_when_the_next_may_go() {
+        let mut bucket = Bucket::new("6/m".parse().expect("a rate"), at(0));
+        assert_eq!(bucket.available(at(0)), 1);
+        bucket.take(1);
+        assert_eq!(bucket.next_token_at(at(0)), at(10_000));
+        assert_eq!(bucket.available(at(9_000)), 0);
+        let next = bucket.next_token_at(at(9_000));
+        assert_eq!(bucket.available(next), 1);
+        bucket.take(1);
+        bucket.give_back(1);
+        assert_eq!(bucket.available(at(1_000_000)), 1, "no more than its capacity");
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_neither_stops_nor_floods_it() {
+        let mut bucket = Bucket::new("1/s".parse().expect("a rate"), at(600_000));
+        bucket.take(1);
+        assert_eq!(bucket.available(at(0)), 0);
+        assert_eq!(bucket.available(at(1_000)), 1);
+    }
+}

@@ -1,0 +1,145 @@
+//! Synthetic events for tests of a webhook: one canonical payload per event type.
+
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use crate::clock::Timestamp;
+use crate::event::{Category, NewEvent, OCPP16, category_of};
+
+/// The station that sample events are about.
+const STATION: &str = "WALLBOX_001";
+
+/// A sample of `event`; a name that is no type of the contract is taken for a custom one.
+pub(super) fn event(event: &str, now: Timestamp) -> NewEvent {
+    let category = category_of(event).unwrap_or(Category::Custom);
+    let about_station =
+        matches!(category, Category::Ocpp | Category::Command | Category::Station | Category::Transaction);
+    let with_protocol = matches!(category, Category::Ocpp | Category::Command);
+    NewEvent {
+        event: event.to_owned(),
+        category,
+        protocol: with_protocol.then_some(OCPP16),
+        station_id: about_station.then(|| STATION.to_owned()),
+        timestamp: now,
+        occurred_at: None,
+        transaction_id: None,
+        payload: raw(payload(event, category, now)),
+        message_id: None,
+        response: None,
+        violations: Vec::new(),
+    }
+}
+
+fn raw(value: Value) -> Box<RawValue> {
+    // A `Value` has no keys that are not strings, so it always has a JSON form.
+    to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+fn payload(event: &str, category: Category, now: Timestamp) -> Value {
+    let earlier = now.before(std::time::Duration::from_secs(3_600));
+    match event {
+        "Authorize" => json!({"idTag": "04A2B3C4D5E6F7"}),
+        "BootNotification" => json!({
+            "chargePointVendor": "ExampleVendor", "chargePointModel": "Wallbox 22",
+            "chargePointSerialNumber": "WB22-000001", "firmwareVersion": "1.4.2",
+        }),
+        "DataTransfer" => {
+            json!({"vendorId": "com.example", "messageId": "Diagnostics", "data": "{\"ok\":true}"})
+        }
+        "DiagnosticsStatusNotification" => json!({"status": "Uploaded"}),
+        "FirmwareStatusNotification" => json!({"status": "Installed"}),
+        "Heartbeat" => json!({}),
+        "MeterValues" => json!({
+            "connectorId": 1, "transactionId": 100_000_001,
+            "meterValue": [{"timestamp": now, "sampledValue": [
+                {"value": "15230", "measurand": "Energy.Active.Import.Register", "unit": "Wh"},
+                {"value": "10987.5", "measurand": "Power.Active.Import", "unit": "W"},
+            ]}],
+        }),
+        "StartTransaction" => json!({
+            "connectorId": 1, "idTag": "04A2B3C4D5E6F7", "meterStart": 12_000, "timestamp": now,
+            "transactionId": 100_000_001,
+        }),
+        "StatusNotification" => {
+            json!({"connectorId": 1, "errorCode": "NoError", "status": "Available", "timestamp": now})
+        }
+        "StopTransaction" => json!({
+            "transactionId": 100_000_001, "idTag": "04A2B3C4D5E6F7", "meterStop": 23_450, "timestamp": now,
+            "reason": "EVDisconnected",
+        }),
+        "SecurityEventNotification" => json!({"type": "FirmwareUpdated", "timestamp": now}),
+        "SignCertificate" => json!({
+            "csr": "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n",
+        }),
+        "LogStatusNotification" => json!({"status": "Uploaded", "requestId": 1}),
+        "SignedFirmwareStatusNotification" => json!({"status": "Installed", "requestId": 1}),
+        "RemoteStartOutcome" => {
+            json!({"command_id": sample_id("cmd"), "outcome": "started", "transaction_id": 100_000_001})
+        }
+        "StationDiscovered" => json!({}),
+        "StationConnected" => {
+            json!({"remote_addr": "203.0.113.7:49152", "protocol": OCPP16, "security_profile": 1})
+        }
+        "StationDisconnected" => {
+            json!({"code": 1_000, "reason": "closed", "duration_ms": 3_600_000, "replaced": false})
+        }
+        "StationRejected" => json!({
+            "identity": STATION, "reason": "bad_credentials", "http_status": 401,
+            "remote_addr": "203.0.113.7:49152", "count": 1,
+        }),
+        "StationOffline" | "StationOnline" => json!({}),
+        "MessageRejected" => {
+            json!({"raw": "[2,\"1\",\"Boot\",{}]", "size": 18, "reason": "unknown_action", "answer": "NotImplemented"})
+        }
+        "TransactionCompleted" | "TransactionCorrected" => {
+            let revision = if event == "TransactionCompleted" { 1 } else { 2 };
+            let mut transaction = json!({
+                "transaction_id": 100_000_001, "station_id": STATION, "connector_id": 1, "owner_id": null,
+                "id_tag": "04A2B3C4D5E6F7", "id_tag_status": "Accepted", "reservation_id": null,
+                "command_id": null, "status": "completed", "orphaned": false, "inferred": false,
+                "started_at": earlier, "stopped_at": now, "meter_start": 12_000, "meter_stop": 23_450,
+                "stop_reason": "EVDisconnected", "stop_id_tag": "04A2B3C4D5E6F7", "revision": revision,
+                "updated_at": now, "energy_wh": 11_450, "energy_estimated_wh": 11_450,
+                "energy_quality": "metered", "meter_values": [], "missing": [],
+            });
+            if revision > 1 {
+                transaction["changed"] = json!(["energy_wh"]);
+            }
+            transaction
+        }
+        "WebhookFailing" | "WebhookDisabled" | "WebhookRecovered" => {
+            json!({"webhook_id": 1, "reason": format!("every delivery has failed since {earlier}"),
+                   "failing_since": earlier})
+        }
+        "DeliveryFailed" => json!({
+            "delivery_id": sample_id("dlv"), "event_id": sample_id("evt"), "webhook_id": 1, "attempts": 8,
+            "last_error": {"code": "http_status", "message": "the endpoint answered 500 Internal Server Error"},
+            "count": 1,
+        }),
+        crate::event::PING => json!({"message": "This is a test from chargehook."}),
+        _ if category == Category::Command => json!({
+            "command_id": sample_id("cmd"), "status": "completed", "request": {},
+            "response": {"status": "Accepted"}, "error": null, "metadata": null,
+        }),
+        _ => json!({}),
+    }
+}
+
+fn sample_id(prefix: &str) -> String {
+    format!("{prefix}_{}", "0".repeat(26))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::types;
+
+    #[test]
+    fn every_type_has_a_sample_that_is_an_object() {
+        for (category, name) in types() {
+            let sample = event(name, Timestamp::from_unix_ms(1_776_170_096_789));
+            assert_eq!(sample.category, category, "{name}");
+            assert!(sample.payload.get().starts_with('{'), "{name}: {}", sample.payload);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Sends outside the schedule: a webhook's `test`, and the `verify` before one is made. Both take the same
+//! way as a delivery, past lanes and breaker, and tell at once how it went.
+
+use crate::clock::Clock;
+use crate::event::{Event, NewEvent};
+use crate::id::{DeliveryId, EventId, IdMint, WebhookId};
+use crate::outbound::headers::Trigger;
+use crate::outbound::post::Poster;
+use crate::outbound::verdict::Outcome;
+use crate::store::{LaneSettings, Result, Store};
+
+use super::attempt::Attempt;
+use super::sample;
+use super::target::Target;
+
+/// How a test send went.
+#[derive(Debug, Clone)]
+pub struct Tested {
+    /// The event that was sent.
+    pub event_id: EventId,
+    /// What came of it: status, duration, error, the start of the answer.
+    pub outcome: Outcome,
+}
+
+/// Sends a synthetic `event` (a type of the contract, or a custom name) to a webhook, whatever its state.
+/// The event is stored, marked as a test; there is no delivery. `None` if there is no such webhook.
+///
+/// # Errors
+/// Only the store's own: nothing was sent.
+pub async fn test_webhook(
+    store: &Store,
+    poster: &Poster,
+    clock: &Clock,
+    webhook_id: WebhookId,
+    event: &str,
+) -> Result<Option<Tested>> {
+    let Some(settings) = store.lane(webhook_id).await? else { return Ok(None) };
+    let event = store.append_test(webhook_id, sample::event(event, clock.now())).await?;
+    let outcome = send(&settings, poster, clock, &event).await;
+    Ok(Some(Tested { event_id: event.id, outcome }))
+}
+
+/// Sends a `ping` to a webhook that is about to be made; nothing is stored.
+pub async fn verify(settings: &LaneSettings, poster: &Poster, clock: &Clock) -> Tested {
+    let now = clock.now();
+    let NewEvent { event, category, protocol, station_id, timestamp, payload, .. } =
+        sample::event(crate::event::PING, now);
+    let event = Event {
+        seq: 0,
+        id: EventId::from_value(IdMint::default().next(now)),
+        event,
+        category,
+        protocol: protocol.map(str::to_owned),
+        station_id,
+        station_seq: None,
+        owner_id: None,
+        timestamp,
+        occurred_at: None,
+        transaction_id: None,
+        payload,
+        message_id: None,
+        response: None,
+        violations: Vec::new(),
+        duplicate_of: None,
+        idempotency_key: None,
+        test: true,
+        custom_headers: Default::default(),
+    };
+    let outcome = send(settings, poster, clock, &event).await;
+    Tested { event_id: event.id, outcome }
+}
+
+async fn send(settings: &LaneSettings, poster: &Poster, clock: &Clock, event: &Event) -> Outcome {
+    let attempt = Attempt {
+        delivery_id: DeliveryId::from_value(IdMint::default().next(clock.now())),
+        event,
+        number: 1,
+        trigger: Trigger::Test,
+        sequence: None,
+    };
+    attempt.send(&Target::new(settings), poster, clock).await
+}

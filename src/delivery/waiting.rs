@@ -1,0 +1,33 @@
+//! What a delivery waits for, in one word (contract, section 4).
+
+use crate::clock::Timestamp;
+use crate::store::{Delivery, DeliveryStatus};
+
+use super::lane::{LaneView, LaneViews};
+
+/// `schedule`, `breaker`, `rate_limit`, `order`, `slot` or `paused`; `None` if it does not wait.
+pub fn waiting_for(delivery: &Delivery, lanes: &LaneViews, now: Timestamp) -> Option<&'static str> {
+    if !matches!(delivery.status, DeliveryStatus::Scheduled | DeliveryStatus::Retry) {
+        return None;
+    }
+    if delivery.paused {
+        return Some("paused");
+    }
+    if delivery.next_attempt_at.is_some_and(|due_at| due_at > now) {
+        return Some("schedule");
+    }
+    if delivery.behind_another {
+        return Some("order");
+    }
+    let lane = delivery.webhook_id.and_then(|id| lanes.get(&id));
+    // Due, and nothing holds it back: it waits for its turn, however short.
+    Some(lane.map_or("slot", held_back_by))
+}
+
+fn held_back_by(lane: &LaneView) -> &'static str {
+    match lane.breaker {
+        super::breaker::State::Open { .. } => "breaker",
+        _ if lane.rate_limited => "rate_limit",
+        _ => "slot",
+    }
+}

@@ -1,0 +1,360 @@
+//! What a lane needs of the store: its webhook's settings, and the deliveries it may send now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde::de::DeserializeOwned;
+
+use super::deliveries::{ORDERED_LIVE, UNORDERED_WAITING};
+use super::error::{Result, StoreError};
+use super::event_row;
+use super::events::{self, Manner};
+use super::writer::Writing;
+use super::{Priority, Store, in_order};
+use crate::clock::Timestamp;
+use crate::event::{Event, NewEvent};
+use crate::id::{DeliveryId, WebhookId};
+use crate::units::Span;
+
+/// How a webhook's deliveries are made, as it is stored.
+#[derive(Clone)]
+pub struct LaneSettings {
+    /// Whose.
+    pub webhook_id: WebhookId,
+    /// Whether deliveries are made.
+    pub state: LaneState,
+    /// Where to.
+    pub url: String,
+    /// `flat`, `envelope`, `standard` or `cloudevents`.
+    pub format: String,
+    /// What signs, newest first.
+    pub signing_secrets: Vec<SigningSecretText>,
+    /// The header that carries `secret_value`, and the value.
+    pub secret: Option<(String, String)>,
+    /// Headers of the webhook's own.
+    pub custom_headers: BTreeMap<String, String>,
+    /// Each station's events strictly in order, each of which may block the next this long; `None`: no order.
+    pub station_order: Option<Duration>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// Waits between attempts.
+    pub retry_schedule: Vec<Duration>,
+    /// Sends under way at once.
+    pub max_in_flight: usize,
+    /// As it was written (`10/s`).
+    pub rate_limit: Option<String>,
+}
+
+/// Whether a webhook's deliveries are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneState {
+    /// They are.
+    Active,
+    /// They wait until it is resumed.
+    Paused,
+    /// They are discarded: by somebody, or by the gateway.
+    Disabled,
+}
+
+/// A signing secret as it is stored.
+#[derive(Clone)]
+pub struct SigningSecretText {
+    /// `whsec_…`
+    pub text: String,
+    /// When it stops signing; `None`: it is the current one.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for LaneSettings {
+    /// Secrets and headers, which may be secrets too, are left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaneSettings")
+            .field("webhook_id", &self.webhook_id)
+            .field("state", &self.state)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one lane asks for.
+#[derive(Debug, Clone)]
+pub struct LaneClaim {
+    /// Whose deliveries.
+    pub webhook_id: WebhookId,
+    /// At most this many.
+    pub limit: usize,
+    /// Only what somebody asked to have sent again: it passes an open breaker.
+    pub resends_only: bool,
+    /// How long one delivery may block the next of its station.
+    pub order_max_wait: Duration,
+    /// Where the last look at the stations in order ended: the next one begins after it.
+    pub after_station: String,
+}
+
+/// What one lane got.
+#[derive(Debug, Clone)]
+pub struct LaneClaimed {
+    /// Whose.
+    pub webhook_id: WebhookId,
+    /// To be sent now.
+    pub deliveries: Vec<Claimed>,
+    /// When the next one that waits is due, perhaps long ago; `None`: none waits, or only behind one that
+    /// is under way.
+    pub next_due_at: Option<Timestamp>,
+    /// Where the look at the stations in order ended.
+    pub after_station: String,
+}
+
+/// A delivery that is to be sent: its attempt is on disk, without an outcome.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The row.
+    pub seq: i64,
+    /// Its id.
+    pub id: DeliveryId,
+    /// Whose.
+    pub webhook_id: WebhookId,
+    /// The webhook's count of deliveries.
+    pub sequence: Option<i64>,
+    /// The attempt that was begun: 1, 2, …
+    pub attempt: u32,
+    /// What it is made for: `event`, `resend` or `replay`.
+    pub trigger: String,
+    /// Failed attempts of this run of the schedule so far.
+    pub step: usize,
+    /// What to tell.
+    pub event: Event,
+}
+
+impl Store {
+    /// Every webhook's lane and when its next delivery is due.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn lanes(&self) -> Result<Vec<(LaneSettings, Option<Timestamp>)>> {
+        self.read(|conn| {
+            let mut secrets = previous_secrets(conn)?;
+            let mut statement = conn.prepare_cached(&format!(
+                "{SELECT_SETTINGS},
+                   (SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = w.id AND {UNORDERED_WAITING}),
+                   EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND {ORDERED_LIVE})
+                 FROM webhooks w"
+            ))?;
+            let mut rows = statement.query([])?;
+            let mut lanes = Vec::new();
+            while let Some(row) = rows.next()? {
+                let settings = read_settings(row, &mut secrets)?;
+                let unordered: Option<i64> = row.get(15)?;
+                // When those in order are due shows when they are looked at: at once, to be on the safe side.
+                let ordered = row.get::<_, bool>(16)?.then_some(0);
+                let due_at = ordered.or(unordered).map(Timestamp::from_unix_ms);
+                lanes.push((settings, due_at));
+            }
+            Ok(lanes)
+        })
+        .await
+    }
+
+    /// One webhook's lane; `None` if there is no such webhook.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn lane(&self, webhook_id: WebhookId) -> Result<Option<LaneSettings>> {
+        self.read(move |conn| {
+            let mut secrets = previous_secrets(conn)?;
+            let mut statement =
+                conn.prepare_cached(&format!("{SELECT_SETTINGS} FROM webhooks w WHERE w.id = ?1"))?;
+            let mut rows = statement.query([webhook_id])?;
+            rows.next()?.map(|row| read_settings(row, &mut secrets)).transpose()
+        })
+        .await
+    }
+
+    /// Takes the oldest due deliveries of each lane for sending, and begins an attempt for each.
+    ///
+    /// Atomic; what is returned is on disk as `processing`, so that a crash from here on leaves an open
+    /// attempt behind (`outcome_unknown`). Lanes whose webhook is not active get nothing.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was claimed.
+    pub async fn claim(&self, lanes: Vec<LaneClaim>) -> Result<Vec<LaneClaimed>> {
+        self.write(Priority::Outcome, move |w| lanes.iter().map(|lane| claim_lane(w, lane)).collect()).await
+    }
+}
+
+impl Store {
+    /// Stores an event that was made to test a webhook: marked, uncounted, with the webhook's owner, and
+    /// without deliveries.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written.
+    pub async fn append_test(&self, webhook_id: WebhookId, event: NewEvent) -> Result<Event> {
+        self.write(Priority::Api, move |w| {
+            let owner: Option<String> = w
+                .conn
+                .prepare_cached("SELECT owner_id FROM webhooks WHERE id = ?1")?
+                .query_row([webhook_id], |row| row.get(0))
+                .optional()?
+                .flatten();
+            let manner = Manner { test: true, owner_id: Some(owner.as_deref()), ..Manner::default() };
+            let appended = events::append(w, &event, manner)?;
+            event_row::by_seq(w.conn, appended.seq)?
+                .ok_or_else(|| StoreError::Corrupt("an event vanished as it was stored".to_owned()))
+        })
+        .await
+    }
+}
+
+/// Fifteen columns; what follows them is the caller's.
+const SELECT_SETTINGS: &str = "SELECT w.id, w.status, w.url, w.format, w.signing_secret, w.secret_header, w.secret_value,
+           w.custom_headers, w.ordering, w.ordering_max_wait_ms, w.timeout_ms, w.retry_schedule, w.max_in_flight,
+           w.rate_limit, w.updated_at_ms";
+
+type PreviousSecrets = BTreeMap<WebhookId, Vec<SigningSecretText>>;
+
+fn previous_secrets(conn: &rusqlite::Connection) -> Result<PreviousSecrets> {
+    let mut statement = conn.prepare_cached(
+        "SELECT webhook_id, signing_secret, expires_at_ms FROM webhook_previous_secrets ORDER BY expires_at_ms DESC",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut secrets = PreviousSecrets::new();
+    while let Some(row) = rows.next()? {
+        secrets.entry(row.get(0)?).or_default().push(SigningSecretText {
+            text: row.get(1)?,
+            expires_at: Some(Timestamp::from_unix_ms(row.get(2)?)),
+        });
+    }
+    Ok(secrets)
+}
+
+fn read_settings(row: &Row<'_>, previous: &mut PreviousSecrets) -> Result<LaneSettings> {
+    let webhook_id = row.get(0)?;
+    let mut signing_secrets = vec![SigningSecretText { text: row.get(4)?, expires_at: None }];
+    signing_secrets.extend(previous.remove(&webhook_id).unwrap_or_default());
+    let ordering_max_wait = millis(row.get(9)?);
+    Ok(LaneSettings {
+        webhook_id,
+        state: match row.get::<_, String>(1)?.as_str() {
+            "active" => LaneState::Active,
+            "paused" => LaneState::Paused,
+            _ => LaneState::Disabled,
+        },
+        url: row.get(2)?,
+        format: row.get(3)?,
+        signing_secrets,
+        secret: row.get::<_, Option<String>>(5)?.zip(row.get(6)?),
+        custom_headers: from_json(row.get(7)?)?,
+        station_order: row
+            .get_ref(8)?
+            .as_str()
+            .is_ok_and(|ordering| ordering == "station")
+            .then_some(ordering_max_wait),
+        timeout: millis(row.get(10)?),
+        retry_schedule: from_json::<Vec<Span>>(row.get(11)?)?.into_iter().map(|span| span.0).collect(),
+        max_in_flight: row.get::<_, i64>(12)?.max(1) as usize,
+        rate_limit: row.get(13)?,
+    })
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.max(0) as u64)
+}
+
+pub(super) fn from_json<T: DeserializeOwned>(text: String) -> Result<T> {
+    serde_json::from_str(&text).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+fn claim_lane(w: &mut Writing<'_>, lane: &LaneClaim) -> Result<LaneClaimed> {
+    let mut claimed = LaneClaimed {
+        webhook_id: lane.webhook_id,
+        deliveries: Vec::new(),
+        next_due_at: None,
+        after_station: lane.after_station.clone(),
+    };
+    let status: Option<String> = w
+        .conn
+        .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
+        .query_row([lane.webhook_id], |row| row.get(0))
+        .optional()?;
+    // It was paused, disabled or deleted since the lane looked; of that the engine is told by a signal.
+    if status.as_deref() != Some("active") {
+        return Ok(claimed);
+    }
+    // What somebody asked for goes before any backlog.
+    let mut due = due_by_time(w, lane, "status = 'scheduled' AND trigger = 'resend'", lane.limit)?;
+    if !lane.resends_only {
+        due.extend(due_by_time(w, lane, UNORDERED_WAITING, lane.limit - due.len())?);
+        let ordered = in_order::due(w, lane, lane.limit - due.len())?;
+        due.extend(ordered.due);
+        claimed.after_station = ordered.after_station;
+        claimed.next_due_at = ordered.next_due_at;
+    }
+    let mut seen = BTreeSet::new();
+    for seq in due {
+        // A resend is also among those that are due by time.
+        if seen.insert(seq) {
+            claimed.deliveries.push(begin_attempt(w, seq)?);
+        }
+    }
+    let unordered = next_unordered(w, lane.webhook_id)?;
+    claimed.next_due_at = [claimed.next_due_at, unordered].into_iter().flatten().min();
+    Ok(claimed)
+}
+
+fn due_by_time(w: &Writing<'_>, lane: &LaneClaim, which: &str, limit: usize) -> Result<Vec<i64>> {
+    let mut statement = w.conn.prepare_cached(&format!(
+        "SELECT seq FROM deliveries WHERE webhook_id = ?1 AND {which} AND due_at_ms <= ?2
+         ORDER BY due_at_ms, seq LIMIT ?3"
+    ))?;
+    let rows =
+        statement.query_map(params![lane.webhook_id, w.now.unix_ms(), limit as i64], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn next_unordered(w: &Writing<'_>, webhook_id: WebhookId) -> Result<Option<Timestamp>> {
+    let due_at: Option<i64> = w
+        .conn
+        .prepare_cached(&format!(
+            "SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = ?1 AND {UNORDERED_WAITING}"
+        ))?
+        .query_row([webhook_id], |row| row.get(0))?;
+    Ok(due_at.map(Timestamp::from_unix_ms))
+}
+
+fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
+    let mut statement = w.conn.prepare_cached(
+        "UPDATE deliveries SET status = 'processing', due_at_ms = NULL, attempts = attempts + 1 WHERE seq = ?1
+         RETURNING id, webhook_id, sequence, attempts, trigger, step, event_seq",
+    )?;
+    let (id, webhook_id, sequence, attempt, trigger, step, event_seq) =
+        statement.query_row([seq], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get::<_, String>(4)?,
+                row.get::<_, i64>(5)?,
+                row.get::<_, i64>(6)?,
+            ))
+        })?;
+    w.conn
+        .prepare_cached(
+            "INSERT INTO attempts (delivery_seq, number, trigger, started_at_ms) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![seq, attempt, trigger, w.now.unix_ms()])?;
+    let event = event_row::by_seq(w.conn, event_seq)?
+        .ok_or_else(|| StoreError::Corrupt(format!("delivery {id} has lost its event")))?;
+    Ok(Claimed {
+        seq,
+        id: id.parse().map_err(|error| StoreError::Corrupt(format!("{id}: {error}")))?,
+        webhook_id,
+        sequence,
+        attempt,
+        trigger,
+        step: step.max(0) as usize,
+        event,
+    })
+}

@@ -1,0 +1,414 @@
+//! How sends end: one transaction settles the attempt, the delivery, and what follows for the webhook.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+use serde_json::value::to_raw_value;
+
+use super::deliveries::{self, DeliveryError};
+use super::error::{Result, StoreError};
+use super::events::{self, Manner};
+use super::writer::Writing;
+use super::{Priority, Store, webhooks};
+use crate::clock::Timestamp;
+use crate::event::{Category, NewEvent};
+use crate::id::{DeliveryId, EventId, WebhookId};
+
+/// Deliveries that are looked at in one step of [`Store::give_up_waiting`].
+const GIVE_UP_STEP: usize = 500;
+
+/// The code of an attempt that was cut off.
+const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+
+/// One attempt that has ended.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// The delivery's row.
+    pub seq: i64,
+    /// Its webhook.
+    pub webhook_id: WebhookId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// How long it took.
+    pub duration: Duration,
+    /// What the endpoint answered, if it did.
+    pub status_code: Option<u16>,
+    /// What went wrong.
+    pub error: Option<DeliveryError>,
+    /// A few of the answer's headers.
+    pub response_headers: Vec<(String, String)>,
+    /// The start of the answer's body.
+    pub response_body: Option<String>,
+    /// What becomes of the delivery.
+    pub next: Next,
+    /// Webhooks that have failed for this long are disabled; `None`: never.
+    pub auto_disable_after: Option<Duration>,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It has arrived.
+    Delivered,
+    /// It is tried again.
+    Retry {
+        /// Not before this.
+        due_at: Timestamp,
+    },
+    /// Its schedule is used up.
+    DeadLetter {
+        /// A `DeliveryFailed` event is made of it; else the caller counts it for a later one.
+        announce: bool,
+    },
+    /// The endpoint is gone (410): a dead letter, and the webhook is disabled.
+    Gone {
+        /// As in [`Next::DeadLetter`].
+        announce: bool,
+    },
+}
+
+/// A dead letter, as a `DeliveryFailed` event tells it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeliveryFailure {
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// Its event.
+    pub event_id: EventId,
+    /// Its webhook.
+    pub webhook_id: WebhookId,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why it failed in the end.
+    pub last_error: DeliveryError,
+}
+
+/// What a step of giving up did.
+#[derive(Debug, Clone, Default)]
+pub struct GivenUp {
+    /// How many got an event of their own.
+    pub told: usize,
+    /// Those that no event tells of yet.
+    pub untold: Vec<DeliveryFailure>,
+    /// There may be more.
+    pub more: bool,
+}
+
+impl Store {
+    /// Settles one attempt: its row, the delivery, the webhook's record of failures, and the events that
+    /// tell of a dead letter or of a webhook that was disabled.
+    ///
+    /// A delivery that was discarded while it was under way stays discarded; one that is to be retried but
+    /// whose webhook was disabled meanwhile is discarded.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written, and it may be called again.
+    pub async fn finish(&self, finish: Finish) -> Result<()> {
+        self.write(Priority::Outcome, move |w| settle(w, &finish)).await
+    }
+
+    /// Makes dead letters (`circuit_open`) of deliveries that are due and whose schedule began before
+    /// `began_before`, looking at the oldest due ones. Returns which ones no event tells of: all behind the
+    /// first `announce`.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written.
+    pub async fn give_up_waiting(
+        &self,
+        webhook_id: WebhookId,
+        began_before: Timestamp,
+        announce: usize,
+    ) -> Result<GivenUp> {
+        self.write(Priority::Outcome, move |w| give_up(w, webhook_id, began_before, announce)).await
+    }
+
+    /// Stores one `DeliveryFailed` event that stands for `count` dead letters, `latest` being one of them.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written.
+    pub async fn announce_failures(&self, latest: DeliveryFailure, count: u64) -> Result<()> {
+        self.write(Priority::Outcome, move |w| announce(w, &latest, count)).await
+    }
+}
+
+struct Row {
+    id: DeliveryId,
+    event_id: EventId,
+    category: String,
+    live: bool,
+}
+
+fn settle(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
+    close_attempt(w.conn, finish)?;
+    let Some(row) = row_of(w.conn, finish)? else { return Ok(()) };
+    let webhook: Option<String> = w
+        .conn
+        .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
+        .query_row([finish.webhook_id], |row| row.get(0))
+        .optional()?;
+    let enabled = webhook.as_deref().is_some_and(|status| matches!(status, "active" | "paused"));
+    let (status, due_at, announce_it) = match &finish.next {
+        Next::Delivered => ("success", None, false),
+        Next::Retry { due_at } if enabled => ("retry", Some(*due_at), false),
+        Next::Retry { .. } => ("discarded", None, false),
+        Next::DeadLetter { announce } | Next::Gone { announce } => ("failed", None, *announce),
+    };
+    if row.live {
+        w.conn
+            .prepare_cached(
+                "UPDATE deliveries SET status = ?2, due_at_ms = ?3, completed_at_ms = ?4, last_error_code = ?5,
+                                       last_error_message = ?6, step = step + (?2 = 'retry') WHERE seq = ?1",
+            )?
+            .execute(params![
+                finish.seq,
+                status,
+                due_at.map(Timestamp::unix_ms),
+                due_at.is_none().then_some(w.now.unix_ms()),
+                finish.error.as_ref().map(|error| &error.code),
+                finish.error.as_ref().map(|error| &error.message),
+            ])?;
+    }
+    if announce_it && row.category != Category::Webhook.as_str() {
+        let last_error = finish.error.clone().unwrap_or_default();
+        let failure = DeliveryFailure {
+            delivery_id: row.id,
+            event_id: row.event_id,
+            webhook_id: finish.webhook_id,
+            attempts: finish.attempt,
+            last_error,
+        };
+        announce(w, &failure, 1)?;
+    }
+    if enabled {
+        record_health(w, finish)?;
+    }
+    Ok(())
+}
+
+fn close_attempt(conn: &Connection, finish: &Finish) -> Result<()> {
+    let headers: serde_json::Map<String, serde_json::Value> =
+        finish.response_headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    let headers = (!headers.is_empty()).then(|| serde_json::Value::Object(headers).to_string());
+    conn.prepare_cached(
+        "UPDATE attempts SET duration_ms = ?3, status_code = ?4, error_code = ?5, error_message = ?6,
+                             response_headers = ?7, response_body = ?8 WHERE delivery_seq = ?1 AND number = ?2",
+    )?
+    .execute(params![
+        finish.seq,
+        finish.attempt,
+        finish.duration.as_millis() as i64,
+        finish.status_code,
+        finish.error.as_ref().map(|error| &error.code),
+        finish.error.as_ref().map(|error| &error.message),
+        headers,
+        finish.response_body,
+    ])?;
+    Ok(())
+}
+
+fn row_of(conn: &Connection, finish: &Finish) -> Result<Option<Row>> {
+    conn.prepare_cached(
+        "SELECT d.id, e.id, e.category, d.status = 'processing' AND d.attempts = ?2
+         FROM deliveries d JOIN events e ON e.seq = d.event_seq WHERE d.seq = ?1",
+    )?
+    .query_row(params![finish.seq, finish.attempt], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
+    })
+    .optional()?
+    .map(|(id, event_id, category, live)| {
+        Ok(Row { id: parse_id(&id)?, event_id: parse_id(&event_id)?, category, live })
+    })
+    .transpose()
+}
+
+fn parse_id<T: std::str::FromStr<Err = crate::id::InvalidId>>(text: &str) -> Result<T> {
+    text.parse().map_err(|error| StoreError::Corrupt(format!("{text}: {error}")))
+}
+
+/// Remembers since when everything fails, and disables a webhook that is gone or has failed for too long.
+fn record_health(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
+    if finish.next == Next::Delivered {
+        w.conn
+            .prepare_cached(
+                "UPDATE webhooks SET failing_since_ms = NULL WHERE id = ?1 AND failing_since_ms IS NOT NULL",
+            )?
+            .execute([finish.webhook_id])?;
+        return Ok(());
+    }
+    let failing_since: Option<i64> = w
+        .conn
+        .prepare_cached("SELECT failing_since_ms FROM webhooks WHERE id = ?1")?
+        .query_row([finish.webhook_id], |row| row.get(0))?;
+    let failing_since = match failing_since {
+        Some(since) => Timestamp::from_unix_ms(since),
+        None => {
+            w.conn
+                .prepare_cached("UPDATE webhooks SET failing_since_ms = ?2 WHERE id = ?1")?
+                .execute(params![finish.webhook_id, w.now.unix_ms()])?;
+            w.now
+        }
+    };
+    if matches!(finish.next, Next::Gone { .. }) {
+        return disable(w, finish.webhook_id, "the endpoint answered 410 Gone", failing_since);
+    }
+    match finish.auto_disable_after {
+        Some(limit) if w.now.since(failing_since) >= limit => {
+            let reason = format!("every delivery has failed since {failing_since}");
+            disable(w, finish.webhook_id, &reason, failing_since)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Switches a webhook off on the gateway's own account; what waits is discarded, in steps.
+fn disable(w: &mut Writing<'_>, webhook_id: WebhookId, reason: &str, failing_since: Timestamp) -> Result<()> {
+    #[derive(Serialize)]
+    struct Disabled<'a> {
+        webhook_id: WebhookId,
+        reason: &'a str,
+        failing_since: Timestamp,
+    }
+    w.conn
+        .prepare_cached(
+            "UPDATE webhooks SET status = 'auto_disabled', disabled_reason = ?2, updated_at_ms = ?3 WHERE id = ?1",
+        )?
+        .execute(params![webhook_id, reason, w.now.unix_ms()])?;
+    deliveries::discard_waiting(w, webhook_id)?;
+    let payload = Disabled { webhook_id, reason, failing_since };
+    append_operational(w, "WebhookDisabled", webhook_id, &payload)?;
+    // Last, as what is replaced here is not rolled back with a savepoint.
+    *w.subscriptions = webhooks::load_subscriptions(w.conn)?;
+    w.effects.webhooks_changed = true;
+    Ok(())
+}
+
+fn announce(w: &mut Writing<'_>, failure: &DeliveryFailure, count: u64) -> Result<()> {
+    #[derive(Serialize)]
+    struct Told<'a> {
+        #[serde(flatten)]
+        failure: &'a DeliveryFailure,
+        count: u64,
+    }
+    append_operational(w, "DeliveryFailed", failure.webhook_id, &Told { failure, count })
+}
+
+/// Stores an event about a webhook; it belongs to the webhook's owner.
+fn append_operational(
+    w: &mut Writing<'_>,
+    event: &str,
+    webhook_id: WebhookId,
+    payload: &impl Serialize,
+) -> Result<()> {
+    let owner: Option<String> = w
+        .conn
+        .prepare_cached("SELECT owner_id FROM webhooks WHERE id = ?1")?
+        .query_row([webhook_id], |row| row.get(0))
+        .optional()?
+        .flatten();
+    let event = NewEvent {
+        event: event.to_owned(),
+        category: Category::Webhook,
+        protocol: None,
+        station_id: None,
+        timestamp: w.now,
+        occurred_at: None,
+        transaction_id: None,
+        payload: to_raw_value(payload).map_err(|error| StoreError::Corrupt(error.to_string()))?,
+        message_id: None,
+        response: None,
+        violations: Vec::new(),
+    };
+    events::append(w, &event, Manner { owner_id: Some(owner.as_deref()), ..Manner::default() })?;
+    Ok(())
+}
+
+fn give_up(
+    w: &mut Writing<'_>,
+    webhook_id: WebhookId,
+    began_before: Timestamp,
+    announce_max: usize,
+) -> Result<GivenUp> {
+    let too_old: Vec<(i64, String, String, u32, bool)> = {
+        // Bounded by what is looked at, not by what is found: a long backlog must not hold up the writer.
+        let mut statement = w.conn.prepare_cached(&format!(
+            "SELECT o.seq, o.id, e.id, o.attempts, e.category = 'webhook'
+             FROM (SELECT seq, id, event_seq, attempts, scheduled_at_ms FROM deliveries
+                   WHERE webhook_id = ?1 AND {waiting} AND due_at_ms <= ?2 ORDER BY due_at_ms, seq LIMIT ?4) o
+             JOIN events e ON e.seq = o.event_seq
+             WHERE o.scheduled_at_ms < ?3",
+            waiting = deliveries::UNORDERED_WAITING,
+        ))?;
+        let found = statement.query_map(
+            params![webhook_id, w.now.unix_ms(), began_before.unix_ms(), GIVE_UP_STEP as i64],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+        )?;
+        let mut found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+        let mut ordered = w.conn.prepare_cached(&format!(
+            "SELECT o.seq, o.id, e.id, o.attempts, e.category = 'webhook'
+             FROM (SELECT seq, id, event_seq, attempts, scheduled_at_ms, due_at_ms FROM deliveries
+                   WHERE webhook_id = ?1 AND {live} ORDER BY order_station, seq LIMIT ?4) o
+             JOIN events e ON e.seq = o.event_seq
+             WHERE o.scheduled_at_ms < ?3 AND o.due_at_ms <= ?2",
+            live = deliveries::ORDERED_LIVE,
+        ))?;
+        let in_order = ordered.query_map(
+            params![webhook_id, w.now.unix_ms(), began_before.unix_ms(), GIVE_UP_STEP as i64],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+        )?;
+        found.extend(in_order.collect::<rusqlite::Result<Vec<_>>>()?);
+        found
+    };
+    let error = DeliveryError {
+        code: "circuit_open".to_owned(),
+        message: "the endpoint was down for longer than the retry schedule lasts".to_owned(),
+    };
+    let mut given_up = GivenUp { more: !too_old.is_empty(), ..GivenUp::default() };
+    for (seq, id, event_id, attempts, operational) in too_old {
+        w.conn
+            .prepare_cached(
+                "UPDATE deliveries SET status = 'failed', due_at_ms = NULL, completed_at_ms = ?2,
+                                       last_error_code = ?3, last_error_message = ?4 WHERE seq = ?1",
+            )?
+            .execute(params![seq, w.now.unix_ms(), error.code, error.message])?;
+        if operational {
+            continue;
+        }
+        let failure = DeliveryFailure {
+            delivery_id: parse_id(&id)?,
+            event_id: parse_id(&event_id)?,
+            webhook_id,
+            attempts,
+            last_error: error.clone(),
+        };
+        if given_up.told < announce_max {
+            announce(w, &failure, 1)?;
+            given_up.told += 1;
+        } else {
+            given_up.untold.push(failure);
+        }
+    }
+    Ok(given_up)
+}
+
+/// Settles what the last run left under way: its open attempt shows `outcome_unknown`, and it is due at
+/// once. Waiting retries keep their time. For [`Store::open`], before anything is claimed.
+pub(super) fn recover(conn: &Connection, now: Timestamp) -> Result<()> {
+    const MESSAGE: &str = "the gateway stopped while the attempt was under way";
+    conn.execute(
+        "UPDATE attempts SET error_code = ?1, error_message = ?2
+         WHERE duration_ms IS NULL AND error_code IS NULL
+           AND (delivery_seq, number) IN (SELECT seq, attempts FROM deliveries WHERE status = 'processing')",
+        params![OUTCOME_UNKNOWN, MESSAGE],
+    )?;
+    let interrupted = conn.execute(
+        "UPDATE deliveries SET status = 'retry', due_at_ms = ?1, last_error_code = ?2, last_error_message = ?3
+         WHERE status = 'processing'",
+        params![now.unix_ms(), OUTCOME_UNKNOWN, MESSAGE],
+    )?;
+    if interrupted > 0 {
+        tracing::info!(
+            "{interrupted} deliveries were under way when the gateway stopped; they are due again"
+        );
+    }
+    Ok(())
+}
