@@ -19,6 +19,8 @@ mod lanes;
 mod outcomes;
 mod readers;
 mod schema;
+#[cfg(test)]
+pub(crate) mod seed;
 mod signals;
 mod statistics;
 mod transactions;
