@@ -437,7 +437,9 @@ async fn a_delivery_tells_what_it_waits_for() {
     let webhook = house.store.seed_webhook(seed).await.expect("stored");
     house.store.seed_events("CP_1", 1).await.expect("stored");
     let all = house.wait_for(webhook, DeliveryStatus::Retry, 1).await;
-    let lanes = house.engine.views().borrow().clone();
+    let mut views = house.engine.views();
+    let there = views.wait_for(|views| views.contains_key(&webhook));
+    let lanes = tokio::time::timeout(DEADLINE, there).await.expect("it is published").expect("alive").clone();
     let now = Clock::System.now();
     assert_eq!(waiting::waiting_for(&all[0], &lanes, now), Some("schedule"));
     let later = now.after(Duration::from_secs(7_200));
