@@ -131,7 +131,7 @@ fn main() -> ExitCode {
         let stop = CancellationToken::new();
         let on_signal = stop.clone();
         tokio::spawn(async move {
-            let _ = tokio::signal::ctrl_c().await;
+            until_signal().await;
             on_signal.cancel();
         });
         match args.count {
@@ -139,6 +139,19 @@ fn main() -> ExitCode {
             None => run_one(args, stop).await,
         }
     })
+}
+
+/// Ends with Ctrl-C, or with SIGTERM where there is one.
+async fn until_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 async fn run_one(args: Args, stop: CancellationToken) -> ExitCode {

@@ -16,7 +16,7 @@ use super::connector::{Connector, Phase, Transaction};
 use super::meter::Meter;
 use super::notice::{Acknowledged, Notice, millis};
 use super::options::{ChargerOptions, Sessions};
-use super::outbox::{About, LocalTransaction, Message, Outbox, Outstanding};
+use super::outbox::{About, Answered, LocalTransaction, Message, Outbox, Outstanding};
 use crate::clock::Timestamp;
 use crate::ocpp::frame::{self, Frame, MessageId};
 use crate::ocpp::v16::FromChargePoint as Action;
@@ -357,10 +357,9 @@ impl Charger {
             action: message.action.as_str(),
             message_id: id.text(),
             payload: raw(&message.payload),
-            retry: message.sent > 0,
+            retry: !message.ids.is_empty(),
         });
-        message.sent += 1;
-        message.last_id = Some(id.clone());
+        message.ids.push(id.clone());
         let deadline = now.after(self.options.call_timeout);
         self.outbox.outstanding = Some(Outstanding { message, id, payload, sent_at: now, deadline });
     }
@@ -402,18 +401,8 @@ impl Charger {
     }
 
     fn answered(&mut self, now: Timestamp, id: &MessageId, answer: Result<Box<RawValue>, (String, String)>) {
-        let (message, payload, sent_at) = match self.outbox.outstanding.take() {
-            Some(outstanding) if outstanding.id == *id => {
-                (outstanding.message, outstanding.payload, outstanding.sent_at)
-            }
-            other => {
-                self.outbox.outstanding = other;
-                // Too late, but an answer: the message need not go out again.
-                let Some(message) = self.outbox.take_late(id) else { return };
-                let payload = message.payload.to_string();
-                (message, payload, now)
-            }
-        };
+        // An answer that nobody waits for any more says nothing.
+        let Some(Answered { message, payload, sent_at }) = self.outbox.take_answered(id) else { return };
         self.timeouts_in_a_row = 0;
         match answer {
             Ok(response) => {
@@ -423,9 +412,9 @@ impl Charger {
                     message_id: id.text(),
                     payload: RawValue::from_string(payload).unwrap_or_else(|_| frame::empty_object()),
                     response: response.clone(),
-                    sent_at,
+                    sent_at: sent_at.unwrap_or(now),
                     answered_at: now,
-                    retries: message.sent.saturating_sub(1),
+                    retries: message.ids.len().saturating_sub(1) as u32,
                 }));
                 let response = serde_json::from_str(response.get()).unwrap_or(Value::Null);
                 self.accepted(now, &message, &response);
@@ -464,7 +453,7 @@ impl Charger {
                 self.notice(Notice::GaveUp { action, payload: raw(&message.payload) });
             }
         } else if let About::Authorize { connector } = message.about {
-            self.authorize_offline(now, connector);
+            self.do_without_verdict(now, connector);
         } else if message.about == About::Boot {
             self.boot_due = Some(now.after(BOOT_RETRY_DEFAULT));
         }
@@ -478,7 +467,7 @@ impl Charger {
         if message.transactional() || message.about == About::Boot {
             self.outbox.push_front(message);
         } else if let About::Authorize { connector } = message.about {
-            self.authorize_offline(now, connector);
+            self.do_without_verdict(now, connector);
         }
         self.timeouts_in_a_row += 1;
         if self.timeouts_in_a_row >= TIMEOUTS_UNTIL_RECONNECT {

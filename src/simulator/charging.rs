@@ -109,6 +109,17 @@ impl Charger {
         }
     }
 
+    /// The central system was asked and gave no verdict: as offline, but nobody waits for another answer.
+    pub(super) fn do_without_verdict(&mut self, now: Timestamp, index: usize) {
+        self.authorize_offline(now, index);
+        if let Phase::Authorizing { id_tag } = &self.connectors[index].phase {
+            let (id_tag, status) = (id_tag.clone(), "no verdict".to_owned());
+            let connector_id = self.connectors[index].id;
+            self.notice(Notice::TagRefused { connector_id, id_tag, status });
+            self.unplug(now, index);
+        }
+    }
+
     pub(super) fn authorized(&mut self, now: Timestamp, index: usize, response: &Value) {
         let status = verdict(response);
         let Phase::Authorizing { id_tag } = &self.connectors[index].phase else { return };

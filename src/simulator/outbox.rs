@@ -37,15 +37,13 @@ pub(super) struct Message {
     pub triggered: bool,
     /// How often it was refused.
     pub refusals: u32,
-    /// How often it went out.
-    pub sent: u32,
-    /// The id it went out with last; an answer may still come.
-    pub last_id: Option<MessageId>,
+    /// The ids it went out with: an answer to any of them is an answer to it.
+    pub ids: Vec<MessageId>,
 }
 
 impl Message {
     pub(super) fn new(action: FromChargePoint, payload: Value, about: About) -> Self {
-        Self { action, payload, about, triggered: false, refusals: 0, sent: 0, last_id: None }
+        Self { action, payload, about, triggered: false, refusals: 0, ids: Vec::new() }
     }
 
     /// Whether the message belongs to a transaction's record and has to arrive, however late.
@@ -63,6 +61,16 @@ pub(super) struct Outstanding {
     pub payload: String,
     pub sent_at: Timestamp,
     pub deadline: Timestamp,
+}
+
+/// A message that was answered.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub message: Message,
+    /// The payload's text as it was sent.
+    pub payload: String,
+    /// When it went out; `None` if that was too long ago to be waited for.
+    pub sent_at: Option<Timestamp>,
 }
 
 /// The queue, in the order things happened.
@@ -117,9 +125,17 @@ impl Outbox {
         status_lost
     }
 
-    /// Takes out the message that an answer to `id` is for though it was given up waiting for.
-    pub(super) fn take_late(&mut self, id: &MessageId) -> Option<Message> {
-        let position = self.queue.iter().position(|message| message.last_id.as_ref() == Some(id))?;
-        self.queue.remove(position)
+    /// Takes out the message that an answer to `id` is for, also where the wait for it was given up
+    /// and the message waits to go out again, or has.
+    pub(super) fn take_answered(&mut self, id: &MessageId) -> Option<Answered> {
+        if let Some(outstanding) =
+            self.outstanding.take_if(|outstanding| outstanding.message.ids.contains(id))
+        {
+            let Outstanding { message, payload, sent_at, .. } = outstanding;
+            return Some(Answered { message, payload, sent_at: Some(sent_at) });
+        }
+        let position = self.queue.iter().position(|message| message.ids.contains(id))?;
+        let message = self.queue.remove(position)?;
+        Some(Answered { payload: message.payload.to_string(), message, sent_at: None })
     }
 }
