@@ -1,11 +1,14 @@
 //! chargehook: an OCPP central-system gateway with built-in webhook fan-out.
+pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod event;
 pub mod gateway;
+pub mod http;
 pub mod id;
+pub mod keys;
 pub mod nearest;
 pub mod ocpp;
 pub mod outbound;

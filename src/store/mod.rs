@@ -7,20 +7,28 @@
 //! **Invariant**: one function inserts events (`events::append`), and in the same transaction it
 //! inserts one delivery per webhook that matches.
 
+mod api_keys;
 mod calls;
+mod cells;
 mod checkpoint;
 mod connections;
 mod deliveries;
 mod error;
+mod event_log;
 mod event_row;
 mod events;
+mod idempotency;
 mod in_order;
 mod lanes;
+mod listing;
 mod outcomes;
 mod readers;
 mod schema;
+mod secrets;
 mod signals;
+mod stations;
 mod statistics;
+mod transaction_list;
 mod transactions;
 mod webhooks;
 mod writer;
@@ -32,16 +40,23 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 
+pub use api_keys::{KEY_USE_STEP, KeyFacts, NewKey};
 pub use calls::{Answered, CallPolicy};
 pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, StationFacts, UnknownStation};
 pub use deliveries::{
     Attempt, Canceled, Delivery, DeliveryError, DeliveryFilter, DeliveryPage, DeliveryStatus, Resent,
 };
 pub use error::{Result, StoreError};
+pub use event_log::EventFilter;
+pub use idempotency::{KeptAnswer, RequestStanding};
 pub use lanes::{Claimed, LaneClaim, LaneClaimed, LaneSettings, LaneState, SigningSecretText};
+pub use listing::{Listed, Slice};
 pub use outcomes::{DeliveryFailure, Finish, GivenUp, Next};
 pub use signals::LanesDue;
+pub use stations::{Created, StationFilter};
 pub use statistics::{Histogram, Statistics};
+pub use transaction_list::TransactionFilter;
+pub use webhooks::{Changed, StoredWebhook};
 
 use crate::clock::Clock;
 use crate::id::{EventId, IdMint};
@@ -109,6 +124,7 @@ impl Store {
         };
         if settle {
             pen.transact(connections::settle)?;
+            pen.transact(idempotency::settle)?;
             pen.transact(|writing| outcomes::recover(writing.conn, writing.now))?;
         }
         let writer = Writer::start(pen)?;
@@ -124,6 +140,21 @@ impl Store {
     /// Waits until some webhook has deliveries to look at. For the delivery engine alone.
     pub async fn lanes_due(&self) -> LanesDue {
         self.inner.signals.lanes_due().await
+    }
+
+    /// Commits once and reads once: whether the store can serve.
+    ///
+    /// # Errors
+    /// What keeps it from serving.
+    pub async fn probe(&self) -> Result<()> {
+        self.write(Priority::Api, |w| {
+            w.conn
+                .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('probed_at_ms', ?1)")?
+                .execute([w.now.unix_ms()])?;
+            Ok(())
+        })
+        .await?;
+        self.read(|conn| Ok(conn.prepare_cached("SELECT 1 FROM meta LIMIT 1")?.exists([]).map(drop)?)).await
     }
 
     /// What the writer counts of itself.

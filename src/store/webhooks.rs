@@ -1,11 +1,369 @@
-//! Webhooks as the append path sees them.
+//! Webhooks: made, changed, switched off and on, removed; and the subscriptions that follow from them.
+//!
+//! **Invariant**: every write here replaces the writer's compiled subscriptions in the same transaction,
+//! so that the next event in the same batch is already judged by them.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
-use super::error::Result;
-use crate::subscription::SubscriptionSet;
+use super::error::{Result, StoreError};
+use super::listing::{Conditions, Listed, Slice, page};
+use super::writer::Writing;
+use super::{Priority, Store, cells, deliveries};
+use crate::api::webhook::{Status, Webhook, WebhookInput};
+use crate::clock::Timestamp;
+use crate::id::WebhookId;
+use crate::subscription::{Filter, StationGlob, Subscription, SubscriptionSet};
+use crate::units::Span;
 
-/// Compiles every webhook's subscription.
-pub(super) fn load_subscriptions(_conn: &Connection) -> Result<SubscriptionSet> {
-    Ok(SubscriptionSet::default())
+/// A webhook with what only the gateway may know.
+#[derive(Clone)]
+pub struct StoredWebhook {
+    /// What is shown of it.
+    pub webhook: Webhook,
+    /// The value of its secret header.
+    pub secret_value: Option<String>,
+    /// What signs its deliveries (`whsec_…`).
+    pub signing_secret: String,
+}
+
+impl std::fmt::Debug for StoredWebhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredWebhook").field("webhook", &self.webhook).finish_non_exhaustive()
+    }
+}
+
+/// What became of a change.
+#[derive(Debug, Clone)]
+pub enum Changed<T> {
+    /// It was made.
+    Done(T),
+    /// Nothing was changed: it is not what it was when it was read.
+    Stale,
+    /// Nothing was changed: there is none.
+    Unknown,
+}
+
+const COLUMNS: &str = "id, name, url, status, disabled_reason, events, stations, owner_id, secret_header,
+    secret_value IS NOT NULL, format, custom_headers, filter, ordering, ordering_max_wait_ms, timeout_ms,
+    retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms, secret_value, signing_secret";
+
+impl Store {
+    /// Makes a webhook; events that are appended after this are judged by it. `input` must have been
+    /// checked, and have its `signing_secret`.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn create_webhook(&self, input: WebhookInput) -> Result<Webhook> {
+        self.write(Priority::Api, move |w| {
+            let status = if input.enabled { Status::Active } else { Status::Disabled };
+            w.conn
+                .prepare_cached(
+                    "INSERT INTO webhooks (name, url, status, disabled_reason, events, stations, owner_id, secret_header,
+                        secret_value, signing_secret, format, custom_headers, filter, ordering, ordering_max_wait_ms,
+                        timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms,
+                        created_seq)
+                     VALUES (:name, :url, :status, :reason, :events, :stations, :owner_id, :secret_header,
+                        :secret_value, :signing_secret, :format, :custom_headers, :filter, :ordering, :max_wait_ms,
+                        :timeout_ms, :retry_schedule, :max_in_flight, :rate_limit, :now, :now,
+                        (SELECT coalesce(max(seq), 0) FROM events))",
+                )?
+                .execute(named_params! {
+                    ":name": name(&input),
+                    ":url": input.url,
+                    ":status": word(&status)?,
+                    ":reason": (!input.enabled).then_some(BY_REQUEST),
+                    ":events": text(&input.events)?,
+                    ":stations": text(&input.stations)?,
+                    ":owner_id": input.owner_id,
+                    ":secret_header": input.secret_header,
+                    ":secret_value": input.secret_value,
+                    ":signing_secret": input.signing_secret,
+                    ":format": word(&input.format)?,
+                    ":custom_headers": text(&input.custom_headers)?,
+                    ":filter": input.filter.as_ref().map(text).transpose()?,
+                    ":ordering": word(&input.ordering)?,
+                    ":max_wait_ms": millis(input.ordering_max_wait),
+                    ":timeout_ms": millis(input.timeout),
+                    ":retry_schedule": text(&input.retry_schedule)?,
+                    ":max_in_flight": input.max_in_flight,
+                    ":rate_limit": input.rate_limit,
+                    ":now": w.now.unix_ms(),
+                })?;
+            let id = w.conn.last_insert_rowid();
+            changed(w)?;
+            shown(w.conn, id)
+        })
+        .await
+    }
+
+    /// The webhook of this number, with its secrets.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn webhook(&self, id: WebhookId) -> Result<Option<StoredWebhook>> {
+        self.read(move |conn| stored(conn, id)).await
+    }
+
+    /// One page of the webhooks, in the order they were made.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn webhooks(
+        &self,
+        owner_id: Option<String>,
+        status: Option<Status>,
+        slice: Slice,
+    ) -> Result<Listed<Webhook>> {
+        self.read(move |conn| {
+            let mut conditions = Conditions::default();
+            conditions.and_if("owner_id = ?", owner_id);
+            conditions.and_if("status = ?", status.as_ref().map(word).transpose()?);
+            let select = format!("SELECT {COLUMNS} FROM webhooks");
+            page(conn, &select, &["id"], conditions, &slice, |row| read(row).map(|stored| stored.webhook))
+        })
+        .await
+    }
+
+    /// Replaces all that is written in a webhook, secrets included, if it was last changed at `read_at`.
+    /// Switching it off discards what waits for it; switching it on puts it back to work.
+    ///
+    /// # Errors
+    /// Only the store's own; nothing is changed then.
+    pub async fn replace_webhook(
+        &self,
+        id: WebhookId,
+        read_at: Timestamp,
+        input: WebhookInput,
+    ) -> Result<Changed<Webhook>> {
+        self.write(Priority::Api, move |w| {
+            let Some(before) = stored(w.conn, id)? else { return Ok(Changed::Unknown) };
+            if before.webhook.updated_at != read_at {
+                return Ok(Changed::Stale);
+            }
+            replace(w, &before.webhook, &input)?;
+            if !input.enabled {
+                // A first step; the engine, told of the change, takes the others.
+                deliveries::discard_waiting(w, id)?;
+            }
+            changed(w)?;
+            shown(w.conn, id).map(Changed::Done)
+        })
+        .await
+    }
+
+    /// Puts a webhook that was switched off back to work; `None` if there is none.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn enable_webhook(&self, id: WebhookId) -> Result<Option<Webhook>> {
+        self.write(Priority::Api, move |w| {
+            w.conn
+                .prepare_cached(
+                    "UPDATE webhooks SET status = 'active', disabled_reason = NULL, failing_since_ms = NULL,
+                            updated_at_ms = max(?2, updated_at_ms + 1)
+                     WHERE id = ?1 AND status IN ('disabled', 'auto_disabled')",
+                )?
+                .execute(params![id, w.now.unix_ms()])?;
+            changed(w)?;
+            stored(w.conn, id).map(|found| found.map(|stored| stored.webhook))
+        })
+        .await
+    }
+
+    /// Removes a webhook, if `read_at` is not given or it was last changed then; what waits for it is
+    /// discarded, what was delivered stays in the lists.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn delete_webhook(&self, id: WebhookId, read_at: Option<Timestamp>) -> Result<Changed<()>> {
+        self.write(Priority::Api, move |w| {
+            let Some(before) = stored(w.conn, id)? else { return Ok(Changed::Unknown) };
+            if read_at.is_some_and(|read_at| read_at != before.webhook.updated_at) {
+                return Ok(Changed::Stale);
+            }
+            // A first step; the engine, told of the change, takes the others.
+            deliveries::discard_waiting(w, id)?;
+            w.conn.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
+            changed(w)?;
+            Ok(Changed::Done(()))
+        })
+        .await
+    }
+}
+
+/// Why a webhook is disabled that nobody but its owner disabled.
+const BY_REQUEST: &str = "disabled through the API";
+
+fn replace(w: &Writing<'_>, before: &Webhook, input: &WebhookInput) -> Result<()> {
+    let (status, reason) = match (input.enabled, before.enabled) {
+        (true, false) => (Status::Active, None),
+        (false, true) => (Status::Disabled, Some(BY_REQUEST)),
+        _ => (before.status, before.disabled_reason.as_deref()),
+    };
+    w.conn
+        .prepare_cached(
+            "UPDATE webhooks SET name = :name, url = :url, status = :status, disabled_reason = :reason,
+                events = :events, stations = :stations, owner_id = :owner_id, secret_header = :secret_header,
+                secret_value = :secret_value, signing_secret = :signing_secret, format = :format,
+                custom_headers = :custom_headers, filter = :filter, ordering = :ordering,
+                ordering_max_wait_ms = :max_wait_ms, timeout_ms = :timeout_ms, retry_schedule = :retry_schedule,
+                max_in_flight = :max_in_flight, rate_limit = :rate_limit,
+                failing_since_ms = CASE WHEN :put_back THEN NULL ELSE failing_since_ms END,
+                updated_at_ms = max(:now, updated_at_ms + 1)
+             WHERE id = :id",
+        )?
+        .execute(named_params! {
+            ":id": before.id,
+            ":name": name(input),
+            ":url": input.url,
+            ":status": word(&status)?,
+            ":reason": reason,
+            ":events": text(&input.events)?,
+            ":stations": text(&input.stations)?,
+            ":owner_id": input.owner_id,
+            ":secret_header": input.secret_header,
+            ":secret_value": input.secret_value,
+            ":signing_secret": input.signing_secret,
+            ":format": word(&input.format)?,
+            ":custom_headers": text(&input.custom_headers)?,
+            ":filter": input.filter.as_ref().map(text).transpose()?,
+            ":ordering": word(&input.ordering)?,
+            ":max_wait_ms": millis(input.ordering_max_wait),
+            ":timeout_ms": millis(input.timeout),
+            ":retry_schedule": text(&input.retry_schedule)?,
+            ":max_in_flight": input.max_in_flight,
+            ":rate_limit": input.rate_limit,
+            ":put_back": input.enabled && !before.enabled,
+            ":now": w.now.unix_ms(),
+        })?;
+    Ok(())
+}
+
+/// After any change: the next event is judged by the new subscriptions, and the engine reads its lanes anew.
+pub(super) fn changed(w: &mut Writing<'_>) -> Result<()> {
+    *w.subscriptions = load_subscriptions(w.conn)?;
+    w.effects.webhooks_changed = true;
+    Ok(())
+}
+
+/// Every webhook's subscription, disabled ones included: a matching event makes a discarded delivery.
+pub(super) fn load_subscriptions(conn: &Connection) -> Result<SubscriptionSet> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, owner_id, events, stations, filter, created_seq, status IN ('active', 'paused')
+         FROM webhooks ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut subscriptions = Vec::new();
+    while let Some(row) = rows.next()? {
+        subscriptions.push(read_subscription(row)?);
+    }
+    Ok(SubscriptionSet::new(subscriptions))
+}
+
+fn read_subscription(row: &Row<'_>) -> Result<Subscription> {
+    let webhook_id: WebhookId = row.get(0)?;
+    let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("webhook {webhook_id}: {error}"));
+    let events: Vec<String> = cells::json(row, 2)?;
+    let stations: Vec<String> = cells::json(row, 3)?;
+    let filter = row.get::<_, Option<String>>(4)?;
+    Ok(Subscription {
+        webhook_id,
+        owner_id: row.get::<_, Option<String>>(1)?.map(Into::into),
+        events: events
+            .iter()
+            .map(|pattern| pattern.parse().map_err(|error: crate::subscription::InvalidPattern| corrupt(&error)))
+            .collect::<Result<_>>()?,
+        stations: stations_of(&stations).map_err(|error| corrupt(&error))?,
+        filter: match filter {
+            None => None,
+            Some(text) => {
+                let json = serde_json::from_str(&text).map_err(|error| corrupt(&error))?;
+                Some(Filter::parse(&json).map_err(|errors| match errors.first() {
+                    Some(error) => corrupt(error),
+                    None => corrupt(&"its filter cannot be read"),
+                })?)
+            }
+        },
+        created_seq: row.get(5)?,
+        enabled: row.get(6)?,
+    })
+}
+
+/// `["*"]` takes every event, also one without a station; anything else asks for a station.
+fn stations_of(
+    patterns: &[String],
+) -> std::result::Result<Vec<StationGlob>, crate::subscription::InvalidPattern> {
+    if patterns.iter().any(|pattern| pattern == "*") {
+        return Ok(Vec::new());
+    }
+    patterns.iter().map(|pattern| pattern.parse()).collect()
+}
+
+pub(super) fn stored(conn: &Connection, id: WebhookId) -> Result<Option<StoredWebhook>> {
+    let found = conn
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM webhooks WHERE id = ?1"))?
+        .query_row([id], read)
+        .optional()?;
+    Ok(found)
+}
+
+fn shown(conn: &Connection, id: WebhookId) -> Result<Webhook> {
+    let found = stored(conn, id)?;
+    found.map(|stored| stored.webhook).ok_or_else(|| StoreError::Corrupt(format!("webhook {id} is gone")))
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StoredWebhook> {
+    let status: Status = cells::word(row, 3)?;
+    let span = |column| {
+        let ms: i64 = row.get(column)?;
+        Ok::<_, rusqlite::Error>(Span(std::time::Duration::from_millis(ms.max(0) as u64)))
+    };
+    let webhook = Webhook {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        url: row.get(2)?,
+        enabled: matches!(status, Status::Active | Status::Paused),
+        status,
+        disabled_reason: row.get(4)?,
+        events: cells::json(row, 5)?,
+        stations: cells::json(row, 6)?,
+        owner_id: row.get(7)?,
+        secret_header: row.get(8)?,
+        secret_value_set: row.get(9)?,
+        signing_secret: None,
+        format: cells::word(row, 10)?,
+        custom_headers: cells::json(row, 11)?,
+        filter: match row.get_ref(12)? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(cells::json(row, 12)?),
+        },
+        ordering: cells::word(row, 13)?,
+        ordering_max_wait: span(14)?,
+        timeout: span(15)?,
+        retry_schedule: cells::json(row, 16)?,
+        max_in_flight: row.get(17)?,
+        rate_limit: row.get(18)?,
+        created_at: cells::moment(row, 19)?,
+        updated_at: cells::moment(row, 20)?,
+    };
+    Ok(StoredWebhook { webhook, secret_value: row.get(21)?, signing_secret: row.get(22)? })
+}
+
+/// A webhook without a name is called by its URL's host.
+fn name(input: &WebhookInput) -> String {
+    let host = || url::Url::parse(&input.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    input.name.clone().or_else(host).unwrap_or_else(|| input.url.clone())
+}
+
+fn text(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// An enum's own spelling, without the quotes.
+fn word(value: &impl serde::Serialize) -> Result<String> {
+    text(value).map(|quoted| quoted.trim_matches('"').to_owned())
+}
+
+fn millis(span: Span) -> i64 {
+    span.0.as_millis().min(i64::MAX as u128) as i64
 }

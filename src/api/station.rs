@@ -1,0 +1,207 @@
+//! Stations and their connectors (contract, section 4).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::clock::Timestamp;
+use crate::id::StationId;
+use crate::ocpp::Validation;
+use crate::units::ByteSize;
+
+/// What a station's boot is answered with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BootStatus {
+    /// It is served.
+    #[default]
+    Accepted,
+    /// It is held off until somebody accepts it.
+    Pending,
+    /// It is not served.
+    Rejected,
+}
+
+impl BootStatus {
+    /// The status as it is spelled here and stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Pending => "pending",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What is written in a station: the body of `POST` beside `station_id`, and of `PATCH`.
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StationInput {
+    /// Its identity: the last segment of the URL it connects to. Only a station made here is also found
+    /// under another letter case.
+    #[schema(inline)]
+    pub station_id: StationId,
+    /// For people.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    pub name: Option<String>,
+    /// The customer it belongs to.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 200)]
+    pub owner_id: Option<String>,
+    /// Its Basic auth password; 32 to 40 hex digits are also taken as the bytes they stand for. Never shown
+    /// again; null removes it.
+    #[serde(default)]
+    #[schema(min_length = 8, max_length = 40, write_only)]
+    pub password: Option<String>,
+    /// The lowest security profile it may connect with.
+    #[serde(default)]
+    #[schema(default = 0, minimum = 0, maximum = 3)]
+    pub min_security_profile: u8,
+    /// The name its client certificate carries, if not its identity.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 255)]
+    pub certificate_name: Option<String>,
+    /// What its boot is answered with.
+    #[serde(default)]
+    #[schema(inline, default = "accepted")]
+    pub boot_status: BootStatus,
+    /// Refused at the handshake.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub blocked: bool,
+    /// How strictly its messages are read; null: as the gateway is configured.
+    #[serde(default)]
+    pub validation: Option<Validation>,
+    /// IANA name of the time zone that its times without zone are in; null is UTC.
+    #[serde(default)]
+    #[schema(max_length = 64, pattern = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$", example = "Europe/Berlin")]
+    pub time_zone: Option<String>,
+    /// The largest message it may send; null: as the gateway is configured.
+    #[serde(default)]
+    pub message_size: Option<ByteSize>,
+    /// Whether the gateway pings its socket.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub ping: bool,
+    /// Whatever an integrator wants to keep with it, at most 16 KiB.
+    #[serde(default)]
+    #[schema(value_type = Object, default = json!({}))]
+    pub metadata: Map<String, Value>,
+}
+
+impl std::fmt::Debug for StationInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StationInput").field("station_id", &self.station_id).finish_non_exhaustive()
+    }
+}
+
+/// What is changed of a station: the body of `PATCH`. The fields of [`StationInput`] but its identity,
+/// none required.
+#[derive(Debug)]
+pub struct StationPatch;
+
+super::text::all_optional!(StationPatch, StationInput, without ["station_id"]);
+
+/// A charging station as it is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Station {
+    /// Its identity.
+    pub station_id: String,
+    /// For people.
+    pub name: Option<String>,
+    /// The customer it belongs to.
+    pub owner_id: Option<String>,
+    /// Whether it has a live connection.
+    pub connected: bool,
+    /// Since when it is, or when it last was.
+    pub connected_at: Option<Timestamp>,
+    /// When something was last received from it.
+    pub last_seen_at: Option<Timestamp>,
+    /// The address it (last) connected from.
+    pub remote_addr: Option<String>,
+    /// As told in its boot notification.
+    pub vendor: Option<String>,
+    /// As told in its boot notification.
+    pub model: Option<String>,
+    /// As told in its boot notification.
+    pub serial_number: Option<String>,
+    /// As told in its boot notification.
+    pub firmware_version: Option<String>,
+    /// The subprotocol, such as `ocpp1.6`.
+    pub protocol: Option<String>,
+    /// The security profile it (last) connected with, 0 to 3.
+    pub security_profile: Option<u8>,
+    /// The lowest security profile it may connect with.
+    pub min_security_profile: u8,
+    /// The name its client certificate carries, if not its identity.
+    pub certificate_name: Option<String>,
+    /// What its boot is answered with.
+    #[schema(inline)]
+    pub boot_status: BootStatus,
+    /// Refused at the handshake.
+    pub blocked: bool,
+    /// How strictly its messages are read; null: as the gateway is configured.
+    pub validation: Option<Validation>,
+    /// The time zone of its times without zone.
+    pub time_zone: Option<String>,
+    /// The largest message it may send; null: as the gateway is configured.
+    pub message_size: Option<ByteSize>,
+    /// Whether the gateway pings its socket.
+    pub ping: bool,
+    /// How far its clock is ahead of the gateway's, in milliseconds.
+    pub clock_skew_ms: Option<i64>,
+    /// From its last `FirmwareStatusNotification`.
+    pub firmware_status: Option<String>,
+    /// From its last `DiagnosticsStatusNotification`.
+    pub diagnostics_status: Option<String>,
+    /// From its last `LogStatusNotification`.
+    pub log_status: Option<String>,
+    /// The version of the local list it has.
+    pub local_list_version: Option<i64>,
+    /// Whether it has a password.
+    pub password_set: bool,
+    /// Oddities seen, such as `no_subprotocol`.
+    pub flags: Vec<String>,
+    /// Whatever an integrator keeps with it.
+    #[schema(value_type = Object)]
+    pub metadata: Map<String, Value>,
+    /// When it was made, or first connected.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A connector; number 0 is the station as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Connector {
+    /// Its number.
+    pub connector_id: i64,
+    /// As told in its last `StatusNotification`.
+    pub status: Option<String>,
+    /// As told in its last `StatusNotification`.
+    pub error_code: Option<String>,
+    /// As told in its last `StatusNotification`.
+    pub info: Option<String>,
+    /// As told in its last `StatusNotification`.
+    pub vendor_error_code: Option<String>,
+    /// The transaction that runs on it.
+    pub transaction_id: Option<i64>,
+    /// The charger's own time of the status.
+    pub occurred_at: Option<Timestamp>,
+    /// When the status arrived.
+    pub updated_at: Timestamp,
+}
+
+/// What became of a request to close a station's socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Disconnecting {
+    /// The station.
+    pub station_id: String,
+    /// Always true: its socket is being closed.
+    pub disconnecting: bool,
+}

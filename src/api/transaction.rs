@@ -1,0 +1,83 @@
+//! Transactions: charging sessions as the charger reported them (contract, section 4).
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::clock::Timestamp;
+use crate::id::CommandId;
+
+/// How far a transaction has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = TransactionStatus)]
+pub enum Status {
+    /// It has begun, and its stop has not come.
+    Active,
+    /// It is over.
+    Completed,
+}
+
+/// How far the energy of a transaction can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EnergyQuality {
+    /// The difference of the two meter readings.
+    Metered,
+    /// Only the energy register tells.
+    Estimated,
+    /// The meter readings contradict themselves.
+    Implausible,
+    /// There is nothing to tell from.
+    Missing,
+}
+
+/// A charging session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Transaction {
+    /// The number that OCPP knows it by; unique in the installation, never reused.
+    pub transaction_id: i64,
+    /// The station it runs on.
+    pub station_id: String,
+    /// The connector it runs on.
+    pub connector_id: Option<i64>,
+    /// The station's owner at the start.
+    pub owner_id: Option<String>,
+    /// Who started it.
+    pub id_tag: Option<String>,
+    /// What the tag was answered with at the start.
+    pub id_tag_status: String,
+    /// The reservation it used.
+    pub reservation_id: Option<i64>,
+    /// The remote start that began it.
+    pub command_id: Option<CommandId>,
+    /// How far it has come.
+    #[schema(inline)]
+    pub status: Status,
+    /// Its stop never came.
+    pub orphaned: bool,
+    /// Some fact about its stop is not the charger's own.
+    pub inferred: bool,
+    /// When it began, by the charger's clock.
+    pub started_at: Option<Timestamp>,
+    /// When it ended, by the charger's clock.
+    pub stopped_at: Option<Timestamp>,
+    /// The meter at the start, in Wh.
+    pub meter_start: Option<i64>,
+    /// The meter at the stop, in Wh.
+    pub meter_stop: Option<i64>,
+    /// Why it ended; absent in the charger's message means `Local`.
+    pub stop_reason: Option<String>,
+    /// Who stopped it.
+    pub stop_id_tag: Option<String>,
+    /// Counts what was told of it: 1 when it completed, more after corrections.
+    pub revision: i64,
+    /// When something about it last changed.
+    pub updated_at: Timestamp,
+    /// `meter_stop` − `meter_start` as sent, in Wh; null if one is missing or it would be negative.
+    pub energy_wh: Option<i64>,
+    /// From the last reading of the energy register, in Wh; never mixed into `energy_wh`.
+    pub energy_estimated_wh: Option<i64>,
+    /// How far `energy_wh` can be relied on.
+    #[schema(inline)]
+    pub energy_quality: EnergyQuality,
+}

@@ -1,0 +1,107 @@
+//! API keys: made, listed, revoked. The key itself is shown once.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::body::Checked;
+use super::page;
+use super::problem::Result;
+use super::query::{NoQuery, Query};
+use crate::api::access::{ApiKey, ApiKeyInput};
+use crate::api::problem::{FieldError, Problem};
+use crate::api::{Order, Page};
+use crate::id::ApiKeyId;
+use crate::keys;
+
+const LIST: &str = "api-keys";
+
+/// How API keys are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct KeysQuery {
+    /// The customer it is bound to.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Make an API key
+///
+/// The answer is the only place where `key` is ever shown. A key that is bound to an owner makes keys for that
+/// owner only.
+#[utoipa::path(post, path = "/api-keys", tag = "api keys", request_body = ApiKeyInput,
+    responses((status = 201, body = ApiKey)), security(("api_key" = ["admin"])))]
+pub(super) async fn create(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    _: NoQuery,
+    Checked(mut input): Checked<ApiKeyInput>,
+) -> Result<(StatusCode, Json<ApiKey>)> {
+    let mut errors: Vec<FieldError> = keys::wrong_scopes(&input.scopes)
+        .map(|(place, message)| FieldError::new(format!("scopes.{place}"), message))
+        .collect();
+    if input.expires_at.is_some_and(|end| end <= state.clock.now()) {
+        errors.push(FieldError::new("expires_at", "must be in the future"));
+    }
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
+    }
+    input.owner_id = caller.owner_for(input.owner_id)?;
+    let made = keys::create(&state.store, input).await.map_err(|error| match error {
+        keys::KeyError::Store(error) => error.into(),
+        other => {
+            tracing::error!("an API key could not be made: {other}");
+            Problem::internal()
+        }
+    })?;
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// List the API keys
+#[utoipa::path(get, path = "/api-keys", tag = "api keys", params(KeysQuery),
+    responses((status = 200, body = Page<ApiKey>)), security(("api_key" = ["admin"])))]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<KeysQuery>,
+) -> Result<Json<Page<ApiKey>>> {
+    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let listed = state.store.api_keys(caller.owner_filter(query.owner_id)?, slice.clone()).await?;
+    Ok(Json(page::page(LIST, &slice, listed, |key| key)))
+}
+
+/// Revoke an API key
+///
+/// It is refused from the next request on.
+#[utoipa::path(delete, path = "/api-keys/{id}", tag = "api keys",
+    params(("id" = ApiKeyId, Path, description = "The key's id, not the key")),
+    responses((status = 204)), security(("api_key" = ["admin"])))]
+pub(super) async fn revoke(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<StatusCode> {
+    let revoked = match id.parse() {
+        Ok(id) => state.store.revoke_api_key(id, caller.owner_id.clone()).await?,
+        Err(_) => false,
+    };
+    match revoked {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found(format_args!("API key {id}"))),
+    }
+}

@@ -1,0 +1,182 @@
+//! Who calls, and what they may do: decided in one place, before any handler runs.
+//!
+//! The scope that an operation needs is the one its OpenAPI entry names, so neither can be without the other.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use sha2::{Digest, Sha256};
+
+use super::problem::Result;
+use super::{ApiState, openapi};
+use crate::api::problem::Problem;
+use crate::clock::Timestamp;
+use crate::id::ApiKeyId;
+use crate::keys;
+use crate::store::KeyFacts;
+
+/// What an operation asks of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    Read,
+    Write,
+    Command,
+    Admin,
+}
+
+impl Need {
+    /// The need that a scope's name stands for.
+    pub(super) fn named(scope: &str) -> Option<Self> {
+        match scope {
+            "read" => Some(Self::Read),
+            "write" => Some(Self::Write),
+            "command" => Some(Self::Command),
+            "admin" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Command => "command",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// The key that a request came with.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) key_id: ApiKeyId,
+    scopes: Vec<String>,
+    /// The only customer it sees, if it is bound to one.
+    pub(super) owner_id: Option<String>,
+    /// SHA-256 over the key with a prefix of its own: seals what only this key may read again.
+    pub(super) seal: [u8; 32],
+}
+
+impl Caller {
+    /// Whether it may do what needs `need`. A scope `command:PATTERN` is for single commands only.
+    fn may(&self, need: Need) -> bool {
+        self.scopes.iter().any(|scope| scope == "admin" || scope == need.name())
+    }
+
+    /// Whether what belongs to `owner` exists for this caller.
+    pub(super) fn sees(&self, owner: Option<&str>) -> bool {
+        self.owner_id.is_none() || self.owner_id.as_deref() == owner
+    }
+
+    /// The owner that something it makes gets.
+    ///
+    /// # Errors
+    /// 403 if a bound key names another owner.
+    pub(super) fn owner_for(&self, named: Option<String>) -> Result<Option<String>> {
+        match (&self.owner_id, named) {
+            (Some(bound), Some(named)) if *bound != named => Err(Problem::forbidden(
+                "this API key is bound to an owner, and may not name another one as owner_id",
+            )),
+            (Some(bound), _) => Ok(Some(bound.clone())),
+            (None, named) => Ok(named),
+        }
+    }
+
+    /// The owner that a list is narrowed to.
+    ///
+    /// # Errors
+    /// 403 if a bound key names another owner.
+    pub(super) fn owner_filter(&self, named: Option<String>) -> Result<Option<String>> {
+        self.owner_for(named)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        // Set by `authenticate` on everything under the base path; without it nobody may pass.
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::unauthorized("no API key was given"))
+    }
+}
+
+/// The key of a request, from either header.
+fn presented(headers: &HeaderMap) -> Result<&str> {
+    let given = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {
+        (Some(key), _) => key.to_str().ok(),
+        (None, Some(value)) => value.to_str().ok().and_then(|value| {
+            let (scheme, key) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(key)
+        }),
+        (None, None) => {
+            return Err(Problem::unauthorized(
+                "no API key was given: send it as X-API-Key, or as Authorization: Bearer",
+            ));
+        }
+    };
+    given
+        .map(str::trim)
+        .filter(|key| !key.is_empty())
+        .ok_or_else(|| Problem::unauthorized("the API key cannot be read: send it as X-API-Key, or as Authorization: Bearer"))
+}
+
+/// The key is looked up on every request, so that one made or revoked by another process counts at once.
+async fn identify(state: &ApiState, headers: &HeaderMap) -> Result<Caller> {
+    let key = presented(headers)?;
+    let now = state.clock.now();
+    let known = state.store.api_key(keys::hash(key)).await?;
+    let KeyFacts { id, scopes, owner_id, expires_at, last_used_at } =
+        known.ok_or_else(|| Problem::unauthorized("this API key is not known, or was revoked"))?;
+    if expires_at.is_some_and(|end| end <= now) {
+        return Err(Problem::unauthorized("this API key has expired"));
+    }
+    note_use(state, id, last_used_at, now);
+    let seal = Sha256::new_with_prefix(b"chargehook seal").chain_update(key.as_bytes()).finalize().into();
+    Ok(Caller { key_id: id, scopes, owner_id, seal })
+}
+
+/// `last_used_at` is good to the minute: a write per request would cost more than the request.
+fn note_use(state: &ApiState, id: ApiKeyId, last_used_at: Option<Timestamp>, now: Timestamp) {
+    if last_used_at.is_some_and(|used| now.since(used) < crate::store::KEY_USE_STEP) {
+        return;
+    }
+    let store = state.store.clone();
+    tokio::spawn(async move {
+        if let Err(error) = store.note_key_use(id).await {
+            tracing::debug!(%error, "the use of an API key was not noted");
+        }
+    });
+}
+
+/// Lets a request under the base path pass if its key may do what the operation needs.
+///
+/// An unknown path or method passes too, on to its 404 or 405, but only with a valid key: without one
+/// nothing is revealed.
+pub(super) async fn authenticate(
+    State(state): State<Arc<ApiState>>,
+    matched: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path();
+    if !path.strip_prefix(super::BASE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return next.run(request).await;
+    }
+    let caller = match identify(&state, request.headers()).await {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
+    };
+    let need = matched.and_then(|path| openapi::need(request.method(), path.as_str()));
+    if let Some(need) = need.filter(|need| !caller.may(*need)) {
+        let scope = need.name();
+        return Problem::forbidden(format!("this call needs the scope {scope:?}, which this API key does not have"))
+            .into_response();
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}

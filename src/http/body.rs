@@ -1,0 +1,98 @@
+//! Request bodies: read up to a limit, checked against their component schema, then read by serde.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use axum::body::{Body as HttpBody, to_bytes};
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http_body_util::LengthLimitError;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::problem::Result;
+use super::schema::Checker;
+use super::{ApiState, openapi};
+use crate::api::problem::{FieldError, Problem};
+
+/// A JSON body whose content is still to be checked.
+pub(super) struct Json(pub(super) Value);
+
+impl FromRequest<Arc<ApiState>> for Json {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
+        let given = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
+        let body = read(request.into_body(), state.config.body_max_bytes).await?;
+        // Without a Content-Type it can only be JSON; a form or a file is a slip that is worth naming.
+        if let Some(given) = given.filter(|given| !is_json(given)) {
+            return Err(Problem::unsupported_media_type(&given));
+        }
+        serde_json::from_slice(&body)
+            .map(Self)
+            .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))
+    }
+}
+
+/// `application/json`, `application/merge-patch+json`, …
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json") || essence == "text/json"
+}
+
+/// All of a body.
+///
+/// # Errors
+/// 413 past `limit_bytes`; 400 if it breaks off.
+pub(super) async fn read(body: HttpBody, limit_bytes: usize) -> Result<Bytes> {
+    to_bytes(body, limit_bytes).await.map_err(|error| {
+        let too_long = std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>());
+        if too_long { Problem::too_large(limit_bytes) } else { Problem::malformed("the body broke off") }
+    })
+}
+
+static CHECKERS: LazyLock<RwLock<HashMap<String, Arc<Checker>>>> = LazyLock::new(RwLock::default);
+
+/// Every field of `body` that is wrong by the component schema of `T`.
+///
+/// # Errors
+/// Only if a schema of our own does not compile.
+pub(super) fn errors<T: ToSchema>(body: &Value) -> Result<Vec<FieldError>> {
+    let name = T::name();
+    let known = CHECKERS.read().unwrap_or_else(PoisonError::into_inner).get(name.as_ref()).cloned();
+    let checker = match known {
+        Some(checker) => checker,
+        None => {
+            let checker = Arc::new(Checker::component(&name, openapi::components())?);
+            CHECKERS
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(name.into_owned(), checker.clone());
+            checker
+        }
+    };
+    Ok(checker.errors(body))
+}
+
+/// Reads a body that the schema has nothing against.
+///
+/// # Errors
+/// A 422 with serde's words: only what a schema cannot say gets here, such as a number that is too big.
+pub(super) fn into<T: DeserializeOwned>(body: Value) -> Result<T> {
+    serde_json::from_value(body).map_err(|error| Problem::invalid_field("", error.to_string()))
+}
+
+/// A body that the schema of `T` says all about.
+pub(super) struct Checked<T>(pub(super) T);
+
+impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Checked<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
+        let Json(body) = Json::from_request(request, state).await?;
+        let errors = errors::<T>(&body)?;
+        if errors.is_empty() { into(body).map(Self) } else { Err(Problem::invalid(errors)) }
+    }
+}

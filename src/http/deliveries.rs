@@ -1,0 +1,293 @@
+//! Deliveries: what was sent where, what came of it, and sending it again.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::page;
+use super::problem::Result;
+use super::query::{NoQuery, Query};
+use crate::api::delivery::{Attempt, Delivery, DeliveryError, Status};
+use crate::api::problem::Problem;
+use crate::api::{Order, Page};
+use crate::clock::Timestamp;
+use crate::delivery::waiting;
+use crate::event;
+use crate::id::{DeliveryId, EventId};
+use crate::store::{self, DeliveryFilter, DeliveryPage, DeliveryStatus, Listed, Resent};
+
+const LIST: &str = "deliveries";
+
+/// How deliveries are listed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeliveriesQuery {
+    /// How far it has come. May be given several times.
+    #[serde(default)]
+    #[param(inline, max_items = 6)]
+    status: Vec<Status>,
+    /// The webhook it goes to.
+    #[param(minimum = 1)]
+    webhook_id: Option<i64>,
+    /// Its event.
+    #[param(inline)]
+    event_id: Option<EventId>,
+    /// Its event's type.
+    #[param(min_length = 1, max_length = 128)]
+    event: Option<String>,
+    /// Its event's station.
+    #[param(min_length = 1, max_length = 64)]
+    station_id: Option<String>,
+    /// Its event's owner.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// It was made then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// It was made before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// How dead letters are listed: like deliveries, but for the status.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FailedQuery {
+    /// The webhook it goes to.
+    #[param(minimum = 1)]
+    webhook_id: Option<i64>,
+    /// Its event.
+    #[param(inline)]
+    event_id: Option<EventId>,
+    /// Its event's type.
+    #[param(min_length = 1, max_length = 128)]
+    event: Option<String>,
+    /// Its event's station.
+    #[param(min_length = 1, max_length = 64)]
+    station_id: Option<String>,
+    /// Its event's owner.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// It was made then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// It was made before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl From<FailedQuery> for DeliveriesQuery {
+    fn from(query: FailedQuery) -> Self {
+        let FailedQuery {
+            webhook_id,
+            event_id,
+            event,
+            station_id,
+            owner_id,
+            since,
+            until,
+            order,
+            limit,
+            cursor,
+        } = query;
+        let status = vec![Status::Failed];
+        Self { status, webhook_id, event_id, event, station_id, owner_id, since, until, order, limit, cursor }
+    }
+}
+
+async fn list_by(state: &ApiState, caller: &Caller, query: DeliveriesQuery) -> Result<Json<Page<Delivery>>> {
+    if let Some(name) = &query.event {
+        event::category_of(name).map_err(|error| Problem::invalid_field("event", error.to_string()))?;
+    }
+    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let filter = DeliveryFilter {
+        status: query.status.into_iter().map(stored_status).collect(),
+        webhook_id: query.webhook_id,
+        event_id: query.event_id,
+        event: query.event,
+        station_id: query.station_id,
+        owner_id: caller.owner_filter(query.owner_id)?,
+        since: query.since,
+        until: query.until,
+        visible_to: caller.owner_id.clone(),
+        ..DeliveryFilter::default()
+    };
+    // One row more than asked for tells whether there is a next page.
+    let wanted = DeliveryPage {
+        limit: slice.limit as usize + 1,
+        after_seq: slice.after.map(|(seq, _)| seq),
+        ascending: slice.ascending,
+    };
+    let mut rows = state.store.deliveries(filter, wanted).await?;
+    let more = rows.len() > slice.limit as usize;
+    rows.truncate(slice.limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| (row.seq, 0));
+    Ok(Json(page::page(LIST, &slice, Listed { rows, next }, |row| show(state, row))))
+}
+
+fn stored_status(status: Status) -> DeliveryStatus {
+    match status {
+        Status::Scheduled => DeliveryStatus::Scheduled,
+        Status::Processing => DeliveryStatus::Processing,
+        Status::Retry => DeliveryStatus::Retry,
+        Status::Success => DeliveryStatus::Success,
+        Status::Failed => DeliveryStatus::Failed,
+        Status::Discarded => DeliveryStatus::Discarded,
+    }
+}
+
+fn shown_status(status: DeliveryStatus) -> Status {
+    match status {
+        DeliveryStatus::Scheduled => Status::Scheduled,
+        DeliveryStatus::Processing => Status::Processing,
+        DeliveryStatus::Retry => Status::Retry,
+        DeliveryStatus::Success => Status::Success,
+        DeliveryStatus::Failed => Status::Failed,
+        DeliveryStatus::Discarded => Status::Discarded,
+    }
+}
+
+fn show_error(error: store::DeliveryError) -> DeliveryError {
+    DeliveryError { code: error.code, message: error.message }
+}
+
+/// A delivery as it is shown.
+pub(super) fn show(state: &ApiState, delivery: store::Delivery) -> Delivery {
+    let waiting_for = waiting::waiting_for(&delivery, &state.lanes.borrow(), state.clock.now());
+    Delivery {
+        id: delivery.id,
+        event_id: delivery.event_id,
+        event: delivery.event,
+        webhook_id: delivery.webhook_id,
+        sequence: delivery.sequence,
+        url: delivery.url,
+        station_id: delivery.station_id,
+        owner_id: delivery.owner_id,
+        payload: delivery.payload,
+        status: shown_status(delivery.status),
+        attempts: delivery.attempts.into_iter().map(show_attempt).collect(),
+        last_error: delivery.last_error.map(show_error),
+        next_attempt_at: delivery.next_attempt_at,
+        waiting_for: waiting_for.map(str::to_owned),
+        created_at: delivery.created_at,
+        completed_at: delivery.completed_at,
+    }
+}
+
+fn show_attempt(attempt: store::Attempt) -> Attempt {
+    Attempt {
+        number: attempt.number,
+        trigger: attempt.trigger,
+        started_at: attempt.started_at,
+        duration_ms: attempt.duration_ms,
+        status_code: attempt.status_code,
+        error: attempt.error.map(show_error),
+        response_headers: attempt.response_headers,
+        response_body: attempt.response_body,
+    }
+}
+
+/// List deliveries
+#[utoipa::path(get, path = "/deliveries", tag = "deliveries", params(DeliveriesQuery),
+    responses((status = 200, body = Page<Delivery>)), security(("api_key" = ["read"])))]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<DeliveriesQuery>,
+) -> Result<Json<Page<Delivery>>> {
+    list_by(&state, &caller, query).await
+}
+
+/// List dead letters
+///
+/// Deliveries whose schedule is used up: those with the status `failed`.
+#[utoipa::path(get, path = "/failed-deliveries", tag = "deliveries", params(FailedQuery),
+    responses((status = 200, body = Page<Delivery>)), security(("api_key" = ["read"])))]
+pub(super) async fn failed(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<FailedQuery>,
+) -> Result<Json<Page<Delivery>>> {
+    list_by(&state, &caller, query.into()).await
+}
+
+fn parse(id: &str) -> Result<DeliveryId> {
+    id.parse().map_err(|_| unknown(id))
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format_args!("delivery {id}"))
+}
+
+async fn shown(state: &ApiState, caller: &Caller, id: &str) -> Result<Delivery> {
+    let found = state.store.delivery(parse(id)?, caller.owner_id.clone()).await?;
+    found.map(|delivery| show(state, delivery)).ok_or_else(|| unknown(id))
+}
+
+/// Get a delivery
+#[utoipa::path(get, path = "/deliveries/{id}", tag = "deliveries",
+    params(("id" = DeliveryId, Path, description = "The delivery")),
+    responses((status = 200, body = Delivery)), security(("api_key" = ["read"])))]
+pub(super) async fn get(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Json<Delivery>> {
+    shown(&state, &caller, &id).await.map(Json)
+}
+
+/// How a delivery is sent again.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ResendQuery {
+    /// Also if it has arrived already.
+    force: Option<bool>,
+}
+
+/// Send a delivery again
+///
+/// At once, also past an open circuit breaker. It reopens the row: attempt numbers go on, the schedule starts
+/// anew. 409 while it has not come to its end, and, without `force`, if it has arrived.
+#[utoipa::path(post, path = "/deliveries/{id}/resend", tag = "deliveries",
+    params(("id" = DeliveryId, Path, description = "The delivery"), ResendQuery),
+    responses((status = 202, body = Delivery)), security(("api_key" = ["write"])))]
+pub(super) async fn resend(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<ResendQuery>,
+) -> Result<(StatusCode, Json<Delivery>)> {
+    let force = query.force.unwrap_or(false);
+    let refused = match state.store.resend(parse(&id)?, force, caller.owner_id.clone()).await? {
+        Resent::Resent => return Ok((StatusCode::ACCEPTED, Json(shown(&state, &caller, &id).await?))),
+        Resent::NotFound => return Err(unknown(&id)),
+        Resent::NotTerminal => "it has not come to its end yet",
+        Resent::NeedsForce => "it has arrived already: add ?force=true to send it again all the same",
+        Resent::WebhookDisabled => "its webhook is disabled: enable it first",
+        Resent::WebhookDeleted => "its webhook was deleted",
+    };
+    Err(Problem::conflict(refused))
+}

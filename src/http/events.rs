@@ -1,0 +1,243 @@
+//! Events: the log of everything that happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::problem::Result;
+use super::query::{NoQuery, Query};
+use super::{deliveries, page};
+use crate::api::event::{Event, EventDeliveries, EventType, NotMatched};
+use crate::api::problem::{FieldError, Problem};
+use crate::api::{Order, Page};
+use crate::clock::Timestamp;
+use crate::event;
+use crate::id::EventId;
+use crate::store::{EventFilter, Listed, Slice};
+use crate::subscription::EventPattern;
+use crate::units::Span;
+
+const LIST: &str = "events";
+
+/// How long a long-poll may wait.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How events are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventsQuery {
+    /// Event types or patterns (`Start*`, `ocpp.*`); one of them must fit. May be given several times.
+    #[serde(default)]
+    #[param(max_items = 50)]
+    event: Vec<String>,
+    /// The station it is about.
+    #[param(min_length = 1, max_length = 64)]
+    station_id: Option<String>,
+    /// The customer it belongs to.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// Only events with a delivery to this webhook.
+    #[param(minimum = 1)]
+    webhook_id: Option<i64>,
+    /// The transaction it was attached to.
+    #[param(minimum = 1)]
+    transaction_id: Option<i64>,
+    /// Only repeats of other events, or none of them.
+    duplicate: Option<bool>,
+    /// It arrived then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// It arrived before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// It happened then or later, by the charger's own clock.
+    #[param(inline)]
+    occurred_since: Option<Timestamp>,
+    /// It happened before that, by the charger's own clock.
+    #[param(inline)]
+    occurred_until: Option<Timestamp>,
+    /// Only events that were committed after this one; with `order=asc`, for polling.
+    #[param(inline)]
+    after: Option<EventId>,
+    /// With `after`: how long to wait for a first such event, at most `60s`. The list is empty if none came.
+    #[param(inline)]
+    wait: Option<Span>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl EventsQuery {
+    fn filter(&self, caller: &Caller) -> Result<EventFilter> {
+        let mut errors = Vec::new();
+        let events = patterns(&self.event, &mut errors);
+        if self.wait.is_some_and(|wait| wait.0 > WAIT_MAX) {
+            errors.push(FieldError::new("wait", "must be at most 60s"));
+        }
+        if self.wait.is_some() && self.after.is_none() {
+            errors.push(FieldError::new("after", "is required with wait"));
+        }
+        if self.after.is_some() && self.order != Some(Order::Asc) {
+            errors.push(FieldError::new("order", "must be asc with after"));
+        }
+        if self.after.is_some() && self.cursor.is_some() {
+            errors.push(FieldError::new("cursor", "and after exclude each other"));
+        }
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors));
+        }
+        Ok(EventFilter {
+            events,
+            station_id: self.station_id.clone(),
+            owner_id: caller.owner_filter(self.owner_id.clone())?,
+            webhook_id: self.webhook_id,
+            transaction_id: self.transaction_id,
+            duplicate: self.duplicate,
+            since: self.since,
+            until: self.until,
+            occurred_since: self.occurred_since,
+            occurred_until: self.occurred_until,
+        })
+    }
+}
+
+/// Reads event patterns; what is wrong with one is added to `errors`.
+fn patterns(texts: &[String], errors: &mut Vec<FieldError>) -> Vec<EventPattern> {
+    let read = |text: &String| match text.parse() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            errors.push(FieldError::new("event", format!("{error}")));
+            None
+        }
+    };
+    texts.iter().filter_map(read).collect()
+}
+
+/// List events
+///
+/// Newest first by commit. With `after` and `order=asc` it is the pull alternative to webhooks: pass the id of
+/// the last event you have, and `wait` to hold the call until there is another.
+#[utoipa::path(get, path = "/events", tag = "events", params(EventsQuery),
+    responses((status = 200, body = Page<Event>)), security(("api_key" = ["read"])))]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<EventsQuery>,
+) -> Result<Json<Page<Event>>> {
+    let filter = query.filter(&caller)?;
+    let mut slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    if let Some(after) = query.after {
+        let seen = state.store.event(after).await?.filter(|event| caller.sees(event.owner_id.as_deref()));
+        let seen = seen.ok_or_else(|| Problem::invalid_field("after", "there is no such event (any more)"))?;
+        slice.after = Some((seen.seq, 0));
+    }
+    let listed = match query.wait {
+        Some(wait) => wait_for_events(&state, filter, &slice, wait).await?,
+        None => state.store.events(filter, slice.clone()).await?,
+    };
+    Ok(Json(page::page(LIST, &slice, listed, Event::from)))
+}
+
+/// The first page that is not empty, or an empty one when the time is up.
+async fn wait_for_events(
+    state: &ApiState,
+    filter: EventFilter,
+    slice: &Slice,
+    wait: Span,
+) -> Result<Listed<event::Event>> {
+    let deadline = tokio::time::Instant::now() + wait.0;
+    let mut tail = state.store.tail();
+    loop {
+        // Seen before the query: what is committed meanwhile wakes us again.
+        tail.borrow_and_update();
+        let listed = state.store.events(filter.clone(), slice.clone()).await?;
+        if !listed.rows.is_empty() {
+            return Ok(listed);
+        }
+        match tokio::time::timeout_at(deadline, tail.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Ok(listed),
+        }
+    }
+}
+
+/// The event, if there is one that the caller may see.
+async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<event::Event> {
+    let unknown = || Problem::not_found(format_args!("event {id}"));
+    let event = match id.parse::<EventId>() {
+        Ok(id) => state.store.event(id).await?,
+        Err(_) => None,
+    };
+    event.filter(|event| caller.sees(event.owner_id.as_deref())).ok_or_else(unknown)
+}
+
+/// Get an event
+#[utoipa::path(get, path = "/events/{id}", tag = "events", params(("id" = EventId, Path, description = "The event")),
+    responses((status = 200, body = Event)), security(("api_key" = ["read"])))]
+pub(super) async fn get(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Json<Event>> {
+    visible(&state, &caller, &id).await.map(|event| Json(event.into()))
+}
+
+/// How an event's deliveries are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventDeliveriesQuery {
+    /// Adds `not_matched`: every other webhook, and why it has no delivery.
+    explain: Option<bool>,
+}
+
+/// List an event's deliveries
+///
+/// One per webhook that wanted the event when it was stored, in the order they were made.
+#[utoipa::path(get, path = "/events/{id}/deliveries", tag = "events",
+    params(("id" = EventId, Path, description = "The event"), EventDeliveriesQuery),
+    responses((status = 200, body = EventDeliveries)), security(("api_key" = ["read"])))]
+pub(super) async fn deliveries(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<EventDeliveriesQuery>,
+) -> Result<Json<EventDeliveries>> {
+    let event = visible(&state, &caller, &id).await?;
+    let found = state.store.event_deliveries(event.id, caller.owner_id.clone()).await?;
+    let not_matched = match query.explain {
+        Some(true) => Some(explain(&state, &caller, event).await?),
+        _ => None,
+    };
+    let data = found.into_iter().map(|delivery| deliveries::show(&state, delivery)).collect();
+    Ok(Json(EventDeliveries { data, next_cursor: None, not_matched }))
+}
+
+async fn explain(state: &ApiState, caller: &Caller, event: event::Event) -> Result<Vec<NotMatched>> {
+    let reasons = state.store.not_matched(event).await?;
+    let visible = reasons.into_iter().filter(|(_, owner, _)| caller.sees(owner.as_deref()));
+    Ok(visible
+        .map(|(webhook_id, _, reason)| NotMatched { webhook_id, reason: reason.as_str().to_owned() })
+        .collect())
+}
+
+/// List the event types
+///
+/// Every type that can be subscribed to; custom names (`invoice.paid`) come on top.
+#[utoipa::path(get, path = "/event-types", tag = "events", responses((status = 200, body = Page<EventType>)),
+    security(("api_key" = ["read"])))]
+pub(super) async fn types(_: NoQuery) -> Json<Page<EventType>> {
+    let data = event::types().map(|(category, name)| EventType { event: name.to_owned(), category }).collect();
+    Json(Page { data, next_cursor: None })
+}

@@ -1,0 +1,67 @@
+//! Whether the gateway lives and can serve, and what its API looks like. Outside the base path, without key.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde_json::Value;
+
+use super::{ApiState, openapi};
+use crate::api::access::Health;
+
+/// Why the gateway cannot serve; shared with whoever finds out. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness {
+    reasons: Arc<Mutex<Vec<(&'static str, String)>>>,
+}
+
+impl Readiness {
+    /// `subject` keeps the gateway from serving, because of `reason`; `None`: not any more.
+    pub fn report(&self, subject: &'static str, reason: Option<String>) {
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.retain(|(known, _)| *known != subject);
+        reasons.extend(reason.map(|reason| (subject, reason)));
+    }
+
+    fn reasons(&self) -> Vec<String> {
+        let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.iter().map(|(subject, reason)| format!("{subject}: {reason}")).collect()
+    }
+}
+
+fn health(status: &str, reasons: Vec<String>) -> Json<Health> {
+    Json(Health { status: status.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), reasons })
+}
+
+/// Whether the process lives
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = Health)))]
+pub(super) async fn healthz() -> Json<Health> {
+    health("ok", Vec::new())
+}
+
+/// Whether the gateway can serve
+///
+/// Writes to the store and reads from it; 503 with the reasons if it cannot.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, body = Health),
+    (status = 503, body = Health, description = "It cannot serve; `reasons` says why"),
+))]
+pub(super) async fn readyz(State(state): State<Arc<ApiState>>) -> (StatusCode, Json<Health>) {
+    let mut reasons = state.readiness.reasons();
+    if let Err(error) = state.store.probe().await {
+        reasons.push(format!("store: {error}"));
+    }
+    match reasons.is_empty() {
+        true => (StatusCode::OK, health("ok", reasons)),
+        false => (StatusCode::SERVICE_UNAVAILABLE, health("unavailable", reasons)),
+    }
+}
+
+/// This document
+#[utoipa::path(get, path = "/openapi.json", tag = "health", responses(
+    (status = 200, content_type = "application/json", description = "The OpenAPI 3.1 document of this API"),
+))]
+pub(super) async fn openapi() -> Json<&'static Value> {
+    Json(openapi::document())
+}

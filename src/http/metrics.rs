@@ -1,0 +1,60 @@
+//! Metrics in Prometheus' text format.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::extract::State;
+use http::header::CONTENT_TYPE;
+
+use super::ApiState;
+use crate::store::Histogram;
+
+/// Metrics for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "health", responses(
+    (status = 200, content_type = "text/plain", body = String, description = "Prometheus' text format"),
+))]
+pub(super) async fn metrics(
+    State(state): State<Arc<ApiState>>,
+) -> ([(http::HeaderName, &'static str); 1], String) {
+    let mut text = String::with_capacity(4_096);
+    let store = state.store.statistics();
+    gauge(&mut text, "chargehook_stations_connected", "Stations with a live connection.", state.stations.connected());
+    gauge(
+        &mut text,
+        "chargehook_store_wal_bytes",
+        "Size of the write-ahead log when last looked at.",
+        store.wal_bytes.load(Relaxed),
+    );
+    gauge(
+        &mut text,
+        "chargehook_events_stored",
+        "Events ever stored: the newest one's row.",
+        *state.store.tail().borrow() as u64,
+    );
+    histogram(&mut text, "chargehook_store_batch_jobs", "Writes per commit.", &store.batch_jobs);
+    histogram(
+        &mut text,
+        "chargehook_store_commit_microseconds",
+        "Time from taking a batch of writes to its commit.",
+        &store.commit_us,
+    );
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}
+
+// Writing to a String cannot fail.
+
+fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+}
+
+fn histogram(text: &mut String, name: &str, help: &str, histogram: &Histogram) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
+    let mut total = 0;
+    for (bound, count) in histogram.buckets() {
+        total += count;
+        let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {total}");
+    }
+    let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {total}");
+    let _ = writeln!(text, "{name}_sum {}\n{name}_count {total}", histogram.sum());
+}

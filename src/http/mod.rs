@@ -1,0 +1,159 @@
+//! The REST API (contract, section 4): every route on one screen.
+//!
+//! A request goes through limits, then the key and its scope ([`auth`]), then its idempotency key, then
+//! its query and body are checked against the OpenAPI document ([`query`], [`body`]), and only then its
+//! handler asks the store. **Invariants**: a route has an entry in the document, and every entry under the
+//! base path names the scope it needs; nothing here builds SQL; no handler decides who may call it.
+
+mod api_keys;
+mod auth;
+mod body;
+mod deliveries;
+mod events;
+mod health;
+mod idempotency;
+mod metrics;
+mod openapi;
+mod page;
+mod problem;
+mod query;
+mod schema;
+mod stations;
+mod transactions;
+mod versions;
+mod webhook_input;
+mod webhooks;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::{Method, Uri};
+use tokio::sync::watch;
+use tracing::debug;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+pub use health::Readiness;
+pub use openapi::document as openapi_document;
+
+use crate::api::problem::Problem;
+use crate::clock::Clock;
+use crate::delivery::LaneViews;
+use crate::outbound::post::Poster;
+use crate::station::registry::Registry;
+use crate::store::Store;
+
+/// Where every resource lives.
+pub(crate) const BASE: &str = "/api/v1";
+
+/// All that handlers work with.
+pub struct ApiState {
+    /// Everything that must survive.
+    pub store: Store,
+    /// What time it is.
+    pub clock: Clock,
+    /// Sends test events, by the same code and guard as deliveries.
+    pub poster: Poster,
+    /// The connections of chargers.
+    pub stations: Arc<Registry>,
+    /// What the delivery engine's lanes are doing.
+    pub lanes: watch::Receiver<LaneViews>,
+    /// Whether the gateway can serve.
+    pub readiness: Readiness,
+    /// Limits.
+    pub config: ApiConfig,
+}
+
+/// Limits of the API.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// The largest body, in bytes (`limits.api_body`).
+    pub body_max_bytes: usize,
+    /// How long a request may take. Longer than the longest webhook test.
+    pub request_timeout: Duration,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self { body_max_bytes: 1 << 20, request_timeout: Duration::from_secs(90) }
+    }
+}
+
+/// Every route, each with its entry in the OpenAPI document.
+fn routes() -> OpenApiRouter<Arc<ApiState>> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::get, webhooks::replace, webhooks::patch, webhooks::delete))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::enable))
+        .routes(routes!(webhooks::secret))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(events::list))
+        .routes(routes!(events::get))
+        .routes(routes!(events::deliveries))
+        .routes(routes!(events::types))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::get))
+        .routes(routes!(deliveries::resend))
+        .routes(routes!(deliveries::failed))
+        .routes(routes!(stations::create, stations::list))
+        .routes(routes!(stations::get, stations::patch, stations::delete))
+        .routes(routes!(stations::connectors))
+        .routes(routes!(stations::disconnect))
+        .routes(routes!(transactions::list))
+        .routes(routes!(transactions::get))
+        .routes(routes!(api_keys::create, api_keys::list))
+        .routes(routes!(api_keys::revoke));
+    OpenApiRouter::with_openapi(openapi::preamble())
+        .nest(BASE, api)
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(health::openapi))
+}
+
+/// The API as a service. The caller owns the listener and the end.
+pub fn router(state: ApiState) -> Router {
+    let state = Arc::new(state);
+    let (router, _) = routes().split_for_parts();
+    // The layer that is added last is the first to see a request.
+    let api = router
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(state.clone(), idempotency::replay))
+        .layer(from_fn_with_state(state.clone(), auth::authenticate))
+        .layer(from_fn_with_state(state.clone(), in_time))
+        .with_state(state);
+    let docs = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    api.merge(docs)
+}
+
+/// Ends a request that takes too long, and logs every one without its query, which may name customers.
+async fn in_time(State(state): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let began = Instant::now();
+    let response = match tokio::time::timeout(state.config.request_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::unavailable("the request took too long").into_response(),
+    };
+    let (status, duration_ms) = (response.status().as_u16(), began.elapsed().as_millis() as u64);
+    debug!(%method, path, status, duration_ms, "{method} {path} was answered {status}");
+    response
+}
+
+async fn unknown_path(uri: Uri) -> Problem {
+    Problem::not_found(format_args!("path {}", uri.path()))
+}
+
+async fn unknown_method(method: Method, uri: Uri) -> Problem {
+    Problem::method_not_allowed(format!("{} does not take {method}", uri.path()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The OpenAPI 3.1 document: made of the routes themselves, so that none can be missing.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use http::Method;
+use serde_json::{Value, json};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server};
+
+use super::auth::Need;
+
+const DESCRIPTION: &str = "\
+chargehook is an OCPP 1.6-J central system that hands every message of every charger to webhooks.
+
+**Keys.** Send `X-API-Key: KEY` or `Authorization: Bearer KEY`. Every operation names the scope it needs; \
+`admin` includes all. A key that is bound to an owner sees and touches nothing else: to it, other owners' \
+resources do not exist (404).
+
+**Errors** are `application/problem+json` (RFC 9457); a 422 names every wrong field.
+
+**Lists** answer `data` and `next_cursor`, newest first unless `order=asc`; pass `next_cursor` as `cursor` with \
+the other parameters unchanged. `since` is inclusive, `until` exclusive.
+
+**Idempotency.** Every POST takes an `Idempotency-Key` header (at most 255 characters, per API key, for 24 hours): \
+the same key and body get the first answer again, with `Idempotent-Replayed: true`.
+
+**Versions.** Webhooks and stations carry an `ETag`; a PUT, PATCH or DELETE with `If-Match` answers 412 if it changed.";
+
+static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| super::routes().split_for_parts().1);
+
+static AS_JSON: LazyLock<Value> = LazyLock::new(|| {
+    let mut document = serde_json::to_value(&*DOCUMENT).unwrap_or_default();
+    complete(&mut document);
+    document
+});
+
+static NEEDS: LazyLock<HashMap<(Method, String), Need>> = LazyLock::new(|| {
+    operations(&AS_JSON)
+        .filter_map(|(method, path, operation)| {
+            let scope = operation["security"][0]["api_key"][0].as_str()?;
+            Some(((method, path.to_owned()), Need::named(scope)?))
+        })
+        .collect()
+});
+
+/// The document as `chargehook openapi` prints it and `/openapi.json` answers it.
+pub fn document() -> &'static Value {
+    &AS_JSON
+}
+
+/// The same, typed.
+pub(super) fn typed() -> &'static OpenApi {
+    &DOCUMENT
+}
+
+/// The document's component section, for checking bodies.
+pub(super) fn components() -> &'static Value {
+    &AS_JSON["components"]
+}
+
+/// What a call needs of an API key; `None` for what is no operation of the API.
+pub(super) fn need(method: &Method, path: &str) -> Option<Need> {
+    let method = if method == Method::HEAD { Method::GET } else { method.clone() };
+    NEEDS.get(&(method, path.to_owned())).copied()
+}
+
+/// Every operation: method, path, and its entry.
+pub(super) fn operations(document: &Value) -> impl Iterator<Item = (Method, &str, &Value)> {
+    document["paths"].as_object().into_iter().flatten().flat_map(|(path, item)| {
+        item.as_object().into_iter().flatten().filter_map(move |(method, operation)| {
+            let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok()?;
+            operation.get("responses")?;
+            Some((method, path.as_str(), operation))
+        })
+    })
+}
+
+/// What is said of the API as a whole.
+pub(super) fn preamble() -> OpenApi {
+    let mut components = Components::new();
+    components.add_security_scheme(
+        "api_key",
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+            "X-API-Key",
+            "An API key of this gateway",
+        ))),
+    );
+    components.add_security_scheme(
+        "bearer",
+        SecurityScheme::Http(
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some("The same API key as a bearer token"))
+                .build(),
+        ),
+    );
+    let info = InfoBuilder::new()
+        .title("chargehook")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .contact(Some(ContactBuilder::new().name(Some("chargehook")).build()))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0 OR MIT").identifier(Some("Apache-2.0 OR MIT")).build()))
+        .build();
+    OpenApiBuilder::new().info(info).components(Some(components)).servers(Some([Server::new("/")])).build()
+}
+
+/// Adds to every operation what is true of all of them: the errors any call can answer, the header any
+/// POST takes, and the key in its other place.
+fn complete(document: &mut Value) {
+    let problem = |description: &str| {
+        json!({
+            "description": description,
+            "content": { super::problem::MEDIA_TYPE: { "schema": { "$ref": "#/components/schemas/Problem" } } }
+        })
+    };
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    for (path, item) in paths {
+        let in_api = path.starts_with(super::BASE);
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            if !in_api || operation.get("responses").is_none() {
+                continue;
+            }
+            if let Some(scope) = operation["security"][0]["api_key"][0].as_str() {
+                let scope = scope.to_owned();
+                operation["security"] = json!([{ "api_key": [scope] }, { "bearer": [scope] }]);
+            }
+            let mut errors = vec![
+                ("401", "No API key, or none that is valid"),
+                ("403", "The key lacks the scope that `security` names, or another owner was named"),
+                ("422", "Wrong fields or parameters; `errors` names every one"),
+                ("503", "Not now; see `Retry-After`"),
+            ];
+            if path.contains('{') {
+                errors.push(("404", "There is none, or it belongs to another owner"));
+            }
+            if operation.get("requestBody").is_some() {
+                errors.push(("400", "The body is not JSON"));
+                errors.push(("413", "The body is too large"));
+                errors.push(("415", "The body's Content-Type is not JSON"));
+            }
+            if method == "post" {
+                errors.push(("409", "In conflict with the present state, or a request with this Idempotency-Key is still running"));
+                let header = json!({
+                    "name": "Idempotency-Key", "in": "header", "required": false,
+                    "description": "Makes the call safe to repeat for 24 hours",
+                    "schema": { "type": "string", "minLength": 1, "maxLength": 255 }
+                });
+                match operation["parameters"].as_array_mut() {
+                    Some(parameters) => parameters.push(header),
+                    None => operation["parameters"] = json!([header]),
+                }
+            }
+            for (status, description) in errors {
+                if operation["responses"].get(status).is_none() {
+                    operation["responses"][status] = problem(description);
+                }
+            }
+        }
+    }
+}

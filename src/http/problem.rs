@@ -1,0 +1,148 @@
+//! Errors as the API answers them: problem+json, and nothing of the cause that is not the caller's business.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use tracing::error;
+
+use crate::api::problem::{FieldError, Problem};
+use crate::store::StoreError;
+
+/// The media type of every error.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// How long a client is asked to wait when the gateway cannot serve just now.
+const RETRY_AFTER_S: &str = "2";
+
+/// A handler's result.
+pub(super) type Result<T> = std::result::Result<T, Problem>;
+
+impl Problem {
+    fn new(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:chargehook:problem:{kind}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: Some(detail.into()),
+            errors: Vec::new(),
+        }
+    }
+
+    /// 400: the request is not even readable.
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", "The request cannot be read", detail)
+    }
+
+    /// 400: the endpoint of a webhook that was to be verified did not answer 2xx.
+    pub(super) fn not_verified(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "verification-failed", "The endpoint did not pass the test", detail)
+    }
+
+    /// 401: no key, or none that is valid.
+    pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid API key is needed", detail)
+    }
+
+    /// 403: the key may not do this.
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "The API key may not do this", detail)
+    }
+
+    /// 404: there is none, or it belongs to somebody else.
+    pub(super) fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("there is no {what}"))
+    }
+
+    /// 405: the path is known, the method is not.
+    pub(super) fn method_not_allowed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+    }
+
+    /// 409: not in this state.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "In conflict with the present state", detail)
+    }
+
+    /// 410: older than retention.
+    pub(super) fn gone(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "gone", "No longer kept", detail)
+    }
+
+    /// 412: somebody changed it meanwhile.
+    pub(super) fn precondition_failed() -> Self {
+        let detail = "it was changed since: read it again, and repeat with its present ETag";
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "If-Match does not hold", detail)
+    }
+
+    /// 413: over the limit.
+    pub(super) fn too_large(limit_bytes: usize) -> Self {
+        let detail = format!("a body may have at most {limit_bytes} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", detail)
+    }
+
+    /// 415: a body that is not JSON.
+    pub(super) fn unsupported_media_type(given: &str) -> Self {
+        let detail = format!("the Content-Type is {given:?}: send application/json");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body must be JSON", detail)
+    }
+
+    /// 422: every field that is wrong.
+    pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.len() {
+            1 => "one field is wrong".to_owned(),
+            n => format!("{n} fields are wrong"),
+        };
+        Self {
+            errors,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation", "The request is not valid", detail)
+        }
+    }
+
+    /// 422: one field that is wrong.
+    pub(super) fn invalid_field(field: &str, message: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError::new(field, message)])
+    }
+
+    /// 500: our own fault; the cause is in the log.
+    pub(super) fn internal() -> Self {
+        let detail = "the gateway failed; its log says why";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+    }
+
+    /// 503: not now.
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now", detail)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(cause: StoreError) -> Self {
+        match cause {
+            StoreError::Closed => Self::unavailable("the gateway is stopping"),
+            StoreError::Commit(_) => {
+                error!("a request could not be stored: {cause}");
+                Self::unavailable("the gateway cannot write to its disk; nothing was changed")
+            }
+            _ => {
+                error!("a request failed in the store: {cause}");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"chargehook\""));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        response
+    }
+}

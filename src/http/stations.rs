@@ -1,0 +1,354 @@
+//! Stations: provisioned, listed, changed, removed; their connectors; and hanging up on them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::body;
+use super::page;
+use super::problem::Result;
+use super::query::{NoQuery, Query};
+use super::versions::{Preconditions, tagged};
+use crate::api::problem::{FieldError, Problem};
+use crate::api::station::{BootStatus, Connector, Disconnecting, Station, StationInput, StationPatch};
+use crate::api::{Order, Page};
+use crate::clock::Timestamp;
+use crate::id::StationId;
+use crate::station::password;
+use crate::station::registry::Leave;
+use crate::store::{Changed, Created, StationFilter};
+
+const LIST: &str = "stations";
+
+/// What an integrator may keep with a station, as JSON text.
+const METADATA_MAX_BYTES: usize = 16 << 10;
+
+/// Fields of a station that nobody writes; ignored in `PATCH`, as is the identity.
+const READ_ONLY: [&str; 19] = [
+    "station_id",
+    "connected",
+    "connected_at",
+    "last_seen_at",
+    "remote_addr",
+    "vendor",
+    "model",
+    "serial_number",
+    "firmware_version",
+    "protocol",
+    "security_profile",
+    "clock_skew_ms",
+    "firmware_status",
+    "diagnostics_status",
+    "log_status",
+    "local_list_version",
+    "password_set",
+    "flags",
+    "created_at",
+];
+
+/// How stations are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StationsQuery {
+    /// Whether it has a live connection.
+    connected: Option<bool>,
+    /// The customer it belongs to.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// What its boot is answered with.
+    #[param(inline)]
+    boot_status: Option<BootStatus>,
+    /// Whether it is refused at the handshake.
+    blocked: Option<bool>,
+    /// As told in its boot notification.
+    #[param(min_length = 1, max_length = 200)]
+    vendor: Option<String>,
+    /// As told in its boot notification.
+    #[param(min_length = 1, max_length = 200)]
+    model: Option<String>,
+    /// As told in its boot notification.
+    #[param(min_length = 1, max_length = 200)]
+    firmware_version: Option<String>,
+    /// Part of its identity, name or serial number; letter case does not matter.
+    #[param(min_length = 1, max_length = 200)]
+    q: Option<String>,
+    /// It was made, or first connected, then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// It was made, or first connected, before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format_args!("station {id}"))
+}
+
+/// The store knows when a connection began, the registry when something was last received on it.
+fn with_live(state: &ApiState, mut station: Station) -> Station {
+    if station.connected
+        && let Ok(id) = StationId::new(&station.station_id)
+        && let Some(seen) = state.stations.last_seen(&id)
+    {
+        station.last_seen_at = station.last_seen_at.max(Some(seen));
+    }
+    station
+}
+
+/// The station, if there is one that the caller may see.
+async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<(StationId, Station)> {
+    let station_id = StationId::new(id).map_err(|_| unknown(id))?;
+    let station = state.store.station(station_id.clone()).await?;
+    station
+        .filter(|station| caller.sees(station.owner_id.as_deref()))
+        .map(|station| (station_id, with_live(state, station)))
+        .ok_or_else(|| unknown(id))
+}
+
+/// Reads what is written in a station, naming every wrong field.
+fn read(members: Map<String, Value>) -> Result<StationInput> {
+    let members = Value::Object(members);
+    let mut errors = body::errors::<StationInput>(&members)?;
+    let given = |name: &str| members.get(name).filter(|value| !value.is_null());
+    if given("metadata").is_some_and(|metadata| metadata.to_string().len() > METADATA_MAX_BYTES) {
+        errors.push(FieldError::new("metadata", "must have at most 16 KiB"));
+    }
+    if given("password").and_then(Value::as_str).is_some_and(|text| text.chars().any(char::is_control)) {
+        errors.push(FieldError::new("password", "must have no control characters"));
+    }
+    if errors.is_empty() { body::into(members) } else { Err(Problem::invalid(errors)) }
+}
+
+/// Argon2id is slow on purpose, so it runs beside the async threads.
+async fn hash_password(password: String) -> Result<Vec<String>> {
+    let hashed = tokio::task::spawn_blocking(move || password::hash(password.as_bytes())).await;
+    match hashed {
+        Ok(Ok(verifier)) => Ok(vec![verifier]),
+        Ok(Err(error)) => {
+            tracing::error!("{error}");
+            Err(Problem::internal())
+        }
+        Err(_) => Err(Problem::internal()),
+    }
+}
+
+fn object(body: Value) -> Result<Map<String, Value>> {
+    match body {
+        Value::Object(members) => Ok(members),
+        _ => Err(Problem::invalid_field("", "must be an object")),
+    }
+}
+
+/// Make a station
+///
+/// Only `station_id` is required. A station that is made here may also connect under another letter case.
+#[utoipa::path(post, path = "/stations", tag = "stations", request_body = StationInput,
+    responses((status = 201, body = Station)), security(("api_key" = ["command"])))]
+pub(super) async fn create(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    _: NoQuery,
+    body::Json(body): body::Json,
+) -> Result<Response> {
+    let mut input = read(object(body)?)?;
+    input.owner_id = caller.owner_for(input.owner_id)?;
+    let verifiers = match input.password.take() {
+        Some(password) => hash_password(password).await?,
+        None => Vec::new(),
+    };
+    let id = input.station_id.clone();
+    match state.store.create_station(input, verifiers).await? {
+        Created::Done(station) => Ok(tagged(StatusCode::CREATED, station.updated_at, &station)),
+        Created::Exists => Err(Problem::conflict(format!("there is a station {id} already"))),
+    }
+}
+
+/// List the stations
+#[utoipa::path(get, path = "/stations", tag = "stations", params(StationsQuery),
+    responses((status = 200, body = Page<Station>)), security(("api_key" = ["read"])))]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<StationsQuery>,
+) -> Result<Json<Page<Station>>> {
+    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let filter = StationFilter {
+        connected: query.connected,
+        owner_id: caller.owner_filter(query.owner_id)?,
+        boot_status: query.boot_status,
+        blocked: query.blocked,
+        vendor: query.vendor,
+        model: query.model,
+        firmware_version: query.firmware_version,
+        text: query.q,
+        since: query.since,
+        until: query.until,
+    };
+    let listed = state.store.stations(filter, slice.clone()).await?;
+    Ok(Json(page::page(LIST, &slice, listed, |station| with_live(&state, station))))
+}
+
+/// Get a station
+#[utoipa::path(get, path = "/stations/{id}", tag = "stations",
+    params(("id" = String, Path, description = "The station's identity, percent-encoded")),
+    responses((status = 200, body = Station)), security(("api_key" = ["read"])))]
+pub(super) async fn get(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response> {
+    let (_, station) = visible(&state, &caller, &id).await?;
+    Ok(tagged(StatusCode::OK, station.updated_at, &station))
+}
+
+/// What is there, as it would have been written; without the password.
+fn present(station: &Station) -> Map<String, Value> {
+    let mut members = match serde_json::to_value(station) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    members.retain(|name, _| !is_read_only(name));
+    members.insert("station_id".into(), json!(station.station_id));
+    members
+}
+
+fn is_read_only(name: &str) -> bool {
+    READ_ONLY.contains(&name) || name == "updated_at"
+}
+
+/// Change a station
+///
+/// What is given replaces what is there, member by member (`metadata` as a whole). A `password` of null removes
+/// it. Blocking a station closes its socket. Read-only fields are ignored.
+#[utoipa::path(patch, path = "/stations/{id}", tag = "stations",
+    params(("id" = String, Path, description = "The station's identity, percent-encoded")),
+    request_body = StationPatch,
+    responses((status = 200, body = Station), (status = 412, body = Problem, description = "If-Match does not hold")),
+    security(("api_key" = ["command"])))]
+pub(super) async fn patch(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+    preconditions: Preconditions,
+    body::Json(body): body::Json,
+) -> Result<Response> {
+    let mut patch = object(body)?;
+    patch.retain(|name, _| !is_read_only(name));
+    let password = patch.get("password").cloned();
+    // Hashed before the first try: what comes after is quick, and may have to be repeated.
+    let mut verifiers = None;
+    loop {
+        let (station_id, before) = visible(&state, &caller, &id).await?;
+        preconditions.check(before.updated_at)?;
+        let mut members = present(&before);
+        members.extend(patch.clone());
+        let mut input = read(members)?;
+        input.owner_id = caller.owner_for(input.owner_id)?;
+        if verifiers.is_none() && password.is_some() {
+            verifiers = Some(match input.password.take() {
+                Some(password) => hash_password(password).await?,
+                None => Vec::new(),
+            });
+        }
+        let blocked = input.blocked;
+        match state.store.replace_station(before.updated_at, input, verifiers.clone()).await? {
+            Changed::Done(station) => {
+                if blocked {
+                    state.stations.ask_to_leave(&station_id, Leave::Unwanted);
+                }
+                let station = with_live(&state, station);
+                return Ok(tagged(StatusCode::OK, station.updated_at, &station));
+            }
+            Changed::Unknown => return Err(unknown(&id)),
+            Changed::Stale if preconditions.insists() => return Err(Problem::precondition_failed()),
+            // Somebody changed it between our reading and writing: the same request on what it is now.
+            Changed::Stale => {}
+        }
+    }
+}
+
+/// Remove a station
+///
+/// Closes its socket (1008). Its events and transactions stay, and its count of events goes on should it return.
+#[utoipa::path(delete, path = "/stations/{id}", tag = "stations",
+    params(("id" = String, Path, description = "The station's identity, percent-encoded")),
+    responses((status = 204), (status = 412, body = Problem, description = "If-Match does not hold")),
+    security(("api_key" = ["command"])))]
+pub(super) async fn delete(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+    preconditions: Preconditions,
+) -> Result<StatusCode> {
+    let (station_id, station) = visible(&state, &caller, &id).await?;
+    preconditions.check(station.updated_at)?;
+    let read_at = preconditions.insists().then_some(station.updated_at);
+    match state.store.delete_station(station_id.clone(), read_at).await? {
+        Changed::Done(()) => {
+            if !state.stations.ask_to_leave(&station_id, Leave::Unwanted) {
+                state.stations.forget(&station_id);
+            }
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Changed::Stale => Err(Problem::precondition_failed()),
+        Changed::Unknown => Err(unknown(&id)),
+    }
+}
+
+/// List a station's connectors
+///
+/// Those it has told of, by number; 0 is the station as a whole.
+#[utoipa::path(get, path = "/stations/{id}/connectors", tag = "stations",
+    params(("id" = String, Path, description = "The station's identity, percent-encoded")),
+    responses((status = 200, body = Page<Connector>)), security(("api_key" = ["read"])))]
+pub(super) async fn connectors(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Json<Page<Connector>>> {
+    let (station_id, _) = visible(&state, &caller, &id).await?;
+    let data = state.store.connectors(station_id).await?;
+    Ok(Json(Page { data, next_cursor: None }))
+}
+
+/// Hang up on a station
+///
+/// Closes its socket (1000); it may connect again at once. 409 if it is not connected.
+#[utoipa::path(post, path = "/stations/{id}/disconnect", tag = "stations",
+    params(("id" = String, Path, description = "The station's identity, percent-encoded")),
+    responses((status = 202, body = Disconnecting)), security(("api_key" = ["command"])))]
+pub(super) async fn disconnect(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<(StatusCode, Json<Disconnecting>)> {
+    let (station_id, station) = visible(&state, &caller, &id).await?;
+    match state.stations.ask_to_leave(&station_id, Leave::Requested) {
+        true => Ok((
+            StatusCode::ACCEPTED,
+            Json(Disconnecting { station_id: station.station_id, disconnecting: true }),
+        )),
+        false => Err(Problem::conflict(format!("station {id} is not connected"))),
+    }
+}

@@ -1,0 +1,192 @@
+//! What is written in a webhook, checked as a whole: first by the schema, then by what the fields mean.
+//! Every wrong field is named at once, whichever of the two finds it.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::problem::Result;
+use super::{ApiState, body};
+use crate::api::problem::{FieldError, Problem};
+use crate::api::webhook::WebhookInput;
+use crate::outbound::destination::parse_url;
+use crate::outbound::headers::{check_custom_headers, check_secret_header, check_secret_value};
+use crate::outbound::signature::SigningSecret;
+use crate::store::StoredWebhook;
+use crate::subscription::{EventPattern, Filter, InvalidPattern, StationGlob};
+use crate::units::Span;
+
+/// Fields of a webhook that nobody writes; ignored in `PUT` and `PATCH`.
+const READ_ONLY: [&str; 6] =
+    ["id", "status", "disabled_reason", "secret_value_set", "created_at", "updated_at"];
+
+const TIMEOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+const ORDERING_MAX_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(7 * 86_400));
+const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(7 * 86_400));
+
+/// A body, and which of its members the caller gave: only those are blamed for what they mean.
+pub(super) struct Draft {
+    members: Map<String, Value>,
+    given: Vec<String>,
+}
+
+impl Draft {
+    /// The body of a `POST`.
+    ///
+    /// # Errors
+    /// A 422 if it is no object.
+    pub(super) fn new(body: Value) -> Result<Self> {
+        let members = object(body)?;
+        let mut given: Vec<String> = members.keys().cloned().collect();
+        given.push("url".into());
+        Ok(Self { members, given })
+    }
+
+    /// The body of a `PUT`: everything anew, but for the two secrets.
+    ///
+    /// # Errors
+    /// A 422 if it is no object.
+    pub(super) fn replacing(before: &StoredWebhook, body: Value) -> Result<Self> {
+        let mut draft = Self::new(without_read_only(body)?)?;
+        keep_secrets(before, &mut draft.members);
+        Ok(draft)
+    }
+
+    /// The body of a `PATCH`: what is given replaces what is there, member by member.
+    ///
+    /// # Errors
+    /// A 422 if it is no object.
+    pub(super) fn patching(before: &StoredWebhook, body: Value) -> Result<Self> {
+        let patch = object(without_read_only(body)?)?;
+        let given = patch.keys().cloned().collect();
+        let mut members = present(before);
+        members.extend(patch);
+        keep_secrets(before, &mut members);
+        Ok(Self { members, given })
+    }
+
+    /// The webhook that it describes.
+    ///
+    /// # Errors
+    /// A 422 with every wrong field.
+    pub(super) async fn check(self, state: &ApiState) -> Result<WebhookInput> {
+        let Self { mut members, given } = self;
+        let mut errors = body::errors::<WebhookInput>(&Value::Object(members.clone()))?;
+        // What the schema found wrong is taken out, so that the rest can still be read and judged.
+        for error in &errors {
+            members.remove(top(&error.field));
+        }
+        let url_is_wrong = !members.contains_key("url");
+        if url_is_wrong {
+            members.insert("url".into(), "https://example.com".into());
+        }
+        let input: WebhookInput = body::into(Value::Object(members))?;
+        let mut meanings = Vec::new();
+        check_members(&input, &mut meanings);
+        let asks = |name: &str| given.iter().any(|member| member == name);
+        if !url_is_wrong && (asks("url") || asks("secret_value")) {
+            check_url(state, &input, &mut meanings).await;
+        }
+        if asks("secret_value") && input.secret_value.is_some() && input.secret_header.is_none() {
+            meanings.push(FieldError::new("secret_header", "is required with a secret_value"));
+        }
+        let blamed = |error: &FieldError| asks(top(&error.field)) || error.field == "secret_header";
+        errors.extend(meanings.into_iter().filter(blamed));
+        if errors.is_empty() { Ok(input) } else { Err(Problem::invalid(errors)) }
+    }
+}
+
+fn top(field: &str) -> &str {
+    field.split('.').next().unwrap_or_default()
+}
+
+fn object(body: Value) -> Result<Map<String, Value>> {
+    match body {
+        Value::Object(members) => Ok(members),
+        _ => Err(Problem::invalid_field("", "must be an object")),
+    }
+}
+
+fn without_read_only(body: Value) -> Result<Value> {
+    let mut members = object(body)?;
+    members.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
+    Ok(Value::Object(members))
+}
+
+/// Absent, or for the signing secret null, means: as it is. A `secret_value` of null removes it.
+fn keep_secrets(before: &StoredWebhook, members: &mut Map<String, Value>) {
+    members.entry("secret_value").or_insert_with(|| json!(before.secret_value));
+    let signing = members.entry("signing_secret").or_insert(Value::Null);
+    if signing.is_null() {
+        *signing = json!(before.signing_secret);
+    }
+}
+
+/// What is there, as it would have been written; without the secrets.
+fn present(before: &StoredWebhook) -> Map<String, Value> {
+    let mut members = match serde_json::to_value(&before.webhook) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    members.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
+    members
+}
+
+async fn check_url(state: &ApiState, input: &WebhookInput, errors: &mut Vec<FieldError>) {
+    let checked = match parse_url(&input.url) {
+        Ok(url) => state.poster.guard().check_creation(&url, input.secret_value.is_some()).await,
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = checked {
+        errors.push(FieldError::new("url", refusal.to_string()));
+    }
+}
+
+fn check_members(input: &WebhookInput, errors: &mut Vec<FieldError>) {
+    let mut wrong = |field: String, message: String| errors.push(FieldError::new(field, message));
+    for (place, pattern) in input.events.iter().enumerate() {
+        if let Err(error) = pattern.parse::<EventPattern>() {
+            wrong(format!("events.{place}"), error.to_string());
+        }
+    }
+    for (place, pattern) in input.stations.iter().enumerate() {
+        let read: std::result::Result<StationGlob, InvalidPattern> = pattern.parse();
+        if let Err(error) = read {
+            wrong(format!("stations.{place}"), error.to_string());
+        }
+    }
+    if let Some(Err(message)) = input.secret_header.as_deref().map(check_secret_header) {
+        wrong("secret_header".into(), message);
+    }
+    if let Some(Err(message)) = input.secret_value.as_deref().map(check_secret_value) {
+        wrong("secret_value".into(), message);
+    }
+    if let Some(Err(error)) = input.signing_secret.as_deref().map(str::parse::<SigningSecret>) {
+        wrong("signing_secret".into(), error.to_string());
+    }
+    if let Err(problems) = check_custom_headers(&input.custom_headers, input.secret_header.as_deref()) {
+        for problem in problems {
+            let field = problem.name.map_or("custom_headers".into(), |name| format!("custom_headers.{name}"));
+            wrong(field, problem.message);
+        }
+    }
+    if let Some(Err(problems)) = input.filter.as_ref().map(Filter::parse) {
+        for problem in problems {
+            let field = match problem.path.is_empty() {
+                true => "filter".into(),
+                false => format!("filter.{}", problem.path),
+            };
+            wrong(field, problem.message);
+        }
+    }
+    let mut within = |field: String, span: Span, (least, most): (Duration, Duration)| {
+        if !(least..=most).contains(&span.0) {
+            wrong(field, format!("must be {} to {}", Span(least), Span(most)));
+        }
+    };
+    within("timeout".into(), input.timeout, TIMEOUT);
+    within("ordering_max_wait".into(), input.ordering_max_wait, ORDERING_MAX_WAIT);
+    for (place, wait) in input.retry_schedule.iter().enumerate() {
+        within(format!("retry_schedule.{place}"), *wait, RETRY_WAIT);
+    }
+}

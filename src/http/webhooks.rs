@@ -1,0 +1,352 @@
+//! Webhooks: who wants which events, where, and how.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::body;
+use super::page;
+use super::problem::Result;
+use super::query::{NoQuery, Query};
+use super::versions::{Preconditions, tagged};
+use super::webhook_input::Draft;
+use crate::api::delivery::DeliveryError;
+use crate::api::problem::Problem;
+use crate::api::webhook::{Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest};
+use crate::api::{Order, Page};
+use crate::delivery::{self, Tested};
+use crate::event;
+use crate::outbound::signature::SigningSecret;
+use crate::store::{Changed, LaneSettings, SigningSecretText, StoredWebhook};
+use crate::units::Span;
+
+const LIST: &str = "webhooks";
+
+/// How long a rotated secret goes on signing if nothing is said.
+const OVERLAP: Duration = Duration::from_secs(24 * 3_600);
+
+/// The longest that a rotated secret may go on signing.
+const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86_400);
+
+/// How webhooks are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WebhooksQuery {
+    /// The customer it belongs to.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// What it is doing.
+    #[param(inline)]
+    status: Option<Status>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+fn unknown(id: impl std::fmt::Display) -> Problem {
+    Problem::not_found(format_args!("webhook {id}"))
+}
+
+/// The webhook, if there is one that the caller may see.
+async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<StoredWebhook> {
+    let found = match id.parse() {
+        Ok(number) => state.store.webhook(number).await?,
+        Err(_) => None,
+    };
+    found.filter(|stored| caller.sees(stored.webhook.owner_id.as_deref())).ok_or_else(|| unknown(id))
+}
+
+fn generate_secret() -> Result<String> {
+    SigningSecret::generate().map(|secret| secret.expose()).map_err(|error| {
+        tracing::error!("a signing secret could not be made: {error}");
+        Problem::internal()
+    })
+}
+
+/// Make a webhook
+///
+/// Only `url` is required. The answer shows `signing_secret`, later only `/webhooks/{id}/secret` does. With
+/// `verify` a test event is sent first, and nothing is made unless it is answered 2xx (400).
+#[utoipa::path(post, path = "/webhooks", tag = "webhooks", request_body = WebhookInput,
+    responses((status = 201, body = Webhook)), security(("api_key" = ["write"])))]
+pub(super) async fn create(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    _: NoQuery,
+    body::Json(body): body::Json,
+) -> Result<Response> {
+    let mut input = Draft::new(body)?.check(&state).await?;
+    input.owner_id = caller.owner_for(input.owner_id)?;
+    let secret = match input.signing_secret.take() {
+        Some(given) => given,
+        None => generate_secret()?,
+    };
+    input.signing_secret = Some(secret.clone());
+    if input.verify {
+        verify(&state, &input, &secret).await?;
+    }
+    let mut made = state.store.create_webhook(input).await?;
+    made.signing_secret = Some(secret);
+    Ok(tagged(StatusCode::CREATED, made.updated_at, &made))
+}
+
+/// Sends a test event to a webhook that is not there yet.
+async fn verify(state: &ApiState, input: &WebhookInput, secret: &str) -> Result<()> {
+    let settings = LaneSettings {
+        webhook_id: 0,
+        state: crate::store::LaneState::Active,
+        url: input.url.clone(),
+        format: input.format.as_str().to_owned(),
+        signing_secrets: vec![SigningSecretText { text: secret.to_owned(), expires_at: None }],
+        secret: input.secret_header.clone().zip(input.secret_value.clone()),
+        custom_headers: input.custom_headers.clone(),
+        station_order: (input.ordering == Ordering::Station).then_some(input.ordering_max_wait.0),
+        timeout: input.timeout.0,
+        retry_schedule: input.retry_schedule.iter().map(|span| span.0).collect(),
+        max_in_flight: input.max_in_flight as usize,
+        rate_limit: input.rate_limit.clone(),
+    };
+    let shown = show_test(delivery::verify(&settings, &state.poster, &state.clock).await);
+    match shown.error {
+        None => Ok(()),
+        Some(error) => Err(Problem::not_verified(format!(
+            "the test event was not accepted, so no webhook was made: {}",
+            error.message
+        ))),
+    }
+}
+
+/// List the webhooks
+#[utoipa::path(get, path = "/webhooks", tag = "webhooks", params(WebhooksQuery),
+    responses((status = 200, body = Page<Webhook>)), security(("api_key" = ["read"])))]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<WebhooksQuery>,
+) -> Result<Json<Page<Webhook>>> {
+    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let owner = caller.owner_filter(query.owner_id)?;
+    let listed = state.store.webhooks(owner, query.status, slice.clone()).await?;
+    Ok(Json(page::page(LIST, &slice, listed, |webhook| webhook)))
+}
+
+/// Get a webhook
+#[utoipa::path(get, path = "/webhooks/{id}", tag = "webhooks", params(("id" = i64, Path, description = "The webhook")),
+    responses((status = 200, body = Webhook)), security(("api_key" = ["read"])))]
+pub(super) async fn get(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+    preconditions: Preconditions,
+) -> Result<Response> {
+    let webhook = visible(&state, &caller, &id).await?.webhook;
+    if preconditions.has(webhook.updated_at) {
+        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    }
+    Ok(tagged(StatusCode::OK, webhook.updated_at, &webhook))
+}
+
+/// How a body becomes the webhook that it asks for.
+type MakeDraft = fn(&StoredWebhook, serde_json::Value) -> Result<Draft>;
+
+async fn change(
+    state: &ApiState,
+    caller: &Caller,
+    id: &str,
+    preconditions: &Preconditions,
+    body: serde_json::Value,
+    draft: MakeDraft,
+) -> Result<Response> {
+    loop {
+        let before = visible(state, caller, id).await?;
+        preconditions.check(before.webhook.updated_at)?;
+        let mut input = draft(&before, body.clone())?.check(state).await?;
+        input.owner_id = caller.owner_for(input.owner_id)?;
+        match state.store.replace_webhook(before.webhook.id, before.webhook.updated_at, input).await? {
+            Changed::Done(webhook) => return Ok(tagged(StatusCode::OK, webhook.updated_at, &webhook)),
+            Changed::Unknown => return Err(unknown(id)),
+            Changed::Stale if preconditions.insists() => return Err(Problem::precondition_failed()),
+            // Somebody changed it between our reading and writing: the same request on what it is now.
+            Changed::Stale => {}
+        }
+    }
+}
+
+/// Replace a webhook
+///
+/// What is not given gets its default, but for the two secrets, which are kept. Read-only fields are ignored.
+#[utoipa::path(put, path = "/webhooks/{id}", tag = "webhooks", params(("id" = i64, Path, description = "The webhook")),
+    request_body = WebhookInput,
+    responses((status = 200, body = Webhook), (status = 412, body = Problem, description = "If-Match does not hold")),
+    security(("api_key" = ["write"])))]
+pub(super) async fn replace(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+    preconditions: Preconditions,
+    body::Json(body): body::Json,
+) -> Result<Response> {
+    change(&state, &caller, &id, &preconditions, body, Draft::replacing).await
+}
+
+/// Change a webhook
+///
+/// What is given replaces what is there, member by member (`filter` and `custom_headers` as a whole); a
+/// `secret_value` of null removes it. Read-only fields are ignored.
+#[utoipa::path(patch, path = "/webhooks/{id}", tag = "webhooks", params(("id" = i64, Path, description = "The webhook")),
+    request_body = WebhookPatch,
+    responses((status = 200, body = Webhook), (status = 412, body = Problem, description = "If-Match does not hold")),
+    security(("api_key" = ["write"])))]
+pub(super) async fn patch(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+    preconditions: Preconditions,
+    body::Json(body): body::Json,
+) -> Result<Response> {
+    change(&state, &caller, &id, &preconditions, body, Draft::patching).await
+}
+
+/// Remove a webhook
+///
+/// What waits for it is discarded; what was delivered stays in the lists. Its number is never given again.
+#[utoipa::path(delete, path = "/webhooks/{id}", tag = "webhooks", params(("id" = i64, Path, description = "The webhook")),
+    responses((status = 204), (status = 412, body = Problem, description = "If-Match does not hold")),
+    security(("api_key" = ["write"])))]
+pub(super) async fn delete(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+    preconditions: Preconditions,
+) -> Result<StatusCode> {
+    let webhook = visible(&state, &caller, &id).await?.webhook;
+    preconditions.check(webhook.updated_at)?;
+    let read_at = preconditions.insists().then_some(webhook.updated_at);
+    match state.store.delete_webhook(webhook.id, read_at).await? {
+        Changed::Done(()) => Ok(StatusCode::NO_CONTENT),
+        Changed::Stale => Err(Problem::precondition_failed()),
+        Changed::Unknown => Err(unknown(id)),
+    }
+}
+
+/// How a webhook is tested.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TestQuery {
+    /// The event type whose canonical payload is sent; `ping` if none is given.
+    #[param(min_length = 1, max_length = 128)]
+    event: Option<String>,
+}
+
+/// Send a test event
+///
+/// A synthetic event (`"isTest": true`) goes out by the same way as a delivery, whatever the webhook's state, and
+/// makes no delivery row. 200 also if it failed: see `ok`.
+#[utoipa::path(post, path = "/webhooks/{id}/test", tag = "webhooks",
+    params(("id" = i64, Path, description = "The webhook"), TestQuery),
+    responses((status = 200, body = WebhookTest)), security(("api_key" = ["write"])))]
+pub(super) async fn test(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<TestQuery>,
+) -> Result<Json<WebhookTest>> {
+    let name = query.event.as_deref().unwrap_or(event::PING);
+    event::category_of(name).map_err(|error| Problem::invalid_field("event", error.to_string()))?;
+    let webhook = visible(&state, &caller, &id).await?.webhook;
+    let tested =
+        delivery::test_webhook(&state.store, &state.poster, &state.clock, webhook.id, name).await?;
+    tested.map(|tested| Json(show_test(tested))).ok_or_else(|| unknown(id))
+}
+
+fn show_test(tested: Tested) -> WebhookTest {
+    let outcome = tested.outcome;
+    let error = outcome.error();
+    WebhookTest {
+        ok: error.is_none(),
+        status_code: outcome.status(),
+        duration_ms: outcome.duration.as_millis() as u64,
+        error: error.map(|(code, message)| DeliveryError { code: code.as_str().to_owned(), message }),
+    }
+}
+
+/// Put a webhook back to work
+///
+/// One that is `disabled` or `auto_disabled` becomes `active`; what it missed is not sent by itself.
+#[utoipa::path(post, path = "/webhooks/{id}/enable", tag = "webhooks",
+    params(("id" = i64, Path, description = "The webhook")),
+    responses((status = 200, body = Webhook)), security(("api_key" = ["write"])))]
+pub(super) async fn enable(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Response> {
+    let before = visible(&state, &caller, &id).await?.webhook;
+    let webhook = state.store.enable_webhook(before.id).await?.ok_or_else(|| unknown(id))?;
+    Ok(tagged(StatusCode::OK, webhook.updated_at, &webhook))
+}
+
+/// Get the signing secrets
+///
+/// The current one, and those that were rotated away and still sign. Needs the scope `write`.
+#[utoipa::path(get, path = "/webhooks/{id}/secret", tag = "webhooks",
+    params(("id" = i64, Path, description = "The webhook")),
+    responses((status = 200, body = WebhookSecrets)), security(("api_key" = ["write"])))]
+pub(super) async fn secret(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    _: NoQuery,
+) -> Result<Json<WebhookSecrets>> {
+    let webhook = visible(&state, &caller, &id).await?.webhook;
+    let secrets = state.store.webhook_secrets(webhook.id, state.clock.now()).await?;
+    secrets.map(Json).ok_or_else(|| unknown(id))
+}
+
+/// How a secret is rotated.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RotateQuery {
+    /// How long the old secret goes on signing beside the new one: `24h` if nothing is said, at most `30d`.
+    #[param(inline)]
+    overlap: Option<Span>,
+}
+
+/// Rotate the signing secret
+///
+/// Makes a new one; the old one goes on signing beside it for the overlap, so that receivers can change over.
+#[utoipa::path(post, path = "/webhooks/{id}/secret/rotate", tag = "webhooks",
+    params(("id" = i64, Path, description = "The webhook"), RotateQuery),
+    responses((status = 200, body = WebhookSecrets)), security(("api_key" = ["write"])))]
+pub(super) async fn rotate(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<RotateQuery>,
+) -> Result<Json<WebhookSecrets>> {
+    let overlap = query.overlap.map_or(OVERLAP, |span| span.0);
+    if overlap > OVERLAP_MAX {
+        return Err(Problem::invalid_field("overlap", "must be at most 30d"));
+    }
+    let webhook = visible(&state, &caller, &id).await?.webhook;
+    let secrets = state.store.rotate_webhook_secret(webhook.id, generate_secret()?, overlap).await?;
+    secrets.map(Json).ok_or_else(|| unknown(id))
+}

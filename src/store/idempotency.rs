@@ -1,0 +1,129 @@
+//! Requests that carried an `Idempotency-Key`, and what they were answered, for a day.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::error::{Result, StoreError};
+use super::{Priority, Store, cells};
+use crate::id::ApiKeyId;
+
+/// How long an answer is kept.
+const KEPT_FOR: Duration = Duration::from_secs(86_400);
+
+/// Old rows that one request takes away at most.
+const SWEEP_ROWS: i64 = 100;
+
+/// Where a request stands.
+#[derive(Debug, Clone)]
+pub enum RequestStanding {
+    /// It is the first with this key, and is now recorded as running.
+    First,
+    /// The first one is still running.
+    Running,
+    /// It is another request than the first one with this key.
+    Other,
+    /// The first one was answered with this.
+    Answered(KeptAnswer),
+}
+
+/// An answer, for the next time it is asked for.
+#[derive(Debug, Clone)]
+pub struct KeptAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers that belong to it.
+    pub headers: Vec<(String, String)>,
+    /// The body, sealed by the caller.
+    pub body: bytes::Bytes,
+}
+
+impl Store {
+    /// Records that a request has begun, unless one with this key did before.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn begin_request(&self, api_key: ApiKeyId, key: String, hash: [u8; 32]) -> Result<RequestStanding> {
+        self.write(Priority::Api, move |w| {
+            let oldest = w.now.before(KEPT_FOR).unix_ms();
+            w.conn
+                .prepare_cached(
+                    "DELETE FROM idempotent_requests WHERE (api_key_id, idempotency_key) IN
+                     (SELECT api_key_id, idempotency_key FROM idempotent_requests WHERE created_at_ms <= ?1
+                      ORDER BY created_at_ms LIMIT ?2)",
+                )?
+                .execute([oldest, SWEEP_ROWS])?;
+            let api_key = api_key.to_string();
+            let known = w
+                .conn
+                .prepare_cached(
+                    "SELECT request_hash, status, headers, body FROM idempotent_requests
+                     WHERE api_key_id = ?1 AND idempotency_key = ?2 AND created_at_ms > ?3",
+                )?
+                .query_row(params![api_key, key, oldest], |row| {
+                    if row.get::<_, Vec<u8>>(0)? != hash {
+                        return Ok(RequestStanding::Other);
+                    }
+                    Ok(match row.get::<_, Option<u16>>(1)? {
+                        None => RequestStanding::Running,
+                        Some(status) => RequestStanding::Answered(KeptAnswer {
+                            status,
+                            headers: cells::json(row, 2)?,
+                            body: row.get::<_, Vec<u8>>(3)?.into(),
+                        }),
+                    })
+                })
+                .optional()?;
+            if let Some(standing) = known {
+                return Ok(standing);
+            }
+            w.conn
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO idempotent_requests (api_key_id, idempotency_key, request_hash, created_at_ms)
+                     VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![api_key, key, hash.as_slice(), w.now.unix_ms()])?;
+            Ok(RequestStanding::First)
+        })
+        .await
+    }
+
+    /// Keeps the answer of a request that [`RequestStanding::First`] let run.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn answer_request(&self, api_key: ApiKeyId, key: String, answer: KeptAnswer) -> Result<()> {
+        self.write(Priority::Api, move |w| {
+            let headers =
+                serde_json::to_string(&answer.headers).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            w.conn
+                .prepare_cached(
+                    "UPDATE idempotent_requests SET status = ?3, headers = ?4, body = ?5
+                     WHERE api_key_id = ?1 AND idempotency_key = ?2",
+                )?
+                .execute(params![api_key.to_string(), key, answer.status, headers, answer.body.as_ref()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets a request that had no answer worth keeping, so that it may be tried again.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn forget_request(&self, api_key: ApiKeyId, key: String) -> Result<()> {
+        self.write(Priority::Api, move |w| {
+            w.conn
+                .prepare_cached("DELETE FROM idempotent_requests WHERE api_key_id = ?1 AND idempotency_key = ?2")?
+                .execute(params![api_key.to_string(), key])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Forgets the requests that a crash cut off: nobody will ever answer them.
+pub(super) fn settle(w: &mut super::writer::Writing<'_>) -> Result<()> {
+    w.conn.execute("DELETE FROM idempotent_requests WHERE status IS NULL", [])?;
+    Ok(())
+}

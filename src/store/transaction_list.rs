@@ -1,0 +1,186 @@
+//! Transactions as they are looked up and listed.
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::error::Result;
+use super::listing::{Conditions, Listed, Slice, page};
+use super::{Store, cells};
+use crate::api::transaction::{EnergyQuality, Status, Transaction};
+use crate::clock::Timestamp;
+
+/// Which transactions are wanted; what is not given does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct TransactionFilter {
+    /// The station it runs on.
+    pub station_id: Option<String>,
+    /// The customer it belongs to.
+    pub owner_id: Option<String>,
+    /// The connector it runs on.
+    pub connector_id: Option<i64>,
+    /// Whether it is over.
+    pub status: Option<Status>,
+    /// Who started it; letter case does not matter.
+    pub id_tag: Option<String>,
+    /// Some fact about its stop is not the charger's own.
+    pub inferred: Option<bool>,
+    /// Its start arrived then or later.
+    pub since: Option<Timestamp>,
+    /// Its start arrived before that.
+    pub until: Option<Timestamp>,
+    /// It began then or later, by the charger's clock.
+    pub started_since: Option<Timestamp>,
+    /// It began before that.
+    pub started_until: Option<Timestamp>,
+    /// It ended then or later, by the charger's clock.
+    pub stopped_since: Option<Timestamp>,
+    /// It ended before that.
+    pub stopped_until: Option<Timestamp>,
+    /// Something about it changed then or later. With an ascending order the list is sorted by that.
+    pub updated_since: Option<Timestamp>,
+}
+
+impl TransactionFilter {
+    /// Whether a list in this order is sorted by the last change, for polling.
+    pub fn sorts_by_update(&self, ascending: bool) -> bool {
+        ascending && self.updated_since.is_some()
+    }
+}
+
+const COLUMNS: &str = "transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status, reservation_id, command_id,
+    status, orphaned, inferred, started_at_ms, stopped_at_ms, meter_start_wh, meter_stop_wh, last_register_wh,
+    stop_reason, stop_id_tag, revision, updated_at_ms";
+
+/// The columns before [`COLUMNS`] in every query: what the list is sorted by.
+const KEYS: usize = 2;
+
+impl Store {
+    /// The transaction of this number.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn transaction(&self, transaction_id: i64) -> Result<Option<Transaction>> {
+        self.read(move |conn| {
+            let select = format!(
+                "SELECT transaction_id, updated_at_ms, {COLUMNS} FROM transactions WHERE transaction_id = ?1"
+            );
+            Ok(conn.prepare_cached(&select)?.query_row([transaction_id], read).optional()?)
+        })
+        .await
+    }
+
+    /// One page of the transactions that `filter` wants, by the order in which they began, or by their last
+    /// change (see [`TransactionFilter::sorts_by_update`]).
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn transactions(&self, filter: TransactionFilter, slice: Slice) -> Result<Listed<Transaction>> {
+        self.read(move |conn| {
+            if filter.sorts_by_update(slice.ascending) {
+                let select = format!("SELECT updated_at_ms, transaction_id, {COLUMNS} FROM transactions");
+                return page(
+                    conn,
+                    &select,
+                    &["updated_at_ms", "transaction_id"],
+                    conditions(filter),
+                    &slice,
+                    read,
+                );
+            }
+            let select = format!("SELECT transaction_id, updated_at_ms, {COLUMNS} FROM transactions");
+            page(conn, &select, &["transaction_id"], conditions(filter), &slice, read)
+        })
+        .await
+    }
+}
+
+fn conditions(filter: TransactionFilter) -> Conditions {
+    let mut conditions = Conditions::default();
+    conditions.and_if("station_id = ?", filter.station_id);
+    conditions.and_if("owner_id = ?", filter.owner_id);
+    conditions.and_if("connector_id = ?", filter.connector_id);
+    match filter.status {
+        // Spelled out, so that the indexes of the active ones are found.
+        Some(Status::Active) => conditions.and("status = 'active'", []),
+        Some(Status::Completed) => conditions.and("status = 'completed'", []),
+        None => {}
+    }
+    conditions.and_if("id_tag = ? COLLATE NOCASE", filter.id_tag);
+    conditions.and_if("inferred = ?", filter.inferred.map(i64::from));
+    conditions.and_at("created_at_ms >= ?", filter.since);
+    conditions.and_at("created_at_ms < ?", filter.until);
+    conditions.and_at("started_at_ms >= ?", filter.started_since);
+    conditions.and_at("started_at_ms < ?", filter.started_until);
+    conditions.and_at("stopped_at_ms >= ?", filter.stopped_since);
+    conditions.and_at("stopped_at_ms < ?", filter.stopped_until);
+    conditions.and_at("updated_at_ms >= ?", filter.updated_since);
+    conditions
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Transaction> {
+    let at = |column| KEYS + column;
+    let meter_start: Option<i64> = row.get(at(13))?;
+    let meter_stop: Option<i64> = row.get(at(14))?;
+    let last_register: Option<i64> = row.get(at(15))?;
+    let (energy_wh, energy_estimated_wh, energy_quality) = energy(meter_start, meter_stop, last_register);
+    Ok(Transaction {
+        transaction_id: row.get(at(0))?,
+        station_id: row.get(at(1))?,
+        connector_id: row.get(at(2))?,
+        owner_id: row.get(at(3))?,
+        id_tag: row.get(at(4))?,
+        id_tag_status: row.get(at(5))?,
+        reservation_id: row.get(at(6))?,
+        command_id: cells::maybe_parsed(row, at(7))?,
+        status: cells::word(row, at(8))?,
+        orphaned: row.get(at(9))?,
+        inferred: row.get(at(10))?,
+        started_at: cells::maybe_moment(row, at(11))?,
+        stopped_at: cells::maybe_moment(row, at(12))?,
+        meter_start,
+        meter_stop,
+        stop_reason: row.get(at(16))?,
+        stop_id_tag: row.get(at(17))?,
+        revision: row.get(at(18))?,
+        updated_at: cells::moment(row, at(19))?,
+        energy_wh,
+        energy_estimated_wh,
+        energy_quality,
+    })
+}
+
+/// What the meter says, what the register says, and how far the first can be relied on (contract, section 4).
+fn energy(
+    meter_start: Option<i64>,
+    meter_stop: Option<i64>,
+    last_register: Option<i64>,
+) -> (Option<i64>, Option<i64>, EnergyQuality) {
+    let used = |to: Option<i64>| Some(to?.saturating_sub(meter_start?));
+    let metered = used(meter_stop);
+    let estimated = used(last_register).filter(|wh| *wh >= 0);
+    let quality = match (metered, estimated) {
+        (Some(wh), _) if wh < 0 => EnergyQuality::Implausible,
+        (Some(_), _) => EnergyQuality::Metered,
+        (None, Some(_)) => EnergyQuality::Estimated,
+        (None, None) => EnergyQuality::Missing,
+    };
+    (metered.filter(|wh| *wh >= 0), estimated, quality)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn energy_is_the_meters_own_and_never_mixed_with_the_register() {
+        use EnergyQuality::{Estimated, Implausible, Metered, Missing};
+        for (start, stop, register, expected) in [
+            (Some(100), Some(400), Some(390), (Some(300), Some(290), Metered)),
+            (Some(100), None, Some(390), (None, Some(290), Estimated)),
+            (Some(100), Some(40), None, (None, None, Implausible)),
+            (None, Some(40), Some(40), (None, None, Missing)),
+            (Some(100), None, None, (None, None, Missing)),
+        ] {
+            assert_eq!(energy(start, stop, register), expected);
+        }
+    }
+}
