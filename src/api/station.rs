@@ -79,7 +79,11 @@ pub struct StationInput {
     pub validation: Option<Validation>,
     /// IANA name of the time zone that its times without zone are in; null is UTC.
     #[serde(default)]
-    #[schema(max_length = 64, pattern = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$", example = "Europe/Berlin")]
+    #[schema(
+        max_length = 64,
+        pattern = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$",
+        example = "Europe/Berlin"
+    )]
     pub time_zone: Option<String>,
     /// The largest message it may send; null: as the gateway is configured.
     #[serde(default)]
@@ -105,7 +109,7 @@ impl std::fmt::Debug for StationInput {
 #[derive(Debug)]
 pub struct StationPatch;
 
-super::text::all_optional!(StationPatch, StationInput, without ["station_id"]);
+super::text::all_optional!(StationPatch, StationInput, without["station_id"]);
 
 /// A charging station as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

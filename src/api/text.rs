@@ -1,8 +1,8 @@
 //! How the vocabulary's own types (moments, durations, ids) appear in the OpenAPI document: as text
 //! with a format or a pattern, so that a wrong one is found by the schema like any other wrong field.
 
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::clock::Timestamp;

@@ -139,7 +139,8 @@ pub(super) async fn list(
     let mut slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
     if let Some(after) = query.after {
         let seen = state.store.event(after).await?.filter(|event| caller.sees(event.owner_id.as_deref()));
-        let seen = seen.ok_or_else(|| Problem::invalid_field("after", "there is no such event (any more)"))?;
+        let seen =
+            seen.ok_or_else(|| Problem::invalid_field("after", "there is no such event (any more)"))?;
         slice.after = Some((seen.seq, 0));
     }
     let listed = match query.wait {
@@ -238,6 +239,7 @@ async fn explain(state: &ApiState, caller: &Caller, event: event::Event) -> Resu
 #[utoipa::path(get, path = "/event-types", tag = "events", responses((status = 200, body = Page<EventType>)),
     security(("api_key" = ["read"])))]
 pub(super) async fn types(_: NoQuery) -> Json<Page<EventType>> {
-    let data = event::types().map(|(category, name)| EventType { event: name.to_owned(), category }).collect();
+    let data =
+        event::types().map(|(category, name)| EventType { event: name.to_owned(), category }).collect();
     Json(Page { data, next_cursor: None })
 }

@@ -35,7 +35,12 @@ impl Problem {
 
     /// 400: the endpoint of a webhook that was to be verified did not answer 2xx.
     pub(super) fn not_verified(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "verification-failed", "The endpoint did not pass the test", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "verification-failed",
+            "The endpoint did not pass the test",
+            detail,
+        )
     }
 
     /// 401: no key, or none that is valid.

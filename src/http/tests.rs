@@ -190,7 +190,10 @@ async fn without_a_valid_key_nothing_is_revealed() {
     assert_eq!(api.send(request.body(Body::empty()).expect("a request")).await.status, 200);
     assert_eq!(api.get("/api/v1/nothing").await.status, 404);
     let answer = api.call(&api.admin, Method::PUT, "/api/v1/webhooks", None).await;
-    assert_eq!((answer.status, &answer.headers["content-type"]), (405, &"application/problem+json".parse().expect("a value")));
+    assert_eq!(
+        (answer.status, &answer.headers["content-type"]),
+        (405, &"application/problem+json".parse().expect("a value"))
+    );
     for path in ["/healthz", "/readyz", "/openapi.json", "/metrics"] {
         let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
         assert_eq!(api.send(request).await.status, 200, "{path} needs no key");
@@ -212,8 +215,19 @@ async fn every_wrong_field_is_named_at_once() {
     assert_eq!(answer.status, 422);
     let fields = answer.wrong_fields();
     for field in [
-        "colour", "custom_headers.host", "enabled", "events.0", "filter.connectorId.$near", "format",
-        "max_in_flight", "rate_limit", "retry_schedule.1", "secret_header", "signing_secret", "timeout", "url",
+        "colour",
+        "custom_headers.host",
+        "enabled",
+        "events.0",
+        "filter.connectorId.$near",
+        "format",
+        "max_in_flight",
+        "rate_limit",
+        "retry_schedule.1",
+        "secret_header",
+        "signing_secret",
+        "timeout",
+        "url",
     ] {
         assert!(fields.contains(&field), "{field} is missing in {fields:?}");
     }
@@ -265,7 +279,10 @@ async fn unknown_and_impossible_parameters_are_refused() {
 async fn a_webhook_lives_its_life() {
     let api = Api::new().await;
     let made = api
-        .post("/api/v1/webhooks", json!({"url": URL, "secret_header": "x-secret", "secret_value": "s3cr3t-value"}))
+        .post(
+            "/api/v1/webhooks",
+            json!({"url": URL, "secret_header": "x-secret", "secret_value": "s3cr3t-value"}),
+        )
         .await;
     assert_eq!(made.status, 201, "{}", made.body);
     assert_eq!(made.body["events"], json!(["*"]));
@@ -294,9 +311,8 @@ async fn a_webhook_lives_its_life() {
     // Versions.
     let stale = [("if-match", made.etag())];
     let headers: Vec<(&str, &str)> = stale.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let refused = api
-        .call_with(&api.admin, Method::PATCH, &path, Some(json!({"name": "Other"})), &headers)
-        .await;
+    let refused =
+        api.call_with(&api.admin, Method::PATCH, &path, Some(json!({"name": "Other"})), &headers).await;
     assert_eq!(refused.status, 412);
     let etag = patched.etag();
     let fresh = api.call_with(&api.admin, Method::GET, &path, None, &[("if-none-match", &etag)]).await;
@@ -334,14 +350,18 @@ async fn a_webhook_lives_its_life() {
 async fn an_endpoint_that_does_not_pass_the_test_makes_no_webhook() {
     let api = Api::new().await;
     // Nothing listens there, and the guard lets nobody find out: both are a test that was not passed.
-    let answer = api.post("/api/v1/webhooks", json!({"url": "https://unresolvable.invalid/x", "verify": true})).await;
+    let answer =
+        api.post("/api/v1/webhooks", json!({"url": "https://unresolvable.invalid/x", "verify": true})).await;
     assert_eq!(answer.status, 400, "{}", answer.body);
     assert_eq!(api.get("/api/v1/webhooks").await.body["data"], json!([]));
     let made = api.post("/api/v1/webhooks", json!({"url": "https://unresolvable.invalid/x"})).await;
     assert_eq!(made.status, 201, "a name that does not resolve now is accepted: {}", made.body);
     let path = format!("/api/v1/webhooks/{}/test", made.body["id"]);
     let tested = api.call(&api.admin, Method::POST, &path, None).await;
-    assert_eq!((tested.status, &tested.body["ok"], &tested.body["error"]["code"]), (200, &json!(false), &json!("dns")));
+    assert_eq!(
+        (tested.status, &tested.body["ok"], &tested.body["error"]["code"]),
+        (200, &json!(false), &json!("dns"))
+    );
     assert_eq!(api.post(&format!("{path}?event=Nix"), json!({})).await.wrong_fields(), ["event"]);
 }
 
@@ -415,9 +435,14 @@ async fn scopes_and_owners_hold_everywhere() {
     assert_eq!(api.call(&acme, Method::GET, "/api/v1/events?owner_id=other", None).await.status, 403);
     let kept = api.call(&acme, Method::PATCH, &path, Some(json!({"owner_id": null}))).await;
     assert_eq!(kept.body["owner_id"], json!("acme"), "what it touches stays its owner's");
-    let made = api.call(&acme, Method::POST, "/api/v1/api-keys", Some(json!({"name": "k", "scopes": ["read"]}))).await;
+    let made = api
+        .call(&acme, Method::POST, "/api/v1/api-keys", Some(json!({"name": "k", "scopes": ["read"]})))
+        .await;
     assert_eq!((made.status, &made.body["owner_id"]), (201, &json!("acme")));
-    assert_eq!(api.call(&acme, Method::GET, "/api/v1/api-keys", None).await.body["data"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        api.call(&acme, Method::GET, "/api/v1/api-keys", None).await.body["data"].as_array().map(Vec::len),
+        Some(2)
+    );
 }
 
 #[tokio::test]
@@ -427,7 +452,8 @@ async fn keys_are_made_used_and_revoked() {
     assert_eq!(api.post("/api/v1/api-keys", wrong).await.wrong_fields(), ["name"]);
     let wrong = json!({"name": "n", "scopes": ["read", "fly"], "expires_at": "2020-01-01T00:00:00Z"});
     assert_eq!(api.post("/api/v1/api-keys", wrong).await.wrong_fields(), ["expires_at", "scopes.1"]);
-    let made = api.post("/api/v1/api-keys", json!({"name": "n", "scopes": ["read", "command:Remote*"]})).await;
+    let made =
+        api.post("/api/v1/api-keys", json!({"name": "n", "scopes": ["read", "command:Remote*"]})).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let key = made.body["key"].as_str().expect("shown once").to_owned();
     assert_eq!(api.call(&key, Method::GET, "/api/v1/stations", None).await.status, 200);
@@ -451,7 +477,10 @@ async fn a_post_that_is_sent_again_is_answered_again() {
     assert_eq!(first.status, 201, "{}", first.body);
     assert!(!first.headers.contains_key("idempotent-replayed"));
     let again = post(&api.admin, body.clone()).await;
-    assert_eq!((again.status, &again.headers["idempotent-replayed"]), (201, &"true".parse().expect("a value")));
+    assert_eq!(
+        (again.status, &again.headers["idempotent-replayed"]),
+        (201, &"true".parse().expect("a value"))
+    );
     assert_eq!(again.body, first.body);
     assert_eq!(again.headers["content-type"], first.headers["content-type"]);
     assert_eq!(post(&api.admin, json!({"name": "other", "scopes": ["read"]})).await.status, 422);
@@ -484,7 +513,15 @@ async fn a_station_lives_its_life() {
     let answer = api.post("/api/v1/stations", wrong).await;
     assert_eq!(
         answer.wrong_fields(),
-        ["boot_status", "min_security_profile", "password", "station_id", "time_zone", "validation", "vendor"],
+        [
+            "boot_status",
+            "min_security_profile",
+            "password",
+            "station_id",
+            "time_zone",
+            "validation",
+            "vendor"
+        ],
         "{}",
         answer.body
     );
@@ -497,13 +534,17 @@ async fn a_station_lives_its_life() {
     let path = "/api/v1/stations/WALLBOX%201";
     assert_eq!(api.get(path).await.body["metadata"], json!({"site": 7}));
     let patch = json!({"name": "Yard", "blocked": true, "password": null, "vendor": "ignored", "message_size": "64KiB"});
-    let patched = api.call_with(&api.admin, Method::PATCH, path, Some(patch), &[("if-match", &made.etag())]).await;
+    let patched =
+        api.call_with(&api.admin, Method::PATCH, path, Some(patch), &[("if-match", &made.etag())]).await;
     assert_eq!(patched.status, 200, "{}", patched.body);
     assert_eq!((&patched.body["password_set"], &patched.body["vendor"]), (&json!(false), &Value::Null));
     assert_eq!((&patched.body["blocked"], &patched.body["message_size"]), (&json!(true), &json!("64KiB")));
     let stale = api.call_with(&api.admin, Method::DELETE, path, None, &[("if-match", &made.etag())]).await;
     assert_eq!(stale.status, 412);
-    assert_eq!(api.get("/api/v1/stations?q=wall&blocked=true").await.body["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        api.get("/api/v1/stations?q=wall&blocked=true").await.body["data"].as_array().map(Vec::len),
+        Some(1)
+    );
     assert_eq!(api.get("/api/v1/stations?connected=true").await.body["data"], json!([]));
     assert_eq!(api.get(&format!("{path}/connectors")).await.body["data"], json!([]));
     assert_eq!(api.call(&api.admin, Method::POST, &format!("{path}/disconnect"), None).await.status, 409);
@@ -528,7 +569,8 @@ async fn the_first_key_is_given_or_generated() {
         assert_eq!(mode & 0o777, 0o600);
     }
     assert!(store.api_key(keys::hash(key.trim())).await.expect("reads").is_some());
-    let later = keys::ensure_first(&store, dir.path(), Some("another-long-enough-key"), now).await.expect("known");
+    let later =
+        keys::ensure_first(&store, dir.path(), Some("another-long-enough-key"), now).await.expect("known");
     assert_eq!(later, keys::FirstKey::Existing { given_is_valid: Some(false) });
     assert_eq!(keys::list(&store).await.expect("lists").len(), 1);
 }

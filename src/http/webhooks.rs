@@ -20,7 +20,9 @@ use super::versions::{Preconditions, tagged};
 use super::webhook_input::Draft;
 use crate::api::delivery::DeliveryError;
 use crate::api::problem::Problem;
-use crate::api::webhook::{Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest};
+use crate::api::webhook::{
+    Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest,
+};
 use crate::api::{Order, Page};
 use crate::delivery::{self, Tested};
 use crate::event;
@@ -271,8 +273,7 @@ pub(super) async fn test(
     let name = query.event.as_deref().unwrap_or(event::PING);
     event::category_of(name).map_err(|error| Problem::invalid_field("event", error.to_string()))?;
     let webhook = visible(&state, &caller, &id).await?.webhook;
-    let tested =
-        delivery::test_webhook(&state.store, &state.poster, &state.clock, webhook.id, name).await?;
+    let tested = delivery::test_webhook(&state.store, &state.poster, &state.clock, webhook.id, name).await?;
     tested.map(|tested| Json(show_test(tested))).ok_or_else(|| unknown(id))
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chargehook::clock::Clock;
 use chargehook::config::Config;
 use chargehook::gateway::Gateway;
+use chargehook::keys;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -25,7 +26,7 @@ pub const ADMIN_KEY: &str = "test-admin-key-0123456789";
 
 pub struct Running {
     pub gateway: Gateway,
-    pub dir: TempDir,
+    _dir: TempDir,
     http: reqwest::Client,
 }
 
@@ -49,7 +50,9 @@ pub async fn start_in(dir: TempDir, change: impl FnOnce(&mut Config)) -> Running
     let mut config = config(dir.path());
     change(&mut config);
     let gateway = Gateway::start(config, Clock::System).await.expect("starts");
-    Running { gateway, dir, http: http_client() }
+    let now = Clock::System.now();
+    keys::ensure_first(gateway.store(), dir.path(), Some(ADMIN_KEY), now).await.expect("an admin key");
+    Running { gateway, _dir: dir, http: http_client() }
 }
 
 /// A client that goes where it is told; nothing of the environment's proxies.

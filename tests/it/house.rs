@@ -10,10 +10,11 @@ const ROWS: &[(bool, &[&str])] = &[
     (false, &["id", "clock", "units", "nearest", "event", "subscription", "ocpp", "webhook", "api"]),
     (true, &["store", "outbound"]),
     (true, &["station", "delivery"]),
+    (false, &["keys"]),
     (true, &["http", "client", "simulator"]),
     (false, &["config", "telemetry"]),
     (false, &["gateway"]),
-    (false, &["serve", "demo", "keys"]),
+    (false, &["serve", "demo"]),
     (false, &["cli"]),
 ];
 
