@@ -43,7 +43,6 @@ fn yes() -> bool {
 pub struct StationInput {
     /// Its identity: the last segment of the URL it connects to. Only a station made here is also found
     /// under another letter case.
-    #[schema(inline)]
     pub station_id: StationId,
     /// For people.
     #[serde(default)]
@@ -68,7 +67,7 @@ pub struct StationInput {
     pub certificate_name: Option<String>,
     /// What its boot is answered with.
     #[serde(default)]
-    #[schema(inline, default = "accepted")]
+    #[schema(default = "accepted")]
     pub boot_status: BootStatus,
     /// Refused at the handshake.
     #[serde(default)]
@@ -79,7 +78,11 @@ pub struct StationInput {
     pub validation: Option<Validation>,
     /// IANA name of the time zone that its times without zone are in; null is UTC.
     #[serde(default)]
-    #[schema(max_length = 64, pattern = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$", example = "Europe/Berlin")]
+    #[schema(
+        max_length = 64,
+        pattern = "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$",
+        example = "Europe/Berlin"
+    )]
     pub time_zone: Option<String>,
     /// The largest message it may send; null: as the gateway is configured.
     #[serde(default)]
@@ -105,7 +108,7 @@ impl std::fmt::Debug for StationInput {
 #[derive(Debug)]
 pub struct StationPatch;
 
-super::text::all_optional!(StationPatch, StationInput, without ["station_id"]);
+super::text::all_optional!(StationPatch, StationInput, without["station_id"]);
 
 /// A charging station as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -141,7 +144,6 @@ pub struct Station {
     /// The name its client certificate carries, if not its identity.
     pub certificate_name: Option<String>,
     /// What its boot is answered with.
-    #[schema(inline)]
     pub boot_status: BootStatus,
     /// Refused at the handshake.
     pub blocked: bool,

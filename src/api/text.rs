@@ -1,8 +1,8 @@
 //! How the vocabulary's own types (moments, durations, ids) appear in the OpenAPI document: as text
 //! with a format or a pattern, so that a wrong one is found by the schema like any other wrong field.
 
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::clock::Timestamp;
@@ -112,6 +112,7 @@ pub(super) fn optional(full: RefOr<Schema>, left_out: &[&str]) -> RefOr<Schema> 
         match property {
             RefOr::T(Schema::Object(property)) => property.default = None,
             RefOr::T(Schema::Array(property)) => property.default = None,
+            RefOr::Ref(property) => property.default = None,
             _ => {}
         }
     }

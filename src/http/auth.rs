@@ -119,10 +119,9 @@ fn presented(headers: &HeaderMap) -> Result<&str> {
             ));
         }
     };
-    given
-        .map(str::trim)
-        .filter(|key| !key.is_empty())
-        .ok_or_else(|| Problem::unauthorized("the API key cannot be read: send it as X-API-Key, or as Authorization: Bearer"))
+    given.map(str::trim).filter(|key| !key.is_empty()).ok_or_else(|| {
+        Problem::unauthorized("the API key cannot be read: send it as X-API-Key, or as Authorization: Bearer")
+    })
 }
 
 /// The key is looked up on every request, so that one made or revoked by another process counts at once.
@@ -174,8 +173,10 @@ pub(super) async fn authenticate(
     let need = matched.and_then(|path| openapi::need(request.method(), path.as_str()));
     if let Some(need) = need.filter(|need| !caller.may(*need)) {
         let scope = need.name();
-        return Problem::forbidden(format!("this call needs the scope {scope:?}, which this API key does not have"))
-            .into_response();
+        return Problem::forbidden(format!(
+            "this call needs the scope {scope:?}, which this API key does not have"
+        ))
+        .into_response();
     }
     request.extensions_mut().insert(caller);
     next.run(request).await

@@ -74,7 +74,10 @@ fn read_key(headers: &HeaderMap) -> Result<String> {
     let key = headers.get(HEADER).and_then(|value| value.to_str().ok()).map(str::trim).unwrap_or_default();
     match key.chars().count() {
         1..=KEY_MAX_CHARS => Ok(key.to_owned()),
-        _ => Err(Problem::invalid_field("Idempotency-Key", format!("must have 1 to {KEY_MAX_CHARS} visible characters"))),
+        _ => Err(Problem::invalid_field(
+            "Idempotency-Key",
+            format!("must have 1 to {KEY_MAX_CHARS} visible characters"),
+        )),
     }
 }
 
@@ -116,8 +119,8 @@ fn again(caller: &Caller, key: &str, answer: KeptAnswer) -> Response {
 fn seal(caller: &Caller, key: &str, content: &[u8]) -> Bytes {
     let mut sealed = Vec::with_capacity(content.len());
     for (counter, block) in content.chunks(32).enumerate() {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&caller.seal)
-            .expect("HMAC takes keys of every length");
+        let mut mac =
+            <Hmac<Sha256> as KeyInit>::new_from_slice(&caller.seal).expect("HMAC takes keys of every length");
         mac.update(&(counter as u64).to_be_bytes());
         mac.update(key.as_bytes());
         let stream = mac.finalize().into_bytes();

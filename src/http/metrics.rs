@@ -19,7 +19,12 @@ pub(super) async fn metrics(
 ) -> ([(http::HeaderName, &'static str); 1], String) {
     let mut text = String::with_capacity(4_096);
     let store = state.store.statistics();
-    gauge(&mut text, "chargehook_stations_connected", "Stations with a live connection.", state.stations.connected());
+    gauge(
+        &mut text,
+        "chargehook_stations_connected",
+        "Stations with a live connection.",
+        state.stations.connected(),
+    );
     gauge(
         &mut text,
         "chargehook_store_wal_bytes",

@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use http::Method;
 use serde_json::{Value, json};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server};
+use utoipa::openapi::{
+    Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server,
+};
 
 use super::auth::Need;
 
@@ -47,11 +49,6 @@ static NEEDS: LazyLock<HashMap<(Method, String), Need>> = LazyLock::new(|| {
 /// The document as `chargehook openapi` prints it and `/openapi.json` answers it.
 pub fn document() -> &'static Value {
     &AS_JSON
-}
-
-/// The same, typed.
-pub(super) fn typed() -> &'static OpenApi {
-    &DOCUMENT
 }
 
 /// The document's component section, for checking bodies.
@@ -100,7 +97,9 @@ pub(super) fn preamble() -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(DESCRIPTION))
         .contact(Some(ContactBuilder::new().name(Some("chargehook")).build()))
-        .license(Some(LicenseBuilder::new().name("Apache-2.0 OR MIT").identifier(Some("Apache-2.0 OR MIT")).build()))
+        .license(Some(
+            LicenseBuilder::new().name("Apache-2.0 OR MIT").identifier(Some("Apache-2.0 OR MIT")).build(),
+        ))
         .build();
     OpenApiBuilder::new().info(info).components(Some(components)).servers(Some([Server::new("/")])).build()
 }

@@ -27,7 +27,11 @@ pub(super) fn slice(
             )
         })
     });
-    Ok(Slice { ascending: order == Order::Asc, after: after.transpose()?, limit: limit.unwrap_or(LIMIT_DEFAULT) })
+    Ok(Slice {
+        ascending: order == Order::Asc,
+        after: after.transpose()?,
+        limit: limit.unwrap_or(LIMIT_DEFAULT),
+    })
 }
 
 /// A page as it is answered.

@@ -35,7 +35,12 @@ impl Problem {
 
     /// 400: the endpoint of a webhook that was to be verified did not answer 2xx.
     pub(super) fn not_verified(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "verification-failed", "The endpoint did not pass the test", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "verification-failed",
+            "The endpoint did not pass the test",
+            detail,
+        )
     }
 
     /// 401: no key, or none that is valid.
@@ -61,11 +66,6 @@ impl Problem {
     /// 409: not in this state.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", "In conflict with the present state", detail)
-    }
-
-    /// 410: older than retention.
-    pub(super) fn gone(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::GONE, "gone", "No longer kept", detail)
     }
 
     /// 412: somebody changed it meanwhile.

@@ -140,9 +140,10 @@ impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let unknown: Vec<FieldError> = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
-            .map(|(name, _)| FieldError::new(name, "is not a known parameter"))
-            .collect();
+        let unknown: Vec<FieldError> =
+            url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+                .map(|(name, _)| FieldError::new(name, "is not a known parameter"))
+                .collect();
         if unknown.is_empty() { Ok(Self) } else { Err(Problem::invalid(unknown)) }
     }
 }

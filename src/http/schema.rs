@@ -104,10 +104,7 @@ fn describe(error: &ValidationError<'_>, found: &mut Vec<FieldError>) {
 }
 
 fn expects_null(error: &ValidationError<'_>) -> bool {
-    matches!(
-        error.kind(),
-        ValidationErrorKind::Type { kind: TypeKind::Single(jsonschema::JsonType::Null) }
-    )
+    matches!(error.kind(), ValidationErrorKind::Type { kind: TypeKind::Single(jsonschema::JsonType::Null) })
 }
 
 fn kinds(kind: &TypeKind) -> String {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
@@ -14,13 +14,16 @@ use super::ApiState;
 use super::auth::Caller;
 use super::body;
 use super::page;
+use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
 use super::versions::{Preconditions, tagged};
 use super::webhook_input::Draft;
 use crate::api::delivery::DeliveryError;
 use crate::api::problem::Problem;
-use crate::api::webhook::{Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest};
+use crate::api::webhook::{
+    Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest,
+};
 use crate::api::{Order, Page};
 use crate::delivery::{self, Tested};
 use crate::event;
@@ -149,7 +152,7 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
     preconditions: Preconditions,
 ) -> Result<Response> {
@@ -196,7 +199,7 @@ async fn change(
 pub(super) async fn replace(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
     preconditions: Preconditions,
     body::Json(body): body::Json,
@@ -215,7 +218,7 @@ pub(super) async fn replace(
 pub(super) async fn patch(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
     preconditions: Preconditions,
     body::Json(body): body::Json,
@@ -232,7 +235,7 @@ pub(super) async fn patch(
 pub(super) async fn delete(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
     preconditions: Preconditions,
 ) -> Result<StatusCode> {
@@ -265,14 +268,13 @@ pub(super) struct TestQuery {
 pub(super) async fn test(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Query(query): Query<TestQuery>,
 ) -> Result<Json<WebhookTest>> {
     let name = query.event.as_deref().unwrap_or(event::PING);
     event::category_of(name).map_err(|error| Problem::invalid_field("event", error.to_string()))?;
     let webhook = visible(&state, &caller, &id).await?.webhook;
-    let tested =
-        delivery::test_webhook(&state.store, &state.poster, &state.clock, webhook.id, name).await?;
+    let tested = delivery::test_webhook(&state.store, &state.poster, &state.clock, webhook.id, name).await?;
     tested.map(|tested| Json(show_test(tested))).ok_or_else(|| unknown(id))
 }
 
@@ -296,7 +298,7 @@ fn show_test(tested: Tested) -> WebhookTest {
 pub(super) async fn enable(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<Response> {
     let before = visible(&state, &caller, &id).await?.webhook;
@@ -313,7 +315,7 @@ pub(super) async fn enable(
 pub(super) async fn secret(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<Json<WebhookSecrets>> {
     let webhook = visible(&state, &caller, &id).await?.webhook;
@@ -339,7 +341,7 @@ pub(super) struct RotateQuery {
 pub(super) async fn rotate(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Query(query): Query<RotateQuery>,
 ) -> Result<Json<WebhookSecrets>> {
     let overlap = query.overlap.map_or(OVERLAP, |span| span.0);

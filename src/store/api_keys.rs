@@ -45,7 +45,8 @@ pub struct NewKey {
     pub hash: [u8; 32],
 }
 
-const SELECT: &str = "SELECT seq, id, name, scopes, owner_id, created_at_ms, expires_at_ms, last_used_at_ms FROM api_keys";
+const SELECT: &str =
+    "SELECT seq, id, name, scopes, owner_id, created_at_ms, expires_at_ms, last_used_at_ms FROM api_keys";
 
 impl Store {
     /// The key with this SHA-256.
@@ -146,7 +147,8 @@ impl Store {
 
 fn insert(w: &mut Writing<'_>, key: &NewKey) -> Result<ApiKey> {
     let id = ApiKeyId::from_value(w.mint.next(w.now));
-    let scopes = serde_json::to_string(&key.scopes).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let scopes =
+        serde_json::to_string(&key.scopes).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     w.conn
         .prepare_cached(
             "INSERT INTO api_keys (id, name, key_hash, scopes, owner_id, created_at_ms, expires_at_ms)

@@ -43,7 +43,12 @@ impl Store {
     ///
     /// # Errors
     /// Only the store's own.
-    pub async fn begin_request(&self, api_key: ApiKeyId, key: String, hash: [u8; 32]) -> Result<RequestStanding> {
+    pub async fn begin_request(
+        &self,
+        api_key: ApiKeyId,
+        key: String,
+        hash: [u8; 32],
+    ) -> Result<RequestStanding> {
         self.write(Priority::Api, move |w| {
             let oldest = w.now.before(KEPT_FOR).unix_ms();
             w.conn
@@ -94,8 +99,8 @@ impl Store {
     /// Only the store's own.
     pub async fn answer_request(&self, api_key: ApiKeyId, key: String, answer: KeptAnswer) -> Result<()> {
         self.write(Priority::Api, move |w| {
-            let headers =
-                serde_json::to_string(&answer.headers).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let headers = serde_json::to_string(&answer.headers)
+                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
             w.conn
                 .prepare_cached(
                     "UPDATE idempotent_requests SET status = ?3, headers = ?4, body = ?5
@@ -114,7 +119,9 @@ impl Store {
     pub async fn forget_request(&self, api_key: ApiKeyId, key: String) -> Result<()> {
         self.write(Priority::Api, move |w| {
             w.conn
-                .prepare_cached("DELETE FROM idempotent_requests WHERE api_key_id = ?1 AND idempotency_key = ?2")?
+                .prepare_cached(
+                    "DELETE FROM idempotent_requests WHERE api_key_id = ?1 AND idempotency_key = ?2",
+                )?
                 .execute(params![api_key.to_string(), key])?;
             Ok(())
         })

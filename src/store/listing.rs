@@ -67,10 +67,8 @@ pub(super) fn page<T>(
     if let Some((first, second)) = slice.after {
         match keys {
             [key] => conditions.and(format!("{key} {beyond} ?"), [first.into()]),
-            _ => conditions.and(
-                format!("({}) {beyond} (?, ?)", keys.join(", ")),
-                [first.into(), second.into()],
-            ),
+            _ => conditions
+                .and(format!("({}) {beyond} (?, ?)", keys.join(", ")), [first.into(), second.into()]),
         }
     }
     let filter = match conditions.texts.is_empty() {

@@ -55,7 +55,11 @@ impl Store {
     ///
     /// # Errors
     /// Only the store's own.
-    pub async fn create_station(&self, input: StationInput, password_verifiers: Vec<String>) -> Result<Created> {
+    pub async fn create_station(
+        &self,
+        input: StationInput,
+        password_verifiers: Vec<String>,
+    ) -> Result<Created> {
         self.write(Priority::Api, move |w| {
             let inserted = w
                 .conn
@@ -217,7 +221,8 @@ impl Store {
                         c.occurred_at_ms, c.updated_at_ms
                  FROM connectors c WHERE c.station_id = ?1 ORDER BY c.connector_id",
             )?;
-            let connectors = statement.query_map([id.as_str()], read_connector)?.collect::<rusqlite::Result<_>>()?;
+            let connectors =
+                statement.query_map([id.as_str()], read_connector)?.collect::<rusqlite::Result<_>>()?;
             Ok(connectors)
         })
         .await

@@ -46,7 +46,8 @@ impl TransactionFilter {
     }
 }
 
-const COLUMNS: &str = "transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status, reservation_id, command_id,
+const COLUMNS: &str =
+    "transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status, reservation_id, command_id,
     status, orphaned, inferred, started_at_ms, stopped_at_ms, meter_start_wh, meter_stop_wh, last_register_wh,
     stop_reason, stop_id_tag, revision, updated_at_ms";
 

@@ -262,7 +262,8 @@ pub(super) fn load_subscriptions(conn: &Connection) -> Result<SubscriptionSet> {
 
 fn read_subscription(row: &Row<'_>) -> Result<Subscription> {
     let webhook_id: WebhookId = row.get(0)?;
-    let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("webhook {webhook_id}: {error}"));
+    let corrupt =
+        |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("webhook {webhook_id}: {error}"));
     let events: Vec<String> = cells::json(row, 2)?;
     let stations: Vec<String> = cells::json(row, 3)?;
     let filter = row.get::<_, Option<String>>(4)?;
@@ -271,7 +272,9 @@ fn read_subscription(row: &Row<'_>) -> Result<Subscription> {
         owner_id: row.get::<_, Option<String>>(1)?.map(Into::into),
         events: events
             .iter()
-            .map(|pattern| pattern.parse().map_err(|error: crate::subscription::InvalidPattern| corrupt(&error)))
+            .map(|pattern| {
+                pattern.parse().map_err(|error: crate::subscription::InvalidPattern| corrupt(&error))
+            })
             .collect::<Result<_>>()?,
         stations: stations_of(&stations).map_err(|error| corrupt(&error))?,
         filter: match filter {
