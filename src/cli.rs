@@ -1,12 +1,20 @@
 //! The command line of `chargehook`: arguments, dispatch, exit codes. Nothing is done here.
 
+mod table;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::api::access::{ApiKey, ApiKeyInput};
+use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Override, Sources};
+use crate::http;
+use crate::id::ApiKeyId;
+use crate::keys::{self, KeyError};
+use crate::store::{Store, StoreError};
 
 /// Connects EV chargers that speak OCPP 1.6-J, keeps what they say, and sends it on as signed webhooks.
 #[derive(Debug, Parser)]
@@ -26,9 +34,66 @@ over the environment, the environment over the file, the file over the defaults.
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Makes, lists and revokes API keys
+    ///
+    /// Works on the data directory, also while `serve` runs there.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Looks into the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Prints the OpenAPI 3.1 document of the REST API, as JSON
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Makes a key and prints it, alone, on stdout: the only time it is shown
+    Create {
+        /// What it is for, as lists show it
+        #[arg(long)]
+        name: String,
+        /// What it may do: read, write, command, command:PATTERN, admin; separated by commas
+        #[arg(long, value_delimiter = ',', required = true)]
+        scopes: Vec<String>,
+        /// The customer it is bound to: it sees and touches nothing else
+        #[arg(long)]
+        owner: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Lists all keys, without the keys themselves
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Makes a key useless at once
+    Revoke {
+        /// The key's id, as `list` shows it
+        id: ApiKeyId,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where the data directory is.
+#[derive(Debug, Args)]
+struct Place {
+    /// Configuration file (TOML) that names the data directory
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the database [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+impl Place {
+    /// The store there, beside a gateway that may be running.
+    fn open(self) -> Result<Store, Failure> {
+        let Self { config, data_dir } = self;
+        let config = Settings { config, data_dir, ..Settings::default() }.load()?;
+        Ok(Store::open_beside(&config.server.data_dir, Clock::System)?)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,7 +116,7 @@ enum ConfigCommand {
 }
 
 /// The settings that are options too. Values are read by the configuration, which words their faults.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct Settings {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
@@ -111,15 +176,21 @@ impl Settings {
 enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("stdout: {0}")]
-    Output(#[from] std::io::Error),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("there is no key {0}")]
+    NoSuchKey(ApiKeyId),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the process cannot go on: {0}")]
+    Process(#[from] std::io::Error),
 }
 
 impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) => ExitCode::from(2),
-            Self::Output(_) => ExitCode::from(1),
+            Self::Config(_) | Self::Key(KeyError::Scope(_)) => ExitCode::from(2),
+            _ => ExitCode::from(1),
         }
     }
 }
@@ -141,6 +212,8 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Keys(command) => runtime()?.block_on(keys(command)),
+        Command::Openapi => print(&format!("{:#}\n", http::openapi_document())),
         Command::Config(ConfigCommand::Default) => print(DEFAULT_FILE),
         Command::Config(ConfigCommand::Check { file, mut settings }) => {
             settings.config = settings.config.or(file);
@@ -156,6 +229,45 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    Ok(stdout.flush()?)
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Whoever reads us, such as `head`, has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+async fn keys(command: KeysCommand) -> Result<(), Failure> {
+    match command {
+        KeysCommand::Create { name, scopes, owner, place } => {
+            let input = ApiKeyInput { name, scopes, owner_id: owner, expires_at: None };
+            let made = keys::create(&place.open()?, input).await?;
+            print(&format!("{}\n", made.key.unwrap_or_default()))
+        }
+        KeysCommand::List { place } => {
+            let keys = keys::list(&place.open()?).await?;
+            let heading = ["ID", "NAME", "SCOPES", "OWNER", "CREATED", "EXPIRES", "LAST USED"];
+            print(&table::table(heading, keys.into_iter().map(key_row)))
+        }
+        KeysCommand::Revoke { id, place } => match place.open()?.revoke_api_key(id, None).await? {
+            true => Ok(()),
+            false => Err(Failure::NoSuchKey(id)),
+        },
+    }
+}
+
+fn key_row(key: ApiKey) -> [String; 7] {
+    let moment = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+    [
+        key.id.to_string(),
+        key.name,
+        key.scopes.join(","),
+        key.owner_id.unwrap_or_else(|| "-".to_owned()),
+        key.created_at.to_string(),
+        moment(key.expires_at),
+        moment(key.last_used_at),
+    ]
 }

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Admission, Config, MissingSubprotocol, UnknownIdTag};
+use crate::delivery::{self, EngineHandle};
 use crate::ocpp::v16::authorization;
+use crate::outbound::destination::Guard;
+use crate::outbound::post::{Poster, PosterError};
 use crate::station::{self, Stations, UnknownPolicy};
 use crate::store::{CallPolicy, Store, StoreError};
 
@@ -18,6 +22,12 @@ pub enum StartError {
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// `delivery.extra_ca` could not be used.
+    #[error("delivery.extra_ca: {0}")]
+    ExtraCa(String),
+    /// The HTTP client for deliveries could not be made.
+    #[error(transparent)]
+    Poster(#[from] PosterError),
     /// A listener could not be bound.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -32,6 +42,8 @@ pub enum StartError {
 pub struct Gateway {
     store: Store,
     stations: Arc<Stations>,
+    deliveries: EngineHandle,
+    stop_deliveries: CancellationToken,
     ocpp_addr: SocketAddr,
     stop_deadline: Duration,
 }
@@ -46,11 +58,27 @@ impl Gateway {
         let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, store_clock))
             .await
             .map_err(|_| StoreError::Closed)??;
+        let poster = poster(&config)?;
+        let stop_deliveries = CancellationToken::new();
+        let deliveries = delivery::Engine::start(
+            store.clone(),
+            poster.clone(),
+            delivery_settings(&config),
+            clock.clone(),
+            stop_deliveries.clone(),
+        );
         let listen = config.ocpp.listen;
         let (stations, ocpp_addr) =
             Stations::start(store.clone(), clock, listen, station_settings(&config), call_policy(&config))
                 .map_err(|reason| StartError::Listen { address: listen, reason })?;
-        Ok(Self { store, stations, ocpp_addr, stop_deadline: config.server.stop_deadline.0 })
+        Ok(Self {
+            store,
+            stations,
+            deliveries,
+            stop_deliveries,
+            ocpp_addr,
+            stop_deadline: config.server.stop_deadline.0,
+        })
     }
 
     /// Where chargers connect, with the real port.
@@ -68,9 +96,33 @@ impl Gateway {
     pub async fn stop(self) {
         let deadline = Instant::now() + self.stop_deadline;
         self.stations.stop(deadline - Instant::now()).await;
+        self.stop_deliveries.cancel();
+        self.deliveries.join().await;
         let store = self.store;
         // Blocks until the last commit.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
+
+fn poster(config: &Config) -> Result<Poster, StartError> {
+    let guard =
+        Guard { allowed: config.delivery.allowed_networks.clone(), https_only: config.delivery.https_only };
+    let extra_ca = config
+        .delivery
+        .extra_ca
+        .as_ref()
+        .map(|path| {
+            std::fs::read(path).map_err(|error| StartError::ExtraCa(format!("{}: {error}", path.display())))
+        })
+        .transpose()?;
+    Ok(Poster::new(guard, extra_ca.as_deref())?)
+}
+
+fn delivery_settings(config: &Config) -> delivery::Settings {
+    delivery::Settings {
+        permits: config.delivery.max_in_flight as usize,
+        shutdown_grace: config.server.stop_deadline.0,
+        ..delivery::Settings::default()
     }
 }
 

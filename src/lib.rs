@@ -13,6 +13,7 @@ pub mod keys;
 pub mod nearest;
 pub mod ocpp;
 pub mod outbound;
+pub mod simulator;
 pub mod station;
 pub mod store;
 pub mod subscription;

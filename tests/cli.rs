@@ -85,3 +85,40 @@ fn every_option_sets_its_own_key() {
         assert!(error.starts_with(&format!("error: option {option}: {key}: ")), "{error}");
     }
 }
+
+#[test]
+fn keys_are_made_listed_and_revoked_on_the_data_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let keys = |arguments: &[&str]| {
+        let place = directory.path().to_str().expect("UTF-8");
+        chargehook(&[&["keys"], arguments, &["--data-dir", place]].concat(), &[])
+    };
+    let made = keys(&["create", "--name", "billing", "--scopes", "read,write", "--owner", "acme"]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let key = stdout(&made);
+    assert!(key.starts_with("chk_") && key.lines().count() == 1, "the key alone: {key:?}");
+
+    let listed = stdout(&keys(&["list"]));
+    let row: Vec<_> = listed.lines().nth(1).expect("a row").split_whitespace().collect();
+    assert_eq!(row[1..4], ["billing", "read,write", "acme"]);
+    assert!(!listed.contains(key.trim()), "a key is shown once");
+
+    assert_eq!(keys(&["revoke", row[0]]).status.code(), Some(0));
+    let again = keys(&["revoke", row[0]]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr(&again).contains(row[0]), "{}", stderr(&again));
+    assert_eq!(stdout(&keys(&["list"])).lines().count(), 1, "the heading alone");
+
+    let wrong = keys(&["create", "--name", "x", "--scopes", "read,fly"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("\"fly\" is no scope"), "{}", stderr(&wrong));
+}
+
+#[test]
+fn the_openapi_document_is_json() {
+    let printed = chargehook(&["openapi"], &[]);
+    assert_eq!(printed.status.code(), Some(0));
+    let document: serde_json::Value = serde_json::from_slice(&printed.stdout).expect("JSON");
+    assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"), "{}", document["openapi"]);
+    assert!(document["paths"]["/api/v1/webhooks"]["post"].is_object());
+}

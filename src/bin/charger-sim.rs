@@ -1,2 +1,214 @@
-//! x
-fn main() {}
+//! `charger-sim`: simulated OCPP 1.6-J chargers, one that behaves or thousands that make load.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use chargehook::id::StationId;
+use chargehook::simulator::connection::Endpoint;
+use chargehook::simulator::console::{Console, Style, write_line};
+use chargehook::simulator::load::{self, Counters, LoadOptions};
+use chargehook::simulator::session::{self, Fault};
+use chargehook::simulator::{ChargerOptions, Sessions, progress};
+use chargehook::units::Span;
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+
+/// Simulated OCPP 1.6-J chargers.
+///
+/// Without --count, one charger that behaves like a real one: it boots, reports its connectors, sends
+/// heartbeats, charges one car after the other, obeys the central system's commands, keeps what
+/// it could not say and says it after reconnecting. It runs until Ctrl-C, or for --sessions N.
+///
+/// With --count, a load of many simple chargers, and a summary of how fast they were answered.
+#[derive(Debug, Parser)]
+#[command(name = "charger-sim", version, after_help = EXAMPLES)]
+struct Args {
+    /// Central system; the charger's identity is appended to the path.
+    #[arg(long, default_value = "ws://127.0.0.1:9000/ocpp", value_parser = Endpoint::parse)]
+    url: Endpoint,
+    /// Identity of the charger; with --count, what identities begin with (SIM_00001, …).
+    #[arg(long, default_value = "SIM_1")]
+    id: StationId,
+    /// Password for Basic authentication; the identity is the user name.
+    #[arg(long, env = "CHARGER_SIM_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// Tag that drivers hold against the reader.
+    #[arg(long, default_value = "TAG_1", value_parser = id_tag)]
+    id_tag: String,
+    /// Print JSON: a line per event, or the summary of a load.
+    #[arg(long)]
+    json: bool,
+    /// Print problems and the summary only.
+    #[arg(long, conflicts_with = "json")]
+    quiet: bool,
+
+    /// Number of connectors.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "One charger")]
+    connectors: u32,
+    /// Charge so many cars, then leave; 0: none, and wait for RemoteStartTransaction [default: no end].
+    #[arg(long, value_name = "N", help_heading = "One charger")]
+    sessions: Option<u64>,
+    /// How long a car charges.
+    #[arg(long, default_value = "60s", help_heading = "One charger")]
+    session_duration: Span,
+    /// MeterValueSampleInterval to begin with; the central system can change it.
+    #[arg(long, default_value = "10s", help_heading = "One charger")]
+    sample_interval: Span,
+    /// How long the bay stays empty between two cars.
+    #[arg(long, default_value = "5s", help_heading = "One charger")]
+    pause: Span,
+    /// Charge so many times faster than real, with timestamps that begin in the past to match.
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = time_scale, help_heading = "One charger")]
+    time_scale: f64,
+    /// Misbehave: drop connections, be slow, send malformed frames, send duplicates.
+    #[arg(long, value_name = "drop|slow|malformed|duplicate", help_heading = "One charger")]
+    fault: Option<Fault>,
+
+    /// Make load with so many chargers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["sessions", "fault"], help_heading = "Load")]
+    count: Option<u32>,
+    /// Calls per second of all chargers together; 0: each as soon as the last one was answered.
+    #[arg(long, default_value_t = 0.0, value_name = "R", value_parser = rate, requires = "count", help_heading = "Load")]
+    rate: f64,
+    /// How long to measure, once all chargers are connected.
+    #[arg(long, default_value = "10s", requires = "count", help_heading = "Load")]
+    duration: Span,
+    /// New connections per second.
+    #[arg(long, default_value_t = 500.0, value_name = "R", value_parser = rate, requires = "count", help_heading = "Load")]
+    connect_rate: f64,
+    /// Connect and boot, then say nothing: to see what idle chargers cost.
+    #[arg(long, requires = "count", conflicts_with = "rate", help_heading = "Load")]
+    idle: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  charger-sim --id WALLBOX_001 --sessions 1 --session-duration 30s --sample-interval 5s
+      one charger, one car, then done
+  charger-sim --sessions 1 --session-duration 40m --sample-interval 5m --time-scale 300
+      a session of 40 minutes in 8 seconds
+  charger-sim --sessions 0
+      a charger that waits for remote starts
+  charger-sim --id SIM --count 1000 --rate 2000 --duration 30s
+      a thousand chargers, 2,000 calls per second
+  charger-sim --id SIM --count 5000 --idle --duration 60s
+      five thousand silent chargers
+
+Exit codes: 0 done, 1 (load) nothing was answered, 2 wrong usage.";
+
+fn id_tag(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        1..=20 if !text.chars().any(|c| c.is_control() || c == '"' || c == '\\') => Ok(text.to_owned()),
+        _ => Err("a tag has 1 to 20 characters, no quotes and no backslashes".to_owned()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| (0.0..=10_000_000.0).contains(rate))
+        .ok_or_else(|| "not a rate".to_owned())
+}
+
+fn time_scale(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|scale| (1.0..=100_000.0).contains(scale))
+        .ok_or_else(|| "a factor from 1 to 100000".to_owned())
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    // One thread is enough for either mode, and leaves the others to what is measured.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            write_line(&format!("no runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let on_signal = stop.clone();
+        tokio::spawn(async move {
+            until_signal().await;
+            on_signal.cancel();
+        });
+        match args.count {
+            Some(count) => run_load(args, count as usize, stop).await,
+            None => run_one(args, stop).await,
+        }
+    })
+}
+
+/// Ends with Ctrl-C, or with SIGTERM where there is one.
+async fn until_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+async fn run_one(args: Args, stop: CancellationToken) -> ExitCode {
+    let mut options = ChargerOptions::new(args.url, args.id);
+    options.password = args.password.map(String::into_bytes);
+    options.connectors = args.connectors;
+    options.id_tag = args.id_tag;
+    options.sessions = match args.sessions {
+        None => Sessions::Endless,
+        Some(0) => Sessions::OnlyRemote,
+        Some(count) => Sessions::Count(count),
+    };
+    options.session_duration = args.session_duration.0;
+    options.sample_interval = args.sample_interval.0;
+    options.pause = args.pause.0;
+    options.time_scale = args.time_scale;
+    options.fault = args.fault;
+    let console = Console::new(style(args.json, args.quiet));
+    let station = options.id.clone();
+    let summary = session::run(options, stop, |station, notice| console.show(station, notice)).await;
+    console.summarize(&station, &summary);
+    ExitCode::SUCCESS
+}
+
+async fn run_load(args: Args, count: usize, stop: CancellationToken) -> ExitCode {
+    let mut options = LoadOptions::new(args.url, args.id.as_str(), count);
+    options.password = args.password.map(String::into_bytes);
+    options.id_tag = args.id_tag;
+    options.rate = args.rate;
+    options.duration = args.duration.0;
+    options.connect_rate = args.connect_rate;
+    options.idle = args.idle;
+    let counters = Arc::new(Counters::default());
+    let shown = progress::show(&options, Arc::clone(&counters), args.quiet || args.json);
+    let report = tokio::select! {
+        report = load::run(options.clone(), counters, stop) => report,
+        () = shown => unreachable!("the progress bar never ends by itself"),
+    };
+    match report {
+        Ok(report) => {
+            match args.json {
+                true => write_line(&serde_json::to_string(&report).unwrap_or_default()),
+                false => write_line(&report.to_string()),
+            }
+            if report.total_answered > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            write_line(&format!("--id {}: {error}", options.prefix));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn style(json: bool, quiet: bool) -> Style {
+    match (json, quiet) {
+        (true, _) => Style::Json,
+        (false, true) => Style::Quiet,
+        (false, false) => Style::Text,
+    }
+}

@@ -4,7 +4,7 @@
 //! permit until its outcome is on disk, so that never more is claimed than can be run.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,9 @@ use super::{EngineHandle, Settings};
 /// The longest the engine sleeps while something waits: so long it may take to notice that the machine's
 /// clock was set.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often the lanes' views are published at most: with thousands of lanes each is some work.
+const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 
 /// Waits between tries to write what must be written.
 const STORE_RETRY_MIN: Duration = Duration::from_millis(50);
@@ -73,6 +76,10 @@ struct Running {
     /// The webhooks could not be read: again then.
     reload_at: Option<Timestamp>,
     views: watch::Sender<LaneViews>,
+    /// When the views were last published.
+    published_at: Instant,
+    /// Something has happened since.
+    unpublished: bool,
 }
 
 impl Engine {
@@ -98,7 +105,16 @@ impl Engine {
             reports: tell,
             cut_off: CancellationToken::new(),
         });
-        let running = Running { sender, lanes, reports, claiming: false, reload_at: None, views };
+        let running = Running {
+            sender,
+            lanes,
+            reports,
+            claiming: false,
+            reload_at: None,
+            views,
+            published_at: Instant::now(),
+            unpublished: true,
+        };
         EngineHandle { task: tokio::spawn(running.run(stop)), views: seen }
     }
 }
@@ -144,11 +160,21 @@ impl Running {
                 });
             }
         }
-        self.views.send_replace(self.lanes.views());
+        if self.unpublished {
+            let next = self.published_at + PUBLISH_EVERY;
+            if Instant::now() >= next {
+                self.views.send_replace(self.lanes.views());
+                self.published_at = Instant::now();
+                self.unpublished = false;
+            } else {
+                wake_at = [wake_at, Some(now.after(PUBLISH_EVERY))].into_iter().flatten().min();
+            }
+        }
         wake_at
     }
 
     async fn look(&mut self, due: LanesDue) {
+        self.unpublished = true;
         if due.webhooks_changed {
             self.reload().await;
         }
@@ -162,13 +188,14 @@ impl Running {
     }
 
     fn take_in(&mut self, report: Report) {
+        self.unpublished = true;
         let now = self.sender.clock.now();
         match report {
             Report::Claimed { answer: Ok(answers), .. } => {
                 self.claiming = false;
                 for answer in answers {
                     let Some(lane) = self.lanes.get_mut(answer.webhook_id) else { continue };
-                    let probe = lane.claimed(&answer);
+                    let probe = lane.claimed(answer.deliveries.len(), &answer);
                     let target = lane.target.clone();
                     let schedule: Arc<[Duration]> = lane.settings.retry_schedule.clone().into();
                     for (nth, claimed) in answer.deliveries.into_iter().enumerate() {
@@ -357,7 +384,7 @@ impl Sender {
         let mut wait = STORE_RETRY_MIN;
         loop {
             let error = match self.store.finish(finish.clone()).await {
-                Ok(()) | Err(StoreError::Closed) => return,
+                Ok(()) => return,
                 Err(error) => error,
             };
             warn!(delivery.seq = finish.seq, "an outcome could not be written, it is kept: {error}");

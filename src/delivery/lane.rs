@@ -79,7 +79,13 @@ impl Lane {
     /// Takes over changed settings; what is under way ends with the old ones.
     pub(super) fn configure(&mut self, settings: LaneSettings, due_at: Option<Timestamp>, now: Timestamp) {
         self.target = Arc::new(Target::new(&settings));
-        self.breaker.configure(&settings.retry_schedule, settings.max_in_flight);
+        let put_right = settings.url != self.settings.url || self.settings.state == LaneState::Disabled;
+        if put_right {
+            // Somebody has seen to it: what the breaker knows is of the past.
+            self.breaker = Breaker::new(&settings.retry_schedule, settings.max_in_flight);
+        } else {
+            self.breaker.configure(&settings.retry_schedule, settings.max_in_flight);
+        }
         let limit = self.target.rate_limit;
         if self.bucket.as_ref().map(Bucket::limit) != limit {
             self.bucket = limit.map(|limit| Bucket::new(limit, now));
@@ -159,10 +165,9 @@ impl Lane {
         }
     }
 
-    /// Takes in what was claimed. True if the first of them is the breaker's probe.
-    pub(super) fn claimed(&mut self, answer: &LaneClaimed) -> bool {
+    /// Takes in that it `got` so many. True if the first of them is the breaker's probe.
+    pub(super) fn claimed(&mut self, got: usize, answer: &LaneClaimed) -> bool {
         let Some(asked) = self.asked.take() else { return false };
-        let got = answer.deliveries.len();
         self.give_back(asked, got);
         self.due_by(answer.next_due_at);
         self.resends |= asked.resends_only && got == asked.limit;

@@ -3,7 +3,7 @@
 //! **Invariant**: never more sends are under way than there are permits, and no lane holds more than all
 //! others leave free: endpoints that hang can take half of what is left, again and again, but never all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
 
 use crate::clock::Timestamp;
@@ -92,27 +92,28 @@ impl Lanes {
     pub(super) fn plan(&mut self, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
         let mut candidates = Vec::new();
-        let mut free = self.permits.saturating_sub(self.in_flight());
-        let behind = (Bound::Excluded(self.served_last), Bound::Unbounded);
-        let before = (Bound::Unbounded, Bound::Included(self.served_last));
-        let mut in_turn: Vec<WebhookId> = self.lanes.range(behind).map(|(id, _)| *id).collect();
-        in_turn.extend(self.lanes.range(before).map(|(id, _)| *id));
-        for webhook_id in in_turn {
-            let Some(lane) = self.lanes.get_mut(&webhook_id) else { continue };
-            match lane.want(now) {
-                Want::Wait(until) => {
-                    plan.wake_at = [plan.wake_at, until].into_iter().flatten().min();
+        let mut in_flight = 0;
+        let mut look = |lanes: btree_map::RangeMut<'_, WebhookId, Lane>| {
+            for (&webhook_id, lane) in lanes {
+                in_flight += lane.in_flight();
+                match lane.want(now) {
+                    Want::Wait(until) => {
+                        plan.wake_at = [plan.wake_at, until].into_iter().flatten().min();
+                    }
+                    Want::Send { limit, probe, resends_only } => candidates.push(Candidate {
+                        webhook_id,
+                        limit,
+                        probe,
+                        resends_only,
+                        granted: 0,
+                        in_flight: lane.in_flight(),
+                    }),
                 }
-                Want::Send { limit, probe, resends_only } => candidates.push(Candidate {
-                    webhook_id,
-                    limit,
-                    probe,
-                    resends_only,
-                    granted: 0,
-                    in_flight: lane.in_flight(),
-                }),
             }
-        }
+        };
+        look(self.lanes.range_mut((Bound::Excluded(self.served_last), Bound::Unbounded)));
+        look(self.lanes.range_mut(..=self.served_last));
+        let mut free = self.permits.saturating_sub(in_flight);
         let mut rows = 0;
         loop {
             let before = rows;
@@ -137,3 +138,6 @@ impl Lanes {
         plan
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,3 +70,6 @@ impl EngineHandle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,8 +36,8 @@ impl Violations {
     }
 
     /// Whether something was already said about this field.
-    pub fn mentions(&self, field: Option<&str>) -> bool {
-        self.list.iter().any(|violation| violation.field.as_deref() == field)
+    pub fn mentions(&self, field: &str) -> bool {
+        self.list.iter().any(|violation| violation.field.as_deref() == Some(field))
     }
 
     /// The entries, in the order they were added.

@@ -105,7 +105,6 @@ async fn greet(stations: &Arc<Stations>, stream: TcpStream, remote: SocketAddr, 
         .timer(TokioTimer::new())
         .header_read_timeout(stations.settings.handshake_timeout)
         .max_buf_size(HEADER_BYTES)
-        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::select! {

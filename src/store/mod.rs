@@ -25,6 +25,8 @@ mod outcomes;
 mod readers;
 mod schema;
 mod secrets;
+#[cfg(test)]
+pub(crate) mod seed;
 mod signals;
 mod stations;
 mod statistics;

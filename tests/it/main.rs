@@ -1,6 +1,8 @@
 //! The gateway from the outside: real sockets, a real store, real HTTP.
 
+mod crash;
 mod frames;
 mod handshake;
 mod harness;
+mod house;
 mod sessions;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::authorization::{AuthorizationStatus, IdTagInfo};
+use super::authorization::{AuthorizationStatus, ID_TAG_CHARS_MAX, IdTagInfo};
 use super::inbound::Request;
 use crate::clock::Timestamp;
 use crate::ocpp::frame::empty_object;
@@ -85,9 +85,6 @@ pub struct Facts<'a> {
     /// Somebody signs certificates.
     pub certificate_authority: bool,
 }
-
-/// The longest `parentIdTag` that a charger has to take, in characters.
-const PARENT_ID_TAG_CHARS_MAX: usize = 20;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -181,16 +178,237 @@ fn id_tag_info<'a>(facts: &'a Facts<'_>, now: Timestamp) -> WireIdTagInfo<'a> {
     };
     // A past date beside `Accepted` makes chargers refuse the tag, or forget it at once.
     let lapsed = |expiry: &Timestamp| info.status == AuthorizationStatus::Accepted && *expiry <= now;
+    // A charger need not take a longer group; half a group would be another one.
+    let fits = |parent: &&str| parent.chars().count() <= ID_TAG_CHARS_MAX;
     WireIdTagInfo {
         status: info.status,
         expiry_date: info.expiry_date.filter(|expiry| !lapsed(expiry)),
-        parent_id_tag: info
-            .parent_id_tag
-            .as_deref()
-            .filter(|parent| parent.chars().count() <= PARENT_ID_TAG_CHARS_MAX),
+        parent_id_tag: info.parent_id_tag.as_deref().filter(fits),
     }
 }
 
 fn write(payload: &impl Serialize) -> Box<RawValue> {
     to_raw_value(payload).unwrap_or_else(|_| unreachable!("texts and numbers are always JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rust_ocpp::v1_6::messages as typed;
+    use serde::de::DeserializeOwned;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::ocpp::schema::{self, Part};
+    use crate::ocpp::v16::FromChargePoint;
+    use crate::ocpp::v16::inbound::{
+        BootNotification, MeterValues, StartTransaction, StatusNotification, StopTransaction,
+    };
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
+
+    fn accepted() -> IdTagInfo {
+        IdTagInfo {
+            status: AuthorizationStatus::Accepted,
+            expiry_date: Some(NOW.after(Duration::from_secs(60))),
+            parent_id_tag: Some("FLEET".to_owned()),
+        }
+    }
+
+    fn facts<'a>() -> Facts<'a> {
+        Facts {
+            boot_status: BootStatus::Accepted,
+            heartbeat_interval_s: 300,
+            id_tag_info: Some(accepted()),
+            transaction_id: Some(123_456_789),
+            data_transfer_vendors: &[],
+            certificate_authority: false,
+        }
+    }
+
+    #[track_caller]
+    fn check(request: Request, facts: &Facts<'_>, expected: &str) {
+        assert_eq!(answer(&request, facts, NOW).get(), expected);
+    }
+
+    fn authorize() -> Request {
+        Request::Authorize { id_tag: Some("A".to_owned()) }
+    }
+
+    fn boot() -> Request {
+        Request::BootNotification(BootNotification::default())
+    }
+
+    fn stop(id_tag: Option<&str>) -> Request {
+        Request::StopTransaction(StopTransaction { id_tag: id_tag.map(str::to_owned), ..Default::default() })
+    }
+
+    fn data_transfer(vendor: Option<&str>) -> Request {
+        Request::DataTransfer { vendor_id: vendor.map(str::to_owned), message_id: None }
+    }
+
+    #[test]
+    fn boots_and_heartbeats() {
+        check(
+            boot(),
+            &facts(),
+            r#"{"status":"Accepted","currentTime":"2026-04-14T12:34:56.789Z","interval":300}"#,
+        );
+        let pending = Facts { boot_status: BootStatus::Pending, heartbeat_interval_s: 0, ..facts() };
+        check(
+            boot(),
+            &pending,
+            r#"{"status":"Pending","currentTime":"2026-04-14T12:34:56.789Z","interval":1}"#,
+        );
+        check(Request::Heartbeat, &facts(), r#"{"currentTime":"2026-04-14T12:34:56.789Z"}"#);
+    }
+
+    #[test]
+    fn verdicts_are_written_without_nulls_and_past_dates() {
+        check(
+            authorize(),
+            &facts(),
+            r#"{"idTagInfo":{"status":"Accepted","expiryDate":"2026-04-14T12:35:56.789Z","parentIdTag":"FLEET"}}"#,
+        );
+        let past = IdTagInfo { expiry_date: Some(NOW), parent_id_tag: Some("F".repeat(21)), ..accepted() };
+        check(
+            authorize(),
+            &Facts { id_tag_info: Some(past.clone()), ..facts() },
+            r#"{"idTagInfo":{"status":"Accepted"}}"#,
+        );
+        let expired = IdTagInfo { status: AuthorizationStatus::Expired, parent_id_tag: None, ..past };
+        check(
+            authorize(),
+            &Facts { id_tag_info: Some(expired), ..facts() },
+            r#"{"idTagInfo":{"status":"Expired","expiryDate":"2026-04-14T12:34:56.789Z"}}"#,
+        );
+        check(authorize(), &Facts { id_tag_info: None, ..facts() }, r#"{"idTagInfo":{"status":"Invalid"}}"#);
+    }
+
+    #[test]
+    fn a_start_always_gets_its_number_and_a_verdict() {
+        let start = || Request::StartTransaction(StartTransaction::default());
+        for status in AuthorizationStatus::ALL {
+            check(
+                start(),
+                &Facts { id_tag_info: Some(IdTagInfo::bare(status)), ..facts() },
+                &format!(r#"{{"idTagInfo":{{"status":"{status}"}},"transactionId":123456789}}"#),
+            );
+        }
+    }
+
+    #[test]
+    fn a_stop_gets_a_verdict_only_if_it_names_a_tag() {
+        let bare = Facts { id_tag_info: Some(IdTagInfo::bare(AuthorizationStatus::Blocked)), ..facts() };
+        check(stop(Some("A")), &bare, r#"{"idTagInfo":{"status":"Blocked"}}"#);
+        check(stop(None), &bare, "{}");
+        check(stop(Some("A")), &Facts { id_tag_info: None, ..facts() }, "{}");
+    }
+
+    #[test]
+    fn vendors_and_certificates_need_somebody_who_understands_them() {
+        let vendors = ["com.Vendor".to_owned()];
+        let known = Facts { data_transfer_vendors: &vendors, certificate_authority: true, ..facts() };
+        check(data_transfer(Some("COM.vendor")), &known, r#"{"status":"Accepted"}"#);
+        check(data_transfer(Some("com.other")), &known, r#"{"status":"UnknownVendorId"}"#);
+        check(data_transfer(None), &known, r#"{"status":"UnknownVendorId"}"#);
+        check(Request::SignCertificate, &known, r#"{"status":"Accepted"}"#);
+        check(Request::SignCertificate, &facts(), r#"{"status":"Rejected"}"#);
+    }
+
+    type ReadsIt = fn(&str) -> bool;
+
+    /// Every kind of request, with its action and whether another implementation reads its answer.
+    fn every_request() -> Vec<(FromChargePoint, Request, ReadsIt)> {
+        use FromChargePoint as Action;
+        fn reads<T: DeserializeOwned>(json: &str) -> bool {
+            serde_json::from_str::<T>(json).is_ok()
+        }
+        fn empty(json: &str) -> bool {
+            json == "{}"
+        }
+        vec![
+            (Action::Authorize, authorize(), reads::<typed::authorize::AuthorizeResponse>),
+            (Action::BootNotification, boot(), reads::<typed::boot_notification::BootNotificationResponse>),
+            (
+                Action::DataTransfer,
+                data_transfer(Some("V")),
+                reads::<typed::data_transfer::DataTransferResponse>,
+            ),
+            (
+                Action::DiagnosticsStatusNotification,
+                Request::DiagnosticsStatusNotification { status: None },
+                reads::<typed::diagnostics_status_notification::DiagnosticsStatusNotificationResponse>,
+            ),
+            (
+                Action::FirmwareStatusNotification,
+                Request::FirmwareStatusNotification { status: None },
+                reads::<typed::firmware_status_notification::FirmwareStatusNotificationResponse>,
+            ),
+            (Action::Heartbeat, Request::Heartbeat, reads::<typed::heart_beat::HeartbeatResponse>),
+            (
+                Action::MeterValues,
+                Request::MeterValues(MeterValues::default()),
+                reads::<typed::meter_values::MeterValuesResponse>,
+            ),
+            (
+                Action::StartTransaction,
+                Request::StartTransaction(StartTransaction::default()),
+                reads::<typed::start_transaction::StartTransactionResponse>,
+            ),
+            (
+                Action::StatusNotification,
+                Request::StatusNotification(StatusNotification::default()),
+                reads::<typed::status_notification::StatusNotificationResponse>,
+            ),
+            (
+                Action::StopTransaction,
+                stop(Some("A")),
+                reads::<typed::stop_transaction::StopTransactionResponse>,
+            ),
+            // rust-ocpp knows nothing of the security extension.
+            (Action::LogStatusNotification, Request::LogStatusNotification { status: None }, empty),
+            (Action::SecurityEventNotification, Request::SecurityEventNotification, empty),
+            (Action::SignCertificate, Request::SignCertificate, reads::<Value>),
+            (
+                Action::SignedFirmwareStatusNotification,
+                Request::SignedFirmwareStatusNotification { status: None },
+                empty,
+            ),
+        ]
+    }
+
+    #[test]
+    fn every_answer_is_legal_for_the_schema_and_for_another_implementation() {
+        let requests = every_request();
+        assert_eq!(requests.iter().map(|(action, ..)| *action).collect::<Vec<_>>(), FromChargePoint::ALL);
+        let vendors = ["V".to_owned()];
+        for (action, request, reads) in &requests {
+            for boot_status in BootStatus::ALL {
+                for id_tag_info in [Some(accepted()), None]
+                    .into_iter()
+                    .chain(AuthorizationStatus::ALL.map(IdTagInfo::bare).map(Some))
+                {
+                    for (vendors, authority) in [(&vendors[..], true), (&[], false)] {
+                        let facts = Facts {
+                            boot_status,
+                            id_tag_info: id_tag_info.clone(),
+                            data_transfer_vendors: vendors,
+                            certificate_authority: authority,
+                            ..facts()
+                        };
+                        let answer = answer(request, &facts, NOW);
+                        let value: Value = serde_json::from_str(answer.get()).expect("JSON");
+                        assert_eq!(
+                            schema::violations(Part::Response, action.as_str(), &value),
+                            [],
+                            "{action}"
+                        );
+                        assert!(reads(answer.get()), "{action}: {answer}");
+                    }
+                }
+            }
+        }
+    }
 }

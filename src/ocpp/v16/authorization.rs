@@ -99,6 +99,22 @@ pub enum UnknownIdTag {
     Invalid,
 }
 
+/// The longest id tag of the specification, in characters.
+pub const ID_TAG_CHARS_MAX: usize = 20;
+
+/// What an id tag is looked up by: blanks and control characters at its end and letter case do not matter.
+pub fn id_tag_key(id_tag: &str) -> String {
+    id_tag.trim_end_matches(|c: char| c.is_control() || c.is_whitespace()).to_lowercase()
+}
+
+/// What a tag over the limit is looked up by if its own key finds nothing: its first 20 characters, to
+/// be taken only if one registered tag has that key (quirk Q10). `None` for a tag within the limit.
+pub fn shortened_id_tag_key(id_tag: &str) -> Option<String> {
+    let key = id_tag_key(id_tag);
+    let (end, _) = key.char_indices().nth(ID_TAG_CHARS_MAX)?;
+    Some(id_tag_key(&key[..end]))
+}
+
 /// The verdict on a tag that is in `active_transactions` other transactions at `now`.
 ///
 /// A retried `StartTransaction` must not count the transaction it is about, or the retry would be
@@ -157,6 +173,18 @@ mod tests {
             assert_eq!(told.status, expected, "{registered} {expiry:?} {max:?} {active}");
             assert_eq!(told.parent_id_tag.as_deref(), Some("FLEET"));
         }
+    }
+
+    #[test]
+    fn tags_are_looked_up_without_case_and_trailing_bytes() {
+        assert_eq!(id_tag_key("04A1b2 \r\0"), "04a1b2");
+        assert_eq!(shortened_id_tag_key("04A1B2"), None);
+        assert_eq!(
+            shortened_id_tag_key("12345678901234567890\u{1}"),
+            None,
+            "a stray byte is not a character"
+        );
+        assert_eq!(shortened_id_tag_key("1234567890123456789AXY").as_deref(), Some("1234567890123456789a"));
     }
 
     #[test]

@@ -99,13 +99,11 @@ impl<'a> Fields<'a> {
             return Some(integer);
         }
         let integer = Decimal::parse(text).and_then(Decimal::as_integer);
-        reader.note(
-            &self.path_of(name),
-            match integer {
-                Some(integer) => format!("not_an_integer: read as {integer}"),
-                None => "not_an_integer".to_owned(),
-            },
-        );
+        let problem = match integer {
+            Some(integer) => format!("integer_spelling: read as {integer}"),
+            None => "not_an_integer".to_owned(),
+        };
+        reader.note(&self.path_of(name), problem);
         integer
     }
 
@@ -113,19 +111,20 @@ impl<'a> Fields<'a> {
     pub(super) fn register_wh(&self, name: &str, reader: &mut Reader) -> Option<i64> {
         let text = number_text(self.get(name)?)?;
         let wh = match text.parse() {
-            Ok(wh) => wh,
+            Ok(wh) => Some(wh),
             Err(_) => {
-                let rounded = parse_with_comma(text).and_then(Decimal::rounded);
-                reader.note(
-                    &self.path_of(name),
-                    match rounded {
-                        Some(wh) => format!("not_an_integer: read as {wh}"),
-                        None => "not_an_integer".to_owned(),
-                    },
-                );
-                rounded?
+                let decimal = parse_with_comma(text);
+                let (exact, rounded) =
+                    (decimal.and_then(Decimal::as_integer), decimal.and_then(Decimal::rounded));
+                let problem = match (exact, rounded) {
+                    (Some(wh), _) => format!("integer_spelling: read as {wh}"),
+                    (None, Some(wh)) => format!("rounded: read as {wh}"),
+                    (None, None) => "not_an_integer".to_owned(),
+                };
+                reader.note(&self.path_of(name), problem);
+                exact.or(rounded)
             }
-        };
+        }?;
         if wh < 0 {
             reader.note(&self.path_of(name), "implausible: a register below zero");
         }

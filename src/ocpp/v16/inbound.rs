@@ -64,6 +64,7 @@ pub struct BootNotification {
 pub struct StartTransaction {
     pub connector_id: Option<i64>,
     pub id_tag: Option<String>,
+    /// Rounded to whole Wh.
     pub meter_start_wh: Option<i64>,
     pub reservation_id: Option<i64>,
     /// `timestamp` as text, exactly as it came: what tells a retry from another start.
@@ -76,7 +77,9 @@ pub struct StartTransaction {
 pub struct StopTransaction {
     pub transaction_id: Option<i64>,
     pub id_tag: Option<String>,
+    /// Rounded to whole Wh.
     pub meter_stop_wh: Option<i64>,
+    /// Canonical; `Other` for one that nobody knows, `None` (that is, `Local`) if none was sent.
     pub reason: Option<String>,
     pub timestamp_text: Option<String>,
     pub transaction_data: Vec<MeterValue>,
@@ -87,7 +90,9 @@ pub struct StopTransaction {
 #[expect(missing_docs, reason = "fields are the specification's own")]
 pub struct StatusNotification {
     pub connector_id: Option<i64>,
+    /// Canonical where it is known in any case, else as it was sent.
     pub status: Option<String>,
+    /// Canonical; `OtherError` for one that nobody knows.
     pub error_code: Option<String>,
     pub info: Option<String>,
     pub vendor_error_code: Option<String>,

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::decimal::Decimal;
 use super::fields::{Fields, Path, Reader, parse_with_comma, scalar_text};
 use super::inbound::{MeterValue, SampledValue};
+use super::unit;
 
 /// The most values read of one message: a session sampled every ten seconds for a day, all phases.
 /// What lies beyond is in the raw payload only.
@@ -47,114 +48,6 @@ const CONTEXTS: &[&str] = &[
 const PHASES: &[&str] = &["L1", "L2", "L3", "N", "L1-N", "L2-N", "L3-N", "L1-L2", "L2-L3", "L3-L1"];
 const LOCATIONS: &[&str] = &["Outlet", "Inlet", "Body", "Cable", "EV"];
 const FORMATS: &[&str] = &["Raw", "SignedData"];
-
-/// What kind of quantity a unit measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Quantity {
-    Energy,
-    Power,
-    Current,
-    Voltage,
-    Temperature,
-    Percent,
-    Frequency,
-}
-
-/// How a number in a unit becomes one in the base unit of its quantity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ToBase {
-    TimesTenTo(i32),
-    FromKelvin,
-    FromFahrenheit,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Unit {
-    name: &'static str,
-    quantity: Quantity,
-    to_base: ToBase,
-}
-
-const fn unit(name: &'static str, quantity: Quantity, power: i32) -> Unit {
-    Unit { name, quantity, to_base: ToBase::TimesTenTo(power) }
-}
-
-const WH: Unit = unit("Wh", Quantity::Energy, 0);
-const VARH: Unit = unit("varh", Quantity::Energy, 0);
-const W: Unit = unit("W", Quantity::Power, 0);
-const VAR: Unit = unit("var", Quantity::Power, 0);
-const A: Unit = unit("A", Quantity::Current, 0);
-const V: Unit = unit("V", Quantity::Voltage, 0);
-const CELSIUS: Unit = unit("Celsius", Quantity::Temperature, 0);
-const KELVIN: Unit = Unit { name: "K", quantity: Quantity::Temperature, to_base: ToBase::FromKelvin };
-const FAHRENHEIT: Unit =
-    Unit { name: "Fahrenheit", quantity: Quantity::Temperature, to_base: ToBase::FromFahrenheit };
-const PERCENT: Unit = unit("Percent", Quantity::Percent, 0);
-const HERTZ: Unit = unit("Hertz", Quantity::Frequency, 0);
-
-/// Every spelling that is understood, in any case, and what it means.
-const UNITS: &[(&str, Unit)] = &[
-    ("Wh", WH),
-    ("kWh", unit("kWh", Quantity::Energy, 3)),
-    ("W", W),
-    ("kW", unit("kW", Quantity::Power, 3)),
-    ("A", A),
-    ("V", V),
-    ("Percent", PERCENT),
-    ("%", PERCENT),
-    ("Celsius", CELSIUS),
-    ("Celcius", CELSIUS),
-    ("C", CELSIUS),
-    ("°C", CELSIUS),
-    ("Hertz", HERTZ),
-    ("Hz", HERTZ),
-    ("varh", VARH),
-    ("kvarh", unit("kvarh", Quantity::Energy, 3)),
-    ("var", VAR),
-    ("kvar", unit("kvar", Quantity::Power, 3)),
-    ("VA", unit("VA", Quantity::Power, 0)),
-    ("kVA", unit("kVA", Quantity::Power, 3)),
-    ("K", KELVIN),
-    ("Fahrenheit", FAHRENHEIT),
-    ("°F", FAHRENHEIT),
-];
-
-fn unit_of(text: &str) -> Option<Unit> {
-    UNITS.iter().find(|(spelling, _)| *spelling == text).map(|(_, unit)| *unit).or_else(|| {
-        let trimmed = text.trim();
-        UNITS.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(trimmed)).map(|(_, unit)| *unit)
-    })
-}
-
-/// What is known of a measurand's unit.
-enum Due {
-    /// The specification's own default.
-    Default(Unit),
-    /// This unit if none is sent; a charger may send another of the same quantity.
-    Usually(Unit),
-    /// This unit, whatever is sent.
-    Always(Unit),
-    /// A bare number.
-    Without,
-    /// A measurand nobody knows.
-    Unknown,
-}
-
-fn unit_due(measurand: &str) -> Due {
-    match measurand {
-        "Voltage" => Due::Usually(V),
-        "Temperature" => Due::Usually(CELSIUS),
-        "SoC" => Due::Always(PERCENT),
-        "Frequency" => Due::Always(HERTZ),
-        "Power.Factor" | "RPM" => Due::Without,
-        _ if measurand.starts_with("Energy.Active.") => Due::Default(WH),
-        _ if measurand.starts_with("Energy.Reactive.") => Due::Usually(VARH),
-        _ if measurand.starts_with("Power.Reactive.") => Due::Usually(VAR),
-        _ if measurand.starts_with("Power.") => Due::Usually(W),
-        _ if measurand.starts_with("Current.") => Due::Usually(A),
-        _ => Due::Unknown,
-    }
-}
 
 /// Reads the meter values of `field`, or of `values` as OCPP 1.5 named it; one that is not in an
 /// array is an array of one (quirk Q14).
@@ -250,13 +143,13 @@ fn read_sampled(element: &Value, path: &Path<'_>, reader: &mut Reader) -> Option
     let measurand = word("measurand", MEASURANDS, MEASURANDS[0]);
     let format = word("format", FORMATS, FORMATS[0]);
     let sent = fields.word("unit", &[]);
-    let (unit, name, derived) = choose_unit(&measurand, sent, &fields, reader);
+    let measured = unit::of(&measurand, sent.as_deref());
+    if measured.impossible {
+        let unit = measured.name.as_deref().unwrap_or_default();
+        reader.note(&fields.path_of("unit"), format!("implausible: {unit} does not measure this"));
+    }
     let number = if format == "SignedData" { None } else { read_number(&value, path, reader) };
-    let value_base = number.and_then(|number| match unit {
-        Some(Unit { to_base, .. }) => to_base.apply(number),
-        // A bare number is its own base; one in an unknown or impossible unit has none.
-        None => name.is_none().then_some(number),
-    });
+    let value_base = number.and_then(|number| measured.to_base(number));
     Some(SampledValue {
         value,
         value_base: value_base.map(|decimal| decimal.to_string()),
@@ -265,49 +158,9 @@ fn read_sampled(element: &Value, path: &Path<'_>, reader: &mut Reader) -> Option
         phase: fields.word("phase", PHASES),
         location: word("location", LOCATIONS, LOCATIONS[0]),
         format,
-        unit: name,
-        derived,
+        unit: measured.name,
+        derived: measured.derived,
     })
-}
-
-impl ToBase {
-    fn apply(self, number: Decimal) -> Option<Decimal> {
-        match self {
-            Self::TimesTenTo(power) => Some(number.shifted(power)),
-            Self::FromKelvin => number.kelvin_to_celsius(),
-            Self::FromFahrenheit => number.fahrenheit_to_celsius(),
-        }
-    }
-}
-
-/// The unit to convert from, its name to show, and whether it follows from the measurand alone.
-fn choose_unit(
-    measurand: &str,
-    sent: Option<String>,
-    fields: &Fields<'_>,
-    reader: &mut Reader,
-) -> (Option<Unit>, Option<String>, bool) {
-    let known = sent.as_deref().and_then(unit_of);
-    let named = |unit: Unit| Some(unit.name.to_owned());
-    match (unit_due(measurand), known) {
-        (Due::Always(due), known) => {
-            (Some(due), named(due), known.is_none_or(|known| known.name != due.name))
-        }
-        (Due::Default(due), None) if sent.is_none() => (Some(due), named(due), false),
-        (Due::Usually(due), None) if sent.is_none() => (Some(due), named(due), true),
-        (Due::Default(due) | Due::Usually(due), Some(known)) => {
-            if known.quantity == due.quantity {
-                (Some(known), named(known), false)
-            } else {
-                reader.note(&fields.path_of("unit"), format!("implausible: {} for {measurand}", known.name));
-                (None, named(known), false)
-            }
-        }
-        (Due::Unknown, Some(known)) => (Some(known), named(known), false),
-        // A factor or a speed is a bare number, whatever unit was put beside it.
-        (Due::Without, _) => (None, None, false),
-        (_, None) => (None, sent, false),
-    }
 }
 
 /// The number in a value's text, if there is one (quirk Q6).
@@ -377,7 +230,10 @@ mod tests {
         check(r#"{"value":"0.98","measurand":"Power.Factor"}"#, "0.98 - /");
         check(r#"{"value":"1450","measurand":"RPM"}"#, "1450 - /");
         check(r#"{"value":"1,5","unit":"KWH"}"#, "1500 kWh / not_a_decimal: read as 1.5");
-        check(r#"{"value":"1","measurand":"Voltage","unit":"Wh"}"#, "none Wh / implausible: Wh for Voltage");
+        check(
+            r#"{"value":"1","measurand":"Voltage","unit":"Wh"}"#,
+            "none Wh / implausible: Wh does not measure this",
+        );
         check(r#"{"value":"1","unit":"furlong"}"#, "none furlong /");
         check(r#"{"value":"1","measurand":"Vendor.Thing"}"#, "1 - /");
     }

@@ -8,7 +8,9 @@ pub mod inbound;
 mod meter;
 mod payload;
 pub mod read;
+mod request;
 pub mod time;
+mod unit;
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,26 +1,30 @@
 //! A payload's text as a [`Value`], with what that step alone can see: doubled keys, broken escapes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::ocpp::Violation;
 use crate::ocpp::violations::Violations;
 
-/// Reads a payload; `None` if it is nested too deeply to be read. The last of doubled keys wins (quirk Q9).
+/// Reads a payload; `None` if it is nested too deeply to be read, and no object whose other members
+/// could be. The last of doubled keys wins (quirk Q9).
 pub(super) fn parse(json: &str, violations: &mut Violations) -> Option<Value> {
     let value = match serde_json::from_str(json) {
         Ok(value) => value,
         Err(_) => {
             let repaired = replace_lone_surrogates(json);
-            let Ok(value) = serde_json::from_str(&repaired) else {
-                violations.push(Violation::message("unreadable_payload: nested too deeply"));
-                return None;
-            };
-            violations.push(Violation::message("broken_escape: half of a surrogate pair, read as U+FFFD"));
-            value
+            if repaired != json {
+                violations
+                    .push(Violation::message("broken_escape: half of a surrogate pair, read as U+FFFD"));
+            }
+            match serde_json::from_str(&repaired) {
+                Ok(value) => value,
+                Err(_) => return parse_shallow_members(&repaired, violations),
+            }
         }
     };
     // Counting is far cheaper than watching every key, and doubled ones are rare.
@@ -28,6 +32,23 @@ pub(super) fn parse(json: &str, violations: &mut Violations) -> Option<Value> {
         note_doubled_keys(json, violations);
     }
     Some(value)
+}
+
+/// The members of an object but for those nested too deeply: one of a vendor's own must not cost the others.
+fn parse_shallow_members(json: &str, violations: &mut Violations) -> Option<Value> {
+    let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json) else {
+        violations.push(Violation::message("too_deep: the payload cannot be read"));
+        return None;
+    };
+    let mut read = Map::new();
+    for (name, member) in members {
+        let value = serde_json::from_str(member.get()).unwrap_or_else(|_| {
+            violations.push(Violation::field(name.as_str(), "too_deep: read as null"));
+            Value::Null
+        });
+        read.insert(name, value);
+    }
+    Some(Value::Object(read))
 }
 
 /// Object members in the text: each has exactly one colon outside strings.
@@ -218,8 +239,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deeply_says_so() {
-        let json = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        assert_eq!(told(&json), (None, vec!["- unreadable_payload: nested too deeply".to_owned()]));
+    fn what_is_nested_too_deeply_costs_only_itself() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let (value, violations) = told(&format!(r#"{{"idTag":"A","x":{deep}}}"#));
+        assert_eq!(value, serde_json::from_str(r#"{"idTag":"A","x":null}"#).ok());
+        assert_eq!(violations, ["x too_deep: read as null"]);
+        assert_eq!(told(&deep), (None, vec!["- too_deep: the payload cannot be read".to_owned()]));
     }
 }

@@ -7,11 +7,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::FromChargePoint;
-use super::fields::{Fields, Path, Reader, canonical};
-use super::inbound::{
-    BootNotification, MeterValue, MeterValues, Request, StartTransaction, StatusNotification, StopTransaction,
-};
-use super::{meter, payload};
+use super::fields::{Fields, Path, Reader};
+use super::inbound::Request;
+use super::{payload, request};
 use crate::clock::Timestamp;
 use crate::ocpp::frame::ErrorCode;
 use crate::ocpp::schema::{self, Breach, Part};
@@ -80,7 +78,7 @@ pub fn read(action: FromChargePoint, payload: &RawValue, reading: &Reading) -> R
     };
     let value = payload::parse(payload.get(), &mut reader.violations);
     let root = Fields { object: value.as_ref().and_then(Value::as_object), path: Path::Root };
-    let (request, occurred_at) = read_request(action, &root, &mut reader);
+    let (request, occurred_at) = request::read(action, &root, &mut reader);
     let mut violations = reader.violations;
     if reading.validation == Validation::Off {
         return Ok(Read { request, occurred_at, violations: violations.into_vec() });
@@ -92,8 +90,11 @@ pub fn read(action: FromChargePoint, payload: &RawValue, reading: &Reading) -> R
     let refusal =
         (reading.validation == Validation::Strict).then(|| refuse(&breaches, value.is_none())).flatten();
     for Breach { violation, .. } in breaches {
-        // The reader knows better what is odd about a time than "not a date-time".
-        if !violations.mentions(violation.field.as_deref()) {
+        // The reader knows better what is odd about a time than "not a date-time", and what became of
+        // a number that is none.
+        let told_better = ["format:", "type:"].iter().any(|code| violation.problem.starts_with(code))
+            && violation.field.as_deref().is_some_and(|field| violations.mentions(field));
+        if !told_better {
             violations.push(violation);
         }
     }
@@ -135,183 +136,219 @@ fn clip(mut text: String) -> String {
     text
 }
 
-const DIAGNOSTICS_STATUSES: &[&str] = &["Idle", "Uploaded", "UploadFailed", "Uploading"];
-const FIRMWARE_STATUSES: &[&str] = &[
-    "Downloaded",
-    "DownloadFailed",
-    "Downloading",
-    "DownloadScheduled",
-    "DownloadPaused",
-    "Idle",
-    "InstallationFailed",
-    "Installing",
-    "Installed",
-    "InstallRebooting",
-    "InstallScheduled",
-    "InstallVerificationFailed",
-    "InvalidSignature",
-    "SignatureVerified",
-];
-const LOG_STATUSES: &[&str] = &[
-    "BadMessage",
-    "Idle",
-    "NotSupportedOperation",
-    "PermissionDenied",
-    "Uploaded",
-    "UploadFailure",
-    "Uploading",
-];
-const CONNECTOR_STATUSES: &[&str] = &[
-    "Available",
-    "Preparing",
-    "Charging",
-    "SuspendedEVSE",
-    "SuspendedEV",
-    "Finishing",
-    "Reserved",
-    "Unavailable",
-    "Faulted",
-];
-const ERROR_CODES: &[&str] = &[
-    "NoError",
-    "ConnectorLockFailure",
-    "EVCommunicationError",
-    "GroundFailure",
-    "HighTemperature",
-    "InternalError",
-    "LocalListConflict",
-    "OtherError",
-    "OverCurrentFailure",
-    "PowerMeterFailure",
-    "PowerSwitchFailure",
-    "ReaderFailure",
-    "ResetFailure",
-    "UnderVoltage",
-    "OverVoltage",
-    "WeakSignal",
-];
-const STOP_REASONS: &[&str] = &[
-    "Local",
-    "EVDisconnected",
-    "Remote",
-    "DeAuthorized",
-    "EmergencyStop",
-    "HardReset",
-    "Other",
-    "PowerLoss",
-    "Reboot",
-    "SoftReset",
-    "UnlockCommand",
-];
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Map;
 
-fn read_request(
-    action: FromChargePoint,
-    fields: &Fields<'_>,
-    reader: &mut Reader,
-) -> (Request, Option<Timestamp>) {
-    let status = |known| fields.word("status", known);
-    match action {
-        FromChargePoint::Authorize => {
-            (Request::Authorize { id_tag: fields.required_text("idTag", reader) }, None)
+    use super::*;
+    use crate::ocpp::v16::inbound::StartTransaction;
+
+    const RECEIVED: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).expect("JSON")
+    }
+
+    fn read_as(validation: Validation, action: FromChargePoint, json: &str) -> Result<Read, Refusal> {
+        read(action, &raw(json), &Reading { validation, received_at: RECEIVED, utc_offset_s: 0 })
+    }
+
+    #[test]
+    fn actions_are_recognised_where_one_is_meant() {
+        for (text, expected) in [
+            ("Heartbeat", Some((FromChargePoint::Heartbeat, false))),
+            ("heartbeat", Some((FromChargePoint::Heartbeat, true))),
+            (" StartTransaction.req", Some((FromChargePoint::StartTransaction, true))),
+            ("BootNotificationRequest", Some((FromChargePoint::BootNotification, true))),
+            ("Reset", None),
+            ("Request", None),
+            (".req", None),
+            ("", None),
+            ("éééRequest", None),
+        ] {
+            let told = recognise(text).map(|(action, mapped)| (action, mapped.is_some()));
+            assert_eq!(told, expected, "{text:?}");
         }
-        FromChargePoint::BootNotification => (Request::BootNotification(read_boot(fields, reader)), None),
-        FromChargePoint::DataTransfer => {
-            let vendor_id = fields.required_text("vendorId", reader);
-            (Request::DataTransfer { vendor_id, message_id: fields.optional_text("messageId") }, None)
-        }
-        FromChargePoint::DiagnosticsStatusNotification => {
-            (Request::DiagnosticsStatusNotification { status: status(DIAGNOSTICS_STATUSES) }, None)
-        }
-        FromChargePoint::FirmwareStatusNotification => {
-            (Request::FirmwareStatusNotification { status: status(FIRMWARE_STATUSES) }, None)
-        }
-        FromChargePoint::SignedFirmwareStatusNotification => {
-            (Request::SignedFirmwareStatusNotification { status: status(FIRMWARE_STATUSES) }, None)
-        }
-        FromChargePoint::LogStatusNotification => {
-            (Request::LogStatusNotification { status: status(LOG_STATUSES) }, None)
-        }
-        FromChargePoint::Heartbeat => (Request::Heartbeat, None),
-        FromChargePoint::MeterValues => {
-            let meter_value = meter::read_all(fields, "meterValue", reader);
-            let occurred_at = meter_value.iter().filter_map(|value: &MeterValue| value.timestamp).max();
-            let read = MeterValues {
-                connector_id: read_connector(fields, reader),
-                transaction_id: fields.integer("transactionId", reader),
-                meter_value,
-            };
-            (Request::MeterValues(read), occurred_at)
-        }
-        FromChargePoint::SecurityEventNotification => {
-            (Request::SecurityEventNotification, fields.time("timestamp", reader))
-        }
-        FromChargePoint::SignCertificate => (Request::SignCertificate, None),
-        FromChargePoint::StartTransaction => {
-            let read = StartTransaction {
-                connector_id: read_connector(fields, reader),
-                id_tag: fields.required_text("idTag", reader),
-                meter_start_wh: fields.register_wh("meterStart", reader),
-                reservation_id: fields.integer("reservationId", reader),
-                timestamp_text: fields.text("timestamp"),
-            };
-            (Request::StartTransaction(read), fields.time("timestamp", reader))
-        }
-        FromChargePoint::StatusNotification => {
-            (Request::StatusNotification(read_status(fields, reader)), fields.time("timestamp", reader))
-        }
-        FromChargePoint::StopTransaction => {
-            let read = StopTransaction {
-                transaction_id: fields.integer("transactionId", reader),
-                id_tag: fields.optional_text("idTag"),
-                meter_stop_wh: fields.register_wh("meterStop", reader),
-                reason: fields
-                    .word("reason", STOP_REASONS)
-                    .map(|reason| known_or(reason, STOP_REASONS, "Other")),
-                timestamp_text: fields.text("timestamp"),
-                transaction_data: meter::read_all(fields, "transactionData", reader),
-            };
-            (Request::StopTransaction(read), fields.time("timestamp", reader))
+        for &action in FromChargePoint::ALL {
+            assert_eq!(recognise(action.as_str()), Some((action, None)));
         }
     }
-}
 
-fn read_boot(fields: &Fields<'_>, reader: &mut Reader) -> BootNotification {
-    BootNotification {
-        vendor: fields.required_text("chargePointVendor", reader),
-        model: fields.required_text("chargePointModel", reader),
-        serial_number: fields
-            .optional_text("chargePointSerialNumber")
-            .or_else(|| fields.optional_text("chargeBoxSerialNumber")),
-        firmware_version: fields.optional_text("firmwareVersion"),
+    #[test]
+    fn the_strict_mode_says_which_rule_was_broken() {
+        use ErrorCode::*;
+        let start = |fields: &str| format!(r#"{{"connectorId":1,"idTag":"A","meterStart":0{fields}}}"#);
+        for (json, code) in [
+            (start(""), OccurenceConstraintViolation),
+            (start(r#","timestamp":7"#), TypeConstraintViolation),
+            (start(r#","timestamp":"yesterday""#), TypeConstraintViolation),
+            (start(r#","timestamp":"2026-04-14T12:34:56Z","x":1"#), FormationViolation),
+            (start(r#","x":1"#), FormationViolation),
+        ] {
+            let refusal =
+                read_as(Validation::Strict, FromChargePoint::StartTransaction, &json).expect_err("refused");
+            assert_eq!(refusal.code, code, "{json}");
+            assert!(!refusal.violations.is_empty(), "{json}");
+        }
+        let status = r#"{"connectorId":1,"errorCode":"NoError","status":"Occupied"}"#;
+        let refusal =
+            read_as(Validation::Strict, FromChargePoint::StatusNotification, status).expect_err("refused");
+        assert_eq!(refusal.code, PropertyConstraintViolation);
+        assert_eq!(refusal.description, "status: not_in_enum: \"Occupied\"");
     }
-}
 
-fn read_status(fields: &Fields<'_>, reader: &mut Reader) -> StatusNotification {
-    // OCPP 1.5's name for what 1.6 calls EVCommunicationError.
-    let renamed = |code: String| match code.eq_ignore_ascii_case("Mode3Error") {
-        true => "EVCommunicationError".to_owned(),
-        false => code,
-    };
-    StatusNotification {
-        connector_id: read_connector(fields, reader),
-        status: fields.word("status", CONNECTOR_STATUSES),
-        error_code: fields
-            .word("errorCode", ERROR_CODES)
-            .map(|code| known_or(renamed(code), ERROR_CODES, "OtherError")),
-        info: fields.optional_text("info"),
-        vendor_error_code: fields.optional_text("vendorErrorCode"),
+    #[test]
+    fn without_validation_the_schema_is_not_asked() {
+        let json = r#"{"connectorId":"1","vendorThing":1,"timestamp":"1970-01-01T00:00:00Z"}"#;
+        let read = read_as(Validation::Off, FromChargePoint::StatusNotification, json).expect("served");
+        assert_eq!(
+            read.violations,
+            [Violation::field("timestamp", "implausible: a clock that was never set")]
+        );
+        let Request::StatusNotification(status) = read.request else { panic!("a status") };
+        assert_eq!(status.connector_id, Some(1));
     }
-}
 
-fn read_connector(fields: &Fields<'_>, reader: &mut Reader) -> Option<i64> {
-    let connector = fields.integer("connectorId", reader)?;
-    if connector < 0 {
-        reader.note(&fields.path_of("connectorId"), "implausible: connectors count from 0");
+    #[test]
+    fn what_is_no_object_is_read_as_an_empty_one() {
+        for json in ["null", "[]", "1", "\"x\"", "[[[]]]"] {
+            let read = read_as(Validation::Lenient, FromChargePoint::StartTransaction, json).expect("served");
+            assert_eq!(read.request, Request::StartTransaction(StartTransaction::default()), "{json}");
+            assert_eq!(read.violations.len(), 1, "{json}");
+            let refusal =
+                read_as(Validation::Strict, FromChargePoint::StartTransaction, json).expect_err("refused");
+            assert_eq!(refusal.code, ErrorCode::TypeConstraintViolation);
+        }
     }
-    Some(connector)
-}
 
-/// The word itself if the specification knows it, else the one it has for everything else (quirk Q11).
-fn known_or(word: String, known: &[&'static str], other: &str) -> String {
-    if canonical(&word, known).is_some() { word } else { other.to_owned() }
+    #[test]
+    fn a_field_too_deep_to_read_costs_only_itself() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        let json = format!(r#"{{"idTag":"A","x":{deep}}}"#);
+        let read = read_as(Validation::Lenient, FromChargePoint::Authorize, &json).expect("served");
+        assert_eq!(read.request, Request::Authorize { id_tag: Some("A".to_owned()) });
+        let odd = ["too_deep: read as null", "unknown_field"].map(|problem| Violation::field("x", problem));
+        assert_eq!(read.violations, odd);
+        for json in [&json, &deep] {
+            let refusal = read_as(Validation::Strict, FromChargePoint::Authorize, json).expect_err("refused");
+            assert_eq!(refusal.code, ErrorCode::FormationViolation);
+        }
+    }
+
+    /// Names that mean something, so that chance reaches the readers behind them.
+    fn any_name() -> impl Strategy<Value = String> {
+        const NAMES: &[&str] = &[
+            "connectorId",
+            "idTag",
+            "meterStart",
+            "meterStop",
+            "timestamp",
+            "transactionId",
+            "reservationId",
+            "meterValue",
+            "sampledValue",
+            "transactionData",
+            "values",
+            "value",
+            "unit",
+            "measurand",
+            "format",
+            "status",
+            "errorCode",
+            "reason",
+            "chargePointVendor",
+            "vendorId",
+            "$serde_json::private::Number",
+        ];
+        prop_oneof![9 => prop::sample::select(NAMES).prop_map(str::to_owned), 1 => ".{0,12}"]
+    }
+
+    fn any_scalar() -> impl Strategy<Value = String> {
+        const SCALARS: &[&str] = &[
+            "null",
+            "true",
+            "\"\"",
+            "\"1,5\"",
+            "\"-1.5e3\"",
+            "\"NaN\"",
+            "\"kWh\"",
+            "\"%\"",
+            "\"SignedData\"",
+            "\"Frequency\"",
+            "\"Temperature\"",
+            "\"Fahrenheit\"",
+            "\"K\"",
+            "\"2026-04-14T12:34:56Z\"",
+            "\"2026-02-31 24:00:60,5+0200\"",
+            "\"\\ud800\"",
+            "1e999999",
+            "-0",
+            "5.0",
+            "1e-400",
+            "170141183460469231731687303715884105728",
+        ];
+        prop_oneof![
+            3 => prop::sample::select(SCALARS).prop_map(str::to_owned),
+            1 => any::<i64>().prop_map(|integer| integer.to_string()),
+            1 => any::<f64>().prop_map(|float| serde_json::to_string(&float).expect("JSON")),
+            1 => ".{0,30}".prop_map(|text| Value::from(text).to_string()),
+        ]
+    }
+
+    fn any_json() -> impl Strategy<Value = String> {
+        any_scalar().prop_recursive(5, 60, 8, |inner| {
+            let member = (any_name(), inner.clone())
+                .prop_map(|(name, value)| format!("{}:{value}", Value::from(name)));
+            prop_oneof![
+                1 => prop::collection::vec(inner, 0..6).prop_map(|elements| format!("[{}]", elements.join(","))),
+                3 => prop::collection::vec(member, 0..8).prop_map(|members| format!("{{{}}}", members.join(","))),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn any_json_is_read(json in any_json()) {
+            for &action in FromChargePoint::ALL {
+                let read = read_as(Validation::Lenient, action, &json);
+                prop_assert!(read.is_ok());
+                prop_assert!(read.is_ok_and(|read| read.violations.len() <= Violations::MAX));
+                prop_assert!(read_as(Validation::Off, action, &json).is_ok());
+                let _ = read_as(Validation::Strict, action, &json);
+            }
+        }
+
+        #[test]
+        fn what_the_strict_mode_takes_the_lenient_mode_reads_alike(json in any_json()) {
+            for &action in FromChargePoint::ALL {
+                if let Ok(strict) = read_as(Validation::Strict, action, &json) {
+                    let lenient = read_as(Validation::Lenient, action, &json).expect("served");
+                    prop_assert_eq!(strict.request, lenient.request);
+                    prop_assert_eq!(strict.violations, lenient.violations);
+                }
+            }
+        }
+
+        #[test]
+        fn a_plain_start_is_read_as_it_was_meant(connector in 0i64..100, meter in 0i64..i64::MAX, tag in "[A-Z0-9]{1,20}") {
+            let mut payload = Map::new();
+            payload.insert("connectorId".to_owned(), connector.into());
+            payload.insert("meterStart".to_owned(), meter.into());
+            payload.insert("idTag".to_owned(), tag.as_str().into());
+            payload.insert("timestamp".to_owned(), "2026-04-14T12:34:56Z".into());
+            let json = Value::from(payload).to_string();
+            let read = read_as(Validation::Strict, FromChargePoint::StartTransaction, &json).expect("legal");
+            prop_assert_eq!(read.violations, []);
+            prop_assert_eq!(read.request, Request::StartTransaction(StartTransaction {
+                connector_id: Some(connector),
+                id_tag: Some(tag),
+                meter_start_wh: Some(meter),
+                reservation_id: None,
+                timestamp_text: Some("2026-04-14T12:34:56Z".to_owned()),
+            }));
+        }
+    }
 }

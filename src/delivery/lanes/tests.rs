@@ -1,0 +1,189 @@
+//! The planner alone, in virtual time.
+
+use std::time::Duration;
+
+use super::*;
+use crate::store::{LaneClaimed, SigningSecretText};
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_unix_ms(ms)
+}
+
+fn settings(webhook_id: WebhookId, max_in_flight: usize) -> LaneSettings {
+    LaneSettings {
+        webhook_id,
+        state: LaneState::Active,
+        url: "https://example.com/".to_owned(),
+        format: "flat".to_owned(),
+        signing_secrets: Vec::<SigningSecretText>::new(),
+        secret: None,
+        custom_headers: BTreeMap::new(),
+        station_order: None,
+        timeout: Duration::from_secs(10),
+        retry_schedule: vec![Duration::from_secs(30)],
+        max_in_flight,
+        rate_limit: None,
+    }
+}
+
+/// Lanes 1, 2, … with work due from the beginning.
+fn lanes(permits: usize, max_in_flight: &[usize]) -> Lanes {
+    let mut lanes = Lanes::new(permits);
+    let all = (1..).zip(max_in_flight).map(|(id, max)| (settings(id, *max), Some(at(0)))).collect();
+    lanes.configure(all, at(0));
+    lanes
+}
+
+/// Answers a plan as a store does whose backlog never ends, or that has nothing left.
+fn answer(lanes: &mut Lanes, plan: &Plan, endless: bool) {
+    for claim in &plan.claims {
+        let lane = lanes.get_mut(claim.webhook_id).expect("its lane");
+        let answer = none_claimed(claim.webhook_id, endless.then_some(at(0)));
+        lane.claimed(if endless { claim.limit } else { 0 }, &answer);
+    }
+}
+
+/// An answer without the deliveries themselves, which the planner only counts.
+fn none_claimed(webhook_id: WebhookId, next_due_at: Option<Timestamp>) -> LaneClaimed {
+    LaneClaimed { webhook_id, deliveries: Vec::new(), next_due_at, after_station: String::new() }
+}
+
+fn limits(plan: &Plan) -> Vec<(WebhookId, usize)> {
+    let mut limits: Vec<_> = plan.claims.iter().map(|claim| (claim.webhook_id, claim.limit)).collect();
+    limits.sort_unstable();
+    limits
+}
+
+#[test]
+fn permits_are_shared_one_by_one() {
+    let mut lanes = lanes(1_000, &[32, 4, 32]);
+    let plan = lanes.plan(at(0));
+    assert_eq!(limits(&plan), [(1, 32), (2, 4), (3, 32)]);
+    assert!(lanes.plan(at(0)).claims.is_empty(), "what is asked for is asked for once");
+}
+
+#[test]
+fn lanes_that_never_end_leave_room_for_another() {
+    let mut lanes = lanes(100, &[1_000, 1_000, 1_000, 1_000]);
+    for _ in 0..50 {
+        let plan = lanes.plan(at(0));
+        answer(&mut lanes, &plan, true);
+    }
+    assert_eq!(lanes.in_flight(), 80, "each holds what all leave free");
+    let mut all: Vec<_> = (1..=4).map(|id| (settings(id, 1_000), Some(at(0)))).collect();
+    all.push((settings(5, 8), Some(at(0))));
+    lanes.configure(all, at(0));
+    assert_eq!(limits(&lanes.plan(at(0))), [(5, 8)]);
+}
+
+#[test]
+fn what_one_claim_leaves_over_is_first_in_the_next() {
+    let many = vec![1; CLAIM_ROWS + 40];
+    let mut lanes = lanes(10_000, &many);
+    let first = lanes.plan(at(0));
+    assert_eq!(first.claims.len(), CLAIM_ROWS);
+    answer(&mut lanes, &first, true);
+    let second = lanes.plan(at(0));
+    assert_eq!(second.claims.len(), 40);
+    assert_eq!(second.claims[0].webhook_id, CLAIM_ROWS as i64 + 1);
+}
+
+#[test]
+fn what_is_marked_while_a_claim_is_under_way_is_not_forgotten() {
+    let mut lanes = lanes(10, &[4]);
+    let plan = lanes.plan(at(0));
+    lanes.get_mut(1).expect("its lane").mark(at(5));
+    // The claim was made before the new delivery came: it tells that nothing waits.
+    answer(&mut lanes, &plan, false);
+    assert_eq!(limits(&lanes.plan(at(5))), [(1, 4)]);
+}
+
+#[test]
+fn a_lane_without_work_sleeps_until_its_next_is_due() {
+    let mut lanes = Lanes::new(10);
+    lanes.configure(vec![(settings(1, 4), Some(at(700))), (settings(2, 4), None)], at(0));
+    let plan = lanes.plan(at(0));
+    assert!(plan.claims.is_empty());
+    assert_eq!(plan.wake_at, Some(at(700)));
+    assert_eq!(limits(&lanes.plan(at(700))), [(1, 4)]);
+}
+
+#[test]
+fn paused_and_deleted_webhooks_claim_nothing() {
+    let mut lanes = lanes(10, &[4, 4]);
+    let paused = LaneSettings { state: LaneState::Paused, ..settings(1, 4) };
+    assert_eq!(lanes.configure(vec![(paused, Some(at(0)))], at(0)), [2]);
+    assert!(lanes.plan(at(0)).claims.is_empty());
+}
+
+#[test]
+fn a_failed_claim_is_made_again_a_little_later() {
+    let mut lanes = lanes(10, &[4]);
+    lanes.plan(at(0));
+    lanes.get_mut(1).expect("its lane").claim_failed(at(0));
+    assert_eq!(lanes.in_flight(), 0);
+    assert!(lanes.plan(at(0)).claims.is_empty());
+    assert_eq!(limits(&lanes.plan(at(1_000))), [(1, 4)]);
+}
+
+#[test]
+fn an_open_breaker_lets_one_probe_pass_and_resends() {
+    let mut lanes = lanes(100, &[32]);
+    let plan = lanes.plan(at(0));
+    answer(&mut lanes, &plan, true);
+    for _ in 0..32 {
+        lanes.get_mut(1).expect("its lane").ended(false, false, None, at(0));
+    }
+    let plan = lanes.plan(at(1));
+    assert_eq!(plan.wake_at, Some(at(30_000)), "the schedule's only entry");
+    assert!(plan.claims.is_empty());
+    lanes.get_mut(1).expect("its lane").mark(at(2));
+    let plan = lanes.plan(at(2));
+    assert!(plan.claims[0].resends_only, "a mark may be a resend");
+    answer(&mut lanes, &plan, false);
+    assert!(lanes.plan(at(3)).claims.is_empty());
+    let plan = lanes.plan(at(30_000));
+    assert_eq!((limits(&plan), plan.claims[0].resends_only), (vec![(1, 1)], false));
+    answer(&mut lanes, &plan, true);
+    assert!(lanes.plan(at(30_001)).claims.is_empty(), "one probe at a time");
+    lanes.get_mut(1).expect("its lane").ended(true, true, None, at(30_002));
+    assert_eq!(limits(&lanes.plan(at(30_002))), [(1, 2)], "a ramp");
+}
+
+/// Many lanes, claims and ends in an order of chance: the permits hold, and all work ends.
+#[test]
+fn whatever_happens_the_permits_hold_and_all_work_is_done() {
+    use proptest::prelude::*;
+    proptest!(ProptestConfig::with_cases(64), |(
+        maxima in prop::collection::vec(1usize..40, 1..12),
+        permits in 2usize..60,
+        choices in prop::collection::vec((any::<u8>(), any::<bool>()), 200),
+    )| {
+        let mut lanes = lanes(permits, &maxima);
+        let mut left: BTreeMap<WebhookId, usize> = (1..).zip(&maxima).map(|(id, _)| (id, 20)).collect();
+        let mut under_way: Vec<WebhookId> = Vec::new();
+        let mut choices = choices.into_iter().cycle();
+        for step in 0..20_000 {
+            let plan = lanes.plan(at(step));
+            prop_assert!(lanes.in_flight() <= permits);
+            for claim in &plan.claims {
+                let waiting = left.get_mut(&claim.webhook_id).expect("counted");
+                let got = claim.limit.min(*waiting);
+                *waiting -= got;
+                let lane = lanes.get_mut(claim.webhook_id).expect("its lane");
+                lane.claimed(got, &none_claimed(claim.webhook_id, (*waiting > 0).then_some(at(0))));
+                prop_assert!(lane.in_flight() <= maxima[claim.webhook_id as usize - 1]);
+                under_way.extend(std::iter::repeat_n(claim.webhook_id, got));
+            }
+            if under_way.is_empty() && left.values().all(|count| *count == 0) {
+                return Ok(());
+            }
+            let (which, _) = choices.next().expect("endless");
+            if !under_way.is_empty() {
+                let id = under_way.swap_remove(usize::from(which) % under_way.len());
+                lanes.get_mut(id).expect("its lane").ended(false, true, None, at(step));
+            }
+        }
+        prop_assert!(false, "work is left: {left:?}");
+    });
+}

@@ -1,0 +1,109 @@
+//! The demo's endpoint: what an integrator would write. It believes nothing that is not signed.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::clock::Timestamp;
+use crate::event::{self, Category};
+use crate::outbound::signature::{SigningSecret, verify_standard};
+
+/// A webhook whose signature is good, in the `flat` format.
+#[derive(Debug, Deserialize)]
+pub(super) struct Arrival {
+    pub(super) event: String,
+    pub(super) station_id: Option<String>,
+    pub(super) timestamp: Timestamp,
+    pub(super) payload: Value,
+}
+
+impl Arrival {
+    /// Whether a charger said it, and not the gateway about the charger.
+    pub(super) fn is_ocpp(&self) -> bool {
+        event::category_of(&self.event) == Ok(Category::Ocpp)
+    }
+}
+
+/// What the handler works with.
+struct Desk {
+    secret: OnceLock<SigningSecret>,
+    arrived: mpsc::UnboundedSender<Arrival>,
+    refused: AtomicU64,
+}
+
+/// A running endpoint; it ends when it is dropped.
+pub(super) struct Receiver {
+    address: SocketAddr,
+    desk: Arc<Desk>,
+    task: JoinHandle<()>,
+}
+
+impl Receiver {
+    pub(super) async fn start(arrived: mpsc::UnboundedSender<Arrival>) -> std::io::Result<Self> {
+        let desk = Arc::new(Desk { secret: OnceLock::new(), arrived, refused: AtomicU64::new(0) });
+        let app = Router::new().route("/webhooks", post(receive)).with_state(desk.clone());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, app).await {
+                tracing::warn!("the demo's receiver ended: {error}");
+            }
+        });
+        Ok(Self { address, desk, task })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From here on, what this secret signed is believed.
+    pub(super) fn trust(&self, secret: &str) {
+        if let Ok(secret) = secret.parse() {
+            let _ = self.desk.secret.set(secret);
+        }
+    }
+
+    /// Requests that were turned away.
+    pub(super) fn refused(&self) -> u64 {
+        self.desk.refused.load(Relaxed)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn receive(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    match verified(&desk, &headers, &body) {
+        Some(arrival) => {
+            // The demo may be over; then nobody looks any more.
+            let _ = desk.arrived.send(arrival);
+            StatusCode::NO_CONTENT
+        }
+        None => {
+            desk.refused.fetch_add(1, Relaxed);
+            StatusCode::BAD_REQUEST
+        }
+    }
+}
+
+fn verified(desk: &Desk, headers: &HeaderMap, body: &[u8]) -> Option<Arrival> {
+    let header = |name: &str| headers.get(name)?.to_str().ok();
+    let (id, timestamp) = (header("webhook-id")?, header("webhook-timestamp")?.parse().ok()?);
+    let signature = header("webhook-signature")?;
+    verify_standard(desk.secret.get()?, id, timestamp, body, signature).ok()?;
+    serde_json::from_slice(body).ok()
+}

@@ -1,0 +1,191 @@
+//! The fields of each request, and the words the specification knows for them (reference, section 2).
+
+use super::FromChargePoint;
+use super::fields::{Fields, Reader, canonical};
+use super::inbound::{
+    BootNotification, MeterValues, Request, StartTransaction, StatusNotification, StopTransaction,
+};
+use super::meter;
+use crate::clock::Timestamp;
+
+const DIAGNOSTICS_STATUSES: &[&str] = &["Idle", "Uploaded", "UploadFailed", "Uploading"];
+const FIRMWARE_STATUSES: &[&str] = &[
+    "Downloaded",
+    "DownloadFailed",
+    "Downloading",
+    "DownloadScheduled",
+    "DownloadPaused",
+    "Idle",
+    "InstallationFailed",
+    "Installing",
+    "Installed",
+    "InstallRebooting",
+    "InstallScheduled",
+    "InstallVerificationFailed",
+    "InvalidSignature",
+    "SignatureVerified",
+];
+const LOG_STATUSES: &[&str] = &[
+    "BadMessage",
+    "Idle",
+    "NotSupportedOperation",
+    "PermissionDenied",
+    "Uploaded",
+    "UploadFailure",
+    "Uploading",
+];
+const CONNECTOR_STATUSES: &[&str] = &[
+    "Available",
+    "Preparing",
+    "Charging",
+    "SuspendedEVSE",
+    "SuspendedEV",
+    "Finishing",
+    "Reserved",
+    "Unavailable",
+    "Faulted",
+];
+const ERROR_CODES: &[&str] = &[
+    "NoError",
+    "ConnectorLockFailure",
+    "EVCommunicationError",
+    "GroundFailure",
+    "HighTemperature",
+    "InternalError",
+    "LocalListConflict",
+    "OtherError",
+    "OverCurrentFailure",
+    "PowerMeterFailure",
+    "PowerSwitchFailure",
+    "ReaderFailure",
+    "ResetFailure",
+    "UnderVoltage",
+    "OverVoltage",
+    "WeakSignal",
+];
+const STOP_REASONS: &[&str] = &[
+    "Local",
+    "EVDisconnected",
+    "Remote",
+    "DeAuthorized",
+    "EmergencyStop",
+    "HardReset",
+    "Other",
+    "PowerLoss",
+    "Reboot",
+    "SoftReset",
+    "UnlockCommand",
+];
+
+/// Reads the fields of an `action`, and the charger's own time for it.
+pub(super) fn read(
+    action: FromChargePoint,
+    fields: &Fields<'_>,
+    reader: &mut Reader,
+) -> (Request, Option<Timestamp>) {
+    let status = |known| fields.word("status", known);
+    match action {
+        FromChargePoint::Authorize => {
+            (Request::Authorize { id_tag: fields.required_text("idTag", reader) }, None)
+        }
+        FromChargePoint::BootNotification => (Request::BootNotification(read_boot(fields, reader)), None),
+        FromChargePoint::DataTransfer => {
+            let vendor_id = fields.required_text("vendorId", reader);
+            (Request::DataTransfer { vendor_id, message_id: fields.optional_text("messageId") }, None)
+        }
+        FromChargePoint::DiagnosticsStatusNotification => {
+            (Request::DiagnosticsStatusNotification { status: status(DIAGNOSTICS_STATUSES) }, None)
+        }
+        FromChargePoint::FirmwareStatusNotification => {
+            (Request::FirmwareStatusNotification { status: status(FIRMWARE_STATUSES) }, None)
+        }
+        FromChargePoint::SignedFirmwareStatusNotification => {
+            (Request::SignedFirmwareStatusNotification { status: status(FIRMWARE_STATUSES) }, None)
+        }
+        FromChargePoint::LogStatusNotification => {
+            (Request::LogStatusNotification { status: status(LOG_STATUSES) }, None)
+        }
+        FromChargePoint::Heartbeat => (Request::Heartbeat, None),
+        FromChargePoint::MeterValues => {
+            let meter_value = meter::read_all(fields, "meterValue", reader);
+            let occurred_at = meter_value.iter().filter_map(|value| value.timestamp).max();
+            let read = MeterValues {
+                connector_id: read_connector(fields, reader),
+                transaction_id: fields.integer("transactionId", reader),
+                meter_value,
+            };
+            (Request::MeterValues(read), occurred_at)
+        }
+        FromChargePoint::SecurityEventNotification => {
+            (Request::SecurityEventNotification, fields.time("timestamp", reader))
+        }
+        FromChargePoint::SignCertificate => (Request::SignCertificate, None),
+        FromChargePoint::StartTransaction => {
+            let read = StartTransaction {
+                connector_id: read_connector(fields, reader),
+                id_tag: fields.required_text("idTag", reader),
+                meter_start_wh: fields.register_wh("meterStart", reader),
+                reservation_id: fields.integer("reservationId", reader),
+                timestamp_text: fields.text("timestamp"),
+            };
+            (Request::StartTransaction(read), fields.time("timestamp", reader))
+        }
+        FromChargePoint::StatusNotification => {
+            (Request::StatusNotification(read_status(fields, reader)), fields.time("timestamp", reader))
+        }
+        FromChargePoint::StopTransaction => {
+            let read = StopTransaction {
+                transaction_id: fields.integer("transactionId", reader),
+                id_tag: fields.optional_text("idTag"),
+                meter_stop_wh: fields.register_wh("meterStop", reader),
+                reason: fields
+                    .word("reason", STOP_REASONS)
+                    .map(|reason| known_or(reason, STOP_REASONS, "Other")),
+                timestamp_text: fields.text("timestamp"),
+                transaction_data: meter::read_all(fields, "transactionData", reader),
+            };
+            (Request::StopTransaction(read), fields.time("timestamp", reader))
+        }
+    }
+}
+
+fn read_boot(fields: &Fields<'_>, reader: &mut Reader) -> BootNotification {
+    BootNotification {
+        vendor: fields.required_text("chargePointVendor", reader),
+        model: fields.required_text("chargePointModel", reader),
+        serial_number: fields
+            .optional_text("chargePointSerialNumber")
+            .or_else(|| fields.optional_text("chargeBoxSerialNumber")),
+        firmware_version: fields.optional_text("firmwareVersion"),
+    }
+}
+
+fn read_status(fields: &Fields<'_>, reader: &mut Reader) -> StatusNotification {
+    // OCPP 1.5's name for what 1.6 calls EVCommunicationError.
+    let renamed = |code: String| match code.eq_ignore_ascii_case("Mode3Error") {
+        true => "EVCommunicationError".to_owned(),
+        false => code,
+    };
+    StatusNotification {
+        connector_id: read_connector(fields, reader),
+        status: fields.word("status", CONNECTOR_STATUSES),
+        error_code: fields
+            .word("errorCode", ERROR_CODES)
+            .map(|code| known_or(renamed(code), ERROR_CODES, "OtherError")),
+        info: fields.optional_text("info"),
+        vendor_error_code: fields.optional_text("vendorErrorCode"),
+    }
+}
+
+fn read_connector(fields: &Fields<'_>, reader: &mut Reader) -> Option<i64> {
+    let connector = fields.integer("connectorId", reader)?;
+    if connector < 0 {
+        reader.note(&fields.path_of("connectorId"), "implausible: connectors count from 0");
+    }
+    Some(connector)
+}
+
+/// The word itself if the specification knows it, else the one it has for everything else (quirk Q11).
+fn known_or(word: String, known: &[&'static str], other: &str) -> String {
+    if canonical(&word, known).is_some() { word } else { other.to_owned() }
+}

@@ -1,0 +1,57 @@
+//! `chargehook serve`: the gateway as a process, from its ready line to its last commit.
+
+use std::io::Write;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gateway::{Gateway, StartError};
+
+/// Open files that a gateway at its default limits may need: a socket per charger and some to spare.
+const OPEN_FILES: u64 = 65_536;
+
+/// Why `serve` ended with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The gateway did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The ready line could not be written, or signals not be waited for.
+    #[error("{0}")]
+    Process(#[from] std::io::Error),
+}
+
+/// Raises the limit on open files as far as the system lets us; every charger is one.
+pub fn raise_open_files_limit() {
+    match rlimit::increase_nofile_limit(OPEN_FILES) {
+        Ok(limit) if limit < OPEN_FILES => warn!(
+            "this process may open {limit} files, and every charger is one: raise the limit (ulimit -n) for more"
+        ),
+        Ok(_) => {}
+        Err(error) => warn!("the limit on open files could not be raised: {error}"),
+    }
+}
+
+/// Runs a gateway until SIGINT or SIGTERM. Prints the ready line, and nothing else, to stdout.
+///
+/// # Errors
+/// If the gateway does not start.
+pub async fn run(config: Config) -> Result<(), ServeError> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    raise_open_files_limit();
+    let gateway = Gateway::start(config, Clock::System).await?;
+    let ready = format!("chargehook ready ocpp={} api={}\n", gateway.ocpp_addr(), gateway.api_addr());
+    let mut stdout = std::io::stdout();
+    stdout.write_all(ready.as_bytes())?;
+    stdout.flush()?;
+    tokio::select! {
+        _ = interrupt.recv() => info!("SIGINT: stopping"),
+        _ = terminate.recv() => info!("SIGTERM: stopping"),
+    }
+    gateway.stop().await;
+    info!("stopped");
+    Ok(())
+}

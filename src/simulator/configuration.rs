@@ -1,0 +1,244 @@
+//! The charger's configuration: the standard keys (reference, 3.6), read and changed over OCPP.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::meter::Meter;
+
+/// What a value must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Boolean,
+    Whole,
+    Text,
+    Measurands,
+    /// 32 to 40 hex digits, never shown.
+    Secret,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    ReadOnly,
+    ReadWrite,
+    /// Stored at once, in force after the next boot.
+    AfterReboot,
+}
+
+/// How a change ended; the spelling is OCPP's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the specification's own")]
+pub enum Change {
+    Accepted,
+    Rejected,
+    RebootRequired,
+    NotSupported,
+}
+
+impl Change {
+    /// The status as OCPP spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::Rejected => "Rejected",
+            Self::RebootRequired => "RebootRequired",
+            Self::NotSupported => "NotSupported",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Setting {
+    /// The key as it is spelled; it is found in any case.
+    key: &'static str,
+    kind: Kind,
+    access: Access,
+    value: String,
+    /// What applies from the next boot on.
+    pending: Option<String>,
+}
+
+/// The keys and their values.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    settings: BTreeMap<String, Setting>,
+}
+
+const DEFAULTS: &[(&str, Kind, Access, &str)] = {
+    use Access::{AfterReboot, ReadOnly, ReadWrite};
+    use Kind::{Boolean, Measurands, Secret, Text, Whole};
+    &[
+        ("AllowOfflineTxForUnknownId", Boolean, ReadWrite, "false"),
+        ("AuthorizationCacheEnabled", Boolean, ReadWrite, "true"),
+        ("AuthorizationKey", Secret, ReadWrite, ""),
+        ("AuthorizeRemoteTxRequests", Boolean, ReadWrite, "false"),
+        ("ClockAlignedDataInterval", Whole, ReadWrite, "0"),
+        ("ConnectionTimeOut", Whole, ReadWrite, "60"),
+        ("ConnectorPhaseRotation", Text, AfterReboot, "NotApplicable"),
+        ("GetConfigurationMaxKeys", Whole, ReadOnly, "50"),
+        ("HeartbeatInterval", Whole, ReadWrite, "300"),
+        ("LocalAuthorizeOffline", Boolean, ReadWrite, "true"),
+        ("LocalPreAuthorize", Boolean, ReadWrite, "false"),
+        ("MeterValuesAlignedData", Measurands, ReadWrite, ""),
+        (
+            "MeterValuesSampledData",
+            Measurands,
+            ReadWrite,
+            "Energy.Active.Import.Register,Power.Active.Import,Current.Import,Voltage,SoC",
+        ),
+        ("MeterValueSampleInterval", Whole, ReadWrite, "10"),
+        ("NumberOfConnectors", Whole, ReadOnly, "1"),
+        ("ResetRetries", Whole, ReadWrite, "0"),
+        ("StopTransactionOnEVSideDisconnect", Boolean, ReadWrite, "true"),
+        ("StopTransactionOnInvalidId", Boolean, ReadWrite, "true"),
+        ("StopTxnAlignedData", Measurands, ReadWrite, ""),
+        ("StopTxnSampledData", Measurands, ReadWrite, "Energy.Active.Import.Register,SoC"),
+        ("SupportedFeatureProfiles", Text, ReadOnly, "Core,RemoteTrigger"),
+        ("TransactionMessageAttempts", Whole, ReadWrite, "3"),
+        ("TransactionMessageRetryInterval", Whole, ReadWrite, "60"),
+        ("UnlockConnectorOnEVSideDisconnect", Boolean, ReadWrite, "true"),
+        ("WebSocketPingInterval", Whole, AfterReboot, "0"),
+    ]
+};
+
+impl Configuration {
+    /// The factory settings of a charger with this many connectors.
+    pub fn new(connectors: u32) -> Self {
+        let setting = |&(key, kind, access, value): &(&'static str, _, _, &str)| {
+            (key.to_lowercase(), Setting { key, kind, access, value: value.to_owned(), pending: None })
+        };
+        let mut configuration = Self { settings: DEFAULTS.iter().map(setting).collect() };
+        configuration.store("NumberOfConnectors", connectors.to_string());
+        configuration
+    }
+
+    /// Sets a value of the charger's own accord, read-only or not.
+    pub(super) fn store(&mut self, key: &str, value: String) {
+        if let Some(setting) = self.settings.get_mut(&key.to_lowercase()) {
+            setting.value = value;
+        }
+    }
+
+    /// The value in force; empty for a key that does not exist.
+    pub fn text(&self, key: &str) -> &str {
+        self.settings.get(&key.to_lowercase()).map_or("", |setting| &setting.value)
+    }
+
+    /// The value in force, read as a boolean.
+    pub fn flag(&self, key: &str) -> bool {
+        self.text(key).eq_ignore_ascii_case("true")
+    }
+
+    /// The value in force, read as a whole number; 0 if it is none.
+    pub fn whole(&self, key: &str) -> u64 {
+        self.text(key).parse().unwrap_or(0)
+    }
+
+    /// The value in force, read as seconds.
+    pub fn seconds(&self, key: &str) -> Duration {
+        Duration::from_secs(self.whole(key))
+    }
+
+    /// Answers `ChangeConfiguration`.
+    pub fn change(&mut self, key: &str, value: &str) -> Change {
+        let Some(setting) = self.settings.get_mut(&key.to_lowercase()) else { return Change::NotSupported };
+        if setting.access == Access::ReadOnly || !fits(setting.kind, value) {
+            return Change::Rejected;
+        }
+        let value = if setting.kind == Kind::Boolean { value.to_lowercase() } else { value.to_owned() };
+        if setting.access == Access::AfterReboot {
+            setting.pending = Some(value);
+            return Change::RebootRequired;
+        }
+        setting.value = value;
+        Change::Accepted
+    }
+
+    /// Puts in force what waited for a boot.
+    pub fn reboot(&mut self) {
+        for setting in self.settings.values_mut() {
+            if let Some(value) = setting.pending.take() {
+                setting.value = value;
+            }
+        }
+    }
+
+    /// Answers `GetConfiguration`: all keys if none is asked for. Secrets are never shown.
+    pub fn describe(&self, keys: &[String]) -> Value {
+        let shown = |setting: &Setting| {
+            // A value that waits for a boot is already the configured one.
+            let value = setting.pending.as_ref().unwrap_or(&setting.value);
+            let readonly = setting.access == Access::ReadOnly;
+            json!({"key": setting.key, "readonly": readonly, "value": value})
+        };
+        let visible = |setting: &&Setting| setting.kind != Kind::Secret;
+        if keys.is_empty() {
+            let all: Vec<Value> = self.settings.values().filter(visible).map(shown).collect();
+            return json!({"configurationKey": all});
+        }
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for key in keys {
+            match self.settings.get(&key.to_lowercase()).filter(visible) {
+                Some(setting) => known.push(shown(setting)),
+                None => unknown.push(key),
+            }
+        }
+        json!({"configurationKey": known, "unknownKey": unknown})
+    }
+}
+
+fn fits(kind: Kind, value: &str) -> bool {
+    match kind {
+        Kind::Boolean => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
+        Kind::Whole => value.parse::<i32>().is_ok_and(|number| number >= 0),
+        Kind::Text => value.chars().count() <= 500,
+        Kind::Measurands => {
+            value.is_empty() || value.split(',').all(|measurand| Meter::knows(measurand.trim()))
+        }
+        Kind::Secret => (32..=40).contains(&value.len()) && hex::decode(value).is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_end_as_the_specification_says() {
+        let mut configuration = Configuration::new(2);
+        assert_eq!(
+            configuration.change("heartbeatinterval", "60"),
+            Change::Accepted,
+            "keys match in any case"
+        );
+        assert_eq!(configuration.whole("HeartbeatInterval"), 60);
+        assert_eq!(configuration.change("HeartbeatInterval", "soon"), Change::Rejected);
+        assert_eq!(configuration.change("NumberOfConnectors", "3"), Change::Rejected);
+        assert_eq!(configuration.change("MeterValuesSampledData", "SoC,RPM"), Change::Rejected);
+        assert_eq!(configuration.change("Colour", "red"), Change::NotSupported);
+        assert_eq!(configuration.change("WebSocketPingInterval", "30"), Change::RebootRequired);
+        assert_eq!(configuration.whole("WebSocketPingInterval"), 0, "not before the boot");
+        configuration.reboot();
+        assert_eq!(configuration.whole("WebSocketPingInterval"), 30);
+    }
+
+    #[test]
+    fn keys_are_described_secrets_are_not() {
+        let mut configuration = Configuration::new(2);
+        let key = "000102030405060708090a0b0c0d0e0f";
+        assert_eq!(configuration.change("AuthorizationKey", key), Change::Accepted);
+        assert_eq!(configuration.change("AuthorizationKey", "short"), Change::Rejected);
+        let all = configuration.describe(&[]);
+        assert_eq!(all["configurationKey"].as_array().map(Vec::len), Some(DEFAULTS.len() - 1));
+        assert!(!all.to_string().contains(key));
+        let some = configuration.describe(&["NumberOfConnectors".to_owned(), "AuthorizationKey".to_owned()]);
+        assert_eq!(
+            some,
+            json!({
+                "configurationKey": [{"key": "NumberOfConnectors", "readonly": true, "value": "2"}],
+                "unknownKey": ["AuthorizationKey"],
+            })
+        );
+    }
+}

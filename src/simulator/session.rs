@@ -1,0 +1,271 @@
+//! One charger on a real socket, in real time.
+
+use std::io;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::{Instant, sleep_until};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
+
+use super::chance::Chance;
+use super::charger::{Charger, Input, Output};
+use super::connection::{DialError, Socket};
+use super::notice::{Notice, Summary};
+use super::options::ChargerOptions;
+use crate::clock::Clock;
+use crate::id::StationId;
+
+/// How a charger misbehaves on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Cuts its TCP connection in the middle of things, again and again.
+    Drop,
+    /// Thinks for seconds before it sends anything.
+    Slow,
+    /// Sends broken JSON in front of some messages.
+    Malformed,
+    /// Sends some messages twice.
+    Duplicate,
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "drop" => Ok(Self::Drop),
+            "slow" => Ok(Self::Slow),
+            "malformed" => Ok(Self::Malformed),
+            "duplicate" => Ok(Self::Duplicate),
+            _ => Err("one of drop, slow, malformed, duplicate".to_owned()),
+        }
+    }
+}
+
+/// One in so many messages is hit by a fault.
+const FAULT_ONE_IN: u64 = 5;
+/// How long a slow charger thinks.
+const SLOW: Duration = Duration::from_secs(3);
+/// How long the other side may take to close in turn.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Dialing = Pin<Box<dyn Future<Output = Result<Socket, DialError>> + Send>>;
+
+/// Runs one charger until it has done its sessions or `stop` is cancelled, and says what it did.
+///
+/// `observe` hears of everything, in order; it must not block. Nothing is an error: a charger
+/// keeps trying until it is stopped.
+pub async fn run(
+    options: ChargerOptions,
+    stop: CancellationToken,
+    mut observe: impl FnMut(&StationId, &Notice) + Send,
+) -> Summary {
+    let mut driver = Driver {
+        chance: Chance::seeded(options.seed.unwrap_or_default() ^ 0x5eed),
+        charger: Charger::new(options.clone(), Clock::System.now()),
+        socket: None,
+        dialing: None,
+        summary: Summary::default(),
+        options,
+    };
+    let mut event = Event::Tick;
+    loop {
+        match driver.turn(event, &mut observe).await {
+            Turn::On => {}
+            Turn::Lost(reason) => {
+                event = Event::Lost(reason);
+                continue;
+            }
+            Turn::Finished => break,
+        }
+        event = tokio::select! {
+            () = stop.cancelled() => break,
+            event = driver.next_event() => event,
+        };
+    }
+    if let Some(socket) = driver.socket.take() {
+        close(socket).await;
+    }
+    driver.summary
+}
+
+struct Driver {
+    options: ChargerOptions,
+    charger: Charger,
+    socket: Option<Socket>,
+    dialing: Option<Dialing>,
+    chance: Chance,
+    summary: Summary,
+}
+
+/// What the charger is to be told next.
+enum Event {
+    Tick,
+    Dialed(Result<Box<Socket>, DialError>),
+    Text(String),
+    Lost(String),
+}
+
+/// How a turn ended.
+enum Turn {
+    On,
+    Lost(String),
+    Finished,
+}
+
+impl Driver {
+    /// Tells the charger, and does what it says.
+    async fn turn(&mut self, event: Event, observe: &mut (impl FnMut(&StationId, &Notice) + Send)) -> Turn {
+        let text;
+        let input = match event {
+            Event::Tick => Input::Tick,
+            Event::Dialed(Ok(socket)) => {
+                self.socket = Some(*socket);
+                Input::Connected
+            }
+            Event::Dialed(Err(error)) => Input::DialFailed(error.to_string()),
+            Event::Text(received) => {
+                text = received;
+                Input::Text(&text)
+            }
+            Event::Lost(reason) => {
+                self.socket = None;
+                Input::Disconnected(reason)
+            }
+        };
+        let mut turn = Turn::On;
+        for output in self.charger.handle(Clock::System.now(), input) {
+            match output {
+                Output::Notice(notice) => {
+                    self.summary.note(&notice);
+                    observe(&self.options.id, &notice);
+                }
+                Output::Finished => turn = Turn::Finished,
+                Output::Dial => self.dial(),
+                Output::Close => {
+                    if let Some(socket) = self.socket.take() {
+                        close(socket).await;
+                    }
+                    turn = Turn::Lost("closed by the charger".to_owned());
+                }
+                // Nothing leaves through a socket that is lost already.
+                Output::Send(_) | Output::Ping if !matches!(turn, Turn::On) => {}
+                Output::Send(text) => {
+                    if let Err(reason) = self.send(text).await {
+                        turn = Turn::Lost(reason);
+                    }
+                }
+                Output::Ping => {
+                    if let Err(reason) = self.transmit(Message::Ping(Vec::new().into())).await {
+                        turn = Turn::Lost(reason);
+                    }
+                }
+            }
+        }
+        turn
+    }
+
+    fn dial(&mut self) {
+        let (endpoint, id) = (self.options.endpoint.clone(), self.options.id.clone());
+        let password = self.charger.password().map(<[u8]>::to_vec);
+        self.dialing = Some(Box::pin(async move { endpoint.dial(&id, password.as_deref(), None).await }));
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let now = Clock::System.now();
+        let deadline = self.charger.next_deadline().map(|at| Instant::now() + at.since(now));
+        let (socket, dialing) = (&mut self.socket, &mut self.dialing);
+        tokio::select! {
+            event = received(socket) => event,
+            dialed = dialed(dialing) => Event::Dialed(dialed.map(Box::new)),
+            () = tick(deadline) => Event::Tick,
+        }
+    }
+
+    async fn send(&mut self, text: String) -> Result<(), String> {
+        let hit = self.chance.bits().is_multiple_of(FAULT_ONE_IN);
+        match self.options.fault.filter(|_| hit) {
+            None => {}
+            Some(Fault::Drop) => {
+                self.transmit(Message::text(text)).await?;
+                return Err("cut on purpose (--fault drop)".to_owned());
+            }
+            Some(Fault::Slow) => tokio::time::sleep(SLOW).await,
+            Some(Fault::Malformed) => {
+                let mut end = text.len() / 2;
+                while !text.is_char_boundary(end) {
+                    end -= 1;
+                }
+                self.transmit(Message::text(text[..end].to_owned())).await?;
+            }
+            Some(Fault::Duplicate) => self.transmit(Message::text(text.clone())).await?,
+        }
+        self.transmit(Message::text(text)).await
+    }
+
+    async fn transmit(&mut self, message: Message) -> Result<(), String> {
+        match &mut self.socket {
+            Some(socket) => socket.send(message).await.map_err(|error| error.to_string()),
+            None => Err("not connected".to_owned()),
+        }
+    }
+}
+
+/// The next thing the socket says; never, without one.
+async fn received(socket: &mut Option<Socket>) -> Event {
+    let Some(socket) = socket else { return std::future::pending().await };
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => return Event::Text(text.as_str().to_owned()),
+            Some(Ok(Message::Close(frame))) => {
+                let reason = match frame {
+                    Some(frame) if frame.reason.is_empty() => {
+                        format!("closed by the central system ({})", u16::from(frame.code))
+                    }
+                    Some(frame) => {
+                        format!("closed by the central system ({}: {})", u16::from(frame.code), frame.reason)
+                    }
+                    None => "closed by the central system".to_owned(),
+                };
+                // One more read lets the closing handshake finish.
+                let _ = tokio::time::timeout(CLOSE_TIMEOUT, socket.next()).await;
+                return Event::Lost(reason);
+            }
+            // Pings are answered by the library; binary messages are none of OCPP's.
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Event::Lost(error.to_string()),
+            None => return Event::Lost("the connection ended".to_owned()),
+        }
+    }
+}
+
+async fn dialed(dialing: &mut Option<Dialing>) -> Result<Socket, DialError> {
+    match dialing {
+        Some(future) => {
+            let result = future.await;
+            *dialing = None;
+            result
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn tick(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Closes politely, but does not wait long for the other side to do so too.
+pub(super) async fn close(mut socket: Socket) {
+    let drain = async {
+        let _ = socket.close(None).await;
+        while let Some(Ok(_)) = socket.next().await {}
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, drain).await;
+}

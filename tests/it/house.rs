@@ -1,0 +1,105 @@
+//! The layers of ARCHITECTURE.md, checked against the `use` lines: arrows point down only, and what
+//! stands in one row of the lower layers does not know its neighbours.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules from the bottom up. Rows marked `true` are apart: a module of it imports no other of it.
+const ROWS: &[(bool, &[&str])] = &[
+    (false, &["id", "clock", "units", "nearest", "event", "subscription", "ocpp", "webhook", "api"]),
+    (true, &["store", "outbound"]),
+    (true, &["station", "delivery"]),
+    (true, &["http", "client", "simulator"]),
+    (false, &["config", "telemetry"]),
+    (false, &["gateway"]),
+    (false, &["serve", "demo", "keys"]),
+    (false, &["cli"]),
+];
+
+/// Pure modules: no runtime, no store.
+const PURE: &[&str] = &["src/station/session.rs", "src/delivery/schedule.rs", "src/subscription"];
+
+fn source_files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("readable") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            source_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    source_files(&root.join("src"), &mut paths);
+    paths
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(root).expect("below the root").display().to_string();
+            (name, fs::read_to_string(&path).expect("text"))
+        })
+        .collect()
+}
+
+fn row_of(module: &str) -> Option<usize> {
+    ROWS.iter().position(|(_, modules)| modules.contains(&module))
+}
+
+/// The top-level modules that a text names with `crate::`, comments left out.
+fn imports(text: &str) -> BTreeSet<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut found = BTreeSet::new();
+    for line in code {
+        for rest in line.split("crate::").skip(1) {
+            let names = rest.strip_prefix('{').and_then(|list| list.split('}').next()).unwrap_or(rest);
+            for name in names.split(',') {
+                let module: String =
+                    name.trim().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                found.insert(module);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn arrows_point_down_only() {
+    let mut wrong = Vec::new();
+    for (name, text) in sources() {
+        let module = name.trim_start_matches("src/").split(['/', '.']).next().expect("a module");
+        if ["lib", "main", "bin"].contains(&module) {
+            continue;
+        }
+        let row = row_of(module).unwrap_or_else(|| panic!("{name}: in which layer is {module}?"));
+        for import in imports(&text) {
+            let Some(target) = row_of(&import) else { continue };
+            let apart = ROWS[row].0;
+            if target > row || (target == row && apart && import != module) {
+                wrong.push(format!("{name} imports {import}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn pure_modules_know_no_runtime_and_no_store() {
+    for (name, text) in sources() {
+        if PURE.iter().any(|pure| name.starts_with(pure)) {
+            assert!(!text.contains("tokio::"), "{name} uses the runtime");
+            assert!(!text.contains("crate::store"), "{name} uses the store");
+        }
+    }
+}
+
+#[test]
+fn sql_stays_in_the_store() {
+    for (name, text) in sources() {
+        if !name.starts_with("src/store/") {
+            assert!(!text.contains("rusqlite"), "{name} names the database library");
+        }
+    }
+}
