@@ -1,6 +1,7 @@
 //! chargehook: an OCPP central-system gateway with built-in webhook fan-out.
 pub mod api;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod delivery;

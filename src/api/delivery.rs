@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
-use crate::id::{DeliveryId, EventId, WebhookId};
+use crate::id::{DeliveryId, EventId};
 
 /// How far a delivery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -56,7 +56,7 @@ pub struct Delivery {
     /// The event's type.
     pub event: String,
     /// The webhook; null if it goes to a URL that came with the event.
-    pub webhook_id: Option<WebhookId>,
+    pub webhook_id: Option<i64>,
     /// Counts the webhook's deliveries from 1 without gaps (`X-Webhook-Sequence`).
     pub sequence: Option<i64>,
     /// Where it goes; null once the webhook is deleted.
@@ -69,7 +69,6 @@ pub struct Delivery {
     #[schema(value_type = Object)]
     pub payload: Box<RawValue>,
     /// How far it has come.
-    #[schema(inline)]
     pub status: Status,
     /// Every try so far, the first one first.
     pub attempts: Vec<Attempt>,

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::event::{self, Category};
-use crate::id::{DeliveryId, EventId, WebhookId};
+use crate::id::{DeliveryId, EventId};
 use crate::ocpp::Violation;
 
 /// An event: what happened, when, and how it was answered.
@@ -92,7 +92,7 @@ pub struct EventDeliveries {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NotMatched {
     /// The webhook.
-    pub webhook_id: WebhookId,
+    pub webhook_id: i64,
     /// The first reason that applies: `duplicate`, `created_later`, `about_itself`, `target`, `owner`,
     /// `event_type`, `station` or `filter`.
     pub reason: String,

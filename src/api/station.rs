@@ -43,7 +43,6 @@ fn yes() -> bool {
 pub struct StationInput {
     /// Its identity: the last segment of the URL it connects to. Only a station made here is also found
     /// under another letter case.
-    #[schema(inline)]
     pub station_id: StationId,
     /// For people.
     #[serde(default)]
@@ -68,7 +67,7 @@ pub struct StationInput {
     pub certificate_name: Option<String>,
     /// What its boot is answered with.
     #[serde(default)]
-    #[schema(inline, default = "accepted")]
+    #[schema(default = "accepted")]
     pub boot_status: BootStatus,
     /// Refused at the handshake.
     #[serde(default)]
@@ -145,7 +144,6 @@ pub struct Station {
     /// The name its client certificate carries, if not its identity.
     pub certificate_name: Option<String>,
     /// What its boot is answered with.
-    #[schema(inline)]
     pub boot_status: BootStatus,
     /// Refused at the handshake.
     pub blocked: bool,

@@ -112,6 +112,7 @@ pub(super) fn optional(full: RefOr<Schema>, left_out: &[&str]) -> RefOr<Schema> 
         match property {
             RefOr::T(Schema::Object(property)) => property.default = None,
             RefOr::T(Schema::Array(property)) => property.default = None,
+            RefOr::Ref(property) => property.default = None,
             _ => {}
         }
     }

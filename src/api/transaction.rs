@@ -51,7 +51,6 @@ pub struct Transaction {
     /// The remote start that began it.
     pub command_id: Option<CommandId>,
     /// How far it has come.
-    #[schema(inline)]
     pub status: Status,
     /// Its stop never came.
     pub orphaned: bool,
@@ -78,6 +77,5 @@ pub struct Transaction {
     /// From the last reading of the energy register, in Wh; never mixed into `energy_wh`.
     pub energy_estimated_wh: Option<i64>,
     /// How far `energy_wh` can be relied on.
-    #[schema(inline)]
     pub energy_quality: EnergyQuality,
 }

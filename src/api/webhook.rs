@@ -140,7 +140,7 @@ pub struct WebhookInput {
     pub signing_secret: Option<String>,
     /// The shape of the body.
     #[serde(default)]
-    #[schema(inline, default = "flat")]
+    #[schema(default = "flat")]
     pub format: Format,
     /// Headers sent with every delivery. None may replace a header of the gateway's own.
     #[serde(default)]
@@ -152,15 +152,15 @@ pub struct WebhookInput {
     pub filter: Option<Value>,
     /// In which order deliveries are made.
     #[serde(default)]
-    #[schema(inline, default = "none")]
+    #[schema(default = "none")]
     pub ordering: Ordering,
     /// With `ordering: station`: how long one delivery may hold up those behind it.
     #[serde(default = "max_wait")]
-    #[schema(inline, default = "1h")]
+    #[schema(default = "1h")]
     pub ordering_max_wait: Span,
     /// How long an attempt may take, `100ms` to `60s`.
     #[serde(default = "timeout")]
-    #[schema(inline, default = "10s")]
+    #[schema(default = "10s")]
     pub timeout: Span,
     /// The waits between attempts; as many retries as entries, at most 20 of up to `7d`.
     #[serde(default = "default_retry_schedule")]
@@ -198,7 +198,6 @@ pub struct Webhook {
     /// Whether it is neither `disabled` nor `auto_disabled`.
     pub enabled: bool,
     /// What it is doing.
-    #[schema(inline)]
     pub status: Status,
     /// Why it is disabled.
     pub disabled_reason: Option<String>,
@@ -216,7 +215,6 @@ pub struct Webhook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<String>,
     /// The shape of the body.
-    #[schema(inline)]
     pub format: Format,
     /// Headers sent with every delivery.
     pub custom_headers: BTreeMap<String, String>,
@@ -224,7 +222,6 @@ pub struct Webhook {
     #[schema(value_type = Option<Object>)]
     pub filter: Option<Value>,
     /// In which order deliveries are made.
-    #[schema(inline)]
     pub ordering: Ordering,
     /// How long one delivery may hold up those behind it.
     pub ordering_max_wait: Span,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -12,6 +12,7 @@ use super::ApiState;
 use super::auth::Caller;
 use super::body::Checked;
 use super::page;
+use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
 use crate::api::access::{ApiKey, ApiKeyInput};
@@ -93,7 +94,7 @@ pub(super) async fn list(
 pub(super) async fn revoke(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<StatusCode> {
     let revoked = match id.parse() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::page;
+use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
 use crate::api::delivery::{Attempt, Delivery, DeliveryError, Status};
@@ -253,7 +254,7 @@ async fn shown(state: &ApiState, caller: &Caller, id: &str) -> Result<Delivery> 
 pub(super) async fn get(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<Json<Delivery>> {
     shown(&state, &caller, &id).await.map(Json)
@@ -264,7 +265,7 @@ pub(super) async fn get(
 #[into_params(parameter_in = Query)]
 pub(super) struct ResendQuery {
     /// Also if it has arrived already.
-    force: Option<bool>,
+    pub(super) force: Option<bool>,
 }
 
 /// Send a delivery again
@@ -277,7 +278,7 @@ pub(super) struct ResendQuery {
 pub(super) async fn resend(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Query(query): Query<ResendQuery>,
 ) -> Result<(StatusCode, Json<Delivery>)> {
     let force = query.force.unwrap_or(false);

@@ -4,22 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
+use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
 use super::{deliveries, page};
-use crate::api::event::{Event, EventDeliveries, EventType, NotMatched};
+use crate::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
 use crate::api::problem::{FieldError, Problem};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::event;
 use crate::id::EventId;
-use crate::store::{EventFilter, Listed, Slice};
+use crate::store::{EventFilter, Listed, Resent, Slice};
 use crate::subscription::EventPattern;
 use crate::units::Span;
 
@@ -189,7 +191,7 @@ async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<event::E
 pub(super) async fn get(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<Json<Event>> {
     visible(&state, &caller, &id).await.map(|event| Json(event.into()))
@@ -212,7 +214,7 @@ pub(super) struct EventDeliveriesQuery {
 pub(super) async fn deliveries(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Query(query): Query<EventDeliveriesQuery>,
 ) -> Result<Json<EventDeliveries>> {
     let event = visible(&state, &caller, &id).await?;
@@ -231,6 +233,34 @@ async fn explain(state: &ApiState, caller: &Caller, event: event::Event) -> Resu
     Ok(visible
         .map(|(webhook_id, _, reason)| NotMatched { webhook_id, reason: reason.as_str().to_owned() })
         .collect())
+}
+
+/// Send an event again
+///
+/// Makes a new attempt at once for each of its deliveries that has come to its end; those that have arrived only
+/// with `force`. 409 if there is none to send again.
+#[utoipa::path(post, path = "/events/{id}/resend", tag = "events",
+    params(("id" = EventId, Path, description = "The event"), deliveries::ResendQuery),
+    responses((status = 202, body = EventResent)), security(("api_key" = ["write"])))]
+pub(super) async fn resend(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    Query(query): Query<deliveries::ResendQuery>,
+) -> Result<(StatusCode, Json<EventResent>)> {
+    let event = visible(&state, &caller, &id).await?;
+    let mut resent = Vec::new();
+    for delivery in state.store.event_deliveries(event.id, caller.owner_id.clone()).await? {
+        let force = query.force.unwrap_or(false);
+        if state.store.resend(delivery.id, force, caller.owner_id.clone()).await? == Resent::Resent {
+            resent.push(delivery.id);
+        }
+    }
+    if resent.is_empty() {
+        let detail = "it has no delivery that can be sent again: see its deliveries, and ?force=true";
+        return Err(Problem::conflict(detail));
+    }
+    Ok((StatusCode::ACCEPTED, Json(EventResent { id: event.id, deliveries: resent })))
 }
 
 /// List the event types

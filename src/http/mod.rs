@@ -15,6 +15,7 @@ mod idempotency;
 mod metrics;
 mod openapi;
 mod page;
+mod path;
 mod problem;
 mod query;
 mod schema;
@@ -96,6 +97,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(events::list))
         .routes(routes!(events::get))
         .routes(routes!(events::deliveries))
+        .routes(routes!(events::resend))
         .routes(routes!(events::types))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::get))

@@ -51,11 +51,6 @@ pub fn document() -> &'static Value {
     &AS_JSON
 }
 
-/// The same, typed.
-pub(super) fn typed() -> &'static OpenApi {
-    &DOCUMENT
-}
-
 /// The document's component section, for checking bodies.
 pub(super) fn components() -> &'static Value {
     &AS_JSON["components"]

@@ -68,11 +68,6 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", "In conflict with the present state", detail)
     }
 
-    /// 410: older than retention.
-    pub(super) fn gone(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::GONE, "gone", "No longer kept", detail)
-    }
-
     /// 412: somebody changed it meanwhile.
     pub(super) fn precondition_failed() -> Self {
         let detail = "it was changed since: read it again, and repeat with its present ETag";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use super::ApiState;
 use super::auth::Caller;
 use super::body;
 use super::page;
+use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
 use super::versions::{Preconditions, tagged};
@@ -211,7 +212,7 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<Response> {
     let (_, station) = visible(&state, &caller, &id).await?;
@@ -245,7 +246,7 @@ fn is_read_only(name: &str) -> bool {
 pub(super) async fn patch(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
     preconditions: Preconditions,
     body::Json(body): body::Json,
@@ -295,7 +296,7 @@ pub(super) async fn patch(
 pub(super) async fn delete(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
     preconditions: Preconditions,
 ) -> Result<StatusCode> {
@@ -323,7 +324,7 @@ pub(super) async fn delete(
 pub(super) async fn connectors(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<Json<Page<Connector>>> {
     let (station_id, _) = visible(&state, &caller, &id).await?;
@@ -340,7 +341,7 @@ pub(super) async fn connectors(
 pub(super) async fn disconnect(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<(StatusCode, Json<Disconnecting>)> {
     let (station_id, station) = visible(&state, &caller, &id).await?;

@@ -11,9 +11,15 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::api::access::ApiKeyInput;
+use crate::api::webhook::Webhook;
+use crate::client::{Client, ClientError};
 use crate::clock::Timestamp;
+use crate::event;
+use crate::id::StationId;
 use crate::keys;
 use crate::outbound::destination::Guard;
+use crate::store::Connected;
+use crate::units::Span;
 
 /// A router on a store of its own, and keys to it.
 struct Api {
@@ -573,6 +579,166 @@ async fn the_first_key_is_given_or_generated() {
         keys::ensure_first(&store, dir.path(), Some("another-long-enough-key"), now).await.expect("known");
     assert_eq!(later, keys::FirstKey::Existing { given_is_valid: Some(false) });
     assert_eq!(keys::list(&store).await.expect("lists").len(), 1);
+}
+
+/// Lets a charger connect, which makes two events.
+async fn connect(api: &Api, station: &str) {
+    let connected = Connected {
+        station_id: StationId::new(station).expect("legal"),
+        generation: 1,
+        remote_addr: "192.0.2.1:5000".into(),
+        security_profile: 0,
+        discovered_as: Some(crate::ocpp::v16::answer::BootStatus::Accepted),
+        flags: Vec::new(),
+    };
+    api.store.connected(connected).await.expect("stored").expect("known");
+}
+
+#[tokio::test]
+async fn events_and_their_deliveries_are_found() {
+    let api = Api::new().await;
+    let owned = json!({"station_id": "CP_A", "owner_id": "acme"});
+    assert_eq!(api.post("/api/v1/stations", owned).await.status, 201);
+    let hooks = [
+        json!({"url": URL, "events": ["StationConnected"], "enabled": false}),
+        json!({"url": URL, "events": ["station.*"], "stations": ["CP_B"]}),
+        json!({"url": URL, "events": ["ocpp.*"], "owner_id": "acme"}),
+    ];
+    for hook in hooks {
+        assert_eq!(api.post("/api/v1/webhooks", hook).await.status, 201);
+    }
+    connect(&api, "CP_A").await;
+    connect(&api, "CP_B").await;
+
+    let ids = |answer: &Answer| -> Vec<String> {
+        let rows = answer.body["data"].as_array().unwrap_or_else(|| panic!("{}", answer.body));
+        rows.iter()
+            .map(|row| {
+                format!(
+                    "{} {}",
+                    row["station_id"].as_str().unwrap_or("-"),
+                    row["event"].as_str().unwrap_or("-")
+                )
+            })
+            .collect()
+    };
+    let all = ["CP_B StationConnected", "CP_B StationDiscovered", "CP_A StationConnected"];
+    assert_eq!(ids(&api.get("/api/v1/events").await), all);
+    for (query, expected) in [
+        ("event=Station*&station_id=CP_B", &all[..2]),
+        ("event=StationDiscovered&event=Heartbeat", &all[1..2]),
+        ("event=ocpp.*", &[]),
+        ("event=station.*&duplicate=false", &all),
+        ("event=*", &all),
+        ("owner_id=acme", &all[2..]),
+        ("webhook_id=1", &["CP_B StationConnected", "CP_A StationConnected"]),
+        ("webhook_id=2", &all[..2]),
+        ("webhook_id=3", &[]),
+        ("since=2026-04-14T12:34:56.789Z", &all),
+        ("since=2026-04-14T12:34:56.790Z", &[]),
+        ("until=2026-04-14T12:34:56.789Z", &[]),
+        ("until=2026-04-14T12:34:56.790Z", &all),
+        ("transaction_id=1", &[]),
+        ("occurred_since=2020-01-01T00:00:00Z", &[]),
+    ] {
+        assert_eq!(ids(&api.get(&format!("/api/v1/events?{query}")).await), expected, "{query}");
+    }
+
+    let newest = api.get("/api/v1/events?limit=1").await.body["data"][0].clone();
+    let id = newest["id"].as_str().expect("an id");
+    assert_eq!(api.get(&format!("/api/v1/events/{id}")).await.body, newest);
+    let oldest = api.get("/api/v1/events?limit=1&order=asc").await.body["data"][0].clone();
+    let after = format!("/api/v1/events?order=asc&wait=60s&after={}", oldest["id"].as_str().expect("an id"));
+    assert_eq!(ids(&api.get(&after).await), ["CP_B StationDiscovered", "CP_B StationConnected"]);
+
+    // Why each webhook got it, or not.
+    let answer = api.get(&format!("/api/v1/events/{id}/deliveries?explain=true")).await;
+    let shown = |row: &Value| (row["webhook_id"].clone(), row["status"].clone(), row["sequence"].clone());
+    let rows = answer.body["data"].as_array().expect("rows");
+    assert_eq!(
+        rows.iter().map(shown).collect::<Vec<_>>(),
+        [(json!(1), json!("discarded"), json!(2)), (json!(2), json!("scheduled"), json!(2)),]
+    );
+    assert_eq!(answer.body["not_matched"], json!([{"webhook_id": 3, "reason": "event_type"}]));
+
+    // Deliveries: found by their filters, and by nobody who may not see them.
+    assert_eq!(api.get("/api/v1/deliveries").await.body["data"].as_array().map(Vec::len), Some(4));
+    for (query, count) in [
+        ("status=scheduled", 2),
+        ("status=scheduled&status=discarded", 4),
+        ("station_id=CP_A", 1),
+        ("event=StationDiscovered", 1),
+        ("webhook_id=2&limit=1", 1),
+        ("owner_id=acme", 1),
+    ] {
+        let answer = api.get(&format!("/api/v1/deliveries?{query}")).await;
+        assert_eq!(answer.body["data"].as_array().map(Vec::len), Some(count), "{query}: {}", answer.body);
+    }
+    assert_eq!(
+        api.get(&format!("/api/v1/deliveries?event_id={id}")).await.body["data"].as_array().map(Vec::len),
+        Some(2)
+    );
+    let waiting = rows[1]["id"].as_str().expect("an id");
+    let path = format!("/api/v1/deliveries/{waiting}");
+    assert_eq!(api.get(&path).await.body, rows[1]);
+    assert_eq!(api.call(&api.admin, Method::POST, &format!("{path}/resend"), None).await.status, 409);
+    let acme = key(&api.store, &["admin"], Some("acme")).await;
+    assert_eq!(api.call(&acme, Method::GET, &path, None).await.status, 404);
+    assert_eq!(api.call(&acme, Method::POST, &format!("{path}/resend"), None).await.status, 404);
+    assert_eq!(api.call(&acme, Method::GET, &format!("/api/v1/events/{id}"), None).await.status, 404);
+    assert_eq!(ids(&api.call(&acme, Method::GET, "/api/v1/events", None).await), all[2..]);
+
+    // A deleted webhook's backlog is discarded.
+    assert_eq!(api.call(&api.admin, Method::DELETE, "/api/v1/webhooks/2", None).await.status, 204);
+    assert_eq!(api.get(&path).await.body["status"], json!("discarded"));
+}
+
+#[tokio::test]
+async fn the_client_and_the_server_understand_each_other() {
+    let api = Api::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}", listener.local_addr().expect("bound"));
+    let router = api.router.clone();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let client = Client::new(&base, &api.admin).expect("a client");
+
+    assert_eq!(client.ready().await.expect("answers").status, "ok");
+    let hook =
+        client.create_webhook(&json!({"url": URL, "filter": {"a.b": {"$gt": 1.50}}})).await.expect("made");
+    assert!(hook.signing_secret.is_some());
+    let read = client.webhook(hook.id).await.expect("there");
+    assert_eq!((read.signing_secret, read.filter), (None, hook.filter));
+    assert_eq!(
+        client.patch_webhook(hook.id, &json!({"timeout": "5s"})).await.expect("changed").timeout,
+        Span::seconds(5)
+    );
+    assert_eq!(client.rotate_webhook_secret(hook.id, Some("0s")).await.expect("rotated").previous, []);
+    let station =
+        client.create_station(&json!({"station_id": "RDAM 123/é".replace('/', "-")})).await.expect("made");
+    assert_eq!(client.station(&station.station_id).await.expect("there"), station);
+    for _ in 0..4 {
+        client.create_webhook(&json!({"url": URL})).await.expect("made");
+    }
+    connect(&api, &station.station_id).await;
+    let all: Vec<Webhook> =
+        client.all("webhooks", &[("limit", "2"), ("order", "asc")]).await.expect("walked");
+    assert_eq!(all.iter().map(|hook| hook.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let events = client.events(&[("station_id", &station.station_id)]).await.expect("listed").data;
+    assert_eq!(events.len(), 1);
+    assert_eq!(client.event(events[0].id).await.expect("there").payload.get(), events[0].payload.get());
+    let deliveries = client.event_deliveries(events[0].id, true).await.expect("listed");
+    assert_eq!((deliveries.data.len(), deliveries.not_matched.map(|rest| rest.len())), (4, Some(1)));
+    assert_eq!(client.transactions(&[]).await.expect("listed").data, []);
+    assert_eq!(client.event_types().await.expect("listed").data.len(), event::types().count());
+
+    let refused = client.create_webhook(&json!({"colour": "red"})).await.expect_err("wrong");
+    assert_eq!(refused.status(), Some(422));
+    let ClientError::Refused(problem) = refused else { panic!("{refused}") };
+    assert_eq!(problem.errors.len(), 2);
+    client.delete_webhook(hook.id).await.expect("gone");
+    assert_eq!(client.webhook(hook.id).await.expect_err("gone").status(), Some(404));
+    let stranger = Client::new(&base, "chk_nobody").expect("a client");
+    assert_eq!(stranger.webhooks(&[]).await.expect_err("refused").status(), Some(401));
 }
 
 #[tokio::test]

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
 use super::page;
+use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
 use crate::api::problem::Problem;
@@ -109,7 +110,7 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<Json<Transaction>> {
     let found = match id.parse() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use super::ApiState;
 use super::auth::Caller;
 use super::body;
 use super::page;
+use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
 use super::versions::{Preconditions, tagged};
@@ -151,7 +152,7 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
     preconditions: Preconditions,
 ) -> Result<Response> {
@@ -198,7 +199,7 @@ async fn change(
 pub(super) async fn replace(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
     preconditions: Preconditions,
     body::Json(body): body::Json,
@@ -217,7 +218,7 @@ pub(super) async fn replace(
 pub(super) async fn patch(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
     preconditions: Preconditions,
     body::Json(body): body::Json,
@@ -234,7 +235,7 @@ pub(super) async fn patch(
 pub(super) async fn delete(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
     preconditions: Preconditions,
 ) -> Result<StatusCode> {
@@ -267,7 +268,7 @@ pub(super) struct TestQuery {
 pub(super) async fn test(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Query(query): Query<TestQuery>,
 ) -> Result<Json<WebhookTest>> {
     let name = query.event.as_deref().unwrap_or(event::PING);
@@ -297,7 +298,7 @@ fn show_test(tested: Tested) -> WebhookTest {
 pub(super) async fn enable(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<Response> {
     let before = visible(&state, &caller, &id).await?.webhook;
@@ -314,7 +315,7 @@ pub(super) async fn enable(
 pub(super) async fn secret(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     _: NoQuery,
 ) -> Result<Json<WebhookSecrets>> {
     let webhook = visible(&state, &caller, &id).await?.webhook;
@@ -340,7 +341,7 @@ pub(super) struct RotateQuery {
 pub(super) async fn rotate(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Query(query): Query<RotateQuery>,
 ) -> Result<Json<WebhookSecrets>> {
     let overlap = query.overlap.map_or(OVERLAP, |span| span.0);

@@ -225,39 +225,82 @@ fn parse_id<T: std::str::FromStr<Err = crate::id::InvalidId>>(text: &str) -> Res
     text.parse().map_err(|error| StoreError::Corrupt(format!("{text}: {error}")))
 }
 
-/// Remembers since when everything fails, and disables a webhook that is gone or has failed for too long.
+/// Remembers since when everything fails, warns, and disables a webhook that is gone or has failed for too
+/// long.
 fn record_health(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
-    if finish.next == Next::Delivered {
-        w.conn
-            .prepare_cached(
-                "UPDATE webhooks SET failing_since_ms = NULL WHERE id = ?1 AND failing_since_ms IS NOT NULL",
-            )?
-            .execute([finish.webhook_id])?;
-        return Ok(());
-    }
-    let failing_since: Option<i64> = w
+    let (failing_since, told): (Option<i64>, i64) = w
         .conn
-        .prepare_cached("SELECT failing_since_ms FROM webhooks WHERE id = ?1")?
-        .query_row([finish.webhook_id], |row| row.get(0))?;
-    let failing_since = match failing_since {
-        Some(since) => Timestamp::from_unix_ms(since),
-        None => {
-            w.conn
-                .prepare_cached("UPDATE webhooks SET failing_since_ms = ?2 WHERE id = ?1")?
-                .execute(params![finish.webhook_id, w.now.unix_ms()])?;
-            w.now
-        }
-    };
+        .prepare_cached("SELECT failing_since_ms, failing_told FROM webhooks WHERE id = ?1")?
+        .query_row([finish.webhook_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let failing_since = failing_since.map(Timestamp::from_unix_ms);
+    if finish.next == Next::Delivered {
+        return match failing_since {
+            Some(since) => recovered(w, finish.webhook_id, since, told),
+            None => Ok(()),
+        };
+    }
+    let (since, told) = failing_since.map_or((w.now, 0), |since| (since, told));
+    let failed_for = w.now.since(since);
+    // With a limit of zero the first failure is the last.
+    let quarters = finish.auto_disable_after.map_or(0, |limit| match limit.as_millis() {
+        0 => FAILED_TOO_LONG,
+        limit_ms => (failed_for.as_millis() * 4 / limit_ms).min(FAILED_TOO_LONG as u128) as i64,
+    });
+    if failing_since.is_none() || quarters > told {
+        w.conn
+            .prepare_cached("UPDATE webhooks SET failing_since_ms = ?2, failing_told = ?3 WHERE id = ?1")?
+            .execute(params![finish.webhook_id, since.unix_ms(), quarters.max(told)])?;
+    }
     if matches!(finish.next, Next::Gone { .. }) {
-        return disable(w, finish.webhook_id, "the endpoint answered 410 Gone", failing_since);
+        return disable(w, finish.webhook_id, "the endpoint answered 410 Gone", since);
+    }
+    if quarters >= FAILED_TOO_LONG {
+        return disable(w, finish.webhook_id, &format!("every delivery has failed since {since}"), since);
     }
     match finish.auto_disable_after {
-        Some(limit) if w.now.since(failing_since) >= limit => {
-            let reason = format!("every delivery has failed since {failing_since}");
-            disable(w, finish.webhook_id, &reason, failing_since)
-        }
+        Some(limit) if quarters > told => failing(w, finish.webhook_id, since, since.after(limit)),
         _ => Ok(()),
     }
+}
+
+/// Four quarters of the way: the webhook is disabled.
+const FAILED_TOO_LONG: i64 = 4;
+
+/// Warns that a webhook will be disabled unless something arrives.
+fn failing(
+    w: &mut Writing<'_>,
+    webhook_id: WebhookId,
+    since: Timestamp,
+    disabled_at: Timestamp,
+) -> Result<()> {
+    #[derive(Serialize)]
+    struct Failing {
+        webhook_id: WebhookId,
+        failing_since: Timestamp,
+        disabled_at: Timestamp,
+    }
+    append_operational(
+        w,
+        "WebhookFailing",
+        webhook_id,
+        &Failing { webhook_id, failing_since: since, disabled_at },
+    )
+}
+
+/// Something arrived; where a warning was given, its end is told too.
+fn recovered(w: &mut Writing<'_>, webhook_id: WebhookId, since: Timestamp, told: i64) -> Result<()> {
+    #[derive(Serialize)]
+    struct Recovered {
+        webhook_id: WebhookId,
+        failing_since: Timestamp,
+    }
+    w.conn
+        .prepare_cached("UPDATE webhooks SET failing_since_ms = NULL, failing_told = 0 WHERE id = ?1")?
+        .execute([webhook_id])?;
+    if told == 0 {
+        return Ok(());
+    }
+    append_operational(w, "WebhookRecovered", webhook_id, &Recovered { webhook_id, failing_since: since })
 }
 
 /// Switches a webhook off on the gateway's own account; what waits is discarded, in steps.
@@ -412,3 +455,6 @@ pub(super) fn recover(conn: &Connection, now: Timestamp) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,6 +112,11 @@ impl Store {
         .await
     }
 
+    /// Runs one statement, past all rules.
+    pub(crate) async fn seed_run(&self, sql: &'static str) {
+        self.write(Priority::Api, move |w| Ok(w.conn.execute(sql, [])?)).await.expect("it runs");
+    }
+
     /// What one number of the database is.
     pub(crate) async fn seed_number(&self, sql: &'static str) -> i64 {
         self.read(move |conn| Ok(conn.query_row(sql, [], |row| row.get(0))?)).await.expect("a number")

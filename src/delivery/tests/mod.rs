@@ -15,7 +15,7 @@ use crate::outbound::destination::Guard;
 use crate::outbound::post::Poster;
 use crate::outbound::signature;
 use crate::store::seed::{SECRET, SeedWebhook};
-use crate::store::{Delivery, DeliveryFilter, DeliveryPage, DeliveryStatus, Resent, Store};
+use crate::store::{Canceled, Delivery, DeliveryFilter, DeliveryPage, DeliveryStatus, Resent, Store};
 use receiver::{Answer, DEADLINE, Receiver};
 
 struct House {
@@ -375,6 +375,108 @@ async fn each_stations_events_come_in_order_and_others_flow_on() {
     assert_eq!(order_of("CP_1"), (0..25).collect::<Vec<_>>());
     assert_eq!(order_of("CP_2"), (0..25).collect::<Vec<_>>());
     assert_eq!(receiver.so_far().len(), 51);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_event_that_has_blocked_its_station_too_long_is_overtaken() {
+    let (_dir, house) = house().await;
+    let receiver = Receiver::start(|nth| Answer::Status(if nth == 0 { 500 } else { 200 })).await;
+    let seed = SeedWebhook {
+        ordering: "station",
+        ordering_max_wait_ms: 300,
+        retry_schedule: r#"["1h"]"#,
+        ..SeedWebhook::to(&receiver.url)
+    };
+    let webhook = house.store.seed_webhook(seed).await.expect("stored");
+    house.store.seed_events("CP_1", 4).await.expect("stored");
+    let waiting = house.wait_for(webhook, DeliveryStatus::Retry, 1).await;
+    assert!(waiting[1].behind_another, "the second waits for the first");
+    let lanes = LaneViews::new();
+    assert_eq!(waiting::waiting_for(&waiting[1], &lanes, Clock::System.now()), Some("order"));
+    let all = house.wait_for(webhook, DeliveryStatus::Success, 3).await;
+    assert_eq!(all[0].status, DeliveryStatus::Retry, "it keeps its own time");
+    let blocked = all[1].attempts[0].started_at.since(all[0].attempts[0].started_at);
+    assert!(blocked >= Duration::from_millis(300), "{blocked:?}");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_backlog_is_discarded_in_steps_when_its_webhook_is_deleted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let receiver = Receiver::always(Answer::Status(200)).await;
+    let store = Store::open(dir.path(), Clock::System).expect("a store");
+    let webhook = store.seed_webhook(SeedWebhook::to(&receiver.url)).await.expect("stored");
+    let ordered = SeedWebhook { ordering: "station", ..SeedWebhook::to(&receiver.url) };
+    store.seed_webhook(ordered).await.expect("stored");
+    store.seed_events("CP_1", 1_500).await.expect("stored");
+    store.seed_run("DELETE FROM webhooks").await;
+    assert_eq!(store.orphaned_lanes().await.expect("read"), [1, 2]);
+    // The engine finds them when it starts.
+    let house = House::start(store, settings());
+    let began = Instant::now();
+    while house.store.seed_number("SELECT count(*) FROM deliveries WHERE status = 'discarded'").await < 3_000
+    {
+        assert!(began.elapsed() < DEADLINE, "not all are discarded");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(receiver.so_far().is_empty(), "nothing is sent");
+    let gone = &house.deliveries(webhook).await[0];
+    assert_eq!((gone.url.as_deref(), gone.status), (None, DeliveryStatus::Discarded));
+    let resent = house.store.resend(gone.id, false, None).await.expect("answered");
+    assert_eq!(resent, Resent::WebhookDeleted);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_has_not_ended_can_be_canceled_and_not_resent() {
+    let (_dir, house) = house().await;
+    let receiver = Receiver::always(Answer::Status(500)).await;
+    let seed = SeedWebhook { retry_schedule: r#"["1h"]"#, ..SeedWebhook::to(&receiver.url) };
+    let webhook = house.store.seed_webhook(seed).await.expect("stored");
+    house.store.seed_events("CP_1", 1).await.expect("stored");
+    let id = house.wait_for(webhook, DeliveryStatus::Retry, 1).await[0].id;
+    assert_eq!(house.store.resend(id, true, None).await.expect("answered"), Resent::NotTerminal);
+    let elsewhere = Some("another owner".to_owned());
+    assert_eq!(house.store.cancel(id, elsewhere.clone()).await.expect("answered"), Canceled::NotFound);
+    assert!(house.store.delivery(id, elsewhere).await.expect("read").is_none());
+    assert_eq!(house.store.cancel(id, None).await.expect("answered"), Canceled::Canceled);
+    assert_eq!(house.store.cancel(id, None).await.expect("answered"), Canceled::Terminal);
+    let all = house.wait_for(webhook, DeliveryStatus::Discarded, 1).await;
+    assert!(all[0].completed_at.is_some() && all[0].next_attempt_at.is_none());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_list_is_filtered_and_paged() {
+    let (_dir, house) = house().await;
+    let receiver = Receiver::start(|nth| Answer::Status(if nth == 0 { 500 } else { 200 })).await;
+    let seed = SeedWebhook { retry_schedule: "[]", max_in_flight: 1, ..SeedWebhook::to(&receiver.url) };
+    let webhook = house.store.seed_webhook(seed).await.expect("stored");
+    let events = house.store.seed_events("CP_1", 3).await.expect("stored");
+    house.store.seed_events("CP_2", 2).await.expect("stored");
+    house.wait_for(webhook, DeliveryStatus::Success, 4).await;
+    let list = async |filter: DeliveryFilter, after_seq| {
+        let page = DeliveryPage { limit: 2, after_seq, ascending: false };
+        house.store.deliveries(filter, page).await.expect("a list")
+    };
+    let first = list(DeliveryFilter::default(), None).await;
+    assert_eq!(first.iter().map(|d| d.sequence).collect::<Vec<_>>(), [Some(5), Some(4)]);
+    let second = list(DeliveryFilter::default(), Some(first[1].seq)).await;
+    assert_eq!(second.iter().map(|d| d.sequence).collect::<Vec<_>>(), [Some(3), Some(2)]);
+    let failed = DeliveryFilter { status: vec![DeliveryStatus::Failed], ..DeliveryFilter::default() };
+    assert_eq!(list(failed, None).await.len(), 1);
+    let station = DeliveryFilter { station_id: Some("CP_2".into()), ..DeliveryFilter::default() };
+    assert_eq!(list(station, None).await.len(), 2);
+    let text = DeliveryFilter { q: Some("\"N\":2".into()), ..DeliveryFilter::default() };
+    assert_eq!(list(text, None).await.len(), 1, "any letter case");
+    let event = DeliveryFilter { event_id: Some(events[1]), ..DeliveryFilter::default() };
+    assert_eq!(list(event, None).await[0].event_id, events[1]);
+    let of_event = house.store.event_deliveries(events[1], None).await.expect("a list");
+    assert_eq!(of_event.len(), 1);
+    let both = vec![DeliveryStatus::Failed, DeliveryStatus::Retry];
+    let other = DeliveryFilter { status: both, webhook_id: Some(webhook + 1), ..DeliveryFilter::default() };
+    assert!(list(other, None).await.is_empty());
     house.close().await;
 }
 

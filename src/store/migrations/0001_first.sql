@@ -187,6 +187,8 @@ CREATE TABLE webhooks (
     created_seq          INTEGER NOT NULL DEFAULT 0,
     -- Since when every delivery has failed; NULL: the last one succeeded, or there was none.
     failing_since_ms     INTEGER,
+    -- Quarters of the way to being disabled that a WebhookFailing event has told of.
+    failing_told         INTEGER NOT NULL DEFAULT 0,
     created_at_ms        INTEGER NOT NULL,
     updated_at_ms        INTEGER NOT NULL
 ) STRICT;
