@@ -208,6 +208,7 @@ fn next_chance(state: &mut u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stderr, reason = "a long run tells how far it is, and its figures")]
 async fn delivery_cases_1_to_4_an_acknowledged_message_is_never_lost() {
     let kills = setting("CHARGEHOOK_CRASH_KILLS", 20);
     let chargers = setting("CHARGEHOOK_CRASH_CHARGERS", 30);
