@@ -50,7 +50,7 @@ impl Place {
     /// Starts `serve` and waits for its ready line.
     fn serve(&self) -> Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_chargehook"))
-            .args(["serve", "--allow-network", "127.0.0.0/8", "--log-level", "warn"])
+            .args(["serve", "--allow-network", "127.0.0.0/8", "--log-level", "error"])
             .arg("--data-dir")
             .arg(&self.data_dir)
             .args(["--ocpp-listen", &self.ocpp.to_string(), "--api-listen", &self.api.to_string()])
