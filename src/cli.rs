@@ -10,11 +10,14 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::api::access::{ApiKey, ApiKeyInput};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Config, ConfigError, DEFAULT_FILE, Override, Sources};
+use crate::config::{Config, ConfigError, DEFAULT_FILE, Log, Override, Sources};
+use crate::demo::{self, DemoError};
 use crate::http;
 use crate::id::ApiKeyId;
 use crate::keys::{self, KeyError};
+use crate::serve::{self, ServeError};
 use crate::store::{Store, StoreError};
+use crate::telemetry::{self, TelemetryError};
 
 /// Connects EV chargers that speak OCPP 1.6-J, keeps what they say, and sends it on as signed webhooks.
 #[derive(Debug, Parser)]
@@ -34,6 +37,24 @@ over the environment, the environment over the file, the file over the defaults.
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the gateway until SIGINT or SIGTERM
+    ///
+    /// Chargers connect to ws://HOST:9000/ocpp/STATION_ID. When its listeners accept connections it prints
+    /// one line to stdout: chargehook ready ocpp=ADDR api=ADDR. The log goes to stderr.
+    ///
+    /// If the database has no API key, the one in CHARGEHOOK_API_KEY (16 characters or more) becomes the admin
+    /// key; without it one is generated and written to admin-key in the data directory.
+    #[command(after_help = SETTINGS_HELP)]
+    Serve(Settings),
+    /// Shows the whole path on this machine, without any set-up
+    ///
+    /// A gateway on a temporary database, a webhook receiver that verifies signatures, and simulated chargers
+    /// that charge cars. Prints each event as it is received and verified, then a summary.
+    Demo {
+        /// Goes on until Ctrl-C instead of ending after one round
+        #[arg(long)]
+        forever: bool,
+    },
     /// Makes, lists and revokes API keys
     ///
     /// Works on the data directory, also while `serve` runs there.
@@ -177,6 +198,12 @@ enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error(transparent)]
     Key(#[from] KeyError),
     #[error("there is no key {0}")]
     NoSuchKey(ApiKeyId),
@@ -212,6 +239,15 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Serve(settings) => {
+            let config = settings.load()?;
+            telemetry::start(&config.log)?;
+            Ok(runtime()?.block_on(serve::run(config))?)
+        }
+        Command::Demo { forever } => {
+            telemetry::start(&Log { level: "warn".to_owned(), ..Log::default() })?;
+            Ok(runtime()?.block_on(demo::run(forever))?)
+        }
         Command::Keys(command) => runtime()?.block_on(keys(command)),
         Command::Openapi => print(&format!("{:#}\n", http::openapi_document())),
         Command::Config(ConfigCommand::Default) => print(DEFAULT_FILE),

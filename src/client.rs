@@ -93,6 +93,8 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
+            // A gateway is asked directly, whatever proxy the environment names for the web.
+            .no_proxy()
             .user_agent(concat!("chargehook/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ClientError::Setup(format!("no HTTP client: {error}")))?;

@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::access::ApiKeyInput;
+use crate::api::event::Event;
 use crate::client::{Client, ClientError};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -29,7 +31,7 @@ use screen::Screen;
 /// Chargers of the demo; one session each makes a round.
 const CHARGERS: usize = 3;
 
-/// How much faster than in real life the cars charge: an hour in twelve seconds.
+/// How much faster than in real life the cars charge: five minutes in a second.
 const TIME_SCALE: f64 = 300.0;
 
 /// How long the last deliveries may take after the chargers have left.
@@ -81,7 +83,7 @@ impl Counts {
 pub async fn run(forever: bool) -> Result<(), DemoError> {
     let directory = tempfile::Builder::new().prefix("chargehook-demo-").tempdir()?;
     let gateway = Gateway::start(configuration(directory.path()), Clock::System).await?;
-    let outcome = show(&gateway, directory.path(), forever).await;
+    let outcome = show(&gateway, forever).await;
     gateway.stop().await;
     outcome
 }
@@ -97,9 +99,15 @@ fn configuration(data_dir: &Path) -> Config {
     config
 }
 
-async fn show(gateway: &Gateway, data_dir: &Path, forever: bool) -> Result<(), DemoError> {
-    let key = keys::create(gateway.store(), data_dir).await?;
-    let client = Client::new(gateway.api_addr(), &key)?;
+async fn show(gateway: &Gateway, forever: bool) -> Result<(), DemoError> {
+    let admin = ApiKeyInput {
+        name: "demo".to_owned(),
+        scopes: vec!["admin".to_owned()],
+        owner_id: None,
+        expires_at: None,
+    };
+    let key = keys::create(gateway.store(), admin).await?.key.unwrap_or_default();
+    let client = Client::new(&format!("http://{}", gateway.api_addr()), &key)?;
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let receiver = Receiver::start(arrived).await?;
     let webhook = client
@@ -107,11 +115,12 @@ async fn show(gateway: &Gateway, data_dir: &Path, forever: bool) -> Result<(), D
             "name": "demo receiver",
             "url": format!("http://{}/webhooks", receiver.address()),
             "retry_schedule": ["1s", "1s", "1s"],
+            "ordering": "station",
         }))
         .await?;
-    receiver.trust(&webhook.signing_secret);
+    receiver.trust(webhook.signing_secret.as_deref().unwrap_or_default());
 
-    let mut screen = Screen::new();
+    let screen = Screen::new();
     screen.introduce(gateway.ocpp_addr(), gateway.api_addr(), receiver.address(), CHARGERS, forever)?;
     let began = Instant::now();
     let stop = CancellationToken::new();
@@ -130,7 +139,7 @@ async fn show(gateway: &Gateway, data_dir: &Path, forever: bool) -> Result<(), D
     };
     // The chargers have left; what they said last is still on its way.
     let deadline = Instant::now() + DELIVERY_PATIENCE;
-    while !client.deliveries_settled().await? || !arrivals.is_empty() {
+    while !deliveries_settled(&client).await? || !arrivals.is_empty() {
         let wait = deadline.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));
         if wait.is_zero() {
             break;
@@ -140,7 +149,8 @@ async fn show(gateway: &Gateway, data_dir: &Path, forever: bool) -> Result<(), D
             screen.arrival(&arrival)?;
         }
     }
-    let stored = client.count_events("ocpp.*").await?;
+    let said = [("event", "ocpp.*"), ("duplicate", "false"), ("limit", "500")];
+    let stored = client.all::<Event>("events", &said).await?.len() as u64;
     let counts = Counts { sent: summary.sent, acknowledged: summary.acknowledged, stored, verified };
     screen.summary(&summary, counts, receiver.refused(), began.elapsed())?;
     // Interrupted in the middle of a message, a charger has sent what was never answered.
@@ -148,6 +158,15 @@ async fn show(gateway: &Gateway, data_dir: &Path, forever: bool) -> Result<(), D
         return Err(DemoError::Disagreement(format!("{counts:?}")));
     }
     Ok(())
+}
+
+async fn deliveries_settled(client: &Client) -> Result<bool, ClientError> {
+    for status in ["scheduled", "processing", "retry"] {
+        if !client.deliveries(&[("status", status), ("limit", "1")]).await?.data.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Starts the chargers a moment apart; the future ends with the last of them.

@@ -1,15 +1,20 @@
 //! The whole gateway in one value: store, chargers' listener, delivery engine and REST API.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use crate::clock::Clock;
 use crate::config::{Admission, Config, MissingSubprotocol, UnknownIdTag};
 use crate::delivery::{self, EngineHandle};
+use crate::http::{self, ApiConfig, ApiState, Readiness};
 use crate::ocpp::v16::authorization;
 use crate::outbound::destination::Guard;
 use crate::outbound::post::{Poster, PosterError};
@@ -34,7 +39,7 @@ pub enum StartError {
         /// The address of the configuration.
         address: SocketAddr,
         /// The operating system's words.
-        reason: std::io::Error,
+        reason: io::Error,
     },
 }
 
@@ -44,7 +49,10 @@ pub struct Gateway {
     stations: Arc<Stations>,
     deliveries: EngineHandle,
     stop_deliveries: CancellationToken,
+    api: JoinHandle<()>,
+    stop_api: CancellationToken,
     ocpp_addr: SocketAddr,
+    api_addr: SocketAddr,
     stop_deadline: Duration,
 }
 
@@ -59,6 +67,17 @@ impl Gateway {
             .await
             .map_err(|_| StoreError::Closed)??;
         let poster = poster(&config)?;
+        // Bound before anything runs: a port that is taken must leave nothing behind.
+        let api_listener = bind(config.api.listen).await?;
+        let api_addr = api_listener.local_addr().map_err(refused(config.api.listen))?;
+        let (stations, ocpp_addr) = Stations::start(
+            store.clone(),
+            clock.clone(),
+            config.ocpp.listen,
+            station_settings(&config),
+            call_policy(&config),
+        )
+        .map_err(refused(config.ocpp.listen))?;
         let stop_deliveries = CancellationToken::new();
         let deliveries = delivery::Engine::start(
             store.clone(),
@@ -67,23 +86,39 @@ impl Gateway {
             clock.clone(),
             stop_deliveries.clone(),
         );
-        let listen = config.ocpp.listen;
-        let (stations, ocpp_addr) =
-            Stations::start(store.clone(), clock, listen, station_settings(&config), call_policy(&config))
-                .map_err(|reason| StartError::Listen { address: listen, reason })?;
+        let router = http::router(ApiState {
+            store: store.clone(),
+            clock,
+            poster,
+            stations: stations.registry().clone(),
+            lanes: deliveries.views(),
+            readiness: Readiness::default(),
+            config: ApiConfig { body_max_bytes: config.limits.api_body.0 as usize, ..ApiConfig::default() },
+        });
+        let stop_api = CancellationToken::new();
+        let api = tokio::spawn(serve_api(api_listener, router, stop_api.clone()));
+        let stop_deadline = config.server.stop_deadline.0;
         Ok(Self {
             store,
             stations,
             deliveries,
             stop_deliveries,
+            api,
+            stop_api,
             ocpp_addr,
-            stop_deadline: config.server.stop_deadline.0,
+            api_addr,
+            stop_deadline,
         })
     }
 
     /// Where chargers connect, with the real port.
     pub fn ocpp_addr(&self) -> SocketAddr {
         self.ocpp_addr
+    }
+
+    /// Where the REST API answers, with the real port.
+    pub fn api_addr(&self) -> SocketAddr {
+        self.api_addr
     }
 
     /// The store, for programs that embed the gateway.
@@ -95,12 +130,33 @@ impl Gateway {
     /// done when the time is over is done after the next start.
     pub async fn stop(self) {
         let deadline = Instant::now() + self.stop_deadline;
-        self.stations.stop(deadline - Instant::now()).await;
+        self.stop_api.cancel();
+        self.stations.stop(self.stop_deadline).await;
         self.stop_deliveries.cancel();
         self.deliveries.join().await;
+        // A client that keeps its connection open does not keep the gateway.
+        let abort = self.api.abort_handle();
+        if timeout_at(deadline, self.api).await.is_err() {
+            abort.abort();
+        }
         let store = self.store;
         // Blocks until the last commit.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(refused(address))
+}
+
+fn refused(address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {
+    move |reason| StartError::Listen { address, reason }
+}
+
+async fn serve_api(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        error!("the API stopped: {error}");
     }
 }
 

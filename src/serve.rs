@@ -8,6 +8,10 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::{Gateway, StartError};
+use crate::keys::{self, FirstKey, KeyError};
+
+/// The environment variable with the first admin key.
+const API_KEY_VARIABLE: &str = "CHARGEHOOK_API_KEY";
 
 /// Open files that a gateway at its default limits may need: a socket per charger and some to spare.
 const OPEN_FILES: u64 = 65_536;
@@ -18,6 +22,9 @@ pub enum ServeError {
     /// The gateway did not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// There is no admin key, and none could be made.
+    #[error(transparent)]
+    FirstKey(#[from] KeyError),
     /// The ready line could not be written, or signals not be waited for.
     #[error("{0}")]
     Process(#[from] std::io::Error),
@@ -42,7 +49,21 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     raise_open_files_limit();
-    let gateway = Gateway::start(config, Clock::System).await?;
+    let (clock, data_dir) = (Clock::System, config.server.data_dir.clone());
+    let gateway = Gateway::start(config, clock.clone()).await?;
+    let given = std::env::var(API_KEY_VARIABLE).ok();
+    match keys::ensure_first(gateway.store(), &data_dir, given.as_deref(), clock.now()).await {
+        Ok(FirstKey::Generated(path)) => info!("the admin key was generated: {}", path.display()),
+        Ok(FirstKey::Given) => info!("the key in {API_KEY_VARIABLE} is the admin key now"),
+        Ok(FirstKey::Existing { given_is_valid: Some(false) }) => {
+            warn!("{API_KEY_VARIABLE} is no valid key of this database; it is ignored");
+        }
+        Ok(FirstKey::Existing { .. }) => {}
+        Err(error) => {
+            gateway.stop().await;
+            return Err(error.into());
+        }
+    }
     let ready = format!("chargehook ready ocpp={} api={}\n", gateway.ocpp_addr(), gateway.api_addr());
     let mut stdout = std::io::stdout();
     stdout.write_all(ready.as_bytes())?;

@@ -1,9 +1,9 @@
-//! The loop that keeps all lanes going: claim, send, settle.
+//! The loop that keeps all lanes going.
 //!
-//! One task owns the lanes. Claims and sends run in tasks of their own and report back; a send holds its
-//! permit until its outcome is on disk, so that never more is claimed than can be run.
+//! One task owns the lanes. Claims and [`Send`]s run in tasks of their own and report back; a send holds
+//! its permit until its outcome is on disk, so that never more is claimed than can be run.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -11,62 +11,26 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::Category;
 use crate::id::WebhookId;
-use crate::outbound::headers::Trigger;
 use crate::outbound::post::Poster;
-use crate::store::{
-    Claimed, DeliveryFailure, Finish, LaneClaimed, LaneSettings, LaneState, LanesDue, Next, Store, StoreError,
-};
+use crate::store::{LaneSettings, LaneState, LanesDue, Store};
 
-use super::attempt::{self, Attempt};
-use super::fold::Folds;
 use super::lane::LaneViews;
 use super::lanes::Lanes;
 use super::schedule;
-use super::target::Target;
+use super::send::{Ended, Report, Send, Sender};
 use super::{EngineHandle, Settings};
 
 /// The longest the engine sleeps while something waits: so long it may take to notice that the machine's
 /// clock was set.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often the lanes' views are published at most: with thousands of lanes each is some work.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 
-/// Waits between tries to write what must be written.
-const STORE_RETRY_MIN: Duration = Duration::from_millis(50);
-const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
-
 /// The delivery engine.
 #[derive(Debug)]
 pub struct Engine;
-
-/// What tasks tell the loop.
-enum Report {
-    Claimed { asked: Vec<WebhookId>, answer: Result<Vec<LaneClaimed>, StoreError> },
-    Ended(Ended),
-}
-
-/// A send whose outcome is on disk, or cannot be written any more.
-struct Ended {
-    webhook_id: WebhookId,
-    probe: bool,
-    success: bool,
-    retry_at: Option<Timestamp>,
-}
-
-/// What every send works with.
-struct Sender {
-    store: Store,
-    poster: Poster,
-    clock: Clock,
-    settings: Settings,
-    folds: Mutex<Folds>,
-    reports: mpsc::UnboundedSender<Report>,
-    /// The time for ending in good order is up.
-    cut_off: CancellationToken,
-}
 
 struct Running {
     sender: Arc<Sender>,
@@ -286,191 +250,5 @@ impl Running {
             }
         }
         self.sender.tell_all_folded().await;
-    }
-}
-
-/// One claimed delivery on its way.
-struct Send {
-    sender: Arc<Sender>,
-    target: Arc<Target>,
-    schedule: Arc<[Duration]>,
-    probe: bool,
-}
-
-impl Send {
-    async fn run(self, claimed: Claimed) {
-        let sender = &self.sender;
-        let attempt = Attempt {
-            delivery_id: claimed.id,
-            event: &claimed.event,
-            number: claimed.attempt,
-            trigger: claimed.trigger.parse().unwrap_or(Trigger::Event),
-            sequence: claimed.sequence,
-        };
-        let mut ended =
-            Ended { webhook_id: claimed.webhook_id, probe: self.probe, success: false, retry_at: None };
-        let outcome = tokio::select! {
-            outcome = attempt.send(&self.target, &sender.poster, &sender.clock) => Some(outcome),
-            // Its attempt stays open on disk, and shows `outcome_unknown` at the next start.
-            () = sender.cut_off.cancelled() => None,
-        };
-        if let Some(outcome) = outcome {
-            ended.success = outcome.is_success();
-            let finish = self.decide(&claimed, outcome);
-            if let Next::Retry { due_at } = finish.next {
-                ended.retry_at = Some(due_at);
-            }
-            sender.settle(finish).await;
-        }
-        let _ = sender.reports.send(Report::Ended(ended));
-    }
-
-    fn decide(&self, claimed: &Claimed, outcome: crate::outbound::verdict::Outcome) -> Finish {
-        let now = self.sender.clock.now();
-        let next = if outcome.is_success() {
-            Next::Delivered
-        } else {
-            let asked = attempt::retry_after(&outcome, now);
-            let gone = outcome.status() == Some(410);
-            let wait = schedule::next_try(claimed.step, &self.schedule, asked, chance());
-            match wait {
-                Some(wait) if !gone => Next::Retry { due_at: now.after(wait) },
-                _ => {
-                    let announce = self.sender.announces(claimed, &outcome, now);
-                    if gone { Next::Gone { announce } } else { Next::DeadLetter { announce } }
-                }
-            }
-        };
-        let mut finish = attempt::finish(claimed, outcome, next);
-        finish.auto_disable_after = self.sender.settings.auto_disable_after;
-        finish
-    }
-}
-
-impl Sender {
-    fn folds(&self) -> std::sync::MutexGuard<'_, Folds> {
-        self.folds.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether this dead letter gets an event of its own; if not, it is counted for a later one.
-    fn announces(
-        &self,
-        claimed: &Claimed,
-        outcome: &crate::outbound::verdict::Outcome,
-        now: Timestamp,
-    ) -> bool {
-        if claimed.event.category == Category::Webhook {
-            return false;
-        }
-        let mut folds = self.folds();
-        let fold = folds.of(claimed.webhook_id);
-        if fold.singles_left(now) > 0 {
-            fold.told(1);
-            return true;
-        }
-        fold.hold(DeliveryFailure {
-            delivery_id: claimed.id,
-            event_id: claimed.event.id,
-            webhook_id: claimed.webhook_id,
-            attempts: claimed.attempt,
-            last_error: attempt::error(outcome).unwrap_or_default(),
-        });
-        false
-    }
-
-    /// Writes an outcome, however long the store needs for it: our own trouble must not cost the receiver
-    /// an attempt.
-    async fn settle(&self, finish: Finish) {
-        let mut wait = STORE_RETRY_MIN;
-        loop {
-            let error = match self.store.finish(finish.clone()).await {
-                Ok(()) => return,
-                Err(error) => error,
-            };
-            warn!(delivery.seq = finish.seq, "an outcome could not be written, it is kept: {error}");
-            tokio::select! {
-                () = tokio::time::sleep(wait) => wait = (wait * 2).min(STORE_RETRY_MAX),
-                () = self.cut_off.cancelled() => return,
-            }
-        }
-    }
-
-    async fn give_up_waiting(self: Arc<Self>, webhook_id: WebhookId, began_before: Timestamp) {
-        loop {
-            let now = self.clock.now();
-            let singles = self.folds().of(webhook_id).singles_left(now);
-            match self.store.give_up_waiting(webhook_id, began_before, singles).await {
-                Ok(given_up) => {
-                    let mut folds = self.folds();
-                    let fold = folds.of(webhook_id);
-                    fold.told(given_up.told);
-                    given_up.untold.into_iter().for_each(|failure| fold.hold(failure));
-                    if !given_up.more {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    warn!("webhook {webhook_id}: what waits could not be given up: {error}");
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn discard_waiting(self: Arc<Self>, webhook_id: WebhookId) {
-        loop {
-            match self.store.discard_step(webhook_id).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    warn!("webhook {webhook_id}: what waits could not be discarded: {error}");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Tells of the dead letters whose minute is up; returns when the next ones are due.
-    fn tell_folded(self: &Arc<Self>, now: Timestamp) -> Option<Timestamp> {
-        let mut folds = self.folds();
-        for (failure, count) in folds.take_due(now) {
-            tokio::spawn(self.clone().announce(failure, count));
-        }
-        folds.due_at()
-    }
-
-    /// Before the end, nothing that is held is kept back.
-    fn tell_all_folded(self: &Arc<Self>) -> impl Future<Output = ()> + use<> {
-        let held: Vec<_> = self.folds().take_all();
-        let sender = self.clone();
-        async move {
-            for (failure, count) in held {
-                sender.clone().announce(failure, count).await;
-            }
-        }
-    }
-
-    async fn announce(self: Arc<Self>, failure: DeliveryFailure, count: u64) {
-        let webhook_id = failure.webhook_id;
-        if let Err(error) = self.store.announce_failures(failure, count).await {
-            warn!("webhook {webhook_id}: {count} dead letters could not be told: {error}");
-        }
-    }
-
-    async fn sleep_until(&self, moment: Option<Timestamp>) {
-        match moment {
-            Some(moment) => tokio::time::sleep(moment.since(self.clock.now()).min(LOOK_AGAIN)).await,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// Chance in -1 to 1.
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    // Without chance retries are only less spread out.
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX) * 2.0 - 1.0,
-        Err(_) => 0.0,
     }
 }

@@ -15,6 +15,7 @@ mod lanes;
 pub mod pace;
 mod sample;
 pub mod schedule;
+mod send;
 mod target;
 mod trial;
 pub mod waiting;

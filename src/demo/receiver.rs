@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -15,9 +16,12 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::event::{self, Category};
 use crate::outbound::signature::{SigningSecret, verify_standard};
+
+/// How far a signature's time may be from now (Standard Webhooks).
+const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// A webhook whose signature is good, in the `flat` format.
 #[derive(Debug, Deserialize)]
@@ -104,6 +108,7 @@ fn verified(desk: &Desk, headers: &HeaderMap, body: &[u8]) -> Option<Arrival> {
     let header = |name: &str| headers.get(name)?.to_str().ok();
     let (id, timestamp) = (header("webhook-id")?, header("webhook-timestamp")?.parse().ok()?);
     let signature = header("webhook-signature")?;
-    verify_standard(desk.secret.get()?, id, timestamp, body, signature).ok()?;
+    let now = Clock::System.now();
+    verify_standard(desk.secret.get()?, id, timestamp, body, signature, now, TOLERANCE).ok()?;
     serde_json::from_slice(body).ok()
 }

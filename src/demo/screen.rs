@@ -13,7 +13,7 @@ use crate::simulator::notice::Summary;
 /// Columns of the event lines.
 const STATION_WIDTH: usize = 7;
 const EVENT_WIDTH: usize = 20;
-const DETAIL_WIDTH: usize = 48;
+const DETAIL_WIDTH: usize = 52;
 
 #[derive(Clone, Copy)]
 enum Style {
@@ -60,13 +60,13 @@ impl Screen {
         let label = |text: &str| self.paint(Style::Dim, &format!("  {text:<10}"));
         let until = if forever { "until Ctrl-C" } else { "one session each" };
         self.print(&format!(
-            "{}\n\n{}ws://{ocpp}/ocpp\n{}http://{api}/api/v1 on a temporary database\n{}http://{receiver}/webhooks, \
-             verifies every signature\n{}{chargers} simulated, an hour of charging in twelve seconds, {until}\n",
+            "{}\n\n{}{chargers} simulated, on ws://{ocpp}/ocpp, {until}; five minutes pass in a second\n\
+             {}http://{api}/api/v1, on a temporary database\n\
+             {}http://{receiver}/webhooks, verifies every signature\n",
             self.paint(Style::Bold, "chargehook demo: chargers → gateway → signed webhooks"),
             label("chargers"),
             label("gateway"),
             label("receiver"),
-            label("cars"),
         ))
     }
 
@@ -132,14 +132,14 @@ fn describe(event: &str, payload: &Value) -> String {
         "StatusNotification" => format!("connector {} is {}", text("connectorId"), text("status")),
         "Authorize" => format!("tag {}", text("idTag")),
         "StartTransaction" => format!(
-            "transaction {} · tag {} · meter {} Wh",
+            "transaction {} · tag {} · at {} Wh",
             text("transactionId"),
             text("idTag"),
             text("meterStart")
         ),
         "StopTransaction" => {
             let reason = if payload["reason"].is_null() { "Local".to_owned() } else { text("reason") };
-            format!("transaction {} · meter {} Wh · {reason}", text("transactionId"), text("meterStop"))
+            format!("transaction {} · at {} Wh · {reason}", text("transactionId"), text("meterStop"))
         }
         "MeterValues" => samples(payload),
         "StationConnected" => format!("from {} · {}", text("remote_addr"), text("protocol")),

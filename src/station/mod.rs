@@ -27,8 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::clock::{Clock, Timestamp};
-use crate::id::StationId;
+use crate::clock::Clock;
 use crate::ocpp::Validation;
 use crate::store::{CallPolicy, Store};
 use pace::Pace;
@@ -86,7 +85,7 @@ pub struct Stations {
     policy: Arc<CallPolicy>,
     store: Store,
     clock: Clock,
-    registry: Registry,
+    registry: Arc<Registry>,
     passwords: Passwords,
     rejections: Mutex<Rejections>,
     handshakes: Mutex<Pace>,
@@ -122,7 +121,7 @@ impl Stations {
             policy: Arc::new(policy),
             store,
             clock,
-            registry: Registry::default(),
+            registry: Arc::default(),
             passwords: Passwords::new().map_err(io::Error::other)?,
             rejections: Mutex::default(),
             handshakes: Mutex::new(Pace::new(per_second, per_second, now)),
@@ -148,24 +147,9 @@ impl Stations {
         }
     }
 
-    /// Stations that are connected now.
-    pub fn connected(&self) -> u64 {
-        self.registry.connected()
-    }
-
-    /// When the station was last heard of since the gateway started, pongs included.
-    pub fn last_seen(&self, station: &StationId) -> Option<Timestamp> {
-        self.registry.last_seen(station)
-    }
-
-    /// Asks a station's connection to end; false if there is none.
-    pub fn disconnect(&self, station: &StationId, why: Leave) -> bool {
-        self.registry.ask_to_leave(station, why)
-    }
-
-    /// Forgets what was known of a station that was deleted.
-    pub fn forget(&self, station: &StationId) {
-        self.registry.forget(station);
+    /// Who is connected, and since when nothing was heard of whom.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
     }
 
     fn take_handshake(&self, now: Instant) -> bool {

@@ -1,19 +1,17 @@
-//! Deliveries as they are listed, sent again, and discarded.
+//! Deliveries: what they are, and how they are sent again, cancelled and discarded.
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::ToSql;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::delivery_list::{FROM, Query};
 use super::error::{Result, StoreError};
-use super::listing::{arrival_bounds, fits_one_of};
 use super::writer::Writing;
 use super::{Priority, Store};
 use crate::clock::Timestamp;
 use crate::id::{DeliveryId, EventId, WebhookId};
-use crate::subscription::EventPattern;
 
 /// Spelled exactly as in the index `deliveries_due`, which is only used for what it is spelled like.
 pub(super) const UNORDERED_WAITING: &str = "status IN ('scheduled', 'retry') AND order_station IS NULL";
@@ -64,7 +62,7 @@ impl DeliveryStatus {
         matches!(self, Self::Success | Self::Failed | Self::Discarded)
     }
 
-    fn read(text: &str) -> Result<Self> {
+    pub(super) fn read(text: &str) -> Result<Self> {
         Self::ALL
             .into_iter()
             .find(|status| status.as_str() == text)
@@ -145,42 +143,6 @@ pub struct Attempt {
     pub response_body: Option<String>,
 }
 
-/// Which deliveries are listed; what is `None` does not matter.
-#[derive(Debug, Clone, Default)]
-pub struct DeliveryFilter {
-    /// Any of these statuses; empty: all.
-    pub status: Vec<DeliveryStatus>,
-    /// To this webhook.
-    pub webhook_id: Option<WebhookId>,
-    /// Of this event.
-    pub event_id: Option<EventId>,
-    /// The event's type must fit one of these; empty: any.
-    pub events: Vec<EventPattern>,
-    /// Of this station's events.
-    pub station_id: Option<String>,
-    /// Of this owner's events.
-    pub owner_id: Option<String>,
-    /// Made at or after this.
-    pub since: Option<Timestamp>,
-    /// Made before this.
-    pub until: Option<Timestamp>,
-    /// Text in the event's payload.
-    pub q: Option<String>,
-    /// The owner whose key asks: the other owners' do not exist, nor those of webhooks without owner.
-    pub visible_to: Option<String>,
-}
-
-/// One page of a list.
-#[derive(Debug, Clone, Copy)]
-pub struct DeliveryPage {
-    /// At most this many.
-    pub limit: usize,
-    /// Behind this row of the page before.
-    pub after_seq: Option<i64>,
-    /// Oldest first.
-    pub ascending: bool,
-}
-
 /// What became of a wish to send a delivery again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resent {
@@ -210,54 +172,6 @@ pub enum Canceled {
 }
 
 impl Store {
-    /// One delivery with its attempts; `visible_to` as in [`DeliveryFilter`].
-    ///
-    /// # Errors
-    /// Only the store's own.
-    pub async fn delivery(&self, id: DeliveryId, visible_to: Option<String>) -> Result<Option<Delivery>> {
-        self.read(move |conn| {
-            let mut query = Query::default();
-            query.and("d.id = ?", id.to_string());
-            query.visible_to(visible_to);
-            Ok(query.run(conn, "ORDER BY d.seq", 1)?.pop())
-        })
-        .await
-    }
-
-    /// The deliveries that fit `filter`, newest first unless the page says otherwise.
-    ///
-    /// # Errors
-    /// Only the store's own.
-    pub async fn deliveries(&self, filter: DeliveryFilter, page: DeliveryPage) -> Result<Vec<Delivery>> {
-        self.read(move |conn| {
-            let mut query = Query::from(filter);
-            if let Some(seq) = page.after_seq {
-                query.and(if page.ascending { "d.seq > ?" } else { "d.seq < ?" }, seq);
-            }
-            let order = if page.ascending { "ORDER BY d.seq" } else { "ORDER BY d.seq DESC" };
-            query.run(conn, order, page.limit)
-        })
-        .await
-    }
-
-    /// The deliveries of one event, in the order in which they were made.
-    ///
-    /// # Errors
-    /// Only the store's own.
-    pub async fn event_deliveries(
-        &self,
-        event_id: EventId,
-        visible_to: Option<String>,
-    ) -> Result<Vec<Delivery>> {
-        self.read(move |conn| {
-            let mut query = Query::default();
-            query.and("d.event_seq = (SELECT seq FROM events WHERE id = ?)", event_id.to_string());
-            query.visible_to(visible_to);
-            query.run(conn, "ORDER BY d.seq", usize::MAX)
-        })
-        .await
-    }
-
     /// Makes a terminal delivery due again, at once and with its schedule anew; attempt numbers go on. One
     /// that has arrived needs `force`.
     ///
@@ -404,155 +318,4 @@ fn reopen(w: &mut Writing<'_>, id: DeliveryId, force: bool, visible_to: Option<S
         )?
         .execute(params![seq, w.now.unix_ms()])?;
     Ok(Resent::Resent)
-}
-
-const FROM: &str =
-    "FROM deliveries d JOIN events e ON e.seq = d.event_seq LEFT JOIN webhooks w ON w.id = d.webhook_id";
-
-/// A list's conditions, put together from what was asked for.
-#[derive(Default)]
-struct Query {
-    conditions: Vec<String>,
-    values: Vec<Box<dyn ToSql>>,
-}
-
-impl From<DeliveryFilter> for Query {
-    fn from(filter: DeliveryFilter) -> Self {
-        let mut query = Self::default();
-        match filter.status.as_slice() {
-            [] => {}
-            // Spelled out and alone, so that the index of dead letters is used.
-            [one] => query.conditions.push(format!("d.status = '{}'", one.as_str())),
-            several => {
-                let names: Vec<String> =
-                    several.iter().map(|status| format!("'{}'", status.as_str())).collect();
-                query.conditions.push(format!("d.status IN ({})", names.join(", ")));
-            }
-        }
-        query.and_if("d.webhook_id = ?", filter.webhook_id);
-        query.and_if(
-            "d.event_seq = (SELECT seq FROM events WHERE id = ?)",
-            filter.event_id.map(|id| id.to_string()),
-        );
-        if let Some((condition, values)) = fits_one_of("e", &filter.events, false) {
-            query.conditions.push(condition);
-            query.values.extend(values.into_iter().map(|value| Box::new(value) as Box<dyn ToSql>));
-        }
-        query.and_if("e.station_id = ?", filter.station_id);
-        query.and_if("e.owner_id = ?", filter.owner_id);
-        let spell = |least| DeliveryId::from_value(least).to_string();
-        for (condition, id) in arrival_bounds("deliveries", "d", filter.since, filter.until, spell) {
-            query.and(&condition, id);
-        }
-        query.and_if("d.created_at_ms >= ?", filter.since.map(Timestamp::unix_ms));
-        query.and_if("d.created_at_ms < ?", filter.until.map(Timestamp::unix_ms));
-        query.and_if("instr(lower(e.payload), lower(?)) > 0", filter.q);
-        query.visible_to(filter.visible_to);
-        query
-    }
-}
-
-impl Query {
-    fn and(&mut self, condition: &str, value: impl ToSql + 'static) {
-        self.conditions.push(condition.to_owned());
-        self.values.push(Box::new(value));
-    }
-
-    fn and_if(&mut self, condition: &str, value: Option<impl ToSql + 'static>) {
-        if let Some(value) = value {
-            self.and(condition, value);
-        }
-    }
-
-    /// What a webhook without owner got is the operator's business, even where the event is an owner's.
-    fn visible_to(&mut self, owner: Option<String>) {
-        if let Some(owner) = owner {
-            self.and("e.owner_id = ?", owner);
-            self.conditions.push("(w.id IS NULL OR w.owner_id = e.owner_id)".to_owned());
-        }
-    }
-
-    fn conditions(&self) -> String {
-        if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") }
-    }
-
-    fn run(self, conn: &Connection, order: &str, limit: usize) -> Result<Vec<Delivery>> {
-        let sql = format!(
-            "SELECT d.seq, d.id, e.id, e.event, d.webhook_id, d.sequence, coalesce(d.url, w.url), e.station_id,
-                    e.owner_id, e.payload, d.status, d.last_error_code, d.last_error_message, d.due_at_ms,
-                    d.order_station IS NOT NULL,
-                    d.order_station IS NOT NULL AND EXISTS (
-                        SELECT 1 FROM deliveries o WHERE o.webhook_id = d.webhook_id
-                            AND o.order_station = d.order_station AND o.seq < d.seq
-                            AND o.status IN ('scheduled', 'retry', 'processing') AND o.order_station IS NOT NULL),
-                    coalesce(w.status = 'paused', FALSE), d.created_at_ms, d.completed_at_ms
-             {FROM} WHERE {} {order} LIMIT {}",
-            self.conditions(),
-            i64::try_from(limit).unwrap_or(i64::MAX),
-        );
-        let mut statement = conn.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(&self.values))?;
-        let mut deliveries = Vec::new();
-        while let Some(row) = rows.next()? {
-            deliveries.push(read(conn, row)?);
-        }
-        Ok(deliveries)
-    }
-}
-
-fn read(conn: &Connection, row: &Row<'_>) -> Result<Delivery> {
-    let seq = row.get(0)?;
-    Ok(Delivery {
-        seq,
-        id: parse(row.get(1)?)?,
-        event_id: parse(row.get(2)?)?,
-        event: row.get(3)?,
-        webhook_id: row.get(4)?,
-        sequence: row.get(5)?,
-        url: row.get(6)?,
-        station_id: row.get(7)?,
-        owner_id: row.get(8)?,
-        payload: RawValue::from_string(row.get(9)?)
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?,
-        status: DeliveryStatus::read(&row.get::<_, String>(10)?)?,
-        attempts: attempts(conn, seq)?,
-        last_error: error(row.get(11)?, row.get(12)?),
-        next_attempt_at: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_unix_ms),
-        ordered: row.get(14)?,
-        behind_another: row.get(15)?,
-        paused: row.get(16)?,
-        created_at: Timestamp::from_unix_ms(row.get(17)?),
-        completed_at: row.get::<_, Option<i64>>(18)?.map(Timestamp::from_unix_ms),
-    })
-}
-
-fn attempts(conn: &Connection, delivery_seq: i64) -> Result<Vec<Attempt>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT number, trigger, started_at_ms, duration_ms, status_code, error_code, error_message,
-                response_headers, response_body FROM attempts WHERE delivery_seq = ?1 ORDER BY number",
-    )?;
-    let mut rows = statement.query([delivery_seq])?;
-    let mut attempts = Vec::new();
-    while let Some(row) = rows.next()? {
-        let headers: Option<String> = row.get(7)?;
-        attempts.push(Attempt {
-            number: row.get(0)?,
-            trigger: row.get(1)?,
-            started_at: Timestamp::from_unix_ms(row.get(2)?),
-            duration_ms: row.get::<_, Option<i64>>(3)?.map(|ms| ms.max(0) as u64),
-            status_code: row.get(4)?,
-            error: error(row.get(5)?, row.get(6)?),
-            response_headers: headers.map(super::lanes::from_json).transpose()?,
-            response_body: row.get(8)?,
-        });
-    }
-    Ok(attempts)
-}
-
-fn error(code: Option<String>, message: Option<String>) -> Option<DeliveryError> {
-    code.map(|code| DeliveryError { code, message: message.unwrap_or_default() })
-}
-
-fn parse<T: std::str::FromStr<Err = crate::id::InvalidId>>(text: String) -> Result<T> {
-    text.parse().map_err(|error| StoreError::Corrupt(format!("{text}: {error}")))
 }

@@ -13,10 +13,12 @@ mod cells;
 mod checkpoint;
 mod connections;
 mod deliveries;
+mod delivery_list;
 mod error;
 mod event_log;
 mod event_row;
 mod events;
+mod health;
 mod idempotency;
 mod in_order;
 mod lanes;
@@ -45,9 +47,8 @@ use tokio::sync::watch;
 pub use api_keys::{KEY_USE_STEP, KeyFacts, NewKey};
 pub use calls::{Answered, CallPolicy};
 pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, StationFacts, UnknownStation};
-pub use deliveries::{
-    Attempt, Canceled, Delivery, DeliveryError, DeliveryFilter, DeliveryPage, DeliveryStatus, Resent,
-};
+pub use deliveries::{Attempt, Canceled, Delivery, DeliveryError, DeliveryStatus, Resent};
+pub use delivery_list::{DeliveryFilter, DeliveryPage};
 pub use error::{Result, StoreError};
 pub use event_log::EventFilter;
 pub use idempotency::{KeptAnswer, RequestStanding};

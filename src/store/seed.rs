@@ -5,10 +5,9 @@ use serde_json::value::RawValue;
 
 use super::error::Result;
 use super::events::{self, Manner};
-use super::{Priority, Store};
+use super::{Priority, Store, webhooks};
 use crate::event::{Category, NewEvent};
 use crate::id::{EventId, WebhookId};
-use crate::subscription::{EventPattern, Subscription, SubscriptionSet};
 
 /// A webhook for a test.
 #[derive(Debug, Clone)]
@@ -42,7 +41,7 @@ impl SeedWebhook {
 pub(crate) const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 impl Store {
-    /// Stores a webhook and subscribes it; those seeded before stay subscribed.
+    /// Stores a webhook.
     pub(crate) async fn seed_webhook(&self, seed: SeedWebhook) -> Result<WebhookId> {
         self.write(Priority::Api, move |w| {
             w.conn.execute(
@@ -64,22 +63,7 @@ impl Store {
                 ],
             )?;
             let webhook_id = w.conn.last_insert_rowid();
-            let mut statement = w.conn.prepare("SELECT id, events ->> 0, status FROM webhooks")?;
-            let mut rows = statement.query([])?;
-            let mut subscriptions = Vec::new();
-            while let Some(row) = rows.next()? {
-                let pattern: EventPattern = row.get::<_, String>(1)?.parse().expect("a pattern");
-                subscriptions.push(Subscription {
-                    webhook_id: row.get(0)?,
-                    owner_id: None,
-                    events: vec![pattern],
-                    stations: Vec::new(),
-                    filter: None,
-                    created_seq: 0,
-                    enabled: row.get::<_, String>(2)? == "active",
-                });
-            }
-            *w.subscriptions = SubscriptionSet::new(subscriptions);
+            *w.subscriptions = webhooks::load_subscriptions(w.conn)?;
             w.effects.webhooks_changed = true;
             Ok(webhook_id)
         })

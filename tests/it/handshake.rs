@@ -24,7 +24,10 @@ async fn case_7_and_8_the_identity_is_decoded_and_odd_slashes_are_overlooked() {
         ("/CP_2?token=x", "CP_2"),
     ] {
         assert_eq!(knock(&gateway, path, &[OCPP16]).await, 101, "{path}");
-        let events = gateway.events(station).await;
+        let events = eventually("the connection is on record", || async {
+            Some(gateway.events(station).await).filter(|events| events.len() >= 2)
+        })
+        .await;
         assert_eq!(events[0]["event"], "StationDiscovered", "{path}");
         assert_eq!(events[1]["event"], "StationConnected", "{path}");
         assert_eq!((&events[0]["station_seq"], &events[1]["station_seq"]), (&json!(1), &json!(2)));

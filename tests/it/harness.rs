@@ -7,6 +7,7 @@ use std::time::Duration;
 use chargehook::clock::Clock;
 use chargehook::config::Config;
 use chargehook::gateway::Gateway;
+use chargehook::keys;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -18,19 +19,19 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// Longer than anything here takes on a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The admin key of every gateway under test.
-pub const ADMIN_KEY: &str = "test-admin-key-0123456789";
+pub(crate) const ADMIN_KEY: &str = "test-admin-key-0123456789";
 
-pub struct Running {
-    pub gateway: Gateway,
-    pub dir: TempDir,
+pub(crate) struct Running {
+    pub(crate) gateway: Gateway,
+    _dir: TempDir,
     http: reqwest::Client,
 }
 
 /// A configuration on free ports in `dir`, with local receivers allowed.
-pub fn config(dir: &Path) -> Config {
+pub(crate) fn config(dir: &Path) -> Config {
     let mut config = Config::default();
     config.server.data_dir = dir.to_owned();
     config.ocpp.listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -40,35 +41,37 @@ pub fn config(dir: &Path) -> Config {
 }
 
 /// Starts a gateway whose configuration `change` has had a word in.
-pub async fn start(change: impl FnOnce(&mut Config)) -> Running {
+pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Running {
     let dir = tempfile::tempdir().expect("a directory");
     start_in(dir, change).await
 }
 
-pub async fn start_in(dir: TempDir, change: impl FnOnce(&mut Config)) -> Running {
+pub(crate) async fn start_in(dir: TempDir, change: impl FnOnce(&mut Config)) -> Running {
     let mut config = config(dir.path());
     change(&mut config);
     let gateway = Gateway::start(config, Clock::System).await.expect("starts");
-    Running { gateway, dir, http: http_client() }
+    let now = Clock::System.now();
+    keys::ensure_first(gateway.store(), dir.path(), Some(ADMIN_KEY), now).await.expect("an admin key");
+    Running { gateway, _dir: dir, http: http_client() }
 }
 
 /// A client that goes where it is told; nothing of the environment's proxies.
-pub fn http_client() -> reqwest::Client {
+pub(crate) fn http_client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().expect("a client")
 }
 
 impl Running {
-    pub fn ocpp(&self) -> SocketAddr {
+    pub(crate) fn ocpp(&self) -> SocketAddr {
         self.gateway.ocpp_addr()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.gateway.api_addr())
     }
 
     /// An API call with the admin key: status and JSON body (`null` if there is none).
-    pub async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let method = method.parse().expect("a method");
         let mut request =
             self.http.request(method, self.url(&format!("/api/v1{path}"))).header("X-API-Key", ADMIN_KEY);
@@ -80,26 +83,26 @@ impl Running {
         (status, response.json().await.unwrap_or(Value::Null))
     }
 
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let (status, body) = self.api("GET", path, None).await;
         assert_eq!(status, 200, "GET {path}: {body}");
         body
     }
 
     /// All events of a station, oldest first.
-    pub async fn events(&self, station: &str) -> Vec<Value> {
+    pub(crate) async fn events(&self, station: &str) -> Vec<Value> {
         let body = self.get(&format!("/events?station_id={station}&order=asc&limit=500")).await;
         body["data"].as_array().expect("a list").clone()
     }
 
     /// A station's events of one type, oldest first.
-    pub async fn events_of(&self, station: &str, event: &str) -> Vec<Value> {
+    pub(crate) async fn events_of(&self, station: &str, event: &str) -> Vec<Value> {
         let all = self.events(station).await;
         all.into_iter().filter(|found| found["event"] == event).collect()
     }
 
     /// Connects as a charger that does everything right.
-    pub async fn charger(&self, id: &str) -> Charger {
+    pub(crate) async fn charger(&self, id: &str) -> Charger {
         Charger::connect(self.ocpp(), &format!("/ocpp/{id}"), &[("Sec-WebSocket-Protocol", "ocpp1.6")])
             .await
             .expect("connects")
@@ -107,7 +110,10 @@ impl Running {
 }
 
 /// Waits until `condition` holds; fails loudly if it never does.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
     let began = tokio::time::Instant::now();
     loop {
         if let Some(found) = condition().await {
@@ -119,15 +125,15 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condit
 }
 
 /// A charger's socket, with nothing clever behind it.
-pub struct Charger {
-    pub socket: WebSocketStream<TcpStream>,
-    pub response: http::Response<Option<Vec<u8>>>,
+pub(crate) struct Charger {
+    pub(crate) socket: WebSocketStream<TcpStream>,
+    pub(crate) response: http::Response<Option<Vec<u8>>>,
     next_id: u32,
 }
 
 impl Charger {
     /// Opens a WebSocket; `Err` is the HTTP response of a refusal.
-    pub async fn connect(
+    pub(crate) async fn connect(
         address: SocketAddr,
         path: &str,
         headers: &[(&str, &str)],
@@ -146,12 +152,12 @@ impl Charger {
         }
     }
 
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.expect("sends");
     }
 
     /// The next text message.
-    pub async fn receive(&mut self) -> String {
+    pub(crate) async fn receive(&mut self) -> String {
         loop {
             let message = timeout(DEADLINE, self.socket.next()).await.expect("something comes in time");
             match message.expect("the socket is open").expect("a message") {
@@ -163,13 +169,13 @@ impl Charger {
     }
 
     /// Sends a text and returns what it is answered.
-    pub async fn exchange(&mut self, text: &str) -> Value {
+    pub(crate) async fn exchange(&mut self, text: &str) -> Value {
         self.send(text).await;
         serde_json::from_str(&self.receive().await).expect("JSON")
     }
 
     /// Sends a CALL with a fresh id; the CALLRESULT's payload.
-    pub async fn call(&mut self, action: &str, payload: Value) -> Value {
+    pub(crate) async fn call(&mut self, action: &str, payload: Value) -> Value {
         let id = self.next_id.to_string();
         self.next_id += 1;
         let answer = self.exchange(&serde_json::json!([2, id, action, payload]).to_string()).await;
@@ -178,13 +184,13 @@ impl Charger {
     }
 
     /// Proves that the socket is open and nothing else is on its way.
-    pub async fn still_serves(&mut self) {
+    pub(crate) async fn still_serves(&mut self) {
         let answer = self.call("Heartbeat", serde_json::json!({})).await;
         assert!(answer["currentTime"].is_string(), "{answer}");
     }
 
     /// Waits for the gateway's close frame.
-    pub async fn closed(&mut self) -> Option<CloseFrame> {
+    pub(crate) async fn closed(&mut self) -> Option<CloseFrame> {
         loop {
             match timeout(DEADLINE, self.socket.next()).await.expect("closes in time") {
                 Some(Ok(Message::Close(frame))) => return frame,

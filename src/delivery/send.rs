@@ -1,0 +1,249 @@
+//! One delivery on its way, and what all of them work with.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::clock::{Clock, Timestamp};
+use crate::event::Category;
+use crate::id::WebhookId;
+use crate::outbound::headers::Trigger;
+use crate::outbound::post::Poster;
+use crate::outbound::verdict::Outcome;
+use crate::store::{Claimed, DeliveryFailure, Finish, LaneClaimed, Next, Store, StoreError};
+
+use super::Settings;
+use super::attempt::{self, Attempt};
+use super::engine::LOOK_AGAIN;
+use super::fold::Folds;
+use super::schedule;
+use super::target::Target;
+
+/// Waits between tries to write what must be written.
+const STORE_RETRY_MIN: Duration = Duration::from_millis(50);
+const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// What tasks tell the loop.
+pub(super) enum Report {
+    Claimed { asked: Vec<WebhookId>, answer: Result<Vec<LaneClaimed>, StoreError> },
+    Ended(Ended),
+}
+
+/// A send whose outcome is on disk, or cannot be written any more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    pub(super) webhook_id: WebhookId,
+    pub(super) probe: bool,
+    pub(super) success: bool,
+    pub(super) retry_at: Option<Timestamp>,
+}
+
+/// What every send works with.
+pub(super) struct Sender {
+    pub(super) store: Store,
+    pub(super) poster: Poster,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) folds: Mutex<Folds>,
+    pub(super) reports: mpsc::UnboundedSender<Report>,
+    /// The time for ending in good order is up.
+    pub(super) cut_off: CancellationToken,
+}
+
+/// One claimed delivery on its way.
+pub(super) struct Send {
+    pub(super) sender: Arc<Sender>,
+    pub(super) target: Arc<Target>,
+    pub(super) schedule: Arc<[Duration]>,
+    pub(super) probe: bool,
+}
+
+impl Send {
+    /// Posts it and settles the outcome; its permit is free once the loop hears of its end.
+    pub(super) async fn run(self, claimed: Claimed) {
+        let sender = &self.sender;
+        let attempt = Attempt {
+            delivery_id: claimed.id,
+            event: &claimed.event,
+            number: claimed.attempt,
+            trigger: claimed.trigger.parse().unwrap_or(Trigger::Event),
+            sequence: claimed.sequence,
+        };
+        let ended =
+            Ended { webhook_id: claimed.webhook_id, probe: self.probe, success: false, retry_at: None };
+        // Reported when it goes out of scope, so that not even a bug in here can keep a permit.
+        let mut report = ReportEnd { ended, reports: &sender.reports };
+        let outcome = tokio::select! {
+            outcome = attempt.send(&self.target, &sender.poster, &sender.clock) => Some(outcome),
+            // Its attempt stays open on disk, and shows `outcome_unknown` at the next start.
+            () = sender.cut_off.cancelled() => None,
+        };
+        if let Some(outcome) = outcome {
+            report.ended.success = outcome.is_success();
+            let finish = self.decide(&claimed, outcome);
+            if let Next::Retry { due_at } = finish.next {
+                report.ended.retry_at = Some(due_at);
+            }
+            sender.settle(finish).await;
+        }
+    }
+
+    fn decide(&self, claimed: &Claimed, outcome: Outcome) -> Finish {
+        let now = self.sender.clock.now();
+        let next = if outcome.is_success() {
+            Next::Delivered
+        } else {
+            let asked = attempt::retry_after(&outcome, now);
+            let gone = outcome.status() == Some(410);
+            let wait = schedule::next_try(claimed.step, &self.schedule, asked, chance());
+            match wait {
+                Some(wait) if !gone => Next::Retry { due_at: now.after(wait) },
+                _ => {
+                    let announce = self.sender.announces(claimed, &outcome, now);
+                    if gone { Next::Gone { announce } } else { Next::DeadLetter { announce } }
+                }
+            }
+        };
+        let mut finish = attempt::finish(claimed, outcome, next);
+        finish.auto_disable_after = self.sender.settings.auto_disable_after;
+        finish
+    }
+}
+
+struct ReportEnd<'a> {
+    ended: Ended,
+    reports: &'a mpsc::UnboundedSender<Report>,
+}
+
+impl Drop for ReportEnd<'_> {
+    fn drop(&mut self) {
+        // Nobody listens once the engine has ended.
+        let _ = self.reports.send(Report::Ended(self.ended));
+    }
+}
+
+impl Sender {
+    fn folds(&self) -> MutexGuard<'_, Folds> {
+        self.folds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this dead letter gets an event of its own; if not, it is counted for a later one.
+    fn announces(&self, claimed: &Claimed, outcome: &Outcome, now: Timestamp) -> bool {
+        if claimed.event.category == Category::Webhook {
+            return false;
+        }
+        let mut folds = self.folds();
+        let fold = folds.of(claimed.webhook_id);
+        if fold.singles_left(now) > 0 {
+            fold.told(1);
+            return true;
+        }
+        fold.hold(DeliveryFailure {
+            delivery_id: claimed.id,
+            event_id: claimed.event.id,
+            webhook_id: claimed.webhook_id,
+            attempts: claimed.attempt,
+            last_error: attempt::error(outcome).unwrap_or_default(),
+        });
+        false
+    }
+
+    /// Writes an outcome, however long the store needs for it: our own trouble must not cost the receiver
+    /// an attempt.
+    async fn settle(&self, finish: Finish) {
+        let mut wait = STORE_RETRY_MIN;
+        loop {
+            let error = match self.store.finish(finish.clone()).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            warn!(delivery.seq = finish.seq, "an outcome could not be written, it is kept: {error}");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(STORE_RETRY_MAX),
+                () = self.cut_off.cancelled() => return,
+            }
+        }
+    }
+
+    pub(super) async fn give_up_waiting(self: Arc<Self>, webhook_id: WebhookId, began_before: Timestamp) {
+        loop {
+            let now = self.clock.now();
+            let singles = self.folds().of(webhook_id).singles_left(now);
+            match self.store.give_up_waiting(webhook_id, began_before, singles).await {
+                Ok(given_up) => {
+                    let mut folds = self.folds();
+                    let fold = folds.of(webhook_id);
+                    fold.told(given_up.told);
+                    given_up.untold.into_iter().for_each(|failure| fold.hold(failure));
+                    if !given_up.more {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    warn!("webhook {webhook_id}: what waits could not be given up: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) async fn discard_waiting(self: Arc<Self>, webhook_id: WebhookId) {
+        loop {
+            match self.store.discard_step(webhook_id).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    warn!("webhook {webhook_id}: what waits could not be discarded: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Tells of the dead letters whose minute is up; returns when the next ones are due.
+    pub(super) fn tell_folded(self: &Arc<Self>, now: Timestamp) -> Option<Timestamp> {
+        let mut folds = self.folds();
+        for (failure, count) in folds.take_due(now) {
+            tokio::spawn(self.clone().announce(failure, count));
+        }
+        folds.due_at()
+    }
+
+    /// Before the end, nothing that is held is kept back.
+    pub(super) fn tell_all_folded(self: &Arc<Self>) -> impl Future<Output = ()> + use<> {
+        let held: Vec<_> = self.folds().take_all();
+        let sender = self.clone();
+        async move {
+            for (failure, count) in held {
+                sender.clone().announce(failure, count).await;
+            }
+        }
+    }
+
+    async fn announce(self: Arc<Self>, failure: DeliveryFailure, count: u64) {
+        let webhook_id = failure.webhook_id;
+        if let Err(error) = self.store.announce_failures(failure, count).await {
+            warn!("webhook {webhook_id}: {count} dead letters could not be told: {error}");
+        }
+    }
+
+    pub(super) async fn sleep_until(&self, moment: Option<Timestamp>) {
+        match moment {
+            Some(moment) => tokio::time::sleep(moment.since(self.clock.now()).min(LOOK_AGAIN)).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Chance in -1 to 1.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    // Without chance retries are only less spread out.
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX) * 2.0 - 1.0,
+        Err(_) => 0.0,
+    }
+}
