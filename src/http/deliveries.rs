@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::events::patterns;
 use super::page;
 use super::path::Id;
 use super::problem::Result;
@@ -19,7 +20,6 @@ use crate::api::problem::Problem;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::delivery::waiting;
-use crate::event;
 use crate::id::{DeliveryId, EventId};
 use crate::store::{self, DeliveryFilter, DeliveryPage, DeliveryStatus, Listed, Resent};
 
@@ -39,9 +39,10 @@ pub(super) struct DeliveriesQuery {
     /// Its event.
     #[param(inline)]
     event_id: Option<EventId>,
-    /// Its event's type.
-    #[param(min_length = 1, max_length = 128)]
-    event: Option<String>,
+    /// Event types or patterns (`Start*`, `ocpp.*`); one of them must fit. May be given several times.
+    #[serde(default)]
+    #[param(max_items = 50)]
+    event: Vec<String>,
     /// Its event's station.
     #[param(min_length = 1, max_length = 64)]
     station_id: Option<String>,
@@ -74,9 +75,10 @@ pub(super) struct FailedQuery {
     /// Its event.
     #[param(inline)]
     event_id: Option<EventId>,
-    /// Its event's type.
-    #[param(min_length = 1, max_length = 128)]
-    event: Option<String>,
+    /// Event types or patterns (`Start*`, `ocpp.*`); one of them must fit. May be given several times.
+    #[serde(default)]
+    #[param(max_items = 50)]
+    event: Vec<String>,
     /// Its event's station.
     #[param(min_length = 1, max_length = 64)]
     station_id: Option<String>,
@@ -119,15 +121,17 @@ impl From<FailedQuery> for DeliveriesQuery {
 }
 
 async fn list_by(state: &ApiState, caller: &Caller, query: DeliveriesQuery) -> Result<Json<Page<Delivery>>> {
-    if let Some(name) = &query.event {
-        event::category_of(name).map_err(|error| Problem::invalid_field("event", error.to_string()))?;
+    let mut errors = Vec::new();
+    let events = patterns(&query.event, &mut errors);
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
     }
     let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
     let filter = DeliveryFilter {
         status: query.status.into_iter().map(stored_status).collect(),
         webhook_id: query.webhook_id,
         event_id: query.event_id,
-        event: query.event,
+        events,
         station_id: query.station_id,
         owner_id: caller.owner_filter(query.owner_id)?,
         since: query.since,

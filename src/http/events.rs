@@ -115,7 +115,7 @@ impl EventsQuery {
 }
 
 /// Reads event patterns; what is wrong with one is added to `errors`.
-fn patterns(texts: &[String], errors: &mut Vec<FieldError>) -> Vec<EventPattern> {
+pub(super) fn patterns(texts: &[String], errors: &mut Vec<FieldError>) -> Vec<EventPattern> {
     let read = |text: &String| match text.parse() {
         Ok(pattern) => Some(pattern),
         Err(error) => {

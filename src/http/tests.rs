@@ -11,15 +11,11 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::api::access::ApiKeyInput;
-use crate::api::webhook::Webhook;
-use crate::client::{Client, ClientError};
 use crate::clock::Timestamp;
-use crate::event;
 use crate::id::StationId;
 use crate::keys;
 use crate::outbound::destination::Guard;
 use crate::store::Connected;
-use crate::units::Span;
 
 /// A router on a store of its own, and keys to it.
 struct Api {
@@ -668,6 +664,9 @@ async fn events_and_their_deliveries_are_found() {
         ("status=scheduled&status=discarded", 4),
         ("station_id=CP_A", 1),
         ("event=StationDiscovered", 1),
+        ("event=*Connected&event=ocpp.*", 3),
+        ("since=2026-04-14T12:34:56.789Z", 4),
+        ("until=2026-04-14T12:34:56.789Z", 0),
         ("webhook_id=2&limit=1", 1),
         ("owner_id=acme", 1),
     ] {
@@ -694,51 +693,15 @@ async fn events_and_their_deliveries_are_found() {
 }
 
 #[tokio::test]
-async fn the_client_and_the_server_understand_each_other() {
+async fn a_key_made_beside_a_running_gateway_counts_at_once() {
     let api = Api::new().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let base = format!("http://{}", listener.local_addr().expect("bound"));
-    let router = api.router.clone();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let client = Client::new(&base, &api.admin).expect("a client");
-
-    assert_eq!(client.ready().await.expect("answers").status, "ok");
-    let hook =
-        client.create_webhook(&json!({"url": URL, "filter": {"a.b": {"$gt": 1.50}}})).await.expect("made");
-    assert!(hook.signing_secret.is_some());
-    let read = client.webhook(hook.id).await.expect("there");
-    assert_eq!((read.signing_secret, read.filter), (None, hook.filter));
-    assert_eq!(
-        client.patch_webhook(hook.id, &json!({"timeout": "5s"})).await.expect("changed").timeout,
-        Span::seconds(5)
-    );
-    assert_eq!(client.rotate_webhook_secret(hook.id, Some("0s")).await.expect("rotated").previous, []);
-    let station =
-        client.create_station(&json!({"station_id": "RDAM 123/é".replace('/', "-")})).await.expect("made");
-    assert_eq!(client.station(&station.station_id).await.expect("there"), station);
-    for _ in 0..4 {
-        client.create_webhook(&json!({"url": URL})).await.expect("made");
-    }
-    connect(&api, &station.station_id).await;
-    let all: Vec<Webhook> =
-        client.all("webhooks", &[("limit", "2"), ("order", "asc")]).await.expect("walked");
-    assert_eq!(all.iter().map(|hook| hook.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
-    let events = client.events(&[("station_id", &station.station_id)]).await.expect("listed").data;
-    assert_eq!(events.len(), 1);
-    assert_eq!(client.event(events[0].id).await.expect("there").payload.get(), events[0].payload.get());
-    let deliveries = client.event_deliveries(events[0].id, true).await.expect("listed");
-    assert_eq!((deliveries.data.len(), deliveries.not_matched.map(|rest| rest.len())), (4, Some(1)));
-    assert_eq!(client.transactions(&[]).await.expect("listed").data, []);
-    assert_eq!(client.event_types().await.expect("listed").data.len(), event::types().count());
-
-    let refused = client.create_webhook(&json!({"colour": "red"})).await.expect_err("wrong");
-    assert_eq!(refused.status(), Some(422));
-    let ClientError::Refused(problem) = refused else { panic!("{refused}") };
-    assert_eq!(problem.errors.len(), 2);
-    client.delete_webhook(hook.id).await.expect("gone");
-    assert_eq!(client.webhook(hook.id).await.expect_err("gone").status(), Some(404));
-    let stranger = Client::new(&base, "chk_nobody").expect("a client");
-    assert_eq!(stranger.webhooks(&[]).await.expect_err("refused").status(), Some(401));
+    let beside = Store::open_beside(api._dir.path(), Clock::System).expect("opens beside");
+    let made = key(&beside, &["read"], None).await;
+    assert_eq!(api.call(&made, Method::GET, "/api/v1/events", None).await.status, 200);
+    let known = keys::list(&beside).await.expect("lists");
+    assert_eq!(known.len(), 2);
+    assert!(beside.revoke_api_key(known[1].id, None).await.expect("revokes"));
+    assert_eq!(api.call(&made, Method::GET, "/api/v1/events", None).await.status, 401);
 }
 
 #[tokio::test]

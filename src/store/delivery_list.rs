@@ -7,8 +7,10 @@ use serde_json::value::RawValue;
 use super::Store;
 use super::deliveries::{Attempt, Delivery, DeliveryError, DeliveryStatus};
 use super::error::{Result, StoreError};
+use super::listing::{arrival_bounds, fits_one_of};
 use crate::clock::Timestamp;
 use crate::id::{DeliveryId, EventId, WebhookId};
+use crate::subscription::EventPattern;
 
 /// Which deliveries are listed; what is `None` does not matter.
 #[derive(Debug, Clone, Default)]
@@ -19,8 +21,8 @@ pub struct DeliveryFilter {
     pub webhook_id: Option<WebhookId>,
     /// Of this event.
     pub event_id: Option<EventId>,
-    /// Of this event type.
-    pub event: Option<String>,
+    /// The event's type must fit one of these; empty: any.
+    pub events: Vec<EventPattern>,
     /// Of this station's events.
     pub station_id: Option<String>,
     /// Of this owner's events.
@@ -124,9 +126,16 @@ impl From<DeliveryFilter> for Query {
             "d.event_seq = (SELECT seq FROM events WHERE id = ?)",
             filter.event_id.map(|id| id.to_string()),
         );
-        query.and_if("e.event = ?", filter.event);
+        if let Some((condition, values)) = fits_one_of("e", &filter.events, false) {
+            query.conditions.push(condition);
+            query.values.extend(values.into_iter().map(|value| Box::new(value) as Box<dyn ToSql>));
+        }
         query.and_if("e.station_id = ?", filter.station_id);
         query.and_if("e.owner_id = ?", filter.owner_id);
+        let spell = |least| DeliveryId::from_value(least).to_string();
+        for (condition, id) in arrival_bounds("deliveries", "d", filter.since, filter.until, spell) {
+            query.and(&condition, id);
+        }
         query.and_if("d.created_at_ms >= ?", filter.since.map(Timestamp::unix_ms));
         query.and_if("d.created_at_ms < ?", filter.until.map(Timestamp::unix_ms));
         query.and_if("instr(lower(e.payload), lower(?)) > 0", filter.q);

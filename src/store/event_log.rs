@@ -4,7 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::Result;
-use super::listing::{Conditions, Listed, Slice, page};
+use super::listing::{Conditions, Listed, Slice, arrival_bounds, fits_one_of, page};
 use super::{Store, event_row, webhooks};
 use crate::clock::Timestamp;
 use crate::event::Event;
@@ -35,10 +35,6 @@ pub struct EventFilter {
     /// It happened before that, by the charger's clock.
     pub occurred_until: Option<Timestamp>,
 }
-
-/// How much later than its arrival an event's id may have been minted: the wait for a commit, and a
-/// clock that was set back (ids never go back). Rows of this span are read in vain at worst.
-const ID_LAG_MS: i64 = 600_000;
 
 impl Store {
     /// The event of this id.
@@ -93,7 +89,9 @@ fn by_id(conn: &Connection, id: EventId) -> Result<Option<Event>> {
 
 fn conditions(filter: &EventFilter) -> Conditions {
     let mut conditions = Conditions::default();
-    any_of(&mut conditions, "e", &filter.events);
+    if let Some((condition, values)) = fits_one_of("e", &filter.events, true) {
+        conditions.and(condition, values.into_iter().map(Value::from));
+    }
     conditions.and_if("e.station_id = ?", filter.station_id.clone());
     conditions.and_if("e.owner_id = ?", filter.owner_id.clone());
     conditions.and_if("e.transaction_id = ?", filter.transaction_id);
@@ -106,62 +104,64 @@ fn conditions(filter: &EventFilter) -> Conditions {
         Some(false) => conditions.and("e.duplicate_of IS NULL", []),
         None => {}
     }
-    arrived(&mut conditions, "e", filter.since, filter.until);
+    let spell = |least| EventId::from_value(least).to_string();
+    for (condition, id) in arrival_bounds("events", "e", filter.since, filter.until, spell) {
+        conditions.and(condition, [id.into()]);
+    }
+    conditions.and_at("e.timestamp_ms >= ?", filter.since);
+    conditions.and_at("e.timestamp_ms < ?", filter.until);
     conditions.and_at("e.occurred_at_ms >= ?", filter.occurred_since);
     conditions.and_at("e.occurred_at_ms < ?", filter.occurred_until);
     conditions
 }
 
-/// The event's type must fit one of `patterns`; `events` is the table's name in the query.
-pub(super) fn any_of(conditions: &mut Conditions, events: &str, patterns: &[EventPattern]) {
-    if patterns.is_empty() || patterns.contains(&EventPattern::All) {
-        return;
-    }
-    // A `+` keeps SQLite from collecting several types out of their index, which then had to be sorted.
-    let plus = if patterns.len() > 1 { "+" } else { "" };
-    let mut values: Vec<Value> = Vec::new();
-    let alternatives: Vec<String> = patterns
-        .iter()
-        .map(|pattern| {
-            let (condition, value) = match pattern {
-                EventPattern::Category(category) => ("category = ?", category.as_str().to_owned()),
-                EventPattern::Glob(glob) => ("event GLOB ?", as_sqlite_glob(glob)),
-                other => ("event = ?", other.to_string()),
-            };
-            values.push(value.into());
-            format!("{plus}{events}.{condition}")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    /// How SQLite would go about a list: one line per step.
+    fn plan(filter: &EventFilter, ascending: bool) -> Vec<String> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut conn = schema::open_writer(&dir.path().join("t.db")).expect("opens");
+        schema::migrate(&mut conn).expect("migrates");
+        let select = "EXPLAIN QUERY PLAN SELECT e.seq FROM events e";
+        let slice = Slice { ascending, after: Some((7, 0)), limit: 50 };
+        let steps = std::cell::RefCell::new(Vec::new());
+        page(&conn, select, &["e.seq"], conditions(filter), &slice, |row| {
+            steps.borrow_mut().push(row.get::<_, String>(3)?);
+            Ok(())
         })
-        .collect();
-    conditions.and(format!("({})", alternatives.join(" OR ")), values);
-}
-
-/// In SQLite's globs `?` and `[` mean something too.
-fn as_sqlite_glob(glob: &str) -> String {
-    glob.replace('[', "[[]").replace('?', "[?]")
-}
-
-/// Bounds the rows by the moment of arrival. Ids are minted in commit order with their moment in front,
-/// so the unique index on them finds the bounds of `seq`; the exact moment decides.
-fn arrived(conditions: &mut Conditions, events: &str, since: Option<Timestamp>, until: Option<Timestamp>) {
-    if let Some(since) = since {
-        conditions.and(
-            format!("{events}.seq >= coalesce((SELECT seq FROM events WHERE id >= ? ORDER BY id LIMIT 1), 9223372036854775807)"),
-            [first_id_at(since.unix_ms()).into()],
-        );
-        conditions.and_at(&format!("{events}.timestamp_ms >= ?"), Some(since));
+        .expect("explains");
+        steps.into_inner()
     }
-    if let Some(until) = until {
-        conditions.and(
-            format!("{events}.seq < coalesce((SELECT seq FROM events WHERE id >= ? ORDER BY id LIMIT 1), 9223372036854775807)"),
-            [first_id_at(until.unix_ms().saturating_add(ID_LAG_MS)).into()],
-        );
-        conditions.and_at(&format!("{events}.timestamp_ms < ?"), Some(until));
-    }
-}
 
-/// The least id that can have been minted at this moment.
-fn first_id_at(unix_ms: i64) -> String {
-    // 48 bits of milliseconds: later moments than the year 10889 are all the same to us.
-    let ms = unix_ms.clamp(0, (1 << 48) - 1);
-    EventId::from_value((ms as u128) << 80).to_string()
+    #[test]
+    fn every_list_follows_an_index_and_sorts_nothing() {
+        let pattern = |text: &str| text.parse::<EventPattern>().expect(text);
+        let some = |text: &str| Some(text.to_owned());
+        let at = Some(Timestamp::from_unix_ms(1_776_170_096_789));
+        for (filter, wanted) in [
+            (EventFilter::default(), "SEARCH e USING INTEGER PRIMARY KEY"),
+            (EventFilter { station_id: some("A"), ..Default::default() }, "events_by_station"),
+            (EventFilter { events: vec![pattern("Heartbeat")], ..Default::default() }, "events_by_type"),
+            (
+                EventFilter { events: vec![pattern("Heartbeat"), pattern("ping")], ..Default::default() },
+                "PRIMARY KEY",
+            ),
+            (EventFilter { events: vec![pattern("Start*")], ..Default::default() }, "PRIMARY KEY"),
+            (EventFilter { owner_id: some("o"), ..Default::default() }, "events_by_owner"),
+            (EventFilter { transaction_id: Some(1), ..Default::default() }, "events_by_transaction"),
+            (EventFilter { webhook_id: Some(1), ..Default::default() }, "deliveries_by_event"),
+            (EventFilter { since: at, until: at, ..Default::default() }, "PRIMARY KEY"),
+            (EventFilter { since: at, station_id: some("A"), ..Default::default() }, "events_by_station"),
+        ] {
+            for ascending in [false, true] {
+                let steps = plan(&filter, ascending);
+                let text = steps.join("; ");
+                assert!(text.contains(wanted), "{filter:?}: {text}");
+                assert!(!text.contains("TEMP B-TREE") && !text.contains("SCAN e"), "{filter:?}: {text}");
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 
 use super::error::Result;
 use crate::clock::Timestamp;
+use crate::subscription::EventPattern;
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,61 @@ impl Conditions {
     pub(super) fn and_at(&mut self, condition: &str, at: Option<Timestamp>) {
         self.and_if(condition, at.map(Timestamp::unix_ms));
     }
+}
+
+/// How much later than its arrival a row's id may have been minted: the wait for a commit, and a clock that
+/// was set back (ids never go back). Rows of this span are read in vain at worst.
+const ID_LAG_MS: i64 = 600_000;
+
+/// Conditions on `seq` for rows of `table` that arrived at or after `since` and before `until`, each with
+/// the value of the id that bounds it. Ids are minted in commit order with their moment in front, so the
+/// unique index on them finds the bounds; the exact moment is another condition, on few rows.
+pub(super) fn arrival_bounds(
+    table: &str,
+    alias: &str,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    spell: impl Fn(u128) -> String,
+) -> Vec<(String, String)> {
+    let bound = |comparison: &str, unix_ms: i64| {
+        let condition = format!(
+            "{alias}.seq {comparison} coalesce((SELECT seq FROM {table} WHERE id >= ? ORDER BY id LIMIT 1), {})",
+            i64::MAX
+        );
+        // 48 bits of milliseconds: moments after the year 10889 are all the same to us.
+        let least = (unix_ms.clamp(0, (1 << 48) - 1) as u128) << 80;
+        (condition, spell(least))
+    };
+    let since = since.map(|since| bound(">=", since.unix_ms()));
+    let until = until.map(|until| bound("<", until.unix_ms().saturating_add(ID_LAG_MS)));
+    since.into_iter().chain(until).collect()
+}
+
+/// A condition that the event type of `alias` fits one of `patterns`, with its values; `None` if any fits.
+/// Here `*` is every event. `may_lead`: the list may be read along the index of types.
+pub(super) fn fits_one_of(
+    alias: &str,
+    patterns: &[EventPattern],
+    may_lead: bool,
+) -> Option<(String, Vec<String>)> {
+    if patterns.is_empty() || patterns.contains(&EventPattern::All) {
+        return None;
+    }
+    // A `+` keeps SQLite from the index of types: what it collects of several types it would have to sort.
+    let plus = if may_lead && matches!(patterns, [EventPattern::Exact(_)]) { "" } else { "+" };
+    let mut values = Vec::with_capacity(patterns.len());
+    let mut alternatives = Vec::with_capacity(patterns.len());
+    for pattern in patterns {
+        let (condition, value) = match pattern {
+            EventPattern::Category(category) => ("category = ?", category.as_str().to_owned()),
+            // In SQLite's globs `?` and `[` mean something too.
+            EventPattern::Glob(glob) => ("event GLOB ?", glob.replace('[', "[[]").replace('?', "[?]")),
+            exact => ("event = ?", exact.to_string()),
+        };
+        alternatives.push(format!("{plus}{alias}.{condition}"));
+        values.push(value);
+    }
+    Some((format!("({})", alternatives.join(" OR ")), values))
 }
 
 /// Reads the rows of `select` (without `WHERE`) that fulfil `conditions`, in the order of `keys`: one or
