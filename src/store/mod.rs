@@ -110,9 +110,9 @@ impl Store {
 
     fn start(data_dir: &Path, clock: Clock, lock: Option<File>, settle: bool) -> Result<Self> {
         let path = data_dir.join(DATABASE);
+        create_for_owner(&path)?;
         let mut conn = schema::open_writer(&path)?;
         schema::migrate(&mut conn)?;
-        restrict_to_owner(&path)?;
         let (newest_event, mint) = newest_ids(&conn)?;
         let signals = Arc::new(Signals::new(newest_event));
         let statistics = Arc::new(Statistics::default());
@@ -211,15 +211,14 @@ fn lock(data_dir: &Path) -> Result<File> {
     }
 }
 
-/// The database holds secrets: nobody else on the machine reads it.
-fn restrict_to_owner(path: &Path) -> Result<()> {
+/// The database holds secrets: nobody else on the machine reads it. SQLite gives the files beside it
+/// (write-ahead log, shared memory) the same mode, so it must be right before it is opened.
+fn create_for_owner(path: &Path) -> Result<()> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-            .map_err(|error| file_error(path, &error))?;
-    }
-    Ok(())
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|error| file_error(path, &error))
 }
 
 fn file_error(path: &Path, error: &std::io::Error) -> StoreError {

@@ -1,7 +1,7 @@
 //! The real binary, under load, killed with SIGKILL again and again: what was acknowledged is there,
 //! what is there was delivered, and what was retried has one number.
 //!
-//! Twenty kills by default; `CHARGEHOOK_CRASH_KILLS` and `CHARGEHOOK_CRASH_CHARGERS` make it longer.
+//! Twenty kills by default; `CRASH_KILLS` and `CRASH_CHARGERS` make it longer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader};
@@ -210,8 +210,8 @@ fn next_chance(state: &mut u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stderr, reason = "a long run tells how far it is, and its figures")]
 async fn delivery_cases_1_to_4_an_acknowledged_message_is_never_lost() {
-    let kills = setting("CHARGEHOOK_CRASH_KILLS", 20);
-    let chargers = setting("CHARGEHOOK_CRASH_CHARGERS", 30);
+    let kills = setting("CRASH_KILLS", 20);
+    let chargers = setting("CRASH_CHARGERS", 30);
     let dir = tempfile::tempdir().expect("a directory");
     let place = Place::new(dir.path());
     let (receiver, received) = start_receiver().await;
