@@ -178,7 +178,7 @@ fn delivery_settings(config: &Config) -> delivery::Settings {
     delivery::Settings {
         permits: config.delivery.max_in_flight as usize,
         shutdown_grace: config.server.stop_deadline.0,
-        ..delivery::Settings::default()
+        auto_disable_after: Some(config.delivery.auto_disable_after.0),
     }
 }
 

@@ -122,3 +122,19 @@ fn the_openapi_document_is_json() {
     assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"), "{}", document["openapi"]);
     assert!(document["paths"]["/api/v1/webhooks"]["post"].is_object());
 }
+
+#[test]
+fn serve_refuses_to_let_strangers_in_unasked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().join("data");
+    let place_text = place.to_str().expect("UTF-8");
+    let refused = chargehook(&["serve", "--ocpp-listen", "0.0.0.0:0", "--data-dir", place_text], &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(stdout(&refused), "");
+    let errors = stderr(&refused);
+    assert!(
+        errors.contains("stations.unknown") && errors.contains("authorization.unknown_id_tag"),
+        "{errors}"
+    );
+    assert!(!place.exists(), "nothing was touched");
+}

@@ -125,6 +125,8 @@ tables! {
         extra_ca: Option<PathBuf> = None,
         /// How many requests may be under way at once, over all webhooks.
         max_in_flight: u32 = 512,
+        /// A webhook whose every delivery has failed for so long is disabled.
+        auto_disable_after: Span = Span::seconds(5 * 86_400),
     }
 
     /// `[limits]`: what one peer, or all of them, may ask of the gateway.
@@ -194,6 +196,12 @@ impl Config {
             positive,
         );
         require(self.delivery.max_in_flight > 0, "delivery", "max_in_flight", positive);
+        require(
+            self.delivery.auto_disable_after > Span::seconds(0),
+            "delivery",
+            "auto_disable_after",
+            positive,
+        );
         let limits = &self.limits;
         for (key, value) in [
             ("messages_per_second", limits.messages_per_second),

@@ -200,8 +200,9 @@ impl Store {
                 .flatten();
             let manner = Manner { test: true, owner_id: Some(owner.as_deref()), ..Manner::default() };
             let appended = events::append(w, &event, manner)?;
-            event_row::by_seq(w.conn, appended.seq)?
-                .ok_or_else(|| StoreError::Corrupt("an event vanished as it was stored".to_owned()))
+            event_row::by_seq(w.conn, appended.seq)?.ok_or_else(|| {
+                StoreError::Corrupt(format!("event {} vanished as it was stored", appended.id))
+            })
         })
         .await
     }
