@@ -104,6 +104,13 @@ pub(super) fn preamble() -> OpenApi {
     OpenApiBuilder::new().info(info).components(Some(components)).servers(Some([Server::new("/")])).build()
 }
 
+/// Handlers are called alike in every resource; operations must not be: `webhooks_create`.
+fn name_operation(operation: &mut Value) {
+    if let (Some(tag), Some(handler)) = (operation["tags"][0].as_str(), operation["operationId"].as_str()) {
+        operation["operationId"] = format!("{}_{handler}", tag.replace(' ', "_")).into();
+    }
+}
+
 /// Adds to every operation what is true of all of them: the errors any call can answer, the header any
 /// POST takes, and the key in its other place.
 fn complete(document: &mut Value) {
@@ -120,6 +127,7 @@ fn complete(document: &mut Value) {
             if !in_api || operation.get("responses").is_none() {
                 continue;
             }
+            name_operation(operation);
             if let Some(scope) = operation["security"][0]["api_key"][0].as_str() {
                 let scope = scope.to_owned();
                 operation["security"] = json!([{ "api_key": [scope] }, { "bearer": [scope] }]);

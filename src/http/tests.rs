@@ -156,6 +156,17 @@ async fn every_route_has_an_entry_and_every_entry_a_route() {
 async fn the_document_is_whole() {
     let document = openapi_document();
     assert_eq!(document["openapi"], "3.1.0");
+    let mut names: Vec<&str> =
+        openapi::operations(document).filter_map(|(_, _, entry)| entry["operationId"].as_str()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(
+        (names.len(), all),
+        (all, openapi::operations(document).count()),
+        "operations have names of their own"
+    );
+    assert!(names.contains(&"webhooks_create") && names.contains(&"healthz"), "{names:?}");
     // Every reference leads somewhere.
     let mut references = Vec::new();
     fn collect<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
