@@ -167,6 +167,11 @@ async fn the_document_is_whole() {
         "operations have names of their own"
     );
     assert!(names.contains(&"webhooks_create") && names.contains(&"healthz"), "{names:?}");
+    for (method, path, entry) in openapi::operations(document) {
+        for (status, answer) in entry["responses"].as_object().expect("answers") {
+            assert!(answer["description"].is_string(), "{method} {path} {status} is not described");
+        }
+    }
     // Every reference leads somewhere.
     let mut references = Vec::new();
     fn collect<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
