@@ -283,6 +283,10 @@ async fn unknown_and_impossible_parameters_are_refused() {
     assert_eq!(answer.wrong_fields(), ["duplicate", "limit", "order", "since", "webhok_id"]);
     assert_eq!(api.get("/api/v1/events?event=Nonsense&event=Start*").await.wrong_fields(), ["event"]);
     assert_eq!(api.get("/api/v1/events?limit=0").await.status, 422);
+    let answer =
+        api.get("/api/v1/events?order=asc&after=evt_iiiiiiiiiiiiiiiiiiiiiiiiii&wait=99999999999d").await;
+    assert_eq!(answer.wrong_fields(), ["after", "wait"]);
+    assert!(answer.message("after").contains("evt_01"), "{}", answer.message("after"));
     assert_eq!(api.get("/api/v1/events?limit=1&limit=2").await.status, 422);
     assert_eq!(api.get("/api/v1/webhooks/1?x=1").await.status, 422);
     let good = "/api/v1/events?event=Start*&event=ocpp.*&since=2026-04-14T12:34:56Z&station_id=A&duplicate=false&limit=500";
@@ -543,6 +547,8 @@ async fn a_station_lives_its_life() {
         "{}",
         answer.body
     );
+    assert!(answer.message("station_id").contains("no /"), "{}", answer.message("station_id"));
+    assert!(answer.message("time_zone").contains("Europe/Berlin"), "{}", answer.message("time_zone"));
     let body = json!({"station_id": "WALLBOX 1", "password": "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF", "metadata": {"site": 7}});
     let made = api.post("/api/v1/stations", body.clone()).await;
     assert_eq!(made.status, 201, "{}", made.body);
