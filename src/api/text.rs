@@ -36,11 +36,11 @@ appears_as! {
         .description(Some("RFC 3339; written in UTC with milliseconds"))
         .examples(["2026-04-14T12:34:56.789Z"]);
     Span => text()
-        .pattern(Some("^[0-9]{1,15} ?(ms|s|m|h|d)$"))
+        .pattern(Some("^[0-9]{1,9} ?(ms|s|m|h|d)$"))
         .description(Some("A duration: a whole number and one of the units ms, s, m, h, d"))
         .examples(["30s"]);
     ByteSize => text()
-        .pattern(Some("^[0-9]{1,15} ?(B|KiB|MiB|GiB)$"))
+        .pattern(Some("^[0-9]{1,9} ?(B|KiB|MiB|GiB)$"))
         .description(Some("A size: a whole number and one of the units B, KiB, MiB, GiB"))
         .examples(["64KiB"]);
     StationId => text()
@@ -50,18 +50,18 @@ appears_as! {
         .description(Some("A charging station's identity: 1 to 64 characters, no control characters, no / and no :"))
         .examples(["WALLBOX_001"]);
     EventId => text()
-        .pattern(Some("^evt_[0-9a-z]{26}$"))
+        .pattern(Some("^evt_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
         .description(Some("Sorts by the order in which events were committed"))
         .examples(["evt_01jrs0m6nxk3v1c8d9e0f2g4h6"]);
     DeliveryId => text()
-        .pattern(Some("^dlv_[0-9a-z]{26}$"))
+        .pattern(Some("^dlv_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
         .description(Some("Sorts by the order in which deliveries were committed"))
         .examples(["dlv_01jrs0m6nxk3v1c8d9e0f2g4h6"]);
     CommandId => text()
-        .pattern(Some("^cmd_[0-9a-z]{26}$"))
+        .pattern(Some("^cmd_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
         .examples(["cmd_01jrs0m6nxk3v1c8d9e0f2g4h6"]);
     ApiKeyId => text()
-        .pattern(Some("^key_[0-9a-z]{26}$"))
+        .pattern(Some("^key_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
         .description(Some("Names an API key; it is not the key itself"))
         .examples(["key_01jrs0m6nxk3v1c8d9e0f2g4h6"]);
     Validation => text()

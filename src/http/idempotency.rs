@@ -63,11 +63,19 @@ async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<
         RequestStanding::Answered(answer) => return Ok(again(&caller, &key, answer)),
     }
     // To the end, also if the caller hangs up: the answer must be there when they ask again.
+    let (store, key_id, name) = (state.store.clone(), caller.key_id, key.clone());
     let running = tokio::spawn(async move {
         let response = next.run(Request::from_parts(parts, Body::from(content))).await;
         keep(&state, &caller, key, response).await
     });
-    running.await.map_err(|_| Problem::internal())?
+    match running.await {
+        Ok(answer) => answer,
+        Err(_) => {
+            // It panicked, so nobody will answer it: let it be tried again.
+            store.forget_request(key_id, name).await?;
+            Err(Problem::internal())
+        }
+    }
 }
 
 fn read_key(headers: &HeaderMap) -> Result<String> {

@@ -14,6 +14,7 @@ mod health;
 mod idempotency;
 mod metrics;
 mod openapi;
+mod outgoing;
 mod page;
 mod path;
 mod problem;

@@ -34,6 +34,7 @@ static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| super::routes().split_for_
 static AS_JSON: LazyLock<Value> = LazyLock::new(|| {
     let mut document = serde_json::to_value(&*DOCUMENT).unwrap_or_default();
     complete(&mut document);
+    document["webhooks"] = super::outgoing::webhooks();
     document
 });
 
@@ -104,6 +105,33 @@ pub(super) fn preamble() -> OpenApi {
     OpenApiBuilder::new().info(info).components(Some(components)).servers(Some([Server::new("/")])).build()
 }
 
+/// Handlers are called alike in every resource; operations must not be: `webhooks_create`.
+fn name_operation(operation: &mut Value) {
+    if let (Some(tag), Some(handler)) = (operation["tags"][0].as_str(), operation["operationId"].as_str()) {
+        operation["operationId"] = format!("{}_{handler}", tag.replace(' ', "_")).into();
+    }
+}
+
+/// OpenAPI wants words for every answer, and ours for errors are no plain JSON.
+fn describe_answers(operation: &mut Value) {
+    for (status, answer) in operation["responses"].as_object_mut().into_iter().flatten() {
+        let words = match status.as_str() {
+            "201" => "It was made",
+            "202" => "It is under way",
+            "204" => "It is done",
+            _ => "What was asked for",
+        };
+        if answer["description"].as_str().unwrap_or_default().is_empty() {
+            answer["description"] = words.into();
+        }
+        let shape = "/content/application~1json/schema/$ref";
+        if answer.pointer(shape).is_some_and(|shape| shape == "#/components/schemas/Problem") {
+            let content = answer["content"]["application/json"].take();
+            answer["content"] = json!({ super::problem::MEDIA_TYPE: content });
+        }
+    }
+}
+
 /// Adds to every operation what is true of all of them: the errors any call can answer, the header any
 /// POST takes, and the key in its other place.
 fn complete(document: &mut Value) {
@@ -117,9 +145,14 @@ fn complete(document: &mut Value) {
     for (path, item) in paths {
         let in_api = path.starts_with(super::BASE);
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            if !in_api || operation.get("responses").is_none() {
+            if operation.get("responses").is_none() {
                 continue;
             }
+            describe_answers(operation);
+            if !in_api {
+                continue;
+            }
+            name_operation(operation);
             if let Some(scope) = operation["security"][0]["api_key"][0].as_str() {
                 let scope = scope.to_owned();
                 operation["security"] = json!([{ "api_key": [scope] }, { "bearer": [scope] }]);

@@ -141,6 +141,12 @@ fn pattern_message(pattern: &str) -> String {
         "must be a size: a whole number and one of the units B, KiB, MiB, GiB, such as 64KiB".to_owned()
     } else if pattern.ends_with("/[sm]$") {
         "must be a pace such as 10/s or 600/m".to_owned()
+    } else if pattern.starts_with("^[^/:") {
+        "must have no control characters, no / and no :".to_owned()
+    } else if pattern.contains("_+-") {
+        "must be an IANA name such as Europe/Berlin".to_owned()
+    } else if let Some((prefix, _)) = pattern.strip_prefix('^').and_then(|rest| rest.split_once("_[0-7]")) {
+        format!("must be an id such as {prefix}_01jrs0m6nxk3v1c8d9e0f2g4h6")
     } else {
         format!("must match {pattern}")
     }

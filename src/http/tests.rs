@@ -156,6 +156,22 @@ async fn every_route_has_an_entry_and_every_entry_a_route() {
 async fn the_document_is_whole() {
     let document = openapi_document();
     assert_eq!(document["openapi"], "3.1.0");
+    let mut names: Vec<&str> =
+        openapi::operations(document).filter_map(|(_, _, entry)| entry["operationId"].as_str()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(
+        (names.len(), all),
+        (all, openapi::operations(document).count()),
+        "operations have names of their own"
+    );
+    assert!(names.contains(&"webhooks_create") && names.contains(&"healthz"), "{names:?}");
+    for (method, path, entry) in openapi::operations(document) {
+        for (status, answer) in entry["responses"].as_object().expect("answers") {
+            assert!(answer["description"].is_string(), "{method} {path} {status} is not described");
+        }
+    }
     // Every reference leads somewhere.
     let mut references = Vec::new();
     fn collect<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
@@ -267,6 +283,10 @@ async fn unknown_and_impossible_parameters_are_refused() {
     assert_eq!(answer.wrong_fields(), ["duplicate", "limit", "order", "since", "webhok_id"]);
     assert_eq!(api.get("/api/v1/events?event=Nonsense&event=Start*").await.wrong_fields(), ["event"]);
     assert_eq!(api.get("/api/v1/events?limit=0").await.status, 422);
+    let answer =
+        api.get("/api/v1/events?order=asc&after=evt_iiiiiiiiiiiiiiiiiiiiiiiiii&wait=99999999999d").await;
+    assert_eq!(answer.wrong_fields(), ["after", "wait"]);
+    assert!(answer.message("after").contains("evt_01"), "{}", answer.message("after"));
     assert_eq!(api.get("/api/v1/events?limit=1&limit=2").await.status, 422);
     assert_eq!(api.get("/api/v1/webhooks/1?x=1").await.status, 422);
     let good = "/api/v1/events?event=Start*&event=ocpp.*&since=2026-04-14T12:34:56Z&station_id=A&duplicate=false&limit=500";
@@ -527,6 +547,8 @@ async fn a_station_lives_its_life() {
         "{}",
         answer.body
     );
+    assert!(answer.message("station_id").contains("no /"), "{}", answer.message("station_id"));
+    assert!(answer.message("time_zone").contains("Europe/Berlin"), "{}", answer.message("time_zone"));
     let body = json!({"station_id": "WALLBOX 1", "password": "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF", "metadata": {"site": 7}});
     let made = api.post("/api/v1/stations", body.clone()).await;
     assert_eq!(made.status, 201, "{}", made.body);

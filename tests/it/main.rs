@@ -1,5 +1,6 @@
 //! The gateway from the outside: real sockets, a real store, real HTTP.
 
+mod api;
 mod crash;
 mod frames;
 mod handshake;

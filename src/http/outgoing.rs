@@ -1,0 +1,110 @@
+//! What a receiver gets (contract, section 5), for the `webhooks` section of the OpenAPI document.
+
+use serde_json::{Map, Value, json};
+
+const HEADERS: [(&str, &str, bool); 10] = [
+    ("webhook-id", "The event's id, the same on every attempt: what was seen before can be dropped", true),
+    ("webhook-timestamp", "Unix seconds of this attempt; refuse what is older than a few minutes", true),
+    (
+        "webhook-signature",
+        "`v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`, keyed with the base64-decoded bytes after \
+         `whsec_`; one per valid secret, space separated (Standard Webhooks)",
+        false,
+    ),
+    ("X-Webhook-Delivery-Id", "The delivery's id", true),
+    ("X-Webhook-Timestamp", "The same timestamp", true),
+    (
+        "X-Webhook-Signature",
+        "`sha256=` and hex of HMAC-SHA256 over `timestamp.body`, by the newest secret",
+        false,
+    ),
+    ("X-Webhook-Event", "The event's type", true),
+    ("X-Webhook-Attempt", "1, 2, …", true),
+    ("X-Webhook-Trigger", "`event`, `resend`, `replay` or `test`", true),
+    ("X-Webhook-Sequence", "Counts the webhook's deliveries from 1 without gaps; none on tests", false),
+];
+
+fn text(description: &str) -> Value {
+    json!({ "type": "string", "description": description })
+}
+
+fn moment(description: &str) -> Value {
+    json!({ "type": "string", "format": "date-time", "description": description })
+}
+
+fn or_null(kind: &str, description: &str) -> Value {
+    json!({ "type": [kind, "null"], "description": description })
+}
+
+/// The members that say where an event belongs.
+fn belonging() -> Map<String, Value> {
+    [
+        ("station_id", or_null("string", "The station it is about")),
+        ("station_seq", or_null("integer", "Counts the station's events from 1 without gaps")),
+        ("owner_id", or_null("string", "The customer it belongs to")),
+        ("occurred_at", or_null("string", "The charger's own time for it")),
+        ("transaction_id", or_null("integer", "The transaction it was attached to")),
+        ("protocol", or_null("string", "`ocpp1.6` for what came from, or went to, a charger")),
+        (
+            "payload",
+            json!({ "type": "object", "description": "What the charger sent, or the event's own members" }),
+        ),
+    ]
+    .map(|(name, schema)| (name.to_owned(), schema))
+    .into_iter()
+    .collect()
+}
+
+fn object(title: &str, description: &str, members: Map<String, Value>) -> Value {
+    let mut members = members;
+    let required: Vec<String> = members.keys().cloned().collect();
+    if title != "CloudEvent" {
+        let test = json!({ "type": "boolean", "description": "Present, and true, on test events" });
+        members.insert("isTest".into(), test);
+    }
+    json!({ "title": title, "description": description, "type": "object", "properties": members, "required": required })
+}
+
+fn with(mut members: Map<String, Value>, more: Value) -> Map<String, Value> {
+    if let Value::Object(more) = more {
+        members.extend(more);
+    }
+    members
+}
+
+/// The `webhooks` section.
+pub(super) fn webhooks() -> Value {
+    let data = json!({ "type": "object", "properties": belonging() });
+    let flat = json!({ "id": text("The event's id"), "event": text("The event's type"), "timestamp": moment("When it arrived") });
+    let envelope = json!({ "id": text("The event's id"), "type": text("The event's type"), "createdAt": moment("When it arrived"), "data": data });
+    let standard =
+        json!({ "type": text("The event's type"), "timestamp": moment("When it arrived"), "data": data });
+    let cloud = json!({
+        "specversion": { "const": "1.0" }, "id": text("The event's id"), "source": text("`/stations/WALLBOX_001`, or `/`"),
+        "type": text("Category and name (`ocpp.StartTransaction`); a custom name as it is"), "time": moment("When it arrived"),
+        "datacontenttype": { "const": "application/json" }, "data": { "type": "object", "description": "The payload" }
+    });
+    let parameters: Vec<Value> = HEADERS
+        .iter()
+        .map(|(name, description, required)| {
+            json!({ "name": name, "in": "header", "required": required, "description": description, "schema": { "type": "string" } })
+        })
+        .collect();
+    json!({ "event": { "post": {
+        "operationId": "receive_event",
+        "tags": ["webhooks"],
+        "summary": "An event, as an endpoint receives it",
+        "description": "Sent at least once. Answer 2xx within the webhook's timeout; anything else is tried again by its \
+            schedule, but for 410, which disables the webhook.",
+        "parameters": parameters,
+        "requestBody": { "required": true, "content": {
+            "application/json": { "schema": { "oneOf": [
+                object("FlatDelivery", "`format: flat`", with(belonging(), flat)),
+                object("EnvelopeDelivery", "`format: envelope`", with(Map::new(), envelope)),
+                object("StandardDelivery", "`format: standard`", with(Map::new(), standard)),
+            ] } },
+            "application/cloudevents+json": { "schema": object("CloudEvent", "`format: cloudevents`", with(Map::new(), cloud)) }
+        } },
+        "responses": { "2XX": { "description": "It was taken" }, "410": { "description": "No more of this: the webhook is disabled" } }
+    } } })
+}
