@@ -240,4 +240,17 @@ mod tests {
         assert_eq!(Endpoint::parse("http://x/"), Err(InvalidEndpoint::Scheme("http".to_owned())));
         assert!(Endpoint::parse("127.0.0.1").is_err());
     }
+
+    #[test]
+    fn many_sockets_to_this_machine_come_from_many_addresses() {
+        let here = "127.0.0.1:9000".parse().expect("an address");
+        let elsewhere = "192.0.2.1:9000".parse().expect("an address");
+        assert_eq!(spread_source(here, 0), None);
+        assert_eq!(spread_source(elsewhere, 50_000), None);
+        if cfg!(target_os = "linux") {
+            let sources: std::collections::BTreeSet<_> =
+                (0..40_000).filter_map(|index| spread_source(here, index)).collect();
+            assert_eq!(sources.len(), 4);
+        }
+    }
 }

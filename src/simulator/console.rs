@@ -58,8 +58,8 @@ impl Console {
                 write_line(&value.to_string());
             }
             Style::Text | Style::Quiet => write_line(&format!(
-                "{station}: {} sessions, {} Wh; {} calls sent ({} again), {} acknowledged, {} refused, {} unanswered in time; {} commands answered",
-                summary.sessions,
+                "{station}: {} charged, {} Wh; {} calls sent ({} again), {} acknowledged, {} refused, {} not answered in time; {} commands answered",
+                cars(summary.sessions),
                 summary.energy_wh,
                 summary.sent,
                 summary.retried,
@@ -182,6 +182,13 @@ fn answer_words(acknowledged: &Acknowledged) -> Option<String> {
         }
         ("Authorize", Some(verdict)) => Some(format!("← {verdict}")),
         _ => None,
+    }
+}
+
+fn cars(count: u64) -> String {
+    match count {
+        1 => "1 car".to_owned(),
+        _ => format!("{count} cars"),
     }
 }
 

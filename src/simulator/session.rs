@@ -194,12 +194,10 @@ impl Driver {
                 return Err("cut on purpose (--fault drop)".to_owned());
             }
             Some(Fault::Slow) => tokio::time::sleep(SLOW).await,
+            // Under an id of its own: what is refused for it is not the message that follows.
             Some(Fault::Malformed) => {
-                let mut end = text.len() / 2;
-                while !text.is_char_boundary(end) {
-                    end -= 1;
-                }
-                self.transmit(Message::text(text[..end].to_owned())).await?;
+                let broken = format!("[2,\"broken-{:08x}\",\"Heartbeat\",{{", self.chance.bits() as u32);
+                self.transmit(Message::text(broken)).await?;
             }
             Some(Fault::Duplicate) => self.transmit(Message::text(text.clone())).await?,
         }

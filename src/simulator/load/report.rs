@@ -172,7 +172,7 @@ pub struct Report {
     pub timed_out: u64,
     /// Calls sent again after a connection broke, over the whole run.
     pub resent: u64,
-    /// Calls that had no answer when everything was over.
+    /// Tries that had no answer when everything was over; what a broken connection cut off may have been sent again.
     pub unanswered: u64,
     /// Answered calls per second while measuring.
     pub calls_per_s: f64,
@@ -216,7 +216,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "problems   {} errors, {} timed out, {} sent again, {} never answered",
+            "problems   {} errors, {} timed out, {} sent again, {} tries never answered",
             self.errors, self.timed_out, self.resent, self.unanswered
         )?;
         write!(
