@@ -1,8 +1,11 @@
-//! The gateway from the outside: real sockets, a real store, real HTTP.
+//! The gateway from the outside: the real program, real sockets, a real store, real HTTP. One binary, so
+//! that the crate is linked once.
 
 mod api;
+mod cli;
 mod crash;
 mod frames;
+mod golden;
 mod handshake;
 mod harness;
 mod house;
