@@ -1,23 +1,60 @@
-//! chargehook: an OCPP central-system gateway with built-in webhook fan-out.
+//! chargehook: an OCPP 1.6-J central system that keeps every message of its chargers and sends each as an
+//! event to webhooks.
+//!
+//! [`gateway::Gateway`] is the whole of it in one value; the programs `chargehook` and `charger-sim` are thin
+//! around [`cli`] and [`simulator`].
+//!
+//! ```no_run
+//! use chargehook::clock::Clock;
+//! use chargehook::config::Config;
+//! use chargehook::gateway::{Gateway, StartError};
+//!
+//! # async fn example() -> Result<(), StartError> {
+//! let gateway = Gateway::start(Config::default(), Clock::System).await?;
+//! assert!(gateway.ocpp_addr().ip().is_loopback());
+//! gateway.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The map
+//!
+//! Modules stand below in layers, the lowest first: each knows only what is above it in this list.
+//! `ARCHITECTURE.md` tells how a message travels through them, and a test holds the `use` lines to it.
+
+// Vocabulary: what everybody talks about. No I/O.
 pub mod api;
-pub mod cli;
-pub mod client;
 pub mod clock;
-pub mod config;
-pub mod delivery;
-pub mod demo;
 pub mod event;
-pub mod gateway;
-pub mod http;
 pub mod id;
-pub mod keys;
 pub mod nearest;
 pub mod ocpp;
-pub mod outbound;
-pub mod serve;
-pub mod simulator;
-pub mod station;
-pub mod store;
 pub mod subscription;
-pub mod telemetry;
 pub mod units;
+
+// What must survive, and the only way out; they do not know each other.
+pub mod outbound;
+pub mod store;
+
+// The engines, which meet only in the store.
+pub mod delivery;
+pub mod station;
+
+// API keys: made on the command line, checked by the API.
+pub mod keys;
+
+// The edge; these do not know each other.
+pub mod client;
+pub mod http;
+pub mod simulator;
+
+// Assembly.
+pub mod config;
+pub mod telemetry;
+
+pub mod gateway;
+
+pub mod demo;
+pub mod serve;
+
+pub mod cli;
