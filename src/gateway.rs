@@ -12,13 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::clock::Clock;
-use crate::config::{Admission, Config, MissingSubprotocol, UnknownIdTag};
+use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
 use crate::http::{self, ApiConfig, ApiState, Readiness};
-use crate::ocpp::v16::authorization;
 use crate::outbound::destination::Guard;
 use crate::outbound::post::{Poster, PosterError};
-use crate::station::{self, Stations, UnknownPolicy};
+use crate::station::{self, Stations};
 use crate::store::{CallPolicy, Store, StoreError};
 
 /// Why a gateway did not start.
@@ -186,12 +185,8 @@ fn station_settings(config: &Config) -> station::Settings {
     let (ocpp, limits) = (&config.ocpp, &config.limits);
     station::Settings {
         paths: ocpp.paths.clone(),
-        accept_missing_subprotocol: ocpp.missing_subprotocol == MissingSubprotocol::Accept,
-        unknown: match config.stations.unknown {
-            Admission::Accept => UnknownPolicy::Accept,
-            Admission::Pending => UnknownPolicy::Pending,
-            Admission::Reject => UnknownPolicy::Reject,
-        },
+        missing_subprotocol: ocpp.missing_subprotocol,
+        unknown: config.stations.unknown,
         validation: ocpp.validation,
         ping_interval: ocpp.ping_interval.0,
         idle_timeout: limits.idle_timeout.map(|limit| limit.0),
@@ -209,10 +204,7 @@ fn station_settings(config: &Config) -> station::Settings {
 fn call_policy(config: &Config) -> CallPolicy {
     CallPolicy {
         heartbeat_interval_s: config.ocpp.heartbeat_interval.0.as_secs() as u32,
-        unknown_id_tag: match config.authorization.unknown_id_tag {
-            UnknownIdTag::Accept => authorization::UnknownIdTag::Accept,
-            UnknownIdTag::Invalid => authorization::UnknownIdTag::Invalid,
-        },
+        unknown_id_tag: config.authorization.unknown_id_tag,
         data_transfer_vendors: config.ocpp.data_transfer_vendors.clone(),
     }
 }

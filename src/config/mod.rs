@@ -15,10 +15,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::ocpp::Validation;
+use crate::ocpp::v16::authorization::UnknownIdTag;
+use crate::station::Admission;
+use crate::station::handshake::MissingSubprotocol;
 use crate::units::{ByteSize, Span};
 
 pub use error::{ConfigError, Fault, Reason, Source};
-pub use setting::{Admission, LogFormat, MissingSubprotocol, UnknownIdTag};
+pub use setting::LogFormat;
 pub use source::{Override, Sources};
 
 use setting::{Given, Setting};

@@ -8,6 +8,9 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use crate::ocpp::Validation;
+use crate::ocpp::v16::authorization::UnknownIdTag;
+use crate::station::Admission;
+use crate::station::handshake::MissingSubprotocol;
 use crate::units::{ByteSize, Span};
 
 /// A value as somebody gave it.
@@ -167,41 +170,12 @@ macro_rules! words {
 
 words!(Validation: "lenient" => Validation::Lenient, "strict" => Validation::Strict, "off" => Validation::Off);
 
-/// What becomes of a handshake that offers no WebSocket subprotocol (contract, section 2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MissingSubprotocol {
-    /// It is served as OCPP 1.6, and the station is flagged.
-    Accept,
-    /// It is refused with 400.
-    Reject,
-}
-
 words!(MissingSubprotocol: "accept" => MissingSubprotocol::Accept, "reject" => MissingSubprotocol::Reject);
-
-/// What becomes of a station that connects and is not registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// It is registered on the spot.
-    Accept,
-    /// It is registered, and its boots are answered `Pending`.
-    Pending,
-    /// It is refused with 404.
-    Reject,
-}
 
 words!(
     Admission:
     "accept" => Admission::Accept, "pending" => Admission::Pending, "reject" => Admission::Reject
 );
-
-/// What an id tag that nobody registered is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnknownIdTag {
-    /// `Accepted`.
-    Accept,
-    /// `Invalid`.
-    Invalid,
-}
 
 words!(UnknownIdTag: "accept" => UnknownIdTag::Accept, "invalid" => UnknownIdTag::Invalid);
 

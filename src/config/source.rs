@@ -206,7 +206,9 @@ impl Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Admission, DEFAULT_FILE, UnknownIdTag};
+    use crate::config::DEFAULT_FILE;
+    use crate::ocpp::v16::authorization::UnknownIdTag;
+    use crate::station::Admission;
     use crate::units::Span;
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {

@@ -192,13 +192,25 @@ fn has_token(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> boo
     tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted))
 }
 
+/// What becomes of a handshake that offers no WebSocket subprotocol (`ocpp.missing_subprotocol`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingSubprotocol {
+    /// It is served as OCPP 1.6, and the station is flagged.
+    Accept,
+    /// It is refused with 400.
+    Reject,
+}
+
 /// Whether the charger offers `ocpp1.6`; false if it offers nothing at all and that is accepted.
 ///
 /// # Errors
 /// [`Refusal::UnknownSubprotocol`] or [`Refusal::MissingSubprotocol`].
-pub fn offers_ocpp16(headers: &HeaderMap, accept_missing: bool) -> Result<bool, Refusal> {
+pub fn offers_ocpp16(headers: &HeaderMap, missing: MissingSubprotocol) -> Result<bool, Refusal> {
     if tokens(headers, header::SEC_WEBSOCKET_PROTOCOL).next().is_none() {
-        return if accept_missing { Ok(false) } else { Err(Refusal::MissingSubprotocol) };
+        return match missing {
+            MissingSubprotocol::Accept => Ok(false),
+            MissingSubprotocol::Reject => Err(Refusal::MissingSubprotocol),
+        };
     }
     // The token is exact by the specification; another case is a slip that costs nothing to overlook.
     match has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
@@ -284,15 +296,16 @@ mod tests {
     #[test]
     fn ocpp16_is_chosen_among_what_is_offered() {
         const NAME: &str = "sec-websocket-protocol";
-        let offers = |value: &str| offers_ocpp16(&headers(&[(NAME, value)]), true);
+        let offers = |value: &str| offers_ocpp16(&headers(&[(NAME, value)]), MissingSubprotocol::Accept);
         assert_eq!(offers("ocpp1.6"), Ok(true));
         assert_eq!(offers("ocpp0.1, OCPP1.6"), Ok(true));
         assert_eq!(offers("ocpp2.0.1"), Err(Refusal::UnknownSubprotocol));
-        assert_eq!(offers_ocpp16(&HeaderMap::new(), true), Ok(false));
-        assert_eq!(offers_ocpp16(&HeaderMap::new(), false), Err(Refusal::MissingSubprotocol));
+        assert_eq!(offers_ocpp16(&HeaderMap::new(), MissingSubprotocol::Accept), Ok(false));
+        let refused = offers_ocpp16(&HeaderMap::new(), MissingSubprotocol::Reject);
+        assert_eq!(refused, Err(Refusal::MissingSubprotocol));
         let mut lines = headers(&[(NAME, "ocpp0.1")]);
         lines.append(NAME, HeaderValue::from_static("ocpp1.6"));
-        assert_eq!(offers_ocpp16(&lines, false), Ok(true));
+        assert_eq!(offers_ocpp16(&lines, MissingSubprotocol::Reject), Ok(true));
     }
 
     #[test]

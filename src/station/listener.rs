@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 
 use super::handshake::{self, Refusal};
 use super::socket::{self, Admitted};
-use super::{Stations, UnknownPolicy};
+use super::{Admission, Stations};
 use crate::id::StationId;
 use crate::ocpp::v16::answer::BootStatus;
 use crate::store::{Connected, Rejected, StationAccess};
@@ -137,7 +137,7 @@ async fn decide(
     }
     let identity = handshake::identity(request.uri().path(), &settings.paths)?;
     let key = handshake::websocket_key(request)?;
-    let with_subprotocol = handshake::offers_ocpp16(request.headers(), settings.accept_missing_subprotocol)?;
+    let with_subprotocol = handshake::offers_ocpp16(request.headers(), settings.missing_subprotocol)?;
     let known = stations.store.station_access(&identity).await.map_err(|error| {
         warn!("the station {identity} could not be looked up: {error}");
         Refusal::Internal
@@ -146,9 +146,9 @@ async fn decide(
         Some(access) => (access, None),
         None => {
             let boot_status = match settings.unknown {
-                UnknownPolicy::Accept => BootStatus::Accepted,
-                UnknownPolicy::Pending => BootStatus::Pending,
-                UnknownPolicy::Reject => return Err(Refusal::UnknownStation),
+                Admission::Accept => BootStatus::Accepted,
+                Admission::Pending => BootStatus::Pending,
+                Admission::Reject => return Err(Refusal::UnknownStation),
             };
             if !stations.take_discovery(Instant::now()) {
                 return Err(Refusal::Overloaded);

@@ -30,14 +30,15 @@ use tracing::warn;
 use crate::clock::Clock;
 use crate::ocpp::Validation;
 use crate::store::{CallPolicy, Store};
+use handshake::MissingSubprotocol;
 use pace::Pace;
 use password::Passwords;
 use registry::{Leave, Registry};
 use rejections::Rejections;
 
-/// What becomes of a station that nobody registered.
+/// What becomes of a station that nobody registered (`stations.unknown`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnknownPolicy {
+pub enum Admission {
     /// It is registered on the spot.
     Accept,
     /// It is registered, and its boots are answered `Pending`.
@@ -51,10 +52,10 @@ pub enum UnknownPolicy {
 pub struct Settings {
     /// The path prefixes a station may connect under; none listed means any.
     pub paths: Vec<String>,
-    /// Whether a handshake without subprotocol is served as OCPP 1.6.
-    pub accept_missing_subprotocol: bool,
+    /// What becomes of a handshake without subprotocol.
+    pub missing_subprotocol: MissingSubprotocol,
     /// What becomes of strangers.
-    pub unknown: UnknownPolicy,
+    pub unknown: Admission,
     /// How strictly messages are read.
     pub validation: Validation,
     /// How long a peer may be silent before it is pinged; zero never pings.

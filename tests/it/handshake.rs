@@ -1,6 +1,7 @@
 //! The handshake table of the contract (section 2), top to bottom, and what follows a refusal.
 
-use chargehook::config::{Admission, MissingSubprotocol};
+use chargehook::station::Admission;
+use chargehook::station::handshake::MissingSubprotocol;
 use serde_json::json;
 
 use crate::harness::{Charger, Running, eventually, start};
