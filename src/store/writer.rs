@@ -65,7 +65,8 @@ pub(super) struct Effects {
 }
 
 type Completion = Box<dyn FnOnce(Option<StoreError>) + Send>;
-type Job = Box<dyn FnOnce(&mut Writing<'_>) -> (bool, Completion) + Send>;
+/// Runs in the transaction, or hears why there is none; tells whether what it wrote is to be kept.
+type Job = Box<dyn FnOnce(Result<&mut Writing<'_>>) -> (bool, Completion) + Send>;
 
 struct Queued {
     job: Job,
@@ -133,9 +134,11 @@ impl Writer {
         let permit = permit.map_err(|_| StoreError::Closed)?;
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |writing| {
-            let outcome = catch_unwind(AssertUnwindSafe(|| work(writing))).unwrap_or_else(|_| {
-                error!("a write panicked; it was rolled back");
-                Err(StoreError::Sqlite("a write panicked".into()))
+            let outcome = writing.and_then(|writing| {
+                catch_unwind(AssertUnwindSafe(|| work(writing))).unwrap_or_else(|_| {
+                    error!("a write panicked; it was rolled back");
+                    Err(StoreError::Sqlite("a write panicked".into()))
+                })
             });
             let keep = outcome.is_ok();
             let completion: Completion = Box::new(move |failed: Option<StoreError>| {
@@ -215,19 +218,16 @@ impl Pen {
         let jobs = batch.len();
         let mut effects = Effects::default();
         let mut completions = Vec::with_capacity(jobs);
-        let failed = self.run(batch, &mut effects, &mut completions).err();
+        let mut waiting = batch.drain(..);
+        let failed = self.run(&mut waiting, &mut effects, &mut completions).err();
         self.statistics.committed(jobs, began.elapsed());
         match &failed {
             None => self.signals.raise(effects),
             Some(error) => {
                 warn!("a batch of {jobs} writes was not committed: {error}");
                 let _ = self.conn.execute_batch("ROLLBACK");
-                // Compiled subscriptions may be ahead of what is on disk.
-                if effects.webhooks_changed
-                    && let Ok(subscriptions) = super::webhooks::load_subscriptions(&self.conn)
-                {
-                    self.subscriptions = subscriptions;
-                }
+                completions.extend(waiting.map(|Queued { job, .. }| job(Err(error.clone())).1));
+                self.restore_subscriptions(&effects);
             }
         }
         for completion in completions {
@@ -235,20 +235,27 @@ impl Pen {
         }
     }
 
+    /// What was rolled back may have replaced the compiled subscriptions: back to what is on disk.
+    fn restore_subscriptions(&mut self, effects: &Effects) {
+        if !effects.webhooks_changed {
+            return;
+        }
+        match super::webhooks::load_subscriptions(&self.conn) {
+            Ok(subscriptions) => self.subscriptions = subscriptions,
+            Err(error) => error!("the subscriptions could not be read again: {error}"),
+        }
+    }
+
     fn run(
         &mut self,
-        batch: &mut Vec<Queued>,
+        waiting: &mut impl Iterator<Item = Queued>,
         effects: &mut Effects,
         completions: &mut Vec<Completion>,
     ) -> Result<()> {
-        let begun = self.conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
-        if let Err(error) = begun {
-            // The jobs never ran: their callers are told by the channel closing.
-            batch.clear();
-            return Err(StoreError::Commit(error.to_string()));
-        }
+        execute(&self.conn, "BEGIN IMMEDIATE")?;
         let now = self.clock.now();
-        for Queued { job, _permit } in batch.drain(..) {
+        for Queued { job, _permit } in waiting {
+            let begun = execute(&self.conn, "SAVEPOINT job");
             let mut writing = Writing {
                 conn: &self.conn,
                 now,
@@ -256,11 +263,12 @@ impl Pen {
                 subscriptions: &mut self.subscriptions,
                 effects,
             };
-            execute(&self.conn, "SAVEPOINT job")?;
-            let (keep, completion) = job(&mut writing);
+            let (keep, completion) = job(begun.clone().map(|()| &mut writing));
             completions.push(completion);
+            begun?;
             if !keep {
                 execute(&self.conn, "ROLLBACK TO job")?;
+                self.restore_subscriptions(effects);
             }
             execute(&self.conn, "RELEASE job")?;
         }
@@ -273,4 +281,25 @@ fn execute(conn: &Connection, sql: &str) -> Result<()> {
         .and_then(|mut statement| statement.execute([]))
         .map(drop)
         .map_err(|error| StoreError::Commit(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::{DATABASE, Store, schema};
+
+    #[tokio::test]
+    async fn callers_of_a_batch_that_cannot_begin_hear_that_it_was_not_committed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), Clock::System).expect("a store");
+        store.write(Priority::Api, |w| Ok(w.conn.busy_timeout(Duration::ZERO)?)).await.expect("it commits");
+        let other = schema::open_writer(&dir.path().join(DATABASE)).expect("opens");
+        other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
+        let refused = store.write(Priority::Api, |_| Ok(())).await;
+        assert!(matches!(refused, Err(StoreError::Commit(_))), "{refused:?}");
+        other.execute_batch("ROLLBACK").expect("gives it back");
+        store.write(Priority::Api, |_| Ok(())).await.expect("it commits again");
+    }
 }
