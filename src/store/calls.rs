@@ -11,7 +11,7 @@ use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::transactions::{self, Begun, StopOf};
 use super::writer::Writing;
-use super::{Priority, Store};
+use super::{Priority, Store, cells};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::StationId;
@@ -20,6 +20,7 @@ use crate::ocpp::rejection::Rejection;
 use crate::ocpp::v16::answer::{self, BootStatus, Facts};
 use crate::ocpp::v16::authorization::{self, AuthorizationStatus, IdTagInfo, UnknownIdTag};
 use crate::ocpp::v16::inbound::{Inbound, Request, StartTransaction, StatusNotification, StopTransaction};
+use crate::ocpp::v16::time;
 
 /// What the operator has decided about answers.
 #[derive(Debug, Clone)]
@@ -41,12 +42,16 @@ pub struct Answered {
     pub duplicate: bool,
 }
 
+/// A clock's skew changes by less than this with every message's way through the network.
+const CLOCK_STEP_MS: u64 = 1_000;
+
 /// The station's row, as far as answers depend on it.
 struct Station {
     owner_id: Option<String>,
     boot_status: BootStatus,
     booted: bool,
     flags: String,
+    clock_skew_ms: Option<i64>,
 }
 
 impl Store {
@@ -97,21 +102,30 @@ impl Store {
 }
 
 fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
-    let row = w
+    let known = w
         .conn
         .prepare_cached(
-            "SELECT owner_id, boot_status, booted_at_ms IS NOT NULL, flags FROM stations WHERE station_id = ?1",
+            "SELECT owner_id, boot_status, booted_at_ms IS NOT NULL, flags, clock_skew_ms
+             FROM stations WHERE station_id = ?1",
         )?
         .query_row([station.as_str()], |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
+            Ok(Station {
+                owner_id: row.get(0)?,
+                boot_status: cells::word(row, 1)?,
+                booted: row.get(2)?,
+                flags: row.get(3)?,
+                clock_skew_ms: row.get(4)?,
+            })
         })
         .optional()?;
     // A station deleted while its last messages were on their way: they are kept all the same.
-    let (owner_id, boot_status, booted, flags) =
-        row.unwrap_or_else(|| (None, "rejected".to_owned(), false, "[]".to_owned()));
-    let boot_status =
-        boot_status.parse().map_err(|_| StoreError::Corrupt(format!("boot_status of {station}")))?;
-    Ok(Station { owner_id, boot_status, booted, flags })
+    Ok(known.unwrap_or_else(|| Station {
+        owner_id: None,
+        boot_status: BootStatus::Rejected,
+        booted: false,
+        flags: "[]".to_owned(),
+        clock_skew_ms: None,
+    }))
 }
 
 /// One CALL being served.
@@ -170,6 +184,10 @@ impl Serving<'_, '_> {
             }
             Request::StatusNotification(status) => {
                 self.note_connector(status, call.occurred_at)?;
+                if let Some(occurred_at) = call.occurred_at {
+                    call.violations.extend(time::skew_violation(occurred_at, self.received_at));
+                    self.note_clock(occurred_at)?;
+                }
                 self.plain(call, &request, None)
             }
             Request::FirmwareStatusNotification { status }
@@ -219,8 +237,8 @@ impl Serving<'_, '_> {
         let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
         let started_at = call.occurred_at.unwrap_or(self.received_at);
         let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
-        let appended = self.append(call, Some(transaction_id), &payload, Manner::default())?;
-        let begun = Begun { transaction_id, id_tag_status, started_at, event_seq: appended.seq };
+        let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
+        let begun = Begun { transaction_id, id_tag_status, started_at, event_seq };
         transactions::begin(self.w, self.station, self.known.owner_id.as_deref(), start, &begun)?;
         Ok(Answered { payload, duplicate: false })
     }
@@ -238,9 +256,9 @@ impl Serving<'_, '_> {
                     call.violations.push(Violation::field("transactionId", "unknown_transaction: inferred"));
                 }
                 let stopped_at = call.occurred_at.unwrap_or(self.received_at);
-                let appended = self.append(call, Some(transaction_id), &payload, Manner::default())?;
+                let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
                 transactions::note_register(self.w, transaction_id, &stop.transaction_data)?;
-                transactions::end(self.w, transaction_id, stop, inferred, stopped_at, appended.seq)?;
+                transactions::end(self.w, transaction_id, stop, inferred, stopped_at, event_seq)?;
             }
             StopOf::Conflicting { transaction_id } => {
                 call.violations.push(Violation::message("conflicting_stop"));
@@ -291,7 +309,7 @@ impl Serving<'_, '_> {
         transaction_id: Option<i64>,
         response: &RawValue,
         manner: Manner<'_>,
-    ) -> Result<events::Appended> {
+    ) -> Result<i64> {
         if !call.violations.is_empty() {
             let codes = call.violations.iter().map(|violation| violation.code());
             add_flags(self.w, self.station, &self.known.flags, codes)?;
@@ -358,6 +376,19 @@ impl Serving<'_, '_> {
                 occurred_at.map(|at| at.unix_ms()),
                 self.w.now.unix_ms(),
             ])?;
+        Ok(())
+    }
+
+    /// How far the station's clock is off, written anew only where that says something new.
+    fn note_clock(&self, occurred_at: Timestamp) -> Result<()> {
+        let skew_ms = time::skew_ms(occurred_at, self.received_at);
+        let moved = |known: i64| skew_ms.abs_diff(known) > CLOCK_STEP_MS;
+        if self.known.clock_skew_ms.is_none_or(moved) {
+            self.w
+                .conn
+                .prepare_cached("UPDATE stations SET clock_skew_ms = ?2 WHERE station_id = ?1")?
+                .execute(params![self.station.as_str(), skew_ms])?;
+        }
         Ok(())
     }
 
