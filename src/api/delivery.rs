@@ -12,8 +12,7 @@ use crate::id::{DeliveryId, EventId};
 /// How far a delivery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[schema(as = DeliveryStatus)]
-pub enum Status {
+pub enum DeliveryStatus {
     /// Waits for its first attempt.
     Scheduled,
     /// An attempt is under way.
@@ -28,7 +27,7 @@ pub enum Status {
     Discarded,
 }
 
-impl Status {
+impl DeliveryStatus {
     /// Every status.
     pub const ALL: [Self; 6] =
         [Self::Scheduled, Self::Processing, Self::Retry, Self::Success, Self::Failed, Self::Discarded];
@@ -43,6 +42,11 @@ impl Status {
             Self::Failed => "failed",
             Self::Discarded => "discarded",
         }
+    }
+
+    /// Whether it has come to its end.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Success | Self::Failed | Self::Discarded)
     }
 }
 
@@ -69,7 +73,7 @@ pub struct Delivery {
     #[schema(value_type = Object)]
     pub payload: Box<RawValue>,
     /// How far it has come.
-    pub status: Status,
+    pub status: DeliveryStatus,
     /// Every try so far, the first one first.
     pub attempts: Vec<Attempt>,
     /// What went wrong last, also where no attempt was made.
@@ -106,7 +110,7 @@ pub struct Attempt {
 }
 
 /// Why an attempt, or a delivery, failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryError {
     /// One of `timeout`, `dns`, `connect`, `tls`, `reset`, `http_status`, `forbidden_destination`,
     /// `circuit_open`, `outcome_unknown`.

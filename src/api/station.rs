@@ -7,31 +7,8 @@ use utoipa::ToSchema;
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::Validation;
+use crate::ocpp::v16::answer::BootStatus;
 use crate::units::ByteSize;
-
-/// What a station's boot is answered with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum BootStatus {
-    /// It is served.
-    #[default]
-    Accepted,
-    /// It is held off until somebody accepts it.
-    Pending,
-    /// It is not served.
-    Rejected,
-}
-
-impl BootStatus {
-    /// The status as it is spelled here and stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Pending => "pending",
-            Self::Rejected => "rejected",
-        }
-    }
-}
 
 fn yes() -> bool {
     true

@@ -7,6 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::clock::Timestamp;
 use crate::id::{ApiKeyId, CommandId, DeliveryId, EventId, StationId};
+use crate::ocpp::v16::answer::BootStatus;
 use crate::ocpp::{Validation, Violation};
 use crate::units::{ByteSize, Span};
 
@@ -64,6 +65,9 @@ appears_as! {
         .pattern(Some("^key_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
         .description(Some("Names an API key; it is not the key itself"))
         .examples(["key_01jrs0m6nxk3v1c8d9e0f2g4h6"]);
+    BootStatus => text()
+        .enum_values(Some(["accepted", "pending", "rejected"]))
+        .description(Some("What a station's boot is answered with"));
     Validation => text()
         .enum_values(Some(["lenient", "strict", "off"]))
         .description(Some("How strictly messages are read"));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::api::delivery::DeliveryError;
 use crate::clock::{Clock, Timestamp};
 use crate::event::Event;
 use crate::id::DeliveryId;
@@ -9,7 +10,7 @@ use crate::outbound::headers::{AttemptHeaders, Trigger};
 use crate::outbound::post::{Poster, Request};
 use crate::outbound::retry_after::RetryAfter;
 use crate::outbound::verdict::{Outcome, Verdict};
-use crate::store::{DeliveryError, Finish, Next};
+use crate::store::{Finish, Next};
 
 use super::target::Target;
 

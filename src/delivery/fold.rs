@@ -97,8 +97,8 @@ impl Folds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::delivery::DeliveryError;
     use crate::id::{DeliveryId, EventId};
-    use crate::store::DeliveryError;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_unix_ms(ms)

@@ -1,7 +1,8 @@
 //! What a delivery waits for, in one word (contract, section 4).
 
+use crate::api::delivery::DeliveryStatus;
 use crate::clock::Timestamp;
-use crate::store::{Delivery, DeliveryStatus};
+use crate::store::Delivery;
 
 use super::lane::{LaneView, LaneViews};
 

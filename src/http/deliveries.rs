@@ -15,13 +15,13 @@ use super::page;
 use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
-use crate::api::delivery::{Attempt, Delivery, DeliveryError, Status};
+use crate::api::delivery::{Delivery, DeliveryStatus};
 use crate::api::problem::Problem;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::delivery::waiting;
 use crate::id::{DeliveryId, EventId};
-use crate::store::{self, DeliveryFilter, DeliveryPage, DeliveryStatus, Listed, Resent};
+use crate::store::{self, DeliveryFilter, DeliveryPage, Listed, Resent};
 
 const LIST: &str = "deliveries";
 
@@ -32,7 +32,7 @@ pub(super) struct DeliveriesQuery {
     /// How far it has come. May be given several times.
     #[serde(default)]
     #[param(inline, max_items = 6)]
-    status: Vec<Status>,
+    status: Vec<DeliveryStatus>,
     /// The webhook it goes to.
     #[param(minimum = 1)]
     webhook_id: Option<i64>,
@@ -115,7 +115,7 @@ impl From<FailedQuery> for DeliveriesQuery {
             limit,
             cursor,
         } = query;
-        let status = vec![Status::Failed];
+        let status = vec![DeliveryStatus::Failed];
         Self { status, webhook_id, event_id, event, station_id, owner_id, since, until, order, limit, cursor }
     }
 }
@@ -128,7 +128,7 @@ async fn list_by(state: &ApiState, caller: &Caller, query: DeliveriesQuery) -> R
     }
     let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
     let filter = DeliveryFilter {
-        status: query.status.into_iter().map(stored_status).collect(),
+        status: query.status,
         webhook_id: query.webhook_id,
         event_id: query.event_id,
         events,
@@ -152,32 +152,6 @@ async fn list_by(state: &ApiState, caller: &Caller, query: DeliveriesQuery) -> R
     Ok(Json(page::page(LIST, &slice, Listed { rows, next }, |row| show(state, row))))
 }
 
-fn stored_status(status: Status) -> DeliveryStatus {
-    match status {
-        Status::Scheduled => DeliveryStatus::Scheduled,
-        Status::Processing => DeliveryStatus::Processing,
-        Status::Retry => DeliveryStatus::Retry,
-        Status::Success => DeliveryStatus::Success,
-        Status::Failed => DeliveryStatus::Failed,
-        Status::Discarded => DeliveryStatus::Discarded,
-    }
-}
-
-fn shown_status(status: DeliveryStatus) -> Status {
-    match status {
-        DeliveryStatus::Scheduled => Status::Scheduled,
-        DeliveryStatus::Processing => Status::Processing,
-        DeliveryStatus::Retry => Status::Retry,
-        DeliveryStatus::Success => Status::Success,
-        DeliveryStatus::Failed => Status::Failed,
-        DeliveryStatus::Discarded => Status::Discarded,
-    }
-}
-
-fn show_error(error: store::DeliveryError) -> DeliveryError {
-    DeliveryError { code: error.code, message: error.message }
-}
-
 /// A delivery as it is shown.
 pub(super) fn show(state: &ApiState, delivery: store::Delivery) -> Delivery {
     let waiting_for = waiting::waiting_for(&delivery, &state.lanes.borrow(), state.clock.now());
@@ -191,26 +165,13 @@ pub(super) fn show(state: &ApiState, delivery: store::Delivery) -> Delivery {
         station_id: delivery.station_id,
         owner_id: delivery.owner_id,
         payload: delivery.payload,
-        status: shown_status(delivery.status),
-        attempts: delivery.attempts.into_iter().map(show_attempt).collect(),
-        last_error: delivery.last_error.map(show_error),
+        status: delivery.status,
+        attempts: delivery.attempts,
+        last_error: delivery.last_error,
         next_attempt_at: delivery.next_attempt_at,
         waiting_for: waiting_for.map(str::to_owned),
         created_at: delivery.created_at,
         completed_at: delivery.completed_at,
-    }
-}
-
-fn show_attempt(attempt: store::Attempt) -> Attempt {
-    Attempt {
-        number: attempt.number,
-        trigger: attempt.trigger,
-        started_at: attempt.started_at,
-        duration_ms: attempt.duration_ms,
-        status_code: attempt.status_code,
-        error: attempt.error.map(show_error),
-        response_headers: attempt.response_headers,
-        response_body: attempt.response_body,
     }
 }
 

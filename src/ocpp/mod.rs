@@ -49,3 +49,14 @@ pub enum Validation {
     /// Oddities of the schema are not even looked for.
     Off,
 }
+
+impl Validation {
+    /// The mode as the configuration, the API and the store spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lenient => "lenient",
+            Self::Strict => "strict",
+            Self::Off => "off",
+        }
+    }
+}

@@ -8,7 +8,7 @@ use tracing::info;
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::writer::Writing;
-use super::{Priority, Store};
+use super::{Priority, Store, cells};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent, OCPP16};
 use crate::id::StationId;
@@ -108,8 +108,8 @@ impl Store {
                 .prepare_cached(&format!("{COLUMNS} WHERE station_id = ?1"))?
                 .query_row([identity.as_str()], read_access)
                 .optional()?;
-            if let Some(access) = exact {
-                return access.map(Some);
+            if exact.is_some() {
+                return Ok(exact);
             }
             let mut statement = conn.prepare_cached(&format!(
                 "{COLUMNS} WHERE station_id = ?1 COLLATE NOCASE AND provisioned = 1 LIMIT 2"
@@ -117,10 +117,7 @@ impl Store {
             let mut similar = statement
                 .query_map([identity.as_str()], read_access)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
-            match similar.len() {
-                1 => similar.remove(0).map(Some),
-                _ => Ok(None),
-            }
+            Ok(similar.pop().filter(|_| similar.is_empty()))
         })
         .await
     }
@@ -236,35 +233,16 @@ impl Store {
     }
 }
 
-fn read_access(row: &Row<'_>) -> rusqlite::Result<Result<StationAccess>> {
-    let station_id: String = row.get(0)?;
-    let verifiers: Option<String> = row.get(1)?;
-    let validation: Option<String> = row.get(4)?;
-    let rest = (row.get(2)?, row.get(3)?, row.get::<_, Option<i64>>(5)?, row.get(6)?);
-    Ok((|| {
-        let corrupt = |what: &str| StoreError::Corrupt(format!("station {station_id}: {what}"));
-        Ok(StationAccess {
-            station_id: StationId::new(&station_id).map_err(|_| corrupt("identity"))?,
-            password_verifiers: match verifiers {
-                Some(json) => serde_json::from_str(&json).map_err(|_| corrupt("password_verifiers"))?,
-                None => Vec::new(),
-            },
-            min_security_profile: rest.0,
-            blocked: rest.1,
-            validation: validation.as_deref().and_then(read_validation),
-            message_size_bytes: rest.2.map(|bytes| bytes as u64),
-            ping: rest.3,
-        })
-    })())
-}
-
-fn read_validation(text: &str) -> Option<Validation> {
-    match text {
-        "strict" => Some(Validation::Strict),
-        "off" => Some(Validation::Off),
-        "lenient" => Some(Validation::Lenient),
-        _ => None,
-    }
+fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
+    Ok(StationAccess {
+        station_id: cells::parsed(row, 0)?,
+        password_verifiers: cells::maybe_json(row, 1)?.unwrap_or_default(),
+        min_security_profile: row.get(2)?,
+        blocked: row.get(3)?,
+        validation: cells::maybe_word(row, 4)?,
+        message_size_bytes: row.get::<_, Option<i64>>(5)?.map(|bytes| bytes.max(0) as u64),
+        ping: row.get(6)?,
+    })
 }
 
 fn connect(

@@ -1,15 +1,13 @@
 //! Deliveries: what they are, and how they are sent again, cancelled and discarded.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::delivery_list::{FROM, Query};
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::writer::Writing;
-use super::{Priority, Store};
+use super::{Priority, Store, cells};
+use crate::api::delivery::{Attempt, DeliveryError, DeliveryStatus};
 use crate::clock::Timestamp;
 use crate::id::{DeliveryId, EventId, WebhookId};
 
@@ -23,63 +21,7 @@ pub(super) const ORDERED_LIVE: &str =
 /// Deliveries discarded in one step, so that a backlog of millions stalls nobody.
 const DISCARD_STEP: usize = 1_000;
 
-/// How far a delivery has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DeliveryStatus {
-    /// Waits for its first attempt.
-    Scheduled,
-    /// An attempt is under way.
-    Processing,
-    /// Waits for its next attempt.
-    Retry,
-    /// It has arrived.
-    Success,
-    /// A dead letter.
-    Failed,
-    /// Cancelled, or its webhook was disabled or deleted.
-    Discarded,
-}
-
-impl DeliveryStatus {
-    /// Every status.
-    pub const ALL: [Self; 6] =
-        [Self::Scheduled, Self::Processing, Self::Retry, Self::Success, Self::Failed, Self::Discarded];
-
-    /// The status as the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::Processing => "processing",
-            Self::Retry => "retry",
-            Self::Success => "success",
-            Self::Failed => "failed",
-            Self::Discarded => "discarded",
-        }
-    }
-
-    /// Whether it has come to its end.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Success | Self::Failed | Self::Discarded)
-    }
-
-    pub(super) fn read(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| StoreError::Corrupt(format!("{text:?} is no status of a delivery")))
-    }
-}
-
-/// Why an attempt, or a delivery, failed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeliveryError {
-    /// For programs (contract, section 4).
-    pub code: String,
-    /// For people.
-    pub message: String,
-}
-
-/// One event on its way to one webhook.
+/// One event on its way to one webhook, with what tells why it waits.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// The row: lists go by it.
@@ -120,27 +62,6 @@ pub struct Delivery {
     pub created_at: Timestamp,
     /// When it came to its end.
     pub completed_at: Option<Timestamp>,
-}
-
-/// One try to deliver.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    /// 1, 2, … without gaps.
-    pub number: u32,
-    /// `event`, `resend` or `replay`.
-    pub trigger: String,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// How long it took, in milliseconds; `None`: it is under way, or was cut off.
-    pub duration_ms: Option<u64>,
-    /// What the endpoint answered, if it did.
-    pub status_code: Option<u16>,
-    /// What went wrong.
-    pub error: Option<DeliveryError>,
-    /// A few of the answer's headers.
-    pub response_headers: Option<BTreeMap<String, String>>,
-    /// The start of the answer's body.
-    pub response_body: Option<String>,
 }
 
 /// What became of a wish to send a delivery again.
@@ -282,13 +203,13 @@ fn find(
     query.and("d.id = ?", id.to_string());
     query.visible_to(visible_to);
     let sql = format!("SELECT d.seq, d.status, d.webhook_id {FROM} WHERE {}", query.conditions());
-    conn.prepare_cached(&sql)?
+    let found = conn
+        .prepare_cached(&sql)?
         .query_row(params_from_iter(&query.values), |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?))
+            Ok((row.get(0)?, cells::word(row, 1)?, row.get(2)?))
         })
-        .optional()?
-        .map(|(seq, status, webhook_id)| Ok((seq, DeliveryStatus::read(&status)?, webhook_id)))
-        .transpose()
+        .optional()?;
+    Ok(found)
 }
 
 fn reopen(w: &mut Writing<'_>, id: DeliveryId, force: bool, visible_to: Option<String>) -> Result<Resent> {

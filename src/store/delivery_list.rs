@@ -4,10 +4,11 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::value::RawValue;
 
-use super::Store;
-use super::deliveries::{Attempt, Delivery, DeliveryError, DeliveryStatus};
+use super::deliveries::Delivery;
 use super::error::{Result, StoreError};
 use super::listing::{arrival_bounds, fits_one_of};
+use super::{Store, cells};
+use crate::api::delivery::{Attempt, DeliveryError, DeliveryStatus};
 use crate::clock::Timestamp;
 use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::subscription::EventPattern;
@@ -196,8 +197,8 @@ fn read(conn: &Connection, row: &Row<'_>) -> Result<Delivery> {
     let seq = row.get(0)?;
     Ok(Delivery {
         seq,
-        id: parse(row.get(1)?)?,
-        event_id: parse(row.get(2)?)?,
+        id: cells::parsed(row, 1)?,
+        event_id: cells::parsed(row, 2)?,
         event: row.get(3)?,
         webhook_id: row.get(4)?,
         sequence: row.get(5)?,
@@ -206,15 +207,15 @@ fn read(conn: &Connection, row: &Row<'_>) -> Result<Delivery> {
         owner_id: row.get(8)?,
         payload: RawValue::from_string(row.get(9)?)
             .map_err(|error| StoreError::Corrupt(error.to_string()))?,
-        status: DeliveryStatus::read(&row.get::<_, String>(10)?)?,
+        status: cells::word(row, 10)?,
         attempts: attempts(conn, seq)?,
         last_error: error(row.get(11)?, row.get(12)?),
-        next_attempt_at: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_unix_ms),
+        next_attempt_at: cells::maybe_moment(row, 13)?,
         ordered: row.get(14)?,
         behind_another: row.get(15)?,
         paused: row.get(16)?,
-        created_at: Timestamp::from_unix_ms(row.get(17)?),
-        completed_at: row.get::<_, Option<i64>>(18)?.map(Timestamp::from_unix_ms),
+        created_at: cells::moment(row, 17)?,
+        completed_at: cells::maybe_moment(row, 18)?,
     })
 }
 
@@ -226,15 +227,14 @@ fn attempts(conn: &Connection, delivery_seq: i64) -> Result<Vec<Attempt>> {
     let mut rows = statement.query([delivery_seq])?;
     let mut attempts = Vec::new();
     while let Some(row) = rows.next()? {
-        let headers: Option<String> = row.get(7)?;
         attempts.push(Attempt {
             number: row.get(0)?,
             trigger: row.get(1)?,
-            started_at: Timestamp::from_unix_ms(row.get(2)?),
+            started_at: cells::moment(row, 2)?,
             duration_ms: row.get::<_, Option<i64>>(3)?.map(|ms| ms.max(0) as u64),
             status_code: row.get(4)?,
             error: error(row.get(5)?, row.get(6)?),
-            response_headers: headers.map(super::lanes::from_json).transpose()?,
+            response_headers: cells::maybe_json(row, 7)?,
             response_body: row.get(8)?,
         });
     }
@@ -243,8 +243,4 @@ fn attempts(conn: &Connection, delivery_seq: i64) -> Result<Vec<Attempt>> {
 
 fn error(code: Option<String>, message: Option<String>) -> Option<DeliveryError> {
     code.map(|code| DeliveryError { code, message: message.unwrap_or_default() })
-}
-
-fn parse<T: std::str::FromStr<Err = crate::id::InvalidId>>(text: String) -> Result<T> {
-    text.parse().map_err(|error| StoreError::Corrupt(format!("{text}: {error}")))
 }

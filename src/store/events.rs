@@ -10,15 +10,6 @@ use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::ocpp::Violation;
 use crate::subscription::Subject;
 
-/// What became of an event.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Appended {
-    /// Its row.
-    pub(super) seq: i64,
-    /// Its id.
-    pub(super) id: EventId,
-}
-
 /// How an event takes part in counting and delivery.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Manner<'a> {
@@ -32,10 +23,10 @@ pub(super) struct Manner<'a> {
     pub(super) owner_id: Option<Option<&'a str>>,
 }
 
-/// Inserts the event and one delivery per webhook that matches, in the caller's transaction.
+/// Inserts the event and one delivery per webhook that matches, in the caller's transaction; returns its row.
 ///
 /// The event gets its id, its row and its place in the station's count here, in commit order.
-pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) -> Result<Appended> {
+pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) -> Result<i64> {
     let counted = !manner.uncounted && !manner.test && manner.duplicate_of.is_none();
     let station_seq = match (&event.station_id, counted) {
         (Some(station), true) => Some(next_station_seq(w, station)?),
@@ -81,7 +72,7 @@ pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) 
     if manner.duplicate_of.is_none() && !manner.test {
         fan_out(w, event, owner_id, seq)?;
     }
-    Ok(Appended { seq, id })
+    Ok(seq)
 }
 
 /// One delivery per webhook that wants the event: due at once, or `discarded` where it is disabled.

@@ -5,14 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row, params};
-use serde::de::DeserializeOwned;
 
 use super::deliveries::{ORDERED_LIVE, UNORDERED_WAITING};
 use super::error::{Result, StoreError};
 use super::event_row;
 use super::events::{self, Manner};
 use super::writer::Writing;
-use super::{Priority, Store, in_order};
+use super::{Priority, Store, cells, in_order};
 use crate::clock::Timestamp;
 use crate::event::{Event, NewEvent};
 use crate::id::{DeliveryId, WebhookId};
@@ -199,10 +198,9 @@ impl Store {
                 .optional()?
                 .flatten();
             let manner = Manner { test: true, owner_id: Some(owner.as_deref()), ..Manner::default() };
-            let appended = events::append(w, &event, manner)?;
-            event_row::by_seq(w.conn, appended.seq)?.ok_or_else(|| {
-                StoreError::Corrupt(format!("event {} vanished as it was stored", appended.id))
-            })
+            let seq = events::append(w, &event, manner)?;
+            event_row::by_seq(w.conn, seq)?
+                .ok_or_else(|| StoreError::Corrupt(format!("event {seq} vanished as it was stored")))
         })
         .await
     }
@@ -246,14 +244,14 @@ fn read_settings(row: &Row<'_>, previous: &mut PreviousSecrets) -> Result<LaneSe
         format: row.get(3)?,
         signing_secrets,
         secret: row.get::<_, Option<String>>(5)?.zip(row.get(6)?),
-        custom_headers: from_json(row.get(7)?)?,
+        custom_headers: cells::json(row, 7)?,
         station_order: row
             .get_ref(8)?
             .as_str()
             .is_ok_and(|ordering| ordering == "station")
             .then_some(ordering_max_wait),
         timeout: millis(row.get(10)?),
-        retry_schedule: from_json::<Vec<Span>>(row.get(11)?)?.into_iter().map(|span| span.0).collect(),
+        retry_schedule: cells::json::<Vec<Span>>(row, 11)?.into_iter().map(|span| span.0).collect(),
         max_in_flight: row.get::<_, i64>(12)?.max(1) as usize,
         rate_limit: row.get(13)?,
     })
@@ -261,10 +259,6 @@ fn read_settings(row: &Row<'_>, previous: &mut PreviousSecrets) -> Result<LaneSe
 
 fn millis(ms: i64) -> Duration {
     Duration::from_millis(ms.max(0) as u64)
-}
-
-pub(super) fn from_json<T: DeserializeOwned>(text: String) -> Result<T> {
-    serde_json::from_str(&text).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 fn claim_lane(w: &mut Writing<'_>, lane: &LaneClaim) -> Result<LaneClaimed> {

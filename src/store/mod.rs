@@ -47,7 +47,7 @@ use tokio::sync::watch;
 pub use api_keys::{KEY_USE_STEP, KeyFacts, NewKey};
 pub use calls::{Answered, CallPolicy};
 pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, StationFacts, UnknownStation};
-pub use deliveries::{Attempt, Canceled, Delivery, DeliveryError, DeliveryStatus, Resent};
+pub use deliveries::{Canceled, Delivery, Resent};
 pub use delivery_list::{DeliveryFilter, DeliveryPage};
 pub use error::{Result, StoreError};
 pub use event_log::EventFilter;

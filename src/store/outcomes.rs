@@ -5,10 +5,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::deliveries::{self, DeliveryError};
+use super::deliveries;
 use super::error::{Result, StoreError};
 use super::writer::Writing;
 use super::{Priority, Store, health};
+use crate::api::delivery::DeliveryError;
 use crate::clock::Timestamp;
 use crate::event::Category;
 use crate::id::{DeliveryId, EventId, WebhookId};

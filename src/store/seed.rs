@@ -89,7 +89,9 @@ impl Store {
                         response: None,
                         violations: Vec::new(),
                     };
-                    events::append(w, &event, Manner::default()).map(|appended| appended.id)
+                    let seq = events::append(w, &event, Manner::default())?;
+                    let event = super::event_row::by_seq(w.conn, seq)?;
+                    Ok(event.expect("it was just stored").id)
                 })
                 .collect()
         })

@@ -6,9 +6,11 @@ use super::error::{Result, StoreError};
 use super::listing::{Conditions, Listed, Slice, page};
 use super::webhooks::Changed;
 use super::{Priority, Store, cells};
-use crate::api::station::{BootStatus, Connector, Station, StationInput};
+use crate::api::station::{Connector, Station, StationInput};
 use crate::clock::Timestamp;
 use crate::id::StationId;
+use crate::ocpp::Validation;
+use crate::ocpp::v16::answer::BootStatus;
 
 /// Which stations are wanted; what is not given does not matter.
 #[derive(Debug, Clone, Default)]
@@ -80,7 +82,7 @@ impl Store {
                     ":certificate_name": input.certificate_name,
                     ":boot_status": input.boot_status.as_str(),
                     ":blocked": input.blocked,
-                    ":validation": validation_text(&input),
+                    ":validation": input.validation.map(Validation::as_str),
                     ":time_zone": input.time_zone,
                     ":message_size": input.message_size.map(|size| size.0 as i64),
                     ":ping": input.ping,
@@ -177,7 +179,7 @@ impl Store {
                     ":certificate_name": input.certificate_name,
                     ":boot_status": input.boot_status.as_str(),
                     ":blocked": input.blocked,
-                    ":validation": validation_text(&input),
+                    ":validation": input.validation.map(Validation::as_str),
                     ":time_zone": input.time_zone,
                     ":message_size": input.message_size.map(|size| size.0 as i64),
                     ":ping": input.ping,
@@ -240,15 +242,6 @@ fn verifiers_text(verifiers: &[String]) -> Result<Option<String>> {
     serde_json::to_string(verifiers).map(Some).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-fn validation_text(input: &StationInput) -> Option<&'static str> {
-    use crate::ocpp::Validation::{Lenient, Off, Strict};
-    input.validation.map(|validation| match validation {
-        Lenient => "lenient",
-        Strict => "strict",
-        Off => "off",
-    })
-}
-
 fn metadata_text(input: &StationInput) -> Result<String> {
     serde_json::to_string(&input.metadata).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
@@ -280,10 +273,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Station> {
         certificate_name: row.get(15)?,
         boot_status: cells::word(row, 16)?,
         blocked: row.get(17)?,
-        validation: match row.get_ref(18)? {
-            rusqlite::types::ValueRef::Null => None,
-            _ => Some(cells::word(row, 18)?),
-        },
+        validation: cells::maybe_word(row, 18)?,
         time_zone: row.get(19)?,
         message_size: row.get::<_, Option<i64>>(20)?.map(|bytes| crate::units::ByteSize(bytes.max(0) as u64)),
         ping: row.get(21)?,

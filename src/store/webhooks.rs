@@ -336,10 +336,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredWebhook> {
         signing_secret: None,
         format: cells::word(row, 10)?,
         custom_headers: cells::json(row, 11)?,
-        filter: match row.get_ref(12)? {
-            rusqlite::types::ValueRef::Null => None,
-            _ => Some(cells::json(row, 12)?),
-        },
+        filter: cells::maybe_json(row, 12)?,
         ordering: cells::word(row, 13)?,
         ordering_max_wait: span(14)?,
         timeout: span(15)?,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
-use chargehook::api::delivery::Status;
+use chargehook::api::delivery::DeliveryStatus;
 use chargehook::api::transaction::Transaction;
 use chargehook::api::webhook::Webhook;
 use chargehook::client::{Client, ClientError};
@@ -80,7 +80,7 @@ async fn the_client_and_the_gateway_understand_each_other() {
     let not_matched = deliveries.not_matched.expect("explained");
     assert_eq!((deliveries.data.len(), not_matched.len()), (4, 1));
     assert_eq!((not_matched[0].webhook_id, not_matched[0].reason.as_str()), (1, "event_type"));
-    assert!(deliveries.data.iter().all(|delivery| delivery.status == Status::Discarded));
+    assert!(deliveries.data.iter().all(|delivery| delivery.status == DeliveryStatus::Discarded));
 
     let refused = client.create_webhook(&json!({"colour": "red"})).await.expect_err("wrong");
     let ClientError::Refused(problem) = refused else { panic!("{refused}") };
@@ -119,7 +119,7 @@ async fn an_endpoint_is_tested_verified_and_sent_to_again() {
     client.resend(delivered.id, true).await.expect("on its way again");
     let again = eventually("it arrives again", || async {
         let delivery = client.delivery(delivered.id).await.expect("there");
-        (delivery.status == Status::Success && delivery.attempts.len() == 2).then_some(delivery)
+        (delivery.status == DeliveryStatus::Success && delivery.attempts.len() == 2).then_some(delivery)
     })
     .await;
     assert_eq!((again.attempts[1].number, again.attempts[1].trigger.as_str()), (2, "resend"));

@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::breaker::State;
 use super::*;
+use crate::api::delivery::DeliveryStatus;
 use crate::clock::Clock;
 use crate::outbound::destination::Guard;
 use crate::outbound::post::Poster;
 use crate::outbound::signature;
 use crate::store::seed::{SECRET, SeedWebhook};
-use crate::store::{Canceled, Delivery, DeliveryFilter, DeliveryPage, DeliveryStatus, Resent, Store};
+use crate::store::{Canceled, Delivery, DeliveryFilter, DeliveryPage, Resent, Store};
 use receiver::{Answer, DEADLINE, Receiver};
 
 struct House {

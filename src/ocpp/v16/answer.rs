@@ -4,7 +4,6 @@
 //! nothing the schema does not name, members in the order of the reference.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -26,11 +25,6 @@ pub enum BootStatus {
     /// It is not, and is to stay silent.
     Rejected,
 }
-
-/// A text that is no boot status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a boot status: accepted, pending or rejected")]
-pub struct UnknownBootStatus;
 
 impl BootStatus {
     /// Every status.
@@ -58,14 +52,6 @@ impl BootStatus {
 impl fmt::Display for BootStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for BootStatus {
-    type Err = UnknownBootStatus;
-
-    fn from_str(text: &str) -> Result<Self, UnknownBootStatus> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownBootStatus)
     }
 }
 

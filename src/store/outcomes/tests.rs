@@ -1,6 +1,7 @@
 //! Settling, on a clock that stands still until it is moved.
 
 use super::*;
+use crate::api::delivery::DeliveryStatus;
 use crate::clock::Clock;
 use crate::store::LaneClaim;
 use crate::store::seed::SeedWebhook;
@@ -122,7 +123,7 @@ async fn what_was_discarded_while_it_was_under_way_stays_so() {
     };
     bench.store.finish(finish).await.expect("settled");
     let delivery = bench.store.delivery(claimed.id, None).await.expect("read").expect("there");
-    assert_eq!(delivery.status, deliveries::DeliveryStatus::Discarded);
+    assert_eq!(delivery.status, DeliveryStatus::Discarded);
     assert_eq!(delivery.attempts[0].status_code, Some(200), "the attempt is on record all the same");
     let headers = delivery.attempts[0].response_headers.as_ref().expect("kept");
     assert_eq!(headers.get("server").map(String::as_str), Some("x"));
@@ -148,5 +149,5 @@ async fn a_webhook_disabled_meanwhile_gets_no_retry() {
     };
     bench.store.finish(finish).await.expect("settled");
     let delivery = bench.store.delivery(claimed.id, None).await.expect("read").expect("there");
-    assert_eq!(delivery.status, deliveries::DeliveryStatus::Discarded);
+    assert_eq!(delivery.status, DeliveryStatus::Discarded);
 }
