@@ -3,30 +3,27 @@
 //! Invariant: transaction messages leave in the order they were made, whatever happens to the
 //! socket, and each stays in the outbox until it is answered.
 
+mod boot;
+mod calls;
+
 use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
 
-use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::chance::Chance;
 use super::configuration::Configuration;
 use super::connector::{Connector, Phase, Transaction};
 use super::meter::Meter;
-use super::notice::{Acknowledged, Notice, millis};
+use super::notice::{Notice, millis};
 use super::options::{ChargerOptions, Sessions};
-use super::outbox::{About, Answered, LocalTransaction, Message, Outbox, Outstanding};
+use super::outbox::{About, LocalTransaction, Message, Outbox};
 use crate::clock::Timestamp;
-use crate::ocpp::frame::{self, Frame, MessageId};
+use crate::ocpp::frame::{self, Frame};
 use crate::ocpp::v16::FromChargePoint as Action;
 
-/// A retry of a boot that was not accepted never comes sooner, whatever the answer said.
-const BOOT_RETRY_MIN: Duration = Duration::from_millis(200);
-/// Where the answer leaves the wait to the charger (`interval` 0).
-const BOOT_RETRY_DEFAULT: Duration = Duration::from_secs(10);
-/// After so many CALLs in a row without an answer the socket counts as dead.
-const TIMEOUTS_UNTIL_RECONNECT: u32 = 3;
+pub(super) use boot::Registration;
 
 /// What happened to the charger.
 #[derive(Debug)]
@@ -67,15 +64,6 @@ pub(super) enum Link {
     Up,
 }
 
-/// What the central system said to the last boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Registration {
-    NotBooted,
-    Pending,
-    Rejected,
-    Accepted,
-}
-
 /// A restart that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reboot {
@@ -86,8 +74,7 @@ pub(super) struct Reboot {
     pub(super) boot: bool,
 }
 
-/// One simulated charger.
-#[derive(Debug)]
+/// One simulated charger. Not `Debug`: it holds a password.
 pub struct Charger {
     pub(super) options: ChargerOptions,
     pub(super) configuration: Configuration,
@@ -336,49 +323,6 @@ impl Charger {
             && self.outbox.is_idle()
     }
 
-    /// Sends the next CALL if the slot is free: one at a time (OCPP-J 1.6, 4.1).
-    fn pump(&mut self, now: Timestamp) {
-        if self.link != Link::Up || self.outbox.outstanding.is_some() {
-            return;
-        }
-        let registration = self.registration;
-        let may_go = |message: &Message| match registration {
-            Registration::Accepted => true,
-            Registration::Pending => message.about == About::Boot || message.triggered,
-            Registration::NotBooted | Registration::Rejected => message.about == About::Boot,
-        };
-        let Some(mut message) = self.outbox.take_next(now, may_go) else { return };
-        self.fill_in_transaction_id(&mut message);
-        self.last_id += 1;
-        let id = MessageId::from_text(&format!("{}-{}", self.id_prefix, self.last_id));
-        let payload = message.payload.to_string();
-        self.out.push(Output::Send(format!("[2,{},\"{}\",{payload}]", id.as_json(), message.action)));
-        self.notice(Notice::Sent {
-            action: message.action.as_str(),
-            message_id: id.text(),
-            payload: raw(&message.payload),
-            retry: !message.ids.is_empty(),
-        });
-        message.ids.push(id.clone());
-        let deadline = now.after(self.options.call_timeout);
-        self.outbox.outstanding = Some(Outstanding { message, id, payload, sent_at: now, deadline });
-    }
-
-    /// A message of a transaction was made before its number was known; it goes out after.
-    fn fill_in_transaction_id(&self, message: &mut Message) {
-        let known = |local| self.transaction_ids.get(&local).copied().flatten();
-        match message.about {
-            About::Sample(local) => {
-                if let Some(id) = known(local) {
-                    message.payload["transactionId"] = id.into();
-                }
-            }
-            // The start was refused for good: −1 says "one you never numbered".
-            About::Stop(local) => message.payload["transactionId"] = known(local).unwrap_or(-1).into(),
-            _ => {}
-        }
-    }
-
     fn received(&mut self, now: Timestamp, text: &str) {
         match frame::parse(text).frame {
             Frame::Call(call) => self.commanded(now, &call),
@@ -398,133 +342,6 @@ impl Charger {
 
     pub(super) fn send(&mut self, text: String) {
         self.out.push(Output::Send(text));
-    }
-
-    fn answered(&mut self, now: Timestamp, id: &MessageId, answer: Result<Box<RawValue>, (String, String)>) {
-        // An answer that nobody waits for any more says nothing.
-        let Some(Answered { message, payload, sent_at }) = self.outbox.take_answered(id) else { return };
-        self.timeouts_in_a_row = 0;
-        match answer {
-            Ok(response) => {
-                self.notice(Notice::Acknowledged(Acknowledged {
-                    station_id: self.options.id.clone(),
-                    action: message.action.as_str(),
-                    message_id: id.text(),
-                    payload: RawValue::from_string(payload).unwrap_or_else(|_| frame::empty_object()),
-                    response: response.clone(),
-                    sent_at: sent_at.unwrap_or(now),
-                    answered_at: now,
-                    retries: message.ids.len().saturating_sub(1) as u32,
-                }));
-                let response = serde_json::from_str(response.get()).unwrap_or(Value::Null);
-                self.accepted(now, &message, &response);
-            }
-            Err((code, description)) => {
-                let action = message.action.as_str();
-                self.notice(Notice::Refused { action, message_id: id.text(), code, description });
-                self.refused(now, message);
-            }
-        }
-    }
-
-    fn accepted(&mut self, now: Timestamp, message: &Message, response: &Value) {
-        match message.about {
-            About::Boot => self.booted(now, response),
-            About::Authorize { connector } => self.authorized(now, connector, response),
-            About::Start(local) => self.started(now, local, response),
-            About::Stop(local) => {
-                self.transaction_ids.remove(&local);
-            }
-            About::Heartbeat | About::Status | About::Sample(_) | About::Plain => {}
-        }
-    }
-
-    /// A CALLERROR: transaction messages are tried again, a limited number of times.
-    fn refused(&mut self, now: Timestamp, mut message: Message) {
-        if message.transactional() {
-            message.refusals += 1;
-            let attempts = self.configuration.whole("TransactionMessageAttempts").max(1);
-            if u64::from(message.refusals) < attempts {
-                let interval = self.configuration.seconds("TransactionMessageRetryInterval");
-                self.outbox.held_until = Some(now.after(interval * message.refusals));
-                self.outbox.push_front(message);
-            } else {
-                let action = message.action.as_str();
-                self.notice(Notice::GaveUp { action, payload: raw(&message.payload) });
-            }
-        } else if let About::Authorize { connector } = message.about {
-            self.do_without_verdict(now, connector);
-        } else if message.about == About::Boot {
-            self.boot_due = Some(now.after(BOOT_RETRY_DEFAULT));
-        }
-    }
-
-    fn timed_out(&mut self, now: Timestamp) {
-        let Some(outstanding) = self.outbox.outstanding.take() else { return };
-        let message = outstanding.message;
-        self.notice(Notice::TimedOut { action: message.action.as_str(), message_id: outstanding.id.text() });
-        // Silence costs no attempt, unlike a refusal: whoever is silent may have stored the message.
-        if message.transactional() || message.about == About::Boot {
-            self.outbox.push_front(message);
-        } else if let About::Authorize { connector } = message.about {
-            self.do_without_verdict(now, connector);
-        }
-        self.timeouts_in_a_row += 1;
-        if self.timeouts_in_a_row >= TIMEOUTS_UNTIL_RECONNECT {
-            self.timeouts_in_a_row = 0;
-            self.out.push(Output::Close);
-            self.link = Link::Dialing;
-        }
-    }
-
-    pub(super) fn push_boot(&mut self, triggered: bool) {
-        if self.outbox.has(About::Boot) {
-            return;
-        }
-        let options = &self.options;
-        let payload = json!({
-            "chargePointVendor": options.vendor,
-            "chargePointModel": options.model,
-            "chargePointSerialNumber": options.id.as_str().chars().take(25).collect::<String>(),
-            "firmwareVersion": env!("CARGO_PKG_VERSION"),
-            "meterType": "simulated",
-        });
-        let mut message = Message::new(Action::BootNotification, payload, About::Boot);
-        message.triggered = triggered;
-        self.outbox.push_front(message);
-    }
-
-    fn booted(&mut self, now: Timestamp, response: &Value) {
-        let status = response["status"].as_str().unwrap_or("Rejected").to_owned();
-        let interval_s = response["interval"].as_u64().unwrap_or(0);
-        self.registration = match status.as_str() {
-            "Accepted" => Registration::Accepted,
-            "Pending" => Registration::Pending,
-            _ => Registration::Rejected,
-        };
-        self.notice(Notice::Registered { status, interval_s });
-        if self.registration != Registration::Accepted {
-            let wait = match interval_s {
-                0 => BOOT_RETRY_DEFAULT,
-                seconds => Duration::from_secs(seconds).max(BOOT_RETRY_MIN),
-            };
-            self.boot_due = Some(now.after(wait));
-            return;
-        }
-        self.failures = 0;
-        self.boot_due = None;
-        if interval_s > 0 {
-            self.configuration.store("HeartbeatInterval", interval_s.to_string());
-        }
-        self.schedule_heartbeat(now);
-        self.report_statuses(now, None, false);
-        self.begin_plan(now);
-        self.ask_again_for_tags();
-    }
-
-    pub(super) fn schedule_heartbeat(&mut self, now: Timestamp) {
-        let interval = self.configuration.seconds("HeartbeatInterval");
-        self.heartbeat_due = (!interval.is_zero()).then(|| now.after(interval));
     }
 
     /// Takes the new password and comes back with it.
@@ -559,8 +376,4 @@ fn own_start(options: &ChargerOptions, now: Timestamp) -> Timestamp {
     };
     let gained = options.session_duration.mul_f64(1.0 - 1.0 / options.time_scale.max(1.0));
     now.before(gained.saturating_mul(count))
-}
-
-pub(super) fn raw(value: &Value) -> Box<RawValue> {
-    to_raw_value(value).unwrap_or_else(|_| frame::empty_object())
 }

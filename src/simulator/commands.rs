@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::charger::{Charger, Reboot, Registration, raw};
+use super::charger::{Charger, Reboot, Registration};
 use super::configuration::Change;
 use super::connector::{Phase, Status};
-use super::notice::Notice;
+use super::notice::{Notice, raw};
 use super::outbox::{About, Message};
 use crate::clock::Timestamp;
 use crate::ocpp::frame::{self, Call, ErrorCode};

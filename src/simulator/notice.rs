@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::clock::Timestamp;
 use crate::id::StationId;
+use crate::ocpp::frame;
 
 /// A CALL that was answered with a CALLRESULT: from here on the central system may never lose it.
 #[derive(Debug, Clone, Serialize)]
@@ -128,4 +130,9 @@ impl Summary {
 
 pub(super) fn millis(duration: Duration) -> u64 {
     duration.as_millis().min(u128::from(u64::MAX)) as u64
+}
+
+/// A payload as its text.
+pub(super) fn raw(value: &Value) -> Box<RawValue> {
+    to_raw_value(value).unwrap_or_else(|_| frame::empty_object())
 }

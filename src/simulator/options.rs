@@ -1,9 +1,9 @@
 //! What a simulated charger is, and what happens to it.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::connection::Endpoint;
-use super::session::Fault;
 use crate::id::StationId;
 
 /// How many charging sessions a charger begins of its own accord.
@@ -17,8 +17,36 @@ pub enum Sessions {
     OnlyRemote,
 }
 
+/// How a charger misbehaves on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Cuts its TCP connection in the middle of things, again and again.
+    Drop,
+    /// Thinks for seconds before it sends anything.
+    Slow,
+    /// Sends broken JSON in front of some messages.
+    Malformed,
+    /// Sends some messages twice.
+    Duplicate,
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "drop" => Ok(Self::Drop),
+            "slow" => Ok(Self::Slow),
+            "malformed" => Ok(Self::Malformed),
+            "duplicate" => Ok(Self::Duplicate),
+            _ => Err("one of drop, slow, malformed, duplicate".to_owned()),
+        }
+    }
+}
+
 /// One charger: where it connects, who it is, how its days go. Every duration is real time unless it says otherwise.
-#[derive(Debug, Clone)]
+/// Not `Debug`: it holds a password.
+#[derive(Clone)]
 pub struct ChargerOptions {
     /// The central system.
     pub endpoint: Endpoint,

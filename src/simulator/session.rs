@@ -2,7 +2,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -14,36 +13,9 @@ use super::chance::Chance;
 use super::charger::{Charger, Input, Output};
 use super::connection::{DialError, Socket};
 use super::notice::{Notice, Summary};
-use super::options::ChargerOptions;
+use super::options::{ChargerOptions, Fault};
 use crate::clock::Clock;
 use crate::id::StationId;
-
-/// How a charger misbehaves on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Cuts its TCP connection in the middle of things, again and again.
-    Drop,
-    /// Thinks for seconds before it sends anything.
-    Slow,
-    /// Sends broken JSON in front of some messages.
-    Malformed,
-    /// Sends some messages twice.
-    Duplicate,
-}
-
-impl FromStr for Fault {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "drop" => Ok(Self::Drop),
-            "slow" => Ok(Self::Slow),
-            "malformed" => Ok(Self::Malformed),
-            "duplicate" => Ok(Self::Duplicate),
-            _ => Err("one of drop, slow, malformed, duplicate".to_owned()),
-        }
-    }
-}
 
 /// One in so many messages is hit by a fault.
 const FAULT_ONE_IN: u64 = 5;
