@@ -15,7 +15,10 @@ use crate::store::{NewKey, Slice, Store, StoreError};
 /// The file that holds the first key, if it was generated.
 const ADMIN_KEY_FILE: &str = "admin-key";
 
-/// The shortest key that `CHARGEHOOK_API_KEY` may bring.
+/// The environment variable with the first admin key: the one of ours that is no setting.
+pub const API_KEY_VARIABLE: &str = "CHARGEHOOK_API_KEY";
+
+/// The shortest key that [`API_KEY_VARIABLE`] may bring.
 const GIVEN_KEY_MIN_CHARS: usize = 16;
 
 /// Why a key could not be made.
@@ -27,8 +30,8 @@ pub enum KeyError {
     /// The system has no randomness to give.
     #[error("no randomness for a key: {0}")]
     Random(getrandom::Error),
-    /// `CHARGEHOOK_API_KEY` is too short to be safe.
-    #[error("CHARGEHOOK_API_KEY must have at least {GIVEN_KEY_MIN_CHARS} characters")]
+    /// [`API_KEY_VARIABLE`] is too short to be safe.
+    #[error("{API_KEY_VARIABLE} must have at least {GIVEN_KEY_MIN_CHARS} characters")]
     TooShort,
     /// A scope that there is not.
     #[error("{0}")]
@@ -116,7 +119,7 @@ pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
 }
 
 /// Sees to it that an installation has a key (contract, section 1): if it has none, `given`
-/// (`CHARGEHOOK_API_KEY`) becomes the admin key, or one is generated and written to a file in `data_dir`.
+/// ([`API_KEY_VARIABLE`]) becomes the admin key, or one is generated and written to a file in `data_dir`.
 ///
 /// # Errors
 /// [`KeyError::TooShort`] for a given key that is needed; the file's; the store's.

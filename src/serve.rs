@@ -8,10 +8,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::{Gateway, StartError};
-use crate::keys::{self, FirstKey, KeyError};
-
-/// The environment variable with the first admin key.
-const API_KEY_VARIABLE: &str = "CHARGEHOOK_API_KEY";
+use crate::keys::{self, API_KEY_VARIABLE, FirstKey, KeyError};
 
 /// Open files that a gateway at its default limits may need: a socket per charger and some to spare.
 const OPEN_FILES: u64 = 65_536;

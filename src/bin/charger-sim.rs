@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 /// it could not say and says it after reconnecting. It runs until Ctrl-C, or for --sessions N.
 ///
 /// With --count, a load of many simple chargers, and a summary of how fast they were answered.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "charger-sim", version, after_help = EXAMPLES)]
 struct Args {
     /// Central system; the charger's identity is appended to the path.

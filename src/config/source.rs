@@ -9,11 +9,10 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Fault, Reason, Source};
 use super::setting::Given;
 use super::{Config, TABLES};
+use crate::keys::API_KEY_VARIABLE;
 
 /// What every environment variable of ours begins with.
 const PREFIX: &str = "CHARGEHOOK_";
-/// The one variable that is no setting: the first admin key (contract, section 1).
-const API_KEY: &str = "CHARGEHOOK_API_KEY";
 
 /// Where a configuration is read from.
 #[derive(Debug, Clone, Default)]
@@ -157,7 +156,7 @@ impl Merge {
         let mut ours: Vec<_> = env
             .into_iter()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with(PREFIX) && name != API_KEY)
+            .filter(|(name, _)| name.starts_with(PREFIX) && name != API_KEY_VARIABLE)
             .collect();
         ours.sort();
         for (name, value) in ours {

@@ -31,7 +31,7 @@ pub struct KeyFacts {
 }
 
 /// A key that is to be made.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewKey {
     /// For people.
     pub name: String,

@@ -16,7 +16,7 @@ use crate::ocpp::Validation;
 use crate::ocpp::v16::answer::BootStatus;
 
 /// What the handshake must know of a station.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StationAccess {
     /// The identity as it is provisioned, possibly in another letter case than the one offered.
     pub station_id: StationId,

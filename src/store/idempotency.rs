@@ -15,7 +15,7 @@ const KEPT_FOR: Duration = Duration::from_secs(86_400);
 const SWEEP_ROWS: i64 = 100;
 
 /// Where a request stands.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum RequestStanding {
     /// It is the first with this key, and is now recorded as running.
     First,
@@ -28,7 +28,7 @@ pub enum RequestStanding {
 }
 
 /// An answer, for the next time it is asked for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KeptAnswer {
     /// The HTTP status.
     pub status: u16,

@@ -57,7 +57,12 @@ impl Charger {
         }
     }
 
-    pub(super) fn answered(&mut self, now: Timestamp, id: &MessageId, answer: Result<Box<RawValue>, (String, String)>) {
+    pub(super) fn answered(
+        &mut self,
+        now: Timestamp,
+        id: &MessageId,
+        answer: Result<Box<RawValue>, (String, String)>,
+    ) {
         // An answer that nobody waits for any more says nothing.
         let Some(Answered { message, payload, sent_at }) = self.outbox.take_answered(id) else { return };
         self.timeouts_in_a_row = 0;
