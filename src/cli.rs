@@ -222,7 +222,8 @@ impl Failure {
     }
 }
 
-/// Runs the program with the process's own arguments; its exit code is the contract's (section 1).
+/// Runs the program with the process's own arguments; exits with 0, with 1 if it failed, or with 2 if it was
+/// used or configured wrongly.
 pub fn run() -> ExitCode {
     // Wrong usage ends here: clap says what is wrong and exits with 2.
     match dispatch(Cli::parse().command) {

@@ -1,4 +1,4 @@
-//! Events: what happened, as it is stored, listed and delivered (contract, sections 3 and 4).
+//! Events: what happened, as it is stored, listed and delivered.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -76,7 +76,7 @@ impl FromStr for Category {
     }
 }
 
-/// A name that is neither an event type of the contract nor a legal custom name.
+/// A name that is neither an event type of ours nor a legal custom name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownEventType {
     /// The name that was asked for.
@@ -124,7 +124,7 @@ pub fn command_type(action: FromCentralSystem) -> &'static str {
     }
 }
 
-/// Every event type of the contract with its category; custom names come on top.
+/// Every event type with its category; custom names come on top.
 pub fn types() -> impl Iterator<Item = (Category, &'static str)> {
     let named = |category, names: &'static [&'static str]| names.iter().map(move |&name| (category, name));
     FromChargePoint::ALL

@@ -138,7 +138,7 @@ typed_id!(
 pub type WebhookId = i64;
 
 /// A charging station's identity, as it is provisioned: 1 to 64 characters, none of them a control
-/// character, `/` or `:` (contract, section 2).
+/// character, `/` or `:`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StationId(Arc<str>);
 

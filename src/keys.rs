@@ -118,7 +118,7 @@ pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
     }
 }
 
-/// Sees to it that an installation has a key (contract, section 1): if it has none, `given`
+/// Sees to it that an installation has a key: if it has none, `given`
 /// ([`API_KEY_VARIABLE`]) becomes the admin key, or one is generated and written to a file in `data_dir`.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Deliveries: one event on its way to one webhook (contract, section 4).
+//! Deliveries: one event on its way to one webhook.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Events as they are listed (contract, section 4).
+//! Events as they are listed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

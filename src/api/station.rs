@@ -1,4 +1,4 @@
-//! Stations and their connectors (contract, section 4).
+//! Stations and their connectors.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! Transactions: charging sessions as the charger reported them (contract, section 4).
+//! Transactions: charging sessions as the charger reported them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -1,4 +1,4 @@
-//! Webhooks: who wants which events, where, and how (contract, section 4).
+//! Webhooks: who wants which events, where, and how.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::clock::Timestamp;
 use crate::units::Span;
 
-/// The shape of a delivery's body (contract, section 5).
+/// The shape of a delivery's body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = WebhookFormat)]

@@ -1,5 +1,5 @@
-//! The circuit breaker of a lane: spares an endpoint that is down, and the attempts it would cost
-//! (contract, section 6). Pure: the moment is passed in.
+//! The circuit breaker of a lane: spares an endpoint that is down, and the attempts it would cost.
+//! Pure: the moment is passed in.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Floods of dead letters, folded: single events for the first few a minute, then one a minute that tells
-//! how many (contract, section 3). Pure: the moment is passed in.
+//! how many. Pure: the moment is passed in.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

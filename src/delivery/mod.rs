@@ -1,5 +1,5 @@
 //! The delivery engine: brings every event to every webhook that wants it, at least once, and lets no
-//! endpoint slow down another (contract, sections 5 and 6).
+//! endpoint slow down another.
 //!
 //! The store says what is due, [`lane`]s decide how much of it may go now, [`attempt`]s go out through
 //! `outbound`, and their outcomes go back to the store. Nothing is under way that the store does not know.

@@ -9,7 +9,7 @@ use crate::event::{Category, NewEvent, OCPP16, category_of};
 /// The station that sample events are about.
 const STATION: &str = "WALLBOX_001";
 
-/// A sample of `event`; a name that is no type of the contract is taken for a custom one.
+/// A sample of `event`; a name that is no event type of ours is taken for a custom one.
 pub(super) fn event(event: &str, now: Timestamp) -> NewEvent {
     let category = category_of(event).unwrap_or(Category::Custom);
     let about_station =

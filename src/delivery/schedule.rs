@@ -1,4 +1,4 @@
-//! When a delivery is tried again (contract, section 6). Pure: chance and time are passed in.
+//! When a delivery is tried again. Pure: chance and time are passed in.
 
 use std::time::Duration;
 

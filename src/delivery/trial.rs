@@ -22,7 +22,7 @@ pub struct Tested {
     pub outcome: Outcome,
 }
 
-/// Sends a synthetic `event` (a type of the contract, or a custom name) to a webhook, whatever its state.
+/// Sends a synthetic `event` (one of our types, or a custom name) to a webhook, whatever its state.
 /// The event is stored, marked as a test; there is no delivery. `None` if there is no such webhook.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What a delivery waits for, in one word (contract, section 4).
+//! What a delivery waits for, in one word.
 
 use crate::api::delivery::DeliveryStatus;
 use crate::clock::Timestamp;

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a POST that is sent again gets the first one's answer again (contract, section 4).
+//! `Idempotency-Key`: a POST that is sent again gets the first one's answer again.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The REST API (contract, section 4): every route on one screen.
+//! The REST API: every route on one screen.
 //!
 //! A request goes through limits, then the key and its scope ([`auth`]), then its idempotency key, then
 //! its query and body are checked against the OpenAPI document ([`query`], [`body`]), and only then its

@@ -1,4 +1,4 @@
-//! What a receiver gets (contract, section 5), for the `webhooks` section of the OpenAPI document.
+//! What a receiver gets, for the `webhooks` section of the OpenAPI document.
 
 use serde_json::{Map, Value, json};
 

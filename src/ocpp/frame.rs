@@ -1,4 +1,4 @@
-//! `[2|3|4, …]` ⇄ [`Frame`]: the envelope of OCPP-J, the same in every version (reference, 1.4).
+//! `[2|3|4, …]` ⇄ [`Frame`]: the envelope of OCPP-J, the same in every version.
 //!
 //! Reading is tolerant (quirks Q8, Q17 to Q26); what is written is exactly right: compact, one
 //! array, members in the order given.
@@ -42,7 +42,7 @@ impl fmt::Debug for MessageId {
 
 /// The error codes of OCPP 1.6, spelled as the specification spells them, typing error included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[expect(missing_docs, reason = "the names are the specification's own; reference 1.4 says what each is for")]
+#[expect(missing_docs, reason = "the names are the specification's own")]
 pub enum ErrorCode {
     NotImplemented,
     NotSupported,
@@ -97,7 +97,7 @@ pub enum Unserveable {
     MalformedJson,
     /// JSON, but not an array.
     NotAnArray,
-    /// The first element is none of 2, 3 and 4; to be ignored (reference, 1.4).
+    /// The first element is none of 2, 3 and 4; to be ignored.
     UnknownMessageType,
     /// No id that an answer could echo.
     UnreadableId,

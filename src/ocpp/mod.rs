@@ -37,7 +37,7 @@ impl Violation {
     }
 }
 
-/// How strictly messages of a station are read (contract, section 2).
+/// How strictly messages of a station are read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Validation {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Violation;
 use super::frame::{ErrorCode, MessageId, Unserveable};
 
-/// What is kept of a message that cannot be served (contract, section 3).
+/// What is kept of a message that cannot be served.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rejection {
     /// The text as it came; `None` where it was too large or not UTF-8.

@@ -28,7 +28,7 @@ pub enum Part {
 pub struct Breach {
     /// The field and what is wrong with it.
     pub violation: Violation,
-    /// The CALLERROR code a strict receiver answers with (reference, end of section 4).
+    /// The CALLERROR code a strict receiver answers with.
     pub code: ErrorCode,
 }
 

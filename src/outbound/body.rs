@@ -1,4 +1,4 @@
-//! What a receiver's endpoint reads: one event in one of four formats (contract, section 5).
+//! What a receiver's endpoint reads: one event in one of four formats.
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

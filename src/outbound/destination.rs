@@ -1,4 +1,4 @@
-//! Where deliveries may go: public addresses, and the networks an operator has opened (contract, section 7).
+//! Where deliveries may go: public addresses, and the networks an operator has opened.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The headers of one attempt, and what integrators may add to them (contract, section 5).
+//! The headers of one attempt, and what integrators may add to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,5 +1,5 @@
 //! Every request that leaves the gateway: where it may go, how it is signed, what it looks like, and
-//! what came of it (contract, sections 5 to 7).
+//! what came of it.
 //!
 //! Nothing here knows of webhooks, schedules or the store: the delivery engine says what to send, and
 //! gets an [`verdict::Outcome`] back.

@@ -1,4 +1,4 @@
-//! One POST → one [`Outcome`] (contract, sections 6 and 7; delivery cases 19 to 33).
+//! One POST → one [`Outcome`].
 
 use std::cell::Cell;
 use std::sync::Arc;

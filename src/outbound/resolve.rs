@@ -1,4 +1,4 @@
-//! Names to addresses, seen by the guard: what it refuses is never dialled (contract, section 7).
+//! Names to addresses, seen by the guard: what it refuses is never dialled.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! Signatures: how a receiver knows that a delivery is ours (contract, section 5; Standard Webhooks 1.0).
+//! Signatures: how a receiver knows that a delivery is ours (Standard Webhooks 1.0).
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What came of one attempt: expected outcomes, as values (contract, section 4, Delivery).
+//! What came of one attempt: expected outcomes, as values.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::retry_after::RetryAfter;
 
-/// Why an attempt, or a delivery, failed: the `error.code` of the contract.
+/// Why an attempt, or a delivery, failed: the `error.code` of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
@@ -24,7 +24,7 @@ pub enum ErrorCode {
     Reset,
     /// An answer, but not a 2xx.
     HttpStatus,
-    /// The guard refuses the destination (contract, section 7).
+    /// The guard refuses the destination.
     ForbiddenDestination,
     /// The delivery grew too old behind an open circuit breaker; nothing was sent.
     CircuitOpen,

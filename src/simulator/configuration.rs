@@ -1,4 +1,4 @@
-//! The charger's configuration: the standard keys (reference, 3.6), read and changed over OCPP.
+//! The charger's configuration: the standard keys, read and changed over OCPP.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,8 +1,7 @@
-//! The HTTP side of a charger's connection: who it is, whether it may in, and what it is told if not
-//! (contract, section 2; reference, 1.1 to 1.3).
+//! The HTTP side of a charger's connection: who it is, whether it may in, and what it is told if not.
 //!
 //! Everything here is pure but for the checks that need the store; the listener asks in the order of
-//! the contract's table.
+//! [`Refusal`].
 
 use std::fmt;
 
@@ -219,7 +218,7 @@ pub fn offers_ocpp16(headers: &HeaderMap, missing: MissingSubprotocol) -> Result
     }
 }
 
-/// User name and password of Basic authentication; the password is bytes of any value (reference, 1.3).
+/// User name and password of Basic authentication; the password is bytes of any value.
 pub fn basic_credentials(headers: &HeaderMap) -> Option<(Vec<u8>, Vec<u8>)> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, encoded) = value.split_at_checked(6)?;

@@ -1,5 +1,5 @@
-//! Accepts connections, lets hyper read their HTTP request, and asks the questions of the contract's
-//! handshake table in their order.
+//! Accepts connections, lets hyper read their HTTP request, and asks the questions of the
+//! handshake in their order.
 
 use std::convert::Infallible;
 use std::io;

@@ -16,7 +16,7 @@ use crate::id::StationId;
 /// Slow hashes that may run at once; each takes a core and 19 MiB.
 const HASHES_AT_ONCE: usize = 2;
 
-/// Hex keys of this many digits stand for the bytes they spell (reference, 1.3).
+/// Hex keys of this many digits stand for the bytes they spell.
 const HEX_DIGITS: std::ops::RangeInclusive<usize> = 32..=40;
 
 /// The password could not be hashed.

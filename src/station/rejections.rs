@@ -1,5 +1,5 @@
 //! Folds floods of refused connections: the first few of an address are told one by one, the rest are
-//! counted and told once a minute (contract, section 3).
+//! counted and told once a minute.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -23,7 +23,7 @@ const REMEMBERED_CALLS: usize = 16;
 const TOLERATED_JUNK: usize = 20;
 const JUNK_WINDOW_MS: i64 = 60_000;
 
-/// WebSocket close codes that the gateway uses (RFC 6455, 7.4.1; reference, 1.5).
+/// WebSocket close codes that the gateway uses (RFC 6455, 7.4.1).
 pub mod close {
     /// Done: taken over by a newer connection, or asked to leave.
     pub const NORMAL: u16 = 1000;

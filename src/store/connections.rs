@@ -43,7 +43,7 @@ pub struct Connected {
     pub generation: u64,
     /// Where it comes from.
     pub remote_addr: String,
-    /// 0 to 3 (contract, section 9).
+    /// OCPP security profile, 0 to 3.
     pub security_profile: u8,
     /// How a station that nobody knew is registered; `None`: it must be known.
     pub discovered_as: Option<BootStatus>,

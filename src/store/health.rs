@@ -1,4 +1,4 @@
-//! The health of a webhook: since when everything fails, and what follows from it (contract, section 6).
+//! The health of a webhook: since when everything fails, and what follows from it.
 
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;

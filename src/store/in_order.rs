@@ -1,4 +1,4 @@
-//! Deliveries of webhooks with `ordering: station`: which of a station's may be sent now (contract, section 6).
+//! Deliveries of webhooks with `ordering: station`: which of a station's may be sent now.
 
 use std::time::Duration;
 

@@ -149,7 +149,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Transaction> {
     })
 }
 
-/// What the meter says, what the register says, and how far the first can be relied on (contract, section 4).
+/// What the meter says, what the register says, and how far the first can be relied on.
 fn energy(
     meter_start: Option<i64>,
     meter_stop: Option<i64>,

@@ -1,4 +1,4 @@
-//! Charging transactions as chargers' messages begin, feed and end them (reference, 3.3).
+//! Charging transactions as chargers' messages begin, feed and end them.
 
 use rusqlite::{OptionalExtension, params};
 

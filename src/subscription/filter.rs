@@ -1,4 +1,4 @@
-//! A webhook's `filter`: conditions on an event's payload, compiled once (contract, section 4, Webhook).
+//! A webhook's `filter`: conditions on an event's payload, compiled once.
 //!
 //! `{"connectorId": 1, "meterValue.0.transactionId": {"$exists": true}, "$or": [{…}, {…}]}`. All members of
 //! an object must hold. Dotted paths go through members, and through arrays by number. A member that is not

@@ -16,7 +16,7 @@ API_KEY = "interoperability-admin-key"
 
 
 class Failure(Exception):
-    """Something is not as the contract says; the text says what."""
+    """Something is not as it should be; the text says what."""
 
 
 def expect(holds, what):

@@ -61,7 +61,7 @@ class Receiver:
 
 
 def signed(body, event_id, timestamp=None, key=base64.b64decode(SECRET.removeprefix("whsec_"))):
-    """The headers that the contract gives a webhook, made by hand."""
+    """The headers of a webhook, made by hand."""
     timestamp = str(int(time.time()) if timestamp is None else timestamp)
     standard = hmac.digest(key, f"{event_id}.{timestamp}.".encode() + body, hashlib.sha256)
     plain = hmac.digest(key, f"{timestamp}.".encode() + body, hashlib.sha256)

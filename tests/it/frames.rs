@@ -1,5 +1,5 @@
-//! What a charger may do wrong on an open socket: every frame of reference 1.4, quirks Q5 to Q24, and
-//! the limits that end a connection.
+//! What a charger may do wrong on an open socket: odd frames, by the numbers of their quirks, and the
+//! limits that end a connection.
 
 use chargehook::units::ByteSize;
 use futures_util::SinkExt;

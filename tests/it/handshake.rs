@@ -1,4 +1,4 @@
-//! The handshake table of the contract (section 2), top to bottom, and what follows a refusal.
+//! The handshake, question by question, and what follows a refusal.
 
 use chargehook::station::Admission;
 use chargehook::station::handshake::MissingSubprotocol;

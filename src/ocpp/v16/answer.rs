@@ -1,4 +1,4 @@
-//! What a charge point is answered: a pure function of its request and the facts (reference 3.1 to 3.4).
+//! What a charge point is answered: a pure function of its request and the facts.
 //!
 //! What is written is exactly right, whatever was read: official spellings, UTC with `Z`, no nulls,
 //! nothing the schema does not name, members in the order of the reference.
@@ -13,7 +13,7 @@ use super::inbound::Request;
 use crate::clock::Timestamp;
 use crate::ocpp::frame::empty_object;
 
-/// Whether a station is served (contract, section 4: `boot_status`).
+/// Whether a station is served (`boot_status`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BootStatus {

@@ -1,4 +1,4 @@
-//! Verdicts on id tags (contract, section 4; reference 3.2).
+//! Verdicts on id tags.
 
 use std::fmt;
 use std::str::FromStr;

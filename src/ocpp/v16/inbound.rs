@@ -29,7 +29,7 @@ pub struct Inbound {
 
 /// The payload's fields that decide something.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "variants and fields are the specification's own; reference, section 2")]
+#[expect(missing_docs, reason = "variants and fields are the specification's own")]
 pub enum Request {
     Authorize { id_tag: Option<String> },
     BootNotification(BootNotification),

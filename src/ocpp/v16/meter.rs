@@ -1,4 +1,4 @@
-//! Meter values: what was measured, in its own unit and in a base unit (reference, section 2).
+//! Meter values: what was measured, in its own unit and in a base unit.
 
 use serde_json::Value;
 

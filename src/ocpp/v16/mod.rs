@@ -21,7 +21,7 @@ macro_rules! actions {
     ($(#[$doc:meta])* $name:ident { $($action:ident),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[expect(missing_docs, reason = "the names are the specification's own; reference, section 2")]
+        #[expect(missing_docs, reason = "the names are the specification's own")]
         pub enum $name { $($action),* }
 
         impl $name {

@@ -1,4 +1,4 @@
-//! The fields of each request, and the words the specification knows for them (reference, section 2).
+//! The fields of each request, and the words the specification knows for them.
 
 use super::FromChargePoint;
 use super::fields::{Fields, Reader, canonical};

@@ -1,4 +1,4 @@
-//! Units of measurement: which one a value is in, and what it is in the base unit (reference, section 2).
+//! Units of measurement: which one a value is in, and what it is in the base unit.
 
 use super::decimal::Decimal;
 

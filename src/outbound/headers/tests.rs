@@ -29,7 +29,7 @@ fn attempt<'a>(
 }
 
 #[test]
-fn an_attempt_says_what_the_contract_promises() {
+fn an_attempt_carries_every_header() {
     let signing = [SECRET.parse().expect("a secret"), SigningSecret::generate().expect("randomness")];
     let (webhook, event) = (map(&[("x-env", "prod"), ("x-both", "webhook")]), map(&[("X-Both", "event")]));
     let headers = attempt(&signing, &webhook, &event).build(BODY);
