@@ -19,7 +19,9 @@ use crate::ocpp::Violation;
 use crate::ocpp::rejection::Rejection;
 use crate::ocpp::v16::answer::{self, BootStatus, Facts};
 use crate::ocpp::v16::authorization::{self, AuthorizationStatus, IdTagInfo, UnknownIdTag};
-use crate::ocpp::v16::inbound::{Inbound, Request, StartTransaction, StatusNotification, StopTransaction};
+use crate::ocpp::v16::inbound::{
+    BootNotification, Inbound, Request, StartTransaction, StatusNotification, StopTransaction,
+};
 use crate::ocpp::v16::time;
 
 /// What the operator has decided about answers.
@@ -162,24 +164,7 @@ impl Serving<'_, '_> {
                 self.plain(call, &request, transaction_id)
             }
             Request::BootNotification(boot) => {
-                self.w
-                    .conn
-                    .prepare_cached(
-                        "UPDATE stations
-                         SET vendor = coalesce(?2, vendor), model = coalesce(?3, model),
-                             serial_number = coalesce(?4, serial_number),
-                             firmware_version = coalesce(?5, firmware_version),
-                             booted_at_ms = ?6, updated_at_ms = ?6
-                         WHERE station_id = ?1",
-                    )?
-                    .execute(params![
-                        self.station.as_str(),
-                        boot.vendor,
-                        boot.model,
-                        boot.serial_number,
-                        boot.firmware_version,
-                        self.w.now.unix_ms(),
-                    ])?;
+                self.note_boot(boot)?;
                 self.plain(call, &request, None)
             }
             Request::StatusNotification(status) => {
@@ -351,6 +336,28 @@ impl Serving<'_, '_> {
             BootStatus::Pending | BootStatus::Rejected => UnknownIdTag::Invalid,
         };
         authorization::verdict(None, 0, unknown, self.w.now)
+    }
+
+    fn note_boot(&self, boot: &BootNotification) -> Result<()> {
+        self.w
+            .conn
+            .prepare_cached(
+                "UPDATE stations
+                 SET vendor = coalesce(?2, vendor), model = coalesce(?3, model),
+                     serial_number = coalesce(?4, serial_number),
+                     firmware_version = coalesce(?5, firmware_version),
+                     booted_at_ms = ?6, updated_at_ms = ?6
+                 WHERE station_id = ?1",
+            )?
+            .execute(params![
+                self.station.as_str(),
+                boot.vendor,
+                boot.model,
+                boot.serial_number,
+                boot.firmware_version,
+                self.w.now.unix_ms(),
+            ])?;
+        Ok(())
     }
 
     fn note_connector(&self, status: &StatusNotification, occurred_at: Option<Timestamp>) -> Result<()> {

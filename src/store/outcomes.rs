@@ -6,9 +6,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::deliveries;
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::writer::Writing;
-use super::{Priority, Store, health};
+use super::{Priority, Store, cells, health};
 use crate::api::delivery::DeliveryError;
 use crate::clock::Timestamp;
 use crate::event::Category;
@@ -206,22 +206,21 @@ fn close_attempt(conn: &Connection, finish: &Finish) -> Result<()> {
 }
 
 fn row_of(conn: &Connection, finish: &Finish) -> Result<Option<Row>> {
-    conn.prepare_cached(
-        "SELECT d.id, e.id, e.category, d.status = 'processing' AND d.attempts = ?2
+    let row = conn
+        .prepare_cached(
+            "SELECT d.id, e.id, e.category, d.status = 'processing' AND d.attempts = ?2
          FROM deliveries d JOIN events e ON e.seq = d.event_seq WHERE d.seq = ?1",
-    )?
-    .query_row(params![finish.seq, finish.attempt], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
-    })
-    .optional()?
-    .map(|(id, event_id, category, live)| {
-        Ok(Row { id: parse_id(&id)?, event_id: parse_id(&event_id)?, category, live })
-    })
-    .transpose()
-}
-
-fn parse_id<T: std::str::FromStr<Err = crate::id::InvalidId>>(text: &str) -> Result<T> {
-    text.parse().map_err(|error| StoreError::Corrupt(format!("{text}: {error}")))
+        )?
+        .query_row(params![finish.seq, finish.attempt], |row| {
+            Ok(Row {
+                id: cells::parsed(row, 0)?,
+                event_id: cells::parsed(row, 1)?,
+                category: row.get(2)?,
+                live: row.get(3)?,
+            })
+        })
+        .optional()?;
+    Ok(row)
 }
 
 fn announce(w: &mut Writing<'_>, failure: &DeliveryFailure, count: u64) -> Result<()> {
@@ -240,58 +239,18 @@ fn give_up(
     began_before: Timestamp,
     announce_max: usize,
 ) -> Result<GivenUp> {
-    let too_old: Vec<(i64, String, String, u32, bool)> = {
-        // Bounded by what is looked at, not by what is found: a long backlog must not hold up the writer.
-        let mut statement = w.conn.prepare_cached(&format!(
-            "SELECT o.seq, o.id, e.id, o.attempts, e.category = 'webhook'
-             FROM (SELECT seq, id, event_seq, attempts, scheduled_at_ms FROM deliveries
-                   WHERE webhook_id = ?1 AND {waiting} AND due_at_ms <= ?2 ORDER BY due_at_ms, seq LIMIT ?4) o
-             JOIN events e ON e.seq = o.event_seq
-             WHERE o.scheduled_at_ms < ?3",
-            waiting = deliveries::UNORDERED_WAITING,
-        ))?;
-        let found = statement.query_map(
-            params![webhook_id, w.now.unix_ms(), began_before.unix_ms(), GIVE_UP_STEP as i64],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
-        )?;
-        let mut found = found.collect::<rusqlite::Result<Vec<_>>>()?;
-        let mut ordered = w.conn.prepare_cached(&format!(
-            "SELECT o.seq, o.id, e.id, o.attempts, e.category = 'webhook'
-             FROM (SELECT seq, id, event_seq, attempts, scheduled_at_ms, due_at_ms FROM deliveries
-                   WHERE webhook_id = ?1 AND {live} ORDER BY order_station, seq LIMIT ?4) o
-             JOIN events e ON e.seq = o.event_seq
-             WHERE o.scheduled_at_ms < ?3 AND o.due_at_ms <= ?2",
-            live = deliveries::ORDERED_LIVE,
-        ))?;
-        let in_order = ordered.query_map(
-            params![webhook_id, w.now.unix_ms(), began_before.unix_ms(), GIVE_UP_STEP as i64],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
-        )?;
-        found.extend(in_order.collect::<rusqlite::Result<Vec<_>>>()?);
-        found
-    };
-    let error = DeliveryError {
-        code: "circuit_open".to_owned(),
-        message: "the endpoint was down for longer than the retry schedule lasts".to_owned(),
-    };
+    let too_old = too_old(w.conn, webhook_id, began_before, w.now)?;
     let mut given_up = GivenUp { more: !too_old.is_empty(), ..GivenUp::default() };
-    for (seq, id, event_id, attempts, operational) in too_old {
+    for TooOld { seq, operational, failure } in too_old {
         w.conn
             .prepare_cached(
                 "UPDATE deliveries SET status = 'failed', due_at_ms = NULL, completed_at_ms = ?2,
                                        last_error_code = ?3, last_error_message = ?4 WHERE seq = ?1",
             )?
-            .execute(params![seq, w.now.unix_ms(), error.code, error.message])?;
+            .execute(params![seq, w.now.unix_ms(), failure.last_error.code, failure.last_error.message])?;
         if operational {
             continue;
         }
-        let failure = DeliveryFailure {
-            delivery_id: parse_id(&id)?,
-            event_id: parse_id(&event_id)?,
-            webhook_id,
-            attempts,
-            last_error: error.clone(),
-        };
         if given_up.told < announce_max {
             announce(w, &failure, 1)?;
             given_up.told += 1;
@@ -300,6 +259,56 @@ fn give_up(
         }
     }
     Ok(given_up)
+}
+
+/// A delivery whose schedule has run out while the breaker kept it from being tried.
+struct TooOld {
+    seq: i64,
+    /// Its event tells of a webhook itself: no failure of it is told in turn.
+    operational: bool,
+    failure: DeliveryFailure,
+}
+
+fn too_old(
+    conn: &Connection,
+    webhook_id: WebhookId,
+    began_before: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<TooOld>> {
+    let last_error = DeliveryError {
+        code: "circuit_open".to_owned(),
+        message: "the endpoint was down for longer than the retry schedule lasts".to_owned(),
+    };
+    let unordered = format!("{} AND due_at_ms <= ?2 ORDER BY due_at_ms, seq", deliveries::UNORDERED_WAITING);
+    let ordered = format!("{} ORDER BY order_station, seq", deliveries::ORDERED_LIVE);
+    let mut found = Vec::new();
+    for waiting in [unordered, ordered] {
+        // Bounded by what is looked at, not by what is found: a long backlog must not hold up the writer.
+        let mut statement = conn.prepare_cached(&format!(
+            "SELECT o.seq, e.category = 'webhook', o.id, e.id, o.attempts
+             FROM (SELECT seq, id, event_seq, attempts, scheduled_at_ms, due_at_ms FROM deliveries
+                   WHERE webhook_id = ?1 AND {waiting} LIMIT ?4) o
+             JOIN events e ON e.seq = o.event_seq
+             WHERE o.scheduled_at_ms < ?3 AND o.due_at_ms <= ?2"
+        ))?;
+        let mut rows = statement.query(params![
+            webhook_id,
+            now.unix_ms(),
+            began_before.unix_ms(),
+            GIVE_UP_STEP as i64
+        ])?;
+        while let Some(row) = rows.next()? {
+            let failure = DeliveryFailure {
+                delivery_id: cells::parsed(row, 2)?,
+                event_id: cells::parsed(row, 3)?,
+                webhook_id,
+                attempts: row.get(4)?,
+                last_error: last_error.clone(),
+            };
+            found.push(TooOld { seq: row.get(0)?, operational: row.get(1)?, failure });
+        }
+    }
+    Ok(found)
 }
 
 /// Settles what the last run left under way: its open attempt shows `outcome_unknown`, and it is due at
