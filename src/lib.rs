@@ -24,6 +24,7 @@
 
 // Vocabulary: what everybody talks about. No I/O.
 pub mod api;
+pub mod bucket;
 pub mod clock;
 pub mod event;
 pub mod id;

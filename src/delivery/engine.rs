@@ -19,11 +19,7 @@ use super::lane::LaneViews;
 use super::lanes::Lanes;
 use super::schedule;
 use super::send::{Ended, Report, Send, Sender};
-use super::{EngineHandle, Settings};
-
-/// The longest the engine sleeps while something waits: so long it may take to notice that the machine's
-/// clock was set.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
+use super::{EngineHandle, LOOK_AGAIN, Settings};
 
 /// How often the lanes' views are published at most: with thousands of lanes each is some work.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);

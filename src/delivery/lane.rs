@@ -9,7 +9,7 @@ use crate::id::WebhookId;
 use crate::store::{LaneClaim, LaneClaimed, LaneSettings, LaneState};
 
 use super::breaker::{Allowance, Breaker, State};
-use super::pace::Bucket;
+use super::pace::Pace;
 use super::target::Target;
 
 /// How long a lane waits after a claim that failed for reasons of our own.
@@ -22,7 +22,7 @@ pub(super) struct Lane {
     /// What an attempt needs of the settings; `Err` if they cannot be used.
     pub(super) target: Arc<Target>,
     pub(super) breaker: Breaker,
-    bucket: Option<Bucket>,
+    pace: Option<Pace>,
     /// Claimed, or asked for.
     in_flight: usize,
     /// When the next one that waits is due, as far as is known.
@@ -61,12 +61,12 @@ impl Lane {
     pub(super) fn new(settings: LaneSettings, due_at: Option<Timestamp>, now: Timestamp) -> Self {
         let target = Arc::new(Target::new(&settings));
         let breaker = Breaker::new(&settings.retry_schedule, settings.max_in_flight);
-        let bucket = target.rate_limit.map(|limit| Bucket::new(limit, now));
+        let pace = target.rate_limit.map(|limit| Pace::new(limit, now));
         Self {
             settings,
             target,
             breaker,
-            bucket,
+            pace,
             in_flight: 0,
             due_at,
             resends: true,
@@ -87,8 +87,8 @@ impl Lane {
             self.breaker.configure(&settings.retry_schedule, settings.max_in_flight);
         }
         let limit = self.target.rate_limit;
-        if self.bucket.as_ref().map(Bucket::limit) != limit {
-            self.bucket = limit.map(|limit| Bucket::new(limit, now));
+        if self.pace.as_ref().map(Pace::limit) != limit {
+            self.pace = limit.map(|limit| Pace::new(limit, now));
         }
         self.settings = settings;
         self.due_by(due_at);
@@ -114,7 +114,7 @@ impl Lane {
             return Want::Wait(None);
         }
         let slots = self.settings.max_in_flight.saturating_sub(self.in_flight);
-        let tokens = self.bucket.as_mut().map_or(usize::MAX, |bucket| bucket.available(now));
+        let tokens = self.pace.as_mut().map_or(usize::MAX, |pace| pace.available(now));
         let room = slots.min(tokens);
         let due = self.due_at.is_some_and(|due_at| due_at <= now);
         let resends = Want::Send { limit: room, probe: false, resends_only: true };
@@ -137,7 +137,7 @@ impl Lane {
     }
 
     fn next_token_at(&self, now: Timestamp) -> Option<Timestamp> {
-        self.bucket
+        self.pace
             .as_ref()
             .filter(|_| self.in_flight < self.settings.max_in_flight)
             .map(|b| b.next_token_at(now))
@@ -146,8 +146,8 @@ impl Lane {
     /// Asks for `limit` of what it wanted; they count as under way from here on.
     pub(super) fn ask(&mut self, limit: usize, probe: bool, resends_only: bool) -> LaneClaim {
         self.in_flight += limit;
-        if let Some(bucket) = &mut self.bucket {
-            bucket.take(limit);
+        if let Some(pace) = &mut self.pace {
+            pace.take(limit);
         }
         self.probing |= probe;
         // Whatever is marked from here on is not in the answer, so it is not forgotten with it.
@@ -186,8 +186,8 @@ impl Lane {
 
     fn give_back(&mut self, asked: Asked, got: usize) {
         self.in_flight -= asked.limit - got;
-        if let Some(bucket) = &mut self.bucket {
-            bucket.give_back(asked.limit - got);
+        if let Some(pace) = &mut self.pace {
+            pace.give_back(asked.limit - got);
         }
         if asked.probe && got == 0 {
             self.probing = false;
@@ -218,7 +218,7 @@ impl Lane {
             in_flight: self.in_flight,
             max_in_flight: self.settings.max_in_flight,
             breaker: self.breaker.state(),
-            rate_limited: self.bucket.as_ref().is_some_and(|bucket| bucket.is_empty()),
+            rate_limited: self.pace.as_ref().is_some_and(|pace| pace.is_empty()),
         }
     }
 }

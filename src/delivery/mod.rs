@@ -30,6 +30,10 @@ pub use lane::{LaneView, LaneViews};
 pub use target::Target;
 pub use trial::{Tested, test_webhook, verify};
 
+/// The longest the engine sleeps while something waits: so long it may take to notice that the machine's
+/// clock was set.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// How the engine works.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -1,9 +1,10 @@
-//! How fast a lane may send: a token bucket for a webhook's `rate_limit`. Pure: the moment is passed in.
+//! How fast a lane may send: a webhook's `rate_limit`. Pure: the moment is passed in.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::bucket::Bucket;
 use crate::clock::Timestamp;
 
 /// A rate as it is written: `10/s` or `600/m`.
@@ -19,12 +20,13 @@ enum Per {
     Minute,
 }
 
-impl Per {
-    fn ms(self) -> f64 {
-        match self {
-            Self::Second => 1_000.0,
-            Self::Minute => 60_000.0,
-        }
+impl RateLimit {
+    fn per_second(self) -> f64 {
+        let seconds = match self.per {
+            Per::Second => 1.0,
+            Per::Minute => 60.0,
+        };
+        f64::from(self.count) / seconds
     }
 }
 
@@ -63,64 +65,53 @@ impl fmt::Display for RateLimit {
     }
 }
 
-/// Tokens that fill up at the limit's rate, to what one second brings (at least one): in any time `t` no
-/// more than `rate · t` and that many go.
+/// A webhook's [`RateLimit`] as it is used up; its burst is what one second brings, at least one.
 #[derive(Debug, Clone)]
-pub struct Bucket {
+pub struct Pace {
     limit: RateLimit,
-    tokens: f64,
-    filled_at: Timestamp,
+    bucket: Bucket,
+    at: Timestamp,
 }
 
-impl Bucket {
-    /// A full bucket.
+impl Pace {
+    /// Nothing is used up yet.
     pub fn new(limit: RateLimit, now: Timestamp) -> Self {
-        let mut bucket = Self { limit, tokens: 0.0, filled_at: now };
-        bucket.tokens = bucket.capacity();
-        bucket
+        let per_second = limit.per_second();
+        Self { limit, bucket: Bucket::new(per_second, per_second.max(1.0)), at: now }
     }
 
-    /// The rate it fills at.
+    /// The rate that is kept.
     pub fn limit(&self) -> RateLimit {
         self.limit
     }
 
-    fn per_ms(&self) -> f64 {
-        f64::from(self.limit.count) / self.limit.per.ms()
-    }
-
-    fn capacity(&self) -> f64 {
-        (self.per_ms() * 1_000.0).max(1.0)
-    }
-
-    /// Whole tokens there are at `now`.
+    /// How many may go at `now`.
     pub fn available(&mut self, now: Timestamp) -> usize {
-        let passed_ms = now.since(self.filled_at).as_millis() as f64;
-        self.tokens = (self.tokens + passed_ms * self.per_ms()).min(self.capacity());
+        self.bucket.gather(now.since(self.at));
         // A clock that stepped back fills from where it stands now.
-        self.filled_at = now;
-        self.tokens as usize
+        self.at = now;
+        self.bucket.available()
     }
 
-    /// Takes tokens that are there.
+    /// Takes what is there.
     pub fn take(&mut self, count: usize) {
-        self.tokens = (self.tokens - count as f64).max(0.0);
+        self.bucket.take(count);
     }
 
     /// Puts back what was not used after all.
     pub fn give_back(&mut self, count: usize) {
-        self.tokens = (self.tokens + count as f64).min(self.capacity());
+        self.bucket.give_back(count);
     }
 
     /// Whether it was used up when it was last looked at.
     pub fn is_empty(&self) -> bool {
-        self.tokens < 1.0
+        self.bucket.available() == 0
     }
 
     /// When there will be a token, seen from `now`.
     pub fn next_token_at(&self, now: Timestamp) -> Timestamp {
-        let missing = (1.0 - self.tokens).max(0.0);
-        now.after(Duration::from_millis((missing / self.per_ms()).ceil() as u64))
+        let wait_ms = (self.bucket.until_next().as_secs_f64() * 1_000.0).ceil();
+        now.after(Duration::from_millis(wait_ms as u64))
     }
 }
 
@@ -144,11 +135,11 @@ mod tests {
 
     #[test]
     fn never_more_than_the_rate_and_one_second_of_it() {
-        let mut bucket = Bucket::new("10/s".parse().expect("a rate"), at(0));
+        let mut pace = Pace::new("10/s".parse().expect("a rate"), at(0));
         let mut sent = 0;
         for ms in 0..=3_000 {
-            let available = bucket.available(at(ms));
-            bucket.take(available);
+            let available = pace.available(at(ms));
+            pace.take(available);
             sent += available;
         }
         assert!((39..=40).contains(&sent), "10 at once and 10 a second: {sent}");
@@ -156,23 +147,23 @@ mod tests {
 
     #[test]
     fn a_slow_rate_tells_when_the_next_may_go() {
-        let mut bucket = Bucket::new("6/m".parse().expect("a rate"), at(0));
-        assert_eq!(bucket.available(at(0)), 1);
-        bucket.take(1);
-        assert_eq!(bucket.next_token_at(at(0)), at(10_000));
-        assert_eq!(bucket.available(at(9_000)), 0);
-        let next = bucket.next_token_at(at(9_000));
-        assert_eq!(bucket.available(next), 1);
-        bucket.take(1);
-        bucket.give_back(1);
-        assert_eq!(bucket.available(at(1_000_000)), 1, "no more than its capacity");
+        let mut pace = Pace::new("6/m".parse().expect("a rate"), at(0));
+        assert_eq!(pace.available(at(0)), 1);
+        pace.take(1);
+        assert_eq!(pace.next_token_at(at(0)), at(10_000));
+        assert_eq!(pace.available(at(9_000)), 0);
+        let next = pace.next_token_at(at(9_000));
+        assert_eq!(pace.available(next), 1);
+        pace.take(1);
+        pace.give_back(1);
+        assert_eq!(pace.available(at(1_000_000)), 1, "no more than its capacity");
     }
 
     #[test]
     fn a_clock_that_steps_back_neither_stops_nor_floods_it() {
-        let mut bucket = Bucket::new("1/s".parse().expect("a rate"), at(600_000));
-        bucket.take(1);
-        assert_eq!(bucket.available(at(0)), 0);
-        assert_eq!(bucket.available(at(1_000)), 1);
+        let mut pace = Pace::new("1/s".parse().expect("a rate"), at(600_000));
+        pace.take(1);
+        assert_eq!(pace.available(at(0)), 0);
+        assert_eq!(pace.available(at(1_000)), 1);
     }
 }

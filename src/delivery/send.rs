@@ -15,9 +15,9 @@ use crate::outbound::post::Poster;
 use crate::outbound::verdict::Outcome;
 use crate::store::{Claimed, DeliveryFailure, Finish, LaneClaimed, Next, Store, StoreError};
 
+use super::LOOK_AGAIN;
 use super::Settings;
 use super::attempt::{self, Attempt};
-use super::engine::LOOK_AGAIN;
 use super::fold::Folds;
 use super::schedule;
 use super::target::Target;

@@ -1,22 +1,22 @@
-//! A token bucket: so much per second, and a burst of it.
+//! How fast something may come: a token bucket on the monotonic clock.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::bucket::Bucket;
+
 /// Hands out tokens at a rate; what is not used gathers up to the burst.
 #[derive(Debug)]
 pub struct Pace {
-    per_second: f64,
-    burst: f64,
-    tokens: f64,
+    bucket: Bucket,
     at: Instant,
 }
 
 impl Pace {
     /// A full bucket.
     pub fn new(per_second: f64, burst: f64, now: Instant) -> Self {
-        Self { per_second, burst, tokens: burst, at: now }
+        Self { bucket: Bucket::new(per_second, burst), at: now }
     }
 
     /// Takes a token.
@@ -24,14 +24,13 @@ impl Pace {
     /// # Errors
     /// How long until there is one, with nothing taken.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
-        let gathered = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + gathered).min(self.burst);
+        self.bucket.gather(now.saturating_duration_since(self.at));
         self.at = now;
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
-            return Ok(());
+        if self.bucket.available() == 0 {
+            return Err(self.bucket.until_next());
         }
-        Err(Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
+        self.bucket.take(1);
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use super::decimal;
+use super::number;
 
 /// How deep a filter may nest.
 pub const MAX_DEPTH: usize = 16;
@@ -127,7 +127,7 @@ fn find<'v>(payload: &'v Value, path: &[String]) -> Option<&'v Value> {
 
 fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Number(a), Value::Number(b)) => decimal::compare(a, b).is_eq(),
+        (Value::Number(a), Value::Number(b)) => number::compare(a, b).is_eq(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| equal(a, b)))
@@ -139,7 +139,7 @@ fn equal(a: &Value, b: &Value) -> bool {
 /// Numbers order by value, texts by their characters (so RFC 3339 times in UTC do too); nothing else has an order.
 fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
-        (Value::Number(a), Value::Number(b)) => Some(decimal::compare(a, b)),
+        (Value::Number(a), Value::Number(b)) => Some(number::compare(a, b)),
         (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
         _ => None,
     }

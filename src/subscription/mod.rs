@@ -3,8 +3,8 @@
 //! This runs for every message on the way to its commit, so a [`SubscriptionSet`] knows beforehand which
 //! subscriptions each event type concerns, and a payload is parsed only if a filter asks for it.
 
-pub mod decimal;
 pub mod filter;
+mod number;
 pub mod pattern;
 
 use std::cell::OnceCell;

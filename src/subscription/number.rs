@@ -49,7 +49,7 @@ fn parse_exponent(text: &str) -> i64 {
 }
 
 /// Orders two numbers by value.
-pub fn compare(a: &Number, b: &Number) -> Ordering {
+pub(super) fn compare(a: &Number, b: &Number) -> Ordering {
     // Nearly all are small integers.
     if let (Some(a), Some(b)) = (a.as_i64(), b.as_i64()) {
         return a.cmp(&b);
