@@ -19,8 +19,17 @@
 //!
 //! # The map
 //!
-//! Modules stand below in layers, the lowest first: each knows only what is above it in this list.
-//! `ARCHITECTURE.md` tells how a message travels through them, and a test holds the `use` lines to it.
+//! From the bottom up; a module knows only what stands below it, or beside it where a row is not *apart*. A
+//! test holds the `use` lines to this, and `ARCHITECTURE.md` follows a message through it.
+//!
+//! | row | modules |
+//! |---|---|
+//! | vocabulary | [`api`] [`bucket`] [`clock`] [`event`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] |
+//! | storage and way out (apart) | [`store`], [`outbound`] |
+//! | engines (apart) | [`station`], [`delivery`] |
+//! | keys | [`keys`] |
+//! | edge (apart) | [`http`], [`client`], [`simulator`] |
+//! | assembly | [`config`] [`telemetry`], then [`gateway`], then [`serve`] [`demo`], then [`cli`] |
 
 // Vocabulary: what everybody talks about. No I/O.
 pub mod api;

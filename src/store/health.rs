@@ -101,16 +101,14 @@ fn disable(w: &mut Writing<'_>, webhook_id: WebhookId, reason: &str, failing_sin
     }
     w.conn
         .prepare_cached(
-            "UPDATE webhooks SET status = 'auto_disabled', disabled_reason = ?2, updated_at_ms = ?3 WHERE id = ?1",
+            "UPDATE webhooks SET status = 'auto_disabled', disabled_reason = ?2,
+                                 updated_at_ms = max(?3, updated_at_ms + 1) WHERE id = ?1",
         )?
         .execute(params![webhook_id, reason, w.now.unix_ms()])?;
     deliveries::discard_waiting(w, webhook_id)?;
     let payload = Disabled { webhook_id, reason, failing_since };
     append_operational(w, "WebhookDisabled", webhook_id, &payload)?;
-    // Last, as what is replaced here is not rolled back with a savepoint.
-    *w.subscriptions = webhooks::load_subscriptions(w.conn)?;
-    w.effects.webhooks_changed = true;
-    Ok(())
+    webhooks::changed(w)
 }
 
 /// Stores an event about a webhook; it belongs to the webhook's owner.

@@ -163,12 +163,23 @@ impl Writer {
 
     /// Lets what waits be written, then ends the thread. Later writes are refused.
     pub(super) fn close(&self) {
-        self.shared.lock().closed = true;
-        self.shared.arrived.notify_one();
+        self.refuse_more();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
         }
+    }
+
+    fn refuse_more(&self) {
+        self.shared.lock().closed = true;
+        self.shared.arrived.notify_one();
+    }
+}
+
+impl Drop for Writer {
+    /// The thread does not outlive its callers, not even of a gateway that did not start.
+    fn drop(&mut self) {
+        self.refuse_more();
     }
 }
 

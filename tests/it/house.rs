@@ -19,7 +19,8 @@ const ROWS: &[(bool, &[&str])] = &[
 ];
 
 /// Pure modules: no runtime, no store.
-const PURE: &[&str] = &["src/station/session.rs", "src/delivery/schedule.rs", "src/subscription"];
+const PURE: &[&str] =
+    &["src/bucket.rs", "src/delivery/schedule.rs", "src/ocpp", "src/station/session.rs", "src/subscription"];
 
 fn source_files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("readable") {
@@ -85,6 +86,18 @@ fn arrows_point_down_only() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_crate_lists_its_modules_in_layer_order() {
+    let (_, text) = sources().into_iter().find(|(name, _)| name == "src/lib.rs").expect("lib.rs");
+    let rows: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .map(|module| row_of(module).unwrap_or_else(|| panic!("in which layer is {module}?")))
+        .collect();
+    assert_eq!(rows.len(), ROWS.iter().map(|(_, modules)| modules.len()).sum::<usize>());
+    assert!(rows.is_sorted(), "{rows:?}");
 }
 
 #[test]
