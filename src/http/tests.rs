@@ -308,7 +308,7 @@ async fn a_webhook_lives_its_life() {
         .await;
     assert_eq!(made.status, 201, "{}", made.body);
     assert_eq!(made.body["events"], json!(["*"]));
-    assert_eq!(made.body["retry_schedule"], json!(["30s", "1m", "5m", "30m", "2h", "6h", "1d"]));
+    assert_eq!(made.body["retry_schedule"], json!(["30s", "1m", "5m", "30m", "2h", "6h", "24h"]));
     assert_eq!((&made.body["status"], &made.body["timeout"]), (&json!("active"), &json!("10s")));
     let secret = made.body["signing_secret"].as_str().expect("shown in the 201").to_owned();
     let path = format!("/api/v1/webhooks/{}", made.body["id"]);
