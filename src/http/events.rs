@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::body;
 use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
@@ -247,6 +248,7 @@ pub(super) async fn resend(
     caller: Caller,
     Id(id): Id,
     Query(query): Query<deliveries::ResendQuery>,
+    _: body::NoBody,
 ) -> Result<(StatusCode, Json<EventResent>)> {
     let event = visible(&state, &caller, &id).await?;
     let mut resent = Vec::new();

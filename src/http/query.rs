@@ -118,7 +118,13 @@ pub(super) fn parse<T: IntoParams + DeserializeOwned + 'static>(query: &str) -> 
         }
     }
     let given = Value::Object(given);
-    errors.extend(shape.checker.errors(&given));
+    for mut error in shape.checker.errors(&given) {
+        // A parameter that may be given several times has one name all the same.
+        if let Some((name, _)) = error.field.split_once('.') {
+            error.field = name.to_owned();
+        }
+        errors.push(error);
+    }
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }

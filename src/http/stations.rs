@@ -1,5 +1,6 @@
 //! Stations: provisioned, listed, changed, removed; their connectors; and hanging up on them.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use axum::Json;
@@ -26,11 +27,15 @@ use crate::id::StationId;
 use crate::station::password;
 use crate::station::registry::Leave;
 use crate::store::{Changed, Created, StationFilter};
+use crate::units::ByteSize;
 
 const LIST: &str = "stations";
 
 /// What an integrator may keep with a station, as JSON text.
 const METADATA_MAX_BYTES: usize = 16 << 10;
+
+/// What a station's own limit on messages may be: the same as that of all.
+const MESSAGE_SIZE: RangeInclusive<ByteSize> = ByteSize(1 << 10)..=ByteSize(1 << 30);
 
 /// Fields of a station that nobody writes; ignored in `PATCH`, as is the identity.
 const READ_ONLY: [&str; 19] = [
@@ -129,6 +134,10 @@ fn read(members: Map<String, Value>) -> Result<StationInput> {
     let given = |name: &str| members.get(name).filter(|value| !value.is_null());
     if given("metadata").is_some_and(|metadata| metadata.to_string().len() > METADATA_MAX_BYTES) {
         errors.push(FieldError::new("metadata", "must have at most 16 KiB"));
+    }
+    let size = given("message_size").and_then(Value::as_str).and_then(|text| text.parse::<ByteSize>().ok());
+    if size.is_some_and(|size| !MESSAGE_SIZE.contains(&size)) {
+        errors.push(FieldError::new("message_size", "must be from 1KiB to 1GiB"));
     }
     if given("password").and_then(Value::as_str).is_some_and(|text| text.chars().any(char::is_control)) {
         errors.push(FieldError::new("password", "must have no control characters"));
@@ -343,6 +352,7 @@ pub(super) async fn disconnect(
     caller: Caller,
     Id(id): Id,
     _: NoQuery,
+    _: body::NoBody,
 ) -> Result<(StatusCode, Json<Disconnecting>)> {
     let (station_id, station) = visible(&state, &caller, &id).await?;
     match state.stations.ask_to_leave(&station_id, Leave::Requested) {
