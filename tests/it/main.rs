@@ -2,8 +2,11 @@
 
 mod api;
 mod crash;
+mod deliveries;
 mod frames;
 mod handshake;
 mod harness;
 mod house;
+mod kills;
+mod receiver;
 mod sessions;
