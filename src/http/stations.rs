@@ -282,7 +282,7 @@ pub(super) async fn patch(
         match state.store.replace_station(before.updated_at, input, verifiers.clone()).await? {
             Changed::Done(station) => {
                 if blocked {
-                    state.stations.ask_to_leave(&station_id, Leave::Unwanted);
+                    state.stations.ask_to_leave(&station_id, Leave::Blocked);
                 }
                 let station = with_live(&state, station);
                 return Ok(tagged(StatusCode::OK, station.updated_at, &station));
@@ -314,7 +314,7 @@ pub(super) async fn delete(
     let read_at = preconditions.insists().then_some(station.updated_at);
     match state.store.delete_station(station_id.clone(), read_at).await? {
         Changed::Done(()) => {
-            if !state.stations.ask_to_leave(&station_id, Leave::Unwanted) {
+            if !state.stations.ask_to_leave(&station_id, Leave::Removed) {
                 state.stations.forget(&station_id);
             }
             Ok(StatusCode::NO_CONTENT)

@@ -22,6 +22,7 @@ struct Api {
     router: Router,
     store: Store,
     admin: String,
+    stop: CancellationToken,
     _dir: tempfile::TempDir,
 }
 
@@ -64,8 +65,10 @@ impl Api {
             lanes: watch::Sender::new(LaneViews::default()).subscribe(),
             readiness: Readiness::default(),
             config: ApiConfig::default(),
+            stop: CancellationToken::new(),
         };
-        Self { router: router(state), store, admin, _dir: dir }
+        let stop = state.stop.clone();
+        Self { router: router(state), store, admin, stop, _dir: dir }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -268,6 +271,18 @@ async fn every_wrong_field_is_named_at_once() {
 }
 
 #[tokio::test]
+async fn a_long_poll_does_not_hold_up_a_stop() {
+    let api = Api::new().await;
+    connect(&api, "CP").await;
+    let events = api.get("/api/v1/events").await;
+    let last = events.body["data"][0]["id"].as_str().expect("an event");
+    let poll = format!("/api/v1/events?after={last}&order=asc&wait=60s");
+    let both = async { tokio::join!(api.get(&poll), async { api.stop.cancel() }) };
+    let (answer, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("long before 60s");
+    assert_eq!((answer.status, &answer.body["data"]), (200, &json!([])));
+}
+
+#[tokio::test]
 async fn a_call_without_body_takes_none_in_silence() {
     let api = Api::new().await;
     api.post("/api/v1/webhooks", json!({"url": URL})).await;
@@ -282,6 +297,8 @@ async fn a_call_without_body_takes_none_in_silence() {
 #[tokio::test]
 async fn a_parameter_that_may_come_again_has_one_name() {
     let api = Api::new().await;
+    let answer = api.get("/api/v1/events?event=Strt&limit=0&x=1").await;
+    assert_eq!((answer.status, answer.wrong_fields().as_slice()), (422, ["event", "limit", "x"].as_slice()));
     let answer = api.get("/api/v1/deliveries?status=failed&status=bogus").await;
     assert_eq!((answer.status, answer.wrong_fields().as_slice()), (422, ["status"].as_slice()));
 }
@@ -309,7 +326,7 @@ async fn unknown_and_impossible_parameters_are_refused() {
     let path = "/api/v1/events?limit=501&webhok_id=1&since=yesterday&order=up&event=Nonsense&duplicate=maybe";
     let answer = api.get(path).await;
     assert_eq!(answer.status, 422);
-    assert_eq!(answer.wrong_fields(), ["duplicate", "limit", "order", "since", "webhok_id"]);
+    assert_eq!(answer.wrong_fields(), ["duplicate", "event", "limit", "order", "since", "webhok_id"]);
     assert_eq!(api.get("/api/v1/events?event=Nonsense&event=Start*").await.wrong_fields(), ["event"]);
     assert_eq!(api.get("/api/v1/events?limit=0").await.status, 422);
     let answer =
