@@ -109,7 +109,18 @@ struct Place {
 }
 
 impl Place {
-    /// The store there, beside a gateway that may be running.
+    /// The store there, if there is one: a slip in the directory's name must not look like an empty list.
+    fn open_existing(self) -> Result<Store, Failure> {
+        let Self { config, data_dir } = self;
+        let config = Settings { config, data_dir, ..Settings::default() }.load()?;
+        let data_dir = config.server.data_dir;
+        if !Store::exists_in(&data_dir) {
+            return Err(Failure::NoDatabase(data_dir));
+        }
+        Ok(Store::open_beside(&data_dir, Clock::System)?)
+    }
+
+    /// The store there, beside a gateway that may be running; made if there is none.
     fn open(self) -> Result<Store, Failure> {
         let Self { config, data_dir } = self;
         let config = Settings { config, data_dir, ..Settings::default() }.load()?;
@@ -207,6 +218,8 @@ enum Failure {
     Key(#[from] KeyError),
     #[error("there is no key {0}")]
     NoSuchKey(ApiKeyId),
+    #[error("there is no chargehook database in {}", .0.display())]
+    NoDatabase(PathBuf),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the process cannot go on: {0}")]
@@ -216,7 +229,9 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Key(KeyError::Scope(_)) => ExitCode::from(2),
+            Self::Config(_)
+            | Self::Key(KeyError::Scope(_))
+            | Self::Serve(ServeError::FirstKey(KeyError::TooShort)) => ExitCode::from(2),
             _ => ExitCode::from(1),
         }
     }
@@ -285,11 +300,11 @@ async fn keys(command: KeysCommand) -> Result<(), Failure> {
             print(&format!("{}\n", made.key.unwrap_or_default()))
         }
         KeysCommand::List { place } => {
-            let keys = keys::list(&place.open()?).await?;
+            let keys = keys::list(&place.open_existing()?).await?;
             let heading = ["ID", "NAME", "SCOPES", "OWNER", "CREATED", "EXPIRES", "LAST USED"];
             print(&table::table(heading, keys.into_iter().map(key_row)))
         }
-        KeysCommand::Revoke { id, place } => match place.open()?.revoke_api_key(id, None).await? {
+        KeysCommand::Revoke { id, place } => match place.open_existing()?.revoke_api_key(id, None).await? {
             true => Ok(()),
             false => Err(Failure::NoSuchKey(id)),
         },

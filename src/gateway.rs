@@ -85,6 +85,7 @@ impl Gateway {
             clock.clone(),
             stop_deliveries.clone(),
         );
+        let stop_api = CancellationToken::new();
         let router = http::router(ApiState {
             store: store.clone(),
             clock,
@@ -93,8 +94,8 @@ impl Gateway {
             lanes: deliveries.views(),
             readiness: Readiness::default(),
             config: ApiConfig { body_max_bytes: config.limits.api_body.0 as usize, ..ApiConfig::default() },
+            stop: stop_api.clone(),
         });
-        let stop_api = CancellationToken::new();
         let api = tokio::spawn(serve_api(api_listener, router, stop_api.clone()));
         let stop_deadline = config.server.stop_deadline.0;
         Ok(Self {

@@ -52,7 +52,12 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write(f, self.0.as_millis() as u64, &SPAN_UNITS_MS, "s")
+        let units = match self.0.as_secs() {
+            // A single day is spelled as the contract spells it in schedules: 24h.
+            86_400 => &SPAN_UNITS_MS[1..],
+            _ => &SPAN_UNITS_MS[..],
+        };
+        write(f, self.0.as_millis() as u64, units, "s")
     }
 }
 
@@ -112,12 +117,13 @@ mod tests {
 
     #[test]
     fn quantities_read_and_write_alike() {
-        for text in ["0s", "250ms", "30s", "90s", "5m", "2h", "400d"] {
+        for text in ["0s", "250ms", "30s", "90s", "5m", "2h", "24h", "5d", "400d"] {
             assert_eq!(text.parse::<Span>().expect(text).to_string(), text);
         }
         for text in ["0B", "1B", "64KiB", "1MiB", "3GiB", "1000B"] {
             assert_eq!(text.parse::<ByteSize>().expect(text).to_string(), text);
         }
+        assert_eq!("1d".parse::<Span>().expect("a day").to_string(), "24h");
         assert_eq!("60s".parse::<Span>().expect("a minute").to_string(), "1m");
     }
 

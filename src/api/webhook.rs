@@ -278,7 +278,8 @@ pub struct WebhookTest {
     pub status_code: Option<u16>,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// What went wrong.
+    /// What went wrong; left out if nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<super::delivery::DeliveryError>,
 }
 

@@ -36,6 +36,29 @@ impl FromRequest<Arc<ApiState>> for Json {
     }
 }
 
+/// For calls that take no body: none, or an empty object.
+pub(super) struct NoBody;
+
+impl FromRequest<Arc<ApiState>> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
+        let body = read(request.into_body(), state.config.body_max_bytes).await?;
+        if body.trim_ascii().is_empty() {
+            return Ok(Self);
+        }
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(members)) if members.is_empty() => Ok(Self),
+            Ok(Value::Object(members)) => {
+                let unknown = members.keys().map(|name| FieldError::new(name, "is not a known field"));
+                Err(Problem::invalid(unknown.collect()))
+            }
+            Ok(_) => Err(Problem::invalid_field("", "this call takes no body")),
+            Err(error) => Err(Problem::malformed(format!("the body is not JSON: {error}"))),
+        }
+    }
+}
+
 /// `application/json`, `application/merge-patch+json`, …
 fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::body;
 use super::events::patterns;
 use super::page;
 use super::path::Id;
@@ -245,6 +246,7 @@ pub(super) async fn resend(
     caller: Caller,
     Id(id): Id,
     Query(query): Query<ResendQuery>,
+    _: body::NoBody,
 ) -> Result<(StatusCode, Json<Delivery>)> {
     let force = query.force.unwrap_or(false);
     let refused = match state.store.resend(parse(&id)?, force, caller.owner_id.clone()).await? {

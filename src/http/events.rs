@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::body;
 use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
@@ -168,9 +169,11 @@ async fn wait_for_events(
         if !listed.rows.is_empty() {
             return Ok(listed);
         }
-        match tokio::time::timeout_at(deadline, tail.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Ok(listed),
+        tokio::select! {
+            changed = tail.changed() => if changed.is_err() { return Ok(listed) },
+            () = tokio::time::sleep_until(deadline) => return Ok(listed),
+            // Whoever waits must not hold up a stop; they ask again when we are back.
+            () = state.stop.cancelled() => return Ok(listed),
         }
     }
 }
@@ -247,6 +250,7 @@ pub(super) async fn resend(
     caller: Caller,
     Id(id): Id,
     Query(query): Query<deliveries::ResendQuery>,
+    _: body::NoBody,
 ) -> Result<(StatusCode, Json<EventResent>)> {
     let event = visible(&state, &caller, &id).await?;
     let mut resent = Vec::new();

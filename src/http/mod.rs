@@ -35,6 +35,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{Method, Uri};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -69,6 +70,8 @@ pub struct ApiState {
     pub readiness: Readiness,
     /// Limits.
     pub config: ApiConfig,
+    /// Ends calls that only wait for something to happen.
+    pub stop: CancellationToken,
 }
 
 /// Limits of the API.

@@ -16,6 +16,7 @@ use super::openapi;
 use super::problem::Result;
 use super::schema::Checker;
 use crate::api::problem::{FieldError, Problem};
+use crate::subscription::EventPattern;
 
 /// The query string as `T` declares it.
 pub(super) struct Query<T>(pub(super) T);
@@ -92,6 +93,15 @@ fn read(kind: Kind, text: &str) -> Value {
     }
 }
 
+/// What is wrong with the event patterns of a list.
+fn wrong_patterns(given: &Value) -> impl Iterator<Item = FieldError> {
+    let patterns = given["event"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    patterns.filter_map(|text| {
+        let error = text.parse::<EventPattern>().err()?;
+        Some(FieldError::new("event", error.to_string()))
+    })
+}
+
 /// Reads a query string.
 ///
 /// # Errors
@@ -118,8 +128,16 @@ pub(super) fn parse<T: IntoParams + DeserializeOwned + 'static>(query: &str) -> 
         }
     }
     let given = Value::Object(given);
-    errors.extend(shape.checker.errors(&given));
+    for mut error in shape.checker.errors(&given) {
+        // A parameter that may be given several times has one name all the same.
+        if let Some((name, _)) = error.field.split_once('.') {
+            error.field = name.to_owned();
+        }
+        errors.push(error);
+    }
     if !errors.is_empty() {
+        // A 422 names everything: also the patterns, which are otherwise read by whoever lists.
+        errors.extend(wrong_patterns(&given));
         return Err(Problem::invalid(errors));
     }
     serde_json::from_value(given).map_err(|error| Problem::invalid_field("", error.to_string()))

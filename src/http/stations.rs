@@ -1,5 +1,6 @@
 //! Stations: provisioned, listed, changed, removed; their connectors; and hanging up on them.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use axum::Json;
@@ -27,11 +28,15 @@ use crate::ocpp::v16::answer::BootStatus;
 use crate::station::password;
 use crate::station::registry::Leave;
 use crate::store::{Changed, Created, StationFilter};
+use crate::units::ByteSize;
 
 const LIST: &str = "stations";
 
 /// What an integrator may keep with a station, as JSON text.
 const METADATA_MAX_BYTES: usize = 16 << 10;
+
+/// What a station's own limit on messages may be: the same as that of all.
+const MESSAGE_SIZE: RangeInclusive<ByteSize> = ByteSize(1 << 10)..=ByteSize(1 << 30);
 
 /// Fields of a station that nobody writes; ignored in `PATCH`, as is the identity.
 const READ_ONLY: [&str; 19] = [
@@ -130,6 +135,10 @@ fn read(members: Map<String, Value>) -> Result<StationInput> {
     let given = |name: &str| members.get(name).filter(|value| !value.is_null());
     if given("metadata").is_some_and(|metadata| metadata.to_string().len() > METADATA_MAX_BYTES) {
         errors.push(FieldError::new("metadata", "must have at most 16 KiB"));
+    }
+    let size = given("message_size").and_then(Value::as_str).and_then(|text| text.parse::<ByteSize>().ok());
+    if size.is_some_and(|size| !MESSAGE_SIZE.contains(&size)) {
+        errors.push(FieldError::new("message_size", "must be from 1KiB to 1GiB"));
     }
     if given("password").and_then(Value::as_str).is_some_and(|text| text.chars().any(char::is_control)) {
         errors.push(FieldError::new("password", "must have no control characters"));
@@ -274,7 +283,7 @@ pub(super) async fn patch(
         match state.store.replace_station(before.updated_at, input, verifiers.clone()).await? {
             Changed::Done(station) => {
                 if blocked {
-                    state.stations.ask_to_leave(&station_id, Leave::Unwanted);
+                    state.stations.ask_to_leave(&station_id, Leave::Blocked);
                 }
                 let station = with_live(&state, station);
                 return Ok(tagged(StatusCode::OK, station.updated_at, &station));
@@ -306,7 +315,7 @@ pub(super) async fn delete(
     let read_at = preconditions.insists().then_some(station.updated_at);
     match state.store.delete_station(station_id.clone(), read_at).await? {
         Changed::Done(()) => {
-            if !state.stations.ask_to_leave(&station_id, Leave::Unwanted) {
+            if !state.stations.ask_to_leave(&station_id, Leave::Removed) {
                 state.stations.forget(&station_id);
             }
             Ok(StatusCode::NO_CONTENT)
@@ -344,6 +353,7 @@ pub(super) async fn disconnect(
     caller: Caller,
     Id(id): Id,
     _: NoQuery,
+    _: body::NoBody,
 ) -> Result<(StatusCode, Json<Disconnecting>)> {
     let (station_id, station) = visible(&state, &caller, &id).await?;
     match state.stations.ask_to_leave(&station_id, Leave::Requested) {

@@ -25,6 +25,15 @@ pub(super) fn tagged(status: StatusCode, updated_at: Timestamp, body: &impl Seri
     response
 }
 
+/// 304: the caller has this version already.
+pub(super) fn not_modified(updated_at: Timestamp) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    if let Ok(value) = HeaderValue::try_from(tag(updated_at)) {
+        response.headers_mut().insert(ETAG, value);
+    }
+    response
+}
+
 /// What a request says of the version it means.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Preconditions {

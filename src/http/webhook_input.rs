@@ -74,7 +74,7 @@ impl Draft {
         let mut errors = body::errors::<WebhookInput>(&Value::Object(members.clone()))?;
         // What the schema found wrong is taken out, so that the rest can still be read and judged.
         for error in &errors {
-            members.remove(top(&error.field));
+            take_out(&mut members, &error.field);
         }
         let url_is_wrong = !members.contains_key("url");
         if url_is_wrong {
@@ -93,6 +93,24 @@ impl Draft {
         let blamed = |error: &FieldError| asks(top(&error.field)) || error.field == "secret_header";
         errors.extend(meanings.into_iter().filter(blamed));
         if errors.is_empty() { Ok(input) } else { Err(Problem::invalid(errors)) }
+    }
+}
+
+/// Takes a wrong field out, and no more than that: its neighbours in a list keep their places.
+fn take_out(members: &mut Map<String, Value>, field: &str) {
+    if members.remove(field).is_some() {
+        return;
+    }
+    let Some((list, place)) = field.split_once('.') else { return };
+    let harmless = if list == "retry_schedule" { "1s" } else { "*" };
+    match (members.get_mut(list), place.parse::<usize>()) {
+        (Some(Value::Array(entries)), Ok(place)) if place < entries.len() => entries[place] = harmless.into(),
+        (Some(Value::Object(headers)), _) if list == "custom_headers" && headers.contains_key(place) => {
+            headers.remove(place);
+        }
+        _ => {
+            members.remove(list);
+        }
     }
 }
 

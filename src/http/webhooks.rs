@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -17,7 +17,7 @@ use super::page;
 use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
-use super::versions::{Preconditions, tagged};
+use super::versions::{Preconditions, not_modified, tagged};
 use super::webhook_input::Draft;
 use crate::api::delivery::DeliveryError;
 use crate::api::problem::Problem;
@@ -106,8 +106,9 @@ pub(super) async fn create(
     Ok(tagged(StatusCode::CREATED, made.updated_at, &made))
 }
 
-/// Sends a test event to a webhook that is not there yet.
-async fn verify(state: &ApiState, input: &WebhookInput, secret: &str) -> Result<()> {
+/// Sends a test event to a webhook as it is about to be.
+async fn verify(state: &ApiState, input: &WebhookInput, kept_secret: &str) -> Result<()> {
+    let secret = input.signing_secret.as_deref().unwrap_or(kept_secret);
     let settings = LaneSettings {
         webhook_id: 0,
         state: crate::store::LaneState::Active,
@@ -126,7 +127,7 @@ async fn verify(state: &ApiState, input: &WebhookInput, secret: &str) -> Result<
     match shown.error {
         None => Ok(()),
         Some(error) => Err(Problem::not_verified(format!(
-            "the test event was not accepted, so no webhook was made: {}",
+            "the test event was not accepted, so nothing was made or changed: {}",
             error.message
         ))),
     }
@@ -158,7 +159,7 @@ pub(super) async fn get(
 ) -> Result<Response> {
     let webhook = visible(&state, &caller, &id).await?.webhook;
     if preconditions.has(webhook.updated_at) {
-        return Ok(StatusCode::NOT_MODIFIED.into_response());
+        return Ok(not_modified(webhook.updated_at));
     }
     Ok(tagged(StatusCode::OK, webhook.updated_at, &webhook))
 }
@@ -174,11 +175,17 @@ async fn change(
     body: serde_json::Value,
     draft: MakeDraft,
 ) -> Result<Response> {
+    // Once is enough, also if the change has to be made anew on what the webhook has become meanwhile.
+    let mut verified = false;
     loop {
         let before = visible(state, caller, id).await?;
         preconditions.check(before.webhook.updated_at)?;
         let mut input = draft(&before, body.clone())?.check(state).await?;
         input.owner_id = caller.owner_for(input.owner_id)?;
+        if input.verify && !verified {
+            verify(state, &input, &before.signing_secret).await?;
+            verified = true;
+        }
         match state.store.replace_webhook(before.webhook.id, before.webhook.updated_at, input).await? {
             Changed::Done(webhook) => return Ok(tagged(StatusCode::OK, webhook.updated_at, &webhook)),
             Changed::Unknown => return Err(unknown(id)),
@@ -191,7 +198,8 @@ async fn change(
 
 /// Replace a webhook
 ///
-/// What is not given gets its default, but for the two secrets, which are kept. Read-only fields are ignored.
+/// What is not given gets its default, but for the two secrets, which are kept. Read-only fields are ignored. With
+/// `verify` a test event is sent first, and nothing is changed unless it is answered 2xx (400).
 #[utoipa::path(put, path = "/webhooks/{id}", tag = "webhooks", params(("id" = i64, Path, description = "The webhook")),
     request_body = WebhookInput,
     responses((status = 200, body = Webhook), (status = 412, body = Problem, description = "If-Match does not hold")),
@@ -210,7 +218,7 @@ pub(super) async fn replace(
 /// Change a webhook
 ///
 /// What is given replaces what is there, member by member (`filter` and `custom_headers` as a whole); a
-/// `secret_value` of null removes it. Read-only fields are ignored.
+/// `secret_value` of null removes it. Read-only fields are ignored. `verify` does what it does in a `PUT`.
 #[utoipa::path(patch, path = "/webhooks/{id}", tag = "webhooks", params(("id" = i64, Path, description = "The webhook")),
     request_body = WebhookPatch,
     responses((status = 200, body = Webhook), (status = 412, body = Problem, description = "If-Match does not hold")),
@@ -270,6 +278,7 @@ pub(super) async fn test(
     caller: Caller,
     Id(id): Id,
     Query(query): Query<TestQuery>,
+    _: body::NoBody,
 ) -> Result<Json<WebhookTest>> {
     let name = query.event.as_deref().unwrap_or(event::PING);
     event::category_of(name).map_err(|error| Problem::invalid_field("event", error.to_string()))?;
@@ -300,6 +309,7 @@ pub(super) async fn enable(
     caller: Caller,
     Id(id): Id,
     _: NoQuery,
+    _: body::NoBody,
 ) -> Result<Response> {
     let before = visible(&state, &caller, &id).await?.webhook;
     let webhook = state.store.enable_webhook(before.id).await?.ok_or_else(|| unknown(id))?;
@@ -343,6 +353,7 @@ pub(super) async fn rotate(
     caller: Caller,
     Id(id): Id,
     Query(query): Query<RotateQuery>,
+    _: body::NoBody,
 ) -> Result<Json<WebhookSecrets>> {
     let overlap = query.overlap.map_or(OVERLAP, |span| span.0);
     if overlap > OVERLAP_MAX {

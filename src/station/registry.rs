@@ -20,8 +20,10 @@ pub enum Leave {
     Replaced,
     /// Somebody asked for it.
     Requested,
-    /// The station was deleted or blocked.
-    Unwanted,
+    /// The station was deleted.
+    Removed,
+    /// The station was blocked.
+    Blocked,
     /// The gateway stops.
     Shutdown,
 }

@@ -253,7 +253,8 @@ impl Connection {
         match why {
             Leave::Replaced => End { replaced: true, ..End::by_us(close::NORMAL, "replaced") },
             Leave::Requested => End::by_us(close::NORMAL, "requested"),
-            Leave::Unwanted => End::by_us(close::POLICY, "removed"),
+            Leave::Removed => End::by_us(close::POLICY, "removed"),
+            Leave::Blocked => End::by_us(close::POLICY, "blocked"),
             Leave::Shutdown => End::by_us(close::GOING_AWAY, "shutdown"),
         }
     }

@@ -99,6 +99,11 @@ impl Store {
         Ok(store)
     }
 
+    /// Whether a store was ever made in `data_dir`.
+    pub fn exists_in(data_dir: &Path) -> bool {
+        data_dir.join(DATABASE).exists()
+    }
+
     /// Opens the store beside a gateway that may be running, for a short errand such as making a key.
     ///
     /// # Errors

@@ -130,6 +130,34 @@ async fn an_endpoint_is_tested_verified_and_sent_to_again() {
 }
 
 #[tokio::test]
+async fn a_station_is_told_why_its_socket_is_closed() {
+    let gateway = start(|_| {}).await;
+    for (method, path, body, code, reason) in [
+        ("POST", "/stations/CP/disconnect", None, 1000, "requested"),
+        ("PATCH", "/stations/CP", Some(json!({"blocked": true})), 1008, "blocked"),
+        ("PATCH", "/stations/CP", Some(json!({"blocked": false})), 0, ""),
+        ("DELETE", "/stations/CP", None, 1008, "removed"),
+    ] {
+        if code == 0 {
+            assert_eq!(gateway.api(method, path, body).await.0, 200);
+            continue;
+        }
+        let mut charger = gateway.charger("CP").await;
+        charger.still_serves().await;
+        let (status, answer) = gateway.api(method, path, body).await;
+        assert!((200..300).contains(&status), "{method} {path}: {answer}");
+        let frame = charger.closed().await.expect("a close frame");
+        assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code, reason));
+        eventually("the event tells it too", || async {
+            let events = gateway.events_of("CP", "StationDisconnected").await;
+            let payload = &events.last()?["payload"];
+            (payload["reason"] == reason && payload["code"] == code).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_long_poll_is_answered_by_the_next_event() {
     let gateway = start(|_| {}).await;
     let client = client(&gateway);

@@ -54,6 +54,27 @@ fn a_wrong_configuration_exits_2_and_names_every_fault() {
 }
 
 #[test]
+fn keys_are_not_looked_for_where_no_database_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let slip = directory.path().join("dtaa");
+    let output = chargehook(&["keys", "list", "--data-dir", slip.to_str().expect("UTF-8")], &[]);
+    assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()));
+    assert!(stderr(&output).contains("no chargehook database in"), "{}", stderr(&output));
+    assert!(!slip.exists(), "looking makes nothing");
+}
+
+#[test]
+fn a_first_key_that_is_too_short_exits_2() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data_dir = directory.path().to_str().expect("UTF-8");
+    let arguments =
+        ["serve", "--data-dir", data_dir, "--ocpp-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"];
+    let output = chargehook(&arguments, &[("CHARGEHOOK_API_KEY", "short")]);
+    assert_eq!((output.status.code(), stdout(&output)), (Some(2), String::new()));
+    assert!(stderr(&output).contains("at least 16 characters"), "{}", stderr(&output));
+}
+
+#[test]
 fn wrong_usage_exits_2_and_help_exits_0() {
     for arguments in [[].as_slice(), &["fly"], &["config"], &["config", "check", "--fast"]] {
         let output = chargehook(arguments, &[]);

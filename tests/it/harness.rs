@@ -61,7 +61,33 @@ pub(crate) fn http_client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().expect("a client")
 }
 
+/// A call of the API at `api` with the admin key: status and JSON body (`null` if there is none).
+pub(crate) async fn call(
+    http: &reqwest::Client,
+    api: SocketAddr,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+) -> (u16, Value) {
+    let method = method.parse().expect("a method");
+    let mut request =
+        http.request(method, format!("http://{api}/api/v1{path}")).header("X-API-Key", ADMIN_KEY);
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let response = request.send().await.expect("the API answers");
+    let status = response.status().as_u16();
+    (status, response.json().await.unwrap_or(Value::Null))
+}
+
 impl Running {
+    /// Stops it as SIGTERM would, and starts it anew on the same data, as `change` wants it.
+    pub(crate) async fn restart(self, change: impl FnOnce(&mut Config)) -> Running {
+        let Self { gateway, _dir, .. } = self;
+        gateway.stop().await;
+        start_in(_dir, change).await
+    }
+
     pub(crate) fn ocpp(&self) -> SocketAddr {
         self.gateway.ocpp_addr()
     }
@@ -72,15 +98,7 @@ impl Running {
 
     /// An API call with the admin key: status and JSON body (`null` if there is none).
     pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let method = method.parse().expect("a method");
-        let mut request =
-            self.http.request(method, self.url(&format!("/api/v1{path}"))).header("X-API-Key", ADMIN_KEY);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let response = request.send().await.expect("the API answers");
-        let status = response.status().as_u16();
-        (status, response.json().await.unwrap_or(Value::Null))
+        call(&self.http, self.gateway.api_addr(), method, path, body).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {

@@ -4,9 +4,12 @@
 mod api;
 mod cli;
 mod crash;
+mod deliveries;
 mod frames;
 mod golden;
 mod handshake;
 mod harness;
 mod house;
+mod kills;
+mod receiver;
 mod sessions;
