@@ -31,24 +31,24 @@ fn setting(name: &str, default: usize) -> usize {
 }
 
 /// The gateway's own process, on ports that stay the same over restarts.
-struct Process {
-    child: Child,
+pub(crate) struct Process {
+    pub(crate) child: Child,
 }
 
-struct Place {
+pub(crate) struct Place {
     data_dir: PathBuf,
-    ocpp: SocketAddr,
-    api: SocketAddr,
+    pub(crate) ocpp: SocketAddr,
+    pub(crate) api: SocketAddr,
 }
 
 impl Place {
-    fn new(data_dir: &Path) -> Self {
+    pub(crate) fn new(data_dir: &Path) -> Self {
         let free = || TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address");
         Self { data_dir: data_dir.to_owned(), ocpp: free(), api: free() }
     }
 
     /// Starts `serve` and waits for its ready line.
-    fn serve(&self) -> Process {
+    pub(crate) fn serve(&self) -> Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_chargehook"))
             .args(["serve", "--allow-network", "127.0.0.0/8", "--log-level", "error"])
             .arg("--data-dir")
@@ -68,7 +68,7 @@ impl Place {
 
 impl Process {
     /// SIGKILL: nothing is flushed, nothing is said.
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("kills");
         self.child.wait().expect("ends");
     }

@@ -6,4 +6,5 @@ mod frames;
 mod handshake;
 mod harness;
 mod house;
+mod presence;
 mod sessions;
