@@ -8,7 +8,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use percent_encoding::percent_decode_str;
@@ -116,7 +116,7 @@ impl Refusal {
             }
             Self::NotWebSocket => {
                 headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-                headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade, close"));
                 headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             _ => {}
@@ -175,6 +175,7 @@ fn has_bad_escape(segment: &str) -> bool {
 pub fn websocket_key<B>(request: &Request<B>) -> Result<HeaderValue, Refusal> {
     let headers = request.headers();
     let is_websocket = request.method() == Method::GET
+        && request.version() >= Version::HTTP_11
         && has_token(headers, header::CONNECTION, "upgrade")
         && has_token(headers, header::UPGRADE, "websocket")
         && has_token(headers, header::SEC_WEBSOCKET_VERSION, "13");

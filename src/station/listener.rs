@@ -79,7 +79,7 @@ pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener) {
 async fn greet(stations: &Arc<Stations>, stream: TcpStream, remote: SocketAddr, over_limit: bool) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
-    let (admit, admitted) = tokio::sync::oneshot::channel();
+    let (admit, mut admitted) = tokio::sync::oneshot::channel();
     let admit = std::sync::Mutex::new(Some(admit));
     let service = service_fn(|mut request: Request<Incoming>| {
         let admit = &admit;
@@ -115,7 +115,8 @@ async fn greet(stations: &Arc<Stations>, stream: TcpStream, remote: SocketAddr, 
         () = sleep(stations.settings.handshake_timeout * 2) => return,
         () = stations.stop.cancelled() => return,
     }
-    let Ok((upgrade, welcome)) = admitted.await.map_err(drop) else { return };
+    // Whoever was let in has been by now; nobody is waited for.
+    let Ok((upgrade, welcome)) = admitted.try_recv() else { return };
     let Ok(upgraded) = upgrade.await else { return };
     if let Some(websocket) = socket::websocket(upgraded, welcome.message_size_bytes).await {
         socket::serve(stations.clone(), websocket, welcome).await;

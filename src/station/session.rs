@@ -129,6 +129,7 @@ impl Session {
         }
         let parsed = frame::parse(text);
         violations.extend(parsed.violations);
+        let is_answer = matches!(parsed.frame, Frame::BrokenAnswer { .. });
         let (reason, answer) = match parsed.frame {
             Frame::Call(call) => return self.call(now, text, fingerprint, call, violations),
             // No CALL of ours is open: whatever this answers, it is kept as what it is.
@@ -145,7 +146,7 @@ impl Session {
             Refused { message_id, code, description: description.to_owned() }
         });
         let call = refused.as_ref().map(|refused| (refused.message_id.clone(), fingerprint));
-        let close = (refused.is_none() && self.is_too_much_junk(now, reason))
+        let close = (!is_answer && refused.is_none() && self.is_too_much_junk(now, reason))
             .then_some((close::PROTOCOL, "too many unreadable frames"));
         let rejection = Rejection {
             raw: Some(text.to_owned()),
@@ -249,8 +250,8 @@ impl Session {
         self.remembered.push_back(Remembered { id, fingerprint, answer: answer.into() });
     }
 
-    /// Counts frames that say nothing at all; an unknown message type is to be ignored, and an answer to
-    /// nobody is harmless.
+    /// Counts frames that say nothing at all; an unknown message type is to be ignored, and an answer,
+    /// broken or to nobody, is harmless.
     fn is_too_much_junk(&mut self, now: Timestamp, reason: Unserveable) -> bool {
         if matches!(reason, Unserveable::UnknownMessageType | Unserveable::UnknownCall) {
             return false;
@@ -365,6 +366,15 @@ mod tests {
             let actions = session.handle(T0, Input::Stored(None));
             let expected: &[&str] = if frame == TOLERATED_JUNK { &["close 1002"] } else { &[] };
             assert_eq!(told(&actions), expected, "frame {frame}");
+        }
+    }
+
+    #[test]
+    fn broken_answers_are_no_junk() {
+        let mut session = Session::new(Validation::Lenient);
+        for id in 0..=TOLERATED_JUNK {
+            session.handle(T0, Input::Text(&format!(r#"[3,"{id}",{{"configurationKey":[]"#)));
+            assert_eq!(told(&session.handle(T0, Input::Stored(None))), [""; 0]);
         }
     }
 

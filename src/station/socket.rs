@@ -9,11 +9,12 @@ use std::time::Duration;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
@@ -42,8 +43,11 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a new connection waits until the one it replaces has put everything on disk.
 const TAKEOVER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Frames that had arrived before a takeover and are still served.
-const LAST_FRAMES: usize = 64;
+/// How long frames that had arrived before a takeover are still served.
+const LAST_FRAMES_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Pause between two tries to put the end of a connection on record.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// Silent ping intervals after which a peer is taken for dead.
 const MISSED_PINGS: u32 = 3;
@@ -125,25 +129,45 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
         admitted,
     };
     let end = connection.run(&mut registration).await;
-    if let Some(code) = end.farewell {
-        say_goodbye(&mut connection.socket, code, &end.reason).await;
-    }
-    drop(connection.socket);
-    let now = stations.clock.now();
     info!(station.id = %station, "{station} disconnected: {}", end.reason);
-    let recorded = ConnectionEnd {
+    // A successor waits for the record alone: a peer that is gone never says goodbye.
+    tokio::join!(part(connection.socket, &end), record(&stations, &station, began, &end, &registration));
+}
+
+/// Says what is still to be said, then closes the connection.
+async fn part(mut socket: Socket, end: &End) {
+    if let Some(code) = end.farewell {
+        say_goodbye(&mut socket, code, &end.reason).await;
+    }
+}
+
+/// Puts the end of a connection on record, however long the disk takes to be writable again.
+async fn record(
+    stations: &Stations,
+    station: &StationId,
+    began: Timestamp,
+    end: &End,
+    registration: &Registration,
+) {
+    let ended = ConnectionEnd {
         code: end.code,
-        reason: end.reason,
-        duration_ms: now.since(began).as_millis() as u64,
+        reason: end.reason.clone(),
+        duration_ms: stations.clock.now().since(began).as_millis() as u64,
         replaced: end.replaced,
     };
-    let last_seen = registration.last_seen.get();
-    let written =
-        stations.store.disconnected(station.clone(), registration.generation, last_seen, recorded).await;
-    if let Err(error) = written {
+    let (generation, last_seen) = (registration.generation, registration.last_seen.get());
+    loop {
+        let written =
+            stations.store.disconnected(station.clone(), generation, last_seen, ended.clone()).await;
+        let Err(error) = written else { break };
         warn!(station.id = %station, "the end of {station}'s connection could not be recorded: {error}");
+        tokio::select! {
+            () = sleep(RECORD_AGAIN) => {}
+            // The next start finds the station connected, and closes the books.
+            () = stations.stop.cancelled() => break,
+        }
     }
-    stations.registry.unregister(&station, registration.generation);
+    stations.registry.unregister(station, generation);
     let _ = registration.gone.send(true);
 }
 
@@ -157,9 +181,16 @@ async fn say_goodbye(socket: &mut Socket, code: u16, reason: &str) {
     let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
     let goodbye = async {
         socket.close(Some(frame)).await?;
-        while let Some(message) = socket.next().await {
-            message?;
+        let mut answered = false;
+        while let Some(Ok(message)) = socket.next().await {
+            answered |= message.is_close();
         }
+        if answered {
+            return Ok(());
+        }
+        // With unread bytes the kernel would reset the connection, and the peer lose the close frame.
+        let mut rest = [0; 1 << 10];
+        while socket.get_mut().read(&mut rest).await? > 0 {}
         Ok::<_, WsError>(())
     };
     // However it goes, the connection is over.
@@ -193,8 +224,8 @@ impl Connection {
             heard = Instant::now();
             let now = self.stations.clock.now();
             registration.last_seen.mark(now);
-            if let Err(wait) = self.pace.take(heard) {
-                // Over its rate: the socket is read slower, nothing is dropped.
+            // Over its rate: the socket is read slower, nothing is dropped.
+            while let Err(wait) = self.pace.take(Instant::now()) {
                 sleep(wait).await;
             }
             if let Some(end) = self.receive(received, now).await {
@@ -242,7 +273,8 @@ impl Connection {
     async fn leave(&mut self, why: Leave) -> End {
         if why == Leave::Replaced {
             // What the charger had sent before it came back is served, so that nothing is lost.
-            for _ in 0..LAST_FRAMES {
+            let until = Instant::now() + LAST_FRAMES_PATIENCE;
+            while Instant::now() < until {
                 let Some(received) = self.socket.next().now_or_never() else { break };
                 let now = self.stations.clock.now();
                 if let Some(end) = self.receive(received, now).await {
@@ -352,6 +384,8 @@ impl Connection {
 
 fn broken(error: &WsError) -> End {
     match error {
+        // The stream ended without a close frame: the charger lost its network or its power.
+        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::of(None, "connection_lost"),
         WsError::Protocol(violation) => {
             End { reason: violation.to_string(), ..End::by_us(close::PROTOCOL, "protocol_error") }
         }

@@ -51,15 +51,6 @@ pub struct Connected {
     pub flags: Vec<String>,
 }
 
-/// What the session must know of a station that has just connected.
-#[derive(Debug, Clone, Copy)]
-pub struct StationFacts {
-    /// It was not known before.
-    pub discovered: bool,
-    /// It had been reported offline.
-    pub was_offline: bool,
-}
-
 /// A station that was deleted between its handshake and its first message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownStation;
@@ -123,14 +114,11 @@ impl Store {
     }
 
     /// Records a connection: registers the station if it is new and may be, marks it connected and
-    /// appends `StationDiscovered` and `StationConnected`.
+    /// appends `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`.
     ///
     /// # Errors
     /// Only the store's own; nothing is recorded then.
-    pub async fn connected(
-        &self,
-        connected: Connected,
-    ) -> Result<std::result::Result<StationFacts, UnknownStation>> {
+    pub async fn connected(&self, connected: Connected) -> Result<std::result::Result<(), UnknownStation>> {
         self.write(Priority::Inbound, move |w| connect(w, &connected)).await
     }
 
@@ -194,24 +182,7 @@ impl Store {
         offline: bool,
         last_seen: Option<Timestamp>,
     ) -> Result<bool> {
-        #[derive(Serialize)]
-        struct Silence {
-            last_seen_at: Option<Timestamp>,
-        }
-        self.write(Priority::Inbound, move |w| {
-            let changed = w
-                .conn
-                .prepare_cached(
-                    "UPDATE stations SET offline = ?2 WHERE station_id = ?1 AND offline = 1 - ?2",
-                )?
-                .execute(params![station_id.as_str(), i64::from(offline)])?;
-            if changed == 1 {
-                let name = if offline { "StationOffline" } else { "StationOnline" };
-                append_station_event(w, &station_id, name, &Silence { last_seen_at: last_seen })?;
-            }
-            Ok(changed == 1)
-        })
-        .await
+        self.write(Priority::Inbound, move |w| set_offline(w, &station_id, offline, last_seen)).await
     }
 
     /// Every station that has connected at some time and was not reported offline since: whose
@@ -245,15 +216,11 @@ fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
     })
 }
 
-fn connect(
-    w: &mut Writing<'_>,
-    connected: &Connected,
-) -> Result<std::result::Result<StationFacts, UnknownStation>> {
+fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Result<(), UnknownStation>> {
     let id = &connected.station_id;
-    let discovered = match connected.discovered_as {
-        Some(boot_status) => discover(w, id, boot_status, &connected.remote_addr)?,
-        None => false,
-    };
+    if let Some(boot_status) = connected.discovered_as {
+        discover(w, id, boot_status, &connected.remote_addr)?;
+    }
     let known = w
         .conn
         .prepare_cached("SELECT offline, flags FROM stations WHERE station_id = ?1")?
@@ -288,11 +255,36 @@ fn connect(
         security_profile: connected.security_profile,
     };
     append_station_event(w, id, "StationConnected", &payload)?;
-    Ok(Ok(StationFacts { discovered, was_offline }))
+    if was_offline {
+        // Of an earlier run's silence the registry knows nothing, so its end is told here.
+        set_offline(w, id, false, Some(w.now))?;
+    }
+    Ok(Ok(()))
 }
 
-/// Registers a station on the spot; false if it is known already.
-fn discover(w: &mut Writing<'_>, id: &StationId, boot_status: BootStatus, remote_addr: &str) -> Result<bool> {
+fn set_offline(
+    w: &mut Writing<'_>,
+    id: &StationId,
+    offline: bool,
+    last_seen_at: Option<Timestamp>,
+) -> Result<bool> {
+    #[derive(Serialize)]
+    struct Silence {
+        last_seen_at: Option<Timestamp>,
+    }
+    let changed = w
+        .conn
+        .prepare_cached("UPDATE stations SET offline = ?2 WHERE station_id = ?1 AND offline = 1 - ?2")?
+        .execute(params![id.as_str(), i64::from(offline)])?;
+    if changed == 1 {
+        let name = if offline { "StationOffline" } else { "StationOnline" };
+        append_station_event(w, id, name, &Silence { last_seen_at })?;
+    }
+    Ok(changed == 1)
+}
+
+/// Registers a station on the spot, unless it is known already.
+fn discover(w: &mut Writing<'_>, id: &StationId, boot_status: BootStatus, remote_addr: &str) -> Result<()> {
     let inserted = w
         .conn
         .prepare_cached(
@@ -309,7 +301,7 @@ fn discover(w: &mut Writing<'_>, id: &StationId, boot_status: BootStatus, remote
         let payload = Payload { remote_addr, boot_status: boot_status.as_str() };
         append_station_event(w, id, "StationDiscovered", &payload)?;
     }
-    Ok(inserted == 1)
+    Ok(())
 }
 
 /// Adds oddities to those the station is known for; writes only if one is new.

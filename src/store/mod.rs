@@ -46,7 +46,7 @@ use tokio::sync::watch;
 
 pub use api_keys::{KEY_USE_STEP, KeyFacts, NewKey};
 pub use calls::{Answered, CallPolicy};
-pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, StationFacts, UnknownStation};
+pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, UnknownStation};
 pub use deliveries::{Canceled, Delivery, Resent};
 pub use delivery_list::{DeliveryFilter, DeliveryPage};
 pub use error::{Result, StoreError};

@@ -14,6 +14,11 @@ const FIRST_NUMBER: std::ops::Range<u64> = 100_000_000..1_000_000_000;
 /// Before this no charger's clock was right: 2001-09-09.
 const EARLIEST_BELIEVABLE_MS: i64 = 1_000_000_000_000;
 
+/// Whether a charger's time cannot tell one event from another.
+fn clock_is_dead(occurred_at: Option<Timestamp>) -> bool {
+    occurred_at.is_none_or(|at| at.unix_ms() < EARLIEST_BELIEVABLE_MS)
+}
+
 /// The transaction that a message turned out to belong to.
 pub(super) struct Found {
     pub(super) transaction_id: i64,
@@ -49,7 +54,6 @@ pub(super) fn begun_by(
     start: &StartTransaction,
     occurred_at: Option<Timestamp>,
 ) -> Result<Option<Found>> {
-    let clock_is_dead = occurred_at.is_none_or(|at| at.unix_ms() < EARLIEST_BELIEVABLE_MS);
     let found = w
         .conn
         .prepare_cached(
@@ -65,7 +69,7 @@ pub(super) fn begun_by(
                 start.connector_id,
                 start.id_tag,
                 start.meter_start_wh,
-                clock_is_dead
+                clock_is_dead(occurred_at)
             ],
             |row| {
                 Ok(Found { transaction_id: row.get(0)?, event_seq: row.get(1)?, id_tag_status: row.get(2)? })
@@ -145,42 +149,47 @@ pub(super) fn ended_by(
     occurred_at: Option<Timestamp>,
     payload: &str,
 ) -> Result<StopOf> {
-    if let Some((event_seq, transaction_id)) = stopped_before(w, station, stop)? {
-        return Ok(StopOf::Retry { event_seq, transaction_id: Some(transaction_id) });
-    }
     if let Some(number) = stop.transaction_id {
-        let status: Option<bool> = w
+        let stopped: Option<bool> = w
             .conn
             .prepare_cached(
                 "SELECT stop_event_seq IS NOT NULL FROM transactions WHERE transaction_id = ?1 AND station_id = ?2",
             )?
             .query_row(params![number, station.as_str()], |row| row.get(0))
             .optional()?;
-        match status {
+        match stopped {
             Some(false) => return Ok(StopOf::First { transaction_id: number, inferred: false }),
-            Some(true) => return Ok(StopOf::Conflicting { transaction_id: number }),
+            Some(true) => {
+                let before = match stopped_before(w, station, stop)? {
+                    Some((event_seq, _)) => Some(event_seq),
+                    None => told_before(w, station, Some(number), payload)?,
+                };
+                return Ok(match before {
+                    Some(event_seq) => StopOf::Retry { event_seq, transaction_id: Some(number) },
+                    None => StopOf::Conflicting { transaction_id: number },
+                });
+            }
             None => {}
         }
     }
-    let before: Option<i64> = w
-        .conn
-        .prepare_cached(
-            "SELECT seq FROM events
-             WHERE station_id = ?1 AND event = 'StopTransaction' AND transaction_id IS NULL
-               AND duplicate_of IS NULL AND payload = ?2 LIMIT 1",
-        )?
-        .query_row(params![station.as_str(), payload], |row| row.get(0))
-        .optional()?;
-    if let Some(event_seq) = before {
-        return Ok(StopOf::Retry { event_seq, transaction_id: None });
+    let repeated = match stopped_before(w, station, stop)? {
+        Some((event_seq, transaction_id)) => {
+            Some(StopOf::Retry { event_seq, transaction_id: Some(transaction_id) })
+        }
+        None => told_before(w, station, None, payload)?
+            .map(|event_seq| StopOf::Retry { event_seq, transaction_id: None }),
+    };
+    // A dead clock says the same at every stop, so there an open transaction comes before a repetition.
+    if repeated.is_some() && !clock_is_dead(occurred_at) {
+        return Ok(repeated.unwrap_or(StopOf::Unattached));
     }
     Ok(match only_open_one(w, station, stop, occurred_at)? {
         Some(transaction_id) => StopOf::First { transaction_id, inferred: true },
-        None => StopOf::Unattached,
+        None => repeated.unwrap_or(StopOf::Unattached),
     })
 }
 
-/// The same stop, heard before: same number, time and meter reading.
+/// The first stop that ended a transaction with the same number, time and meter reading.
 fn stopped_before(
     w: &Writing<'_>,
     station: &StationId,
@@ -202,8 +211,38 @@ fn stopped_before(
     Ok(found)
 }
 
+/// The first of the stops that say exactly this and ended nothing: they came after the first one of
+/// their transaction, or have none.
+fn told_before(
+    w: &Writing<'_>,
+    station: &StationId,
+    transaction_id: Option<i64>,
+    payload: &str,
+) -> Result<Option<i64>> {
+    // One query for each, so that each finds its index.
+    let select = match transaction_id {
+        Some(_) => {
+            "SELECT seq FROM events
+             WHERE transaction_id = ?3 AND station_id = ?1 AND event = 'StopTransaction'
+               AND duplicate_of IS NULL AND payload = ?2 ORDER BY seq LIMIT 1"
+        }
+        None => {
+            "SELECT seq FROM events
+             WHERE station_id = ?1 AND event = 'StopTransaction' AND transaction_id IS NULL
+               AND duplicate_of IS NULL AND payload = ?2 AND ?3 IS NULL ORDER BY seq LIMIT 1"
+        }
+    };
+    let found = w
+        .conn
+        .prepare_cached(select)?
+        .query_row(params![station.as_str(), payload, transaction_id], |row| row.get(0))
+        .optional()?;
+    Ok(found)
+}
+
 /// The one open transaction that a stop with an unknown number can mean: same tag if it names one, not
-/// earlier, not below the meter's start. Two candidates are none.
+/// earlier, not below the meter's start. Two candidates are none; orphaned ones, which another start
+/// has followed on their connector, are no candidates.
 fn only_open_one(
     w: &Writing<'_>,
     station: &StationId,
@@ -217,7 +256,7 @@ fn only_open_one(
                     (?2 IS NULL OR id_tag = ?2 COLLATE NOCASE)
                     AND (?3 IS NULL OR meter_start_wh IS NULL OR ?3 >= meter_start_wh)
                     AND (?4 IS NULL OR started_at_ms IS NULL OR ?4 >= started_at_ms)
-             FROM transactions WHERE station_id = ?1 AND status = 'active' LIMIT 2",
+             FROM transactions WHERE station_id = ?1 AND status = 'active' AND orphaned = 0 LIMIT 2",
         )?
         .query_map(
             params![station.as_str(), stop.id_tag, stop.meter_stop_wh, occurred_at.map(|at| at.unix_ms())],
@@ -285,7 +324,8 @@ pub(super) fn of_meter_values(
         .conn
         .prepare_cached(
             "SELECT transaction_id FROM transactions
-             WHERE station_id = ?1 AND status = 'active' AND (?2 IS NULL OR connector_id = ?2) LIMIT 2",
+             WHERE station_id = ?1 AND status = 'active' AND orphaned = 0
+               AND (?2 IS NULL OR connector_id = ?2) LIMIT 2",
         )?
         .query_map(params![station.as_str(), connector_id], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;

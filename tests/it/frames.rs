@@ -235,3 +235,24 @@ async fn strict_mode_answers_as_the_specification_says() {
     }
     charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
 }
+
+#[tokio::test]
+async fn who_is_over_the_rate_is_read_slower_and_loses_nothing() {
+    let gateway = start(|config| {
+        config.limits.messages_per_second = 20;
+        config.limits.message_burst = 1;
+    })
+    .await;
+    let mut charger = gateway.charger("FAST").await;
+    let began = std::time::Instant::now();
+    for id in 0..21 {
+        let call = format!(r#"[2,"{id}","Heartbeat",{{}}]"#);
+        charger.socket.feed(Message::text(call)).await.expect("queues");
+    }
+    charger.socket.flush().await.expect("sends");
+    for id in 0..21 {
+        assert!(charger.receive().await.starts_with(&format!(r#"[3,"{id}","#)), "answer {id}");
+    }
+    let took = began.elapsed();
+    assert!(took.as_millis() >= 950, "20 messages after the first at 20 a second took {took:?}");
+}

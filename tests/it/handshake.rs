@@ -2,7 +2,9 @@
 
 use chargehook::station::Admission;
 use chargehook::station::handshake::MissingSubprotocol;
+use futures_util::SinkExt;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Charger, Running, eventually, start};
 
@@ -176,4 +178,71 @@ async fn a_flood_of_refusals_is_folded() {
         assert_eq!(knock(&gateway, "/ocpp/FLOOD", &[OCPP16]).await, 404);
     }
     assert_eq!(gateway.events_of("FLOOD", "StationRejected").await.len(), 10);
+}
+
+#[tokio::test]
+async fn refused_connections_leave_nothing_open() {
+    let gateway = start(|config| config.limits.connections = 2).await;
+    for _ in 0..10 {
+        assert_eq!(knock(&gateway, "/ocpp/", &[OCPP16]).await, 404);
+    }
+    eventually("the refused ones are not counted any more", || async {
+        (knock(&gateway, "/ocpp/CP", &[OCPP16]).await == 101).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn http_1_0_has_no_websockets() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let gateway = start(|_| {}).await;
+    let mut stream = tokio::net::TcpStream::connect(gateway.ocpp()).await.expect("connects");
+    let request = "GET /ocpp/OLD HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sends");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer, and the end of the connection");
+    assert!(answer.starts_with("HTTP/1.0 426 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_takeover_in_mid_traffic_loses_nothing() {
+    let gateway = start(|_| {}).await;
+    let mut old = gateway.charger("CP").await;
+    for id in 0..300 {
+        let call = format!(r#"[2,"{id}","DataTransfer",{{"vendorId":"v","data":"{id}"}}]"#);
+        old.socket.feed(Message::text(call)).await.expect("queues");
+    }
+    old.socket.flush().await.expect("sends");
+    // The old connection is in the middle of them now, and has most of them still unread.
+    old.receive().await;
+    let mut new = gateway.charger("CP").await;
+    new.still_serves().await;
+    for id in 1..300 {
+        assert!(old.receive().await.starts_with(&format!(r#"[3,"{id}","#)), "answer {id}");
+    }
+    assert_eq!(old.closed().await.map(|frame| frame.code.into()), Some(1000u16));
+    let events = gateway.events("CP").await;
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().expect("a name")).collect();
+    assert_eq!(names[..2], ["StationDiscovered", "StationConnected"]);
+    assert!(names[2..302].iter().all(|name| *name == "DataTransfer"), "{names:?}");
+    assert_eq!(names[302..], ["StationDisconnected", "StationConnected", "Heartbeat"], "in this order");
+    assert_eq!(events[302]["payload"]["replaced"], true);
+    assert!(events.iter().zip(1..).all(|(event, seq)| event["station_seq"] == seq), "no gaps");
+}
+
+#[tokio::test]
+async fn a_charger_that_vanishes_has_lost_its_connection() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.charger("CP").await;
+    charger.still_serves().await;
+    drop(charger);
+    let ended = eventually("the end is an event", || async {
+        gateway.events_of("CP", "StationDisconnected").await.pop()
+    })
+    .await;
+    assert_eq!(
+        (&ended["payload"]["code"], &ended["payload"]["reason"]),
+        (&json!(null), &json!("connection_lost"))
+    );
 }

@@ -1,7 +1,7 @@
 //! A real gateway on free ports, chargers on real sockets, and patience with a deadline.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chargehook::clock::Clock;
@@ -26,7 +26,7 @@ pub(crate) const ADMIN_KEY: &str = "test-admin-key-0123456789";
 
 pub(crate) struct Running {
     pub(crate) gateway: Gateway,
-    _dir: TempDir,
+    dir: TempDir,
     http: reqwest::Client,
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn start_in(dir: TempDir, change: impl FnOnce(&mut Config)) -> 
     let gateway = Gateway::start(config, Clock::System).await.expect("starts");
     let now = Clock::System.now();
     keys::ensure_first(gateway.store(), dir.path(), Some(ADMIN_KEY), now).await.expect("an admin key");
-    Running { gateway, _dir: dir, http: http_client() }
+    Running { gateway, dir, http: http_client() }
 }
 
 /// A client that goes where it is told; nothing of the environment's proxies.
@@ -81,11 +81,15 @@ pub(crate) async fn call(
 }
 
 impl Running {
-    /// Stops it as SIGTERM would, and starts it anew on the same data, as `change` wants it.
-    pub(crate) async fn restart(self, change: impl FnOnce(&mut Config)) -> Running {
-        let Self { gateway, _dir, .. } = self;
-        gateway.stop().await;
-        start_in(_dir, change).await
+    /// Stops this gateway and starts another one on its data.
+    pub(crate) async fn restart(self, change: impl FnOnce(&mut Config)) -> Self {
+        self.gateway.stop().await;
+        start_in(self.dir, change).await
+    }
+
+    /// The database, as another program would open it.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.dir.path().join("chargehook.db")
     }
 
     pub(crate) fn ocpp(&self) -> SocketAddr {

@@ -11,5 +11,6 @@ mod handshake;
 mod harness;
 mod house;
 mod kills;
+mod presence;
 mod receiver;
 mod sessions;

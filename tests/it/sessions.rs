@@ -107,6 +107,10 @@ async fn case_41_to_43_stops_that_come_twice_differently_or_bare() {
     assert!(events[2]["duplicate_of"].is_null());
     assert_eq!(events[2]["violations"][0]["problem"], "conflicting_stop");
     assert!(events[2]["violations"][0]["field"].is_null());
+    let other = json!({"transactionId": number, "meterStop": 2500, "timestamp": "2026-04-14T13:00:00Z"});
+    charger.call("StopTransaction", other).await;
+    let retried = gateway.events_of("CP", "StopTransaction").await.pop().expect("an event");
+    assert_eq!(retried["duplicate_of"], events[2]["id"], "a conflicting one can be retried, too");
     let kept = gateway.get(&format!("/transactions/{number}")).await;
     assert_eq!((&kept["meter_stop"], &kept["stop_reason"]), (&json!(2000), &json!("Local")));
 }
@@ -231,4 +235,45 @@ async fn the_other_messages_are_answered_by_the_book() {
     assert_eq!(station["diagnostics_status"], "Uploaded");
     assert_eq!(station["log_status"], "Idle");
     assert_eq!((&station["vendor"], &station["model"]), (&json!("V"), &json!("M")));
+}
+
+#[tokio::test]
+async fn an_orphan_does_not_hide_the_transaction_that_followed_it() {
+    let gateway = start(|_| {}).await;
+    let mut charger = booted(&gateway, "CP").await;
+    let orphan = charger.call("StartTransaction", start_payload(1, "2026-04-14T12:00:00Z")).await;
+    let number =
+        charger.call("StartTransaction", start_payload(1, "2026-04-14T13:00:00Z")).await["transactionId"]
+            .clone();
+    let values = json!({"connectorId": 1, "transactionId": 0,
+        "meterValue": [{"timestamp": "2026-04-14T13:05:00Z", "sampledValue": [{"value": "1100"}]}]});
+    charger.call("MeterValues", values).await;
+    let event = gateway.events_of("CP", "MeterValues").await.pop().expect("an event");
+    assert_eq!(event["transaction_id"], number);
+    let stop = json!({"transactionId": -1, "meterStop": 2000, "timestamp": "2026-04-14T14:00:00Z"});
+    charger.call("StopTransaction", stop).await;
+    let done = gateway.get(&format!("/transactions/{number}")).await;
+    assert_eq!((&done["status"], &done["inferred"]), (&json!("completed"), &json!(true)));
+    let left = gateway.get(&format!("/transactions/{}", orphan["transactionId"])).await;
+    assert_eq!((&left["status"], &left["orphaned"]), (&json!("active"), &json!(true)), "still stoppable");
+    let stop = json!({"transactionId": orphan["transactionId"], "meterStop": 1500, "timestamp": "2026-04-14T13:00:00Z"});
+    charger.call("StopTransaction", stop).await;
+    let ended = gateway.get(&format!("/transactions/{}", orphan["transactionId"])).await;
+    assert_eq!((&ended["status"], &ended["inferred"]), (&json!("completed"), &json!(false)));
+}
+
+#[tokio::test]
+async fn the_same_nameless_stop_of_a_dead_clock_ends_the_next_session_too() {
+    let gateway = start(|_| {}).await;
+    let mut charger = booted(&gateway, "CP").await;
+    let stop = json!({"transactionId": -1, "meterStop": 1000, "timestamp": "1970-01-01T00:01:00Z"});
+    for _ in 0..2 {
+        let started = charger.call("StartTransaction", start_payload(1, "1970-01-01T00:00:00Z")).await;
+        charger.call("StopTransaction", stop.clone()).await;
+        let done = gateway.get(&format!("/transactions/{}", started["transactionId"])).await;
+        assert_eq!(done["status"], "completed");
+    }
+    charger.call("StopTransaction", stop).await;
+    let events = gateway.events_of("CP", "StopTransaction").await;
+    assert_eq!(events[2]["duplicate_of"], events[1]["id"], "with nothing open it is a retry");
 }
