@@ -19,6 +19,7 @@ mod event_log;
 mod event_row;
 mod events;
 mod health;
+mod id_tags;
 mod idempotency;
 mod in_order;
 mod lanes;
@@ -51,6 +52,7 @@ pub use deliveries::{Attempt, Canceled, Delivery, DeliveryError, DeliveryStatus,
 pub use delivery_list::{DeliveryFilter, DeliveryPage};
 pub use error::{Result, StoreError};
 pub use event_log::EventFilter;
+pub use id_tags::IdTagFilter;
 pub use idempotency::{KeptAnswer, RequestStanding};
 pub use lanes::{Claimed, LaneClaim, LaneClaimed, LaneSettings, LaneState, SigningSecretText};
 pub use listing::{Listed, Slice};

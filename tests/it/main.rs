@@ -6,4 +6,5 @@ mod frames;
 mod handshake;
 mod harness;
 mod house;
+mod id_tags;
 mod sessions;
