@@ -7,6 +7,7 @@
 pub mod access;
 pub mod delivery;
 pub mod event;
+pub mod id_tag;
 pub mod problem;
 pub mod station;
 pub mod text;

@@ -11,6 +11,8 @@ mod body;
 mod deliveries;
 mod events;
 mod health;
+mod id_tag_import;
+mod id_tags;
 mod idempotency;
 mod metrics;
 mod openapi;
@@ -113,6 +115,9 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(stations::disconnect))
         .routes(routes!(transactions::list))
         .routes(routes!(transactions::get))
+        .routes(routes!(id_tags::list))
+        .routes(routes!(id_tags::get, id_tags::put, id_tags::delete))
+        .routes(routes!(id_tag_import::import))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke));
     OpenApiRouter::with_openapi(openapi::preamble())

@@ -11,7 +11,7 @@ use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::transactions::{self, Begun, StopOf};
 use super::writer::Writing;
-use super::{Priority, Store, cells};
+use super::{Priority, Store, cells, id_tags};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::StationId;
@@ -199,7 +199,7 @@ impl Serving<'_, '_> {
     /// A message that changes no transaction.
     fn plain(&mut self, call: Inbound, request: &Request, transaction_id: Option<i64>) -> Result<Answered> {
         let id_tag_info = match request {
-            Request::Authorize { .. } => Some(self.verdict()),
+            Request::Authorize { id_tag } => Some(self.verdict(id_tag.as_deref(), false)?),
             _ => None,
         };
         let payload = self.answer(request, id_tag_info, None);
@@ -217,7 +217,7 @@ impl Serving<'_, '_> {
             return self.repeat(call, first.event_seq, Some(first.transaction_id), fallback);
         }
         let transaction_id = transactions::next_number(self.w)?;
-        let id_tag_info = self.verdict();
+        let id_tag_info = self.verdict(start.id_tag.as_deref(), true)?;
         let id_tag_status = id_tag_info.status.as_str();
         let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
         let started_at = call.occurred_at.unwrap_or(self.received_at);
@@ -230,7 +230,10 @@ impl Serving<'_, '_> {
 
     fn stop(&mut self, mut call: Inbound, request: &Request, stop: &StopTransaction) -> Result<Answered> {
         let of = transactions::ended_by(self.w, self.station, stop, call.occurred_at, call.payload.get())?;
-        let id_tag_info = stop.id_tag.is_some().then(|| self.verdict());
+        let id_tag_info = match &stop.id_tag {
+            Some(id_tag) => Some(self.verdict(Some(id_tag), false)?),
+            None => None,
+        };
         let payload = self.answer(request, id_tag_info, None);
         match of {
             StopOf::Retry { event_seq, transaction_id } => {
@@ -329,13 +332,21 @@ impl Serving<'_, '_> {
         answer::answer(request, &facts, self.w.now)
     }
 
-    /// The verdict on the tag. A station that is not accepted starts nothing, whatever the tag.
-    fn verdict(&self) -> IdTagInfo {
-        let unknown = match self.known.boot_status {
-            BootStatus::Accepted => self.policy.unknown_id_tag,
-            BootStatus::Pending | BootStatus::Rejected => UnknownIdTag::Invalid,
+    /// The verdict on a tag. A station that is not accepted starts nothing, whatever the tag.
+    ///
+    /// Only a start asks how many transactions the tag is in: a driver who holds it out again may want to
+    /// end the one there is.
+    fn verdict(&self, id_tag: Option<&str>, starts: bool) -> Result<IdTagInfo> {
+        if self.known.boot_status != BootStatus::Accepted {
+            return Ok(IdTagInfo::bare(AuthorizationStatus::Invalid));
+        }
+        let registered = match id_tag {
+            Some(id_tag) => id_tags::registered(self.w, self.known.owner_id.as_deref(), id_tag)?,
+            None => None,
         };
-        authorization::verdict(None, 0, unknown, self.w.now)
+        let active = registered.as_ref().filter(|_| starts).map_or(0, |(_, active)| *active);
+        let tag = registered.as_ref().map(|(tag, _)| tag);
+        Ok(authorization::verdict(tag, active, self.policy.unknown_id_tag, self.w.now))
     }
 
     fn note_boot(&self, boot: &BootNotification) -> Result<()> {

@@ -10,6 +10,7 @@ mod golden;
 mod handshake;
 mod harness;
 mod house;
+mod id_tags;
 mod kills;
 mod presence;
 mod receiver;

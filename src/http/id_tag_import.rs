@@ -1,0 +1,144 @@
+//! `POST /id-tags/import`: many tags at once, as JSON or CSV, with a result per row.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use serde_json::{Map, Number, Value};
+
+use super::auth::Caller;
+use super::problem::Result;
+use super::query::NoQuery;
+use super::{ApiState, body, id_tags};
+use crate::api::Page;
+use crate::api::id_tag::{IdTagInput, ImportResult, ImportedRow};
+use crate::api::problem::{FieldError, Problem};
+
+/// Rows of one import: bounds how long the writer is busy with it.
+const ROWS_MAX: usize = 10_000;
+
+/// The column, or member, that names the tag.
+const TAG: &str = "id_tag";
+
+/// One row, as far as it could be read.
+type Row = std::result::Result<Map<String, Value>, FieldError>;
+
+/// Import id tags
+///
+/// A JSON array of objects, or a CSV (`text/csv`) whose header names the columns: `id_tag` and the members of
+/// `IdTagInput`; an empty cell is a member that is not given. Rows that are wrong are left out and say why; the
+/// others are registered together, each replacing what was registered of its tag. At most 10,000 rows.
+#[utoipa::path(post, path = "/id-tags/import", tag = "id tags",
+    request_body(content((Vec<Object> = "application/json"), (String = "text/csv"))),
+    responses((status = 200, body = Page<ImportedRow>, description = "What became of each row, in their order")),
+    security(("api_key" = ["write"])))]
+pub(super) async fn import(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    _: NoQuery,
+    request: Request,
+) -> Result<Json<Page<ImportedRow>>> {
+    let is_csv = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/csv"));
+    let bytes = body::read(request.into_body(), state.config.body_max_bytes).await?;
+    let rows = if is_csv { from_csv(&bytes)? } else { from_json(&bytes)? };
+    if rows.len() > ROWS_MAX {
+        return Err(Problem::invalid_field("", format!("has more than {ROWS_MAX} rows: import it in parts")));
+    }
+    let mut results = Vec::with_capacity(rows.len());
+    let mut accepted = Vec::new();
+    for (place, row) in rows.into_iter().enumerate() {
+        let (id_tag, checked) = check(&caller, row)?;
+        let errors = match checked {
+            Ok(input) => {
+                accepted.push((place, id_tag.clone().unwrap_or_default(), input));
+                Vec::new()
+            }
+            Err(errors) => errors,
+        };
+        results.push(ImportedRow { row: place as u64 + 1, id_tag, result: ImportResult::Invalid, errors });
+    }
+    let (places, tags): (Vec<usize>, Vec<_>) =
+        accepted.into_iter().map(|(place, id_tag, input)| (place, (id_tag, input))).unzip();
+    let are_new = state.store.put_id_tags(tags).await?;
+    for (place, is_new) in places.into_iter().zip(are_new) {
+        results[place].result = if is_new { ImportResult::Created } else { ImportResult::Updated };
+    }
+    Ok(Json(Page { data: results, next_cursor: None }))
+}
+
+fn from_json(bytes: &Bytes) -> Result<Vec<Row>> {
+    let rows: Vec<Value> = serde_json::from_slice(bytes)
+        .map_err(|error| Problem::malformed(format!("the body is no JSON array of tags: {error}")))?;
+    let object = |row| match row {
+        Value::Object(row) => Ok(row),
+        _ => Err(FieldError::new("", "must be an object")),
+    };
+    Ok(rows.into_iter().map(object).collect())
+}
+
+fn from_csv(bytes: &Bytes) -> Result<Vec<Row>> {
+    let malformed = |error: csv::Error| Problem::malformed(format!("the body is no CSV: {error}"));
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(bytes.as_ref());
+    let names = reader.headers().map_err(malformed)?.clone();
+    if !names.iter().any(|name| name == TAG) {
+        return Err(Problem::malformed("the first line of the CSV must name the columns, id_tag among them"));
+    }
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(malformed)?;
+        if record.len() > names.len() {
+            rows.push(Err(FieldError::new("", "has more cells than the first line has columns")));
+            continue;
+        }
+        let cells = names.iter().zip(record.iter()).filter(|(_, cell)| !cell.is_empty());
+        rows.push(Ok(cells.map(|(name, cell)| (name.to_owned(), cell_value(name, cell))).collect()));
+    }
+    Ok(rows)
+}
+
+/// A cell is a text, but for the one member that is a number.
+fn cell_value(name: &str, cell: &str) -> Value {
+    match cell.parse::<i64>() {
+        Ok(number) if name == "max_active_transactions" => Value::Number(Number::from(number)),
+        _ => cell.into(),
+    }
+}
+
+/// What a row registers, or everything that is wrong with it.
+///
+/// # Errors
+/// 403 if a bound key names another owner: that is no slip of one row.
+#[expect(clippy::type_complexity, reason = "a tag that may be missing, and what its row says or lacks")]
+fn check(
+    caller: &Caller,
+    row: Row,
+) -> Result<(Option<String>, std::result::Result<IdTagInput, Vec<FieldError>>)> {
+    let mut row = match row {
+        Ok(row) => row,
+        Err(error) => return Ok((None, Err(vec![error]))),
+    };
+    let id_tag = match row.remove(TAG) {
+        Some(Value::String(id_tag)) => Some(id_tag),
+        _ => None,
+    };
+    let row = Value::Object(row);
+    let mut errors = body::errors::<IdTagInput>(&row)?;
+    match id_tag.as_deref().map(id_tags::legal) {
+        None => errors.push(FieldError::new(TAG, "is missing, or no text")),
+        Some(Err(message)) => errors.push(FieldError::new(TAG, message)),
+        Some(Ok(())) => {}
+    }
+    if !errors.is_empty() {
+        return Ok((id_tag, Err(errors)));
+    }
+    let mut input: IdTagInput = body::into(row)?;
+    input.owner_id = caller.owner_for(input.owner_id)?;
+    Ok((id_tag, Ok(input)))
+}

@@ -1,0 +1,163 @@
+//! Id tags: registered, listed, removed, imported.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::body::Checked;
+use super::page;
+use super::path::Id;
+use super::problem::Result;
+use super::query::Query;
+use crate::api::id_tag::{IdTag, IdTagInput, TagStatus};
+use crate::api::problem::Problem;
+use crate::api::{Order, Page};
+use crate::clock::Timestamp;
+use crate::store::IdTagFilter;
+
+const LIST: &str = "id-tags";
+
+/// Longer than any charger sends: the specification's limit is 20, some firmware adds a few.
+pub(super) const TAG_CHARS_MAX: usize = 64;
+
+/// How tags are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TagsQuery {
+    /// The customer they belong to.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// What they are worth.
+    #[param(inline)]
+    status: Option<TagStatus>,
+    /// The group they belong to; letter case does not matter.
+    #[param(min_length = 1, max_length = 20)]
+    parent_id_tag: Option<String>,
+    /// Registered then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// Registered before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Whose tag is meant.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WhoseQuery {
+    /// The customer the tag belongs to; without it, the tag that belongs to nobody.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+}
+
+/// A tag that chargers can send.
+///
+/// # Errors
+/// A 422 for anything else.
+pub(super) fn legal(id_tag: &str) -> std::result::Result<(), &'static str> {
+    let chars = id_tag.chars().count();
+    if chars == 0 || chars > TAG_CHARS_MAX {
+        return Err("must have 1 to 64 characters");
+    }
+    if id_tag.chars().any(char::is_control) || id_tag.trim() != id_tag {
+        return Err("must have no control characters, and no blanks around it");
+    }
+    Ok(())
+}
+
+/// List id tags
+#[utoipa::path(get, path = "/id-tags", tag = "id tags", params(TagsQuery),
+    responses((status = 200, body = Page<IdTag>)), security(("api_key" = ["read"])))]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<TagsQuery>,
+) -> Result<Json<Page<IdTag>>> {
+    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let filter = IdTagFilter {
+        owner_id: caller.owner_filter(query.owner_id)?,
+        status: query.status,
+        parent_id_tag: query.parent_id_tag,
+        since: query.since,
+        until: query.until,
+    };
+    let listed = state.store.id_tags(filter, slice.clone()).await?;
+    Ok(Json(page::page(LIST, &slice, listed, |tag| tag)))
+}
+
+/// Get an id tag
+#[utoipa::path(get, path = "/id-tags/{tag}", tag = "id tags", params(
+    ("tag" = String, Path, description = "The tag; letter case does not matter"), WhoseQuery),
+    responses((status = 200, body = IdTag)), security(("api_key" = ["read"])))]
+pub(super) async fn get(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id_tag): Id,
+    Query(whose): Query<WhoseQuery>,
+) -> Result<Json<IdTag>> {
+    let owner_id = caller.owner_for(whose.owner_id)?;
+    let found = state.store.id_tag(owner_id, id_tag.clone()).await?;
+    found.map(Json).ok_or_else(|| unknown(&id_tag))
+}
+
+/// Register an id tag
+///
+/// Replaces what is registered of it. Chargers are answered by it from the next message on: stations look at
+/// their owner's tags, then at those that belong to nobody.
+#[utoipa::path(put, path = "/id-tags/{tag}", tag = "id tags", params(
+    ("tag" = String, Path, description = "The tag, 1 to 64 characters; letter case does not matter"), WhoseQuery),
+    request_body = IdTagInput,
+    responses((status = 200, body = IdTag), (status = 201, body = IdTag, description = "It is new")),
+    security(("api_key" = ["write"])))]
+pub(super) async fn put(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id_tag): Id,
+    Query(whose): Query<WhoseQuery>,
+    Checked(mut input): Checked<IdTagInput>,
+) -> Result<(StatusCode, Json<IdTag>)> {
+    legal(&id_tag).map_err(|message| Problem::invalid_field("tag", message))?;
+    if whose.owner_id.is_some() && input.owner_id.is_some() && whose.owner_id != input.owner_id {
+        return Err(Problem::invalid_field("owner_id", "is another one in the query and in the body"));
+    }
+    input.owner_id = caller.owner_for(whose.owner_id.or(input.owner_id))?;
+    let (tag, is_new) = state.store.put_id_tag(id_tag, input).await?;
+    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(tag)))
+}
+
+/// Forget an id tag
+///
+/// From then on it is treated as unknown.
+#[utoipa::path(delete, path = "/id-tags/{tag}", tag = "id tags", params(
+    ("tag" = String, Path, description = "The tag; letter case does not matter"), WhoseQuery),
+    responses((status = 204)), security(("api_key" = ["write"])))]
+pub(super) async fn delete(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id_tag): Id,
+    Query(whose): Query<WhoseQuery>,
+) -> Result<StatusCode> {
+    let owner_id = caller.owner_for(whose.owner_id)?;
+    match state.store.delete_id_tag(owner_id, id_tag.clone()).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(unknown(&id_tag)),
+    }
+}
+
+fn unknown(id_tag: &str) -> Problem {
+    Problem::not_found(format_args!("id tag {id_tag}"))
+}
