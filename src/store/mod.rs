@@ -40,7 +40,7 @@ mod writer;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
@@ -84,8 +84,8 @@ struct Inner {
     readers: Arc<Readers>,
     signals: Arc<Signals>,
     statistics: Arc<Statistics>,
-    /// Held as long as the store lives: one `serve` per data directory.
-    _lock: Option<File>,
+    /// Held until the store is closed: one `serve` per data directory.
+    lock: Mutex<Option<File>>,
 }
 
 impl Store {
@@ -139,7 +139,7 @@ impl Store {
         }
         let writer = Writer::start(pen)?;
         let readers = Arc::new(Readers::new(path));
-        Ok(Self { inner: Arc::new(Inner { writer, readers, signals, statistics, _lock: lock }) })
+        Ok(Self { inner: Arc::new(Inner { writer, readers, signals, statistics, lock: Mutex::new(lock) }) })
     }
 
     /// The newest event's row, and each one after it. Mark it as seen before you query.
@@ -172,10 +172,11 @@ impl Store {
         &self.inner.statistics
     }
 
-    /// Writes what waits and closes the store; later calls fail with [`StoreError::Closed`].
-    /// Blocks until the last commit.
+    /// Writes what waits, closes the store and frees its directory for another gateway, whoever still
+    /// holds a handle; later writes fail with [`StoreError::Closed`]. Blocks until the last commit.
     pub fn close(&self) {
         self.inner.writer.close();
+        drop(self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     async fn write<T, F>(&self, priority: Priority, work: F) -> Result<T>
