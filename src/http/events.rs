@@ -94,9 +94,6 @@ impl EventsQuery {
         if self.after.is_some() && self.order != Some(Order::Asc) {
             errors.push(FieldError::new("order", "must be asc with after"));
         }
-        if self.after.is_some() && self.cursor.is_some() {
-            errors.push(FieldError::new("cursor", "and after exclude each other"));
-        }
         if !errors.is_empty() {
             return Err(Problem::invalid(errors));
         }
@@ -140,7 +137,8 @@ pub(super) async fn list(
 ) -> Result<Json<Page<Event>>> {
     let filter = query.filter(&caller)?;
     let mut slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
-    if let Some(after) = query.after {
+    // A cursor of the list that began there is further on.
+    if let Some(after) = query.after.filter(|_| query.cursor.is_none()) {
         let seen = state.store.event(after).await?.filter(|event| caller.sees(event.owner_id.as_deref()));
         let seen =
             seen.ok_or_else(|| Problem::invalid_field("after", "there is no such event (any more)"))?;
@@ -162,13 +160,16 @@ async fn wait_for_events(
 ) -> Result<Listed<event::Event>> {
     let deadline = tokio::time::Instant::now() + wait.0;
     let mut tail = state.store.tail();
+    let mut slice = slice.clone();
     loop {
         // Seen before the query: what is committed meanwhile wakes us again.
-        tail.borrow_and_update();
+        let newest = *tail.borrow_and_update();
         let listed = state.store.events(filter.clone(), slice.clone()).await?;
         if !listed.rows.is_empty() {
             return Ok(listed);
         }
+        // Nothing up to there fits, so nobody needs to look through it again.
+        slice.after = slice.after.max(Some((newest, 0)));
         tokio::select! {
             changed = tail.changed() => if changed.is_err() { return Ok(listed) },
             () = tokio::time::sleep_until(deadline) => return Ok(listed),

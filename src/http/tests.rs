@@ -714,6 +714,10 @@ async fn events_and_their_deliveries_are_found() {
     let oldest = api.get("/api/v1/events?limit=1&order=asc").await.body["data"][0].clone();
     let after = format!("/api/v1/events?order=asc&wait=60s&after={}", oldest["id"].as_str().expect("an id"));
     assert_eq!(ids(&api.get(&after).await), ["CP_B StationDiscovered", "CP_B StationConnected"]);
+    let page = api.get(&format!("{after}&limit=1")).await;
+    let cursor = page.body["next_cursor"].as_str().expect("another page");
+    let page = api.get(&format!("{after}&limit=1&cursor={cursor}")).await;
+    assert_eq!(ids(&page), ["CP_B StationConnected"], "the other parameters stay as they were");
 
     // Why each webhook got it, or not.
     let answer = api.get(&format!("/api/v1/events/{id}/deliveries?explain=true")).await;
