@@ -25,6 +25,9 @@ pub fn start(log: &Log) -> Result<(), TelemetryError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&log.level)?)
         .with_writer(std::io::stderr)
+        // A log line that cannot be written (a full disk) is lost; the layer would tell so on stderr,
+        // where that fails again and panics.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     match log.format {
         LogFormat::Text => builder.try_init()?,

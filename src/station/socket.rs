@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -156,11 +156,18 @@ async fn record(
         replaced: end.replaced,
     };
     let (generation, last_seen) = (registration.generation, registration.last_seen.get());
+    let mut warned = false;
     loop {
         let written =
             stations.store.disconnected(station.clone(), generation, last_seen, ended.clone()).await;
         let Err(error) = written else { break };
-        warn!(station.id = %station, "the end of {station}'s connection could not be recorded: {error}");
+        // Once is enough: the log may be on the same disk.
+        if !std::mem::replace(&mut warned, true) {
+            warn!(station.id = %station, "the end of {station}'s connection cannot be recorded yet: {error}");
+        }
+        if let StoreError::Closed = error {
+            break;
+        }
         tokio::select! {
             () = sleep(RECORD_AGAIN) => {}
             // The next start finds the station connected, and closes the books.
@@ -189,6 +196,7 @@ async fn say_goodbye(socket: &mut Socket, code: u16, reason: &str) {
             return Ok(());
         }
         // With unread bytes the kernel would reset the connection, and the peer lose the close frame.
+        socket.get_mut().shutdown().await?;
         let mut rest = [0; 1 << 10];
         while socket.get_mut().read(&mut rest).await? > 0 {}
         Ok::<_, WsError>(())

@@ -97,6 +97,18 @@ impl Shared {
     }
 }
 
+/// Whatever ends the thread, nobody is left waiting for it: those who wait and those who come are told
+/// that the store is closed.
+struct CloseOnExit<'a>(&'a Shared);
+
+impl Drop for CloseOnExit<'_> {
+    fn drop(&mut self) {
+        let mut queues = self.0.lock();
+        queues.closed = true;
+        queues.waiting.iter_mut().for_each(VecDeque::clear);
+    }
+}
+
 /// Everything the thread owns.
 pub(super) struct Pen {
     pub(super) conn: Connection,
@@ -202,6 +214,7 @@ impl Pen {
     }
 
     fn write_until_closed(mut self, shared: &Shared) {
+        let _last = CloseOnExit(shared);
         let mut batch = Vec::with_capacity(BATCH_JOBS);
         loop {
             {

@@ -49,15 +49,24 @@ impl Place {
 
     /// Starts `serve` and waits for its ready line.
     pub(crate) fn serve(&self) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chargehook"))
-            .args(["serve", "--allow-network", "127.0.0.0/8", "--log-level", "error"])
+        self.start(self.command().args(["--log-level", "error"]))
+    }
+
+    /// `serve`, here.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+        command
+            .args(["serve", "--allow-network", "127.0.0.0/8"])
             .arg("--data-dir")
             .arg(&self.data_dir)
             .args(["--ocpp-listen", &self.ocpp.to_string(), "--api-listen", &self.api.to_string()])
             .env("CHARGEHOOK_API_KEY", ADMIN_KEY)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+            .stdout(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn start(&self, command: &mut Command) -> Process {
+        let mut child = command.spawn().expect("the binary starts");
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("reads");

@@ -112,3 +112,14 @@ async fn a_stopping_gateway_says_goodbye_and_a_killed_one_is_told_of_by_the_next
     let end = newest_end(&place).await;
     assert_eq!((&end["code"], &end["reason"]), (&json!(null), &json!("gateway_stopped")));
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_log_that_cannot_be_written_stops_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = Place::new(dir.path());
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let _process = place.start(place.command().args(["--log-level", "debug"]).stderr(full));
+    let mut charger = Charger::connect(place.ocpp, "/ocpp/CP", &[OCPP16]).await.expect("connects");
+    charger.still_serves().await;
+}
