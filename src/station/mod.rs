@@ -9,7 +9,7 @@ pub mod handshake;
 mod listener;
 mod liveness;
 mod metered;
-pub mod pace;
+mod pace;
 pub mod password;
 pub mod registry;
 mod rejections;

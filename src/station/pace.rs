@@ -8,14 +8,14 @@ use crate::bucket::Bucket;
 
 /// Hands out tokens at a rate; what is not used gathers up to the burst.
 #[derive(Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     bucket: Bucket,
     at: Instant,
 }
 
 impl Pace {
     /// A full bucket.
-    pub fn new(per_second: f64, burst: f64, now: Instant) -> Self {
+    pub(super) fn new(per_second: f64, burst: f64, now: Instant) -> Self {
         Self { bucket: Bucket::new(per_second, burst), at: now }
     }
 
@@ -23,7 +23,7 @@ impl Pace {
     ///
     /// # Errors
     /// How long until there is one, with nothing taken.
-    pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
+    pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         self.bucket.gather(now.saturating_duration_since(self.at));
         self.at = now;
         if self.bucket.available() == 0 {

@@ -1,15 +1,13 @@
-//! Deliveries: what they are, and how they are sent again, cancelled and discarded.
+//! Deliveries as they are sent again, cancelled and discarded.
 
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
-use serde_json::value::RawValue;
 
 use super::delivery_list::{FROM, Query};
 use super::error::Result;
 use super::writer::Writing;
 use super::{Priority, Store, cells};
-use crate::api::delivery::{Attempt, DeliveryError, DeliveryStatus};
-use crate::clock::Timestamp;
-use crate::id::{DeliveryId, EventId, WebhookId};
+use crate::api::delivery::DeliveryStatus;
+use crate::id::{DeliveryId, WebhookId};
 
 /// Spelled exactly as in the index `deliveries_due`, which is only used for what it is spelled like.
 pub(super) const UNORDERED_WAITING: &str = "status IN ('scheduled', 'retry') AND order_station IS NULL";
@@ -20,49 +18,6 @@ pub(super) const ORDERED_LIVE: &str =
 
 /// Deliveries discarded in one step, so that a backlog of millions stalls nobody.
 const DISCARD_STEP: usize = 1_000;
-
-/// One event on its way to one webhook, with what tells why it waits.
-#[derive(Debug, Clone)]
-pub struct Delivery {
-    /// The row: lists go by it.
-    pub seq: i64,
-    /// Its id.
-    pub id: DeliveryId,
-    /// Its event.
-    pub event_id: EventId,
-    /// The event's type.
-    pub event: String,
-    /// Its webhook, which may be deleted; `None`: it goes to a URL that came with the event.
-    pub webhook_id: Option<WebhookId>,
-    /// The webhook's count of deliveries.
-    pub sequence: Option<i64>,
-    /// Where it goes; `None` once the webhook is deleted.
-    pub url: Option<String>,
-    /// The event's station.
-    pub station_id: Option<String>,
-    /// The event's owner.
-    pub owner_id: Option<String>,
-    /// The event's payload.
-    pub payload: Box<RawValue>,
-    /// How far it has come.
-    pub status: DeliveryStatus,
-    /// Every try, the first one first.
-    pub attempts: Vec<Attempt>,
-    /// What went wrong last, also where no attempt was made.
-    pub last_error: Option<DeliveryError>,
-    /// When the next attempt is due.
-    pub next_attempt_at: Option<Timestamp>,
-    /// It waits for its station's order.
-    pub ordered: bool,
-    /// An older delivery of its station is under way or waits.
-    pub behind_another: bool,
-    /// Its webhook is paused.
-    pub paused: bool,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it came to its end.
-    pub completed_at: Option<Timestamp>,
-}
 
 /// What became of a wish to send a delivery again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

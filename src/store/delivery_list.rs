@@ -4,7 +4,6 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::value::RawValue;
 
-use super::deliveries::Delivery;
 use super::error::{Result, StoreError};
 use super::listing::{arrival_bounds, fits_one_of};
 use super::{Store, cells};
@@ -12,6 +11,49 @@ use crate::api::delivery::{Attempt, DeliveryError, DeliveryStatus};
 use crate::clock::Timestamp;
 use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::subscription::EventPattern;
+
+/// One event on its way to one webhook, with what tells why it waits.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The row: lists go by it.
+    pub seq: i64,
+    /// Its id.
+    pub id: DeliveryId,
+    /// Its event.
+    pub event_id: EventId,
+    /// The event's type.
+    pub event: String,
+    /// Its webhook, which may be deleted; `None`: it goes to a URL that came with the event.
+    pub webhook_id: Option<WebhookId>,
+    /// The webhook's count of deliveries.
+    pub sequence: Option<i64>,
+    /// Where it goes; `None` once the webhook is deleted.
+    pub url: Option<String>,
+    /// The event's station.
+    pub station_id: Option<String>,
+    /// The event's owner.
+    pub owner_id: Option<String>,
+    /// The event's payload.
+    pub payload: Box<RawValue>,
+    /// How far it has come.
+    pub status: DeliveryStatus,
+    /// Every try, the first one first.
+    pub attempts: Vec<Attempt>,
+    /// What went wrong last, also where no attempt was made.
+    pub last_error: Option<DeliveryError>,
+    /// When the next attempt is due.
+    pub next_attempt_at: Option<Timestamp>,
+    /// It waits for its station's order.
+    pub ordered: bool,
+    /// An older delivery of its station is under way or waits.
+    pub behind_another: bool,
+    /// Its webhook is paused.
+    pub paused: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it came to its end.
+    pub completed_at: Option<Timestamp>,
+}
 
 /// Which deliveries are listed; what is `None` does not matter.
 #[derive(Debug, Clone, Default)]

@@ -1,3 +1,5 @@
+//! Which event goes to which webhook.
+
 use super::*;
 
 fn payload(json: &str) -> Box<RawValue> {

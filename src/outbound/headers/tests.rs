@@ -1,3 +1,5 @@
+//! Headers of one attempt, and what integrators may not say in them.
+
 use super::*;
 
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
