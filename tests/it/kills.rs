@@ -1,6 +1,8 @@
 //! The delivery cases that need a process of its own to be killed, stopped or refused. The numbers in the
 //! names are those of the list of delivery cases.
 
+use chargehook::clock::Clock;
+use chargehook::store::{Store, StoreError};
 use serde_json::{Value, json};
 
 use crate::crash::Place;
@@ -129,4 +131,17 @@ async fn case_8_a_second_process_on_the_same_data_refuses_to_start() {
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains("is in use by another chargehook serve"), "{said}");
     let _charger = outside.heartbeat().await;
+}
+
+#[test]
+fn case_8_a_closed_store_lets_another_begin_though_somebody_holds_a_handle() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = Store::open(dir.path(), Clock::System).expect("opens");
+    let held = first.clone();
+    let refused = Store::open(dir.path(), Clock::System).err().expect("in use");
+    assert!(matches!(refused, StoreError::InUse(_)), "{refused}");
+    first.close();
+    let second = Store::open(dir.path(), Clock::System).expect("opens after the close");
+    drop(held);
+    second.close();
 }
