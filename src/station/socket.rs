@@ -165,9 +165,6 @@ async fn record(
         if !std::mem::replace(&mut warned, true) {
             warn!(station.id = %station, "the end of {station}'s connection cannot be recorded yet: {error}");
         }
-        if let StoreError::Closed = error {
-            break;
-        }
         tokio::select! {
             () = sleep(RECORD_AGAIN) => {}
             // The next start finds the station connected, and closes the books.

@@ -170,7 +170,10 @@ impl Writer {
             queues.waiting[priority as usize].push_back(Queued { job, _permit: permit });
         }
         self.shared.arrived.notify_one();
-        told.await.map_err(|_| StoreError::Closed)?
+        told.await.unwrap_or_else(|_| match self.shared.lock().closed {
+            true => Err(StoreError::Closed),
+            false => Err(StoreError::Commit("the transaction could not begin".to_owned())),
+        })
     }
 
     /// Lets what waits be written, then ends the thread. Later writes are refused.

@@ -68,7 +68,12 @@ async fn case_87_what_cannot_be_stored_is_not_answered_and_the_socket_is_closed(
     let response = http_client().get(gateway.url("/readyz")).send().await.expect("an answer");
     assert_eq!(response.status(), 503);
     let health: Value = response.json().await.expect("JSON");
-    assert!(health["reasons"][0].as_str().is_some_and(|reason| reason.starts_with("store: ")), "{health}");
+    assert!(
+        health["reasons"][0]
+            .as_str()
+            .is_some_and(|reason| reason.starts_with("store: the store could not commit")),
+        "{health}"
+    );
 
     thief.execute_batch("ROLLBACK").expect("gives the lock up");
     ends_with(&gateway, "CP", &["Heartbeat", "StationDisconnected"]).await;
