@@ -53,7 +53,7 @@ impl Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = match self.0.as_secs() {
-            // A single day is spelled as the contract spells it in schedules: 24h.
+            // A single day is spelled as schedules spell it: 24h.
             86_400 => &SPAN_UNITS_MS[1..],
             _ => &SPAN_UNITS_MS[..],
         };

@@ -3,6 +3,7 @@
 use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 
@@ -34,6 +35,17 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlit
 pub(super) fn maybe_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
     let text = row.get_ref(column)?.as_str_or_null()?;
     text.map(serde_json::from_str).transpose().map_err(|error| unreadable(column, error))
+}
+
+/// JSON text, kept as it is.
+pub(super) fn raw(row: &Row<'_>, column: usize) -> rusqlite::Result<Box<RawValue>> {
+    RawValue::from_string(row.get(column)?).map_err(|error| unreadable(column, error))
+}
+
+/// The same, or NULL.
+pub(super) fn maybe_raw(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Box<RawValue>>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(RawValue::from_string).transpose().map_err(|error| unreadable(column, error))
 }
 
 /// A word of an enum, spelled as its JSON is.

@@ -4,7 +4,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::value::RawValue;
 
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::listing::{arrival_bounds, fits_one_of};
 use super::{Store, cells};
 use crate::api::delivery::{Attempt, DeliveryError, DeliveryStatus};
@@ -247,8 +247,7 @@ fn read(conn: &Connection, row: &Row<'_>) -> Result<Delivery> {
         url: row.get(6)?,
         station_id: row.get(7)?,
         owner_id: row.get(8)?,
-        payload: RawValue::from_string(row.get(9)?)
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?,
+        payload: cells::raw(row, 9)?,
         status: cells::word(row, 10)?,
         attempts: attempts(conn, seq)?,
         last_error: error(row.get(11)?, row.get(12)?),

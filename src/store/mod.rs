@@ -64,7 +64,7 @@ pub use transaction_list::TransactionFilter;
 pub use webhooks::{Changed, StoredWebhook};
 
 use crate::clock::Clock;
-use crate::id::{EventId, IdMint};
+use crate::id::{DeliveryId, EventId, IdMint};
 use checkpoint::Checkpoint;
 use readers::Readers;
 use signals::Signals;
@@ -235,18 +235,15 @@ fn file_error(path: &Path, error: &std::io::Error) -> StoreError {
 
 /// The newest event's row, and a mint that goes on behind everything that was ever minted.
 fn newest_ids(conn: &Connection) -> Result<(i64, IdMint)> {
-    let event = conn
+    let event: Option<(i64, EventId)> = conn
         .query_row("SELECT seq, id FROM events ORDER BY seq DESC LIMIT 1", [], |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?))
+            Ok((row.get(0)?, cells::parsed(row, 1)?))
         })
         .optional()?;
-    let (seq, event) = event.unwrap_or_default();
-    let delivery: Option<String> = conn
-        .query_row("SELECT id FROM deliveries ORDER BY seq DESC LIMIT 1", [], |row| row.get(0))
+    let delivery: Option<DeliveryId> = conn
+        .query_row("SELECT id FROM deliveries ORDER BY seq DESC LIMIT 1", [], |row| cells::parsed(row, 0))
         .optional()?;
-    let event = event.parse::<EventId>().map(EventId::value).unwrap_or(0);
-    let delivery = delivery
-        .and_then(|id| id.parse::<crate::id::DeliveryId>().ok())
-        .map_or(0, crate::id::DeliveryId::value);
+    let (seq, event) = event.map_or((0, 0), |(seq, id)| (seq, id.value()));
+    let delivery = delivery.map_or(0, DeliveryId::value);
     Ok((seq, IdMint::after(event.max(delivery))))
 }
