@@ -131,7 +131,7 @@ impl Gateway {
     pub async fn stop(self) {
         let deadline = Instant::now() + self.stop_deadline;
         self.stop_api.cancel();
-        self.stations.stop(self.stop_deadline).await;
+        self.stations.stop(self.stop_deadline / 2).await;
         self.stop_deliveries.cancel();
         self.deliveries.join().await;
         // A client that keeps its connection open does not keep the gateway.
@@ -177,7 +177,8 @@ fn poster(config: &Config) -> Result<Poster, StartError> {
 fn delivery_settings(config: &Config) -> delivery::Settings {
     delivery::Settings {
         permits: config.delivery.max_in_flight as usize,
-        shutdown_grace: config.server.stop_deadline.0,
+        // Half for the chargers' sockets, half for what is being sent.
+        shutdown_grace: config.server.stop_deadline.0 / 2,
         auto_disable_after: Some(config.delivery.auto_disable_after.0),
     }
 }

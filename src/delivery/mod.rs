@@ -48,7 +48,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            permits: 1_024,
+            permits: 512,
             shutdown_grace: Duration::from_secs(10),
             auto_disable_after: Some(Duration::from_secs(5 * 86_400)),
         }
