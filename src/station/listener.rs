@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::handshake::{self, Refusal};
-use super::socket::{self, Admitted};
+use super::socket::{self, Admitted, Socket};
 use super::{Admission, Stations};
 use crate::id::StationId;
 use crate::ocpp::v16::answer::BootStatus;
@@ -62,7 +62,11 @@ pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener) {
                 }
                 let of_task = stations.clone();
                 stations.tasks.spawn(async move {
-                    greet(&of_task, stream, remote, open >= limit).await;
+                    // Boxed: the future of a connection, which lives for days, keeps no room for a handshake.
+                    let greeted = Box::pin(greet(&of_task, stream, remote, open >= limit)).await;
+                    if let Some((websocket, admitted)) = greeted {
+                        socket::serve(of_task.clone(), websocket, admitted).await;
+                    }
                     of_task.open.fetch_sub(1, Relaxed);
                 });
             }
@@ -75,8 +79,13 @@ pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener) {
     }
 }
 
-/// Reads one request; if it is a welcome handshake, serves the WebSocket that follows to its end.
-async fn greet(stations: &Arc<Stations>, stream: TcpStream, remote: SocketAddr, over_limit: bool) {
+/// Reads one request and answers it; if it is a welcome handshake, returns the WebSocket that follows.
+async fn greet(
+    stations: &Arc<Stations>,
+    stream: TcpStream,
+    remote: SocketAddr,
+    over_limit: bool,
+) -> Option<(Socket, Admitted)> {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
     let (admit, mut admitted) = tokio::sync::oneshot::channel();
@@ -112,15 +121,13 @@ async fn greet(stations: &Arc<Stations>, stream: TcpStream, remote: SocketAddr, 
             debug!("a handshake from {remote} failed: {error}");
         },
         // A client that reads nothing, or an answer that never comes.
-        () = sleep(stations.settings.handshake_timeout * 2) => return,
-        () = stations.stop.cancelled() => return,
+        () = sleep(stations.settings.handshake_timeout * 2) => return None,
+        () = stations.stop.cancelled() => return None,
     }
     // Whoever was let in has been by now; nobody is waited for.
-    let Ok((upgrade, welcome)) = admitted.try_recv() else { return };
-    let Ok(upgraded) = upgrade.await else { return };
-    if let Some(websocket) = socket::websocket(upgraded, welcome.message_size_bytes).await {
-        socket::serve(stations.clone(), websocket, welcome).await;
-    }
+    let (upgrade, welcome) = admitted.try_recv().ok()?;
+    let websocket = socket::websocket(upgrade.await.ok()?, welcome.message_size_bytes).await?;
+    Some((websocket, welcome))
 }
 
 type Welcome = (http::HeaderValue, bool, Admitted);

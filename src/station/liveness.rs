@@ -4,10 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::Stations;
+use crate::clock::Timestamp;
+use crate::id::StationId;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -25,17 +28,25 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             () = stations.stop.cancelled() => return,
         }
         let now = stations.clock.now();
-        for (station, offline, last_seen) in stations.registry.silences(now, stations.settings.offline_after)
-        {
-            if let Err(error) = stations.store.set_offline(station.clone(), offline, Some(last_seen)).await {
-                warn!(station.id = %station, "the silence of {station} could not be recorded: {error}");
-            }
-        }
+        let silences = stations.registry.silences(now, stations.settings.offline_after);
+        // All at once: when a site's network fails, its stations share a few commits.
+        join_all(
+            silences
+                .into_iter()
+                .map(|(station, offline, last_seen)| record(&stations, station, offline, last_seen)),
+        )
+        .await;
         let folded = stations.rejections().sweep(now);
         for rejected in folded {
             if let Err(error) = stations.store.rejected(rejected).await {
                 warn!("refused connections could not be recorded: {error}");
             }
         }
+    }
+}
+
+async fn record(stations: &Stations, station: StationId, offline: bool, last_seen: Timestamp) {
+    if let Err(error) = stations.store.set_offline(station.clone(), offline, Some(last_seen)).await {
+        warn!(station.id = %station, "the silence of {station} could not be recorded: {error}");
     }
 }

@@ -53,7 +53,7 @@ const RECORD_AGAIN: Duration = Duration::from_secs(1);
 const MISSED_PINGS: u32 = 3;
 
 /// A charger's WebSocket.
-type Socket = WebSocketStream<Metered>;
+pub(super) type Socket = WebSocketStream<Metered>;
 
 /// A connection that the handshake has let in.
 pub(super) struct Admitted {
