@@ -70,7 +70,7 @@ impl Checkpoint {
                 }
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => {
-                    // Without its helper the writer does it all by itself, a step at a time.
+                    // Without the other thread the writer does it all, a step at a time.
                     self.copying = false;
                     self.truncate(conn, bytes);
                 }
