@@ -25,10 +25,11 @@ const PURE: &[&str] =
 fn source_files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("readable") {
         let path = entry.expect("an entry").path();
-        if path.is_dir() {
+        if path.ends_with("tests") || path.ends_with("tests.rs") {
+            // Tests may look at anything.
+        } else if path.is_dir() {
             source_files(&path, found);
-        // Tests may look at anything.
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }

@@ -1,0 +1,87 @@
+//! The OpenAPI document against the routes, and the gateway's own health.
+
+use super::*;
+
+#[tokio::test]
+async fn every_route_has_an_entry_and_every_entry_a_route() {
+    let api = Api::new().await;
+    let document = openapi_document();
+    let mut entries = 0;
+    for (method, path, operation) in openapi::operations(document) {
+        entries += 1;
+        if path.starts_with(BASE) {
+            assert!(openapi::need(&method, path).is_some(), "{method} {path} names no scope");
+        }
+        assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+        let concrete = path.replace("{id}", "1");
+        let answer = api.call(&api.admin, method.clone(), &concrete, None).await;
+        assert_ne!(answer.status, 405, "{method} {path} is in the document only");
+        if answer.status == 404 {
+            let detail = answer.body["detail"].as_str().unwrap_or_default();
+            assert!(!detail.contains("path"), "{method} {path} is in the document only: {detail}");
+        }
+    }
+    assert!(entries > 30, "{entries}");
+    // The reverse: no method beside those of the document is answered on any of its paths.
+    for path in document["paths"].as_object().expect("paths").keys() {
+        let item = &document["paths"][path];
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if item.get(method.to_lowercase()).is_none() {
+                let method = Method::from_bytes(method.as_bytes()).expect("a method");
+                let answer = api.call(&api.admin, method.clone(), &path.replace("{id}", "1"), None).await;
+                assert_eq!(answer.status, 405, "{method} {path} has no entry");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_whole() {
+    let document = openapi_document();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut names: Vec<&str> =
+        openapi::operations(document).filter_map(|(_, _, entry)| entry["operationId"].as_str()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(
+        (names.len(), all),
+        (all, openapi::operations(document).count()),
+        "operations have names of their own"
+    );
+    assert!(names.contains(&"webhooks_create") && names.contains(&"healthz"), "{names:?}");
+    for (method, path, entry) in openapi::operations(document) {
+        for (status, answer) in entry["responses"].as_object().expect("answers") {
+            assert!(answer["description"].is_string(), "{method} {path} {status} is not described");
+        }
+    }
+    // Every reference leads somewhere.
+    let mut references = Vec::new();
+    fn collect<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str));
+                members.values().for_each(|value| collect(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
+            _ => {}
+        }
+    }
+    collect(document, &mut references);
+    assert!(references.len() > 50);
+    for reference in references {
+        let pointer = reference.strip_prefix('#').expect("a local reference");
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+}
+
+#[tokio::test]
+async fn readiness_says_why_not() {
+    let api = Api::new().await;
+    assert_eq!(api.get("/readyz").await.body["status"], json!("ok"));
+    api.store.close();
+    let answer = api.get("/readyz").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE.as_u16());
+    assert!(answer.body["reasons"][0].as_str().is_some_and(|reason| reason.contains("store")));
+    assert_eq!(api.get("/healthz").await.status, 200);
+}

@@ -1,0 +1,151 @@
+//! Bodies, parameters and repeats: what is refused, and how it is told.
+
+use super::*;
+
+#[tokio::test]
+async fn every_wrong_field_is_named_at_once() {
+    let api = Api::new().await;
+    let body = json!({
+        "url": "http://127.0.0.1:9/hook", "events": ["StartTransction", "ocpp.*"], "enabled": "yes",
+        "filter": {"connectorId": {"$near": 1}}, "custom_headers": {"host": "x", "x-ok": "1"},
+        "timeout": "10", "retry_schedule": ["30s", "soon", "400d"], "max_in_flight": 0, "format": "xml",
+        "signing_secret": "whsec_c2hvcnQ=", "secret_value": "s3cr3t-value", "rate_limit": "fast", "colour": "red",
+    });
+    let answer = api.post("/api/v1/webhooks", body).await;
+    assert_eq!(answer.status, 422);
+    let fields = answer.wrong_fields();
+    for field in [
+        "colour",
+        "custom_headers.host",
+        "enabled",
+        "events.0",
+        "filter.connectorId.$near",
+        "format",
+        "max_in_flight",
+        "rate_limit",
+        "retry_schedule.1",
+        "secret_header",
+        "signing_secret",
+        "timeout",
+        "url",
+    ] {
+        assert!(fields.contains(&field), "{field} is missing in {fields:?}");
+    }
+    assert!(answer.message("url").contains("--allow-network"), "{}", answer.message("url"));
+    assert!(answer.message("events.0").contains("StartTransaction"), "{}", answer.message("events.0"));
+    let text = answer.body.to_string();
+    assert!(!text.contains("s3cr3t-value") && !text.contains("c2hvcnQ="), "{text}");
+    let beside = json!({
+        "url": URL, "events": [7, "StartTransction"], "retry_schedule": ["30", "400d"], "stations": [3],
+        "custom_headers": {"x-one": 1, "Host": "x"}, "a.b": 1,
+    });
+    let answer = api.post("/api/v1/webhooks", beside).await;
+    let mut fields = answer.wrong_fields();
+    fields.sort_unstable();
+    let all = ["a.b", "custom_headers.Host", "custom_headers.x-one", "events.0", "events.1"];
+    assert_eq!(fields[..5], all, "a wrong entry does not hide its neighbours");
+    assert_eq!(fields[5..], ["retry_schedule.0", "retry_schedule.1", "stations.0"]);
+    assert_eq!(api.post("/api/v1/webhooks", json!({})).await.wrong_fields(), ["url"]);
+    assert_eq!(api.post("/api/v1/webhooks", json!([1])).await.status, 422);
+}
+
+#[tokio::test]
+async fn a_call_without_body_takes_none_in_silence() {
+    let api = Api::new().await;
+    api.post("/api/v1/webhooks", json!({"url": URL})).await;
+    let rotate = "/api/v1/webhooks/1/secret/rotate";
+    let ignored = api.post(rotate, json!({"signing_secret": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"})).await;
+    assert_eq!((ignored.status, ignored.wrong_fields().as_slice()), (422, ["signing_secret"].as_slice()));
+    assert_eq!(api.post(rotate, json!([1])).await.status, 422);
+    assert_eq!(api.post(rotate, json!({})).await.status, 200);
+    assert_eq!(api.call(&api.admin, Method::POST, rotate, None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_parameter_that_may_come_again_has_one_name() {
+    let api = Api::new().await;
+    let answer = api.get("/api/v1/events?event=Strt&limit=0&x=1").await;
+    assert_eq!((answer.status, answer.wrong_fields().as_slice()), (422, ["event", "limit", "x"].as_slice()));
+    let answer = api.get("/api/v1/deliveries?status=failed&status=bogus").await;
+    assert_eq!((answer.status, answer.wrong_fields().as_slice()), (422, ["status"].as_slice()));
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_are_told_apart() {
+    let api = Api::new().await;
+    let send = async |content_type: &str, body: String| {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/api/v1/webhooks")
+            .header("x-api-key", &api.admin)
+            .header("content-type", content_type);
+        api.send(request.body(Body::from(body)).expect("a request")).await.status
+    };
+    assert_eq!(send("application/json", "{".into()).await, 400);
+    assert_eq!(send("text/csv", "{}".into()).await, 415);
+    assert_eq!(send("application/json", " ".repeat((1 << 20) + 1)).await, 413);
+    assert_eq!(send("application/json; charset=utf-8", json!({"url": URL}).to_string()).await, 201);
+}
+
+#[tokio::test]
+async fn unknown_and_impossible_parameters_are_refused() {
+    let api = Api::new().await;
+    let path = "/api/v1/events?limit=501&webhok_id=1&since=yesterday&order=up&event=Nonsense&duplicate=maybe";
+    let answer = api.get(path).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(answer.wrong_fields(), ["duplicate", "event", "limit", "order", "since", "webhok_id"]);
+    assert_eq!(api.get("/api/v1/events?event=Nonsense&event=Start*").await.wrong_fields(), ["event"]);
+    assert_eq!(api.get("/api/v1/events?limit=0").await.status, 422);
+    let answer =
+        api.get("/api/v1/events?order=asc&after=evt_iiiiiiiiiiiiiiiiiiiiiiiiii&wait=99999999999d").await;
+    assert_eq!(answer.wrong_fields(), ["after", "wait"]);
+    assert!(answer.message("after").contains("evt_01"), "{}", answer.message("after"));
+    assert_eq!(api.get("/api/v1/events?limit=1&limit=2").await.status, 422);
+    assert_eq!(api.get("/api/v1/webhooks/1?x=1").await.status, 422);
+    let good = "/api/v1/events?event=Start*&event=ocpp.*&since=2026-04-14T12:34:56Z&station_id=A&duplicate=false&limit=500";
+    let answer = api.get(good).await;
+    assert_eq!((answer.status, &answer.body), (200, &json!({"data": [], "next_cursor": null})));
+    assert_eq!(api.get("/api/v1/deliveries?status=failed&status=retry").await.status, 200);
+    assert_eq!(api.get("/api/v1/deliveries?status=lost").await.wrong_fields(), ["status"]);
+    assert_eq!(api.get("/api/v1/failed-deliveries").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_post_that_is_sent_again_is_answered_again() {
+    let api = Api::new().await;
+    let header = [("idempotency-key", "order-1")];
+    let post = async |key: &str, body: Value| {
+        api.call_with(key, Method::POST, "/api/v1/api-keys", Some(body), &header).await
+    };
+    let body = json!({"name": "n", "scopes": ["read"]});
+    let first = post(&api.admin, body.clone()).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    assert!(!first.headers.contains_key("idempotent-replayed"));
+    let again = post(&api.admin, body.clone()).await;
+    assert_eq!(
+        (again.status, &again.headers["idempotent-replayed"]),
+        (201, &"true".parse().expect("a value"))
+    );
+    assert_eq!(again.body, first.body);
+    assert_eq!(again.headers["content-type"], first.headers["content-type"]);
+    assert_eq!(post(&api.admin, json!({"name": "other", "scopes": ["read"]})).await.status, 422);
+    let other = key(&api.store, &["admin"], None).await;
+    assert_ne!(post(&other, body.clone()).await.body["id"], first.body["id"], "keys are per API key");
+
+    // The key itself is in no file: not in the clear, not in an answer that is kept.
+    let secret = first.body["key"].as_str().expect("shown once").as_bytes();
+    let files = std::fs::read_dir(api._dir.path()).expect("the directory");
+    for file in files.map(|file| file.expect("a file").path()) {
+        let bytes = std::fs::read(&file).expect("readable");
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{}", file.display());
+    }
+
+    // Fifty at once: one runs, the others hear that it does, or its answer.
+    let header = [("idempotency-key", "order-2")];
+    let calls = (0..50).map(|_| {
+        api.call_with(&api.admin, Method::POST, "/api/v1/webhooks", Some(json!({"url": URL})), &header)
+    });
+    let answers = futures_util::future::join_all(calls).await;
+    assert!(answers.iter().all(|answer| answer.status == 201 || answer.status == 409));
+    assert_eq!(api.get("/api/v1/webhooks").await.body["data"].as_array().map(Vec::len), Some(1));
+}

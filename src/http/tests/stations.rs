@@ -1,0 +1,52 @@
+//! Stations, from their making to their end.
+
+use super::*;
+
+#[tokio::test]
+async fn a_station_lives_its_life() {
+    let api = Api::new().await;
+    let wrong = json!({"station_id": "a/b", "password": "short", "min_security_profile": 4, "boot_status": "maybe",
+        "validation": "loose", "time_zone": "not a zone", "vendor": "X"});
+    let answer = api.post("/api/v1/stations", wrong).await;
+    assert_eq!(
+        answer.wrong_fields(),
+        [
+            "boot_status",
+            "min_security_profile",
+            "password",
+            "station_id",
+            "time_zone",
+            "validation",
+            "vendor"
+        ],
+        "{}",
+        answer.body
+    );
+    assert!(answer.message("station_id").contains("no /"), "{}", answer.message("station_id"));
+    assert!(answer.message("time_zone").contains("Europe/Berlin"), "{}", answer.message("time_zone"));
+    let body = json!({"station_id": "WALLBOX 1", "password": "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF", "metadata": {"site": 7}});
+    let made = api.post("/api/v1/stations", body.clone()).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!((&made.body["password_set"], &made.body["boot_status"]), (&json!(true), &json!("accepted")));
+    assert!(!made.body.to_string().contains("0001020304050607"));
+    assert_eq!(api.post("/api/v1/stations", body).await.status, 409);
+    let path = "/api/v1/stations/WALLBOX%201";
+    assert_eq!(api.get(path).await.body["metadata"], json!({"site": 7}));
+    let patch = json!({"name": "Yard", "blocked": true, "password": null, "vendor": "ignored", "message_size": "64KiB"});
+    let patched =
+        api.call_with(&api.admin, Method::PATCH, path, Some(patch), &[("if-match", &made.etag())]).await;
+    assert_eq!(patched.status, 200, "{}", patched.body);
+    assert_eq!((&patched.body["password_set"], &patched.body["vendor"]), (&json!(false), &Value::Null));
+    assert_eq!((&patched.body["blocked"], &patched.body["message_size"]), (&json!(true), &json!("64KiB")));
+    let stale = api.call_with(&api.admin, Method::DELETE, path, None, &[("if-match", &made.etag())]).await;
+    assert_eq!(stale.status, 412);
+    assert_eq!(
+        api.get("/api/v1/stations?q=wall&blocked=true").await.body["data"].as_array().map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(api.get("/api/v1/stations?connected=true").await.body["data"], json!([]));
+    assert_eq!(api.get(&format!("{path}/connectors")).await.body["data"], json!([]));
+    assert_eq!(api.call(&api.admin, Method::POST, &format!("{path}/disconnect"), None).await.status, 409);
+    assert_eq!(api.call(&api.admin, Method::DELETE, path, None).await.status, 204);
+    assert_eq!(api.get(path).await.status, 404);
+}

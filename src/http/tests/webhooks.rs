@@ -1,0 +1,93 @@
+//! Webhooks, from their making to their end.
+
+use super::*;
+
+#[tokio::test]
+async fn a_webhook_lives_its_life() {
+    let api = Api::new().await;
+    let made = api
+        .post(
+            "/api/v1/webhooks",
+            json!({"url": URL, "secret_header": "x-secret", "secret_value": "s3cr3t-value"}),
+        )
+        .await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(made.body["events"], json!(["*"]));
+    assert_eq!(made.body["retry_schedule"], json!(["30s", "1m", "5m", "30m", "2h", "6h", "24h"]));
+    assert_eq!((&made.body["status"], &made.body["timeout"]), (&json!("active"), &json!("10s")));
+    let secret = made.body["signing_secret"].as_str().expect("shown in the 201").to_owned();
+    let path = format!("/api/v1/webhooks/{}", made.body["id"]);
+
+    // The secrets are nowhere but where they belong.
+    for path in [path.as_str(), "/api/v1/webhooks"] {
+        let text = api.get(path).await.body.to_string();
+        assert!(!text.contains(&secret) && !text.contains("s3cr3t-value"), "{text}");
+        assert!(text.contains("\"secret_value_set\":true"));
+    }
+    assert_eq!(api.get(&format!("{path}/secret")).await.body["signing_secret"], json!(secret));
+
+    // PATCH merges, ignores what is read-only, and keeps both secrets.
+    let patch = json!({"name": "Mine", "status": "paused", "id": 77, "filter": {"connectorId": 1}});
+    let patched = api.call(&api.admin, Method::PATCH, &path, Some(patch)).await;
+    assert_eq!(patched.status, 200, "{}", patched.body);
+    assert_eq!((&patched.body["name"], &patched.body["status"]), (&json!("Mine"), &json!("active")));
+    assert_eq!(patched.body["filter"], json!({"connectorId": 1}));
+    assert_eq!(patched.body["secret_value_set"], json!(true));
+    assert_ne!(made.etag(), patched.etag());
+
+    // Versions.
+    let stale = [("if-match", made.etag())];
+    let headers: Vec<(&str, &str)> = stale.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let refused =
+        api.call_with(&api.admin, Method::PATCH, &path, Some(json!({"name": "Other"})), &headers).await;
+    assert_eq!(refused.status, 412);
+    let etag = patched.etag();
+    let fresh = api.call_with(&api.admin, Method::GET, &path, None, &[("if-none-match", &etag)]).await;
+    assert_eq!(fresh.status, 304);
+
+    // PUT replaces; only what is explicitly null goes among the secrets.
+    let put = json!({"url": URL, "secret_value": null});
+    let replaced = api.call_with(&api.admin, Method::PUT, &path, Some(put), &[("if-match", &etag)]).await;
+    assert_eq!(replaced.status, 200, "{}", replaced.body);
+    assert_eq!((&replaced.body["name"], &replaced.body["filter"]), (&json!("8.8.8.8"), &Value::Null));
+    assert_eq!(replaced.body["secret_value_set"], json!(false));
+    assert_eq!(api.get(&format!("{path}/secret")).await.body["signing_secret"], json!(secret));
+    let wrong = api.call(&api.admin, Method::PATCH, &path, Some(json!({"events": ["Nix"], "x": 1}))).await;
+    assert_eq!(wrong.wrong_fields(), ["events.0", "x"]);
+
+    // Rotation.
+    let rotated = api.call(&api.admin, Method::POST, &format!("{path}/secret/rotate?overlap=1h"), None).await;
+    assert_eq!(rotated.status, 200, "{}", rotated.body);
+    assert_ne!(rotated.body["signing_secret"], json!(secret));
+    assert_eq!(rotated.body["previous"][0]["signing_secret"], json!(secret));
+    assert_eq!(rotated.body["previous"][0]["expires_at"], json!("2026-04-14T13:34:56.789Z"));
+
+    // Off, on, gone.
+    let off = api.call(&api.admin, Method::PATCH, &path, Some(json!({"enabled": false}))).await;
+    assert_eq!((&off.body["status"], &off.body["enabled"]), (&json!("disabled"), &json!(false)));
+    let on = api.call(&api.admin, Method::POST, &format!("{path}/enable"), None).await;
+    assert_eq!((&on.body["status"], &on.body["disabled_reason"]), (&json!("active"), &Value::Null));
+    assert_eq!(api.call(&api.admin, Method::DELETE, &path, None).await.status, 204);
+    assert_eq!(api.get(&path).await.status, 404);
+    let next = api.post("/api/v1/webhooks", json!({"url": URL})).await;
+    assert_eq!(next.body["id"], json!(2), "a number is never given again");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_pass_the_test_makes_no_webhook() {
+    let api = Api::new().await;
+    // Nothing listens there, and the guard lets nobody find out: both are a test that was not passed.
+    let answer =
+        api.post("/api/v1/webhooks", json!({"url": "https://unresolvable.invalid/x", "verify": true})).await;
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    assert_eq!(api.get("/api/v1/webhooks").await.body["data"], json!([]));
+    let made = api.post("/api/v1/webhooks", json!({"url": "https://unresolvable.invalid/x"})).await;
+    assert_eq!(made.status, 201, "a name that does not resolve now is accepted: {}", made.body);
+    let path = format!("/api/v1/webhooks/{}/test", made.body["id"]);
+    let tested = api.call(&api.admin, Method::POST, &path, None).await;
+    assert_eq!(
+        (tested.status, &tested.body["ok"], &tested.body["error"]["code"]),
+        (200, &json!(false), &json!("dns"))
+    );
+    assert_eq!(api.post(&format!("{path}?event=Nix"), json!({})).await.wrong_fields(), ["event"]);
+}
