@@ -15,8 +15,9 @@ use crate::api::event::{Event, EventDeliveries, EventType};
 use crate::api::problem::Problem;
 use crate::api::station::{Connector, Station};
 use crate::api::transaction::Transaction;
-use crate::api::webhook::{Webhook, WebhookSecrets, WebhookTest};
+use crate::api::webhook::{PauseInput, Webhook, WebhookSecrets, WebhookTest};
 use crate::id::{DeliveryId, EventId, WebhookId};
+use crate::units::Span;
 
 /// Longer than the longest call the gateway makes on our behalf.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -160,6 +161,22 @@ impl Client {
     /// [`ClientError::Refused`] with 404 if there is none.
     pub async fn enable_webhook(&self, id: WebhookId) -> Result<Webhook> {
         self.post(&["webhooks", &id.to_string(), "enable"], &[], &Value::Null).await
+    }
+
+    /// Lets a webhook's deliveries wait; `how_long` such as `2h`, or until it is resumed.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 404 if there is none, with 409 if it is disabled.
+    pub async fn pause_webhook(&self, id: WebhookId, how_long: Option<Span>) -> Result<Webhook> {
+        self.post(&["webhooks", &id.to_string(), "pause"], &[], &PauseInput { how_long }).await
+    }
+
+    /// Ends a webhook's pause.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 404 if there is none, with 409 if it is disabled.
+    pub async fn resume_webhook(&self, id: WebhookId) -> Result<Webhook> {
+        self.post(&["webhooks", &id.to_string(), "resume"], &[], &Value::Null).await
     }
 
     /// Sends a test event to a webhook; `event` is `ping` if none is given.

@@ -98,7 +98,8 @@ pub const MAX_IN_FLIGHT_MAX: u32 = 1_000;
 /// What is written in a webhook: the body of `POST` and `PUT`. Only `url` is required.
 ///
 /// `PUT` replaces everything but the two secrets, which are kept unless given. The read-only fields of a
-/// webhook (`id`, `status`, `disabled_reason`, `secret_value_set`, `created_at`, `updated_at`) are ignored.
+/// webhook (`id`, `status`, `disabled_reason`, `paused_at`, `paused_until`, `secret_value_set`, `created_at`,
+/// `updated_at`) are ignored.
 #[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookInput {
@@ -201,6 +202,10 @@ pub struct Webhook {
     pub status: Status,
     /// Why it is disabled.
     pub disabled_reason: Option<String>,
+    /// Since when it is paused.
+    pub paused_at: Option<Timestamp>,
+    /// When it is resumed by itself; null if only by a call.
+    pub paused_until: Option<Timestamp>,
     /// Event types it wants.
     pub events: Vec<String>,
     /// Stations it wants.
@@ -267,6 +272,16 @@ impl std::fmt::Debug for PreviousSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PreviousSecret").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
+}
+
+/// How long a webhook is paused: the body of `POST /webhooks/{id}/pause`, which may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseInput {
+    /// Until it is resumed by itself, `1s` to `366d`; until somebody resumes it if none is given.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2h")]
+    pub how_long: Option<Span>,
 }
 
 /// What came of a test event.

@@ -35,6 +35,8 @@ struct Running {
     claiming: bool,
     /// The webhooks could not be read: again then.
     reload_at: Option<Timestamp>,
+    /// The time of some pause is up then.
+    resume_at: Option<Timestamp>,
     views: watch::Sender<LaneViews>,
     /// When the views were last published.
     published_at: Instant,
@@ -71,6 +73,7 @@ impl Engine {
             reports,
             claiming: false,
             reload_at: None,
+            resume_at: None,
             views,
             published_at: Instant::now(),
             unpublished: true,
@@ -106,7 +109,12 @@ impl Running {
     fn go_on(&mut self) -> Option<Timestamp> {
         let now = self.sender.clock.now();
         let tell_at = self.sender.tell_folded(now);
-        let mut wake_at = [tell_at, self.reload_at].into_iter().flatten().min();
+        if self.resume_at.is_some_and(|at| at <= now) {
+            // The end is told like any change of a webhook; if it could not be written, once more.
+            self.resume_at = Some(now.after(LOOK_AGAIN));
+            tokio::spawn(self.sender.clone().end_pauses());
+        }
+        let mut wake_at = [tell_at, self.reload_at, self.resume_at].into_iter().flatten().min();
         if !self.claiming {
             let plan = self.lanes.plan(now);
             wake_at = [wake_at, plan.wake_at].into_iter().flatten().min();
@@ -209,6 +217,7 @@ impl Running {
                     .map(|(lane, _)| lane.webhook_id)
                     .collect();
                 to_discard.extend(self.lanes.configure(all, now));
+                self.resume_at = self.lanes.resume_at();
                 for webhook_id in to_discard {
                     tokio::spawn(self.sender.clone().discard_waiting(webhook_id));
                 }

@@ -84,6 +84,15 @@ impl Lanes {
         self.lanes.values().map(Lane::in_flight).sum()
     }
 
+    /// When the next pause ends by itself.
+    pub(super) fn resume_at(&self) -> Option<Timestamp> {
+        let until = |lane: &Lane| match lane.settings.state {
+            LaneState::Paused { until } => until,
+            _ => None,
+        };
+        self.lanes.values().filter_map(until).min()
+    }
+
     pub(super) fn views(&self) -> LaneViews {
         self.lanes.iter().map(|(id, lane)| (*id, lane.view())).collect()
     }

@@ -190,6 +190,12 @@ impl Sender {
         }
     }
 
+    pub(super) async fn end_pauses(self: Arc<Self>) {
+        if let Err(error) = self.store.end_pauses().await {
+            warn!("webhooks whose pause is over could not be resumed: {error}");
+        }
+    }
+
     pub(super) async fn discard_waiting(self: Arc<Self>, webhook_id: WebhookId) {
         loop {
             match self.store.discard_step(webhook_id).await {

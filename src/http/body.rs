@@ -36,6 +36,23 @@ impl FromRequest<Arc<ApiState>> for Json {
     }
 }
 
+/// A body that may be left out, whose schema of `T` says all about it; nothing is as good as `{}`.
+pub(super) struct Optional<T>(pub(super) T);
+
+impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Optional<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let mut body = read(body, state.config.body_max_bytes).await?;
+        if body.trim_ascii().is_empty() {
+            body = Bytes::from_static(b"{}");
+        }
+        let request = Request::from_parts(parts, HttpBody::from(body));
+        Checked::from_request(request, state).await.map(|Checked(read)| Self(read))
+    }
+}
+
 /// For calls that take no body: none, or an empty object.
 pub(super) struct NoBody;
 

@@ -26,6 +26,7 @@ mod stations;
 mod transactions;
 mod versions;
 mod webhook_input;
+mod webhook_pauses;
 mod webhooks;
 
 use std::sync::Arc;
@@ -98,6 +99,8 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(webhooks::get, webhooks::replace, webhooks::patch, webhooks::delete))
         .routes(routes!(webhooks::test))
         .routes(routes!(webhooks::enable))
+        .routes(routes!(webhook_pauses::pause))
+        .routes(routes!(webhook_pauses::resume))
         .routes(routes!(webhooks::secret))
         .routes(routes!(webhooks::rotate))
         .routes(routes!(events::list))

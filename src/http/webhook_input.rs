@@ -17,8 +17,16 @@ use crate::subscription::{EventPattern, Filter, InvalidPattern, StationGlob};
 use crate::units::Span;
 
 /// Fields of a webhook that nobody writes; ignored in `PUT` and `PATCH`.
-const READ_ONLY: [&str; 6] =
-    ["id", "status", "disabled_reason", "secret_value_set", "created_at", "updated_at"];
+const READ_ONLY: [&str; 8] = [
+    "id",
+    "status",
+    "disabled_reason",
+    "paused_at",
+    "paused_until",
+    "secret_value_set",
+    "created_at",
+    "updated_at",
+];
 
 const TIMEOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 const ORDERING_MAX_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(7 * 86_400));

@@ -59,12 +59,12 @@ pub(super) struct WebhooksQuery {
     cursor: Option<String>,
 }
 
-fn unknown(id: impl std::fmt::Display) -> Problem {
+pub(super) fn unknown(id: impl std::fmt::Display) -> Problem {
     Problem::not_found(format_args!("webhook {id}"))
 }
 
 /// The webhook, if there is one that the caller may see.
-async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<StoredWebhook> {
+pub(super) async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<StoredWebhook> {
     let found = match id.parse() {
         Ok(number) => state.store.webhook(number).await?,
         Err(_) => None,

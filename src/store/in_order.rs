@@ -31,8 +31,14 @@ pub(super) struct InOrder {
     pub(super) after_station: String,
 }
 
-/// Looks at one station after the other, round and round over many claims, so that none is left out.
-pub(super) fn due(w: &Writing<'_>, lane: &LaneClaim, limit: usize) -> Result<InOrder> {
+/// Looks at one station after the other, round and round over many claims, so that none is left out. What
+/// blocks others has done so since the lane was `resumed_at` at most: nothing could be sent before.
+pub(super) fn due(
+    w: &Writing<'_>,
+    lane: &LaneClaim,
+    resumed_at: Option<Timestamp>,
+    limit: usize,
+) -> Result<InOrder> {
     let mut found = InOrder { due: Vec::new(), next_due_at: None, after_station: lane.after_station.clone() };
     let mut wrapped = false;
     for _ in 0..STATIONS_PER_CLAIM {
@@ -44,7 +50,7 @@ pub(super) fn due(w: &Writing<'_>, lane: &LaneClaim, limit: usize) -> Result<InO
             // Once around: everything has been looked at.
             Some(station) if wrapped && station > lane.after_station => return Ok(found),
             Some(station) => {
-                look_at(w, lane, &station, &mut found)?;
+                look_at(w, lane, resumed_at, &station, &mut found)?;
                 found.after_station = station;
             }
             None if wrapped || lane.after_station.is_empty() => return Ok(found),
@@ -77,7 +83,13 @@ fn next_station(w: &Writing<'_>, webhook_id: WebhookId, after: &str) -> Result<O
 }
 
 /// The station's oldest delivery holds up the others, unless it has done so for too long.
-fn look_at(w: &Writing<'_>, lane: &LaneClaim, station: &str, found: &mut InOrder) -> Result<()> {
+fn look_at(
+    w: &Writing<'_>,
+    lane: &LaneClaim,
+    resumed_at: Option<Timestamp>,
+    station: &str,
+    found: &mut InOrder,
+) -> Result<()> {
     let mut statement = w.conn.prepare_cached(&format!(
         "SELECT d.seq, d.due_at_ms,
                 (SELECT a.started_at_ms FROM attempts a WHERE a.delivery_seq = d.seq AND a.number = 1)
@@ -94,7 +106,8 @@ fn look_at(w: &Writing<'_>, lane: &LaneClaim, station: &str, found: &mut InOrder
             None => {}
         }
         let first_tried_at = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_unix_ms);
-        let blocks_until = first_tried_at.unwrap_or(w.now).after(lane.order_max_wait);
+        let blocks_since = first_tried_at.max(resumed_at.filter(|_| first_tried_at.is_some()));
+        let blocks_until = blocks_since.unwrap_or(w.now).after(lane.order_max_wait);
         if blocks_until > w.now {
             if first_tried_at.is_some() {
                 found.wait_until(blocks_until);

@@ -51,8 +51,11 @@ pub struct LaneSettings {
 pub enum LaneState {
     /// They are.
     Active,
-    /// They wait until it is resumed.
-    Paused,
+    /// They wait until it is resumed, or until this moment.
+    Paused {
+        /// `None`: until somebody resumes it.
+        until: Option<Timestamp>,
+    },
     /// They are discarded: by somebody, or by the gateway.
     Disabled,
 }
@@ -145,9 +148,9 @@ impl Store {
             let mut lanes = Vec::new();
             while let Some(row) = rows.next()? {
                 let settings = read_settings(row, &mut secrets)?;
-                let unordered: Option<i64> = row.get(15)?;
+                let unordered: Option<i64> = row.get(16)?;
                 // When those in order are due shows when they are looked at: at once, to be on the safe side.
-                let ordered = row.get::<_, bool>(16)?.then_some(0);
+                let ordered = row.get::<_, bool>(17)?.then_some(0);
                 let due_at = ordered.or(unordered).map(Timestamp::from_unix_ms);
                 lanes.push((settings, due_at));
             }
@@ -206,10 +209,10 @@ impl Store {
     }
 }
 
-/// Fifteen columns; what follows them is the caller's.
+/// Sixteen columns; what follows them is the caller's.
 const SELECT_SETTINGS: &str = "SELECT w.id, w.status, w.url, w.format, w.signing_secret, w.secret_header, w.secret_value,
            w.custom_headers, w.ordering, w.ordering_max_wait_ms, w.timeout_ms, w.retry_schedule, w.max_in_flight,
-           w.rate_limit, w.updated_at_ms";
+           w.rate_limit, w.paused_until_ms, w.updated_at_ms";
 
 type PreviousSecrets = BTreeMap<WebhookId, Vec<SigningSecretText>>;
 
@@ -237,7 +240,7 @@ fn read_settings(row: &Row<'_>, previous: &mut PreviousSecrets) -> Result<LaneSe
         webhook_id,
         state: match row.get::<_, String>(1)?.as_str() {
             "active" => LaneState::Active,
-            "paused" => LaneState::Paused,
+            "paused" => LaneState::Paused { until: cells::maybe_moment(row, 15)? },
             _ => LaneState::Disabled,
         },
         url: row.get(2)?,
@@ -268,20 +271,19 @@ fn claim_lane(w: &mut Writing<'_>, lane: &LaneClaim) -> Result<LaneClaimed> {
         next_due_at: None,
         after_station: lane.after_station.clone(),
     };
-    let status: Option<String> = w
+    let resumed_at: Option<Option<i64>> = w
         .conn
-        .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
+        .prepare_cached("SELECT resumed_at_ms FROM webhooks WHERE id = ?1 AND status = 'active'")?
         .query_row([lane.webhook_id], |row| row.get(0))
         .optional()?;
     // It was paused, disabled or deleted since the lane looked; of that the engine is told by a signal.
-    if status.as_deref() != Some("active") {
-        return Ok(claimed);
-    }
+    let Some(resumed_at) = resumed_at else { return Ok(claimed) };
+    let resumed_at = resumed_at.map(Timestamp::from_unix_ms);
     // What somebody asked for goes before any backlog.
     let mut due = due_by_time(w, lane, "status = 'scheduled' AND trigger = 'resend'", lane.limit)?;
     if !lane.resends_only {
         due.extend(due_by_time(w, lane, UNORDERED_WAITING, lane.limit - due.len())?);
-        let ordered = in_order::due(w, lane, lane.limit - due.len())?;
+        let ordered = in_order::due(w, lane, resumed_at, lane.limit - due.len())?;
         due.extend(ordered.due);
         claimed.after_station = ordered.after_station;
         claimed.next_due_at = ordered.next_due_at;

@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// Makes dead letters (`circuit_open`) of deliveries that are due and whose schedule began before
-    /// `began_before`, looking at the oldest due ones. Returns which ones no event tells of: all behind the
+    /// `began_before`, looking at the oldest due ones. None if the webhook is paused, or was since then. Returns which ones no event tells of: all behind the
     /// first `announce`.
     ///
     /// # Errors
@@ -239,6 +239,9 @@ fn give_up(
     began_before: Timestamp,
     announce_max: usize,
 ) -> Result<GivenUp> {
+    if !counts_against(w.conn, webhook_id, began_before)? {
+        return Ok(GivenUp::default());
+    }
     let too_old = too_old(w.conn, webhook_id, began_before, w.now)?;
     let mut given_up = GivenUp { more: !too_old.is_empty(), ..GivenUp::default() };
     for TooOld { seq, operational, failure } in too_old {
@@ -259,6 +262,14 @@ fn give_up(
         }
     }
     Ok(given_up)
+}
+
+/// Whether age counts: not in a pause, and after one only from its end on.
+fn counts_against(conn: &Connection, webhook_id: WebhookId, began_before: Timestamp) -> Result<bool> {
+    let mut active = conn.prepare_cached(
+        "SELECT 1 FROM webhooks WHERE id = ?1 AND status = 'active' AND coalesce(resumed_at_ms < ?2, TRUE)",
+    )?;
+    Ok(active.exists(params![webhook_id, began_before.unix_ms()])?)
 }
 
 /// A delivery whose schedule has run out while the breaker kept it from being tried.

@@ -8,8 +8,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::{Result, StoreError};
 
 /// In order; a database's `user_version` is how many of them it has. Never edit one that was released.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_id_tags.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_id_tags.sql"),
+    include_str!("migrations/0007_replays.sql"),
+];
 
 /// How long a connection waits for another process's write lock (`chargehook keys` beside `serve`).
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -45,7 +45,8 @@ pub enum Changed<T> {
 
 const COLUMNS: &str = "id, name, url, status, disabled_reason, events, stations, owner_id, secret_header,
     secret_value IS NOT NULL, format, custom_headers, filter, ordering, ordering_max_wait_ms, timeout_ms,
-    retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms, secret_value, signing_secret";
+    retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms, secret_value, signing_secret,
+    paused_at_ms, paused_until_ms";
 
 impl Store {
     /// Makes a webhook; events that are appended after this are judged by it. `input` must have been
@@ -203,6 +204,8 @@ fn replace(w: &Writing<'_>, before: &Webhook, input: &WebhookInput) -> Result<()
     w.conn
         .prepare_cached(
             "UPDATE webhooks SET name = :name, url = :url, status = :status, disabled_reason = :reason,
+                paused_at_ms = iif(:status = 'paused', paused_at_ms, NULL),
+                paused_until_ms = iif(:status = 'paused', paused_until_ms, NULL),
                 events = :events, stations = :stations, owner_id = :owner_id, secret_header = :secret_header,
                 secret_value = :secret_value, signing_secret = :signing_secret, format = :format,
                 custom_headers = :custom_headers, filter = :filter, ordering = :ordering,
@@ -328,6 +331,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredWebhook> {
         enabled: matches!(status, Status::Active | Status::Paused),
         status,
         disabled_reason: row.get(4)?,
+        paused_at: cells::maybe_moment(row, 23)?,
+        paused_until: cells::maybe_moment(row, 24)?,
         events: cells::json(row, 5)?,
         stations: cells::json(row, 6)?,
         owner_id: row.get(7)?,

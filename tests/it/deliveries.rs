@@ -11,7 +11,7 @@ use crate::harness::{Charger, Running, eventually, start};
 use crate::receiver::{Answer, Received, Receiver};
 
 /// Makes a webhook for heartbeats, with `more` of its members.
-async fn webhook(gateway: &Running, url: &str, more: Value) -> Value {
+pub(crate) async fn webhook(gateway: &Running, url: &str, more: Value) -> Value {
     let mut body = json!({ "url": url, "events": ["Heartbeat"] });
     for (name, value) in more.as_object().expect("members") {
         body[name] = value.clone();
@@ -22,20 +22,20 @@ async fn webhook(gateway: &Running, url: &str, more: Value) -> Value {
 }
 
 /// A webhook's deliveries, the oldest first.
-async fn deliveries(gateway: &Running, hook: &Value) -> Vec<Value> {
+pub(crate) async fn deliveries(gateway: &Running, hook: &Value) -> Vec<Value> {
     let listed = gateway.get(&format!("/deliveries?order=asc&limit=500&webhook_id={}", hook["id"])).await;
     listed["data"].as_array().expect("a list").clone()
 }
 
 /// Waits until the webhook's only delivery looks like this.
-async fn delivery(gateway: &Running, hook: &Value, is: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn delivery(gateway: &Running, hook: &Value, is: impl Fn(&Value) -> bool) -> Value {
     eventually("the delivery has come so far", || async {
         deliveries(gateway, hook).await.into_iter().next().filter(&is)
     })
     .await
 }
 
-fn has(status: &str) -> impl Fn(&Value) -> bool {
+pub(crate) fn has(status: &str) -> impl Fn(&Value) -> bool {
     move |delivery| delivery["status"] == status
 }
 
@@ -69,7 +69,7 @@ fn signed_by(secret: &Value, received: &Received) -> (bool, bool) {
     )
 }
 
-async fn heartbeat(gateway: &Running) -> Charger {
+pub(crate) async fn heartbeat(gateway: &Running) -> Charger {
     let mut charger = gateway.charger("CP").await;
     charger.still_serves().await;
     charger

@@ -12,6 +12,7 @@ mod harness;
 mod house;
 mod id_tags;
 mod kills;
+mod pauses;
 mod presence;
 mod receiver;
 mod sessions;

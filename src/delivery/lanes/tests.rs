@@ -111,7 +111,7 @@ fn a_lane_without_work_sleeps_until_its_next_is_due() {
 #[test]
 fn paused_and_deleted_webhooks_claim_nothing() {
     let mut lanes = lanes(10, &[4, 4]);
-    let paused = LaneSettings { state: LaneState::Paused, ..settings(1, 4) };
+    let paused = LaneSettings { state: LaneState::Paused { until: None }, ..settings(1, 4) };
     assert_eq!(lanes.configure(vec![(paused, Some(at(0)))], at(0)), [2]);
     assert!(lanes.plan(at(0)).claims.is_empty());
 }
