@@ -70,7 +70,7 @@ fn compile(name: &str, source: &str) -> Validator {
         .unwrap_or_else(|| unreachable!("the embedded schema of {name} compiles: a test compiles them all"))
 }
 
-fn validator(part: Part, action: &str) -> Option<&'static Validator> {
+pub(super) fn validator(part: Part, action: &str) -> Option<&'static Validator> {
     static COMPILED: OnceLock<HashMap<&'static str, Compiled>> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| {
         SOURCES
@@ -170,7 +170,7 @@ fn describe(error: &ValidationError<'_>, payload: &Value, breaches: &mut Vec<Bre
 }
 
 /// `meterValue.0.timestamp`; `None` for the payload as a whole.
-fn dotted(error: &ValidationError<'_>, child: Option<&str>) -> Option<String> {
+pub(super) fn dotted(error: &ValidationError<'_>, child: Option<&str>) -> Option<String> {
     let mut path = String::new();
     for segment in error.instance_path() {
         path.push_str(&segment.to_string());

@@ -60,6 +60,14 @@ impl Decimal {
         }
     }
 
+    /// The largest whole number that is not greater.
+    pub(super) fn floor(self) -> Option<i64> {
+        match u32::try_from(self.scale) {
+            Ok(places) => i64::try_from(self.mantissa.div_euclid(10i128.checked_pow(places)?)).ok(),
+            Err(_) => self.as_integer(),
+        }
+    }
+
     /// Kelvin to degrees Celsius, exactly.
     pub(super) fn kelvin_to_celsius(self) -> Option<Self> {
         let at_scale = self.at_scale(self.scale.max(2))?;
@@ -183,6 +191,9 @@ mod tests {
         assert_eq!(parse("-5.5").rounded(), Some(-6));
         assert_eq!(parse("5.49").rounded(), Some(5));
         assert_eq!(parse("1e3").rounded(), Some(1_000));
+        assert_eq!(parse("5.9").floor(), Some(5));
+        assert_eq!(parse("-0.1").floor(), Some(-1));
+        assert_eq!(parse("1e3").floor(), Some(1_000));
         assert_eq!(parse("300").kelvin_to_celsius().expect("fits").to_string(), "26.85");
         assert_eq!(parse("212").fahrenheit_to_celsius().expect("fits").to_string(), "100");
         assert_eq!(parse("70.5").fahrenheit_to_celsius().expect("fits").to_string(), "21.389");

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod authorization;
+pub mod command;
 mod decimal;
 mod fields;
 pub mod inbound;
