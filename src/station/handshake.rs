@@ -159,6 +159,11 @@ pub fn identity(path: &str, prefixes: &[String]) -> Result<StationId, Refusal> {
     StationId::new(&decoded).map_err(|_| Refusal::NotFound)
 }
 
+/// Whether a path has slashes that mean nothing: doubled ones, or one at its end.
+pub fn has_odd_slashes(path: &str) -> bool {
+    path.contains("//") || path.ends_with('/')
+}
+
 /// The decoder passes over a `%` without two hex digits; here it is an error.
 fn has_bad_escape(segment: &str) -> bool {
     let bytes = segment.as_bytes();
@@ -201,22 +206,29 @@ pub enum MissingSubprotocol {
     Reject,
 }
 
-/// Whether the charger offers `ocpp1.6`; false if it offers nothing at all and that is accepted.
+/// The charger's own spelling of the `ocpp1.6` it offers, which is the only one a careful client takes as
+/// an answer; none if it offers nothing at all and that is accepted.
 ///
 /// # Errors
 /// [`Refusal::UnknownSubprotocol`] or [`Refusal::MissingSubprotocol`].
-pub fn offers_ocpp16(headers: &HeaderMap, missing: MissingSubprotocol) -> Result<bool, Refusal> {
+pub fn offered_ocpp16(
+    headers: &HeaderMap,
+    missing: MissingSubprotocol,
+) -> Result<Option<HeaderValue>, Refusal> {
     if tokens(headers, header::SEC_WEBSOCKET_PROTOCOL).next().is_none() {
         return match missing {
-            MissingSubprotocol::Accept => Ok(false),
+            MissingSubprotocol::Accept => Ok(None),
             MissingSubprotocol::Reject => Err(Refusal::MissingSubprotocol),
         };
     }
     // The token is exact by the specification; another case is a slip that costs nothing to overlook.
-    match has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        true => Ok(true),
-        false => Err(Refusal::UnknownSubprotocol),
-    }
+    let spellings = || tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
+    spellings()
+        .find(|token| *token == SUBPROTOCOL)
+        .or_else(|| spellings().find(|token| token.eq_ignore_ascii_case(SUBPROTOCOL)))
+        .and_then(|token| HeaderValue::from_str(token).ok())
+        .map(Some)
+        .ok_or(Refusal::UnknownSubprotocol)
 }
 
 /// User name and password of Basic authentication; the password is bytes of any value.
@@ -234,7 +246,7 @@ pub fn basic_credentials(headers: &HeaderMap) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// The answer that makes the connection a WebSocket.
-pub fn switching_protocols(key: &HeaderValue, with_subprotocol: bool) -> Response<Full<Bytes>> {
+pub fn switching_protocols(key: &HeaderValue, subprotocol: Option<HeaderValue>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -243,8 +255,8 @@ pub fn switching_protocols(key: &HeaderValue, with_subprotocol: bool) -> Respons
     if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if with_subprotocol {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }
     response
 }
@@ -296,16 +308,18 @@ mod tests {
     #[test]
     fn ocpp16_is_chosen_among_what_is_offered() {
         const NAME: &str = "sec-websocket-protocol";
-        let offers = |value: &str| offers_ocpp16(&headers(&[(NAME, value)]), MissingSubprotocol::Accept);
-        assert_eq!(offers("ocpp1.6"), Ok(true));
-        assert_eq!(offers("ocpp0.1, OCPP1.6"), Ok(true));
+        let offers = |value: &str| offered_ocpp16(&headers(&[(NAME, value)]), MissingSubprotocol::Accept);
+        let spelled = |token| Ok(Some(HeaderValue::from_static(token)));
+        assert_eq!(offers("ocpp1.6"), spelled("ocpp1.6"));
+        assert_eq!(offers("OCPP1.6, ocpp1.6"), spelled("ocpp1.6"));
+        assert_eq!(offers("ocpp0.1, OCPP1.6"), spelled("OCPP1.6"));
         assert_eq!(offers("ocpp2.0.1"), Err(Refusal::UnknownSubprotocol));
-        assert_eq!(offers_ocpp16(&HeaderMap::new(), MissingSubprotocol::Accept), Ok(false));
-        let refused = offers_ocpp16(&HeaderMap::new(), MissingSubprotocol::Reject);
+        assert_eq!(offered_ocpp16(&HeaderMap::new(), MissingSubprotocol::Accept), Ok(None));
+        let refused = offered_ocpp16(&HeaderMap::new(), MissingSubprotocol::Reject);
         assert_eq!(refused, Err(Refusal::MissingSubprotocol));
         let mut lines = headers(&[(NAME, "ocpp0.1")]);
         lines.append(NAME, HeaderValue::from_static("ocpp1.6"));
-        assert_eq!(offers_ocpp16(&lines, MissingSubprotocol::Reject), Ok(true));
+        assert_eq!(offered_ocpp16(&lines, MissingSubprotocol::Reject), spelled("ocpp1.6"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::handshake::{self, Refusal};
+use super::password;
 use super::socket::{self, Admitted, Socket};
 use super::{Admission, Stations};
 use crate::id::StationId;
@@ -94,13 +95,13 @@ async fn greet(
         let admit = &admit;
         async move {
             let response = match decide(stations, &request, remote, over_limit).await {
-                Ok((key, with_subprotocol, welcome)) => {
+                Ok((key, subprotocol, welcome)) => {
                     let upgrade = hyper::upgrade::on(&mut request);
                     let admit = admit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
                     if let Some(admit) = admit {
                         let _ = admit.send((upgrade, welcome));
                     }
-                    handshake::switching_protocols(&key, with_subprotocol)
+                    handshake::switching_protocols(&key, subprotocol)
                 }
                 Err(refusal) => {
                     turn_away(stations, &request, remote, refusal).await;
@@ -130,7 +131,7 @@ async fn greet(
     Some((websocket, welcome))
 }
 
-type Welcome = (http::HeaderValue, bool, Admitted);
+type Welcome = (http::HeaderValue, Option<http::HeaderValue>, Admitted);
 
 /// The handshake table, top to bottom.
 async fn decide(
@@ -145,7 +146,7 @@ async fn decide(
     }
     let identity = handshake::identity(request.uri().path(), &settings.paths)?;
     let key = handshake::websocket_key(request)?;
-    let with_subprotocol = handshake::offers_ocpp16(request.headers(), settings.missing_subprotocol)?;
+    let subprotocol = handshake::offered_ocpp16(request.headers(), settings.missing_subprotocol)?;
     let known = stations.store.station_access(&identity).await.map_err(|error| {
         warn!("the station {identity} could not be looked up: {error}");
         Refusal::Internal
@@ -164,7 +165,8 @@ async fn decide(
             (stranger(identity.clone()), Some(boot_status))
         }
     };
-    let security_profile = authenticate(stations, request, &identity, &access).await?;
+    let proved = authenticate(stations, request, &identity, &access).await?;
+    let security_profile = proved.profile;
     if access.blocked {
         return Err(Refusal::Blocked);
     }
@@ -172,11 +174,17 @@ async fn decide(
         return Err(Refusal::SecurityProfileTooLow);
     }
     let mut flags = Vec::new();
-    if !with_subprotocol {
+    if subprotocol.is_none() {
         flags.push("missing_subprotocol".to_owned());
     }
     if access.station_id != identity {
         flags.push("identity_in_other_case".to_owned());
+    }
+    if handshake::has_odd_slashes(request.uri().path()) {
+        flags.push("odd_path".to_owned());
+    }
+    if proved.with_hex_text {
+        flags.push("hex_password".to_owned());
     }
     let admitted = Admitted {
         validation: access.validation.unwrap_or(settings.validation),
@@ -191,7 +199,7 @@ async fn decide(
             flags,
         },
     };
-    Ok((key, with_subprotocol, admitted))
+    Ok((key, subprotocol, admitted))
 }
 
 /// A station nobody knows has no rules of its own.
@@ -207,22 +215,30 @@ fn stranger(station_id: StationId) -> StationAccess {
     }
 }
 
-/// The security profile the station has proved itself for: 1 with its password, 0 without one.
+/// How a station has proved who it is.
+struct Proved {
+    /// The security profile: 1 with its password, 0 without one.
+    profile: u8,
+    /// The password was the hex text of a key, not the bytes that it spells.
+    with_hex_text: bool,
+}
+
+/// Asks for the password of a station that has one.
 async fn authenticate(
     stations: &Stations,
     request: &Request<Incoming>,
     identity: &StationId,
     access: &StationAccess,
-) -> Result<u8, Refusal> {
+) -> Result<Proved, Refusal> {
     if access.password_verifiers.is_empty() {
-        return Ok(0);
+        return Ok(Proved { profile: 0, with_hex_text: false });
     }
     let (user, password) = handshake::basic_credentials(request.headers()).ok_or(Refusal::BadCredentials)?;
     if user != identity.as_str().as_bytes() && user != access.station_id.as_str().as_bytes() {
         return Err(Refusal::BadCredentials);
     }
     match stations.passwords.check(&access.station_id, &password, &access.password_verifiers).await {
-        true => Ok(1),
+        true => Ok(Proved { profile: 1, with_hex_text: password::is_hex_key(&password) }),
         false => Err(Refusal::BadCredentials),
     }
 }

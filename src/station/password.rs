@@ -24,11 +24,15 @@ const HEX_DIGITS: std::ops::RangeInclusive<usize> = 32..=40;
 #[error("the password could not be hashed: {0}")]
 pub struct NotHashed(String);
 
+/// Whether a password is a key written in hex, where its bytes were due.
+pub(super) fn is_hex_key(password: &[u8]) -> bool {
+    HEX_DIGITS.contains(&password.len()) && password.iter().all(u8::is_ascii_hexdigit)
+}
+
 /// The bytes that a password stands for: an `AuthorizationKey` written in hex is the bytes it spells,
 /// so that chargers may send either form; any other text is itself.
 fn normalise(password: &[u8]) -> Vec<u8> {
-    let is_hex = HEX_DIGITS.contains(&password.len()) && password.iter().all(u8::is_ascii_hexdigit);
-    is_hex.then(|| hex::decode(password).ok()).flatten().unwrap_or_else(|| password.to_vec())
+    is_hex_key(password).then(|| hex::decode(password).ok()).flatten().unwrap_or_else(|| password.to_vec())
 }
 
 /// The argon2id verifier (PHC string) of a password. Slow on purpose: call it off the async threads.

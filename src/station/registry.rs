@@ -3,7 +3,7 @@
 //! **Invariant**: of two connections of one station the newer generation is the station's, in whatever
 //! order their ends are noticed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -58,6 +58,27 @@ struct Entry {
     live: Option<Live>,
     last_seen: LastSeen,
     offline: bool,
+    /// When the latest takeovers were, oldest first.
+    takeovers: VecDeque<Timestamp>,
+}
+
+/// More takeovers than this in a minute look like two chargers with one identity (quirk Q35).
+const TAKEOVERS_MAX: usize = 5;
+const TAKEOVER_WINDOW: Duration = Duration::from_secs(60);
+
+impl Entry {
+    fn new(now: Timestamp) -> Self {
+        Self { live: None, last_seen: LastSeen::new(now), offline: false, takeovers: VecDeque::new() }
+    }
+
+    /// Counts a takeover; true if there were too many of late.
+    fn is_flapping(&mut self, now: Timestamp) -> bool {
+        self.takeovers.push_back(now);
+        if self.takeovers.len() <= TAKEOVERS_MAX {
+            return false;
+        }
+        self.takeovers.pop_front().is_some_and(|first| now.since(first) < TAKEOVER_WINDOW)
+    }
 }
 
 /// Every station that is connected or was, since the gateway started.
@@ -80,6 +101,8 @@ pub struct Registration {
     pub gone: watch::Sender<bool>,
     /// The connection this one replaces, until it is gone.
     pub predecessor: Option<watch::Receiver<bool>>,
+    /// The station's connections replace one another all the time: two chargers with one identity?
+    pub flapping: bool,
 }
 
 impl Registry {
@@ -93,11 +116,7 @@ impl Registry {
         let (leave, told_to_leave) = oneshot::channel();
         let (gone, gone_seen) = watch::channel(false);
         let mut stations = self.lock();
-        let entry = stations.entry(station.clone()).or_insert_with(|| Entry {
-            live: None,
-            last_seen: LastSeen::new(now),
-            offline: false,
-        });
+        let entry = stations.entry(station.clone()).or_insert_with(|| Entry::new(now));
         entry.last_seen.mark(now);
         let live = Live { generation, leave: Some(leave), gone: gone_seen };
         let predecessor = entry.live.replace(live).map(|mut old| {
@@ -106,11 +125,12 @@ impl Registry {
             }
             old.gone
         });
+        let flapping = predecessor.is_some() && entry.is_flapping(now);
         if predecessor.is_none() {
             self.connected.fetch_add(1, Relaxed);
         }
         let last_seen = entry.last_seen.clone();
-        Registration { generation, last_seen, leave: told_to_leave, gone, predecessor }
+        Registration { generation, last_seen, leave: told_to_leave, gone, predecessor, flapping }
     }
 
     /// Takes a connection out again, unless a newer one has its place.
@@ -155,11 +175,7 @@ impl Registry {
     pub fn watch(&self, stations: impl IntoIterator<Item = StationId>, now: Timestamp) {
         let mut known = self.lock();
         for station in stations {
-            known.entry(station).or_insert_with(|| Entry {
-                live: None,
-                last_seen: LastSeen::new(now),
-                offline: false,
-            });
+            known.entry(station).or_insert_with(|| Entry::new(now));
         }
     }
 

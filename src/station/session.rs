@@ -23,6 +23,9 @@ const REMEMBERED_CALLS: usize = 16;
 const TOLERATED_JUNK: usize = 20;
 const JUNK_WINDOW_MS: i64 = 60_000;
 
+/// What is noted about an envelope although the specification allows it: an empty payload may be `null`.
+const LEGAL_ODDITIES: &[&str] = &["payload"];
+
 /// WebSocket close codes that the gateway uses (RFC 6455, 7.4.1).
 pub mod close {
     /// Done: taken over by a newer connection, or asked to leave.
@@ -164,11 +167,13 @@ impl Session {
         text: &str,
         fingerprint: u64,
         call: frame::Call,
-        mut violations: Vec<Violation>,
+        envelope: Vec<Violation>,
     ) -> Vec<Action> {
+        let mut violations = envelope.clone();
         if self.remembered.iter().any(|answered| answered.id == call.id) {
             violations.push(Violation::message("reused_message_id"));
         }
+        let strict = self.validation == Validation::Strict;
         let reading = Reading { validation: self.validation, received_at: now, utc_offset_s: 0 };
         let mut refuse = |reason, code, description, violations| {
             let refused = Refused { message_id: call.id.clone(), code, description };
@@ -184,9 +189,25 @@ impl Session {
             self.append_rejection(rejection, pending)
         };
         let Some((action, mapped)) = read::recognise(&call.action) else {
-            let description = format!("{} is not an action of OCPP 1.6", shorten(&call.action));
+            let description = no_such_action(&call.action);
             return refuse(Unserveable::UnknownAction, ErrorCode::NotImplemented, description, violations);
         };
+        if strict {
+            // Names of actions are exact by the specification, and so is the envelope.
+            if mapped.is_some() {
+                let description = no_such_action(&call.action);
+                return refuse(
+                    Unserveable::UnknownAction,
+                    ErrorCode::NotImplemented,
+                    description,
+                    violations,
+                );
+            }
+            if let Some(odd) = envelope.iter().find(|odd| !LEGAL_ODDITIES.contains(&odd.code())) {
+                let (code, description) = (ErrorCode::FormationViolation, odd.problem.clone());
+                return refuse(Unserveable::SchemaViolation, code, description, violations);
+            }
+        }
         violations.extend(mapped);
         match read::read(action, &call.payload, &reading) {
             Err(refusal) => {
@@ -268,6 +289,11 @@ fn fingerprint(text: &str) -> u64 {
     hasher.finish()
 }
 
+/// Why an action is refused, be it nobody's or one that only the gateway sends.
+fn no_such_action(action: &str) -> String {
+    format!("charge points send no \"{}\" in OCPP 1.6", shorten(action))
+}
+
 /// A charger's word for an error message: short, and on one line.
 fn shorten(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(50).collect()
@@ -340,7 +366,7 @@ mod tests {
         let actions = session.handle(T0, Input::Stored(None));
         assert_eq!(
             told(&actions),
-            [r#"send [4,"1","NotImplemented","Frobnicate is not an action of OCPP 1.6",{}]"#]
+            [r#"send [4,"1","NotImplemented","charge points send no \"Frobnicate\" in OCPP 1.6",{}]"#]
         );
         assert_eq!(told(&session.handle(T0, Input::Text("PING"))), [r#"reject malformed_json Some("PING")"#]);
         assert_eq!(told(&session.handle(T0, Input::Stored(None))), [""; 0]);

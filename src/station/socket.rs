@@ -102,6 +102,10 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
     let began = stations.clock.now();
     let mut registration = stations.registry.register(&station, began);
     admitted.connected.generation = registration.generation;
+    if registration.flapping {
+        warn!(station.id = %station, "connections of {station} replace one another all the time: two chargers with one identity?");
+        admitted.connected.flags.push("flapping".to_owned());
+    }
     if let Some(predecessor) = registration.predecessor.take() {
         wait_until_gone(predecessor).await;
     }

@@ -47,11 +47,14 @@ pub struct Answered {
 /// A clock's skew changes by less than this with every message's way through the network.
 const CLOCK_STEP_MS: u64 = 1_000;
 
+/// No charger boots and has reason to boot again in less (quirk Q32).
+const BOOT_LOOP_MS: i64 = 30_000;
+
 /// The station's row, as far as answers depend on it.
 struct Station {
     owner_id: Option<String>,
     boot_status: BootStatus,
-    booted: bool,
+    booted_at_ms: Option<i64>,
     flags: String,
     clock_skew_ms: Option<i64>,
 }
@@ -88,6 +91,10 @@ impl Store {
         received_at: Timestamp,
     ) -> Result<()> {
         self.write(Priority::Inbound, move |w| {
+            let known = read_station(w, &station)?;
+            let oddities = rejection.violations.iter().map(Violation::code);
+            let seen = std::iter::once(rejection.reason.as_str()).chain(oddities);
+            add_flags(w, &station, &known.flags, seen)?;
             let mut event = NewEvent::about_station(
                 Category::Station,
                 "MessageRejected",
@@ -107,14 +114,14 @@ fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
     let known = w
         .conn
         .prepare_cached(
-            "SELECT owner_id, boot_status, booted_at_ms IS NOT NULL, flags, clock_skew_ms
+            "SELECT owner_id, boot_status, booted_at_ms, flags, clock_skew_ms
              FROM stations WHERE station_id = ?1",
         )?
         .query_row([station.as_str()], |row| {
             Ok(Station {
                 owner_id: row.get(0)?,
                 boot_status: cells::word(row, 1)?,
-                booted: row.get(2)?,
+                booted_at_ms: row.get(2)?,
                 flags: row.get(3)?,
                 clock_skew_ms: row.get(4)?,
             })
@@ -124,7 +131,7 @@ fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
     Ok(known.unwrap_or_else(|| Station {
         owner_id: None,
         boot_status: BootStatus::Rejected,
-        booted: false,
+        booted_at_ms: None,
         flags: "[]".to_owned(),
         clock_skew_ms: None,
     }))
@@ -141,7 +148,7 @@ struct Serving<'a, 'w> {
 
 impl Serving<'_, '_> {
     fn serve(mut self, mut call: Inbound) -> Result<Answered> {
-        if !self.known.booted && !matches!(call.request, Request::BootNotification(_)) {
+        if self.known.booted_at_ms.is_none() && !matches!(call.request, Request::BootNotification(_)) {
             call.violations.push(Violation::message("before_boot"));
         }
         let request = std::mem::replace(&mut call.request, Request::Heartbeat);
@@ -164,6 +171,12 @@ impl Serving<'_, '_> {
                 self.plain(call, &request, transaction_id)
             }
             Request::BootNotification(boot) => {
+                let since_ms = self.known.booted_at_ms.map(|at_ms| self.w.now.unix_ms() - at_ms);
+                if let Some(since_ms) = since_ms.filter(|since_ms| *since_ms < BOOT_LOOP_MS) {
+                    let seconds = since_ms / 1_000;
+                    let problem = format!("boot_loop: {seconds} s after the boot before");
+                    call.violations.push(Violation::message(problem));
+                }
                 self.note_boot(boot)?;
                 self.plain(call, &request, None)
             }

@@ -1,8 +1,9 @@
 //! Golden frames: what a charger sends, what is read of it, what is odd about it, what it is answered.
 //!
-//! Every file under `tests/golden/1.6/` is one case: `#` lines say what it is about, the `>` line is the
+//! Every `.golden` file under `tests/golden/1.6/` is one case: `#` lines say what it is about, the `>` line is the
 //! charger's frame, the rest is what comes of it. A new case needs the first two only: with
-//! `UPDATE_GOLDEN=1` the test writes the rest, to be read before it is committed.
+//! `UPDATE_GOLDEN=1` the test writes the rest, to be read before it is committed. What takes several frames
+//! is in the `.talk` files beside them (`talks`), which are also where these frames meet a real socket.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,23 +17,29 @@ use chargehook::ocpp::v16::read::{Read, Reading, read, recognise};
 use chargehook::ocpp::{Validation, Violation};
 
 /// When every frame arrives: 2026-04-14T12:34:56.789Z.
-const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
 
-fn cases() -> Vec<PathBuf> {
+/// The files of this kind, in the order of their names.
+pub(crate) fn files(extension: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/1.6");
     let entries = std::fs::read_dir(folder).expect("the folder of golden frames");
-    let mut cases: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    cases.sort();
-    assert!(!cases.is_empty());
-    cases
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|found| found == extension));
+    files.sort();
+    assert!(!files.is_empty());
+    files
 }
 
-fn name(case: &Path) -> &str {
+fn cases() -> Vec<PathBuf> {
+    files("golden")
+}
+
+pub(crate) fn name(case: &Path) -> &str {
     case.file_stem().and_then(|stem| stem.to_str()).expect("a name")
 }
 
 /// The comment lines and the charger's frame.
-fn given(text: &str) -> (Vec<&str>, &str) {
+pub(crate) fn given(text: &str) -> (Vec<&str>, &str) {
     let comments = text.lines().take_while(|line| line.starts_with('#')).collect();
     let frame =
         text.lines().find_map(|line| line.strip_prefix("> ")).expect("a line with the charger's frame");
@@ -74,9 +81,14 @@ fn write_request(out: &mut String, request: &Request) {
     }
 }
 
-fn serve(text: &str) -> String {
+/// The frame that a line stands for: in quotes it is a JSON string, for bytes that no editor shows.
+pub(crate) fn unquoted(line: &str) -> String {
+    serde_json::from_str(line).unwrap_or_else(|_| line.to_owned())
+}
+
+fn serve(frame: &str) -> String {
     let mut out = String::new();
-    let parsed = frame::parse(text);
+    let parsed = frame::parse(&unquoted(frame));
     write_violations(&mut out, &parsed.violations);
     let Frame::Call(call) = parsed.frame else {
         let _ = writeln!(out, "not a call: {:?}", parsed.frame);

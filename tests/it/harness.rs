@@ -47,11 +47,17 @@ pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Running {
 }
 
 pub(crate) async fn start_in(dir: TempDir, change: impl FnOnce(&mut Config)) -> Running {
+    start_by(Clock::System, dir, change).await
+}
+
+/// Starts a gateway that lives by this clock.
+pub(crate) async fn start_by(clock: Clock, dir: TempDir, change: impl FnOnce(&mut Config)) -> Running {
     let mut config = config(dir.path());
     change(&mut config);
-    let gateway = Gateway::start(config, Clock::System).await.expect("starts");
-    let now = Clock::System.now();
-    keys::ensure_first(gateway.store(), dir.path(), Some(ADMIN_KEY), now).await.expect("an admin key");
+    let gateway = Gateway::start(config, clock.clone()).await.expect("starts");
+    keys::ensure_first(gateway.store(), dir.path(), Some(ADMIN_KEY), clock.now())
+        .await
+        .expect("an admin key");
     Running { gateway, dir, http: http_client() }
 }
 

@@ -14,5 +14,7 @@ mod id_tags;
 mod kills;
 mod pauses;
 mod presence;
+mod quirks;
 mod receiver;
 mod sessions;
+mod talks;

@@ -1,0 +1,169 @@
+//! The quirks of real chargers that are no frames: handshakes, sockets, time. Those that are frames stand
+//! under `tests/golden/1.6/`; each has one or the other.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use chargehook::units::Span;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::golden::{files, name};
+use crate::harness::{Charger, DEADLINE, Running, eventually, start};
+
+const OCPP16: (&str, &str) = ("Sec-WebSocket-Protocol", "ocpp1.6");
+
+#[test]
+fn every_quirk_has_its_frames_or_its_test() {
+    let mut told = BTreeSet::new();
+    for file in files("golden").iter().chain(&files("talk")) {
+        let number = name(file).strip_prefix('Q').and_then(|rest| rest.split_once('-'));
+        told.extend(number.map(|(number, _)| number.parse::<u32>().expect("a number")));
+    }
+    let sources =
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it")).expect("a folder");
+    for source in sources {
+        let text = std::fs::read_to_string(source.expect("an entry").path()).expect("text");
+        let numbers =
+            text.split("fn q").skip(1).filter_map(|rest| rest.split_once('_')?.0.parse::<u32>().ok());
+        told.extend(numbers);
+    }
+    // Answers to commands, until there are any.
+    told.extend([21, 26, 27, 28, 29, 43, 44]);
+    let missing: Vec<u32> = (1..=47).filter(|number| !told.contains(number)).collect();
+    assert!(missing.is_empty(), "{missing:?}: quirks without a golden file or a test");
+}
+
+async fn flags(gateway: &Running, station: &str) -> Vec<String> {
+    let station = gateway.get(&format!("/stations/{station}")).await;
+    serde_json::from_value(station["flags"].clone()).expect("a list of texts")
+}
+
+#[tokio::test]
+async fn q34_odd_paths_and_subprotocols_are_taken_and_flagged() {
+    let gateway = start(|_| {}).await;
+    let (status, _) = gateway.api("POST", "/stations", Some(json!({"station_id": "WALLBOX_A"}))).await;
+    assert_eq!(status, 201);
+    let any_case = ("Sec-WebSocket-Protocol", "OCPP1.6");
+    for (path, offered, station, expected) in [
+        ("/ocpp/PLAIN", vec![OCPP16], "PLAIN", vec![]),
+        ("///ocpp//DOUBLED", vec![OCPP16], "DOUBLED", vec!["odd_path"]),
+        ("/ocpp/TRAILING/", vec![OCPP16], "TRAILING", vec!["odd_path"]),
+        ("/ocpp/wallbox_a", vec![OCPP16], "WALLBOX_A", vec!["identity_in_other_case"]),
+        ("/ocpp/NONE", vec![], "NONE", vec!["missing_subprotocol"]),
+        ("/ocpp/SPELLED", vec![any_case], "SPELLED", vec![]),
+        ("/ocpp/LINES", vec![OCPP16, ("Sec-WebSocket-Protocol", "ocpp0.1")], "LINES", vec![]),
+    ] {
+        let mut charger = Charger::connect(gateway.ocpp(), path, &offered).await.expect("welcome");
+        charger.still_serves().await;
+        let mut expected = expected;
+        expected.push("before_boot");
+        assert_eq!(flags(&gateway, station).await, expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn q35_two_chargers_with_one_identity_are_told_of() {
+    let gateway = start(|_| {}).await;
+    let mut newest = gateway.charger("TWINS").await;
+    for takeover in 1..=6 {
+        let old = std::mem::replace(&mut newest, gateway.charger("TWINS").await);
+        newest.still_serves().await;
+        let flapping = flags(&gateway, "TWINS").await.contains(&"flapping".to_owned());
+        assert_eq!(flapping, takeover > 5, "takeover {takeover}");
+        drop(old);
+    }
+    newest.still_serves().await;
+    assert_eq!(gateway.get("/stations/TWINS").await["connected"], true, "the newest stays");
+}
+
+#[tokio::test]
+async fn q36_a_storm_is_let_in_at_its_pace() {
+    let gateway = start(|config| config.limits.handshakes_per_second = 5).await;
+    let put_off = AtomicU32::new(0);
+    let mut inside = Vec::new();
+    for number in 0..10 {
+        let path = format!("/ocpp/STORM_{number}");
+        let charger = eventually("comes in at last", || async {
+            let refused = match Charger::connect(gateway.ocpp(), &path, &[OCPP16]).await {
+                Ok(charger) => return Some(charger),
+                Err(refused) => refused,
+            };
+            assert_eq!(refused.status(), 503);
+            let wait: u32 =
+                refused.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+            assert!(wait > 0);
+            put_off.fetch_add(1, Relaxed);
+            None
+        })
+        .await;
+        inside.push(charger);
+    }
+    assert!(put_off.into_inner() > 0, "ten at once were more than five a second");
+    for charger in &mut inside {
+        // The gateway asks nothing of those that come back: the first word is the answer to theirs.
+        charger.still_serves().await;
+    }
+}
+
+#[tokio::test]
+async fn q37_a_charger_that_cannot_bear_pings_gets_none() {
+    let gateway = start(|config| config.ocpp.ping_interval = Span(Duration::from_millis(20))).await;
+    let (status, _) =
+        gateway.api("POST", "/stations", Some(json!({"station_id": "SHY", "ping": false}))).await;
+    assert_eq!(status, 201);
+    let mut shy = gateway.charger("SHY").await;
+    let mut other = gateway.charger("OTHER").await;
+    for _ in 0..5 {
+        let message = timeout(DEADLINE, other.socket.next()).await.expect("in time").expect("open");
+        assert!(matches!(message, Ok(Message::Ping(_))), "{message:?}");
+        // Answers the ping.
+        other.socket.flush().await.expect("sends");
+    }
+    assert!(shy.socket.next().now_or_never().is_none(), "nothing was said to it");
+    shy.still_serves().await;
+}
+
+#[tokio::test]
+async fn q37_without_a_pong_any_message_is_a_sign_of_life_and_nothing_at_all_is_the_end() {
+    let gateway = start(|config| config.ocpp.ping_interval = Span(Duration::from_millis(100))).await;
+    let charger = gateway.charger("DEAF").await;
+    // The bare stream: nobody answers pings any more.
+    let mut stream = charger.socket.into_inner();
+    let began = tokio::time::Instant::now();
+    // A masked heartbeat, its mask being zeros.
+    let text = br#"[2,"1","Heartbeat",{}]"#;
+    let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+    frame.extend(text);
+    while began.elapsed() < Duration::from_millis(600) {
+        stream.write_all(&frame).await.expect("still open");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(gateway.get("/stations/DEAF").await["connected"], true, "it talks");
+    let ended = eventually("it is taken for dead", || async {
+        gateway.events_of("DEAF", "StationDisconnected").await.pop()
+    })
+    .await;
+    assert_eq!(ended["payload"]["reason"], "ping_timeout");
+}
+
+#[tokio::test]
+async fn q38_a_compressed_frame_without_negotiation_is_1002() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.charger("PACKED").await;
+    charger.still_serves().await;
+    // The first reserved bit says "compressed"; nobody has agreed to that.
+    let frame = [0xc1, 0x80 | 4, 0, 0, 0, 0, 0x2a, 0x4e, 0x05, 0x00];
+    charger.socket.get_mut().write_all(&frame).await.expect("sends");
+    assert_eq!(charger.closed().await.map(|frame| frame.code.into()), Some(1002u16));
+    let ended = eventually("the end is an event", || async {
+        gateway.events_of("PACKED", "StationDisconnected").await.pop()
+    })
+    .await;
+    assert_eq!(ended["payload"]["code"], 1002, "{ended}");
+}
