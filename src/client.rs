@@ -179,6 +179,14 @@ impl Client {
         self.post(&["webhooks", &id.to_string(), "resume"], &[], &Value::Null).await
     }
 
+    /// Discards a delivery that has not come to its end.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 404 if there is none, with 409 if it has come to its end.
+    pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<Delivery> {
+        self.post(&["deliveries", &id.to_string(), "cancel"], &[], &Value::Null).await
+    }
+
     /// Sends a test event to a webhook; `event` is `ping` if none is given.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::delivery::waiting;
 use crate::id::{DeliveryId, EventId};
-use crate::store::{self, DeliveryFilter, DeliveryPage, Listed, Resent};
+use crate::store::{self, Canceled, DeliveryFilter, DeliveryPage, Listed, Resent};
 
 const LIST: &str = "deliveries";
 
@@ -56,6 +56,10 @@ pub(super) struct DeliveriesQuery {
     /// It was made before that.
     #[param(inline)]
     until: Option<Timestamp>,
+    /// Text in the event's payload, whatever its letter case (of A to Z). Looks through the payloads one by one:
+    /// best with filters that leave few.
+    #[param(min_length = 1, max_length = 200)]
+    q: Option<String>,
     /// Which end of the list comes first.
     #[param(inline)]
     order: Option<Order>,
@@ -92,6 +96,10 @@ pub(super) struct FailedQuery {
     /// It was made before that.
     #[param(inline)]
     until: Option<Timestamp>,
+    /// Text in the event's payload, whatever its letter case (of A to Z). Looks through the payloads one by one:
+    /// best with filters that leave few.
+    #[param(min_length = 1, max_length = 200)]
+    q: Option<String>,
     /// Which end of the list comes first.
     #[param(inline)]
     order: Option<Order>,
@@ -112,12 +120,26 @@ impl From<FailedQuery> for DeliveriesQuery {
             owner_id,
             since,
             until,
+            q,
             order,
             limit,
             cursor,
         } = query;
         let status = vec![DeliveryStatus::Failed];
-        Self { status, webhook_id, event_id, event, station_id, owner_id, since, until, order, limit, cursor }
+        Self {
+            status,
+            webhook_id,
+            event_id,
+            event,
+            station_id,
+            owner_id,
+            since,
+            until,
+            q,
+            order,
+            limit,
+            cursor,
+        }
     }
 }
 
@@ -137,8 +159,8 @@ async fn list_by(state: &ApiState, caller: &Caller, query: DeliveriesQuery) -> R
         owner_id: caller.owner_filter(query.owner_id)?,
         since: query.since,
         until: query.until,
+        q: query.q,
         visible_to: caller.owner_id.clone(),
-        ..DeliveryFilter::default()
     };
     // One row more than asked for tells whether there is a next page.
     let wanted = DeliveryPage {
@@ -258,4 +280,25 @@ pub(super) async fn resend(
         Resent::WebhookDeleted => "its webhook was deleted",
     };
     Err(Problem::conflict(refused))
+}
+
+/// Cancel a delivery
+///
+/// It becomes `discarded`, and nothing more is sent. One that is `processing` too: its attempt is not called back,
+/// so it may still arrive, and its outcome is shown, but there is no other. 409 if it has come to its end.
+#[utoipa::path(post, path = "/deliveries/{id}/cancel", tag = "deliveries",
+    params(("id" = DeliveryId, Path, description = "The delivery")),
+    responses((status = 200, body = Delivery)), security(("api_key" = ["write"])))]
+pub(super) async fn cancel(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    _: NoQuery,
+    _: body::NoBody,
+) -> Result<Json<Delivery>> {
+    match state.store.cancel(parse(&id)?, caller.owner_id.clone()).await? {
+        Canceled::Canceled => shown(&state, &caller, &id).await.map(Json),
+        Canceled::Terminal => Err(Problem::conflict("it has come to its end already")),
+        Canceled::NotFound => Err(unknown(&id)),
+    }
 }

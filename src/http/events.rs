@@ -65,6 +65,10 @@ pub(super) struct EventsQuery {
     /// It happened before that, by the charger's own clock.
     #[param(inline)]
     occurred_until: Option<Timestamp>,
+    /// Text in the payload, whatever its letter case (of A to Z). Looks through the payloads one by one:
+    /// best with filters that leave few.
+    #[param(min_length = 1, max_length = 200)]
+    q: Option<String>,
     /// Only events that were committed after this one; with `order=asc`, for polling.
     #[param(inline)]
     after: Option<EventId>,
@@ -108,6 +112,7 @@ impl EventsQuery {
             until: self.until,
             occurred_since: self.occurred_since,
             occurred_until: self.occurred_until,
+            q: self.q.clone(),
         })
     }
 }

@@ -111,6 +111,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::get))
         .routes(routes!(deliveries::resend))
+        .routes(routes!(deliveries::cancel))
         .routes(routes!(deliveries::failed))
         .routes(routes!(stations::create, stations::list))
         .routes(routes!(stations::get, stations::patch, stations::delete))

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::delivery_list::{FROM, Query};
 use super::error::Result;
+use super::outcomes::OUTCOME_UNKNOWN;
 use super::writer::Writing;
 use super::{Priority, Store, cells};
 use crate::api::delivery::DeliveryStatus;
@@ -57,7 +58,8 @@ impl Store {
         self.write(Priority::Api, move |w| reopen(w, id, force, visible_to)).await
     }
 
-    /// Discards a delivery that has not come to its end.
+    /// Discards a delivery that has not come to its end. An attempt that is under way is not called back; its
+    /// outcome is still noted, and changes nothing.
     ///
     /// # Errors
     /// Only the store's own: nothing was written.
@@ -74,6 +76,15 @@ impl Store {
                     "UPDATE deliveries SET status = 'discarded', due_at_ms = NULL, completed_at_ms = ?2 WHERE seq = ?1",
                 )?
                 .execute(params![seq, w.now.unix_ms()])?;
+            if status == DeliveryStatus::Processing {
+                // Until its outcome comes, which a stop may prevent: nobody looks at this row again.
+                w.conn
+                    .prepare_cached(
+                        "UPDATE attempts SET error_code = ?2, error_message = 'cancelled while it was under way'
+                         WHERE delivery_seq = ?1 AND duration_ms IS NULL AND error_code IS NULL",
+                    )?
+                    .execute(params![seq, OUTCOME_UNKNOWN])?;
+            }
             // Others of its station may have waited for it.
             w.effects.lanes.extend(webhook_id);
             Ok(Canceled::Canceled)

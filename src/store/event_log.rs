@@ -34,6 +34,8 @@ pub struct EventFilter {
     pub occurred_since: Option<Timestamp>,
     /// It happened before that, by the charger's clock.
     pub occurred_until: Option<Timestamp>,
+    /// Text in its payload.
+    pub q: Option<String>,
 }
 
 impl Store {
@@ -112,6 +114,7 @@ fn conditions(filter: &EventFilter) -> Conditions {
     conditions.and_at("e.timestamp_ms < ?", filter.until);
     conditions.and_at("e.occurred_at_ms >= ?", filter.occurred_since);
     conditions.and_at("e.occurred_at_ms < ?", filter.occurred_until);
+    conditions.and_if("instr(lower(e.payload), lower(?)) > 0", filter.q.clone());
     conditions
 }
 

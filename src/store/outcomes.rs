@@ -18,7 +18,7 @@ use crate::id::{DeliveryId, EventId, WebhookId};
 const GIVE_UP_STEP: usize = 500;
 
 /// The code of an attempt that was cut off.
-const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+pub(super) const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 
 /// One attempt that has ended.
 #[derive(Debug, Clone)]

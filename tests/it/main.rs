@@ -16,5 +16,6 @@ mod pauses;
 mod presence;
 mod quirks;
 mod receiver;
+mod resends;
 mod sessions;
 mod talks;

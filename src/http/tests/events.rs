@@ -60,6 +60,9 @@ async fn events_and_their_deliveries_are_found() {
         ("until=2026-04-14T12:34:56.789Z", &[]),
         ("until=2026-04-14T12:34:56.790Z", &all),
         ("transaction_id=1", &[]),
+        ("q=192.0.2.1:5000&event=StationConnected", &["CP_B StationConnected", "CP_A StationConnected"]),
+        ("q=SECURITY_profile&station_id=CP_A", &all[2..]),
+        ("q=nowhere", &[]),
         ("occurred_since=2020-01-01T00:00:00Z", &[]),
     ] {
         assert_eq!(ids(&api.get(&format!("/api/v1/events?{query}")).await), expected, "{query}");
@@ -97,6 +100,8 @@ async fn events_and_their_deliveries_are_found() {
         ("since=2026-04-14T12:34:56.789Z", 4),
         ("until=2026-04-14T12:34:56.789Z", 0),
         ("webhook_id=2&limit=1", 1),
+        ("q=Security_Profile&webhook_id=2", 1),
+        ("q=nowhere", 0),
         ("owner_id=acme", 1),
     ] {
         let answer = api.get(&format!("/api/v1/deliveries?{query}")).await;
@@ -112,7 +117,13 @@ async fn events_and_their_deliveries_are_found() {
     assert_eq!(api.call(&api.admin, Method::POST, &format!("{path}/resend"), None).await.status, 409);
     let acme = key(&api.store, &["admin"], Some("acme")).await;
     assert_eq!(api.call(&acme, Method::GET, &path, None).await.status, 404);
-    assert_eq!(api.call(&acme, Method::POST, &format!("{path}/resend"), None).await.status, 404);
+    for verb in ["resend", "cancel"] {
+        assert_eq!(api.call(&acme, Method::POST, &format!("{path}/{verb}"), None).await.status, 404);
+    }
+    for wrong in ["q=", "status=gone", "station_id=", "since=yesterday", "webhook_id=0", "x=1"] {
+        let refused = api.get(&format!("/api/v1/failed-deliveries?{wrong}")).await;
+        assert_eq!(refused.wrong_fields().len(), 1, "{wrong}: {}", refused.body);
+    }
     assert_eq!(api.call(&acme, Method::GET, &format!("/api/v1/events/{id}"), None).await.status, 404);
     assert_eq!(ids(&api.call(&acme, Method::GET, "/api/v1/events", None).await), all[2..]);
 
