@@ -15,10 +15,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
 use crate::http::{self, ApiConfig, ApiState, Readiness};
-use crate::outbound::destination::Guard;
 use crate::outbound::post::{Poster, PosterError};
 use crate::station::{self, Stations};
-use crate::store::{CallPolicy, Store, StoreError};
+use crate::store::{CallPolicy, OutsideVerdicts, Store, StoreError};
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +71,7 @@ impl Gateway {
         let (stations, ocpp_addr) = Stations::start(
             store.clone(),
             clock.clone(),
+            poster.clone(),
             config.ocpp.listen,
             station_settings(&config),
             call_policy(&config),
@@ -91,6 +91,7 @@ impl Gateway {
             clock,
             poster,
             stations: stations.registry().clone(),
+            call_outs: stations.call_outs().clone(),
             lanes: deliveries.views(),
             readiness: Readiness::default(),
             config: ApiConfig { body_max_bytes: config.limits.api_body.0 as usize, ..ApiConfig::default() },
@@ -161,8 +162,6 @@ async fn serve_api(listener: TcpListener, router: axum::Router, stop: Cancellati
 }
 
 fn poster(config: &Config) -> Result<Poster, StartError> {
-    let guard =
-        Guard { allowed: config.delivery.allowed_networks.clone(), https_only: config.delivery.https_only };
     let extra_ca = config
         .delivery
         .extra_ca
@@ -171,7 +170,7 @@ fn poster(config: &Config) -> Result<Poster, StartError> {
             std::fs::read(path).map_err(|error| StartError::ExtraCa(format!("{}: {error}", path.display())))
         })
         .transpose()?;
-    Ok(Poster::new(guard, extra_ca.as_deref())?)
+    Ok(Poster::new(config.guard(), extra_ca.as_deref())?)
 }
 
 fn delivery_settings(config: &Config) -> delivery::Settings {
@@ -200,13 +199,28 @@ fn station_settings(config: &Config) -> station::Settings {
         handshakes_per_second: limits.handshakes_per_second,
         handshake_timeout: limits.handshake_timeout.0,
         discovered_per_minute: limits.discovered_per_minute,
+        call_out: call_out(config),
     }
+}
+
+/// The configuration has seen to it that a URL has its secret.
+fn call_out(config: &Config) -> Option<station::callout::Settings> {
+    let authorization = &config.authorization;
+    Some(station::callout::Settings {
+        url: authorization.url.clone()?,
+        timeout: authorization.timeout.0,
+        signing_secret: authorization.signing_secret.clone()?,
+    })
 }
 
 fn call_policy(config: &Config) -> CallPolicy {
     CallPolicy {
         heartbeat_interval_s: config.ocpp.heartbeat_interval.0.as_secs() as u32,
         unknown_id_tag: config.authorization.unknown_id_tag,
+        outside_verdicts: call_out(config).map(|_| OutsideVerdicts {
+            cache: config.authorization.cache.0,
+            fallback: config.authorization.fallback,
+        }),
         data_transfer_vendors: config.ocpp.data_transfer_vendors.clone(),
     }
 }

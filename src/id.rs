@@ -130,6 +130,10 @@ typed_id!(
     CommandId, "cmd"
 );
 typed_id!(
+    /// Names one question to the authorisation endpoint.
+    AuthorizationId, "auth"
+);
+typed_id!(
     /// Names an API key (not the key itself).
     ApiKeyId, "key"
 );

@@ -13,9 +13,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use url::Url;
 
 use crate::ocpp::Validation;
 use crate::ocpp::v16::authorization::UnknownIdTag;
+use crate::outbound::destination::Guard;
+use crate::outbound::signature::SigningSecret;
 use crate::station::Admission;
 use crate::station::handshake::MissingSubprotocol;
 use crate::units::{ByteSize, Span};
@@ -114,8 +117,18 @@ tables! {
 
     /// `[authorization]`: what id tags are answered.
     authorization: Authorization {
-        /// The verdict on an id tag that is not registered.
+        /// The verdict on an id tag that is not registered, where no endpoint is asked.
         unknown_id_tag: UnknownIdTag = UnknownIdTag::Accept,
+        /// The endpoint that is asked for a verdict first.
+        url: Option<Url> = None,
+        /// How long its answer may take.
+        timeout: Span = Span::seconds(2),
+        /// How long its last answer about a tag stands in for one that does not come; zero keeps none.
+        cache: Span = Span::seconds(86_400),
+        /// The verdict on a tag of which neither the endpoint, its last answer nor the registered tags tell.
+        fallback: UnknownIdTag = UnknownIdTag::Invalid,
+        /// The key that signs the questions.
+        signing_secret: Option<SigningSecret> = None,
     }
 
     /// `[delivery]`: how webhooks are sent, and where they may go.
@@ -169,6 +182,11 @@ impl Config {
         self.stations.offline_after.unwrap_or(Span(self.ocpp.heartbeat_interval.0 * 3)).0
     }
 
+    /// Where requests of the gateway's own may go.
+    pub fn guard(&self) -> Guard {
+        Guard { allowed: self.delivery.allowed_networks.clone(), https_only: self.delivery.https_only }
+    }
+
     /// What single values cannot tell: each key that is out of range, and why.
     fn out_of_range(&self) -> Vec<(&'static str, &'static str, String)> {
         let mut found = Vec::new();
@@ -190,6 +208,23 @@ impl Config {
             "ocpp",
             "paths",
             "every prefix begins with '/', such as \"/ocpp\"",
+        );
+        let authorization = &self.authorization;
+        require(
+            authorization.url.is_none() || authorization.signing_secret.is_some(),
+            "authorization",
+            "signing_secret",
+            "must be set where authorization.url is: whsec_ and the base64 of 24 to 64 bytes",
+        );
+        if let Some(Err(refusal)) = authorization.url.as_ref().map(|url| self.guard().check_url(url, false)) {
+            require(false, "authorization", "url", &refusal.to_string());
+        }
+        // A charger waits for its answer, and some hang up after half a minute.
+        require(
+            authorization.timeout > Span::seconds(0) && authorization.timeout <= Span::seconds(20),
+            "authorization",
+            "timeout",
+            "must be more than nothing and at most 20s",
         );
         let positive = "must be more than nothing";
         require(

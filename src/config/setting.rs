@@ -6,9 +6,11 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use toml::de::DeValue;
+use url::Url;
 
 use crate::ocpp::Validation;
 use crate::ocpp::v16::authorization::UnknownIdTag;
+use crate::outbound::signature::SigningSecret;
 use crate::station::Admission;
 use crate::station::handshake::MissingSubprotocol;
 use crate::units::{ByteSize, Span};
@@ -68,6 +70,21 @@ impl Setting for Span {
 impl Setting for ByteSize {
     fn read(given: Given<'_>) -> Result<Self, String> {
         parsed(given, "a size such as \"64KiB\"")
+    }
+}
+
+impl Setting for Url {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        let text = given.text("a URL such as \"https://example.com/authorize\"")?;
+        text.parse().map_err(|error| {
+            format!("not a valid URL ({error}): write an absolute one such as https://example.com/authorize")
+        })
+    }
+}
+
+impl Setting for SigningSecret {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        parsed(given, "a signing secret such as \"whsec_…\"")
     }
 }
 

@@ -334,6 +334,27 @@ mod tests {
     }
 
     #[test]
+    fn an_authorisation_endpoint_wants_a_secret_and_a_place_it_may_be_at() {
+        let secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+        let lacking = errors(of_text("[authorization]\nurl = \"https://example.com/a\"\n"));
+        assert!(lacking[0].contains("authorization.signing_secret: must be set where"), "{lacking:?}");
+        let of = |url: &str, secret: &str| {
+            of_text(&format!("[authorization]\nurl = \"{url}\"\nsigning_secret = \"{secret}\"\n"))
+        };
+        let config = of("https://example.com/a", secret).expect("all is said");
+        assert!(!format!("{config:?}").contains("MDEyMz"), "the secret is not shown");
+        for (url, secret, words) in [
+            ("https://127.0.0.1/a", secret, "delivery.allowed_networks"),
+            ("ftp://example.com/a", secret, "https:// or http://"),
+            ("example.com", secret, "not a valid URL"),
+            ("https://example.com/a", "MDEyMz", "starts with whsec_"),
+        ] {
+            let errors = errors(of(url, secret));
+            assert!(errors[0].contains(words) && !errors[0].contains("MDEyMz"), "{errors:?}");
+        }
+    }
+
+    #[test]
     fn a_listener_beyond_loopback_wants_both_choices_made() {
         let open = ("CHARGEHOOK_OCPP_LISTEN", "0.0.0.0:9000");
         let errors = errors(of_env(&[open]));

@@ -37,6 +37,17 @@ pub(super) async fn metrics(
         "Events ever stored: the newest one's row.",
         *state.store.tail().borrow() as u64,
     );
+    let call_outs = &state.call_outs;
+    counters(
+        &mut text,
+        "chargehook_authorization_call_outs_total",
+        "Questions to the authorisation endpoint, by what came of them.",
+        &[
+            ("result=\"answered\"", call_outs.answered.load(Relaxed)),
+            ("result=\"unanswered\"", call_outs.unanswered.load(Relaxed)),
+            ("result=\"skipped\"", call_outs.skipped.load(Relaxed)),
+        ],
+    );
     histogram(&mut text, "chargehook_store_batch_jobs", "Writes per commit.", &store.batch_jobs);
     histogram(
         &mut text,
@@ -51,6 +62,14 @@ pub(super) async fn metrics(
 
 fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+}
+
+/// One counter for each set of labels.
+fn counters(text: &mut String, name: &str, help: &str, counts: &[(&str, u64)]) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+    for (labels, count) in counts {
+        let _ = writeln!(text, "{name}{{{labels}}} {count}");
+    }
 }
 
 fn histogram(text: &mut String, name: &str, help: &str, histogram: &Histogram) {

@@ -51,6 +51,7 @@ use crate::api::problem::Problem;
 use crate::clock::Clock;
 use crate::delivery::LaneViews;
 use crate::outbound::post::Poster;
+use crate::station::callout::Counts as CallOutCounts;
 use crate::station::registry::Registry;
 use crate::store::Store;
 
@@ -67,6 +68,8 @@ pub struct ApiState {
     pub poster: Poster,
     /// The connections of chargers.
     pub stations: Arc<Registry>,
+    /// How the questions to the authorisation endpoint went.
+    pub call_outs: Arc<CallOutCounts>,
     /// What the delivery engine's lanes are doing.
     pub lanes: watch::Receiver<LaneViews>,
     /// Whether the gateway can serve.

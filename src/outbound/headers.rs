@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::Format;
 use super::signature::{self, SigningSecret};
-use crate::id::{DeliveryId, EventId};
+use crate::id::{AuthorizationId, DeliveryId, EventId};
 
 /// The most custom headers of one webhook, or of one event.
 pub const MAX_CUSTOM_HEADERS: usize = 32;
@@ -151,6 +151,33 @@ impl AttemptHeaders<'_> {
         }
         headers
     }
+}
+
+/// The headers of a question to the authorisation endpoint: those of a delivery's first attempt, its id in
+/// the place of both the event's and the delivery's, and no count.
+pub fn of_question(
+    id: AuthorizationId,
+    kind: &'static str,
+    timestamp_s: i64,
+    secret: &SigningSecret,
+    body: &[u8],
+) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(10);
+    let timestamp = HeaderValue::from(timestamp_s);
+    let id = id.to_string();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, AGENT);
+    headers.insert(HeaderName::from_static("x-webhook-attempt"), HeaderValue::from(1));
+    headers.insert(HeaderName::from_static("x-webhook-timestamp"), timestamp.clone());
+    headers.insert(HeaderName::from_static("webhook-timestamp"), timestamp);
+    insert_text(&mut headers, "x-webhook-delivery-id", &id);
+    insert_text(&mut headers, "x-webhook-event", kind);
+    insert_text(&mut headers, "x-webhook-trigger", Trigger::Event.as_str());
+    insert_text(&mut headers, "webhook-id", &id);
+    let standard = signature::standard(std::slice::from_ref(secret), &id, timestamp_s, body);
+    insert_text(&mut headers, "webhook-signature", &standard);
+    insert_text(&mut headers, "x-webhook-signature", &signature::plain(secret, timestamp_s, body));
+    headers
 }
 
 /// Sets a header of ours, whose value is ASCII by construction.

@@ -151,35 +151,76 @@ impl Poster {
     /// had closed an idle connection that was to be used, a second try follows at once.
     pub async fn post(&self, request: Request) -> Outcome {
         let start = Instant::now();
-        if let Err(refusal) = self.guard.check_url(&request.url, request.carries_secret) {
-            return without_answer(Verdict::Forbidden { message: refusal.to_string() }, start, false);
-        }
         let deadline = tokio::time::Instant::now() + request.timeout;
-        let reconnected = AtomicBool::new(false);
-        let answer = tokio::time::timeout_at(deadline, self.send(&request, &reconnected)).await;
-        let mut response = match answer {
-            Err(_) => return without_answer(Verdict::TimedOut, start, reconnected.load(Relaxed)),
-            Ok(Err(error)) => {
-                return without_answer(
-                    failure::verdict(&request.url, &error),
-                    start,
-                    reconnected.load(Relaxed),
-                );
-            }
-            Ok(Ok(response)) => response,
-        };
-        let mut outcome = Outcome {
-            verdict: judge(response.status(), response.headers()),
-            duration: start.elapsed(),
-            response_headers: kept_headers(response.headers()),
-            response_body: None,
-            reconnected: reconnected.load(Relaxed),
+        let (mut response, mut outcome) = match self.answered(&request, start, deadline).await {
+            Ok(answered) => answered,
+            Err(outcome) => return outcome,
         };
         let mut body = Vec::new();
         // The deadline ends a trickling body; the verdict stands.
         let _ = tokio::time::timeout_at(deadline, read_body(&mut response, &mut body)).await;
         outcome.response_body = Some(safe_text(&body));
         outcome
+    }
+
+    /// Makes one attempt whose answer matters: its status and its whole body, of which at most
+    /// `body_max_bytes` are taken. All of it has to be here before the request's timeout.
+    ///
+    /// # Errors
+    /// Why there is no whole answer.
+    pub async fn ask(&self, request: Request, body_max_bytes: usize) -> Result<(u16, Vec<u8>), Outcome> {
+        let start = Instant::now();
+        let deadline = tokio::time::Instant::now() + request.timeout;
+        let (mut response, mut outcome) = self.answered(&request, start, deadline).await?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        let whole = async {
+            while let Some(chunk) = response.chunk().await? {
+                let room = body_max_bytes - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if body.len() == body_max_bytes {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        match tokio::time::timeout_at(deadline, whole).await {
+            Ok(Ok(())) => Ok((status, body)),
+            Ok(Err(error)) => {
+                outcome.verdict = failure::verdict(&request.url, &error);
+                Err(outcome)
+            }
+            Err(_) => Err(without_answer(Verdict::TimedOut, start, outcome.reconnected)),
+        }
+    }
+
+    /// An answer whose headers are complete, and what is to be said of it; or why there is none.
+    async fn answered(
+        &self,
+        request: &Request,
+        start: Instant,
+        deadline: tokio::time::Instant,
+    ) -> Result<(reqwest::Response, Outcome), Outcome> {
+        if let Err(refusal) = self.guard.check_url(&request.url, request.carries_secret) {
+            return Err(without_answer(Verdict::Forbidden { message: refusal.to_string() }, start, false));
+        }
+        let reconnected = AtomicBool::new(false);
+        let answer = tokio::time::timeout_at(deadline, self.send(request, &reconnected)).await;
+        let reconnected = reconnected.load(Relaxed);
+        match answer {
+            Err(_) => Err(without_answer(Verdict::TimedOut, start, reconnected)),
+            Ok(Err(error)) => Err(without_answer(failure::verdict(&request.url, &error), start, reconnected)),
+            Ok(Ok(response)) => {
+                let outcome = Outcome {
+                    verdict: judge(response.status(), response.headers()),
+                    duration: start.elapsed(),
+                    response_headers: kept_headers(response.headers()),
+                    response_body: None,
+                    reconnected,
+                };
+                Ok((response, outcome))
+            }
+        }
     }
 
     async fn send(&self, request: &Request, reconnected: &AtomicBool) -> reqwest::Result<reqwest::Response> {

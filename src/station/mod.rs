@@ -1,10 +1,11 @@
 //! The engine that chargers talk to: from a TCP connection to a stored message and its answer.
 //!
 //! [`listener`] accepts, [`handshake`] decides, [`socket`] is the actor around one WebSocket and
-//! [`session`] its mind; [`registry`] knows who is connected, [`liveness`] who has fallen silent.
+//! [`session`] its mind; [`callout`] asks others for verdicts on id tags; [`registry`] knows who is connected, [`liveness`] who has fallen silent.
 //!
 //! **Invariant**: `session` knows no socket, no clock and no database.
 
+pub mod callout;
 pub mod handshake;
 mod listener;
 mod liveness;
@@ -29,7 +30,9 @@ use tracing::warn;
 
 use crate::clock::Clock;
 use crate::ocpp::Validation;
+use crate::outbound::post::Poster;
 use crate::store::{CallPolicy, Store};
+use callout::CallOut;
 use handshake::MissingSubprotocol;
 use pace::Pace;
 use password::Passwords;
@@ -78,6 +81,8 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// Strangers that are registered in a minute.
     pub discovered_per_minute: u32,
+    /// Who is asked for verdicts on id tags, if anybody.
+    pub call_out: Option<callout::Settings>,
 }
 
 /// The engine, shared by all its tasks.
@@ -88,6 +93,8 @@ pub struct Stations {
     clock: Clock,
     registry: Arc<Registry>,
     passwords: Passwords,
+    call_out: Option<CallOut>,
+    call_outs: Arc<callout::Counts>,
     rejections: Mutex<Rejections>,
     handshakes: Mutex<Pace>,
     discoveries: Mutex<Pace>,
@@ -109,6 +116,7 @@ impl Stations {
     pub fn start(
         store: Store,
         clock: Clock,
+        poster: Poster,
         listen: SocketAddr,
         settings: Settings,
         policy: CallPolicy,
@@ -118,7 +126,12 @@ impl Stations {
         let now = Instant::now();
         let per_second = f64::from(settings.handshakes_per_second);
         let per_minute = f64::from(settings.discovered_per_minute);
+        let call_outs = Arc::<callout::Counts>::default();
+        let call_out = settings.call_out.clone();
         let stations = Arc::new(Self {
+            call_out: call_out
+                .map(|settings| CallOut::new(settings, poster, clock.clone(), call_outs.clone())),
+            call_outs,
             policy: Arc::new(policy),
             store,
             clock,
@@ -151,6 +164,11 @@ impl Stations {
     /// Who is connected, and since when nothing was heard of whom.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// How the questions to the authorisation endpoint went.
+    pub fn call_outs(&self) -> &Arc<callout::Counts> {
+        &self.call_outs
     }
 
     fn take_handshake(&self, now: Instant) -> bool {

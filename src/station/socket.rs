@@ -29,6 +29,8 @@ use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::Validation;
 use crate::ocpp::frame::Unserveable;
+use crate::ocpp::v16::authorization::IdTagInfo;
+use crate::ocpp::v16::inbound::Inbound;
 use crate::store::{Connected, ConnectionEnd, StoreError};
 
 /// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
@@ -378,8 +380,9 @@ impl Connection {
             Append::Call(call) => {
                 debug!(station.id = %station, "{station} sent {}", call.action);
                 let policy = self.stations.policy.clone();
+                let outside = self.outside_verdict(&call).await?;
                 store
-                    .serve_call(station, *call, received_at, policy)
+                    .serve_call(station, *call, received_at, policy, outside)
                     .await
                     .map(|answered| Some(answered.payload))
             }
@@ -388,6 +391,21 @@ impl Connection {
                 store.reject_message(station, *rejection, received_at).await.map(|()| None)
             }
         }
+    }
+}
+
+impl Connection {
+    /// What the authorisation endpoint says of the message's tag, if there is one to ask and to ask about.
+    async fn outside_verdict(&self, call: &Inbound) -> Result<Option<IdTagInfo>, StoreError> {
+        let Some(call_out) = &self.stations.call_out else { return Ok(None) };
+        // Boxed: the future of a connection, which lives for days, keeps no room for an HTTP request.
+        Box::pin(async {
+            let Some(question) = self.stations.store.question(self.station.clone(), call).await? else {
+                return Ok(None);
+            };
+            Ok(call_out.ask(&self.station, call.action, &question).await)
+        })
+        .await
     }
 }
 

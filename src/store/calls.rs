@@ -6,6 +6,7 @@
 use rusqlite::{OptionalExtension, params};
 use serde_json::value::RawValue;
 
+use super::authorizations::{self, OutsideVerdicts};
 use super::connections::{add_flags, to_json};
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
@@ -31,6 +32,8 @@ pub struct CallPolicy {
     pub heartbeat_interval_s: u32,
     /// The verdict on tags nobody registered.
     pub unknown_id_tag: UnknownIdTag,
+    /// Where an endpoint gives verdicts: what becomes of tags it says nothing of.
+    pub outside_verdicts: Option<OutsideVerdicts>,
     /// Whose `DataTransfer` is accepted.
     pub data_transfer_vendors: Vec<String>,
 }
@@ -63,6 +66,7 @@ impl Store {
     /// Stores one CALL with everything that follows from it, and returns the answer to it.
     ///
     /// A retried start or stop becomes an event with `duplicate_of` and gets the first one's answer.
+    /// `outside` is what the authorisation endpoint says of the message's tag, if it was asked and answered.
     ///
     /// # Errors
     /// Only the store's own: nothing was written, and the charger must not be answered.
@@ -72,10 +76,11 @@ impl Store {
         call: Inbound,
         received_at: Timestamp,
         policy: std::sync::Arc<CallPolicy>,
+        outside: Option<IdTagInfo>,
     ) -> Result<Answered> {
         self.write(Priority::Inbound, move |w| {
             let known = read_station(w, &station)?;
-            Serving { w, station: &station, known, received_at, policy: &policy }.serve(call)
+            Serving { w, station: &station, known, received_at, policy: &policy, outside }.serve(call)
         })
         .await
     }
@@ -144,6 +149,7 @@ struct Serving<'a, 'w> {
     known: Station,
     received_at: Timestamp,
     policy: &'a CallPolicy,
+    outside: Option<IdTagInfo>,
 }
 
 impl Serving<'_, '_> {
@@ -221,7 +227,7 @@ impl Serving<'_, '_> {
     }
 
     fn start(&mut self, call: Inbound, request: &Request, start: &StartTransaction) -> Result<Answered> {
-        if let Some(first) = transactions::begun_by(self.w, self.station, start, call.occurred_at)? {
+        if let Some(first) = transactions::begun_by(self.w.conn, self.station, start, call.occurred_at)? {
             let fallback = |serving: &Self| {
                 let status = first.id_tag_status.parse().unwrap_or(AuthorizationStatus::Invalid);
                 let info = IdTagInfo { status, expiry_date: None, parent_id_tag: None };
@@ -353,13 +359,28 @@ impl Serving<'_, '_> {
         if self.known.boot_status != BootStatus::Accepted {
             return Ok(IdTagInfo::bare(AuthorizationStatus::Invalid));
         }
-        let registered = match id_tag {
-            Some(id_tag) => id_tags::registered(self.w, self.known.owner_id.as_deref(), id_tag)?,
-            None => None,
+        let Some(id_tag) = id_tag else {
+            let nobody = self.policy.outside_verdicts.as_ref().map(|outside| outside.fallback);
+            let unknown = nobody.unwrap_or(self.policy.unknown_id_tag);
+            return Ok(authorization::verdict(None, 0, unknown, self.w.now));
         };
+        let owner_id = self.known.owner_id.as_deref();
+        let mut unknown = self.policy.unknown_id_tag;
+        if let Some(OutsideVerdicts { cache, fallback }) = &self.policy.outside_verdicts {
+            if let Some(answer) = &self.outside {
+                authorizations::remember(self.w, owner_id, id_tag, answer, *cache)?;
+                return Ok(answer.clone());
+            }
+            let last = authorizations::remembered(self.w.conn, owner_id, id_tag, *cache, self.w.now)?;
+            if let Some(last) = last {
+                return Ok(last);
+            }
+            unknown = *fallback;
+        }
+        let registered = id_tags::registered(self.w.conn, owner_id, id_tag)?;
         let active = registered.as_ref().filter(|_| starts).map_or(0, |(_, active)| *active);
         let tag = registered.as_ref().map(|(tag, _)| tag);
-        Ok(authorization::verdict(tag, active, self.policy.unknown_id_tag, self.w.now))
+        Ok(authorization::verdict(tag, active, unknown, self.w.now))
     }
 
     fn note_boot(&self, boot: &BootNotification) -> Result<()> {

@@ -170,14 +170,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<IdTag> {
 /// A station looks at its owner's tags, then at those of nobody. A tag over the limit that nobody
 /// registered is looked up by its first 20 characters (quirk Q10).
 pub(super) fn registered(
-    w: &Writing<'_>,
+    conn: &Connection,
     owner_id: Option<&str>,
     id_tag: &str,
 ) -> Result<Option<(RegisteredTag, u32)>> {
     let keys = std::iter::once(id_tag_key(id_tag)).chain(shortened_id_tag_key(id_tag));
     for key in keys {
         for owner in owner_id.into_iter().chain([NOBODY]) {
-            if let Some(tag) = by_key(w.conn, owner, &key)? {
+            if let Some(tag) = by_key(conn, owner, &key)? {
                 let active = tag.active_transactions;
                 let registered = RegisteredTag {
                     status: tag.status.into(),

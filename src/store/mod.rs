@@ -8,6 +8,7 @@
 //! inserts one delivery per webhook that matches.
 
 mod api_keys;
+mod authorizations;
 mod calls;
 mod cells;
 mod checkpoint;
@@ -47,6 +48,7 @@ use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 
 pub use api_keys::{KEY_USE_STEP, KeyFacts, NewKey};
+pub use authorizations::{OutsideVerdicts, Question};
 pub use calls::{Answered, CallPolicy};
 pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, UnknownStation};
 pub use deliveries::{Canceled, Resent};

@@ -1,6 +1,6 @@
 //! Charging transactions as chargers' messages begin, feed and end them.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Result, StoreError};
 use super::writer::Writing;
@@ -49,13 +49,12 @@ pub(super) fn next_number(w: &Writing<'_>) -> Result<i64> {
 /// The transaction that this very start began before: same connector, tag, time and meter reading.
 /// A charger whose clock is dead sends the same time again and again, so there only an open one counts.
 pub(super) fn begun_by(
-    w: &Writing<'_>,
+    conn: &Connection,
     station: &StationId,
     start: &StartTransaction,
     occurred_at: Option<Timestamp>,
 ) -> Result<Option<Found>> {
-    let found = w
-        .conn
+    let found = conn
         .prepare_cached(
             "SELECT transaction_id, start_event_seq, id_tag_status FROM transactions
              WHERE station_id = ?1 AND start_timestamp_text IS ?2 AND connector_id IS ?3 AND id_tag IS ?4
@@ -160,7 +159,7 @@ pub(super) fn ended_by(
         match stopped {
             Some(false) => return Ok(StopOf::First { transaction_id: number, inferred: false }),
             Some(true) => {
-                let before = match stopped_before(w, station, stop)? {
+                let before = match stopped_before(w.conn, station, stop)? {
                     Some((event_seq, _)) => Some(event_seq),
                     None => told_before(w, station, Some(number), payload)?,
                 };
@@ -172,7 +171,7 @@ pub(super) fn ended_by(
             None => {}
         }
     }
-    let repeated = match stopped_before(w, station, stop)? {
+    let repeated = match stopped_before(w.conn, station, stop)? {
         Some((event_seq, transaction_id)) => {
             Some(StopOf::Retry { event_seq, transaction_id: Some(transaction_id) })
         }
@@ -190,13 +189,12 @@ pub(super) fn ended_by(
 }
 
 /// The first stop that ended a transaction with the same number, time and meter reading.
-fn stopped_before(
-    w: &Writing<'_>,
+pub(super) fn stopped_before(
+    conn: &Connection,
     station: &StationId,
     stop: &StopTransaction,
 ) -> Result<Option<(i64, i64)>> {
-    let found = w
-        .conn
+    let found = conn
         .prepare_cached(
             "SELECT stop_event_seq, transaction_id FROM transactions
              WHERE station_id = ?1 AND stop_timestamp_text IS ?2 AND stop_event_seq IS NOT NULL

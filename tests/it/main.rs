@@ -2,6 +2,7 @@
 //! that the crate is linked once.
 
 mod api;
+mod authorization;
 mod cli;
 mod crash;
 mod deliveries;

@@ -69,6 +69,7 @@ impl Api {
             clock,
             poster: Poster::new(Guard::default(), None).expect("a poster"),
             stations: Arc::default(),
+            call_outs: Arc::default(),
             lanes: watch::Sender::new(LaneViews::default()).subscribe(),
             readiness: Readiness::default(),
             config: ApiConfig::default(),

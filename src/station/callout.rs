@@ -1,0 +1,235 @@
+//! The authorisation call-out: an endpoint of the operator's is asked for a verdict before a message with an
+//! id tag is stored. The one place where a charger waits for an integrator, so it waits with a deadline,
+//! and whatever goes wrong is no more than the lack of an answer: the store then finds a verdict of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+use url::Url;
+
+use super::lock;
+use crate::clock::{Clock, Timestamp};
+use crate::id::{AuthorizationId, IdMint, StationId};
+use crate::ocpp::v16::FromChargePoint;
+use crate::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo};
+use crate::outbound::headers;
+use crate::outbound::post::{Poster, Request};
+use crate::outbound::signature::SigningSecret;
+use crate::store::Question;
+
+/// Questions that may be open at once; the next one is not asked.
+const OPEN_MAX: usize = 256;
+
+/// What is read of an answer; a verdict takes a few hundred bytes.
+const ANSWER_MAX_BYTES: usize = 16 << 10;
+
+/// Between two warnings that the endpoint does not answer as it should.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// The `type` of a question, and its `X-Webhook-Event`.
+const KIND: &str = "authorize";
+
+/// Whom to ask, and how long to wait.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The endpoint.
+    pub url: Url,
+    /// How long its answer may take, to the last byte.
+    pub timeout: Duration,
+    /// Signs the questions.
+    pub signing_secret: SigningSecret,
+}
+
+/// How the questions since the start went.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Answered with a verdict.
+    pub answered: AtomicU64,
+    /// Asked in vain: no answer in time, or none that is a verdict.
+    pub unanswered: AtomicU64,
+    /// Not asked, as too many were open.
+    pub skipped: AtomicU64,
+}
+
+/// Asks.
+pub(super) struct CallOut {
+    settings: Settings,
+    poster: Poster,
+    clock: Clock,
+    open: Semaphore,
+    mint: Mutex<IdMint>,
+    warned_at: Mutex<Option<Timestamp>>,
+    counts: Arc<Counts>,
+}
+
+/// A question as the endpoint reads it.
+#[derive(Serialize)]
+struct Body<'a> {
+    id: AuthorizationId,
+    r#type: &'static str,
+    action: &'static str,
+    station_id: &'a str,
+    connector_id: Option<i64>,
+    owner_id: Option<&'a str>,
+    id_tag: &'a str,
+    registered: bool,
+}
+
+/// An answer as the endpoint writes it; what else it says is not read.
+#[derive(Deserialize)]
+struct Told {
+    status: AuthorizationStatus,
+    expiry_date: Option<Timestamp>,
+    parent_id_tag: Option<String>,
+}
+
+impl CallOut {
+    pub(super) fn new(settings: Settings, poster: Poster, clock: Clock, counts: Arc<Counts>) -> Self {
+        Self {
+            settings,
+            poster,
+            clock,
+            open: Semaphore::new(OPEN_MAX),
+            mint: Mutex::default(),
+            warned_at: Mutex::default(),
+            counts,
+        }
+    }
+
+    /// The endpoint's verdict; `None` if it gives none, which costs no more than its timeout.
+    pub(super) async fn ask(
+        &self,
+        station: &StationId,
+        action: FromChargePoint,
+        question: &Question,
+    ) -> Option<IdTagInfo> {
+        let Ok(_permit) = self.open.try_acquire() else {
+            self.counts.skipped.fetch_add(1, Relaxed);
+            self.warn(format_args!("{OPEN_MAX} questions wait for its answer: no more are asked"));
+            return None;
+        };
+        let now = self.clock.now();
+        let id = AuthorizationId::from_value(lock(&self.mint).next(now));
+        let body = Body {
+            id,
+            r#type: KIND,
+            action: action.as_str(),
+            station_id: station.as_str(),
+            connector_id: question.connector_id,
+            owner_id: question.owner_id.as_deref(),
+            id_tag: &question.id_tag,
+            registered: question.registered,
+        };
+        let body = Bytes::from(serde_json::to_vec(&body).ok()?);
+        let Settings { url, timeout, signing_secret } = &self.settings;
+        let headers = headers::of_question(id, KIND, now.unix_s(), signing_secret, &body);
+        let request = Request { url: url.clone(), headers, body, timeout: *timeout, carries_secret: false };
+        let verdict = match self.poster.ask(request, ANSWER_MAX_BYTES).await {
+            Ok((status, body)) => verdict(status, &body, self.clock.now()),
+            Err(outcome) => Err(outcome.error().map_or_else(String::new, |(_, message)| message)),
+        };
+        match verdict {
+            Ok(info) => {
+                self.counts.answered.fetch_add(1, Relaxed);
+                debug!(station.id = %station, "the authorisation endpoint answered {}", info.status);
+                Some(info)
+            }
+            Err(reason) => {
+                self.counts.unanswered.fetch_add(1, Relaxed);
+                self.warn(format_args!("{reason}"));
+                None
+            }
+        }
+    }
+
+    /// Says once a minute that there is no answer.
+    fn warn(&self, reason: std::fmt::Arguments<'_>) {
+        let now = self.clock.now();
+        let mut warned_at = lock(&self.warned_at);
+        if warned_at.is_none_or(|at| now.since(at) >= WARN_EVERY) {
+            *warned_at = Some(now);
+            let unanswered = self.counts.unanswered.load(Relaxed);
+            warn!(
+                unanswered,
+                "authorization.url gives no verdict, so that its last answers, the registered tags and \
+                 authorization.fallback decide: {reason}"
+            );
+        }
+    }
+}
+
+/// The verdict that an answer holds, or why it holds none.
+fn verdict(status: u16, body: &[u8], now: Timestamp) -> Result<IdTagInfo, String> {
+    if status != 200 {
+        return Err(format!("the endpoint answered {status}, where only 200 is a verdict"));
+    }
+    let told: Told =
+        serde_json::from_slice(body).map_err(|error| format!("the answer is no verdict: {error}"))?;
+    let Told { status, expiry_date, parent_id_tag } = told;
+    if status == AuthorizationStatus::Accepted && expiry_date.is_some_and(|expiry| expiry <= now) {
+        return Err("the answer is Accepted with an expiry_date that is over".to_owned());
+    }
+    Ok(IdTagInfo { status, expiry_date, parent_id_tag: parent_id_tag.filter(|parent| !parent.is_empty()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbound::destination::Guard;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
+
+    #[test]
+    fn a_verdict_is_a_200_with_a_known_status() {
+        let told =
+            verdict(200, br#"{"status":"Accepted","expiry_date":"2099-01-01T00:00:00Z","more":1}"#, NOW)
+                .expect("a verdict");
+        assert_eq!(told.status, AuthorizationStatus::Accepted);
+        assert_eq!(told.expiry_date.map(|at| at.to_string()).as_deref(), Some("2099-01-01T00:00:00.000Z"));
+        let told = verdict(200, br#"{"status":"Blocked","expiry_date":null,"parent_id_tag":""}"#, NOW);
+        assert_eq!(told, Ok(IdTagInfo::bare(AuthorizationStatus::Blocked)));
+        let told = verdict(200, br#"{"status":"Expired","expiry_date":"2020-01-01T00:00:00Z"}"#, NOW);
+        assert_eq!(told.map(|told| told.status), Ok(AuthorizationStatus::Expired));
+    }
+
+    #[tokio::test]
+    async fn no_more_than_a_bounded_number_of_questions_are_open() {
+        let settings = Settings {
+            url: "https://8.8.8.8/authorize".parse().expect("a URL"),
+            timeout: Duration::from_secs(2),
+            signing_secret: SigningSecret::generate().expect("random"),
+        };
+        let poster = Poster::new(Guard::default(), None).expect("a poster");
+        let call_out = CallOut::new(settings, poster, Clock::manual(NOW), Arc::default());
+        let _open = call_out.open.try_acquire_many(OPEN_MAX as u32).expect("all of them");
+        let question =
+            Question { owner_id: None, connector_id: None, id_tag: "T".to_owned(), registered: false };
+        let station = StationId::new("CP").expect("legal");
+        assert_eq!(call_out.ask(&station, FromChargePoint::Authorize, &question).await, None);
+        assert_eq!(call_out.counts.skipped.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn anything_else_is_no_answer() {
+        for (status, body) in [
+            (204, r#"{"status":"Accepted"}"#),
+            (201, r#"{"status":"Accepted"}"#),
+            (500, r#"{"status":"Accepted"}"#),
+            (200, ""),
+            (200, "ok"),
+            (200, "{}"),
+            (200, r#"{"status":"accepted"}"#),
+            (200, r#"{"status":"Maybe"}"#),
+            (200, r#"{"status":"Accepted","expiry_date":"soon"}"#),
+            (200, r#"{"status":"Accepted","expiry_date":"2020-01-01T00:00:00Z"}"#),
+            (200, r#"{"status":"Accepted","parent_id_tag":7}"#),
+        ] {
+            assert!(verdict(status, body.as_bytes(), NOW).is_err(), "{status} {body}");
+        }
+    }
+}
