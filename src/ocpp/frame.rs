@@ -3,12 +3,14 @@
 //! Reading is tolerant (quirks Q8, Q17 to Q26); what is written is exactly right: compact, one
 //! array, members in the order given.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Violation;
+use super::escapes::{escape_control_characters, replace_lone_surrogates};
+use super::{Violation, nesting};
 
 /// A message id with the JSON type it came with, so that an answer can echo it (quirk Q17).
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -105,6 +107,8 @@ pub enum Unserveable {
     UnreadableAction,
     /// A payload that is not an object.
     PayloadNotAnObject,
+    /// JSON that nests deeper than [`nesting::MAX`].
+    TooDeep,
     /// An action nobody knows (quirk Q24).
     UnknownAction,
     /// An answer to a CALL that is not, or no longer, open (quirk Q27).
@@ -129,6 +133,7 @@ impl Unserveable {
             Self::UnreadableId => "unreadable_id",
             Self::UnreadableAction => "unreadable_action",
             Self::PayloadNotAnObject => "payload_not_an_object",
+            Self::TooDeep => "too_deep",
             Self::UnknownAction => "unknown_action",
             Self::UnknownCall => "unknown_call",
             Self::SchemaViolation => "schema_violation",
@@ -204,27 +209,6 @@ fn trim<'a>(text: &'a str, violations: &mut Vec<Violation>) -> &'a str {
     trimmed.trim_start()
 }
 
-/// Escapes control characters inside JSON strings; `None` if there are none.
-fn escape_control_characters(text: &str) -> Option<String> {
-    let mut escaped = String::with_capacity(text.len() + 16);
-    let (mut in_string, mut after_backslash, mut found) = (false, false, false);
-    for c in text.chars() {
-        if in_string && c < ' ' {
-            found = true;
-            escaped.push_str(&format!("\\u{:04x}", c as u32));
-            after_backslash = false;
-            continue;
-        }
-        match c {
-            '"' if !after_backslash => in_string = !in_string,
-            _ => {}
-        }
-        after_backslash = in_string && c == '\\' && !after_backslash;
-        escaped.push(c);
-    }
-    found.then_some(escaped)
-}
-
 fn classify(elements: &[&RawValue], violations: &mut Vec<Violation>) -> Frame {
     let refuse = |reason, answer| Frame::Unserveable { reason, answer };
     let kind = match elements.first().map(|raw| raw.get()) {
@@ -239,6 +223,13 @@ fn classify(elements: &[&RawValue], violations: &mut Vec<Violation>) -> Frame {
     let Some(id) = elements.get(1).and_then(|raw| read_id(raw, violations)) else {
         return refuse(Unserveable::UnreadableId, None);
     };
+    if elements[2..].iter().any(|raw| nesting::is_deeper_than(raw.get(), nesting::MAX)) {
+        let reason = Unserveable::TooDeep;
+        return match kind {
+            2 => refuse(reason, Some((id, ErrorCode::FormationViolation))),
+            _ => Frame::BrokenAnswer { id, reason },
+        };
+    }
     match kind {
         2 => {
             let Some(action) = elements.get(2).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok())
@@ -308,7 +299,14 @@ fn read_object(
             violations.push(Violation::message(format!("{what}: null or missing, read as {{}}")));
             Some(empty_object())
         }
-        Some(json) if json.starts_with('{') => raw.map(|raw| (**raw).to_owned()),
+        Some(json) if json.starts_with('{') => match replace_lone_surrogates(json) {
+            Cow::Borrowed(_) => raw.map(|raw| (**raw).to_owned()),
+            Cow::Owned(repaired) => {
+                violations
+                    .push(Violation::message("broken_escape: half of a surrogate pair, read as U+FFFD"));
+                RawValue::from_string(repaired).ok()
+            }
+        },
         Some(_) => None,
     }
 }
@@ -414,6 +412,7 @@ mod tests {
         check(r#"[2,"","Heartbeat",{}]"#, r#"call "" Heartbeat {} /1"#);
         check("\u{feff}[2,\"1\",\"Heartbeat\",{}]\0\r\n", r#"call "1" Heartbeat {} /1"#);
         check("  [2, \"1\", \"Heartbeat\", {} ] \n", r#"call "1" Heartbeat {} /0"#);
+        check(r#"[2,"1","X",{"a":"b\ud83d"}]"#, r#"call "1" X {"a":"b\ufffd"} /1"#);
         check("[2,\"1\",\"X\",{\"a\":\"b\0c\"}]", r#"call "1" X {"a":"b\u0000c"} /1"#);
         check(r#"[4,"1","Weird"]"#, r#"error "1" Weird "" {} /2"#);
         check(r#"[4,"1","Weird","",null]"#, r#"error "1" Weird "" {} /1"#);
@@ -433,6 +432,17 @@ mod tests {
         check(r#"[2,null,"Heartbeat",{}]"#, "unserveable unreadable_id None /0");
         check(r#"[5,"1",{}]"#, "unserveable unknown_message_type None /0");
         check("[]", "unserveable unknown_message_type None /0");
+        let deep =
+            |levels: usize| format!("{}{}", r#"{"a":"#.repeat(levels), "0".to_owned() + &"}".repeat(levels));
+        let fits = deep(nesting::MAX);
+        check(&format!(r#"[2,"1","X",{fits}]"#), &format!(r#"call "1" X {fits} /0"#));
+        let deep = deep(nesting::MAX + 1);
+        check(
+            &format!(r#"[2,"1","X",{deep}]"#),
+            r#"unserveable too_deep Some(("1", FormationViolation)) /0"#,
+        );
+        check(&format!(r#"[3,"9",{deep}]"#), r#"broken "9" too_deep /0"#);
+        check(&format!("[2,{deep},\"X\",{{}}]"), "unserveable unreadable_id None /0");
         check("{}", "unserveable not_an_array None /0");
         check("PING", "unserveable malformed_json None /0");
         check("", "unserveable malformed_json None /0");

@@ -3,7 +3,9 @@
 //! Nothing here does I/O or knows the time: what a message means, and what it is to be answered
 //! with, follows from its text and the facts that are passed in.
 
+mod escapes;
 pub mod frame;
+pub mod nesting;
 pub mod rejection;
 pub mod schema;
 pub mod v16;

@@ -144,6 +144,7 @@ impl Session {
             let description = match reason {
                 Unserveable::PayloadNotAnObject => "the payload is not a JSON object",
                 Unserveable::UnreadableAction => "the action is not a text",
+                Unserveable::TooDeep => "the message is nested too deeply",
                 _ => "the message is not well-formed JSON",
             };
             Refused { message_id, code, description: description.to_owned() }

@@ -103,6 +103,11 @@ fn parse_leniently(text: &str) -> Value {
 async fn case_92_what_cannot_be_served_is_kept_and_leaves_the_socket_open() {
     let gateway = start(|_| {}).await;
     let mut charger = gateway.charger("BROKEN").await;
+    let too_deep = format!(
+        r#"[2,"x9","DataTransfer",{{"vendorId":"v","data":{}{}}}]"#,
+        "[".repeat(9_000),
+        "]".repeat(9_000)
+    );
     for (text, reason, answer) in [
         (r#"[2,"x1","Heartbeat",{"#, "malformed_json", Some(("x1", "FormationViolation"))),
         (r#"[2,"x2","Heartbeat",[]]"#, "payload_not_an_object", Some(("x2", "FormationViolation"))),
@@ -115,6 +120,7 @@ async fn case_92_what_cannot_be_served_is_kept_and_leaves_the_socket_open() {
         (r#"[3,"x6",{"configurationKey":[]"#, "malformed_json", None),
         (r#"[3,"x7",{}]"#, "unknown_call", None),
         (r#"[4,"x8","GenericError"]"#, "unknown_call", None),
+        (&too_deep, "too_deep", Some(("x9", "FormationViolation"))),
         ("{}", "not_an_array", None),
         ("PING", "malformed_json", None),
         ("", "malformed_json", None),

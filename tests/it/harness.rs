@@ -83,7 +83,12 @@ pub(crate) async fn call(
     }
     let response = request.send().await.expect("the API answers");
     let status = response.status().as_u16();
-    (status, response.json().await.unwrap_or(Value::Null))
+    let text = response.text().await.expect("text");
+    let body = match text.as_str() {
+        "" => Value::Null,
+        _ => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")),
+    };
+    (status, body)
 }
 
 impl Running {
@@ -186,12 +191,18 @@ impl Charger {
 
     /// The next text message.
     pub(crate) async fn receive(&mut self) -> String {
+        self.receive_or_closed().await.expect("the socket is open")
+    }
+
+    /// The next text message; `None` if the gateway closes the socket.
+    pub(crate) async fn receive_or_closed(&mut self) -> Option<String> {
         loop {
             let message = timeout(DEADLINE, self.socket.next()).await.expect("something comes in time");
-            match message.expect("the socket is open").expect("a message") {
-                Message::Text(text) => return text.to_string(),
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("a text message was due, not {other:?}"),
+            match message? {
+                Ok(Message::Text(text)) => return Some(text.to_string()),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(other) => panic!("a text message was due, not {other:?}"),
             }
         }
     }

@@ -15,6 +15,7 @@ mod id_tags;
 mod kills;
 mod pauses;
 mod presence;
+mod properties;
 mod quirks;
 mod receiver;
 mod resends;

@@ -1,4 +1,4 @@
-//! A payload's text as a [`Value`], with what that step alone can see: doubled keys, broken escapes.
+//! A payload's text as a [`Value`], with what that step alone can see: doubled keys.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -10,22 +10,13 @@ use serde_json::{Map, Value};
 use crate::ocpp::Violation;
 use crate::ocpp::violations::Violations;
 
-/// Reads a payload; `None` if it is nested too deeply to be read, and no object whose other members
-/// could be. The last of doubled keys wins (quirk Q9).
+/// Reads a payload; `None` if it cannot be read, and is no object whose other members could be: JSON
+/// that nests too deeply, or names of members that the JSON library keeps for itself. The last of doubled
+/// keys wins (quirk Q9).
 pub(super) fn parse(json: &str, violations: &mut Violations) -> Option<Value> {
     let value = match serde_json::from_str(json) {
         Ok(value) => value,
-        Err(_) => {
-            let repaired = replace_lone_surrogates(json);
-            if repaired != json {
-                violations
-                    .push(Violation::message("broken_escape: half of a surrogate pair, read as U+FFFD"));
-            }
-            match serde_json::from_str(&repaired) {
-                Ok(value) => value,
-                Err(_) => return parse_shallow_members(&repaired, violations),
-            }
-        }
+        Err(_) => return parse_readable_members(json, violations),
     };
     // Counting is far cheaper than watching every key, and doubled ones are rare.
     if members_written(json) > members_kept(&value) {
@@ -34,16 +25,16 @@ pub(super) fn parse(json: &str, violations: &mut Violations) -> Option<Value> {
     Some(value)
 }
 
-/// The members of an object but for those nested too deeply: one of a vendor's own must not cost the others.
-fn parse_shallow_members(json: &str, violations: &mut Violations) -> Option<Value> {
+/// The members of an object that can be read: one of a vendor's own must not cost the others.
+fn parse_readable_members(json: &str, violations: &mut Violations) -> Option<Value> {
     let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json) else {
-        violations.push(Violation::message("too_deep: the payload cannot be read"));
+        violations.push(Violation::message("unreadable: the payload cannot be read"));
         return None;
     };
     let mut read = Map::new();
     for (name, member) in members {
         let value = serde_json::from_str(member.get()).unwrap_or_else(|_| {
-            violations.push(Violation::field(name.as_str(), "too_deep: read as null"));
+            violations.push(Violation::field(name.as_str(), "unreadable: read as null"));
             Value::Null
         });
         read.insert(name, value);
@@ -81,7 +72,7 @@ fn note_doubled_keys(json: &str, violations: &mut Violations) {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let watched = Watch { path: None, violations };
     if watched.deserialize(&mut deserializer).is_err() {
-        // Only a text whose escapes had to be repaired gets here.
+        // Only names that the JSON library keeps for itself lead here.
         violations.push(Violation::message("duplicate_key"));
     }
 }
@@ -173,34 +164,6 @@ impl<'de> Visitor<'de> for Watch<'_> {
     }
 }
 
-/// Writes `\ufffd` for every escape that is half a surrogate pair without its other half.
-fn replace_lone_surrogates(json: &str) -> String {
-    let unit = |at: usize| {
-        let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
-        u16::from_str_radix(digits, 16).ok()
-    };
-    let mut repaired = String::with_capacity(json.len());
-    let (mut copied, mut at) = (0, 0);
-    while let Some(found) = json[at..].find('\\') {
-        at += found;
-        at += match unit(at) {
-            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => 12,
-            Some(0xd800..=0xdfff) => {
-                repaired.push_str(&json[copied..at]);
-                repaired.push_str("\\ufffd");
-                copied = at + 6;
-                6
-            }
-            Some(_) => 6,
-            // Any other escape is a backslash and one ASCII character.
-            None => 2,
-        };
-        at = at.min(json.len());
-    }
-    repaired.push_str(&json[copied..]);
-    repaired
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,19 +194,11 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_costs_one_character() {
-        let (value, told) = told(r#"{"info":"a\ud83d b\ud83d\ude00 \\ud83d \ude00"}"#);
-        let info = value.as_ref().and_then(|value| value["info"].as_str());
-        assert_eq!(info, Some("a\u{fffd} b😀 \\ud83d \u{fffd}"));
-        assert_eq!(told.len(), 1);
-    }
-
-    #[test]
     fn what_is_nested_too_deeply_costs_only_itself() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         let (value, violations) = told(&format!(r#"{{"idTag":"A","x":{deep}}}"#));
         assert_eq!(value, serde_json::from_str(r#"{"idTag":"A","x":null}"#).ok());
-        assert_eq!(violations, ["x too_deep: read as null"]);
-        assert_eq!(told(&deep), (None, vec!["- too_deep: the payload cannot be read".to_owned()]));
+        assert_eq!(violations, ["x unreadable: read as null"]);
+        assert_eq!(told(&deep), (None, vec!["- unreadable: the payload cannot be read".to_owned()]));
     }
 }

@@ -115,7 +115,7 @@ const CODES_BY_RANK: [ErrorCode; 4] = [
 
 fn refuse(breaches: &[Breach], unreadable: bool) -> Option<(ErrorCode, String)> {
     if unreadable {
-        return Some((ErrorCode::FormationViolation, "the payload is nested too deeply".to_owned()));
+        return Some((ErrorCode::FormationViolation, "the payload cannot be read".to_owned()));
     }
     let worst = CODES_BY_RANK.iter().find_map(|code| breaches.iter().find(|breach| breach.code == *code))?;
     let Violation { field, problem } = &worst.violation;
@@ -228,7 +228,7 @@ mod tests {
         let json = format!(r#"{{"idTag":"A","x":{deep}}}"#);
         let read = read_as(Validation::Lenient, FromChargePoint::Authorize, &json).expect("served");
         assert_eq!(read.request, Request::Authorize { id_tag: Some("A".to_owned()) });
-        let odd = ["too_deep: read as null", "unknown_field"].map(|problem| Violation::field("x", problem));
+        let odd = ["unreadable: read as null", "unknown_field"].map(|problem| Violation::field("x", problem));
         assert_eq!(read.violations, odd);
         for json in [&json, &deep] {
             let refusal = read_as(Validation::Strict, FromChargePoint::Authorize, json).expect_err("refused");
