@@ -140,6 +140,14 @@ impl Running {
             .await
             .expect("connects")
     }
+
+    /// Connects as a charger that does everything right, and boots.
+    pub(crate) async fn booted(&self, id: &str) -> Charger {
+        let mut charger = self.charger(id).await;
+        let boot = serde_json::json!({"chargePointVendor": "V", "chargePointModel": "M"});
+        assert_eq!(charger.call("BootNotification", boot).await["status"], "Accepted");
+        charger
+    }
 }
 
 /// Waits until `condition` holds; fails loudly if it never does.

@@ -3,6 +3,8 @@
 
 mod api;
 mod authorization;
+mod burdens;
+mod cases;
 mod cli;
 mod crash;
 mod deliveries;
