@@ -5,6 +5,8 @@
 
 mod boot;
 mod calls;
+mod link;
+mod view;
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -12,13 +14,20 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::authorization::Cache;
+use super::certificates::Certificates;
 use super::chance::Chance;
 use super::configuration::Configuration;
-use super::connector::{Connector, Phase, Transaction};
+use super::connector::{Connector, Status, Transaction};
+use super::firmware::Firmware;
+use super::local_list::LocalList;
+use super::logs::Uploads;
 use super::meter::Meter;
-use super::notice::{Notice, millis};
+use super::notice::Notice;
 use super::options::{ChargerOptions, Sessions};
 use super::outbox::{About, LocalTransaction, Message, Outbox};
+use super::reservation::Reservation;
+use super::schedule::Profiles;
 use crate::clock::Timestamp;
 use crate::ocpp::frame::{self, Frame};
 use crate::ocpp::v16::FromChargePoint as Action;
@@ -51,6 +60,8 @@ pub enum Output {
     Ping,
     /// Close the WebSocket; answer with [`Input::Disconnected`].
     Close,
+    /// Let go of the WebSocket, or of the attempt to have one, without a word; it needs no answer.
+    Cut,
     /// Tell whoever watches.
     Notice(Box<Notice>),
     /// Everything that was to be done is done and answered.
@@ -85,8 +96,14 @@ pub struct Charger {
     pub(super) reboot: Option<Reboot>,
     /// `MeterValueSampleInterval`, finer than seconds until that key is changed.
     pub(super) sample_interval: Duration,
-    /// Tags that were accepted once: the authorisation cache.
-    pub(super) accepted_tags: Vec<String>,
+    /// What the central system said about tags.
+    pub(super) cache: Cache,
+    pub(super) local_list: LocalList,
+    pub(super) reservations: Vec<Reservation>,
+    pub(super) profiles: Profiles,
+    pub(super) firmware: Firmware,
+    pub(super) uploads: Uploads,
+    pub(super) certificates: Certificates,
     /// The central system's numbers of transactions, as far as they are known.
     pub(super) transaction_ids: BTreeMap<LocalTransaction, Option<i64>>,
     pub(super) last_local: LocalTransaction,
@@ -94,6 +111,11 @@ pub struct Charger {
     pub(super) next_plug: Option<Timestamp>,
     pub(super) next_connector: usize,
     pub(super) chance: Chance,
+    /// By the charger's own clock.
+    pub(super) switched_on: Timestamp,
+    /// What the central system was told about connector 0.
+    pub(super) told_whole: Option<Status>,
+    pub(super) aligned_due: Option<Timestamp>,
     password: Option<Vec<u8>>,
     heartbeat_due: Option<Timestamp>,
     ping_due: Option<Timestamp>,
@@ -105,7 +127,7 @@ pub struct Charger {
     /// Real and own time of the moment the two are counted from.
     anchor: (Timestamp, Timestamp),
     finished: bool,
-    out: Vec<Output>,
+    pub(super) out: Vec<Output>,
 }
 
 impl Charger {
@@ -129,13 +151,22 @@ impl Charger {
             link: Link::Down { dial_at: now },
             reboot: None,
             sample_interval: options.sample_interval,
-            accepted_tags: Vec::new(),
+            cache: Cache::default(),
+            local_list: LocalList::default(),
+            reservations: Vec::new(),
+            profiles: Profiles::default(),
+            firmware: Firmware::default(),
+            uploads: Uploads::default(),
+            certificates: Certificates::default(),
+            switched_on: own_start(&options, now),
+            told_whole: None,
+            aligned_due: None,
             transaction_ids: BTreeMap::new(),
             last_local: 0,
             sessions_left: match options.sessions {
                 Sessions::Count(count) => count,
                 Sessions::Endless => u64::MAX,
-                Sessions::OnlyRemote => 0,
+                Sessions::OnlyRemote | Sessions::ByHand => 0,
             },
             next_plug: None,
             next_connector: 0,
@@ -171,6 +202,11 @@ impl Charger {
             Input::Disconnected(reason) => self.disconnected(now, reason),
             Input::Text(text) => self.received(now, text),
         }
+        self.settle(now)
+    }
+
+    /// Does what has become due, and hands out what is to be done.
+    pub(super) fn settle(&mut self, now: Timestamp) -> Vec<Output> {
         self.advance(now);
         self.pump(now);
         mem::take(&mut self.out)
@@ -192,10 +228,17 @@ impl Charger {
             self.boot_due,
         ];
         let sessions = self.connectors.iter().map(Connector::next_deadline);
+        let chores = [
+            self.next_expiry(),
+            self.firmware.next_deadline(),
+            self.uploads.next_deadline(),
+            self.aligned_due,
+        ];
         on_the_wire
             .into_iter()
             .filter(|_| up)
             .chain([dial_at, self.next_plug])
+            .chain(chores)
             .chain(sessions)
             .flatten()
             .min()
@@ -215,65 +258,14 @@ impl Charger {
         self.outbox.push(Message::new(action, payload, about));
     }
 
-    /// Waits longer after each failure; jitter keeps a thousand chargers from coming back as one.
-    fn redial(&mut self, now: Timestamp) -> u64 {
-        let wait = backoff(&self.options, self.failures, &mut self.chance);
-        self.failures += 1;
-        self.link = Link::Down { dial_at: now.after(wait) };
-        millis(wait)
-    }
-
-    fn connected(&mut self, now: Timestamp) {
-        self.link = Link::Up;
-        self.timeouts_in_a_row = 0;
-        self.notice(Notice::Connected);
-        let ping = self.configuration.seconds("WebSocketPingInterval");
-        self.ping_due = (!ping.is_zero()).then(|| now.after(ping));
-        // Who was accepted before and has not restarted does not boot again (OCPP-J 1.6, 5.4).
-        if self.registration == Registration::Accepted {
-            self.failures = 0;
-            self.schedule_heartbeat(now);
-            self.report_changed_statuses(now);
-            self.ask_again_for_tags();
-        } else {
-            self.push_boot(false);
-        }
-    }
-
-    fn disconnected(&mut self, now: Timestamp, reason: String) {
-        if let Some(outstanding) = &self.outbox.outstanding
-            && let About::Authorize { connector } = outstanding.message.about
-        {
-            self.authorize_offline(now, connector);
-        }
-        if self.outbox.disconnected() {
-            self.connectors.iter_mut().for_each(|connector| connector.told = None);
-        }
-        self.heartbeat_due = None;
-        self.ping_due = None;
-        self.boot_due = None;
-        match self.reboot.take() {
-            Some(reboot) => {
-                let down = if reboot.boot { self.options.reboot } else { Duration::ZERO };
-                self.link = Link::Down { dial_at: now.after(down) };
-                if reboot.boot {
-                    self.registration = Registration::NotBooted;
-                    self.configuration.reboot();
-                }
-                self.notice(Notice::Rebooting { reason: reboot.reason, reboot_ms: millis(down) });
-            }
-            None => {
-                let retry_ms = self.redial(now);
-                let queued = self.outbox.queued_transactional();
-                self.notice(Notice::Disconnected { reason, queued, retry_ms });
-            }
-        }
-    }
-
     /// Everything whose time has come.
     fn advance(&mut self, now: Timestamp) {
         let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         self.advance_sessions(now);
+        self.advance_reservations(now);
+        self.advance_firmware(now);
+        self.advance_uploads(now);
+        self.advance_aligned(now);
         match self.link {
             Link::Down { dial_at } if dial_at <= now => {
                 self.link = Link::Dialing;
@@ -319,7 +311,7 @@ impl Charger {
         matches!(self.options.sessions, Sessions::Count(_))
             && self.registration == Registration::Accepted
             && self.sessions_left == 0
-            && self.connectors.iter().all(|connector| matches!(connector.phase, Phase::Free))
+            && self.connectors.iter().all(|connector| connector.is_vacant())
             && self.outbox.is_idle()
     }
 
@@ -344,16 +336,6 @@ impl Charger {
         self.out.push(Output::Send(text));
     }
 
-    /// Takes the new password and comes back with it.
-    pub(super) fn change_password(&mut self, now: Timestamp, hex_text: &str) {
-        self.password = hex::decode(hex_text).ok();
-        self.reboot = Some(Reboot {
-            at_latest: now.after(Duration::from_secs(1)),
-            reason: "the AuthorizationKey was changed".to_owned(),
-            boot: false,
-        });
-    }
-
     pub(super) fn transaction_by_id(&self, id: i64) -> Option<usize> {
         self.connectors.iter().position(|connector| {
             let local = connector.transaction().map(|Transaction { local, .. }| *local);
@@ -362,17 +344,11 @@ impl Charger {
     }
 }
 
-/// The wait before dialling for the `failures`-th time again: doubling, between half and the whole of it.
-pub(super) fn backoff(options: &ChargerOptions, failures: u32, chance: &mut Chance) -> Duration {
-    let doubled = options.reconnect_first.saturating_mul(1 << failures.min(16));
-    doubled.min(options.reconnect_max).mul_f64(chance.between(0.5, 1.0))
-}
-
 /// Where the charger's own clock starts, so that it meets the real one with the last session's end.
 fn own_start(options: &ChargerOptions, now: Timestamp) -> Timestamp {
     let count = match options.sessions {
         Sessions::Count(count) => u32::try_from(count).unwrap_or(u32::MAX),
-        Sessions::Endless | Sessions::OnlyRemote => 1,
+        Sessions::Endless | Sessions::OnlyRemote | Sessions::ByHand => 1,
     };
     let gained = options.session_duration.mul_f64(1.0 - 1.0 / options.time_scale.max(1.0));
     now.before(gained.saturating_mul(count))

@@ -1,21 +1,29 @@
 //! The charger's configuration: the standard keys, read and changed over OCPP.
 
-use std::collections::BTreeMap;
+mod keys;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::meter::Meter;
+use keys::{DEFAULTS, Row};
 
 /// What a value must look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Boolean,
     Whole,
+    Percent,
     Text,
     Measurands,
+    /// `NotApplicable`, `Unknown` or `RST` and the like, each with a connector's number before it or not.
+    PhaseRotation,
     /// 32 to 40 hex digits, never shown.
     Secret,
+    /// Only ever raised, and only to what this charger can do: 1, once it has a key.
+    SecurityProfile,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,47 +73,10 @@ pub struct Configuration {
     settings: BTreeMap<String, Setting>,
 }
 
-const DEFAULTS: &[(&str, Kind, Access, &str)] = {
-    use Access::{AfterReboot, ReadOnly, ReadWrite};
-    use Kind::{Boolean, Measurands, Secret, Text, Whole};
-    &[
-        ("AllowOfflineTxForUnknownId", Boolean, ReadWrite, "false"),
-        ("AuthorizationCacheEnabled", Boolean, ReadWrite, "true"),
-        ("AuthorizationKey", Secret, ReadWrite, ""),
-        ("AuthorizeRemoteTxRequests", Boolean, ReadWrite, "false"),
-        ("ClockAlignedDataInterval", Whole, ReadWrite, "0"),
-        ("ConnectionTimeOut", Whole, ReadWrite, "60"),
-        ("ConnectorPhaseRotation", Text, AfterReboot, "NotApplicable"),
-        ("GetConfigurationMaxKeys", Whole, ReadOnly, "50"),
-        ("HeartbeatInterval", Whole, ReadWrite, "300"),
-        ("LocalAuthorizeOffline", Boolean, ReadWrite, "true"),
-        ("LocalPreAuthorize", Boolean, ReadWrite, "false"),
-        ("MeterValuesAlignedData", Measurands, ReadWrite, ""),
-        (
-            "MeterValuesSampledData",
-            Measurands,
-            ReadWrite,
-            "Energy.Active.Import.Register,Power.Active.Import,Current.Import,Voltage,SoC",
-        ),
-        ("MeterValueSampleInterval", Whole, ReadWrite, "10"),
-        ("NumberOfConnectors", Whole, ReadOnly, "1"),
-        ("ResetRetries", Whole, ReadWrite, "0"),
-        ("StopTransactionOnEVSideDisconnect", Boolean, ReadWrite, "true"),
-        ("StopTransactionOnInvalidId", Boolean, ReadWrite, "true"),
-        ("StopTxnAlignedData", Measurands, ReadWrite, ""),
-        ("StopTxnSampledData", Measurands, ReadWrite, "Energy.Active.Import.Register,SoC"),
-        ("SupportedFeatureProfiles", Text, ReadOnly, "Core,RemoteTrigger"),
-        ("TransactionMessageAttempts", Whole, ReadWrite, "3"),
-        ("TransactionMessageRetryInterval", Whole, ReadWrite, "60"),
-        ("UnlockConnectorOnEVSideDisconnect", Boolean, ReadWrite, "true"),
-        ("WebSocketPingInterval", Whole, AfterReboot, "0"),
-    ]
-};
-
 impl Configuration {
     /// The factory settings of a charger with this many connectors.
     pub fn new(connectors: u32) -> Self {
-        let setting = |&(key, kind, access, value): &(&'static str, _, _, &str)| {
+        let setting = |&(key, kind, access, value): &Row| {
             (key.to_lowercase(), Setting { key, kind, access, value: value.to_owned(), pending: None })
         };
         let mut configuration = Self { settings: DEFAULTS.iter().map(setting).collect() };
@@ -142,8 +113,11 @@ impl Configuration {
 
     /// Answers `ChangeConfiguration`.
     pub fn change(&mut self, key: &str, value: &str) -> Change {
+        let has_key = !self.text("AuthorizationKey").is_empty();
         let Some(setting) = self.settings.get_mut(&key.to_lowercase()) else { return Change::NotSupported };
-        if setting.access == Access::ReadOnly || !fits(setting.kind, value) {
+        let raises = || has_key && setting.value == "0" && value == "1";
+        let fits = fits(setting.kind, value) && (setting.kind != Kind::SecurityProfile || raises());
+        if setting.access == Access::ReadOnly || !fits {
             return Change::Rejected;
         }
         let value = if setting.kind == Kind::Boolean { value.to_lowercase() } else { value.to_owned() };
@@ -164,7 +138,7 @@ impl Configuration {
         }
     }
 
-    /// Answers `GetConfiguration`: all keys if none is asked for. Secrets are never shown.
+    /// Answers `GetConfiguration`: all keys if none is asked for, each once. Secrets are never shown.
     pub fn describe(&self, keys: &[String]) -> Value {
         let shown = |setting: &Setting| {
             // A value that waits for a boot is already the configured one.
@@ -178,7 +152,8 @@ impl Configuration {
             return json!({"configurationKey": all});
         }
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
-        for key in keys {
+        let mut asked = BTreeSet::new();
+        for key in keys.iter().filter(|key| asked.insert(key.to_lowercase())) {
             match self.settings.get(&key.to_lowercase()).filter(visible) {
                 Some(setting) => known.push(shown(setting)),
                 None => unknown.push(key),
@@ -192,6 +167,9 @@ fn fits(kind: Kind, value: &str) -> bool {
     match kind {
         Kind::Boolean => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
         Kind::Whole => value.parse::<i32>().is_ok_and(|number| number >= 0),
+        Kind::Percent => value.parse::<u32>().is_ok_and(|number| number <= 100),
+        Kind::SecurityProfile => matches!(value, "0" | "1" | "2" | "3"),
+        Kind::PhaseRotation => value.split(',').all(is_phase_rotation),
         Kind::Text => value.chars().count() <= 500,
         Kind::Measurands => {
             value.is_empty() || value.split(',').all(|measurand| Meter::knows(measurand.trim()))
@@ -200,9 +178,39 @@ fn fits(kind: Kind, value: &str) -> bool {
     }
 }
 
+fn is_phase_rotation(text: &str) -> bool {
+    let rotation = match text.trim().split_once('.') {
+        Some((connector, rotation)) if connector.parse::<u32>().is_ok() => rotation,
+        Some(_) => return false,
+        None => text.trim(),
+    };
+    matches!(rotation, "NotApplicable" | "Unknown" | "RST" | "RTS" | "SRT" | "STR" | "TRS" | "TSR")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_have_to_fit_their_keys() {
+        let mut configuration = Configuration::new(1);
+        for (key, value, expected) in [
+            ("LightIntensity", "101", Change::Rejected),
+            ("LightIntensity", "30", Change::Accepted),
+            ("ConnectorPhaseRotation", "0.RST,1.TSR", Change::RebootRequired),
+            ("ConnectorPhaseRotation", "0.XYZ", Change::Rejected),
+            ("LocalAuthListEnabled", "FALSE", Change::Accepted),
+            ("LocalAuthListMaxLength", "5", Change::Rejected),
+            ("SecurityProfile", "1", Change::Rejected),
+            ("AuthorizationKey", "000102030405060708090a0b0c0d0e0f", Change::Accepted),
+            ("SecurityProfile", "2", Change::Rejected),
+            ("SecurityProfile", "1", Change::Accepted),
+            ("SecurityProfile", "0", Change::Rejected),
+            ("HeartbeatInterval", "-1", Change::Rejected),
+        ] {
+            assert_eq!(configuration.change(key, value), expected, "{key} = {value}");
+        }
+    }
 
     #[test]
     fn changes_end_as_the_specification_says() {
@@ -232,7 +240,8 @@ mod tests {
         let all = configuration.describe(&[]);
         assert_eq!(all["configurationKey"].as_array().map(Vec::len), Some(DEFAULTS.len() - 1));
         assert!(!all.to_string().contains(key));
-        let some = configuration.describe(&["NumberOfConnectors".to_owned(), "AuthorizationKey".to_owned()]);
+        let asked = ["NumberOfConnectors", "AuthorizationKey", "numberofconnectors", "AuthorizationKey"];
+        let some = configuration.describe(&asked.map(str::to_owned));
         assert_eq!(
             some,
             json!({

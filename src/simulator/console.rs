@@ -133,6 +133,12 @@ fn describe(notice: &Notice) -> Option<String> {
         Notice::TagRefused { connector_id, id_tag, status } => {
             format!("○ connector {connector_id}: {id_tag} is refused ({status})")
         }
+        Notice::NobodyCame { connector_id, id_tag } => {
+            format!("○ connector {connector_id}: no car came for {id_tag}")
+        }
+        Notice::ReservationExpired { reservation_id, .. } => {
+            format!("○ reservation {reservation_id} has expired")
+        }
         Notice::SessionEnded { connector_id, reason, energy_wh, took_ms } => {
             format!("○ connector {connector_id} is done: {energy_wh} Wh in {} ({reason})", seconds(*took_ms))
         }

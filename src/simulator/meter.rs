@@ -51,7 +51,7 @@ impl Meter {
         self.register_wh = self.register_wh.floor();
         self.stored_wh = self.battery_wh * self.chance.between(0.1, 0.5);
         self.read_at = Some(at);
-        self.draw();
+        self.draw(f64::INFINITY);
     }
 
     /// Lets the time up to `at` pass.
@@ -63,12 +63,17 @@ impl Meter {
         self.read_at = Some(from.max(at));
     }
 
-    /// Chooses the power of the next interval.
-    pub fn draw(&mut self) {
+    /// Chooses the power of the next interval; no more than `limit_w`.
+    pub fn draw(&mut self, limit_w: f64) {
         self.voltage_v = self.chance.between(228.0, 232.0);
         let soc = self.stored_wh / self.battery_wh;
         let taper = if soc > TAPER_FROM { (1.0 - soc) / (1.0 - TAPER_FROM) } else { 1.0 };
-        self.power_w = self.max_power_w * taper * self.chance.between(0.97, 1.0);
+        self.power_w = (self.max_power_w * taper * self.chance.between(0.97, 1.0)).min(limit_w);
+    }
+
+    /// The power that flows, W.
+    pub fn power_w(&self) -> f64 {
+        self.power_w
     }
 
     /// The car gets no more energy, though it is still there.
@@ -151,7 +156,7 @@ mod tests {
             assert!((by_current - power).abs() < 10.0, "{by_current} W by current, {power} W by power");
             assert!(meter.register_wh() >= last);
             last = meter.register_wh();
-            meter.draw();
+            meter.draw(f64::INFINITY);
         }
         assert!(((last - start) as f64 - expected).abs() < 5.0, "{last} - {start} is not {expected}");
         assert!((90.0..=100.0).contains(&value(&meter, "SoC")), "a car is full after six hours");

@@ -6,6 +6,9 @@
 //!
 //! Invariant: nothing here knows the gateway; all that is shared with it is the protocol.
 
+pub mod act;
+mod authorization;
+mod certificates;
 pub mod chance;
 pub mod charger;
 mod charging;
@@ -14,13 +17,26 @@ pub mod configuration;
 pub mod connection;
 mod connector;
 pub mod console;
+mod der;
+mod firmware;
 pub mod load;
+mod local_list;
+mod logs;
 pub mod meter;
 pub mod notice;
 pub mod options;
 mod outbox;
+mod power;
+mod profile;
 pub mod progress;
+mod remote;
+mod reservation;
+mod reset;
+mod samples;
+mod schedule;
 pub mod session;
+mod statuses;
+mod trigger;
 
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,10 @@ pub enum Notice {
     Charging { connector_id: u32, id_tag: String, meter_start_wh: i64 },
     /// A tag was refused and nothing was charged.
     TagRefused { connector_id: u32, id_tag: String, status: String },
+    /// A tag was accepted, but no cable came within `ConnectionTimeOut`.
+    NobodyCame { connector_id: u32, id_tag: String },
+    /// A reservation's time is over.
+    ReservationExpired { reservation_id: i64, connector_id: u32 },
     /// A session is over.
     SessionEnded { connector_id: u32, reason: &'static str, energy_wh: i64, took_ms: u64 },
     /// The charger goes down and comes back after `reboot_ms`.

@@ -15,6 +15,9 @@ pub enum Sessions {
     Endless,
     /// None: it waits for `RemoteStartTransaction` until it is stopped.
     OnlyRemote,
+    /// None, and no driver comes for a remote start either: cars and tags are moved by
+    /// [`Charger::act`](super::Charger::act).
+    ByHand,
 }
 
 /// How a charger misbehaves on purpose.
@@ -56,6 +59,8 @@ pub struct ChargerOptions {
     pub password: Option<Vec<u8>>,
     /// Connectors, numbered from 1.
     pub connectors: u32,
+    /// The cables are part of the charger: `UnlockConnector` has nothing to unlock.
+    pub fixed_cables: bool,
     /// The tag the driver holds against the reader.
     pub id_tag: String,
     /// What the charger does unasked.
@@ -86,6 +91,8 @@ pub struct ChargerOptions {
     pub reconnect_max: Duration,
     /// How long the charger is gone after a `Reset`.
     pub reboot: Duration,
+    /// How long each step of a firmware update or an upload takes.
+    pub transfer: Duration,
     /// Vendor in `BootNotification`.
     pub vendor: String,
     /// Model in `BootNotification`.
@@ -104,6 +111,7 @@ impl ChargerOptions {
             id,
             password: None,
             connectors: 2,
+            fixed_cables: false,
             id_tag: "TAG_1".to_owned(),
             sessions: Sessions::Endless,
             session_duration: Duration::from_secs(60),
@@ -117,6 +125,7 @@ impl ChargerOptions {
             reconnect_first: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(60),
             reboot: Duration::from_secs(3),
+            transfer: Duration::from_secs(2),
             vendor: "chargehook".to_owned(),
             model: "charger-sim".to_owned(),
             seed: None,

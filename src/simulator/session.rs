@@ -123,6 +123,10 @@ impl Driver {
                     }
                     turn = Turn::Lost("closed by the charger".to_owned());
                 }
+                Output::Cut => {
+                    self.socket = None;
+                    self.dialing = None;
+                }
                 // Nothing leaves through a socket that is lost already.
                 Output::Send(_) | Output::Ping if !matches!(turn, Turn::On) => {}
                 Output::Send(text) => {

@@ -33,7 +33,7 @@ impl Charger {
             "chargePointVendor": options.vendor,
             "chargePointModel": options.model,
             "chargePointSerialNumber": options.id.as_str().chars().take(25).collect::<String>(),
-            "firmwareVersion": env!("CARGO_PKG_VERSION"),
+            "firmwareVersion": self.firmware.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION")),
             "meterType": "simulated",
         });
         let mut message = Message::new(Action::BootNotification, payload, About::Boot);
@@ -64,7 +64,9 @@ impl Charger {
             self.configuration.store("HeartbeatInterval", interval_s.to_string());
         }
         self.schedule_heartbeat(now);
-        self.report_statuses(now, None, false);
+        self.schedule_aligned(now);
+        self.report_statuses_first(now);
+        self.report_installed(now);
         self.begin_plan(now);
         self.ask_again_for_tags();
     }

@@ -7,6 +7,7 @@ use super::boot::BOOT_RETRY_DEFAULT;
 use super::{Charger, Link, Output, Registration};
 use crate::clock::Timestamp;
 use crate::ocpp::frame::{self, MessageId};
+use crate::simulator::authorization::Verdict;
 use crate::simulator::notice::{Acknowledged, Notice, raw};
 use crate::simulator::outbox::{About, Answered, Message, Outstanding};
 
@@ -96,6 +97,11 @@ impl Charger {
             About::Start(local) => self.started(now, local, response),
             About::Stop(local) => {
                 self.transaction_ids.remove(&local);
+                if let (Some(id_tag), Value::Object(_)) =
+                    (message.payload["idTag"].as_str(), &response["idTagInfo"])
+                {
+                    self.remember(id_tag, &Verdict::read(&response["idTagInfo"]));
+                }
             }
             About::Heartbeat | About::Status | About::Sample(_) | About::Plain => {}
         }

@@ -4,142 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::bench::{Bench, MINUTE, text_of};
 use super::central::answer;
 use crate::clock::Timestamp;
-use crate::id::StationId;
-use crate::simulator::charger::{Charger, Input, Output};
-use crate::simulator::connection::Endpoint;
-use crate::simulator::{ChargerOptions, Notice, Sessions};
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// A charger on a bench: time moves when told to, and what it sends is kept.
-struct Bench {
-    charger: Charger,
-    now: Timestamp,
-    /// CALLs the charger sent: id, action, payload.
-    calls: Vec<(String, String, Value)>,
-    /// Answered calls at the head of `calls`.
-    served: usize,
-    /// Everything that went out and happened, in few words.
-    log: Vec<String>,
-}
-
-impl Bench {
-    fn new(change: impl FnOnce(&mut ChargerOptions)) -> Self {
-        let endpoint = Endpoint::parse("ws://localhost/ocpp").expect("a URL");
-        let mut options = ChargerOptions::new(endpoint, StationId::new("CP").expect("an identity"));
-        options.sessions = Sessions::Count(1);
-        options.session_duration = 10 * MINUTE;
-        options.sample_interval = MINUTE;
-        options.connectors = 1;
-        options.seed = Some(42);
-        change(&mut options);
-        let now = "2026-04-14T12:00:00Z".parse().expect("a time");
-        Self { charger: Charger::new(options, now), now, calls: Vec::new(), served: 0, log: Vec::new() }
-    }
-
-    /// Connected, booted and with every status told.
-    fn booted(change: impl FnOnce(&mut ChargerOptions)) -> Self {
-        let mut bench = Self::new(change);
-        bench.tell(Input::Tick);
-        bench.tell(Input::Connected);
-        bench.serve();
-        bench
-    }
-
-    fn tell(&mut self, input: Input<'_>) {
-        for output in self.charger.handle(self.now, input) {
-            match output {
-                Output::Send(text) => {
-                    let frame: Value = serde_json::from_str(&text).expect("JSON");
-                    if frame[0] == 2 {
-                        let (id, action) = (text_of(&frame[1]), text_of(&frame[2]));
-                        self.log.push(action.clone());
-                        self.calls.push((id, action, frame[3].clone()));
-                    } else {
-                        let what = frame[2].as_str().map_or_else(|| frame[2].to_string(), str::to_owned);
-                        self.log.push(format!("answer {what}"));
-                    }
-                }
-                Output::Dial => self.log.push("dial".to_owned()),
-                Output::Ping => self.log.push("ping".to_owned()),
-                Output::Close => {
-                    self.log.push("close".to_owned());
-                }
-                Output::Finished => self.log.push("finished".to_owned()),
-                Output::Notice(notice) => {
-                    if let Notice::GaveUp { action, .. } = *notice {
-                        self.log.push(format!("gave up {action}"));
-                    }
-                }
-            }
-        }
-    }
-
-    fn reply(&mut self, payload: &Value) {
-        let (id, _, _) = self.calls[self.calls.len() - 1].clone();
-        self.served = self.calls.len();
-        self.tell(Input::Text(&json!([3, id, payload]).to_string()));
-    }
-
-    fn refuse(&mut self) {
-        let (id, _, _) = self.calls[self.calls.len() - 1].clone();
-        self.served = self.calls.len();
-        self.tell(Input::Text(&json!([4, id, "InternalError", "", {}]).to_string()));
-    }
-
-    /// Answers like an ordinary central system until the charger has nothing to say.
-    fn serve(&mut self) {
-        while self.served < self.calls.len() {
-            let action = self.calls[self.calls.len() - 1].1.clone();
-            self.reply(&answer(&action));
-        }
-    }
-
-    fn command(&mut self, action: &str, payload: Value) {
-        self.tell(Input::Text(&json!([2, "c", action, payload]).to_string()));
-    }
-
-    /// Lets time pass, deadline by deadline, without answering anything.
-    fn pass(&mut self, duration: Duration) {
-        self.pass_with(duration, |_| {});
-    }
-
-    /// Lets time pass, deadline by deadline, with every call answered.
-    fn pass_served(&mut self, duration: Duration) {
-        self.pass_with(duration, Self::serve);
-    }
-
-    fn pass_with(&mut self, duration: Duration, mut between: impl FnMut(&mut Self)) {
-        let end = self.now.after(duration);
-        while let Some(at) = self.charger.next_deadline().filter(|at| *at <= end) {
-            assert!(at >= self.now, "a deadline in the past would spin");
-            self.now = at;
-            self.tell(Input::Tick);
-            between(self);
-            assert!(self.charger.next_deadline().is_none_or(|next| next > at), "a deadline that stays");
-        }
-        self.now = end;
-    }
-
-    fn cut(&mut self) {
-        self.served = self.calls.len();
-        self.tell(Input::Disconnected("cut".to_owned()));
-    }
-
-    fn take_log(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.log)
-    }
-
-    fn last(&self, action: &str) -> &Value {
-        &self.calls.iter().rfind(|call| call.1 == action).expect("such a call").2
-    }
-}
-
-fn text_of(value: &Value) -> String {
-    value.as_str().expect("a text").to_owned()
-}
+use crate::simulator::Sessions;
+use crate::simulator::charger::Input;
 
 #[test]
 fn a_session_has_its_messages_in_the_right_order_and_numbers_that_add_up() {
@@ -274,14 +143,17 @@ fn a_remote_session_starts_and_stops_on_command() {
 fn remote_starts_ask_first_where_the_configuration_says_so() {
     let mut bench = Bench::booted(|options| options.sessions = Sessions::OnlyRemote);
     bench.command("ChangeConfiguration", json!({"key": "AuthorizeRemoteTxRequests", "value": "true"}));
-    bench.command("RemoteStartTransaction", json!({"idTag": "REMOTE"}));
-    bench.serve();
     bench.take_log();
-    bench.pass(Duration::from_secs(2));
-    assert_eq!(bench.take_log(), ["Authorize"]);
+    bench.command("RemoteStartTransaction", json!({"idTag": "REMOTE"}));
+    assert_eq!(bench.take_log(), [r#"answer {"status":"Accepted"}"#, "Authorize"]);
     bench.reply(&json!({"idTagInfo": {"status": "Blocked"}}));
-    assert_eq!(bench.take_log(), ["StatusNotification"]);
-    assert_eq!(bench.last("StatusNotification")["status"], "Available");
+    bench.pass_served(MINUTE);
+    assert_eq!(bench.take_log(), [""; 0], "nothing began, so nothing changed");
+    bench.command("RemoteStartTransaction", json!({"idTag": "OTHER"}));
+    bench.serve();
+    bench.pass_served(Duration::from_secs(2));
+    let began = ["Authorize", "StatusNotification", "StartTransaction", "StatusNotification"];
+    assert_eq!(bench.take_log()[1..], began);
 }
 
 #[test]
@@ -289,13 +161,15 @@ fn what_it_does_not_do_is_refused_with_the_right_code() {
     let mut bench = Bench::booted(|options| options.sessions = Sessions::OnlyRemote);
     bench.take_log();
     bench.command("ReserveNow", json!({}));
+    bench.command("ReserveNow", json!({"connectorId": "one"}));
     bench.command("Dance", json!({}));
     bench.command("Reset", json!({"type": "Warm"}));
     bench.command("Reset", json!({}));
     assert_eq!(
         bench.take_log(),
         [
-            "answer NotSupported",
+            "answer OccurenceConstraintViolation",
+            "answer OccurenceConstraintViolation",
             "answer NotImplemented",
             "answer PropertyConstraintViolation",
             "answer OccurenceConstraintViolation"
