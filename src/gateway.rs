@@ -189,6 +189,7 @@ fn station_settings(config: &Config) -> station::Settings {
         missing_subprotocol: ocpp.missing_subprotocol,
         unknown: config.stations.unknown,
         validation: ocpp.validation,
+        first_call_delay: ocpp.first_call_delay.0,
         ping_interval: ocpp.ping_interval.0,
         idle_timeout: limits.idle_timeout.map(|limit| limit.0),
         offline_after: config.offline_after(),

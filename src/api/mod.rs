@@ -5,6 +5,7 @@
 //! done in the store.
 
 pub mod access;
+pub mod command;
 pub mod delivery;
 pub mod event;
 pub mod id_tag;

@@ -95,6 +95,8 @@ tables! {
         validation: Validation = Validation::Lenient,
         /// The interval, in whole seconds on the wire, that an accepted boot is answered with.
         heartbeat_interval: Span = Span::seconds(300),
+        /// How long a new connection is not called, unless it boots before that.
+        first_call_delay: Span = Span::seconds(2),
         /// How often a WebSocket ping goes to each station; zero sends none.
         ping_interval: Span = Span::seconds(30),
         /// The `vendorId`s whose `DataTransfer` is accepted; any other is answered `UnknownVendorId`.

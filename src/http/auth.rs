@@ -14,11 +14,14 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Result;
 use super::{ApiState, openapi};
+use crate::api::command::RequestedBy;
 use crate::api::problem::Problem;
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
 use crate::keys;
+use crate::ocpp::v16::FromCentralSystem;
 use crate::store::KeyFacts;
+use crate::subscription::glob_fits;
 
 /// What an operation asks of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub(super) enum Need {
     Read,
     Write,
     Command,
+    /// Commands of some kind; which, the request itself says ([`Caller::may_send`]).
+    SomeCommand,
     Admin,
 }
 
@@ -36,6 +41,7 @@ impl Need {
             "read" => Some(Self::Read),
             "write" => Some(Self::Write),
             "command" => Some(Self::Command),
+            "command:ACTION" => Some(Self::SomeCommand),
             "admin" => Some(Self::Admin),
             _ => None,
         }
@@ -46,15 +52,20 @@ impl Need {
             Self::Read => "read",
             Self::Write => "write",
             Self::Command => "command",
+            Self::SomeCommand => "command:ACTION",
             Self::Admin => "admin",
         }
     }
 }
 
+/// What a scope for single commands begins with.
+const COMMAND_OF: &str = "command:";
+
 /// The key that a request came with.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub(super) key_id: ApiKeyId,
+    key_name: String,
     scopes: Vec<String>,
     /// The only customer it sees, if it is bound to one.
     pub(super) owner_id: Option<String>,
@@ -65,7 +76,31 @@ pub(super) struct Caller {
 impl Caller {
     /// Whether it may do what needs `need`. A scope `command:PATTERN` is for single commands only.
     fn may(&self, need: Need) -> bool {
-        self.scopes.iter().any(|scope| scope == "admin" || scope == need.name())
+        self.scopes.iter().any(|scope| match need {
+            Need::SomeCommand => {
+                matches!(scope.as_str(), "admin" | "command") || scope.starts_with(COMMAND_OF)
+            }
+            _ => scope == "admin" || scope == need.name(),
+        })
+    }
+
+    /// Whether it may send this command. The one thing that is not decided by the route alone, because a
+    /// scope can name actions and the action stands in the body.
+    ///
+    /// # Errors
+    /// 403 if it may not.
+    pub(super) fn may_send(&self, action: FromCentralSystem) -> Result<()> {
+        let may = self.scopes.iter().any(|scope| match scope.strip_prefix(COMMAND_OF) {
+            Some(pattern) => glob_fits(pattern.as_bytes(), action.as_str().as_bytes()),
+            None => matches!(scope.as_str(), "admin" | "command"),
+        });
+        let need = || format!("this call needs the scope \"command\" or \"command:{action}\"");
+        may.then_some(()).ok_or_else(|| Problem::forbidden(need()))
+    }
+
+    /// The key as what it asks for shows it.
+    pub(super) fn requested_by(&self) -> RequestedBy {
+        RequestedBy { id: self.key_id, name: self.key_name.clone() }
     }
 
     /// Whether what belongs to `owner` exists for this caller.
@@ -129,14 +164,14 @@ async fn identify(state: &ApiState, headers: &HeaderMap) -> Result<Caller> {
     let key = presented(headers)?;
     let now = state.clock.now();
     let known = state.store.api_key(keys::hash(key)).await?;
-    let KeyFacts { id, scopes, owner_id, expires_at, last_used_at } =
+    let KeyFacts { id, name, scopes, owner_id, expires_at, last_used_at } =
         known.ok_or_else(|| Problem::unauthorized("this API key is not known, or was revoked"))?;
     if expires_at.is_some_and(|end| end <= now) {
         return Err(Problem::unauthorized("this API key has expired"));
     }
     note_use(state, id, last_used_at, now);
     let seal = Sha256::new_with_prefix(b"chargehook seal").chain_update(key.as_bytes()).finalize().into();
-    Ok(Caller { key_id: id, scopes, owner_id, seal })
+    Ok(Caller { key_id: id, key_name: name, scopes, owner_id, seal })
 }
 
 /// `last_used_at` is good to the minute: a write per request would cost more than the request.

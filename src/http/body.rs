@@ -24,15 +24,29 @@ impl FromRequest<Arc<ApiState>> for Json {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
+        JsonText::from_request(request, state).await.map(|JsonText { value, .. }| Self(value))
+    }
+}
+
+/// The same beside its own text, for what must not be written anew.
+pub(super) struct JsonText {
+    pub(super) value: Value,
+    pub(super) text: Bytes,
+}
+
+impl FromRequest<Arc<ApiState>> for JsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let given = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
-        let body = read(request.into_body(), state.config.body_max_bytes).await?;
+        let text = read(request.into_body(), state.config.body_max_bytes).await?;
         // Without a Content-Type it can only be JSON; a form or a file is a slip that is worth naming.
         if let Some(given) = given.filter(|given| !is_json(given)) {
             return Err(Problem::unsupported_media_type(&given));
         }
-        serde_json::from_slice(&body)
-            .map(Self)
-            .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))
+        let value = serde_json::from_slice(&text)
+            .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))?;
+        Ok(Self { value, text })
     }
 }
 

@@ -89,10 +89,11 @@ fn read_key(headers: &HeaderMap) -> Result<String> {
     }
 }
 
-/// Stores an answer and passes it on; our own failures are not answers, so those may be tried again.
+/// Stores an answer and passes it on; our own failures are not answers, so those may be tried again. A 504 is
+/// one: it tells of a command that may have been obeyed, and must not be sent once more.
 async fn keep(state: &ApiState, caller: &Caller, key: String, response: Response) -> Result<Response> {
     let (parts, content) = response.into_parts();
-    if parts.status.is_server_error() {
+    if parts.status.is_server_error() && parts.status != StatusCode::GATEWAY_TIMEOUT {
         state.store.forget_request(caller.key_id, key).await?;
         return Ok(Response::from_parts(parts, content));
     }

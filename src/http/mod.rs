@@ -8,6 +8,7 @@
 mod api_keys;
 mod auth;
 mod body;
+mod commands;
 mod deliveries;
 mod events;
 mod health;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{Method, Uri};
@@ -120,6 +121,10 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(stations::get, stations::patch, stations::delete))
         .routes(routes!(stations::connectors))
         .routes(routes!(stations::disconnect))
+        .routes(routes!(commands::send, commands::of_station))
+        .routes(routes!(commands::list))
+        .routes(routes!(commands::get))
+        .routes(routes!(commands::cancel))
         .routes(routes!(transactions::list))
         .routes(routes!(transactions::get))
         .routes(routes!(id_tags::list))
@@ -153,10 +158,18 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// Ends a request that takes too long, and logs every one without its query, which may name customers.
-async fn in_time(State(state): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
+async fn in_time(
+    State(state): State<Arc<ApiState>>,
+    matched: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let began = Instant::now();
-    let response = match tokio::time::timeout(state.config.request_timeout, next.run(request)).await {
+    let waits_for_station = matched.is_some_and(|path| path.as_str().ends_with(commands::PATH));
+    let limit =
+        state.config.request_timeout + if waits_for_station { commands::WAIT_MAX } else { Duration::ZERO };
+    let response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::unavailable("the request took too long").into_response(),
     };

@@ -17,7 +17,8 @@ chargehook is an OCPP 1.6-J central system that hands every message of every cha
 
 **Keys.** Send `X-API-Key: KEY` or `Authorization: Bearer KEY`. Every operation names the scope it needs; \
 `admin` includes all. A key that is bound to an owner sees and touches nothing else: to it, other owners' \
-resources do not exist (404).
+resources do not exist (404). A key with the scope `command:PATTERN` may send the commands whose action fits, \
+and nothing else; where `command:ACTION` is asked for, it or `command` will do.
 
 **Errors** are `application/problem+json` (RFC 9457); a 422 names every wrong field.
 

@@ -103,7 +103,7 @@ pub(super) struct StationsQuery {
     cursor: Option<String>,
 }
 
-fn unknown(id: &str) -> Problem {
+pub(super) fn unknown(id: &str) -> Problem {
     Problem::not_found(format_args!("station {id}"))
 }
 
@@ -119,7 +119,7 @@ fn with_live(state: &ApiState, mut station: Station) -> Station {
 }
 
 /// The station, if there is one that the caller may see.
-async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<(StationId, Station)> {
+pub(super) async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<(StationId, Station)> {
     let station_id = StationId::new(id).map_err(|_| unknown(id))?;
     let station = state.store.station(station_id.clone()).await?;
     station

@@ -6,6 +6,7 @@
 mod escapes;
 pub mod frame;
 pub mod nesting;
+pub mod outgoing;
 pub mod rejection;
 pub mod schema;
 pub mod v16;

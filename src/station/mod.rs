@@ -1,7 +1,8 @@
 //! The engine that chargers talk to: from a TCP connection to a stored message and its answer.
 //!
 //! [`listener`] accepts, [`handshake`] decides, [`socket`] is the actor around one WebSocket and
-//! [`session`] its mind; [`callout`] asks others for verdicts on id tags; [`registry`] knows who is connected, [`liveness`] who has fallen silent.
+//! [`session`] its mind; [`callout`] asks others for verdicts on id tags; [`registry`] knows who is connected,
+//! [`liveness`] who has fallen silent, [`overdue`] which commands have waited too long.
 //!
 //! **Invariant**: `session` knows no socket, no clock and no database.
 
@@ -10,6 +11,7 @@ pub mod handshake;
 mod listener;
 mod liveness;
 mod metered;
+mod overdue;
 mod pace;
 pub mod password;
 pub mod registry;
@@ -61,6 +63,8 @@ pub struct Settings {
     pub unknown: Admission,
     /// How strictly messages are read.
     pub validation: Validation,
+    /// How long a new connection is not called before it has booted.
+    pub first_call_delay: Duration,
     /// How long a peer may be silent before it is pinged; zero never pings.
     pub ping_interval: Duration,
     /// How long a socket may be silent before it is closed; `None` is for ever.
@@ -147,6 +151,7 @@ impl Stations {
         });
         stations.tasks.spawn(listener::accept(stations.clone(), listener));
         stations.tasks.spawn(liveness::watch(stations.clone()));
+        stations.tasks.spawn(overdue::watch(stations.clone()));
         Ok((stations, address))
     }
 

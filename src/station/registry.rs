@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::clock::Timestamp;
 use crate::id::StationId;
@@ -50,6 +50,7 @@ impl LastSeen {
 
 struct Live {
     generation: u64,
+    commands: Arc<Notify>,
     leave: Option<oneshot::Sender<Leave>>,
     gone: watch::Receiver<bool>,
 }
@@ -97,6 +98,8 @@ pub struct Registration {
     pub last_seen: LastSeen,
     /// Tells when to leave, and why.
     pub leave: oneshot::Receiver<Leave>,
+    /// Tells that commands wait in the store.
+    pub commands: Arc<Notify>,
     /// Dropped or set once everything of this connection is on disk.
     pub gone: watch::Sender<bool>,
     /// The connection this one replaces, until it is gone.
@@ -115,10 +118,11 @@ impl Registry {
         let generation = self.generations.fetch_add(1, Relaxed) + 1;
         let (leave, told_to_leave) = oneshot::channel();
         let (gone, gone_seen) = watch::channel(false);
+        let commands = Arc::new(Notify::new());
         let mut stations = self.lock();
         let entry = stations.entry(station.clone()).or_insert_with(|| Entry::new(now));
         entry.last_seen.mark(now);
-        let live = Live { generation, leave: Some(leave), gone: gone_seen };
+        let live = Live { generation, commands: commands.clone(), leave: Some(leave), gone: gone_seen };
         let predecessor = entry.live.replace(live).map(|mut old| {
             if let Some(leave) = old.leave.take() {
                 let _ = leave.send(Leave::Replaced);
@@ -130,7 +134,7 @@ impl Registry {
             self.connected.fetch_add(1, Relaxed);
         }
         let last_seen = entry.last_seen.clone();
-        Registration { generation, last_seen, leave: told_to_leave, gone, predecessor, flapping }
+        Registration { generation, last_seen, leave: told_to_leave, commands, gone, predecessor, flapping }
     }
 
     /// Takes a connection out again, unless a newer one has its place.
@@ -141,6 +145,13 @@ impl Registry {
         {
             entry.live = None;
             self.connected.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Tells a station's connection, if there is one, that commands wait for it in the store.
+    pub fn tell_of_commands(&self, station: &StationId) {
+        if let Some(live) = self.lock().get(station).and_then(|entry| entry.live.as_ref()) {
+            live.commands.notify_one();
         }
     }
 

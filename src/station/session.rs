@@ -2,7 +2,8 @@
 //!
 //! [`Session::handle`] takes what came in and says what to do; the actor in `socket` does it and
 //! reports back. **Invariants**: every CALL that can be parsed is answered exactly once, in order; an
-//! answer leaves only after [`Input::Stored`] said that its event is on disk.
+//! answer leaves only after [`Input::Stored`] said that its event is on disk; at most one CALL of ours is
+//! open, and while it is the charger's are served as ever.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,8 +11,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
+use crate::id::CommandId;
 use crate::ocpp::frame::{self, ErrorCode, Frame, MessageId, Unserveable};
+use crate::ocpp::outgoing::{self, CallEnd, Ended, Outgoing, Unexpected};
 use crate::ocpp::rejection::{Refused, Rejection};
+use crate::ocpp::v16::FromChargePoint;
 use crate::ocpp::v16::inbound::Inbound;
 use crate::ocpp::v16::read::{self, Reading};
 use crate::ocpp::{Validation, Violation};
@@ -62,6 +66,10 @@ pub enum Input<'a> {
     },
     /// What was to be appended is on disk; for a CALL, with the payload it is answered with.
     Stored(Option<Box<RawValue>>),
+    /// A command is on record as sent; only where [`Session::may_call`].
+    Command(Outgoing),
+    /// The time for the answer to our CALL is over.
+    TimedOut,
 }
 
 /// What must be on disk before the conversation goes on.
@@ -71,6 +79,10 @@ pub enum Append {
     Call(Box<Inbound>),
     /// A message that cannot be served.
     Rejected(Box<Rejection>),
+    /// Our CALL has ended.
+    Ended(Box<Ended>),
+    /// An answer that nobody waits for.
+    Unexpected(Box<Unexpected>),
 }
 
 /// What to do.
@@ -80,6 +92,8 @@ pub enum Action {
     Append(Append),
     /// Send this text.
     Send(String),
+    /// A boot was answered: the charger can be called from now on, if the answer lets it.
+    Booted,
     /// Close the socket with this code and reason.
     Close(u16, &'static str),
 }
@@ -92,8 +106,10 @@ struct Remembered {
 }
 
 /// What is on its way to the disk.
+#[derive(Default)]
 struct Pending {
     call: Option<(MessageId, u64)>,
+    boot: bool,
     refused: Option<Refused>,
     close: Option<(u16, &'static str)>,
 }
@@ -104,12 +120,14 @@ pub struct Session {
     remembered: VecDeque<Remembered>,
     junk: VecDeque<Timestamp>,
     pending: Option<Pending>,
+    /// Our CALL that is not answered.
+    open: Option<CommandId>,
 }
 
 impl Session {
     /// A conversation that begins now.
     pub fn new(validation: Validation) -> Self {
-        Self { validation, remembered: VecDeque::new(), junk: VecDeque::new(), pending: None }
+        Self { validation, remembered: VecDeque::new(), junk: VecDeque::new(), pending: None, open: None }
     }
 
     /// What follows from `input`.
@@ -122,7 +140,49 @@ impl Session {
             },
             Input::Unreadable { reason, size } => self.unreadable(reason, size),
             Input::Stored(answer) => self.stored(answer),
+            Input::Command(command) => self.send(&command),
+            Input::TimedOut => self.end(CallEnd::TimedOut, Vec::new()),
         }
+    }
+
+    /// Whether no CALL of ours is open.
+    pub fn may_call(&self) -> bool {
+        self.open.is_none()
+    }
+
+    fn send(&mut self, command: &Outgoing) -> Vec<Action> {
+        let message_id = outgoing::message_id(command.id);
+        self.open = Some(command.id);
+        match frame::encode_call(&message_id, command.action.as_str(), &command.payload) {
+            Ok(text) => vec![Action::Send(text)],
+            // Raw JSON is written as it is, so there is nothing that could fail.
+            Err(_) => self.end(CallEnd::TimedOut, Vec::new()),
+        }
+    }
+
+    /// Our CALL is over.
+    fn end(&mut self, end: CallEnd, violations: Vec<Violation>) -> Vec<Action> {
+        let Some(id) = self.open.take() else { return Vec::new() };
+        self.pending = Some(Pending::default());
+        vec![Action::Append(Append::Ended(Box::new(Ended { id, end, violations })))]
+    }
+
+    /// What the charger says to a CALL of ours.
+    fn answer(
+        &mut self,
+        text: &str,
+        message_id: MessageId,
+        answer: CallEnd,
+        reason: Unserveable,
+        violations: Vec<Violation>,
+    ) -> Vec<Action> {
+        if self.open.is_some() && self.open == outgoing::command_of(&message_id) {
+            return self.end(answer, violations);
+        }
+        let rejection =
+            Rejection { raw: Some(text.to_owned()), size: text.len(), reason, answer: None, violations };
+        self.pending = Some(Pending::default());
+        vec![Action::Append(Append::Unexpected(Box::new(Unexpected { message_id, answer, rejection })))]
     }
 
     fn text(&mut self, now: Timestamp, text: &str, mut violations: Vec<Violation>) -> Vec<Action> {
@@ -132,12 +192,20 @@ impl Session {
         }
         let parsed = frame::parse(text);
         violations.extend(parsed.violations);
-        let is_answer = matches!(parsed.frame, Frame::BrokenAnswer { .. });
         let (reason, answer) = match parsed.frame {
             Frame::Call(call) => return self.call(now, text, fingerprint, call, violations),
-            // No CALL of ours is open: whatever this answers, it is kept as what it is.
-            Frame::CallResult(_) | Frame::CallError(_) => (Unserveable::UnknownCall, None),
-            Frame::BrokenAnswer { reason, .. } => (reason, None),
+            Frame::CallResult(result) => {
+                let answer = CallEnd::Answered(result.payload);
+                return self.answer(text, result.id, answer, Unserveable::UnknownCall, violations);
+            }
+            Frame::CallError(error) => {
+                let (id, answer) = (error.id.clone(), CallEnd::Refused(error));
+                return self.answer(text, id, answer, Unserveable::UnknownCall, violations);
+            }
+            Frame::BrokenAnswer { id, reason } => {
+                let answer = CallEnd::Malformed { raw: text.to_owned() };
+                return self.answer(text, id, answer, reason, violations);
+            }
             Frame::Unserveable { reason, answer } => (reason, answer),
         };
         let refused = answer.map(|(message_id, code)| {
@@ -150,7 +218,7 @@ impl Session {
             Refused { message_id, code, description: description.to_owned() }
         });
         let call = refused.as_ref().map(|refused| (refused.message_id.clone(), fingerprint));
-        let close = (!is_answer && refused.is_none() && self.is_too_much_junk(now, reason))
+        let close = (refused.is_none() && self.is_too_much_junk(now, reason))
             .then_some((close::PROTOCOL, "too many unreadable frames"));
         let rejection = Rejection {
             raw: Some(text.to_owned()),
@@ -159,7 +227,7 @@ impl Session {
             answer: refused.clone(),
             violations,
         };
-        self.append_rejection(rejection, Pending { call, refused, close })
+        self.append_rejection(rejection, Pending { call, refused, close, ..Pending::default() })
     }
 
     fn call(
@@ -185,8 +253,8 @@ impl Session {
                 answer: Some(refused.clone()),
                 violations,
             };
-            let pending =
-                Pending { call: Some((call.id.clone(), fingerprint)), refused: Some(refused), close: None };
+            let call = Some((call.id.clone(), fingerprint));
+            let pending = Pending { call, refused: Some(refused), ..Pending::default() };
             self.append_rejection(rejection, pending)
         };
         let Some((action, mapped)) = read::recognise(&call.action) else {
@@ -217,8 +285,11 @@ impl Session {
             }
             Ok(read) => {
                 violations.extend(read.violations);
-                self.pending =
-                    Some(Pending { call: Some((call.id.clone(), fingerprint)), refused: None, close: None });
+                self.pending = Some(Pending {
+                    call: Some((call.id.clone(), fingerprint)),
+                    boot: action == FromChargePoint::BootNotification,
+                    ..Pending::default()
+                });
                 vec![Action::Append(Append::Call(Box::new(Inbound {
                     message_id: call.id,
                     action,
@@ -239,7 +310,7 @@ impl Session {
             _ => (close::NOT_UTF8, "text that is not UTF-8"),
         };
         let rejection = Rejection { raw: None, size, reason, answer: None, violations: Vec::new() };
-        self.append_rejection(rejection, Pending { call: None, refused: None, close: Some(close) })
+        self.append_rejection(rejection, Pending { close: Some(close), ..Pending::default() })
     }
 
     fn append_rejection(&mut self, rejection: Rejection, pending: Pending) -> Vec<Action> {
@@ -261,6 +332,9 @@ impl Session {
                 actions.push(Action::Send(text));
             }
         }
+        if pending.boot {
+            actions.push(Action::Booted);
+        }
         actions.extend(pending.close.map(|(code, reason)| Action::Close(code, reason)));
         actions
     }
@@ -272,10 +346,9 @@ impl Session {
         self.remembered.push_back(Remembered { id, fingerprint, answer: answer.into() });
     }
 
-    /// Counts frames that say nothing at all; an unknown message type is to be ignored, and an answer,
-    /// broken or to nobody, is harmless.
+    /// Counts frames that say nothing at all; an unknown message type is to be ignored.
     fn is_too_much_junk(&mut self, now: Timestamp, reason: Unserveable) -> bool {
-        if matches!(reason, Unserveable::UnknownMessageType | Unserveable::UnknownCall) {
+        if reason == Unserveable::UnknownMessageType {
             return false;
         }
         self.junk.retain(|at| now.unix_ms() - at.unix_ms() < JUNK_WINDOW_MS);
@@ -319,7 +392,17 @@ mod tests {
                 Action::Append(Append::Rejected(rejection)) => {
                     format!("reject {} {:?}", rejection.reason.as_str(), rejection.raw)
                 }
+                Action::Append(Append::Ended(ended)) => format!("ended {:?}", ended.end),
+                Action::Append(Append::Unexpected(unexpected)) => {
+                    format!(
+                        "unexpected {:?} or reject {} {:?}",
+                        unexpected.message_id,
+                        unexpected.rejection.reason.as_str(),
+                        unexpected.rejection.raw
+                    )
+                }
                 Action::Send(text) => format!("send {text}"),
+                Action::Booted => "booted".to_owned(),
                 Action::Close(code, _) => format!("close {code}"),
             })
             .collect()
@@ -372,7 +455,7 @@ mod tests {
         assert_eq!(told(&session.handle(T0, Input::Text("PING"))), [r#"reject malformed_json Some("PING")"#]);
         assert_eq!(told(&session.handle(T0, Input::Stored(None))), [""; 0]);
         let actions = session.handle(T0, Input::Text(r#"[3,"77",{}]"#));
-        assert_eq!(told(&actions), [r#"reject unknown_call Some("[3,\"77\",{}]")"#]);
+        assert_eq!(told(&actions), [r#"unexpected "77" or reject unknown_call Some("[3,\"77\",{}]")"#]);
     }
 
     #[test]

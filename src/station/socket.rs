@@ -1,7 +1,8 @@
 //! The actor around one WebSocket: reads frames, lets the session decide, does what it says.
 //!
 //! One message at a time: the next is read only after the answer to the last one was sent, which keeps
-//! answers in order and pushes back on a charger that sends faster than the disk writes.
+//! answers in order and pushes back on a charger that sends faster than the disk writes. Between two messages
+//! commands are sent, one at a time; the store is their queue, and here is only a flag that it may hold some.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ use crate::ocpp::Validation;
 use crate::ocpp::frame::Unserveable;
 use crate::ocpp::v16::authorization::IdTagInfo;
 use crate::ocpp::v16::inbound::Inbound;
-use crate::store::{Connected, ConnectionEnd, StoreError};
+use crate::store::{Connected, ConnectionEnd, StoreError, Turn, Welcome};
 
 /// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
 const BUFFER_BYTES: usize = 4 << 10;
@@ -50,6 +51,9 @@ const LAST_FRAMES_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Pause between two tries to put the end of a connection on record.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long after a failure of the store the next command is asked for.
+const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 
 /// Silent ping intervals after which a peer is taken for dead.
 const MISSED_PINGS: u32 = 3;
@@ -111,8 +115,8 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
     if let Some(predecessor) = registration.predecessor.take() {
         wait_until_gone(predecessor).await;
     }
-    match stations.store.connected(admitted.connected.clone()).await {
-        Ok(Ok(_)) => {}
+    let Welcome { commands_waiting } = match stations.store.connected(admitted.connected.clone()).await {
+        Ok(Ok(welcome)) => welcome,
         Ok(Err(_unknown)) => {
             say_goodbye(&mut socket, close::POLICY, "unknown station").await;
             stations.registry.unregister(&station, registration.generation);
@@ -124,7 +128,7 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
             stations.registry.unregister(&station, registration.generation);
             return;
         }
-    }
+    };
     info!(station.id = %station, "{station} connected from {}", admitted.connected.remote_addr);
     let mut connection = Connection {
         session: Session::new(admitted.validation),
@@ -133,6 +137,8 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
         station: station.clone(),
         socket,
         admitted,
+        generation: registration.generation,
+        calls: Calls::new(commands_waiting, Instant::now() + stations.settings.first_call_delay),
     };
     let end = connection.run(&mut registration).await;
     info!(station.id = %station, "{station} disconnected: {}", end.reason);
@@ -208,6 +214,29 @@ async fn say_goodbye(socket: &mut Socket, code: u16, reason: &str) {
     let _ = timeout(CLOSE_PATIENCE, goodbye).await;
 }
 
+/// When the station may be called, and whether there is something to call it for.
+struct Calls {
+    /// Commands may wait in the store.
+    waiting: bool,
+    /// All of them wait for the station's next boot.
+    until_boot: bool,
+    /// Nothing is sent before that.
+    not_before: Option<Instant>,
+    /// When the answer to the open CALL is given up.
+    deadline: Option<Instant>,
+}
+
+impl Calls {
+    fn new(waiting: bool, not_before: Instant) -> Self {
+        Self { waiting, until_boot: false, not_before: Some(not_before), deadline: None }
+    }
+
+    /// When there is something to do: an answer to give up, or a first command to send.
+    fn next_wake(&self) -> Option<Instant> {
+        self.deadline.or(self.not_before.filter(|_| self.waiting))
+    }
+}
+
 struct Connection {
     stations: Arc<Stations>,
     station: StationId,
@@ -215,18 +244,35 @@ struct Connection {
     session: Session,
     pace: Pace,
     admitted: Admitted,
+    generation: u64,
+    calls: Calls,
 }
 
 impl Connection {
     async fn run(&mut self, registration: &mut Registration) -> End {
         let mut heard = Instant::now();
         loop {
+            if self.may_call() {
+                // Boxed, like all that is rare: thousands of idle connections hold room for what is not.
+                if let Some(end) = Box::pin(self.call_next()).await {
+                    return end;
+                }
+            }
             let wake = self.next_wake(heard);
             let received = tokio::select! {
                 received = self.socket.next() => received,
                 why = &mut registration.leave => return self.leave(why.unwrap_or(Leave::Shutdown)).await,
+                () = registration.commands.notified() => {
+                    self.calls.waiting = true;
+                    self.calls.until_boot = false;
+                    continue;
+                }
                 () = sleep_until(wake) => {
-                    if let Some(end) = self.on_silence(heard).await {
+                    let end = match self.calls.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                        true => Box::pin(self.act(self.stations.clock.now(), Input::TimedOut)).await,
+                        false => self.on_silence(heard).await,
+                    };
+                    if let Some(end) = end {
                         return end;
                     }
                     continue;
@@ -253,8 +299,40 @@ impl Connection {
             heard + settings.ping_interval * (silent as u32 + 1)
         });
         let idle = settings.idle_timeout.map(|limit| heard + limit);
+        let wakes = [ping, idle, self.calls.next_wake()];
         // A day: far enough to mean never.
-        ping.into_iter().chain(idle).min().unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400))
+        wakes.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400))
+    }
+
+    /// Whether a command should be asked for now.
+    fn may_call(&self) -> bool {
+        let calls = &self.calls;
+        calls.waiting
+            && !calls.until_boot
+            && self.session.may_call()
+            && calls.not_before.is_none_or(|moment| moment <= Instant::now())
+    }
+
+    /// Sends the next command, if there is one that may be sent.
+    async fn call_next(&mut self) -> Option<End> {
+        self.calls.not_before = None;
+        match self.stations.store.claim_command(self.station.clone(), self.generation).await {
+            Ok(Turn::Send(command)) => {
+                debug!(station.id = %self.station, "{} is sent {}", self.station, command.action);
+                let timeout = command.timeout;
+                let end = self.act(self.stations.clock.now(), Input::Command(command)).await;
+                // Counted from the sending, however long that took.
+                self.calls.deadline = (!self.session.may_call()).then(|| Instant::now() + timeout);
+                return end;
+            }
+            Ok(Turn::NotYet) => self.calls.until_boot = true,
+            Ok(Turn::Nothing) => self.calls.waiting = false,
+            Err(error) => {
+                warn!(station.id = %self.station, "no command could be claimed for {}: {error}", self.station);
+                self.calls.not_before = Some(Instant::now() + CLAIM_AGAIN);
+            }
+        }
+        None
     }
 
     fn pings(&self) -> bool {
@@ -364,6 +442,10 @@ impl Connection {
                         Err(_) => return Some(End::of(None, "send_timeout")),
                     }
                 }
+                Action::Booted => {
+                    self.calls.not_before = None;
+                    self.calls.until_boot = false;
+                }
                 Action::Close(code, reason) => return Some(End::by_us(code, reason)),
             }
         }
@@ -371,7 +453,7 @@ impl Connection {
     }
 
     async fn append(
-        &self,
+        &mut self,
         append: Append,
         received_at: Timestamp,
     ) -> Result<Option<Box<serde_json::value::RawValue>>, StoreError> {
@@ -389,6 +471,14 @@ impl Connection {
             Append::Rejected(rejection) => {
                 debug!(station.id = %station, "{station} sent a message that is {}", rejection.reason.as_str());
                 store.reject_message(station, *rejection, received_at).await.map(|()| None)
+            }
+            Append::Ended(ended) => {
+                self.calls.deadline = None;
+                store.end_command(*ended).await.map(|()| None)
+            }
+            Append::Unexpected(unexpected) => {
+                debug!(station.id = %station, "{station} sent an answer that nobody waits for");
+                store.unexpected_answer(station, *unexpected, received_at).await.map(|()| None)
             }
         }
     }

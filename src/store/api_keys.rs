@@ -20,6 +20,8 @@ pub const KEY_USE_STEP: Duration = Duration::from_secs(60);
 pub struct KeyFacts {
     /// Names it.
     pub id: ApiKeyId,
+    /// For people.
+    pub name: String,
     /// What it may do.
     pub scopes: Vec<String>,
     /// The customer it is bound to.
@@ -61,6 +63,7 @@ impl Store {
                 .optional()?;
             Ok(key.map(|key| KeyFacts {
                 id: key.id,
+                name: key.name,
                 scopes: key.scopes,
                 owner_id: key.owner_id,
                 expires_at: key.expires_at,

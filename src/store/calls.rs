@@ -12,7 +12,7 @@ use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::transactions::{self, Begun, StopOf};
 use super::writer::Writing;
-use super::{Priority, Store, cells, id_tags};
+use super::{Priority, Store, cells, id_tags, remote_start};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::StationId;
@@ -95,24 +95,28 @@ impl Store {
         rejection: Rejection,
         received_at: Timestamp,
     ) -> Result<()> {
-        self.write(Priority::Inbound, move |w| {
-            let known = read_station(w, &station)?;
-            let oddities = rejection.violations.iter().map(Violation::code);
-            let seen = std::iter::once(rejection.reason.as_str()).chain(oddities);
-            add_flags(w, &station, &known.flags, seen)?;
-            let mut event = NewEvent::about_station(
-                Category::Station,
-                "MessageRejected",
-                &station,
-                received_at,
-                to_json(&rejection.payload())?,
-            );
-            event.message_id = rejection.answer.map(|refused| refused.message_id.text());
-            event.violations = rejection.violations;
-            events::append(w, &event, Manner::default()).map(drop)
-        })
-        .await
+        self.write(Priority::Inbound, move |w| keep_rejected(w, &station, rejection, received_at)).await
     }
+}
+
+/// Inserts the `MessageRejected` of a message that cannot be served.
+pub(super) fn keep_rejected(
+    w: &mut Writing<'_>,
+    station: &StationId,
+    rejection: Rejection,
+    received_at: Timestamp,
+) -> Result<()> {
+    let known = read_station(w, station)?;
+    let oddities = rejection.violations.iter().map(Violation::code);
+    let seen = std::iter::once(rejection.reason.as_str()).chain(oddities);
+    add_flags(w, station, &known.flags, seen)?;
+    let payload = to_json(&rejection.payload())?;
+    let event = NewEvent {
+        message_id: rejection.answer.map(|refused| refused.message_id.text()),
+        violations: rejection.violations,
+        ..NewEvent::about_station(Category::Station, "MessageRejected", station, received_at, payload)
+    };
+    events::append(w, &event, Manner::default()).map(drop)
 }
 
 fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
@@ -239,11 +243,14 @@ impl Serving<'_, '_> {
         let id_tag_info = self.verdict(start.id_tag.as_deref(), true)?;
         let id_tag_status = id_tag_info.status.as_str();
         let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
-        let started_at = call.occurred_at.unwrap_or(self.received_at);
+        let occurred_at = call.occurred_at;
+        let started_at = occurred_at.unwrap_or(self.received_at);
         let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
         let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
         let begun = Begun { transaction_id, id_tag_status, started_at, event_seq };
         transactions::begin(self.w, self.station, self.known.owner_id.as_deref(), start, &begun)?;
+        let skew_ms = self.known.clock_skew_ms;
+        remote_start::begun(self.w, self.station, start, transaction_id, occurred_at, skew_ms)?;
         Ok(Answered { payload, duplicate: false })
     }
 
@@ -391,7 +398,7 @@ impl Serving<'_, '_> {
                  SET vendor = coalesce(?2, vendor), model = coalesce(?3, model),
                      serial_number = coalesce(?4, serial_number),
                      firmware_version = coalesce(?5, firmware_version),
-                     booted_at_ms = ?6, updated_at_ms = ?6
+                     booted_at_ms = ?6, updated_at_ms = ?6, booted_as = ?7
                  WHERE station_id = ?1",
             )?
             .execute(params![
@@ -401,6 +408,7 @@ impl Serving<'_, '_> {
                 boot.serial_number,
                 boot.firmware_version,
                 self.w.now.unix_ms(),
+                self.known.boot_status.as_str(),
             ])?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use tracing::info;
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::writer::Writing;
-use super::{Priority, Store, cells};
+use super::{Priority, Store, cells, commands};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent, OCPP16};
 use crate::id::StationId;
@@ -49,6 +49,13 @@ pub struct Connected {
     pub discovered_as: Option<BootStatus>,
     /// Oddities of the handshake.
     pub flags: Vec<String>,
+}
+
+/// What a connection that was put on record has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Welcome {
+    /// Commands wait for the station.
+    pub commands_waiting: bool,
 }
 
 /// A station that was deleted between its handshake and its first message.
@@ -118,12 +125,15 @@ impl Store {
     ///
     /// # Errors
     /// Only the store's own; nothing is recorded then.
-    pub async fn connected(&self, connected: Connected) -> Result<std::result::Result<(), UnknownStation>> {
+    pub async fn connected(
+        &self,
+        connected: Connected,
+    ) -> Result<std::result::Result<Welcome, UnknownStation>> {
         self.write(Priority::Inbound, move |w| connect(w, &connected)).await
     }
 
-    /// Records the end of a connection with a `StationDisconnected`; the station stays connected if a
-    /// newer generation took over.
+    /// Records the end of a connection with a `StationDisconnected`, and ends the commands that are lost with
+    /// it; the station stays connected if a newer generation took over.
     ///
     /// # Errors
     /// Only the store's own.
@@ -141,7 +151,8 @@ impl Store {
                      WHERE station_id = ?1 AND connection_generation = ?2",
                 )?
                 .execute(params![station_id.as_str(), generation as i64, last_seen.unix_ms()])?;
-            append_station_event(w, &station_id, "StationDisconnected", &end)
+            append_station_event(w, &station_id, "StationDisconnected", &end)?;
+            commands::connection_lost(w, &station_id, generation)
         })
         .await
     }
@@ -216,7 +227,10 @@ fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
     })
 }
 
-fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Result<(), UnknownStation>> {
+fn connect(
+    w: &mut Writing<'_>,
+    connected: &Connected,
+) -> Result<std::result::Result<Welcome, UnknownStation>> {
     let id = &connected.station_id;
     if let Some(boot_status) = connected.discovered_as {
         discover(w, id, boot_status, &connected.remote_addr)?;
@@ -259,7 +273,7 @@ fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Re
         // Of an earlier run's silence the registry knows nothing, so its end is told here.
         set_offline(w, id, false, Some(w.now))?;
     }
-    Ok(Ok(()))
+    Ok(Ok(Welcome { commands_waiting: commands::waiting(w, id)? }))
 }
 
 fn set_offline(

@@ -12,9 +12,12 @@ mod authorizations;
 mod calls;
 mod cells;
 mod checkpoint;
+mod command_list;
+mod commands;
 mod connections;
 mod deliveries;
 mod delivery_list;
+mod effects;
 mod error;
 mod event_log;
 mod event_row;
@@ -28,6 +31,7 @@ mod listing;
 mod outcomes;
 mod pauses;
 mod readers;
+mod remote_start;
 mod schema;
 mod secrets;
 #[cfg(test)]
@@ -50,7 +54,9 @@ use tokio::sync::watch;
 pub use api_keys::{KEY_USE_STEP, KeyFacts, NewKey};
 pub use authorizations::{OutsideVerdicts, Question};
 pub use calls::{Answered, CallPolicy};
-pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, UnknownStation};
+pub use command_list::CommandFilter;
+pub use commands::{CalledBack, NewCommand, Ordered, Turn, Unfit};
+pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, UnknownStation, Welcome};
 pub use deliveries::{Canceled, Resent};
 pub use delivery_list::{Delivery, DeliveryFilter, DeliveryPage};
 pub use error::{Result, StoreError};
@@ -61,14 +67,14 @@ pub use lanes::{Claimed, LaneClaim, LaneClaimed, LaneSettings, LaneState, Signin
 pub use listing::{Listed, Slice};
 pub use outcomes::{DeliveryFailure, Finish, GivenUp, Next};
 pub use pauses::Paused;
-pub use signals::LanesDue;
+pub use signals::{CommandEnd, LanesDue};
 pub use stations::{Created, StationFilter};
 pub use statistics::{Histogram, Statistics};
 pub use transaction_list::TransactionFilter;
 pub use webhooks::{Changed, StoredWebhook};
 
 use crate::clock::Clock;
-use crate::id::{DeliveryId, EventId, IdMint};
+use crate::id::{CommandId, DeliveryId, EventId, IdMint};
 use checkpoint::Checkpoint;
 use readers::Readers;
 use signals::Signals;
@@ -138,6 +144,7 @@ impl Store {
         };
         if settle {
             pen.transact(connections::settle)?;
+            pen.transact(commands::settle)?;
             pen.transact(idempotency::settle)?;
             pen.transact(|writing| outcomes::recover(writing.conn, writing.now))?;
         }
@@ -154,6 +161,11 @@ impl Store {
     /// Waits until some webhook has deliveries to look at. For the delivery engine alone.
     pub async fn lanes_due(&self) -> LanesDue {
         self.inner.signals.lanes_due().await
+    }
+
+    /// Waits for the end of a command. Ask before you look how far it has come; one waiter per command.
+    pub fn command_end(&self, id: CommandId) -> CommandEnd {
+        self.inner.signals.clone().command_end(id)
     }
 
     /// Commits once and reads once: whether the store can serve.

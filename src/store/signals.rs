@@ -1,18 +1,19 @@
 //! What the store tells the engines after a commit. Every signal coalesces; none carries data that
 //! is not also in the database.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::writer::Effects;
-use crate::id::WebhookId;
+use crate::id::{CommandId, WebhookId};
 
 pub(super) struct Signals {
     tail: watch::Sender<i64>,
     lanes: Mutex<LanesDue>,
     lanes_raised: Notify,
+    awaited: Mutex<HashMap<CommandId, oneshot::Sender<()>>>,
 }
 
 /// Which lanes have something to look at.
@@ -26,7 +27,12 @@ pub struct LanesDue {
 
 impl Signals {
     pub(super) fn new(newest_event: i64) -> Self {
-        Self { tail: watch::Sender::new(newest_event), lanes: Mutex::default(), lanes_raised: Notify::new() }
+        Self {
+            tail: watch::Sender::new(newest_event),
+            lanes: Mutex::default(),
+            lanes_raised: Notify::new(),
+            awaited: Mutex::default(),
+        }
     }
 
     pub(super) fn raise(&self, effects: Effects) {
@@ -40,6 +46,19 @@ impl Signals {
             drop(lanes);
             self.lanes_raised.notify_one();
         }
+        if !effects.commands_ended.is_empty() {
+            let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            for waiter in effects.commands_ended.iter().filter_map(|id| awaited.remove(id)) {
+                // Whoever waited may have gone away.
+                let _ = waiter.send(());
+            }
+        }
+    }
+
+    pub(super) fn command_end(self: Arc<Self>, id: CommandId) -> CommandEnd {
+        let (waiter, ended) = oneshot::channel();
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(id, waiter);
+        CommandEnd { id, ended, signals: self }
     }
 
     pub(super) fn tail(&self) -> watch::Receiver<i64> {
@@ -56,5 +75,26 @@ impl Signals {
             }
             raised.await;
         }
+    }
+}
+
+/// The end of a command that somebody waits for.
+pub struct CommandEnd {
+    id: CommandId,
+    ended: oneshot::Receiver<()>,
+    signals: Arc<Signals>,
+}
+
+impl CommandEnd {
+    /// Returns once the command's end is on disk.
+    pub async fn wait(&mut self) {
+        let _ = (&mut self.ended).await;
+    }
+}
+
+impl Drop for CommandEnd {
+    /// Whoever goes away leaves nothing behind.
+    fn drop(&mut self) {
+        self.signals.awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }

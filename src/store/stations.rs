@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use super::error::{Result, StoreError};
 use super::listing::{Conditions, Listed, Slice, page};
 use super::webhooks::Changed;
-use super::{Priority, Store, cells};
+use super::{Priority, Store, cells, commands};
 use crate::api::station::{Connector, Station, StationInput};
 use crate::clock::Timestamp;
 use crate::id::StationId;
@@ -191,7 +191,7 @@ impl Store {
         .await
     }
 
-    /// Removes a station with its connectors, if `read_at` is not given or it was last changed then. Its
+    /// Removes a station with its connectors and the commands that wait for it, if `read_at` is not given or it was last changed then. Its
     /// events and transactions stay, and so does its count of events, should it come back.
     ///
     /// # Errors
@@ -202,6 +202,7 @@ impl Store {
             if read_at.is_some_and(|read_at| read_at != before.updated_at) {
                 return Ok(Changed::Stale);
             }
+            commands::station_removed(w, &id)?;
             w.conn.prepare_cached("DELETE FROM connectors WHERE station_id = ?1")?.execute([id.as_str()])?;
             w.conn.prepare_cached("DELETE FROM stations WHERE station_id = ?1")?.execute([id.as_str()])?;
             Ok(Changed::Done(()))

@@ -17,7 +17,7 @@ use super::error::{Result, StoreError};
 use super::signals::Signals;
 use super::statistics::Statistics;
 use crate::clock::{Clock, Timestamp};
-use crate::id::{IdMint, WebhookId};
+use crate::id::{CommandId, IdMint, WebhookId};
 use crate::subscription::SubscriptionSet;
 
 /// Who goes first when several wait. What chargers sent comes before everything else.
@@ -62,6 +62,8 @@ pub(super) struct Effects {
     pub(super) lanes: BTreeSet<WebhookId>,
     /// Webhooks were made, changed or removed; the compiled subscriptions were replaced.
     pub(super) webhooks_changed: bool,
+    /// Commands that have come to their end.
+    pub(super) commands_ended: Vec<CommandId>,
 }
 
 type Completion = Box<dyn FnOnce(Option<StoreError>) + Send>;

@@ -20,7 +20,7 @@ use crate::event::{self, Category, Event};
 use crate::id::WebhookId;
 
 pub use filter::{Filter, FilterError};
-pub use pattern::{EventPattern, InvalidPattern, StationGlob};
+pub use pattern::{EventPattern, InvalidPattern, StationGlob, glob_fits};
 
 /// What one webhook has subscribed to.
 #[derive(Debug, Clone)]

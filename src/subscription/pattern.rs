@@ -32,7 +32,7 @@ fn check_length(text: &str) -> Result<(), InvalidPattern> {
 
 /// Whether `text` fits `glob`. Compares bytes, and goes back to the last `*` only, so that its time is
 /// at worst the product of both lengths.
-fn glob_fits(glob: &[u8], text: &[u8]) -> bool {
+pub fn glob_fits(glob: &[u8], text: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
     let mut last_star: Option<(usize, usize)> = None;
     while read < text.len() {

@@ -6,6 +6,7 @@ mod authorization;
 mod burdens;
 mod cases;
 mod cli;
+mod commands;
 mod crash;
 mod deliveries;
 mod frames;

@@ -1,0 +1,190 @@
+//! Commands: what is asked of a station, and what came of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::clock::Timestamp;
+use crate::id::{ApiKeyId, CommandId};
+use crate::ocpp::Violation;
+use crate::units::Span;
+
+fn yes() -> bool {
+    true
+}
+
+fn thirty_seconds() -> Span {
+    Span::seconds(30)
+}
+
+/// What is asked of a station: the body of `POST /stations/{id}/commands`.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommandInput {
+    /// Any message that a central system of OCPP 1.6 may send, those of the security extension included.
+    #[schema(min_length = 1, max_length = 64, example = "RemoteStartTransaction")]
+    pub action: String,
+    /// The message's payload, sent with its members in this order.
+    #[serde(default)]
+    #[schema(value_type = Object, default = json!({}), example = json!({"idTag": "TAG", "connectorId": 1}))]
+    pub payload: Option<Box<RawValue>>,
+    /// How long the answer is waited for, from the sending; and, if other commands of the station come
+    /// first and `queue` is false, how long its turn is waited for. From `100ms` to `10m`.
+    #[serde(default = "thirty_seconds")]
+    #[schema(default = "30s")]
+    pub timeout: Span,
+    /// Whether this call waits for the command's end.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub wait: bool,
+    /// Whether it may wait for a station that cannot take it now: until `expires_in`.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub queue: bool,
+    /// With `queue`: how long it waits to be sent, from `1s` to `30d`. By default `1h`, and `60s` for
+    /// RemoteStartTransaction, RemoteStopTransaction, UnlockConnector and ReserveNow.
+    #[serde(default)]
+    pub expires_in: Option<Span>,
+    /// Whatever an integrator wants to keep with it, at most 16 KiB; it comes back in the event.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Box<RawValue>>,
+}
+
+/// How far a command has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandStatus {
+    /// It waits to be sent.
+    Queued,
+    /// It was sent, and its answer is waited for.
+    Sent,
+    /// It was answered; the charger's own verdict is in `response`.
+    Completed,
+    /// It was refused with a CALLERROR, or its answer cannot be read.
+    Error,
+    /// No answer came in time.
+    Timeout,
+    /// The connection ended before the answer, or before its turn.
+    ConnectionLost,
+    /// Its turn did not come in time.
+    Expired,
+    /// It was called back before it was sent.
+    Canceled,
+}
+
+impl CommandStatus {
+    /// The status as it is spelled everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Completed => "completed",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::ConnectionLost => "connection_lost",
+            Self::Expired => "expired",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// Whether nothing more will become of it.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Sent)
+    }
+}
+
+/// What came of a remote start that the charger accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoteStartOutcome {
+    /// A transaction began.
+    Started,
+    /// None had begun after 180 seconds.
+    NotStarted,
+}
+
+impl RemoteStartOutcome {
+    /// The outcome as it is spelled everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::NotStarted => "not_started",
+        }
+    }
+}
+
+/// The API key that something was asked with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RequestedBy {
+    /// Names the key; not the key itself.
+    pub id: ApiKeyId,
+    /// The key's name when it asked.
+    pub name: String,
+}
+
+/// Why a station did not do what it was asked.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CommandError {
+    /// The CALLERROR's code, as the charger spelled it; `MalformedResponse` for an answer that cannot be read.
+    #[schema(example = "NotSupported")]
+    pub code: String,
+    /// The words that came with it, possibly none.
+    pub description: String,
+    /// The CALLERROR's details; for an unreadable answer, `raw`: its text.
+    #[schema(value_type = Object)]
+    pub details: Box<RawValue>,
+}
+
+/// A command as it is shown.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Command {
+    /// Its id.
+    pub id: CommandId,
+    /// The station it is for.
+    pub station_id: String,
+    /// The customer the station belonged to when it was made.
+    pub owner_id: Option<String>,
+    /// What is asked.
+    #[schema(example = "RemoteStartTransaction")]
+    pub action: String,
+    /// The payload as it is sent; the value of an `AuthorizationKey` is shown as `***`.
+    #[schema(value_type = Object)]
+    pub payload: Box<RawValue>,
+    /// Who asked.
+    pub requested_by: RequestedBy,
+    /// How far it has come.
+    pub status: CommandStatus,
+    /// The payload of the charger's answer.
+    #[schema(value_type = Option<Object>)]
+    pub response: Option<Box<RawValue>>,
+    /// Whether the charger does what was asked: true for `Accepted`, `Scheduled`, `RebootRequired`, `Unlocked`
+    /// and answers without a status; null without an answer.
+    pub accepted: Option<bool>,
+    /// Why it did not, if it said so, or if its answer cannot be read.
+    pub error: Option<CommandError>,
+    /// What was odd about the answer.
+    pub violations: Vec<Violation>,
+    /// An answer that came after the end: its payload, or `error` with code, description and details.
+    #[schema(value_type = Option<Object>)]
+    pub late_response: Option<Box<RawValue>>,
+    /// What came of a remote start that was accepted.
+    pub outcome: Option<RemoteStartOutcome>,
+    /// The transaction that a remote start began.
+    pub transaction_id: Option<i64>,
+    /// How long its answer is waited for.
+    pub timeout: Span,
+    /// Whether it may wait for the station.
+    pub queue: bool,
+    /// What the integrator keeps with it.
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Box<RawValue>>,
+    /// When it was asked.
+    pub created_at: Timestamp,
+    /// If it was not sent before that, it never is.
+    pub expires_at: Timestamp,
+    /// When it was sent.
+    pub sent_at: Option<Timestamp>,
+    /// When it came to its end.
+    pub completed_at: Option<Timestamp>,
+}

@@ -1,0 +1,409 @@
+//! Commands: sent to stations, waited for, listed, called back.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep_until};
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::body;
+use super::page;
+use super::path::Id;
+use super::problem::Result;
+use super::query::{NoQuery, Query};
+use super::stations;
+use crate::api::command::{Command, CommandInput, CommandStatus};
+use crate::api::problem::{FieldError, Problem};
+use crate::api::{Order, Page};
+use crate::clock::Timestamp;
+use crate::id::CommandId;
+use crate::nearest::nearest;
+use crate::ocpp::Violation;
+use crate::ocpp::frame::empty_object;
+use crate::ocpp::v16::{FromCentralSystem, FromChargePoint, command};
+use crate::store::{CalledBack, CommandEnd, CommandFilter, NewCommand, Ordered, Unfit};
+use crate::units::Span;
+
+const LIST: &str = "commands";
+
+/// The path of a station's commands, from its end.
+pub(super) const PATH: &str = "/stations/{id}/commands";
+
+/// How long an answer may be waited for.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+
+/// How long a command may wait for its station.
+const EXPIRES_IN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
+
+/// How long a command waits for its station if nothing is said.
+const QUEUED_FOR: Duration = Duration::from_secs(3_600);
+
+/// The same for what somebody stands in front of the charger for.
+const QUEUED_FOR_NOW: Duration = Duration::from_secs(60);
+
+/// Time for the turn, time for the answer, and a little for ourselves.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// The longest that a call waits for a command.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(2 * 600 + 5);
+
+/// How long those who wait for a command are heard when the gateway stops: its connection ends soon, and the
+/// command with it.
+const LAST_WAIT: Duration = Duration::from_secs(3);
+
+/// What an integrator may keep with a command, as JSON text.
+const METADATA_MAX_BYTES: usize = 16 << 10;
+
+/// How commands are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CommandsQuery {
+    /// The station they are for.
+    #[param(min_length = 1, max_length = 64)]
+    station_id: Option<String>,
+    /// The customer the station belonged to when they were made.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// What is asked.
+    #[param(min_length = 1, max_length = 64)]
+    action: Option<String>,
+    /// How far they have come.
+    #[param(inline)]
+    status: Option<CommandStatus>,
+    /// They were made then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// They were made before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// How the commands of one station are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StationCommandsQuery {
+    /// What is asked.
+    #[param(min_length = 1, max_length = 64)]
+    action: Option<String>,
+    /// How far they have come.
+    #[param(inline)]
+    status: Option<CommandStatus>,
+    /// They were made then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// They were made before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A request that nothing is wrong with.
+struct Checked {
+    input: CommandInput,
+    action: FromCentralSystem,
+    payload: Box<RawValue>,
+}
+
+/// Reads a body and checks it, its payload too, naming every wrong field.
+fn read(body: &body::JsonText, now: Timestamp) -> Result<Checked> {
+    let mut errors = body::errors::<CommandInput>(&body.value)?;
+    let spans = |name: &str| body.value[name].as_str().and_then(|text| text.parse::<Span>().ok());
+    if spans("timeout").is_some_and(|timeout| !TIMEOUT.contains(&timeout.0)) {
+        errors.push(FieldError::new("timeout", "must be from 100ms to 10m"));
+    }
+    if spans("expires_in").is_some_and(|expires_in| !EXPIRES_IN.contains(&expires_in.0)) {
+        errors.push(FieldError::new("expires_in", "must be from 1s to 30d"));
+    }
+    if !body.value["expires_in"].is_null() && body.value["queue"] != Value::Bool(true) {
+        errors
+            .push(FieldError::new("expires_in", "is for commands that may wait: set queue to true with it"));
+    }
+    let metadata = &body.value["metadata"];
+    if !metadata.is_null() && metadata.to_string().len() > METADATA_MAX_BYTES {
+        errors.push(FieldError::new("metadata", "must have at most 16 KiB"));
+    }
+    let action = match body.value["action"].as_str().filter(|name| !name.is_empty()).map(action_named) {
+        Some(Ok(action)) => Some(action),
+        Some(Err(message)) => {
+            errors.push(FieldError::new("action", message));
+            None
+        }
+        None => None,
+    };
+    let payload = action.and_then(|action| match command::check(action, &given_payload(body), now) {
+        Ok(payload) => Some((action, payload)),
+        // That it is no object is said already.
+        Err(_) if !matches!(body.value["payload"], Value::Null | Value::Object(_)) => None,
+        Err(violations) => {
+            errors.extend(violations.into_iter().map(in_payload));
+            None
+        }
+    });
+    match (payload, errors.is_empty()) {
+        (Some((action, payload)), true) => {
+            let input = serde_json::from_slice(&body.text)
+                .map_err(|error| Problem::invalid_field("", error.to_string()))?;
+            Ok(Checked { input, action, payload })
+        }
+        _ => Err(Problem::invalid(errors)),
+    }
+}
+
+/// The payload's own text: its members are sent in the order given.
+fn given_payload(body: &body::JsonText) -> Box<RawValue> {
+    #[derive(Deserialize)]
+    struct Payload {
+        payload: Option<Box<RawValue>>,
+    }
+    let given = serde_json::from_slice::<Payload>(&body.text).ok().and_then(|body| body.payload);
+    given.unwrap_or_else(empty_object)
+}
+
+fn in_payload(violation: Violation) -> FieldError {
+    let field = match violation.field {
+        Some(field) if !field.is_empty() => format!("payload.{field}"),
+        _ => "payload".to_owned(),
+    };
+    FieldError::new(field, violation.problem)
+}
+
+fn action_named(name: &str) -> std::result::Result<FromCentralSystem, String> {
+    name.parse().map_err(|_| {
+        if name.parse::<FromChargePoint>().is_ok() {
+            return format!("{name} is what a charger sends, not a command");
+        }
+        match nearest(name, FromCentralSystem::ALL.iter().map(|action| action.as_str())) {
+            Some(nearest) => format!("is not a command of OCPP 1.6; did you mean {nearest}?"),
+            None => "is not a command of OCPP 1.6".to_owned(),
+        }
+    })
+}
+
+/// The filter of a list, where an action that there is not is a slip worth naming.
+fn action_filter(name: Option<&str>) -> Result<Option<FromCentralSystem>> {
+    let read = |name| action_named(name).map_err(|message| Problem::invalid_field("action", message));
+    name.map(read).transpose()
+}
+
+fn queued_for(action: FromCentralSystem) -> Duration {
+    use FromCentralSystem::{RemoteStartTransaction, RemoteStopTransaction, ReserveNow, UnlockConnector};
+    match action {
+        RemoteStartTransaction | RemoteStopTransaction | ReserveNow | UnlockConnector => QUEUED_FOR_NOW,
+        _ => QUEUED_FOR,
+    }
+}
+
+fn unfit(station: &str, action: FromCentralSystem, unfit: Unfit) -> Problem {
+    let hint = "; with queue: true the command waits for it";
+    Problem::conflict(match unfit {
+        Unfit::NotConnected => format!("station {station} is not connected{hint}"),
+        Unfit::NeverBooted => format!("station {station} has not sent a BootNotification yet{hint}"),
+        Unfit::Pending => format!(
+            "the boot of station {station} was answered Pending: until it has booted again and been accepted, \
+             {action} may not be sent{hint}"
+        ),
+        Unfit::Rejected => {
+            format!("the boot of station {station} was answered Rejected: it may not be called{hint}")
+        }
+        Unfit::Full => format!("too many commands wait for station {station} already"),
+    })
+}
+
+/// Send a command to a station
+///
+/// The payload is checked by the schema of its action and by the rules of the specification that it could break.
+/// With `wait` (the default) the answer is the command at its end: 200, or 504 if the charger did not answer in
+/// time or its connection was lost, which says nothing about whether it did what it was asked. 202 without
+/// `wait`, and for a command that waits for its station. Commands of one station are sent one after the other.
+/// A call that ends early does not call the command back.
+#[utoipa::path(post, path = "/stations/{id}/commands", tag = "commands", request_body = CommandInput,
+    params(("id" = String, Path, description = "The station's identity, percent-encoded")),
+    responses(
+        (status = 200, body = Command, description = "It has ended; the charger's verdict is in `response`"),
+        (status = 202, body = Command, description = "It is queued, or was sent"),
+        (status = 409, body = Problem, description = "The station cannot take it now, or a request with this Idempotency-Key is still running"),
+        (status = 504, body = Command, description = "It was not answered in time, or its turn did not come"),
+    ),
+    security(("api_key" = ["command:ACTION"])))]
+pub(super) async fn send(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    _: NoQuery,
+    body: body::JsonText,
+) -> Result<(StatusCode, Json<Command>)> {
+    let (station_id, _) = stations::visible(&state, &caller, &id).await?;
+    let Checked { input, action, payload } = read(&body, state.clock.now())?;
+    caller.may_send(action)?;
+    let new = NewCommand {
+        station_id: station_id.clone(),
+        action,
+        payload,
+        timeout: input.timeout.0,
+        queue_for: input.queue.then(|| input.expires_in.map_or_else(|| queued_for(action), |span| span.0)),
+        metadata: input.metadata,
+        requested_by: caller.requested_by(),
+    };
+    let (command, now) = match state.store.order_command(new).await? {
+        Ordered::Made { command, now } => (command, now),
+        Ordered::Refused(why) => return Err(unfit(&id, action, why)),
+        Ordered::UnknownStation => return Err(stations::unknown(&id)),
+    };
+    // Asked for before the connection hears of the command, so that its end cannot be missed.
+    let end = state.store.command_end(command.id);
+    if now {
+        state.stations.tell_of_commands(&station_id);
+    }
+    if !input.wait || !now {
+        return Ok((StatusCode::ACCEPTED, Json(*command)));
+    }
+    wait(&state, end, input.timeout.0).await;
+    let command = state.store.command(command.id).await?.ok_or_else(Problem::internal)?;
+    Ok((status_of(&command), Json(command)))
+}
+
+/// Returns when the command has ended, when it should have, or a moment after the gateway began to stop.
+async fn wait(state: &ApiState, mut end: CommandEnd, timeout: Duration) {
+    tokio::select! {
+        () = end.wait() => return,
+        () = sleep_until(Instant::now() + timeout * 2 + MARGIN) => return,
+        () = state.stop.cancelled() => {}
+    }
+    let _ = tokio::time::timeout(LAST_WAIT, end.wait()).await;
+}
+
+fn status_of(command: &Command) -> StatusCode {
+    match command.status {
+        CommandStatus::Queued | CommandStatus::Sent => StatusCode::ACCEPTED,
+        CommandStatus::Timeout | CommandStatus::ConnectionLost | CommandStatus::Expired => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        CommandStatus::Completed | CommandStatus::Error | CommandStatus::Canceled => StatusCode::OK,
+    }
+}
+
+/// List a station's commands
+#[utoipa::path(get, path = "/stations/{id}/commands", tag = "commands",
+    params(("id" = String, Path, description = "The station's identity, percent-encoded"), StationCommandsQuery),
+    responses((status = 200, body = Page<Command>)), security(("api_key" = ["read"])))]
+pub(super) async fn of_station(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    Query(query): Query<StationCommandsQuery>,
+) -> Result<Json<Page<Command>>> {
+    let (_, station) = stations::visible(&state, &caller, &id).await?;
+    let filter = CommandFilter {
+        station_id: Some(station.station_id),
+        owner_id: caller.owner_filter(None)?,
+        action: action_filter(query.action.as_deref())?,
+        status: query.status,
+        since: query.since,
+        until: query.until,
+    };
+    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let listed = state.store.commands(filter, slice.clone()).await?;
+    Ok(Json(page::page(LIST, &slice, listed, |command| command)))
+}
+
+/// List commands
+#[utoipa::path(get, path = "/commands", tag = "commands", params(CommandsQuery),
+    responses((status = 200, body = Page<Command>)), security(("api_key" = ["read"])))]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<CommandsQuery>,
+) -> Result<Json<Page<Command>>> {
+    let filter = CommandFilter {
+        station_id: query.station_id,
+        owner_id: caller.owner_filter(query.owner_id)?,
+        action: action_filter(query.action.as_deref())?,
+        status: query.status,
+        since: query.since,
+        until: query.until,
+    };
+    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let listed = state.store.commands(filter, slice.clone()).await?;
+    Ok(Json(page::page(LIST, &slice, listed, |command| command)))
+}
+
+/// The command, if there is one that the caller may see.
+async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<(CommandId, Command)> {
+    let found = match id.parse() {
+        Ok(id) => state.store.command(id).await?,
+        Err(_) => None,
+    };
+    found
+        .filter(|command| caller.sees(command.owner_id.as_deref()))
+        .map(|command| (command.id, command))
+        .ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format_args!("command {id}"))
+}
+
+/// Get a command
+#[utoipa::path(get, path = "/commands/{id}", tag = "commands",
+    params(("id" = CommandId, Path, description = "The command")),
+    responses((status = 200, body = Command)), security(("api_key" = ["read"])))]
+pub(super) async fn get(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    _: NoQuery,
+) -> Result<Json<Command>> {
+    visible(&state, &caller, &id).await.map(|(_, command)| Json(command))
+}
+
+/// Call a command back
+///
+/// It will never be sent. 409 if it was sent already, or has ended.
+#[utoipa::path(post, path = "/commands/{id}/cancel", tag = "commands",
+    params(("id" = CommandId, Path, description = "The command")),
+    responses((status = 200, body = Command)), security(("api_key" = ["command:ACTION"])))]
+pub(super) async fn cancel(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    _: NoQuery,
+    _: body::NoBody,
+) -> Result<Json<Command>> {
+    let (command_id, command) = visible(&state, &caller, &id).await?;
+    let action = command.action.parse().map_err(|_| Problem::internal())?;
+    caller.may_send(action)?;
+    match state.store.cancel_command(command_id).await? {
+        CalledBack::Done(command) => Ok(Json(*command)),
+        CalledBack::TooLate(CommandStatus::Sent) => {
+            Err(Problem::conflict("the command was sent: its answer is waited for"))
+        }
+        CalledBack::TooLate(status) => {
+            Err(Problem::conflict(format!("the command has ended: it is {}", status.as_str())))
+        }
+        CalledBack::Unknown => Err(unknown(&id)),
+    }
+}

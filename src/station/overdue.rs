@@ -1,0 +1,31 @@
+//! Looks twice a second whether commands have waited too long for their station, or remote starts for their
+//! transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
+
+use super::Stations;
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+pub(super) async fn watch(stations: Arc<Stations>) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stations.stop.cancelled() => return,
+        }
+        let settled = match stations.store.commands_overdue(stations.clock.now()).await {
+            Ok(false) => continue,
+            Ok(true) => stations.store.settle_overdue_commands().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = settled {
+            warn!("commands whose time is over could not be ended yet: {error}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Commands as they are listed.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use serde::Serialize;
+
+use super::error::{Result, StoreError};
+use super::listing::{Conditions, Listed, Slice, page};
+use super::{Store, cells};
+use crate::api::command::{Command, CommandStatus, RequestedBy};
+use crate::clock::Timestamp;
+use crate::id::CommandId;
+use crate::ocpp::v16::{FromCentralSystem, command};
+use crate::units::Span;
+
+/// Which commands are wanted; what is not given does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct CommandFilter {
+    /// The station they are for.
+    pub station_id: Option<String>,
+    /// The customer the station belonged to.
+    pub owner_id: Option<String>,
+    /// What is asked.
+    pub action: Option<FromCentralSystem>,
+    /// How far they have come.
+    pub status: Option<CommandStatus>,
+    /// They were made then or later.
+    pub since: Option<Timestamp>,
+    /// They were made before that.
+    pub until: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "seq, id, station_id, owner_id, action, payload, requested_by_id, requested_by_name, status,
+    response, accepted, error, violations, late_response, outcome, transaction_id, timeout_ms, queue, metadata,
+    created_at_ms, expires_at_ms, sent_at_ms, completed_at_ms";
+
+impl Store {
+    /// The command of this id.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn command(&self, id: CommandId) -> Result<Option<Command>> {
+        self.read(move |conn| by_id(conn, id)).await
+    }
+
+    /// One page of the commands that `filter` wants, in the order they were made.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn commands(&self, filter: CommandFilter, slice: Slice) -> Result<Listed<Command>> {
+        self.read(move |conn| {
+            let mut conditions = Conditions::default();
+            conditions.and_if("station_id = ?", filter.station_id);
+            conditions.and_if("owner_id = ?", filter.owner_id);
+            conditions.and_if("action = ?", filter.action.map(|action| action.as_str().to_owned()));
+            match filter.status {
+                // Spelled out, so that the index of those that wait is found.
+                Some(CommandStatus::Queued) => conditions.and("status = 'queued'", []),
+                Some(CommandStatus::Sent) => conditions.and("status = 'sent'", []),
+                other => conditions.and_if("status = ?", other.map(|status| status.as_str().to_owned())),
+            }
+            conditions.and_at("created_at_ms >= ?", filter.since);
+            conditions.and_at("created_at_ms < ?", filter.until);
+            page(conn, &format!("SELECT {COLUMNS} FROM commands"), &["seq"], conditions, &slice, read)
+        })
+        .await
+    }
+}
+
+pub(super) fn by_id(conn: &Connection, id: CommandId) -> Result<Option<Command>> {
+    let found = conn
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM commands WHERE id = ?1"))?
+        .query_row([id.to_string()], read)
+        .optional()?;
+    Ok(found)
+}
+
+pub(super) fn json_text(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Command> {
+    let action: FromCentralSystem = cells::word(row, 4)?;
+    Ok(Command {
+        id: cells::parsed(row, 1)?,
+        station_id: row.get(2)?,
+        owner_id: row.get(3)?,
+        action: action.as_str().to_owned(),
+        // The row holds secrets until it is sent; nobody is shown them even so.
+        payload: command::shown(action, &cells::raw(row, 5)?),
+        requested_by: RequestedBy { id: cells::parsed(row, 6)?, name: row.get(7)? },
+        status: cells::word(row, 8)?,
+        response: cells::maybe_raw(row, 9)?,
+        accepted: row.get(10)?,
+        error: cells::maybe_json(row, 11)?,
+        violations: cells::maybe_json(row, 12)?.unwrap_or_default(),
+        late_response: cells::maybe_raw(row, 13)?,
+        outcome: cells::maybe_word(row, 14)?,
+        transaction_id: row.get(15)?,
+        timeout: Span(std::time::Duration::from_millis(row.get::<_, i64>(16)?.max(0) as u64)),
+        queue: row.get(17)?,
+        metadata: cells::maybe_raw(row, 18)?,
+        created_at: cells::moment(row, 19)?,
+        expires_at: cells::moment(row, 20)?,
+        sent_at: cells::maybe_moment(row, 21)?,
+        completed_at: cells::maybe_moment(row, 22)?,
+    })
+}

@@ -1,0 +1,127 @@
+//! What comes of remote starts: `Accepted` only means that the charger will try. The transaction exists once
+//! its `StartTransaction` has come, which names no command; it is recognised by connector and tag.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+
+use super::cells;
+use super::connections::to_json;
+use super::effects::EndedCommand;
+use super::error::Result;
+use super::events::{self, Manner};
+use super::writer::Writing;
+use crate::api::command::RemoteStartOutcome;
+use crate::clock::Timestamp;
+use crate::event::{Category, NewEvent};
+use crate::id::{CommandId, StationId};
+use crate::ocpp::v16::inbound::StartTransaction;
+
+/// How long an accepted remote start may take to become a transaction: longer than any charger waits for
+/// its cable to be plugged in.
+const OPEN_FOR: Duration = Duration::from_secs(180);
+
+/// How much earlier than the command a start it brought about can claim to be: chargers' clocks are not exact.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
+
+/// Before this no charger's clock was right: 2001-09-09.
+const EARLIEST_BELIEVABLE_MS: i64 = 1_000_000_000_000;
+
+/// A remote start was accepted: its outcome is open, unless the transaction has come before the answer.
+pub(super) fn accepted(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
+    if let Some(transaction_id) = command.transaction_id {
+        return conclude(w, command.id, command.station, Some(transaction_id));
+    }
+    w.conn
+        .prepare_cached("UPDATE commands SET outcome_due_ms = ?2 WHERE id = ?1")?
+        .execute(params![command.id.to_string(), w.now.after(OPEN_FOR).unix_ms()])?;
+    Ok(())
+}
+
+/// A transaction has begun: the oldest remote start that can have meant it has its outcome, and the
+/// transaction its command. One whose answer is still waited for has it when that comes.
+///
+/// `clock_skew_ms` is how far the station's clock is ahead, if that is known.
+pub(super) fn begun(
+    w: &mut Writing<'_>,
+    station: &StationId,
+    start: &StartTransaction,
+    transaction_id: i64,
+    occurred_at: Option<Timestamp>,
+    clock_skew_ms: Option<i64>,
+) -> Result<()> {
+    // A start out of the charger's offline queue is older than the command, and not its doing.
+    let latest_sent = occurred_at
+        .filter(|at| at.unix_ms() >= EARLIEST_BELIEVABLE_MS)
+        .zip(clock_skew_ms)
+        .map_or(i64::MAX, |(at, ahead_ms)| at.after(CLOCKS_DIFFER_BY).unix_ms().saturating_sub(ahead_ms));
+    let meant: Option<(CommandId, bool)> = w
+        .conn
+        .prepare_cached(
+            "SELECT id, status = 'sent' FROM commands
+             WHERE station_id = ?1 AND action = 'RemoteStartTransaction'
+               AND (outcome_due_ms > ?2 OR status = 'sent' AND transaction_id IS NULL)
+               AND sent_at_ms <= ?3
+               AND coalesce(json_extract(payload, '$.connectorId'), ?4) IS ?4
+               AND json_extract(payload, '$.idTag') = ?5 COLLATE NOCASE
+             ORDER BY seq LIMIT 1",
+        )?
+        .query_row(
+            params![station.as_str(), w.now.unix_ms(), latest_sent, start.connector_id, start.id_tag],
+            |row| Ok((cells::parsed(row, 0)?, row.get(1)?)),
+        )
+        .optional()?;
+    let Some((id, unanswered)) = meant else { return Ok(()) };
+    w.conn
+        .prepare_cached("UPDATE transactions SET command_id = ?2 WHERE transaction_id = ?1")?
+        .execute(params![transaction_id, id.to_string()])?;
+    w.conn
+        .prepare_cached("UPDATE commands SET transaction_id = ?2 WHERE id = ?1")?
+        .execute(params![id.to_string(), transaction_id])?;
+    match unanswered {
+        true => Ok(()),
+        false => conclude(w, id, station, Some(transaction_id)),
+    }
+}
+
+/// Gives up waiting for transactions that are overdue, a bounded number at a time.
+pub(super) fn give_up(w: &mut Writing<'_>) -> Result<()> {
+    let overdue: Vec<(CommandId, StationId)> = w
+        .conn
+        .prepare_cached("SELECT id, station_id FROM commands WHERE outcome_due_ms <= ?1 LIMIT 500")?
+        .query_map([w.now.unix_ms()], |row| Ok((cells::parsed(row, 0)?, cells::parsed(row, 1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (id, station) in overdue {
+        conclude(w, id, &station, None)?;
+    }
+    Ok(())
+}
+
+/// Settles the outcome of a remote start, with its event.
+fn conclude(
+    w: &mut Writing<'_>,
+    id: CommandId,
+    station: &StationId,
+    transaction_id: Option<i64>,
+) -> Result<()> {
+    #[derive(Serialize)]
+    struct Payload {
+        command_id: CommandId,
+        outcome: RemoteStartOutcome,
+        transaction_id: Option<i64>,
+    }
+    let outcome = match transaction_id {
+        Some(_) => RemoteStartOutcome::Started,
+        None => RemoteStartOutcome::NotStarted,
+    };
+    w.conn
+        .prepare_cached("UPDATE commands SET outcome = ?2, outcome_due_ms = NULL WHERE id = ?1")?
+        .execute(params![id.to_string(), outcome.as_str()])?;
+    let payload = to_json(&Payload { command_id: id, outcome, transaction_id })?;
+    let event = NewEvent {
+        transaction_id,
+        ..NewEvent::about_station(Category::Command, "RemoteStartOutcome", station, w.now, payload)
+    };
+    events::append(w, &event, Manner::default()).map(drop)
+}
