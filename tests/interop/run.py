@@ -1,28 +1,31 @@
 """Interoperability: programs that know nothing of chargehook work against it unchanged.
 
-    python run.py GATEWAY RECEIVER NODE_DIRECTORY
+    python run.py GATEWAY RECEIVER NODE_RECEIVER NODE_CHARGE_POINT
 
-GATEWAY is the built `chargehook`, RECEIVER the built `examples/receiver.rs`, NODE_DIRECTORY a copy of
-`examples/receiver-node` after `npm install`. Needs the packages of requirements.txt. Exits 1 and says why if
+GATEWAY is the built `chargehook`, RECEIVER the built `examples/receiver.rs`, NODE_RECEIVER a copy of
+`examples/receiver-node` after `npm install`, NODE_CHARGE_POINT one of `tests/interop/ocpp-rpc`. Needs the packages of requirements.txt. Exits 1 and says why if
 something does not work.
 """
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import json
+import logging
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import charge_point
+import commands
 import receivers
 from gateway import Failure, Gateway, expect, wait_until
 from standardwebhooks.webhooks import Webhook
 
 STATION = "INTEROP_1"
+NODE_STATION = "INTEROP_2"
 
 
 class Inbox:
@@ -67,38 +70,75 @@ def verify(secret, headers, body):
     expect(lower["x-webhook-event"] == event["event"], f"X-Webhook-Event of {body!r}")
 
 
-def charging_session(gateway):
-    """A charger made with the package `ocpp`, and what an integrator gets of it."""
+def python_charge_point(gateway):
+    """A charger made with the package `ocpp`, what an integrator gets of it, and what it is told to do."""
     with Inbox() as inbox:
         webhook = gateway.call("POST", "/webhooks", {"url": inbox.url, "events": ["ocpp.*"]}, status=201)
-        transaction_id = asyncio.run(charge_point.run(gateway.ocpp, STATION))
-        print(f"  ocpp: booted, charged and stopped as transaction {transaction_id}")
+        with charge_point.Running(gateway.ocpp, STATION) as running:
+            transaction_id = running.transaction_id
+            print(f"  ocpp: booted, charged and stopped as transaction {transaction_id}")
+            wait_until(
+                lambda: len(inbox.deliveries) >= len(charge_point.EVENTS),
+                f"not every event was delivered: {inbox.events()}",
+            )
+            for headers, body in inbox.deliveries:
+                verify(webhook["signing_secret"], headers, body)
+            events = {event["event"]: event for event in inbox.events()}
+            expect(sorted(events) == sorted(charge_point.EVENTS), f"delivered were {sorted(events)}")
+            for name in ("StartTransaction", "StopTransaction"):
+                expect(events[name]["payload"]["transactionId"] == transaction_id, f"the number in {name}")
+            expect(all(event["station_id"] == STATION for event in events.values()), "the station")
+            print(f"  standardwebhooks: {len(inbox.deliveries)} deliveries verified")
+            listed = gateway.call("GET", f"/events?station_id={STATION}&event=ocpp.*&order=asc")["data"]
+            expect([event["event"] for event in listed] == charge_point.EVENTS, f"listed are {listed}")
+            charged(gateway, transaction_id)
+            print(f"  ocpp: obeyed {commands.obeys(gateway, STATION)} commands")
+        gateway.call("DELETE", f"/webhooks/{webhook['id']}", status=204)
 
-        wait_until(
-            lambda: len(inbox.deliveries) >= len(charge_point.EVENTS),
-            f"not every event was delivered: {inbox.events()}",
-        )
-        for headers, body in inbox.deliveries:
-            verify(webhook["signing_secret"], headers, body)
-        events = {event["event"]: event for event in inbox.events()}
-        expect(sorted(events) == sorted(charge_point.EVENTS), f"delivered were {sorted(events)}")
-        expect(events["StartTransaction"]["payload"]["transactionId"] == transaction_id, "the number assigned")
-        expect(events["StopTransaction"]["payload"]["transactionId"] == transaction_id, "the number stopped")
-        expect(all(event["station_id"] == STATION for event in events.values()), "the station")
-        print(f"  standardwebhooks: {len(inbox.deliveries)} deliveries verified")
 
-    listed = gateway.call("GET", f"/events?station_id={STATION}&event=ocpp.*&order=asc")["data"]
-    expect([event["event"] for event in listed] == charge_point.EVENTS, f"listed are {listed}")
+def charged(gateway, transaction_id):
     transaction = gateway.call("GET", f"/transactions/{transaction_id}")
     expect(transaction["status"] == "completed", f"{transaction}")
     expect(transaction["energy_wh"] == 7400, f"{transaction}")
 
 
-def main(binary, rust_receiver, node_directory):
+def node_charge_point(gateway, directory):
+    """A charger made with the package `ocpp-rpc`, which holds every message against schemas of its own."""
+    process = subprocess.Popen(
+        ["node", "charge_point.js", gateway.ocpp, NODE_STATION],
+        cwd=directory,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        lines, errors = [], []
+        threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True).start()
+        complaint = threading.Thread(target=lambda: errors.extend(process.stderr), daemon=True)
+        complaint.start()
+        wait_until(lambda: len(lines) >= 2 or process.poll() is not None, "the Node charge point did not charge")
+        expect(process.poll() is None, f"the Node charge point: {''.join(errors)}")
+        transaction_id = json.loads(lines[0])["transaction_id"]
+        charged(gateway, transaction_id)
+        print(f"  ocpp-rpc: booted, charged and stopped as transaction {transaction_id}")
+        print(f"  ocpp-rpc: obeyed {commands.obeys(gateway, NODE_STATION)} commands")
+        process.stdin.close()
+        code = process.wait(timeout=30)
+        complaint.join(timeout=5)
+        expect(code == 0, f"the Node charge point ended with {code}: {''.join(errors)}")
+    finally:
+        process.kill()
+
+
+def main(binary, rust_receiver, node_receiver, node_directory):
+    # The package reports what it refuses as an error, with a traceback.
+    logging.getLogger("ocpp").setLevel(logging.CRITICAL)
     examples = Path(__file__).resolve().parents[2] / "examples"
     with Gateway(binary) as gateway:
-        charging_session(gateway)
-        receivers.check(examples, sys.executable, node_directory, rust_receiver, gateway)
+        python_charge_point(gateway)
+        node_charge_point(gateway, node_directory)
+        receivers.check(examples, sys.executable, node_receiver, rust_receiver, gateway)
     print("interoperability: all of it works")
 
 
