@@ -10,10 +10,11 @@
 //! | `> …` | sends a frame; in quotes it is a JSON string, for bytes that no editor shows |
 //! | `>> …` | sends a frame together with the one after it, before any answer |
 //! | `takeover` | connects anew while the old socket is still open |
+//! | `command {…}` | asks for a command over the API, without waiting, and hears its CALL |
 //!
 //! The rest is what comes of it, written by the test with `UPDATE_GOLDEN=1`: `<` lines are the gateway's,
 //! those under the dashes tell what is on record. The clock stands still but for a second before each line
-//! of the charger's. `{T1}` is the first transaction's number.
+//! of the charger's. `{T1}` is the first transaction's number, `{C1}` the message id of the first command.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -76,7 +77,10 @@ struct Talk {
     old: Vec<Charger>,
     sent: Vec<String>,
     probes: u32,
-    transactions: Vec<i64>,
+    /// Numbers of transactions and message ids of commands, which are different every time, and their names.
+    names: Vec<(String, String)>,
+    commands: usize,
+    transactions: usize,
     out: String,
 }
 
@@ -98,23 +102,43 @@ impl Talk {
             old: Vec::new(),
             sent: Vec::new(),
             probes: 0,
-            transactions: Vec::new(),
+            names: Vec::new(),
+            commands: 0,
+            transactions: 0,
             out: String::new(),
         }
     }
 
     fn named(&self, text: &str) -> String {
-        let numbers = self.transactions.iter().zip(1..);
-        numbers.fold(text.to_owned(), |text, (number, nth)| {
-            text.replace(&number.to_string(), &format!("{{T{nth}}}"))
-        })
+        self.names.iter().fold(text.to_owned(), |text, (chance, name)| text.replace(chance, name))
     }
 
     fn meant(&self, text: &str) -> String {
-        let numbers = self.transactions.iter().zip(1..);
-        numbers.fold(text.to_owned(), |text, (number, nth)| {
-            text.replace(&format!("{{T{nth}}}"), &number.to_string())
-        })
+        self.names.iter().fold(text.to_owned(), |text, (chance, name)| text.replace(name, chance))
+    }
+
+    /// Learns the number of a transaction that a start is answered with.
+    fn learn_transaction(&mut self, answer: &Value) {
+        let Some(number) = answer[2]["transactionId"].as_i64().map(|number| number.to_string()) else {
+            return;
+        };
+        if !self.names.iter().any(|(known, _)| *known == number) {
+            self.transactions += 1;
+            self.names.push((number, format!("{{T{}}}", self.transactions)));
+        }
+    }
+
+    async fn command(&mut self, body: &str) {
+        let mut body: Value = serde_json::from_str(&self.meant(body)).expect("JSON");
+        body["wait"] = json!(false);
+        let (status, made) =
+            self.gateway.api("POST", &format!("/stations/{STATION}/commands"), Some(body)).await;
+        assert_eq!(status, 202, "{made}");
+        let text = self.charger.receive().await;
+        let call: Value = serde_json::from_str(&text).expect("JSON");
+        self.commands += 1;
+        self.names.push((call[1].as_str().expect("a text").to_owned(), format!("{{C{}}}", self.commands)));
+        let _ = writeln!(self.out, "< {}", self.named(&text));
     }
 
     async fn line(&mut self, line: &str) {
@@ -127,6 +151,8 @@ impl Talk {
         } else if let Some(frame) = line.strip_prefix("> ") {
             self.feed(frame).await;
             self.hear().await;
+        } else if let Some(body) = line.strip_prefix("command ") {
+            self.command(body).await;
         } else if line == "takeover" {
             let new = self.gateway.charger(STATION).await;
             self.old.push(std::mem::replace(&mut self.charger, new));
@@ -154,10 +180,8 @@ impl Talk {
                 Some(Ok(Message::Text(text))) if text.starts_with(&format!("[3,\"{probe}\"")) => break,
                 Some(Ok(Message::Text(text))) => {
                     let frame: Value = serde_json::from_str(&text).expect("JSON");
-                    let number = frame[2]["transactionId"].as_i64();
-                    self.transactions.extend(number.filter(|number| !self.transactions.contains(number)));
-                    let named = self.named(&text);
-                    let _ = writeln!(self.out, "< {named}");
+                    self.learn_transaction(&frame);
+                    let _ = writeln!(self.out, "< {}", self.named(&text));
                 }
                 Some(Ok(Message::Close(frame))) => {
                     let code = frame.map(|frame| u16::from(frame.code));
@@ -204,15 +228,35 @@ impl Talk {
                 connector["connector_id"], connector["status"], connector["error_code"]
             );
         }
+        if self.commands > 0 {
+            self.tell_commands().await;
+        }
         let station = self.gateway.get(&format!("/stations/{STATION}")).await;
         let _ = writeln!(self.out, "flags {}", station["flags"]);
         self.out
     }
 
+    async fn tell_commands(&mut self) {
+        let commands = self.gateway.get(&format!("/stations/{STATION}/commands?order=asc")).await;
+        for (command, nth) in commands["data"].as_array().expect("a list").iter().zip(1..) {
+            let of = |field: &str| self.named(&command[field].to_string());
+            let mut told = format!("command {{C{nth}}}: {}, accepted {}", of("status"), of("accepted"));
+            for field in ["response", "late_response", "error", "outcome"] {
+                if !command[field].is_null() {
+                    let _ = write!(told, ", {field} {}", of(field));
+                }
+            }
+            let _ = writeln!(self.out, "{told}");
+            for violation in command["violations"].as_array().into_iter().flatten() {
+                let _ = writeln!(self.out, "    {}", told_violation(violation));
+            }
+        }
+    }
+
     fn tell(&mut self, event: &Stored) {
         let mut told = event.event.clone();
         if let Some(id) = &event.message_id {
-            let _ = write!(told, " {id:?}");
+            let _ = write!(told, " {:?}", self.named(id));
         }
         if event.event == "MessageRejected" {
             let payload: Value = serde_json::from_str(&event.payload).expect("JSON");
@@ -231,11 +275,15 @@ impl Talk {
         }
         let _ = writeln!(self.out, "{told}");
         for violation in &event.violations {
-            let field = violation["field"].as_str().unwrap_or("(message)");
-            let problem = violation["problem"].as_str().expect("a text");
-            let _ = writeln!(self.out, "    violation {field}: {problem}");
+            let _ = writeln!(self.out, "    {}", told_violation(violation));
         }
     }
+}
+
+/// A violation as the golden files write it.
+fn told_violation(violation: &Value) -> String {
+    let field = violation["field"].as_str().unwrap_or("(message)");
+    format!("violation {field}: {}", violation["problem"].as_str().expect("a text"))
 }
 
 /// Whether the event's payload is, byte for byte, what a frame with its id carried; the number of a
@@ -319,11 +367,8 @@ async fn case_86_every_golden_frame_is_answered_and_kept_through_a_socket() {
         assert!(answer.ends_with(&format!(",{answered}]")), "{}: {answer} is not {answered}", name(file));
         let occurred = text.lines().find_map(|line| line.strip_prefix("occurred "));
         assert_eq!(event.occurred_at.map(|at| at.to_string()).as_deref(), occurred, "{}", name(file));
-        for line in text.lines().filter_map(|line| line.strip_prefix("violation ")) {
-            let told = event.violations.iter().any(|violation| {
-                let field = violation["field"].as_str().unwrap_or("(message)");
-                line == format!("{field}: {}", violation["problem"].as_str().expect("a text"))
-            });
+        for line in text.lines().filter(|line| line.starts_with("violation ")) {
+            let told = event.violations.iter().any(|violation| line == told_violation(violation));
             assert!(told, "{}: {line} is not among {:?}", name(file), event.violations);
         }
     }
