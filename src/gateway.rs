@@ -193,6 +193,7 @@ fn station_settings(config: &Config) -> station::Settings {
         ping_interval: ocpp.ping_interval.0,
         idle_timeout: limits.idle_timeout.map(|limit| limit.0),
         offline_after: config.offline_after(),
+        orphan_after: config.transactions.orphan_after.0,
         message_size_bytes: limits.message_size.0 as usize,
         messages_per_second: limits.messages_per_second,
         message_burst: limits.message_burst,

@@ -25,7 +25,7 @@ pub enum EnergyQuality {
     Metered,
     /// Only the energy register tells.
     Estimated,
-    /// The meter readings contradict themselves.
+    /// The readings contradict themselves or each other, or no vehicle takes so much.
     Implausible,
     /// There is nothing to tell from.
     Missing,
@@ -52,7 +52,7 @@ pub struct Transaction {
     pub command_id: Option<CommandId>,
     /// How far it has come.
     pub status: Status,
-    /// Its stop never came.
+    /// Another start followed on its connector, and its own stop has not come.
     pub orphaned: bool,
     /// Some fact about its stop is not the charger's own.
     pub inferred: bool,
@@ -78,4 +78,49 @@ pub struct Transaction {
     pub energy_estimated_wh: Option<i64>,
     /// How far `energy_wh` can be relied on.
     pub energy_quality: EnergyQuality,
+}
+
+/// One value that was metered in a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MeterValue {
+    /// When it was sampled, by the charger's clock.
+    pub occurred_at: Option<Timestamp>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// What was measured, such as `Energy.Active.Import.Register`.
+    pub measurand: String,
+    /// Why it was measured just then, such as `Sample.Periodic` or `Transaction.End`.
+    pub context: String,
+    /// The phase, or the pair of phases; null: all.
+    pub phase: Option<String>,
+    /// Where it was measured, such as `Outlet`.
+    pub location: String,
+    /// `Raw` or `SignedData`.
+    pub format: String,
+    /// The unit of `value`.
+    pub unit: Option<String>,
+    /// The text exactly as it was sent.
+    pub value: String,
+    /// A decimal in the base unit of its quantity (Wh, varh, W, var, VA, A, V, Celsius, Percent, Hertz); null
+    /// if it cannot be read.
+    pub value_base: Option<String>,
+    /// The unit was not sent, nor is it a default of OCPP: it follows from the measurand.
+    pub derived: bool,
+}
+
+/// What is known of a stop that never came: the body of `POST /transactions/{id}/close`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloseInput {
+    /// When the session ended; without it, now.
+    #[serde(default)]
+    pub stopped_at: Option<Timestamp>,
+    /// The meter at the stop, in Wh.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub meter_stop: Option<i64>,
+    /// Why it ended: a reason of OCPP, or words of your own.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 50)]
+    pub reason: Option<String>,
 }

@@ -133,6 +133,12 @@ tables! {
         signing_secret: Option<SigningSecret> = None,
     }
 
+    /// `[transactions]`: charging sessions.
+    transactions: Transactions {
+        /// An orphaned transaction of which nothing was heard for so long is completed without its stop.
+        orphan_after: Span = Span::seconds(86_400),
+    }
+
     /// `[delivery]`: how webhooks are sent, and where they may go.
     delivery: Delivery {
         /// Networks that deliveries may reach although they are not public.
@@ -235,6 +241,7 @@ impl Config {
             "offline_after",
             positive,
         );
+        require(self.transactions.orphan_after > Span::seconds(0), "transactions", "orphan_after", positive);
         require(self.delivery.max_in_flight > 0, "delivery", "max_in_flight", positive);
         require(
             self.delivery.auto_disable_after > Span::seconds(0),

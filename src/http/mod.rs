@@ -127,6 +127,8 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(commands::cancel))
         .routes(routes!(transactions::list))
         .routes(routes!(transactions::get))
+        .routes(routes!(transactions::meter_values))
+        .routes(routes!(transactions::close))
         .routes(routes!(id_tags::list))
         .routes(routes!(id_tags::get, id_tags::put, id_tags::delete))
         .routes(routes!(id_tag_import::import))

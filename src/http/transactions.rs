@@ -1,6 +1,7 @@
 //! Transactions: charging sessions as the chargers reported them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,15 +10,19 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::body::Optional;
 use super::page;
 use super::path::Id;
 use super::problem::Result;
 use super::query::{NoQuery, Query};
 use crate::api::problem::Problem;
-use crate::api::transaction::{Status, Transaction};
+use crate::api::transaction::{CloseInput, MeterValue, Status, Transaction};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
-use crate::store::TransactionFilter;
+use crate::store::{Closed, Closing, MeterValueFilter, TransactionFilter};
+
+/// How far after the present moment a session may be said to have ended: a charger's clock may be ahead.
+const AHEAD_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// How transactions are listed.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -59,6 +64,9 @@ pub(super) struct TransactionsQuery {
     #[param(inline)]
     stopped_until: Option<Timestamp>,
     /// Something about it changed then or later; with `order=asc` the list is sorted by that, for polling.
+    ///
+    /// A change of a row moves it behind every place that a cursor or the last `updated_at` of a page can stand
+    /// for, so that nothing is missed: go on with `next_cursor`, and at the end with that `updated_at`.
     #[param(inline)]
     updated_since: Option<Timestamp>,
     /// Which end of the list comes first.
@@ -113,12 +121,126 @@ pub(super) async fn get(
     Id(id): Id,
     _: NoQuery,
 ) -> Result<Json<Transaction>> {
+    visible(&state, &caller, &id).await.map(Json)
+}
+
+/// The transaction, if there is one that the caller may see.
+async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<Transaction> {
     let found = match id.parse() {
         Ok(number) => state.store.transaction(number).await?,
         Err(_) => None,
     };
-    found
-        .filter(|transaction| caller.sees(transaction.owner_id.as_deref()))
-        .map(Json)
-        .ok_or_else(|| Problem::not_found(format_args!("transaction {id}")))
+    found.filter(|transaction| caller.sees(transaction.owner_id.as_deref())).ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format_args!("transaction {id}"))
+}
+
+/// How a transaction's meter values are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct MeterValuesQuery {
+    /// What was measured, such as `Energy.Active.Import.Register`.
+    #[param(min_length = 1, max_length = 100)]
+    measurand: Option<String>,
+    /// Why it was measured just then, such as `Sample.Periodic` or `Transaction.End`.
+    #[param(min_length = 1, max_length = 100)]
+    context: Option<String>,
+    /// The phase, or the pair of phases, such as `L1`.
+    #[param(min_length = 1, max_length = 100)]
+    phase: Option<String>,
+    /// Where it was measured, such as `Outlet`.
+    #[param(min_length = 1, max_length = 100)]
+    location: Option<String>,
+    /// `Raw` or `SignedData`.
+    #[param(min_length = 1, max_length = 100)]
+    format: Option<String>,
+    /// It arrived then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// It arrived before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Which end of the session comes first; its beginning, if nothing is said.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List a transaction's meter values
+///
+/// In the charger's time order; values without a time of their own stand where they arrived. A value that is
+/// equal to another in time and content is there once, whatever brought it: `MeterValues`, or a stop's
+/// `transactionData`, also after the end of the session.
+#[utoipa::path(get, path = "/transactions/{id}/meter-values", tag = "transactions",
+    params(("id" = i64, Path, description = "The number that OCPP knows it by"), MeterValuesQuery),
+    responses((status = 200, body = Page<MeterValue>)), security(("api_key" = ["read"])))]
+pub(super) async fn meter_values(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    Query(query): Query<MeterValuesQuery>,
+) -> Result<Json<Page<MeterValue>>> {
+    let transaction = visible(&state, &caller, &id).await?;
+    let filter = MeterValueFilter {
+        measurand: query.measurand,
+        context: query.context,
+        phase: query.phase,
+        location: query.location,
+        format: query.format,
+        since: query.since,
+        until: query.until,
+    };
+    let list = format!("meter-values {}", transaction.transaction_id);
+    let order = query.order.unwrap_or(Order::Asc);
+    let slice = page::slice(&list, query.cursor.as_deref(), Some(order), query.limit)?;
+    let listed = state.store.meter_values(transaction.transaction_id, filter, slice.clone()).await?;
+    Ok(Json(page::page(&list, &slice, listed, |value| value)))
+}
+
+/// Close a transaction
+///
+/// Ends one whose stop never came, on your word: it is `completed` and `inferred`, and `TransactionCompleted`
+/// is sent. Should the charger's own stop come after all, it replaces what was said here, with a
+/// `TransactionCorrected`. The charger hears nothing of it; `RemoteStopTransaction` ends a session that is
+/// still running. 409 if it is completed.
+#[utoipa::path(post, path = "/transactions/{id}/close", tag = "transactions",
+    params(("id" = i64, Path, description = "The number that OCPP knows it by")),
+    request_body = CloseInput,
+    responses((status = 200, body = Transaction)), security(("api_key" = ["write"])))]
+pub(super) async fn close(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    _: NoQuery,
+    Optional(input): Optional<CloseInput>,
+) -> Result<Json<Transaction>> {
+    let transaction = visible(&state, &caller, &id).await?;
+    if transaction.status == Status::Completed {
+        return Err(completed(&id));
+    }
+    if let Some(stopped_at) = input.stopped_at {
+        if transaction.started_at.is_some_and(|started_at| stopped_at < started_at) {
+            return Err(Problem::invalid_field("stopped_at", "is before the start of the session"));
+        }
+        if stopped_at > state.clock.now().after(AHEAD_MAX) {
+            return Err(Problem::invalid_field("stopped_at", "is more than a day ahead"));
+        }
+    }
+    let closing =
+        Closing { stopped_at: input.stopped_at, meter_stop_wh: input.meter_stop, reason: input.reason };
+    match state.store.close_transaction(transaction.transaction_id, closing).await? {
+        Closed::Done(transaction) => Ok(Json(*transaction)),
+        Closed::Completed => Err(completed(&id)),
+        Closed::Unknown => Err(unknown(&id)),
+    }
+}
+
+fn completed(id: &str) -> Problem {
+    Problem::conflict(format!("transaction {id} is completed"))
 }

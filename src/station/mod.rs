@@ -2,7 +2,8 @@
 //!
 //! [`listener`] accepts, [`handshake`] decides, [`socket`] is the actor around one WebSocket and
 //! [`session`] its mind; [`callout`] asks others for verdicts on id tags; [`registry`] knows who is connected,
-//! [`liveness`] who has fallen silent, [`overdue`] which commands have waited too long.
+//! [`liveness`] who has fallen silent, [`overdue`] which commands have waited too long, [`orphans`] whose stop
+//! will not come any more.
 //!
 //! **Invariant**: `session` knows no socket, no clock and no database.
 
@@ -11,6 +12,7 @@ pub mod handshake;
 mod listener;
 mod liveness;
 mod metered;
+mod orphans;
 mod overdue;
 mod pace;
 pub mod password;
@@ -71,6 +73,8 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     /// How long a station may be silent before it counts as offline.
     pub offline_after: Duration,
+    /// How long nothing may be heard of an orphaned transaction before it is completed without its stop.
+    pub orphan_after: Duration,
     /// The largest message, in bytes.
     pub message_size_bytes: usize,
     /// Messages a second per station in the long run.
@@ -152,6 +156,7 @@ impl Stations {
         stations.tasks.spawn(listener::accept(stations.clone(), listener));
         stations.tasks.spawn(liveness::watch(stations.clone()));
         stations.tasks.spawn(overdue::watch(stations.clone()));
+        stations.tasks.spawn(orphans::watch(stations.clone()));
         Ok((stations, address))
     }
 

@@ -10,9 +10,9 @@ use super::authorizations::{self, OutsideVerdicts};
 use super::connections::{add_flags, to_json};
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
-use super::transactions::{self, Begun, StopOf};
+use super::transactions::{self, Begun, Ending, StopOf};
 use super::writer::Writing;
-use super::{Priority, Store, cells, id_tags, remote_start};
+use super::{Priority, Store, bills, cells, id_tags, remote_start};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::StationId;
@@ -166,7 +166,7 @@ impl Serving<'_, '_> {
             Request::StartTransaction(start) => self.start(call, &request, start),
             Request::StopTransaction(stop) => self.stop(call, &request, stop),
             Request::MeterValues(values) => {
-                let (transaction_id, of_no_use) = transactions::of_meter_values(
+                let (metered, of_no_use) = transactions::of_meter_values(
                     self.w,
                     self.station,
                     values.transaction_id,
@@ -175,10 +175,12 @@ impl Serving<'_, '_> {
                 if of_no_use {
                     call.violations.push(Violation::field("transactionId", "unknown_transaction"));
                 }
-                if let Some(transaction_id) = transaction_id {
-                    transactions::note_register(self.w, transaction_id, &values.meter_value)?;
+                let occurred_at = call.occurred_at;
+                let answered = self.plain(call, &request, metered.map(|of| of.transaction_id))?;
+                if let Some(of) = metered {
+                    bills::hear(self.w, of, &values.meter_value, occurred_at, self.received_at)?;
                 }
-                self.plain(call, &request, transaction_id)
+                Ok(answered)
             }
             Request::BootNotification(boot) => {
                 let since_ms = self.known.booted_at_ms.map(|at_ms| self.w.now.unix_ms() - at_ms);
@@ -265,14 +267,19 @@ impl Serving<'_, '_> {
             StopOf::Retry { event_seq, transaction_id } => {
                 return self.repeat(call, event_seq, transaction_id, |_| payload.clone());
             }
-            StopOf::First { transaction_id, inferred } => {
+            StopOf::First { transaction_id, inferred, completed } => {
                 if inferred {
                     call.violations.push(Violation::field("transactionId", "unknown_transaction: inferred"));
                 }
-                let stopped_at = call.occurred_at.unwrap_or(self.received_at);
+                let meter_start = transactions::meter_start(self.w, transaction_id)?;
+                if stop.meter_stop_wh.is_some_and(|meter_stop| Some(meter_stop) < meter_start) {
+                    call.violations.push(Violation::field("meterStop", "implausible: below meterStart"));
+                }
+                let (occurred_at, received_at) = (call.occurred_at, self.received_at);
                 let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
-                transactions::note_register(self.w, transaction_id, &stop.transaction_data)?;
-                transactions::end(self.w, transaction_id, stop, inferred, stopped_at, event_seq)?;
+                let ending =
+                    Ending { transaction_id, inferred, completed, occurred_at, received_at, event_seq };
+                bills::stop(self.w, stop, &ending)?;
             }
             StopOf::Conflicting { transaction_id } => {
                 call.violations.push(Violation::message("conflicting_stop"));

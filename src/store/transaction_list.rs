@@ -1,11 +1,12 @@
 //! Transactions as they are looked up and listed.
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::energy::{self, Energy};
 use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, page};
 use super::{Store, cells};
-use crate::api::transaction::{EnergyQuality, Status, Transaction};
+use crate::api::transaction::{Status, Transaction};
 use crate::clock::Timestamp;
 
 /// Which transactions are wanted; what is not given does not matter.
@@ -60,13 +61,7 @@ impl Store {
     /// # Errors
     /// Only the store's own.
     pub async fn transaction(&self, transaction_id: i64) -> Result<Option<Transaction>> {
-        self.read(move |conn| {
-            let select = format!(
-                "SELECT transaction_id, updated_at_ms, {COLUMNS} FROM transactions WHERE transaction_id = ?1"
-            );
-            Ok(conn.prepare_cached(&select)?.query_row([transaction_id], read).optional()?)
-        })
-        .await
+        self.read(move |conn| by_id(conn, transaction_id)).await
     }
 
     /// One page of the transactions that `filter` wants, by the order in which they began, or by their last
@@ -77,21 +72,24 @@ impl Store {
     pub async fn transactions(&self, filter: TransactionFilter, slice: Slice) -> Result<Listed<Transaction>> {
         self.read(move |conn| {
             if filter.sorts_by_update(slice.ascending) {
-                let select = format!("SELECT updated_at_ms, transaction_id, {COLUMNS} FROM transactions");
-                return page(
-                    conn,
-                    &select,
-                    &["updated_at_ms", "transaction_id"],
-                    conditions(filter),
-                    &slice,
-                    read,
-                );
+                // Nothing that changes later gets a place before this one: a poller misses nothing.
+                let select = format!("SELECT updated_at_ms, change_seq, {COLUMNS} FROM transactions");
+                let keys = ["updated_at_ms", "change_seq"];
+                return page(conn, &select, &keys, conditions(filter), &slice, read);
             }
             let select = format!("SELECT transaction_id, updated_at_ms, {COLUMNS} FROM transactions");
             page(conn, &select, &["transaction_id"], conditions(filter), &slice, read)
         })
         .await
     }
+}
+
+/// The transaction of this number, as it is now.
+pub(super) fn by_id(conn: &Connection, transaction_id: i64) -> Result<Option<Transaction>> {
+    let select = format!(
+        "SELECT transaction_id, updated_at_ms, {COLUMNS} FROM transactions WHERE transaction_id = ?1"
+    );
+    Ok(conn.prepare_cached(&select)?.query_row([transaction_id], read).optional()?)
 }
 
 fn conditions(filter: TransactionFilter) -> Conditions {
@@ -122,7 +120,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Transaction> {
     let meter_start: Option<i64> = row.get(at(13))?;
     let meter_stop: Option<i64> = row.get(at(14))?;
     let last_register: Option<i64> = row.get(at(15))?;
-    let (energy_wh, energy_estimated_wh, energy_quality) = energy(meter_start, meter_stop, last_register);
+    let Energy { wh, estimated_wh, quality } = energy::weigh(meter_start, meter_stop, last_register);
     Ok(Transaction {
         transaction_id: row.get(at(0))?,
         station_id: row.get(at(1))?,
@@ -143,45 +141,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Transaction> {
         stop_id_tag: row.get(at(17))?,
         revision: row.get(at(18))?,
         updated_at: cells::moment(row, at(19))?,
-        energy_wh,
-        energy_estimated_wh,
-        energy_quality,
+        energy_wh: wh,
+        energy_estimated_wh: estimated_wh,
+        energy_quality: quality,
     })
-}
-
-/// What the meter says, what the register says, and how far the first can be relied on.
-fn energy(
-    meter_start: Option<i64>,
-    meter_stop: Option<i64>,
-    last_register: Option<i64>,
-) -> (Option<i64>, Option<i64>, EnergyQuality) {
-    let used = |to: Option<i64>| Some(to?.saturating_sub(meter_start?));
-    let metered = used(meter_stop);
-    let estimated = used(last_register).filter(|wh| *wh >= 0);
-    let quality = match (metered, estimated) {
-        (Some(wh), _) if wh < 0 => EnergyQuality::Implausible,
-        (Some(_), _) => EnergyQuality::Metered,
-        (None, Some(_)) => EnergyQuality::Estimated,
-        (None, None) => EnergyQuality::Missing,
-    };
-    (metered.filter(|wh| *wh >= 0), estimated, quality)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn energy_is_the_meters_own_and_never_mixed_with_the_register() {
-        use EnergyQuality::{Estimated, Implausible, Metered, Missing};
-        for (start, stop, register, expected) in [
-            (Some(100), Some(400), Some(390), (Some(300), Some(290), Metered)),
-            (Some(100), None, Some(390), (None, Some(290), Estimated)),
-            (Some(100), Some(40), None, (None, None, Implausible)),
-            (None, Some(40), Some(40), (None, None, Missing)),
-            (Some(100), None, None, (None, None, Missing)),
-        ] {
-            assert_eq!(energy(start, stop, register), expected);
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Charging transactions as chargers' messages begin, feed and end them.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Result, StoreError};
 use super::writer::Writing;
@@ -86,18 +86,14 @@ pub(super) fn begin(
     start: &StartTransaction,
     begun: &Begun<'_>,
 ) -> Result<()> {
-    w.conn
-        .prepare_cached(
-            "UPDATE transactions SET orphaned = 1, updated_at_ms = ?3
-             WHERE station_id = ?1 AND connector_id IS ?2 AND status = 'active' AND orphaned = 0",
-        )?
-        .execute(params![station.as_str(), start.connector_id, w.now.unix_ms()])?;
+    orphan_open_ones(w, station, start.connector_id)?;
+    let stamp = stamp(w)?;
     w.conn
         .prepare_cached(
             "INSERT INTO transactions (transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status,
                                        reservation_id, status, started_at_ms, meter_start_wh, start_timestamp_text,
-                                       start_event_seq, created_at_ms, updated_at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'active', ?8, ?9, ?10, ?11, ?12, ?12)",
+                                       start_event_seq, created_at_ms, updated_at_ms, change_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'active', ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             begun.transaction_id,
@@ -112,8 +108,57 @@ pub(super) fn begin(
             start.timestamp_text,
             begun.event_seq,
             w.now.unix_ms(),
+            stamp.at_ms,
+            stamp.seq,
         ])?;
     Ok(())
+}
+
+/// Marks what is open on a connector where something else begins: its stop is lost, or late.
+fn orphan_open_ones(w: &Writing<'_>, station: &StationId, connector_id: Option<i64>) -> Result<()> {
+    let open: Vec<i64> = w
+        .conn
+        .prepare_cached(
+            "SELECT transaction_id FROM transactions
+             WHERE station_id = ?1 AND connector_id IS ?2 AND status = 'active' AND orphaned = 0",
+        )?
+        .query_map(params![station.as_str(), connector_id], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for transaction_id in open {
+        let stamp = stamp(w)?;
+        w.conn
+            .prepare_cached(
+                "UPDATE transactions
+                 SET orphaned = 1, orphan_news_at_ms = ?2, updated_at_ms = ?3, change_seq = ?4
+                 WHERE transaction_id = ?1",
+            )?
+            .execute(params![transaction_id, w.now.unix_ms(), stamp.at_ms, stamp.seq])?;
+    }
+    Ok(())
+}
+
+/// The moment of a change, and its place among the changes of that moment.
+pub(super) struct Stamp {
+    pub(super) at_ms: i64,
+    pub(super) seq: i64,
+}
+
+/// The stamp of the next change: behind all others, even if the clock was set back. A poller that stands
+/// behind a change has seen all before it.
+pub(super) fn stamp(w: &Writing<'_>) -> Result<Stamp> {
+    let last: Option<(i64, i64)> = w
+        .conn
+        .prepare_cached(
+            "SELECT updated_at_ms, change_seq FROM transactions
+             ORDER BY updated_at_ms DESC, change_seq DESC LIMIT 1",
+        )?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let now_ms = w.now.unix_ms();
+    Ok(match last {
+        Some((at_ms, seq)) if at_ms >= now_ms => Stamp { at_ms, seq: seq + 1 },
+        _ => Stamp { at_ms: now_ms, seq: 1 },
+    })
 }
 
 /// What the gateway adds to a start.
@@ -131,6 +176,8 @@ pub(super) enum StopOf {
         transaction_id: i64,
         /// The charger named another number; this was the only one it can have meant.
         inferred: bool,
+        /// It was ended without the charger's word, which comes now.
+        completed: bool,
     },
     /// The stop that this event was the first of.
     Retry { event_seq: i64, transaction_id: Option<i64> },
@@ -149,16 +196,19 @@ pub(super) fn ended_by(
     payload: &str,
 ) -> Result<StopOf> {
     if let Some(number) = stop.transaction_id {
-        let stopped: Option<bool> = w
+        let standing: Option<(bool, bool)> = w
             .conn
             .prepare_cached(
-                "SELECT stop_event_seq IS NOT NULL FROM transactions WHERE transaction_id = ?1 AND station_id = ?2",
+                "SELECT stop_event_seq IS NOT NULL, status = 'completed' FROM transactions
+                 WHERE transaction_id = ?1 AND station_id = ?2",
             )?
-            .query_row(params![number, station.as_str()], |row| row.get(0))
+            .query_row(params![number, station.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        match stopped {
-            Some(false) => return Ok(StopOf::First { transaction_id: number, inferred: false }),
-            Some(true) => {
+        match standing {
+            Some((false, completed)) => {
+                return Ok(StopOf::First { transaction_id: number, inferred: false, completed });
+            }
+            Some((true, _)) => {
                 let before = match stopped_before(w.conn, station, stop)? {
                     Some((event_seq, _)) => Some(event_seq),
                     None => told_before(w, station, Some(number), payload)?,
@@ -183,7 +233,7 @@ pub(super) fn ended_by(
         return Ok(repeated.unwrap_or(StopOf::Unattached));
     }
     Ok(match only_open_one(w, station, stop, occurred_at)? {
-        Some(transaction_id) => StopOf::First { transaction_id, inferred: true },
+        Some(transaction_id) => StopOf::First { transaction_id, inferred: true, completed: false },
         None => repeated.unwrap_or(StopOf::Unattached),
     })
 }
@@ -267,36 +317,70 @@ fn only_open_one(
     })
 }
 
-/// Ends a transaction with its first stop.
-pub(super) fn end(
-    w: &Writing<'_>,
-    transaction_id: i64,
-    stop: &StopTransaction,
-    inferred: bool,
-    stopped_at: Timestamp,
-    event_seq: i64,
-) -> Result<()> {
+/// What the gateway knows of a stop beside what it says.
+pub(super) struct Ending {
+    pub(super) transaction_id: i64,
+    /// The charger named another number.
+    pub(super) inferred: bool,
+    /// The transaction had been ended without the charger's word.
+    pub(super) completed: bool,
+    /// The charger's time for it, if it can be read.
+    pub(super) occurred_at: Option<Timestamp>,
+    pub(super) received_at: Timestamp,
+    pub(super) event_seq: i64,
+}
+
+/// Ends a transaction with its first stop, whose word replaces what was guessed or given by hand. What the
+/// stop does not say stays, and leaves the end inferred.
+pub(super) fn end(w: &Writing<'_>, stop: &StopTransaction, ending: &Ending) -> Result<()> {
+    let stamp = stamp(w)?;
     w.conn
         .prepare_cached(
             "UPDATE transactions
-             SET status = 'completed', inferred = inferred OR ?2, stopped_at_ms = ?3, meter_stop_wh = ?4,
-                 stop_reason = ?5, stop_id_tag = ?6, stop_timestamp_text = ?7, stop_transaction_id = ?8,
-                 stop_event_seq = ?9, revision = revision + 1, updated_at_ms = ?10, completed_at_ms = ?10
+             SET status = 'completed', orphaned = 0, ended_by = 'stop', revision = max(revision, 1),
+                 inferred = ?2 OR ?3 IS NULL OR (?5 IS NULL AND meter_stop_wh IS NOT NULL),
+                 stopped_at_ms = coalesce(?3, stopped_at_ms, ?4), meter_stop_wh = coalesce(?5, meter_stop_wh),
+                 stop_reason = ?6, stop_id_tag = ?7, stop_timestamp_text = ?8, stop_transaction_id = ?9,
+                 stop_event_seq = ?10, completed_at_ms = coalesce(completed_at_ms, ?11),
+                 updated_at_ms = ?12, change_seq = ?13
              WHERE transaction_id = ?1",
         )?
         .execute(params![
-            transaction_id,
-            inferred,
-            stopped_at.unix_ms(),
+            ending.transaction_id,
+            ending.inferred,
+            ending.occurred_at.map(Timestamp::unix_ms),
+            ending.received_at.unix_ms(),
             stop.meter_stop_wh,
             stop.reason.as_deref().unwrap_or("Local"),
             stop.id_tag,
             stop.timestamp_text,
             stop.transaction_id,
-            event_seq,
+            ending.event_seq,
             w.now.unix_ms(),
+            stamp.at_ms,
+            stamp.seq,
         ])?;
     Ok(())
+}
+
+/// The meter at the start of a transaction, in Wh.
+pub(super) fn meter_start(w: &Writing<'_>, transaction_id: i64) -> Result<Option<i64>> {
+    let start: Option<Option<i64>> = w
+        .conn
+        .prepare_cached("SELECT meter_start_wh FROM transactions WHERE transaction_id = ?1")?
+        .query_row([transaction_id], |row| row.get(0))
+        .optional()?;
+    Ok(start.flatten())
+}
+
+/// A transaction that meter values belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Metered {
+    pub(super) transaction_id: i64,
+    /// It is over: the values are late.
+    pub(super) completed: bool,
+    /// Another start has followed on its connector.
+    pub(super) orphaned: bool,
 }
 
 /// The transaction that meter values belong to: the one they name if it is this station's, else the
@@ -306,33 +390,42 @@ pub(super) fn of_meter_values(
     station: &StationId,
     named: Option<i64>,
     connector_id: Option<i64>,
-) -> Result<(Option<i64>, bool)> {
+) -> Result<(Option<Metered>, bool)> {
     let Some(number) = named else { return Ok((None, false)) };
-    let known: Option<i64> = w
+    let read = |row: &Row<'_>| {
+        Ok(Metered { transaction_id: row.get(0)?, completed: row.get(1)?, orphaned: row.get(2)? })
+    };
+    let known = w
         .conn
         .prepare_cached(
-            "SELECT transaction_id FROM transactions WHERE transaction_id = ?1 AND station_id = ?2",
+            "SELECT transaction_id, status = 'completed', orphaned FROM transactions
+             WHERE transaction_id = ?1 AND station_id = ?2",
         )?
-        .query_row(params![number, station.as_str()], |row| row.get(0))
+        .query_row(params![number, station.as_str()], read)
         .optional()?;
     if known.is_some() {
         return Ok((known, false));
     }
-    let open: Vec<i64> = w
+    let open: Vec<Metered> = w
         .conn
         .prepare_cached(
-            "SELECT transaction_id FROM transactions
+            "SELECT transaction_id, 0, 0 FROM transactions
              WHERE station_id = ?1 AND status = 'active' AND orphaned = 0
                AND (?2 IS NULL OR connector_id = ?2) LIMIT 2",
         )?
-        .query_map(params![station.as_str(), connector_id], |row| row.get(0))?
+        .query_map(params![station.as_str(), connector_id], read)?
         .collect::<rusqlite::Result<_>>()?;
     Ok((if open.len() == 1 { open.first().copied() } else { None }, true))
 }
 
-/// Keeps the newest reading of the energy import register, from which energy is estimated if the stop
-/// never comes.
-pub(super) fn note_register(w: &Writing<'_>, transaction_id: i64, values: &[MeterValue]) -> Result<()> {
+/// Keeps the newest reading of the energy import register, from which energy is estimated if the meter at
+/// the stop never comes. `late`: once that is known, what was read after the stop is not of this session.
+pub(super) fn note_register(
+    w: &Writing<'_>,
+    transaction_id: i64,
+    values: &[MeterValue],
+    late: bool,
+) -> Result<()> {
     let newest = values
         .iter()
         .filter_map(|value| {
@@ -346,13 +439,24 @@ pub(super) fn note_register(w: &Writing<'_>, transaction_id: i64, values: &[Mete
         })
         .max_by_key(|(at, _)| *at);
     if let Some((at, register_wh)) = newest {
+        let stamp = stamp(w)?;
         w.conn
             .prepare_cached(
-                "UPDATE transactions SET last_register_wh = ?2, last_register_at_ms = ?3, updated_at_ms = ?4
-                 WHERE transaction_id = ?1 AND coalesce(last_register_at_ms, 0) <= ?3",
+                "UPDATE transactions
+                 SET last_register_wh = ?2, last_register_at_ms = ?3, updated_at_ms = ?4, change_seq = ?5
+                 WHERE transaction_id = ?1 AND coalesce(last_register_at_ms, 0) <= ?3
+                   AND (NOT ?6 OR meter_stop_wh IS NULL OR stopped_at_ms IS NULL OR ?3 <= stopped_at_ms)",
             )?
-            .execute(params![transaction_id, register_wh, at.unix_ms(), w.now.unix_ms()])?;
+            .execute(params![transaction_id, register_wh, at.unix_ms(), stamp.at_ms, stamp.seq, late])?;
     }
+    Ok(())
+}
+
+/// Notes that something was heard of a transaction whose stop is overdue.
+pub(super) fn note_orphan_news(w: &Writing<'_>, transaction_id: i64) -> Result<()> {
+    w.conn
+        .prepare_cached("UPDATE transactions SET orphan_news_at_ms = ?2 WHERE transaction_id = ?1")?
+        .execute(params![transaction_id, w.now.unix_ms()])?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 mod api;
 mod authorization;
+mod bills;
 mod burdens;
 mod cases;
 mod cli;

@@ -1,0 +1,37 @@
+//! Completes transactions whose stop will not come any more: another start has followed on their connector,
+//! and nothing was heard of them for too long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
+
+use super::Stations;
+
+/// How often one looks, at most and at least: a look is one read of an index.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(100);
+
+pub(super) async fn watch(stations: Arc<Stations>) {
+    let orphan_after = stations.settings.orphan_after;
+    let mut ticks = interval((orphan_after / 4).clamp(LOOK_EVERY_MIN, LOOK_EVERY));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stations.stop.cancelled() => return,
+        }
+        // In small steps, between which chargers' messages are written.
+        while !stations.stop.is_cancelled() {
+            match stations.store.complete_orphans(stations.clock.now().before(orphan_after)).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    warn!("orphaned transactions could not be completed: {error}");
+                    break;
+                }
+            }
+        }
+    }
+}
