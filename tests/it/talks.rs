@@ -264,6 +264,15 @@ impl Talk {
             assert!(self.sent.iter().any(|frame| frame == raw), "kept otherwise than sent: {raw}");
             assert_eq!(payload["size"], raw.len());
             let _ = write!(told, ": {} {}", payload["reason"], payload["answer"]);
+        } else if event.event.starts_with("TransactionCo") {
+            let bill: Value = serde_json::from_str(&event.payload).expect("JSON");
+            let values = bill["meter_values"].as_array().map_or(0, Vec::len);
+            let _ = write!(told, " {}: {values} meter values", bill["revision"]);
+            for list in ["missing", "changed"] {
+                if bill[list].as_array().is_some_and(|names| !names.is_empty()) {
+                    let _ = write!(told, ", {list} {}", bill[list]);
+                }
+            }
         } else if !was_sent(&self.sent, event) {
             let _ = write!(told, ", kept as {}", self.named(&event.payload));
         }
