@@ -463,7 +463,7 @@ async fn case_45_meter_values_count_once_and_in_the_chargers_order() {
     charger.call("MeterValues", clock_aligned).await;
     // Values without a time stand where they arrived; the same again says nothing new.
     let timeless = json!({"sampledValue": [{"value": "1350"}]});
-    meter(&mut charger, number, &[timeless.clone()]).await;
+    meter(&mut charger, number, std::slice::from_ref(&timeless)).await;
     meter(&mut charger, number, &[timeless]).await;
     // A stop repeats the energy alone.
     let mut end = stop(number, 1_400);
