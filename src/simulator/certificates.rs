@@ -165,3 +165,25 @@ fn is_same(mine: &Value, named: &Value) -> bool {
         .iter()
         .all(|field| plain(mine, field) == plain(named, field))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_named_in_any_case_and_with_zeros_in_front() {
+        let name = |serial: &str, key: &str| json!({"hashAlgorithm": "SHA256", "issuerNameHash": "ab", "issuerKeyHash": key, "serialNumber": serial});
+        assert!(is_same(&name("1f", "cd"), &name("001F", "CD")));
+        assert!(!is_same(&name("1f", "cd"), &name("1f0", "cd")));
+        assert!(!is_same(&name("1f", "cd"), &name("1f", "ce")));
+    }
+
+    #[test]
+    fn a_signing_request_carries_the_key_it_was_signed_with() {
+        let (pem, key) = signing_request("CP", "CPO", &mut Chance::seeded(1)).expect("a request");
+        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let der = BASE64.decode(body).expect("base64");
+        assert!(der.windows(32).any(|window| window == key));
+        assert_eq!((der[1], usize::from(der[2])), (0x81, der.len() - 3), "{}", hex::encode(&der));
+    }
+}
