@@ -161,6 +161,11 @@ impl Serving<'_, '_> {
         if self.known.booted_at_ms.is_none() && !matches!(call.request, Request::BootNotification(_)) {
             call.violations.push(Violation::message("before_boot"));
         }
+        // Behind its arrival a message may have waited in a queue; ahead of it only a clock can be wrong.
+        let is_live = matches!(call.request, Request::StatusNotification(_));
+        if let Some(occurred_at) = call.occurred_at.filter(|at| is_live || *at > self.received_at) {
+            call.violations.extend(time::skew_violation(occurred_at, self.received_at));
+        }
         let request = std::mem::replace(&mut call.request, Request::Heartbeat);
         match &request {
             Request::StartTransaction(start) => self.start(call, &request, start),
@@ -195,7 +200,6 @@ impl Serving<'_, '_> {
             Request::StatusNotification(status) => {
                 self.note_connector(status, call.occurred_at)?;
                 if let Some(occurred_at) = call.occurred_at {
-                    call.violations.extend(time::skew_violation(occurred_at, self.received_at));
                     self.note_clock(occurred_at)?;
                 }
                 self.plain(call, &request, None)

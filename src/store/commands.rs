@@ -542,6 +542,9 @@ fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
             w.now.unix_ms(),
         ])?;
     append_event(w, &row, &end, &shown)?;
+    if !end.violations.is_empty() {
+        flag(w, &row.station, end.violations.iter().map(Violation::code))?;
+    }
     if end.status == CommandStatus::Timeout {
         note_silence(w, &row.station)?;
     }
@@ -602,13 +605,18 @@ fn note_silence(w: &mut Writing<'_>, station: &StationId) -> Result<()> {
     if silent < UNANSWERED_IN_A_ROW {
         return Ok(());
     }
+    flag(w, station, ["unresponsive"].into_iter())
+}
+
+/// Adds what was odd to the flags of a station, if it is still there.
+fn flag<'a>(w: &Writing<'_>, station: &StationId, seen: impl Iterator<Item = &'a str>) -> Result<()> {
     let flags: Option<String> = w
         .conn
         .prepare_cached("SELECT flags FROM stations WHERE station_id = ?1")?
         .query_row([station.as_str()], |row| row.get(0))
         .optional()?;
     match flags {
-        Some(flags) => add_flags(w, station, &flags, ["unresponsive"].into_iter()),
+        Some(flags) => add_flags(w, station, &flags, seen),
         None => Ok(()),
     }
 }

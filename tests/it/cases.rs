@@ -141,3 +141,21 @@ async fn case_80_data_of_vendors() {
         assert_eq!(event["payload"], payload);
     }
 }
+
+#[tokio::test]
+async fn case_37_a_session_begun_offline_keeps_both_times() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP").await;
+    let began = "2026-01-01T08:00:00Z";
+    let started = charger.call("StartTransaction", start_payload(began)).await;
+    assert_eq!(started["idTagInfo"]["status"], "Accepted");
+    let event = gateway.events_of("CP", "StartTransaction").await.pop().expect("an event");
+    assert_eq!(
+        (&event["occurred_at"], &event["violations"]),
+        (&json!("2026-01-01T08:00:00.000Z"), &json!([]))
+    );
+    let arrived = event["timestamp"].as_str().expect("a time");
+    assert!(arrived > "2026-01-02", "{arrived}");
+    let transaction = gateway.get(&format!("/transactions/{}", started["transactionId"])).await;
+    assert_eq!(transaction["started_at"], "2026-01-01T08:00:00.000Z");
+}

@@ -27,5 +27,4 @@ mod receiver;
 mod resends;
 mod scripted;
 mod sessions;
-mod stations;
 mod talks;

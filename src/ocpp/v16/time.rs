@@ -85,7 +85,8 @@ pub fn skew_ms(occurred_at: Timestamp, received_at: Timestamp) -> i64 {
     occurred_at.unix_ms().saturating_sub(received_at.unix_ms())
 }
 
-/// The violation of a live message whose time is more than five minutes off (quirk Q3).
+/// The violation of a message whose time is more than five minutes off (quirk Q3): of a live one in either
+/// direction, of one that may have been queued only if it is ahead.
 pub fn skew_violation(occurred_at: Timestamp, received_at: Timestamp) -> Option<Violation> {
     let skew_ms = skew_ms(occurred_at, received_at);
     let side = if skew_ms > 0 { "ahead" } else { "behind" };
