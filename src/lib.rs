@@ -41,6 +41,7 @@ pub mod nearest;
 pub mod ocpp;
 pub mod subscription;
 pub mod units;
+pub mod zone;
 
 // What must survive, and the only way out; they do not know each other.
 pub mod outbound;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use super::import::ImportResult;
 use crate::clock::Timestamp;
 
 /// What a registered tag is worth. `ConcurrentTx` follows from its transactions and is never registered.
@@ -86,16 +87,4 @@ pub struct ImportedRow {
     /// What is wrong with the row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<super::problem::FieldError>,
-}
-
-/// What became of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ImportResult {
-    /// The tag is new.
-    Created,
-    /// The tag was there, and is as the row says now.
-    Updated,
-    /// The row was left out.
-    Invalid,
 }

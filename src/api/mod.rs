@@ -9,6 +9,7 @@ pub mod command;
 pub mod delivery;
 pub mod event;
 pub mod id_tag;
+pub mod import;
 pub mod problem;
 pub mod station;
 pub mod text;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+pub use super::import::ImportResult;
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::Validation;
@@ -183,4 +184,18 @@ pub struct Disconnecting {
     pub station_id: String,
     /// Always true: its socket is being closed.
     pub disconnecting: bool,
+}
+
+/// What became of one row of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImportedStation {
+    /// Which row, from 1; the header line of a CSV is not counted.
+    pub row: u64,
+    /// The station, if the row names one.
+    pub station_id: Option<String>,
+    /// `created`, `updated` or `invalid`.
+    pub result: ImportResult,
+    /// What is wrong with the row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<super::problem::FieldError>,
 }

@@ -4,26 +4,21 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use super::auth::Caller;
+use super::import::{Columns, Row};
 use super::problem::Result;
 use super::query::NoQuery;
 use super::{ApiState, body, id_tags};
 use crate::api::Page;
 use crate::api::id_tag::{IdTagInput, ImportResult, ImportedRow};
-use crate::api::problem::{FieldError, Problem};
-
-/// Rows of one import: bounds how long the writer is busy with it.
-const ROWS_MAX: usize = 10_000;
+use crate::api::problem::FieldError;
 
 /// The column, or member, that names the tag.
 const TAG: &str = "id_tag";
 
-/// One row, as far as it could be read.
-type Row = std::result::Result<Map<String, Value>, FieldError>;
+const COLUMNS: Columns = Columns { key: TAG, cell_value };
 
 /// Import id tags
 ///
@@ -40,16 +35,7 @@ pub(super) async fn import(
     _: NoQuery,
     request: Request,
 ) -> Result<Json<Page<ImportedRow>>> {
-    let is_csv = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/csv"));
-    let bytes = body::read(request.into_body(), state.config.body_max_bytes).await?;
-    let rows = if is_csv { from_csv(&bytes)? } else { from_json(&bytes)? };
-    if rows.len() > ROWS_MAX {
-        return Err(Problem::invalid_field("", format!("has more than {ROWS_MAX} rows: import it in parts")));
-    }
+    let rows = COLUMNS.read(request, state.config.body_max_bytes).await?;
     let mut results = Vec::with_capacity(rows.len());
     let mut accepted = Vec::new();
     for (place, row) in rows.into_iter().enumerate() {
@@ -70,37 +56,6 @@ pub(super) async fn import(
         results[place].result = if is_new { ImportResult::Created } else { ImportResult::Updated };
     }
     Ok(Json(Page { data: results, next_cursor: None }))
-}
-
-fn from_json(bytes: &Bytes) -> Result<Vec<Row>> {
-    let rows: Vec<Value> = serde_json::from_slice(bytes)
-        .map_err(|error| Problem::malformed(format!("the body is no JSON array of tags: {error}")))?;
-    let object = |row| match row {
-        Value::Object(row) => Ok(row),
-        _ => Err(FieldError::new("", "must be an object")),
-    };
-    Ok(rows.into_iter().map(object).collect())
-}
-
-fn from_csv(bytes: &Bytes) -> Result<Vec<Row>> {
-    let malformed = |error: csv::Error| Problem::malformed(format!("the body is no CSV: {error}"));
-    let mut reader =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(bytes.as_ref());
-    let names = reader.headers().map_err(malformed)?.clone();
-    if !names.iter().any(|name| name == TAG) {
-        return Err(Problem::malformed("the first line of the CSV must name the columns, id_tag among them"));
-    }
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(malformed)?;
-        if record.len() > names.len() {
-            rows.push(Err(FieldError::new("", "has more cells than the first line has columns")));
-            continue;
-        }
-        let cells = names.iter().zip(record.iter()).filter(|(_, cell)| !cell.is_empty());
-        rows.push(Ok(cells.map(|(name, cell)| (name.to_owned(), cell_value(name, cell))).collect()));
-    }
-    Ok(rows)
 }
 
 /// A cell is a text, but for the one member that is a number.

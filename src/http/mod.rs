@@ -15,6 +15,7 @@ mod health;
 mod id_tag_import;
 mod id_tags;
 mod idempotency;
+mod import;
 mod metrics;
 mod openapi;
 mod outgoing;
@@ -23,6 +24,7 @@ mod path;
 mod problem;
 mod query;
 mod schema;
+mod station_import;
 mod stations;
 mod transactions;
 mod versions;
@@ -118,6 +120,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(deliveries::cancel))
         .routes(routes!(deliveries::failed))
         .routes(routes!(stations::create, stations::list))
+        .routes(routes!(station_import::import))
         .routes(routes!(stations::get, stations::patch, stations::delete))
         .routes(routes!(stations::connectors))
         .routes(routes!(stations::disconnect))

@@ -29,6 +29,7 @@ use crate::station::password;
 use crate::station::registry::Leave;
 use crate::store::{Changed, Created, StationFilter};
 use crate::units::ByteSize;
+use crate::zone::Zone;
 
 const LIST: &str = "stations";
 
@@ -129,7 +130,7 @@ pub(super) async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Resu
 }
 
 /// Reads what is written in a station, naming every wrong field.
-fn read(members: Map<String, Value>) -> Result<StationInput> {
+pub(super) fn read(members: Map<String, Value>) -> Result<StationInput> {
     let members = Value::Object(members);
     let mut errors = body::errors::<StationInput>(&members)?;
     let given = |name: &str| members.get(name).filter(|value| !value.is_null());
@@ -140,6 +141,12 @@ fn read(members: Map<String, Value>) -> Result<StationInput> {
     if size.is_some_and(|size| !MESSAGE_SIZE.contains(&size)) {
         errors.push(FieldError::new("message_size", "must be from 1KiB to 1GiB"));
     }
+    let zone = given("time_zone").and_then(Value::as_str).map(str::parse::<Zone>);
+    if let Some(Err(unknown)) = zone
+        && !errors.iter().any(|error| error.field == "time_zone")
+    {
+        errors.push(FieldError::new("time_zone", unknown.to_string()));
+    }
     if given("password").and_then(Value::as_str).is_some_and(|text| text.chars().any(char::is_control)) {
         errors.push(FieldError::new("password", "must have no control characters"));
     }
@@ -147,7 +154,7 @@ fn read(members: Map<String, Value>) -> Result<StationInput> {
 }
 
 /// Argon2id is slow on purpose, so it runs beside the async threads.
-async fn hash_password(password: String) -> Result<Vec<String>> {
+pub(super) async fn hash_password(password: String) -> Result<Vec<String>> {
     let hashed = tokio::task::spawn_blocking(move || password::hash(password.as_bytes())).await;
     match hashed {
         Ok(Ok(verifier)) => Ok(vec![verifier]),
@@ -230,7 +237,7 @@ pub(super) async fn get(
 }
 
 /// What is there, as it would have been written; without the password.
-fn present(station: &Station) -> Map<String, Value> {
+pub(super) fn present(station: &Station) -> Map<String, Value> {
     let mut members = match serde_json::to_value(station) {
         Ok(Value::Object(members)) => members,
         _ => Map::new(),

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::id::StationId;
 
 /// Slow hashes that may run at once; each takes a core and 19 MiB.
-const HASHES_AT_ONCE: usize = 2;
+pub const HASHES_AT_ONCE: usize = 2;
 
 /// Hex keys of this many digits stand for the bytes they spell.
 const HEX_DIGITS: std::ops::RangeInclusive<usize> = 32..=40;

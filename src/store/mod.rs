@@ -75,7 +75,7 @@ pub use meter_values::MeterValueFilter;
 pub use outcomes::{DeliveryFailure, Finish, GivenUp, Next};
 pub use pauses::Paused;
 pub use signals::{CommandEnd, LanesDue};
-pub use stations::{Created, StationFilter};
+pub use stations::{Created, Imported, StationFilter, StationToImport};
 pub use statistics::{Histogram, Statistics};
 pub use transaction_list::TransactionFilter;
 pub use webhooks::{Changed, StoredWebhook};

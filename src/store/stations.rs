@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use super::error::{Result, StoreError};
 use super::listing::{Conditions, Listed, Slice, page};
 use super::webhooks::Changed;
+use super::writer::Writing;
 use super::{Priority, Store, cells, commands};
 use crate::api::station::{Connector, Station, StationInput};
 use crate::clock::Timestamp;
@@ -46,6 +47,26 @@ pub enum Created {
     Exists,
 }
 
+/// What an import needs to know of a station beside what is to be written in it.
+#[derive(Debug, Clone)]
+pub struct StationToImport {
+    /// When the station was last changed, if it is there already.
+    pub read_at: Option<Timestamp>,
+    /// `None` keeps the password, an empty list removes it.
+    pub password_verifiers: Option<Vec<String>>,
+}
+
+/// What became of a station of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// It was made.
+    Created,
+    /// It was there and is changed.
+    Updated,
+    /// It was made, changed or removed in the meantime; nothing was written.
+    Stale,
+}
+
 const COLUMNS: &str = "seq, station_id, name, owner_id, connected, connected_at_ms, last_seen_at_ms, remote_addr, vendor, model,
     serial_number, firmware_version, protocol, security_profile, min_security_profile, certificate_name, boot_status,
     blocked, validation, time_zone, message_size_bytes, ping, clock_skew_ms, firmware_status, diagnostics_status,
@@ -62,38 +83,32 @@ impl Store {
         input: StationInput,
         password_verifiers: Vec<String>,
     ) -> Result<Created> {
+        self.write(Priority::Api, move |w| create(w, &input, &password_verifiers)).await
+    }
+
+    /// Makes and changes stations, each on its own terms, in one transaction.
+    ///
+    /// # Errors
+    /// Only the store's own; nothing is written then.
+    pub async fn import_stations(
+        &self,
+        stations: Vec<(StationInput, StationToImport)>,
+    ) -> Result<Vec<Imported>> {
         self.write(Priority::Api, move |w| {
-            let inserted = w
-                .conn
-                .prepare_cached(
-                    "INSERT INTO stations (station_id, name, owner_id, provisioned, password_verifiers,
-                        min_security_profile, certificate_name, boot_status, blocked, validation, time_zone,
-                        message_size_bytes, ping, metadata, created_at_ms, updated_at_ms)
-                     VALUES (:station_id, :name, :owner_id, 1, :verifiers, :min_profile, :certificate_name, :boot_status,
-                        :blocked, :validation, :time_zone, :message_size, :ping, :metadata, :now, :now)
-                     ON CONFLICT (station_id) DO NOTHING",
-                )?
-                .execute(named_params! {
-                    ":station_id": input.station_id.as_str(),
-                    ":name": input.name,
-                    ":owner_id": input.owner_id,
-                    ":verifiers": verifiers_text(&password_verifiers)?,
-                    ":min_profile": input.min_security_profile,
-                    ":certificate_name": input.certificate_name,
-                    ":boot_status": input.boot_status.as_str(),
-                    ":blocked": input.blocked,
-                    ":validation": input.validation.map(Validation::as_str),
-                    ":time_zone": input.time_zone,
-                    ":message_size": input.message_size.map(|size| size.0 as i64),
-                    ":ping": input.ping,
-                    ":metadata": metadata_text(&input)?,
-                    ":now": w.now.unix_ms(),
-                })?;
-            if inserted == 0 {
-                return Ok(Created::Exists);
-            }
-            let station = by_id(w.conn, &input.station_id)?;
-            station.map(|station| Created::Done(Box::new(station))).ok_or_else(|| lost(&input.station_id))
+            let import = |(input, station): &(StationInput, StationToImport)| {
+                let StationToImport { read_at, password_verifiers } = station;
+                Ok(match read_at {
+                    Some(read_at) => match replace(w, *read_at, input, password_verifiers.as_deref())? {
+                        Changed::Done(_) => Imported::Updated,
+                        Changed::Stale | Changed::Unknown => Imported::Stale,
+                    },
+                    None => match create(w, input, password_verifiers.as_deref().unwrap_or_default())? {
+                        Created::Done(_) => Imported::Created,
+                        Created::Exists => Imported::Stale,
+                    },
+                })
+            };
+            stations.iter().map(import).collect()
         })
         .await
     }
@@ -151,44 +166,7 @@ impl Store {
         input: StationInput,
         password_verifiers: Option<Vec<String>>,
     ) -> Result<Changed<Station>> {
-        self.write(Priority::Api, move |w| {
-            let id = &input.station_id;
-            let Some(before) = by_id(w.conn, id)? else { return Ok(Changed::Unknown) };
-            if before.updated_at != read_at {
-                return Ok(Changed::Stale);
-            }
-            if let Some(verifiers) = &password_verifiers {
-                w.conn
-                    .prepare_cached("UPDATE stations SET password_verifiers = ?2 WHERE station_id = ?1")?
-                    .execute(params![id.as_str(), verifiers_text(verifiers)?])?;
-            }
-            w.conn
-                .prepare_cached(
-                    "UPDATE stations SET name = :name, owner_id = :owner_id, provisioned = 1,
-                        min_security_profile = :min_profile, certificate_name = :certificate_name,
-                        boot_status = :boot_status, blocked = :blocked, validation = :validation,
-                        time_zone = :time_zone, message_size_bytes = :message_size, ping = :ping,
-                        metadata = :metadata, updated_at_ms = max(:now, updated_at_ms + 1)
-                     WHERE station_id = :station_id",
-                )?
-                .execute(named_params! {
-                    ":station_id": id.as_str(),
-                    ":name": input.name,
-                    ":owner_id": input.owner_id,
-                    ":min_profile": input.min_security_profile,
-                    ":certificate_name": input.certificate_name,
-                    ":boot_status": input.boot_status.as_str(),
-                    ":blocked": input.blocked,
-                    ":validation": input.validation.map(Validation::as_str),
-                    ":time_zone": input.time_zone,
-                    ":message_size": input.message_size.map(|size| size.0 as i64),
-                    ":ping": input.ping,
-                    ":metadata": metadata_text(&input)?,
-                    ":now": w.now.unix_ms(),
-                })?;
-            by_id(w.conn, id)?.map(Changed::Done).ok_or_else(|| lost(id))
-        })
-        .await
+        self.write(Priority::Api, move |w| replace(w, read_at, &input, password_verifiers.as_deref())).await
     }
 
     /// Removes a station with its connectors and the commands that wait for it, if `read_at` is not given or it was last changed then. Its
@@ -230,6 +208,83 @@ impl Store {
         })
         .await
     }
+}
+
+fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) -> Result<Created> {
+    let inserted = w
+                .conn
+                .prepare_cached(
+                    "INSERT INTO stations (station_id, name, owner_id, provisioned, password_verifiers,
+                        min_security_profile, certificate_name, boot_status, blocked, validation, time_zone,
+                        message_size_bytes, ping, metadata, created_at_ms, updated_at_ms)
+                     VALUES (:station_id, :name, :owner_id, 1, :verifiers, :min_profile, :certificate_name, :boot_status,
+                        :blocked, :validation, :time_zone, :message_size, :ping, :metadata, :now, :now)
+                     ON CONFLICT (station_id) DO NOTHING",
+                )?
+                .execute(named_params! {
+                    ":station_id": input.station_id.as_str(),
+                    ":name": input.name,
+                    ":owner_id": input.owner_id,
+                    ":verifiers": verifiers_text(password_verifiers)?,
+                    ":min_profile": input.min_security_profile,
+                    ":certificate_name": input.certificate_name,
+                    ":boot_status": input.boot_status.as_str(),
+                    ":blocked": input.blocked,
+                    ":validation": input.validation.map(Validation::as_str),
+                    ":time_zone": input.time_zone,
+                    ":message_size": input.message_size.map(|size| size.0 as i64),
+                    ":ping": input.ping,
+                    ":metadata": metadata_text(input)?,
+                    ":now": w.now.unix_ms(),
+                })?;
+    if inserted == 0 {
+        return Ok(Created::Exists);
+    }
+    let station = by_id(w.conn, &input.station_id)?;
+    station.map(|station| Created::Done(Box::new(station))).ok_or_else(|| lost(&input.station_id))
+}
+
+fn replace(
+    w: &Writing<'_>,
+    read_at: Timestamp,
+    input: &StationInput,
+    password_verifiers: Option<&[String]>,
+) -> Result<Changed<Station>> {
+    let id = &input.station_id;
+    let Some(before) = by_id(w.conn, id)? else { return Ok(Changed::Unknown) };
+    if before.updated_at != read_at {
+        return Ok(Changed::Stale);
+    }
+    if let Some(verifiers) = password_verifiers {
+        w.conn
+            .prepare_cached("UPDATE stations SET password_verifiers = ?2 WHERE station_id = ?1")?
+            .execute(params![id.as_str(), verifiers_text(verifiers)?])?;
+    }
+    w.conn
+        .prepare_cached(
+            "UPDATE stations SET name = :name, owner_id = :owner_id, provisioned = 1,
+                        min_security_profile = :min_profile, certificate_name = :certificate_name,
+                        boot_status = :boot_status, blocked = :blocked, validation = :validation,
+                        time_zone = :time_zone, message_size_bytes = :message_size, ping = :ping,
+                        metadata = :metadata, updated_at_ms = max(:now, updated_at_ms + 1)
+                     WHERE station_id = :station_id",
+        )?
+        .execute(named_params! {
+            ":station_id": id.as_str(),
+            ":name": input.name,
+            ":owner_id": input.owner_id,
+            ":min_profile": input.min_security_profile,
+            ":certificate_name": input.certificate_name,
+            ":boot_status": input.boot_status.as_str(),
+            ":blocked": input.blocked,
+            ":validation": input.validation.map(Validation::as_str),
+            ":time_zone": input.time_zone,
+            ":message_size": input.message_size.map(|size| size.0 as i64),
+            ":ping": input.ping,
+            ":metadata": metadata_text(input)?,
+            ":now": w.now.unix_ms(),
+        })?;
+    by_id(w.conn, id)?.map(Changed::Done).ok_or_else(|| lost(id))
 }
 
 fn lost(id: &StationId) -> StoreError {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up. Rows marked `true` are apart: a module of it imports no other of it.
 const ROWS: &[(bool, &[&str])] = &[
-    (false, &["id", "clock", "units", "bucket", "nearest", "event", "subscription", "ocpp", "api"]),
+    (false, &["id", "clock", "units", "bucket", "zone", "nearest", "event", "subscription", "ocpp", "api"]),
     (true, &["store", "outbound"]),
     (true, &["station", "delivery"]),
     (false, &["keys"]),

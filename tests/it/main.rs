@@ -27,4 +27,5 @@ mod receiver;
 mod resends;
 mod scripted;
 mod sessions;
+mod stations;
 mod talks;

@@ -1,0 +1,81 @@
+//! Imports: many things at once, as JSON or CSV, with a result per row.
+
+use axum::extract::Request;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use serde_json::{Map, Value};
+
+use super::body;
+use super::problem::Result;
+use crate::api::problem::{FieldError, Problem};
+
+/// Rows of one import: bounds how long the writer is busy with it.
+pub(super) const ROWS_MAX: usize = 10_000;
+
+/// One row, as far as it could be read.
+pub(super) type Row = std::result::Result<Map<String, Value>, FieldError>;
+
+/// How the rows of one kind are written.
+pub(super) struct Columns {
+    /// The column, or member, that every row needs.
+    pub(super) key: &'static str,
+    /// What a cell of a column says.
+    pub(super) cell_value: fn(&str, &str) -> Value,
+}
+
+impl Columns {
+    /// The rows of a request: a JSON array of objects, or a CSV whose first line names the columns. An empty
+    /// cell is a member that is not given.
+    ///
+    /// # Errors
+    /// 400 if the body is neither, 413 if it is too large, 422 if it has too many rows.
+    pub(super) async fn read(&self, request: Request, body_max_bytes: usize) -> Result<Vec<Row>> {
+        let is_csv = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/csv"));
+        let bytes = body::read(request.into_body(), body_max_bytes).await?;
+        let rows = if is_csv { self.rows_of_csv(&bytes)? } else { rows_of_json(&bytes)? };
+        if rows.len() > ROWS_MAX {
+            let message = format!("has more than {ROWS_MAX} rows: import it in parts");
+            return Err(Problem::invalid_field("", message));
+        }
+        Ok(rows)
+    }
+
+    fn rows_of_csv(&self, bytes: &Bytes) -> Result<Vec<Row>> {
+        let malformed = |error: csv::Error| Problem::malformed(format!("the body is no CSV: {error}"));
+        // Spreadsheets put a byte order mark in front.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(bytes);
+        let names = reader.headers().map_err(malformed)?.clone();
+        if !names.iter().any(|name| name == self.key) {
+            let key = self.key;
+            let message = format!("the first line of the CSV must name the columns, {key} among them");
+            return Err(Problem::malformed(message));
+        }
+        let mut rows = Vec::new();
+        for record in reader.records() {
+            let record = record.map_err(malformed)?;
+            if record.len() > names.len() {
+                rows.push(Err(FieldError::new("", "has more cells than the first line has columns")));
+                continue;
+            }
+            let cells = names.iter().zip(record.iter()).filter(|(_, cell)| !cell.is_empty());
+            let members = cells.map(|(name, cell)| (name.to_owned(), (self.cell_value)(name, cell)));
+            rows.push(Ok(members.collect()));
+        }
+        Ok(rows)
+    }
+}
+
+fn rows_of_json(bytes: &Bytes) -> Result<Vec<Row>> {
+    let rows: Vec<Value> = serde_json::from_slice(bytes)
+        .map_err(|error| Problem::malformed(format!("the body is no JSON array of objects: {error}")))?;
+    let object = |row| match row {
+        Value::Object(row) => Ok(row),
+        _ => Err(FieldError::new("", "must be an object")),
+    };
+    Ok(rows.into_iter().map(object).collect())
+}

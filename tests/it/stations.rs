@@ -1,0 +1,200 @@
+//! Stations as operators manage them: imported in bulk, found by filters, approved, blocked, removed.
+
+use chargehook::station::Admission;
+use serde_json::{Value, json};
+
+use crate::harness::{ADMIN_KEY, Charger, Running, eventually, http_client, start};
+
+async fn import(gateway: &Running, key: &str, content_type: &str, body: String) -> (u16, Value) {
+    let response = http_client()
+        .post(gateway.url("/api/v1/stations/import"))
+        .header("X-API-Key", key)
+        .header("Content-Type", content_type)
+        .body(body)
+        .send()
+        .await
+        .expect("answers");
+    (response.status().as_u16(), response.json().await.expect("JSON"))
+}
+
+fn results(told: &Value) -> Vec<&str> {
+    let rows = told["data"].as_array().expect("a list");
+    rows.iter().map(|row| row["result"].as_str().expect("a word")).collect()
+}
+
+fn ids(listed: &Value) -> Vec<&str> {
+    let rows = listed["data"].as_array().expect("a list");
+    rows.iter().map(|row| row["station_id"].as_str().expect("an id")).collect()
+}
+
+#[tokio::test]
+async fn an_import_makes_and_changes_stations_row_by_row() {
+    let gateway = start(|_| {}).await;
+    let known = json!({"station_id": "KNOWN", "name": "Old", "owner_id": "acme", "password": "12345678"});
+    gateway.api("POST", "/stations", Some(known)).await;
+    let csv = "\u{feff}station_id,name,password,min_security_profile,blocked,ping,time_zone,metadata,message_size\n\
+        NEW,\"Yard, left\",a-password,1,false,false,Europe/Berlin,\"{\"\"site\"\": 7}\",64KiB\n\
+        KNOWN,New,,,,,,,\n\
+        NEW,Twice,,,,,,,\n\
+        a/b,,short,9,maybe,,not a zone,[],1B\n\
+        ,Nameless,,,,,,,\n";
+    let (status, told) = import(&gateway, ADMIN_KEY, "text/csv; charset=utf-8", csv.to_owned()).await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(results(&told), ["created", "updated", "invalid", "invalid", "invalid"], "{told}");
+    assert!(!told.to_string().contains("a-password"));
+    let new = gateway.get("/stations/NEW").await;
+    for (field, value) in [
+        ("name", json!("Yard, left")),
+        ("password_set", json!(true)),
+        ("min_security_profile", json!(1)),
+        ("blocked", json!(false)),
+        ("ping", json!(false)),
+        ("time_zone", json!("Europe/Berlin")),
+        ("metadata", json!({"site": 7})),
+        ("message_size", json!("64KiB")),
+    ] {
+        assert_eq!(new[field], value, "{field}");
+    }
+    let known = gateway.get("/stations/KNOWN").await;
+    assert_eq!(
+        (&known["name"], &known["owner_id"], &known["password_set"]),
+        (&json!("New"), &json!("acme"), &json!(true)),
+        "what the row does not give stays"
+    );
+    assert_eq!(told["data"][2]["errors"][0]["message"], "is that of row 1 too");
+    let mut wrong: Vec<_> =
+        told["data"][3]["errors"].as_array().expect("a list").iter().map(|e| &e["field"]).collect();
+    wrong.sort_by_key(ToString::to_string);
+    let expected = [
+        "blocked",
+        "message_size",
+        "metadata",
+        "min_security_profile",
+        "password",
+        "station_id",
+        "time_zone",
+    ];
+    assert_eq!(wrong, expected, "{told}");
+    assert_eq!(told["data"][4]["errors"][0], json!({"field": "station_id", "message": "is required"}));
+
+    // The imported password is the one that lets the station in.
+    let basic = |password: &str| {
+        use base64::Engine;
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("NEW:{password}")))
+    };
+    let refused =
+        Charger::connect(gateway.ocpp(), "/ocpp/NEW", &[("Authorization", &basic("another1"))]).await.err();
+    assert_eq!(refused.expect("refused").status(), 401);
+    let headers = [("Authorization", &*basic("a-password")), ("Sec-WebSocket-Protocol", "ocpp1.6")];
+    Charger::connect(gateway.ocpp(), "/ocpp/NEW", &headers).await.expect("let in").still_serves().await;
+
+    let rows = json!([{"station_id": "J1", "password": null}, {"station_id": "KNOWN", "password": null}, 7,
+        {"station_id": "J2", "vendor": "X"}]);
+    let (_, told) = import(&gateway, ADMIN_KEY, "application/json", rows.to_string()).await;
+    assert_eq!(results(&told), ["created", "updated", "invalid", "invalid"], "{told}");
+    assert_eq!(gateway.get("/stations/KNOWN").await["password_set"], false);
+    assert_eq!(import(&gateway, ADMIN_KEY, "text/csv", "name\nX\n".to_owned()).await.0, 400);
+    assert_eq!(import(&gateway, ADMIN_KEY, "application/json", "{}".to_owned()).await.0, 400);
+}
+
+#[tokio::test]
+async fn an_import_has_limits_and_a_bound_key_its_owner() {
+    let gateway = start(|_| {}).await;
+    let rows: Vec<_> =
+        (0..1_001).map(|n| json!({"station_id": format!("S{n}"), "password": "12345678"})).collect();
+    let (status, told) = import(&gateway, ADMIN_KEY, "application/json", json!(rows).to_string()).await;
+    assert_eq!(status, 422, "{told}");
+    assert!(
+        told["errors"][0]["message"].as_str().is_some_and(|text| text.contains("1000 rows with a password"))
+    );
+    let csv = (0..3_000).fold("station_id\n".to_owned(), |csv, n| csv + &format!("S{n}\n"));
+    let (status, told) = import(&gateway, ADMIN_KEY, "text/csv", csv).await;
+    assert_eq!((status, results(&told)), (200, vec!["created"; 3_000]));
+
+    gateway.api("POST", "/stations", Some(json!({"station_id": "THEIRS", "owner_id": "other"}))).await;
+    let key = json!({"name": "acme", "scopes": ["command"], "owner_id": "acme"});
+    let (_, key) = gateway.api("POST", "/api-keys", Some(key)).await;
+    let key = key["key"].as_str().expect("shown once");
+    let rows = json!([{"station_id": "OURS"}, {"station_id": "THEIRS", "name": "Mine now"}]);
+    let (_, told) = import(&gateway, key, "application/json", rows.to_string()).await;
+    assert_eq!(results(&told), ["created", "invalid"], "{told}");
+    assert_eq!(gateway.get("/stations/OURS").await["owner_id"], "acme");
+    assert_eq!(gateway.get("/stations/THEIRS").await["name"], Value::Null);
+    let rows = json!([{"station_id": "OURS", "owner_id": "other"}]).to_string();
+    assert_eq!(import(&gateway, key, "application/json", rows).await.0, 403);
+}
+
+#[tokio::test]
+async fn stations_are_found_by_what_they_are() {
+    let gateway = start(|_| {}).await;
+    let rows = json!([
+        {"station_id": "A", "owner_id": "acme", "name": "Yard 100% left"},
+        {"station_id": "B", "boot_status": "pending"},
+        {"station_id": "C", "blocked": true},
+    ]);
+    import(&gateway, ADMIN_KEY, "application/json", rows.to_string()).await;
+    let mut a = gateway.charger("A").await;
+    let boot = json!({"chargePointVendor": "Vendor", "chargePointModel": "M1", "firmwareVersion": "1.2",
+        "chargePointSerialNumber": "SN-77"});
+    a.call("BootNotification", boot).await;
+    for (query, expected) in [
+        ("connected=true", vec!["A"]),
+        ("connected=false", vec!["C", "B"]),
+        ("owner_id=acme", vec!["A"]),
+        ("boot_status=pending", vec!["B"]),
+        ("boot_status=accepted&blocked=false", vec!["A"]),
+        ("blocked=true", vec!["C"]),
+        ("vendor=Vendor", vec!["A"]),
+        ("vendor=Vend", vec![]),
+        ("model=M1", vec!["A"]),
+        ("firmware_version=1.2", vec!["A"]),
+        ("q=yard", vec!["A"]),
+        ("q=100%25", vec!["A"]),
+        ("q=0_", vec![]),
+        ("q=sn-7", vec!["A"]),
+        ("order=asc", vec!["A", "B", "C"]),
+    ] {
+        let listed = gateway.get(&format!("/stations?{query}")).await;
+        assert_eq!(ids(&listed), expected, "{query}");
+    }
+    for query in ["connected=maybe", "boot_status=Accepted", "colour=red"] {
+        assert_eq!(gateway.api("GET", &format!("/stations?{query}"), None).await.0, 422, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_waits_until_it_is_approved() {
+    let gateway = start(|config| config.stations.unknown = Admission::Pending).await;
+    let boot = || json!({"chargePointVendor": "V", "chargePointModel": "M"});
+    let mut stranger = gateway.charger("NEW").await;
+    assert_eq!(stranger.call("BootNotification", boot()).await["status"], "Pending");
+    let (status, _) = gateway.api("PATCH", "/stations/NEW", Some(json!({"boot_status": "accepted"}))).await;
+    assert_eq!(status, 200);
+    assert_eq!(stranger.call("BootNotification", boot()).await["status"], "Accepted", "on the same socket");
+    gateway.api("PATCH", "/stations/NEW", Some(json!({"boot_status": "rejected"}))).await;
+    assert_eq!(stranger.call("BootNotification", boot()).await["status"], "Rejected");
+}
+
+#[tokio::test]
+async fn a_blocked_station_is_out_until_it_is_let_in_again() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.charger("CP").await;
+    gateway.api("PATCH", "/stations/CP", Some(json!({"blocked": true}))).await;
+    let frame = charger.closed().await.expect("a close frame");
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1008, "blocked"));
+    let offer = [("Sec-WebSocket-Protocol", "ocpp1.6")];
+    let refused = Charger::connect(gateway.ocpp(), "/ocpp/CP", &offer).await.err().expect("refused");
+    assert_eq!(refused.status(), 403);
+    eventually("the refusal is an event", || async {
+        let events = gateway.events_of("CP", "StationRejected").await;
+        events.first().filter(|event| event["payload"]["http_status"] == 403).map(drop)
+    })
+    .await;
+    gateway.api("PATCH", "/stations/CP", Some(json!({"blocked": false}))).await;
+    let mut charger = gateway.charger("CP").await;
+    charger.still_serves().await;
+    // By an import too.
+    let rows = json!([{"station_id": "CP", "blocked": true}]).to_string();
+    import(&gateway, ADMIN_KEY, "application/json", rows).await;
+    assert_eq!(charger.closed().await.map(|frame| u16::from(frame.code)), Some(1008));
+}
