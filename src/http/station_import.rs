@@ -85,11 +85,15 @@ pub(super) async fn import(
         stream::iter(sound).map(hashed).buffered(password::HASHES_AT_ONCE).try_collect().await?;
     while !sound.is_empty() {
         let chunk: Vec<Sound> = sound.drain(..sound.len().min(ROWS_AT_ONCE)).collect();
-        let kept: Vec<_> =
-            chunk.iter().map(|row| (row.place, row.input.station_id.clone(), row.input.blocked)).collect();
+        let kept: Vec<_> = chunk
+            .iter()
+            .map(|row| {
+                (row.place, row.input.station_id.clone(), row.input.blocked, stations::rules(&row.input))
+            })
+            .collect();
         let imported = chunk.into_iter().map(|row| (row.input, row.station)).collect();
         let imported = state.store.import_stations(imported).await?;
-        for ((place, station_id, blocked), imported) in kept.into_iter().zip(imported) {
+        for ((place, station_id, blocked, rules), imported) in kept.into_iter().zip(imported) {
             results[place].result = match imported {
                 Imported::Created => ImportResult::Created,
                 Imported::Updated => ImportResult::Updated,
@@ -100,6 +104,9 @@ pub(super) async fn import(
                     ImportResult::Invalid
                 }
             };
+            if imported == Imported::Updated {
+                state.stations.change_rules(&station_id, rules);
+            }
             if blocked && imported == Imported::Updated {
                 state.stations.ask_to_leave(&station_id, Leave::Blocked);
             }

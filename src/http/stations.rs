@@ -26,7 +26,7 @@ use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::v16::answer::BootStatus;
 use crate::station::password;
-use crate::station::registry::Leave;
+use crate::station::registry::{Leave, Rules};
 use crate::store::{Changed, Created, StationFilter};
 use crate::units::ByteSize;
 use crate::zone::Zone;
@@ -251,10 +251,21 @@ fn is_read_only(name: &str) -> bool {
     READ_ONLY.contains(&name) || name == "updated_at"
 }
 
+/// How the station's conversation is to be led.
+pub(super) fn rules(input: &StationInput) -> Rules {
+    Rules {
+        validation: input.validation,
+        ping: input.ping,
+        zone: input.time_zone.as_deref().and_then(|name| name.parse().ok()),
+    }
+}
+
 /// Change a station
 ///
 /// What is given replaces what is there, member by member (`metadata` as a whole). A `password` of null removes
-/// it. Blocking a station closes its socket. Read-only fields are ignored.
+/// it. Blocking a station closes its socket; `boot_status` holds from its next boot on, `validation`, `time_zone`
+/// and `ping` from its next message on; `password`, `min_security_profile`, `certificate_name` and `message_size`
+/// from its next connection on. Read-only fields are ignored.
 #[utoipa::path(patch, path = "/stations/{id}", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded")),
     request_body = StationPatch,
@@ -286,12 +297,13 @@ pub(super) async fn patch(
                 None => Vec::new(),
             });
         }
-        let blocked = input.blocked;
+        let (blocked, rules) = (input.blocked, rules(&input));
         match state.store.replace_station(before.updated_at, input, verifiers.clone()).await? {
             Changed::Done(station) => {
                 if blocked {
                     state.stations.ask_to_leave(&station_id, Leave::Blocked);
                 }
+                state.stations.change_rules(&station_id, rules);
                 let station = with_live(&state, station);
                 return Ok(tagged(StatusCode::OK, station.updated_at, &station));
             }

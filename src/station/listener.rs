@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 
 use super::handshake::{self, Refusal};
 use super::password;
+use super::registry::Rules;
 use super::socket::{self, Admitted, Socket};
 use super::{Admission, Stations};
 use crate::id::StationId;
@@ -187,9 +188,8 @@ async fn decide(
         flags.push("hex_password".to_owned());
     }
     let admitted = Admitted {
-        validation: access.validation.unwrap_or(settings.validation),
+        rules: Rules { validation: access.validation, ping: access.ping, zone: access.zone },
         message_size_bytes: access.message_size_bytes.map_or(settings.message_size_bytes, |own| own as usize),
-        ping: access.ping,
         connected: Connected {
             station_id: access.station_id,
             generation: 0,
@@ -212,6 +212,7 @@ fn stranger(station_id: StationId) -> StationAccess {
         validation: None,
         message_size_bytes: None,
         ping: true,
+        zone: None,
     }
 }
 

@@ -12,6 +12,8 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::clock::Timestamp;
 use crate::id::StationId;
+use crate::ocpp::Validation;
+use crate::zone::Zone;
 
 /// Why a connection is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +50,20 @@ impl LastSeen {
     }
 }
 
+/// How a station's conversation is led; what is changed of it holds from the next message on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// How strictly its messages are read; `None`: as configured for all.
+    pub validation: Option<Validation>,
+    /// Whether it is pinged.
+    pub ping: bool,
+    /// The zone of its times without zone.
+    pub zone: Option<Zone>,
+}
+
 struct Live {
     generation: u64,
+    rules: watch::Sender<Option<Rules>>,
     commands: Arc<Notify>,
     leave: Option<oneshot::Sender<Leave>>,
     gone: watch::Receiver<bool>,
@@ -98,6 +112,8 @@ pub struct Registration {
     pub last_seen: LastSeen,
     /// Tells when to leave, and why.
     pub leave: oneshot::Receiver<Leave>,
+    /// Tells what rules hold from now on, once they were changed.
+    pub rules: watch::Receiver<Option<Rules>>,
     /// Tells that commands wait in the store.
     pub commands: Arc<Notify>,
     /// Dropped or set once everything of this connection is on disk.
@@ -119,10 +135,12 @@ impl Registry {
         let (leave, told_to_leave) = oneshot::channel();
         let (gone, gone_seen) = watch::channel(false);
         let commands = Arc::new(Notify::new());
+        let (rules, changed_rules) = watch::channel(None);
         let mut stations = self.lock();
         let entry = stations.entry(station.clone()).or_insert_with(|| Entry::new(now));
         entry.last_seen.mark(now);
-        let live = Live { generation, commands: commands.clone(), leave: Some(leave), gone: gone_seen };
+        let live =
+            Live { generation, rules, commands: commands.clone(), leave: Some(leave), gone: gone_seen };
         let predecessor = entry.live.replace(live).map(|mut old| {
             if let Some(leave) = old.leave.take() {
                 let _ = leave.send(Leave::Replaced);
@@ -134,7 +152,16 @@ impl Registry {
             self.connected.fetch_add(1, Relaxed);
         }
         let last_seen = entry.last_seen.clone();
-        Registration { generation, last_seen, leave: told_to_leave, commands, gone, predecessor, flapping }
+        Registration {
+            generation,
+            last_seen,
+            leave: told_to_leave,
+            rules: changed_rules,
+            commands,
+            gone,
+            predecessor,
+            flapping,
+        }
     }
 
     /// Takes a connection out again, unless a newer one has its place.
@@ -152,6 +179,13 @@ impl Registry {
     pub fn tell_of_commands(&self, station: &StationId) {
         if let Some(live) = self.lock().get(station).and_then(|entry| entry.live.as_ref()) {
             live.commands.notify_one();
+        }
+    }
+
+    /// Tells a station's connection what rules hold from now on, if it has one.
+    pub fn change_rules(&self, station: &StationId, rules: Rules) {
+        if let Some(live) = self.lock().get(station).and_then(|entry| entry.live.as_ref()) {
+            live.rules.send_replace(Some(rules));
         }
     }
 

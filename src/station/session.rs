@@ -19,6 +19,7 @@ use crate::ocpp::v16::FromChargePoint;
 use crate::ocpp::v16::inbound::Inbound;
 use crate::ocpp::v16::read::{self, Reading};
 use crate::ocpp::{Validation, Violation};
+use crate::zone::Zone;
 
 /// CALLs whose answers are kept for the case that the very same bytes come again (quirk Q15).
 const REMEMBERED_CALLS: usize = 16;
@@ -117,6 +118,7 @@ struct Pending {
 /// The state of one connection's conversation.
 pub struct Session {
     validation: Validation,
+    zone: Option<Zone>,
     remembered: VecDeque<Remembered>,
     junk: VecDeque<Timestamp>,
     pending: Option<Pending>,
@@ -127,7 +129,20 @@ pub struct Session {
 impl Session {
     /// A conversation that begins now.
     pub fn new(validation: Validation) -> Self {
-        Self { validation, remembered: VecDeque::new(), junk: VecDeque::new(), pending: None, open: None }
+        Self {
+            validation,
+            zone: None,
+            remembered: VecDeque::new(),
+            junk: VecDeque::new(),
+            pending: None,
+            open: None,
+        }
+    }
+
+    /// From now on messages are read so strictly, and times without zone may be of this one.
+    pub fn read_by(&mut self, validation: Validation, zone: Option<Zone>) {
+        self.validation = validation;
+        self.zone = zone;
     }
 
     /// What follows from `input`.
@@ -243,7 +258,7 @@ impl Session {
             violations.push(Violation::message("reused_message_id"));
         }
         let strict = self.validation == Validation::Strict;
-        let reading = Reading { validation: self.validation, received_at: now, utc_offset_s: 0 };
+        let reading = Reading { validation: self.validation, received_at: now, zone: self.zone };
         let mut refuse = |reason, code, description, violations| {
             let refused = Refused { message_id: call.id.clone(), code, description };
             let rejection = Rejection {

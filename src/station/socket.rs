@@ -24,11 +24,10 @@ use tracing::{debug, info, warn};
 use super::Stations;
 use super::metered::Metered;
 use super::pace::Pace;
-use super::registry::{Leave, Registration};
+use super::registry::{Leave, Registration, Rules};
 use super::session::{Action, Append, Input, Session, close};
 use crate::clock::Timestamp;
 use crate::id::StationId;
-use crate::ocpp::Validation;
 use crate::ocpp::frame::Unserveable;
 use crate::ocpp::v16::authorization::IdTagInfo;
 use crate::ocpp::v16::inbound::Inbound;
@@ -64,9 +63,8 @@ pub(super) type Socket = WebSocketStream<Metered>;
 /// A connection that the handshake has let in.
 pub(super) struct Admitted {
     pub(super) connected: Connected,
-    pub(super) validation: Validation,
+    pub(super) rules: Rules,
     pub(super) message_size_bytes: usize,
-    pub(super) ping: bool,
 }
 
 /// Makes the upgraded connection a WebSocket again on the bare TCP stream, without HTTP's buffers.
@@ -131,7 +129,7 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
     };
     info!(station.id = %station, "{station} connected from {}", admitted.connected.remote_addr);
     let mut connection = Connection {
-        session: Session::new(admitted.validation),
+        session: Session::new(stations.settings.validation),
         pace: stations.message_pace(),
         stations: stations.clone(),
         station: station.clone(),
@@ -140,6 +138,7 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
         generation: registration.generation,
         calls: Calls::new(commands_waiting, Instant::now() + stations.settings.first_call_delay),
     };
+    connection.follow(connection.admitted.rules);
     let end = connection.run(&mut registration).await;
     info!(station.id = %station, "{station} disconnected: {}", end.reason);
     // A successor waits for the record alone: a peer that is gone never says goodbye.
@@ -249,6 +248,18 @@ struct Connection {
 }
 
 impl Connection {
+    fn follow(&mut self, rules: Rules) {
+        self.admitted.rules = rules;
+        self.session.read_by(rules.validation.unwrap_or(self.stations.settings.validation), rules.zone);
+    }
+
+    fn follow_changes(&mut self, registration: &mut Registration) {
+        if registration.rules.has_changed().unwrap_or(false) {
+            let changed = *registration.rules.borrow_and_update();
+            changed.into_iter().for_each(|rules| self.follow(rules));
+        }
+    }
+
     async fn run(&mut self, registration: &mut Registration) -> End {
         let mut heard = Instant::now();
         loop {
@@ -281,6 +292,7 @@ impl Connection {
             heard = Instant::now();
             let now = self.stations.clock.now();
             registration.last_seen.mark(now);
+            self.follow_changes(registration);
             // Over its rate: the socket is read slower, nothing is dropped.
             while let Err(wait) = self.pace.take(Instant::now()) {
                 sleep(wait).await;
@@ -336,7 +348,7 @@ impl Connection {
     }
 
     fn pings(&self) -> bool {
-        self.admitted.ping && !self.stations.settings.ping_interval.is_zero()
+        self.admitted.rules.ping && !self.stations.settings.ping_interval.is_zero()
     }
 
     /// Nothing was heard for a while: ask with a ping, or take the peer for dead.

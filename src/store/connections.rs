@@ -14,6 +14,7 @@ use crate::event::{Category, NewEvent, OCPP16};
 use crate::id::StationId;
 use crate::ocpp::Validation;
 use crate::ocpp::v16::answer::BootStatus;
+use crate::zone::Zone;
 
 /// What the handshake must know of a station.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct StationAccess {
     pub message_size_bytes: Option<u64>,
     /// Whether the server pings it.
     pub ping: bool,
+    /// The zone of its times without zone.
+    pub zone: Option<Zone>,
 }
 
 /// A connection that was admitted.
@@ -99,7 +102,7 @@ impl Store {
     pub async fn station_access(&self, identity: &StationId) -> Result<Option<StationAccess>> {
         const COLUMNS: &str =
             "SELECT station_id, password_verifiers, min_security_profile, blocked, validation,
-                                      message_size_bytes, ping FROM stations";
+                                      message_size_bytes, ping, time_zone FROM stations";
         let identity = identity.clone();
         self.read(move |conn| {
             let exact = conn
@@ -224,6 +227,7 @@ fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
         validation: cells::maybe_word(row, 4)?,
         message_size_bytes: row.get::<_, Option<i64>>(5)?.map(|bytes| bytes.max(0) as u64),
         ping: row.get(6)?,
+        zone: row.get::<_, Option<String>>(7)?.and_then(|name| name.parse().ok()),
     })
 }
 

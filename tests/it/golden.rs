@@ -99,7 +99,7 @@ fn serve(frame: &str) -> String {
         return out;
     };
     write_violations(&mut out, mapped.as_slice());
-    let reading = |validation| Reading { validation, received_at: NOW, utc_offset_s: 0 };
+    let reading = |validation| Reading { validation, received_at: NOW, zone: None };
     let Read { request, occurred_at, violations } =
         read(action, &call.payload, &reading(Validation::Lenient)).expect("lenient reading refuses nothing");
     write_violations(&mut out, &violations);
@@ -153,7 +153,7 @@ fn legal_frames_have_no_violations_and_pass_the_strict_mode() {
         let (action, mapped) = recognise(&call.action).expect("a known action");
         assert_eq!(mapped, None);
         for validation in [Validation::Lenient, Validation::Strict, Validation::Off] {
-            let reading = Reading { validation, received_at: NOW, utc_offset_s: 0 };
+            let reading = Reading { validation, received_at: NOW, zone: None };
             let violations = match read(action, &call.payload, &reading) {
                 Ok(read) => read.violations,
                 Err(refusal) => refusal.violations,

@@ -1,5 +1,6 @@
 //! Stations as operators manage them: imported in bulk, found by filters, approved, blocked, removed.
 
+use chargehook::clock::{Clock, Timestamp};
 use chargehook::station::Admission;
 use serde_json::{Value, json};
 
@@ -197,4 +198,31 @@ async fn a_blocked_station_is_out_until_it_is_let_in_again() {
     let rows = json!([{"station_id": "CP", "blocked": true}]).to_string();
     import(&gateway, ADMIN_KEY, "application/json", rows).await;
     assert_eq!(charger.closed().await.map(|frame| u16::from(frame.code)), Some(1008));
+}
+
+#[tokio::test]
+async fn rules_that_change_hold_from_the_next_message_on() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.charger("CP").await;
+    let status = |timestamp: &str| json!({"connectorId": 1, "errorCode": "NoError", "status": "Available", "timestamp": timestamp});
+    let local = (Clock::System.now().after(std::time::Duration::from_secs(5 * 3_600))).to_string();
+    let local = local.trim_end_matches('Z');
+    charger.call("StatusNotification", status(local)).await;
+    let (patched, _) = gateway.api("PATCH", "/stations/CP", Some(json!({"time_zone": "Etc/GMT-5"}))).await;
+    assert_eq!(patched, 200);
+    charger.call("StatusNotification", status(local)).await;
+    let told = gateway.events_of("CP", "StatusNotification").await;
+    let occurred = |nth: usize| {
+        told[nth]["occurred_at"].as_str().expect("a time").parse::<Timestamp>().expect("RFC 3339")
+    };
+    assert_eq!(occurred(0).since(occurred(1)).as_secs(), 5 * 3_600, "{told:?}");
+    assert_eq!(told[1]["payload"]["timestamp"], local, "the text stays");
+    assert_eq!(told[1]["violations"][0]["problem"], "time_without_zone: read as the station's local time");
+
+    gateway.api("PATCH", "/stations/CP", Some(json!({"validation": "strict"}))).await;
+    let answer = charger.exchange(r#"[2,"s","StatusNotification",{"connectorId":1}]"#).await;
+    assert_eq!(answer[0], 4, "{answer}");
+    let (status, problem) =
+        gateway.api("PATCH", "/stations/CP", Some(json!({"time_zone": "Europe/Atlantis"}))).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (422, &json!("time_zone")));
 }

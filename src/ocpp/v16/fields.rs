@@ -9,14 +9,15 @@ use super::time;
 use crate::clock::Timestamp;
 use crate::ocpp::Violation;
 use crate::ocpp::violations::Violations;
+use crate::zone::Zone;
 
 /// What reading a message takes along: when it came, and what has been odd so far.
 #[derive(Debug)]
 pub(super) struct Reader {
     /// When the message arrived.
     pub received_at: Timestamp,
-    /// How far the station's own time is ahead of UTC, in seconds.
-    pub utc_offset_s: i32,
+    /// What the station's clock may show where a time names no zone.
+    pub zone: Option<Zone>,
     /// What the schema does not see: it is noted here while reading.
     pub violations: Violations,
 }
@@ -135,7 +136,7 @@ impl<'a> Fields<'a> {
     pub(super) fn time(&self, name: &str, reader: &mut Reader) -> Option<Timestamp> {
         let value = self.get(name)?;
         let text = scalar_text(value)?;
-        let read = time::read(text, reader.received_at, reader.utc_offset_s);
+        let read = time::read(text, reader.received_at, reader.zone);
         if let Some(oddity) = read.oddity {
             reader.note(&self.path_of(name), oddity);
         }

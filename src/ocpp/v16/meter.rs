@@ -188,7 +188,7 @@ mod tests {
     fn reader() -> Reader {
         Reader {
             received_at: Timestamp::from_unix_ms(1_776_170_096_789),
-            utc_offset_s: 0,
+            zone: None,
             violations: Violations::default(),
         }
     }

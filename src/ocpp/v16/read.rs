@@ -15,6 +15,7 @@ use crate::ocpp::frame::ErrorCode;
 use crate::ocpp::schema::{self, Breach, Part};
 use crate::ocpp::violations::Violations;
 use crate::ocpp::{Validation, Violation};
+use crate::zone::Zone;
 
 /// How a message is to be read.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +24,8 @@ pub struct Reading {
     pub validation: Validation,
     /// When it arrived.
     pub received_at: Timestamp,
-    /// How far the station's own time is ahead of UTC, in seconds, for times without zone; 0 if nobody knows.
-    pub utc_offset_s: i32,
+    /// What the station's clock may show where a time names no zone; `None` if nobody knows.
+    pub zone: Option<Zone>,
 }
 
 /// A message that can be served.
@@ -71,11 +72,8 @@ pub fn recognise(action: &str) -> Option<(FromChargePoint, Option<Violation>)> {
 /// # Errors
 /// Only in strict mode: the payload breaks the schema of its action.
 pub fn read(action: FromChargePoint, payload: &RawValue, reading: &Reading) -> Result<Read, Refusal> {
-    let mut reader = Reader {
-        received_at: reading.received_at,
-        utc_offset_s: reading.utc_offset_s,
-        violations: Violations::default(),
-    };
+    let mut reader =
+        Reader { received_at: reading.received_at, zone: reading.zone, violations: Violations::default() };
     let value = payload::parse(payload.get(), &mut reader.violations);
     let root = Fields { object: value.as_ref().and_then(Value::as_object), path: Path::Root };
     let (request, occurred_at) = request::read(action, &root, &mut reader);
@@ -151,7 +149,7 @@ mod tests {
     }
 
     fn read_as(validation: Validation, action: FromChargePoint, json: &str) -> Result<Read, Refusal> {
-        read(action, &raw(json), &Reading { validation, received_at: RECEIVED, utc_offset_s: 0 })
+        read(action, &raw(json), &Reading { validation, received_at: RECEIVED, zone: None })
     }
 
     #[test]

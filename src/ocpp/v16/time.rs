@@ -9,6 +9,7 @@ use chrono::NaiveDate;
 
 use crate::clock::Timestamp;
 use crate::ocpp::Violation;
+use crate::zone::Zone;
 
 /// What a clock without a battery shows after a power cut lies before this; OCPP 1.6 is younger.
 const EARLIEST_PLAUSIBLE: Timestamp = Timestamp::from_unix_ms(1_262_304_000_000); // 2010-01-01
@@ -38,9 +39,9 @@ struct Parts {
     exact: bool,
 }
 
-/// Reads a time that arrived at `received_at` from a station whose own clock, where it names no
-/// zone, may be `utc_offset_s` seconds ahead of UTC.
-pub fn read(text: &str, received_at: Timestamp, utc_offset_s: i32) -> Read {
+/// Reads a time that arrived at `received_at` from a station whose own clock, where it names no zone, may
+/// be set to the time of `zone`.
+pub fn read(text: &str, received_at: Timestamp, zone: Option<Zone>) -> Read {
     let odd = |moment, oddity| Read { moment, oddity: Some(oddity) };
     let trimmed = text.trim();
     if trimmed.is_empty() {
@@ -60,15 +61,10 @@ pub fn read(text: &str, received_at: Timestamp, utc_offset_s: i32) -> Read {
             let exact = parts.exact && trimmed.len() == text.len();
             (moment, (!exact).then_some("time_format: not as RFC 3339 writes it"))
         }
-        None => {
-            let as_local = Timestamp::from_unix_ms(parts.unix_ms_as_utc - i64::from(utc_offset_s) * 1_000);
-            let near = skew_ms(as_local, received_at).unsigned_abs() <= LOCAL_TIME_TOLERANCE_MS;
-            if utc_offset_s != 0 && near {
-                (as_local, Some("time_without_zone: read as the station's local time"))
-            } else {
-                (as_utc, Some("time_without_zone: read as UTC"))
-            }
-        }
+        None => match zone.and_then(|zone| local_time(parts.unix_ms_as_utc, received_at, zone)) {
+            Some(as_local) => (as_local, Some("time_without_zone: read as the station's local time")),
+            None => (as_utc, Some("time_without_zone: read as UTC")),
+        },
     };
     if moment < EARLIEST_PLAUSIBLE {
         return odd(None, "implausible: a clock that was never set");
@@ -77,6 +73,19 @@ pub fn read(text: &str, received_at: Timestamp, utc_offset_s: i32) -> Read {
         return odd(Some(moment), "implausible: more than a day after its arrival");
     }
     Read { moment: Some(moment), oddity }
+}
+
+/// The moment at which clocks of `zone` showed this, if that is near its arrival. Where they are put forward
+/// or back the station's may have followed already, or not yet: what fits its arrival best is meant.
+fn local_time(unix_ms_as_utc: i64, received_at: Timestamp, zone: Zone) -> Option<Timestamp> {
+    let tolerance = Duration::from_millis(LOCAL_TIME_TOLERANCE_MS);
+    [received_at, received_at.before(tolerance), received_at.after(tolerance)]
+        .into_iter()
+        .map(|at| zone.offset_s(at))
+        .filter(|offset_s| *offset_s != 0)
+        .map(|offset_s| Timestamp::from_unix_ms(unix_ms_as_utc - i64::from(offset_s) * 1_000))
+        .min_by_key(|moment| skew_ms(*moment, received_at).unsigned_abs())
+        .filter(|moment| skew_ms(*moment, received_at).unsigned_abs() <= LOCAL_TIME_TOLERANCE_MS)
 }
 
 /// How far the station's clock is ahead, in milliseconds; negative if it is behind. Means something
@@ -191,8 +200,6 @@ mod tests {
     use super::*;
 
     const RECEIVED: &str = "2026-04-14T12:34:56.789Z";
-    const TWO_HOURS_S: i32 = 2 * 3_600;
-
     fn at(text: &str) -> Timestamp {
         text.parse().expect("RFC 3339")
     }
@@ -200,12 +207,12 @@ mod tests {
     /// Moment and oddity's code in a few words.
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let told = |offset| {
-            let Read { moment, oddity } = read(text, at(RECEIVED), offset);
+        let told = |zone| {
+            let Read { moment, oddity } = read(text, at(RECEIVED), zone);
             let code = oddity.map_or("", |oddity| oddity.split(':').next().unwrap_or_default());
             format!("{} {code}", moment.map_or("none".into(), |moment| moment.to_string()))
         };
-        assert_eq!(told(0).trim_end(), expected, "{text:?}");
+        assert_eq!(told(None).trim_end(), expected, "{text:?}");
     }
 
     #[test]
@@ -260,10 +267,36 @@ mod tests {
 
     #[test]
     fn a_time_without_zone_is_local_where_that_fits_its_arrival() {
-        let fits = read("2026-04-14T14:30:00", at(RECEIVED), TWO_HOURS_S);
-        assert_eq!(fits.moment, Some(at("2026-04-14T12:30:00Z")));
-        let does_not = read("2026-04-14T12:30:00", at(RECEIVED), TWO_HOURS_S);
-        assert_eq!(does_not.moment, Some(at("2026-04-14T12:30:00Z")));
+        let berlin: Zone = "Europe/Berlin".parse().expect("a zone");
+        let meant = |text: &str, received: &str| {
+            let read = read(text, at(received), Some(berlin));
+            (
+                read.moment.map(|moment| moment.to_string()).unwrap_or_default(),
+                read.oddity.unwrap_or_default(),
+            )
+        };
+        let local = "time_without_zone: read as the station's local time";
+        let utc = "time_without_zone: read as UTC";
+        for (text, received, moment, oddity) in [
+            ("2026-04-14T14:30:00", RECEIVED, "2026-04-14T12:30:00.000Z", local),
+            ("2026-04-14T12:30:00", RECEIVED, "2026-04-14T12:30:00.000Z", utc),
+            ("2026-01-14T13:00:00", "2026-01-14T12:00:00Z", "2026-01-14T12:00:00.000Z", local),
+            ("2026-01-14T14:00:00", "2026-01-14T12:00:00Z", "2026-01-14T14:00:00.000Z", utc),
+            ("2026-04-14T14:49:56", RECEIVED, "2026-04-14T12:49:56.000Z", local),
+            ("2026-04-14T14:49:57", RECEIVED, "2026-04-14T14:49:57.000Z", utc),
+            ("2026-04-14T14:19:56", RECEIVED, "2026-04-14T14:19:56.000Z", utc),
+            // Clocks are put forward at 01:00 UTC: sent before, or by a clock that has not followed.
+            ("2026-03-29T01:59:00", "2026-03-29T01:01:00Z", "2026-03-29T00:59:00.000Z", local),
+            ("2026-03-29T02:02:00", "2026-03-29T01:02:00Z", "2026-03-29T01:02:00.000Z", local),
+            ("2026-03-29T03:02:00", "2026-03-29T01:02:00Z", "2026-03-29T01:02:00.000Z", local),
+            // And back: the same text is two moments, an hour apart.
+            ("2026-10-25T02:50:00", "2026-10-25T00:50:05Z", "2026-10-25T00:50:00.000Z", local),
+            ("2026-10-25T02:50:00", "2026-10-25T01:50:05Z", "2026-10-25T01:50:00.000Z", local),
+            // With a zone in the text, the station's does not matter.
+            ("2026-04-14T14:30:00Z", RECEIVED, "2026-04-14T14:30:00.000Z", ""),
+        ] {
+            assert_eq!(meant(text, received), (moment.to_owned(), oddity), "{text} at {received}");
+        }
     }
 
     #[test]

@@ -18,7 +18,11 @@ const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
 /// Reads a payload in every mode; the lenient ones must serve it.
 fn read_in_every_mode(action: FromChargePoint, payload: &RawValue) {
     for validation in [Validation::Lenient, Validation::Off, Validation::Strict] {
-        let outcome = read(action, payload, &Reading { validation, received_at: NOW, utc_offset_s: -3_600 });
+        let outcome = read(
+            action,
+            payload,
+            &Reading { validation, received_at: NOW, zone: "Atlantic/Azores".parse().ok() },
+        );
         assert!(outcome.is_ok() || validation == Validation::Strict, "{action} refused {payload}");
     }
 }
