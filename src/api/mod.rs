@@ -11,6 +11,7 @@ pub mod event;
 pub mod id_tag;
 pub mod import;
 pub mod problem;
+pub mod replay;
 pub mod station;
 pub mod text;
 pub mod transaction;

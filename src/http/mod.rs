@@ -23,6 +23,7 @@ mod page;
 mod path;
 mod problem;
 mod query;
+mod replays;
 mod schema;
 mod station_import;
 mod stations;
@@ -109,6 +110,11 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(webhook_pauses::resume))
         .routes(routes!(webhooks::secret))
         .routes(routes!(webhooks::rotate))
+        .routes(routes!(replays::create))
+        .routes(routes!(replays::resend))
+        .routes(routes!(replays::list))
+        .routes(routes!(replays::get))
+        .routes(routes!(replays::cancel))
         .routes(routes!(events::list))
         .routes(routes!(events::get))
         .routes(routes!(events::deliveries))

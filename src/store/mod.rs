@@ -36,6 +36,8 @@ mod outcomes;
 mod pauses;
 mod readers;
 mod remote_start;
+mod replay_search;
+mod replays;
 mod schema;
 mod secrets;
 #[cfg(test)]
@@ -74,6 +76,7 @@ pub use listing::{Listed, Slice};
 pub use meter_values::MeterValueFilter;
 pub use outcomes::{DeliveryFailure, Finish, GivenUp, Next};
 pub use pauses::Paused;
+pub use replays::{CountedReplay, ReplayFilter, ReplayStep};
 pub use signals::{CommandEnd, LanesDue};
 pub use stations::{Created, Imported, StationFilter, StationToImport};
 pub use statistics::{Histogram, Statistics};

@@ -24,6 +24,7 @@ mod profiles;
 mod properties;
 mod quirks;
 mod receiver;
+mod replays;
 mod resends;
 mod scripted;
 mod sessions;
