@@ -17,6 +17,7 @@ use crate::api::replay::{Replay, ReplayInput};
 use crate::api::station::{Connector, Station};
 use crate::api::transaction::Transaction;
 use crate::api::webhook::{PauseInput, Webhook, WebhookSecrets, WebhookTest};
+use crate::api::webhook_stats::WebhookStats;
 use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::units::Span;
 
@@ -186,6 +187,14 @@ impl Client {
     /// [`ClientError::Refused`] with 404 if there is none, with 409 if it has come to its end.
     pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<Delivery> {
         self.post(&["deliveries", &id.to_string(), "cancel"], &[], &Value::Null).await
+    }
+
+    /// How a webhook is doing.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 404 if there is none.
+    pub async fn webhook_stats(&self, id: WebhookId, window: Span) -> Result<WebhookStats> {
+        self.get(&["webhooks", &id.to_string(), "stats"], &[("window", &window.to_string())]).await
     }
 
     /// Brings back what a webhook missed. Not for dry runs, which are answered otherwise.

@@ -16,6 +16,7 @@ pub mod station;
 pub mod text;
 pub mod transaction;
 pub mod webhook;
+pub mod webhook_stats;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -31,6 +31,7 @@ mod transactions;
 mod versions;
 mod webhook_input;
 mod webhook_pauses;
+mod webhook_stats;
 mod webhooks;
 
 use std::sync::Arc;
@@ -108,6 +109,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(webhooks::enable))
         .routes(routes!(webhook_pauses::pause))
         .routes(routes!(webhook_pauses::resume))
+        .routes(routes!(webhook_stats::stats))
         .routes(routes!(webhooks::secret))
         .routes(routes!(webhooks::rotate))
         .routes(routes!(replays::create))

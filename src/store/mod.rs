@@ -48,6 +48,7 @@ mod statistics;
 mod thinning;
 mod transaction_list;
 mod transactions;
+mod webhook_stats;
 mod webhooks;
 mod writer;
 
@@ -81,6 +82,7 @@ pub use signals::{CommandEnd, LanesDue};
 pub use stations::{Created, Imported, StationFilter, StationToImport};
 pub use statistics::{Histogram, Statistics};
 pub use transaction_list::TransactionFilter;
+pub use webhook_stats::WebhookNumbers;
 pub use webhooks::{Changed, StoredWebhook};
 
 use crate::clock::Clock;

@@ -29,4 +29,5 @@ mod resends;
 mod scripted;
 mod sessions;
 mod stations;
+mod stats;
 mod talks;

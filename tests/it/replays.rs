@@ -14,7 +14,7 @@ use crate::receiver::{Answer, Receiver};
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 
 /// A receiver whose answers can be changed.
-async fn changeable(status: u16) -> (Receiver, Arc<AtomicU16>) {
+pub(crate) async fn changeable(status: u16) -> (Receiver, Arc<AtomicU16>) {
     let answer = Arc::new(AtomicU16::new(status));
     let asked = answer.clone();
     (Receiver::start(move |_| Answer::Status(asked.load(Ordering::SeqCst))).await, answer)
@@ -37,7 +37,7 @@ async fn ended(gateway: &Running, replay: &Value) -> Value {
     .await
 }
 
-async fn beats(charger: &mut Charger, count: usize) {
+pub(crate) async fn beats(charger: &mut Charger, count: usize) {
     for _ in 0..count {
         charger.still_serves().await;
     }
@@ -52,7 +52,7 @@ async fn counts(gateway: &Running, hook: &Value) -> BTreeMap<String, usize> {
 }
 
 /// Waits until this many of a webhook's deliveries have this status.
-async fn wait_for(gateway: &Running, hook: &Value, status: &str, count: usize) {
+pub(crate) async fn wait_for(gateway: &Running, hook: &Value, status: &str, count: usize) {
     eventually(&format!("{count} are {status}"), || async {
         (counts(gateway, hook).await.get(status) == Some(&count)).then_some(())
     })
