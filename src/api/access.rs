@@ -53,15 +53,6 @@ impl std::fmt::Debug for ApiKey {
     }
 }
 
-/// The API key that something was asked with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RequestedBy {
-    /// Names the key; not the key itself.
-    pub id: ApiKeyId,
-    /// The key's name when it asked.
-    pub name: String,
-}
-
 /// Whether the gateway lives, or can serve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {

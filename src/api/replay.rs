@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::access::RequestedBy;
+use super::command::RequestedBy;
 use super::delivery::DeliveryStatus;
 use crate::clock::Timestamp;
 use crate::id::{EventId, ReplayId};

@@ -179,7 +179,7 @@ async fn begin(
     if dry_run {
         return Ok(Json(ReplayMatched { matched: counted.matched }).into_response());
     }
-    let replay = state.store.create_replay(counted, owner_id, caller.key_id).await?;
+    let replay = state.store.create_replay(counted, owner_id, caller.requested_by()).await?;
     Ok((StatusCode::ACCEPTED, Json(replay)).into_response())
 }
 

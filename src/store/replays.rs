@@ -9,10 +9,10 @@ use super::listing::{Conditions, Listed, Slice, arrival_bounds, page};
 use super::replay_search::{self, Candidate, Search};
 use super::writer::Writing;
 use super::{Priority, Store, cells};
-use crate::api::access::RequestedBy;
+use crate::api::command::RequestedBy;
 use crate::api::replay::{Replay, Selection, Status};
 use crate::clock::Timestamp;
-use crate::id::{ApiKeyId, DeliveryId, ReplayId, WebhookId};
+use crate::id::{DeliveryId, ReplayId, WebhookId};
 
 /// Deliveries made in one step.
 const STEP: usize = 200;
@@ -94,7 +94,7 @@ impl Store {
         &self,
         counted: CountedReplay,
         owner_id: Option<String>,
-        requested_by: ApiKeyId,
+        requested_by: RequestedBy,
     ) -> Result<Replay> {
         self.write(Priority::Api, move |w| {
             let CountedReplay { search, start, matched } = counted;
@@ -110,8 +110,7 @@ impl Store {
                 .prepare_cached(
                     "INSERT INTO replays (id, owner_id, webhook_id, selection, status, matched, position,
                          end_position, requested_by_id, requested_by_name, asked_at_ms, created_at_ms, completed_at_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
-                         coalesce((SELECT name FROM api_keys WHERE id = ?9), ''), ?10, ?11, ?12)",
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 )?
                 .execute(params![
                     id.to_string(),
@@ -122,7 +121,8 @@ impl Store {
                     matched as i64,
                     start,
                     search.end,
-                    requested_by.to_string(),
+                    requested_by.id.to_string(),
+                    requested_by.name,
                     search.asked_at.unix_ms(),
                     w.now.unix_ms(),
                     (!running).then_some(w.now.unix_ms()),
