@@ -1,10 +1,16 @@
 //! Cases of a central system's test list, by their numbers: what chargers tell of themselves. Other
 //! numbers are where their subject is.
 
+use std::time::Duration;
+
+use chargehook::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::harness::start;
+use crate::golden::NOW;
+use crate::harness::{eventually, start, start_by};
 use crate::receiver::{Answer, Receiver};
+use crate::scripted::obey;
+use crate::talks::stored;
 
 fn status(connector: u32, status: &str) -> Value {
     json!({"connectorId": connector, "errorCode": "NoError", "status": status, "timestamp": "2026-04-14T12:00:00Z"})
@@ -158,4 +164,65 @@ async fn case_37_a_session_begun_offline_keeps_both_times() {
     assert!(arrived > "2026-01-02", "{arrived}");
     let transaction = gateway.get(&format!("/transactions/{}", started["transactionId"])).await;
     assert_eq!(transaction["started_at"], "2026-01-01T08:00:00.000Z");
+}
+
+#[tokio::test]
+async fn case_46_signed_values_are_kept_to_the_byte() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP").await;
+    let number =
+        charger.call("StartTransaction", start_payload("2026-04-14T12:00:00Z")).await["transactionId"]
+            .clone();
+    // A document in a text: quotes, escapes in three spellings, and the blanks that a signature covers.
+    let document = format!(r#"OCMF|{{\"FV\" : \"1.0\",\"GI\":\"\u00e9\/\t\"}}|{}"#, "ab".repeat(4 << 10));
+    let values = format!(
+        r#"[ {{"timestamp":"2026-04-14T12:05:00Z" ,"sampledValue":[{{"value":"{document}","format":"SignedData"}}]}}]"#
+    );
+    let payload = format!(r#"{{"connectorId":1,"transactionId":{number} ,"meterValue":{values}}}"#);
+    let answer = charger.exchange(&format!(r#"[2,"signed","MeterValues",{payload}]"#)).await;
+    assert_eq!(answer, json!([3, "signed", {}]));
+    let kept = stored(&gateway, "CP").pop().expect("an event");
+    assert_eq!((kept.event.as_str(), kept.payload), ("MeterValues", payload));
+    let listed = gateway.get(&format!("/transactions/{number}/meter-values")).await;
+    let value = &listed["data"][0];
+    let text: String = serde_json::from_str(&format!("\"{document}\"")).expect("JSON");
+    assert_eq!((&value["value"], &value["format"]), (&json!(text), &json!("SignedData")));
+    assert!(value["value_base"].is_null(), "{value}");
+}
+
+#[tokio::test]
+async fn case_49_plugged_in_after_the_remote_start_or_never() {
+    let clock = Clock::manual(NOW);
+    let gateway = start_by(clock.clone(), tempfile::tempdir().expect("a directory"), |_| {}).await;
+    let mut charger = gateway.booted("CP").await;
+    let payload = json!({"idTag": "TAG", "connectorId": 1});
+    let verdict = json!({"status": "Accepted"});
+    for plugs_in in [true, false] {
+        let remote = "RemoteStartTransaction";
+        let command = obey(&gateway, &mut charger, "CP", remote, payload.clone(), verdict.clone()).await;
+        assert!(command["outcome"].is_null(), "nobody knows yet: {command}");
+        charger.call("StatusNotification", status(1, "Preparing")).await;
+        clock.advance(Duration::from_secs(60));
+        let mut number = json!(null);
+        if plugs_in {
+            let begin = json!({"connectorId": 1, "idTag": "tag", "meterStart": 0, "timestamp": clock.now()});
+            number = charger.call("StartTransaction", begin).await["transactionId"].clone();
+            let stop = json!({"transactionId": number, "meterStop": 1, "timestamp": clock.now()});
+            charger.call("StopTransaction", stop).await;
+        } else {
+            charger.call("StatusNotification", status(1, "Available")).await;
+            clock.advance(Duration::from_secs(121));
+        }
+        let path = format!("/commands/{}", command["id"].as_str().expect("an id"));
+        let told = eventually("the outcome is known", || async {
+            Some(gateway.get(&path).await).filter(|command| !command["outcome"].is_null())
+        })
+        .await;
+        let outcome = if plugs_in { "started" } else { "not_started" };
+        assert_eq!((&told["outcome"], &told["transaction_id"]), (&json!(outcome), &number));
+        assert_eq!(told["status"], "completed", "the charger did answer");
+        let event = gateway.events_of("CP", "RemoteStartOutcome").await.pop().expect("an event");
+        let expected = json!({"command_id": command["id"], "outcome": outcome, "transaction_id": number});
+        assert_eq!(event["payload"], expected);
+    }
 }

@@ -58,7 +58,7 @@ async fn case_26_a_plain_session() {
 }
 
 #[tokio::test]
-async fn case_35_a_retried_start_is_the_same_transaction() {
+async fn case_35_and_36_a_retried_start_is_the_same_transaction_and_another_connector_another() {
     let gateway = start(|_| {}).await;
     let mut charger = booted(&gateway, "CP").await;
     let first = charger.call("StartTransaction", start_payload(1, "2026-04-14T12:00:00Z")).await;
@@ -71,7 +71,7 @@ async fn case_35_a_retried_start_is_the_same_transaction() {
     assert_eq!(events[1]["duplicate_of"], events[0]["id"]);
     assert!(events[1]["station_seq"].is_null());
     assert_eq!(gateway.get("/transactions").await["data"].as_array().expect("a list").len(), 1);
-    // Case 36: the same second on another connector is another one.
+    // The same second on another connector is another one.
     let other = again.call("StartTransaction", start_payload(2, "2026-04-14T12:00:00Z")).await;
     assert_ne!(other["transactionId"], first["transactionId"]);
 }
