@@ -134,8 +134,8 @@ typed_id!(
     AuthorizationId, "auth"
 );
 typed_id!(
-    /// Names a replay, or a bulk resend.
-    ReplayId, "rpl"
+    /// Names a reservation (OCPP's own number for it is its `reservation_id`).
+    ReservationId, "rsv"
 );
 typed_id!(
     /// Names an API key (not the key itself).

@@ -165,6 +165,13 @@ pub struct Command {
     pub error: Option<CommandError>,
     /// What was odd about the answer.
     pub violations: Vec<Violation>,
+    /// What may have to be done next, where the verdict alone does not say it: a short code, a colon and words.
+    /// `full_list_needed` after a `SendLocalList` that failed or did not fit the station's version;
+    /// `reboot_required`; `nothing_to_upload` after a `GetDiagnostics`.
+    #[schema(
+        example = "full_list_needed: send a SendLocalList with updateType Full; nothing is sent by itself"
+    )]
+    pub hint: Option<String>,
     /// An answer that came after the end: its payload, or `error` with code, description and details.
     #[schema(value_type = Option<Object>)]
     pub late_response: Option<Box<RawValue>>,

@@ -177,6 +177,26 @@ pub struct Connector {
     pub updated_at: Timestamp,
 }
 
+/// A configuration key of a station, as it was last read or set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigurationKey {
+    /// Its name, as the station spells it if it has told of it.
+    #[schema(example = "HeartbeatInterval")]
+    pub key: String,
+    /// Its value, as it was last read or set. Never that of an `AuthorizationKey`.
+    pub value: Option<String>,
+    /// Whether it cannot be set; null if the station has not said.
+    pub readonly: Option<bool>,
+    /// False if the station has said that it knows no such key.
+    pub known: bool,
+    /// It was set, and takes effect with the station's next boot.
+    pub pending_reboot: bool,
+    /// When the station last told of it.
+    pub read_at: Option<Timestamp>,
+    /// When it was last set, or was to be.
+    pub set_at: Option<Timestamp>,
+}
+
 /// What became of a request to close a station's socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Disconnecting {

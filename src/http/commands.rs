@@ -259,6 +259,10 @@ pub(super) async fn send(
     let (station_id, _) = stations::visible(&state, &caller, &id).await?;
     let Checked { input, action, payload } = read(&body, state.clock.now())?;
     caller.may_send(action)?;
+    let key_verifier = match command::new_password(action, &payload) {
+        Some(key) => stations::hash_password(key).await?.pop(),
+        None => None,
+    };
     let new = NewCommand {
         station_id: station_id.clone(),
         action,
@@ -266,6 +270,7 @@ pub(super) async fn send(
         timeout: input.timeout.0,
         queue_for: input.queue.then(|| input.expires_in.map_or_else(|| queued_for(action), |span| span.0)),
         metadata: input.metadata,
+        key_verifier,
         requested_by: caller.requested_by(),
     };
     let (command, now) = match state.store.order_command(new).await? {

@@ -23,7 +23,7 @@ mod page;
 mod path;
 mod problem;
 mod query;
-mod replays;
+mod reservations;
 mod schema;
 mod station_import;
 mod stations;
@@ -31,7 +31,6 @@ mod transactions;
 mod versions;
 mod webhook_input;
 mod webhook_pauses;
-mod webhook_stats;
 mod webhooks;
 
 use std::sync::Arc;
@@ -109,14 +108,8 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(webhooks::enable))
         .routes(routes!(webhook_pauses::pause))
         .routes(routes!(webhook_pauses::resume))
-        .routes(routes!(webhook_stats::stats))
         .routes(routes!(webhooks::secret))
         .routes(routes!(webhooks::rotate))
-        .routes(routes!(replays::create))
-        .routes(routes!(replays::resend))
-        .routes(routes!(replays::list))
-        .routes(routes!(replays::get))
-        .routes(routes!(replays::cancel))
         .routes(routes!(events::list))
         .routes(routes!(events::get))
         .routes(routes!(events::deliveries))
@@ -131,6 +124,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(station_import::import))
         .routes(routes!(stations::get, stations::patch, stations::delete))
         .routes(routes!(stations::connectors))
+        .routes(routes!(stations::configuration))
         .routes(routes!(stations::disconnect))
         .routes(routes!(commands::send, commands::of_station))
         .routes(routes!(commands::list))
@@ -140,6 +134,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(transactions::get))
         .routes(routes!(transactions::meter_values))
         .routes(routes!(transactions::close))
+        .routes(routes!(reservations::list))
         .routes(routes!(id_tags::list))
         .routes(routes!(id_tags::get, id_tags::put, id_tags::delete))
         .routes(routes!(id_tag_import::import))

@@ -20,7 +20,7 @@ use super::problem::Result;
 use super::query::{NoQuery, Query};
 use super::versions::{Preconditions, tagged};
 use crate::api::problem::{FieldError, Problem};
-use crate::api::station::{Connector, Disconnecting, Station, StationInput, StationPatch};
+use crate::api::station::{ConfigurationKey, Connector, Disconnecting, Station, StationInput, StationPatch};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::StationId;
@@ -358,6 +358,24 @@ pub(super) async fn connectors(
 ) -> Result<Json<Page<Connector>>> {
     let (station_id, _) = visible(&state, &caller, &id).await?;
     let data = state.store.connectors(station_id).await?;
+    Ok(Json(Page { data, next_cursor: None }))
+}
+
+/// Get a station's configuration
+///
+/// Every key that was read with a `GetConfiguration` or set with a `ChangeConfiguration`, by name, as it was last
+/// read or set. Nothing is asked of the station: for its present configuration send it a `GetConfiguration` first.
+#[utoipa::path(get, path = "/stations/{id}/configuration", tag = "stations",
+    params(("id" = String, Path, description = "The station's identity, percent-encoded")),
+    responses((status = 200, body = Page<ConfigurationKey>)), security(("api_key" = ["read"])))]
+pub(super) async fn configuration(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    _: NoQuery,
+) -> Result<Json<Page<ConfigurationKey>>> {
+    let (station_id, _) = visible(&state, &caller, &id).await?;
+    let data = state.store.configuration(station_id).await?;
     Ok(Json(Page { data, next_cursor: None }))
 }
 

@@ -25,7 +25,7 @@ use super::socket::{self, Admitted, Socket};
 use super::{Admission, Stations};
 use crate::id::StationId;
 use crate::ocpp::v16::answer::BootStatus;
-use crate::store::{Connected, Rejected, StationAccess};
+use crate::store::{Connected, Rejected, StationAccess, UsedPassword};
 
 /// Connections the kernel may hold for us: what a reconnect storm needs.
 const BACKLOG: u32 = 4_096;
@@ -174,6 +174,12 @@ async fn decide(
     if security_profile < access.min_security_profile {
         return Err(Refusal::SecurityProfileTooLow);
     }
+    if let Some(used) = proved.used {
+        stations.store.password_used(access.station_id.clone(), used).await.map_err(|error| {
+            warn!("which password {identity} uses could not be recorded: {error}");
+            Refusal::Internal
+        })?;
+    }
     let mut flags = Vec::new();
     if subprotocol.is_none() {
         flags.push("missing_subprotocol".to_owned());
@@ -207,6 +213,7 @@ fn stranger(station_id: StationId) -> StationAccess {
     StationAccess {
         station_id,
         password_verifiers: Vec::new(),
+        new_verifiers: Vec::new(),
         min_security_profile: 0,
         blocked: false,
         validation: None,
@@ -222,26 +229,37 @@ struct Proved {
     profile: u8,
     /// The password was the hex text of a key, not the bytes that it spells.
     with_hex_text: bool,
+    /// Which password that was, if it is not settled yet which one the station uses.
+    used: Option<UsedPassword>,
 }
 
-/// Asks for the password of a station that has one.
+/// Asks for the password of a station that has one, or was told to take one on.
 async fn authenticate(
     stations: &Stations,
     request: &Request<Incoming>,
     identity: &StationId,
     access: &StationAccess,
 ) -> Result<Proved, Refusal> {
-    if access.password_verifiers.is_empty() {
-        return Ok(Proved { profile: 0, with_hex_text: false });
+    let StationAccess { station_id, password_verifiers: own, new_verifiers: new, .. } = access;
+    let without = Proved { profile: 0, with_hex_text: false, used: None };
+    if own.is_empty() && new.is_empty() {
+        return Ok(without);
     }
-    let (user, password) = handshake::basic_credentials(request.headers()).ok_or(Refusal::BadCredentials)?;
-    if user != identity.as_str().as_bytes() && user != access.station_id.as_str().as_bytes() {
-        return Err(Refusal::BadCredentials);
+    let credentials = handshake::basic_credentials(request.headers())
+        .filter(|(user, _)| user == identity.as_str().as_bytes() || user == station_id.as_str().as_bytes());
+    if let Some((_, password)) = credentials {
+        let with = |used| Proved { profile: 1, with_hex_text: password::is_hex_key(&password), used };
+        if !own.is_empty() && stations.passwords.check(station_id, &password, own).await {
+            return Ok(with((!new.is_empty()).then_some(UsedPassword::Old)));
+        }
+        for verifier in new {
+            if stations.passwords.check(station_id, &password, std::slice::from_ref(verifier)).await {
+                return Ok(with(Some(UsedPassword::New(verifier.clone()))));
+            }
+        }
     }
-    match stations.passwords.check(&access.station_id, &password, &access.password_verifiers).await {
-        true => Ok(Proved { profile: 1, with_hex_text: password::is_hex_key(&password) }),
-        false => Err(Refusal::BadCredentials),
-    }
+    // One that has none may come without until it has taken one on.
+    if own.is_empty() { Ok(without) } else { Err(Refusal::BadCredentials) }
 }
 
 /// Makes the event of a refusal, folded in floods. The charger's answer does not depend on it.

@@ -12,7 +12,7 @@ use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::transactions::{self, Begun, Ending, StopOf};
 use super::writer::Writing;
-use super::{Priority, Store, bills, cells, id_tags, remote_start};
+use super::{Priority, Store, bills, cells, configuration, id_tags, remote_start, reservations};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::StationId;
@@ -195,6 +195,7 @@ impl Serving<'_, '_> {
                     call.violations.push(Violation::message(problem));
                 }
                 self.note_boot(boot)?;
+                configuration::booted(self.w, self.station)?;
                 self.plain(call, &request, None)
             }
             Request::StatusNotification(status) => {
@@ -255,6 +256,7 @@ impl Serving<'_, '_> {
         let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
         let begun = Begun { transaction_id, id_tag_status, started_at, event_seq };
         transactions::begin(self.w, self.station, self.known.owner_id.as_deref(), start, &begun)?;
+        reservations::used(self.w, self.station, start.reservation_id, transaction_id)?;
         let skew_ms = self.known.clock_skew_ms;
         remote_start::begun(self.w, self.station, start, transaction_id, occurred_at, skew_ms)?;
         Ok(Answered { payload, duplicate: false })

@@ -80,6 +80,9 @@ pub(super) fn json_text(value: &impl Serialize) -> Result<String> {
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Command> {
     let action: FromCentralSystem = cells::word(row, 4)?;
+    let (response, late_response) = (cells::maybe_raw(row, 9)?, cells::maybe_raw(row, 13)?);
+    let answer = response.as_ref().or(late_response.as_ref());
+    let answer = answer.and_then(|answer| serde_json::from_str(answer.get()).ok());
     Ok(Command {
         id: cells::parsed(row, 1)?,
         station_id: row.get(2)?,
@@ -89,11 +92,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Command> {
         payload: command::shown(action, &cells::raw(row, 5)?),
         requested_by: RequestedBy { id: cells::parsed(row, 6)?, name: row.get(7)? },
         status: cells::word(row, 8)?,
-        response: cells::maybe_raw(row, 9)?,
+        response,
         accepted: row.get(10)?,
         error: cells::maybe_json(row, 11)?,
         violations: cells::maybe_json(row, 12)?.unwrap_or_default(),
-        late_response: cells::maybe_raw(row, 13)?,
+        hint: answer.and_then(|answer| command::hint(action, &answer)).map(str::to_owned),
+        late_response,
         outcome: cells::maybe_word(row, 14)?,
         transaction_id: row.get(15)?,
         timeout: Span(std::time::Duration::from_millis(row.get::<_, i64>(16)?.max(0) as u64)),

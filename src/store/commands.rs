@@ -17,7 +17,7 @@ use super::effects::{self, EndedCommand, SentCommand};
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::writer::Writing;
-use super::{Priority, Store, cells};
+use super::{Priority, Store, cells, key_rotation};
 use crate::api::command::{Command, CommandError, CommandStatus, RequestedBy};
 use crate::clock::Timestamp;
 use crate::event::{self, Category, NewEvent};
@@ -39,7 +39,7 @@ const LATE_FOR: Duration = Duration::from_secs(600);
 const UNANSWERED_IN_A_ROW: i64 = 3;
 
 /// The code of an answer that cannot be read.
-const MALFORMED: &str = "MalformedResponse";
+pub(super) const MALFORMED: &str = "MalformedResponse";
 
 /// The most that is kept of an answer that cannot be read, in characters.
 const RAW_CHARS_MAX: usize = 16 << 10;
@@ -59,6 +59,8 @@ pub struct NewCommand {
     pub queue_for: Option<Duration>,
     /// What the integrator keeps with it.
     pub metadata: Option<Box<RawValue>>,
+    /// The argon2id verifier (PHC string) of the password that it tells the station to use.
+    pub key_verifier: Option<String>,
     /// Who asks.
     pub requested_by: RequestedBy,
 }
@@ -302,6 +304,9 @@ fn order(w: &mut Writing<'_>, new: &NewCommand) -> Result<Ordered> {
             w.now.after(new.queue_for.unwrap_or(new.timeout)).unix_ms(),
             w.now.unix_ms(),
         ])?;
+    if let Some(verifier) = &new.key_verifier {
+        key_rotation::ordered(w, id, &new.station_id, verifier)?;
+    }
     let made = by_id(w.conn, id)?.ok_or_else(|| StoreError::Corrupt(format!("command {id} is gone")))?;
     Ok(Ordered::Made { command: Box::new(made), now: fit.is_ok() })
 }
@@ -344,7 +349,7 @@ fn claim(w: &mut Writing<'_>, station: &StationId, generation: i64) -> Result<Tu
             generation,
             command::shown(action, &payload).get()
         ])?;
-    effects::sent(w, &SentCommand { id, station, action, payload: &payload })?;
+    effects::sent(w, &SentCommand { id, station, action })?;
     Ok(Turn::Send(Outgoing { id, action, payload, timeout: Duration::from_millis(timeout_ms.max(0) as u64) }))
 }
 
@@ -553,9 +558,10 @@ fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
         station: &row.station,
         action: row.action,
         payload: &shown,
-        status: end.status,
         response: end.response.as_deref(),
         accepted: end.accepted,
+        error: end.error.as_ref(),
+        was_sent: row.status == CommandStatus::Sent,
         late: false,
         transaction_id: row.transaction_id,
     };
@@ -643,9 +649,10 @@ fn keep_late(w: &mut Writing<'_>, station: &StationId, unexpected: &Unexpected) 
         station,
         action: row.action,
         payload: &row.payload,
-        status: row.status,
         response: end.response.as_deref(),
         accepted: end.accepted,
+        error: end.error.as_ref(),
+        was_sent: true,
         late: true,
         transaction_id: row.transaction_id,
     };

@@ -1,6 +1,6 @@
 //! Stations as they knock, connect, fall silent and leave.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tracing::info;
@@ -8,7 +8,7 @@ use tracing::info;
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::writer::Writing;
-use super::{Priority, Store, cells, commands};
+use super::{Priority, Store, cells, commands, key_rotation};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent, OCPP16};
 use crate::id::StationId;
@@ -23,6 +23,8 @@ pub struct StationAccess {
     pub station_id: StationId,
     /// Argon2id verifiers (PHC strings), any of which lets the station in; none: no password.
     pub password_verifiers: Vec<String>,
+    /// Those of passwords it was told to use, while it is not settled whether it does.
+    pub new_verifiers: Vec<String>,
     /// Connections below this security profile are refused.
     pub min_security_profile: u8,
     /// Refused whatever it brings.
@@ -110,7 +112,7 @@ impl Store {
                 .query_row([identity.as_str()], read_access)
                 .optional()?;
             if exact.is_some() {
-                return Ok(exact);
+                return with_new_verifiers(conn, exact);
             }
             let mut statement = conn.prepare_cached(&format!(
                 "{COLUMNS} WHERE station_id = ?1 COLLATE NOCASE AND provisioned = 1 LIMIT 2"
@@ -118,7 +120,8 @@ impl Store {
             let mut similar = statement
                 .query_map([identity.as_str()], read_access)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
-            Ok(similar.pop().filter(|_| similar.is_empty()))
+            let similar = similar.pop().filter(|_| similar.is_empty());
+            with_new_verifiers(conn, similar)
         })
         .await
     }
@@ -218,10 +221,22 @@ impl Store {
     }
 }
 
+fn with_new_verifiers(conn: &Connection, access: Option<StationAccess>) -> Result<Option<StationAccess>> {
+    access
+        .map(|access| {
+            Ok(StationAccess {
+                new_verifiers: key_rotation::open_verifiers(conn, &access.station_id)?,
+                ..access
+            })
+        })
+        .transpose()
+}
+
 fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
     Ok(StationAccess {
         station_id: cells::parsed(row, 0)?,
         password_verifiers: cells::maybe_json(row, 1)?.unwrap_or_default(),
+        new_verifiers: Vec::new(),
         min_security_profile: row.get(2)?,
         blocked: row.get(3)?,
         validation: cells::maybe_word(row, 4)?,

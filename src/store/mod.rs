@@ -7,6 +7,7 @@
 //! **Invariant**: one function inserts events (`events::append`), and in the same transaction it
 //! inserts one delivery per webhook that matches.
 
+mod abilities;
 mod api_keys;
 mod authorizations;
 mod bills;
@@ -16,6 +17,7 @@ mod checkpoint;
 mod closings;
 mod command_list;
 mod commands;
+mod configuration;
 mod connections;
 mod deliveries;
 mod delivery_list;
@@ -29,15 +31,16 @@ mod health;
 mod id_tags;
 mod idempotency;
 mod in_order;
+mod key_rotation;
 mod lanes;
 mod listing;
+mod local_list;
 mod meter_values;
 mod outcomes;
 mod pauses;
 mod readers;
 mod remote_start;
-mod replay_search;
-mod replays;
+mod reservations;
 mod schema;
 mod secrets;
 #[cfg(test)]
@@ -48,7 +51,6 @@ mod statistics;
 mod thinning;
 mod transaction_list;
 mod transactions;
-mod webhook_stats;
 mod webhooks;
 mod writer;
 
@@ -72,17 +74,17 @@ pub use error::{Result, StoreError};
 pub use event_log::EventFilter;
 pub use id_tags::IdTagFilter;
 pub use idempotency::{KeptAnswer, RequestStanding};
+pub use key_rotation::UsedPassword;
 pub use lanes::{Claimed, LaneClaim, LaneClaimed, LaneSettings, LaneState, SigningSecretText};
 pub use listing::{Listed, Slice};
 pub use meter_values::MeterValueFilter;
 pub use outcomes::{DeliveryFailure, Finish, GivenUp, Next};
 pub use pauses::Paused;
-pub use replays::{CountedReplay, ReplayFilter, ReplayStep};
+pub use reservations::ReservationFilter;
 pub use signals::{CommandEnd, LanesDue};
 pub use stations::{Created, Imported, StationFilter, StationToImport};
 pub use statistics::{Histogram, Statistics};
 pub use transaction_list::TransactionFilter;
-pub use webhook_stats::WebhookNumbers;
 pub use webhooks::{Changed, StoredWebhook};
 
 use crate::clock::Clock;

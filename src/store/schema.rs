@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_id_tags.sql"),
     include_str!("migrations/0003_meter_values.sql"),
     include_str!("migrations/0004_commands.sql"),
+    include_str!("migrations/0005_station_state.sql"),
     include_str!("migrations/0006_authorization_cache.sql"),
     include_str!("migrations/0007_replays.sql"),
 ];

@@ -6,7 +6,7 @@ use super::error::{Result, StoreError};
 use super::listing::{Conditions, Listed, Slice, page};
 use super::webhooks::Changed;
 use super::writer::Writing;
-use super::{Priority, Store, cells, commands};
+use super::{Priority, Store, cells, commands, configuration, key_rotation};
 use crate::api::station::{Connector, Station, StationInput};
 use crate::clock::Timestamp;
 use crate::id::StationId;
@@ -182,6 +182,8 @@ impl Store {
             }
             commands::station_removed(w, &id)?;
             w.conn.prepare_cached("DELETE FROM connectors WHERE station_id = ?1")?.execute([id.as_str()])?;
+            configuration::forget(w, &id)?;
+            key_rotation::forget(w, &id)?;
             w.conn.prepare_cached("DELETE FROM stations WHERE station_id = ?1")?.execute([id.as_str()])?;
             Ok(Changed::Done(()))
         })
@@ -256,6 +258,7 @@ fn replace(
         return Ok(Changed::Stale);
     }
     if let Some(verifiers) = password_verifiers {
+        key_rotation::forget(w, id)?;
         w.conn
             .prepare_cached("UPDATE stations SET password_verifiers = ?2 WHERE station_id = ?1")?
             .execute(params![id.as_str(), verifiers_text(verifiers)?])?;

@@ -8,28 +8,28 @@ use tokio::task::JoinHandle;
 use crate::harness::{ADMIN_KEY, Charger, Running, call, eventually, http_client, start};
 
 /// Asks for a command beside the test, as an integrator would.
-fn ask(gateway: &Running, station: &str, body: Value) -> JoinHandle<(u16, Value)> {
+pub(crate) fn ask(gateway: &Running, station: &str, body: Value) -> JoinHandle<(u16, Value)> {
     let (api, path) = (gateway.gateway.api_addr(), format!("/stations/{station}/commands"));
     tokio::spawn(async move { call(&http_client(), api, "POST", &path, Some(body)).await })
 }
 
-async fn asked(asking: JoinHandle<(u16, Value)>) -> (u16, Value) {
+pub(crate) async fn asked(asking: JoinHandle<(u16, Value)>) -> (u16, Value) {
     asking.await.expect("asks to the end")
 }
 
-async fn boot(charger: &mut Charger) -> Value {
+pub(crate) async fn boot(charger: &mut Charger) -> Value {
     let boot = json!({"chargePointVendor": "V", "chargePointModel": "M"});
     charger.call("BootNotification", boot).await["status"].clone()
 }
 
-async fn booted(gateway: &Running, station: &str) -> Charger {
+pub(crate) async fn booted(gateway: &Running, station: &str) -> Charger {
     let mut charger = gateway.charger(station).await;
     assert_eq!(boot(&mut charger).await, "Accepted");
     charger
 }
 
 /// The next CALL of the gateway: message id, action, payload.
-async fn called(charger: &mut Charger) -> (String, String, Value) {
+pub(crate) async fn called(charger: &mut Charger) -> (String, String, Value) {
     let text = charger.receive().await;
     let frame: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((&frame[0], frame.as_array().map(Vec::len)), (&json!(2), Some(4)), "a CALL was due: {text}");
@@ -39,12 +39,12 @@ async fn called(charger: &mut Charger) -> (String, String, Value) {
     (word(1), word(2), frame[3].clone())
 }
 
-async fn answer(charger: &mut Charger, id: &str, payload: Value) {
+pub(crate) async fn answer(charger: &mut Charger, id: &str, payload: Value) {
     charger.send(&json!([3, id, payload]).to_string()).await;
 }
 
 /// Waits until the command has this status.
-async fn reaches(gateway: &Running, command: &Value, status: &str) -> Value {
+pub(crate) async fn reaches(gateway: &Running, command: &Value, status: &str) -> Value {
     let path = format!("/commands/{}", command["id"].as_str().expect("an id"));
     eventually(status, || async {
         let found = gateway.get(&path).await;

@@ -18,8 +18,9 @@ pub(super) const URI: &str = "must be an address with its scheme, such as ftp://
 pub(super) fn unreadable(violation: Violation) -> Violation {
     let problem = match violation.code() {
         "duplicate_key" => "is given twice",
-        "broken_escape" => "has an escape that is half a character (half of a surrogate pair)",
-        "too_deep" => "is nested too deeply",
+        "unreadable" => {
+            "cannot be read: it nests too deeply, or has half a character (of a surrogate pair) in it"
+        }
         _ => return violation,
     };
     Violation { field: violation.field, problem: problem.to_owned() }
@@ -56,7 +57,9 @@ fn describe(action: FromCentralSystem, error: &ValidationError<'_>, payload: &Va
             return;
         }
         ValidationErrorKind::Type { .. } if error.instance().is_null() && !path.is_empty() => {
-            "must not be null: leave out what has no value".to_owned()
+            // What cannot be read was put aside as null, and told of.
+            wrong.add_unless_known(&path, || "must not be null: leave out what has no value".to_owned());
+            return;
         }
         ValidationErrorKind::Type { kind } => format!("must be {}", kinds(kind)),
         // What is no text at all has been reported as a wrong type.

@@ -5,6 +5,7 @@
 //! a microsecond. So [`check`] refuses, with every wrong field named, and never mends what changes a meaning.
 
 mod answer;
+mod configuration;
 mod explain;
 mod local_list;
 mod profile;
@@ -22,8 +23,9 @@ use std::fmt;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-pub use answer::{accepted, reads_as, response_violations, status};
-pub use secret::{AUTHORIZATION_KEY, HIDDEN, shown, shown_response};
+pub use answer::{accepted, hint, list_version, reads_as, response_violations, status, supported};
+pub use configuration::{Configuration, ConfigurationKey, configuration};
+pub use secret::{AUTHORIZATION_KEY, HIDDEN, new_password, shown, shown_response};
 
 use super::{FromCentralSystem, payload};
 use crate::clock::Timestamp;

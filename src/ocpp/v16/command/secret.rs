@@ -17,6 +17,16 @@ pub(super) fn is_authorization_key(key: &str) -> bool {
     key.trim().eq_ignore_ascii_case(AUTHORIZATION_KEY)
 }
 
+/// The password that a checked command tells the station to use.
+pub fn new_password(action: FromCentralSystem, payload: &RawValue) -> Option<String> {
+    if action != FromCentralSystem::ChangeConfiguration {
+        return None;
+    }
+    let payload: Value = serde_json::from_str(payload.get()).ok()?;
+    let secret = payload.get("key").and_then(Value::as_str).is_some_and(is_authorization_key);
+    payload.get("value").and_then(Value::as_str).filter(|_| secret).map(str::to_owned)
+}
+
 /// A command's payload as it may be shown: the value of an `AuthorizationKey` is `***`, everything else as it is.
 pub fn shown(action: FromCentralSystem, payload: &RawValue) -> Box<RawValue> {
     if action != FromCentralSystem::ChangeConfiguration {

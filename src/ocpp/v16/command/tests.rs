@@ -1,7 +1,9 @@
+use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::ocpp::schema::{self, Part};
 use crate::ocpp::v16::FromCentralSystem as Action;
 
 const NOW: &str = "2026-04-14T12:34:56.789Z";
@@ -227,9 +229,9 @@ fn the_shape_is_that_of_the_schema() {
         &["transactionId must be a whole number"],
     );
     refused(Action::DataTransfer, r#"{"vendorId":"a","data":{"b":1}}"#, &["data must be a text"]);
-    refused(Action::DataTransfer, r#"{"vendorId":"a\ud83d"}"#, &["- has an escape that is half a character"]);
+    refused(Action::DataTransfer, r#"{"vendorId":"a\ud83d"}"#, &["vendorId cannot be read: "]);
     let deep = format!(r#"{{"vendorId":{}{}}}"#, "[".repeat(200), "]".repeat(200));
-    assert!(told(Action::DataTransfer, &deep)[0].contains("nested too deeply"));
+    assert!(told(Action::DataTransfer, &deep)[0].contains("nests too deeply"));
 }
 
 #[test]
@@ -656,4 +658,77 @@ fn only_the_key_of_a_station_is_hidden() {
     );
     let hidden = shown_response(Action::GetConfiguration, &told);
     assert!(!hidden.get().contains("00112233") && hidden.get().contains(r#""value":"x""#), "{hidden}");
+}
+
+/// Paths of all values of a payload, as JSON pointers.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| pointers(member, &format!("{at}/{name}"), found));
+        }
+        Value::Array(elements) => {
+            let elements = elements.iter().enumerate();
+            elements.for_each(|(index, element)| pointers(element, &format!("{at}/{index}"), found));
+        }
+        _ => {}
+    }
+}
+
+fn odd_value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "null",
+            "true",
+            "[]",
+            "{}",
+            "[{}]",
+            "0",
+            "-1",
+            "5.0",
+            "1e1",
+            "0.25",
+            "1e999",
+            "2147483648",
+            "\"\"",
+            "\"x\"",
+            "\"2026-04-14T12:34:57+02:00\"",
+            "\"2026-02-30T00:00:00Z\"",
+            "\"2026-04-14T23:59:60Z\"",
+            "\"a://b\"",
+            "\"\\ud83d\"",
+        ])
+        .prop_map(str::to_owned),
+        any::<i64>().prop_map(|number| number.to_string()),
+        ".{0,60}".prop_map(|text| Value::from(text).to_string()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever one value is changed to: what is refused is told where, and what is sent is by the schema, stays as
+    /// it is when it is checked again, and has nothing in it that chargers fall over.
+    #[test]
+    fn what_is_sent_is_legal_and_final(
+        which in 0..Action::ALL.len(), at in any::<prop::sample::Index>(), odd in odd_value(),
+    ) {
+        let (action, payload) = good().swap_remove(which);
+        let mut value: Value = serde_json::from_str(&payload).expect("JSON");
+        let mut found = Vec::new();
+        pointers(&value, "", &mut found);
+        // Put in as text, so that it may be what no value can be.
+        *value.pointer_mut(at.get::<String>(&found)).expect("it was found") = json!("ODD");
+        let changed = value.to_string().replacen("\"ODD\"", &odd, 1);
+        match check(action, &raw(&changed), now()) {
+            Ok(sent) => {
+                let value: Value = serde_json::from_str(sent.get()).expect("JSON");
+                prop_assert_eq!(schema::violations(Part::Request, action.as_str(), &value), []);
+                prop_assert!(!sent.get().contains("null") || changed.contains("null"));
+                let again = check(action, &sent, now()).expect("it was sent");
+                prop_assert_eq!(again.get(), sent.get());
+            }
+            Err(wrong) => prop_assert!(!wrong.is_empty()),
+        }
+    }
 }

@@ -1,0 +1,74 @@
+//! Reservations: what stations keep for whom.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::page;
+use super::problem::Result;
+use super::query::Query;
+use crate::api::reservation::{Reservation, Status};
+use crate::api::{Order, Page};
+use crate::clock::Timestamp;
+use crate::store::ReservationFilter;
+
+const LIST: &str = "reservations";
+
+/// How reservations are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReservationsQuery {
+    /// The station that keeps it.
+    #[param(min_length = 1, max_length = 64)]
+    station_id: Option<String>,
+    /// The customer the station belonged to.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// How it stands.
+    #[param(inline)]
+    status: Option<Status>,
+    /// Its `ReserveNow` ended then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// Its `ReserveNow` ended before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List reservations
+///
+/// Each is listed once its `ReserveNow` has ended: `active` if the station accepted it, `rejected` if not, `unknown`
+/// if it never answered. A transaction that names it makes it `used`, a `CancelReservation` that is accepted
+/// `canceled`, and time `expired`. A `ReserveNow` with the same `reservationId` replaces it, unless the station
+/// rejects that and keeps the one before.
+#[utoipa::path(get, path = "/reservations", tag = "reservations", params(ReservationsQuery),
+    responses((status = 200, body = Page<Reservation>)), security(("api_key" = ["read"])))]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<ReservationsQuery>,
+) -> Result<Json<Page<Reservation>>> {
+    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let filter = ReservationFilter {
+        station_id: query.station_id,
+        owner_id: caller.owner_filter(query.owner_id)?,
+        status: query.status,
+        since: query.since,
+        until: query.until,
+    };
+    let listed = state.store.reservations(filter, slice.clone(), state.clock.now()).await?;
+    Ok(Json(page::page(LIST, &slice, listed, |reservation| reservation)))
+}
