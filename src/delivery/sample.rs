@@ -100,7 +100,12 @@ fn payload(event: &str, category: Category, now: Timestamp) -> Value {
                 "started_at": earlier, "stopped_at": now, "meter_start": 12_000, "meter_stop": 23_450,
                 "stop_reason": "EVDisconnected", "stop_id_tag": "04A2B3C4D5E6F7", "revision": revision,
                 "updated_at": now, "energy_wh": 11_450, "energy_estimated_wh": 11_450,
-                "energy_quality": "metered", "meter_values": [], "missing": [],
+                "energy_quality": "metered", "missing": [], "meter_values_truncated": false,
+                "meter_values": [{
+                    "occurred_at": now, "received_at": now, "measurand": "Energy.Active.Import.Register",
+                    "context": "Transaction.End", "phase": null, "location": "Outlet", "format": "Raw",
+                    "unit": "Wh", "value": "23450", "value_base": "23450", "derived": false,
+                }],
             });
             if revision > 1 {
                 transaction["changed"] = json!(["energy_wh"]);

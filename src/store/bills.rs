@@ -154,7 +154,7 @@ fn append(
 }
 
 fn add_meter_values(w: &Writing<'_>, bill: &mut Bill<'_>, room_bytes: usize) -> Result<()> {
-    let excerpt = meter_values::excerpt(w.conn, bill.transaction.transaction_id)?;
+    let excerpt = meter_values::excerpt(w.conn, bill.transaction.transaction_id, room_bytes)?;
     let mut texts = Vec::with_capacity(excerpt.values.len());
     let mut candidates = Vec::with_capacity(excerpt.values.len());
     for (moment, value) in excerpt.values {

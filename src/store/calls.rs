@@ -10,7 +10,7 @@ use super::authorizations::{self, OutsideVerdicts};
 use super::connections::{add_flags, to_json};
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
-use super::transactions::{self, Begun, Ending, StopOf};
+use super::transactions::{self, Begun, Ending, Metered, StopOf};
 use super::writer::Writing;
 use super::{Priority, Store, bills, cells, configuration, id_tags, remote_start, reservations};
 use crate::clock::Timestamp;
@@ -271,7 +271,10 @@ impl Serving<'_, '_> {
         let payload = self.answer(request, id_tag_info, None);
         match of {
             StopOf::Retry { event_seq, transaction_id } => {
-                return self.repeat(call, event_seq, transaction_id, |_| payload.clone());
+                let occurred_at = call.occurred_at;
+                let answered = self.repeat(call, event_seq, transaction_id, |_| payload.clone())?;
+                self.hear_late(transaction_id, stop, occurred_at)?;
+                return Ok(answered);
             }
             StopOf::First { transaction_id, inferred, completed } => {
                 if inferred {
@@ -289,7 +292,9 @@ impl Serving<'_, '_> {
             }
             StopOf::Conflicting { transaction_id } => {
                 call.violations.push(Violation::message("conflicting_stop"));
+                let occurred_at = call.occurred_at;
                 self.append(call, Some(transaction_id), &payload, Manner::default())?;
+                self.hear_late(Some(transaction_id), stop, occurred_at)?;
             }
             StopOf::Unattached => {
                 call.violations.push(Violation::field("transactionId", "unknown_transaction"));
@@ -297,6 +302,22 @@ impl Serving<'_, '_> {
             }
         }
         Ok(Answered { payload, duplicate: false })
+    }
+
+    /// Keeps what a stop that is not the first one tells of the meter: it counts like any late value.
+    fn hear_late(
+        &mut self,
+        transaction_id: Option<i64>,
+        stop: &StopTransaction,
+        occurred_at: Option<Timestamp>,
+    ) -> Result<()> {
+        match transaction_id {
+            Some(transaction_id) if !stop.transaction_data.is_empty() => {
+                let of = Metered { transaction_id, completed: true, orphaned: false };
+                bills::hear(self.w, of, &stop.transaction_data, occurred_at, self.received_at)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps a repeated message beside its first event and answers as that one was answered.

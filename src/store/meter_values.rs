@@ -4,13 +4,14 @@
 //! by thousands of chargers, read when somebody looks at one session.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Result, StoreError};
 use super::listing::{Listed, Slice};
+use super::thinning::{self, Candidate};
 use super::writer::Writing;
 use super::{Store, cells};
 use crate::api::transaction::MeterValue;
@@ -27,8 +28,8 @@ const EXCERPT_MOMENTS: usize = 256;
 /// Of these, moments with signed values.
 const EXCERPT_SIGNED: usize = 128;
 
-/// Bytes of rows that are read for an event, so that nobody's giant values stall the writer.
-const EXCERPT_BYTES: i64 = 4 << 20;
+/// A value takes at least so many bytes more in an event than in its row: the times alone.
+const SHOWN_BYTES_MORE: usize = 60;
 
 /// One sampled value as a row holds it: what is OCPP's default is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -248,8 +249,8 @@ pub(super) fn keep(
         }
         w.conn
             .prepare_cached(
-                "INSERT INTO meter_values (transaction_id, occurred_at_ms, received_at_ms, signed, samples)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO meter_values (transaction_id, occurred_at_ms, received_at_ms, at_ms, signed, samples)
+                 VALUES (?1, ?2, ?3, coalesce(?2, ?3), ?4, ?5)",
             )?
             .execute(params![
                 transaction_id,
@@ -309,49 +310,56 @@ pub(super) struct Excerpt {
     pub(super) cut: bool,
 }
 
-/// As many of a transaction's meter values as an event can hold: the first and the last moment, those with
-/// signed values, and others spread evenly between them.
-pub(super) fn excerpt(conn: &Connection, transaction_id: i64) -> Result<Excerpt> {
-    // The index has it all: no row is read in vain.
-    let mut moments: Vec<(i64, i64, bool)> = conn
-        .prepare_cached("SELECT at_ms, seq, signed FROM meter_values WHERE transaction_id = ?1")?
-        .query_map([transaction_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+/// What may fit into an event with `room_bytes` for a transaction's meter values: the first and the last
+/// moment, those with signed values, and others spread evenly between them.
+pub(super) fn excerpt(conn: &Connection, transaction_id: i64, room_bytes: usize) -> Result<Excerpt> {
+    // Two indexes have it all: no row is read in vain.
+    let moments: Vec<i64> = conn
+        .prepare_cached("SELECT seq FROM meter_values WHERE transaction_id = ?1 ORDER BY at_ms, seq")?
+        .query_map([transaction_id], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    moments.sort_unstable();
-    let mut read_moments = BTreeSet::new();
-    let mut bytes = 0;
-    let mut cut = false;
-    let mut statement =
-        conn.prepare_cached("SELECT octet_length(samples) FROM meter_values WHERE seq = ?1")?;
-    for place in worth_reading(&moments.iter().map(|(_, _, signed)| *signed).collect::<Vec<_>>()) {
-        let size: i64 = statement.query_row([moments[place].1], |row| row.get(0))?;
-        if bytes + size <= EXCERPT_BYTES {
-            bytes += size;
-            read_moments.insert(place);
-        }
+    let signed: HashSet<i64> = conn
+        .prepare_cached("SELECT seq FROM meter_values WHERE transaction_id = ?1 AND signed = 1")?
+        .query_map([transaction_id], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let signed: Vec<bool> = moments.iter().map(|seq| signed.contains(seq)).collect();
+    let mut sizes = conn.prepare_cached(
+        "SELECT octet_length(samples) + ?2 * json_array_length(samples) FROM meter_values WHERE seq = ?1",
+    )?;
+    let mut candidates = Vec::new();
+    for moment in worth_reading(&signed) {
+        let bytes: i64 =
+            sizes.query_row(params![moments[moment], SHOWN_BYTES_MORE as i64], |row| row.get(0))?;
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        candidates.push(Candidate { moment, signed: signed[moment], bytes });
     }
-    cut |= read_moments.len() < moments.len();
-    let mut values = Vec::new();
+    // What cannot fit is not even read. A moment at either end is, whatever its size: some of it may fit.
+    let fits = thinning::choose(&candidates, room_bytes);
+    let is_end = |moment: usize| moment == 0 || moment + 1 == moments.len();
     let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM meter_values WHERE seq = ?1"))?;
-    for place in read_moments {
-        let moment = statement.query_row([moments[place].1], read)?;
-        let (occurred_at, received_at) = (moment.occurred_at, moment.received_at);
-        values
-            .extend(moment.samples.into_iter().map(|sample| (place, sample.shown(occurred_at, received_at))));
+    let mut excerpt = Excerpt { values: Vec::new(), cut: candidates.len() < moments.len() };
+    for (Candidate { moment, .. }, fits) in candidates.into_iter().zip(fits) {
+        if !fits && !is_end(moment) {
+            excerpt.cut = true;
+            continue;
+        }
+        let Moment { occurred_at, received_at, samples, .. } =
+            statement.query_row([moments[moment]], read)?;
+        let shown = samples.into_iter().map(|sample| (moment, sample.shown(occurred_at, received_at)));
+        excerpt.values.extend(shown);
     }
-    Ok(Excerpt { values, cut })
+    Ok(excerpt)
 }
 
-/// The places of the moments to read, each once, what matters most first.
+/// The places of the moments to look at, in order: the ends, those with signed values, and others evenly.
 fn worth_reading(signed: &[bool]) -> Vec<usize> {
     let all = signed.len();
     let with_signed: Vec<usize> = (0..all).filter(|place| signed[*place]).collect();
     let ends = all.checked_sub(1).into_iter().chain((all > 0).then_some(0));
-    let chosen = ends
-        .chain(spread(with_signed.len(), EXCERPT_SIGNED).map(|place| with_signed[place]))
-        .chain(spread(all, EXCERPT_MOMENTS));
-    let mut seen = BTreeSet::new();
-    chosen.filter(|place| seen.insert(*place)).take(EXCERPT_MOMENTS).collect()
+    let mut worth: BTreeSet<usize> =
+        ends.chain(spread(with_signed.len(), EXCERPT_SIGNED).map(|place| with_signed[place])).collect();
+    worth.extend(spread(all, EXCERPT_MOMENTS - worth.len()));
+    worth.into_iter().collect()
 }
 
 /// At most `wanted` of `all` places, the first and the last among them, the others evenly between.
@@ -395,18 +403,18 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_and_what_is_signed_are_read_first() {
+    fn the_ends_what_is_signed_and_others_evenly_are_worth_reading() {
         assert_eq!(worth_reading(&[]), [0usize; 0]);
         assert_eq!(worth_reading(&[false]), [0]);
-        assert_eq!(worth_reading(&[false, false, true, false]), [3, 0, 2, 1]);
+        assert_eq!(worth_reading(&[false, false, true, false]), [0, 1, 2, 3]);
         let mut many = vec![false; 10_000];
         many[4_321] = true;
         let places = worth_reading(&many);
-        assert_eq!(places.len(), EXCERPT_MOMENTS);
-        assert_eq!(places[..3], [9_999, 0, 4_321]);
-        let mut sorted = places;
-        sorted.sort_unstable();
-        let gaps: Vec<_> = sorted.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(places.contains(&4_321));
+        assert_eq!((places.first(), places.last()), (Some(&0), Some(&9_999)));
+        let gaps: Vec<_> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(gaps.iter().all(|gap| (1..=80).contains(gap)), "evenly: {gaps:?}");
+        let all_signed = worth_reading(&[true; 10_000]).len();
+        assert!(places.len().max(all_signed) <= EXCERPT_MOMENTS, "{} {all_signed}", places.len());
     }
 }

@@ -86,6 +86,34 @@ mod tests {
     }
 
     #[test]
+    fn sessions_of_an_older_schema_are_told_apart_and_can_be_given_up() {
+        let conn = Connection::open_in_memory().expect("in memory");
+        for migration in &MIGRATIONS[..2] {
+            conn.execute_batch(migration).expect("the older schema");
+        }
+        conn.execute_batch(
+            "INSERT INTO transactions (transaction_id, station_id, id_tag_status, status, orphaned, start_event_seq,
+                                       created_at_ms, updated_at_ms, completed_at_ms)
+             VALUES (1, 'CP', 'Accepted', 'completed', 0, 1, 5, 9, 9), (2, 'CP', 'Accepted', 'active', 1, 2, 6, 9, NULL),
+                    (3, 'CP', 'Accepted', 'active', 0, 3, 7, 9, NULL)",
+        )
+        .expect("sessions");
+        conn.pragma_update(None, "user_version", 2).expect("sets");
+        let mut conn = conn;
+        migrate(&mut conn).expect("migrates");
+        let told: String = conn
+            .query_row(
+                "SELECT group_concat(ended_by || '|' || orphan_news_at_ms || '|' || change_seq) FROM
+                 (SELECT coalesce(ended_by, '-') AS ended_by, coalesce(orphan_news_at_ms, '-') AS orphan_news_at_ms,
+                         change_seq FROM transactions ORDER BY transaction_id)",
+                [],
+                |row| row.get(0),
+            )
+            .expect("reads");
+        assert_eq!(told, "stop|-|1,-|9|2,-|-|3");
+    }
+
+    #[test]
     fn every_commit_is_synced() {
         let dir = tempfile::tempdir().expect("a directory");
         let conn = open_writer(&dir.path().join("t.db")).expect("opens");

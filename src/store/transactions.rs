@@ -442,9 +442,13 @@ pub(super) fn note_register(
         let stamp = stamp(w)?;
         w.conn
             .prepare_cached(
+                // The same reading again changes nothing that is shown.
                 "UPDATE transactions
-                 SET last_register_wh = ?2, last_register_at_ms = ?3, updated_at_ms = ?4, change_seq = ?5
+                 SET last_register_wh = ?2, last_register_at_ms = ?3,
+                     updated_at_ms = iif(last_register_wh IS ?2, updated_at_ms, ?4),
+                     change_seq = iif(last_register_wh IS ?2, change_seq, ?5)
                  WHERE transaction_id = ?1 AND coalesce(last_register_at_ms, 0) <= ?3
+                   AND NOT (last_register_wh IS ?2 AND last_register_at_ms IS ?3)
                    AND (NOT ?6 OR meter_stop_wh IS NULL OR stopped_at_ms IS NULL OR ?3 <= stopped_at_ms)",
             )?
             .execute(params![transaction_id, register_wh, at.unix_ms(), stamp.at_ms, stamp.seq, late])?;

@@ -7,6 +7,7 @@ use chargehook::units::Span;
 use serde_json::{Value, json};
 
 use crate::harness::{Charger, Running, eventually, start};
+use crate::receiver::{Answer, Receiver};
 
 const BEGAN: &str = "2026-04-14T12:00:00Z";
 const ENDED: &str = "2026-04-14T13:00:00Z";
@@ -107,6 +108,11 @@ fn texts(values: &[Value]) -> Vec<&str> {
 #[tokio::test]
 async fn a_plain_session_has_one_bill_that_belongs_to_the_owner_at_its_start() {
     let gateway = start(|_| {}).await;
+    let receiver = Receiver::always(Answer::Status(200)).await;
+    for owner in ["acme", "other"] {
+        let hook = json!({"url": receiver.url, "events": ["transaction.*"], "owner_id": owner});
+        assert_eq!(gateway.api("POST", "/webhooks", Some(hook)).await.0, 201);
+    }
     let station = json!({"station_id": "CP", "owner_id": "acme"});
     assert_eq!(gateway.api("POST", "/stations", Some(station)).await.0, 201);
     let mut charger = booted(&gateway, "CP").await;
@@ -145,6 +151,11 @@ async fn a_plain_session_has_one_bill_that_belongs_to_the_owner_at_its_start() {
                "transaction_id": number, "occurred_at": "2026-04-14T13:00:00.000Z", "protocol": null}),
     );
     assert_eq!(events[events.len() - 2]["event"], "StopTransaction");
+    let sent: Value = serde_json::from_str(&receiver.wait_for(1).await[0].body).expect("JSON");
+    assert_fields(&sent, json!({"event": "TransactionCompleted", "owner_id": "acme", "payload": bill}));
+    let id = last["id"].as_str().expect("an id");
+    let deliveries = gateway.get(&format!("/events/{id}/deliveries")).await;
+    assert_eq!(deliveries["data"].as_array().expect("a list").len(), 1, "the other owner hears nothing");
 }
 
 #[tokio::test]
@@ -169,6 +180,24 @@ async fn a_start_told_twice_and_a_reboot_make_no_second_bill() {
         json!({"energy_wh": 3_000, "energy_quality": "metered"}),
     );
     assert_eq!(gateway.get("/transactions").await["data"].as_array().expect("a list").len(), 1);
+}
+
+#[tokio::test]
+async fn case_37_a_start_of_long_ago() {
+    let gateway = start(|_| {}).await;
+    let mut charger = booted(&gateway, "CP").await;
+    let started = |connector: u32, timestamp: &str| json!({"connectorId": connector, "idTag": "TAG", "meterStart": 0, "timestamp": timestamp});
+    let first = charger.call("StartTransaction", started(1, BEGAN)).await;
+    let second = charger.call("StartTransaction", started(2, BEGAN)).await;
+    assert_ne!(first["transactionId"], second["transactionId"]);
+    assert_eq!(second["idTagInfo"]["status"], "Accepted");
+    let offline = charger.call("StartTransaction", started(3, "2026-03-01T08:00:00+01:00")).await;
+    assert_eq!(offline["idTagInfo"]["status"], "Accepted");
+    let event = gateway.events_of("CP", "StartTransaction").await.pop().expect("an event");
+    assert_eq!(event["occurred_at"], "2026-03-01T07:00:00.000Z", "when it happened");
+    assert!(event["timestamp"].as_str() > Some("2026-04"), "when it came: {event}");
+    let number = offline["transactionId"].as_i64().expect("a number");
+    assert_eq!(transaction(&gateway, number).await["started_at"], "2026-03-01T07:00:00.000Z");
 }
 
 #[tokio::test]
@@ -247,10 +276,16 @@ async fn closed_by_hand_and_then_corrected_by_the_charger() {
     assert_eq!(texts(correction["meter_values"].as_array().expect("values")), ["2000", "4000"]);
     let event = gateway.events_of("CP", "StopTransaction").await.pop().expect("an event");
     assert_eq!(event["violations"], json!([]), "{event}");
-    // From here on it is a stop like any other: a retry is one, and another content is a conflict.
-    charger.call("StopTransaction", late).await;
-    charger.call("StopTransaction", stop(number, 5_000)).await;
+    // From here on it is a stop like any other: a retry is one, and another content is a conflict. What
+    // either tells of the meter is kept.
+    let mut again = late;
+    again["transactionData"] = json!([register("2026-04-14T12:50:00Z", "3500"), register(ENDED, "4000")]);
+    charger.call("StopTransaction", again).await;
+    let mut other = stop(number, 5_000);
+    other["transactionData"] = json!([register("2026-04-14T12:55:00Z", "3800")]);
+    charger.call("StopTransaction", other).await;
     the_correction(&gateway, number, 2).await;
+    assert_eq!(texts(&meter_values(&gateway, number, "").await), ["2000", "3500", "3800", "4000"]);
     let stops = gateway.events_of("CP", "StopTransaction").await;
     assert_eq!(stops[1]["duplicate_of"], stops[0]["id"]);
     assert_eq!(stops[2]["violations"][0]["problem"], "conflicting_stop");

@@ -8,14 +8,16 @@ CREATE TABLE meter_values (
     -- The charger's time; NULL: it named none that can be read.
     occurred_at_ms INTEGER,
     received_at_ms INTEGER NOT NULL,
-    -- What the values are in order by.
-    at_ms          INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(occurred_at_ms, received_at_ms)) VIRTUAL,
+    -- What the values are in order by: the first of these two that there is. No generated column: for
+    -- those SQLite reads the whole row, where the index would do.
+    at_ms          INTEGER NOT NULL CHECK (at_ms = coalesce(occurred_at_ms, received_at_ms)),
     -- One of them is a signed document, which bills rest on.
     signed         INTEGER NOT NULL CHECK (signed IN (0, 1)),
     samples        TEXT    NOT NULL
 ) STRICT;
 
-CREATE INDEX meter_values_in_order ON meter_values (transaction_id, at_ms, signed);
+CREATE INDEX meter_values_in_order ON meter_values (transaction_id, at_ms);
+CREATE INDEX meter_values_signed ON meter_values (transaction_id) WHERE signed = 1;
 -- Without a time only the text tells a repetition.
 CREATE INDEX meter_values_timeless ON meter_values (transaction_id, samples) WHERE occurred_at_ms IS NULL;
 
