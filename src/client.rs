@@ -13,9 +13,11 @@ use crate::api::access::{ApiKey, ApiKeyInput, Health};
 use crate::api::delivery::Delivery;
 use crate::api::event::{Event, EventDeliveries, EventType};
 use crate::api::problem::Problem;
+use crate::api::replay::{Replay, ReplayInput};
 use crate::api::station::{Connector, Station};
 use crate::api::transaction::Transaction;
 use crate::api::webhook::{PauseInput, Webhook, WebhookSecrets, WebhookTest};
+use crate::api::webhook_stats::WebhookStats;
 use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::units::Span;
 
@@ -185,6 +187,30 @@ impl Client {
     /// [`ClientError::Refused`] with 404 if there is none, with 409 if it has come to its end.
     pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<Delivery> {
         self.post(&["deliveries", &id.to_string(), "cancel"], &[], &Value::Null).await
+    }
+
+    /// How a webhook is doing.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 404 if there is none.
+    pub async fn webhook_stats(&self, id: WebhookId, window: Span) -> Result<WebhookStats> {
+        self.get(&["webhooks", &id.to_string(), "stats"], &[("window", &window.to_string())]).await
+    }
+
+    /// Brings back what a webhook missed. Not for dry runs, which are answered otherwise.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] names every wrong field, or is a 409 if the webhook is disabled.
+    pub async fn replay(&self, id: WebhookId, input: &ReplayInput) -> Result<Replay> {
+        self.post(&["webhooks", &id.to_string(), "replay"], &[], input).await
+    }
+
+    /// One page of the replays.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] names every wrong parameter.
+    pub async fn replays(&self, parameters: Parameters<'_>) -> Result<Page<Replay>> {
+        self.get(&["replays"], parameters).await
     }
 
     /// Sends a test event to a webhook; `event` is `ping` if none is given.

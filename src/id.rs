@@ -134,6 +134,10 @@ typed_id!(
     AuthorizationId, "auth"
 );
 typed_id!(
+    /// Names a replay, or a bulk resend.
+    ReplayId, "rpl"
+);
+typed_id!(
     /// Names a reservation (OCPP's own number for it is its `reservation_id`).
     ReservationId, "rsv"
 );

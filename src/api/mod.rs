@@ -11,11 +11,13 @@ pub mod event;
 pub mod id_tag;
 pub mod import;
 pub mod problem;
+pub mod replay;
 pub mod reservation;
 pub mod station;
 pub mod text;
 pub mod transaction;
 pub mod webhook;
+pub mod webhook_stats;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, 
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::clock::Timestamp;
-use crate::id::{ApiKeyId, CommandId, DeliveryId, EventId, ReservationId, StationId};
+use crate::id::{ApiKeyId, CommandId, DeliveryId, EventId, ReplayId, ReservationId, StationId};
 use crate::ocpp::v16::answer::BootStatus;
 use crate::ocpp::{Validation, Violation};
 use crate::units::{ByteSize, Span};
@@ -61,6 +61,10 @@ appears_as! {
     CommandId => text()
         .pattern(Some("^cmd_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
         .examples(["cmd_01jrs0m6nxk3v1c8d9e0f2g4h6"]);
+    ReplayId => text()
+        .pattern(Some("^rpl_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
+        .description(Some("Names a replay, or a bulk resend"))
+        .examples(["rpl_01jrs0m6nxk3v1c8d9e0f2g4h6"]);
     ReservationId => text()
         .pattern(Some("^rsv_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
         .examples(["rsv_01jrs0m6nxk3v1c8d9e0f2g4h6"]);

@@ -17,6 +17,7 @@ use crate::store::{LaneSettings, LaneState, LanesDue, Store};
 
 use super::lane::LaneViews;
 use super::lanes::Lanes;
+use super::replays;
 use super::schedule;
 use super::send::{Ended, Report, Send, Sender};
 use super::{EngineHandle, LOOK_AGAIN, Settings};
@@ -84,6 +85,7 @@ impl Engine {
 
 impl Running {
     async fn run(mut self, stop: CancellationToken) {
+        let replays = tokio::spawn(replays::run(self.sender.store.clone(), stop.clone()));
         self.discard_orphans().await;
         self.reload().await;
         while !stop.is_cancelled() {
@@ -103,6 +105,9 @@ impl Running {
             }
         }
         self.end().await;
+        if let Err(error) = replays.await {
+            warn!("the replays broke: {error}");
+        }
     }
 
     /// Claims what may be sent, tells what is due to be told; returns when to look again.

@@ -13,6 +13,7 @@ mod fold;
 mod lane;
 mod lanes;
 pub mod pace;
+mod replays;
 mod sample;
 pub mod schedule;
 mod send;

@@ -23,6 +23,7 @@ mod page;
 mod path;
 mod problem;
 mod query;
+mod replays;
 mod reservations;
 mod schema;
 mod station_import;
@@ -31,6 +32,7 @@ mod transactions;
 mod versions;
 mod webhook_input;
 mod webhook_pauses;
+mod webhook_stats;
 mod webhooks;
 
 use std::sync::Arc;
@@ -108,8 +110,14 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(webhooks::enable))
         .routes(routes!(webhook_pauses::pause))
         .routes(routes!(webhook_pauses::resume))
+        .routes(routes!(webhook_stats::stats))
         .routes(routes!(webhooks::secret))
         .routes(routes!(webhooks::rotate))
+        .routes(routes!(replays::create))
+        .routes(routes!(replays::resend))
+        .routes(routes!(replays::list))
+        .routes(routes!(replays::get))
+        .routes(routes!(replays::cancel))
         .routes(routes!(events::list))
         .routes(routes!(events::get))
         .routes(routes!(events::deliveries))

@@ -11,7 +11,12 @@ use crate::api::delivery::DeliveryStatus;
 use crate::id::{DeliveryId, WebhookId};
 
 /// Spelled exactly as in the index `deliveries_due`, which is only used for what it is spelled like.
-pub(super) const UNORDERED_WAITING: &str = "status IN ('scheduled', 'retry') AND order_station IS NULL";
+pub(super) const UNORDERED_WAITING: &str =
+    "status IN ('scheduled', 'retry') AND order_station IS NULL AND bulk = 0";
+
+/// Spelled exactly as in the index `deliveries_due_in_bulk`: what replays and bulk resends brought back.
+pub(super) const BULK_WAITING: &str =
+    "status IN ('scheduled', 'retry') AND order_station IS NULL AND bulk = 1";
 
 /// Spelled exactly as in the index `deliveries_in_order`.
 pub(super) const ORDERED_LIVE: &str =
@@ -119,7 +124,7 @@ impl Store {
     pub async fn orphaned_lanes(&self) -> Result<Vec<WebhookId>> {
         self.read(|conn| {
             let mut orphans = Vec::new();
-            for which in [UNORDERED_WAITING, ORDERED_LIVE] {
+            for which in [UNORDERED_WAITING, BULK_WAITING, ORDERED_LIVE] {
                 // From one webhook to the next, not over all their rows.
                 let mut next = conn.prepare_cached(&format!(
                     "SELECT min(webhook_id) FROM deliveries WHERE webhook_id > ?1 AND {which}"
@@ -133,6 +138,7 @@ impl Store {
                     last = id;
                 }
             }
+            orphans.sort_unstable();
             orphans.dedup();
             Ok(orphans)
         })
@@ -145,7 +151,11 @@ impl Store {
 pub(super) fn discard_waiting(w: &Writing<'_>, webhook_id: WebhookId) -> Result<bool> {
     let mut discarded = 0;
     // The order costs nothing: it is the index's own, and so makes sure that the index is used.
-    for (which, order) in [(UNORDERED_WAITING, "due_at_ms, seq"), (ORDERED_LIVE, "order_station, seq")] {
+    for (which, order) in [
+        (UNORDERED_WAITING, "due_at_ms, seq"),
+        (BULK_WAITING, "due_at_ms, seq"),
+        (ORDERED_LIVE, "order_station, seq"),
+    ] {
         discarded += w
             .conn
             .prepare_cached(&format!(
@@ -200,7 +210,7 @@ fn reopen(w: &mut Writing<'_>, id: DeliveryId, force: bool, visible_to: Option<S
     }
     w.conn
         .prepare_cached(
-            "UPDATE deliveries SET status = 'scheduled', trigger = 'resend', step = 0, due_at_ms = ?2,
+            "UPDATE deliveries SET status = 'scheduled', trigger = 'resend', bulk = 0, step = 0, due_at_ms = ?2,
                     scheduled_at_ms = ?2, completed_at_ms = NULL, order_station = NULL WHERE seq = ?1",
         )?
         .execute(params![seq, w.now.unix_ms()])?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::deliveries::{ORDERED_LIVE, UNORDERED_WAITING};
+use super::deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use super::error::{Result, StoreError};
 use super::event_row;
 use super::events::{self, Manner};
@@ -141,6 +141,7 @@ impl Store {
             let mut statement = conn.prepare_cached(&format!(
                 "{SELECT_SETTINGS},
                    (SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = w.id AND {UNORDERED_WAITING}),
+                   (SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = w.id AND {BULK_WAITING}),
                    EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND {ORDERED_LIVE})
                  FROM webhooks w"
             ))?;
@@ -148,10 +149,10 @@ impl Store {
             let mut lanes = Vec::new();
             while let Some(row) = rows.next()? {
                 let settings = read_settings(row, &mut secrets)?;
-                let unordered: Option<i64> = row.get(16)?;
+                let unordered: [Option<i64>; 2] = [row.get(16)?, row.get(17)?];
                 // When those in order are due shows when they are looked at: at once, to be on the safe side.
-                let ordered = row.get::<_, bool>(17)?.then_some(0);
-                let due_at = ordered.or(unordered).map(Timestamp::from_unix_ms);
+                let ordered = row.get::<_, bool>(18)?.then_some(0);
+                let due_at = ordered.or(unordered.into_iter().flatten().min()).map(Timestamp::from_unix_ms);
                 lanes.push((settings, due_at));
             }
             Ok(lanes)
@@ -280,11 +281,14 @@ fn claim_lane(w: &mut Writing<'_>, lane: &LaneClaim) -> Result<LaneClaimed> {
     let Some(resumed_at) = resumed_at else { return Ok(claimed) };
     let resumed_at = resumed_at.map(Timestamp::from_unix_ms);
     // What somebody asked for goes before any backlog.
-    let mut due = due_by_time(w, lane, "status = 'scheduled' AND trigger = 'resend'", lane.limit)?;
+    let mut due =
+        due_by_time(w, lane, "status = 'scheduled' AND trigger = 'resend' AND bulk = 0", lane.limit)?;
     if !lane.resends_only {
         due.extend(due_by_time(w, lane, UNORDERED_WAITING, lane.limit - due.len())?);
         let ordered = in_order::due(w, lane, resumed_at, lane.limit - due.len())?;
         due.extend(ordered.due);
+        // Replays go behind everything that is live.
+        due.extend(due_by_time(w, lane, BULK_WAITING, lane.limit - due.len())?);
         claimed.after_station = ordered.after_station;
         claimed.next_due_at = ordered.next_due_at;
     }
@@ -311,13 +315,17 @@ fn due_by_time(w: &Writing<'_>, lane: &LaneClaim, which: &str, limit: usize) -> 
 }
 
 fn next_unordered(w: &Writing<'_>, webhook_id: WebhookId) -> Result<Option<Timestamp>> {
-    let due_at: Option<i64> = w
-        .conn
-        .prepare_cached(&format!(
-            "SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = ?1 AND {UNORDERED_WAITING}"
-        ))?
-        .query_row([webhook_id], |row| row.get(0))?;
-    Ok(due_at.map(Timestamp::from_unix_ms))
+    let mut next: Option<i64> = None;
+    for which in [UNORDERED_WAITING, BULK_WAITING] {
+        let due_at: Option<i64> = w
+            .conn
+            .prepare_cached(&format!(
+                "SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = ?1 AND {which}"
+            ))?
+            .query_row([webhook_id], |row| row.get(0))?;
+        next = [next, due_at].into_iter().flatten().min();
+    }
+    Ok(next.map(Timestamp::from_unix_ms))
 }
 
 fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {

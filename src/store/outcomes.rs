@@ -290,10 +290,12 @@ fn too_old(
         code: "circuit_open".to_owned(),
         message: "the endpoint was down for longer than the retry schedule lasts".to_owned(),
     };
-    let unordered = format!("{} AND due_at_ms <= ?2 ORDER BY due_at_ms, seq", deliveries::UNORDERED_WAITING);
+    let by_time = |which: &str| format!("{which} AND due_at_ms <= ?2 ORDER BY due_at_ms, seq");
+    let unordered = by_time(deliveries::UNORDERED_WAITING);
+    let bulk = by_time(deliveries::BULK_WAITING);
     let ordered = format!("{} ORDER BY order_station, seq", deliveries::ORDERED_LIVE);
     let mut found = Vec::new();
-    for waiting in [unordered, ordered] {
+    for waiting in [unordered, ordered, bulk] {
         // Bounded by what is looked at, not by what is found: a long backlog must not hold up the writer.
         let mut statement = conn.prepare_cached(&format!(
             "SELECT o.seq, e.category = 'webhook', o.id, e.id, o.attempts

@@ -14,6 +14,7 @@ pub(super) struct Signals {
     lanes: Mutex<LanesDue>,
     lanes_raised: Notify,
     awaited: Mutex<HashMap<CommandId, oneshot::Sender<()>>>,
+    replays_begun: Notify,
 }
 
 /// Which lanes have something to look at.
@@ -32,12 +33,16 @@ impl Signals {
             lanes: Mutex::default(),
             lanes_raised: Notify::new(),
             awaited: Mutex::default(),
+            replays_begun: Notify::new(),
         }
     }
 
     pub(super) fn raise(&self, effects: Effects) {
         if let Some(seq) = effects.newest_event {
             self.tail.send_replace(seq);
+        }
+        if effects.replays {
+            self.replays_begun.notify_one();
         }
         if effects.webhooks_changed || !effects.lanes.is_empty() {
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,6 +68,11 @@ impl Signals {
 
     pub(super) fn tail(&self) -> watch::Receiver<i64> {
         self.tail.subscribe()
+    }
+
+    /// Waits until a replay was begun. For one waiter only.
+    pub(super) async fn replays_begun(&self) {
+        self.replays_begun.notified().await;
     }
 
     /// Waits until some lane has work, and takes the list. For one waiter only.

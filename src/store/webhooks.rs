@@ -263,6 +263,16 @@ pub(super) fn load_subscriptions(conn: &Connection) -> Result<SubscriptionSet> {
     Ok(SubscriptionSet::new(subscriptions))
 }
 
+/// One webhook's subscription.
+pub(super) fn load_subscription(conn: &Connection, id: WebhookId) -> Result<Option<Subscription>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, owner_id, events, stations, filter, created_seq, status IN ('active', 'paused')
+         FROM webhooks WHERE id = ?1",
+    )?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(read_subscription).transpose()
+}
+
 fn read_subscription(row: &Row<'_>) -> Result<Subscription> {
     let webhook_id: WebhookId = row.get(0)?;
     let corrupt =

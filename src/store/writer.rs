@@ -64,6 +64,8 @@ pub(super) struct Effects {
     pub(super) webhooks_changed: bool,
     /// Commands that have come to their end.
     pub(super) commands_ended: Vec<CommandId>,
+    /// A replay was begun.
+    pub(super) replays: bool,
 }
 
 type Completion = Box<dyn FnOnce(Option<StoreError>) + Send>;

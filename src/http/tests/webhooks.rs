@@ -91,3 +91,46 @@ async fn an_endpoint_that_does_not_pass_the_test_makes_no_webhook() {
     );
     assert_eq!(api.post(&format!("{path}?event=Nix"), json!({})).await.wrong_fields(), ["event"]);
 }
+
+#[tokio::test]
+async fn replays_are_their_owners_business() {
+    let api = Api::new().await;
+    let acme = key(&api.store, &["admin"], Some("acme")).await;
+    let reader = key(&api.store, &["read"], None).await;
+    for hook in [json!({"url": URL}), json!({"url": URL, "owner_id": "acme"})] {
+        assert_eq!(api.post("/api/v1/webhooks", hook).await.status, 201);
+    }
+    let body = json!({"since": "2020-01-01T00:00:00Z", "only": "missing"});
+    let replay = |id: i64| format!("/api/v1/webhooks/{id}/replay");
+    let as_acme = |path: String, body| {
+        let (api, acme) = (&api, &acme);
+        async move { api.call(acme, Method::POST, &path, body).await }
+    };
+    assert_eq!(api.call(&reader, Method::POST, &replay(1), Some(body.clone())).await.status, 403);
+    assert_eq!(as_acme(replay(1), Some(body.clone())).await.status, 404);
+    let operators = api.post(&replay(1), body.clone()).await;
+    let theirs = as_acme(replay(2), Some(body)).await;
+    assert_eq!((operators.status, theirs.status), (202, 202), "{} {}", operators.body, theirs.body);
+    assert_eq!(theirs.body["requested_by"]["name"], "test");
+    let path = |replay: &Answer| format!("/api/v1/replays/{}", replay.body["id"].as_str().expect("an id"));
+    assert_eq!(api.call(&acme, Method::GET, &path(&operators), None).await.status, 404);
+    assert_eq!(as_acme(format!("{}/cancel", path(&operators)), None).await.status, 404);
+    assert_eq!(api.call(&acme, Method::GET, &path(&theirs), None).await.body, theirs.body);
+    let seen = api.call(&acme, Method::GET, "/api/v1/replays", None).await;
+    assert_eq!(seen.body["data"], json!([theirs.body]));
+    assert_eq!(api.get("/api/v1/replays").await.body["data"].as_array().map(Vec::len), Some(2));
+    let bulk = "/api/v1/deliveries/resend?since=2020-01-01T00:00:00Z";
+    assert_eq!(as_acme(format!("{bulk}&owner_id=other"), None).await.status, 403);
+    assert_eq!(as_acme(bulk.to_owned(), None).await.status, 202);
+
+    for (wrong, fields) in [
+        (json!({}), vec!["since"]),
+        (json!({"since": "2020-01-02T00:00:00Z", "until": "2020-01-01T00:00:00Z"}), vec!["until"]),
+        (json!({"since": "2099-01-01T00:00:00Z"}), vec!["since"]),
+        (json!({"since": "2020-01-01T00:00:00Z", "only": "lost", "x": 1}), vec!["only", "x"]),
+        (json!({"since": "2020-01-01T00:00:00Z", "events": ["Hartbeat"]}), vec!["events.0"]),
+    ] {
+        let refused = api.post(&replay(1), wrong.clone()).await;
+        assert_eq!(refused.wrong_fields(), fields, "{wrong}: {}", refused.body);
+    }
+}

@@ -1,0 +1,130 @@
+//! Replays: bringing back what a webhook missed, and deliveries sent again by filter.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::command::RequestedBy;
+use super::delivery::DeliveryStatus;
+use crate::clock::Timestamp;
+use crate::id::{EventId, ReplayId};
+
+/// Which of a webhook's events a replay brings back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ReplayOnly)]
+pub enum Only {
+    /// Those whose delivery is a dead letter.
+    #[default]
+    Failed,
+    /// Those whose delivery was discarded or never made: the webhook was disabled, did not subscribe to them
+    /// yet, or was not there yet. They are judged by what it subscribes to now.
+    Missing,
+    /// Both, and those that have arrived. What is on its way stays as it is.
+    All,
+}
+
+/// What is brought back: the body of `POST /webhooks/{id}/replay`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayInput {
+    /// Events that arrived then or later.
+    pub since: Timestamp,
+    /// Events that arrived before that; up to now if it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Which of them.
+    #[serde(default)]
+    #[schema(default = "failed")]
+    pub only: Only,
+    /// Only event types that fit one of these names or patterns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 50)]
+    pub events: Option<Vec<String>>,
+    /// Only count: nothing is made, and the answer is a 200 with `matched`.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub dry_run: bool,
+}
+
+/// How far a replay has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ReplayStatus)]
+pub enum Status {
+    /// It is making deliveries.
+    Running,
+    /// All are made; whether they have arrived, the deliveries tell.
+    Done,
+    /// Somebody ended it, or its webhook was disabled or deleted. What it had made goes on.
+    Canceled,
+}
+
+/// What a replay or bulk resend brings back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+#[schema(as = ReplaySelection)]
+pub enum Selection {
+    /// From a webhook's past.
+    Replay {
+        /// The webhook.
+        webhook_id: i64,
+        /// Which events.
+        only: Only,
+        /// Names and patterns of event types; empty: all.
+        events: Vec<String>,
+        /// They arrived then or later.
+        since: Timestamp,
+        /// They arrived before that.
+        until: Timestamp,
+    },
+    /// Deliveries by filter.
+    Resend {
+        /// Any of these.
+        status: Vec<DeliveryStatus>,
+        /// To this webhook.
+        webhook_id: Option<i64>,
+        /// Of this event.
+        event_id: Option<EventId>,
+        /// Names and patterns of event types; empty: all.
+        events: Vec<String>,
+        /// Of this station's events.
+        station_id: Option<String>,
+        /// Of this owner's events.
+        owner_id: Option<String>,
+        /// Made then or later.
+        since: Option<Timestamp>,
+        /// Made before that.
+        until: Option<Timestamp>,
+        /// Text in the event's payload.
+        q: Option<String>,
+    },
+}
+
+/// A replay, or a bulk resend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Replay {
+    /// Its id.
+    pub id: ReplayId,
+    /// How far it has come.
+    pub status: Status,
+    /// How many events or deliveries there were to bring back when it was asked for.
+    pub matched: u64,
+    /// How many of them it has made due so far. Those that ended otherwise meanwhile are left out, so at the end
+    /// it may be less than `matched`.
+    pub done: u64,
+    /// What is brought back.
+    pub selection: Selection,
+    /// Who asked for it.
+    pub requested_by: RequestedBy,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it came to its end.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// What a dry run found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayMatched {
+    /// How many there are to bring back.
+    pub matched: u64,
+}

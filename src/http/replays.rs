@@ -1,0 +1,276 @@
+//! Replays: bringing back what webhooks missed, and sending deliveries again by filter.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::body;
+use super::events::patterns;
+use super::page;
+use super::path::Id;
+use super::problem::Result;
+use super::query::{NoQuery, Query};
+use super::webhooks::visible;
+use crate::api::delivery::DeliveryStatus;
+use crate::api::problem::{FieldError, Problem};
+use crate::api::replay::{Replay, ReplayInput, ReplayMatched, Selection, Status};
+use crate::api::{Order, Page};
+use crate::clock::Timestamp;
+use crate::id::{EventId, ReplayId};
+use crate::store::ReplayFilter;
+use crate::subscription::EventPattern;
+
+const LIST: &str = "replays";
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format_args!("replay {id}"))
+}
+
+/// Replay a webhook's past
+///
+/// Makes deliveries of events that arrived from `since` to `until`: of those that failed, of those that are missing,
+/// or of all. It goes on in the background, over restarts too, a few hundred deliveries ahead of what is sent;
+/// live events go first. What had a delivery keeps its `id` and sequence, with a schedule anew; what never had one
+/// gets the next sequence. With `ordering: station` they do not rejoin the order. An event that was made before the
+/// webhook, or that it did not want then, is missing too if the webhook wants it now. 409 if the webhook is disabled.
+#[utoipa::path(post, path = "/webhooks/{id}/replay", tag = "replays",
+    params(("id" = i64, Path, description = "The webhook")), request_body = ReplayInput,
+    responses((status = 202, body = Replay), (status = 200, body = ReplayMatched, description = "What a dry run found")),
+    security(("api_key" = ["write"])))]
+pub(super) async fn create(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    _: NoQuery,
+    body::Checked(input): body::Checked<ReplayInput>,
+) -> Result<Response> {
+    let asked_at = state.clock.now();
+    // What arrives in this very moment is live.
+    let until = input.until.unwrap_or(asked_at.after(std::time::Duration::from_millis(1)));
+    let mut errors = Vec::new();
+    let events = input.events.unwrap_or_default();
+    for (place, text) in events.iter().enumerate() {
+        if let Err(error) = text.parse::<EventPattern>() {
+            errors.push(FieldError::new(format!("events.{place}"), error.to_string()));
+        }
+    }
+    if input.since >= until {
+        let (field, message) = match input.until {
+            Some(_) => ("until", "must be later than since"),
+            None => ("since", "must be in the past"),
+        };
+        errors.push(FieldError::new(field, message));
+    }
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
+    }
+    let webhook = visible(&state, &caller, &id).await?.webhook;
+    if !webhook.enabled {
+        return Err(Problem::conflict("its webhook is disabled: enable it first"));
+    }
+    let (webhook_id, since, only) = (webhook.id, input.since, input.only);
+    let selection = Selection::Replay { webhook_id, only, events, since, until };
+    begin(&state, &caller, selection, webhook.owner_id, asked_at, input.dry_run).await
+}
+
+/// Which deliveries are sent again.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BulkResendQuery {
+    /// How they ended: `failed` if nothing is said. May be given several times.
+    #[serde(default)]
+    #[param(inline, max_items = 6)]
+    status: Vec<DeliveryStatus>,
+    /// The webhook they go to.
+    #[param(minimum = 1)]
+    webhook_id: Option<i64>,
+    /// Their event.
+    #[param(inline)]
+    event_id: Option<EventId>,
+    /// Event types or patterns (`Start*`, `ocpp.*`); one of them must fit. May be given several times.
+    #[serde(default)]
+    #[param(max_items = 50)]
+    event: Vec<String>,
+    /// Their event's station.
+    #[param(min_length = 1, max_length = 64)]
+    station_id: Option<String>,
+    /// Their event's owner.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// They were made then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// They were made before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Text in the event's payload, whatever its letter case (of A to Z).
+    #[param(min_length = 1, max_length = 200)]
+    q: Option<String>,
+    /// Needed for the status `success`: they are sent once more.
+    force: Option<bool>,
+    /// Only count: nothing is sent, and the answer is a 200 with `matched`.
+    dry_run: Option<bool>,
+}
+
+/// Send many deliveries again
+///
+/// All that fit the filter, of which `webhook_id`, `event_id` or `since` must be given, and whose webhook is enabled.
+/// It goes on in the background and is listed among the replays; live events go first, and unlike a single resend
+/// it does not pass an open circuit breaker.
+#[utoipa::path(post, path = "/deliveries/resend", tag = "replays", params(BulkResendQuery),
+    responses((status = 202, body = Replay), (status = 200, body = ReplayMatched, description = "What a dry run found")),
+    security(("api_key" = ["write"])))]
+pub(super) async fn resend(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<BulkResendQuery>,
+    _: body::NoBody,
+) -> Result<Response> {
+    let mut errors = Vec::new();
+    patterns(&query.event, &mut errors);
+    if query.webhook_id.is_none() && query.event_id.is_none() && query.since.is_none() {
+        errors.push(FieldError::new("webhook_id", "one of webhook_id, event_id and since is required"));
+    }
+    if query.status.iter().any(|status| !status.is_terminal()) {
+        errors.push(FieldError::new("status", "only what is failed, discarded or success can be sent again"));
+    }
+    if query.status.contains(&DeliveryStatus::Success) && query.force != Some(true) {
+        errors.push(FieldError::new("force", "must be true for the status success"));
+    }
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
+    }
+    let mut status = query.status;
+    if status.is_empty() {
+        status.push(DeliveryStatus::Failed);
+    }
+    let selection = Selection::Resend {
+        status,
+        webhook_id: query.webhook_id,
+        event_id: query.event_id,
+        events: query.event,
+        station_id: query.station_id,
+        owner_id: caller.owner_filter(query.owner_id)?,
+        since: query.since,
+        until: query.until,
+        q: query.q,
+    };
+    let (asked_at, dry_run) = (state.clock.now(), query.dry_run.unwrap_or(false));
+    begin(&state, &caller, selection, caller.owner_id.clone(), asked_at, dry_run).await
+}
+
+/// Counts what was asked for, and begins it unless it is a dry run. `owner_id` is who can see it.
+async fn begin(
+    state: &ApiState,
+    caller: &Caller,
+    selection: Selection,
+    owner_id: Option<String>,
+    asked_at: Timestamp,
+    dry_run: bool,
+) -> Result<Response> {
+    let counted = state.store.count_replay(selection, caller.owner_id.clone(), asked_at).await?;
+    if dry_run {
+        return Ok(Json(ReplayMatched { matched: counted.matched }).into_response());
+    }
+    let replay = state.store.create_replay(counted, owner_id, caller.requested_by()).await?;
+    Ok((StatusCode::ACCEPTED, Json(replay)).into_response())
+}
+
+/// How replays are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReplaysQuery {
+    /// The webhook it is for.
+    #[param(minimum = 1)]
+    webhook_id: Option<i64>,
+    /// The customer it belongs to.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// How far it has come.
+    #[param(inline)]
+    status: Option<Status>,
+    /// It was asked for then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// It was asked for before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List the replays
+///
+/// Bulk resends are among them.
+#[utoipa::path(get, path = "/replays", tag = "replays", params(ReplaysQuery),
+    responses((status = 200, body = Page<Replay>)), security(("api_key" = ["read"])))]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<ReplaysQuery>,
+) -> Result<Json<Page<Replay>>> {
+    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let filter = ReplayFilter {
+        webhook_id: query.webhook_id,
+        owner_id: caller.owner_filter(query.owner_id)?,
+        status: query.status,
+        since: query.since,
+        until: query.until,
+    };
+    let listed = state.store.replays(filter, slice.clone()).await?;
+    Ok(Json(page::page(LIST, &slice, listed, |replay| replay)))
+}
+
+async fn shown(state: &ApiState, caller: &Caller, id: &str) -> Result<Json<Replay>> {
+    let known: ReplayId = id.parse().map_err(|_| unknown(id))?;
+    let found = state.store.replay(known, caller.owner_id.clone()).await?;
+    found.map(Json).ok_or_else(|| unknown(id))
+}
+
+/// Get a replay
+#[utoipa::path(get, path = "/replays/{id}", tag = "replays",
+    params(("id" = ReplayId, Path, description = "The replay")),
+    responses((status = 200, body = Replay)), security(("api_key" = ["read"])))]
+pub(super) async fn get(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    _: NoQuery,
+) -> Result<Json<Replay>> {
+    shown(&state, &caller, &id).await
+}
+
+/// Cancel a replay
+///
+/// It makes no more deliveries; those that it has made go on, and can be cancelled one by one. 409 if it has come
+/// to its end.
+#[utoipa::path(post, path = "/replays/{id}/cancel", tag = "replays",
+    params(("id" = ReplayId, Path, description = "The replay")),
+    responses((status = 200, body = Replay)), security(("api_key" = ["write"])))]
+pub(super) async fn cancel(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    _: NoQuery,
+    _: body::NoBody,
+) -> Result<Json<Replay>> {
+    let known: ReplayId = id.parse().map_err(|_| unknown(&id))?;
+    match state.store.cancel_replay(known, caller.owner_id.clone()).await? {
+        Some(true) => shown(&state, &caller, &id).await,
+        Some(false) => Err(Problem::conflict("it has come to its end already")),
+        None => Err(unknown(&id)),
+    }
+}

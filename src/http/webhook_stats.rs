@@ -1,0 +1,79 @@
+//! How a webhook is doing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::path::Id;
+use super::problem::Result;
+use super::query::Query;
+use super::webhooks::visible;
+use crate::api::problem::Problem;
+use crate::api::webhook_stats::{Breaker, BreakerState, WebhookStats};
+use crate::delivery::breaker::State as Lane;
+use crate::units::Span;
+
+/// The window if nothing is said.
+const WINDOW: Duration = Duration::from_secs(86_400);
+
+/// How long a window may be.
+const WITHIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(400 * 86_400));
+
+/// Over which time a webhook's numbers are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StatsQuery {
+    /// Deliveries made in this time up to now: `24h` if nothing is said, `1s` to `400d`.
+    #[param(inline)]
+    window: Option<Span>,
+}
+
+/// Tell how a webhook is doing
+///
+/// Takes the same short time whatever there is: of a window with more than 100,000 deliveries the newest 100,000
+/// are counted, and `since` says from when on that is.
+#[utoipa::path(get, path = "/webhooks/{id}/stats", tag = "webhooks",
+    params(("id" = i64, Path, description = "The webhook"), StatsQuery),
+    responses((status = 200, body = WebhookStats)), security(("api_key" = ["read"])))]
+pub(super) async fn stats(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Id(id): Id,
+    Query(query): Query<StatsQuery>,
+) -> Result<Json<WebhookStats>> {
+    let window = query.window.unwrap_or(Span(WINDOW));
+    let (least, most) = WITHIN;
+    if !(least..=most).contains(&window.0) {
+        return Err(Problem::invalid_field("window", format!("must be {} to {}", Span(least), Span(most))));
+    }
+    let webhook = visible(&state, &caller, &id).await?.webhook;
+    let numbers = state.store.webhook_numbers(webhook.id, state.clock.now().before(window.0)).await?;
+    let sent = numbers.counts.success + numbers.counts.failed;
+    let lane = state.lanes.borrow().get(&webhook.id).map_or(Lane::Closed, |lane| lane.breaker);
+    Ok(Json(WebhookStats {
+        window,
+        since: numbers.since,
+        counts: numbers.counts,
+        success_rate: (sent > 0).then(|| numbers.counts.success as f64 / sent as f64),
+        latency_ms: numbers.latency_ms,
+        backlog: numbers.backlog,
+        oldest_due_at: numbers.oldest_due_at,
+        breaker: breaker(lane),
+    }))
+}
+
+fn breaker(lane: Lane) -> Breaker {
+    match lane {
+        Lane::Closed => Breaker { state: BreakerState::Closed, since: None, next_probe_at: None },
+        Lane::Ramp { .. } => Breaker { state: BreakerState::Ramp, since: None, next_probe_at: None },
+        Lane::Open { since, probe_at, .. } => {
+            Breaker { state: BreakerState::Open, since: Some(since), next_probe_at: Some(probe_at) }
+        }
+    }
+}
