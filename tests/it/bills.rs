@@ -183,24 +183,6 @@ async fn a_start_told_twice_and_a_reboot_make_no_second_bill() {
 }
 
 #[tokio::test]
-async fn case_37_a_start_of_long_ago() {
-    let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
-    let started = |connector: u32, timestamp: &str| json!({"connectorId": connector, "idTag": "TAG", "meterStart": 0, "timestamp": timestamp});
-    let first = charger.call("StartTransaction", started(1, BEGAN)).await;
-    let second = charger.call("StartTransaction", started(2, BEGAN)).await;
-    assert_ne!(first["transactionId"], second["transactionId"]);
-    assert_eq!(second["idTagInfo"]["status"], "Accepted");
-    let offline = charger.call("StartTransaction", started(3, "2026-03-01T08:00:00+01:00")).await;
-    assert_eq!(offline["idTagInfo"]["status"], "Accepted");
-    let event = gateway.events_of("CP", "StartTransaction").await.pop().expect("an event");
-    assert_eq!(event["occurred_at"], "2026-03-01T07:00:00.000Z", "when it happened");
-    assert!(event["timestamp"].as_str() > Some("2026-04"), "when it came: {event}");
-    let number = offline["transactionId"].as_i64().expect("a number");
-    assert_eq!(transaction(&gateway, number).await["started_at"], "2026-03-01T07:00:00.000Z");
-}
-
-#[tokio::test]
 async fn case_38_39_an_offline_session_and_a_power_cut() {
     let gateway = start(|_| {}).await;
     let mut charger = booted(&gateway, "CP").await;
