@@ -1,17 +1,22 @@
 //! `charger-sim`: simulated OCPP 1.6-J chargers, one that behaves or thousands that make load.
 
+use std::io::{self, BufRead, IsTerminal};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use chargehook::id::StationId;
 use chargehook::simulator::connection::Endpoint;
 use chargehook::simulator::console::{Console, Style, write_line};
+use chargehook::simulator::director::Director;
 use chargehook::simulator::load::{self, Counters, LoadOptions};
 use chargehook::simulator::options::Fault;
+use chargehook::simulator::scenario::Scenario;
 use chargehook::simulator::session;
 use chargehook::simulator::{ChargerOptions, Sessions, progress};
 use chargehook::units::Span;
 use clap::Parser;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Simulated OCPP 1.6-J chargers.
@@ -19,6 +24,10 @@ use tokio_util::sync::CancellationToken;
 /// Without --count, one charger that behaves like a real one: it boots, reports its connectors, sends
 /// heartbeats, charges one car after the other, obeys the central system's commands, keeps what
 /// it could not say and says it after reconnecting. It runs until Ctrl-C, or for --sessions N.
+/// It answers every command of OCPP 1.6 and its security extension from real state.
+///
+/// With --scenario, a charger that is taken through the steps of a file; with --interactive, through
+/// what is typed, or piped in (`help` lists the steps).
 ///
 /// With --count, a load of many simple chargers, and a summary of how fast they were answered.
 #[derive(Parser)]
@@ -61,9 +70,18 @@ struct Args {
     /// Charge so many times faster than real, with timestamps that begin in the past to match.
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = time_scale, help_heading = "One charger")]
     time_scale: f64,
+    /// The cables are part of the charger: UnlockConnector is answered NotSupported.
+    #[arg(long, help_heading = "One charger")]
+    fixed_cables: bool,
     /// Misbehave: drop connections, be slow, send malformed frames, send duplicates.
     #[arg(long, value_name = "drop|slow|malformed|duplicate", help_heading = "One charger")]
     fault: Option<Fault>,
+    /// Take the charger through the steps of a TOML file, then leave.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sessions", "count", "interactive", "time_scale"], help_heading = "One charger")]
+    scenario: Option<PathBuf>,
+    /// Take steps from the terminal, or from a pipe.
+    #[arg(long, conflicts_with_all = ["sessions", "count", "time_scale"], help_heading = "One charger")]
+    interactive: bool,
 
     /// Make load with so many chargers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["sessions", "fault"], help_heading = "Load")]
@@ -90,12 +108,25 @@ Examples:
       a session of 40 minutes in 8 seconds
   charger-sim --sessions 0
       a charger that waits for remote starts
+  charger-sim --scenario examples/scenario-session.toml
+      a script: what drivers do, and what has to come of it
+  charger-sim --interactive
+      plug 1, tag ABC, status, unplug 1, quit; help lists the rest
   charger-sim --id SIM --count 1000 --rate 2000 --duration 30s
       a thousand chargers, 2,000 calls per second
   charger-sim --id SIM --count 5000 --idle --duration 60s
       five thousand silent chargers
 
-Exit codes: 0 done, 1 (load) nothing was answered, 2 wrong usage.";
+What commands depend on here:
+  RemoteStartTransaction waits ConnectionTimeOut for a cable. Reservations, the local list, charging
+  profiles, settings and certificates are kept and obeyed; profiles limit the power.
+  Firmware and logs go through their statuses, but nothing is really fetched or sent. A location that
+  ends in download-failed, installation-failed or upload-failed fails so; the signature `invalid`
+  is InvalidSignature; a signing certificate must be PEM.
+  DataTransfer: vendor chargehook.sim, message echo.
+  Only ws:// is spoken: security profiles 0 and 1.
+
+Exit codes: 0 done, 1 a step failed or (load) nothing was answered, 2 wrong usage.";
 
 fn id_tag(text: &str) -> Result<String, String> {
     match text.chars().count() {
@@ -170,11 +201,47 @@ async fn run_one(args: Args, stop: CancellationToken) -> ExitCode {
     options.pause = args.pause.0;
     options.time_scale = args.time_scale;
     options.fault = args.fault;
+    options.fixed_cables = args.fixed_cables;
     let console = Console::new(style(args.json, args.quiet));
     let station = options.id.clone();
-    let summary = session::run(options, stop, |station, notice| console.show(station, notice)).await;
+    let show = |station: &StationId, notice: &_| console.show(station, notice);
+    let (summary, failures) = match (args.scenario, args.interactive) {
+        (Some(file), _) => {
+            let scenario = match Scenario::read(&file) {
+                Ok(scenario) => scenario,
+                Err(error) => {
+                    write_line(&error.to_string());
+                    return ExitCode::from(2);
+                }
+            };
+            scenario.apply(&mut options);
+            session::run_directed(options, Director::scripted(scenario.steps), None, stop, show).await
+        }
+        (None, true) => {
+            options.sessions = Sessions::ByHand;
+            session::run_directed(options, Director::live(), Some(typed_lines()), stop, show).await
+        }
+        (None, false) => (session::run(options, stop, show).await, 0),
+    };
     console.summarize(&station, &summary);
-    ExitCode::SUCCESS
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The lines of the standard input. A thread of their own reads them: a read from a terminal cannot be
+/// broken off, and must not keep the program from leaving.
+fn typed_lines() -> mpsc::UnboundedReceiver<String> {
+    let (sender, lines) = mpsc::unbounded_channel();
+    if io::stdin().is_terminal() {
+        write_line("type steps such as `plug 1`, `tag ABC`, `status`; `help` lists them");
+    }
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 async fn run_load(args: Args, count: usize, stop: CancellationToken) -> ExitCode {

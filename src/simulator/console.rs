@@ -93,6 +93,8 @@ fn is_problem(notice: &Notice) -> bool {
             | Notice::Refused { .. }
             | Notice::TimedOut { .. }
             | Notice::GaveUp { .. }
+            | Notice::StepFailed { .. }
+            | Notice::Reply { .. }
     )
 }
 
@@ -142,6 +144,9 @@ fn describe(notice: &Notice) -> Option<String> {
         Notice::SessionEnded { connector_id, reason, energy_wh, took_ms } => {
             format!("○ connector {connector_id} is done: {energy_wh} Wh in {} ({reason})", seconds(*took_ms))
         }
+        Notice::Step { step, .. } => format!("▶ {step}"),
+        Notice::StepFailed { line, step, reason } => format!("✗ line {line}: {step}: {reason}"),
+        Notice::Reply { text } => text.replace('\n', "\n  "),
         Notice::Rebooting { reason, reboot_ms } => {
             format!("going down ({reason}); back in {}", seconds(*reboot_ms))
         }

@@ -2,7 +2,7 @@
 //!
 //! [`charger::Charger`] is the charger itself: a state machine that is told what happened and when,
 //! and says what to do about it; it knows no socket and no clock. [`session::run`] puts it on a
-//! socket. [`load::run`] drives many far simpler chargers, which cost the machine as little as possible.
+//! socket; [`director::Director`] takes it through the steps of a [`scenario`] or of a terminal. [`load::run`] drives many far simpler chargers, which cost the machine as little as possible.
 //!
 //! Invariant: nothing here knows the gateway; all that is shared with it is the protocol.
 
@@ -18,6 +18,7 @@ pub mod connection;
 mod connector;
 pub mod console;
 mod der;
+pub mod director;
 mod firmware;
 pub mod load;
 mod local_list;
@@ -33,9 +34,11 @@ mod remote;
 mod reservation;
 mod reset;
 mod samples;
+pub mod scenario;
 mod schedule;
 pub mod session;
 mod statuses;
+pub mod step;
 mod trigger;
 
 #[cfg(test)]

@@ -66,6 +66,12 @@ pub enum Notice {
     ReservationExpired { reservation_id: i64, connector_id: u32 },
     /// A session is over.
     SessionEnded { connector_id: u32, reason: &'static str, energy_wh: i64, took_ms: u64 },
+    /// A step of a scenario, or a line from the terminal, begins.
+    Step { line: usize, step: String },
+    /// It could not be done, or what it expected did not happen.
+    StepFailed { line: usize, step: String, reason: String },
+    /// What a person at the terminal wanted to know.
+    Reply { text: String },
     /// The charger goes down and comes back after `reboot_ms`.
     Rebooting { reason: String, reboot_ms: u64 },
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::chance::Chance;
 use super::charger::{Charger, Input, Output};
 use super::connection::{DialError, Socket};
+use super::director::{Director, Next};
 use super::notice::{Notice, Summary};
 use super::options::{ChargerOptions, Fault};
 use crate::clock::Clock;
@@ -33,9 +35,32 @@ type Dialing = Pin<Box<dyn Future<Output = Result<Socket, DialError>> + Send>>;
 pub async fn run(
     options: ChargerOptions,
     stop: CancellationToken,
-    mut observe: impl FnMut(&StationId, &Notice) + Send,
+    observe: impl FnMut(&StationId, &Notice) + Send,
 ) -> Summary {
+    run_driver(options, None, stop, observe).await.0
+}
+
+/// Takes one charger through the steps of `director`, and of `lines` while there are any, until the last
+/// one is done or `stop` is cancelled. Besides what it did, says how many steps failed.
+pub async fn run_directed(
+    options: ChargerOptions,
+    director: Director,
+    lines: Option<mpsc::UnboundedReceiver<String>>,
+    stop: CancellationToken,
+    observe: impl FnMut(&StationId, &Notice) + Send,
+) -> (Summary, u64) {
+    let stage = Stage { director, lines, read: 0 };
+    run_driver(options, Some(stage), stop, observe).await
+}
+
+async fn run_driver(
+    options: ChargerOptions,
+    stage: Option<Stage>,
+    stop: CancellationToken,
+    mut observe: impl FnMut(&StationId, &Notice) + Send,
+) -> (Summary, u64) {
     let mut driver = Driver {
+        stage,
         chance: Chance::seeded(options.seed.unwrap_or_default() ^ 0x5eed),
         charger: Charger::new(options.clone(), Clock::System.now()),
         socket: None,
@@ -45,7 +70,11 @@ pub async fn run(
     };
     let mut event = Event::Tick;
     loop {
-        match driver.turn(event, &mut observe).await {
+        let turn = match driver.turn(event, &mut observe).await {
+            Turn::On => driver.direct(&mut observe).await,
+            turn => turn,
+        };
+        match turn {
             Turn::On => {}
             Turn::Lost(reason) => {
                 event = Event::Lost(reason);
@@ -61,10 +90,20 @@ pub async fn run(
     if let Some(socket) = driver.socket.take() {
         close(socket).await;
     }
-    driver.summary
+    let failures = driver.stage.as_ref().map_or(0, |stage| stage.director.failures());
+    (driver.summary, failures)
+}
+
+/// Who tells a charger what to do, and where that comes from.
+struct Stage {
+    director: Director,
+    lines: Option<mpsc::UnboundedReceiver<String>>,
+    /// Lines so far.
+    read: usize,
 }
 
 struct Driver {
+    stage: Option<Stage>,
     options: ChargerOptions,
     charger: Charger,
     socket: Option<Socket>,
@@ -79,6 +118,8 @@ enum Event {
     Dialed(Result<Box<Socket>, DialError>),
     Text(String),
     Lost(String),
+    /// A line from the terminal; `None`: no more of them.
+    Line(Option<String>),
 }
 
 /// How a turn ended.
@@ -94,6 +135,12 @@ impl Driver {
         let text;
         let input = match event {
             Event::Tick => Input::Tick,
+            Event::Line(line) => {
+                if let Some(notice) = self.stage.as_mut().and_then(|stage| stage.take(line)) {
+                    self.tell(&notice, observe);
+                }
+                Input::Tick
+            }
             Event::Dialed(Ok(socket)) => {
                 self.socket = Some(*socket);
                 Input::Connected
@@ -108,13 +155,50 @@ impl Driver {
                 Input::Disconnected(reason)
             }
         };
+        let outputs = self.charger.handle(Clock::System.now(), input);
+        self.carry_out(outputs, observe).await
+    }
+
+    /// Does what the steps say, as far as that is possible now.
+    async fn direct(&mut self, observe: &mut (impl FnMut(&StationId, &Notice) + Send)) -> Turn {
+        loop {
+            let Some(stage) = &mut self.stage else { return Turn::On };
+            let now = Clock::System.now();
+            match stage.director.next(now, &self.charger) {
+                Next::Wait => return Turn::On,
+                Next::End => return Turn::Finished,
+                Next::Tell(notice) => self.tell(&notice, observe),
+                Next::Act(act) => match self.charger.act(now, &act) {
+                    Ok(outputs) => match self.carry_out(outputs, observe).await {
+                        Turn::On => {}
+                        turn => return turn,
+                    },
+                    Err(reason) => {
+                        let notice = stage.director.refused(reason.to_string());
+                        self.tell(&notice, observe);
+                    }
+                },
+            }
+        }
+    }
+
+    fn tell(&mut self, notice: &Notice, observe: &mut (impl FnMut(&StationId, &Notice) + Send)) {
+        self.summary.note(notice);
+        if let Some(stage) = &mut self.stage {
+            stage.director.observe(notice);
+        }
+        observe(&self.options.id, notice);
+    }
+
+    async fn carry_out(
+        &mut self,
+        outputs: Vec<Output>,
+        observe: &mut (impl FnMut(&StationId, &Notice) + Send),
+    ) -> Turn {
         let mut turn = Turn::On;
-        for output in self.charger.handle(Clock::System.now(), input) {
+        for output in outputs {
             match output {
-                Output::Notice(notice) => {
-                    self.summary.note(&notice);
-                    observe(&self.options.id, &notice);
-                }
+                Output::Notice(notice) => self.tell(&notice, observe),
                 Output::Finished => turn = Turn::Finished,
                 Output::Dial => self.dial(),
                 Output::Close => {
@@ -152,11 +236,14 @@ impl Driver {
 
     async fn next_event(&mut self) -> Event {
         let now = Clock::System.now();
-        let deadline = self.charger.next_deadline().map(|at| Instant::now() + at.since(now));
-        let (socket, dialing) = (&mut self.socket, &mut self.dialing);
+        let directed = self.stage.as_ref().and_then(|stage| stage.director.deadline());
+        let deadline = self.charger.next_deadline().into_iter().chain(directed).min();
+        let deadline = deadline.map(|at| Instant::now() + at.since(now));
+        let (socket, dialing, stage) = (&mut self.socket, &mut self.dialing, &mut self.stage);
         tokio::select! {
             event = received(socket) => event,
             dialed = dialed(dialing) => Event::Dialed(dialed.map(Box::new)),
+            line = next_line(stage) => Event::Line(line),
             () = tick(deadline) => Event::Tick,
         }
     }
@@ -213,6 +300,27 @@ async fn received(socket: &mut Option<Socket>) -> Event {
             Some(Err(error)) => return Event::Lost(error.to_string()),
             None => return Event::Lost("the connection ended".to_owned()),
         }
+    }
+}
+
+impl Stage {
+    /// Takes in a line; what is wrong with it, if something is.
+    fn take(&mut self, line: Option<String>) -> Option<Notice> {
+        let Some(line) = line else {
+            self.lines = None;
+            self.director.close();
+            return None;
+        };
+        self.read += 1;
+        self.director.push(self.read, &line).err()
+    }
+}
+
+/// The next line of the terminal; never, without one.
+async fn next_line(stage: &mut Option<Stage>) -> Option<String> {
+    match stage.as_mut().and_then(|stage| stage.lines.as_mut()) {
+        Some(lines) => lines.recv().await,
+        None => std::future::pending().await,
     }
 }
 

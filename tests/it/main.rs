@@ -29,6 +29,7 @@ mod replays;
 mod resends;
 mod scripted;
 mod sessions;
+mod simulated;
 mod stations;
 mod stats;
 mod talks;

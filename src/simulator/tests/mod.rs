@@ -6,4 +6,5 @@ mod chores;
 mod commands;
 mod machine;
 mod power;
+mod scenarios;
 mod sockets;
