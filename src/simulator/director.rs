@@ -243,8 +243,8 @@ impl Director {
     /// How things are instead of what was expected.
     fn instead(&self, expectation: &Expectation, charger: &Charger) -> String {
         let last = |by_charger: bool, none: &str| {
-            let of_kind = self.heard.iter().filter(|heard| heard.by_charger == by_charger);
-            match of_kind.last() {
+            let mut of_kind = self.heard.iter().filter(|heard| heard.by_charger == by_charger);
+            match of_kind.next_back() {
                 Some(Heard { action, payload, answer, .. }) => {
                     format!("the last one since was {action} {payload} with the answer {answer}")
                 }

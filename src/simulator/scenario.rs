@@ -49,7 +49,7 @@ pub enum ScenarioError {
     #[error("{}: {cause}", file.display())]
     Parse { file: PathBuf, cause: Box<toml::de::Error> },
     #[error("{} line {line}: {step:?}: {reason}", file.display())]
-    Step { file: PathBuf, line: usize, step: String, reason: NotAStep },
+    Step { file: PathBuf, line: usize, step: String, reason: Box<NotAStep> },
     #[error("{}: {key} is out of range", file.display())]
     Charger { file: PathBuf, key: &'static str },
 }
@@ -111,11 +111,11 @@ impl Scenario {
             let begin = text.get(..spanned.span().start).unwrap_or_default();
             let number = begin.matches('\n').count() + 1;
             let written = spanned.into_inner();
-            let step = written.parse().map_err(|reason| ScenarioError::Step {
+            let step = written.parse().map_err(|reason: NotAStep| ScenarioError::Step {
                 file: file.to_owned(),
                 line: number,
                 step: written.clone(),
-                reason,
+                reason: Box::new(reason),
             })?;
             steps.push(Line { number, text: written, step });
         }

@@ -91,7 +91,7 @@ impl Pattern {
             };
             match root.pointer(&format!("/{}", path.replace('.', "/"))) {
                 Some(Value::String(text)) => text == value,
-                Some(other) => other.to_string() == *value,
+                Some(other) => serde_json::from_str::<Value>(value).is_ok_and(|value| value == *other),
                 None => false,
             }
         };
