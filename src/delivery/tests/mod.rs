@@ -1,6 +1,7 @@
 //! The engine against a real store and endpoints on local ports. Waits are for conditions, with a deadline.
 
 mod receiver;
+mod simulation;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
