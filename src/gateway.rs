@@ -9,7 +9,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -97,7 +96,7 @@ impl Gateway {
             config: ApiConfig { body_max_bytes: config.limits.api_body.0 as usize, ..ApiConfig::default() },
             stop: stop_api.clone(),
         });
-        let api = tokio::spawn(serve_api(api_listener, router, stop_api.clone()));
+        let api = tokio::spawn(http::serve::serve(api_listener, router, stop_api.clone()));
         let stop_deadline = config.server.stop_deadline.0;
         Ok(Self {
             store,
@@ -152,13 +151,6 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 fn refused(address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {
     move |reason| StartError::Listen { address, reason }
-}
-
-async fn serve_api(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
-    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-    if let Err(error) = served {
-        error!("the API stopped: {error}");
-    }
 }
 
 fn poster(config: &Config) -> Result<Poster, StartError> {

@@ -26,6 +26,7 @@ mod query;
 mod replays;
 mod reservations;
 mod schema;
+pub mod serve;
 mod station_import;
 mod stations;
 mod transactions;

@@ -32,4 +32,5 @@ mod sessions;
 mod simulated;
 mod stations;
 mod stats;
+mod stops;
 mod talks;

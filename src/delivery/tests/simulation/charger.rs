@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use super::chance::Dice;
+use super::commands::Asked;
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::station::session::Session;
@@ -61,6 +62,8 @@ pub(super) struct Line {
     pub(super) generation: u64,
     pub(super) session: Session,
     pub(super) began: Timestamp,
+    /// What we have asked it, or had, if an answer may still come.
+    pub(super) asked: Option<Asked>,
 }
 
 pub(super) struct Charger {
@@ -77,7 +80,7 @@ impl Charger {
         Self {
             id: StationId::new(&format!("CP_{nth:02}")).expect("legal"),
             line: None,
-            queue: VecDeque::new(),
+            queue: [Message { says: boot(), id: None }].into(),
             connectors: Default::default(),
             meter_wh: 0,
             sent: 0,
@@ -126,7 +129,7 @@ impl Charger {
                 let payload = json!({"connectorId": connector_id, "errorCode": "NoError", "status": status, "timestamp": now});
                 Says::Call("StatusNotification", payload)
             }
-            16 => Says::Call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})),
+            16 => boot(),
             17 => Says::Call("DataTransfer", json!({"vendorId": "com.example", "data": {"n": meter_wh}})),
             18 => Says::Oddity(SEEN[dice.below(SEEN.len())].clone()),
             _ => Says::Oddity(broken(dice)),
@@ -173,6 +176,10 @@ impl Charger {
         }
         Some(message)
     }
+}
+
+fn boot() -> Says {
+    Says::Call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"}))
 }
 
 /// A real frame of which something was lost or changed on the way.

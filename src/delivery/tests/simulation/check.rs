@@ -52,12 +52,28 @@ const NONE_OF_THESE: &[(&str, &str)] = &[
     ("a transaction without its start, or a completed one without its stop",
      "SELECT count(*) FROM transactions t
       WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = t.start_event_seq AND e.event = 'StartTransaction')
-         OR (status = 'completed' AND NOT EXISTS
+         OR (ended_by = 'stop' AND NOT EXISTS
              (SELECT 1 FROM events e WHERE e.seq = t.stop_event_seq AND e.event = 'StopTransaction'))"),
     ("one start began two transactions",
      "SELECT count(*) FROM (SELECT 1 FROM transactions WHERE start_timestamp_text >= '2026'
         AND (SELECT occurred_at_ms FROM events e WHERE e.seq = start_event_seq) IS NOT NULL
       GROUP BY station_id, connector_id, id_tag, meter_start_wh, start_timestamp_text HAVING count(*) > 1)"),
+    (
+        "a completed transaction that was not told once, or an open one that was",
+        "SELECT count(*) FROM transactions t WHERE (status = 'completed') !=
+         (SELECT count(*) FROM events e WHERE e.transaction_id = t.transaction_id AND e.event = 'TransactionCompleted')",
+    ),
+    (
+        "a command that has not ended, or was not told of once",
+        "SELECT count(*) FROM commands c WHERE completed_at_ms IS NULL OR 1 !=
+         (SELECT count(*) FROM events e WHERE e.category = 'command' AND e.event = c.action
+          AND e.payload ->> 'command_id' = c.id)",
+    ),
+    (
+        "an accepted remote start without one outcome, or an outcome of something else",
+        "SELECT count(*) FROM commands c WHERE (action = 'RemoteStartTransaction' AND accepted IS 1) !=
+         (SELECT count(*) FROM events e WHERE e.event = 'RemoteStartOutcome' AND e.payload ->> 'command_id' = c.id)",
+    ),
     ("a station that is connected is not known to be",
      "SELECT count(*) FROM stations WHERE connected = 0"),
 ];
@@ -80,15 +96,16 @@ struct Row {
 
 impl World {
     pub(super) async fn check(self) {
-        let Self { store, dir, endpoints, ledger, .. } = self;
+        let Self { store, dir, endpoints, ledger, orders, .. } = self;
         tokio::task::spawn_blocking(move || store.close()).await.expect("closes");
         let conn = Connection::open(dir.path().join("chargehook.db")).expect("opens");
         for (wrong, sql) in NONE_OF_THESE {
             let count: i64 = conn.query_row(sql, [], |row| row.get(0)).expect("counts");
             assert_eq!(count, 0, "{wrong}");
         }
+        assert!(orders > 20, "{orders} commands: hardly anything was asked");
         let events = events(&conn);
-        assert!(events.len() > 1_000, "{} events: hardly anything happened", events.len());
+        assert!(events.len() > 800, "{} events: hardly anything happened", events.len());
         check_promises(&events, &ledger);
         check_starts(&conn, &ledger);
         check_deliveries(&conn, &events, &endpoints);
@@ -124,7 +141,7 @@ fn check_promises(events: &[Row], ledger: &super::Ledger) {
             by_message.entry((station, message)).or_default().push(row);
         }
     }
-    assert!(ledger.promises.len() > 300, "{} answers: hardly anything was said", ledger.promises.len());
+    assert!(ledger.promises.len() > 200, "{} answers: hardly anything was said", ledger.promises.len());
     for promise in &ledger.promises {
         let kept = by_message.get(&(promise.station.as_str(), promise.message_id.as_str()));
         let kept = kept.into_iter().flatten().any(|row| {
@@ -164,7 +181,7 @@ impl<'a> From<&'a super::ledger::Promise> for Promised<'a> {
 
 /// However often a start was sent, it has one number, and nobody else has it.
 fn check_starts(conn: &Connection, ledger: &super::Ledger) {
-    assert!(ledger.starts.len() > 30, "{} sessions: hardly anybody charged", ledger.starts.len());
+    assert!(ledger.starts.len() > 20, "{} sessions: hardly anybody charged", ledger.starts.len());
     let mut given = BTreeSet::new();
     for (start, numbers) in &ledger.starts {
         assert_eq!(numbers.len(), 1, "{start}: {numbers:?}");
@@ -205,7 +222,7 @@ fn check_deliveries(conn: &Connection, events: &[Row], endpoints: &BTreeMap<i64,
         }
     }
     assert!(made.is_empty(), "deliveries of no event: {made:?}");
-    assert!(arrived > 500, "{arrived} deliveries: hardly anything arrived");
+    assert!(arrived > 300, "{arrived} deliveries: hardly anything arrived");
 }
 
 /// Whether the webhook is to have the event, worked out anew.

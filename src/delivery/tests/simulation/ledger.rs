@@ -45,6 +45,8 @@ impl Ledger {
                 let raw = rejection.raw.clone().unwrap_or_default();
                 (message_id.unwrap_or_default(), "MessageRejected".to_owned(), raw)
             }
+            // No promise is made to those who answer.
+            Append::Ended(_) | Append::Unexpected(_) => return,
         };
         self.under_way.insert(station.to_string(), noted);
     }

@@ -1,0 +1,164 @@
+//! Accepts API connections and serves them until it is time to stop; whoever only holds a connection, or
+//! half a request, holds up nobody.
+
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+use tracing::{debug, warn};
+
+/// How long a request's head may take to come, and a kept connection to bring its next one.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a connection without a whole request is still kept at a stop, so that an answer on its way out
+/// leaves in full.
+const STOP_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Serves `router` on `listener` until `stop`; then accepts nothing more, lets whole requests be answered and
+/// returns when they are.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(serve_connection(stream, router.clone(), stop.clone()));
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: wait for some to be freed.
+                warn!("an API connection could not be accepted: {error}");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn serve_connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+    // Answers are small and waited for.
+    let _ = stream.set_nodelay(true);
+    let (busy, mut seen_busy) = watch::channel(false);
+    let service = service_fn(|request: http::Request<Incoming>| {
+        let (router, busy) = (router.clone(), busy.clone());
+        async move {
+            if request.body().is_end_stream() {
+                busy.send_replace(true);
+            }
+            let arriving = busy.clone();
+            let request = request.map(|body| Body::new(Arriving { body, busy: arriving }));
+            let answered = router.oneshot(request).await;
+            answered.map(|response| response.map(|body| Answering { body, busy }))
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut served = pin!(served);
+    tokio::select! {
+        ended = served.as_mut() => return note(ended),
+        () = stop.cancelled() => served.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        ended = served => note(ended),
+        () = until_idle(&mut seen_busy) => {}
+    }
+}
+
+fn note(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        debug!("an API connection failed: {error}");
+    }
+}
+
+/// Returns once there has been no whole request for a moment.
+async fn until_idle(busy: &mut watch::Receiver<bool>) {
+    loop {
+        // An error means that the connection is gone.
+        let _ = busy.wait_for(|busy| !busy).await;
+        sleep(STOP_PATIENCE).await;
+        if !*busy.borrow() {
+            return;
+        }
+    }
+}
+
+/// A request's body, which tells when all of it is here.
+struct Arriving {
+    body: Incoming,
+    busy: watch::Sender<bool>,
+}
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.busy.send_replace(true);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer's body, which tells when it is on its way.
+struct Answering {
+    body: Body,
+    busy: watch::Sender<bool>,
+}
+
+impl HttpBody for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.busy.send_replace(false);
+    }
+}
