@@ -44,6 +44,7 @@ impl World {
             timeout: TIMEOUT,
             queue_for: self.dice.one_in(2).then_some(Duration::from_secs(60)),
             metadata: None,
+            key_verifier: None,
             requested_by: RequestedBy { id: ApiKeyId::from_value(1), name: "simulation".to_owned() },
         };
         if let Ordered::Made { command, .. } = self.store.order_command(new).await.expect("ordered") {
