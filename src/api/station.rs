@@ -145,7 +145,10 @@ pub struct Station {
     pub local_list_version: Option<i64>,
     /// Whether it has a password.
     pub password_set: bool,
-    /// Oddities seen, such as `no_subprotocol`.
+    /// Oddities seen, each once: codes of violations, reasons of `MessageRejected`, and what no message
+    /// tells: `missing_subprotocol`, `odd_path`, `identity_in_other_case`, `hex_password`, `flapping` (its
+    /// connections replace one another all the time: two chargers with one identity?), `unresponsive`
+    /// (three commands in a row went unanswered).
     pub flags: Vec<String>,
     /// Whatever an integrator keeps with it.
     #[schema(value_type = Object)]

@@ -124,6 +124,7 @@ async fn case_12_to_16_a_password_must_be_right() {
     }
     let connected = gateway.events_of("AL1000", "StationConnected").await;
     assert_eq!(connected[0]["payload"]["security_profile"], 1);
+    assert_eq!(gateway.get("/stations/AL1000").await["flags"], json!(["hex_password"]));
 }
 
 #[tokio::test]

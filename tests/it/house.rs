@@ -119,3 +119,47 @@ fn sql_stays_in_the_store() {
         }
     }
 }
+
+/// The numbers in the name of a test such as `case_12_to_16_a_password_must_be_right`.
+fn case_numbers(name: &str) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    let mut to = false;
+    for word in name.split('_') {
+        match (word, word.parse::<u32>()) {
+            ("to", _) => to = true,
+            ("and", _) => {}
+            (_, Ok(number)) => {
+                let first = numbers.last().filter(|_| to).map_or(number, |last| last + 1);
+                numbers.extend(first..=number);
+                to = false;
+            }
+            _ => break,
+        }
+    }
+    numbers
+}
+
+#[test]
+fn every_case_of_a_central_system_is_a_test() {
+    /// Those that need TLS.
+    const OF_TLS: [u32; 4] = [18, 19, 20, 21];
+    /// To be struck off as soon as they are there: rules of commands, and the storm.
+    const DUE: [u32; 9] = [2, 3, 4, 48, 50, 52, 53, 81, 90];
+    let mut told = BTreeSet::new();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    for entry in fs::read_dir(tests).expect("readable") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("text");
+        // The delivery cases are counted by themselves.
+        let about = text.lines().take_while(|line| line.starts_with("//!")).collect::<String>();
+        if !about.contains("delivery cases") {
+            told.extend(text.split("async fn case_").skip(1).flat_map(case_numbers));
+        }
+    }
+    let excused = |number: &u32| OF_TLS.contains(number) || DUE.contains(number);
+    let missing: Vec<u32> = (1..=93).filter(|number| !told.contains(number) && !excused(number)).collect();
+    assert!(missing.is_empty(), "cases without a test: {missing:?}");
+}

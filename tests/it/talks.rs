@@ -279,6 +279,9 @@ impl Talk {
         if event.duplicate {
             told.push_str(", a duplicate");
         }
+        if let Some(occurred_at) = event.occurred_at {
+            let _ = write!(told, ", at {occurred_at}");
+        }
         if let Some(number) = event.transaction_id {
             let _ = write!(told, ", of {}", self.named(&number.to_string()));
         }
