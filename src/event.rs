@@ -200,7 +200,7 @@ pub struct Event {
     pub payload: Box<RawValue>,
     /// The charger's id of the CALL.
     pub message_id: Option<String>,
-    /// What the charger was answered: a CALLRESULT's payload.
+    /// What the charger was answered: a CALLRESULT's payload, or code, description and details of a CALLERROR.
     pub response: Option<Box<RawValue>>,
     /// What was odd about the message.
     pub violations: Vec<Violation>,

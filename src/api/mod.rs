@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod event;
 pub mod id_tag;
 pub mod import;
+pub mod message;
 pub mod problem;
 pub mod replay;
 pub mod reservation;

@@ -16,6 +16,7 @@ mod id_tag_import;
 mod id_tags;
 mod idempotency;
 mod import;
+mod messages;
 mod metrics;
 mod openapi;
 mod outgoing;
@@ -135,6 +136,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(stations::connectors))
         .routes(routes!(stations::configuration))
         .routes(routes!(stations::disconnect))
+        .routes(routes!(messages::messages))
         .routes(routes!(commands::send, commands::of_station))
         .routes(routes!(commands::list))
         .routes(routes!(commands::get))

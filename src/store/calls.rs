@@ -111,7 +111,12 @@ pub(super) fn keep_rejected(
     let seen = std::iter::once(rejection.reason.as_str()).chain(oddities);
     add_flags(w, station, &known.flags, seen)?;
     let payload = to_json(&rejection.payload())?;
+    let response = rejection.answer.as_ref().map(|refused| {
+        let (code, description) = (refused.code, refused.description.as_str());
+        to_json(&serde_json::json!({ "code": code, "description": description, "details": {} }))
+    });
     let event = NewEvent {
+        response: response.transpose()?,
         message_id: rejection.answer.map(|refused| refused.message_id.text()),
         violations: rejection.violations,
         ..NewEvent::about_station(Category::Station, "MessageRejected", station, received_at, payload)

@@ -48,6 +48,16 @@ impl Conditions {
         }
     }
 
+    /// All of them, as they stand behind `WHERE`; there is at least one.
+    pub(super) fn text(&self) -> String {
+        self.texts.join(" AND ")
+    }
+
+    /// The values that the `?` take.
+    pub(super) fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+
     /// Adds a condition on a moment, if it is given.
     pub(super) fn and_at(&mut self, condition: &str, at: Option<Timestamp>) {
         self.and_if(condition, at.map(Timestamp::unix_ms));

@@ -19,6 +19,7 @@ mod house;
 mod id_tags;
 mod jobs;
 mod kills;
+mod messages;
 mod pauses;
 mod presence;
 mod profiles;
