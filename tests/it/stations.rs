@@ -180,6 +180,8 @@ async fn a_stranger_waits_until_it_is_approved() {
 async fn a_blocked_station_is_out_until_it_is_let_in_again() {
     let gateway = start(|_| {}).await;
     let mut charger = gateway.charger("CP").await;
+    // Welcomed before it is on record; once it is served it is known.
+    charger.still_serves().await;
     gateway.api("PATCH", "/stations/CP", Some(json!({"blocked": true}))).await;
     let frame = charger.closed().await.expect("a close frame");
     assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1008, "blocked"));

@@ -37,6 +37,8 @@ fn feed(session: &mut Session, input: Input<'_>) -> Led {
                 }
                 Action::Send(text) => led.sent.push(text),
                 Action::Close(..) => led.closed = true,
+                // Commands may go from now on; here are none.
+                Action::Booted => {}
                 #[allow(unreachable_patterns, reason = "others may be added")]
                 other => panic!("not asked for: {other:?}"),
             }
