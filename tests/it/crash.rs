@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{ADMIN_KEY, DEADLINE, eventually, http_client};
 
-fn setting(name: &str, default: usize) -> usize {
+pub(crate) fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 

@@ -34,4 +34,5 @@ mod simulated;
 mod stations;
 mod stats;
 mod stops;
+mod storm;
 mod talks;
