@@ -1,5 +1,6 @@
 //! The command line of `chargehook`: arguments, dispatch, exit codes. Nothing is done here.
 
+mod command;
 mod table;
 
 use std::io::Write;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::api::access::{ApiKey, ApiKeyInput};
+use crate::client::ClientError;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Log, Override, Sources};
 use crate::demo::{self, DemoError};
@@ -35,6 +37,11 @@ Every setting is a key of the configuration file (see `chargehook config default
 variable made of its table and name: `listen` of [ocpp] is CHARGEHOOK_OCPP_LISTEN. The command line wins \
 over the environment, the environment over the file, the file over the defaults.";
 
+const COMMAND_HELP: &str = r#"Examples:
+  chargehook command WALLBOX_001 Reset '{"type": "Soft"}'
+  chargehook command WALLBOX_001 RemoteStartTransaction '{"idTag": "TAG", "connectorId": 1}'
+  chargehook command WALLBOX_001 GetConfiguration --json"#;
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the gateway until SIGINT or SIGTERM
@@ -55,6 +62,12 @@ enum Command {
         #[arg(long)]
         forever: bool,
     },
+    /// Sends a command to a station, through a running gateway
+    ///
+    /// Waits for the charger's answer and prints it. Exits with 0 if the charger does what was asked, or if the
+    /// answer was not waited for.
+    #[command(name = "command", after_help = COMMAND_HELP)]
+    Send(command::Order),
     /// Makes, lists and revokes API keys
     ///
     /// Works on the data directory, also while `serve` runs there.
@@ -216,6 +229,10 @@ enum Failure {
     Demo(#[from] DemoError),
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("{0} was not accepted: the command is {1}")]
+    NotObeyed(String, &'static str),
     #[error("there is no key {0}")]
     NoSuchKey(ApiKeyId),
     #[error("there is no chargehook database in {}", .0.display())]
@@ -264,6 +281,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             telemetry::start(&Log { level: "warn".to_owned(), ..Log::default() })?;
             Ok(runtime()?.block_on(demo::run(forever))?)
         }
+        Command::Send(order) => runtime()?.block_on(command::send(order)),
         Command::Keys(command) => runtime()?.block_on(keys(command)),
         Command::Openapi => print(&format!("{:#}\n", http::openapi_document())),
         Command::Config(ConfigCommand::Default) => print(DEFAULT_FILE),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::api::Page;
 use crate::api::access::{ApiKey, ApiKeyInput, Health};
+use crate::api::command::Command;
 use crate::api::delivery::Delivery;
 use crate::api::event::{Event, EventDeliveries, EventType};
 use crate::api::problem::Problem;
@@ -18,11 +19,14 @@ use crate::api::station::{Connector, Station};
 use crate::api::transaction::Transaction;
 use crate::api::webhook::{PauseInput, Webhook, WebhookSecrets, WebhookTest};
 use crate::api::webhook_stats::WebhookStats;
-use crate::id::{DeliveryId, EventId, WebhookId};
+use crate::id::{CommandId, DeliveryId, EventId, WebhookId};
 use crate::units::Span;
 
 /// Longer than the longest call the gateway makes on our behalf.
 const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Longer than the longest wait for a command: its turn, then its answer.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(1_300);
 
 /// Why a call brought no answer of the kind that was expected.
 #[derive(Debug, thiserror::Error)]
@@ -367,6 +371,45 @@ impl Client {
         self.send(request).await.map(drop)
     }
 
+    /// Sends a command; `input` is the body of `POST /stations/{id}/commands`. One that was not answered, or not
+    /// accepted, is an answer too: see its `status` and `accepted`.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] names every wrong field, or is a 409 if the station cannot take it now.
+    pub async fn send_command(&self, station: &str, input: &impl Serialize) -> Result<Command> {
+        let request = self.request(Method::POST, &["stations", station, "commands"], &[]);
+        let response =
+            request.timeout(COMMAND_TIMEOUT).json(input).send().await.map_err(ClientError::Unreachable)?;
+        match response.status() {
+            status if status.is_success() || status == StatusCode::GATEWAY_TIMEOUT => read(response).await,
+            _ => Err(refusal(response).await?),
+        }
+    }
+
+    /// One page of the commands.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] names every wrong parameter.
+    pub async fn commands(&self, parameters: Parameters<'_>) -> Result<Page<Command>> {
+        self.get(&["commands"], parameters).await
+    }
+
+    /// A command.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 404 if there is none.
+    pub async fn command(&self, id: CommandId) -> Result<Command> {
+        self.get(&["commands", &id.to_string()], &[]).await
+    }
+
+    /// Calls a command back.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 409 if it was sent, or has ended.
+    pub async fn cancel_command(&self, id: CommandId) -> Result<Command> {
+        self.post(&["commands", &id.to_string(), "cancel"], &[], &Value::Null).await
+    }
+
     /// One page of the transactions.
     ///
     /// # Errors
@@ -460,13 +503,18 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        let (url, status) = (response.url().clone(), response.status().as_u16());
-        let body = response.bytes().await.map_err(ClientError::Unreachable)?;
-        Err(match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => ClientError::Refused(Box::new(problem)),
-            Err(_) => unexpected(url, status, &body),
-        })
+        Err(refusal(response).await?)
     }
+}
+
+/// The error that an answer other than a success tells of.
+async fn refusal(response: Response) -> Result<ClientError> {
+    let (url, status) = (response.url().clone(), response.status().as_u16());
+    let body = response.bytes().await.map_err(ClientError::Unreachable)?;
+    Ok(match serde_json::from_slice::<Problem>(&body) {
+        Ok(problem) => ClientError::Refused(Box::new(problem)),
+        Err(_) => unexpected(url, status, &body),
+    })
 }
 
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T> {

@@ -273,16 +273,12 @@ pub(super) async fn send(
         key_verifier,
         requested_by: caller.requested_by(),
     };
-    let (command, now) = match state.store.order_command(new).await? {
-        Ordered::Made { command, now } => (command, now),
+    let (command, end, now) = match state.store.order_command(new).await? {
+        Ordered::Made { command, end, now } => (command, end, now),
         Ordered::Refused(why) => return Err(unfit(&id, action, why)),
         Ordered::UnknownStation => return Err(stations::unknown(&id)),
     };
-    // Asked for before the connection hears of the command, so that its end cannot be missed.
-    let end = state.store.command_end(command.id);
-    if now {
-        state.stations.tell_of_commands(&station_id);
-    }
+    state.stations.tell_of_commands(&station_id);
     if !input.wait || !now {
         return Ok((StatusCode::ACCEPTED, Json(*command)));
     }

@@ -391,6 +391,7 @@ fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ocpp::v16::FromCentralSystem;
 
     const T0: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
 
@@ -481,6 +482,99 @@ mod tests {
             assert_eq!(told(&actions), [format!("reject {} None", reason.as_str())]);
             assert_eq!(told(&session.handle(T0, Input::Stored(None))), [format!("close {code}")]);
         }
+    }
+
+    fn command(n: u128) -> (Outgoing, String) {
+        let id = CommandId::from_value(n);
+        let outgoing = Outgoing {
+            id,
+            action: FromCentralSystem::ClearCache,
+            payload: raw("{}"),
+            timeout: std::time::Duration::from_secs(30),
+        };
+        (outgoing, outgoing::message_id(id).text())
+    }
+
+    /// A conversation in which we have called, and the id we called under.
+    fn called() -> (Session, String) {
+        let mut session = Session::new(Validation::Lenient);
+        let (outgoing, id) = command(7);
+        assert!(session.may_call());
+        let actions = session.handle(T0, Input::Command(outgoing));
+        assert_eq!(told(&actions), [format!(r#"send [2,"{id}","ClearCache",{{}}]"#)]);
+        assert!(!session.may_call());
+        (session, id)
+    }
+
+    #[test]
+    fn what_answers_our_call_ends_it() {
+        let check = |answer: &str, expected: &str| {
+            let (mut session, id) = called();
+            let actions = session.handle(T0, Input::Text(&answer.replace("ID", &id)));
+            assert_eq!(told(&actions), [expected.replace("ID", &id)], "{answer}");
+            assert!(session.may_call());
+            assert_eq!(told(&session.handle(T0, Input::Stored(None))), [""; 0]);
+        };
+        check(r#"[3,"ID",{"status":"Accepted"}]"#, r#"ended Answered(RawValue({"status":"Accepted"}))"#);
+        check(r#"[3,"ID",null]"#, "ended Answered(RawValue({}))");
+        check(
+            r#"[3,"ID",{"configurationKey":[]"#,
+            r#"ended Malformed { raw: "[3,\"ID\",{\"configurationKey\":[]" }"#,
+        );
+        check(r#"[3,"ID",[]]"#, r#"ended Malformed { raw: "[3,\"ID\",[]]" }"#);
+        check(
+            r#"[4,"ID","NotSupported"]"#,
+            r#"ended Refused(CallError { id: "ID", code: "NotSupported", description: "", details: RawValue({}) })"#,
+        );
+    }
+
+    #[test]
+    fn an_answer_to_another_call_leaves_ours_open() {
+        let (mut session, id) = called();
+        let (_, other) = command(8);
+        for answer in [format!(r#"[3,"{other}",{{}}]"#), format!(r#"[4,"{other}","GenericError"]"#)] {
+            let told = told(&session.handle(T0, Input::Text(&answer)));
+            assert!(
+                told[0].starts_with(&format!(r#"unexpected "{other}" or reject unknown_call"#)),
+                "{told:?}"
+            );
+            session.handle(T0, Input::Stored(None));
+            assert!(!session.may_call());
+        }
+        session.handle(T0, Input::Text(&format!(r#"[3,"{id}",{{}}]"#)));
+        assert!(session.may_call());
+    }
+
+    #[test]
+    fn while_our_call_is_open_the_chargers_are_served() {
+        let (mut session, id) = called();
+        let actions = session.handle(T0, Input::Text(r#"[2,"1","Heartbeat",{}]"#));
+        assert_eq!(told(&actions), ["append Heartbeat {}"]);
+        assert_eq!(told(&session.handle(T0, Input::Stored(Some(raw("{}"))))), [r#"send [3,"1",{}]"#]);
+        assert!(!session.may_call());
+        // The charger's call may even have the id of ours: both sides count for themselves.
+        let twin = session.handle(T0, Input::Text(&format!(r#"[2,"{id}","Heartbeat",{{}}]"#)));
+        assert_eq!(told(&twin), ["append Heartbeat {}"]);
+    }
+
+    #[test]
+    fn a_call_that_timed_out_makes_room_and_its_answer_is_late() {
+        let (mut session, id) = called();
+        assert_eq!(told(&session.handle(T0, Input::TimedOut)), ["ended TimedOut"]);
+        session.handle(T0, Input::Stored(None));
+        assert!(session.may_call());
+        assert_eq!(told(&session.handle(T0, Input::TimedOut)), [""; 0], "there is nothing to give up");
+        let late = told(&session.handle(T0, Input::Text(&format!(r#"[3,"{id}",{{}}]"#))));
+        assert!(late[0].starts_with(&format!(r#"unexpected "{id}""#)), "{late:?}");
+    }
+
+    #[test]
+    fn a_boot_that_was_answered_is_told_of() {
+        let mut session = Session::new(Validation::Lenient);
+        let boot = r#"[2,"1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]"#;
+        session.handle(T0, Input::Text(boot));
+        let actions = session.handle(T0, Input::Stored(Some(raw("{}"))));
+        assert_eq!(told(&actions), [r#"send [3,"1",{}]"#, "booted"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::commands::MALFORMED;
+use super::command_end::MALFORMED;
 use super::error::Result;
 use super::writer::Writing;
 use super::{abilities, configuration, key_rotation, local_list, remote_start, reservations};

@@ -15,6 +15,7 @@ mod calls;
 mod cells;
 mod checkpoint;
 mod closings;
+mod command_end;
 mod command_list;
 mod commands;
 mod configuration;
@@ -95,7 +96,7 @@ pub use webhook_stats::WebhookNumbers;
 pub use webhooks::{Changed, StoredWebhook};
 
 use crate::clock::Clock;
-use crate::id::{CommandId, DeliveryId, EventId, IdMint};
+use crate::id::{DeliveryId, EventId, IdMint};
 use checkpoint::Checkpoint;
 use readers::Readers;
 use signals::Signals;
@@ -182,11 +183,6 @@ impl Store {
     /// Waits until some webhook has deliveries to look at. For the delivery engine alone.
     pub async fn lanes_due(&self) -> LanesDue {
         self.inner.signals.lanes_due().await
-    }
-
-    /// Waits for the end of a command. Ask before you look how far it has come; one waiter per command.
-    pub fn command_end(&self, id: CommandId) -> CommandEnd {
-        self.inner.signals.clone().command_end(id)
     }
 
     /// Commits once and reads once: whether the store can serve.

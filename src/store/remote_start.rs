@@ -59,10 +59,11 @@ pub(super) fn begun(
     let meant: Option<(CommandId, bool)> = w
         .conn
         .prepare_cached(
-            "SELECT id, status = 'sent' FROM commands
-             WHERE station_id = ?1 AND action = 'RemoteStartTransaction'
-               AND (outcome_due_ms > ?2 OR status = 'sent' AND transaction_id IS NULL)
-               AND sent_at_ms <= ?3
+            "SELECT id, status = 'sent' FROM
+               (SELECT * FROM commands WHERE station_id = ?1 AND outcome_due_ms IS NOT NULL AND outcome_due_ms > ?2
+                UNION ALL
+                SELECT * FROM commands WHERE station_id = ?1 AND status = 'sent' AND transaction_id IS NULL)
+             WHERE action = 'RemoteStartTransaction' AND sent_at_ms <= ?3
                AND coalesce(json_extract(payload, '$.connectorId'), ?4) IS ?4
                AND json_extract(payload, '$.idTag') = ?5 COLLATE NOCASE
              ORDER BY seq LIMIT 1",

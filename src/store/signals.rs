@@ -60,6 +60,7 @@ impl Signals {
         }
     }
 
+    /// Tells of the end of a command that is about to be committed. One waiter per command.
     pub(super) fn command_end(self: Arc<Self>, id: CommandId) -> CommandEnd {
         let (waiter, ended) = oneshot::channel();
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(id, waiter);

@@ -43,7 +43,8 @@ CREATE TABLE commands (
 CREATE INDEX commands_queued ON commands (station_id, seq) WHERE status = 'queued';
 CREATE INDEX commands_expiring ON commands (expires_at_ms) WHERE status = 'queued';
 CREATE INDEX commands_sent ON commands (station_id) WHERE status = 'sent';
-CREATE INDEX commands_awaiting_outcome ON commands (outcome_due_ms) WHERE outcome_due_ms IS NOT NULL;
+CREATE INDEX commands_outcome_due ON commands (outcome_due_ms) WHERE outcome_due_ms IS NOT NULL;
+CREATE INDEX commands_awaiting_outcome ON commands (station_id, seq) WHERE outcome_due_ms IS NOT NULL;
 CREATE INDEX commands_by_station ON commands (station_id, seq);
 CREATE INDEX commands_by_owner ON commands (owner_id, seq) WHERE owner_id IS NOT NULL;
 
