@@ -85,6 +85,35 @@ async fn scopes_and_owners_hold_everywhere() {
 }
 
 #[tokio::test]
+async fn a_key_for_single_commands_sends_these_alone() {
+    let api = Api::new().await;
+    let (remote, acme) = (&["command:Remote*", "read"], Some("acme"));
+    let (remote, bound) = (key(&api.store, remote, None).await, key(&api.store, &["admin"], acme).await);
+    let reader = key(&api.store, &["read"], None).await;
+    assert_eq!(api.post("/api/v1/stations", json!({"station_id": "CP"})).await.status, 201);
+    let path = "/api/v1/stations/CP/commands";
+    let start = json!({"action": "RemoteStartTransaction", "payload": {"idTag": "TAG"}, "queue": true});
+    let reset = json!({"action": "Reset", "payload": {"type": "Soft"}, "queue": true});
+    let send = async |key: &str, body: &Value| api.call(key, Method::POST, path, Some(body.clone())).await;
+    let refused = send(&remote, &reset).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.body["detail"].as_str().is_some_and(|detail| detail.contains("command:Reset")));
+    assert_eq!(send(&reader, &start).await.status, 403);
+    assert_eq!(send(&bound, &start).await.status, 404, "another owner's station");
+    let started = send(&remote, &start).await;
+    assert_eq!((started.status, &started.body["requested_by"]["name"]), (202, &json!("test")));
+    let kept = send(&api.admin, &reset).await.body;
+    let of = |command: &Value| format!("/api/v1/commands/{}", command["id"].as_str().expect("an id"));
+    let cancel = |command: &Value| format!("{}/cancel", of(command));
+    assert_eq!(api.call(&remote, Method::POST, &cancel(&kept), None).await.status, 403);
+    assert_eq!(api.call(&bound, Method::GET, &of(&kept), None).await.status, 404);
+    assert_eq!(api.call(&bound, Method::GET, "/api/v1/commands", None).await.body["data"], json!([]));
+    assert_eq!(api.call(&reader, Method::GET, &of(&kept), None).await.body, kept);
+    let canceled = api.call(&remote, Method::POST, &cancel(&started.body), None).await;
+    assert_eq!((canceled.status, &canceled.body["status"]), (200, &json!("canceled")));
+}
+
+#[tokio::test]
 async fn keys_are_made_used_and_revoked() {
     let api = Api::new().await;
     let wrong = json!({"name": "", "scopes": ["read", "fly"], "expires_at": "2020-01-01T00:00:00Z"});
