@@ -12,6 +12,7 @@ use crate::id::{EventId, StationId};
 use crate::nearest::nearest;
 use crate::ocpp::Violation;
 use crate::ocpp::v16::{FromCentralSystem, FromChargePoint};
+use crate::subscription::Target;
 
 /// The families that event types come in; each can be subscribed to as a whole (`ocpp.*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -212,6 +213,8 @@ pub struct Event {
     pub test: bool,
     /// Headers an ingested event wants sent along.
     pub custom_headers: BTreeMap<String, String>,
+    /// Whom it is for.
+    pub target: Target,
 }
 
 /// An event on its way into the store, which gives it `seq`, `id`, `station_seq` and owner.

@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod event;
 pub mod id_tag;
 pub mod import;
+pub mod ingest;
 pub mod message;
 pub mod problem;
 pub mod replay;

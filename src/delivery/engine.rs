@@ -151,6 +151,10 @@ impl Running {
         if due.webhooks_changed {
             self.reload().await;
         }
+        // An origin's lane begins with the first delivery to it.
+        if due.webhooks.iter().any(|lane| *lane < 0 && self.lanes.get_mut(*lane).is_none()) {
+            self.reload().await;
+        }
         let now = self.sender.clock.now();
         for webhook_id in due.webhooks {
             // A lane that is not there was read with all that waits for it, or its webhook is deleted.
@@ -174,7 +178,10 @@ impl Running {
                     for (nth, claimed) in answer.deliveries.into_iter().enumerate() {
                         let send = Send {
                             sender: self.sender.clone(),
-                            target: target.clone(),
+                            target: match &claimed.elsewhere {
+                                Some(elsewhere) => Arc::new(target.elsewhere(claimed.webhook_id, elsewhere)),
+                                None => target.clone(),
+                            },
                             schedule: schedule.clone(),
                             probe: probe && nth == 0,
                         };

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::id::WebhookId;
 use crate::outbound::body::Format;
 use crate::outbound::signature::SigningSecret;
-use crate::store::LaneSettings;
+use crate::store::{Elsewhere, LaneSettings};
 
 use super::pace::RateLimit;
 
@@ -61,6 +61,16 @@ impl Target {
             custom_headers: settings.custom_headers.clone(),
             timeout: settings.timeout,
             rate_limit: settings.rate_limit.as_ref().and_then(|text| readable(webhook_id, text.parse())),
+        }
+    }
+
+    /// The same for one delivery that has a URL of its own.
+    pub fn elsewhere(&self, lane: WebhookId, elsewhere: &Elsewhere) -> Self {
+        let secret = elsewhere.secret.as_ref().and_then(|text| readable(lane, text.parse()));
+        Self {
+            url: Url::parse(&elsewhere.url).map_err(|error| format!("{}: {error}", elsewhere.url)),
+            signing: secret.map(|secret| (secret, None)).into_iter().collect(),
+            ..self.clone()
         }
     }
 

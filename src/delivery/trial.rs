@@ -65,6 +65,7 @@ pub async fn verify(settings: &LaneSettings, poster: &Poster, clock: &Clock) -> 
         idempotency_key: None,
         test: true,
         custom_headers: Default::default(),
+        target: Default::default(),
     };
     let outcome = send(settings, poster, clock, &event).await;
     Tested { event_id: event.id, outcome }

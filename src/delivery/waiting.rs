@@ -20,7 +20,7 @@ pub fn waiting_for(delivery: &Delivery, lanes: &LaneViews, now: Timestamp) -> Op
     if delivery.behind_another {
         return Some("order");
     }
-    let lane = delivery.webhook_id.and_then(|id| lanes.get(&id));
+    let lane = delivery.lane.and_then(|id| lanes.get(&id));
     // Due, and nothing holds it back: it waits for its turn, however short.
     Some(lane.map_or("slot", held_back_by))
 }

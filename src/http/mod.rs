@@ -16,6 +16,7 @@ mod id_tag_import;
 mod id_tags;
 mod idempotency;
 mod import;
+mod ingest;
 mod messages;
 mod metrics;
 mod openapi;
@@ -120,7 +121,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(replays::list))
         .routes(routes!(replays::get))
         .routes(routes!(replays::cancel))
-        .routes(routes!(events::list))
+        .routes(routes!(ingest::create, events::list))
         .routes(routes!(events::get))
         .routes(routes!(events::deliveries))
         .routes(routes!(events::resend))

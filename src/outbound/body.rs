@@ -199,6 +199,7 @@ mod tests {
             idempotency_key: None,
             test: false,
             custom_headers: BTreeMap::new(),
+            target: Default::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::delivery_list::{FROM, Query};
 use super::error::Result;
+use super::origins::is_origin;
 use super::outcomes::OUTCOME_UNKNOWN;
 use super::writer::Writing;
 use super::{Priority, Store, cells};
@@ -169,7 +170,7 @@ pub(super) fn discard_waiting(w: &Writing<'_>, webhook_id: WebhookId) -> Result<
     Ok(discarded >= DISCARD_STEP)
 }
 
-/// The row, status and webhook of a delivery that `visible_to` may see.
+/// The row, status and lane of a delivery that `visible_to` may see.
 fn find(
     conn: &Connection,
     id: DeliveryId,
@@ -178,7 +179,10 @@ fn find(
     let mut query = Query::default();
     query.and("d.id = ?", id.to_string());
     query.visible_to(visible_to);
-    let sql = format!("SELECT d.seq, d.status, d.webhook_id {FROM} WHERE {}", query.conditions());
+    let sql = format!(
+        "SELECT d.seq, d.status, coalesce(d.webhook_id, -d.origin_id) {FROM} WHERE {}",
+        query.conditions()
+    );
     let found = conn
         .prepare_cached(&sql)?
         .query_row(params_from_iter(&query.values), |row| {
@@ -196,7 +200,8 @@ fn reopen(w: &mut Writing<'_>, id: DeliveryId, force: bool, visible_to: Option<S
     if status == DeliveryStatus::Success && !force {
         return Ok(Resent::NeedsForce);
     }
-    if let Some(webhook_id) = webhook_id {
+    w.effects.lanes.extend(webhook_id);
+    if let Some(webhook_id) = webhook_id.filter(|lane| !is_origin(*lane)) {
         let webhook: Option<String> = w
             .conn
             .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
@@ -205,8 +210,8 @@ fn reopen(w: &mut Writing<'_>, id: DeliveryId, force: bool, visible_to: Option<S
         match webhook.as_deref() {
             None => return Ok(Resent::WebhookDeleted),
             Some("disabled" | "auto_disabled") => return Ok(Resent::WebhookDisabled),
-            Some(_) => w.effects.lanes.insert(webhook_id),
-        };
+            Some(_) => {}
+        }
     }
     w.conn
         .prepare_cached(

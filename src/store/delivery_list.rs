@@ -53,6 +53,8 @@ pub struct Delivery {
     pub created_at: Timestamp,
     /// When it came to its end.
     pub completed_at: Option<Timestamp>,
+    /// The lane it goes by: its webhook, or a number below zero for the origin of its URL.
+    pub lane: Option<WebhookId>,
 }
 
 /// Which deliveries are listed; what is `None` does not matter.
@@ -202,8 +204,14 @@ impl Query {
     /// What a webhook without owner got is the operator's business, even where the event is an owner's.
     pub(super) fn visible_to(&mut self, owner: Option<String>) {
         if let Some(owner) = owner {
-            self.and("e.owner_id = ?", owner);
-            self.conditions.push("(w.id IS NULL OR w.owner_id = e.owner_id)".to_owned());
+            // What was directed or broadcast to an owner's webhook is the owner's too.
+            self.conditions.push(
+                "((e.owner_id = ? AND (w.id IS NULL OR w.owner_id = e.owner_id))
+                  OR (e.owner_id IS NULL AND e.target IS NOT NULL AND w.owner_id = ?))"
+                    .to_owned(),
+            );
+            self.values.push(Box::new(owner.clone()));
+            self.values.push(Box::new(owner));
         }
     }
 
@@ -220,7 +228,8 @@ impl Query {
                         SELECT 1 FROM deliveries o WHERE o.webhook_id = d.webhook_id
                             AND o.order_station = d.order_station AND o.seq < d.seq
                             AND o.status IN ('scheduled', 'retry', 'processing') AND o.order_station IS NOT NULL),
-                    coalesce(w.status = 'paused', FALSE), d.created_at_ms, d.completed_at_ms
+                    coalesce(w.status = 'paused', FALSE), d.created_at_ms, d.completed_at_ms,
+                    coalesce(d.webhook_id, -d.origin_id)
              {FROM} WHERE {} {order} LIMIT {}",
             self.conditions(),
             i64::try_from(limit).unwrap_or(i64::MAX),
@@ -257,6 +266,7 @@ fn read(conn: &Connection, row: &Row<'_>) -> Result<Delivery> {
         paused: row.get(16)?,
         created_at: cells::moment(row, 17)?,
         completed_at: cells::maybe_moment(row, 18)?,
+        lane: row.get(19)?,
     })
 }
 

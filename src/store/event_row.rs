@@ -5,12 +5,14 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::cells;
 use super::error::Result;
 use crate::event::Event;
+use crate::subscription::Target;
 
 /// The columns that [`read`] takes, of `events e`.
 pub(super) const COLUMNS: &str =
     "e.seq, e.id, e.event, e.category, e.protocol, e.station_id, e.station_seq, e.owner_id,
      e.timestamp_ms, e.occurred_at_ms, e.transaction_id, e.payload, e.message_id, e.response, e.violations,
-     (SELECT o.id FROM events o WHERE o.seq = e.duplicate_of), e.idempotency_key, e.test, e.custom_headers";
+     (SELECT o.id FROM events o WHERE o.seq = e.duplicate_of), e.idempotency_key, e.test, e.custom_headers,
+     e.target";
 
 /// The event of this row, if there is one.
 pub(super) fn by_seq(conn: &Connection, seq: i64) -> Result<Option<Event>> {
@@ -43,5 +45,6 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         idempotency_key: row.get(16)?,
         test: row.get(17)?,
         custom_headers: cells::maybe_json(row, 18)?.unwrap_or_default(),
+        target: Target::from_text(row.get_ref(19)?.as_str_or_null()?),
     })
 }

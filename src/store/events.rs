@@ -8,7 +8,7 @@ use super::writer::Writing;
 use crate::event::{Category, NewEvent};
 use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::ocpp::Violation;
-use crate::subscription::Subject;
+use crate::subscription::{Subject, Target};
 
 /// How an event takes part in counting and delivery.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +21,19 @@ pub(super) struct Manner<'a> {
     pub(super) test: bool,
     /// The owner, where the caller knows it already; otherwise the station's is looked up.
     pub(super) owner_id: Option<Option<&'a str>>,
+    /// What came along with it, if an integrator brought it.
+    pub(super) ingested: Option<Ingested<'a>>,
+}
+
+/// What comes along with an ingested event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ingested<'a> {
+    /// Whom it is for.
+    pub(super) target: Target,
+    /// A JSON object of headers.
+    pub(super) custom_headers: Option<&'a str>,
+    /// The integrator's key for it.
+    pub(super) idempotency_key: Option<&'a str>,
 }
 
 /// Inserts the event and one delivery per webhook that matches, in the caller's transaction; returns its row.
@@ -41,13 +54,14 @@ pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) 
         }
         (None, None) => None,
     };
+    let target = manner.ingested.map_or(Target::Subscribers, |ingested| ingested.target);
     let id = EventId::from_value(w.mint.next(w.now));
     w.conn
         .prepare_cached(
             "INSERT INTO events (id, event, category, protocol, station_id, station_seq, owner_id, timestamp_ms,
                                  occurred_at_ms, transaction_id, payload, message_id, response, violations, duplicate_of,
-                                 test)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                                 test, target, custom_headers, idempotency_key)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             id.to_string(),
@@ -66,20 +80,30 @@ pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) 
             violations_text(&event.violations)?,
             manner.duplicate_of,
             manner.test,
+            target.to_text(),
+            manner.ingested.and_then(|ingested| ingested.custom_headers),
+            manner.ingested.and_then(|ingested| ingested.idempotency_key),
         ])?;
     let seq = w.conn.last_insert_rowid();
     w.effects.newest_event = Some(seq);
     if manner.duplicate_of.is_none() && !manner.test {
-        fan_out(w, event, owner_id, seq)?;
+        fan_out(w, event, owner_id, target, seq)?;
     }
     Ok(seq)
 }
 
 /// One delivery per webhook that wants the event: due at once, or `discarded` where it is disabled.
-fn fan_out(w: &mut Writing<'_>, event: &NewEvent, owner_id: Option<&str>, event_seq: i64) -> Result<()> {
+fn fan_out(
+    w: &mut Writing<'_>,
+    event: &NewEvent,
+    owner_id: Option<&str>,
+    target: Target,
+    event_seq: i64,
+) -> Result<()> {
     let mut subject =
         Subject::new(&event.event, event.category, event.station_id.as_deref(), owner_id, &event.payload);
     subject.about_webhook = about_webhook(event);
+    subject.target = target;
     let now_ms = w.now.unix_ms();
     for subscription in w.subscriptions.matching(&subject) {
         let webhook_id = subscription.webhook_id;

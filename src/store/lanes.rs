@@ -11,7 +11,7 @@ use super::error::{Result, StoreError};
 use super::event_row;
 use super::events::{self, Manner};
 use super::writer::Writing;
-use super::{Priority, Store, cells, in_order};
+use super::{Priority, Store, cells, in_order, origins};
 use crate::clock::Timestamp;
 use crate::event::{Event, NewEvent};
 use crate::id::{DeliveryId, WebhookId};
@@ -20,7 +20,7 @@ use crate::units::Span;
 /// How a webhook's deliveries are made, as it is stored.
 #[derive(Clone)]
 pub struct LaneSettings {
-    /// Whose.
+    /// Whose; below zero it is the origin of URLs that came with their events.
     pub webhook_id: WebhookId,
     /// Whether deliveries are made.
     pub state: LaneState,
@@ -128,6 +128,23 @@ pub struct Claimed {
     pub step: usize,
     /// What to tell.
     pub event: Event,
+    /// Where it goes, if not where its lane says.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Where a delivery goes that has a URL of its own.
+#[derive(Clone)]
+pub struct Elsewhere {
+    /// Where to.
+    pub url: String,
+    /// What signs it (`whsec_…`).
+    pub secret: Option<String>,
+}
+
+impl fmt::Debug for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Elsewhere").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -155,6 +172,7 @@ impl Store {
                 let due_at = ordered.or(unordered.into_iter().flatten().min()).map(Timestamp::from_unix_ms);
                 lanes.push((settings, due_at));
             }
+            lanes.extend(origins::lanes(conn)?);
             Ok(lanes)
         })
         .await
@@ -272,6 +290,13 @@ fn claim_lane(w: &mut Writing<'_>, lane: &LaneClaim) -> Result<LaneClaimed> {
         next_due_at: None,
         after_station: lane.after_station.clone(),
     };
+    if origins::is_origin(lane.webhook_id) {
+        for seq in origins::due(w, lane)? {
+            claimed.deliveries.push(begin_attempt(w, seq)?);
+        }
+        claimed.next_due_at = origins::next_due_at(w.conn, lane.webhook_id)?;
+        return Ok(claimed);
+    }
     let resumed_at: Option<Option<i64>> = w
         .conn
         .prepare_cached("SELECT resumed_at_ms FROM webhooks WHERE id = ?1 AND status = 'active'")?
@@ -329,11 +354,12 @@ fn next_unordered(w: &Writing<'_>, webhook_id: WebhookId) -> Result<Option<Times
 }
 
 fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
-    let mut statement = w.conn.prepare_cached(
+    let mut statement = w.conn.prepare_cached(&format!(
         "UPDATE deliveries SET status = 'processing', due_at_ms = NULL, attempts = attempts + 1 WHERE seq = ?1
-         RETURNING id, webhook_id, sequence, attempts, trigger, step, event_seq",
-    )?;
-    let (id, webhook_id, sequence, attempt, trigger, step, event_seq) =
+         RETURNING id, {}, sequence, attempts, trigger, step, event_seq, url, secret",
+        origins::LANE
+    ))?;
+    let (id, webhook_id, sequence, attempt, trigger, step, event_seq, url, secret) =
         statement.query_row([seq], |row| {
             Ok((
                 row.get::<_, String>(0)?,
@@ -343,6 +369,8 @@ fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
                 row.get::<_, String>(4)?,
                 row.get::<_, i64>(5)?,
                 row.get::<_, i64>(6)?,
+                row.get::<_, Option<String>>(7)?,
+                row.get(8)?,
             ))
         })?;
     w.conn
@@ -361,5 +389,6 @@ fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
         trigger,
         step: step.max(0) as usize,
         event,
+        elsewhere: url.map(|url| Elsewhere { url, secret }),
     })
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::deliveries;
 use super::error::Result;
+use super::origins::{ELSEWHERE_WAITING, is_origin};
 use super::writer::Writing;
 use super::{Priority, Store, cells, health};
 use crate::api::delivery::DeliveryError;
@@ -74,12 +75,20 @@ pub struct DeliveryFailure {
     pub delivery_id: DeliveryId,
     /// Its event.
     pub event_id: EventId,
-    /// Its webhook.
+    /// Its webhook; null if it went to a URL of its own.
+    #[serde(serialize_with = "webhook_or_null")]
     pub webhook_id: WebhookId,
     /// How often it was tried.
     pub attempts: u32,
     /// Why it failed in the end.
     pub last_error: DeliveryError,
+}
+
+fn webhook_or_null<S: serde::Serializer>(
+    lane: &WebhookId,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    Some(*lane).filter(|lane| !is_origin(*lane)).serialize(serializer)
 }
 
 /// What a step of giving up did.
@@ -145,7 +154,8 @@ fn settle(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
         .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
         .query_row([finish.webhook_id], |row| row.get(0))
         .optional()?;
-    let enabled = webhook.as_deref().is_some_and(|status| matches!(status, "active" | "paused"));
+    let elsewhere = is_origin(finish.webhook_id);
+    let enabled = elsewhere || webhook.as_deref().is_some_and(|status| matches!(status, "active" | "paused"));
     let (status, due_at, announce_it) = match &finish.next {
         Next::Delivered => ("success", None, false),
         Next::Retry { due_at } if enabled => ("retry", Some(*due_at), false),
@@ -178,7 +188,7 @@ fn settle(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
         };
         announce(w, &failure, 1)?;
     }
-    if enabled {
+    if enabled && !elsewhere {
         health::record(w, finish)?;
     }
     Ok(())
@@ -266,6 +276,9 @@ fn give_up(
 
 /// Whether age counts: not in a pause, and after one only from its end on.
 fn counts_against(conn: &Connection, webhook_id: WebhookId, began_before: Timestamp) -> Result<bool> {
+    if is_origin(webhook_id) {
+        return Ok(true);
+    }
     let mut active = conn.prepare_cached(
         "SELECT 1 FROM webhooks WHERE id = ?1 AND status = 'active' AND coalesce(resumed_at_ms < ?2, TRUE)",
     )?;
@@ -294,13 +307,18 @@ fn too_old(
     let unordered = by_time(deliveries::UNORDERED_WAITING);
     let bulk = by_time(deliveries::BULK_WAITING);
     let ordered = format!("{} ORDER BY order_station, seq", deliveries::ORDERED_LIVE);
+    let elsewhere = by_time(ELSEWHERE_WAITING);
+    let (of_lane, lanes) = match is_origin(webhook_id) {
+        true => ("origin_id = -?1", vec![elsewhere]),
+        false => ("webhook_id = ?1", vec![unordered, ordered, bulk]),
+    };
     let mut found = Vec::new();
-    for waiting in [unordered, ordered, bulk] {
+    for waiting in lanes {
         // Bounded by what is looked at, not by what is found: a long backlog must not hold up the writer.
         let mut statement = conn.prepare_cached(&format!(
             "SELECT o.seq, e.category = 'webhook', o.id, e.id, o.attempts
              FROM (SELECT seq, id, event_seq, attempts, scheduled_at_ms, due_at_ms FROM deliveries
-                   WHERE webhook_id = ?1 AND {waiting} LIMIT ?4) o
+                   WHERE {of_lane} AND {waiting} LIMIT ?4) o
              JOIN events e ON e.seq = o.event_seq
              WHERE o.scheduled_at_ms < ?3 AND o.due_at_ms <= ?2"
         ))?;

@@ -322,7 +322,7 @@ fn reopen(w: &mut Writing<'_>, seq: i64, trigger: &str, asked_at: Timestamp) -> 
              WHERE seq = ?1 AND completed_at_ms <= ?4
                    AND (webhook_id IS NULL OR EXISTS (SELECT 1 FROM webhooks w WHERE w.id = deliveries.webhook_id
                                                       AND w.status IN ('active', 'paused')))
-             RETURNING webhook_id",
+             RETURNING coalesce(webhook_id, -origin_id)",
         )?
         .query_row(params![seq, trigger, w.now.unix_ms(), asked_at.unix_ms()], |row| row.get(0))
         .optional()?;

@@ -55,6 +55,30 @@ pub enum Target {
     Elsewhere,
 }
 
+impl Target {
+    /// As it is stored: `broadcast`, `webhook:7` or `url`; `None` is whoever subscribes.
+    pub fn to_text(self) -> Option<String> {
+        match self {
+            Self::Subscribers => None,
+            Self::Broadcast => Some("broadcast".to_owned()),
+            Self::Webhook(id) => Some(format!("webhook:{id}")),
+            Self::Elsewhere => Some("url".to_owned()),
+        }
+    }
+
+    /// Reads what [`Target::to_text`] writes; what it does not write is for nobody.
+    pub fn from_text(text: Option<&str>) -> Self {
+        match text {
+            None => Self::Subscribers,
+            Some("broadcast") => Self::Broadcast,
+            Some(text) => text
+                .strip_prefix("webhook:")
+                .and_then(|id| id.parse().ok())
+                .map_or(Self::Elsewhere, Self::Webhook),
+        }
+    }
+}
+
 /// What is judged: a borrowed view of an event that may not be stored yet.
 #[derive(Debug)]
 pub struct Subject<'a> {
@@ -101,13 +125,14 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// A stored event, as `explain` and replays judge it. Its target is not known to the event itself.
+    /// A stored event, as `explain` and replays judge it.
     pub fn of(event: &'a Event) -> Self {
         let about_webhook = (event.category == Category::Webhook).then(|| about(&event.payload)).flatten();
         Self {
             seq: Some(event.seq),
             duplicate: event.duplicate_of.is_some(),
             about_webhook,
+            target: event.target,
             ..Self::new(
                 &event.event,
                 event.category,

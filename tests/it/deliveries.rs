@@ -55,7 +55,7 @@ fn is_about(wait: Duration, seconds: f64) -> bool {
     (seconds * 0.89..seconds * 1.11 + 0.5).contains(&wait.as_secs_f64())
 }
 
-fn signed_by(secret: &Value, received: &Received) -> (bool, bool) {
+pub(crate) fn signed_by(secret: &Value, received: &Received) -> (bool, bool) {
     let secret: SigningSecret = secret.as_str().expect("a secret").parse().expect("well formed");
     let timestamp_s = received.header("webhook-timestamp").parse().expect("a number");
     assert_eq!(received.header("webhook-timestamp"), received.header("x-webhook-timestamp"));

@@ -17,6 +17,7 @@ mod handshake;
 mod harness;
 mod house;
 mod id_tags;
+mod ingest;
 mod jobs;
 mod kills;
 mod messages;

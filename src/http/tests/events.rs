@@ -179,3 +179,52 @@ async fn a_long_poll_ends_when_its_time_is_up() {
     let answer = tokio::time::timeout(Duration::from_secs(10), api.get(unknown)).await.expect("ends");
     assert_eq!(answer.wrong_fields(), ["after"]);
 }
+
+#[tokio::test]
+async fn a_bound_key_brings_events_for_its_owner_only() {
+    let api = Api::new().await;
+    let acme = key(&api.store, &["write", "read"], Some("acme")).await;
+    let reader = key(&api.store, &["read"], None).await;
+    for hook in
+        [json!({"url": URL}), json!({"url": URL, "owner_id": "acme"}), json!({"url": URL, "owner_id": "b"})]
+    {
+        assert_eq!(api.post("/api/v1/webhooks", hook).await.status, 201);
+    }
+    assert_eq!(
+        api.post("/api/v1/stations", json!({"station_id": "CP_B", "owner_id": "b"})).await.status,
+        201
+    );
+    let bring = |key: &str, more: Value| {
+        let mut body = json!({"event": "invoice.paid", "payload": {"b": 1, "a": 1.50}});
+        for (name, value) in more.as_object().expect("members") {
+            body[name] = value.clone();
+        }
+        let (api, key) = (&api, key.to_owned());
+        async move { api.call(&key, Method::POST, "/api/v1/events", Some(body)).await }
+    };
+    for (more, status) in [
+        (json!({"broadcast": true}), 403),
+        (json!({"owner_id": "b"}), 403),
+        (json!({"webhook_id": 1}), 404),
+        (json!({"webhook_id": 3}), 404),
+        (json!({"webhook_id": 2, "station_id": "CP_B"}), 404),
+        (json!({"webhook_id": 2}), 202),
+        (json!({"owner_id": "acme"}), 202),
+        (json!({"url": URL}), 202),
+    ] {
+        let answer = bring(&acme, more.clone()).await;
+        assert_eq!(answer.status, status, "{more}: {}", answer.body);
+        if status == 202 {
+            let id = answer.body["id"].as_str().expect("an id");
+            let event = api.call(&acme, Method::GET, &format!("/api/v1/events/{id}"), None).await;
+            assert_eq!((&event.body["owner_id"], &event.body["station_seq"]), (&json!("acme"), &Value::Null));
+        }
+    }
+    assert_eq!(bring(&reader, json!({"webhook_id": 2})).await.status, 403);
+    // What is broadcast shows itself to an owner only in what its own webhooks got.
+    let before = api.call(&acme, Method::GET, "/api/v1/deliveries", None).await.body;
+    assert_eq!(bring(&api.admin, json!({"broadcast": true})).await.body["deliveries"], json!(3));
+    let after = api.call(&acme, Method::GET, "/api/v1/deliveries", None).await.body;
+    let count = |listed: &Value| listed["data"].as_array().map_or(0, Vec::len);
+    assert_eq!(count(&after), count(&before) + 1, "{after}");
+}

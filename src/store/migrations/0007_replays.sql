@@ -47,3 +47,18 @@ CREATE TABLE replays (
 CREATE INDEX replays_running ON replays (seq) WHERE status = 'running';
 CREATE INDEX replays_by_owner ON replays (owner_id, seq) WHERE owner_id IS NOT NULL;
 CREATE INDEX replays_by_webhook ON replays (webhook_id, seq) WHERE webhook_id IS NOT NULL;
+
+-- Whom an ingested event is for: 'broadcast', 'webhook:7' or 'url'. NULL: whoever subscribes.
+ALTER TABLE events ADD COLUMN target TEXT;
+
+-- Where deliveries go that have a URL of their own: those to one origin share a lane.
+CREATE TABLE origins (
+    id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    origin TEXT    NOT NULL UNIQUE
+) STRICT;
+
+ALTER TABLE deliveries ADD COLUMN origin_id INTEGER CHECK (origin_id IS NULL OR webhook_id IS NULL);
+-- What signs a delivery that has a URL of its own; NULL: nothing does.
+ALTER TABLE deliveries ADD COLUMN secret TEXT CHECK (secret IS NULL OR origin_id IS NOT NULL);
+CREATE INDEX deliveries_due_elsewhere ON deliveries (origin_id, due_at_ms, seq)
+    WHERE status IN ('scheduled', 'retry') AND origin_id IS NOT NULL;

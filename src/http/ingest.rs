@@ -1,0 +1,131 @@
+//! Events that integrators bring.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::body;
+use super::problem::Result;
+use super::query::NoQuery;
+use crate::api::ingest::{EventInput, EventStored};
+use crate::api::problem::{FieldError, Problem};
+use crate::event::{self, Category, NewEvent};
+use crate::outbound::destination::parse_url;
+use crate::outbound::headers::check_custom_headers;
+use crate::outbound::signature::SigningSecret;
+use crate::store::{Destination, IngestOutcome, NewIngest};
+
+/// Bring an event
+///
+/// It is delivered like any other: to one webhook (`webhook_id`, whatever it subscribes to), to an owner's subscribed
+/// webhooks and those without owner (`owner_id`), to every subscribed webhook (`broadcast`), or to a `url`, signed if
+/// there is a `secret`. A second event of the same owner with the same `idempotency_key` is stored as a repeat of the
+/// first and goes nowhere. `deliveries` counts those that were made, discarded ones of a disabled webhook included.
+#[utoipa::path(post, path = "/events", tag = "events", request_body = EventInput,
+    responses((status = 202, body = EventStored),
+        (status = 404, body = Problem, description = "There is no such webhook, or the station is another owner's")),
+    security(("api_key" = ["write"])))]
+pub(super) async fn create(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    _: NoQuery,
+    body::Verbatim(input): body::Verbatim<EventInput>,
+) -> Result<(StatusCode, Json<EventStored>)> {
+    let destination = check(&state, &input).await?;
+    match &destination {
+        Destination::Broadcast if caller.owner_id.is_some() => {
+            return Err(Problem::forbidden("this API key is bound to an owner, and may not broadcast"));
+        }
+        Destination::Owner(owner) => drop(caller.owner_for(Some(owner.clone()))?),
+        _ => {}
+    }
+    let custom_headers = match input.custom_headers.is_empty() {
+        true => None,
+        false => Some(serde_json::to_string(&input.custom_headers).map_err(|_| Problem::internal())?),
+    };
+    let new = NewIngest {
+        event: NewEvent {
+            event: input.event,
+            category: Category::Custom,
+            protocol: None,
+            station_id: input.station_id.map(|station| station.as_str().to_owned()),
+            timestamp: state.clock.now(),
+            occurred_at: None,
+            transaction_id: None,
+            payload: input.payload,
+            message_id: None,
+            response: None,
+            violations: Vec::new(),
+        },
+        destination,
+        custom_headers,
+        idempotency_key: input.idempotency_key,
+        bound_to: caller.owner_id.clone(),
+    };
+    match state.store.ingest(new).await? {
+        IngestOutcome::Stored { id, deliveries, duplicate } => {
+            Ok((StatusCode::ACCEPTED, Json(EventStored { id, deliveries, duplicate })))
+        }
+        IngestOutcome::UnknownWebhook => Err(Problem::not_found("webhook of this webhook_id")),
+        IngestOutcome::UnknownStation => Err(Problem::not_found("station of this station_id")),
+    }
+}
+
+/// Where it goes, once everything about it is right.
+async fn check(state: &ApiState, input: &EventInput) -> Result<Destination> {
+    let mut errors = Vec::new();
+    match event::category_of(&input.event) {
+        Ok(Category::Custom) => {}
+        Ok(_) => {
+            let message = "is a type of the gateway's own; custom names look like invoice.paid";
+            errors.push(FieldError::new("event", message));
+        }
+        Err(error) => errors.push(FieldError::new("event", error.to_string())),
+    }
+    if !input.payload.get().trim_start().starts_with('{') {
+        errors.push(FieldError::new("payload", "must be an object"));
+    }
+    if let Err(problems) = check_custom_headers(&input.custom_headers, None) {
+        for problem in problems {
+            let field = problem.name.map_or("custom_headers".into(), |name| format!("custom_headers.{name}"));
+            errors.push(FieldError::new(field, problem.message));
+        }
+    }
+    if let Some(Err(error)) = input.secret.as_deref().map(str::parse::<SigningSecret>) {
+        errors.push(FieldError::new("secret", error.to_string()));
+    }
+    if input.secret.is_some() && input.url.is_none() {
+        errors.push(FieldError::new("secret", "signs what goes to a url: it needs one"));
+    }
+    let mut destinations = Vec::new();
+    destinations.extend(input.webhook_id.map(Destination::Webhook));
+    destinations.extend(input.owner_id.clone().map(Destination::Owner));
+    destinations.extend(input.broadcast.then_some(Destination::Broadcast));
+    if let Some(text) = &input.url {
+        let checked = match parse_url(text) {
+            Ok(url) => state.poster.guard().check_creation(&url, false).await.map(|()| url),
+            Err(refusal) => Err(refusal),
+        };
+        match checked {
+            Ok(url) => destinations.push(Destination::Url {
+                origin: url.origin().ascii_serialization(),
+                url: text.clone(),
+                secret: input.secret.clone(),
+            }),
+            Err(refusal) => errors.push(FieldError::new("url", refusal.to_string())),
+        }
+    }
+    let given = destinations.len() + usize::from(errors.iter().any(|error| error.field == "url"));
+    if given != 1 {
+        let message = "exactly one of webhook_id, owner_id, broadcast and url says where it goes";
+        errors.push(FieldError::new("webhook_id", message));
+    }
+    match destinations.pop() {
+        Some(destination) if errors.is_empty() => Ok(destination),
+        _ => Err(Problem::invalid(errors)),
+    }
+}
