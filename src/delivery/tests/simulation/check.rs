@@ -71,7 +71,8 @@ const NONE_OF_THESE: &[(&str, &str)] = &[
     ),
     (
         "an accepted remote start without one outcome, or an outcome of something else",
-        "SELECT count(*) FROM commands c WHERE (action = 'RemoteStartTransaction' AND accepted IS 1) !=
+        "SELECT count(*) FROM commands c WHERE (action = 'RemoteStartTransaction'
+          AND coalesce(response, late_response) ->> 'status' IS 'Accepted') !=
          (SELECT count(*) FROM events e WHERE e.event = 'RemoteStartOutcome' AND e.payload ->> 'command_id' = c.id)",
     ),
     ("a station that is connected is not known to be",
@@ -153,7 +154,9 @@ fn check_promises(events: &[Row], ledger: &super::Ledger) {
                 "MessageRejected" => value(&row.payload)["raw"] == *promise.said,
                 _ => row.payload == promise.said,
             };
-            as_said && row.event == promise.event && row.response.as_deref().map(value) == promise.answer
+            as_said
+                && row.event == promise.event
+                && row.response.as_deref().map(value).as_ref() == Some(&promise.answer)
         });
         let Promised { station, message_id, event, said } = promise.into();
         assert!(kept, "{station} was answered {message_id}, and there is no {event}: {said}");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::id::StationId;
 use crate::ocpp::frame::Unserveable;
@@ -16,8 +16,8 @@ pub(super) struct Promise {
     pub(super) event: String,
     /// The payload as it was sent, or the raw text of what could not be served.
     pub(super) said: String,
-    /// The CALLRESULT's payload; `None` for a refusal.
-    pub(super) answer: Option<Value>,
+    /// The CALLRESULT's payload, or the CALLERROR's three parts.
+    pub(super) answer: Value,
 }
 
 #[derive(Default)]
@@ -62,7 +62,10 @@ impl Ledger {
             message_id,
             event,
             said,
-            answer: (answer[0] == 3).then(|| answer[2].clone()),
+            answer: match answer[0] == 3 {
+                true => answer[2].clone(),
+                false => json!({"code": answer[2], "description": answer[3], "details": answer[4]}),
+            },
         });
     }
 

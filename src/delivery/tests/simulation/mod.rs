@@ -140,7 +140,10 @@ impl World {
             4 => self.clock.advance(Duration::from_secs(self.dice.below(120) as u64)),
             5..=34 => self.reconnect().await,
             35..=38 => self.lose_connection().await,
-            39..=69 => self.order().await,
+            39..=79 => {
+                self.order().await;
+                self.order().await;
+            }
             _ => {}
         }
         for _ in 0..AT_ONCE {
