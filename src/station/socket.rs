@@ -31,7 +31,7 @@ use crate::id::StationId;
 use crate::ocpp::frame::Unserveable;
 use crate::ocpp::v16::authorization::IdTagInfo;
 use crate::ocpp::v16::inbound::Inbound;
-use crate::store::{Connected, ConnectionEnd, StoreError, Turn, Welcome};
+use crate::store::{Connected, ConnectionEnd, StoreError, Turn, Unwelcome, Welcome};
 
 /// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
 const BUFFER_BYTES: usize = 4 << 10;
@@ -115,8 +115,12 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
     }
     let Welcome { commands_waiting } = match stations.store.connected(admitted.connected.clone()).await {
         Ok(Ok(welcome)) => welcome,
-        Ok(Err(_unknown)) => {
-            say_goodbye(&mut socket, close::POLICY, "unknown station").await;
+        Ok(Err(unwelcome)) => {
+            let reason = match unwelcome {
+                Unwelcome::Unknown => "removed",
+                Unwelcome::Blocked => "blocked",
+            };
+            say_goodbye(&mut socket, close::POLICY, reason).await;
             stations.registry.unregister(&station, registration.generation);
             return;
         }

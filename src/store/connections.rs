@@ -63,9 +63,14 @@ pub struct Welcome {
     pub commands_waiting: bool,
 }
 
-/// A station that was deleted between its handshake and its first message.
+/// Why a station that the handshake has let in is not wanted any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownStation;
+pub enum Unwelcome {
+    /// It was deleted since.
+    Unknown,
+    /// It was blocked since.
+    Blocked,
+}
 
 /// How a connection ended.
 #[derive(Debug, Clone, Serialize)]
@@ -127,14 +132,12 @@ impl Store {
     }
 
     /// Records a connection: registers the station if it is new and may be, marks it connected and
-    /// appends `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`.
+    /// appends `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`. Of a
+    /// station that was deleted or blocked since its handshake nothing is recorded.
     ///
     /// # Errors
     /// Only the store's own; nothing is recorded then.
-    pub async fn connected(
-        &self,
-        connected: Connected,
-    ) -> Result<std::result::Result<Welcome, UnknownStation>> {
+    pub async fn connected(&self, connected: Connected) -> Result<std::result::Result<Welcome, Unwelcome>> {
         self.write(Priority::Inbound, move |w| connect(w, &connected)).await
     }
 
@@ -246,20 +249,21 @@ fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
     })
 }
 
-fn connect(
-    w: &mut Writing<'_>,
-    connected: &Connected,
-) -> Result<std::result::Result<Welcome, UnknownStation>> {
+fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Result<Welcome, Unwelcome>> {
     let id = &connected.station_id;
     if let Some(boot_status) = connected.discovered_as {
         discover(w, id, boot_status, &connected.remote_addr)?;
     }
     let known = w
         .conn
-        .prepare_cached("SELECT offline, flags FROM stations WHERE station_id = ?1")?
-        .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
+        .prepare_cached("SELECT offline, flags, blocked FROM stations WHERE station_id = ?1")?
+        .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))
         .optional()?;
-    let Some((was_offline, flags)) = known else { return Ok(Err(UnknownStation)) };
+    let Some((was_offline, flags, blocked)) = known else { return Ok(Err(Unwelcome::Unknown)) };
+    // Whoever blocks a station asks its connection to leave, and finds none before it has registered.
+    if blocked {
+        return Ok(Err(Unwelcome::Blocked));
+    }
     w.conn
         .prepare_cached(
             "UPDATE stations
@@ -402,4 +406,41 @@ pub(super) fn settle(w: &mut Writing<'_>) -> Result<()> {
 /// Our own structures as an event's payload.
 pub(super) fn to_json(payload: &impl Serialize) -> Result<Box<RawValue>> {
     to_raw_value(payload).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Changed;
+
+    #[tokio::test]
+    async fn a_station_that_was_blocked_or_deleted_since_its_handshake_is_not_recorded_as_connected() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let clock = Clock::manual(Timestamp::from_unix_ms(1_776_170_096_789));
+        let store = Store::open(dir.path(), clock).expect("a store");
+        let id = StationId::new("CP").expect("legal");
+        let let_in = |generation| Connected {
+            station_id: id.clone(),
+            generation,
+            remote_addr: "127.0.0.1:1".to_owned(),
+            security_profile: 0,
+            discovered_as: None,
+            flags: Vec::new(),
+        };
+        let input = |text| serde_json::from_str(text).expect("a station");
+        store.create_station(input(r#"{"station_id":"CP"}"#), Vec::new()).await.expect("writes");
+        let station = store.station(id.clone()).await.expect("reads").expect("known");
+        let blocked = input(r#"{"station_id":"CP","blocked":true}"#);
+        let changed = store.replace_station(station.updated_at, blocked, None).await.expect("writes");
+        let Changed::Done(station) = changed else { panic!("it was changed meanwhile") };
+        assert_eq!(store.connected(let_in(1)).await.expect("decides"), Err(Unwelcome::Blocked));
+        let seen = store.station(id.clone()).await.expect("reads").expect("known");
+        assert!(!seen.connected);
+        let welcome = input(r#"{"station_id":"CP","blocked":false}"#);
+        store.replace_station(station.updated_at, welcome, None).await.expect("writes");
+        assert!(store.connected(let_in(2)).await.expect("decides").is_ok());
+        store.delete_station(id.clone(), None).await.expect("writes");
+        assert_eq!(store.connected(let_in(3)).await.expect("decides"), Err(Unwelcome::Unknown));
+    }
 }

@@ -74,7 +74,7 @@ pub use calls::{Answered, CallPolicy};
 pub use closings::{Closed, Closing};
 pub use command_list::CommandFilter;
 pub use commands::{CalledBack, NewCommand, Ordered, Turn, Unfit};
-pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, UnknownStation, Welcome};
+pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, Unwelcome, Welcome};
 pub use deliveries::{Canceled, Resent};
 pub use delivery_list::{Delivery, DeliveryFilter, DeliveryPage};
 pub use error::{Result, StoreError};
