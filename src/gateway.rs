@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
 use crate::http::{self, ApiConfig, ApiState, Readiness};
 use crate::outbound::post::{Poster, PosterError};
+use crate::retention;
 use crate::station::{self, Stations};
 use crate::store::{CallPolicy, OutsideVerdicts, Store, StoreError};
 
@@ -46,6 +47,7 @@ pub struct Gateway {
     stations: Arc<Stations>,
     deliveries: EngineHandle,
     stop_deliveries: CancellationToken,
+    retention: JoinHandle<()>,
     api: JoinHandle<()>,
     stop_api: CancellationToken,
     ocpp_addr: SocketAddr,
@@ -85,6 +87,8 @@ impl Gateway {
             stop_deliveries.clone(),
         );
         let stop_api = CancellationToken::new();
+        let retention =
+            retention::start(store.clone(), &retention_settings(&config), clock.clone(), stop_api.clone());
         let router = http::router(ApiState {
             store: store.clone(),
             clock,
@@ -93,7 +97,11 @@ impl Gateway {
             call_outs: stations.call_outs().clone(),
             lanes: deliveries.views(),
             readiness: Readiness::default(),
-            config: ApiConfig { body_max_bytes: config.limits.api_body.0 as usize, ..ApiConfig::default() },
+            config: ApiConfig {
+                body_max_bytes: config.limits.api_body.0 as usize,
+                messages_for: config.retention.messages.limit(),
+                ..ApiConfig::default()
+            },
             stop: stop_api.clone(),
         });
         let api = tokio::spawn(http::serve::serve(api_listener, router, stop_api.clone()));
@@ -103,6 +111,7 @@ impl Gateway {
             stations,
             deliveries,
             stop_deliveries,
+            retention,
             api,
             stop_api,
             ocpp_addr,
@@ -134,6 +143,8 @@ impl Gateway {
         self.stations.stop(self.stop_deadline / 2).await;
         self.stop_deliveries.cancel();
         self.deliveries.join().await;
+        // It ends with the step it is at.
+        let _ = self.retention.await;
         // A client that keeps its connection open does not keep the gateway.
         let abort = self.api.abort_handle();
         if timeout_at(deadline, self.api).await.is_err() {
@@ -171,6 +182,17 @@ fn delivery_settings(config: &Config) -> delivery::Settings {
         // Half for the chargers' sockets, half for what is being sent.
         shutdown_grace: config.server.stop_deadline.0 / 2,
         auto_disable_after: Some(config.delivery.auto_disable_after.0),
+    }
+}
+
+fn retention_settings(config: &Config) -> retention::Settings {
+    let kept = &config.retention;
+    retention::Settings {
+        events: kept.events,
+        by_type: kept.by_type.clone(),
+        deliveries: kept.deliveries,
+        commands: kept.commands,
+        transactions: kept.transactions,
     }
 }
 

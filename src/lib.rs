@@ -49,6 +49,7 @@ pub mod store;
 
 // The engines, which meet only in the store.
 pub mod delivery;
+pub mod retention;
 pub mod station;
 
 // API keys: made on the command line, checked by the API.

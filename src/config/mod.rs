@@ -19,6 +19,7 @@ use crate::ocpp::Validation;
 use crate::ocpp::v16::authorization::UnknownIdTag;
 use crate::outbound::destination::Guard;
 use crate::outbound::signature::SigningSecret;
+use crate::retention::{Keep, KeepType};
 use crate::station::Admission;
 use crate::station::handshake::MissingSubprotocol;
 use crate::units::{ByteSize, Span};
@@ -153,6 +154,24 @@ tables! {
         auto_disable_after: Span = Span::seconds(5 * 86_400),
     }
 
+    /// `[retention]`: how long what is kept.
+    retention: Retention {
+        /// Events, with their deliveries, from their arrival on.
+        events: Keep = Keep::days(30),
+        /// Events of these types, instead.
+        by_type: Vec<KeepType> = vec![KeepType { event: "Heartbeat".to_owned(), keep: Keep::days(1) }],
+        /// Deliveries, from their end on; at most as long as their event.
+        deliveries: Keep = Keep::days(30),
+        /// How far back the messages of a station are shown; they go with their events and commands.
+        messages: Keep = Keep::days(30),
+        /// Commands, from their end on.
+        commands: Keep = Keep::days(90),
+        /// Entries of the audit log.
+        audit: Keep = Keep::days(400),
+        /// Transactions with their meter values, from their end on.
+        transactions: Keep = Keep::Forever,
+    }
+
     /// `[limits]`: what one peer, or all of them, may ask of the gateway.
     limits: Limits {
         /// The largest OCPP message; a larger one closes the socket with 1009.
@@ -249,6 +268,9 @@ impl Config {
             "auto_disable_after",
             positive,
         );
+        let mut types: Vec<&str> = self.retention.by_type.iter().map(|rule| rule.event.as_str()).collect();
+        types.sort_unstable();
+        require(types.is_sorted_by(|a, b| a < b), "retention", "by_type", "names an event type twice");
         let limits = &self.limits;
         for (key, value) in [
             ("messages_per_second", limits.messages_per_second),

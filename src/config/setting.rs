@@ -11,6 +11,7 @@ use url::Url;
 use crate::ocpp::Validation;
 use crate::ocpp::v16::authorization::UnknownIdTag;
 use crate::outbound::signature::SigningSecret;
+use crate::retention::{Keep, KeepType};
 use crate::station::Admission;
 use crate::station::handshake::MissingSubprotocol;
 use crate::units::{ByteSize, Span};
@@ -70,6 +71,18 @@ impl Setting for Span {
 impl Setting for ByteSize {
     fn read(given: Given<'_>) -> Result<Self, String> {
         parsed(given, "a size such as \"64KiB\"")
+    }
+}
+
+impl Setting for Keep {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        parsed(given, "a duration such as \"30d\", or \"forever\"")
+    }
+}
+
+impl Setting for KeepType {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        parsed(given, "an event type and a duration such as \"Heartbeat=1d\"")
     }
 }
 

@@ -18,7 +18,7 @@ use super::auth::Caller;
 use super::body;
 use super::page;
 use super::path::Id;
-use super::problem::Result;
+use super::problem::{self, Result};
 use super::query::{NoQuery, Query};
 use super::stations;
 use crate::api::command::{Command, CommandInput, CommandStatus};
@@ -30,7 +30,7 @@ use crate::nearest::nearest;
 use crate::ocpp::Violation;
 use crate::ocpp::frame::empty_object;
 use crate::ocpp::v16::{FromCentralSystem, FromChargePoint, command};
-use crate::store::{CalledBack, CommandEnd, CommandFilter, NewCommand, Ordered, Unfit};
+use crate::store::{CalledBack, CommandEnd, CommandFilter, Missing, NewCommand, Ordered, Unfit};
 use crate::units::Span;
 
 const LIST: &str = "commands";
@@ -354,14 +354,18 @@ pub(super) async fn list(
 
 /// The command, if there is one that the caller may see.
 async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<(CommandId, Command)> {
-    let found = match id.parse() {
-        Ok(id) => state.store.command(id).await?,
-        Err(_) => None,
+    let known = id.parse().ok();
+    let found = match known {
+        Some(id) => state.store.command(id).await?,
+        None => None,
     };
-    found
-        .filter(|command| caller.sees(command.owner_id.as_deref()))
-        .map(|command| (command.id, command))
-        .ok_or_else(|| unknown(id))
+    match found.filter(|command| caller.sees(command.owner_id.as_deref())) {
+        Some(command) => Ok((command.id, command)),
+        None => {
+            let what = format!("command {id}");
+            Err(problem::missing(&state.store, &what, known.map(Missing::Command)).await)
+        }
+    }
 }
 
 fn unknown(id: &str) -> Problem {

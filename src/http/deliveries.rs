@@ -14,7 +14,7 @@ use super::body;
 use super::events::patterns;
 use super::page;
 use super::path::Id;
-use super::problem::Result;
+use super::problem::{self, Result};
 use super::query::{NoQuery, Query};
 use crate::api::delivery::{Delivery, DeliveryStatus};
 use crate::api::problem::Problem;
@@ -22,7 +22,7 @@ use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::delivery::waiting;
 use crate::id::{DeliveryId, EventId};
-use crate::store::{self, Canceled, DeliveryFilter, DeliveryPage, Listed, Resent};
+use crate::store::{self, Canceled, DeliveryFilter, DeliveryPage, Listed, Missing, Resent};
 
 const LIST: &str = "deliveries";
 
@@ -224,16 +224,20 @@ pub(super) async fn failed(
 }
 
 fn parse(id: &str) -> Result<DeliveryId> {
-    id.parse().map_err(|_| unknown(id))
+    id.parse().map_err(|_| Problem::not_found(format_args!("delivery {id}")))
 }
 
-fn unknown(id: &str) -> Problem {
-    Problem::not_found(format_args!("delivery {id}"))
+async fn unknown(state: &ApiState, id: &str) -> Problem {
+    let known = id.parse().ok().map(Missing::Delivery);
+    problem::missing(&state.store, &format!("delivery {id}"), known).await
 }
 
 async fn shown(state: &ApiState, caller: &Caller, id: &str) -> Result<Delivery> {
     let found = state.store.delivery(parse(id)?, caller.owner_id.clone()).await?;
-    found.map(|delivery| show(state, delivery)).ok_or_else(|| unknown(id))
+    match found {
+        Some(delivery) => Ok(show(state, delivery)),
+        None => Err(unknown(state, id).await),
+    }
 }
 
 /// Get a delivery
@@ -274,7 +278,7 @@ pub(super) async fn resend(
     let force = query.force.unwrap_or(false);
     let refused = match state.store.resend(parse(&id)?, force, caller.owner_id.clone()).await? {
         Resent::Resent => return Ok((StatusCode::ACCEPTED, Json(shown(&state, &caller, &id).await?))),
-        Resent::NotFound => return Err(unknown(&id)),
+        Resent::NotFound => return Err(unknown(&state, &id).await),
         Resent::NotTerminal => "it has not come to its end yet",
         Resent::NeedsForce => "it has arrived already: add ?force=true to send it again all the same",
         Resent::WebhookDisabled => "its webhook is disabled: enable it first",
@@ -300,6 +304,6 @@ pub(super) async fn cancel(
     match state.store.cancel(parse(&id)?, caller.owner_id.clone()).await? {
         Canceled::Canceled => shown(&state, &caller, &id).await.map(Json),
         Canceled::Terminal => Err(Problem::conflict("it has come to its end already")),
-        Canceled::NotFound => Err(unknown(&id)),
+        Canceled::NotFound => Err(unknown(&state, &id).await),
     }
 }

@@ -13,7 +13,7 @@ use super::ApiState;
 use super::auth::Caller;
 use super::body;
 use super::path::Id;
-use super::problem::Result;
+use super::problem::{self, Result};
 use super::query::{NoQuery, Query};
 use super::{deliveries, page};
 use crate::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
@@ -22,7 +22,7 @@ use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::event;
 use crate::id::EventId;
-use crate::store::{EventFilter, Listed, Resent, Slice};
+use crate::store::{EventFilter, Listed, Missing, Resent, Slice, Standing};
 use crate::subscription::EventPattern;
 use crate::units::Span;
 
@@ -144,16 +144,37 @@ pub(super) async fn list(
     let mut slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
     // A cursor of the list that began there is further on.
     if let Some(after) = query.after.filter(|_| query.cursor.is_none()) {
-        let seen = state.store.event(after).await?.filter(|event| caller.sees(event.owner_id.as_deref()));
-        let seen =
-            seen.ok_or_else(|| Problem::invalid_field("after", "there is no such event (any more)"))?;
-        slice.after = Some((seen.seq, 0));
+        let seen = state.store.event(after).await?;
+        let foreign = seen.is_some_and(|event| !caller.sees(event.owner_id.as_deref()));
+        slice.after = match state.store.standing(after).await? {
+            Standing::Overtaken => return Err(overtaken("after")),
+            Standing::Behind(seq) if !foreign => Some((seq, 0)),
+            Standing::Behind(_) | Standing::Unknown => {
+                return Err(Problem::invalid_field("after", "there is no such event"));
+            }
+        };
     }
-    let listed = match query.wait {
+    // Read before the page: what is removed meanwhile is found missing at the next one.
+    let horizon = state.store.log_horizon().await?;
+    if let (true, Some((seq, known)), Some(_)) = (slice.ascending, slice.after, &query.cursor)
+        && horizon > seq.max(known)
+    {
+        return Err(overtaken("cursor"));
+    }
+    let mut listed = match query.wait {
         Some(wait) => wait_for_events(&state, filter, &slice, wait).await?,
         None => state.store.events(filter, slice.clone()).await?,
     };
+    // The cursor tells how far retention had come: rows that were kept for longer than others lie before it.
+    listed.next = listed.next.map(|(seq, _)| (seq, horizon));
     Ok(Json(page::page(LIST, &slice, listed, Event::from)))
+}
+
+fn overtaken(what: &str) -> Problem {
+    let detail = format!(
+        "{what}: events that came after it were removed by retention; begin anew without {what} to get what is kept"
+    );
+    Problem::gone(detail)
 }
 
 /// The first page that is not empty, or an empty one when the time is up.
@@ -186,12 +207,15 @@ async fn wait_for_events(
 
 /// The event, if there is one that the caller may see.
 async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<event::Event> {
-    let unknown = || Problem::not_found(format_args!("event {id}"));
-    let event = match id.parse::<EventId>() {
-        Ok(id) => state.store.event(id).await?,
-        Err(_) => None,
+    let known = id.parse::<EventId>().ok();
+    let event = match known {
+        Some(id) => state.store.event(id).await?,
+        None => None,
     };
-    event.filter(|event| caller.sees(event.owner_id.as_deref())).ok_or_else(unknown)
+    match event.filter(|event| caller.sees(event.owner_id.as_deref())) {
+        Some(event) => Ok(event),
+        None => Err(problem::missing(&state.store, &format!("event {id}"), known.map(Missing::Event)).await),
+    }
 }
 
 /// Get an event

@@ -79,7 +79,7 @@ pub(super) struct MessagesQuery {
 /// List a station's messages
 ///
 /// What it sent and what it was sent, as OCPP-J frames: each CALL, the answer to it, and what could not be served. It
-/// is read from events and commands and kept as long as they are. A repeat of the very same bytes on one socket,
+/// is read from events and commands, is kept as long as they are, and is shown for `retention.messages`. A repeat of the very same bytes on one socket,
 /// which is answered from memory, and an answer that came too late are not among them.
 ///
 /// With `follow=true` it is a stream (`text/event-stream`): each message as an event of its own, as JSON, from now on
@@ -98,7 +98,8 @@ pub(super) async fn messages(
 ) -> Result<Response> {
     let (station_id, _) = stations::visible(&state, &caller, &id).await?;
     let MessagesQuery { direction, action, since, until, .. } = query;
-    let filter = MessageFilter { direction, action, since, until };
+    let kept_since = state.config.messages_for.map(|span| state.clock.now().before(span));
+    let filter = MessageFilter { direction, action, since: since.max(kept_since), until };
     if query.follow == Some(true) {
         return follow(state, station_id, filter, &headers).await;
     }

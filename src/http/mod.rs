@@ -94,13 +94,15 @@ pub struct ApiState {
 pub struct ApiConfig {
     /// The largest body, in bytes (`limits.api_body`).
     pub body_max_bytes: usize,
+    /// How far back the messages of a station are shown (`retention.messages`); `None`: as far as there are any.
+    pub messages_for: Option<Duration>,
     /// How long a request may take. Longer than the longest webhook test.
     pub request_timeout: Duration,
 }
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { body_max_bytes: 1 << 20, request_timeout: Duration::from_secs(90) }
+        Self { body_max_bytes: 1 << 20, messages_for: None, request_timeout: Duration::from_secs(90) }
     }
 }
 

@@ -167,6 +167,11 @@ fn complete(document: &mut Value) {
             if path.contains('{') {
                 errors.push(("404", "There is none, or it belongs to another owner"));
             }
+            let kept_for_a_time = ["/events", "/deliveries", "/commands", "/transactions"];
+            let of_one = kept_for_a_time.iter().any(|list| path.contains(&format!("{list}/{{")));
+            if of_one || path.ends_with("/events") {
+                errors.push(("410", "Older than what is kept: see `retention` in the configuration"));
+            }
             if operation.get("requestBody").is_some() {
                 errors.push(("400", "The body is not JSON"));
                 errors.push(("413", "The body is too large"));

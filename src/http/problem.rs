@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode};
 use tracing::error;
 
 use crate::api::problem::{FieldError, Problem};
-use crate::store::StoreError;
+use crate::store::{Missing, Store, StoreError};
 
 /// The media type of every error.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -68,6 +68,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", "In conflict with the present state", detail)
     }
 
+    /// 410: retention has removed it, or would have.
+    pub(super) fn gone(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "gone", "Older than what is kept", detail)
+    }
+
     /// 412: somebody changed it meanwhile.
     pub(super) fn precondition_failed() -> Self {
         let detail = "it was changed since: read it again, and repeat with its present ETag";
@@ -112,6 +117,19 @@ impl Problem {
     /// 503: not now.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now", detail)
+    }
+}
+
+/// The answer to who asks for `what`, which cannot be found: 410 where it is so old that it may have been removed.
+/// Whether there ever was one is not told, nor whose it is.
+pub(super) async fn missing(store: &Store, what: &str, missing: Option<Missing>) -> Problem {
+    let Some(missing) = missing else { return Problem::not_found(what) };
+    match store.may_be_removed(missing).await {
+        Ok(false) => Problem::not_found(what),
+        Ok(true) => Problem::gone(format!(
+            "there is no {what} any more: it is older than what was removed by retention"
+        )),
+        Err(error) => error.into(),
     }
 }
 

@@ -13,13 +13,13 @@ use super::auth::Caller;
 use super::body::Optional;
 use super::page;
 use super::path::Id;
-use super::problem::Result;
+use super::problem::{self, Result};
 use super::query::{NoQuery, Query};
 use crate::api::problem::Problem;
 use crate::api::transaction::{CloseInput, MeterValue, Status, Transaction};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
-use crate::store::{Closed, Closing, MeterValueFilter, TransactionFilter};
+use crate::store::{Closed, Closing, MeterValueFilter, Missing, TransactionFilter};
 
 /// How far after the present moment a session may be said to have ended: a charger's clock may be ahead.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 3_600);
@@ -126,11 +126,18 @@ pub(super) async fn get(
 
 /// The transaction, if there is one that the caller may see.
 async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<Transaction> {
-    let found = match id.parse() {
-        Ok(number) => state.store.transaction(number).await?,
-        Err(_) => None,
+    let known = id.parse().ok();
+    let found = match known {
+        Some(number) => state.store.transaction(number).await?,
+        None => None,
     };
-    found.filter(|transaction| caller.sees(transaction.owner_id.as_deref())).ok_or_else(|| unknown(id))
+    match found.filter(|transaction| caller.sees(transaction.owner_id.as_deref())) {
+        Some(transaction) => Ok(transaction),
+        None => {
+            let what = format!("transaction {id}");
+            Err(problem::missing(&state.store, &what, known.map(Missing::Transaction)).await)
+        }
+    }
 }
 
 fn unknown(id: &str) -> Problem {

@@ -11,8 +11,9 @@ use crate::subscription::Target;
 pub(super) const COLUMNS: &str =
     "e.seq, e.id, e.event, e.category, e.protocol, e.station_id, e.station_seq, e.owner_id,
      e.timestamp_ms, e.occurred_at_ms, e.transaction_id, e.payload, e.message_id, e.response, e.violations,
-     (SELECT o.id FROM events o WHERE o.seq = e.duplicate_of), e.idempotency_key, e.test, e.custom_headers,
-     e.target";
+     coalesce((SELECT o.id FROM events o WHERE o.seq = e.duplicate_of),
+              (SELECT r.id FROM removed_events r WHERE r.seq = e.duplicate_of)),
+     e.idempotency_key, e.test, e.custom_headers, e.target";
 
 /// The event of this row, if there is one.
 pub(super) fn by_seq(conn: &Connection, seq: i64) -> Result<Option<Event>> {

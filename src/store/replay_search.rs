@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use super::delivery_list::{DeliveryFilter, FROM, Query};
 use super::error::{Result, StoreError};
 use super::listing::fits_one_of;
-use super::{event_row, webhooks};
+use super::{event_row, horizon, webhooks};
 use crate::api::delivery::DeliveryStatus;
 use crate::api::replay::{Only, Selection};
 use crate::clock::Timestamp;
@@ -203,6 +203,13 @@ fn judge(
     Ok(match delivery {
         Some((seq, discarded, ended)) => {
             (ended && (discarded || only == Only::All)).then_some(Candidate::Reopen(seq))
+        }
+        // It matched when it came, so there was one: retention has removed it.
+        None if only == Only::Missing
+            && event.seq > subscription.created_seq
+            && horizon::of_outcomes(conn)?.is_some_and(|removed| event.id.value() < removed.value()) =>
+        {
+            None
         }
         None => {
             let mut subject = Subject::of(event);

@@ -29,15 +29,20 @@ pub(super) enum Priority {
     Outcome,
     /// What integrators ask for.
     Api,
+    /// The removal of what is past its time: when nobody else waits, or has waited for long.
+    Retention,
 }
 
-const PRIORITIES: usize = 3;
+const PRIORITIES: usize = 4;
 
 /// Jobs that may wait per priority; beyond it callers wait, which slows sockets down, not the store.
 const QUEUED_JOBS: usize = 8_192;
 
 /// Jobs per commit: bounds how long the first of them waits.
 const BATCH_JOBS: usize = 1_000;
+
+/// Batches that go before a removal that waits, which would hold up everybody of its own.
+const PASSED_OVER_MAX: u32 = 8;
 
 /// What a job works with: the open transaction and the counters that only the writer holds.
 pub(super) struct Writing<'a> {
@@ -223,6 +228,7 @@ impl Pen {
     fn write_until_closed(mut self, shared: &Shared) {
         let _last = CloseOnExit(shared);
         let mut batch = Vec::with_capacity(BATCH_JOBS);
+        let mut passed_over = 0;
         loop {
             {
                 let mut queues = shared.lock();
@@ -232,7 +238,14 @@ impl Pen {
                     }
                     queues = shared.arrived.wait(queues).unwrap_or_else(PoisonError::into_inner);
                 }
-                for waiting in &mut queues.waiting {
+                for (priority, waiting) in queues.waiting.iter_mut().enumerate() {
+                    if priority == Priority::Retention as usize && !waiting.is_empty() {
+                        if !batch.is_empty() && passed_over < PASSED_OVER_MAX {
+                            passed_over += 1;
+                            continue;
+                        }
+                        passed_over = 0;
+                    }
                     let room = BATCH_JOBS - batch.len();
                     let taken = waiting.len().min(room);
                     batch.extend(waiting.drain(..taken));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const ROWS: &[(bool, &[&str])] = &[
     (false, &["id", "clock", "units", "bucket", "zone", "nearest", "event", "subscription", "ocpp", "api"]),
     (true, &["store", "outbound"]),
-    (true, &["station", "delivery"]),
+    (true, &["station", "delivery", "retention"]),
     (false, &["keys"]),
     (true, &["http", "client", "simulator"]),
     (false, &["config", "telemetry"]),

@@ -29,6 +29,7 @@ mod quirks;
 mod receiver;
 mod replays;
 mod resends;
+mod retention;
 mod scripted;
 mod sessions;
 mod simulated;
