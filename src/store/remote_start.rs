@@ -11,6 +11,7 @@ use super::connections::to_json;
 use super::effects::EndedCommand;
 use super::error::Result;
 use super::events::{self, Manner};
+use super::transactions;
 use super::writer::Writing;
 use crate::api::command::RemoteStartOutcome;
 use crate::clock::Timestamp;
@@ -33,9 +34,54 @@ pub(super) fn accepted(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Resul
     if let Some(transaction_id) = command.transaction_id {
         return conclude(w, command.id, command.station, Some(transaction_id));
     }
+    if command.late
+        && let Some(transaction_id) = begun_meanwhile(w, command.id)?
+    {
+        meant(w, command.id, transaction_id)?;
+        return conclude(w, command.id, command.station, Some(transaction_id));
+    }
     w.conn
         .prepare_cached("UPDATE commands SET outcome_due_ms = ?2 WHERE id = ?1")?
         .execute(params![command.id.to_string(), w.now.after(OPEN_FOR).unix_ms()])?;
+    Ok(())
+}
+
+/// The transaction that a remote start has brought about between its end without an answer and the late one:
+/// when it began nobody knew that the charger had accepted.
+fn begun_meanwhile(w: &Writing<'_>, id: CommandId) -> Result<Option<i64>> {
+    let found = w
+        .conn
+        .prepare_cached(
+            "SELECT t.transaction_id
+             FROM commands c
+             JOIN transactions t ON t.station_id = c.station_id
+             JOIN stations s ON s.station_id = c.station_id
+             WHERE c.id = ?1 AND t.command_id IS NULL AND t.created_at_ms >= c.sent_at_ms
+               AND (s.clock_skew_ms IS NULL OR t.started_at_ms < ?2
+                    OR c.sent_at_ms <= t.started_at_ms + ?3 - s.clock_skew_ms)
+               AND coalesce(json_extract(c.payload, '$.connectorId'), t.connector_id) IS t.connector_id
+               AND json_extract(c.payload, '$.idTag') = t.id_tag COLLATE NOCASE
+             ORDER BY t.transaction_id LIMIT 1",
+        )?
+        .query_row(
+            params![id.to_string(), EARLIEST_BELIEVABLE_MS, CLOCKS_DIFFER_BY.as_millis() as i64],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(found)
+}
+
+/// Ties a transaction and the command that it comes of to each other.
+fn meant(w: &mut Writing<'_>, id: CommandId, transaction_id: i64) -> Result<()> {
+    let stamp = transactions::stamp(w)?;
+    w.conn
+        .prepare_cached(
+            "UPDATE transactions SET command_id = ?2, updated_at_ms = ?3, change_seq = ?4 WHERE transaction_id = ?1",
+        )?
+        .execute(params![transaction_id, id.to_string(), stamp.at_ms, stamp.seq])?;
+    w.conn
+        .prepare_cached("UPDATE commands SET transaction_id = ?2 WHERE id = ?1")?
+        .execute(params![id.to_string(), transaction_id])?;
     Ok(())
 }
 
@@ -56,7 +102,7 @@ pub(super) fn begun(
         .filter(|at| at.unix_ms() >= EARLIEST_BELIEVABLE_MS)
         .zip(clock_skew_ms)
         .map_or(i64::MAX, |(at, ahead_ms)| at.after(CLOCKS_DIFFER_BY).unix_ms().saturating_sub(ahead_ms));
-    let meant: Option<(CommandId, bool)> = w
+    let wanted: Option<(CommandId, bool)> = w
         .conn
         .prepare_cached(
             "SELECT id, status = 'sent' FROM
@@ -73,13 +119,8 @@ pub(super) fn begun(
             |row| Ok((cells::parsed(row, 0)?, row.get(1)?)),
         )
         .optional()?;
-    let Some((id, unanswered)) = meant else { return Ok(()) };
-    w.conn
-        .prepare_cached("UPDATE transactions SET command_id = ?2 WHERE transaction_id = ?1")?
-        .execute(params![transaction_id, id.to_string()])?;
-    w.conn
-        .prepare_cached("UPDATE commands SET transaction_id = ?2 WHERE id = ?1")?
-        .execute(params![id.to_string(), transaction_id])?;
+    let Some((id, unanswered)) = wanted else { return Ok(()) };
+    meant(w, id, transaction_id)?;
     match unanswered {
         true => Ok(()),
         false => conclude(w, id, station, Some(transaction_id)),

@@ -199,6 +199,41 @@ async fn a_start_before_the_answer_counts_when_the_answer_has_come() {
 }
 
 #[tokio::test]
+async fn a_start_between_the_time_out_and_the_late_answer_is_the_remote_starts() {
+    let bench = Bench::booted().await;
+    let before = start(1, "TAG", bench.clock.now());
+    bench.hears("StartTransaction", &before).await;
+    bench.clock.advance(Duration::from_secs(1));
+    let id = bench.order(new(REMOTE_START, r#"{"idTag":"tag","connectorId":2}"#)).await.id;
+    bench.claim(1).await;
+    bench.end(id, CallEnd::TimedOut).await;
+    bench.hears("StartTransaction", &start(1, "TAG", bench.clock.now())).await;
+    bench.hears("StartTransaction", &start(2, "TAG", bench.clock.now())).await;
+    assert_eq!(bench.command(id).await.transaction_id, None);
+    let unexpected = Unexpected {
+        message_id: outgoing::message_id(id),
+        answer: CallEnd::Answered(raw(r#"{"status":"Accepted"}"#)),
+        rejection: Rejection {
+            raw: None,
+            size: 0,
+            reason: Unserveable::UnknownCall,
+            answer: None,
+            violations: Vec::new(),
+        },
+    };
+    bench.store.unexpected_answer(station(), unexpected, bench.clock.now()).await.expect("writes");
+    let command = bench.command(id).await;
+    assert_eq!(command.outcome.map(|outcome| outcome.as_str()), Some("started"));
+    let number = command.transaction_id.expect("a transaction");
+    let transaction = bench.store.transaction(number).await.expect("reads").expect("there");
+    assert_eq!((transaction.command_id, transaction.connector_id), (Some(id), Some(2)));
+    // Not another outcome when the time for one is over.
+    bench.clock.advance(Duration::from_secs(600));
+    assert!(!bench.store.commands_overdue(bench.clock.now()).await.expect("reads"));
+    assert_eq!(bench.events("RemoteStartOutcome").await.len(), 1);
+}
+
+#[tokio::test]
 async fn case_49_a_remote_start_nobody_follows_is_not_started_after_180_seconds_and_a_restart() {
     let bench = Bench::booted().await;
     let id = bench.answered(new(REMOTE_START, r#"{"idTag":"TAG"}"#), r#"{"status":"Accepted"}"#).await;
