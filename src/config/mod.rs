@@ -186,7 +186,8 @@ tables! {
         handshakes_per_second: u32 = 2_000,
         /// How long a handshake may take.
         handshake_timeout: Span = Span::seconds(10),
-        /// Closes a socket on which nothing, pongs included, was received for so long; `None` never does.
+        /// Closes a socket on which nothing, pongs included, was received for so long; `None` never does. No
+        /// shorter than a charger without anything to say may be silent.
         idle_timeout: Option<Span> = None,
         /// Unknown stations that are registered in a minute.
         discovered_per_minute: u32 = 600,
@@ -282,11 +283,14 @@ impl Config {
             require(value > 0, "limits", key, positive);
         }
         require(limits.handshake_timeout > Span::seconds(0), "limits", "handshake_timeout", positive);
+        // Two heartbeats may get lost; one that is merely waited for must close nothing.
+        let lively = heartbeat.0.saturating_mul(3).max(self.ocpp.ping_interval.0.saturating_mul(3));
         require(
-            limits.idle_timeout.is_none_or(|after| after > Span::seconds(0)),
+            limits.idle_timeout.is_none_or(|after| after.0 >= lively),
             "limits",
             "idle_timeout",
-            positive,
+            "must be at least three times ocpp.heartbeat_interval and ocpp.ping_interval: \
+             a charger that has nothing to say is not gone",
         );
         let size = ByteSize(1 << 10)..=ByteSize(1 << 30);
         let sizes = "must be from 1KiB to 1GiB";

@@ -373,4 +373,27 @@ mod tests {
         assert!(of_env(&[("CHARGEHOOK_OCPP_LISTEN", "[::ffff:127.0.0.1]:9000")]).is_ok(), "mapped loopback");
         assert!(of_env(&[("CHARGEHOOK_API_LISTEN", "0.0.0.0:8080")]).is_ok(), "keys guard the API");
     }
+
+    #[test]
+    fn no_heartbeat_setting_makes_an_idle_charger_a_dead_one() {
+        let with = |ocpp: &str, idle: &str| {
+            of_text(&format!("[ocpp]\n{ocpp}\n[limits]\nidle_timeout = \"{idle}\"")).map(drop)
+        };
+        for (ocpp, idle) in [
+            ("", "60s"),
+            ("ping_interval = \"0s\"", "899s"),
+            ("heartbeat_interval = \"1h\"", "1h"),
+            ("heartbeat_interval = \"10s\"", "89s"),
+            ("heartbeat_interval = \"2147483647s\"", "365d"),
+        ] {
+            let found = errors(with(ocpp, idle).map(|()| Config::default()));
+            assert!(
+                found.iter().any(|line| line.contains("limits.idle_timeout")),
+                "{ocpp}, {idle}: {found:?}"
+            );
+        }
+        for (ocpp, idle) in [("", "15m"), ("heartbeat_interval = \"10s\"", "90s")] {
+            with(ocpp, idle).expect("a charger is heard of in time");
+        }
+    }
 }
