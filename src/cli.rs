@@ -314,7 +314,7 @@ async fn keys(command: KeysCommand) -> Result<(), Failure> {
     match command {
         KeysCommand::Create { name, scopes, owner, place } => {
             let input = ApiKeyInput { name, scopes, owner_id: owner, expires_at: None };
-            let made = keys::create(&place.open()?, input).await?;
+            let made = keys::create_by_hand(&place.open()?, input).await?;
             print(&format!("{}\n", made.key.unwrap_or_default()))
         }
         KeysCommand::List { place } => {
@@ -322,7 +322,7 @@ async fn keys(command: KeysCommand) -> Result<(), Failure> {
             let heading = ["ID", "NAME", "SCOPES", "OWNER", "CREATED", "EXPIRES", "LAST USED"];
             print(&table::table(heading, keys.into_iter().map(key_row)))
         }
-        KeysCommand::Revoke { id, place } => match place.open_existing()?.revoke_api_key(id, None).await? {
+        KeysCommand::Revoke { id, place } => match place.open_existing()?.revoke_api_key_by_hand(id).await? {
             true => Ok(()),
             false => Err(Failure::NoSuchKey(id)),
         },

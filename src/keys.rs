@@ -91,14 +91,28 @@ pub fn wrong_scopes(scopes: &[String]) -> impl Iterator<Item = (usize, &'static 
 /// # Errors
 /// [`KeyError::Scope`] for a scope there is not; the store's.
 pub async fn create(store: &Store, input: ApiKeyInput) -> Result<ApiKey, KeyError> {
+    let (key, new) = fresh(input)?;
+    Ok(ApiKey { key: Some(key), ..store.create_api_key(new).await? })
+}
+
+/// The same for somebody at the data directory: the audit log tells of it.
+///
+/// # Errors
+/// As [`create`].
+pub async fn create_by_hand(store: &Store, input: ApiKeyInput) -> Result<ApiKey, KeyError> {
+    let (key, new) = fresh(input)?;
+    Ok(ApiKey { key: Some(key), ..store.create_api_key_by_hand(new).await? })
+}
+
+/// A key that is to be made, and what the store gets of it.
+fn fresh(input: ApiKeyInput) -> Result<(String, NewKey), KeyError> {
     if let Some((place, message)) = wrong_scopes(&input.scopes).next() {
         return Err(KeyError::Scope(format!("{:?} is no scope: it {message}", input.scopes[place])));
     }
     let key = generate()?;
     let hash = hash(&key);
     let ApiKeyInput { name, scopes, owner_id, expires_at } = input;
-    let made = store.create_api_key(NewKey { name, scopes, owner_id, expires_at, hash }).await?;
-    Ok(ApiKey { key: Some(key), ..made })
+    Ok((key, NewKey { name, scopes, owner_id, expires_at, hash }))
 }
 
 /// Every key, the oldest first.

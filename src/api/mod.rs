@@ -5,6 +5,7 @@
 //! done in the store.
 
 pub mod access;
+pub mod audit;
 pub mod command;
 pub mod delivery;
 pub mod event;

@@ -1,11 +1,12 @@
 //! The REST API: every route on one screen.
 //!
-//! A request goes through limits, then the key and its scope ([`auth`]), then its idempotency key, then
-//! its query and body are checked against the OpenAPI document ([`query`], [`body`]), and only then its
-//! handler asks the store. **Invariants**: a route has an entry in the document, and every entry under the
+//! A request goes through limits, then the key and its scope ([`auth`]), then its idempotency key; one that
+//! changes something goes on record ([`audit`]). Then its query and body are checked against the OpenAPI
+//! document ([`query`], [`body`]), and only then its handler asks the store. **Invariants**: a route has an entry in the document, and every entry under the
 //! base path names the scope it needs; nothing here builds SQL; no handler decides who may call it.
 
 mod api_keys;
+mod audit;
 mod auth;
 mod body;
 mod commands;
@@ -153,7 +154,8 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(id_tags::get, id_tags::put, id_tags::delete))
         .routes(routes!(id_tag_import::import))
         .routes(routes!(api_keys::create, api_keys::list))
-        .routes(routes!(api_keys::revoke));
+        .routes(routes!(api_keys::revoke))
+        .routes(routes!(audit::list));
     OpenApiRouter::with_openapi(openapi::preamble())
         .nest(BASE, api)
         .routes(routes!(health::healthz))
@@ -171,6 +173,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(state.clone(), audit::record))
         .layer(from_fn_with_state(state.clone(), idempotency::replay))
         .layer(from_fn_with_state(state.clone(), auth::authenticate))
         .layer(from_fn_with_state(state.clone(), in_time))

@@ -64,6 +64,11 @@ pub(super) fn need(method: &Method, path: &str) -> Option<Need> {
     NEEDS.get(&(method, path.to_owned())).copied()
 }
 
+/// The name of an operation, as the document has it; `None` for what is no operation of the API.
+pub(super) fn operation_id(method: &Method, path: &str) -> Option<&'static str> {
+    AS_JSON["paths"].get(path)?.get(method.as_str().to_ascii_lowercase())?["operationId"].as_str()
+}
+
 /// Every operation: method, path, and its entry.
 pub(super) fn operations(document: &Value) -> impl Iterator<Item = (Method, &str, &Value)> {
     document["paths"].as_object().into_iter().flatten().flat_map(|(path, item)| {

@@ -1,6 +1,7 @@
 //! Accepts API connections and serves them until it is time to stop; whoever only holds a connection, or
 //! half a request, holds up nobody.
 
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -37,8 +38,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(serve_connection(stream, router.clone(), stop.clone()));
+            Ok((stream, peer)) => {
+                connections.spawn(serve_connection(stream, Peer(peer.ip()), router.clone(), stop.clone()));
             }
             Err(error) => {
                 // Out of file descriptors, mostly: wait for some to be freed.
@@ -52,7 +53,11 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     connections.wait().await;
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+/// The address at the other end of a request's connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, stop: CancellationToken) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
     let (busy, mut seen_busy) = watch::channel(false);
@@ -63,7 +68,8 @@ async fn serve_connection(stream: TcpStream, router: Router, stop: CancellationT
                 busy.send_replace(true);
             }
             let arriving = busy.clone();
-            let request = request.map(|body| Body::new(Arriving { body, busy: arriving }));
+            let mut request = request.map(|body| Body::new(Arriving { body, busy: arriving }));
+            request.extensions_mut().insert(peer);
             let answered = router.oneshot(request).await;
             answered.map(|response| response.map(|body| Answering { body, busy }))
         }

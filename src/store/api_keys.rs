@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::error::{Result, StoreError};
 use super::listing::{Conditions, Listed, Slice, page};
 use super::writer::Writing;
-use super::{Priority, Store, cells};
+use super::{Priority, Store, audit, cells};
 use crate::api::access::ApiKey;
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
@@ -99,6 +99,19 @@ impl Store {
         self.write(Priority::Api, move |w| insert(w, &key)).await
     }
 
+    /// Makes a key on the data directory, where no key asks for it: the audit log says so.
+    ///
+    /// # Errors
+    /// Only the store's own; there is no key then.
+    pub async fn create_api_key_by_hand(&self, key: NewKey) -> Result<ApiKey> {
+        self.write(Priority::Api, move |w| {
+            let made = insert(w, &key)?;
+            audit::by_hand(w, "api_keys_create", made.id, made.owner_id.as_deref())?;
+            Ok(made)
+        })
+        .await
+    }
+
     /// Makes the first key of an installation; `None`, with nothing written, if there is one already.
     ///
     /// # Errors
@@ -143,6 +156,25 @@ impl Store {
                 .prepare_cached("DELETE FROM api_keys WHERE id = ?1 AND (?2 IS NULL OR owner_id = ?2)")?
                 .execute(params![id.to_string(), owner_id])?;
             Ok(gone == 1)
+        })
+        .await
+    }
+
+    /// Makes a key useless at once, on the data directory: the audit log says so. False if there is none.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn revoke_api_key_by_hand(&self, id: ApiKeyId) -> Result<bool> {
+        self.write(Priority::Api, move |w| {
+            let gone: Option<Option<String>> = w
+                .conn
+                .prepare_cached("DELETE FROM api_keys WHERE id = ?1 RETURNING owner_id")?
+                .query_row([id.to_string()], |row| row.get(0))
+                .optional()?;
+            if let Some(owner_id) = &gone {
+                audit::by_hand(w, "api_keys_revoke", id, owner_id.as_deref())?;
+            }
+            Ok(gone.is_some())
         })
         .await
     }

@@ -9,6 +9,7 @@
 
 mod abilities;
 mod api_keys;
+mod audit;
 mod authorizations;
 mod bills;
 mod calls;
@@ -71,6 +72,7 @@ use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 
 pub use api_keys::{KEY_USE_STEP, KeyFacts, NewKey};
+pub use audit::{AuditFilter, Change, ChangeAnswer};
 pub use authorizations::{OutsideVerdicts, Question};
 pub use calls::{Answered, CallPolicy};
 pub use closings::{Closed, Closing};

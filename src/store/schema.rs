@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_station_state.sql"),
     include_str!("migrations/0006_authorization_cache.sql"),
     include_str!("migrations/0007_replays.sql"),
+    include_str!("migrations/0008_audit.sql"),
     include_str!("migrations/0009_retention.sql"),
 ];
 

@@ -241,3 +241,23 @@ async fn transactions_are_polled_by_their_last_change() {
     let (status, _) = gateway.api("GET", &format!("/transactions?order=asc&cursor={cursor}"), None).await;
     assert_eq!(status, 422, "a cursor is good for what it was sorted by");
 }
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_leaves_an_entry_in_the_audit_log() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP").await;
+    let body = json!({"action": "ClearCache"});
+    let answered = gateway.api("POST", "/stations/CP/commands", Some(body));
+    tokio::select! {
+        answer = answered => panic!("nobody has obeyed: {answer:?}"),
+        // The command has left, so it is on record; the caller goes without waiting for its end.
+        frame = charger.receive() => assert!(frame.contains("ClearCache"), "{frame}"),
+    }
+    let log = gateway.get("/audit?action=commands_send").await;
+    let entry = &log["data"][0];
+    assert_eq!((&entry["resource_id"], &entry["status"]), (&json!("CP"), &Value::Null));
+    assert_eq!(
+        (&entry["remote_addr"], &entry["requested_by"]["name"]),
+        (&json!("127.0.0.1"), &json!("admin"))
+    );
+}

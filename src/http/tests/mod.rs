@@ -1,6 +1,7 @@
 //! The router as a whole, on a temporary store: one request in, one answer out.
 
 mod access;
+mod audit;
 mod document;
 mod events;
 mod input;

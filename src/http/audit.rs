@@ -1,0 +1,225 @@
+//! The audit log: every change that is asked for through the API goes on record before it is made.
+//!
+//! One layer around all handlers does it, so none can be forgotten: it knows the key, the operation, what the
+//! path names and how it was answered. It writes before the handler runs, so that no kill and no caller who
+//! hangs up leaves a change without its entry.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::Value;
+use tracing::error;
+use utoipa::IntoParams;
+
+use super::auth::Caller;
+use super::problem::Result;
+use super::query::Query;
+use super::serve::Peer;
+use super::{ApiState, body, openapi, page};
+use crate::api::audit::{AuditEntry, ChangeMethod};
+use crate::api::{Order, Page};
+use crate::clock::Timestamp;
+use crate::id::ApiKeyId;
+use crate::store::{AuditFilter, Change, ChangeAnswer};
+
+const LIST: &str = "audit";
+
+/// The largest answer of a change.
+const ANSWER_MAX_BYTES: usize = 64 << 20;
+
+/// So many names of fields are kept; no body has as many.
+const FIELDS_MAX: usize = 100;
+
+/// How the audit log is listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AuditQuery {
+    /// The id of the API key that asked for it.
+    #[param(min_length = 1, max_length = 64)]
+    key_id: Option<String>,
+    /// The operation: an `operationId` of this document.
+    #[param(min_length = 1, max_length = 100, example = "webhooks_patch")]
+    action: Option<String>,
+    /// The request's method.
+    #[param(inline)]
+    method: Option<ChangeMethod>,
+    /// The kind of thing it is about, as paths spell it.
+    #[param(min_length = 1, max_length = 100, example = "webhooks")]
+    resource: Option<String>,
+    /// Which one; what came of a change is found too.
+    #[param(min_length = 1, max_length = 200)]
+    resource_id: Option<String>,
+    /// The customer it belongs to.
+    #[param(min_length = 1, max_length = 200)]
+    owner_id: Option<String>,
+    /// It was asked for then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// It was asked for before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
+    /// Which end of the list comes first.
+    #[param(inline)]
+    order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List the changes
+///
+/// Every request that may change something (POST, PUT, PATCH, DELETE) and was not refused has an entry, written before the
+/// change and settled before its answer leaves; `chargehook keys create` and `revoke` have one too. A repetition that
+/// gets the answer of its `Idempotency-Key` changes nothing and has none. Values are never kept. A key that is bound
+/// to an owner sees the changes to what is its owner's.
+#[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery),
+    responses((status = 200, body = Page<AuditEntry>)), security(("api_key" = ["admin"])))]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(query): Query<AuditQuery>,
+) -> Result<Json<Page<AuditEntry>>> {
+    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let owner_id = caller.owner_filter(query.owner_id)?;
+    let key_id = match query.key_id.map(|id| id.parse::<ApiKeyId>()).transpose() {
+        Ok(key_id) => key_id,
+        // Not an id of any key, so nothing was asked for with it.
+        Err(_) => return Ok(Json(Page { data: Vec::new(), next_cursor: None })),
+    };
+    let filter = AuditFilter {
+        key_id,
+        action: query.action,
+        method: query.method,
+        resource: query.resource,
+        resource_id: query.resource_id,
+        owner_id,
+        since: query.since,
+        until: query.until,
+    };
+    let listed = state.store.audit(filter, slice.clone()).await?;
+    Ok(Json(page::page(LIST, &slice, listed, |entry| entry)))
+}
+
+/// Puts a request that may change something on record; runs after `authenticate`, and not for what an
+/// idempotency key answers.
+pub(super) async fn record(
+    State(state): State<Arc<ApiState>>,
+    matched: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let change = matched.and_then(|route| asked(route.as_str(), &request));
+    match change {
+        Some(change) => run(&state, change, request, next).await.unwrap_or_else(IntoResponse::into_response),
+        None => next.run(request).await,
+    }
+}
+
+async fn run(state: &ApiState, change: Change, request: Request, next: Next) -> Result<Response> {
+    let (parts, content) = request.into_parts();
+    let content = body::read(content, state.config.body_max_bytes).await?;
+    let fields = content.clone();
+    let (names_one, method) = (change.resource_id.clone(), change.method);
+    let entry = state.store.open_change(change).await?;
+    let response = next.run(Request::from_parts(parts, Body::from(content))).await;
+    if response.status().is_client_error() {
+        // An entry that cannot be taken back stays without an answer, which is no lie.
+        if let Err(cause) = state.store.withdraw_change(entry).await {
+            error!("the audit log could not be written: {cause}");
+        }
+        return Ok(response);
+    }
+    let (parts, content) = response.into_parts();
+    let content = body::read(content, ANSWER_MAX_BYTES).await?;
+    let mut answer =
+        ChangeAnswer { status: parts.status.as_u16(), fields: names(&fields), ..ChangeAnswer::default() };
+    let shown = Shown::read(&parts.headers, &content);
+    match names_one {
+        None if parts.status == StatusCode::CREATED => {
+            answer.resource_id = shown.text("id").or_else(|| shown.text("station_id"));
+        }
+        None => answer.result_id = shown.text("id"),
+        Some(named) => answer.result_id = shown.text("id").filter(|id| *id != named),
+    }
+    // An action's answer may show another thing, and that thing's own owner.
+    if answer.resource_id.is_some() || matches!(method, ChangeMethod::Put | ChangeMethod::Patch) {
+        answer.owner_id = shown.text("owner_id");
+    }
+    // The change is made, so its answer leaves in any case; the entry stands there without one then.
+    if let Err(cause) = state.store.settle_change(entry, answer).await {
+        error!("the audit log could not be written: {cause}");
+    }
+    Ok(Response::from_parts(parts, Body::from(content)))
+}
+
+/// What a request asks to change; `None` for one that changes nothing, or is no operation of the API.
+fn asked(route: &str, request: &Request) -> Option<Change> {
+    let method = match *request.method() {
+        Method::POST => ChangeMethod::Post,
+        Method::PUT => ChangeMethod::Put,
+        Method::PATCH => ChangeMethod::Patch,
+        Method::DELETE => ChangeMethod::Delete,
+        _ => return None,
+    };
+    let action = openapi::operation_id(request.method(), route)?;
+    let caller = request.extensions().get::<Caller>()?;
+    let path = request.uri().path();
+    let resource = route.strip_prefix(super::BASE)?.split('/').nth(1)?;
+    let variable = route.split('/').zip(path.split('/')).find(|(segment, _)| segment.starts_with('{'));
+    let resource_id = variable.map(|(_, given)| percent_decode_str(given).decode_utf8_lossy().into_owned());
+    Some(Change {
+        requested_by: caller.requested_by(),
+        remote_addr: request.extensions().get::<Peer>().map(|peer| peer.0.to_string()),
+        action: action.to_owned(),
+        method,
+        path: path.to_owned(),
+        resource: resource.to_owned(),
+        resource_id,
+        owner_id: caller.owner_id.clone().or_else(|| named_owner(request.uri())),
+    })
+}
+
+/// The owner that a query names: whose id tag is meant, whose deliveries are sent again.
+fn named_owner(uri: &Uri) -> Option<String> {
+    let mut query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    query.find(|(name, _)| name == "owner_id").map(|(_, owner)| owner.into_owned())
+}
+
+/// The names of the members of a body.
+fn names(content: &Bytes) -> Vec<String> {
+    match serde_json::from_slice(content) {
+        Ok(Value::Object(members)) => members.into_iter().map(|(name, _)| name).take(FIELDS_MAX).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What an answer shows, if it is an object.
+struct Shown(Value);
+
+impl Shown {
+    fn read(headers: &HeaderMap, content: &Bytes) -> Self {
+        let is_json =
+            headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        Self(is_json.then(|| serde_json::from_slice(content).ok()).flatten().unwrap_or_default())
+    }
+
+    /// A member that is an id.
+    fn text(&self, name: &str) -> Option<String> {
+        match &self.0[name] {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+}
