@@ -67,6 +67,8 @@ struct Live {
     commands: Arc<Notify>,
     leave: Option<oneshot::Sender<Leave>>,
     gone: watch::Receiver<bool>,
+    /// The station was deleted: this is its last connection.
+    last: bool,
 }
 
 struct Entry {
@@ -139,8 +141,14 @@ impl Registry {
         let mut stations = self.lock();
         let entry = stations.entry(station.clone()).or_insert_with(|| Entry::new(now));
         entry.last_seen.mark(now);
-        let live =
-            Live { generation, rules, commands: commands.clone(), leave: Some(leave), gone: gone_seen };
+        let live = Live {
+            generation,
+            rules,
+            commands: commands.clone(),
+            leave: Some(leave),
+            gone: gone_seen,
+            last: false,
+        };
         let predecessor = entry.live.replace(live).map(|mut old| {
             if let Some(leave) = old.leave.take() {
                 let _ = leave.send(Leave::Replaced);
@@ -167,11 +175,14 @@ impl Registry {
     /// Takes a connection out again, unless a newer one has its place.
     pub fn unregister(&self, station: &StationId, generation: u64) {
         let mut stations = self.lock();
-        if let Some(entry) = stations.get_mut(station)
-            && entry.live.as_ref().is_some_and(|live| live.generation == generation)
-        {
-            entry.live = None;
+        let live = stations
+            .get_mut(station)
+            .and_then(|entry| entry.live.take_if(|live| live.generation == generation));
+        if let Some(live) = live {
             self.connected.fetch_sub(1, Relaxed);
+            if live.last {
+                stations.remove(station);
+            }
         }
     }
 
@@ -191,10 +202,12 @@ impl Registry {
 
     /// Asks a station's connection to end; false if there is none.
     pub fn ask_to_leave(&self, station: &StationId, why: Leave) -> bool {
-        self.lock()
-            .get_mut(station)
-            .and_then(|entry| entry.live.as_mut()?.leave.take())
-            .is_some_and(|leave| leave.send(why).is_ok())
+        let mut stations = self.lock();
+        let Some(live) = stations.get_mut(station).and_then(|entry| entry.live.as_mut()) else {
+            return false;
+        };
+        live.last |= why == Leave::Removed;
+        live.leave.take().is_some_and(|leave| leave.send(why).is_ok())
     }
 
     /// Asks every connection to end.
@@ -271,6 +284,24 @@ mod tests {
         registry.unregister(&id(), new.generation);
         assert_eq!(registry.connected(), 0);
         assert!(!registry.ask_to_leave(&id(), Leave::Requested));
+    }
+
+    #[test]
+    fn a_deleted_station_is_forgotten_with_its_last_connection() {
+        let registry = Registry::default();
+        let connection = registry.register(&id(), T0);
+        assert!(registry.ask_to_leave(&id(), Leave::Removed));
+        registry.forget(&id());
+        assert_eq!(registry.last_seen(&id()), Some(T0), "it is still connected");
+        registry.unregister(&id(), connection.generation);
+        assert_eq!((registry.last_seen(&id()), registry.connected()), (None, 0));
+        // One that comes back meanwhile is another station.
+        let old = registry.register(&id(), T0);
+        registry.ask_to_leave(&id(), Leave::Removed);
+        let new = registry.register(&id(), T0);
+        registry.unregister(&id(), old.generation);
+        registry.unregister(&id(), new.generation);
+        assert_eq!(registry.last_seen(&id()), Some(T0));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! The queue is the table. A command is `sent` before its frame leaves, so that whatever is killed when, none
 //! is ever sent twice: one that was under way at a crash has the status `connection_lost`, because nobody
 //! knows how far it came. **Invariant**: a command ends once, and its event is in the transaction that ends it.
+//!
+//! A station's past commands may be very many, the open ones are few. Left alone SQLite walks through the past,
+//! so the statements here name the index of what is open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -224,7 +227,7 @@ fn order(w: &mut Writing<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Resul
     let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(Ordered::UnknownStation) };
     let waiting: i64 = w
         .conn
-        .prepare_cached("SELECT count(*) FROM commands WHERE station_id = ?1 AND status = 'queued'")?
+        .prepare_cached("SELECT count(*) FROM commands INDEXED BY commands_queued WHERE station_id = ?1 AND status = 'queued'")?
         .query_row([new.station_id.as_str()], |row| row.get(0))?;
     if waiting >= QUEUED_PER_STATION {
         return Ok(Ordered::Refused(Unfit::Full));
@@ -271,8 +274,8 @@ fn claim(w: &mut Writing<'_>, station: &StationId, generation: i64) -> Result<Tu
     if !readiness.connected || readiness.generation != generation {
         return Ok(Turn::Nothing);
     }
-    let overdue =
-        "SELECT id FROM commands WHERE station_id = ?2 AND status = 'queued' AND expires_at_ms <= ?1";
+    let overdue = "SELECT id FROM commands INDEXED BY commands_queued
+                   WHERE station_id = ?2 AND status = 'queued' AND expires_at_ms <= ?1 ORDER BY seq";
     end_each(w, overdue, params![w.now.unix_ms(), station.as_str()], CommandStatus::Expired)?;
     let Next { id, action, payload, timeout } = match next_fit(w, station, &readiness)? {
         Ok(next) => next,
@@ -307,7 +310,7 @@ fn next_fit(
     readiness: &Readiness,
 ) -> Result<std::result::Result<Next, Turn>> {
     let mut statement = w.conn.prepare_cached(
-        "SELECT action, id, payload, timeout_ms FROM commands
+        "SELECT action, id, payload, timeout_ms FROM commands INDEXED BY commands_queued
          WHERE station_id = ?1 AND status = 'queued' AND (queue = 1 OR generation = ?2) ORDER BY seq",
     )?;
     let mut queued = statement.query(params![station.as_str(), readiness.generation])?;
@@ -328,18 +331,21 @@ fn next_fit(
 pub(super) fn waiting(w: &Writing<'_>, station: &StationId) -> Result<bool> {
     let waiting = w
         .conn
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM commands WHERE station_id = ?1 AND status = 'queued')")?
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM commands INDEXED BY commands_queued
+                            WHERE station_id = ?1 AND status = 'queued')",
+        )?
         .query_row([station.as_str()], |row| row.get(0))?;
     Ok(waiting)
 }
 
 /// A connection has ended: what it had sent is lost, and what was made for it alone.
 pub(super) fn connection_lost(w: &mut Writing<'_>, station: &StationId, generation: u64) -> Result<()> {
-    // Two selects, so that each finds its index: a station's past commands are many.
     let lost = "SELECT id FROM (
-                    SELECT id, seq FROM commands WHERE station_id = ?1 AND status = 'sent' AND generation = ?2
+                    SELECT id, seq FROM commands INDEXED BY commands_sent
+                    WHERE station_id = ?1 AND status = 'sent' AND generation = ?2
                     UNION ALL
-                    SELECT id, seq FROM commands
+                    SELECT id, seq FROM commands INDEXED BY commands_queued
                     WHERE station_id = ?1 AND status = 'queued' AND queue = 0 AND generation = ?2)
                 ORDER BY seq";
     end_each(w, lost, params![station.as_str(), generation as i64], CommandStatus::ConnectionLost)
@@ -347,7 +353,8 @@ pub(super) fn connection_lost(w: &mut Writing<'_>, station: &StationId, generati
 
 /// A station is gone for good: what waits for it will never be sent.
 pub(super) fn station_removed(w: &mut Writing<'_>, station: &StationId) -> Result<()> {
-    let waiting = "SELECT id FROM commands WHERE station_id = ?1 AND status = 'queued' ORDER BY seq";
+    let waiting = "SELECT id FROM commands INDEXED BY commands_queued
+                   WHERE station_id = ?1 AND status = 'queued' ORDER BY seq";
     end_each(w, waiting, params![station.as_str()], CommandStatus::Canceled)
 }
 

@@ -37,8 +37,9 @@ pub struct MessageFilter {
 const DATA_TRANSFER_SENT: &str = "DataTransferSent";
 const DATA_TRANSFER: &str = "DataTransfer";
 
-/// Bits of a command's position below its milliseconds: they tell commands of one millisecond apart.
-const SEQ_BITS: u32 = 21;
+/// A command's position: when it was sent, and below the milliseconds 21 bits that tell commands of one
+/// millisecond apart. To the letter the expression of the index `commands_on_the_wire`.
+const POSITION: &str = "((sent_at_ms << 21) | (seq & 2097151))";
 
 impl Store {
     /// One page of a station's messages. Its position is that of the last event's half and of the last command.
@@ -88,10 +89,9 @@ impl Store {
             events.and_at("timestamp_ms >= ?", filter.since);
             events.and_at("timestamp_ms < ?", filter.until);
             let mut commands = Conditions::default();
-            let position = format!("((sent_at_ms << {SEQ_BITS}) | (seq & {}))", (1 << SEQ_BITS) - 1);
             commands.and_if("station_id = ?", Some(station.as_str().to_owned()));
             commands.and("sent_at_ms IS NOT NULL", []);
-            commands.and(format!("{position} {beyond} ?"), [Value::from(command_at)]);
+            commands.and(format!("{POSITION} {beyond} ?"), [Value::from(command_at)]);
             commands.and_if("action = ?", filter.action.clone());
             commands.and_at("sent_at_ms >= ?", filter.since);
             commands.and_at("sent_at_ms < ?", filter.until);
@@ -102,7 +102,8 @@ impl Store {
                 events.text()
             ))?;
             let mut commands_read = conn.prepare_cached(&format!(
-                "SELECT {position}, id, action, payload, sent_at_ms FROM commands WHERE {} ORDER BY 1 {direction}",
+                "SELECT {POSITION}, id, action, payload, sent_at_ms FROM commands INDEXED BY commands_on_the_wire
+                 WHERE {} ORDER BY {POSITION} {direction}",
                 commands.text()
             ))?;
             let mut merge = Merge {
@@ -137,11 +138,11 @@ impl Store {
                 .prepare_cached("SELECT coalesce(max(seq), 0) FROM events WHERE station_id = ?1")?
                 .query_row([station.as_str()], |row| row.get(0))?;
             let command: i64 = conn
-                .prepare_cached(
-                    "SELECT coalesce(max((sent_at_ms << ?2) | (seq & ?3)), 0) FROM commands
-                     WHERE station_id = ?1 AND sent_at_ms IS NOT NULL",
-                )?
-                .query_row((station.as_str(), SEQ_BITS, (1 << SEQ_BITS) - 1), |row| row.get(0))?;
+                .prepare_cached(&format!(
+                    "SELECT coalesce(max({POSITION}), 0) FROM commands INDEXED BY commands_on_the_wire
+                     WHERE station_id = ?1 AND sent_at_ms IS NOT NULL"
+                ))?
+                .query_row([station.as_str()], |row| row.get(0))?;
             Ok((event * 2 + 1, command))
         })
         .await

@@ -106,9 +106,11 @@ pub(super) fn begun(
         .conn
         .prepare_cached(
             "SELECT id, status = 'sent' FROM
-               (SELECT * FROM commands WHERE station_id = ?1 AND outcome_due_ms IS NOT NULL AND outcome_due_ms > ?2
+               (SELECT * FROM commands INDEXED BY commands_awaiting_outcome
+                WHERE station_id = ?1 AND outcome_due_ms IS NOT NULL AND outcome_due_ms > ?2
                 UNION ALL
-                SELECT * FROM commands WHERE station_id = ?1 AND status = 'sent' AND transaction_id IS NULL)
+                SELECT * FROM commands INDEXED BY commands_sent
+                WHERE station_id = ?1 AND status = 'sent' AND transaction_id IS NULL)
              WHERE action = 'RemoteStartTransaction' AND sent_at_ms <= ?3
                AND coalesce(json_extract(payload, '$.connectorId'), ?4) IS ?4
                AND json_extract(payload, '$.idTag') = ?5 COLLATE NOCASE

@@ -127,9 +127,14 @@ pub(super) fn reserved(w: &mut Writing<'_>, command: &EndedCommand<'_>, verdict:
         w.conn
             .prepare_cached(
                 "UPDATE reservations SET status = ?2, updated_at_ms = ?3
-                 WHERE command_id = ?1 AND status = 'unknown'",
+                 WHERE station_id = ?4 AND command_id = ?1 AND status = 'unknown'",
             )?
-            .execute(params![command.id.to_string(), status.as_str(), w.now.unix_ms()])?;
+            .execute(params![
+                command.id.to_string(),
+                status.as_str(),
+                w.now.unix_ms(),
+                command.station.as_str()
+            ])?;
         return Ok(());
     }
     let asked: ReserveNow = asked(command)?;

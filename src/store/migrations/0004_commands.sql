@@ -46,6 +46,9 @@ CREATE INDEX commands_sent ON commands (station_id) WHERE status = 'sent';
 CREATE INDEX commands_outcome_due ON commands (outcome_due_ms) WHERE outcome_due_ms IS NOT NULL;
 CREATE INDEX commands_awaiting_outcome ON commands (station_id, seq) WHERE outcome_due_ms IS NOT NULL;
 CREATE INDEX commands_by_station ON commands (station_id, seq);
+-- In the order they went over the wire: the position of store/messages.rs.
+CREATE INDEX commands_on_the_wire ON commands (station_id, (sent_at_ms << 21) | (seq & 2097151))
+    WHERE sent_at_ms IS NOT NULL;
 CREATE INDEX commands_by_owner ON commands (owner_id, seq) WHERE owner_id IS NOT NULL;
 
 -- What the last boot was answered with: a charger that was told `Pending` stays so until it boots again.
