@@ -14,6 +14,7 @@ use crate::client::ClientError;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Log, Override, Sources};
 use crate::demo::{self, DemoError};
+use crate::gateway::{self, StartError};
 use crate::http;
 use crate::id::ApiKeyId;
 use crate::keys::{self, KeyError};
@@ -226,6 +227,8 @@ enum Failure {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
+    Files(StartError),
+    #[error(transparent)]
     Demo(#[from] DemoError),
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -247,6 +250,8 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
+            | Self::Files(_)
+            | Self::Serve(ServeError::Start(StartError::Tls { .. }))
             | Self::Key(KeyError::Scope(_))
             | Self::Serve(ServeError::FirstKey(KeyError::TooShort)) => ExitCode::from(2),
             _ => ExitCode::from(1),
@@ -291,7 +296,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
                 Some(path) => path.display().to_string(),
                 None => "defaults, environment and options".to_owned(),
             };
-            settings.load()?;
+            gateway::check_files(&settings.load()?).map_err(Failure::Files)?;
             print(&format!("{checked}: no faults\n"))
         }
     }

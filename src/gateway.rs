@@ -18,6 +18,7 @@ use crate::outbound::post::{Poster, PosterError};
 use crate::retention;
 use crate::station::{self, Stations};
 use crate::store::{CallPolicy, OutsideVerdicts, Store, StoreError};
+use crate::tls::{File, Files, Tls, TlsError};
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,14 @@ pub enum StartError {
     /// The HTTP client for deliveries could not be made.
     #[error(transparent)]
     Poster(#[from] PosterError),
+    /// Certificates or keys could not be used.
+    #[error("{key}: {fault}")]
+    Tls {
+        /// The setting, as `table.key`.
+        key: String,
+        /// The file, and what is wrong with it.
+        fault: TlsError,
+    },
     /// A listener could not be bound.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -50,7 +59,9 @@ pub struct Gateway {
     retention: JoinHandle<()>,
     api: JoinHandle<()>,
     stop_api: CancellationToken,
+    watch_tls: Vec<JoinHandle<()>>,
     ocpp_addr: SocketAddr,
+    ocpps_addr: Option<SocketAddr>,
     api_addr: SocketAddr,
     stop_deadline: Duration,
 }
@@ -61,6 +72,9 @@ impl Gateway {
     /// # Errors
     /// If the data directory is in use or unusable, or an address cannot be bound.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        // Before anything is touched: what is wrong here is the operator's to mend.
+        let ocpp_tls = ocpp_tls(&config)?;
+        let api_tls = api_tls(&config)?;
         let (data_dir, store_clock) = (config.server.data_dir.clone(), clock.clone());
         let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, store_clock))
             .await
@@ -69,15 +83,18 @@ impl Gateway {
         // Bound before anything runs: a port that is taken must leave nothing behind.
         let api_listener = bind(config.api.listen).await?;
         let api_addr = api_listener.local_addr().map_err(refused(config.api.listen))?;
-        let (stations, ocpp_addr) = Stations::start(
+        let (stations, ocpp_addrs) = Stations::start(
             store.clone(),
             clock.clone(),
             poster.clone(),
-            config.ocpp.listen,
+            listeners(&config, ocpp_tls.as_ref()),
             station_settings(&config),
             call_policy(&config),
         )
         .map_err(refused(config.ocpp.listen))?;
+        let mut ocpp_addrs = ocpp_addrs.into_iter();
+        let ocpp_addr = ocpp_addrs.next().unwrap_or(config.ocpp.listen);
+        let ocpps_addr = ocpp_addrs.next();
         let stop_deliveries = CancellationToken::new();
         let deliveries = delivery::Engine::start(
             store.clone(),
@@ -104,7 +121,9 @@ impl Gateway {
             },
             stop: stop_api.clone(),
         });
-        let api = tokio::spawn(http::serve::serve(api_listener, router, stop_api.clone()));
+        let watched = ocpp_tls.into_iter().chain(api_tls.clone());
+        let watch_tls = watched.map(|tls| tokio::spawn(tls.watch(stop_api.clone()))).collect();
+        let api = tokio::spawn(http::serve::serve(api_listener, api_tls, router, stop_api.clone()));
         let stop_deadline = config.server.stop_deadline.0;
         Ok(Self {
             store,
@@ -114,7 +133,9 @@ impl Gateway {
             retention,
             api,
             stop_api,
+            watch_tls,
             ocpp_addr,
+            ocpps_addr,
             api_addr,
             stop_deadline,
         })
@@ -123,6 +144,11 @@ impl Gateway {
     /// Where chargers connect, with the real port.
     pub fn ocpp_addr(&self) -> SocketAddr {
         self.ocpp_addr
+    }
+
+    /// Where chargers connect with TLS, with the real port, if that is another place.
+    pub fn ocpps_addr(&self) -> Option<SocketAddr> {
+        self.ocpps_addr
     }
 
     /// Where the REST API answers, with the real port.
@@ -150,6 +176,9 @@ impl Gateway {
         if timeout_at(deadline, self.api).await.is_err() {
             abort.abort();
         }
+        for watch in self.watch_tls {
+            let _ = watch.await;
+        }
         let store = self.store;
         // Blocks until the last commit.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
@@ -162,6 +191,55 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 fn refused(address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {
     move |reason| StartError::Listen { address, reason }
+}
+
+fn load_tls(table: &'static str, files: Files) -> Result<Option<Arc<Tls>>, StartError> {
+    if files.certificates.is_empty() {
+        return Ok(None);
+    }
+    let named = |fault: TlsError| {
+        let key = match fault.file {
+            File::Certificate => "tls_certificate",
+            File::Key => "tls_key",
+            File::ClientCa => "tls_client_ca",
+        };
+        StartError::Tls { key: format!("{table}.{key}"), fault }
+    };
+    Tls::load(files).map(Some).map_err(named)
+}
+
+fn ocpp_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
+    let ocpp = &config.ocpp;
+    let files = Files {
+        certificates: ocpp.tls_certificate.clone(),
+        keys: ocpp.tls_key.clone(),
+        client_ca: ocpp.tls_client_ca.clone(),
+    };
+    load_tls("ocpp", files)
+}
+
+fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
+    let api = &config.api;
+    let files =
+        Files { certificates: api.tls_certificate.clone(), keys: api.tls_key.clone(), client_ca: None };
+    load_tls("api", files)
+}
+
+/// Reads the certificates and keys that a configuration names, as a start would.
+///
+/// # Errors
+/// [`StartError::Tls`].
+pub fn check_files(config: &Config) -> Result<(), StartError> {
+    ocpp_tls(config).and(api_tls(config)).map(drop)
+}
+
+/// A listener of its own for TLS leaves the other one plain.
+fn listeners(config: &Config, tls: Option<&Arc<Tls>>) -> Vec<station::Listener> {
+    let first = |tls| station::Listener { address: config.ocpp.listen, tls };
+    match config.ocpp.tls_listen {
+        Some(address) => vec![first(None), station::Listener { address, tls: tls.cloned() }],
+        None => vec![first(tls.cloned())],
+    }
 }
 
 fn poster(config: &Config) -> Result<Poster, StartError> {
@@ -213,6 +291,7 @@ fn station_settings(config: &Config) -> station::Settings {
         message_burst: limits.message_burst,
         connections: limits.connections as usize,
         handshakes_per_second: limits.handshakes_per_second,
+        client_organization: ocpp.tls_client_organization.clone(),
         handshake_timeout: limits.handshake_timeout.0,
         discovered_per_minute: limits.discovered_per_minute,
         call_out: call_out(config),

@@ -24,8 +24,8 @@
 //!
 //! | row | modules |
 //! |---|---|
-//! | vocabulary | [`api`] [`bucket`] [`clock`] [`event`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] |
-//! | storage and way out (apart) | [`store`], [`outbound`] |
+//! | vocabulary | [`api`] [`bucket`] [`clock`] `der` [`event`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] |
+//! | storage, way out, encryption (apart) | [`store`], [`outbound`], [`tls`] |
 //! | engines (apart) | [`station`], [`delivery`] |
 //! | keys | [`keys`] |
 //! | edge (apart) | [`http`], [`client`], [`simulator`] |
@@ -35,6 +35,7 @@
 pub mod api;
 pub mod bucket;
 pub mod clock;
+mod der;
 pub mod event;
 pub mod id;
 pub mod nearest;
@@ -43,9 +44,10 @@ pub mod subscription;
 pub mod units;
 pub mod zone;
 
-// What must survive, and the only way out; they do not know each other.
+// What must survive, the only way out, and what connections are encrypted with; they do not know each other.
 pub mod outbound;
 pub mod store;
+pub mod tls;
 
 // The engines, which meet only in the store.
 pub mod delivery;

@@ -61,7 +61,8 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
             return Err(error.into());
         }
     }
-    let ready = format!("chargehook ready ocpp={} api={}\n", gateway.ocpp_addr(), gateway.api_addr());
+    let ocpps = gateway.ocpps_addr().map(|address| format!(" ocpps={address}")).unwrap_or_default();
+    let ready = format!("chargehook ready ocpp={} api={}{ocpps}\n", gateway.ocpp_addr(), gateway.api_addr());
     let mut stdout = std::io::stdout();
     stdout.write_all(ready.as_bytes())?;
     stdout.flush()?;

@@ -88,6 +88,16 @@ tables! {
     ocpp: Ocpp {
         /// Address and port of the WebSocket listener; port 0 takes a free one.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)),
+        /// A second listener, for TLS alone; without it `listen` itself speaks TLS if there is a certificate.
+        tls_listen: Option<SocketAddr> = None,
+        /// PEM files of certificate chains; none: no TLS.
+        tls_certificate: Vec<PathBuf> = Vec::new(),
+        /// The PEM file of each chain's key.
+        tls_key: Vec<PathBuf> = Vec::new(),
+        /// A PEM file of the authorities of stations' certificates; `None`: stations show none.
+        tls_client_ca: Option<PathBuf> = None,
+        /// The organisation that stations' certificates must be issued to; `None`: any.
+        tls_client_organization: Option<String> = None,
         /// The path prefixes a station may connect under; none listed means any.
         paths: Vec<String> = Vec::new(),
         /// What becomes of a handshake without a subprotocol.
@@ -108,6 +118,10 @@ tables! {
     api: Api {
         /// Address and port of the HTTP listener; port 0 takes a free one.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+        /// PEM files of certificate chains; none: no TLS.
+        tls_certificate: Vec<PathBuf> = Vec::new(),
+        /// The PEM file of each chain's key.
+        tls_key: Vec<PathBuf> = Vec::new(),
     }
 
     /// `[stations]`: rules for all stations.
@@ -236,6 +250,25 @@ impl Config {
             "ocpp",
             "paths",
             "every prefix begins with '/', such as \"/ocpp\"",
+        );
+        let (ocpp, api) = (&self.ocpp, &self.api);
+        for (table, certificates, keys) in
+            [("ocpp", &ocpp.tls_certificate, &ocpp.tls_key), ("api", &api.tls_certificate, &api.tls_key)]
+        {
+            let rule = format!("lists one key for each file of {table}.tls_certificate, in the same order");
+            require(certificates.len() == keys.len(), table, "tls_key", &rule);
+        }
+        for (given, key) in
+            [(ocpp.tls_listen.is_some(), "tls_listen"), (ocpp.tls_client_ca.is_some(), "tls_client_ca")]
+        {
+            let rule = "needs ocpp.tls_certificate and ocpp.tls_key";
+            require(!given || !ocpp.tls_certificate.is_empty(), "ocpp", key, rule);
+        }
+        require(
+            ocpp.tls_client_organization.is_none() || ocpp.tls_client_ca.is_some(),
+            "ocpp",
+            "tls_client_organization",
+            "needs ocpp.tls_client_ca",
         );
         let authorization = &self.authorization;
         require(

@@ -186,10 +186,9 @@ impl Merge {
 
     /// The convenient defaults for strangers are for one's own machine; anywhere else they must be chosen.
     fn explicit_beyond_loopback(&mut self) {
-        let listen = self.config.ocpp.listen;
-        if listen.ip().to_canonical().is_loopback() {
-            return;
-        }
+        let ocpp = &self.config.ocpp;
+        let mut listeners = std::iter::once(ocpp.listen).chain(ocpp.tls_listen);
+        let Some(listen) = listeners.find(|listen| !listen.ip().to_canonical().is_loopback()) else { return };
         for (table, key, choices) in [
             ("stations", "unknown", "accept, pending, reject"),
             ("authorization", "unknown_id_tag", "accept, invalid"),
@@ -372,6 +371,26 @@ mod tests {
         assert_eq!(config.authorization.unknown_id_tag, UnknownIdTag::Invalid);
         assert!(of_env(&[("CHARGEHOOK_OCPP_LISTEN", "[::ffff:127.0.0.1]:9000")]).is_ok(), "mapped loopback");
         assert!(of_env(&[("CHARGEHOOK_API_LISTEN", "0.0.0.0:8080")]).is_ok(), "keys guard the API");
+        let encrypted = [
+            ("CHARGEHOOK_OCPP_TLS_LISTEN", "0.0.0.0:9443"),
+            ("CHARGEHOOK_OCPP_TLS_CERTIFICATE", "a.pem"),
+            ("CHARGEHOOK_OCPP_TLS_KEY", "a.key"),
+        ];
+        assert_eq!(of_env(&encrypted).expect_err("both listeners count").faults.len(), 2);
+    }
+
+    #[test]
+    fn tls_settings_go_together() {
+        for (text, words) in [
+            ("[ocpp]\ntls_certificate = [\"a.pem\"]\n", "ocpp.tls_key: lists one key for each file"),
+            ("[api]\ntls_key = [\"a.key\"]\n", "api.tls_key: lists one key for each file of api."),
+            ("[ocpp]\ntls_listen = \"127.0.0.1:0\"\n", "ocpp.tls_listen: needs ocpp.tls_certificate"),
+            ("[ocpp]\ntls_client_ca = \"ca.pem\"\n", "ocpp.tls_client_ca: needs ocpp.tls_certificate"),
+            ("[ocpp]\ntls_client_organization = \"O\"\n", "needs ocpp.tls_client_ca"),
+        ] {
+            let errors = errors(of_text(text));
+            assert!(errors.len() == 1 && errors[0].contains(words), "{errors:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,11 +16,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use tracing::{debug, warn};
+
+use crate::tls::{Stream, Tls};
 
 /// How long a request's head may take to come, and a kept connection to bring its next one.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -28,9 +31,9 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 /// leaves in full.
 const STOP_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Serves `router` on `listener` until `stop`; then accepts nothing more, lets whole requests be answered and
-/// returns when they are.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+/// Serves `router` on `listener`, encrypted if there is `tls`, until `stop`; then accepts nothing more, lets
+/// whole requests be answered and returns when they are.
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router, stop: CancellationToken) {
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -39,7 +42,14 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         };
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(serve_connection(stream, Peer(peer.ip()), router.clone(), stop.clone()));
+                let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+                connections.spawn(async move {
+                    // Answers are small and waited for.
+                    let _ = stream.set_nodelay(true);
+                    if let Some(stream) = encrypt(stream, tls, &stop).await {
+                        serve_connection(stream, Peer(peer.ip()), router, stop).await;
+                    }
+                });
             }
             Err(error) => {
                 // Out of file descriptors, mostly: wait for some to be freed.
@@ -57,9 +67,17 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
-async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, stop: CancellationToken) {
-    // Answers are small and waited for.
-    let _ = stream.set_nodelay(true);
+/// Agrees on encryption where that is spoken; `None` if there is none, or no time for it.
+async fn encrypt(stream: TcpStream, tls: Option<Arc<Tls>>, stop: &CancellationToken) -> Option<Stream> {
+    let Some(tls) = tls else { return Some(Stream::Plain(stream)) };
+    let agreed = tokio::select! {
+        agreed = timeout(HEAD_PATIENCE, tls.accept(stream)) => agreed.ok()?,
+        () = stop.cancelled() => return None,
+    };
+    agreed.inspect_err(|error| debug!("no TLS on an API connection: {error}")).ok().map(|(stream, _)| stream)
+}
+
+async fn serve_connection(stream: Stream, peer: Peer, router: Router, stop: CancellationToken) {
     let (busy, mut seen_busy) = watch::channel(false);
     let service = service_fn(|request: http::Request<Incoming>| {
         let (router, busy) = (router.clone(), busy.clone());

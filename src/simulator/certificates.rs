@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::chance::Chance;
 use super::charger::Charger;
 use super::commands::Answer;
-use super::der::{self, Certificate};
 use super::outbox::{About, Message};
 use crate::clock::Timestamp;
+use crate::der::{self, COMMON_NAME, Certificate, ORGANIZATION};
 use crate::ocpp::v16::FromChargePoint as Action;
 
 /// An Ed25519 key as PKCS #8 (RFC 8410), all but its 32 bytes.
@@ -19,8 +19,7 @@ const ED25519_PKCS8: &[u8] =
     &[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 /// The algorithm identifier of Ed25519.
 const ED25519: &[u8] = &[0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70];
-const COMMON_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
-const ORGANIZATION: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x0a];
+const OBJECT_IDENTIFIER: u8 = 0x06;
 
 /// A root certificate that was installed.
 #[derive(Debug, Clone)]
@@ -127,7 +126,8 @@ fn signing_request(name: &str, organization: &str, chance: &mut Chance) -> Optio
     let public_key = key.public_key()?.to_vec();
     let signer = key.choose_scheme(&[SignatureScheme::ED25519])?;
     let utf8 = |text: &str| der::element(0x0c, text.as_bytes());
-    let part = |kind: &[u8], text: &str| der::element(0x31, &der::sequence(&[kind, &utf8(text)]));
+    let kind = |kind: &[u8]| der::element(OBJECT_IDENTIFIER, kind);
+    let part = |of: &[u8], text: &str| der::element(0x31, &der::sequence(&[&kind(of), &utf8(text)]));
     let subject = der::sequence(&[&part(ORGANIZATION, organization), &part(COMMON_NAME, name)]);
     let info = der::sequence(&[&[0x02, 0x01, 0x00], &subject, &public_key, &[0xa0, 0x00]]);
     let signature = signer.sign(&info).ok()?;

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::charger::{Charger, Reboot};
 use super::commands::Answer;
-use super::der;
 use super::outbox::{About, Message};
 use super::profile::whole;
 use crate::clock::Timestamp;
+use crate::der;
 use crate::ocpp::v16::FromChargePoint as Action;
 
 /// How far an update is.

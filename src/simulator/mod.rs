@@ -17,7 +17,6 @@ pub mod configuration;
 pub mod connection;
 mod connector;
 pub mod console;
-mod der;
 pub mod director;
 mod firmware;
 pub mod load;

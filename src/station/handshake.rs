@@ -37,6 +37,8 @@ pub enum Refusal {
     UnknownStation,
     /// Basic authentication is missing or wrong.
     BadCredentials,
+    /// Its client certificate is that of somebody else.
+    WrongCertificate,
     /// The operator has blocked it.
     Blocked,
     /// It must come with a higher security profile.
@@ -57,6 +59,7 @@ impl Refusal {
             Self::MissingSubprotocol => "missing_subprotocol",
             Self::UnknownStation => "unknown_station",
             Self::BadCredentials => "bad_credentials",
+            Self::WrongCertificate => "wrong_certificate",
             Self::Blocked => "blocked",
             Self::SecurityProfileTooLow => "security_profile_too_low",
             Self::Overloaded => "overloaded",
@@ -71,7 +74,7 @@ impl Refusal {
             Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
             Self::UnknownSubprotocol | Self::MissingSubprotocol => StatusCode::BAD_REQUEST,
             Self::BadCredentials => StatusCode::UNAUTHORIZED,
-            Self::Blocked | Self::SecurityProfileTooLow => StatusCode::FORBIDDEN,
+            Self::WrongCertificate | Self::Blocked | Self::SecurityProfileTooLow => StatusCode::FORBIDDEN,
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -92,6 +95,7 @@ impl Refusal {
             Self::BadCredentials => {
                 "Basic authentication is required: the identity and the station's password"
             }
+            Self::WrongCertificate => "this client certificate does not name this station",
             Self::Blocked => "this station is blocked",
             Self::SecurityProfileTooLow => "this station must connect with a higher security profile",
             Self::Overloaded => "too many connections or handshakes: try again later",

@@ -15,17 +15,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::handshake::{self, Refusal};
 use super::password;
 use super::registry::Rules;
 use super::socket::{self, Admitted, Socket};
-use super::{Admission, Stations};
+use super::{Admission, Settings, Stations};
 use crate::id::StationId;
 use crate::ocpp::v16::answer::BootStatus;
 use crate::store::{Connected, Rejected, StationAccess, UsedPassword};
+use crate::tls::{ClientCertificate, Stream, Tls};
 
 /// Connections the kernel may hold for us: what a reconnect storm needs.
 const BACKLOG: u32 = 4_096;
@@ -47,8 +48,21 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What is known of a connection before anything is said on it.
+#[derive(Clone, Copy)]
+struct Origin {
+    remote: SocketAddr,
+    /// There are too many already.
+    over_limit: bool,
+}
+
+/// How a connection is encrypted, and whose it is by that.
+struct Encryption {
+    client: Option<ClientCertificate>,
+}
+
 /// Accepts connections until the stations are told to stop.
-pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener) {
+pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener, tls: Option<Arc<Tls>>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -62,10 +76,11 @@ pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener) {
                     stations.open.fetch_sub(1, Relaxed);
                     continue;
                 }
-                let of_task = stations.clone();
+                let (of_task, tls) = (stations.clone(), tls.clone());
+                let origin = Origin { remote, over_limit: open >= limit };
                 stations.tasks.spawn(async move {
                     // Boxed: the future of a connection, which lives for days, keeps no room for a handshake.
-                    let greeted = Box::pin(greet(&of_task, stream, remote, open >= limit)).await;
+                    let greeted = Box::pin(greet(&of_task, stream, origin, tls)).await;
                     if let Some((websocket, admitted)) = greeted {
                         socket::serve(of_task.clone(), websocket, admitted).await;
                     }
@@ -81,21 +96,48 @@ pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener) {
     }
 }
 
+/// Agrees on encryption where that is spoken.
+async fn encrypt(
+    stations: &Stations,
+    stream: TcpStream,
+    remote: SocketAddr,
+    tls: Option<Arc<Tls>>,
+) -> Option<(Stream, Option<Encryption>)> {
+    let Some(tls) = tls else { return Some((Stream::Plain(stream), None)) };
+    let agreed = tokio::select! {
+        agreed = timeout(stations.settings.handshake_timeout, tls.accept(stream)) => agreed,
+        () = stations.stop.cancelled() => return None,
+    };
+    match agreed {
+        Ok(Ok((stream, client))) => Some((stream, Some(Encryption { client }))),
+        Ok(Err(error)) => {
+            debug!("no TLS with {remote}: {error}");
+            None
+        }
+        Err(_) => {
+            debug!("no TLS with {remote}: it took too long");
+            None
+        }
+    }
+}
+
 /// Reads one request and answers it; if it is a welcome handshake, returns the WebSocket that follows.
 async fn greet(
     stations: &Arc<Stations>,
     stream: TcpStream,
-    remote: SocketAddr,
-    over_limit: bool,
+    origin: Origin,
+    tls: Option<Arc<Tls>>,
 ) -> Option<(Socket, Admitted)> {
+    let remote = origin.remote;
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
+    let (stream, encryption) = encrypt(stations, stream, remote, tls).await?;
     let (admit, mut admitted) = tokio::sync::oneshot::channel();
     let admit = std::sync::Mutex::new(Some(admit));
     let service = service_fn(|mut request: Request<Incoming>| {
-        let admit = &admit;
+        let (admit, encryption) = (&admit, encryption.as_ref());
         async move {
-            let response = match decide(stations, &request, remote, over_limit).await {
+            let response = match decide(stations, &request, origin, encryption).await {
                 Ok((key, subprotocol, welcome)) => {
                     let upgrade = hyper::upgrade::on(&mut request);
                     let admit = admit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
@@ -138,11 +180,11 @@ type Welcome = (http::HeaderValue, Option<http::HeaderValue>, Admitted);
 async fn decide(
     stations: &Stations,
     request: &Request<Incoming>,
-    remote: SocketAddr,
-    over_limit: bool,
+    origin: Origin,
+    encryption: Option<&Encryption>,
 ) -> Result<Welcome, Refusal> {
     let settings = &stations.settings;
-    if over_limit || !stations.take_handshake(Instant::now()) {
+    if origin.over_limit || !stations.take_handshake(Instant::now()) {
         return Err(Refusal::Overloaded);
     }
     let identity = handshake::identity(request.uri().path(), &settings.paths)?;
@@ -166,7 +208,16 @@ async fn decide(
             (stranger(identity.clone()), Some(boot_status))
         }
     };
-    let proved = authenticate(stations, request, &identity, &access).await?;
+    let proved = match encryption.and_then(|encryption| encryption.client.as_ref()) {
+        Some(certificate) => identify(certificate, settings, &identity, &access)?,
+        None => {
+            let by_password = authenticate(stations, request, &identity, &access).await?;
+            match by_password.profile {
+                1 if encryption.is_some() => Proved { profile: 2, ..by_password },
+                _ => by_password,
+            }
+        }
+    };
     let security_profile = proved.profile;
     if access.blocked {
         return Err(Refusal::Blocked);
@@ -199,7 +250,7 @@ async fn decide(
         connected: Connected {
             station_id: access.station_id,
             generation: 0,
-            remote_addr: remote.to_string(),
+            remote_addr: origin.remote.to_string(),
             security_profile,
             discovered_as,
             flags,
@@ -215,6 +266,7 @@ fn stranger(station_id: StationId) -> StationAccess {
         password_verifiers: Vec::new(),
         new_verifiers: Vec::new(),
         min_security_profile: 0,
+        certificate_name: None,
         blocked: false,
         validation: None,
         message_size_bytes: None,
@@ -225,12 +277,28 @@ fn stranger(station_id: StationId) -> StationAccess {
 
 /// How a station has proved who it is.
 struct Proved {
-    /// The security profile: 1 with its password, 0 without one.
+    /// The security profile: 3 with its certificate; 2, or 1 on a plain connection, with its password; else 0.
     profile: u8,
     /// The password was the hex text of a key, not the bytes that it spells.
     with_hex_text: bool,
     /// Which password that was, if it is not settled yet which one the station uses.
     used: Option<UsedPassword>,
+}
+
+/// Sees whether a client certificate, which its authority was trusted for, is this station's.
+fn identify(
+    certificate: &ClientCertificate,
+    settings: &Settings,
+    identity: &StationId,
+    access: &StationAccess,
+) -> Result<Proved, Refusal> {
+    let is_ours = settings.client_organization.as_ref().is_none_or(|own| certificate.is_of(own));
+    let own_names = [identity.as_str(), access.station_id.as_str()];
+    let names = own_names.into_iter().chain(access.certificate_name.as_deref());
+    match is_ours && names.into_iter().any(|name| certificate.names(name)) {
+        true => Ok(Proved { profile: 3, with_hex_text: false, used: None }),
+        false => Err(Refusal::WrongCertificate),
+    }
 }
 
 /// Asks for the password of a station that has one, or was told to take one on.

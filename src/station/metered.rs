@@ -1,4 +1,4 @@
-//! A TCP stream that counts what was read.
+//! A stream that counts what was read.
 //!
 //! The WebSocket library tells nothing of a text that is not UTF-8; what has been read since the last
 //! message tells at least its size.
@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::tls::Stream;
 
 /// A client's frame header: two bytes, up to eight more for the length, and the masking key.
 const SMALL_HEADER: u64 = 6;
@@ -16,13 +17,13 @@ const MEDIUM_HEADER: u64 = 8;
 const LARGE_HEADER: u64 = 14;
 
 pub(super) struct Metered {
-    stream: TcpStream,
+    stream: Stream,
     read: u64,
     marked: u64,
 }
 
 impl Metered {
-    pub(super) fn new(stream: TcpStream, already_read: usize) -> Self {
+    pub(super) fn new(stream: Stream, already_read: usize) -> Self {
         Self { stream, read: already_read as u64, marked: 0 }
     }
 

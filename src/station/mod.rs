@@ -36,6 +36,7 @@ use crate::clock::Clock;
 use crate::ocpp::Validation;
 use crate::outbound::post::Poster;
 use crate::store::{CallPolicy, Store};
+use crate::tls::Tls;
 use callout::CallOut;
 use handshake::MissingSubprotocol;
 use pace::Pace;
@@ -85,12 +86,22 @@ pub struct Settings {
     pub connections: usize,
     /// New sockets a second.
     pub handshakes_per_second: u32,
+    /// The organisation that client certificates must be issued to, if not any.
+    pub client_organization: Option<String>,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// Strangers that are registered in a minute.
     pub discovered_per_minute: u32,
     /// Who is asked for verdicts on id tags, if anybody.
     pub call_out: Option<callout::Settings>,
+}
+
+/// An address that chargers connect to.
+pub struct Listener {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// What chargers are greeted with there; `None`: nothing is encrypted.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The engine, shared by all its tasks.
@@ -117,7 +128,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Stations {
-    /// Binds the listener and begins to serve chargers; returns the real address.
+    /// Binds the listeners and begins to serve chargers; returns the real addresses, in the same order.
     ///
     /// # Errors
     /// If the address cannot be bound, or there is no randomness.
@@ -125,12 +136,14 @@ impl Stations {
         store: Store,
         clock: Clock,
         poster: Poster,
-        listen: SocketAddr,
+        listeners: Vec<Listener>,
         settings: Settings,
         policy: CallPolicy,
-    ) -> io::Result<(Arc<Self>, SocketAddr)> {
-        let listener = listener::bind(listen)?;
-        let address = listener.local_addr()?;
+    ) -> io::Result<(Arc<Self>, Vec<SocketAddr>)> {
+        let bound =
+            listeners.into_iter().map(|Listener { address, tls }| Ok((listener::bind(address)?, tls)));
+        let bound = bound.collect::<io::Result<Vec<_>>>()?;
+        let addresses = bound.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<_>>()?;
         let now = Instant::now();
         let per_second = f64::from(settings.handshakes_per_second);
         let per_minute = f64::from(settings.discovered_per_minute);
@@ -153,11 +166,13 @@ impl Stations {
             stop: CancellationToken::new(),
             settings,
         });
-        stations.tasks.spawn(listener::accept(stations.clone(), listener));
+        for (listener, tls) in bound {
+            stations.tasks.spawn(listener::accept(stations.clone(), listener, tls));
+        }
         stations.tasks.spawn(liveness::watch(stations.clone()));
         stations.tasks.spawn(overdue::watch(stations.clone()));
         stations.tasks.spawn(orphans::watch(stations.clone()));
-        Ok((stations, address))
+        Ok((stations, addresses))
     }
 
     /// Stops accepting, closes every socket with 1001 and waits, at most until `deadline`, until the

@@ -11,7 +11,6 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -32,6 +31,7 @@ use crate::ocpp::frame::Unserveable;
 use crate::ocpp::v16::authorization::IdTagInfo;
 use crate::ocpp::v16::inbound::Inbound;
 use crate::store::{Connected, ConnectionEnd, StoreError, Turn, Unwelcome, Welcome};
+use crate::tls::Stream;
 
 /// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
 const BUFFER_BYTES: usize = 4 << 10;
@@ -67,9 +67,9 @@ pub(super) struct Admitted {
     pub(super) message_size_bytes: usize,
 }
 
-/// Makes the upgraded connection a WebSocket again on the bare TCP stream, without HTTP's buffers.
+/// Makes the upgraded connection a WebSocket again on the bare stream, without HTTP's buffers.
 pub(super) async fn websocket(upgraded: Upgraded, message_size_bytes: usize) -> Option<Socket> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(0)

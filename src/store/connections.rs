@@ -27,6 +27,8 @@ pub struct StationAccess {
     pub new_verifiers: Vec<String>,
     /// Connections below this security profile are refused.
     pub min_security_profile: u8,
+    /// The name that its client certificate may carry instead of its identity.
+    pub certificate_name: Option<String>,
     /// Refused whatever it brings.
     pub blocked: bool,
     /// How strictly its messages are read; `None`: as configured for all.
@@ -109,7 +111,7 @@ impl Store {
     pub async fn station_access(&self, identity: &StationId) -> Result<Option<StationAccess>> {
         const COLUMNS: &str =
             "SELECT station_id, password_verifiers, min_security_profile, blocked, validation,
-                                      message_size_bytes, ping, time_zone FROM stations";
+                                      message_size_bytes, ping, time_zone, certificate_name FROM stations";
         let identity = identity.clone();
         self.read(move |conn| {
             let exact = conn
@@ -241,6 +243,7 @@ fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
         password_verifiers: cells::maybe_json(row, 1)?.unwrap_or_default(),
         new_verifiers: Vec::new(),
         min_security_profile: row.get(2)?,
+        certificate_name: row.get(8)?,
         blocked: row.get(3)?,
         validation: cells::maybe_word(row, 4)?,
         message_size_bytes: row.get::<_, Option<i64>>(5)?.map(|bytes| bytes.max(0) as u64),

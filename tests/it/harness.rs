@@ -8,6 +8,7 @@ use chargehook::clock::Clock;
 use chargehook::config::Config;
 use chargehook::gateway::Gateway;
 use chargehook::keys;
+use chargehook::tls::Stream;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -167,7 +168,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
 
 /// A charger's socket, with nothing clever behind it.
 pub(crate) struct Charger {
-    pub(crate) socket: WebSocketStream<TcpStream>,
+    pub(crate) socket: WebSocketStream<Stream>,
     pub(crate) response: http::Response<Option<Vec<u8>>>,
     next_id: u32,
 }
@@ -179,16 +180,27 @@ impl Charger {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, http::Response<Option<Vec<u8>>>> {
-        let mut request = format!("ws://{address}{path}").into_client_request().expect("a request");
+        let stream = TcpStream::connect(address).await.expect("TCP connects");
+        let url = format!("ws://{address}{path}");
+        Self::attempt(Stream::Plain(stream), &url, headers).await.expect("the connection stands")
+    }
+
+    /// Opens a WebSocket on a connection that there is already; `None` if that breaks.
+    pub(crate) async fn attempt(
+        stream: Stream,
+        url: &str,
+        headers: &[(&str, &str)],
+    ) -> Option<Result<Self, http::Response<Option<Vec<u8>>>>> {
+        let mut request = url.into_client_request().expect("a request");
         for (name, value) in headers {
             let name: http::HeaderName = name.parse().expect("a header name");
             request.headers_mut().append(name, value.parse().expect("a header value"));
         }
-        let stream = TcpStream::connect(address).await.expect("TCP connects");
         match client_async(request, stream).await {
-            Ok((socket, response)) => Ok(Self { socket, response, next_id: 1 }),
+            Ok((socket, response)) => Some(Ok(Self { socket, response, next_id: 1 })),
             // The client insists on a subprotocol in the answer when it offered one; refusals come as Http.
-            Err(WsError::Http(response)) => Err(*response),
+            Err(WsError::Http(response)) => Some(Err(*response)),
+            Err(WsError::Io(_)) => None,
             Err(other) => panic!("neither welcomed nor refused: {other}"),
         }
     }

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up. Rows marked `true` are apart: a module of it imports no other of it.
 const ROWS: &[(bool, &[&str])] = &[
-    (false, &["id", "clock", "units", "bucket", "zone", "nearest", "event", "subscription", "ocpp", "api"]),
-    (true, &["store", "outbound"]),
+    (
+        false,
+        &["id", "clock", "der", "units", "bucket", "zone", "nearest", "event", "subscription", "ocpp", "api"],
+    ),
+    (true, &["store", "outbound", "tls"]),
     (true, &["station", "delivery", "retention"]),
     (false, &["keys"]),
     (true, &["http", "client", "simulator"]),
@@ -94,7 +97,7 @@ fn the_crate_lists_its_modules_in_layer_order() {
     let (_, text) = sources().into_iter().find(|(name, _)| name == "src/lib.rs").expect("lib.rs");
     let rows: Vec<_> = text
         .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
         .map(|module| row_of(module).unwrap_or_else(|| panic!("in which layer is {module}?")))
         .collect();
     assert_eq!(rows.len(), ROWS.iter().map(|(_, modules)| modules.len()).sum::<usize>());

@@ -38,3 +38,4 @@ mod stats;
 mod stops;
 mod storm;
 mod talks;
+mod tls;
