@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -120,6 +121,7 @@ impl Gateway {
                 ..ApiConfig::default()
             },
             stop: stop_api.clone(),
+            streams: Arc::new(Semaphore::new(config.limits.streams as usize)),
         });
         let watched = ocpp_tls.into_iter().chain(api_tls.clone());
         let watch_tls = watched.map(|tls| tokio::spawn(tls.watch(stop_api.clone()))).collect();

@@ -207,6 +207,8 @@ tables! {
         discovered_per_minute: u32 = 600,
         /// The largest body of an API request.
         api_body: ByteSize = ByteSize(1 << 20),
+        /// Streams of server-sent events that may be open at once.
+        streams: u32 = 256,
     }
 
     /// `[log]`: what is written to stderr.
@@ -312,6 +314,7 @@ impl Config {
             ("connections", limits.connections),
             ("handshakes_per_second", limits.handshakes_per_second),
             ("discovered_per_minute", limits.discovered_per_minute),
+            ("streams", limits.streams),
         ] {
             require(value > 0, "limits", key, positive);
         }

@@ -71,6 +71,8 @@ pub(super) struct Caller {
     pub(super) owner_id: Option<String>,
     /// SHA-256 over the key with a prefix of its own: seals what only this key may read again.
     pub(super) seal: [u8; 32],
+    /// What the store knows it by.
+    hash: [u8; 32],
 }
 
 impl Caller {
@@ -163,7 +165,8 @@ fn presented(headers: &HeaderMap) -> Result<&str> {
 async fn identify(state: &ApiState, headers: &HeaderMap) -> Result<Caller> {
     let key = presented(headers)?;
     let now = state.clock.now();
-    let known = state.store.api_key(keys::hash(key)).await?;
+    let hash = keys::hash(key);
+    let known = state.store.api_key(hash).await?;
     let KeyFacts { id, name, scopes, owner_id, expires_at, last_used_at } =
         known.ok_or_else(|| Problem::unauthorized("this API key is not known, or was revoked"))?;
     if expires_at.is_some_and(|end| end <= now) {
@@ -171,7 +174,16 @@ async fn identify(state: &ApiState, headers: &HeaderMap) -> Result<Caller> {
     }
     note_use(state, id, last_used_at, now);
     let seal = Sha256::new_with_prefix(b"chargehook seal").chain_update(key.as_bytes()).finalize().into();
-    Ok(Caller { key_id: id, key_name: name, scopes, owner_id, seal })
+    Ok(Caller { key_id: id, key_name: name, scopes, owner_id, seal, hash })
+}
+
+/// Whether the key still counts, for calls that never end.
+pub(super) async fn still_good(state: &ApiState, caller: &Caller) -> bool {
+    match state.store.api_key(caller.hash).await {
+        Ok(Some(known)) => known.expires_at.is_none_or(|end| end > state.clock.now()),
+        // Without an answer nobody is let through.
+        Ok(None) | Err(_) => false,
+    }
 }
 
 /// `last_used_at` is good to the minute: a write per request would cost more than the request.

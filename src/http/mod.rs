@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod commands;
 mod deliveries;
+mod event_stream;
 mod events;
 mod health;
 mod id_tag_import;
@@ -30,6 +31,7 @@ mod replays;
 mod reservations;
 mod schema;
 pub mod serve;
+mod sse;
 mod station_import;
 mod stations;
 mod transactions;
@@ -47,7 +49,7 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{Method, Uri};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use utoipa_axum::router::OpenApiRouter;
@@ -88,6 +90,8 @@ pub struct ApiState {
     pub config: ApiConfig,
     /// Ends calls that only wait for something to happen.
     pub stop: CancellationToken,
+    /// Places for streams of server-sent events (`limits.streams`).
+    pub streams: Arc<Semaphore>,
 }
 
 /// Limits of the API.
@@ -125,6 +129,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(replays::get))
         .routes(routes!(replays::cancel))
         .routes(routes!(ingest::create, events::list))
+        .routes(routes!(event_stream::stream))
         .routes(routes!(events::get))
         .routes(routes!(events::deliveries))
         .routes(routes!(events::resend))

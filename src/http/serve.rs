@@ -89,7 +89,13 @@ async fn serve_connection(stream: Stream, peer: Peer, router: Router, stop: Canc
             let mut request = request.map(|body| Body::new(Arriving { body, busy: arriving }));
             request.extensions_mut().insert(peer);
             let answered = router.oneshot(request).await;
-            answered.map(|response| response.map(|body| Answering { body, busy }))
+            answered.map(|response| {
+                // Nobody waits for the end of what has none.
+                if response.extensions().get::<Endless>().is_some() {
+                    busy.send_replace(false);
+                }
+                response.map(|body| Answering { body, busy })
+            })
         }
     });
     let served = http1::Builder::new()
@@ -124,6 +130,10 @@ async fn until_idle(busy: &mut watch::Receiver<bool>) {
         }
     }
 }
+
+/// Marks an answer that goes on until somebody ends it: a stop need not wait for a reader that takes nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Endless;
 
 /// A request's body, which tells when all of it is here.
 struct Arriving {

@@ -1,7 +1,7 @@
 //! Events as they are looked up and listed.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, arrival_bounds, fits_one_of, page};
@@ -38,7 +38,81 @@ pub struct EventFilter {
     pub q: Option<String>,
 }
 
+/// Rows of the log that one look at a stretch goes through at most, whether they fit or not.
+const STRETCH_ROWS: i64 = 20_000;
+
+/// Events that one look brings at most.
+const STRETCH_EVENTS: usize = 100;
+
+/// Payloads and answers that one look brings, in bytes; the event that goes beyond is the last.
+const STRETCH_BYTES: usize = 256 << 10;
+
+/// A stretch of the log, oldest first.
+#[derive(Debug)]
+pub struct Stretch {
+    /// What of it was wanted.
+    pub events: Vec<Event>,
+    /// The row that it reaches to; what comes next begins behind it.
+    pub reaches: i64,
+}
+
 impl Store {
+    /// What `filter` wants of the events behind row `after`, as far as one look goes, and not behind row
+    /// `newest`. Costs the same however little of it fits.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn stretch(&self, filter: EventFilter, after: i64, newest: i64) -> Result<Stretch> {
+        self.read(move |conn| {
+            let end = newest.min(after.saturating_add(STRETCH_ROWS));
+            let mut conditions = conditions(&filter);
+            conditions.and("e.seq > ? AND e.seq <= ?", [after.into(), end.into()]);
+            let sql = format!(
+                "SELECT {} FROM events e WHERE {} ORDER BY e.seq",
+                event_row::COLUMNS,
+                conditions.text()
+            );
+            let mut statement = conn.prepare_cached(&sql)?;
+            let mut rows = statement.query(params_from_iter(conditions.into_values()))?;
+            let (mut events, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                let event = event_row::read(row)?;
+                bytes += event.payload.get().len();
+                bytes += event.response.as_ref().map_or(0, |response| response.get().len());
+                let reaches = event.seq;
+                events.push(event);
+                if events.len() == STRETCH_EVENTS || bytes >= STRETCH_BYTES {
+                    return Ok(Stretch { events, reaches });
+                }
+            }
+            Ok(Stretch { events, reaches: end.max(after) })
+        })
+        .await
+    }
+
+    /// The row of the newest event that is no newer than this id, whether that very event is still there or
+    /// not. `None` if everything that is kept is newer, so that nobody can say what came between; the id zero
+    /// is in front of everything.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn event_position(&self, id: EventId) -> Result<Option<i64>> {
+        self.read(move |conn| {
+            // Ids are minted in commit order, so both orders are the same.
+            let seq = conn
+                .prepare_cached("SELECT seq FROM events WHERE id <= ?1 ORDER BY id DESC LIMIT 1")?
+                .query_row([id.to_string()], |row| row.get(0))
+                .optional()?;
+            let empty =
+                || -> Result<bool> { Ok(!conn.prepare_cached("SELECT 1 FROM events LIMIT 1")?.exists([])?) };
+            match seq {
+                None if id.value() == 0 || empty()? => Ok(Some(0)),
+                seq => Ok(seq),
+            }
+        })
+        .await
+    }
+
     /// The event of this id.
     ///
     /// # Errors

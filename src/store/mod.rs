@@ -82,7 +82,7 @@ pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, Unwelco
 pub use deliveries::{Canceled, Resent};
 pub use delivery_list::{Delivery, DeliveryFilter, DeliveryPage};
 pub use error::{Result, StoreError};
-pub use event_log::EventFilter;
+pub use event_log::{EventFilter, Stretch};
 pub use horizon::{Missing, Standing};
 pub use id_tags::IdTagFilter;
 pub use idempotency::{KeptAnswer, RequestStanding};

@@ -37,5 +37,6 @@ mod stations;
 mod stats;
 mod stops;
 mod storm;
+mod stream;
 mod talks;
 mod tls;

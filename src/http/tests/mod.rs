@@ -75,6 +75,7 @@ impl Api {
             readiness: Readiness::default(),
             config: ApiConfig::default(),
             stop: CancellationToken::new(),
+            streams: Arc::new(Semaphore::new(8)),
         };
         let stop = state.stop.clone();
         Self { router: router(state), store, admin, stop, _dir: dir }
@@ -83,6 +84,9 @@ impl Api {
     async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
+        // A stream has no end that could be waited for.
+        let endless = parts.extensions.get::<serve::Endless>().is_some();
+        let body = if endless { Body::empty() } else { body };
         let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
