@@ -80,10 +80,9 @@ pub fn is_scope(text: &str) -> bool {
         })
 }
 
-/// The scopes that there are not, by their place.
-pub fn wrong_scopes(scopes: &[String]) -> impl Iterator<Item = (usize, &'static str)> {
-    let wrong = scopes.iter().enumerate().filter(|(_, scope)| !is_scope(scope));
-    wrong.map(|(place, _)| (place, "must be read, write, command, command:PATTERN or admin"))
+/// What is wrong with a scope; `None` for one that there is.
+pub fn wrong_scope(scope: &str) -> Option<&'static str> {
+    (!is_scope(scope)).then_some("must be read, write, command, command:PATTERN or admin")
 }
 
 /// Makes a key. What is returned has the key itself, and is the only thing that ever has.
@@ -106,8 +105,9 @@ pub async fn create_by_hand(store: &Store, input: ApiKeyInput) -> Result<ApiKey,
 
 /// A key that is to be made, and what the store gets of it.
 fn fresh(input: ApiKeyInput) -> Result<(String, NewKey), KeyError> {
-    if let Some((place, message)) = wrong_scopes(&input.scopes).next() {
-        return Err(KeyError::Scope(format!("{:?} is no scope: it {message}", input.scopes[place])));
+    let wrong = input.scopes.iter().find_map(|scope| Some((scope, wrong_scope(scope)?)));
+    if let Some((scope, message)) = wrong {
+        return Err(KeyError::Scope(format!("{scope:?} is no scope: it {message}")));
     }
     let key = generate()?;
     let hash = hash(&key);

@@ -55,7 +55,6 @@ pub struct IdTag {
     /// As it was registered; matching ignores letter case.
     pub id_tag: String,
     /// What it is worth.
-    #[schema(inline)]
     pub status: TagStatus,
     /// The customer it belongs to.
     pub owner_id: Option<String>,

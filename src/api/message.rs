@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 /// Which way a message went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = MessageDirection)]
 pub enum Direction {
     /// From the charger.
     Inbound,
@@ -18,6 +19,7 @@ pub enum Direction {
 /// What a message is to OCPP-J.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schema(as = MessageType)]
 pub enum FrameType {
     /// A request.
     Call,
@@ -47,10 +49,8 @@ pub struct Message {
     /// When it was received or sent.
     pub at: Timestamp,
     /// Which way it went.
-    #[schema(inline)]
     pub direction: Direction,
     /// What it is; null for what is none of these.
-    #[schema(inline)]
     pub r#type: Option<FrameType>,
     /// What it asks, or answers; null where that could not be served.
     pub action: Option<String>,

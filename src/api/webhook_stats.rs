@@ -60,7 +60,6 @@ pub struct Latency {
 #[schema(as = WebhookBreaker)]
 pub struct Breaker {
     /// What it is doing.
-    #[schema(inline)]
     pub state: BreakerState,
     /// Since when it is open.
     pub since: Option<Timestamp>,

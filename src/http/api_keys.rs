@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
-use super::body::Checked;
+use super::body;
 use super::page;
 use super::path::Id;
 use super::problem::Result;
@@ -18,6 +18,7 @@ use super::query::{NoQuery, Query};
 use crate::api::access::{ApiKey, ApiKeyInput};
 use crate::api::problem::{FieldError, Problem};
 use crate::api::{Order, Page};
+use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
 use crate::keys;
 
@@ -50,17 +51,23 @@ pub(super) async fn create(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
     _: NoQuery,
-    Checked(mut input): Checked<ApiKeyInput>,
+    body::Json(given): body::Json,
 ) -> Result<(StatusCode, Json<ApiKey>)> {
-    let mut errors: Vec<FieldError> = keys::wrong_scopes(&input.scopes)
-        .map(|(place, message)| FieldError::new(format!("scopes.{place}"), message))
-        .collect();
-    if input.expires_at.is_some_and(|end| end <= state.clock.now()) {
+    let mut errors = body::errors::<ApiKeyInput>(&given)?;
+    // What they mean is judged member by member, so that a wrong one beside them hides nothing.
+    for (place, scope) in given["scopes"].as_array().into_iter().flatten().enumerate() {
+        if let Some(message) = scope.as_str().and_then(keys::wrong_scope) {
+            errors.push(FieldError::new(format!("scopes.{place}"), message));
+        }
+    }
+    let expires_at: Option<Timestamp> = given["expires_at"].as_str().and_then(|text| text.parse().ok());
+    if expires_at.is_some_and(|end| end <= state.clock.now()) {
         errors.push(FieldError::new("expires_at", "must be in the future"));
     }
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
+    let mut input: ApiKeyInput = body::into(given)?;
     input.owner_id = caller.owner_for(input.owner_id)?;
     let made = keys::create(&state.store, input).await.map_err(|error| match error {
         keys::KeyError::Store(error) => error.into(),

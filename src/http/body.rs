@@ -42,7 +42,7 @@ impl FromRequest<Arc<ApiState>> for JsonText {
         let text = read(request.into_body(), state.config.body_max_bytes).await?;
         // Without a Content-Type it can only be JSON; a form or a file is a slip that is worth naming.
         if let Some(given) = given.filter(|given| !is_json(given)) {
-            return Err(Problem::unsupported_media_type(&given));
+            return Err(Problem::unsupported_media_type(&given, "application/json"));
         }
         let value = serde_json::from_slice(&text)
             .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))?;
@@ -113,7 +113,7 @@ impl FromRequest<Arc<ApiState>> for NoBody {
 }
 
 /// `application/json`, `application/merge-patch+json`, …
-fn is_json(content_type: &str) -> bool {
+pub(super) fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || essence.ends_with("+json") || essence == "text/json"
 }

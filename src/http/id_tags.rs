@@ -10,13 +10,13 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
-use super::body::Checked;
+use super::body;
 use super::page;
 use super::path::Id;
 use super::problem::Result;
 use super::query::Query;
 use crate::api::id_tag::{IdTag, IdTagInput, TagStatus};
-use crate::api::problem::Problem;
+use crate::api::problem::{FieldError, Problem};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::store::IdTagFilter;
@@ -25,6 +25,9 @@ const LIST: &str = "id-tags";
 
 /// Longer than any charger sends: the specification's limit is 20, some firmware adds a few.
 pub(super) const TAG_CHARS_MAX: usize = 64;
+
+/// Fields of a tag that nobody writes; ignored in `PUT`, as is the tag itself, which the path names.
+const READ_ONLY: [&str; 4] = ["id_tag", "active_transactions", "created_at", "updated_at"];
 
 /// How tags are listed.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -116,7 +119,7 @@ pub(super) async fn get(
 
 /// Register an id tag
 ///
-/// Replaces what is registered of it. Chargers are answered by it from the next message on: stations look at
+/// Replaces what is registered of it; read-only fields are ignored. Chargers are answered by it from the next message on: stations look at
 /// their owner's tags, then at those that belong to nobody.
 #[utoipa::path(put, path = "/id-tags/{tag}", tag = "id tags", params(
     ("tag" = String, Path, description = "The tag, 1 to 64 characters; letter case does not matter"), WhoseQuery),
@@ -128,9 +131,19 @@ pub(super) async fn put(
     caller: Caller,
     Id(id_tag): Id,
     Query(whose): Query<WhoseQuery>,
-    Checked(mut input): Checked<IdTagInput>,
+    body::Json(mut given): body::Json,
 ) -> Result<(StatusCode, Json<IdTag>)> {
-    legal(&id_tag).map_err(|message| Problem::invalid_field("tag", message))?;
+    if let Some(members) = given.as_object_mut() {
+        members.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
+    }
+    let mut errors = body::errors::<IdTagInput>(&given)?;
+    if let Err(message) = legal(&id_tag) {
+        errors.push(FieldError::new("tag", message));
+    }
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
+    }
+    let mut input: IdTagInput = body::into(given)?;
     if whose.owner_id.is_some() && input.owner_id.is_some() && whose.owner_id != input.owner_id {
         return Err(Problem::invalid_field("owner_id", "is another one in the query and in the body"));
     }

@@ -28,14 +28,17 @@ impl Columns {
     /// cell is a member that is not given.
     ///
     /// # Errors
-    /// 400 if the body is neither, 413 if it is too large, 422 if it has too many rows.
+    /// 400 if the body is neither, 413 if it is too large, 415 if it says that it is something else, 422 if it has
+    /// too many rows.
     pub(super) async fn read(&self, request: Request, body_max_bytes: usize) -> Result<Vec<Row>> {
-        let is_csv = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/csv"));
+        let given = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
+        let is_csv = given
+            .as_ref()
+            .is_some_and(|given| given.trim_start().to_ascii_lowercase().starts_with("text/csv"));
         let bytes = body::read(request.into_body(), body_max_bytes).await?;
+        if let Some(given) = given.filter(|given| !is_csv && !body::is_json(given)) {
+            return Err(Problem::unsupported_media_type(&given, "application/json or text/csv"));
+        }
         let rows = if is_csv { self.rows_of_csv(&bytes)? } else { rows_of_json(&bytes)? };
         if rows.len() > ROWS_MAX {
             let message = format!("has more than {ROWS_MAX} rows: import it in parts");

@@ -111,6 +111,9 @@ pub(super) fn preamble() -> OpenApi {
     OpenApiBuilder::new().info(info).components(Some(components)).servers(Some([Server::new("/")])).build()
 }
 
+/// What is shown with an `ETag`.
+const VERSIONED: [&str; 2] = ["#/components/schemas/Webhook", "#/components/schemas/Station"];
+
 /// Handlers are called alike in every resource; operations must not be: `webhooks_create`.
 fn name_operation(operation: &mut Value) {
     if let (Some(tag), Some(handler)) = (operation["tags"][0].as_str(), operation["operationId"].as_str()) {
@@ -134,6 +137,37 @@ fn describe_answers(operation: &mut Value) {
         if answer.pointer(shape).is_some_and(|shape| shape == "#/components/schemas/Problem") {
             let content = answer["content"]["application/json"].take();
             answer["content"] = json!({ super::problem::MEDIA_TYPE: content });
+        }
+    }
+}
+
+/// A header that a call takes.
+fn take_header(operation: &mut Value, name: &str, description: &str, schema: Value) {
+    let header = json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema });
+    match operation["parameters"].as_array_mut() {
+        Some(parameters) => parameters.push(header),
+        None => operation["parameters"] = json!([header]),
+    }
+}
+
+/// The headers that answers come with.
+fn name_headers(operation: &mut Value, is_post: bool) {
+    for (status, answer) in operation["responses"].as_object_mut().into_iter().flatten() {
+        let mut name = |header: &str, description: &str| {
+            answer["headers"][header] = json!({ "description": description, "schema": { "type": "string" } });
+        };
+        match status.as_str() {
+            "401" => name("WWW-Authenticate", "How a key may be sent"),
+            "503" => name("Retry-After", "Seconds to wait for"),
+            _ => {}
+        }
+        if is_post && !["401", "403", "503"].contains(&status.as_str()) {
+            name("Idempotent-Replayed", "`true` on an answer that is given again");
+        }
+        let shown = answer.pointer("/content/application~1json/schema/$ref").and_then(Value::as_str);
+        if shown.is_some_and(|shown| VERSIONED.contains(&shown)) {
+            let words = "Its version, for `If-Match`";
+            answer["headers"]["ETag"] = json!({ "description": words, "schema": { "type": "string" } });
         }
     }
 }
@@ -177,28 +211,37 @@ fn complete(document: &mut Value) {
             if of_one || path.ends_with("/events") {
                 errors.push(("410", "Older than what is kept: see `retention` in the configuration"));
             }
-            if operation.get("requestBody").is_some() {
-                errors.push(("400", "The body is not JSON"));
+            let takes_body = operation.get("requestBody").is_some();
+            // A POST without a body may get one all the same, and a path may be no text.
+            if takes_body || method == "post" || path.contains('{') {
+                errors.push(("400", "It cannot be read: the body is not JSON, or the path not UTF-8"));
+            }
+            if takes_body || method == "post" {
                 errors.push(("413", "The body is too large"));
-                errors.push(("415", "The body's Content-Type is not JSON"));
+            }
+            if takes_body {
+                errors.push(("415", "The body's Content-Type is none that this call takes"));
             }
             if method == "post" {
                 errors.push(("409", "In conflict with the present state, or a request with this Idempotency-Key is still running"));
-                let header = json!({
-                    "name": "Idempotency-Key", "in": "header", "required": false,
-                    "description": "Makes the call safe to repeat for 24 hours",
-                    "schema": { "type": "string", "minLength": 1, "maxLength": 255 }
-                });
-                match operation["parameters"].as_array_mut() {
-                    Some(parameters) => parameters.push(header),
-                    None => operation["parameters"] = json!([header]),
-                }
+                let words = "Makes the call safe to repeat for 24 hours";
+                take_header(
+                    operation,
+                    "Idempotency-Key",
+                    words,
+                    json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
+                );
+            }
+            if operation["responses"].get("412").is_some() {
+                let words = "The `ETag` that it must still have; otherwise the answer is a 412";
+                take_header(operation, "If-Match", words, json!({ "type": "string" }));
             }
             for (status, description) in errors {
                 if operation["responses"].get(status).is_none() {
                     operation["responses"][status] = problem(description);
                 }
             }
+            name_headers(operation, method == "post");
         }
     }
 }

@@ -86,9 +86,9 @@ impl Problem {
     }
 
     /// 415: a body that is not JSON.
-    pub(super) fn unsupported_media_type(given: &str) -> Self {
-        let detail = format!("the Content-Type is {given:?}: send application/json");
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body must be JSON", detail)
+    pub(super) fn unsupported_media_type(given: &str, taken: &str) -> Self {
+        let detail = format!("the Content-Type is {given:?}: send {taken}");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body is of another type", detail)
     }
 
     /// 422: every field that is wrong.

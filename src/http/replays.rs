@@ -49,28 +49,33 @@ pub(super) async fn create(
     caller: Caller,
     Id(id): Id,
     _: NoQuery,
-    body::Checked(input): body::Checked<ReplayInput>,
+    body::Json(given): body::Json,
 ) -> Result<Response> {
     let asked_at = state.clock.now();
     // What arrives in this very moment is live.
-    let until = input.until.unwrap_or(asked_at.after(std::time::Duration::from_millis(1)));
-    let mut errors = Vec::new();
-    let events = input.events.unwrap_or_default();
-    for (place, text) in events.iter().enumerate() {
-        if let Err(error) = text.parse::<EventPattern>() {
+    let now = asked_at.after(std::time::Duration::from_millis(1));
+    let mut errors = body::errors::<ReplayInput>(&given)?;
+    // What they mean is judged member by member, so that a wrong one beside them hides nothing.
+    for (place, text) in given["events"].as_array().into_iter().flatten().enumerate() {
+        if let Some(Err(error)) = text.as_str().map(str::parse::<EventPattern>) {
             errors.push(FieldError::new(format!("events.{place}"), error.to_string()));
         }
     }
-    if input.since >= until {
-        let (field, message) = match input.until {
-            Some(_) => ("until", "must be later than since"),
-            None => ("since", "must be in the past"),
-        };
-        errors.push(FieldError::new(field, message));
+    let time = |name: &str| given[name].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    match (time("since"), time("until")) {
+        (Some(since), Some(until)) if since >= until => {
+            errors.push(FieldError::new("until", "must be later than since"));
+        }
+        (Some(since), None) if since >= now => {
+            errors.push(FieldError::new("since", "must be in the past"));
+        }
+        _ => {}
     }
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
+    let input: ReplayInput = body::into(given)?;
+    let (events, until) = (input.events.unwrap_or_default(), input.until.unwrap_or(now));
     let webhook = visible(&state, &caller, &id).await?.webhook;
     if !webhook.enabled {
         return Err(Problem::conflict("its webhook is disabled: enable it first"));

@@ -19,6 +19,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use crate::documented;
+
 /// Longer than anything here takes on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -76,9 +78,9 @@ pub(crate) async fn call(
     path: &str,
     body: Option<Value>,
 ) -> (u16, Value) {
-    let method = method.parse().expect("a method");
-    let mut request =
-        http.request(method, format!("http://{api}/api/v1{path}")).header("X-API-Key", ADMIN_KEY);
+    let mut request = http
+        .request(method.parse().expect("a method"), format!("http://{api}/api/v1{path}"))
+        .header("X-API-Key", ADMIN_KEY);
     if let Some(body) = body {
         request = request.json(&body);
     }
@@ -89,6 +91,7 @@ pub(crate) async fn call(
         "" => Value::Null,
         _ => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")),
     };
+    documented::check(method, path, status, &body);
     (status, body)
 }
 

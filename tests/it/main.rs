@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod crash;
 mod deliveries;
+mod documented;
 mod effects;
 mod frames;
 mod golden;

@@ -116,8 +116,6 @@ async fn a_key_for_single_commands_sends_these_alone() {
 #[tokio::test]
 async fn keys_are_made_used_and_revoked() {
     let api = Api::new().await;
-    let wrong = json!({"name": "", "scopes": ["read", "fly"], "expires_at": "2020-01-01T00:00:00Z"});
-    assert_eq!(api.post("/api/v1/api-keys", wrong).await.wrong_fields(), ["name"]);
     let wrong = json!({"name": "n", "scopes": ["read", "fly"], "expires_at": "2020-01-01T00:00:00Z"});
     assert_eq!(api.post("/api/v1/api-keys", wrong).await.wrong_fields(), ["expires_at", "scopes.1"]);
     let made =

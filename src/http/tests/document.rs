@@ -85,3 +85,46 @@ async fn readiness_says_why_not() {
     assert!(answer.body["reasons"][0].as_str().is_some_and(|reason| reason.contains("store")));
     assert_eq!(api.get("/healthz").await.status, 200);
 }
+
+#[test]
+fn headers_that_calls_take_and_answers_bring_are_in_the_document() {
+    let document = openapi_document();
+    let webhook = &document["paths"]["/api/v1/webhooks/{id}"];
+    let takes = |operation: &Value, name: &str| {
+        operation["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["name"] == name)
+    };
+    for method in ["put", "patch", "delete"] {
+        assert!(takes(&webhook[method], "If-Match"), "{method}");
+    }
+    assert!(!takes(&webhook["get"], "If-Match"));
+    assert!(webhook["get"]["responses"]["200"]["headers"]["ETag"].is_object());
+    let pause = &document["paths"]["/api/v1/webhooks/{id}/pause"]["post"];
+    assert!(takes(pause, "Idempotency-Key"));
+    assert!(pause["responses"]["200"]["headers"]["Idempotent-Replayed"].is_object());
+    assert!(pause["responses"]["503"]["headers"]["Retry-After"].is_object());
+    assert!(pause["responses"]["401"]["headers"]["WWW-Authenticate"].is_object());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_answered_as_the_document_says() {
+    let api = Api::new().await;
+    let document = openapi_document();
+    for (method, path, entry) in openapi::operations(document).filter(|(_, path, _)| path.starts_with(BASE)) {
+        let name = |segment: &str| path.replace("{id}", segment).replace("{tag}", segment);
+        let mut answers = Vec::new();
+        if path.contains('{') {
+            answers.push(api.call(&api.admin, method.clone(), &name("%ff"), None).await.status);
+        }
+        if method != Method::GET && method != Method::DELETE {
+            for body in ["{".to_owned(), " ".repeat((1 << 20) + 1)] {
+                let request = Request::builder().method(method.clone()).uri(name("1"));
+                let request = request.header("x-api-key", &api.admin).body(Body::from(body));
+                answers.push(api.send(request.expect("a request")).await.status);
+            }
+        }
+        for status in answers {
+            let told = &entry["responses"][status.to_string()];
+            assert!(told.is_object(), "{method} {path} answers {status}, which is not in the document");
+        }
+    }
+}

@@ -149,3 +149,56 @@ async fn a_post_that_is_sent_again_is_answered_again() {
     assert!(answers.iter().all(|answer| answer.status == 201 || answer.status == 409));
     assert_eq!(api.get("/api/v1/webhooks").await.body["data"].as_array().map(Vec::len), Some(1));
 }
+
+#[tokio::test]
+async fn what_the_schema_refuses_hides_nothing_beside_it() {
+    let api = Api::new().await;
+    let replay = json!({
+        "since": "2026-01-01T00:00:00Z", "until": "2020-01-01T00:00:00Z", "only": "some",
+        "events": ["Heartbeat", "Heartbaet"], "colour": "red",
+    });
+    let answer = api.post("/api/v1/webhooks/1/replay", replay).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(answer.wrong_fields(), ["colour", "events.1", "only", "until"]);
+
+    let key = json!({
+        "name": "", "scopes": ["read", "all", 7], "expires_at": "2020-01-01T00:00:00Z", "colour": "red",
+    });
+    let answer = api.post("/api/v1/api-keys", key).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(answer.wrong_fields(), ["colour", "expires_at", "name", "scopes.1", "scopes.2"]);
+
+    let tag = json!({ "status": "Lost", "note": 7 });
+    let answer = api.call(&api.admin, Method::PUT, "/api/v1/id-tags/%20T", Some(tag)).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(answer.wrong_fields(), ["note", "status", "tag"]);
+}
+
+#[tokio::test]
+async fn an_id_tag_can_be_put_back_as_it_was_got() {
+    let api = Api::new().await;
+    let path = "/api/v1/id-tags/TAG_1";
+    let made = api.call(&api.admin, Method::PUT, path, Some(json!({ "note": "a" }))).await;
+    assert_eq!(made.status, 201);
+    let mut again = made.body;
+    again["note"] = "b".into();
+    let answer = api.call(&api.admin, Method::PUT, path, Some(again)).await;
+    assert_eq!((answer.status, &answer.body["note"]), (200, &json!("b")), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn an_import_says_what_it_can_read() {
+    let api = Api::new().await;
+    for path in ["/api/v1/stations/import", "/api/v1/id-tags/import"] {
+        let send = |content_type: &'static str| {
+            let headers = [("content-type", content_type)];
+            let rows = Some(json!([]));
+            let api = &api;
+            async move { api.call_with(&api.admin, Method::POST, path, rows, &headers).await }
+        };
+        let refused = send("application/xml").await;
+        assert_eq!(refused.status, 415);
+        assert!(refused.body["detail"].as_str().is_some_and(|detail| detail.contains("text/csv")));
+        assert_eq!(send("application/json; charset=utf-8").await.status, 200);
+    }
+}
