@@ -24,9 +24,9 @@
 //!
 //! | row | modules |
 //! |---|---|
-//! | vocabulary | [`api`] [`bucket`] [`clock`] `der` [`event`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] |
+//! | vocabulary | [`api`] [`bucket`] [`clock`] `der` [`event`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] [`zone`] |
 //! | storage, way out, encryption (apart) | [`store`], [`outbound`], [`tls`] |
-//! | engines (apart) | [`station`], [`delivery`] |
+//! | engines (apart) | [`station`], [`delivery`], [`retention`] |
 //! | keys | [`keys`] |
 //! | edge (apart) | [`http`], [`client`], [`simulator`] |
 //! | assembly | [`config`] [`telemetry`], then [`gateway`], then [`serve`] [`demo`], then [`cli`] |
