@@ -1,4 +1,4 @@
-//! Registered id tags: kept, listed, and looked up when a charger asks (contract, section 4).
+//! Registered id tags: kept, listed, and looked up when a charger asks.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
