@@ -15,6 +15,7 @@ mod metered;
 mod orphans;
 mod overdue;
 mod pace;
+mod parting;
 pub mod password;
 pub mod registry;
 mod rejections;

@@ -10,19 +10,18 @@ use std::time::Duration;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, info, warn};
 
 use super::Stations;
 use super::metered::Metered;
 use super::pace::Pace;
+use super::parting::{End, part, record, say_goodbye};
 use super::registry::{Leave, Registration, Rules};
 use super::session::{Action, Append, Input, Session, close};
 use crate::clock::Timestamp;
@@ -30,7 +29,7 @@ use crate::id::StationId;
 use crate::ocpp::frame::Unserveable;
 use crate::ocpp::v16::authorization::IdTagInfo;
 use crate::ocpp::v16::inbound::Inbound;
-use crate::store::{Connected, ConnectionEnd, StoreError, Turn, Unwelcome, Welcome};
+use crate::store::{Connected, StoreError, Turn, Unwelcome, Welcome};
 use crate::tls::Stream;
 
 /// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
@@ -39,17 +38,11 @@ const BUFFER_BYTES: usize = 4 << 10;
 /// How long one message may take to leave; a peer that does not read is not waited for longer.
 const SEND_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long the peer's half of the closing handshake is waited for.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
-
 /// How long a new connection waits until the one it replaces has put everything on disk.
 const TAKEOVER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long frames that had arrived before a takeover are still served.
 const LAST_FRAMES_PATIENCE: Duration = Duration::from_secs(4);
-
-/// Pause between two tries to put the end of a connection on record.
-const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long after a failure of the store the next command is asked for.
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
@@ -78,26 +71,6 @@ pub(super) async fn websocket(upgraded: Upgraded, message_size_bytes: usize) -> 
     let already_read = parts.read_buf.to_vec();
     let stream = Metered::new(parts.io.into_inner(), already_read.len());
     Some(WebSocketStream::from_partially_read(stream, already_read, Role::Server, Some(config)).await)
-}
-
-/// How a connection came to its end.
-struct End {
-    code: Option<u16>,
-    reason: String,
-    /// What is still to be said to the peer.
-    farewell: Option<u16>,
-    replaced: bool,
-}
-
-impl End {
-    fn of(code: Option<u16>, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), farewell: None, replaced: false }
-    }
-
-    /// We end it, with this code.
-    fn by_us(code: u16, reason: impl Into<String>) -> Self {
-        Self { farewell: Some(code), ..Self::of(Some(code), reason) }
-    }
 }
 
 /// Serves one connection to its end, whatever that is, and records both.
@@ -149,72 +122,9 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
     tokio::join!(part(connection.socket, &end), record(&stations, &station, began, &end, &registration));
 }
 
-/// Says what is still to be said, then closes the connection.
-async fn part(mut socket: Socket, end: &End) {
-    if let Some(code) = end.farewell {
-        say_goodbye(&mut socket, code, &end.reason).await;
-    }
-}
-
-/// Puts the end of a connection on record, however long the disk takes to be writable again.
-async fn record(
-    stations: &Stations,
-    station: &StationId,
-    began: Timestamp,
-    end: &End,
-    registration: &Registration,
-) {
-    let ended = ConnectionEnd {
-        code: end.code,
-        reason: end.reason.clone(),
-        duration_ms: stations.clock.now().since(began).as_millis() as u64,
-        replaced: end.replaced,
-    };
-    let (generation, last_seen) = (registration.generation, registration.last_seen.get());
-    let mut warned = false;
-    loop {
-        let written =
-            stations.store.disconnected(station.clone(), generation, last_seen, ended.clone()).await;
-        let Err(error) = written else { break };
-        // Once is enough: the log may be on the same disk.
-        if !std::mem::replace(&mut warned, true) {
-            warn!(station.id = %station, "the end of {station}'s connection cannot be recorded yet: {error}");
-        }
-        tokio::select! {
-            () = sleep(RECORD_AGAIN) => {}
-            // The next start finds the station connected, and closes the books.
-            () = stations.stop.cancelled() => break,
-        }
-    }
-    stations.registry.unregister(station, generation);
-    let _ = registration.gone.send(true);
-}
-
 async fn wait_until_gone(mut predecessor: watch::Receiver<bool>) {
     // An error means that its actor is gone altogether, which is as good.
     let _ = timeout(TAKEOVER_PATIENCE, predecessor.wait_for(|gone| *gone)).await;
-}
-
-/// Sends a close frame and waits a moment for the peer's.
-async fn say_goodbye(socket: &mut Socket, code: u16, reason: &str) {
-    let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-    let goodbye = async {
-        socket.close(Some(frame)).await?;
-        let mut answered = false;
-        while let Some(Ok(message)) = socket.next().await {
-            answered |= message.is_close();
-        }
-        if answered {
-            return Ok(());
-        }
-        // With unread bytes the kernel would reset the connection, and the peer lose the close frame.
-        socket.get_mut().shutdown().await?;
-        let mut rest = [0; 1 << 10];
-        while socket.get_mut().read(&mut rest).await? > 0 {}
-        Ok::<_, WsError>(())
-    };
-    // However it goes, the connection is over.
-    let _ = timeout(CLOSE_PATIENCE, goodbye).await;
 }
 
 /// When the station may be called, and whether there is something to call it for.
@@ -370,7 +280,7 @@ impl Connection {
         }
         match timeout(SEND_PATIENCE, self.socket.send(Message::Ping(Default::default()))).await {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(broken(&error)),
+            Ok(Err(error)) => Some(End::broken(&error)),
             Err(_) => Some(End::of(None, "send_timeout")),
         }
     }
@@ -422,7 +332,7 @@ impl Connection {
                 let size = self.socket.get_ref().payload_bytes();
                 self.act(now, Input::Unreadable { reason: Unserveable::NotUtf8, size }).await
             }
-            Some(Err(error)) => Some(broken(&error)),
+            Some(Err(error)) => Some(End::broken(&error)),
             None => Some(End::of(None, "connection_lost")),
         }
     }
@@ -430,7 +340,7 @@ impl Connection {
     async fn flush(&mut self) -> Option<End> {
         match timeout(SEND_PATIENCE, self.socket.flush()).await {
             Ok(Ok(())) | Ok(Err(WsError::ConnectionClosed)) => None,
-            Ok(Err(error)) => Some(broken(&error)),
+            Ok(Err(error)) => Some(End::broken(&error)),
             Err(_) => Some(End::of(None, "send_timeout")),
         }
     }
@@ -454,7 +364,7 @@ impl Connection {
                 Action::Send(text) => {
                     match timeout(SEND_PATIENCE, self.socket.send(Message::text(text))).await {
                         Ok(Ok(())) => {}
-                        Ok(Err(error)) => return Some(broken(&error)),
+                        Ok(Err(error)) => return Some(End::broken(&error)),
                         Err(_) => return Some(End::of(None, "send_timeout")),
                     }
                 }
@@ -512,20 +422,6 @@ impl Connection {
             Ok(call_out.ask(&self.station, call.action, &question).await)
         })
         .await
-    }
-}
-
-fn broken(error: &WsError) -> End {
-    match error {
-        // The stream ended without a close frame: the charger lost its network or its power.
-        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::of(None, "connection_lost"),
-        WsError::Protocol(violation) => {
-            End { reason: violation.to_string(), ..End::by_us(close::PROTOCOL, "protocol_error") }
-        }
-        WsError::Io(_) | WsError::ConnectionClosed | WsError::AlreadyClosed => {
-            End::of(None, "connection_lost")
-        }
-        other => End::of(None, other.to_string()),
     }
 }
 

@@ -1,0 +1,126 @@
+//! How a connection ends: why, what the peer is told, and what is put on record.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::Error as WsError;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tracing::warn;
+
+use super::Stations;
+use super::registry::Registration;
+use super::session::close;
+use super::socket::Socket;
+use crate::clock::Timestamp;
+use crate::id::StationId;
+use crate::store::ConnectionEnd;
+
+/// How long the peer's half of the closing handshake is waited for.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Pause between two tries to put the end of a connection on record.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
+
+/// How a connection came to its end.
+pub(super) struct End {
+    pub(super) code: Option<u16>,
+    pub(super) reason: String,
+    /// What is still to be said to the peer.
+    pub(super) farewell: Option<u16>,
+    pub(super) replaced: bool,
+}
+
+impl End {
+    pub(super) fn of(code: Option<u16>, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), farewell: None, replaced: false }
+    }
+
+    /// We end it, with this code.
+    pub(super) fn by_us(code: u16, reason: impl Into<String>) -> Self {
+        Self { farewell: Some(code), ..Self::of(Some(code), reason) }
+    }
+
+    /// The socket broke.
+    pub(super) fn broken(error: &WsError) -> Self {
+        match error {
+            // The stream ended without a close frame: the charger lost its network or its power.
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                End::of(None, "connection_lost")
+            }
+            WsError::Protocol(violation) => {
+                End { reason: violation.to_string(), ..End::by_us(close::PROTOCOL, "protocol_error") }
+            }
+            WsError::Io(_) | WsError::ConnectionClosed | WsError::AlreadyClosed => {
+                End::of(None, "connection_lost")
+            }
+            other => End::of(None, other.to_string()),
+        }
+    }
+}
+
+/// Says what is still to be said, then closes the connection.
+pub(super) async fn part(mut socket: Socket, end: &End) {
+    if let Some(code) = end.farewell {
+        say_goodbye(&mut socket, code, &end.reason).await;
+    }
+}
+
+/// Puts the end of a connection on record, however long the disk takes to be writable again.
+pub(super) async fn record(
+    stations: &Stations,
+    station: &StationId,
+    began: Timestamp,
+    end: &End,
+    registration: &Registration,
+) {
+    let ended = ConnectionEnd {
+        code: end.code,
+        reason: end.reason.clone(),
+        duration_ms: stations.clock.now().since(began).as_millis() as u64,
+        replaced: end.replaced,
+    };
+    let (generation, last_seen) = (registration.generation, registration.last_seen.get());
+    let mut warned = false;
+    loop {
+        let written =
+            stations.store.disconnected(station.clone(), generation, last_seen, ended.clone()).await;
+        let Err(error) = written else { break };
+        // Once is enough: the log may be on the same disk.
+        if !std::mem::replace(&mut warned, true) {
+            warn!(station.id = %station, "the end of {station}'s connection cannot be recorded yet: {error}");
+        }
+        tokio::select! {
+            () = sleep(RECORD_AGAIN) => {}
+            // The next start finds the station connected, and closes the books.
+            () = stations.stop.cancelled() => break,
+        }
+    }
+    stations.registry.unregister(station, generation);
+    let _ = registration.gone.send(true);
+}
+
+/// Sends a close frame and waits a moment for the peer's.
+pub(super) async fn say_goodbye(socket: &mut Socket, code: u16, reason: &str) {
+    let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+    let goodbye = async {
+        socket.close(Some(frame)).await?;
+        let mut answered = false;
+        while let Some(Ok(message)) = socket.next().await {
+            answered |= message.is_close();
+        }
+        if answered {
+            return Ok(());
+        }
+        // With unread bytes the kernel would reset the connection, and the peer lose the close frame.
+        socket.get_mut().shutdown().await?;
+        let mut rest = [0; 1 << 10];
+        while socket.get_mut().read(&mut rest).await? > 0 {}
+        Ok::<_, WsError>(())
+    };
+    // However it goes, the connection is over.
+    let _ = timeout(CLOSE_PATIENCE, goodbye).await;
+}
