@@ -19,14 +19,14 @@ SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 class Receiver:
     """One example program on a free port; used as a context manager."""
 
-    def __init__(self, name, command, directory):
-        self.name, self.command, self.directory = name, command, directory
+    def __init__(self, name, command, directory, **env):
+        self.name, self.command, self.directory, self.env = name, command, directory, env
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
 
     def __enter__(self):
-        env = {**os.environ, "WEBHOOK_SECRET": SECRET, "PORT": str(self.port)}
+        env = {**os.environ, "WEBHOOK_SECRET": SECRET, "PORT": str(self.port), **self.env}
         self.process = subprocess.Popen(
             self.command, cwd=self.directory, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

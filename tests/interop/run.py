@@ -20,6 +20,7 @@ from pathlib import Path
 
 import charge_point
 import commands
+import conventions
 import receivers
 from gateway import Failure, Gateway, expect, wait_until
 from standardwebhooks.webhooks import Webhook
@@ -139,6 +140,7 @@ def main(binary, rust_receiver, node_receiver, node_directory):
         python_charge_point(gateway)
         node_charge_point(gateway, node_directory)
         receivers.check(examples, sys.executable, node_receiver, rust_receiver, gateway)
+        conventions.check(gateway, examples, Path(node_receiver))
     print("interoperability: all of it works")
 
 
