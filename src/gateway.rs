@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
-use crate::http::{self, ApiConfig, ApiState, Readiness};
+use crate::http::{self, ApiConfig, ApiState, Readiness, RequestRates};
 use crate::outbound::post::{Poster, PosterError};
 use crate::retention;
 use crate::station::{self, Stations};
@@ -114,6 +114,7 @@ impl Gateway {
             stations: stations.registry().clone(),
             call_outs: stations.call_outs().clone(),
             lanes: deliveries.views(),
+            requests: RequestRates::new(config.limits.api_requests_per_second),
             readiness: Readiness::default(),
             config: ApiConfig {
                 body_max_bytes: config.limits.api_body.0 as usize,

@@ -209,6 +209,8 @@ tables! {
         api_body: ByteSize = ByteSize(1 << 20),
         /// Streams of server-sent events that may be open at once.
         streams: u32 = 256,
+        /// Requests a second that one API key may make; as many at once.
+        api_requests_per_second: u32 = 500,
     }
 
     /// `[log]`: what is written to stderr.
@@ -315,6 +317,7 @@ impl Config {
             ("handshakes_per_second", limits.handshakes_per_second),
             ("discovered_per_minute", limits.discovered_per_minute),
             ("streams", limits.streams),
+            ("api_requests_per_second", limits.api_requests_per_second),
         ] {
             require(value > 0, "limits", key, positive);
         }

@@ -217,6 +217,9 @@ pub(super) async fn authenticate(
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
+    if !state.requests.admit(caller.key_id, state.clock.now()) {
+        return Problem::too_many_requests().into_response();
+    }
     let need = matched.and_then(|path| openapi::need(request.method(), path.as_str()));
     if let Some(need) = need.filter(|need| !caller.may(*need)) {
         let scope = need.name();

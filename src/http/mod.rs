@@ -27,6 +27,7 @@ mod page;
 mod path;
 mod problem;
 mod query;
+mod rate;
 mod replays;
 mod reservations;
 mod schema;
@@ -58,6 +59,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 pub use health::Readiness;
 pub use openapi::document as openapi_document;
+pub use rate::RequestRates;
 
 use crate::api::problem::Problem;
 use crate::clock::Clock;
@@ -84,6 +86,8 @@ pub struct ApiState {
     pub call_outs: Arc<CallOutCounts>,
     /// What the delivery engine's lanes are doing.
     pub lanes: watch::Receiver<LaneViews>,
+    /// How many requests each key makes.
+    pub requests: RequestRates,
     /// Whether the gateway can serve.
     pub readiness: Readiness,
     /// Limits.

@@ -201,6 +201,7 @@ fn complete(document: &mut Value) {
                 ("401", "No API key, or none that is valid"),
                 ("403", "The key lacks the scope that `security` names, or another owner was named"),
                 ("422", "Wrong fields or parameters; `errors` names every one"),
+                ("429", "The key makes too many requests a second; see `Retry-After`"),
                 ("503", "Not now; see `Retry-After`"),
             ];
             if path.contains('{') {

@@ -108,6 +108,12 @@ impl Problem {
         Self::invalid(vec![FieldError::new(field, message)])
     }
 
+    /// 429: the key makes more requests than it may.
+    pub(super) fn too_many_requests() -> Self {
+        let detail = "this API key makes too many requests a second (limits.api_requests_per_second)";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
+    }
+
     /// 500: our own fault; the cause is in the log.
     pub(super) fn internal() -> Self {
         let detail = "the gateway failed; its log says why";

@@ -114,6 +114,27 @@ async fn a_key_for_single_commands_sends_these_alone() {
 }
 
 #[tokio::test]
+async fn a_key_that_asks_too_often_is_told_to_wait_and_no_other() {
+    let api = Api::new().await;
+    let (busy, quiet) = (key(&api.store, &["read"], None).await, key(&api.store, &["read"], None).await);
+    // The clock stands still, so that the burst is all there is; a refused request counts like any other.
+    for asked in 0..500 {
+        let (method, status) = if asked % 2 == 0 { (Method::GET, 200) } else { (Method::POST, 403) };
+        assert_eq!(api.call(&busy, method, "/api/v1/webhooks", None).await.status, status, "{asked}");
+    }
+    let refused = api.call(&busy, Method::GET, "/api/v1/webhooks", None).await;
+    assert_eq!(
+        (refused.status, &refused.headers["content-type"]),
+        (429, &"application/problem+json".parse().expect("a value"))
+    );
+    let wait: u32 = refused.headers["retry-after"].to_str().expect("text").parse().expect("seconds");
+    assert!(wait >= 1);
+    assert_eq!(api.call(&quiet, Method::GET, "/api/v1/webhooks", None).await.status, 200);
+    assert_eq!(api.call("chk_wrong", Method::GET, "/api/v1/webhooks", None).await.status, 401);
+    assert_eq!(api.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
 async fn keys_are_made_used_and_revoked() {
     let api = Api::new().await;
     let wrong = json!({"name": "n", "scopes": ["read", "fly"], "expires_at": "2020-01-01T00:00:00Z"});
