@@ -114,7 +114,10 @@ impl Gateway {
             stations: stations.registry().clone(),
             call_outs: stations.call_outs().clone(),
             lanes: deliveries.views(),
-            requests: RequestRates::new(config.limits.api_requests_per_second),
+            requests: RequestRates::new(
+                config.limits.api_requests_per_second,
+                config.limits.api_bad_keys_per_second,
+            ),
             readiness: Readiness::default(),
             config: ApiConfig {
                 body_max_bytes: config.limits.api_body.0 as usize,

@@ -211,6 +211,8 @@ tables! {
         streams: u32 = 256,
         /// Requests a second that one API key may make; as many at once.
         api_requests_per_second: u32 = 500,
+        /// Requests a second with bad API keys that one address may make; as many at once.
+        api_bad_keys_per_second: u32 = 50,
     }
 
     /// `[log]`: what is written to stderr.
@@ -318,6 +320,7 @@ impl Config {
             ("discovered_per_minute", limits.discovered_per_minute),
             ("streams", limits.streams),
             ("api_requests_per_second", limits.api_requests_per_second),
+            ("api_bad_keys_per_second", limits.api_bad_keys_per_second),
         ] {
             require(value > 0, "limits", key, positive);
         }

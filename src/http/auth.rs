@@ -2,6 +2,7 @@
 //!
 //! The scope that an operation needs is the one its OpenAPI entry names, so neither can be without the other.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
@@ -13,6 +14,7 @@ use http::request::Parts;
 use sha2::{Digest, Sha256};
 
 use super::problem::Result;
+use super::serve::Peer;
 use super::{ApiState, openapi};
 use crate::api::command::RequestedBy;
 use crate::api::problem::Problem;
@@ -161,16 +163,27 @@ fn presented(headers: &HeaderMap) -> Result<&str> {
     })
 }
 
-/// The key is looked up on every request, so that one made or revoked by another process counts at once.
-async fn identify(state: &ApiState, headers: &HeaderMap) -> Result<Caller> {
+/// The key is looked up on every request, so that one made or revoked by another process counts at once; but
+/// not for an address that has just tried too many bad ones.
+async fn identify(state: &ApiState, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller> {
     let key = presented(headers)?;
     let now = state.clock.now();
     let hash = keys::hash(key);
+    if !state.requests.may_present(&hash, address, now) {
+        return Err(Problem::too_many_bad_keys());
+    }
+    let bad = |words| {
+        state.requests.was_bad(&hash, address, now);
+        Problem::unauthorized(words)
+    };
     let known = state.store.api_key(hash).await?;
     let KeyFacts { id, name, scopes, owner_id, expires_at, last_used_at } =
-        known.ok_or_else(|| Problem::unauthorized("this API key is not known, or was revoked"))?;
+        known.ok_or_else(|| bad("this API key is not known, or was revoked"))?;
     if expires_at.is_some_and(|end| end <= now) {
-        return Err(Problem::unauthorized("this API key has expired"));
+        return Err(bad("this API key has expired"));
+    }
+    if !state.requests.admit(&hash, now) {
+        return Err(Problem::too_many_requests());
     }
     note_use(state, id, last_used_at, now);
     let seal = Sha256::new_with_prefix(b"chargehook seal").chain_update(key.as_bytes()).finalize().into();
@@ -213,13 +226,11 @@ pub(super) async fn authenticate(
     if !path.strip_prefix(super::BASE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
         return next.run(request).await;
     }
-    let caller = match identify(&state, request.headers()).await {
+    let address = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let caller = match identify(&state, request.headers(), address).await {
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
-    if !state.requests.admit(caller.key_id, state.clock.now()) {
-        return Problem::too_many_requests().into_response();
-    }
     let need = matched.and_then(|path| openapi::need(request.method(), path.as_str()));
     if let Some(need) = need.filter(|need| !caller.may(*need)) {
         let scope = need.name();

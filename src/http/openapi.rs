@@ -158,10 +158,10 @@ fn name_headers(operation: &mut Value, is_post: bool) {
         };
         match status.as_str() {
             "401" => name("WWW-Authenticate", "How a key may be sent"),
-            "503" => name("Retry-After", "Seconds to wait for"),
+            "429" | "503" => name("Retry-After", "Seconds to wait for"),
             _ => {}
         }
-        if is_post && !["401", "403", "503"].contains(&status.as_str()) {
+        if is_post && !["401", "403", "429", "503"].contains(&status.as_str()) {
             name("Idempotent-Replayed", "`true` on an answer that is given again");
         }
         let shown = answer.pointer("/content/application~1json/schema/$ref").and_then(Value::as_str);
@@ -201,7 +201,10 @@ fn complete(document: &mut Value) {
                 ("401", "No API key, or none that is valid"),
                 ("403", "The key lacks the scope that `security` names, or another owner was named"),
                 ("422", "Wrong fields or parameters; `errors` names every one"),
-                ("429", "The key makes too many requests a second; see `Retry-After`"),
+                (
+                    "429",
+                    "Too many requests a second with this key, or with bad keys from this address; see `Retry-After`",
+                ),
                 ("503", "Not now; see `Retry-After`"),
             ];
             if path.contains('{') {

@@ -114,6 +114,13 @@ impl Problem {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
     }
 
+    /// 429: too many bad keys came from the caller's address.
+    pub(super) fn too_many_bad_keys() -> Self {
+        let detail =
+            "too many requests with bad API keys came from this address (limits.api_bad_keys_per_second)";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
+    }
+
     /// 500: our own fault; the cause is in the log.
     pub(super) fn internal() -> Self {
         let detail = "the gateway failed; its log says why";

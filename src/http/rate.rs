@@ -1,44 +1,126 @@
-//! How many requests one API key may make.
+//! How many requests one API key may make, and how many one address without a valid one.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::bucket::Bucket;
 use crate::clock::Timestamp;
-use crate::id::ApiKeyId;
 
-/// So many keys are remembered before those that are at rest are forgotten.
-const KEYS_MAX: usize = 1_024;
+/// So many keys, and so many addresses, are told apart at once; further ones share a rate.
+const APART_MAX: usize = 10_000;
 
-/// The rate of requests of each key (`limits.api_requests_per_second`), with a burst of one second.
+/// A full bucket need not be remembered, and a second without a request fills one.
+const AT_REST: Duration = Duration::from_secs(1);
+
+/// SHA-256 of an API key: what it is known by before it is looked up.
+type KeyHash = [u8; 32];
+
+/// The rates of requests, each with a burst of one second: of each key (`limits.api_requests_per_second`), and of
+/// each address with keys that are not valid (`limits.api_bad_keys_per_second`).
 #[derive(Debug)]
 pub struct RequestRates {
-    per_second: u32,
-    keys: Mutex<HashMap<ApiKeyId, (Bucket, Timestamp)>>,
+    keys: Mutex<Rates<KeyHash>>,
+    strangers: Mutex<Rates<IpAddr>>,
 }
 
 impl RequestRates {
-    /// So many requests a second for every key; at least one.
-    pub fn new(per_second: u32) -> Self {
-        Self { per_second: per_second.max(1), keys: Mutex::default() }
+    /// So many requests a second for every key, and so many with a bad key for every address; at least one.
+    pub fn new(per_key: u32, bad_keys_per_address: u32) -> Self {
+        Self {
+            keys: Mutex::new(Rates::new(per_key)),
+            strangers: Mutex::new(Rates::new(bad_keys_per_address)),
+        }
     }
 
-    /// Takes in a request; false if the key has made too many. A request that waits, or streams, is one.
-    pub(super) fn admit(&self, key: ApiKeyId, now: Timestamp) -> bool {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= KEYS_MAX && !keys.contains_key(&key) {
-            // A second at rest fills a bucket, and a full one need not be remembered.
-            keys.retain(|_, (_, last)| now.since(*last).as_secs() < 1);
+    /// Whether a key from this address is worth a look into the store. One that was valid a moment ago always is:
+    /// who shares an address with somebody that guesses must not suffer.
+    pub(super) fn may_present(&self, key: &KeyHash, address: Option<IpAddr>, now: Timestamp) -> bool {
+        let Some(address) = address else { return true };
+        lock(&self.keys).known(key) || lock(&self.strangers).has_left(network(address), now)
+    }
+
+    /// Takes in that a key from this address was not valid.
+    pub(super) fn was_bad(&self, key: &KeyHash, address: Option<IpAddr>, now: Timestamp) {
+        lock(&self.keys).forget(key);
+        if let Some(address) = address {
+            lock(&self.strangers).take(network(address), now);
         }
-        let rate = f64::from(self.per_second);
-        let (bucket, last) = keys.entry(key).or_insert_with(|| (Bucket::new(rate, rate), now));
-        bucket.gather(now.since(*last));
-        *last = now;
-        let admitted = bucket.available() > 0;
-        if admitted {
+    }
+
+    /// Takes in a request with a valid key; false if the key has made too many. A request that waits, or
+    /// streams, is one.
+    pub(super) fn admit(&self, key: &KeyHash, now: Timestamp) -> bool {
+        lock(&self.keys).take(*key, now)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whoever has one address of IPv6 has its whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+/// One rate for each of many.
+#[derive(Debug)]
+struct Rates<K> {
+    per_second: f64,
+    of: HashMap<Option<K>, (Bucket, Timestamp)>,
+    swept: Option<Timestamp>,
+}
+
+impl<K: Eq + Hash + Clone> Rates<K> {
+    fn new(per_second: u32) -> Self {
+        Self { per_second: f64::from(per_second.max(1)), of: HashMap::new(), swept: None }
+    }
+
+    fn known(&self, one: &K) -> bool {
+        self.of.contains_key(&Some(one.clone()))
+    }
+
+    fn forget(&mut self, one: &K) {
+        self.of.remove(&Some(one.clone()));
+    }
+
+    /// Takes a token of its bucket, if there is one.
+    fn take(&mut self, one: K, now: Timestamp) -> bool {
+        let bucket = self.bucket(one, now);
+        let left = bucket.available() > 0;
+        if left {
             bucket.take(1);
         }
-        admitted
+        left
+    }
+
+    /// Whether there is a token; nothing is remembered of who has taken none.
+    fn has_left(&mut self, one: K, now: Timestamp) -> bool {
+        let known = self.of.contains_key(&Some(one.clone()));
+        (!known && self.of.len() < APART_MAX) || self.bucket(one, now).available() > 0
+    }
+
+    fn bucket(&mut self, one: K, now: Timestamp) -> &mut Bucket {
+        let mut entry = Some(one);
+        if self.of.len() >= APART_MAX && !self.of.contains_key(&entry) {
+            // Not at every request of a flood.
+            if self.swept.is_none_or(|swept| now.since(swept) >= AT_REST) {
+                self.swept = Some(now);
+                self.of.retain(|_, (_, last)| now.since(*last) < AT_REST);
+            }
+            entry = entry.filter(|_| self.of.len() < APART_MAX);
+        }
+        let (bucket, last) =
+            self.of.entry(entry).or_insert_with(|| (Bucket::new(self.per_second, self.per_second), now));
+        bucket.gather(now.since(*last));
+        *last = now;
+        bucket
     }
 }
 
@@ -46,20 +128,64 @@ impl RequestRates {
 mod tests {
     use super::*;
 
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_unix_ms(1_776_170_096_789 + ms)
+    }
+
+    fn key(number: usize) -> KeyHash {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&number.to_be_bytes());
+        hash
+    }
+
     #[test]
     fn each_key_has_its_own_rate_and_comes_to_rest() {
-        let start = Timestamp::from_unix_ms(1_776_170_096_789);
-        let at = |ms: i64| Timestamp::from_unix_ms(start.unix_ms() + ms);
-        let rates = RequestRates::new(10);
-        let (one, other) = (ApiKeyId::from_value(1), ApiKeyId::from_value(2));
-        assert!((0..10).all(|_| rates.admit(one, start)), "a burst of one second");
-        assert!(!rates.admit(one, start) && !rates.admit(one, at(99)), "and not one more");
-        assert!(rates.admit(other, start), "another key is not slowed down");
-        assert!(rates.admit(one, at(101)) && !rates.admit(one, at(101)), "then the rate holds");
-        assert!(!rates.admit(one, at(50)), "a clock that was set back gives nothing");
-        for value in 0..2 * KEYS_MAX as u128 {
-            rates.admit(ApiKeyId::from_value(value), at(60_000 + value as i64 * 10));
+        let rates = RequestRates::new(10, 1);
+        assert!((0..10).all(|_| rates.admit(&key(1), at(0))), "a burst of one second");
+        assert!(!rates.admit(&key(1), at(0)) && !rates.admit(&key(1), at(99)), "and not one more");
+        assert!(rates.admit(&key(2), at(0)), "another key is not slowed down");
+        assert!(rates.admit(&key(1), at(101)) && !rates.admit(&key(1), at(101)), "then the rate holds");
+        assert!(!rates.admit(&key(1), at(50)), "a clock that was set back gives nothing");
+        for number in 0..3 * APART_MAX {
+            rates.admit(&key(number), at(60_000 + number as i64));
         }
-        assert!(rates.keys.lock().expect("whole").len() <= KEYS_MAX, "keys at rest are forgotten");
+        assert!(lock(&rates.keys).of.len() <= APART_MAX + 1, "keys at rest are forgotten");
+    }
+
+    #[test]
+    fn guessing_runs_dry_for_its_address_and_for_no_valid_key() {
+        let rates = RequestRates::new(10, 5);
+        let guesser = Some("203.0.113.9".parse().expect("an address"));
+        rates.admit(&key(1), at(0));
+        for guess in 100..105 {
+            assert!(rates.may_present(&key(guess), guesser, at(0)));
+            rates.was_bad(&key(guess), guesser, at(0));
+        }
+        assert!(!rates.may_present(&key(105), guesser, at(0)), "not even looked up");
+        assert!(rates.may_present(&key(1), guesser, at(0)), "a key that was valid is");
+        assert!(rates.may_present(&key(105), guesser, at(201)), "after a fifth of a second");
+        assert!(rates.may_present(&key(105), Some("203.0.113.10".parse().expect("an address")), at(0)));
+        rates.was_bad(&key(1), guesser, at(0));
+        assert!(
+            !rates.may_present(&key(1), guesser, at(0)),
+            "one that was revoked is a guess like any other"
+        );
+    }
+
+    #[test]
+    fn a_flood_of_addresses_takes_no_more_memory_than_its_limit() {
+        let rates = RequestRates::new(10, 2);
+        let address = |number: u32| Some(IpAddr::from(number.to_be_bytes()));
+        for number in 0..2 * APART_MAX as u32 {
+            rates.was_bad(&key(1), address(number), at(0));
+        }
+        assert_eq!(lock(&rates.strangers).of.len(), APART_MAX + 1);
+        assert!(!rates.may_present(&key(1), address(u32::MAX), at(0)), "what is too much shares one rate");
+        assert!(rates.may_present(&key(1), address(u32::MAX), at(5_000)));
+        let (one, other) = ("2001:db8::1", "2001:db8::ffff:0:0:1");
+        for _ in 0..2 {
+            rates.was_bad(&key(1), Some(one.parse().expect("an address")), at(9_000));
+        }
+        assert!(!rates.may_present(&key(1), Some(other.parse().expect("an address")), at(9_000)), "one /64");
     }
 }

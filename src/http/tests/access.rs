@@ -135,6 +135,30 @@ async fn a_key_that_asks_too_often_is_told_to_wait_and_no_other() {
 }
 
 #[tokio::test]
+async fn an_address_that_guesses_keys_is_told_to_wait_and_no_valid_key() {
+    let api = Api::new().await;
+    let ask = async |key: &str, address: [u8; 4]| {
+        let request = Request::builder().uri("/api/v1/webhooks").header("x-api-key", key);
+        let mut request = request.body(Body::empty()).expect("a request");
+        request.extensions_mut().insert(serve::Peer(address.into()));
+        api.send(request).await
+    };
+    let (guesser, other) = ([203, 0, 113, 9], [203, 0, 113, 10]);
+    assert_eq!(ask(&api.admin, guesser).await.status, 200);
+    for guess in 0..50 {
+        assert_eq!(ask(&format!("chk_{guess}"), guesser).await.status, 401);
+    }
+    let refused = ask("chk_50", guesser).await;
+    assert_eq!(
+        (refused.status, &refused.body["type"]),
+        (429, &json!("urn:chargehook:problem:too-many-requests"))
+    );
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(ask(&api.admin, guesser).await.status, 200, "a key that is in use is not a guess");
+    assert_eq!(ask("chk_51", other).await.status, 401);
+}
+
+#[tokio::test]
 async fn keys_are_made_used_and_revoked() {
     let api = Api::new().await;
     let wrong = json!({"name": "n", "scopes": ["read", "fly"], "expires_at": "2020-01-01T00:00:00Z"});

@@ -72,7 +72,7 @@ impl Api {
             stations: Arc::default(),
             call_outs: Arc::default(),
             lanes: watch::Sender::new(LaneViews::default()).subscribe(),
-            requests: RequestRates::new(500),
+            requests: RequestRates::new(500, 50),
             readiness: Readiness::default(),
             config: ApiConfig::default(),
             stop: CancellationToken::new(),
