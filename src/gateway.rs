@@ -286,6 +286,7 @@ fn station_settings(config: &Config) -> station::Settings {
         paths: ocpp.paths.clone(),
         missing_subprotocol: ocpp.missing_subprotocol,
         unknown: config.stations.unknown,
+        ratchet_profile: config.stations.ratchet_profile,
         validation: ocpp.validation,
         first_call_delay: ocpp.first_call_delay.0,
         ping_interval: ocpp.ping_interval.0,

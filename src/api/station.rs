@@ -35,7 +35,8 @@ pub struct StationInput {
     #[serde(default)]
     #[schema(min_length = 8, max_length = 40, write_only)]
     pub password: Option<String>,
-    /// The lowest security profile it may connect with.
+    /// The lowest security profile it may connect with. A connection with a higher one raises it, unless
+    /// `stations.ratchet_profile` is false; taking the password away lowers what connections with it have raised.
     #[serde(default)]
     #[schema(default = 0, minimum = 0, maximum = 3)]
     pub min_security_profile: u8,
@@ -117,7 +118,7 @@ pub struct Station {
     pub protocol: Option<String>,
     /// The security profile it (last) connected with, 0 to 3.
     pub security_profile: Option<u8>,
-    /// The lowest security profile it may connect with.
+    /// The lowest security profile it may connect with, as it was written or a connection has raised it.
     pub min_security_profile: u8,
     /// The name its client certificate carries, if not its identity.
     pub certificate_name: Option<String>,

@@ -128,6 +128,8 @@ tables! {
     stations: Stations {
         /// What becomes of a station that is not registered.
         unknown: Admission = Admission::Accept,
+        /// Raises a station's `min_security_profile` to the profile it has connected with.
+        ratchet_profile: bool = true,
         /// How long a station may be silent until `StationOffline`; `None` is three heartbeat intervals.
         offline_after: Option<Span> = None,
     }

@@ -252,6 +252,7 @@ async fn decide(
             generation: 0,
             remote_addr: origin.remote.to_string(),
             security_profile,
+            ratchet: settings.ratchet_profile,
             discovered_as,
             flags,
         },

@@ -65,6 +65,8 @@ pub struct Settings {
     pub missing_subprotocol: MissingSubprotocol,
     /// What becomes of strangers.
     pub unknown: Admission,
+    /// Who has connected with a security profile is refused below it from then on.
+    pub ratchet_profile: bool,
     /// How strictly messages are read.
     pub validation: Validation,
     /// How long a new connection is not called before it has booted.

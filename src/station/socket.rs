@@ -92,6 +92,7 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
             let reason = match unwelcome {
                 Unwelcome::Unknown => "removed",
                 Unwelcome::Blocked => "blocked",
+                Unwelcome::SecurityProfileTooLow => "security_profile_too_low",
             };
             say_goodbye(&mut socket, close::POLICY, reason).await;
             stations.registry.unregister(&station, registration.generation);

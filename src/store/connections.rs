@@ -52,6 +52,8 @@ pub struct Connected {
     pub remote_addr: String,
     /// OCPP security profile, 0 to 3.
     pub security_profile: u8,
+    /// The station is to be refused below this profile from now on.
+    pub ratchet: bool,
     /// How a station that nobody knew is registered; `None`: it must be known.
     pub discovered_as: Option<BootStatus>,
     /// Oddities of the handshake.
@@ -72,6 +74,8 @@ pub enum Unwelcome {
     Unknown,
     /// It was blocked since.
     Blocked,
+    /// It may not come with so low a security profile any more.
+    SecurityProfileTooLow,
 }
 
 /// How a connection ended.
@@ -135,7 +139,7 @@ impl Store {
 
     /// Records a connection: registers the station if it is new and may be, marks it connected and
     /// appends `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`. Of a
-    /// station that was deleted or blocked since its handshake nothing is recorded.
+    /// station that is not welcome any more since its handshake nothing is recorded.
     ///
     /// # Errors
     /// Only the store's own; nothing is recorded then.
@@ -259,13 +263,23 @@ fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Re
     }
     let known = w
         .conn
-        .prepare_cached("SELECT offline, flags, blocked FROM stations WHERE station_id = ?1")?
-        .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?)))
+        .prepare_cached(
+            "SELECT offline, flags, blocked, min_security_profile FROM stations WHERE station_id = ?1",
+        )?
+        .query_row([id.as_str()], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get::<_, u8>(3)?))
+        })
         .optional()?;
-    let Some((was_offline, flags, blocked)) = known else { return Ok(Err(Unwelcome::Unknown)) };
+    let Some((was_offline, flags, blocked, min_profile)) = known else { return Ok(Err(Unwelcome::Unknown)) };
     // Whoever blocks a station asks its connection to leave, and finds none before it has registered.
     if blocked {
         return Ok(Err(Unwelcome::Blocked));
+    }
+    if connected.security_profile < min_profile {
+        return Ok(Err(Unwelcome::SecurityProfileTooLow));
+    }
+    if connected.ratchet && connected.security_profile > min_profile {
+        raise_min_profile(w, id, connected.security_profile)?;
     }
     w.conn
         .prepare_cached(
@@ -300,6 +314,19 @@ fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Re
         set_offline(w, id, false, Some(w.now))?;
     }
     Ok(Ok(Welcome { commands_waiting: commands::waiting(w, id)? }))
+}
+
+/// Whoever has shown that it can do better is not let in with less; a failed attempt at more costs nothing.
+/// What was written in the station is remembered, for when the password that it connected with is taken away.
+fn raise_min_profile(w: &Writing<'_>, id: &StationId, profile: u8) -> Result<()> {
+    w.conn
+        .prepare_cached(
+            "UPDATE stations SET profile_raised_from = coalesce(profile_raised_from, min_security_profile),
+                 min_security_profile = ?2, updated_at_ms = max(?3, updated_at_ms + 1)
+             WHERE station_id = ?1",
+        )?
+        .execute(params![id.as_str(), profile, w.now.unix_ms()])?;
+    Ok(())
 }
 
 fn set_offline(
@@ -428,6 +455,7 @@ mod tests {
             generation,
             remote_addr: "127.0.0.1:1".to_owned(),
             security_profile: 0,
+            ratchet: true,
             discovered_as: None,
             flags: Vec::new(),
         };

@@ -156,7 +156,8 @@ impl Store {
     }
 
     /// Replaces all that is written in a station, if it was last changed at `read_at`.
-    /// `password_verifiers`: `None` keeps the password, an empty list removes it.
+    /// `password_verifiers`: `None` keeps the password, an empty list removes it, and with it the lowest security
+    /// profile that connections with it have led to.
     ///
     /// # Errors
     /// Only the store's own; nothing is changed then.
@@ -257,6 +258,14 @@ fn replace(
     if before.updated_at != read_at {
         return Ok(Changed::Stale);
     }
+    let mut min_profile = input.min_security_profile;
+    if min_profile != before.min_security_profile {
+        w.conn
+            .prepare_cached("UPDATE stations SET profile_raised_from = NULL WHERE station_id = ?1")?
+            .execute([id.as_str()])?;
+    } else if password_verifiers.is_some_and(<[_]>::is_empty) {
+        min_profile = without_password(w, id, min_profile)?;
+    }
     if let Some(verifiers) = password_verifiers {
         key_rotation::forget(w, id)?;
         w.conn
@@ -276,7 +285,7 @@ fn replace(
             ":station_id": id.as_str(),
             ":name": input.name,
             ":owner_id": input.owner_id,
-            ":min_profile": input.min_security_profile,
+            ":min_profile": min_profile,
             ":certificate_name": input.certificate_name,
             ":boot_status": input.boot_status.as_str(),
             ":blocked": input.blocked,
@@ -288,6 +297,20 @@ fn replace(
             ":now": w.now.unix_ms(),
         })?;
     by_id(w.conn, id)?.map(Changed::Done).ok_or_else(|| lost(id))
+}
+
+/// The lowest profile of a station whose password is taken away. If it was its connections that raised it to 1 or
+/// 2, which nobody reaches without a password, it goes back to what was written; what was written stands.
+fn without_password(w: &Writing<'_>, id: &StationId, min_profile: u8) -> Result<u8> {
+    let raised_from: Option<u8> = w
+        .conn
+        .prepare_cached("SELECT profile_raised_from FROM stations WHERE station_id = ?1")?
+        .query_row([id.as_str()], |row| row.get(0))?;
+    let Some(written) = raised_from.filter(|_| min_profile < 3) else { return Ok(min_profile) };
+    w.conn
+        .prepare_cached("UPDATE stations SET profile_raised_from = NULL WHERE station_id = ?1")?
+        .execute([id.as_str()])?;
+    Ok(written)
 }
 
 fn lost(id: &StationId) -> StoreError {

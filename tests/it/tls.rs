@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::harness::{ADMIN_KEY, Charger, DEADLINE, Running, eventually, start};
+use crate::scripted::obey;
 
 const OCPP16: (&str, &str) = ("Sec-WebSocket-Protocol", "ocpp1.6");
 
@@ -310,6 +311,104 @@ async fn case_19_profile_3_lets_in_whom_a_valid_certificate_names() {
     assert_eq!(client.knock(gateway.ocpp(), "SECOND", Some("a password")).await, Some(101));
     assert_eq!(client.knock(gateway.ocpp(), "CP", Some("a password")).await, Some(403));
     assert_eq!(rejected(&gateway, "CP").await.0, "security_profile_too_low");
+}
+
+#[tokio::test]
+async fn case_20_a_profile_is_left_behind_once_the_next_one_was_used() {
+    let place = Place::new();
+    let gateway = start(|config| {
+        place.encrypt(config);
+        config.ocpp.tls_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    })
+    .await;
+    let encrypted = gateway.gateway.ocpps_addr().expect("a second listener");
+    make(&gateway, json!({"station_id": "CP", "password": "a password"})).await;
+    let header = format!("Basic {}", STANDARD.encode("CP:a password"));
+    let headers = [OCPP16, ("Authorization", header.as_str())];
+    let plainly = async || Charger::connect(gateway.ocpp(), "/ocpp/CP", &headers).await;
+    let status =
+        |refused: Result<Charger, http::Response<_>>| refused.err().map(|answer| answer.status().as_u16());
+    let raise = async |charger: &mut Charger, to: &str| {
+        let payload = json!({"key": "SecurityProfile", "value": to});
+        let accepted = json!({"status": "Accepted"});
+        obey(&gateway, charger, "CP", "ChangeConfiguration", payload, accepted).await;
+    };
+    let password = Some("a password");
+
+    let boot = json!({"chargePointVendor": "V", "chargePointModel": "M"});
+    let mut charger = plainly().await.expect("welcome");
+    charger.call("BootNotification", boot).await;
+    raise(&mut charger, "2").await;
+    // It may fail at the higher one, and come back as it was.
+    let mut charger = plainly().await.expect("welcome");
+    charger.still_serves().await;
+    let client = place.client();
+    let mut charger = client.dial(encrypted, "CP", password).await.expect("TLS").expect("welcome");
+    charger.still_serves().await;
+    connected_with(&gateway, "CP", 2).await;
+    assert_eq!(status(plainly().await), Some(403));
+    assert_eq!(rejected(&gateway, "CP").await, ("security_profile_too_low".to_owned(), 403));
+
+    raise(&mut charger, "3").await;
+    assert_eq!(client.knock(encrypted, "CP", password).await, Some(101));
+    let certain = place.client_of(place.stations.station("CP", |_| {}));
+    let mut charger = certain.dial(encrypted, "CP", None).await.expect("TLS").expect("welcome");
+    charger.still_serves().await;
+    connected_with(&gateway, "CP", 3).await;
+    assert_eq!(gateway.get("/stations/CP").await["min_security_profile"], 3);
+    assert_eq!(client.knock(encrypted, "CP", password).await, Some(403));
+
+    // Only the operator goes back.
+    let lower = json!({"min_security_profile": 1});
+    assert_eq!(gateway.api("PATCH", "/stations/CP", Some(lower)).await.0, 200);
+    assert_eq!(status(plainly().await), None);
+}
+
+#[tokio::test]
+async fn taking_the_password_away_locks_nobody_out() {
+    let gateway = start(|_| {}).await;
+    let connect = async |station: &str, password: Option<&str>| {
+        let credentials = STANDARD.encode(format!("{station}:{}", password.unwrap_or_default()));
+        let header = format!("Basic {credentials}");
+        let mut headers = vec![OCPP16];
+        headers.extend(password.map(|_| ("Authorization", header.as_str())));
+        match Charger::connect(gateway.ocpp(), &format!("/ocpp/{station}"), &headers).await {
+            Ok(mut charger) => {
+                charger.still_serves().await;
+                None
+            }
+            Err(answer) => Some(answer.status().as_u16()),
+        }
+    };
+    let patch = async |station: &str, body: serde_json::Value| {
+        let (status, station) = gateway.api("PATCH", &format!("/stations/{station}"), Some(body)).await;
+        assert_eq!(status, 200, "{station}");
+        station["min_security_profile"].as_u64()
+    };
+    let without = json!({"password": null});
+    make(&gateway, json!({"station_id": "RAISED", "password": "a password"})).await;
+    assert_eq!(connect("RAISED", Some("a password")).await, None);
+    assert_eq!(patch("RAISED", json!({"name": "nothing to do with it"})).await, Some(1));
+    assert_eq!(patch("RAISED", without.clone()).await, Some(0));
+    assert_eq!(connect("RAISED", None).await, None);
+    // What the operator has written is not undone by the way.
+    make(&gateway, json!({"station_id": "WRITTEN", "password": "a password", "min_security_profile": 1}))
+        .await;
+    assert_eq!(connect("WRITTEN", Some("a password")).await, None);
+    assert_eq!(patch("WRITTEN", without).await, Some(1));
+    assert_eq!(connect("WRITTEN", None).await, Some(403));
+}
+
+#[tokio::test]
+async fn profiles_go_down_again_where_the_ratchet_is_off() {
+    let header = format!("Basic {}", STANDARD.encode("CP:a password"));
+    let headers = [OCPP16, ("Authorization", header.as_str())];
+
+    let lenient = start(|config| config.stations.ratchet_profile = false).await;
+    make(&lenient, json!({"station_id": "CP", "password": "a password"})).await;
+    let mut charger = Charger::connect(lenient.ocpp(), "/ocpp/CP", &headers).await.expect("welcome");
+    charger.still_serves().await;
+    assert_eq!(lenient.get("/stations/CP").await["min_security_profile"], 0);
 }
 
 #[tokio::test]
