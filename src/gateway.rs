@@ -122,6 +122,7 @@ impl Gateway {
             config: ApiConfig {
                 body_max_bytes: config.limits.api_body.0 as usize,
                 messages_for: config.retention.messages.limit(),
+                max_database_bytes: config.retention.max_database_size.map(|size| size.0),
                 ..ApiConfig::default()
             },
             stop: stop_api.clone(),
@@ -277,6 +278,7 @@ fn retention_settings(config: &Config) -> retention::Settings {
         deliveries: kept.deliveries,
         commands: kept.commands,
         transactions: kept.transactions,
+        max_database_bytes: kept.max_database_size.map(|size| size.0),
     }
 }
 

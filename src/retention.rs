@@ -122,6 +122,8 @@ pub struct Settings {
     pub commands: Keep,
     /// Transactions, from their end on.
     pub transactions: Keep,
+    /// Bytes that the database may use; beyond it the oldest events and commands go before their time.
+    pub max_database_bytes: Option<u64>,
 }
 
 impl Settings {
@@ -142,6 +144,7 @@ impl Settings {
 /// Starts to look, now and again and again, until `stop`.
 pub fn start(store: Store, settings: &Settings, clock: Clock, stop: CancellationToken) -> JoinHandle<()> {
     let rules = settings.rules();
+    let max_bytes = settings.max_database_bytes;
     tokio::spawn(async move {
         let shortest = rules.iter().map(|(_, limit)| *limit).min().unwrap_or(LOOK_EVERY);
         let mut ticks = interval((shortest / 4).clamp(LOOK_EVERY_MIN, LOOK_EVERY));
@@ -156,6 +159,17 @@ pub fn start(store: Store, settings: &Settings, clock: Clock, stop: Cancellation
                 if let Err(error) = sweep.run().await {
                     warn!("what is past its time could not be removed: {error}");
                 }
+            }
+            let size = Size { store: &store, clock: &clock, stop: &stop };
+            let limited = match max_bytes {
+                Some(max_bytes) => size.limit(max_bytes).await,
+                None => Ok(()),
+            };
+            if let Err(error) = limited {
+                warn!("the database could not be kept to its size: {error}");
+            }
+            if let Err(error) = size.shrink().await {
+                warn!("the database's free pages could not be given back: {error}");
             }
         }
     })
@@ -181,15 +195,11 @@ impl Sweep<'_> {
                 if self.stop.is_cancelled() {
                     return Ok(());
                 }
-                let step =
-                    self.store.remove_expired(self.what.clone(), self.before, expired.rows.clone()).await?;
-                expired.rows.drain(..step.done);
-                removed += step.removed;
+                removed += self.step(&mut expired.rows).await?;
                 if told.elapsed() >= TELL_EVERY {
                     told = Instant::now();
                     info!(removed, "retention: {removed} {} removed so far", name(self.what));
                 }
-                self.pause((step.took * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX)).await;
             }
         }
         if removed > 0 {
@@ -198,11 +208,70 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    async fn pause(&self, span: Duration) {
-        tokio::select! {
-            () = sleep(span) => {}
-            () = self.stop.cancelled() => {}
+    /// Removes the first of `rows`, takes them off the list, and leaves the writer alone for a while.
+    async fn step(&self, rows: &mut Vec<i64>) -> Result<usize> {
+        let step = self.store.remove_expired(self.what.clone(), self.before, rows.clone()).await?;
+        rows.drain(..step.done);
+        pause_after(step.took, self.stop).await;
+        Ok(step.removed)
+    }
+}
+
+async fn pause_after(took: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = sleep((took * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX)) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Keeps the database to its size.
+struct Size<'a> {
+    store: &'a Store,
+    clock: &'a Clock,
+    stop: &'a CancellationToken,
+}
+
+impl Size<'_> {
+    /// While more than `max_bytes` are used, removes the oldest events with their deliveries, and the commands
+    /// that are as old. What has not come to its end stays here too, and transactions do.
+    async fn limit(&self, max_bytes: u64) -> Result<()> {
+        let events = Expiring::Events { except: Vec::new() };
+        let before = self.clock.now().after(Duration::from_millis(1));
+        let sweep = Sweep { store: self.store, what: &events, before, stop: self.stop };
+        let (mut position, mut removed) = (0, 0);
+        let mut rows = Vec::new();
+        while !self.stop.is_cancelled() && self.store.space().await?.used_bytes() > max_bytes {
+            if !rows.is_empty() {
+                removed += sweep.step(&mut rows).await?;
+                continue;
+            }
+            if let Some(since) = self.store.log_complete_since().await? {
+                let what = Expiring::Commands;
+                Sweep { store: self.store, what: &what, before: since, stop: self.stop }.run().await?;
+            }
+            let expired = self.store.expired(events.clone(), before, position).await?;
+            if expired.rows.is_empty() && expired.position.is_none() {
+                warn!(
+                    "the database is larger than retention.max_database_size, and nothing in it may be removed"
+                );
+                break;
+            }
+            position = expired.position.unwrap_or(position);
+            rows = expired.rows;
         }
+        if removed > 0 {
+            info!(removed, "retention: {removed} events removed to keep to retention.max_database_size");
+        }
+        Ok(())
+    }
+
+    /// Gives back the pages that nothing is in, but for some that will be needed.
+    async fn shrink(&self) -> Result<()> {
+        while !self.stop.is_cancelled() && self.store.space().await?.has_too_much() {
+            let took = self.store.shrink_step().await?;
+            pause_after(took, self.stop).await;
+        }
+        Ok(())
     }
 }
 

@@ -60,7 +60,7 @@ pub struct Health {
     pub status: String,
     /// The program's version.
     pub version: String,
-    /// Why it cannot serve.
+    /// Why it cannot serve; where it can, what should be looked after before it cannot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
 }

@@ -186,6 +186,8 @@ tables! {
         audit: Keep = Keep::days(400),
         /// Transactions with their meter values, from their end on.
         transactions: Keep = Keep::Forever,
+        /// Beyond this size of the database the oldest events and commands go before their time; `None`: no limit.
+        max_database_size: Option<ByteSize> = None,
     }
 
     /// `[limits]`: what one peer, or all of them, may ask of the gateway.
@@ -313,6 +315,12 @@ impl Config {
         let mut types: Vec<&str> = self.retention.by_type.iter().map(|rule| rule.event.as_str()).collect();
         types.sort_unstable();
         require(types.is_sorted_by(|a, b| a < b), "retention", "by_type", "names an event type twice");
+        require(
+            self.retention.max_database_size.is_none_or(|size| size >= ByteSize(16 << 20)),
+            "retention",
+            "max_database_size",
+            "must be at least 16MiB",
+        );
         let limits = &self.limits;
         for (key, value) in [
             ("messages_per_second", limits.messages_per_second),

@@ -42,7 +42,8 @@ pub(super) async fn healthz() -> Json<Health> {
 
 /// Whether the gateway can serve
 ///
-/// Writes to the store and reads from it; 503 with the reasons if it cannot.
+/// Writes to the store and reads from it; 503 with the reasons if it cannot. `reasons` of a 200 are warnings: the
+/// database uses 80 % of `retention.max_database_size`.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Health),
     (status = 503, body = Health, description = "It cannot serve; `reasons` says why"),
@@ -53,9 +54,28 @@ pub(super) async fn readyz(State(state): State<Arc<ApiState>>) -> (StatusCode, J
         reasons.push(format!("store: {error}"));
     }
     match reasons.is_empty() {
-        true => (StatusCode::OK, health("ok", reasons)),
+        true => (StatusCode::OK, health("ok", warnings(&state).await)),
         false => (StatusCode::SERVICE_UNAVAILABLE, health("unavailable", reasons)),
     }
+}
+
+async fn warnings(state: &ApiState) -> Vec<String> {
+    let (Some(max_bytes), Ok(space)) = (state.config.max_database_bytes, state.store.space().await) else {
+        return Vec::new();
+    };
+    let used_bytes = space.used_bytes();
+    match is_nearly_full(used_bytes, max_bytes) {
+        true => vec![format!(
+            "store: {used_bytes} of the {max_bytes} bytes of retention.max_database_size are used; beyond them the \
+             oldest events are removed before their time"
+        )],
+        false => Vec::new(),
+    }
+}
+
+/// Whether it is time to warn: four fifths are used.
+pub(super) fn is_nearly_full(used_bytes: u64, max_bytes: u64) -> bool {
+    used_bytes >= max_bytes / 5 * 4
 }
 
 /// This document

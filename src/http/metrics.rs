@@ -8,6 +8,7 @@ use axum::extract::State;
 use http::header::CONTENT_TYPE;
 
 use super::ApiState;
+use super::health::is_nearly_full;
 use crate::store::Histogram;
 
 /// Metrics for Prometheus
@@ -31,6 +32,34 @@ pub(super) async fn metrics(
         "Size of the write-ahead log when last looked at.",
         store.wal_bytes.load(Relaxed),
     );
+    if let Ok(space) = state.store.space().await {
+        gauge(
+            &mut text,
+            "chargehook_store_database_bytes",
+            "Size of the database, the write-ahead log left out.",
+            space.file_bytes(),
+        );
+        gauge(
+            &mut text,
+            "chargehook_store_used_bytes",
+            "Size of the database's pages that hold something: what retention.max_database_size limits.",
+            space.used_bytes(),
+        );
+        if let Some(max_bytes) = state.config.max_database_bytes {
+            gauge(
+                &mut text,
+                "chargehook_store_max_bytes",
+                "What retention.max_database_size allows.",
+                max_bytes,
+            );
+            gauge(
+                &mut text,
+                "chargehook_store_nearly_full",
+                "1 if four fifths of what retention.max_database_size allows are used.",
+                u64::from(is_nearly_full(space.used_bytes(), max_bytes)),
+            );
+        }
+    }
     gauge(
         &mut text,
         "chargehook_events_stored",

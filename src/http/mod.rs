@@ -105,13 +105,20 @@ pub struct ApiConfig {
     pub body_max_bytes: usize,
     /// How far back the messages of a station are shown (`retention.messages`); `None`: as far as there are any.
     pub messages_for: Option<Duration>,
+    /// Bytes that the database may use (`retention.max_database_size`); `None`: no limit.
+    pub max_database_bytes: Option<u64>,
     /// How long a request may take. Longer than the longest webhook test.
     pub request_timeout: Duration,
 }
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { body_max_bytes: 1 << 20, messages_for: None, request_timeout: Duration::from_secs(90) }
+        Self {
+            body_max_bytes: 1 << 20,
+            messages_for: None,
+            max_database_bytes: None,
+            request_timeout: Duration::from_secs(90),
+        }
     }
 }
 

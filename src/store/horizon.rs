@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::error::Result;
 use super::writer::Writing;
 use super::{Store, cells};
+use crate::clock::Timestamp;
 use crate::id::{CommandId, DeliveryId, EventId};
 
 /// What a horizon is of.
@@ -73,6 +74,19 @@ impl Store {
     /// Only the store's own.
     pub async fn log_horizon(&self) -> Result<i64> {
         self.read(|conn| Ok(of(conn, Horizon::Log)?.map_or(0, |(seq, _)| seq))).await
+    }
+
+    /// Since when the log is complete, as far as retention goes; `None`: from its beginning.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn log_complete_since(&self) -> Result<Option<Timestamp>> {
+        self.read(|conn| {
+            let newest = of(conn, Horizon::Log)?.and_then(|(_, id)| id.parse::<EventId>().ok());
+            // An id begins with its moment, in milliseconds.
+            Ok(newest.map(|id| Timestamp::from_unix_ms((id.value() >> 80) as i64)))
+        })
+        .await
     }
 
     /// Where somebody stands who has this event and asks for what came after it.

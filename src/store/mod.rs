@@ -55,6 +55,7 @@ mod secrets;
 #[cfg(test)]
 pub(crate) mod seed;
 mod signals;
+mod space;
 mod stations;
 mod statistics;
 mod thinning;
@@ -98,6 +99,7 @@ pub use replays::{CountedReplay, ReplayFilter, ReplayStep};
 pub use reservations::ReservationFilter;
 pub use retention::{Expired, Expiring, Removed};
 pub use signals::{CommandEnd, LanesDue};
+pub use space::Space;
 pub use stations::{Created, Imported, StationFilter, StationToImport};
 pub use statistics::{Histogram, Statistics};
 pub use transaction_list::TransactionFilter;

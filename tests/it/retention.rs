@@ -5,11 +5,11 @@ use std::time::Duration;
 use chargehook::clock::{Clock, Timestamp};
 use chargehook::config::Config;
 use chargehook::retention::{Keep, KeepType};
-use chargehook::units::Span;
+use chargehook::units::{ByteSize, Span};
 use serde_json::{Value, json};
 
 use crate::deliveries::{deliveries, delivery, has, webhook};
-use crate::harness::{Charger, Running, eventually, start_by};
+use crate::harness::{Charger, Running, eventually, http_client, start_by};
 use crate::receiver::{Answer, Receiver};
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_776_168_000_000);
@@ -198,4 +198,53 @@ async fn transactions_and_commands_go_when_they_have_ended_and_their_time_is_ove
     assert_eq!(status(&gateway, &format!("/transactions/{ended}/meter-values")).await, 410);
     assert_eq!(status(&gateway, &format!("/transactions/{open}")).await, 200, "it is open");
     assert_eq!(gateway.events_of("CP", "StopTransaction").await.len(), 1, "events have a time of their own");
+}
+
+#[tokio::test]
+async fn beyond_its_size_the_database_loses_its_oldest_events_and_nothing_that_waits() {
+    const MAX: u64 = 4 << 20;
+    let clock = Clock::manual(NOW);
+    let gateway = kept(&clock, |config| config.retention.max_database_size = Some(ByteSize(MAX))).await;
+    let receiver = Receiver::always(Answer::Status(200)).await;
+    let paused = webhook(&gateway, &receiver.url, json!({"events": ["Heartbeat"]})).await;
+    gateway.api("POST", &format!("/webhooks/{}/pause", paused["id"]), None).await;
+    let mut charger = gateway.booted("CP").await;
+    charger.still_serves().await;
+    let boot = first_of(&gateway, "BootNotification").await;
+    let beat = first_of(&gateway, "Heartbeat").await;
+    let start = json!({"connectorId": 1, "idTag": "T", "meterStart": 7, "timestamp": "2026-04-14T12:00:00Z"});
+    let number = charger.call("StartTransaction", start).await["transactionId"].clone();
+    let stop = json!({"transactionId": number, "meterStop": 9, "timestamp": "2026-04-14T12:00:02Z"});
+    charger.call("StopTransaction", stop).await;
+    let ready = http_client().get(gateway.url("/readyz")).send().await.expect("answers");
+    let ready: Value = ready.json().await.expect("JSON");
+    assert_eq!((&ready["status"], &ready["reasons"]), (&json!("ok"), &Value::Null), "{ready}");
+
+    let ballast = "x".repeat(50_000);
+    for _ in 0..120 {
+        charger.call("DataTransfer", json!({"vendorId": "ballast", "data": ballast})).await;
+    }
+    is_gone(&gateway, &format!("/events/{}", id(&boot))).await;
+    eventually("the file has shrunk", || async {
+        let space = gateway.gateway.store().space().await.expect("reads");
+        (space.used_bytes() <= MAX && !space.has_too_much()).then_some(())
+    })
+    .await;
+    assert_eq!(status(&gateway, &format!("/events/{}", id(&beat))).await, 200, "it waits for its delivery");
+    assert_eq!(gateway.get(&format!("/transactions/{number}")).await["status"], "completed");
+    // Whatever the last step took beyond need: four fifths are passed on the way back to the limit.
+    eventually("it is warned of", || async {
+        let mut other = gateway.charger("CP2").await;
+        other.call("DataTransfer", json!({"vendorId": "ballast", "data": &ballast})).await;
+        let ready = http_client().get(gateway.url("/readyz")).send().await.expect("answers");
+        assert_eq!(ready.status(), 200);
+        let ready: Value = ready.json().await.expect("JSON");
+        ready["reasons"][0].as_str().is_some_and(|reason| reason.contains("max_database_size")).then_some(())
+    })
+    .await;
+    let metrics = http_client().get(gateway.url("/metrics")).send().await.expect("answers");
+    let metrics = metrics.text().await.expect("text");
+    for line in ["chargehook_store_nearly_full 1", "chargehook_store_max_bytes 4194304"] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
 }
