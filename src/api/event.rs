@@ -1,5 +1,7 @@
 //! Events as they are listed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -8,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::event::{self, Category};
 use crate::id::{DeliveryId, EventId};
 use crate::ocpp::Violation;
+use crate::subscription::Target;
 
 /// An event: what happened, when, and how it was answered.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -72,6 +75,35 @@ impl From<event::Event> for Event {
             duplicate_of: event.duplicate_of,
             idempotency_key: event.idempotency_key,
             test: event.test,
+        }
+    }
+}
+
+/// For whoever got the event from a gateway and sends it on. Its row, its own headers and whom it was for stay with
+/// the gateway.
+impl From<Event> for event::Event {
+    fn from(event: Event) -> Self {
+        Self {
+            seq: 0,
+            id: event.id,
+            event: event.event,
+            category: event.category,
+            protocol: event.protocol,
+            station_id: event.station_id,
+            station_seq: event.station_seq,
+            owner_id: event.owner_id,
+            timestamp: event.timestamp,
+            occurred_at: event.occurred_at,
+            transaction_id: event.transaction_id,
+            payload: event.payload,
+            message_id: event.message_id,
+            response: event.response,
+            violations: event.violations,
+            duplicate_of: event.duplicate_of,
+            idempotency_key: event.idempotency_key,
+            test: event.test,
+            custom_headers: BTreeMap::new(),
+            target: Target::default(),
         }
     }
 }

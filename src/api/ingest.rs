@@ -10,7 +10,7 @@ use crate::id::{EventId, StationId};
 
 /// An event and whom it is for: the body of `POST /events`. Exactly one of `webhook_id`, `owner_id`, `broadcast`
 /// and `url` is given.
-#[derive(Clone, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventInput {
     /// A custom name: `[a-z0-9_-]` in at least two parts, joined by dots, of which the first is no category.
@@ -20,21 +20,21 @@ pub struct EventInput {
     #[schema(value_type = Object)]
     pub payload: Box<RawValue>,
     /// The station it is about. It takes no place in the station's count.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub station_id: Option<StationId>,
     /// Headers that are sent along; they win over the webhook's.
     #[serde(default)]
     pub custom_headers: BTreeMap<String, String>,
     /// Makes the event safe to bring again.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 255)]
     pub idempotency_key: Option<String>,
     /// To this webhook, whatever it subscribes to.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub webhook_id: Option<i64>,
     /// To this owner's subscribed webhooks, and to those without owner.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 200)]
     pub owner_id: Option<String>,
     /// To every subscribed webhook. Not for keys that are bound to an owner.
@@ -42,11 +42,11 @@ pub struct EventInput {
     #[schema(default = false)]
     pub broadcast: bool,
     /// To this URL, with the default retry schedule. It may only lead where webhooks may.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 2048)]
     pub url: Option<String>,
     /// Signs what goes to `url` (`whsec_…`); without it that is unsigned.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(write_only)]
     pub secret: Option<String>,
 }

@@ -1,0 +1,68 @@
+//! One call of the API.
+
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use reqwest::{RequestBuilder, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::{ClientError, Result, refusal, unexpected};
+
+/// A call that is made when it is awaited, and brings a `T`.
+#[must_use = "a call is made when it is awaited"]
+pub struct Call<T> {
+    request: RequestBuilder,
+    /// A status beside the successes whose body is a `T` too.
+    answer_too: Option<StatusCode>,
+    brings: PhantomData<fn() -> T>,
+}
+
+impl<T> std::fmt::Debug for Call<T> {
+    /// The request is left out: it carries the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").finish_non_exhaustive()
+    }
+}
+
+impl<T> Call<T> {
+    pub(super) fn new(request: RequestBuilder) -> Self {
+        Self { request, answer_too: None, brings: PhantomData }
+    }
+
+    /// The same call, for which this status is an answer and no error.
+    pub(super) fn or(self, status: StatusCode) -> Self {
+        Self { answer_too: Some(status), ..self }
+    }
+}
+
+impl<T: DeserializeOwned> Call<T> {
+    /// Makes the call: what it brings, and the text it came in, which may have members that `T` does not know.
+    ///
+    /// # Errors
+    /// As awaiting the call itself.
+    pub async fn with_text(self) -> Result<(T, String)> {
+        let response = self.request.send().await.map_err(ClientError::Unreachable)?;
+        let status = response.status();
+        if !status.is_success() && Some(status) != self.answer_too {
+            return Err(refusal(response).await?);
+        }
+        let url = response.url().clone();
+        let text = response.text().await.map_err(ClientError::Unreachable)?;
+        // A 204 has no body: that is how a deletion is answered.
+        let json = if text.is_empty() { "null" } else { &text };
+        match serde_json::from_str(json) {
+            Ok(brought) => Ok((brought, text)),
+            Err(_) => Err(unexpected(url, status.as_u16(), text.as_bytes())),
+        }
+    }
+}
+
+impl<T: DeserializeOwned + 'static> IntoFuture for Call<T> {
+    type Output = Result<T>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async { self.with_text().await.map(|(brought, _)| brought) })
+    }
+}

@@ -1,0 +1,50 @@
+//! Commands to stations.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde::Serialize;
+
+use super::{Call, Client, Parameters};
+use crate::api::Page;
+use crate::api::command::Command;
+use crate::id::CommandId;
+
+/// Longer than the longest wait for a command: its turn, then its answer.
+const TIMEOUT: Duration = Duration::from_secs(1_300);
+
+impl Client {
+    /// Sends a command; `input` is the body of `POST /stations/{id}/commands`. One that was not answered, or not
+    /// accepted, is an answer too: see its `status` and `accepted`.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] names every wrong field, or is a 409 if the station cannot take it now.
+    pub fn send_command(&self, station: &str, input: &impl Serialize) -> Call<Command> {
+        let request = self.request(Method::POST, &["stations", station, "commands"], &[]);
+        Call::new(request.timeout(TIMEOUT).json(input)).or(StatusCode::GATEWAY_TIMEOUT)
+    }
+
+    /// One page of the commands.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] names every wrong parameter.
+    pub fn commands(&self, parameters: Parameters<'_>) -> Call<Page<Command>> {
+        self.get(&["commands"], parameters)
+    }
+
+    /// A command.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] with 404 if there is none.
+    pub fn command(&self, id: CommandId) -> Call<Command> {
+        self.get(&["commands", &id.to_string()], &[])
+    }
+
+    /// Calls a command back.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] with 409 if it was sent, or has ended.
+    pub fn cancel_command(&self, id: CommandId) -> Call<Command> {
+        self.ask(&["commands", &id.to_string(), "cancel"], &[])
+    }
+}

@@ -1,0 +1,169 @@
+//! The live stream of events, as a client reads it (server-sent events).
+
+use std::time::Duration;
+
+use reqwest::{Method, Response};
+use tokio::time::timeout;
+
+use super::{Client, ClientError, Parameters, Result, refusal, unexpected};
+use crate::api::event::Event;
+use crate::id::EventId;
+
+/// A stream says something every 15 seconds, be it only a comment: one that is silent for so long is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
+/// A stream has no end that a clock would know.
+const WITHOUT_END: Duration = Duration::from_secs(365 * 86_400);
+
+/// Longer than any event: the gateway's messages are far smaller.
+const LINE_MAX_BYTES: usize = 64 << 20;
+
+/// An open stream.
+#[derive(Debug)]
+pub struct EventStream {
+    response: Response,
+    reader: Reader,
+}
+
+/// An event as a stream tells it.
+#[derive(Debug, Clone)]
+pub struct StreamedEvent {
+    /// The event.
+    pub event: Event,
+    /// The JSON it came as, in one line.
+    pub json: String,
+}
+
+impl Client {
+    /// Follows the events; `parameters` are the filters of the list. Begins with what comes from now on, or behind
+    /// `last`.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] names every wrong parameter, is a 410 if what came after `last` may be gone, and
+    /// a 503 if too many streams are open.
+    pub async fn follow_events(
+        &self,
+        parameters: Parameters<'_>,
+        last: Option<EventId>,
+    ) -> Result<EventStream> {
+        let mut request = self.request(Method::GET, &["events", "stream"], parameters).timeout(WITHOUT_END);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last.to_string());
+        }
+        let response = match timeout(SILENCE_MAX, request.send()).await {
+            Ok(answered) => answered.map_err(ClientError::Unreachable)?,
+            Err(_) => return Err(ClientError::Silent),
+        };
+        match response.status().is_success() {
+            true => Ok(EventStream { response, reader: Reader { last_id: last, ..Reader::default() } }),
+            false => Err(refusal(response).await?),
+        }
+    }
+}
+
+impl EventStream {
+    /// The next event; `None` if the stream has ended.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`] or [`ClientError::Silent`] if it broke off. Nothing is lost: follow again
+    /// behind [`EventStream::last_id`].
+    pub async fn next(&mut self) -> Result<Option<StreamedEvent>> {
+        loop {
+            if let Some(json) = self.reader.next() {
+                return match serde_json::from_str(&json) {
+                    Ok(event) => Ok(Some(StreamedEvent { event, json })),
+                    Err(_) => Err(self.nonsense(&json)),
+                };
+            }
+            if self.reader.buffer.len() > LINE_MAX_BYTES {
+                return Err(self.nonsense("a line without end"));
+            }
+            match timeout(SILENCE_MAX, self.response.chunk()).await {
+                Ok(Ok(Some(chunk))) => self.reader.buffer.extend_from_slice(&chunk),
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(error)) => return Err(ClientError::Unreachable(error)),
+                Err(_) => return Err(ClientError::Silent),
+            }
+        }
+    }
+
+    /// Where the stream has come to: the last event that was told, or the one it began behind.
+    pub fn last_id(&self) -> Option<EventId> {
+        self.reader.last_id
+    }
+
+    fn nonsense(&self, text: &str) -> ClientError {
+        let (url, status) = (self.response.url().clone(), self.response.status().as_u16());
+        unexpected(url, status, text.as_bytes())
+    }
+}
+
+/// Takes messages out of the bytes of a stream.
+#[derive(Debug, Default)]
+struct Reader {
+    /// Received, and not yet looked at.
+    buffer: Vec<u8>,
+    data: String,
+    /// The id of the message that is being read. It counts once the message is whole: a stream that breaks off
+    /// in the middle has to be followed from the one before.
+    id: Option<EventId>,
+    last_id: Option<EventId>,
+}
+
+impl Reader {
+    /// The next message's data.
+    fn next(&mut self) -> Option<String> {
+        while let Some(line) = self.line() {
+            if line.is_empty() {
+                self.last_id = self.id.take().or(self.last_id);
+                if !self.data.is_empty() {
+                    return Some(std::mem::take(&mut self.data));
+                }
+                continue;
+            }
+            let (field, value) = line.split_once(':').unwrap_or((&line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                "id" => self.id = value.parse().ok(),
+                "data" => {
+                    // A payload that came in lines: they break between two of its tokens, so a blank will do.
+                    if !self.data.is_empty() {
+                        self.data.push(' ');
+                    }
+                    self.data.push_str(value);
+                }
+                // The event's type stands in the data too; the rest are comments and hints.
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// The next whole line, without its end.
+    fn line(&mut self) -> Option<String> {
+        let end = self.buffer.iter().position(|byte| *byte == b'\n')?;
+        let line: Vec<u8> = self.buffer.drain(..=end).collect();
+        let line = line[..end].strip_suffix(b"\r").unwrap_or(&line[..end]);
+        Some(String::from_utf8_lossy(line).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_counts_when_it_is_whole() {
+        let [first, second] = [1, 2].map(EventId::from_value);
+        let mut reader = Reader::default();
+        let mut read = |text: &str| {
+            reader.buffer.extend_from_slice(text.as_bytes());
+            (reader.next(), reader.last_id)
+        };
+        assert_eq!(read("retry: 1000\n"), (None, None));
+        assert_eq!(read(&format!("id: {first}\n\n:\n\n")), (None, Some(first)));
+        assert_eq!(read(&format!("id: {second}\nevent: Heartbeat\nda")), (None, Some(first)));
+        assert_eq!(read("ta: {\"a\":\ndata: 1}\n"), (None, Some(first)));
+        assert_eq!(read("\n"), (Some("{\"a\": 1}".to_owned()), Some(second)));
+    }
+}
