@@ -1,7 +1,17 @@
 //! The command line of `chargehook`: arguments, dispatch, exit codes. Nothing is done here.
 
 mod command;
+mod deliveries;
+mod desk;
+mod events;
+mod given;
+mod listen;
+mod remote;
+mod replays;
+mod stations;
 mod table;
+mod webhook_fields;
+mod webhooks;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,13 +21,14 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::api::access::{ApiKey, ApiKeyInput};
 use crate::client::ClientError;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Log, Override, Sources};
 use crate::demo::{self, DemoError};
 use crate::gateway::{self, StartError};
 use crate::http;
 use crate::id::ApiKeyId;
-use crate::keys::{self, KeyError};
+use crate::keys::{self, API_KEY_VARIABLE, KeyError};
+use crate::listen::ListenError;
 use crate::serve::{self, ServeError};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{self, TelemetryError};
@@ -33,15 +44,15 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, or stopped by SIGINT or SIGTERM; 2 usage or configuration error; 1 any other failure.";
 
+const LISTEN_HELP: &str = "\
+Examples:
+  chargehook listen --to http://127.0.0.1:4000/ --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+  chargehook listen --to http://127.0.0.1:4000/ --event 'ocpp.*' --url https://gateway.example.com";
+
 const SETTINGS_HELP: &str = "\
 Every setting is a key of the configuration file (see `chargehook config default`) and an environment \
 variable made of its table and name: `listen` of [ocpp] is CHARGEHOOK_OCPP_LISTEN. The command line wins \
 over the environment, the environment over the file, the file over the defaults.";
-
-const COMMAND_HELP: &str = r#"Examples:
-  chargehook command WALLBOX_001 Reset '{"type": "Soft"}'
-  chargehook command WALLBOX_001 RemoteStartTransaction '{"idTag": "TAG", "connectorId": 1}'
-  chargehook command WALLBOX_001 GetConfiguration --json"#;
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -63,11 +74,30 @@ enum Command {
         #[arg(long)]
         forever: bool,
     },
+    /// Forwards a running gateway's events to an endpoint on this machine
+    ///
+    /// For those who develop a receiver: follows the gateway's live stream and posts each event to --to, signed like
+    /// a webhook, and prints the status of each. Nothing is sent twice, and nothing is left out if the gateway
+    /// is away for a while. Ends with Ctrl-C.
+    #[command(after_help = LISTEN_HELP)]
+    Listen(listen::Listening),
+    /// Lists, provisions and changes stations
+    #[command(after_help = stations::HELP)]
+    Stations(stations::Stations),
+    /// Lists and follows events, brings your own, tells where each one went
+    #[command(after_help = events::HELP)]
+    Events(events::Events),
+    /// Lists deliveries and dead letters, sends them again
+    #[command(after_help = deliveries::HELP)]
+    Deliveries(deliveries::Deliveries),
+    /// Makes, changes, tests, pauses and replays webhooks
+    #[command(after_help = webhooks::HELP)]
+    Webhooks(webhooks::Webhooks),
     /// Sends a command to a station, through a running gateway
     ///
     /// Waits for the charger's answer and prints it. Exits with 0 if the charger does what was asked, or if the
     /// answer was not waited for.
-    #[command(name = "command", after_help = COMMAND_HELP)]
+    #[command(name = "command", after_help = command::HELP)]
     Send(command::Order),
     /// Makes, lists and revokes API keys
     ///
@@ -236,6 +266,25 @@ enum Failure {
     Client(#[from] ClientError),
     #[error("{0} was not accepted: the command is {1}")]
     NotObeyed(String, &'static str),
+    #[error(
+        "no API key: give --api-key or {API_KEY_VARIABLE}, or --data-dir for a gateway on this machine (there is no \
+         key for it in {})",
+        .0.display()
+    )]
+    NoKey(PathBuf),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("{0}: {1}")]
+    Unreadable(String, std::io::Error),
+    #[error("the payload: {0}")]
+    Payload(String),
+    #[error("{0} rows were left out")]
+    LeftOut(usize),
+    #[error("the endpoint did not take the test event")]
+    NotTaken,
+    /// Whoever read us, such as `head`, has seen enough.
+    #[error("nobody reads on")]
+    NobodyReads,
     #[error("there is no key {0}")]
     NoSuchKey(ApiKeyId),
     #[error("there is no chargehook database in {}", .0.display())]
@@ -251,6 +300,8 @@ impl Failure {
         match self {
             Self::Config(_)
             | Self::Files(_)
+            | Self::NoKey(_)
+            | Self::Payload(_)
             | Self::Serve(ServeError::Start(StartError::Tls { .. }))
             | Self::Key(KeyError::Scope(_))
             | Self::Serve(ServeError::FirstKey(KeyError::TooShort)) => ExitCode::from(2),
@@ -264,7 +315,7 @@ impl Failure {
 pub fn run() -> ExitCode {
     // Wrong usage ends here: clap says what is wrong and exits with 2.
     match dispatch(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::NobodyReads) => ExitCode::SUCCESS,
         Err(failure) => {
             for line in failure.to_string().lines() {
                 // Nobody is left to tell if stderr is gone.
@@ -286,6 +337,11 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             telemetry::start(&Log { level: "warn".to_owned(), ..Log::default() })?;
             Ok(runtime()?.block_on(demo::run(forever))?)
         }
+        Command::Listen(listening) => runtime()?.block_on(listen::run(listening)),
+        Command::Stations(asked) => runtime()?.block_on(stations::run(asked)),
+        Command::Events(asked) => runtime()?.block_on(events::run(asked)),
+        Command::Deliveries(asked) => runtime()?.block_on(deliveries::run(asked)),
+        Command::Webhooks(asked) => runtime()?.block_on(webhooks::run(asked)),
         Command::Send(order) => runtime()?.block_on(command::send(order)),
         Command::Keys(command) => runtime()?.block_on(keys(command)),
         Command::Openapi => print(&format!("{:#}\n", http::openapi_document())),
@@ -305,10 +361,15 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // Whoever reads us, such as `head`, has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::NobodyReads),
         written => Ok(written?),
     }
+}
+
+/// Says something about what is printed, where it is not taken for a part of it.
+fn hint(text: &str) {
+    // Nobody is left to tell if stderr is gone.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -324,8 +385,9 @@ async fn keys(command: KeysCommand) -> Result<(), Failure> {
         }
         KeysCommand::List { place } => {
             let keys = keys::list(&place.open_existing()?).await?;
-            let heading = ["ID", "NAME", "SCOPES", "OWNER", "CREATED", "EXPIRES", "LAST USED"];
-            print(&table::table(heading, keys.into_iter().map(key_row)))
+            let columns =
+                ["ID", "NAME", "SCOPES", "OWNER", "CREATED", "EXPIRES", "LAST USED"].map(table::whole);
+            print(&table::Table::new(columns).lines(keys.into_iter().map(key_row)))
         }
         KeysCommand::Revoke { id, place } => match place.open_existing()?.revoke_api_key_by_hand(id).await? {
             true => Ok(()),
@@ -335,14 +397,13 @@ async fn keys(command: KeysCommand) -> Result<(), Failure> {
 }
 
 fn key_row(key: ApiKey) -> [String; 7] {
-    let moment = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
     [
         key.id.to_string(),
         key.name,
         key.scopes.join(","),
-        key.owner_id.unwrap_or_else(|| "-".to_owned()),
+        table::or_dash(key.owner_id),
         key.created_at.to_string(),
-        moment(key.expires_at),
-        moment(key.last_used_at),
+        table::or_dash(key.expires_at),
+        table::or_dash(key.last_used_at),
     ]
 }

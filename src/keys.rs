@@ -13,9 +13,10 @@ use crate::clock::Timestamp;
 use crate::store::{NewKey, Slice, Store, StoreError};
 
 /// The file that holds the first key, if it was generated.
-const ADMIN_KEY_FILE: &str = "admin-key";
+pub const ADMIN_KEY_FILE: &str = "admin-key";
 
-/// The environment variable with the first admin key: the one of ours that is no setting.
+/// The environment variable with the first admin key, and with the key of the programs that call a gateway. No
+/// setting.
 pub const API_KEY_VARIABLE: &str = "CHARGEHOOK_API_KEY";
 
 /// The shortest key that [`API_KEY_VARIABLE`] may bring.

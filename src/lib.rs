@@ -29,7 +29,7 @@
 //! | engines (apart) | [`station`], [`delivery`], [`retention`] |
 //! | keys | [`keys`] |
 //! | edge (apart) | [`http`], [`client`], [`simulator`] |
-//! | assembly | [`config`] [`telemetry`], then [`gateway`], then [`serve`] [`demo`], then [`cli`] |
+//! | assembly | [`config`] [`telemetry`], then [`gateway`], then [`serve`] [`demo`] [`listen`], then [`cli`] |
 
 // Vocabulary: what everybody talks about. No I/O.
 pub mod api;
@@ -69,6 +69,7 @@ pub mod telemetry;
 pub mod gateway;
 
 pub mod demo;
+pub mod listen;
 pub mod serve;
 
 pub mod cli;

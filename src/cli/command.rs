@@ -4,39 +4,26 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Failure, print, table};
+use super::desk::Counter;
+use super::table::{Table, or_dash, whole};
+use super::{Failure, given};
 use crate::api::command::{Command, CommandStatus};
-use crate::client::Client;
 use crate::units::Span;
 
-/// A running gateway, and the key to it.
-#[derive(Debug, Args)]
-pub(super) struct Remote {
-    /// Where the gateway's REST API is
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// An API key of the gateway
-    #[arg(long, value_name = "KEY", env = "CHARGEHOOK_API_KEY", hide_env_values = true)]
-    api_key: String,
-}
-
-impl Remote {
-    fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(&self.url, &self.api_key)?)
-    }
-}
+pub(super) const HELP: &str = r#"Examples:
+  chargehook command WALLBOX_001 Reset '{"type": "Soft"}'
+  chargehook command WALLBOX_001 RemoteStartTransaction '{"idTag": "TAG", "connectorId": 1}'
+  chargehook command WALLBOX_001 GetConfiguration --json"#;
 
 /// What is asked of whom.
 #[derive(Debug, Args)]
 pub(super) struct Order {
-    #[command(flatten)]
-    remote: Remote,
     /// The station's identity
     station: String,
     /// Any message that a central system of OCPP 1.6 may send, such as Reset
     action: String,
     /// The message's payload [default: {}]
-    #[arg(value_name = "JSON", value_parser = read_json)]
+    #[arg(value_name = "JSON", value_parser = given::json)]
     payload: Option<Box<RawValue>>,
     /// How long the answer is waited for [default: 30s]
     #[arg(long, value_name = "DURATION")]
@@ -50,13 +37,8 @@ pub(super) struct Order {
     /// How long it may wait for the station [default: 1h, or 60s for what is urgent]
     #[arg(long, value_name = "DURATION", requires = "queue")]
     expires_in: Option<Span>,
-    /// Prints the command as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-fn read_json(text: &str) -> Result<Box<RawValue>, String> {
-    RawValue::from_string(text.to_owned()).map_err(|error| format!("this is not JSON: {error}"))
+    #[command(flatten)]
+    counter: Counter,
 }
 
 /// The body of the call; what is not given is left to the gateway.
@@ -75,6 +57,7 @@ struct Body<'a> {
 
 /// Sends the command, prints what came of it, and fails if the charger does not do it.
 pub(super) async fn send(order: Order) -> Result<(), Failure> {
+    let desk = order.counter.open()?;
     let body = Body {
         action: &order.action,
         payload: order.payload.as_deref(),
@@ -83,11 +66,9 @@ pub(super) async fn send(order: Order) -> Result<(), Failure> {
         queue: order.queue,
         expires_in: order.expires_in,
     };
-    let command = order.remote.client()?.send_command(&order.station, &body).await?;
-    match order.json {
-        true => print(&format!("{}\n", serde_json::to_string_pretty(&command).unwrap_or_default()))?,
-        false => print(&table::table(["ID", "STATION", "ACTION", "STATUS", "ANSWER"], [row(&command)]))?,
-    }
+    let columns = [whole("ID"), whole("STATION"), whole("ACTION"), whole("STATUS"), whole("ANSWER")];
+    let call = desk.client.send_command(&order.station, &body);
+    let command = desk.add(&mut Table::new(columns), call, row).await?;
     let under_way = matches!(command.status, CommandStatus::Queued | CommandStatus::Sent);
     match under_way || command.accepted == Some(true) {
         true => Ok(()),
@@ -97,15 +78,15 @@ pub(super) async fn send(order: Order) -> Result<(), Failure> {
 
 fn row(command: &Command) -> [String; 5] {
     let answer = match (&command.response, &command.error) {
-        (Some(response), _) => response.to_string(),
-        (None, Some(error)) => format!("{} {}", error.code, error.description),
-        (None, None) => "-".to_owned(),
+        (Some(response), _) => Some(response.to_string()),
+        (None, Some(error)) => Some(format!("{} {}", error.code, error.description)),
+        (None, None) => None,
     };
     [
         command.id.to_string(),
         command.station_id.clone(),
         command.action.clone(),
         command.status.as_str().to_owned(),
-        answer,
+        or_dash(answer),
     ]
 }

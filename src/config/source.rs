@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Fault, Reason, Source};
 use super::setting::Given;
 use super::{Config, TABLES};
+use crate::client::URL_VARIABLE;
 use crate::keys::API_KEY_VARIABLE;
 
 /// What every environment variable of ours begins with.
@@ -156,7 +157,7 @@ impl Merge {
         let mut ours: Vec<_> = env
             .into_iter()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with(PREFIX) && name != API_KEY_VARIABLE)
+            .filter(|(name, _)| name.starts_with(PREFIX) && name != API_KEY_VARIABLE && name != URL_VARIABLE)
             .collect();
         ours.sort();
         for (name, value) in ours {
@@ -275,6 +276,7 @@ mod tests {
                 ("CHARGEHOOK_OCPP_PING_INTERVAL", "2m"),
                 ("CHARGEHOOK_DELIVERY_ALLOWED_NETWORKS", "127.0.0.0/8, ::1"),
                 ("CHARGEHOOK_API_KEY", "sixteen characters or more"),
+                ("CHARGEHOOK_URL", "http://127.0.0.1:8080"),
                 ("PATH", "/bin"),
             ]),
             overrides: vec![Override {

@@ -17,7 +17,7 @@ const ROWS: &[(bool, &[&str])] = &[
     (true, &["http", "client", "simulator"]),
     (false, &["config", "telemetry"]),
     (false, &["gateway"]),
-    (false, &["serve", "demo"]),
+    (false, &["serve", "demo", "listen"]),
     (false, &["cli"]),
 ];
 

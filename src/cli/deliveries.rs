@@ -1,0 +1,235 @@
+//! `chargehook deliveries`: what was sent where, what came of it, and sending it again.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::desk::{Counter, Desk, Paging};
+use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
+use super::{Failure, given, replays};
+use crate::api::delivery::{Attempt, Delivery, DeliveryError};
+use crate::clock::Timestamp;
+use crate::id::{DeliveryId, EventId};
+
+pub(super) const HELP: &str = "\
+Examples:
+  chargehook deliveries list --status retry --webhook 3
+  chargehook deliveries failed --since 24h
+  chargehook deliveries show dlv_01jrs0m6nxk3v1c8d9e0f2g4h6
+  chargehook deliveries resend dlv_01jrs0m6nxk3v1c8d9e0f2g4h6
+  chargehook deliveries resend --webhook 3 --since 24h --dry-run";
+
+/// What is asked about deliveries.
+#[derive(Debug, Args)]
+pub(super) struct Deliveries {
+    #[command(subcommand)]
+    task: Task,
+    #[command(flatten)]
+    counter: Counter,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Lists the deliveries, the newest first
+    List {
+        /// How far they have come: scheduled, processing, retry, success, failed or discarded (repeatable)
+        #[arg(long)]
+        status: Vec<String>,
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Lists the dead letters: deliveries whose schedule is used up
+    Failed {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Shows a delivery and every attempt that was made
+    Show {
+        /// The delivery's id
+        id: DeliveryId,
+    },
+    /// Sends deliveries again: those that are named, or all that fit the options
+    ///
+    /// Those that are named go at once, past an open circuit breaker. With options instead, of which --webhook,
+    /// --event-id or --since is needed, all dead letters that fit are sent again in the background; see
+    /// `chargehook webhooks replays`.
+    Resend(Resending),
+    /// Discards deliveries that have not come to their end
+    Cancel {
+        /// The deliveries' ids
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<DeliveryId>,
+    },
+}
+
+#[derive(Debug, Args, Serialize)]
+struct Filter {
+    /// Only to this webhook
+    #[arg(long = "webhook", value_name = "ID")]
+    webhook_id: Option<i64>,
+    /// Only of this event
+    #[arg(long, value_name = "ID")]
+    event_id: Option<EventId>,
+    /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    event: Option<Vec<String>>,
+    /// Only of this station's events
+    #[arg(long = "station", value_name = "ID")]
+    station_id: Option<String>,
+    /// Only of this customer's events
+    #[arg(long = "owner", value_name = "OWNER")]
+    owner_id: Option<String>,
+    /// Made then or later: a time, or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    since: Option<Timestamp>,
+    /// Made before that
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    until: Option<Timestamp>,
+    /// Text in the event's payload
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Resending {
+    /// The deliveries' ids
+    #[arg(value_name = "ID", conflicts_with_all = ["status", "dry_run", "webhook_id", "event_id", "event", "station_id", "owner_id", "since", "until", "q"], required_unless_present_any = ["webhook_id", "event_id", "since"])]
+    ids: Vec<DeliveryId>,
+    /// Also those that have arrived
+    #[arg(long)]
+    force: bool,
+    /// How they ended: failed, discarded or success (repeatable) [default: failed]
+    #[arg(long)]
+    status: Vec<String>,
+    #[command(flatten)]
+    filter: Filter,
+    /// Only counts them
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A filter with one thing more.
+#[derive(Serialize)]
+struct With<'a> {
+    #[serde(flatten)]
+    filter: &'a Filter,
+    status: &'a [String],
+}
+
+pub(super) async fn run(Deliveries { task, counter }: Deliveries) -> Result<(), Failure> {
+    let desk = counter.open()?;
+    let client = &desk.client;
+    match task {
+        Task::List { status, filter, paging } => {
+            let filter = With { filter: &filter, status: &status };
+            desk.list(&paging, &filter, |parameters| client.deliveries(parameters), COLUMNS, row).await
+        }
+        Task::Failed { filter, paging } => {
+            desk.list(&paging, &filter, |parameters| client.failed_deliveries(parameters), COLUMNS, row).await
+        }
+        Task::Show { id } => desk.show(client.delivery(id), details).await.map(drop),
+        Task::Resend(resending) if resending.ids.is_empty() => resend_all(&desk, &resending).await,
+        Task::Resend(Resending { ids, force, .. }) => {
+            let mut table = Table::new(COLUMNS);
+            for id in ids {
+                desk.add(&mut table, client.resend(id, force), row).await?;
+            }
+            Ok(())
+        }
+        Task::Cancel { ids } => {
+            let mut table = Table::new(COLUMNS);
+            for id in ids {
+                desk.add(&mut table, client.cancel_delivery(id), row).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn resend_all(desk: &Desk, resending: &Resending) -> Result<(), Failure> {
+    let mut parameters = given::parameters(&With { filter: &resending.filter, status: &resending.status });
+    if resending.force {
+        parameters.push(("force".to_owned(), "true".to_owned()));
+    }
+    let parameters = given::borrowed(&parameters);
+    match resending.dry_run {
+        true => desk.show(desk.client.count_resend(&parameters), replays::counted).await.map(drop),
+        false => replays::begun(desk, desk.client.resend_all(&parameters)).await,
+    }
+}
+
+pub(super) const COLUMNS: [Column; 8] = [
+    whole("ID"),
+    whole("MADE"),
+    whole("EVENT"),
+    whole("STATION"),
+    whole("WEBHOOK"),
+    whole("STATUS"),
+    whole("ATTEMPTS"),
+    cut("LAST ERROR"),
+];
+
+pub(super) fn row(delivery: &Delivery) -> [String; 8] {
+    [
+        delivery.id.to_string(),
+        delivery.created_at.to_string(),
+        delivery.event.clone(),
+        or_dash(delivery.station_id.as_ref()),
+        or_dash(delivery.webhook_id),
+        delivery.status.as_str().to_owned(),
+        delivery.attempts.len().to_string(),
+        or_dash(delivery.last_error.as_ref().map(worded)),
+    ]
+}
+
+pub(super) fn worded(error: &DeliveryError) -> String {
+    format!("{}: {}", error.code, error.message)
+}
+
+fn details(delivery: &Delivery) -> String {
+    let mut text = fields(&[
+        ("delivery", delivery.id.to_string()),
+        ("event", delivery.event_id.to_string()),
+        ("type", delivery.event.clone()),
+        ("station", or_dash(delivery.station_id.as_ref())),
+        ("owner", or_dash(delivery.owner_id.as_ref())),
+        ("webhook", or_dash(delivery.webhook_id)),
+        ("sequence", or_dash(delivery.sequence)),
+        ("url", or_dash(delivery.url.as_ref())),
+        ("status", delivery.status.as_str().to_owned()),
+        ("last error", or_dash(delivery.last_error.as_ref().map(worded))),
+        ("waits for", or_dash(delivery.waiting_for.as_ref())),
+        ("next attempt", or_dash(delivery.next_attempt_at)),
+        ("made", delivery.created_at.to_string()),
+        ("ended", or_dash(delivery.completed_at)),
+        ("payload", delivery.payload.get().to_owned()),
+    ]);
+    if delivery.attempts.is_empty() {
+        text.push_str("\nno attempts\n");
+        return text;
+    }
+    let columns =
+        [whole("ATTEMPT"), whole("BECAUSE OF"), whole("BEGAN"), whole("MS"), whole("STATUS"), cut("ERROR")];
+    text.push('\n');
+    text.push_str(&Table::new(columns).lines(delivery.attempts.iter().map(attempt_row)));
+    let answered = delivery.attempts.iter().rev().find_map(|attempt| attempt.response_body.as_deref());
+    if let Some(body) = answered.filter(|body| !body.is_empty()) {
+        text.push_str("\nthe last answer:\n");
+        text.extend(body.lines().map(|line| format!("  {}\n", printable(line))));
+    }
+    text
+}
+
+fn attempt_row(attempt: &Attempt) -> [String; 6] {
+    [
+        attempt.number.to_string(),
+        attempt.trigger.clone(),
+        attempt.started_at.to_string(),
+        or_dash(attempt.duration_ms),
+        or_dash(attempt.status_code),
+        or_dash(attempt.error.as_ref().map(worded)),
+    ]
+}

@@ -1,0 +1,164 @@
+//! A running gateway, and how its answers are shown: as tables for people, or as they came for programs.
+
+use clap::Args;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::remote::Remote;
+use super::table::{Column, Table};
+use super::{Failure, given, print};
+use crate::api::Page;
+use crate::client::{Call, Client, Parameters};
+
+/// What every command has that asks a gateway.
+#[derive(Debug, Args)]
+pub(super) struct Counter {
+    #[command(flatten)]
+    remote: Remote,
+    /// Prints the API's own JSON instead of tables
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Counter {
+    pub(super) fn open(&self) -> Result<Desk, Failure> {
+        Ok(Desk { client: self.remote.client()?, json: self.json })
+    }
+}
+
+/// Which part of a list is shown.
+#[derive(Debug, Args, Serialize)]
+pub(super) struct Paging {
+    /// How many rows at most, 1 to 500 [default: 50]
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u32>,
+    /// Goes on where a list ended: the cursor that was printed behind it
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+    /// Shows all rows, page by page
+    #[arg(long, conflicts_with_all = ["limit", "cursor"])]
+    #[serde(skip)]
+    all: bool,
+    /// Shows the oldest rows first, not the newest
+    #[arg(long)]
+    #[serde(skip)]
+    oldest_first: bool,
+}
+
+impl Paging {
+    fn parameters(&self) -> Vec<(String, String)> {
+        let mut parameters = given::parameters(self);
+        let mut add = |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
+        if self.all {
+            add("limit", &crate::api::LIMIT_MAX.to_string());
+        }
+        if self.oldest_first {
+            add("order", "asc");
+        }
+        parameters
+    }
+}
+
+/// A gateway that is asked, and how its answers are shown.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) client: Client,
+    pub(super) json: bool,
+}
+
+impl Desk {
+    /// Makes a call and shows its answer: as it came, or as `tell` words it.
+    pub(super) async fn show<T: DeserializeOwned>(
+        &self,
+        call: Call<T>,
+        tell: impl FnOnce(&T) -> String,
+    ) -> Result<T, Failure> {
+        let (answer, text) = call.with_text().await?;
+        match self.json {
+            // A deletion is answered with nothing.
+            true if text.is_empty() => {}
+            true => print(&format!("{text}\n"))?,
+            false => print(&tell(&answer))?,
+        }
+        Ok(answer)
+    }
+
+    /// Makes a call and shows its answer as a row of a table, which may have some above it.
+    pub(super) async fn add<T: DeserializeOwned, const N: usize>(
+        &self,
+        table: &mut Table<N>,
+        call: Call<T>,
+        row: impl FnOnce(&T) -> [String; N],
+    ) -> Result<T, Failure> {
+        self.show(call, |answer| table.lines([row(answer)])).await
+    }
+
+    /// Shows a list that is one page.
+    pub(super) async fn page<T: DeserializeOwned, const N: usize>(
+        &self,
+        call: Call<Page<T>>,
+        columns: [Column; N],
+        row: impl Fn(&T) -> [String; N],
+    ) -> Result<Page<T>, Failure> {
+        self.show(call, |page| Table::new(columns).lines(page.data.iter().map(row))).await
+    }
+
+    /// Shows a list as far as `paging` wants it, and says how it goes on.
+    pub(super) async fn list<T: DeserializeOwned, const N: usize>(
+        &self,
+        paging: &Paging,
+        filters: &impl Serialize,
+        ask: impl Fn(Parameters<'_>) -> Call<Page<T>>,
+        columns: [Column; N],
+        row: impl Fn(&T) -> [String; N],
+    ) -> Result<(), Failure> {
+        let mut parameters = given::parameters(filters);
+        parameters.extend(paging.parameters());
+        if paging.all && self.json {
+            return self.all_as_one(parameters, ask).await;
+        }
+        let mut table = Table::new(columns);
+        loop {
+            let call = ask(&given::borrowed(&parameters));
+            let page = self.show(call, |page| table.lines(page.data.iter().map(&row))).await?;
+            let Some(cursor) = page.next_cursor else { return Ok(()) };
+            if !paging.all {
+                // Not among the rows, where a program might take it for one.
+                super::hint(&format!("there is more: --cursor {cursor}, or --all"));
+                return Ok(());
+            }
+            go_on(&mut parameters, cursor);
+        }
+    }
+
+    /// Prints all pages as one, each row as it came.
+    async fn all_as_one<T>(
+        &self,
+        mut parameters: Vec<(String, String)>,
+        ask: impl Fn(Parameters<'_>) -> Call<Page<T>>,
+    ) -> Result<(), Failure>
+    where
+        T: DeserializeOwned,
+    {
+        print(r#"{"data":["#)?;
+        let mut between = "";
+        loop {
+            let (page, text) = ask(&given::borrowed(&parameters)).with_text().await?;
+            let raw: Page<Box<RawValue>> = serde_json::from_str(&text).map_err(std::io::Error::from)?;
+            for row in raw.data {
+                print(&format!("{between}{row}"))?;
+                between = ",";
+            }
+            match page.next_cursor {
+                Some(cursor) => go_on(&mut parameters, cursor),
+                None => return print("],\"next_cursor\":null}\n"),
+            }
+        }
+    }
+}
+
+fn go_on(parameters: &mut Vec<(String, String)>, cursor: String) {
+    parameters.retain(|(name, _)| name != "cursor");
+    parameters.push(("cursor".to_owned(), cursor));
+}

@@ -1,0 +1,324 @@
+//! `chargehook events`: what happened, and where it went.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+
+use clap::{ArgGroup, Args, Subcommand};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::deliveries;
+use super::desk::{Counter, Desk, Paging};
+use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
+use super::{Failure, given, hint, print};
+use crate::api::Page;
+use crate::api::event::{Event, EventDeliveries, EventResent, EventType};
+use crate::api::ingest::{EventInput, EventStored};
+use crate::client::{Follower, Told};
+use crate::clock::Timestamp;
+use crate::id::{EventId, StationId};
+
+/// How many past events are shown before those that are followed.
+const BEFORE_FOLLOWING: u32 = 10;
+
+pub(super) const HELP: &str = "\
+Examples:
+  chargehook events list --event '*Transaction' --station WALLBOX_001 --since 2h
+  chargehook events list --event ocpp.* --follow
+  chargehook events show evt_01jrs0m6nxk3v1c8d9e0f2g4h6 --explain
+  chargehook events send invoice.paid '{\"amount\": 12.5}' --broadcast --idempotency-key INV-7
+  chargehook events resend evt_01jrs0m6nxk3v1c8d9e0f2g4h6";
+
+/// What is asked about events.
+#[derive(Debug, Args)]
+pub(super) struct Events {
+    #[command(subcommand)]
+    task: Task,
+    #[command(flatten)]
+    counter: Counter,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Lists the events, the newest first, or follows them as they come
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        paging: Paging,
+        /// Shows the last ones (--limit, 10 if nothing is said), then each new one as it comes, until Ctrl-C
+        ///
+        /// Goes on where it was if the connection breaks. With --json each event is a line of its own.
+        #[arg(long, conflicts_with_all = ["all", "cursor", "oldest_first"])]
+        follow: bool,
+    },
+    /// Shows an event and its deliveries
+    Show {
+        /// The event's id
+        id: EventId,
+        /// Also says of every other webhook why it did not get the event; with --json the deliveries alone
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Brings an event of your own, delivered like any other
+    ///
+    /// To exactly one of: a webhook, whatever it subscribes to; a customer's subscribed webhooks and those without
+    /// owner; every subscribed webhook; a URL.
+    #[command(group(ArgGroup::new("target").required(true).args(["webhook", "owner", "broadcast", "to"])))]
+    Send(Sending),
+    /// Sends an event's deliveries again at once
+    Resend {
+        /// The event's id
+        id: EventId,
+        /// Also those that have arrived
+        #[arg(long)]
+        force: bool,
+    },
+    /// Lists the event types that webhooks can subscribe to
+    Types,
+}
+
+#[derive(Debug, Args, Serialize)]
+struct Filter {
+    /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    event: Option<Vec<String>>,
+    /// Only about this station
+    #[arg(long = "station", value_name = "ID")]
+    station_id: Option<String>,
+    /// Only of this customer
+    #[arg(long = "owner", value_name = "OWNER")]
+    owner_id: Option<String>,
+    /// Only those with a delivery to this webhook
+    #[arg(long = "webhook", value_name = "ID")]
+    webhook_id: Option<i64>,
+    /// Only those of this transaction
+    #[arg(long = "transaction", value_name = "ID")]
+    transaction_id: Option<i64>,
+    /// Only repeats of other events, or with =false none of them
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    duplicate: Option<bool>,
+    /// Arrived then or later: a time, or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    since: Option<Timestamp>,
+    /// Arrived before that
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    until: Option<Timestamp>,
+    /// Happened then or later, by the charger's own clock
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    occurred_since: Option<Timestamp>,
+    /// Happened before that, by the charger's own clock
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    occurred_until: Option<Timestamp>,
+    /// Text in the payload
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Sending {
+    /// A name of your own, such as invoice.paid
+    event: String,
+    /// What receivers get, byte for byte: a JSON object, @FILE or - for standard input
+    #[arg(value_name = "JSON")]
+    payload: String,
+    /// To this webhook
+    #[arg(long, value_name = "ID")]
+    webhook: Option<i64>,
+    /// To this customer's webhooks
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
+    /// To every subscribed webhook
+    #[arg(long)]
+    broadcast: bool,
+    /// To this URL
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    /// Signs what goes to the URL: whsec_…, - reads it from standard input [default: not signed]
+    #[arg(long, value_name = "SECRET", requires = "to")]
+    secret: Option<String>,
+    /// The station it is about
+    #[arg(long, value_name = "ID", value_parser = station)]
+    station: Option<StationId>,
+    /// A header that is sent along, 'Name: value' (repeatable)
+    #[arg(long, value_name = "HEADER", value_parser = given::header)]
+    header: Vec<(String, String)>,
+    /// Makes it safe to send again: a second event with the same key goes nowhere
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+fn station(text: &str) -> Result<StationId, String> {
+    StationId::new(text).map_err(|error| error.to_string())
+}
+
+pub(super) async fn run(Events { task, counter }: Events) -> Result<(), Failure> {
+    let desk = counter.open()?;
+    let client = &desk.client;
+    match task {
+        Task::List { filter, paging, follow: true } => follow(&desk, &filter, &paging).await,
+        Task::List { filter, paging, follow: false } => {
+            desk.list(&paging, &filter, |parameters| client.events(parameters), COLUMNS, row).await
+        }
+        Task::Show { id, explain } => show(&desk, id, explain).await,
+        Task::Send(sending) => send(&desk, sending).await,
+        Task::Resend { id, force } => {
+            let call = client.resend_event(id, force);
+            let tell = |resent: &EventResent| {
+                resent.deliveries.iter().map(|delivery| format!("{delivery} is on its way again\n")).collect()
+            };
+            desk.show(call, tell).await.map(drop)
+        }
+        Task::Types => {
+            let columns = [whole("EVENT"), whole("CATEGORY")];
+            let row = |kind: &EventType| [kind.event.clone(), kind.category.to_string()];
+            desk.page(client.event_types(), columns, row).await.map(drop)
+        }
+    }
+}
+
+const COLUMNS: [Column; 6] =
+    [whole("ID"), whole("ARRIVED"), whole("EVENT"), whole("STATION"), whole("TRANSACTION"), cut("PAYLOAD")];
+
+fn row(event: &Event) -> [String; 6] {
+    [
+        event.id.to_string(),
+        event.timestamp.to_string(),
+        event.event.clone(),
+        or_dash(event.station_id.as_ref()),
+        or_dash(event.transaction_id),
+        event.payload.get().to_owned(),
+    ]
+}
+
+/// The last events, then every one that comes.
+async fn follow(desk: &Desk, filter: &Filter, paging: &Paging) -> Result<(), Failure> {
+    let filters = given::parameters(filter);
+    // Opened before the list is read: what comes in between is in both, and shown once.
+    let mut follower = Follower::start(desk.client.clone(), filters.clone()).await?;
+    let mut parameters = filters;
+    parameters.push(("limit".to_owned(), paging.limit.unwrap_or(BEFORE_FOLLOWING).to_string()));
+    let (page, text) = desk.client.events(&given::borrowed(&parameters)).with_text().await?;
+    let newest = page.data.first().map(|event| event.id);
+    let mut table = Table::new(COLUMNS);
+    match desk.json {
+        true => {
+            let raw: Page<Box<RawValue>> = serde_json::from_str(&text).map_err(std::io::Error::from)?;
+            // A payload may have come in lines, which break between two of its tokens.
+            let lines = raw.data.iter().rev().map(|row| row.get().replace(['\n', '\r'], " ") + "\n");
+            print(&lines.collect::<String>())?;
+        }
+        false => print(&table.lines(page.data.iter().rev().map(row)))?,
+    }
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
+    loop {
+        let told = tokio::select! {
+            told = follower.next() => told?,
+            _ = &mut interrupted => return Ok(()),
+        };
+        match told {
+            Told::Event(streamed) if Some(streamed.event.id) <= newest => {}
+            Told::Event(streamed) if desk.json => print(&format!("{}\n", streamed.json))?,
+            Told::Event(streamed) => print(&table.lines([row(&streamed.event)]))?,
+            Told::BrokeOff(reason) => hint(&format!("the stream broke off ({reason}); connecting again")),
+            Told::Again => hint("connected again"),
+            Told::Forgotten(reason) => hint(&format!("{reason}; going on with what comes now")),
+        }
+    }
+}
+
+async fn show(desk: &Desk, id: EventId, explain: bool) -> Result<(), Failure> {
+    if desk.json && explain {
+        return desk.show(desk.client.event_deliveries(id, true), |_| String::new()).await.map(drop);
+    }
+    desk.show(desk.client.event(id), details).await?;
+    if desk.json {
+        return Ok(());
+    }
+    desk.show(desk.client.event_deliveries(id, explain), sent_where).await.map(drop)
+}
+
+fn details(event: &Event) -> String {
+    let violations: Vec<String> = event
+        .violations
+        .iter()
+        .map(|violation| match &violation.field {
+            Some(field) => format!("{field}: {}", violation.problem),
+            None => violation.problem.clone(),
+        })
+        .collect();
+    let mut lines = vec![
+        ("event", event.id.to_string()),
+        ("type", event.event.clone()),
+        ("category", event.category.to_string()),
+        ("station", or_dash(event.station_id.as_ref())),
+        ("sequence", or_dash(event.station_seq)),
+        ("owner", or_dash(event.owner_id.as_ref())),
+        ("arrived", event.timestamp.to_string()),
+        ("occurred", or_dash(event.occurred_at)),
+        ("transaction", or_dash(event.transaction_id)),
+        ("message", or_dash(event.message_id.as_ref())),
+        ("violations", or_dash((!violations.is_empty()).then(|| violations.join("; ")))),
+        ("repeats", or_dash(event.duplicate_of)),
+        ("payload", event.payload.get().to_owned()),
+    ];
+    lines.extend(event.idempotency_key.clone().map(|key| ("idempotency key", key)));
+    lines.extend(event.response.as_ref().map(|response| ("answered", response.get().to_owned())));
+    fields(&lines)
+}
+
+fn sent_where(found: &EventDeliveries) -> String {
+    let mut text = match found.data.is_empty() {
+        true => "\nno deliveries\n".to_owned(),
+        false => {
+            format!("\n{}", Table::new(deliveries::COLUMNS).lines(found.data.iter().map(deliveries::row)))
+        }
+    };
+    if let Some(not_matched) = found.not_matched.as_ref().filter(|others| !others.is_empty()) {
+        let lines =
+            not_matched.iter().map(|other| [other.webhook_id.to_string(), printable(because(&other.reason))]);
+        text.push('\n');
+        text.push_str(&Table::new([whole("WEBHOOK"), whole("DID NOT GET IT BECAUSE")]).lines(lines));
+    }
+    text
+}
+
+/// A reason in words; one that this program does not know as it is.
+fn because(reason: &str) -> &str {
+    match reason {
+        "duplicate" => "the event repeats another one",
+        "created_later" => "the webhook was made later: a replay of what is missing brings it",
+        "about_itself" => "the event is about this very webhook",
+        "target" => "the event was for somebody else",
+        "owner" => "the event is another customer's",
+        "event_type" => "the webhook does not subscribe to this event type",
+        "station" => "the webhook does not want this station",
+        "filter" => "the webhook's filter does not fit the payload",
+        other => other,
+    }
+}
+
+async fn send(desk: &Desk, sending: Sending) -> Result<(), Failure> {
+    let payload = match sending.payload.strip_prefix('@') {
+        Some(file) => String::from_utf8_lossy(&given::content(file)?).into_owned(),
+        None if sending.payload == "-" => String::from_utf8_lossy(&given::content("-")?).into_owned(),
+        None => sending.payload,
+    };
+    let input = EventInput {
+        event: sending.event,
+        payload: given::json(&payload).map_err(Failure::Payload)?,
+        station_id: sending.station,
+        custom_headers: BTreeMap::from_iter(sending.header),
+        idempotency_key: sending.idempotency_key,
+        webhook_id: sending.webhook,
+        owner_id: sending.owner,
+        broadcast: sending.broadcast,
+        url: sending.to,
+        secret: given::secret(sending.secret)?,
+    };
+    let tell = |stored: &EventStored| match stored.duplicate {
+        true => format!("{} repeats an event with this key, and goes nowhere\n", stored.id),
+        false => format!("{} with {} deliveries\n", stored.id, stored.deliveries),
+    };
+    desk.show(desk.client.send_event(&input), tell).await.map(drop)
+}

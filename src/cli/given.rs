@@ -1,0 +1,144 @@
+//! What was given as options, as the API takes it.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::Failure;
+use crate::clock::{Clock, Timestamp};
+use crate::units::Span;
+
+/// What stands for standard input.
+const STDIN: &str = "-";
+
+/// The members that were given; `options` has the API's own names.
+fn members(options: &impl Serialize) -> Map<String, Value> {
+    // Options are plain data: they can always be written.
+    let mut members = match serde_json::to_value(options) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    members.retain(|_, value| !value.is_null());
+    members
+}
+
+/// The body of a call: the options that were given, and null for what is to be cleared.
+pub(super) fn body(options: &impl Serialize, clear: &[String]) -> Map<String, Value> {
+    let mut body = members(options);
+    body.extend(clear.iter().map(|name| (name.replace('-', "_"), Value::Null)));
+    body
+}
+
+/// The options that were given as parameters of a query; a list is given again and again.
+pub(super) fn parameters(options: &impl Serialize) -> Vec<(String, String)> {
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let mut parameters = Vec::new();
+    for (name, value) in members(options) {
+        match value {
+            Value::Array(values) => {
+                parameters.extend(values.into_iter().map(|value| (name.clone(), text(value))));
+            }
+            value => parameters.push((name, text(value))),
+        }
+    }
+    parameters
+}
+
+/// Parameters as the client takes them.
+pub(super) fn borrowed(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
+    parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// A moment: RFC 3339, or how long ago it was.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    moment_before(text, Clock::System.now())
+}
+
+fn moment_before(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if let Ok(ago) = text.parse::<Span>() {
+        return Ok(now.before(ago.0));
+    }
+    let wrong = "write a time such as 2026-04-14T12:00:00Z, or how long ago: 90s, 30m, 2h, 7d";
+    text.parse().map_err(|_| wrong.to_owned())
+}
+
+/// A JSON object.
+pub(super) fn object(text: &str) -> Result<Value, String> {
+    match serde_json::from_str(text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(_) => Err("this is JSON, but no object".to_owned()),
+        Err(error) => Err(format!("this is not JSON: {error}")),
+    }
+}
+
+/// JSON of any kind, byte for byte.
+pub(super) fn json(text: &str) -> Result<Box<RawValue>, String> {
+    RawValue::from_string(text.to_owned()).map_err(|error| format!("this is not JSON: {error}"))
+}
+
+/// A header as HTTP writes it.
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// What a secret option says: `-` reads the first line of standard input, where no list of processes shows it.
+pub(super) fn secret(option: Option<String>) -> Result<Option<String>, Failure> {
+    match option.as_deref() {
+        Some(STDIN) => {
+            let text = String::from_utf8_lossy(&content(STDIN)?).into_owned();
+            Ok(text.lines().next().map(str::to_owned))
+        }
+        _ => Ok(option),
+    }
+}
+
+/// The bytes of a file, or of standard input.
+pub(super) fn content(path: &str) -> Result<Vec<u8>, Failure> {
+    let failed = |error| Failure::Unreadable(path.to_owned(), error);
+    if path != STDIN {
+        return std::fs::read(Path::new(path)).map_err(failed);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_how_long_ago_it_was() {
+        let now: Timestamp = "2026-04-14T12:00:00Z".parse().expect("RFC 3339");
+        let read = |text| moment_before(text, now).map(|moment| moment.to_string());
+        assert_eq!(read("2h"), Ok("2026-04-14T10:00:00.000Z".to_owned()));
+        assert_eq!(read("7d"), Ok("2026-04-07T12:00:00.000Z".to_owned()));
+        assert_eq!(read("2026-01-01T01:00:00+01:00"), Ok("2026-01-01T00:00:00.000Z".to_owned()));
+        assert!(read("yesterday").expect_err("no time").contains("2h"));
+    }
+
+    #[derive(Serialize)]
+    struct Options {
+        event: Option<Vec<&'static str>>,
+        connected: Option<bool>,
+        name: Option<&'static str>,
+    }
+
+    #[test]
+    fn only_what_was_given_is_sent() {
+        let options = Options { event: Some(vec!["A*", "B"]), connected: Some(false), name: None };
+        let pairs = parameters(&options);
+        assert_eq!(borrowed(&pairs), [("connected", "false"), ("event", "A*"), ("event", "B")]);
+        let body = body(&options, &["time-zone".to_owned()]);
+        assert_eq!(Value::from(body), json!({"event": ["A*", "B"], "connected": false, "time_zone": null}));
+    }
+}

@@ -1,0 +1,71 @@
+//! `chargehook listen`: what it is told on the command line.
+
+use clap::Args;
+use serde::Serialize;
+use url::Url;
+
+use super::remote::Remote;
+use super::{Failure, given, print};
+use crate::listen::{self, Options};
+use crate::outbound::body::Format;
+use crate::outbound::destination::parse_url;
+use crate::outbound::signature::SigningSecret;
+
+/// What is forwarded where.
+#[derive(Debug, Args)]
+pub(super) struct Listening {
+    /// The endpoint that gets each event, signed like a webhook; any address, this machine's own included
+    #[arg(long, value_name = "URL", value_parser = read_url)]
+    to: Url,
+    #[command(flatten)]
+    filter: Filter,
+    /// What signs: whsec_ and base64 of 24 to 64 bytes [default: a fresh one, which is printed]
+    #[arg(long, value_name = "SECRET")]
+    secret: Option<SigningSecret>,
+    /// The body's shape: flat, envelope, standard or cloudevents
+    #[arg(long, default_value = "flat", value_parser = read_format)]
+    format: Format,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args, Serialize)]
+struct Filter {
+    /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable) [default: all]
+    #[arg(long, value_name = "PATTERN")]
+    event: Option<Vec<String>>,
+    /// Only events about this station
+    #[arg(long = "station", value_name = "ID")]
+    station_id: Option<String>,
+    /// Only events of this customer
+    #[arg(long = "owner", value_name = "OWNER")]
+    owner_id: Option<String>,
+}
+
+fn read_url(text: &str) -> Result<Url, String> {
+    let url = parse_url(text).map_err(|refusal| refusal.to_string())?;
+    listen::anywhere().check_url(&url, false).map_err(|refusal| refusal.to_string())?;
+    Ok(url)
+}
+
+fn read_format(text: &str) -> Result<Format, String> {
+    let known = Format::ALL.into_iter().find(|format| format.as_str() == text);
+    known.ok_or_else(|| "must be flat, envelope, standard or cloudevents".to_owned())
+}
+
+/// Forwards until it is interrupted.
+pub(super) async fn run(listening: Listening) -> Result<(), Failure> {
+    let Listening { remote, to, filter, secret, format } = listening;
+    let client = remote.client()?;
+    let secret = match secret {
+        Some(secret) => secret,
+        None => {
+            let secret =
+                SigningSecret::generate().map_err(|error| std::io::Error::other(error.to_string()))?;
+            print(&format!("signing secret {}\n", secret.expose()))?;
+            secret
+        }
+    };
+    let filters = given::parameters(&filter);
+    Ok(listen::run(Options { client, to, filters, secret, format }, std::io::stdout()).await?)
+}

@@ -1,0 +1,92 @@
+//! A running gateway, and the key to it: how every command that calls one is told of both.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use url::{Host, Url};
+
+use super::Failure;
+use crate::client::{Client, URL_VARIABLE};
+use crate::keys::{ADMIN_KEY_FILE, API_KEY_VARIABLE};
+
+/// A running gateway, and the key to it.
+#[derive(Debug, Args)]
+pub(super) struct Remote {
+    /// Where the gateway's REST API is
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = URL_VARIABLE,
+        default_value = "http://127.0.0.1:8080",
+        help_heading = "Connection"
+    )]
+    url: String,
+    /// An API key of the gateway
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY",
+        env = API_KEY_VARIABLE,
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    api_key: Option<String>,
+    /// Without a key: the data directory of a gateway on this machine, for its admin-key file
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CHARGEHOOK_SERVER_DATA_DIR",
+        default_value = "./data",
+        help_heading = "Connection"
+    )]
+    data_dir: PathBuf,
+}
+
+impl Remote {
+    /// A client for the gateway.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(&self.url, &self.key()?)?)
+    }
+
+    fn key(&self) -> Result<String, Failure> {
+        // An empty variable is as good as none.
+        if let Some(key) = self.api_key.as_ref().filter(|key| !key.is_empty()) {
+            return Ok(key.clone());
+        }
+        let file = self.data_dir.join(ADMIN_KEY_FILE);
+        // The key of this machine's gateway is nothing to be sent to another machine unasked.
+        match std::fs::read_to_string(&file) {
+            Ok(text) if leads_here(&self.url) => Ok(text.trim().to_owned()),
+            _ => Err(Failure::NoKey(file)),
+        }
+    }
+}
+
+/// Whether a URL leads to this machine's own loopback.
+fn leads_here(url: &str) -> bool {
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_admin_key_of_this_machine_stays_here() {
+        for here in ["http://127.0.0.1:8080", "https://127.1/", "http://[::1]:8080", "http://localhost:1"] {
+            assert!(leads_here(here), "{here}");
+        }
+        for elsewhere in
+            ["http://10.0.0.1:8080", "https://gateway.example.com", "http://localhost.example.com"]
+        {
+            assert!(!leads_here(elsewhere), "{elsewhere}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `chargehook webhooks replays`: what is being brought back, and bulk resends.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::Failure;
+use super::desk::{Desk, Paging};
+use super::table::{Column, Table, fields, or_dash, spelled, whole};
+use super::{given, hint};
+use crate::api::replay::{Replay, ReplayMatched, Selection};
+use crate::client::Call;
+use crate::clock::Timestamp;
+use crate::id::ReplayId;
+
+/// What is asked about replays.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Replays {
+    #[command(subcommand)]
+    task: Option<Task>,
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    paging: Paging,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Shows a replay
+    Show {
+        /// The replay's id
+        id: ReplayId,
+    },
+    /// Ends a replay; what it has made goes on
+    Cancel {
+        /// The replay's id
+        id: ReplayId,
+    },
+}
+
+#[derive(Debug, Args, Serialize)]
+struct Filter {
+    /// Only for this webhook
+    #[arg(long = "webhook", value_name = "ID")]
+    webhook_id: Option<i64>,
+    /// Only of this customer
+    #[arg(long = "owner", value_name = "OWNER")]
+    owner_id: Option<String>,
+    /// How far they have come: running, done or canceled
+    #[arg(long)]
+    status: Option<String>,
+    /// Asked for then or later: a time, or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    since: Option<Timestamp>,
+    /// Asked for before that
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    until: Option<Timestamp>,
+}
+
+pub(super) async fn run(desk: &Desk, Replays { task, filter, paging }: Replays) -> Result<(), Failure> {
+    let client = &desk.client;
+    match task {
+        None => desk.list(&paging, &filter, |parameters| client.replays(parameters), COLUMNS, row).await,
+        Some(Task::Show { id }) => desk.show(client.replay_status(id), details).await.map(drop),
+        Some(Task::Cancel { id }) => {
+            desk.add(&mut Table::new(COLUMNS), client.cancel_replay(id), row).await.map(drop)
+        }
+    }
+}
+
+/// Shows a replay that was asked for just now, and how to look after it.
+pub(super) async fn begun(desk: &Desk, call: Call<Replay>) -> Result<(), Failure> {
+    let replay = desk.add(&mut Table::new(COLUMNS), call, row).await?;
+    hint(&format!("it goes on in the background: chargehook webhooks replays show {}", replay.id));
+    Ok(())
+}
+
+pub(super) fn counted(found: &ReplayMatched) -> String {
+    format!("{} would be sent\n", found.matched)
+}
+
+const COLUMNS: [Column; 6] =
+    [whole("ID"), whole("ASKED FOR"), whole("STATUS"), whole("DONE"), whole("MATCHED"), whole("WHAT")];
+
+fn row(replay: &Replay) -> [String; 6] {
+    [
+        replay.id.to_string(),
+        replay.created_at.to_string(),
+        spelled(&replay.status),
+        replay.done.to_string(),
+        replay.matched.to_string(),
+        what(&replay.selection),
+    ]
+}
+
+fn what(selection: &Selection) -> String {
+    match selection {
+        Selection::Replay { webhook_id, .. } => format!("replay to webhook {webhook_id}"),
+        Selection::Resend { webhook_id: Some(webhook_id), .. } => format!("resend to webhook {webhook_id}"),
+        Selection::Resend { .. } => "resend".to_owned(),
+    }
+}
+
+fn details(replay: &Replay) -> String {
+    fields(&[
+        ("replay", replay.id.to_string()),
+        ("status", spelled(&replay.status)),
+        ("matched", replay.matched.to_string()),
+        ("done", replay.done.to_string()),
+        ("what", serde_json::to_string(&replay.selection).unwrap_or_default()),
+        ("asked for by", replay.requested_by.name.clone()),
+        ("asked for", replay.created_at.to_string()),
+        ("ended", or_dash(replay.completed_at)),
+    ])
+}

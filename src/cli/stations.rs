@@ -1,0 +1,410 @@
+//! `chargehook stations`: who connects, and what is known of them.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::desk::{Counter, Desk, Paging};
+use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole};
+use super::{Failure, given, print};
+use crate::api::import::ImportResult;
+use crate::api::message::Direction;
+use crate::api::station::{Connector, ImportedStation, Station};
+use crate::clock::Timestamp;
+
+pub(super) const HELP: &str = "\
+Examples:
+  chargehook stations list --connected
+  chargehook stations list --q WALLBOX --since 7d
+  chargehook stations add WALLBOX_001 --name 'Garage left' --owner acme --password -
+  chargehook stations set WALLBOX_001 --blocked
+  chargehook stations set WALLBOX_001 --clear password
+  chargehook stations import stations.csv";
+
+/// What is asked about stations.
+#[derive(Debug, Args)]
+pub(super) struct Stations {
+    #[command(subcommand)]
+    task: Task,
+    #[command(flatten)]
+    counter: Counter,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Lists the stations, the newest first
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Shows a station and its connectors
+    Show {
+        /// The station's identity
+        id: String,
+    },
+    /// Shows a station's connectors, as it last told of them
+    Connectors {
+        /// The station's identity
+        id: String,
+    },
+    /// Shows a station's configuration keys, as they were last read or set
+    ///
+    /// Nothing is asked of the station. To read them anew: chargehook command ID GetConfiguration
+    Configuration {
+        /// The station's identity
+        id: String,
+    },
+    /// Shows what went over a station's wire
+    Messages {
+        /// The station's identity
+        id: String,
+        #[command(flatten)]
+        filter: Wire,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Makes a station before it connects for the first time
+    Add {
+        /// The station's identity: the last segment of the URL it connects to
+        id: String,
+        #[command(flatten)]
+        fields: Fields,
+    },
+    /// Changes a station; what is not given stays as it is
+    Set {
+        /// The station's identity
+        id: String,
+        #[command(flatten)]
+        fields: Fields,
+        /// Takes a value away, such as password or time-zone (repeatable)
+        #[arg(long, value_name = "FIELD")]
+        clear: Vec<String>,
+    },
+    /// Removes stations and closes their sockets; their events and transactions stay
+    Delete {
+        /// The stations' identities
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// Hangs up on a station, which may connect again at once
+    Disconnect {
+        /// The station's identity
+        id: String,
+    },
+    /// Makes or changes many stations: a CSV whose first line names the columns, or a JSON array
+    ///
+    /// The columns, or members, are station_id and those of the API's stations. Shows the rows that were left out,
+    /// and why; exits with 1 if there are any.
+    Import {
+        /// The file; - is standard input
+        file: String,
+    },
+}
+
+#[derive(Debug, Args, Serialize)]
+struct Filter {
+    /// Only those that are connected, or with =false those that are not
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    connected: Option<bool>,
+    /// Only this customer's
+    #[arg(long = "owner", value_name = "OWNER")]
+    owner_id: Option<String>,
+    /// What their boot is answered with: accepted, pending or rejected
+    #[arg(long, value_name = "STATUS")]
+    boot_status: Option<String>,
+    /// Only those that are blocked, or with =false those that are not
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    blocked: Option<bool>,
+    /// Only this vendor's
+    #[arg(long)]
+    vendor: Option<String>,
+    /// Only of this model
+    #[arg(long)]
+    model: Option<String>,
+    /// Only with this firmware
+    #[arg(long = "firmware", value_name = "VERSION")]
+    firmware_version: Option<String>,
+    /// Part of their identity, name or serial number
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+    /// Made, or first connected, then or later: a time, or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    since: Option<Timestamp>,
+    /// Made, or first connected, before that
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    until: Option<Timestamp>,
+}
+
+#[derive(Debug, Args, Serialize)]
+struct Wire {
+    /// inbound is from the charger, outbound to it
+    #[arg(long)]
+    direction: Option<String>,
+    /// What they ask, or answer, such as StatusNotification
+    #[arg(long)]
+    action: Option<String>,
+    /// Went over the wire then or later: a time, or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    since: Option<Timestamp>,
+    /// Went over the wire before that
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    until: Option<Timestamp>,
+}
+
+#[derive(Debug, Args, Serialize)]
+struct Fields {
+    /// For people
+    #[arg(long)]
+    name: Option<String>,
+    /// The customer it belongs to
+    #[arg(long = "owner", value_name = "OWNER")]
+    owner_id: Option<String>,
+    /// Its Basic auth password, 8 to 40 characters; - reads it from standard input
+    #[arg(long)]
+    password: Option<String>,
+    /// The lowest security profile it may connect with, 0 to 3
+    #[arg(long, value_name = "N")]
+    min_security_profile: Option<u8>,
+    /// The name its client certificate carries, if not its identity
+    #[arg(long, value_name = "NAME")]
+    certificate_name: Option<String>,
+    /// What its boot is answered with: accepted, pending or rejected
+    #[arg(long, value_name = "STATUS")]
+    boot_status: Option<String>,
+    /// Refuses it at the handshake, or with =false no longer
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    blocked: Option<bool>,
+    /// How strictly its messages are read: lenient, strict or off
+    #[arg(long, value_name = "MODE")]
+    validation: Option<String>,
+    /// The time zone of its times without zone, such as Europe/Berlin
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+    /// The largest message it may send, such as 64KiB
+    #[arg(long, value_name = "SIZE")]
+    message_size: Option<String>,
+    /// Whether the gateway pings its socket
+    #[arg(long, value_name = "BOOL")]
+    ping: Option<bool>,
+    /// Whatever is to be kept with it: a JSON object
+    #[arg(long, value_name = "JSON", value_parser = given::object)]
+    metadata: Option<Value>,
+}
+
+impl Fields {
+    fn ready(mut self) -> Result<Self, Failure> {
+        self.password = given::secret(self.password)?;
+        Ok(self)
+    }
+}
+
+pub(super) async fn run(Stations { task, counter }: Stations) -> Result<(), Failure> {
+    let desk = counter.open()?;
+    let client = &desk.client;
+    match task {
+        Task::List { filter, paging } => {
+            desk.list(&paging, &filter, |parameters| client.stations(parameters), COLUMNS, row).await
+        }
+        Task::Show { id } => show(&desk, &id).await,
+        Task::Connectors { id } => {
+            desk.page(client.connectors(&id), CONNECTOR_COLUMNS, connector_row).await.map(drop)
+        }
+        Task::Configuration { id } => configuration(&desk, &id).await,
+        Task::Messages { id, filter, paging } => messages(&desk, &id, &filter, &paging).await,
+        Task::Add { id, fields } => {
+            let mut body = given::body(&fields.ready()?, &[]);
+            body.insert("station_id".to_owned(), id.into());
+            desk.add(&mut Table::new(COLUMNS), client.create_station(&body), row).await.map(drop)
+        }
+        Task::Set { id, fields, clear } => {
+            let patch = given::body(&fields.ready()?, &clear);
+            desk.add(&mut Table::new(COLUMNS), client.patch_station(&id, &patch), row).await.map(drop)
+        }
+        Task::Delete { ids } => {
+            for id in ids {
+                desk.show(client.delete_station(&id), |()| format!("{id} is removed\n")).await?;
+            }
+            Ok(())
+        }
+        Task::Disconnect { id } => {
+            let tell = |_: &_| format!("the socket of {id} is being closed\n");
+            desk.show(client.disconnect_station(&id), tell).await.map(drop)
+        }
+        Task::Import { file } => import(&desk, &file).await,
+    }
+}
+
+const COLUMNS: [Column; 8] = [
+    whole("STATION"),
+    whole("CONNECTED"),
+    whole("BOOT"),
+    cut("OWNER"),
+    cut("MODEL"),
+    cut("FIRMWARE"),
+    whole("LAST SEEN"),
+    cut("FLAGS"),
+];
+
+fn row(station: &Station) -> [String; 8] {
+    let model: Vec<&str> =
+        [&station.vendor, &station.model].into_iter().flatten().map(String::as_str).collect();
+    [
+        station.station_id.clone(),
+        connected(station).to_owned(),
+        station.boot_status.as_str().to_owned(),
+        or_dash(station.owner_id.as_ref()),
+        or_dash((!model.is_empty()).then(|| model.join(" "))),
+        or_dash(station.firmware_version.as_ref()),
+        or_dash(station.last_seen_at),
+        listed(&station.flags),
+    ]
+}
+
+fn connected(station: &Station) -> &'static str {
+    match station {
+        Station { connected: true, .. } => "yes",
+        Station { blocked: true, .. } => "blocked",
+        _ => "no",
+    }
+}
+
+async fn show(desk: &Desk, id: &str) -> Result<(), Failure> {
+    desk.show(desk.client.station(id), details).await?;
+    if desk.json {
+        return Ok(());
+    }
+    print("\n")?;
+    desk.page(desk.client.connectors(id), CONNECTOR_COLUMNS, connector_row).await.map(drop)
+}
+
+fn details(station: &Station) -> String {
+    let skew = station.clock_skew_ms.map(|ms| format!("{ms} ms ahead of the gateway's"));
+    fields(&[
+        ("station", station.station_id.clone()),
+        ("name", or_dash(station.name.as_ref())),
+        ("owner", or_dash(station.owner_id.as_ref())),
+        ("connected", connected(station).to_owned()),
+        ("connected at", or_dash(station.connected_at)),
+        ("last seen", or_dash(station.last_seen_at)),
+        ("address", or_dash(station.remote_addr.as_ref())),
+        ("protocol", or_dash(station.protocol.as_ref())),
+        ("vendor", or_dash(station.vendor.as_ref())),
+        ("model", or_dash(station.model.as_ref())),
+        ("serial number", or_dash(station.serial_number.as_ref())),
+        ("firmware", or_dash(station.firmware_version.as_ref())),
+        ("boot", station.boot_status.as_str().to_owned()),
+        ("blocked", yes_no(station.blocked)),
+        ("password", yes_no(station.password_set)),
+        ("security profile", or_dash(station.security_profile)),
+        ("lowest profile", station.min_security_profile.to_string()),
+        ("certificate name", or_dash(station.certificate_name.as_ref())),
+        ("validation", or_dash(station.validation.map(|mode| mode.as_str()))),
+        ("time zone", or_dash(station.time_zone.as_ref())),
+        ("message size", or_dash(station.message_size)),
+        ("ping", yes_no(station.ping)),
+        ("clock", or_dash(skew)),
+        ("firmware status", or_dash(station.firmware_status.as_ref())),
+        ("diagnostics", or_dash(station.diagnostics_status.as_ref())),
+        ("log", or_dash(station.log_status.as_ref())),
+        ("local list", or_dash(station.local_list_version)),
+        ("flags", listed(&station.flags)),
+        ("metadata", Value::from(station.metadata.clone()).to_string()),
+        ("created", station.created_at.to_string()),
+        ("changed", station.updated_at.to_string()),
+    ])
+}
+
+fn yes_no(is: bool) -> String {
+    if is { "yes" } else { "no" }.to_owned()
+}
+
+const CONNECTOR_COLUMNS: [Column; 6] =
+    [whole("CONNECTOR"), whole("STATUS"), whole("ERROR"), cut("INFO"), whole("TRANSACTION"), whole("SINCE")];
+
+fn connector_row(connector: &Connector) -> [String; 6] {
+    [
+        connector.connector_id.to_string(),
+        or_dash(connector.status.as_ref()),
+        or_dash(connector.error_code.as_ref()),
+        or_dash(connector.info.as_ref().or(connector.vendor_error_code.as_ref())),
+        or_dash(connector.transaction_id),
+        connector.occurred_at.unwrap_or(connector.updated_at).to_string(),
+    ]
+}
+
+async fn configuration(desk: &Desk, id: &str) -> Result<(), Failure> {
+    let columns = [whole("KEY"), cut("VALUE"), whole("READONLY"), whole("READ"), whole("SET")];
+    let page = desk.page(desk.client.configuration(id), columns, |key| {
+        let value = match (key.known, key.pending_reboot) {
+            (false, _) => "(not known to the station)".to_owned(),
+            (true, true) => format!("{} (from the next boot on)", or_dash(key.value.as_ref())),
+            (true, false) => or_dash(key.value.as_ref()),
+        };
+        [key.key.clone(), value, or_dash(key.readonly.map(yes_no)), or_dash(key.read_at), or_dash(key.set_at)]
+    });
+    page.await.map(drop)
+}
+
+async fn messages(desk: &Desk, id: &str, filter: &Wire, paging: &Paging) -> Result<(), Failure> {
+    let columns = [whole("AT"), whole("FROM"), whole("TYPE"), whole("ACTION"), cut("MESSAGE")];
+    let ask = |parameters: &[(&str, &str)]| desk.client.messages(id, parameters);
+    let listing = desk.list(paging, filter, ask, columns, |message| {
+        [
+            message.at.to_string(),
+            match message.direction {
+                Direction::Inbound => "station".to_owned(),
+                Direction::Outbound => "gateway".to_owned(),
+            },
+            or_dash(message.r#type.map(|kind| spelled(&kind))),
+            or_dash(message.action.as_ref()),
+            or_dash(message.raw.as_ref()),
+        ]
+    });
+    listing.await
+}
+
+async fn import(desk: &Desk, file: &str) -> Result<(), Failure> {
+    let rows = given::content(file)?;
+    // A CSV begins with the name of a column, JSON with a bracket.
+    let is_json = rows.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte == b'[');
+    let content_type = if is_json { "application/json" } else { "text/csv" };
+    let page =
+        desk.show(desk.client.import_stations(content_type, rows), |page| imported(&page.data)).await?;
+    match count(&page.data, ImportResult::Invalid) {
+        0 => Ok(()),
+        invalid => Err(Failure::LeftOut(invalid)),
+    }
+}
+
+fn count(rows: &[ImportedStation], result: ImportResult) -> usize {
+    rows.iter().filter(|row| row.result == result).count()
+}
+
+/// The rows that were left out, and how many of the others there are.
+fn imported(rows: &[ImportedStation]) -> String {
+    let invalid = rows.iter().filter(|row| row.result == ImportResult::Invalid);
+    let mut lines: Vec<[String; 3]> = Vec::new();
+    for row in invalid {
+        let wrong: Vec<String> =
+            row.errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        lines.push([
+            row.row.to_string(),
+            or_dash(row.station_id.as_ref()),
+            wrong.join("; ").trim().to_owned(),
+        ]);
+    }
+    let mut text = String::new();
+    if !lines.is_empty() {
+        // What is wrong is what the table is for, so nothing of it is cut.
+        text.push_str(&Table::new([whole("ROW"), whole("STATION"), whole("LEFT OUT BECAUSE")]).lines(lines));
+        text.push('\n');
+    }
+    let (created, updated) = (count(rows, ImportResult::Created), count(rows, ImportResult::Updated));
+    text.push_str(&format!(
+        "{created} created, {updated} changed, {} left out\n",
+        count(rows, ImportResult::Invalid)
+    ));
+    text
+}

@@ -1,0 +1,87 @@
+//! What can be said of a webhook on the command line.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Failure, given};
+
+#[derive(Debug, Args, Serialize)]
+pub(super) struct Fields {
+    /// For people [default: the endpoint's host]
+    #[arg(long)]
+    name: Option<String>,
+    /// Event type or pattern it wants, such as 'Start*' or 'ocpp.*' (repeatable)
+    #[arg(long = "event", value_name = "PATTERN")]
+    events: Option<Vec<String>>,
+    /// Station or pattern it wants, such as 'WALLBOX_*' (repeatable)
+    #[arg(long = "station", value_name = "PATTERN")]
+    stations: Option<Vec<String>>,
+    /// The customer it belongs to: it gets only events of this owner
+    #[arg(long = "owner", value_name = "OWNER")]
+    owner_id: Option<String>,
+    /// Which payloads it wants: a JSON object such as '{"connectorId": 1}'
+    #[arg(long, value_name = "JSON", value_parser = given::object)]
+    filter: Option<Value>,
+    /// The body's shape: flat, envelope, standard or cloudevents
+    #[arg(long)]
+    format: Option<String>,
+    /// What signs its deliveries: whsec_…; - reads it from standard input [default: a fresh one]
+    #[arg(long, value_name = "SECRET")]
+    signing_secret: Option<String>,
+    /// A header whose value is --secret-value, such as Authorization
+    #[arg(long, value_name = "NAME")]
+    secret_header: Option<String>,
+    /// The value of --secret-header; - reads it from standard input
+    #[arg(long, value_name = "VALUE")]
+    secret_value: Option<String>,
+    /// A header sent with every delivery, 'Name: value' (repeatable); all of them are replaced
+    #[arg(long, value_name = "HEADER", value_parser = given::header)]
+    #[serde(skip)]
+    header: Option<Vec<(String, String)>>,
+    /// In which order deliveries are made: none, or station for each station's strictly one after the other
+    #[arg(long)]
+    ordering: Option<String>,
+    /// With --ordering station: how long one delivery may hold up those behind it
+    #[arg(long, value_name = "DURATION")]
+    ordering_max_wait: Option<String>,
+    /// How long an attempt may take, 100ms to 60s
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+    /// The waits between attempts, such as 30s,1m,5m; as many retries as entries
+    #[arg(long, value_name = "DURATIONS", value_delimiter = ',')]
+    retry_schedule: Option<Vec<String>>,
+    /// Requests that may be under way at once, 1 to 1000
+    #[arg(long, value_name = "N")]
+    max_in_flight: Option<u32>,
+    /// The pace, such as 10/s or 600/m
+    #[arg(long, value_name = "RATE")]
+    rate_limit: Option<String>,
+    /// Whether it is at work; false discards what waits for it, and what matches later
+    #[arg(long, value_name = "BOOL")]
+    enabled: Option<bool>,
+    /// Sends a test event first, and does nothing unless the endpoint takes it
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    verify: Option<bool>,
+}
+
+impl Fields {
+    /// The body of a call that makes or changes a webhook.
+    pub(super) fn body(
+        mut self,
+        url: Option<String>,
+        clear: &[String],
+    ) -> Result<Map<String, Value>, Failure> {
+        self.signing_secret = given::secret(self.signing_secret)?;
+        self.secret_value = given::secret(self.secret_value)?;
+        let mut body = given::body(&self, clear);
+        body.extend(url.map(|url| ("url".to_owned(), url.into())));
+        if let Some(headers) = self.header {
+            let headers: BTreeMap<String, String> = headers.into_iter().collect();
+            body.insert("custom_headers".to_owned(), serde_json::json!(headers));
+        }
+        Ok(body)
+    }
+}

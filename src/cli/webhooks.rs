@@ -1,0 +1,310 @@
+//! `chargehook webhooks`: who wants which events, where, and how it is going.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::desk::{Counter, Desk, Paging};
+use super::replays::{self, Replays};
+use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole};
+use super::webhook_fields::Fields;
+use super::{Failure, deliveries, given};
+use crate::api::replay::{Only, ReplayInput};
+use crate::api::webhook::{Webhook, WebhookSecrets, WebhookTest};
+use crate::api::webhook_stats::WebhookStats;
+use crate::client::Call;
+use crate::clock::Timestamp;
+use crate::id::WebhookId;
+use crate::units::Span;
+
+pub(super) const HELP: &str = "\
+Examples:
+  chargehook webhooks create https://my-app.example.com/webhooks/ocpp --event 'ocpp.*' --verify
+  chargehook webhooks list --status auto_disabled
+  chargehook webhooks test 3 --event StartTransaction
+  chargehook webhooks pause 3 --for 2h
+  chargehook webhooks set 3 --retry-schedule 10s,1m,10m --clear filter
+  chargehook webhooks replay 3 --since 24h --only missing --dry-run";
+
+/// What is asked about webhooks.
+#[derive(Debug, Args)]
+pub(super) struct Webhooks {
+    #[command(subcommand)]
+    task: Task,
+    #[command(flatten)]
+    counter: Counter,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Lists the webhooks, the newest first
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Shows a webhook
+    Show {
+        /// The webhook's number
+        id: WebhookId,
+    },
+    /// Makes a webhook and shows it with the secret that signs its deliveries
+    Create {
+        /// Where deliveries go
+        #[arg(value_name = "ENDPOINT")]
+        to: String,
+        #[command(flatten)]
+        fields: Box<Fields>,
+    },
+    /// Changes a webhook; what is not given stays as it is
+    Set {
+        /// The webhook's number
+        id: WebhookId,
+        /// Where deliveries go
+        #[arg(long, value_name = "ENDPOINT")]
+        to: Option<String>,
+        #[command(flatten)]
+        fields: Box<Fields>,
+        /// Takes a value away: secret-header, secret-value, filter, rate-limit or owner-id (repeatable)
+        #[arg(long, value_name = "FIELD")]
+        clear: Vec<String>,
+    },
+    /// Removes a webhook; what waits for it is discarded
+    Delete {
+        /// The webhook's number
+        id: WebhookId,
+    },
+    /// Sends a test event, and exits with 1 if the endpoint does not take it
+    Test {
+        /// The webhook's number
+        id: WebhookId,
+        /// The event type whose payload is sent [default: ping]
+        #[arg(long, value_name = "TYPE")]
+        event: Option<String>,
+    },
+    /// Puts a disabled webhook back to work; what it missed is for replay
+    Enable {
+        /// The webhook's number
+        id: WebhookId,
+    },
+    /// Switches a webhook off: what waits for it is discarded, and so is what matches later
+    Disable {
+        /// The webhook's number
+        id: WebhookId,
+    },
+    /// Lets a webhook's deliveries wait until it is resumed
+    Pause {
+        /// The webhook's number
+        id: WebhookId,
+        /// Until it is resumed by itself, such as 2h
+        #[arg(long = "for", value_name = "DURATION")]
+        how_long: Option<Span>,
+    },
+    /// Ends a webhook's pause; what has become due in it goes at once
+    Resume {
+        /// The webhook's number
+        id: WebhookId,
+    },
+    /// Shows the secrets that sign a webhook's deliveries
+    Secret {
+        /// The webhook's number
+        id: WebhookId,
+    },
+    /// Makes a new signing secret; the old one goes on signing beside it for a while
+    Rotate {
+        /// The webhook's number
+        id: WebhookId,
+        /// How long the old one goes on [default: 24h]
+        #[arg(long, value_name = "DURATION")]
+        overlap: Option<Span>,
+    },
+    /// Shows how a webhook is doing
+    Stats {
+        /// The webhook's number
+        id: WebhookId,
+        /// Over which time up to now
+        #[arg(long, value_name = "DURATION", default_value = "24h")]
+        window: Span,
+    },
+    /// Brings back what a webhook missed, in the background
+    Replay(Replaying),
+    /// Lists what is being brought back, bulk resends of deliveries among them
+    Replays(Replays),
+}
+
+#[derive(Debug, Args, Serialize)]
+struct Filter {
+    /// Only this customer's
+    #[arg(long = "owner", value_name = "OWNER")]
+    owner_id: Option<String>,
+    /// What they are doing: active, paused, disabled or auto_disabled
+    #[arg(long)]
+    status: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Replaying {
+    /// The webhook's number
+    id: WebhookId,
+    /// Events that arrived then or later: a time, or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    since: Timestamp,
+    /// Events that arrived before that [default: up to now]
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    until: Option<Timestamp>,
+    /// Which of them: failed (dead letters), missing (discarded, or never made) or all
+    #[arg(long, default_value = "failed", value_parser = read_only)]
+    only: Only,
+    /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    event: Option<Vec<String>>,
+    /// Only counts them
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn read_only(text: &str) -> Result<Only, String> {
+    serde_json::from_value(text.into()).map_err(|_| "must be failed, missing or all".to_owned())
+}
+
+pub(super) async fn run(Webhooks { task, counter }: Webhooks) -> Result<(), Failure> {
+    let desk = counter.open()?;
+    let client = &desk.client;
+    match task {
+        Task::List { filter, paging } => {
+            desk.list(&paging, &filter, |parameters| client.webhooks(parameters), COLUMNS, row).await
+        }
+        Task::Show { id } => changed(&desk, client.webhook(id)).await,
+        Task::Create { to, fields } => {
+            changed(&desk, client.create_webhook(&fields.body(Some(to), &[])?)).await
+        }
+        Task::Set { id, to, fields, clear } => {
+            changed(&desk, client.patch_webhook(id, &fields.body(to, &clear)?)).await
+        }
+        Task::Delete { id } => {
+            desk.show(client.delete_webhook(id), |()| format!("webhook {id} is removed\n")).await
+        }
+        Task::Test { id, event } => {
+            let passed = desk.show(client.test_webhook(id, event.as_deref()), tested).await?;
+            if passed.ok { Ok(()) } else { Err(Failure::NotTaken) }
+        }
+        Task::Enable { id } => changed(&desk, client.enable_webhook(id)).await,
+        Task::Disable { id } => {
+            changed(&desk, client.patch_webhook(id, &serde_json::json!({ "enabled": false }))).await
+        }
+        Task::Pause { id, how_long } => changed(&desk, client.pause_webhook(id, how_long)).await,
+        Task::Resume { id } => changed(&desk, client.resume_webhook(id)).await,
+        Task::Secret { id } => desk.show(client.webhook_secrets(id), secrets).await.map(drop),
+        Task::Rotate { id, overlap } => {
+            let overlap = overlap.map(|overlap| overlap.to_string());
+            desk.show(client.rotate_webhook_secret(id, overlap.as_deref()), secrets).await.map(drop)
+        }
+        Task::Stats { id, window } => desk.show(client.webhook_stats(id, window), stats).await.map(drop),
+        Task::Replay(replaying) => replay(&desk, replaying).await,
+        Task::Replays(asked) => replays::run(&desk, asked).await,
+    }
+}
+
+/// Shows a webhook as it is now.
+async fn changed(desk: &Desk, call: Call<Webhook>) -> Result<(), Failure> {
+    desk.show(call, details).await.map(drop)
+}
+
+async fn replay(desk: &Desk, replaying: Replaying) -> Result<(), Failure> {
+    let Replaying { id, since, until, only, event, dry_run } = replaying;
+    let input = ReplayInput { since, until, only, events: event, dry_run };
+    match dry_run {
+        true => desk.show(desk.client.count_replay(id, &input), replays::counted).await.map(drop),
+        false => replays::begun(desk, desk.client.replay(id, &input)).await,
+    }
+}
+
+const COLUMNS: [Column; 7] =
+    [whole("ID"), cut("NAME"), whole("STATUS"), cut("EVENTS"), cut("STATIONS"), cut("OWNER"), cut("URL")];
+
+fn row(webhook: &Webhook) -> [String; 7] {
+    [
+        webhook.id.to_string(),
+        webhook.name.clone(),
+        spelled(&webhook.status),
+        listed(&webhook.events),
+        listed(&webhook.stations),
+        or_dash(webhook.owner_id.as_ref()),
+        webhook.url.clone(),
+    ]
+}
+
+fn details(webhook: &Webhook) -> String {
+    let schedule: Vec<String> = webhook.retry_schedule.iter().map(Span::to_string).collect();
+    let headers: Vec<String> =
+        webhook.custom_headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let secret_header = match (&webhook.secret_header, webhook.secret_value_set) {
+        (Some(name), true) => format!("{name}: ***"),
+        (Some(name), false) => format!("{name}, without a value"),
+        (None, _) => "-".to_owned(),
+    };
+    let mut lines = vec![
+        ("webhook", webhook.id.to_string()),
+        ("name", webhook.name.clone()),
+        ("url", webhook.url.clone()),
+        ("status", spelled(&webhook.status)),
+        ("events", listed(&webhook.events)),
+        ("stations", listed(&webhook.stations)),
+        ("owner", or_dash(webhook.owner_id.as_ref())),
+        ("filter", or_dash(webhook.filter.as_ref())),
+        ("format", webhook.format.as_str().to_owned()),
+        ("secret header", secret_header),
+        ("headers", or_dash((!headers.is_empty()).then(|| headers.join(", ")))),
+        ("ordering", spelled(&webhook.ordering)),
+        ("ordering waits", webhook.ordering_max_wait.to_string()),
+        ("timeout", webhook.timeout.to_string()),
+        ("retries after", listed(&schedule)),
+        ("max in flight", webhook.max_in_flight.to_string()),
+        ("rate limit", or_dash(webhook.rate_limit.as_ref())),
+        ("made", webhook.created_at.to_string()),
+        ("changed", webhook.updated_at.to_string()),
+    ];
+    lines.extend(webhook.disabled_reason.clone().map(|reason| ("disabled", reason)));
+    lines.extend(webhook.paused_at.map(|at| ("paused since", at.to_string())));
+    lines.extend(webhook.paused_until.map(|until| ("paused until", until.to_string())));
+    lines.extend(webhook.signing_secret.clone().map(|secret| ("signing secret", secret)));
+    fields(&lines)
+}
+
+fn tested(test: &WebhookTest) -> String {
+    let status = or_dash(test.status_code);
+    match &test.error {
+        None => format!("taken: {status} after {} ms\n", test.duration_ms),
+        Some(error) => format!("not taken after {} ms: {}\n", test.duration_ms, deliveries::worded(error)),
+    }
+}
+
+fn secrets(secrets: &WebhookSecrets) -> String {
+    let mut table = Table::new([whole("SECRET"), whole("SIGNS UNTIL")]);
+    let current = [secrets.signing_secret.clone(), "-".to_owned()];
+    let previous =
+        secrets.previous.iter().map(|old| [old.signing_secret.clone(), old.expires_at.to_string()]);
+    table.lines([current].into_iter().chain(previous))
+}
+
+fn stats(stats: &WebhookStats) -> String {
+    let counts = stats.counts;
+    fields(&[
+        ("window", stats.window.to_string()),
+        ("counted since", stats.since.to_string()),
+        ("success rate", or_dash(stats.success_rate.map(|rate| format!("{:.1} %", rate * 100.0)))),
+        ("success", counts.success.to_string()),
+        ("failed", counts.failed.to_string()),
+        ("discarded", counts.discarded.to_string()),
+        ("scheduled", counts.scheduled.to_string()),
+        ("processing", counts.processing.to_string()),
+        ("retry", counts.retry.to_string()),
+        ("backlog", stats.backlog.to_string()),
+        ("oldest due", or_dash(stats.oldest_due_at)),
+        ("latency p50", or_dash(stats.latency_ms.p50.map(|ms| format!("{ms} ms")))),
+        ("latency p95", or_dash(stats.latency_ms.p95.map(|ms| format!("{ms} ms")))),
+        ("breaker", spelled(&stats.breaker.state)),
+        ("open since", or_dash(stats.breaker.since)),
+        ("next probe", or_dash(stats.breaker.next_probe_at)),
+    ])
+}
