@@ -3,7 +3,9 @@
 //! The store gathers the facts, the pure `ocpp::v16::answer` decides, and what it decides is stored
 //! with the event. Only what is returned from here, after the commit, may be sent to the charger.
 
-use rusqlite::{OptionalExtension, params};
+mod notes;
+
+use rusqlite::OptionalExtension;
 use serde_json::value::RawValue;
 
 use super::authorizations::{self, OutsideVerdicts};
@@ -20,9 +22,7 @@ use crate::ocpp::Violation;
 use crate::ocpp::rejection::Rejection;
 use crate::ocpp::v16::answer::{self, BootStatus, Facts};
 use crate::ocpp::v16::authorization::{self, AuthorizationStatus, IdTagInfo, UnknownIdTag};
-use crate::ocpp::v16::inbound::{
-    BootNotification, Inbound, Request, StartTransaction, StatusNotification, StopTransaction,
-};
+use crate::ocpp::v16::inbound::{Inbound, Request, StartTransaction, StopTransaction};
 use crate::ocpp::v16::time;
 
 /// What the operator has decided about answers.
@@ -46,9 +46,6 @@ pub struct Answered {
     /// It repeated an earlier message and got that one's answer.
     pub duplicate: bool,
 }
-
-/// A clock's skew changes by less than this with every message's way through the network.
-const CLOCK_STEP_MS: u64 = 1_000;
 
 /// No charger boots and has reason to boot again in less (quirk Q32).
 const BOOT_LOOP_MS: i64 = 30_000;
@@ -427,76 +424,6 @@ impl Serving<'_, '_> {
         let active = registered.as_ref().filter(|_| starts).map_or(0, |(_, active)| *active);
         let tag = registered.as_ref().map(|(tag, _)| tag);
         Ok(authorization::verdict(tag, active, unknown, self.w.now))
-    }
-
-    fn note_boot(&self, boot: &BootNotification) -> Result<()> {
-        self.w
-            .conn
-            .prepare_cached(
-                "UPDATE stations
-                 SET vendor = coalesce(?2, vendor), model = coalesce(?3, model),
-                     serial_number = coalesce(?4, serial_number),
-                     firmware_version = coalesce(?5, firmware_version),
-                     booted_at_ms = ?6, updated_at_ms = ?6, booted_as = ?7
-                 WHERE station_id = ?1",
-            )?
-            .execute(params![
-                self.station.as_str(),
-                boot.vendor,
-                boot.model,
-                boot.serial_number,
-                boot.firmware_version,
-                self.w.now.unix_ms(),
-                self.known.boot_status.as_str(),
-            ])?;
-        Ok(())
-    }
-
-    fn note_connector(&self, status: &StatusNotification, occurred_at: Option<Timestamp>) -> Result<()> {
-        let Some(connector_id) = status.connector_id else { return Ok(()) };
-        self.w
-            .conn
-            .prepare_cached(
-                "INSERT INTO connectors (station_id, connector_id, status, error_code, info, vendor_error_code,
-                                         occurred_at_ms, updated_at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                 ON CONFLICT (station_id, connector_id) DO UPDATE
-                 SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
-                     vendor_error_code = excluded.vendor_error_code, occurred_at_ms = excluded.occurred_at_ms,
-                     updated_at_ms = excluded.updated_at_ms",
-            )?
-            .execute(params![
-                self.station.as_str(),
-                connector_id,
-                status.status,
-                status.error_code,
-                status.info,
-                status.vendor_error_code,
-                occurred_at.map(|at| at.unix_ms()),
-                self.w.now.unix_ms(),
-            ])?;
-        Ok(())
-    }
-
-    /// How far the station's clock is off, written anew only where that says something new.
-    fn note_clock(&self, occurred_at: Timestamp) -> Result<()> {
-        let skew_ms = time::skew_ms(occurred_at, self.received_at);
-        let moved = |known: i64| skew_ms.abs_diff(known) > CLOCK_STEP_MS;
-        if self.known.clock_skew_ms.is_none_or(moved) {
-            self.w
-                .conn
-                .prepare_cached("UPDATE stations SET clock_skew_ms = ?2 WHERE station_id = ?1")?
-                .execute(params![self.station.as_str(), skew_ms])?;
-        }
-        Ok(())
-    }
-
-    fn note_progress(&self, column: &'static str, status: Option<&str>) -> Result<()> {
-        self.w
-            .conn
-            .prepare_cached(&format!("UPDATE stations SET {column} = ?2 WHERE station_id = ?1"))?
-            .execute(params![self.station.as_str(), status])?;
-        Ok(())
     }
 }
 
