@@ -1,6 +1,6 @@
 //! `chargehook deliveries`: what was sent where, what came of it, and sending it again.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
 use super::desk::{Counter, Desk, Paging};
@@ -93,10 +93,15 @@ struct Filter {
     q: Option<String>,
 }
 
+/// Options that choose deliveries, or make no sense where they are named.
+const NOT_WITH_IDS: [&str; 10] =
+    ["status", "dry_run", "webhook_id", "event_id", "event", "station_id", "owner_id", "since", "until", "q"];
+
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).multiple(true).args(["ids", "webhook_id", "event_id", "since"])))]
 struct Resending {
     /// The deliveries' ids
-    #[arg(value_name = "ID", conflicts_with_all = ["status", "dry_run", "webhook_id", "event_id", "event", "station_id", "owner_id", "since", "until", "q"], required_unless_present_any = ["webhook_id", "event_id", "since"])]
+    #[arg(value_name = "ID", conflicts_with_all = NOT_WITH_IDS)]
     ids: Vec<DeliveryId>,
     /// Also those that have arrived
     #[arg(long)]

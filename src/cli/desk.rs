@@ -17,7 +17,7 @@ pub(super) struct Counter {
     #[command(flatten)]
     remote: Remote,
     /// Prints the API's own JSON instead of tables
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     json: bool,
 }
 

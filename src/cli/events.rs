@@ -1,11 +1,11 @@
 //! `chargehook events`: what happened, and where it went.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::deliveries;
 use super::desk::{Counter, Desk, Paging};
@@ -193,6 +193,8 @@ fn row(event: &Event) -> [String; 6] {
 
 /// The last events, then every one that comes.
 async fn follow(desk: &Desk, filter: &Filter, paging: &Paging) -> Result<(), Failure> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let filters = given::parameters(filter);
     // Opened before the list is read: what comes in between is in both, and shown once.
     let mut follower = Follower::start(desk.client.clone(), filters.clone()).await?;
@@ -210,11 +212,11 @@ async fn follow(desk: &Desk, filter: &Filter, paging: &Paging) -> Result<(), Fai
         }
         false => print(&table.lines(page.data.iter().rev().map(row)))?,
     }
-    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         let told = tokio::select! {
             told = follower.next() => told?,
-            _ = &mut interrupted => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
         };
         match told {
             Told::Event(streamed) if Some(streamed.event.id) <= newest => {}

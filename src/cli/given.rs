@@ -1,13 +1,13 @@
 //! What was given as options, as the API takes it.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::Failure;
+use super::{Failure, hint};
 use crate::clock::{Clock, Timestamp};
 use crate::units::Span;
 
@@ -88,15 +88,18 @@ pub(super) fn header(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// What a secret option says: `-` reads the first line of standard input, where no list of processes shows it.
+/// What a secret option says: `-` reads a line of standard input, where no list of processes shows it.
 pub(super) fn secret(option: Option<String>) -> Result<Option<String>, Failure> {
-    match option.as_deref() {
-        Some(STDIN) => {
-            let text = String::from_utf8_lossy(&content(STDIN)?).into_owned();
-            Ok(text.lines().next().map(str::to_owned))
-        }
-        _ => Ok(option),
+    if option.as_deref() != Some(STDIN) {
+        return Ok(option);
     }
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        hint("the secret, then Enter:");
+    }
+    let mut line = String::new();
+    stdin.read_line(&mut line).map_err(|error| Failure::Unreadable(STDIN.to_owned(), error))?;
+    Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// The bytes of a file, or of standard input.

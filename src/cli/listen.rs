@@ -31,9 +31,10 @@ pub(super) struct Listening {
 
 #[derive(Debug, Args, Serialize)]
 struct Filter {
-    /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable) [default: all]
-    #[arg(long, value_name = "PATTERN")]
-    event: Option<Vec<String>>,
+    /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable); a webhook's default is everything but
+    /// webhook.*
+    #[arg(long, value_name = "PATTERN", default_value = "*")]
+    event: Vec<String>,
     /// Only events about this station
     #[arg(long = "station", value_name = "ID")]
     station_id: Option<String>,

@@ -61,12 +61,15 @@ impl Follower {
             let next = stream.next().await;
             self.last = stream.last_id();
             let reason = match next {
-                Ok(Some(event)) => return Ok(Told::Event(Box::new(event))),
+                Ok(Some(event)) => {
+                    self.wait = RECONNECT_MIN;
+                    return Ok(Told::Event(Box::new(event)));
+                }
                 Ok(None) => "the gateway ended it".to_owned(),
                 Err(error) => error.to_string(),
             };
             self.stream = None;
-            // One that held for a while did not break because it was opened too soon.
+            // One that held for a while, or told something, did not break because it was opened too soon.
             if self.opened_at.elapsed() > RECONNECT_MAX {
                 self.wait = RECONNECT_MIN;
             }

@@ -5,7 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chargehook::client::{Client, Follower, Told};
 use chargehook::clock::Clock;
+use chargehook::id::EventId;
 use chargehook::outbound::signature::{SigningSecret, verify_plain, verify_standard};
 use serde_json::{Value, json};
 
@@ -167,6 +169,63 @@ async fn a_receiver_in_trouble_ends_nothing() {
     verify_standard(&secret, id, seconds, last.body.as_bytes(), signature, now, minutes).expect("genuine");
     assert_eq!(listening.end("-TERM").await, Some(0));
     assert_eq!(in_vain.end("-INT").await, Some(0));
+}
+
+/// An event as a stream tells it.
+fn streamed(number: u128) -> String {
+    let id = EventId::from_value(number);
+    let event = json!({
+        "id": id, "event": "invoice.paid", "category": "custom", "protocol": null, "station_id": null,
+        "station_seq": null, "owner_id": null, "timestamp": "2026-04-14T12:00:00.000Z", "occurred_at": null,
+        "transaction_id": null, "payload": {"n": number as u64}, "message_id": null, "response": null,
+        "violations": [], "duplicate_of": null, "idempotency_key": null, "test": false,
+    });
+    format!("id: {id}\nevent: invoice.paid\ndata: {event}\n\n")
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_in_two_is_resumed_in_front_of_the_cut() {
+    let stream = |text: &str| {
+        Answer::Raw(format!("HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\n\r\n{text}").into_bytes())
+    };
+    let problem = |status: u16, title: &str| {
+        let body = json!({"type": "x", "title": title, "status": status}).to_string();
+        let length = body.len();
+        Answer::Raw(format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes())
+    };
+    let gateway = Receiver::start(move |nth| match nth {
+        0 => {
+            let second = streamed(2);
+            stream(&format!(
+                "id: {}\n\n{}{}",
+                EventId::from_value(0),
+                streamed(1),
+                &second[..second.len() - 9]
+            ))
+        }
+        1 => Answer::Status(503),
+        2 => problem(410, "Gone"),
+        3 => stream(&streamed(3)),
+        _ => problem(401, "Unauthorized"),
+    })
+    .await;
+    let client = Client::new(gateway.url.trim_end_matches("/hook"), "k").expect("a client");
+    let mut follower = Follower::start(client, Vec::new()).await.expect("open");
+    let mut told = Vec::new();
+    let end = loop {
+        match follower.next().await {
+            Ok(Told::Event(streamed)) => told.push(streamed.event.payload.get().to_owned()),
+            Ok(other) => told.push(format!("{other:?}").split('(').next().expect("a name").to_owned()),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(end.status(), Some(401), "{end}");
+    let expected = [r#"{"n":1}"#, "BrokeOff", "Forgotten", "Again", r#"{"n":3}"#, "BrokeOff"];
+    assert_eq!(told, expected);
+    let asked: Vec<String> =
+        gateway.so_far().iter().map(|request| request.header("last-event-id").to_owned()).collect();
+    let (first, third) = (EventId::from_value(1).to_string(), EventId::from_value(3).to_string());
+    assert_eq!(asked, ["", &first, &first, "", &third]);
 }
 
 #[test]

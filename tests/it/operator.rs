@@ -230,7 +230,7 @@ async fn events_are_followed_over_a_restart() {
         .map(|line| serde_json::from_str::<Value>(line).expect("one event a line")["payload"]["n"].clone())
         .collect();
     assert_eq!(numbers, [2, 3, 4, 6]);
-    assert_eq!(following.end("-INT").await, Some(0));
+    assert_eq!(following.end("-TERM").await, Some(0));
 }
 
 #[tokio::test]
@@ -263,6 +263,9 @@ async fn deliveries_are_looked_at_sent_again_and_canceled() {
     wait_for(&gateway, &hook, "success", 2).await;
     let unbounded = run(&gateway, &["deliveries", "resend", "--station", "CP_1"]).await;
     assert_eq!(unbounded.code, Some(2), "{unbounded:?}");
+    assert!(unbounded.stderr.contains("--webhook <ID>|--event-id <ID>|--since <TIME>"), "{unbounded:?}");
+    let both = run(&gateway, &["deliveries", "resend", ids[0], "--webhook", "1"]).await;
+    assert_eq!(both.code, Some(2), "{both:?}");
 
     run(&gateway, &["webhooks", "pause", "1"]).await.out();
     bring(&gateway, "invoice.paid", 3).await;
