@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -82,33 +83,133 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 /// Where engines read the time from, so that tests can move it.
+///
+/// A clock has two hands. The wall time ([`Clock::now`]) is what is told to people and written on what happens; it
+/// may be set, and then it jumps. The other hand never jumps, and waits are measured by it: see [`Steady`].
 #[derive(Debug, Clone)]
 pub enum Clock {
     /// The machine's clock.
     System,
     /// A clock that stands still until somebody moves it.
-    Manual(Arc<AtomicI64>),
+    Manual(Arc<Hands>),
 }
+
+/// The hands of a clock that is moved by hand, in milliseconds since the Unix epoch.
+#[derive(Debug)]
+pub struct Hands {
+    wall: AtomicI64,
+    steady: AtomicI64,
+}
+
+/// The wall time at which this process looked at its clock first, in microseconds, and that moment on the hand
+/// that never jumps. In this order: the steady hand is then never ahead of a wall that nobody has set.
+static FIRST_LOOK: LazyLock<(i64, Instant)> =
+    LazyLock::new(|| (Utc::now().timestamp_micros(), Instant::now()));
 
 impl Clock {
     /// A clock that stands at `start`.
     pub fn manual(start: Timestamp) -> Self {
-        Self::Manual(Arc::new(AtomicI64::new(start.unix_ms())))
+        let hand = || AtomicI64::new(start.unix_ms());
+        Self::Manual(Arc::new(Hands { wall: hand(), steady: hand() }))
     }
 
     /// The moment this clock shows.
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System => Timestamp::from_unix_ms(Utc::now().timestamp_millis()),
-            Self::Manual(ms) => Timestamp::from_unix_ms(ms.load(Ordering::SeqCst)),
+            Self::System => {
+                LazyLock::force(&FIRST_LOOK);
+                Timestamp::from_unix_ms(Utc::now().timestamp_millis())
+            }
+            Self::Manual(hands) => Timestamp::from_unix_ms(hands.wall.load(SeqCst)),
         }
+    }
+
+    /// What the clock would show if nobody had set it since this process began.
+    fn unset(&self) -> Timestamp {
+        Timestamp::from_unix_ms(match self {
+            Self::System => {
+                let (wall_us, at) = *FIRST_LOOK;
+                (wall_us + at.elapsed().as_micros() as i64).div_euclid(1_000)
+            }
+            Self::Manual(hands) => hands.steady.load(SeqCst),
+        })
     }
 
     /// Moves a manual clock forward; the system's clock takes no orders.
     pub fn advance(&self, by: Duration) {
-        if let Self::Manual(ms) = self {
-            ms.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+        if let Self::Manual(hands) = self {
+            hands.steady.fetch_add(by.as_millis() as i64, SeqCst);
+            hands.wall.fetch_add(by.as_millis() as i64, SeqCst);
         }
+    }
+
+    /// Sets a manual clock, forward or back by `by_ms`: no time passes.
+    pub fn set(&self, by_ms: i64) {
+        if let Self::Manual(hands) = self {
+            hands.wall.fetch_add(by_ms, SeqCst);
+        }
+    }
+}
+
+/// A clock that is further off than this was set. What is less is the granularity of two hands, or a correction
+/// that nobody's timer needs to know of.
+const STEP_MS: i64 = 1_000;
+
+/// The hand that never jumps: what waits is due by it, however the machine's clock is set meanwhile.
+///
+/// Its moments are near the wall's, and are kept by the store; to people they are [`Steady::shown`]. Cheap to
+/// clone; clones are one.
+#[derive(Debug, Clone)]
+pub struct Steady(Arc<SteadyHand>);
+
+#[derive(Debug)]
+struct SteadyHand {
+    clock: Clock,
+    /// How far it is ahead of what the clock would show, had nobody set it.
+    shift_ms: i64,
+    /// How far the wall was ahead of it when that was last found changed.
+    wall_ahead_ms: AtomicI64,
+}
+
+impl Steady {
+    /// Goes on with a hand of which it is known that the wall was ahead by `wall_ahead_ms`, and that it has been at
+    /// `reached`: what happened to the clock while nobody looked cannot be known, but time does not go back.
+    pub fn resume(clock: Clock, wall_ahead_ms: i64, reached: Timestamp) -> Self {
+        let unset_ms = clock.unset().unix_ms();
+        let was_set_by = clock.now().unix_ms() - unset_ms;
+        let set_by = if was_set_by.abs() < STEP_MS { 0 } else { was_set_by };
+        let begin_ms = (unset_ms + set_by - wall_ahead_ms).max(reached.unix_ms());
+        let shift_ms = begin_ms - unset_ms;
+        Self(Arc::new(SteadyHand { clock, shift_ms, wall_ahead_ms: AtomicI64::new(set_by - shift_ms) }))
+    }
+
+    /// Where the hand is.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.0.clock.unset().unix_ms() + self.0.shift_ms)
+    }
+
+    /// How far the wall is ahead, in milliseconds; changes only when the clock is set.
+    pub fn wall_ahead_ms(&self) -> i64 {
+        let ahead_ms = self.0.clock.now().unix_ms() - self.now().unix_ms();
+        let known_ms = self.0.wall_ahead_ms.load(SeqCst);
+        if (ahead_ms - known_ms).abs() < STEP_MS {
+            return known_ms;
+        }
+        if self.0.wall_ahead_ms.swap(ahead_ms, SeqCst) == known_ms {
+            let by = ahead_ms - known_ms;
+            tracing::warn!("the clock was set by {by} ms; what waits goes on waiting as long as it had to");
+        }
+        ahead_ms
+    }
+
+    /// What the wall shows when the hand is at `moment`, unless it is set again.
+    pub fn shown(&self, moment: Timestamp) -> Timestamp {
+        Timestamp::from_unix_ms(moment.unix_ms() + self.wall_ahead_ms())
+    }
+
+    /// Where the hand is when the wall shows `moment`, unless it is set again.
+    pub fn of_wall(&self, moment: Timestamp) -> Timestamp {
+        Timestamp::from_unix_ms(moment.unix_ms() - self.wall_ahead_ms())
     }
 }
 
@@ -121,5 +222,55 @@ mod tests {
         let moment: Timestamp = "2026-04-14T14:34:56.789+02:00".parse().expect("RFC 3339");
         assert_eq!(moment.to_string(), "2026-04-14T12:34:56.789Z");
         assert_eq!(Timestamp::from_unix_ms(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    const START: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
+    const TEN_MINUTES_MS: i64 = 600_000;
+
+    #[test]
+    fn the_steady_hand_goes_on_when_the_clock_is_set() {
+        for by_ms in [TEN_MINUTES_MS, -TEN_MINUTES_MS] {
+            let clock = Clock::manual(START);
+            let steady = Steady::resume(clock.clone(), 0, Timestamp::from_unix_ms(0));
+            assert_eq!((steady.now(), steady.wall_ahead_ms()), (START, 0));
+            clock.set(by_ms);
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(steady.now(), START.after(Duration::from_secs(1)));
+            assert_eq!(steady.wall_ahead_ms(), by_ms);
+            assert_eq!(
+                (steady.shown(steady.now()), steady.of_wall(clock.now())),
+                (clock.now(), steady.now())
+            );
+        }
+    }
+
+    #[test]
+    fn it_goes_on_over_restarts_and_never_back() {
+        let clock = Clock::manual(START);
+        clock.set(TEN_MINUTES_MS);
+        let again = |ahead_ms, reached| Steady::resume(clock.clone(), ahead_ms, reached);
+        let steady = again(TEN_MINUTES_MS, START);
+        assert_eq!((steady.now(), steady.wall_ahead_ms()), (START, TEN_MINUTES_MS));
+        let steady = again(0, START);
+        assert_eq!((steady.now(), steady.wall_ahead_ms()), (clock.now(), 0), "time that has passed");
+        let reached = clock.now().after(Duration::from_secs(60));
+        let steady = again(0, reached);
+        assert_eq!(
+            (steady.now(), steady.wall_ahead_ms()),
+            (reached, -60_000),
+            "set back while nobody looked"
+        );
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(steady.shown(steady.now()), clock.now());
+    }
+
+    #[test]
+    fn the_machines_steady_hand_is_not_ahead_of_its_wall() {
+        let steady = Steady::resume(Clock::System, 0, Timestamp::from_unix_ms(0));
+        for _ in 0..1_000 {
+            let moment = steady.now();
+            assert!(moment <= Clock::System.now());
+        }
+        assert_eq!(steady.wall_ahead_ms(), 0);
     }
 }

@@ -82,6 +82,9 @@ pub struct Delivery {
     pub next_attempt_at: Option<Timestamp>,
     /// What it waits for: `schedule`, `breaker`, `rate_limit`, `order`, `slot` or `paused`.
     pub waiting_for: Option<String>,
+    /// Why it was discarded: `canceled`, `webhook_disabled` or `webhook_deleted`; null if it was not, or by an older
+    /// version.
+    pub discarded_because: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it came to its end.

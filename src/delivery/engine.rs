@@ -36,13 +36,15 @@ struct Running {
     claiming: bool,
     /// The webhooks could not be read: again then.
     reload_at: Option<Timestamp>,
-    /// The time of some pause is up then.
+    /// The time of some pause is up then, which was told as a time of day: the wall's.
     resume_at: Option<Timestamp>,
     views: watch::Sender<LaneViews>,
     /// When the views were last published.
     published_at: Instant,
     /// Something has happened since.
     unpublished: bool,
+    /// How far the wall was ahead of the hand that never jumps, when it was last looked at.
+    wall_ahead_ms: i64,
 }
 
 impl Engine {
@@ -59,7 +61,9 @@ impl Engine {
         let (tell, reports) = mpsc::unbounded_channel();
         let (views, seen) = watch::channel(LaneViews::new());
         let lanes = Lanes::new(settings.permits);
+        let wall_ahead_ms = store.steady().wall_ahead_ms();
         let sender = Arc::new(Sender {
+            steady: store.steady().clone(),
             store,
             poster,
             clock,
@@ -78,6 +82,7 @@ impl Engine {
             views,
             published_at: Instant::now(),
             unpublished: true,
+            wall_ahead_ms,
         };
         EngineHandle { task: tokio::spawn(running.run(stop)), views: seen }
     }
@@ -100,7 +105,7 @@ impl Running {
             while let Ok(report) = self.reports.try_recv() {
                 self.take_in(report);
             }
-            if self.reload_at.is_some_and(|at| at <= self.sender.clock.now()) {
+            if self.reload_at.is_some_and(|at| at <= self.sender.steady.now()) {
                 self.reload().await;
             }
         }
@@ -112,14 +117,17 @@ impl Running {
 
     /// Claims what may be sent, tells what is due to be told; returns when to look again.
     fn go_on(&mut self) -> Option<Timestamp> {
-        let now = self.sender.clock.now();
+        let now = self.sender.steady.now();
+        self.note_clock();
         let tell_at = self.sender.tell_folded(now);
-        if self.resume_at.is_some_and(|at| at <= now) {
+        let mut resume_at = self.resume_at.map(|at| self.sender.steady.of_wall(at));
+        if resume_at.is_some_and(|at| at <= now) {
             // The end is told like any change of a webhook; if it could not be written, once more.
-            self.resume_at = Some(now.after(LOOK_AGAIN));
+            resume_at = Some(now.after(LOOK_AGAIN));
+            self.resume_at = resume_at.map(|at| self.sender.steady.shown(at));
             tokio::spawn(self.sender.clone().end_pauses());
         }
-        let mut wake_at = [tell_at, self.reload_at, self.resume_at].into_iter().flatten().min();
+        let mut wake_at = [tell_at, self.reload_at, resume_at].into_iter().flatten().min();
         if !self.claiming {
             let plan = self.lanes.plan(now);
             wake_at = [wake_at, plan.wake_at].into_iter().flatten().min();
@@ -146,6 +154,14 @@ impl Running {
         wake_at
     }
 
+    /// What waits is shown by the wall, so the store is told when that was set, also if nothing else is written.
+    fn note_clock(&mut self) {
+        let wall_ahead_ms = self.sender.steady.wall_ahead_ms();
+        if std::mem::replace(&mut self.wall_ahead_ms, wall_ahead_ms) != wall_ahead_ms {
+            tokio::spawn(self.sender.clone().note_clock());
+        }
+    }
+
     async fn look(&mut self, due: LanesDue) {
         self.unpublished = true;
         if due.webhooks_changed {
@@ -155,7 +171,7 @@ impl Running {
         if due.webhooks.iter().any(|lane| *lane < 0 && self.lanes.get_mut(*lane).is_none()) {
             self.reload().await;
         }
-        let now = self.sender.clock.now();
+        let now = self.sender.steady.now();
         for webhook_id in due.webhooks {
             // A lane that is not there was read with all that waits for it, or its webhook is deleted.
             if let Some(lane) = self.lanes.get_mut(webhook_id) {
@@ -166,7 +182,7 @@ impl Running {
 
     fn take_in(&mut self, report: Report) {
         self.unpublished = true;
-        let now = self.sender.clock.now();
+        let now = self.sender.steady.now();
         match report {
             Report::Claimed { answer: Ok(answers), .. } => {
                 self.claiming = false;
@@ -218,7 +234,7 @@ impl Running {
 
     /// Reads every webhook's settings and when its next delivery is due.
     async fn reload(&mut self) {
-        let now = self.sender.clock.now();
+        let now = self.sender.steady.now();
         match self.sender.store.lanes().await {
             Ok(all) => {
                 self.reload_at = None;

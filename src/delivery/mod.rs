@@ -32,7 +32,7 @@ pub use target::Target;
 pub use trial::{Tested, test_webhook, verify};
 
 /// The longest the engine sleeps while something waits: so long it may take to notice that the machine's
-/// clock was set.
+/// clock was set, which moves the ends of pauses and what is shown of those that wait.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How the engine works.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Steady, Timestamp};
 use crate::event::Category;
 use crate::id::WebhookId;
 use crate::outbound::headers::Trigger;
@@ -45,7 +45,10 @@ pub(super) struct Ended {
 pub(super) struct Sender {
     pub(super) store: Store,
     pub(super) poster: Poster,
+    /// What is told to receivers.
     pub(super) clock: Clock,
+    /// What waits, waits by this.
+    pub(super) steady: Steady,
     pub(super) settings: Settings,
     pub(super) folds: Mutex<Folds>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
@@ -92,11 +95,11 @@ impl Send {
     }
 
     fn decide(&self, claimed: &Claimed, outcome: Outcome) -> Finish {
-        let now = self.sender.clock.now();
+        let now = self.sender.steady.now();
         let next = if outcome.is_success() {
             Next::Delivered
         } else {
-            let asked = attempt::retry_after(&outcome, now);
+            let asked = attempt::retry_after(&outcome, self.sender.clock.now());
             let gone = outcome.status() == Some(410);
             let wait = schedule::next_try(claimed.step, &self.schedule, asked, chance());
             match wait {
@@ -170,7 +173,7 @@ impl Sender {
 
     pub(super) async fn give_up_waiting(self: Arc<Self>, webhook_id: WebhookId, began_before: Timestamp) {
         loop {
-            let now = self.clock.now();
+            let now = self.steady.now();
             let singles = self.folds().of(webhook_id).singles_left(now);
             match self.store.give_up_waiting(webhook_id, began_before, singles).await {
                 Ok(given_up) => {
@@ -193,6 +196,12 @@ impl Sender {
     pub(super) async fn end_pauses(self: Arc<Self>) {
         if let Err(error) = self.store.end_pauses().await {
             warn!("webhooks whose pause is over could not be resumed: {error}");
+        }
+    }
+
+    pub(super) async fn note_clock(self: Arc<Self>) {
+        if let Err(error) = self.store.note_clock().await {
+            warn!("that the clock was set could not be written down yet: {error}");
         }
     }
 
@@ -238,7 +247,7 @@ impl Sender {
 
     pub(super) async fn sleep_until(&self, moment: Option<Timestamp>) {
         match moment {
-            Some(moment) => tokio::time::sleep(moment.since(self.clock.now()).min(LOOK_AGAIN)).await,
+            Some(moment) => tokio::time::sleep(moment.since(self.steady.now()).min(LOOK_AGAIN)).await,
             None => std::future::pending().await,
         }
     }

@@ -194,6 +194,7 @@ pub(super) fn show(state: &ApiState, delivery: store::Delivery) -> Delivery {
         last_error: delivery.last_error,
         next_attempt_at: delivery.next_attempt_at,
         waiting_for: waiting_for.map(str::to_owned),
+        discarded_because: delivery.discarded_because,
         created_at: delivery.created_at,
         completed_at: delivery.completed_at,
     }

@@ -16,6 +16,7 @@ use super::query::Query;
 use super::webhooks::visible;
 use crate::api::problem::Problem;
 use crate::api::webhook_stats::{Breaker, BreakerState, WebhookStats};
+use crate::clock::Steady;
 use crate::delivery::breaker::State as Lane;
 use crate::units::Span;
 
@@ -64,16 +65,18 @@ pub(super) async fn stats(
         latency_ms: numbers.latency_ms,
         backlog: numbers.backlog,
         oldest_due_at: numbers.oldest_due_at,
-        breaker: breaker(lane),
+        breaker: breaker(lane, state.store.steady()),
     }))
 }
 
-fn breaker(lane: Lane) -> Breaker {
+fn breaker(lane: Lane, steady: &Steady) -> Breaker {
     match lane {
         Lane::Closed => Breaker { state: BreakerState::Closed, since: None, next_probe_at: None },
         Lane::Ramp { .. } => Breaker { state: BreakerState::Ramp, since: None, next_probe_at: None },
-        Lane::Open { since, probe_at, .. } => {
-            Breaker { state: BreakerState::Open, since: Some(since), next_probe_at: Some(probe_at) }
-        }
+        Lane::Open { since, probe_at, .. } => Breaker {
+            state: BreakerState::Open,
+            since: Some(steady.shown(since)),
+            next_probe_at: Some(steady.shown(probe_at)),
+        },
     }
 }

@@ -162,6 +162,12 @@ pub fn parse_url(text: &str) -> Result<Url, Refusal> {
     })
 }
 
+/// Whether a name means the machine itself, whatever resolves it (RFC 6761, 6.3).
+fn is_this_machine(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
+}
+
 impl Guard {
     /// Whether an operator has opened a network with this address. IPv4-mapped IPv6 counts as IPv4, in
     /// the list as well.
@@ -207,6 +213,12 @@ impl Guard {
             self.check_address(host, address)?;
             if in_clear(url, carries_secret) && !self.is_allowed_network(address) {
                 return Err(Refusal::SecretInClear { host: host.to_owned() });
+            }
+        } else if is_this_machine(host) {
+            // Resolvers do not agree on all spellings of it, so it is not left to them alone.
+            let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+            if !loopback.iter().any(|address| self.is_allowed_network(*address)) {
+                self.check_address(host, loopback[0])?;
             }
         }
         Ok(())

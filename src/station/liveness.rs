@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) async fn watch(stations: Arc<Stations>) {
     match stations.store.stations_to_watch().await {
         // Offline timers start anew with the gateway.
-        Ok(known) => stations.registry.watch(known, stations.clock.now()),
+        Ok(known) => stations.registry.watch(known, stations.store.steady().now()),
         Err(error) => warn!("stations of earlier runs are not watched: {error}"),
     }
     let mut ticks = interval(LOOK_EVERY);
@@ -27,7 +27,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             _ = ticks.tick() => {}
             () = stations.stop.cancelled() => return,
         }
-        let now = stations.clock.now();
+        let now = stations.store.steady().now();
         let silences = stations.registry.silences(now, stations.settings.offline_after);
         // All at once: when a site's network fails, its stations share a few commits.
         join_all(
@@ -46,6 +46,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
 }
 
 async fn record(stations: &Stations, station: StationId, offline: bool, last_seen: Timestamp) {
+    let last_seen = stations.store.steady().shown(last_seen);
     if let Err(error) = stations.store.set_offline(station.clone(), offline, Some(last_seen)).await {
         warn!(station.id = %station, "the silence of {station} could not be recorded: {error}");
     }

@@ -76,7 +76,7 @@ pub(super) async fn websocket(upgraded: Upgraded, message_size_bytes: usize) -> 
 /// Serves one connection to its end, whatever that is, and records both.
 pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admitted: Admitted) {
     let station = admitted.connected.station_id.clone();
-    let began = stations.clock.now();
+    let began = stations.store.steady().now();
     let mut registration = stations.registry.register(&station, began);
     admitted.connected.generation = registration.generation;
     if registration.flapping {
@@ -206,7 +206,7 @@ impl Connection {
             };
             heard = Instant::now();
             let now = self.stations.clock.now();
-            registration.last_seen.mark(now);
+            registration.last_seen.mark(self.stations.store.steady().now());
             self.follow_changes(registration);
             // Over its rate: the socket is read slower, nothing is dropped.
             while let Err(wait) = self.pace.take(Instant::now()) {

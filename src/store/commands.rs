@@ -192,7 +192,8 @@ impl Store {
         .await
     }
 
-    /// Whether time has brought something: a command that waited too long, a remote start without result.
+    /// Whether time has brought something: a command that waited too long, a remote start without result. `now` is
+    /// what [`Store::steady`] says.
     ///
     /// # Errors
     /// Only the store's own.
@@ -216,7 +217,7 @@ impl Store {
     pub async fn settle_overdue_commands(&self) -> Result<()> {
         self.write(Priority::Outcome, |w| {
             let overdue = "SELECT id FROM commands WHERE status = 'queued' AND expires_at_ms <= ?1 LIMIT 500";
-            end_each(w, overdue, params![w.now.unix_ms()], CommandStatus::Expired)?;
+            end_each(w, overdue, params![w.steady.unix_ms()], CommandStatus::Expired)?;
             super::remote_start::give_up(w)
         })
         .await
@@ -257,7 +258,7 @@ fn order(w: &mut Writing<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Resul
             new.requested_by.id.to_string(),
             new.requested_by.name,
             readiness.generation,
-            w.now.after(new.queue_for.unwrap_or(new.timeout)).unix_ms(),
+            w.steady.after(new.queue_for.unwrap_or(new.timeout)).unix_ms(),
             w.now.unix_ms(),
         ])?;
     if let Some(verifier) = &new.key_verifier {
@@ -276,7 +277,7 @@ fn claim(w: &mut Writing<'_>, station: &StationId, generation: i64) -> Result<Tu
     }
     let overdue = "SELECT id FROM commands INDEXED BY commands_queued
                    WHERE station_id = ?2 AND status = 'queued' AND expires_at_ms <= ?1 ORDER BY seq";
-    end_each(w, overdue, params![w.now.unix_ms(), station.as_str()], CommandStatus::Expired)?;
+    end_each(w, overdue, params![w.steady.unix_ms(), station.as_str()], CommandStatus::Expired)?;
     let Next { id, action, payload, timeout } = match next_fit(w, station, &readiness)? {
         Ok(next) => next,
         Err(turn) => return Ok(turn),

@@ -23,6 +23,10 @@ pub(super) const BULK_WAITING: &str =
 pub(super) const ORDERED_LIVE: &str =
     "status IN ('scheduled', 'retry', 'processing') AND order_station IS NOT NULL";
 
+/// Why a delivery is discarded, as it is stored and shown.
+pub(super) const WEBHOOK_DISABLED: &str = "webhook_disabled";
+pub(super) const WEBHOOK_DELETED: &str = "webhook_deleted";
+
 /// Deliveries discarded in one step, so that a backlog of millions stalls nobody.
 const DISCARD_STEP: usize = 1_000;
 
@@ -79,7 +83,8 @@ impl Store {
             }
             w.conn
                 .prepare_cached(
-                    "UPDATE deliveries SET status = 'discarded', due_at_ms = NULL, completed_at_ms = ?2 WHERE seq = ?1",
+                    "UPDATE deliveries SET status = 'discarded', discarded_because = 'canceled', due_at_ms = NULL,
+                                           completed_at_ms = ?2 WHERE seq = ?1",
                 )?
                 .execute(params![seq, w.now.unix_ms()])?;
             if status == DeliveryStatus::Processing {
@@ -150,6 +155,8 @@ impl Store {
 /// Discards up to a step of what waits for `webhook_id`; true if there may be more. What is under way ends
 /// by itself.
 pub(super) fn discard_waiting(w: &Writing<'_>, webhook_id: WebhookId) -> Result<bool> {
+    let exists = w.conn.prepare_cached("SELECT 1 FROM webhooks WHERE id = ?1")?.exists([webhook_id])?;
+    let because = if exists { WEBHOOK_DISABLED } else { WEBHOOK_DELETED };
     let mut discarded = 0;
     // The order costs nothing: it is the index's own, and so makes sure that the index is used.
     for (which, order) in [
@@ -160,12 +167,13 @@ pub(super) fn discard_waiting(w: &Writing<'_>, webhook_id: WebhookId) -> Result<
         discarded += w
             .conn
             .prepare_cached(&format!(
-                "UPDATE deliveries SET status = 'discarded', due_at_ms = NULL, completed_at_ms = ?2
+                "UPDATE deliveries SET status = 'discarded', discarded_because = ?4, due_at_ms = NULL,
+                                       completed_at_ms = ?2
                  WHERE seq IN (SELECT seq FROM deliveries
                                WHERE webhook_id = ?1 AND {which} AND status <> 'processing'
                                ORDER BY {order} LIMIT ?3)"
             ))?
-            .execute(params![webhook_id, w.now.unix_ms(), (DISCARD_STEP - discarded) as i64])?;
+            .execute(params![webhook_id, w.now.unix_ms(), (DISCARD_STEP - discarded) as i64, because])?;
     }
     Ok(discarded >= DISCARD_STEP)
 }
@@ -218,6 +226,6 @@ fn reopen(w: &mut Writing<'_>, id: DeliveryId, force: bool, visible_to: Option<S
             "UPDATE deliveries SET status = 'scheduled', trigger = 'resend', bulk = 0, step = 0, due_at_ms = ?2,
                     scheduled_at_ms = ?2, completed_at_ms = NULL, order_station = NULL WHERE seq = ?1",
         )?
-        .execute(params![seq, w.now.unix_ms()])?;
+        .execute(params![seq, w.steady.unix_ms()])?;
     Ok(Resent::Resent)
 }

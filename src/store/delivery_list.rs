@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::error::Result;
 use super::listing::{arrival_bounds, fits_one_of};
+use super::steady::WALL_AHEAD_MS;
 use super::{Store, cells};
 use crate::api::delivery::{Attempt, DeliveryError, DeliveryStatus};
 use crate::clock::Timestamp;
@@ -53,6 +54,8 @@ pub struct Delivery {
     pub created_at: Timestamp,
     /// When it came to its end.
     pub completed_at: Option<Timestamp>,
+    /// Why it was discarded.
+    pub discarded_because: Option<String>,
     /// The lane it goes by: its webhook, or a number below zero for the origin of its URL.
     pub lane: Option<WebhookId>,
 }
@@ -222,14 +225,14 @@ impl Query {
     fn run(self, conn: &Connection, order: &str, limit: usize) -> Result<Vec<Delivery>> {
         let sql = format!(
             "SELECT d.seq, d.id, e.id, e.event, d.webhook_id, d.sequence, coalesce(d.url, w.url), e.station_id,
-                    e.owner_id, e.payload, d.status, d.last_error_code, d.last_error_message, d.due_at_ms,
+                    e.owner_id, e.payload, d.status, d.last_error_code, d.last_error_message, d.due_at_ms + {WALL_AHEAD_MS},
                     d.order_station IS NOT NULL,
                     d.order_station IS NOT NULL AND EXISTS (
                         SELECT 1 FROM deliveries o WHERE o.webhook_id = d.webhook_id
                             AND o.order_station = d.order_station AND o.seq < d.seq
                             AND o.status IN ('scheduled', 'retry', 'processing') AND o.order_station IS NOT NULL),
                     coalesce(w.status = 'paused', FALSE), d.created_at_ms, d.completed_at_ms,
-                    coalesce(d.webhook_id, -d.origin_id)
+                    coalesce(d.webhook_id, -d.origin_id), iif(d.status = 'discarded', d.discarded_because, NULL)
              {FROM} WHERE {} {order} LIMIT {}",
             self.conditions(),
             i64::try_from(limit).unwrap_or(i64::MAX),
@@ -267,6 +270,7 @@ fn read(conn: &Connection, row: &Row<'_>) -> Result<Delivery> {
         created_at: cells::moment(row, 17)?,
         completed_at: cells::maybe_moment(row, 18)?,
         lane: row.get(19)?,
+        discarded_because: row.get(20)?,
     })
 }
 

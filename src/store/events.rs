@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 use serde_json::value::RawValue;
 
+use super::deliveries::WEBHOOK_DISABLED;
 use super::error::{Result, StoreError};
 use super::writer::Writing;
 use crate::event::{Category, NewEvent};
@@ -116,14 +117,14 @@ fn fan_out(
             .query_row([webhook_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let order_station = event.station_id.as_deref().filter(|_| in_order);
         let (status, due, completed) = match subscription.enabled {
-            true => ("scheduled", Some(now_ms), None),
+            true => ("scheduled", Some(w.steady.unix_ms()), None),
             false => ("discarded", None, Some(now_ms)),
         };
         w.conn
             .prepare_cached(
                 "INSERT INTO deliveries (id, event_seq, webhook_id, sequence, status, due_at_ms, scheduled_at_ms,
-                                         created_at_ms, completed_at_ms, order_station)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)",
+                                         created_at_ms, completed_at_ms, order_station, discarded_because)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?10, ?7, ?8, ?9, ?11)",
             )?
             .execute(params![
                 DeliveryId::from_value(w.mint.next(w.now)).to_string(),
@@ -135,6 +136,8 @@ fn fan_out(
                 now_ms,
                 completed,
                 order_station,
+                w.steady.unix_ms(),
+                (!subscription.enabled).then_some(WEBHOOK_DISABLED),
             ])?;
         if subscription.enabled {
             w.effects.lanes.insert(webhook_id);

@@ -27,8 +27,8 @@ pub(super) fn record(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
             None => Ok(()),
         };
     }
-    let (since, told) = failing_since.map_or((w.now, 0), |since| (since, told));
-    let failed_for = w.now.since(since);
+    let (since, told) = failing_since.map_or((w.steady, 0), |since| (since, told));
+    let failed_for = w.steady.since(since);
     // With a limit of zero the first failure is the last.
     let quarters = finish.auto_disable_after.map_or(0, |limit| match limit.as_millis() {
         0 => FAILED_TOO_LONG,
@@ -39,6 +39,8 @@ pub(super) fn record(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
             .prepare_cached("UPDATE webhooks SET failing_since_ms = ?2, failing_told = ?3 WHERE id = ?1")?
             .execute(params![finish.webhook_id, since.unix_ms(), quarters.max(told)])?;
     }
+    // From here on it is told.
+    let since = w.shown(since);
     if matches!(finish.next, Next::Gone { .. }) {
         return disable(w, finish.webhook_id, "the endpoint answered 410 Gone", since);
     }
@@ -88,7 +90,8 @@ fn recovered(w: &mut Writing<'_>, webhook_id: WebhookId, since: Timestamp, told:
     if told == 0 {
         return Ok(());
     }
-    append_operational(w, "WebhookRecovered", webhook_id, &Recovered { webhook_id, failing_since: since })
+    let failing_since = w.shown(since);
+    append_operational(w, "WebhookRecovered", webhook_id, &Recovered { webhook_id, failing_since })
 }
 
 /// Switches a webhook off on the gateway's own account; what waits is discarded, in steps.

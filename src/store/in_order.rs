@@ -43,7 +43,7 @@ pub(super) fn due(
     let mut wrapped = false;
     for _ in 0..STATIONS_PER_CLAIM {
         if found.due.len() >= limit {
-            found.wait_until(w.now);
+            found.wait_until(w.steady);
             return Ok(found);
         }
         match next_station(w, lane.webhook_id, &found.after_station)? {
@@ -60,7 +60,7 @@ pub(super) fn due(
             }
         }
     }
-    found.wait_until(w.now.after(NEXT_LOOK));
+    found.wait_until(w.steady.after(NEXT_LOOK));
     Ok(found)
 }
 
@@ -92,7 +92,9 @@ fn look_at(
 ) -> Result<()> {
     let mut statement = w.conn.prepare_cached(&format!(
         "SELECT d.seq, d.due_at_ms,
-                (SELECT a.started_at_ms FROM attempts a WHERE a.delivery_seq = d.seq AND a.number = 1)
+                -- Rows of older versions have only what the wall said.
+                coalesce(d.first_tried_at_ms,
+                         (SELECT a.started_at_ms FROM attempts a WHERE a.delivery_seq = d.seq AND a.number = 1))
          FROM deliveries d WHERE d.webhook_id = ?1 AND d.order_station = ?2 AND {ORDERED_LIVE}
          ORDER BY d.seq LIMIT ?3"
     ))?;
@@ -100,15 +102,15 @@ fn look_at(
     while let Some(row) = rows.next()? {
         let due_at = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_unix_ms);
         match due_at {
-            Some(due_at) if due_at <= w.now => found.due.push(row.get(0)?),
+            Some(due_at) if due_at <= w.steady => found.due.push(row.get(0)?),
             Some(due_at) => found.wait_until(due_at),
             // Under way: its end wakes the lane.
             None => {}
         }
         let first_tried_at = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_unix_ms);
         let blocks_since = first_tried_at.max(resumed_at.filter(|_| first_tried_at.is_some()));
-        let blocks_until = blocks_since.unwrap_or(w.now).after(lane.order_max_wait);
-        if blocks_until > w.now {
+        let blocks_until = blocks_since.unwrap_or(w.steady).after(lane.order_max_wait);
+        if blocks_until > w.steady {
             if first_tried_at.is_some() {
                 found.wait_until(blocks_until);
             }

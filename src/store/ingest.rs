@@ -162,7 +162,7 @@ fn deliver_elsewhere(
         .prepare_cached(
             "INSERT INTO deliveries (id, event_seq, url, origin_id, secret, status, due_at_ms, scheduled_at_ms,
                                      created_at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'scheduled', ?6, ?6, ?6)",
+             VALUES (?1, ?2, ?3, ?4, ?5, 'scheduled', ?6, ?6, ?7)",
         )?
         .execute(params![
             DeliveryId::from_value(w.mint.next(w.now)).to_string(),
@@ -170,6 +170,7 @@ fn deliver_elsewhere(
             url,
             origin_id,
             secret,
+            w.steady.unix_ms(),
             w.now.unix_ms(),
         ])?;
     w.effects.lanes.insert(-origin_id);

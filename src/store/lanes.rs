@@ -335,7 +335,7 @@ fn due_by_time(w: &Writing<'_>, lane: &LaneClaim, which: &str, limit: usize) -> 
          ORDER BY due_at_ms, seq LIMIT ?3"
     ))?;
     let rows =
-        statement.query_map(params![lane.webhook_id, w.now.unix_ms(), limit as i64], |row| row.get(0))?;
+        statement.query_map(params![lane.webhook_id, w.steady.unix_ms(), limit as i64], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -355,12 +355,13 @@ fn next_unordered(w: &Writing<'_>, webhook_id: WebhookId) -> Result<Option<Times
 
 fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
     let mut statement = w.conn.prepare_cached(&format!(
-        "UPDATE deliveries SET status = 'processing', due_at_ms = NULL, attempts = attempts + 1 WHERE seq = ?1
+        "UPDATE deliveries SET status = 'processing', due_at_ms = NULL, attempts = attempts + 1,
+                               first_tried_at_ms = coalesce(first_tried_at_ms, ?2) WHERE seq = ?1
          RETURNING id, {}, sequence, attempts, trigger, step, event_seq, url, secret",
         origins::LANE
     ))?;
     let (id, webhook_id, sequence, attempt, trigger, step, event_seq, url, secret) =
-        statement.query_row([seq], |row| {
+        statement.query_row(params![seq, w.steady.unix_ms()], |row| {
             Ok((
                 row.get::<_, String>(0)?,
                 row.get(1)?,

@@ -58,6 +58,7 @@ mod signals;
 mod space;
 mod stations;
 mod statistics;
+mod steady;
 mod thinning;
 mod transaction_list;
 mod transactions;
@@ -106,7 +107,7 @@ pub use transaction_list::TransactionFilter;
 pub use webhook_stats::WebhookNumbers;
 pub use webhooks::{Changed, StoredWebhook};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Steady};
 use crate::id::{DeliveryId, EventId, IdMint};
 use checkpoint::Checkpoint;
 use readers::Readers;
@@ -127,6 +128,7 @@ struct Inner {
     readers: Arc<Readers>,
     signals: Arc<Signals>,
     statistics: Arc<Statistics>,
+    steady: Steady,
     /// Held until the store is closed: one `serve` per data directory.
     lock: Mutex<Option<File>>,
 }
@@ -164,6 +166,7 @@ impl Store {
         let mut conn = schema::open_writer(&path)?;
         schema::migrate(&mut conn)?;
         let (newest_event, mint) = newest_ids(&conn)?;
+        let (steady, wall_ahead_ms) = steady::resume(&conn, &clock)?;
         let signals = Arc::new(Signals::new(newest_event));
         let statistics = Arc::new(Statistics::default());
         let mut pen = Pen {
@@ -171,6 +174,8 @@ impl Store {
             checkpoint: Checkpoint::start(&path, statistics.clone())?,
             conn,
             clock,
+            steady: steady.clone(),
+            wall_ahead_ms: settle.then_some(wall_ahead_ms),
             mint,
             signals: signals.clone(),
             statistics: statistics.clone(),
@@ -179,11 +184,12 @@ impl Store {
             pen.transact(connections::settle)?;
             pen.transact(commands::settle)?;
             pen.transact(idempotency::settle)?;
-            pen.transact(|writing| outcomes::recover(writing.conn, writing.now))?;
+            pen.transact(|writing| outcomes::recover(writing.conn, writing.steady))?;
         }
         let writer = Writer::start(pen)?;
         let readers = Arc::new(Readers::new(path));
-        Ok(Self { inner: Arc::new(Inner { writer, readers, signals, statistics, lock: Mutex::new(lock) }) })
+        let lock = Mutex::new(lock);
+        Ok(Self { inner: Arc::new(Inner { writer, readers, signals, statistics, steady, lock }) })
     }
 
     /// The newest event's row, and each one after it. Mark it as seen before you query.

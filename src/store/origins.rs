@@ -81,7 +81,7 @@ pub(super) fn due(w: &Writing<'_>, lane: &LaneClaim) -> Result<Vec<i64>> {
          ORDER BY due_at_ms, seq LIMIT ?3"
     ))?;
     let rows = statement
-        .query_map(params![-lane.webhook_id, w.now.unix_ms(), lane.limit as i64], |row| row.get(0))?;
+        .query_map(params![-lane.webhook_id, w.steady.unix_ms(), lane.limit as i64], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -166,7 +166,8 @@ fn settle(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
         w.conn
             .prepare_cached(
                 "UPDATE deliveries SET status = ?2, due_at_ms = ?3, completed_at_ms = ?4, last_error_code = ?5,
-                                       last_error_message = ?6, step = step + (?2 = 'retry') WHERE seq = ?1",
+                                       last_error_message = ?6, step = step + (?2 = 'retry'),
+                                       discarded_because = iif(?2 = 'discarded', ?7, NULL) WHERE seq = ?1",
             )?
             .execute(params![
                 finish.seq,
@@ -175,6 +176,7 @@ fn settle(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
                 due_at.is_none().then_some(w.now.unix_ms()),
                 finish.error.as_ref().map(|error| &error.code),
                 finish.error.as_ref().map(|error| &error.message),
+                if webhook.is_some() { deliveries::WEBHOOK_DISABLED } else { deliveries::WEBHOOK_DELETED },
             ])?;
     }
     if announce_it && row.category != Category::Webhook.as_str() {
@@ -252,7 +254,7 @@ fn give_up(
     if !counts_against(w.conn, webhook_id, began_before)? {
         return Ok(GivenUp::default());
     }
-    let too_old = too_old(w.conn, webhook_id, began_before, w.now)?;
+    let too_old = too_old(w.conn, webhook_id, began_before, w.steady)?;
     let mut given_up = GivenUp { more: !too_old.is_empty(), ..GivenUp::default() };
     for TooOld { seq, operational, failure } in too_old {
         w.conn

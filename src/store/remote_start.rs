@@ -42,7 +42,7 @@ pub(super) fn accepted(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Resul
     }
     w.conn
         .prepare_cached("UPDATE commands SET outcome_due_ms = ?2 WHERE id = ?1")?
-        .execute(params![command.id.to_string(), w.now.after(OPEN_FOR).unix_ms()])?;
+        .execute(params![command.id.to_string(), w.steady.after(OPEN_FOR).unix_ms()])?;
     Ok(())
 }
 
@@ -117,7 +117,7 @@ pub(super) fn begun(
              ORDER BY seq LIMIT 1",
         )?
         .query_row(
-            params![station.as_str(), w.now.unix_ms(), latest_sent, start.connector_id, start.id_tag],
+            params![station.as_str(), w.steady.unix_ms(), latest_sent, start.connector_id, start.id_tag],
             |row| Ok((cells::parsed(row, 0)?, row.get(1)?)),
         )
         .optional()?;
@@ -134,7 +134,7 @@ pub(super) fn give_up(w: &mut Writing<'_>) -> Result<()> {
     let overdue: Vec<(CommandId, StationId)> = w
         .conn
         .prepare_cached("SELECT id, station_id FROM commands WHERE outcome_due_ms <= ?1 LIMIT 500")?
-        .query_map([w.now.unix_ms()], |row| Ok((cells::parsed(row, 0)?, cells::parsed(row, 1)?)))?
+        .query_map([w.steady.unix_ms()], |row| Ok((cells::parsed(row, 0)?, cells::parsed(row, 1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (id, station) in overdue {
         conclude(w, id, &station, None)?;

@@ -324,7 +324,7 @@ fn reopen(w: &mut Writing<'_>, seq: i64, trigger: &str, asked_at: Timestamp) -> 
                                                       AND w.status IN ('active', 'paused')))
              RETURNING coalesce(webhook_id, -origin_id)",
         )?
-        .query_row(params![seq, trigger, w.now.unix_ms(), asked_at.unix_ms()], |row| row.get(0))
+        .query_row(params![seq, trigger, w.steady.unix_ms(), asked_at.unix_ms()], |row| row.get(0))
         .optional()?;
     w.effects.lanes.extend(webhook_id.flatten());
     Ok(webhook_id.is_some())
@@ -347,13 +347,14 @@ fn make_delivery(w: &mut Writing<'_>, event_seq: i64, webhook_id: WebhookId) -> 
         .prepare_cached(
             "INSERT INTO deliveries (id, event_seq, webhook_id, sequence, status, trigger, bulk, due_at_ms,
                                      scheduled_at_ms, created_at_ms)
-             VALUES (?1, ?2, ?3, ?4, 'scheduled', 'replay', 1, ?5, ?5, ?5)",
+             VALUES (?1, ?2, ?3, ?4, 'scheduled', 'replay', 1, ?5, ?5, ?6)",
         )?
         .execute(params![
             DeliveryId::from_value(w.mint.next(w.now)).to_string(),
             event_seq,
             webhook_id,
             sequence,
+            w.steady.unix_ms(),
             w.now.unix_ms(),
         ])?;
     w.effects.lanes.insert(webhook_id);

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_audit.sql"),
     include_str!("migrations/0009_retention.sql"),
     include_str!("migrations/0012_ratchet.sql"),
+    include_str!("migrations/0014_steady.sql"),
 ];
 
 /// How long a connection waits for another process's write lock (`chargehook keys` beside `serve`).

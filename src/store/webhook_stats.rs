@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use super::error::Result;
+use super::steady::WALL_AHEAD_MS;
 use super::{Store, cells};
 use crate::api::delivery::DeliveryStatus;
 use crate::api::webhook_stats::{Latency, StatusCounts};
@@ -138,7 +139,9 @@ fn oldest_due_at(conn: &Connection, id: WebhookId) -> Result<Option<Timestamp>> 
             conn.prepare_cached(&sql)?.query_row([id], |row| row.get(0)).optional()?.flatten();
         oldest = [oldest, due_at].into_iter().flatten().min();
     }
-    Ok(oldest.map(Timestamp::from_unix_ms))
+    let wall_ahead_ms: i64 =
+        conn.prepare_cached(&format!("SELECT {WALL_AHEAD_MS}"))?.query_row([], |row| row.get(0))?;
+    Ok(oldest.map(|oldest| Timestamp::from_unix_ms(oldest + wall_ahead_ms)))
 }
 
 #[cfg(test)]

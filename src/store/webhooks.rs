@@ -182,9 +182,9 @@ impl Store {
             if read_at.is_some_and(|read_at| read_at != before.webhook.updated_at) {
                 return Ok(Changed::Stale);
             }
+            w.conn.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
             // A first step; the engine, told of the change, takes the others.
             deliveries::discard_waiting(w, id)?;
-            w.conn.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
             changed(w)?;
             Ok(Changed::Done(()))
         })

@@ -16,7 +16,8 @@ use super::checkpoint::Checkpoint;
 use super::error::{Result, StoreError};
 use super::signals::Signals;
 use super::statistics::Statistics;
-use crate::clock::{Clock, Timestamp};
+use super::steady;
+use crate::clock::{Clock, Steady, Timestamp};
 use crate::id::{CommandId, IdMint, WebhookId};
 use crate::subscription::SubscriptionSet;
 
@@ -50,12 +51,23 @@ pub(super) struct Writing<'a> {
     pub(super) conn: &'a Connection,
     /// When the batch began.
     pub(super) now: Timestamp,
+    /// The same moment on the hand that never jumps: what waits is due by it.
+    pub(super) steady: Timestamp,
+    /// How far the wall is ahead of it.
+    pub(super) wall_ahead_ms: i64,
     /// Gives ids in commit order.
     pub(super) mint: &'a mut IdMint,
     /// Every webhook's subscription, as of the last commit or of this batch.
     pub(super) subscriptions: &'a mut SubscriptionSet,
     /// Whom to wake once this batch is on disk.
     pub(super) effects: &'a mut Effects,
+}
+
+impl Writing<'_> {
+    /// What the wall shows at a moment of the hand that never jumps.
+    pub(super) fn shown(&self, moment: Timestamp) -> Timestamp {
+        Timestamp::from_unix_ms(moment.unix_ms() + self.wall_ahead_ms)
+    }
 }
 
 /// What a batch did that others wait for. Waking too often is harmless, too seldom is not.
@@ -122,6 +134,10 @@ impl Drop for CloseOnExit<'_> {
 pub(super) struct Pen {
     pub(super) conn: Connection,
     pub(super) clock: Clock,
+    pub(super) steady: Steady,
+    /// How far the database says that the wall is ahead of the steady hand; `None`: that is for another process
+    /// to say.
+    pub(super) wall_ahead_ms: Option<i64>,
     pub(super) mint: IdMint,
     pub(super) subscriptions: SubscriptionSet,
     pub(super) signals: Arc<Signals>,
@@ -215,6 +231,8 @@ impl Pen {
         let mut writing = Writing {
             conn: &self.conn,
             now: self.clock.now(),
+            steady: self.steady.now(),
+            wall_ahead_ms: self.steady.wall_ahead_ms(),
             mint: &mut self.mint,
             subscriptions: &mut self.subscriptions,
             effects: &mut effects,
@@ -297,12 +315,15 @@ impl Pen {
         completions: &mut Vec<Completion>,
     ) -> Result<()> {
         execute(&self.conn, "BEGIN IMMEDIATE")?;
-        let now = self.clock.now();
+        let (now, steady, wall_ahead_ms) = (self.clock.now(), self.steady.now(), self.steady.wall_ahead_ms());
+        self.note_step(wall_ahead_ms)?;
         for Queued { job, _permit } in waiting {
             let begun = execute(&self.conn, "SAVEPOINT job");
             let mut writing = Writing {
                 conn: &self.conn,
                 now,
+                steady,
+                wall_ahead_ms,
                 mint: &mut self.mint,
                 subscriptions: &mut self.subscriptions,
                 effects,
@@ -316,7 +337,19 @@ impl Pen {
             }
             execute(&self.conn, "RELEASE job")?;
         }
-        execute(&self.conn, "COMMIT")
+        execute(&self.conn, "COMMIT")?;
+        self.wall_ahead_ms = self.wall_ahead_ms.and(Some(wall_ahead_ms));
+        Ok(())
+    }
+
+    /// Writes down that the clock was set, before anything else is written.
+    fn note_step(&self, wall_ahead_ms: i64) -> Result<()> {
+        match self.wall_ahead_ms {
+            Some(known_ms) if known_ms != wall_ahead_ms => {
+                steady::note(&self.conn, wall_ahead_ms).map_err(|error| StoreError::Commit(error.to_string()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -11,6 +11,16 @@ fn check(guard: &Guard, url: &str) -> Result<(), Refusal> {
 }
 
 #[test]
+fn names_of_the_machine_itself_are_refused_unresolved_unless_it_is_allowed() {
+    for host in ["localhost", "LOCALHOST.", "app.localhost", "app.localhost."] {
+        let url = format!("http://{host}/hook");
+        assert!(matches!(check(&guard(&[]), &url), Err(Refusal::Address { .. })), "{host}");
+        assert_eq!(check(&guard(&["::1/128"]), &url), Ok(()), "{host}: what it resolves to is judged then");
+    }
+    assert_eq!(check(&guard(&[]), "http://notlocalhost.example/"), Ok(()));
+}
+
+#[test]
 fn every_spelling_of_a_special_address_is_refused() {
     for host in [
         "127.1",

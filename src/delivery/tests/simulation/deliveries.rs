@@ -34,7 +34,7 @@ impl World {
     }
 
     async fn look(&mut self) {
-        let now = self.clock.now();
+        let now = self.store.steady().now();
         let Some(due) = self.store.lanes_due().now_or_never() else { return };
         if due.webhooks_changed {
             self.reload().await;
@@ -48,7 +48,7 @@ impl World {
 
     /// Reads every webhook's settings, and discards what waits for those that are off.
     pub(super) async fn reload(&mut self) {
-        let now = self.clock.now();
+        let now = self.store.steady().now();
         let all = self.store.lanes().await.expect("read");
         let off = all.iter().filter(|(lane, due_at)| lane.state == LaneState::Disabled && due_at.is_some());
         let mut to_discard: Vec<WebhookId> = off.map(|(lane, _)| lane.webhook_id).collect();
@@ -60,7 +60,7 @@ impl World {
     }
 
     async fn claim(&mut self) -> Option<Timestamp> {
-        let now = self.clock.now();
+        let now = self.store.steady().now();
         let plan = self.lanes.plan(now);
         if plan.claims.is_empty() {
             return plan.wake_at;
@@ -80,7 +80,7 @@ impl World {
     }
 
     async fn settle_what_ended(&mut self) {
-        let now = self.clock.now();
+        let now = self.store.steady().now();
         let (ended, under_way): (Vec<Flight>, Vec<Flight>) =
             self.flights.drain(..).partition(|flight| flight.ends_at <= now);
         self.flights = under_way;
@@ -149,7 +149,7 @@ impl World {
 
     /// The gateway is gone: half of what was under way had arrived.
     pub(super) fn forget_flights(&mut self) {
-        let now = self.clock.now();
+        let now = self.store.steady().now();
         for flight in std::mem::take(&mut self.flights) {
             if self.dice.one_in(2) {
                 self.decide(&flight, now);

@@ -138,7 +138,9 @@ impl World {
             2 => self.delete_webhook().await,
             3 => self.resend().await,
             4 => self.clock.advance(Duration::from_secs(self.dice.below(120) as u64)),
-            5..=34 => self.reconnect().await,
+            // Somebody sets the clock.
+            5 => self.clock.set(if self.dice.one_in(2) { 600_000 } else { -600_000 }),
+            6..=34 => self.reconnect().await,
             35..=38 => self.lose_connection().await,
             39..=79 => {
                 self.order().await;
@@ -366,7 +368,7 @@ impl World {
             }
             let lands_at = self.flights.iter().map(|flight| flight.ends_at).min();
             let next = [wake_at, lands_at].into_iter().flatten().min();
-            let wait = next.map_or(NOTHING_KNOWN, |next| next.since(self.clock.now()));
+            let wait = next.map_or(NOTHING_KNOWN, |next| next.since(self.store.steady().now()));
             self.clock.advance(wait.max(Duration::from_millis(50)));
         }
         panic!("it does not come to rest: {} sends under way", self.flights.len());
