@@ -102,6 +102,12 @@ impl Running {
         start_in(self.dir, change).await
     }
 
+    /// The same with another one that lives by this clock.
+    pub(crate) async fn restart_by(self, clock: &Clock) -> Self {
+        self.gateway.stop().await;
+        start_by(clock.clone(), self.dir, |_| {}).await
+    }
+
     /// The database, as another program would open it.
     pub(crate) fn database(&self) -> PathBuf {
         self.dir.path().join("chargehook.db")

@@ -110,7 +110,7 @@ async fn an_event_may_bring_its_own_url_which_is_retried_and_signed_if_there_is_
 }
 
 #[tokio::test]
-async fn case_37_racing_ingests_with_one_key_are_one_event_and_its_repeats() {
+async fn delivery_case_37_racing_ingests_with_one_key_are_one_event_and_its_repeats() {
     let gateway = start(|_| {}).await;
     let receiver = Receiver::always(Answer::Status(200)).await;
     webhook(&gateway, &receiver.url, json!({"events": ["invoice.paid"]})).await;

@@ -1,6 +1,8 @@
 //! The delivery cases that need a process of its own to be killed, stopped or refused. The numbers in the
 //! names are those of the list of delivery cases.
 
+use std::net::SocketAddr;
+
 use chargehook::clock::Clock;
 use chargehook::store::{Store, StoreError};
 use serde_json::{Value, json};
@@ -8,35 +10,49 @@ use serde_json::{Value, json};
 use crate::crash::Place;
 use crate::deliveries::time;
 use crate::harness::{Charger, DEADLINE, call, eventually, http_client};
+use crate::proxy::{Proxy, Way};
 use crate::receiver::{Answer, Receiver};
 
 /// A gateway in a process of its own, for what only a process can suffer.
-struct Outside {
-    place: Place,
+pub(crate) struct Outside {
+    pub(crate) place: Place,
     http: reqwest::Client,
     _dir: tempfile::TempDir,
 }
 
 impl Outside {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         Self { place: Place::new(dir.path()), http: http_client(), _dir: dir }
     }
 
-    async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         call(&self.http, self.place.api, method, path, body).await
     }
 
-    async fn webhook(&self, body: Value) {
+    pub(crate) async fn webhook(&self, body: Value) {
         let (status, made) = self.api("POST", "/webhooks", Some(body)).await;
         assert_eq!(status, 201, "{made}");
     }
 
-    async fn heartbeat(&self) -> Charger {
-        let offer = [("Sec-WebSocket-Protocol", "ocpp1.6")];
-        let mut charger = Charger::connect(self.place.ocpp, "/ocpp/CP", &offer).await.expect("connects");
+    pub(crate) async fn heartbeat(&self) -> Charger {
+        let mut charger = self.charger_at(self.place.ocpp).await;
         charger.still_serves().await;
         charger
+    }
+
+    /// A charger that reaches the gateway at this address.
+    async fn charger_at(&self, address: SocketAddr) -> Charger {
+        let offer = [("Sec-WebSocket-Protocol", "ocpp1.6")];
+        Charger::connect(address, "/ocpp/CP", &offer).await.expect("connects")
+    }
+
+    /// All events of one type, oldest first.
+    pub(crate) async fn events_of(&self, event: &str) -> Vec<Value> {
+        let (status, listed) =
+            self.api("GET", &format!("/events?event={event}&order=asc&limit=500"), None).await;
+        assert_eq!(status, 200, "{listed}");
+        listed["data"].as_array().expect("a list").clone()
     }
 
     /// Waits until the oldest delivery has this status.
@@ -50,7 +66,42 @@ impl Outside {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_3_an_attempt_cut_off_by_a_kill_is_shown_and_made_again() {
+async fn delivery_case_2_a_message_whose_answer_a_kill_swallowed_is_sent_again_and_delivered_once() {
+    let outside = Outside::new();
+    let process = outside.place.serve();
+    let receiver = Receiver::always(Answer::Status(200)).await;
+    outside.webhook(json!({"url": receiver.url, "events": ["StartTransaction"]})).await;
+    let line = Proxy::to(outside.place.ocpp).await;
+    let mut charger = outside.charger_at(line.address).await;
+    charger.still_serves().await;
+    line.set(Way::Swallow);
+    let start =
+        json!({"connectorId": 1, "idTag": "TAG", "meterStart": 7, "timestamp": "2026-04-14T12:00:00Z"});
+    charger.send(&json!([2, "first", "StartTransaction", start]).to_string()).await;
+    // It is committed; its answer never comes, for the gateway is killed.
+    eventually("it is on record", || async {
+        (outside.events_of("StartTransaction").await.len() == 1).then_some(())
+    })
+    .await;
+    process.kill();
+    let _process = outside.place.serve();
+    let mut charger = outside.charger_at(outside.place.ocpp).await;
+    let answer = charger.exchange(&json!([2, "second", "StartTransaction", start]).to_string()).await;
+    let events = outside.events_of("StartTransaction").await;
+    assert_eq!(events.len(), 2, "both stand in the log");
+    assert_eq!((&events[0]["duplicate_of"], &events[1]["duplicate_of"]), (&Value::Null, &events[0]["id"]));
+    assert_eq!(answer[2]["transactionId"], events[0]["payload"]["transactionId"], "and have one number");
+    let done = outside.delivery("success").await;
+    assert_eq!(done["event_id"], events[0]["id"]);
+    let (_, listed) = outside.api("GET", "/deliveries", None).await;
+    assert_eq!(listed["data"].as_array().map(Vec::len), Some(1), "one delivery: {listed}");
+    let received = receiver.so_far();
+    // What was under way at the kill may have been sent twice, under one id.
+    assert!(received.iter().all(|one| events[0]["id"] == one.header("webhook-id")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delivery_case_3_an_attempt_cut_off_by_a_kill_is_shown_and_made_again() {
     let outside = Outside::new();
     let process = outside.place.serve();
     let receiver = Receiver::start(|nth| if nth == 0 { Answer::Silence } else { Answer::Status(200) }).await;
@@ -73,7 +124,7 @@ async fn case_3_an_attempt_cut_off_by_a_kill_is_shown_and_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_4_a_retry_keeps_its_time_over_a_kill() {
+async fn delivery_case_4_a_retry_keeps_its_time_over_a_kill() {
     let outside = Outside::new();
     let process = outside.place.serve();
     let receiver = Receiver::start(|nth| Answer::Status(if nth == 0 { 503 } else { 200 })).await;
@@ -91,7 +142,7 @@ async fn case_4_a_retry_keeps_its_time_over_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_7_a_terminated_gateway_finishes_its_sends_and_exits_0() {
+async fn delivery_case_7_a_terminated_gateway_finishes_its_sends_and_exits_0() {
     let outside = Outside::new();
     let mut process = outside.place.serve();
     let (answer, told) = std::sync::mpsc::channel::<()>();
@@ -119,7 +170,7 @@ async fn case_7_a_terminated_gateway_finishes_its_sends_and_exits_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_8_a_second_process_on_the_same_data_refuses_to_start() {
+async fn delivery_case_8_a_second_process_on_the_same_data_refuses_to_start() {
     let outside = Outside::new();
     let _process = outside.place.serve();
     let second = std::process::Command::new(env!("CARGO_BIN_EXE_chargehook"))
@@ -134,7 +185,7 @@ async fn case_8_a_second_process_on_the_same_data_refuses_to_start() {
 }
 
 #[test]
-fn case_8_a_closed_store_lets_another_begin_though_somebody_holds_a_handle() {
+fn delivery_case_8_a_closed_store_lets_another_begin_though_somebody_holds_a_handle() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = Store::open(dir.path(), Clock::System).expect("opens");
     let held = first.clone();

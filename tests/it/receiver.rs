@@ -1,7 +1,9 @@
-//! An endpoint that answers as a test wants, down to the single byte.
+//! An endpoint that answers as a test wants, down to the single byte: an honest one, or as hostile as can be.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +23,10 @@ pub(crate) enum Answer {
     Raw(Vec<u8>),
     /// A 200 that leaves the connection open, only to reset it when the next request comes on it.
     OnceThenReset,
+    /// A status, but not before this long.
+    After(Duration, u16),
+    /// None: the connection is closed once the request is there.
+    HangUp,
     /// Nothing, for as long as the connection lasts.
     Silence,
     /// A whole head at once, then the body byte by byte, without end.
@@ -34,6 +40,8 @@ pub(crate) enum Answer {
 #[derive(Clone)]
 pub(crate) struct Received {
     pub(crate) at: Instant,
+    /// How many requests had been answered when this one came.
+    pub(crate) answered_before: usize,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
@@ -51,23 +59,43 @@ pub(crate) struct Receiver {
     resets: watch::Receiver<usize>,
 }
 
+/// What to do with a request, of which the number, from 0, is known.
+type Judge = dyn Fn(usize, &Received) -> Answer + Send + Sync;
+
 struct Tell {
     received: watch::Sender<Vec<Received>>,
     body_bytes_sent: watch::Sender<usize>,
     resets: watch::Sender<usize>,
+    answered: AtomicUsize,
 }
 
 impl Receiver {
     /// `answer` is asked with the number of the request, from 0.
     pub(crate) async fn start(answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::judging(move |nth, _| answer(nth)).await
+    }
+
+    /// `answer` is asked with the number of the request and what is in it.
+    pub(crate) async fn judging(answer: impl Fn(usize, &Received) -> Answer + Send + Sync + 'static) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").await.expect("a port"), answer)
+    }
+
+    /// The same, where it is asked for.
+    pub(crate) fn on(
+        listener: TcpListener,
+        answer: impl Fn(usize, &Received) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
         let (tell_received, received) = watch::channel(Vec::new());
         let (tell_sent, body_bytes_sent) = watch::channel(0);
         let (tell_resets, resets) = watch::channel(0);
-        let tell = Tell { received: tell_received, body_bytes_sent: tell_sent, resets: tell_resets };
-        let tell = Arc::new(tell);
-        let answer = Arc::new(answer);
+        let tell = Arc::new(Tell {
+            received: tell_received,
+            body_bytes_sent: tell_sent,
+            resets: tell_resets,
+            answered: AtomicUsize::new(0),
+        });
+        let answer: Arc<Judge> = Arc::new(answer);
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (tell, answer) = (tell.clone(), answer.clone());
@@ -128,27 +156,33 @@ async fn read_request(socket: &mut TcpStream) -> std::io::Result<Option<Received
         }
     }
     let body = String::from_utf8_lossy(&bytes[body_at..]).into_owned();
-    Ok(Some(Received { at: Instant::now(), headers, body }))
+    Ok(Some(Received { at: Instant::now(), answered_before: 0, headers, body }))
 }
 
-async fn serve(
-    mut socket: TcpStream,
-    tell: &Tell,
-    answer: &(dyn Fn(usize) -> Answer + Send + Sync),
-) -> std::io::Result<()> {
-    let Some(request) = read_request(&mut socket).await? else { return Ok(()) };
+async fn serve(mut socket: TcpStream, tell: &Tell, answer: &Judge) -> std::io::Result<()> {
+    let Some(mut request) = read_request(&mut socket).await? else { return Ok(()) };
+    request.answered_before = tell.answered.load(SeqCst);
     let mut nth = 0;
     tell.received.send_modify(|all| {
         nth = all.len();
-        all.push(request);
+        all.push(request.clone());
     });
+    let answer = answer(nth, &request);
+    if let Answer::After(wait, _) = answer {
+        tokio::time::sleep(wait).await;
+    }
+    // Counted before it is written: who has the answer may ask again at once.
+    tell.answered.fetch_add(1, SeqCst);
     let plain = |status: u16, more: &str| {
         format!("HTTP/1.1 {status} X\r\n{more}Content-Length: 2\r\nConnection: close\r\n\r\nok")
     };
-    match answer(nth) {
+    match answer {
         Answer::Status(204) => socket.write_all(b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n").await,
         Answer::Status(304) => socket.write_all(b"HTTP/1.1 304 X\r\nConnection: close\r\n\r\n").await,
-        Answer::Status(status) => socket.write_all(plain(status, "").as_bytes()).await,
+        Answer::HangUp => Ok(()),
+        Answer::Status(status) | Answer::After(_, status) => {
+            socket.write_all(plain(status, "").as_bytes()).await
+        }
         Answer::With(status, header) => {
             socket.write_all(plain(status, &format!("{header}\r\n")).as_bytes()).await
         }

@@ -98,7 +98,7 @@ async fn what_failed_is_brought_back_and_told_apart() {
 }
 
 #[tokio::test]
-async fn case_38_a_replay_of_what_is_missing_run_twice_doubles_nothing() {
+async fn delivery_case_38_a_replay_of_what_is_missing_run_twice_doubles_nothing() {
     let gateway = start(|_| {}).await;
     let receiver = Receiver::always(Answer::Status(200)).await;
     let mut charger = gateway.charger("CP").await;

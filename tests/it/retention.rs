@@ -49,7 +49,7 @@ fn id(row: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn case_39_what_is_delivered_is_removed_and_its_resend_is_410_while_what_waits_stays() {
+async fn delivery_case_39_what_is_delivered_is_removed_and_its_resend_is_410_while_what_waits_stays() {
     let clock = Clock::manual(NOW);
     let gateway = kept(&clock, |_| {}).await;
     let receiver = Receiver::always(Answer::Status(200)).await;
