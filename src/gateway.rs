@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
 use crate::http::{self, ApiConfig, ApiState, Readiness, RequestRates};
+use crate::indexing;
 use crate::outbound::post::{Poster, PosterError};
 use crate::retention;
 use crate::station::{self, Stations};
@@ -58,6 +59,7 @@ pub struct Gateway {
     deliveries: EngineHandle,
     stop_deliveries: CancellationToken,
     retention: JoinHandle<()>,
+    indexing: JoinHandle<()>,
     api: JoinHandle<()>,
     stop_api: CancellationToken,
     watch_tls: Vec<JoinHandle<()>>,
@@ -107,6 +109,7 @@ impl Gateway {
         let stop_api = CancellationToken::new();
         let retention =
             retention::start(store.clone(), &retention_settings(&config), clock.clone(), stop_api.clone());
+        let indexing = indexing::start(store.clone(), stop_api.clone());
         let router = http::router(ApiState {
             store: store.clone(),
             clock,
@@ -138,6 +141,7 @@ impl Gateway {
             deliveries,
             stop_deliveries,
             retention,
+            indexing,
             api,
             stop_api,
             watch_tls,
@@ -176,8 +180,8 @@ impl Gateway {
         self.stations.stop(self.stop_deadline / 2).await;
         self.stop_deliveries.cancel();
         self.deliveries.join().await;
-        // It ends with the step it is at.
-        let _ = self.retention.await;
+        // They end with the step they are at.
+        let _ = tokio::join!(self.retention, self.indexing);
         // A client that keeps its connection open does not keep the gateway.
         let abort = self.api.abort_handle();
         if timeout_at(deadline, self.api).await.is_err() {

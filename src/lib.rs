@@ -26,7 +26,7 @@
 //! |---|---|
 //! | vocabulary | [`api`] [`bucket`] [`clock`] `der` [`event`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] [`zone`] |
 //! | storage, way out, encryption (apart) | [`store`], [`outbound`], [`tls`] |
-//! | engines (apart) | [`station`], [`delivery`], [`retention`] |
+//! | engines (apart) | [`station`], [`delivery`], [`retention`], [`indexing`] |
 //! | keys | [`keys`] |
 //! | edge (apart) | [`http`], [`client`], [`simulator`] |
 //! | assembly | [`config`] [`telemetry`], then [`gateway`], then [`serve`] [`demo`] [`listen`], then [`cli`] |
@@ -51,6 +51,7 @@ pub mod tls;
 
 // The engines, which meet only in the store.
 pub mod delivery;
+pub mod indexing;
 pub mod retention;
 pub mod station;
 

@@ -56,8 +56,9 @@ pub(super) struct DeliveriesQuery {
     /// It was made before that.
     #[param(inline)]
     until: Option<Timestamp>,
-    /// Text in the event's payload, whatever its letter case (of A to Z). Looks through the payloads one by one:
-    /// best with filters that leave few.
+    /// What to look for in the event's payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
+    /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
+    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
     /// Which end of the list comes first.
@@ -96,8 +97,9 @@ pub(super) struct FailedQuery {
     /// It was made before that.
     #[param(inline)]
     until: Option<Timestamp>,
-    /// Text in the event's payload, whatever its letter case (of A to Z). Looks through the payloads one by one:
-    /// best with filters that leave few.
+    /// What to look for in the event's payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
+    /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
+    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
     /// Which end of the list comes first.

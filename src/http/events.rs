@@ -65,8 +65,9 @@ pub(super) struct EventsQuery {
     /// It happened before that, by the charger's own clock.
     #[param(inline)]
     occurred_until: Option<Timestamp>,
-    /// Text in the payload, whatever its letter case (of A to Z). Looks through the payloads one by one:
-    /// best with filters that leave few.
+    /// What to look for in the payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
+    /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
+    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
     /// Only events that were committed after this one; with `order=asc`, for polling.

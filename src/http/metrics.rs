@@ -66,6 +66,12 @@ pub(super) async fn metrics(
         "Events ever stored: the newest one's row.",
         *state.store.tail().borrow() as u64,
     );
+    gauge(
+        &mut text,
+        "chargehook_search_events_behind",
+        "Events that are not in the search index yet; a search looks through them one by one.",
+        state.store.search_behind().max(0) as u64,
+    );
     let call_outs = &state.call_outs;
     counters(
         &mut text,

@@ -115,7 +115,9 @@ pub(super) struct BulkResendQuery {
     /// They were made before that.
     #[param(inline)]
     until: Option<Timestamp>,
-    /// Text in the event's payload, whatever its letter case (of A to Z).
+    /// What to look for in the event's payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
+    /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
+    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
     /// Needed for the status `success`: they are sent once more.

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, arrival_bounds, fits_one_of, page};
+use super::search::Among;
 use super::{Store, event_row, webhooks};
 use crate::clock::Timestamp;
 use crate::event::Event;
@@ -34,8 +35,15 @@ pub struct EventFilter {
     pub occurred_since: Option<Timestamp>,
     /// It happened before that, by the charger's clock.
     pub occurred_until: Option<Timestamp>,
-    /// Text in its payload.
+    /// What to look for in its payload: words, beginnings (`word*`) and `"phrases"`.
     pub q: Option<String>,
+}
+
+impl EventFilter {
+    /// Whether an index finds the few events that this can be about, whatever it looks for in them.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.station_id.is_some() || self.transaction_id.is_some()
+    }
 }
 
 /// Rows of the log that one look at a stretch goes through at most, whether they fit or not.
@@ -126,11 +134,10 @@ impl Store {
     /// # Errors
     /// Only the store's own.
     pub async fn events(&self, filter: EventFilter, slice: Slice) -> Result<Listed<Event>> {
-        self.read(move |conn| {
-            let select = format!("SELECT {} FROM events e", event_row::COLUMNS);
-            page(conn, &select, &["e.seq"], conditions(&filter), &slice, event_row::read)
-        })
-        .await
+        if filter.q.is_some() {
+            return self.search_events(filter, slice).await;
+        }
+        self.read(move |conn| list(conn, &filter, &slice, Among::All)).await
     }
 
     /// Why each webhook that has no delivery of the event has none, by what it subscribes to now.
@@ -155,12 +162,31 @@ impl Store {
     }
 }
 
+/// One page of the events that `filter` wants of those rows.
+pub(super) fn list(
+    conn: &Connection,
+    filter: &EventFilter,
+    slice: &Slice,
+    among: Among,
+) -> Result<Listed<Event>> {
+    let select = format!("SELECT {} FROM events e", event_row::COLUMNS);
+    page(conn, &select, &["e.seq"], conditions_among(filter, &among), slice, event_row::read)
+}
+
 fn by_id(conn: &Connection, id: EventId) -> Result<Option<Event>> {
     let event = conn
         .prepare_cached(&format!("SELECT {} FROM events e WHERE e.id = ?1", event_row::COLUMNS))?
         .query_row([id.to_string()], event_row::read)
         .optional()?;
     Ok(event)
+}
+
+fn conditions_among(filter: &EventFilter, among: &Among) -> Conditions {
+    let mut conditions = conditions(filter);
+    if let Some((condition, values)) = among.condition("e.seq") {
+        conditions.and(condition, values);
+    }
+    conditions
 }
 
 fn conditions(filter: &EventFilter) -> Conditions {
@@ -188,7 +214,7 @@ fn conditions(filter: &EventFilter) -> Conditions {
     conditions.and_at("e.timestamp_ms < ?", filter.until);
     conditions.and_at("e.occurred_at_ms >= ?", filter.occurred_since);
     conditions.and_at("e.occurred_at_ms < ?", filter.occurred_until);
-    conditions.and_if("instr(lower(e.payload), lower(?)) > 0", filter.q.clone());
+    conditions.and_if("payload_fits(e.payload, ?)", filter.q.clone());
     conditions
 }
 
@@ -198,14 +224,15 @@ mod tests {
     use crate::store::schema;
 
     /// How SQLite would go about a list: one line per step.
-    fn plan(filter: &EventFilter, ascending: bool) -> Vec<String> {
+    fn plan(filter: &EventFilter, among: &Among, ascending: bool) -> Vec<String> {
         let dir = tempfile::tempdir().expect("a directory");
         let mut conn = schema::open_writer(&dir.path().join("t.db")).expect("opens");
         schema::migrate(&mut conn).expect("migrates");
+        crate::store::search::teach(&conn).expect("learns");
         let select = "EXPLAIN QUERY PLAN SELECT e.seq FROM events e";
         let slice = Slice { ascending, after: Some((7, 0)), limit: 50 };
         let steps = std::cell::RefCell::new(Vec::new());
-        page(&conn, select, &["e.seq"], conditions(filter), &slice, |row| {
+        page(&conn, select, &["e.seq"], conditions_among(filter, among), &slice, |row| {
             steps.borrow_mut().push(row.get::<_, String>(3)?);
             Ok(())
         })
@@ -234,10 +261,28 @@ mod tests {
             (EventFilter { since: at, station_id: some("A"), ..Default::default() }, "events_by_station"),
         ] {
             for ascending in [false, true] {
-                let steps = plan(&filter, ascending);
+                let steps = plan(&filter, &Among::All, ascending);
                 let text = steps.join("; ");
                 assert!(text.contains(wanted), "{filter:?}: {text}");
                 assert!(!text.contains("TEMP B-TREE") && !text.contains("SCAN e"), "{filter:?}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_index_has_found_is_looked_up_row_by_row() {
+        let some = |text: &str| Some(text.to_owned());
+        let at = Some(Timestamp::from_unix_ms(1_776_170_096_789));
+        for filter in [
+            EventFilter { q: some("a"), ..Default::default() },
+            EventFilter { q: some("a"), owner_id: some("o"), ..Default::default() },
+            EventFilter { q: some("a"), since: at, until: at, ..Default::default() },
+            EventFilter { q: some("a"), station_id: some("A"), ..Default::default() },
+        ] {
+            for ascending in [false, true] {
+                let text = plan(&filter, &Among::Rows(vec![1, 2]), ascending).join("; ");
+                assert!(text.contains("SEARCH e USING"), "{filter:?}: {text}");
+                assert!(text.contains("rowid=?") || text.contains("AND seq=?"), "{filter:?}: {text}");
             }
         }
     }

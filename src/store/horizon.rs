@@ -133,6 +133,11 @@ impl Horizon {
     }
 }
 
+/// The newest event's row that any rule has removed; 0 if there is none.
+pub(super) fn of_events(conn: &Connection) -> Result<i64> {
+    Ok(of(conn, Horizon::Events)?.map_or(0, |(seq, _)| seq))
+}
+
 /// The newest delivery that was removed before its event.
 pub(super) fn of_outcomes(conn: &Connection) -> Result<Option<DeliveryId>> {
     let id = conn

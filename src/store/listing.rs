@@ -78,18 +78,42 @@ pub(super) fn arrival_bounds(
     until: Option<Timestamp>,
     spell: impl Fn(u128) -> String,
 ) -> Vec<(String, String)> {
-    let bound = |comparison: &str, unix_ms: i64| {
-        let condition = format!(
-            "{alias}.seq {comparison} coalesce((SELECT seq FROM {table} WHERE id >= ? ORDER BY id LIMIT 1), {})",
-            i64::MAX
-        );
-        // 48 bits of milliseconds: moments after the year 10889 are all the same to us.
-        let least = (unix_ms.clamp(0, (1 << 48) - 1) as u128) << 80;
-        (condition, spell(least))
-    };
-    let since = since.map(|since| bound(">=", since.unix_ms()));
-    let until = until.map(|until| bound("<", until.unix_ms().saturating_add(ID_LAG_MS)));
+    let bound =
+        |comparison: &str, id: u128| (format!("{alias}.seq {comparison} {}", first_row(table)), spell(id));
+    let (since, until) = least_ids(since, until);
+    let (since, until) = (since.map(|id| bound(">=", id)), until.map(|id| bound("<", id)));
     since.into_iter().chain(until).collect()
+}
+
+/// The same bounds as numbers: rows of `table` above the first and up to the second.
+pub(super) fn arrival_rows(
+    conn: &Connection,
+    table: &str,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    spell: impl Fn(u128) -> String,
+) -> Result<(i64, i64)> {
+    let mut first = conn.prepare_cached(&format!("SELECT {}", first_row(table)))?;
+    let mut before = |id: Option<u128>| -> Result<Option<i64>> {
+        let Some(id) = id else { return Ok(None) };
+        let first: i64 = first.query_row([spell(id)], |row| row.get(0))?;
+        Ok(Some(first.saturating_sub(1)))
+    };
+    let (since, until) = least_ids(since, until);
+    Ok((before(since)?.unwrap_or(0), before(until)?.unwrap_or(i64::MAX)))
+}
+
+/// The first row of `table` whose id is not smaller; behind all rows if there is none.
+fn first_row(table: &str) -> String {
+    format!("coalesce((SELECT seq FROM {table} WHERE id >= ? ORDER BY id LIMIT 1), {})", i64::MAX)
+}
+
+/// The least id of what arrived then or later, and of what is sure to have arrived after that.
+fn least_ids(since: Option<Timestamp>, until: Option<Timestamp>) -> (Option<u128>, Option<u128>) {
+    // 48 bits of milliseconds: moments after the year 10889 are all the same to us.
+    let least = |unix_ms: i64| (unix_ms.clamp(0, (1 << 48) - 1) as u128) << 80;
+    let since = since.map(|since| least(since.unix_ms()));
+    (since, until.map(|until| least(until.unix_ms().saturating_add(ID_LAG_MS))))
 }
 
 /// A condition that the event type of `alias` fits one of `patterns`, with its values; `None` if any fits.

@@ -51,6 +51,7 @@ mod replays;
 mod reservations;
 mod retention;
 mod schema;
+mod search;
 mod secrets;
 #[cfg(test)]
 pub(crate) mod seed;
@@ -68,7 +69,7 @@ mod writer;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
@@ -99,6 +100,7 @@ pub use pauses::Paused;
 pub use replays::{CountedReplay, ReplayFilter, ReplayStep};
 pub use reservations::ReservationFilter;
 pub use retention::{Expired, Expiring, Removed};
+pub use search::Indexed;
 pub use signals::{CommandEnd, LanesDue};
 pub use space::Space;
 pub use stations::{Created, Imported, StationFilter, StationToImport};
@@ -111,6 +113,7 @@ use crate::clock::{Clock, Steady};
 use crate::id::{DeliveryId, EventId, IdMint};
 use checkpoint::Checkpoint;
 use readers::Readers;
+use search::SearchIndex;
 use signals::Signals;
 use writer::{Pen, Priority, Writer, Writing};
 
@@ -129,6 +132,9 @@ struct Inner {
     signals: Arc<Signals>,
     statistics: Arc<Statistics>,
     steady: Steady,
+    data_dir: PathBuf,
+    /// Once it was opened.
+    search: OnceLock<Arc<SearchIndex>>,
     /// Held until the store is closed: one `serve` per data directory.
     lock: Mutex<Option<File>>,
 }
@@ -188,8 +194,17 @@ impl Store {
         }
         let writer = Writer::start(pen)?;
         let readers = Arc::new(Readers::new(path));
-        let lock = Mutex::new(lock);
-        Ok(Self { inner: Arc::new(Inner { writer, readers, signals, statistics, steady, lock }) })
+        let inner = Inner {
+            writer,
+            readers,
+            signals,
+            statistics,
+            steady,
+            data_dir: data_dir.to_owned(),
+            search: OnceLock::new(),
+            lock: Mutex::new(lock),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The newest event's row, and each one after it. Mark it as seen before you query.

@@ -12,7 +12,7 @@ const ROWS: &[(bool, &[&str])] = &[
         &["id", "clock", "der", "units", "bucket", "zone", "nearest", "event", "subscription", "ocpp", "api"],
     ),
     (true, &["store", "outbound", "tls"]),
-    (true, &["station", "delivery", "retention"]),
+    (true, &["station", "delivery", "retention", "indexing"]),
     (false, &["keys"]),
     (true, &["http", "client", "simulator"]),
     (false, &["config", "telemetry"]),

@@ -39,6 +39,7 @@ mod replays;
 mod resends;
 mod retention;
 mod scripted;
+mod search;
 mod sessions;
 mod simulated;
 mod stations;
