@@ -27,6 +27,11 @@ impl Bucket {
         self.tokens as usize
     }
 
+    /// Whether no more would gather.
+    pub fn is_full(&self) -> bool {
+        self.tokens >= self.burst
+    }
+
     /// Takes tokens that are there.
     pub fn take(&mut self, count: usize) {
         self.tokens = (self.tokens - count as f64).max(0.0);

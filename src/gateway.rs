@@ -93,6 +93,7 @@ impl Gateway {
             listeners(&config, ocpp_tls.as_ref()),
             station_settings(&config),
             call_policy(&config),
+            None,
         )
         .map_err(refused(config.ocpp.listen))?;
         let mut ocpp_addrs = ocpp_addrs.into_iter();
@@ -114,6 +115,7 @@ impl Gateway {
             store: store.clone(),
             clock,
             poster,
+            passwords: stations.passwords().clone(),
             stations: stations.registry().clone(),
             call_outs: stations.call_outs().clone(),
             lanes: deliveries.views(),
@@ -307,6 +309,7 @@ fn station_settings(config: &Config) -> station::Settings {
         client_organization: ocpp.tls_client_organization.clone(),
         handshake_timeout: limits.handshake_timeout.0,
         discovered_per_minute: limits.discovered_per_minute,
+        bad_credentials_per_minute: limits.bad_credentials_per_minute,
         call_out: call_out(config),
     }
 }

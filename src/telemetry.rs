@@ -1,8 +1,15 @@
 //! The log: `tracing` events, written to stderr as text or as JSON.
+//!
+//! At `debug` and `trace` the libraries under this crate write down headers, frames and URLs as they are, with
+//! the passwords and keys in them. So whatever `log.level` says, nothing of theirs below `info` is written.
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
 
@@ -14,7 +21,7 @@ pub enum TelemetryError {
     Level(#[from] tracing_subscriber::filter::ParseError),
     /// The process has a log already.
     #[error("the log cannot be set up: {0}")]
-    Taken(#[from] Box<dyn std::error::Error + Send + Sync>),
+    Taken(#[from] TryInitError),
 }
 
 /// Sends the process's log to stderr from here on, as `log` says. Colours only where a terminal shows them.
@@ -22,16 +29,78 @@ pub enum TelemetryError {
 /// # Errors
 /// If the level cannot be read, or the process has a log already.
 pub fn start(log: &Log) -> Result<(), TelemetryError> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&log.level)?)
-        .with_writer(std::io::stderr)
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    Ok(subscriber(log, colours, std::io::stderr)?.try_init()?)
+}
+
+fn subscriber<W>(log: &Log, colours: bool, writer: W) -> Result<impl Subscriber + Send + Sync, TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
         // A log line that cannot be written (a full disk) is lost; the layer would tell so on stderr,
         // where that fails again and panics.
         .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    match log.format {
-        LogFormat::Text => builder.try_init()?,
-        LogFormat::Json => builder.json().flatten_event(true).try_init()?,
+        .with_ansi(colours);
+    let lines = match log.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let wanted = EnvFilter::try_new(&log.level)?;
+    Ok(tracing_subscriber::registry().with(wanted).with(filter_fn(is_told)).with(lines))
+}
+
+/// Whether something may be written at all: all that is ours, and what is no detail of others'.
+fn is_told(event: &Metadata<'_>) -> bool {
+    let target = event.target();
+    let ours = target.strip_prefix(env!("CARGO_PKG_NAME"));
+    ours.is_some_and(|rest| rest.is_empty() || rest.starts_with("::")) || *event.level() <= Level::INFO
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::{info, trace};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("sound").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
-    Ok(())
+
+    #[test]
+    fn details_of_libraries_are_written_at_no_level() {
+        for level in ["trace", "trace,hyper=trace,chargehook=trace", "info,reqwest=debug,chargehook=trace"] {
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let page = Page::default();
+                let writer = page.clone();
+                let log = Log { format, level: level.to_owned() };
+                let subscriber = subscriber(&log, false, move || writer.clone()).expect("a level");
+                tracing::subscriber::with_default(subscriber, || {
+                    trace!(target: "hyper::proto::h1", "Authorization: secret");
+                    trace!(target: "chargehooked", "Authorization: secret");
+                    tracing::debug!(target: "reqwest::connect", "https://user:secret@host");
+                    info!(target: "rustls", "worth knowing");
+                    trace!(target: "chargehook::station", "our own detail");
+                });
+                let written = String::from_utf8(page.0.lock().expect("sound").clone()).expect("text");
+                assert!(!written.contains("secret"), "{level}: {written}");
+                assert!(written.contains("worth knowing"), "{level}: {written}");
+                assert!(written.contains("our own detail"), "{level}: {written}");
+            }
+        }
+    }
 }

@@ -209,6 +209,9 @@ tables! {
         idle_timeout: Option<Span> = None,
         /// Unknown stations that are registered in a minute.
         discovered_per_minute: u32 = 600,
+        /// Wrong or missing credentials a minute that are looked at of one station at one address, and ten
+        /// times as many of an address.
+        bad_credentials_per_minute: u32 = 10,
         /// The largest body of an API request.
         api_body: ByteSize = ByteSize(1 << 20),
         /// Streams of server-sent events that may be open at once.
@@ -328,6 +331,7 @@ impl Config {
             ("connections", limits.connections),
             ("handshakes_per_second", limits.handshakes_per_second),
             ("discovered_per_minute", limits.discovered_per_minute),
+            ("bad_credentials_per_minute", limits.bad_credentials_per_minute),
             ("streams", limits.streams),
             ("api_requests_per_second", limits.api_requests_per_second),
             ("api_bad_keys_per_second", limits.api_bad_keys_per_second),

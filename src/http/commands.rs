@@ -260,7 +260,7 @@ pub(super) async fn send(
     let Checked { input, action, payload } = read(&body, state.clock.now())?;
     caller.may_send(action)?;
     let key_verifier = match command::new_password(action, &payload) {
-        Some(key) => stations::hash_password(key).await?.pop(),
+        Some(key) => stations::hash_password(&state, &key).await?.pop(),
         None => None,
     };
     let new = NewCommand {

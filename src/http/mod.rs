@@ -66,6 +66,7 @@ use crate::clock::Clock;
 use crate::delivery::LaneViews;
 use crate::outbound::post::Poster;
 use crate::station::callout::Counts as CallOutCounts;
+use crate::station::credentials::Passwords;
 use crate::station::registry::Registry;
 use crate::store::Store;
 
@@ -80,6 +81,8 @@ pub struct ApiState {
     pub clock: Clock,
     /// Sends test events, by the same code and guard as deliveries.
     pub poster: Poster,
+    /// Hashes the passwords of stations.
+    pub passwords: Arc<Passwords>,
     /// The connections of chargers.
     pub stations: Arc<Registry>,
     /// How the questions to the authorisation endpoint went.

@@ -17,7 +17,7 @@ use crate::api::Page;
 use crate::api::problem::{FieldError, Problem};
 use crate::api::station::{ImportResult, ImportedStation, StationInput};
 use crate::id::StationId;
-use crate::station::password;
+use crate::station::credentials::hashes_at_once;
 use crate::station::registry::Leave;
 use crate::store::{Imported, StationToImport};
 
@@ -82,7 +82,7 @@ pub(super) async fn import(
         });
     }
     let mut sound: Vec<Sound> =
-        stream::iter(sound).map(hashed).buffered(password::HASHES_AT_ONCE).try_collect().await?;
+        stream::iter(sound).map(|row| hashed(&state, row)).buffered(hashes_at_once()).try_collect().await?;
     while !sound.is_empty() {
         let chunk: Vec<Sound> = sound.drain(..sound.len().min(ROWS_AT_ONCE)).collect();
         let kept: Vec<_> = chunk
@@ -116,9 +116,9 @@ pub(super) async fn import(
 }
 
 /// The row with its password hashed. Slow on purpose, so it runs beside the async threads.
-async fn hashed(mut row: Sound) -> Result<Sound> {
+async fn hashed(state: &ApiState, mut row: Sound) -> Result<Sound> {
     if let Some(password) = row.input.password.take() {
-        row.station.password_verifiers = Some(stations::hash_password(password).await?);
+        row.station.password_verifiers = Some(stations::hash_password(state, &password).await?);
     }
     Ok(row)
 }

@@ -25,7 +25,6 @@ use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::v16::answer::BootStatus;
-use crate::station::password;
 use crate::station::registry::{Leave, Rules};
 use crate::store::{Changed, Created, StationFilter};
 use crate::units::ByteSize;
@@ -153,17 +152,13 @@ pub(super) fn read(members: Map<String, Value>) -> Result<StationInput> {
     if errors.is_empty() { body::into(members) } else { Err(Problem::invalid(errors)) }
 }
 
-/// Argon2id is slow on purpose, so it runs beside the async threads.
-pub(super) async fn hash_password(password: String) -> Result<Vec<String>> {
-    let hashed = tokio::task::spawn_blocking(move || password::hash(password.as_bytes())).await;
-    match hashed {
-        Ok(Ok(verifier)) => Ok(vec![verifier]),
-        Ok(Err(error)) => {
-            tracing::error!("{error}");
-            Err(Problem::internal())
-        }
-        Err(_) => Err(Problem::internal()),
-    }
+/// The verifiers of a new password. Slow on purpose.
+pub(super) async fn hash_password(state: &ApiState, password: &str) -> Result<Vec<String>> {
+    let hashed = state.passwords.hash(password.as_bytes()).await;
+    hashed.map(|verifier| vec![verifier]).map_err(|error| {
+        tracing::error!("{error}");
+        Problem::internal()
+    })
 }
 
 fn object(body: Value) -> Result<Map<String, Value>> {
@@ -187,7 +182,7 @@ pub(super) async fn create(
     let mut input = read(object(body)?)?;
     input.owner_id = caller.owner_for(input.owner_id)?;
     let verifiers = match input.password.take() {
-        Some(password) => hash_password(password).await?,
+        Some(password) => hash_password(&state, &password).await?,
         None => Vec::new(),
     };
     let id = input.station_id.clone();
@@ -294,7 +289,7 @@ pub(super) async fn patch(
         input.owner_id = caller.owner_for(input.owner_id)?;
         if verifiers.is_none() && password.is_some() {
             verifiers = Some(match input.password.take() {
-                Some(password) => hash_password(password).await?,
+                Some(password) => hash_password(&state, &password).await?,
                 None => Vec::new(),
             });
         }

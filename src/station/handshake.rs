@@ -37,6 +37,10 @@ pub enum Refusal {
     UnknownStation,
     /// Basic authentication is missing or wrong.
     BadCredentials,
+    /// Wrong credentials, or strangers, have come too often from its address of late.
+    TooManyFailures,
+    /// Too many passwords wait to be checked.
+    PasswordsWait,
     /// Its client certificate is that of somebody else.
     WrongCertificate,
     /// The operator has blocked it.
@@ -59,6 +63,8 @@ impl Refusal {
             Self::MissingSubprotocol => "missing_subprotocol",
             Self::UnknownStation => "unknown_station",
             Self::BadCredentials => "bad_credentials",
+            Self::TooManyFailures => "too_many_failures",
+            Self::PasswordsWait => "passwords_wait",
             Self::WrongCertificate => "wrong_certificate",
             Self::Blocked => "blocked",
             Self::SecurityProfileTooLow => "security_profile_too_low",
@@ -75,14 +81,15 @@ impl Refusal {
             Self::UnknownSubprotocol | Self::MissingSubprotocol => StatusCode::BAD_REQUEST,
             Self::BadCredentials => StatusCode::UNAUTHORIZED,
             Self::WrongCertificate | Self::Blocked | Self::SecurityProfileTooLow => StatusCode::FORBIDDEN,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyFailures | Self::PasswordsWait | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     /// Whether a `StationRejected` tells of it.
     pub fn is_event(self) -> bool {
-        !matches!(self, Self::NotFound | Self::NotWebSocket | Self::Overloaded | Self::Internal)
+        use Refusal::{Internal, NotFound, NotWebSocket, Overloaded, PasswordsWait};
+        !matches!(self, NotFound | NotWebSocket | Overloaded | PasswordsWait | Internal)
     }
 
     fn words(self) -> &'static str {
@@ -95,12 +102,25 @@ impl Refusal {
             Self::BadCredentials => {
                 "Basic authentication is required: the identity and the station's password"
             }
+            Self::TooManyFailures => "too many failures from this address: try again later",
+            Self::PasswordsWait => "too many passwords are being checked: try again later",
             Self::WrongCertificate => "this client certificate does not name this station",
             Self::Blocked => "this station is blocked",
             Self::SecurityProfileTooLow => "this station must connect with a higher security profile",
             Self::Overloaded => "too many connections or handshakes: try again later",
             Self::Internal => "the gateway could not look the station up: try again later",
         }
+    }
+
+    /// When to come back, in seconds: not all at once.
+    fn retry_after_s(self) -> Option<u32> {
+        let (least, spread) = match self {
+            Self::Overloaded | Self::Internal => (5, 10),
+            Self::PasswordsWait => (5, 25),
+            Self::TooManyFailures => (30, 30),
+            _ => return None,
+        };
+        Some(least + getrandom::u32().unwrap_or(0) % (spread + 1))
     }
 
     /// The answer, on a connection that ends with it.
@@ -110,10 +130,10 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if let Some(seconds) = self.retry_after_s() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         match self {
-            Self::Overloaded | Self::Internal => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
-            }
             Self::BadCredentials => {
                 let challenge = HeaderValue::from_static("Basic realm=\"chargehook\", charset=\"UTF-8\"");
                 headers.insert(header::WWW_AUTHENTICATE, challenge);

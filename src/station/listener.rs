@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use super::credentials::{Checked, Claim};
 use super::handshake::{self, Refusal};
 use super::password;
 use super::registry::Rules;
@@ -183,7 +184,7 @@ async fn decide(
     origin: Origin,
     encryption: Option<&Encryption>,
 ) -> Result<Welcome, Refusal> {
-    let settings = &stations.settings;
+    let (settings, passwords) = (&stations.settings, &stations.passwords);
     if origin.over_limit || !stations.take_handshake(Instant::now()) {
         return Err(Refusal::Overloaded);
     }
@@ -200,7 +201,10 @@ async fn decide(
             let boot_status = match settings.unknown {
                 Admission::Accept => BootStatus::Accepted,
                 Admission::Pending => BootStatus::Pending,
-                Admission::Reject => return Err(Refusal::UnknownStation),
+                Admission::Reject if passwords.note_stranger(Instant::now(), origin.remote.ip()) => {
+                    return Err(Refusal::UnknownStation);
+                }
+                Admission::Reject => return Err(Refusal::TooManyFailures),
             };
             if !stations.take_discovery(Instant::now()) {
                 return Err(Refusal::Overloaded);
@@ -211,7 +215,7 @@ async fn decide(
     let proved = match encryption.and_then(|encryption| encryption.client.as_ref()) {
         Some(certificate) => identify(certificate, settings, &identity, &access)?,
         None => {
-            let by_password = authenticate(stations, request, &identity, &access).await?;
+            let by_password = authenticate(stations, request, origin, &identity, &access).await?;
             match by_password.profile {
                 1 if encryption.is_some() => Proved { profile: 2, ..by_password },
                 _ => by_password,
@@ -306,6 +310,7 @@ fn identify(
 async fn authenticate(
     stations: &Stations,
     request: &Request<Incoming>,
+    origin: Origin,
     identity: &StationId,
     access: &StationAccess,
 ) -> Result<Proved, Refusal> {
@@ -314,21 +319,41 @@ async fn authenticate(
     if own.is_empty() && new.is_empty() {
         return Ok(without);
     }
+    let (passwords, from) = (&stations.passwords, origin.remote.ip());
     let credentials = handshake::basic_credentials(request.headers())
         .filter(|(user, _)| user == identity.as_str().as_bytes() || user == station_id.as_str().as_bytes());
-    if let Some((_, password)) = credentials {
-        let with = |used| Proved { profile: 1, with_hex_text: password::is_hex_key(&password), used };
-        if !own.is_empty() && stations.passwords.check(station_id, &password, own).await {
-            return Ok(with((!new.is_empty()).then_some(UsedPassword::Old)));
-        }
-        for verifier in new {
-            if stations.passwords.check(station_id, &password, std::slice::from_ref(verifier)).await {
-                return Ok(with(Some(UsedPassword::New(verifier.clone()))));
-            }
-        }
-    }
     // One that has none may come without until it has taken one on.
-    if own.is_empty() { Ok(without) } else { Err(Refusal::BadCredentials) }
+    let otherwise = |refusal| if own.is_empty() { Ok(without) } else { Err(refusal) };
+    let Some((_, password)) = credentials else {
+        let is_borne = own.is_empty() || passwords.note_missing(Instant::now(), station_id, from);
+        return otherwise(if is_borne { Refusal::BadCredentials } else { Refusal::TooManyFailures });
+    };
+    let verifiers: Vec<&String> = own.iter().chain(new).collect();
+    let claim = Claim { station: station_id, from, password: &password };
+    match passwords.check(claim, &verifiers).await {
+        Checked::Right { nth, renewed } => {
+            let used = match nth.checked_sub(own.len()) {
+                None => (!new.is_empty()).then_some(UsedPassword::Old),
+                Some(_) => Some(UsedPassword::New(renewed.as_ref().unwrap_or(verifiers[nth]).clone())),
+            };
+            if let Some(renewed) = renewed {
+                renew(stations, station_id, verifiers[nth], renewed).await?;
+            }
+            Ok(Proved { profile: 1, with_hex_text: password::is_hex_key(&password), used })
+        }
+        Checked::Wrong => otherwise(Refusal::BadCredentials),
+        Checked::TooManyWrong => otherwise(Refusal::TooManyFailures),
+        Checked::Busy => Err(Refusal::PasswordsWait),
+    }
+}
+
+/// Keeps a verifier that is quicker to check than the one it stands for.
+async fn renew(stations: &Stations, station: &StationId, old: &str, renewed: String) -> Result<(), Refusal> {
+    let kept = stations.store.renew_verifier(station.clone(), old.to_owned(), renewed).await;
+    kept.map_err(|error| {
+        warn!("the password of {station} could not be made quicker to check: {error}");
+        Refusal::Internal
+    })
 }
 
 /// Makes the event of a refusal, folded in floods. The charger's answer does not depend on it.

@@ -1,6 +1,6 @@
 //! The engine that chargers talk to: from a TCP connection to a stored message and its answer.
 //!
-//! [`listener`] accepts, [`handshake`] decides, [`socket`] is the actor around one WebSocket and
+//! [`listener`] accepts, [`handshake`] decides, [`credentials`] checks passwords, [`socket`] is the actor around one WebSocket and
 //! [`session`] its mind; [`callout`] asks others for verdicts on id tags; [`registry`] knows who is connected,
 //! [`liveness`] who has fallen silent, [`overdue`] which commands have waited too long, [`orphans`] whose stop
 //! will not come any more.
@@ -8,6 +8,7 @@
 //! **Invariant**: `session` knows no socket, no clock and no database.
 
 pub mod callout;
+pub mod credentials;
 pub mod handshake;
 mod listener;
 mod liveness;
@@ -21,6 +22,7 @@ pub mod registry;
 mod rejections;
 pub mod session;
 mod socket;
+mod strikes;
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,9 +41,10 @@ use crate::outbound::post::Poster;
 use crate::store::{CallPolicy, Store};
 use crate::tls::Tls;
 use callout::CallOut;
+use credentials::Passwords;
 use handshake::MissingSubprotocol;
 use pace::Pace;
-use password::Passwords;
+use password::LightKey;
 use registry::{Leave, Registry};
 use rejections::Rejections;
 
@@ -95,6 +98,8 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// Strangers that are registered in a minute.
     pub discovered_per_minute: u32,
+    /// Wrong or missing credentials a minute that are looked at of one station at one address.
+    pub bad_credentials_per_minute: u32,
     /// Who is asked for verdicts on id tags, if anybody.
     pub call_out: Option<callout::Settings>,
 }
@@ -114,7 +119,7 @@ pub struct Stations {
     store: Store,
     clock: Clock,
     registry: Arc<Registry>,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     call_out: Option<CallOut>,
     call_outs: Arc<callout::Counts>,
     rejections: Mutex<Rejections>,
@@ -142,11 +147,14 @@ impl Stations {
         listeners: Vec<Listener>,
         settings: Settings,
         policy: CallPolicy,
+        light_key: Option<LightKey>,
     ) -> io::Result<(Arc<Self>, Vec<SocketAddr>)> {
         let bound =
             listeners.into_iter().map(|Listener { address, tls }| Ok((listener::bind(address)?, tls)));
         let bound = bound.collect::<io::Result<Vec<_>>>()?;
         let addresses = bound.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<_>>()?;
+        let passwords = Passwords::new(light_key, settings.bad_credentials_per_minute);
+        let passwords = passwords.map_err(io::Error::other)?;
         let now = Instant::now();
         let per_second = f64::from(settings.handshakes_per_second);
         let per_minute = f64::from(settings.discovered_per_minute);
@@ -160,7 +168,7 @@ impl Stations {
             store,
             clock,
             registry: Arc::default(),
-            passwords: Passwords::new().map_err(io::Error::other)?,
+            passwords: Arc::new(passwords),
             rejections: Mutex::default(),
             handshakes: Mutex::new(Pace::new(per_second, per_second, now)),
             discoveries: Mutex::new(Pace::new(per_minute / 60.0, per_minute, now)),
@@ -192,6 +200,11 @@ impl Stations {
     /// Who is connected, and since when nothing was heard of whom.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Checks passwords, and hashes new ones.
+    pub fn passwords(&self) -> &Arc<Passwords> {
+        &self.passwords
     }
 
     /// How the questions to the authorisation endpoint went.

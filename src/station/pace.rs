@@ -24,13 +24,28 @@ impl Pace {
     /// # Errors
     /// How long until there is one, with nothing taken.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
-        self.bucket.gather(now.saturating_duration_since(self.at));
-        self.at = now;
-        if self.bucket.available() == 0 {
+        if !self.has_any(now) {
             return Err(self.bucket.until_next());
         }
         self.bucket.take(1);
         Ok(())
+    }
+
+    /// Whether there is a token.
+    pub(super) fn has_any(&mut self, now: Instant) -> bool {
+        self.gather(now);
+        self.bucket.available() > 0
+    }
+
+    /// Whether all that may gather has gathered.
+    pub(super) fn is_full(&mut self, now: Instant) -> bool {
+        self.gather(now);
+        self.bucket.is_full()
+    }
+
+    fn gather(&mut self, now: Instant) {
+        self.bucket.gather(now.saturating_duration_since(self.at));
+        self.at = now;
     }
 }
 

@@ -48,6 +48,41 @@ impl Store {
         })
         .await
     }
+
+    /// Puts a verifier in the place of another one of the same password, settled or not. Nothing happens if
+    /// there is no such one any more.
+    ///
+    /// # Errors
+    /// Only the store's own; nothing is changed then.
+    pub async fn renew_verifier(&self, station: StationId, old: String, renewed: String) -> Result<()> {
+        self.write(Priority::Inbound, move |w| {
+            let settled: Option<String> = w
+                .conn
+                .prepare_cached("SELECT password_verifiers FROM stations WHERE station_id = ?1")?
+                .query_row([station.as_str()], |row| row.get(0))
+                .optional()?
+                .flatten();
+            if let Some(settled) = settled {
+                let mut verifiers: Vec<String> =
+                    serde_json::from_str(&settled).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+                verifiers.iter_mut().filter(|own| **own == old).for_each(|own| own.clone_from(&renewed));
+                w.conn
+                    .prepare_cached("UPDATE stations SET password_verifiers = ?2 WHERE station_id = ?1")?
+                    .execute(params![station.as_str(), text_of(&verifiers)?])?;
+            }
+            w.conn
+                .prepare_cached(
+                    "UPDATE key_rotations SET verifier = ?3 WHERE station_id = ?1 AND verifier = ?2",
+                )?
+                .execute(params![station.as_str(), old, renewed])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn text_of<T: serde::Serialize>(verifiers: &[T]) -> Result<String> {
+    serde_json::to_string(verifiers).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// The verifiers that let a station in beside its own.
@@ -144,8 +179,7 @@ fn has_password(w: &Writing<'_>, station: &StationId) -> Result<bool> {
 
 /// From now on this is the station's only password.
 fn settle(w: &Writing<'_>, station: &StationId, verifier: &str) -> Result<()> {
-    let verifiers =
-        serde_json::to_string(&[verifier]).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let verifiers = text_of(&[verifier])?;
     w.conn
         .prepare_cached(
             "UPDATE stations SET password_verifiers = ?2, updated_at_ms = max(?3, updated_at_ms + 1)

@@ -69,6 +69,7 @@ impl Api {
             store: store.clone(),
             clock,
             poster: Poster::new(Guard::default(), None).expect("a poster"),
+            passwords: Arc::new(Passwords::new(None, 10).expect("random")),
             stations: Arc::default(),
             call_outs: Arc::default(),
             lanes: watch::Sender::new(LaneViews::default()).subscribe(),

@@ -1,0 +1,402 @@
+//! Checks the passwords of stations, as cheaply as can be: what was right before is remembered, what was wrong
+//! too, the light part of a verifier is tried before the slow one, and slow hashes stand in a short line.
+//!
+//! **Invariants**: a password that is remembered as right is never refused, whoever tries others for its
+//! station; who has tried too many wrong ones costs no hash; every table and line here is bounded.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use super::lock;
+use super::password::{self, LightKey, NotHashed};
+use super::strikes::Strikes;
+use crate::id::StationId;
+
+/// Handshakes that may wait for a slow hash: about two seconds of them. Others are told to come back.
+const LINE_MAX: usize = 64;
+
+/// Of these, for one station: who tries passwords for one holds up no other.
+const LINE_MAX_PER_STATION: usize = 4;
+
+/// Wrong passwords that are remembered, as digests of 32 bytes.
+const WRONG_MAX: usize = 10_000;
+
+/// Slow hashes that may run at once; each takes a core and 19 MiB. Half the cores are left for those who are in.
+pub fn hashes_at_once() -> usize {
+    (cores() / 2).max(2)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+type Digest = [u8; 32];
+
+/// Checks passwords and remembers, under a key of this process, what was right and what was wrong.
+pub struct Passwords {
+    digest_key: [u8; 32],
+    light_key: Option<Arc<LightKey>>,
+    right: Mutex<HashMap<StationId, Digest>>,
+    wrong: Mutex<Recent>,
+    strikes: Mutex<Strikes>,
+    line: Arc<Mutex<Line>>,
+    light: Semaphore,
+    slow: Semaphore,
+}
+
+/// Credentials that somebody brings.
+pub(super) struct Claim<'a> {
+    /// Whose they are said to be.
+    pub(super) station: &'a StationId,
+    /// Where they come from.
+    pub(super) from: IpAddr,
+    /// The password as it was sent.
+    pub(super) password: &'a [u8],
+}
+
+/// What was found of a password.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// It is that of the verifier at this place.
+    Right {
+        nth: usize,
+        /// The same verifier, for quicker checks from now on.
+        renewed: Option<String>,
+    },
+    /// It is that of none.
+    Wrong,
+    /// Too many were wrong of late; nothing was looked at.
+    TooManyWrong,
+    /// Too many wait to have theirs checked.
+    Busy,
+}
+
+impl Passwords {
+    /// An empty memory under a fresh key. `light_key` makes checks quick over restarts too; so many wrong
+    /// passwords a minute are borne of a station at an address.
+    ///
+    /// # Errors
+    /// Only if there is no randomness.
+    pub fn new(light_key: Option<LightKey>, wrong_per_minute: u32) -> Result<Self, getrandom::Error> {
+        let mut digest_key = [0u8; 32];
+        getrandom::fill(&mut digest_key)?;
+        Ok(Self {
+            digest_key,
+            light_key: light_key.map(Arc::new),
+            right: Mutex::default(),
+            wrong: Mutex::default(),
+            strikes: Mutex::new(Strikes::new(wrong_per_minute)),
+            line: Arc::default(),
+            light: Semaphore::new(cores()),
+            slow: Semaphore::new(hashes_at_once()),
+        })
+    }
+
+    /// The verifier of a new password. It waits for its turn among the slow hashes.
+    ///
+    /// # Errors
+    /// Only if there is no randomness, or no thread.
+    pub async fn hash(&self, password: &[u8]) -> Result<String, NotHashed> {
+        let (password, key) = (password::normalise(password), self.light_key.clone());
+        let _permit = self.slow.acquire().await.map_err(|error| NotHashed(error.to_string()))?;
+        let hashed = spawn_blocking(move || password::hash(&password, key.as_deref())).await;
+        hashed.map_err(|error| NotHashed(error.to_string()))?
+    }
+
+    /// Takes in that a station came without the credentials that it needs; whether that is still borne.
+    pub(super) fn note_missing(&self, now: Instant, station: &StationId, from: IpAddr) -> bool {
+        let mut strikes = lock(&self.strikes);
+        let borne = strikes.allow(now, station, from);
+        if borne {
+            strikes.note(now, station, from);
+        }
+        borne
+    }
+
+    /// Takes in that a station came which nobody knows; whether that is still borne.
+    pub(super) fn note_stranger(&self, now: Instant, from: IpAddr) -> bool {
+        lock(&self.strikes).note_stranger(now, from)
+    }
+
+    /// Whether a password is that of one of these verifiers, of which there is at least one.
+    pub(super) async fn check(&self, claim: Claim<'_>, verifiers: &[&String]) -> Checked {
+        let password = password::normalise(claim.password);
+        let of = |verifier: &str| self.digest(claim.station, &[verifier], &password);
+        if let Some(remembered) = lock(&self.right).get(claim.station).copied() {
+            let fits =
+                |verifier: &&String| of(verifier).is_some_and(|digest| digest.ct_eq(&remembered).into());
+            if let Some(nth) = verifiers.iter().position(|verifier| fits(&verifier)) {
+                return Checked::Right { nth, renewed: None };
+            }
+        }
+        if !self.allows(&claim) {
+            return Checked::TooManyWrong;
+        }
+        // Over all verifiers: with another password set, what was wrong may be right.
+        let texts: Vec<&str> = verifiers.iter().map(|verifier| verifier.as_str()).collect();
+        let of_all = self.digest(claim.station, &texts, &password);
+        let checked = match of_all.is_some_and(|digest| lock(&self.wrong).holds(&digest)) {
+            true => Checked::Wrong,
+            false => self.hold_against(&claim, &password, verifiers).await,
+        };
+        match &checked {
+            Checked::Right { nth, renewed } => {
+                if let Some(digest) = of(renewed.as_ref().unwrap_or(verifiers[*nth])) {
+                    lock(&self.right).insert(claim.station.clone(), digest);
+                }
+            }
+            Checked::Wrong => {
+                lock(&self.strikes).note(Instant::now(), claim.station, claim.from);
+                of_all.into_iter().for_each(|digest| lock(&self.wrong).add(digest));
+            }
+            Checked::TooManyWrong | Checked::Busy => {}
+        }
+        checked
+    }
+
+    fn allows(&self, claim: &Claim<'_>) -> bool {
+        lock(&self.strikes).allow(Instant::now(), claim.station, claim.from)
+    }
+
+    /// Hashes: lightly where that is enough, and slowly where it is not.
+    async fn hold_against(&self, claim: &Claim<'_>, password: &[u8], verifiers: &[&String]) -> Checked {
+        let mut left: Vec<(usize, String)> =
+            verifiers.iter().map(|verifier| (*verifier).clone()).enumerate().collect();
+        if let Some(key) = self.light_key.clone() {
+            let Ok(_permit) = self.light.acquire().await else { return Checked::Busy };
+            // Again: those before us in line may have been too many.
+            if !self.allows(claim) {
+                return Checked::TooManyWrong;
+            }
+            let (password, all) = (password.to_vec(), left);
+            let tried = spawn_blocking(move || {
+                let fits = |verifier: &str| password::fits_lightly(verifier, &password, &key);
+                all.into_iter().map(|(nth, verifier)| (fits(&verifier), nth, verifier)).collect::<Vec<_>>()
+            });
+            let Ok(tried) = tried.await else { return Checked::Busy };
+            if let Some((_, nth, _)) = tried.iter().find(|(fits, ..)| *fits == Some(true)) {
+                return Checked::Right { nth: *nth, renewed: None };
+            }
+            let unknown = tried.into_iter().filter(|(fits, ..)| fits.is_none());
+            left = unknown.map(|(_, nth, verifier)| (nth, verifier)).collect();
+        }
+        if left.is_empty() { Checked::Wrong } else { self.hold_slowly(claim, password, left).await }
+    }
+
+    async fn hold_slowly(
+        &self,
+        claim: &Claim<'_>,
+        password: &[u8],
+        verifiers: Vec<(usize, String)>,
+    ) -> Checked {
+        let Some(_place) = Place::take(&self.line, claim.station) else { return Checked::Busy };
+        let Ok(_permit) = self.slow.acquire().await else { return Checked::Busy };
+        if !self.allows(claim) {
+            return Checked::TooManyWrong;
+        }
+        let (password, key) = (password.to_vec(), self.light_key.clone());
+        let tried = spawn_blocking(move || {
+            let (nth, verifier) =
+                verifiers.into_iter().find(|(_, verifier)| password::fits(verifier, &password))?;
+            let renewed = key.and_then(|key| password::lightened(&verifier, &password, &key));
+            Some(Checked::Right { nth, renewed })
+        });
+        match tried.await {
+            Ok(Some(right)) => right,
+            Ok(None) => Checked::Wrong,
+            Err(_) => Checked::Busy,
+        }
+    }
+
+    fn digest(&self, station: &StationId, verifiers: &[&str], password: &[u8]) -> Option<Digest> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.digest_key).ok()?;
+        mac.update(station.as_str().as_bytes());
+        for verifier in verifiers {
+            mac.update(&[0]);
+            mac.update(verifier.as_bytes());
+        }
+        mac.update(&[0, 0]);
+        mac.update(password);
+        Some(mac.finalize().into_bytes().into())
+    }
+}
+
+/// The newest few of many.
+#[derive(Default)]
+struct Recent {
+    digests: HashSet<Digest>,
+    order: VecDeque<Digest>,
+}
+
+impl Recent {
+    fn holds(&self, digest: &Digest) -> bool {
+        self.digests.contains(digest)
+    }
+
+    fn add(&mut self, digest: Digest) {
+        if !self.digests.insert(digest) {
+            return;
+        }
+        self.order.push_back(digest);
+        if self.order.len() > WRONG_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.digests.remove(&oldest);
+        }
+    }
+}
+
+/// Who waits for a slow hash, or has one made.
+#[derive(Default)]
+struct Line {
+    length: usize,
+    of: HashMap<StationId, usize>,
+}
+
+/// A place in the line, for as long as it is held.
+struct Place {
+    line: Arc<Mutex<Line>>,
+    station: StationId,
+}
+
+impl Place {
+    fn take(line: &Arc<Mutex<Line>>, station: &StationId) -> Option<Self> {
+        let mut held = lock(line);
+        let own = held.of.get(station).copied().unwrap_or(0);
+        if held.length >= LINE_MAX || own >= LINE_MAX_PER_STATION {
+            return None;
+        }
+        held.length += 1;
+        held.of.insert(station.clone(), own + 1);
+        Some(Self { line: line.clone(), station: station.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = lock(&self.line);
+        held.length -= 1;
+        let left = held.of.get(&self.station).map_or(0, |own| own - 1);
+        match left {
+            0 => held.of.remove(&self.station),
+            left => held.of.insert(self.station.clone(), left),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &[u8] = b"a plain password";
+
+    fn passwords(light: bool) -> Passwords {
+        Passwords::new(light.then(|| LightKey::new([7; 32])), 10).expect("random")
+    }
+
+    fn station(id: &str) -> StationId {
+        StationId::new(id).expect("legal")
+    }
+
+    async fn check(passwords: &Passwords, from: u8, password: &[u8], verifiers: &[&String]) -> Checked {
+        let claim = Claim { station: &station("CP_1"), from: [192, 0, 2, from].into(), password };
+        passwords.check(claim, verifiers).await
+    }
+
+    const IS_RIGHT: Checked = Checked::Right { nth: 0, renewed: None };
+
+    #[tokio::test]
+    async fn what_was_right_or_wrong_is_known_without_a_hash() {
+        let passwords = passwords(false);
+        let verifier = passwords.hash(RIGHT).await.expect("hashes");
+        let other = passwords.hash(b"another password").await.expect("hashes");
+        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, IS_RIGHT);
+        assert_eq!(check(&passwords, 1, b"wrong", &[&verifier]).await, Checked::Wrong);
+        // With every slow hash forbidden, only memory can answer.
+        passwords.slow.close();
+        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, IS_RIGHT);
+        let second = Checked::Right { nth: 1, renewed: None };
+        assert_eq!(check(&passwords, 1, RIGHT, &[&other, &verifier]).await, second);
+        assert_eq!(check(&passwords, 1, b"wrong", &[&verifier]).await, Checked::Wrong);
+        assert_eq!(check(&passwords, 1, b"wrong", &[&other]).await, Checked::Busy, "another was set");
+        assert_eq!(check(&passwords, 1, RIGHT, &[&other]).await, Checked::Busy, "another was set");
+    }
+
+    #[tokio::test]
+    async fn after_a_restart_the_light_part_is_enough() {
+        let verifier = passwords(true).hash(RIGHT).await.expect("hashes");
+        let restarted = passwords(true);
+        restarted.slow.close();
+        assert_eq!(check(&restarted, 1, RIGHT, &[&verifier]).await, IS_RIGHT);
+        assert_eq!(check(&restarted, 1, b"wrong", &[&verifier]).await, Checked::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_verifier_without_a_light_part_is_given_one() {
+        let verifier = passwords(false).hash(RIGHT).await.expect("hashes");
+        let other = passwords(true).hash(b"another password").await.expect("hashes");
+        let with_key = passwords(true);
+        let Checked::Right { nth: 1, renewed: Some(renewed) } =
+            check(&with_key, 1, RIGHT, &[&other, &verifier]).await
+        else {
+            panic!("right, and renewed")
+        };
+        with_key.slow.close();
+        assert_eq!(check(&with_key, 1, RIGHT, &[&renewed]).await, IS_RIGHT);
+        assert_eq!(check(&passwords(true), 1, RIGHT, &[&renewed]).await, IS_RIGHT);
+    }
+
+    #[tokio::test]
+    async fn wrong_ones_in_a_row_are_not_looked_at_and_keep_no_right_one_out() {
+        let passwords = passwords(true);
+        let verifier = passwords.hash(RIGHT).await.expect("hashes");
+        for nth in 0..10 {
+            let wrong = format!("wrong {nth}");
+            assert_eq!(check(&passwords, 1, wrong.as_bytes(), &[&verifier]).await, Checked::Wrong);
+        }
+        assert_eq!(check(&passwords, 1, b"wrong again", &[&verifier]).await, Checked::TooManyWrong);
+        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, Checked::TooManyWrong, "never seen yet");
+        assert_eq!(check(&passwords, 2, RIGHT, &[&verifier]).await, IS_RIGHT, "from its own address");
+        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, IS_RIGHT, "known by now");
+        assert!(!passwords.note_missing(Instant::now(), &station("CP_1"), [192, 0, 2, 1].into()));
+    }
+
+    #[tokio::test]
+    async fn the_line_for_slow_hashes_is_short_and_shared_between_stations() {
+        let passwords = Arc::new(passwords(false));
+        let verifier = passwords.hash(RIGHT).await.expect("hashes");
+        let all_busy = passwords.slow.acquire_many(hashes_at_once() as u32).await.expect("open");
+        let places: Vec<_> = (0..LINE_MAX_PER_STATION)
+            .map(|_| Place::take(&passwords.line, &station("CP_1")).expect("free"))
+            .collect();
+        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, Checked::Busy);
+        let others: Vec<_> =
+            (0..100).filter_map(|nth| Place::take(&passwords.line, &station(&format!("S{nth}")))).collect();
+        assert_eq!(places.len() + others.len(), LINE_MAX);
+        drop((places, others, all_busy));
+        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, IS_RIGHT);
+        let line = lock(&passwords.line);
+        assert!(line.length == 0 && line.of.is_empty());
+    }
+
+    #[test]
+    fn of_wrong_ones_the_newest_are_remembered() {
+        let mut recent = Recent::default();
+        let digest = |nth: usize| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&nth.to_le_bytes());
+            digest
+        };
+        (0..2 * WRONG_MAX).for_each(|nth| recent.add(digest(nth)));
+        assert!(!recent.holds(&digest(WRONG_MAX - 1)) && recent.holds(&digest(WRONG_MAX)));
+        assert_eq!((recent.digests.len(), recent.order.len()), (WRONG_MAX, WRONG_MAX));
+    }
+}
