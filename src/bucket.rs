@@ -37,6 +37,11 @@ impl Bucket {
         self.tokens = (self.tokens - count as f64).max(0.0);
     }
 
+    /// Takes tokens whether they are there or not; what is missing has to gather first.
+    pub fn owe(&mut self, count: usize) {
+        self.tokens -= count as f64;
+    }
+
     /// Puts back what was not used after all.
     pub fn give_back(&mut self, count: usize) {
         self.tokens = (self.tokens + count as f64).min(self.burst);
@@ -64,5 +69,7 @@ mod tests {
         bucket.gather(Duration::from_secs(60));
         bucket.give_back(1);
         assert_eq!(bucket.available(), 3, "no more than the burst");
+        bucket.owe(5);
+        assert_eq!((bucket.available(), bucket.until_next()), (0, Duration::from_millis(300)));
     }
 }

@@ -173,7 +173,7 @@ pub fn nearest_type(name: &str) -> Option<&'static str> {
 }
 
 /// An event as it is stored.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Event {
     /// The row: counts every event of the installation in commit order; cursors are made of it.
     pub seq: i64,
@@ -215,6 +215,19 @@ pub struct Event {
     pub custom_headers: BTreeMap<String, String>,
     /// Whom it is for.
     pub target: Target,
+}
+
+impl std::fmt::Debug for Event {
+    /// Headers, which may be secrets, are left out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Event")
+            .field("id", &self.id)
+            .field("event", &self.event)
+            .field("station_id", &self.station_id)
+            .field("payload", &self.payload)
+            .field("violations", &self.violations)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An event on its way into the store, which gives it `seq`, `id`, `station_seq` and owner.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
+use crate::http::serve::Bounds;
 use crate::http::{self, ApiConfig, ApiState, Readiness, RequestRates};
 use crate::indexing;
 use crate::outbound::post::{Poster, PosterError};
@@ -128,6 +129,8 @@ impl Gateway {
                 body_max_bytes: config.limits.api_body.0 as usize,
                 messages_for: config.retention.messages.limit(),
                 max_database_bytes: config.retention.max_database_size.map(|size| size.0),
+                body_patience: config.limits.api_patience.0,
+                webhooks: config.limits.webhooks,
                 ..ApiConfig::default()
             },
             stop: stop_api.clone(),
@@ -135,7 +138,13 @@ impl Gateway {
         });
         let watched = ocpp_tls.into_iter().chain(api_tls.clone());
         let watch_tls = watched.map(|tls| tokio::spawn(tls.watch(stop_api.clone()))).collect();
-        let api = tokio::spawn(http::serve::serve(api_listener, api_tls, router, stop_api.clone()));
+        let api = tokio::spawn(http::serve::serve(
+            api_listener,
+            api_tls,
+            api_bounds(&config),
+            router,
+            stop_api.clone(),
+        ));
         let stop_deadline = config.server.stop_deadline.0;
         Ok(Self {
             store,
@@ -244,6 +253,11 @@ fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
 /// [`StartError::Tls`].
 pub fn check_files(config: &Config) -> Result<(), StartError> {
     ocpp_tls(config).and(api_tls(config)).map(drop)
+}
+
+fn api_bounds(config: &Config) -> Bounds {
+    let limits = &config.limits;
+    Bounds { connections: limits.api_connections as usize, patience: limits.api_patience.0 }
 }
 
 /// A listener of its own for TLS leaves the other one plain.

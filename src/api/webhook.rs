@@ -183,12 +183,12 @@ pub struct WebhookInput {
 
 impl std::fmt::Debug for WebhookInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WebhookInput").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("WebhookInput").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 /// A webhook as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Webhook {
     /// Its number: given once, never again.
     pub id: i64,
@@ -242,6 +242,17 @@ pub struct Webhook {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+impl std::fmt::Debug for Webhook {
+    /// Its headers may be secrets, and its URL may have one in its query.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The secrets that sign a webhook's deliveries.

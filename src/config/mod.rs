@@ -214,12 +214,19 @@ tables! {
         bad_credentials_per_minute: u32 = 10,
         /// The largest body of an API request.
         api_body: ByteSize = ByteSize(1 << 20),
-        /// Streams of server-sent events that may be open at once.
+        /// Streams of server-sent events, and requests that wait for an event, that may be open at once.
         streams: u32 = 256,
         /// Requests a second that one API key may make; as many at once.
         api_requests_per_second: u32 = 500,
         /// Requests a second with bad API keys that one address may make; as many at once.
         api_bad_keys_per_second: u32 = 50,
+        /// Open API connections.
+        api_connections: u32 = 2_000,
+        /// How long an API client may take to send a request's head or its body, to send the next one, or to
+        /// take something of its answer.
+        api_patience: Span = Span::seconds(30),
+        /// Webhooks that one owner may have; those without owner count together.
+        webhooks: u32 = 1_000,
     }
 
     /// `[log]`: what is written to stderr.
@@ -335,10 +342,13 @@ impl Config {
             ("streams", limits.streams),
             ("api_requests_per_second", limits.api_requests_per_second),
             ("api_bad_keys_per_second", limits.api_bad_keys_per_second),
+            ("api_connections", limits.api_connections),
+            ("webhooks", limits.webhooks),
         ] {
             require(value > 0, "limits", key, positive);
         }
         require(limits.handshake_timeout > Span::seconds(0), "limits", "handshake_timeout", positive);
+        require(limits.api_patience > Span::seconds(0), "limits", "api_patience", positive);
         // Two heartbeats may get lost; one that is merely waited for must close nothing.
         let lively = heartbeat.0.saturating_mul(3).max(self.ocpp.ping_interval.0.saturating_mul(3));
         require(

@@ -37,7 +37,7 @@ pub struct Target {
 impl fmt::Debug for Target {
     /// Secrets and headers, which may be secrets too, are left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Target").finish_non_exhaustive()
     }
 }
 

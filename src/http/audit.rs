@@ -128,7 +128,7 @@ pub(super) async fn record(
 
 async fn run(state: &ApiState, change: Change, request: Request, next: Next) -> Result<Response> {
     let (parts, content) = request.into_parts();
-    let content = body::read(content, state.config.body_max_bytes).await?;
+    let content = body::arrived(content, &state.config).await?;
     let fields = content.clone();
     let (names_one, method) = (change.resource_id.clone(), change.method);
     let entry = state.store.open_change(change).await?;

@@ -10,11 +10,12 @@ use http::header::CONTENT_TYPE;
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::problem::Result;
 use super::schema::Checker;
-use super::{ApiState, openapi};
+use super::{ApiConfig, ApiState, openapi};
 use crate::api::problem::{FieldError, Problem};
 
 /// A JSON body whose content is still to be checked.
@@ -39,7 +40,7 @@ impl FromRequest<Arc<ApiState>> for JsonText {
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let given = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
-        let text = read(request.into_body(), state.config.body_max_bytes).await?;
+        let text = arrived(request.into_body(), &state.config).await?;
         // Without a Content-Type it can only be JSON; a form or a file is a slip that is worth naming.
         if let Some(given) = given.filter(|given| !is_json(given)) {
             return Err(Problem::unsupported_media_type(&given, "application/json"));
@@ -59,7 +60,7 @@ impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Verbatim<T> 
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body, state.config.body_max_bytes).await?;
+        let bytes = arrived(body, &state.config).await?;
         let request = Request::from_parts(parts, HttpBody::from(bytes.clone()));
         let Json(body) = Json::from_request(request, state).await?;
         let errors = errors::<T>(&body)?;
@@ -80,7 +81,7 @@ impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Optional<T> 
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let (parts, body) = request.into_parts();
-        let mut body = read(body, state.config.body_max_bytes).await?;
+        let mut body = arrived(body, &state.config).await?;
         if body.trim_ascii().is_empty() {
             body = Bytes::from_static(b"{}");
         }
@@ -96,7 +97,7 @@ impl FromRequest<Arc<ApiState>> for NoBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
-        let body = read(request.into_body(), state.config.body_max_bytes).await?;
+        let body = arrived(request.into_body(), &state.config).await?;
         if body.trim_ascii().is_empty() {
             return Ok(Self);
         }
@@ -122,6 +123,19 @@ pub(super) fn is_json(content_type: &str) -> bool {
 ///
 /// # Errors
 /// 413 past `limit_bytes`; 400 if it breaks off.
+pub(super) async fn arrived(body: HttpBody, config: &ApiConfig) -> Result<Bytes> {
+    let arrived = timeout(config.body_patience, read(body, config.body_max_bytes)).await;
+    arrived.unwrap_or_else(|_| {
+        Err(Problem::unavailable(
+            "the body did not come in time (limits.api_patience): send the request again",
+        ))
+    })
+}
+
+/// A whole body.
+///
+/// # Errors
+/// 413 if it is too large, 400 if it breaks off.
 pub(super) async fn read(body: HttpBody, limit_bytes: usize) -> Result<Bytes> {
     to_bytes(body, limit_bytes).await.map_err(|error| {
         let too_long = std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>());

@@ -15,6 +15,7 @@ use super::body;
 use super::path::Id;
 use super::problem::{self, Result};
 use super::query::{NoQuery, Query};
+use super::sse::Place;
 use super::{deliveries, page};
 use crate::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
 use crate::api::problem::{FieldError, Problem};
@@ -185,6 +186,7 @@ async fn wait_for_events(
     slice: &Slice,
     wait: Span,
 ) -> Result<Listed<event::Event>> {
+    let _place = Place::take(state)?;
     let deadline = tokio::time::Instant::now() + wait.0;
     let mut tail = state.store.tail();
     let mut slice = slice.clone();

@@ -25,6 +25,7 @@ mod openapi;
 mod outgoing;
 mod page;
 mod path;
+mod patient;
 mod problem;
 mod query;
 mod rate;
@@ -97,7 +98,7 @@ pub struct ApiState {
     pub config: ApiConfig,
     /// Ends calls that only wait for something to happen.
     pub stop: CancellationToken,
-    /// Places for streams of server-sent events (`limits.streams`).
+    /// Places for streams of server-sent events and for long-polls (`limits.streams`).
     pub streams: Arc<Semaphore>,
 }
 
@@ -110,6 +111,10 @@ pub struct ApiConfig {
     pub messages_for: Option<Duration>,
     /// Bytes that the database may use (`retention.max_database_size`); `None`: no limit.
     pub max_database_bytes: Option<u64>,
+    /// How long a request's body may take to come (`limits.api_patience`).
+    pub body_patience: Duration,
+    /// Webhooks that one owner may have (`limits.webhooks`).
+    pub webhooks: u32,
     /// How long a request may take. Longer than the longest webhook test.
     pub request_timeout: Duration,
 }
@@ -120,6 +125,8 @@ impl Default for ApiConfig {
             body_max_bytes: 1 << 20,
             messages_for: None,
             max_database_bytes: None,
+            body_patience: Duration::from_secs(30),
+            webhooks: 1_000,
             request_timeout: Duration::from_secs(90),
         }
     }

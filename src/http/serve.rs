@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
+use axum::response::IntoResponse;
 use bytes::Bytes;
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,19 +25,41 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use super::patient::Patient;
+use crate::api::problem::Problem;
 use crate::tls::{Stream, Tls};
 
-/// How long a request's head may take to come, and a kept connection to bring its next one.
-const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of a request's head, and of what waits to be sent on one connection.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// Connections beyond the limit that are still told so; further ones are just closed.
+const REFUSED_AT_ONCE: usize = 100;
+
+/// What one connection, and all of them, may ask.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Open connections (`limits.api_connections`).
+    pub connections: usize,
+    /// How long a request's head may take to come, a kept connection to bring its next one, and a client to
+    /// take something of its answer (`limits.api_patience`).
+    pub patience: Duration,
+}
 
 /// How long a connection without a whole request is still kept at a stop, so that an answer on its way out
 /// leaves in full.
 const STOP_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Serves `router` on `listener`, encrypted if there is `tls`, until `stop`; then accepts nothing more, lets
-/// whole requests be answered and returns when they are.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router, stop: CancellationToken) {
+/// whole requests be answered and returns when they are. Who comes when `bounds` are reached is answered 503.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    bounds: Bounds,
+    router: Router,
+    stop: CancellationToken,
+) {
     let connections = TaskTracker::new();
+    let crowded = Router::new().fallback(crowded);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -42,12 +67,17 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router,
         };
         match accepted {
             Ok((stream, peer)) => {
+                if connections.len() >= bounds.connections + REFUSED_AT_ONCE {
+                    continue;
+                }
+                let router = if connections.len() < bounds.connections { &router } else { &crowded };
                 let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
                 connections.spawn(async move {
                     // Answers are small and waited for.
                     let _ = stream.set_nodelay(true);
-                    if let Some(stream) = encrypt(stream, tls, &stop).await {
-                        serve_connection(stream, Peer(peer.ip()), router, stop).await;
+                    if let Some(stream) = encrypt(stream, tls, bounds.patience, &stop).await {
+                        let stream = Patient::new(stream, bounds.patience);
+                        serve_connection(stream, Peer(peer.ip()), bounds.patience, router, stop).await;
                     }
                 });
             }
@@ -63,21 +93,38 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router,
     connections.wait().await;
 }
 
+async fn crowded() -> impl IntoResponse {
+    let problem =
+        Problem::unavailable("too many connections are open (limits.api_connections): try again later");
+    ([(CONNECTION, HeaderValue::from_static("close"))], problem)
+}
+
 /// The address at the other end of a request's connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
 /// Agrees on encryption where that is spoken; `None` if there is none, or no time for it.
-async fn encrypt(stream: TcpStream, tls: Option<Arc<Tls>>, stop: &CancellationToken) -> Option<Stream> {
+async fn encrypt(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    patience: Duration,
+    stop: &CancellationToken,
+) -> Option<Stream> {
     let Some(tls) = tls else { return Some(Stream::Plain(stream)) };
     let agreed = tokio::select! {
-        agreed = timeout(HEAD_PATIENCE, tls.accept(stream)) => agreed.ok()?,
+        agreed = timeout(patience, tls.accept(stream)) => agreed.ok()?,
         () = stop.cancelled() => return None,
     };
     agreed.inspect_err(|error| debug!("no TLS on an API connection: {error}")).ok().map(|(stream, _)| stream)
 }
 
-async fn serve_connection(stream: Stream, peer: Peer, router: Router, stop: CancellationToken) {
+async fn serve_connection(
+    stream: Patient,
+    peer: Peer,
+    patience: Duration,
+    router: Router,
+    stop: CancellationToken,
+) {
     let (busy, mut seen_busy) = watch::channel(false);
     let service = service_fn(|request: http::Request<Incoming>| {
         let (router, busy) = (router.clone(), busy.clone());
@@ -100,7 +147,8 @@ async fn serve_connection(stream: Stream, peer: Peer, router: Router, stop: Canc
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(patience)
+        .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     tokio::select! {

@@ -101,7 +101,12 @@ pub(super) async fn create(
     if input.verify {
         verify(&state, &input, &secret).await?;
     }
-    let mut made = state.store.create_webhook(input).await?;
+    let at_most = state.config.webhooks;
+    let Some(mut made) = state.store.create_webhook(input, at_most).await? else {
+        let detail =
+            format!("there are {at_most} webhooks of this owner already (limits.webhooks): delete one");
+        return Err(Problem::conflict(detail));
+    };
     made.signing_secret = Some(secret);
     Ok(tagged(StatusCode::CREATED, made.updated_at, &made))
 }

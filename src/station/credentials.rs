@@ -5,6 +5,7 @@
 //! station; who has tried too many wrong ones costs no hash; every table and line here is bounded.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use super::hashers::Hashers;
 use super::lock;
 use super::password::{self, LightKey, NotHashed};
 use super::strikes::Strikes;
@@ -50,6 +52,7 @@ pub struct Passwords {
     line: Arc<Mutex<Line>>,
     light: Semaphore,
     slow: Semaphore,
+    hashers: Hashers,
 }
 
 /// Credentials that somebody brings.
@@ -84,10 +87,10 @@ impl Passwords {
     /// passwords a minute are borne of a station at an address.
     ///
     /// # Errors
-    /// Only if there is no randomness.
-    pub fn new(light_key: Option<LightKey>, wrong_per_minute: u32) -> Result<Self, getrandom::Error> {
+    /// Only if there is no randomness, or no thread.
+    pub fn new(light_key: Option<LightKey>, wrong_per_minute: u32) -> io::Result<Self> {
         let mut digest_key = [0u8; 32];
-        getrandom::fill(&mut digest_key)?;
+        getrandom::fill(&mut digest_key).map_err(io::Error::other)?;
         Ok(Self {
             digest_key,
             light_key: light_key.map(Arc::new),
@@ -97,6 +100,7 @@ impl Passwords {
             line: Arc::default(),
             light: Semaphore::new(cores()),
             slow: Semaphore::new(hashes_at_once()),
+            hashers: Hashers::start(hashes_at_once())?,
         })
     }
 
@@ -107,8 +111,8 @@ impl Passwords {
     pub async fn hash(&self, password: &[u8]) -> Result<String, NotHashed> {
         let (password, key) = (password::normalise(password), self.light_key.clone());
         let _permit = self.slow.acquire().await.map_err(|error| NotHashed(error.to_string()))?;
-        let hashed = spawn_blocking(move || password::hash(&password, key.as_deref())).await;
-        hashed.map_err(|error| NotHashed(error.to_string()))?
+        let hashed = self.hashers.run(move || password::hash(&password, key.as_deref())).await;
+        hashed.unwrap_or_else(|| Err(NotHashed("no thread".to_owned())))
     }
 
     /// Takes in that a station came without the credentials that it needs; whether that is still borne.
@@ -133,7 +137,7 @@ impl Passwords {
         if let Some(remembered) = lock(&self.right).get(claim.station).copied() {
             let fits =
                 |verifier: &&String| of(verifier).is_some_and(|digest| digest.ct_eq(&remembered).into());
-            if let Some(nth) = verifiers.iter().position(|verifier| fits(&verifier)) {
+            if let Some(nth) = verifiers.iter().position(fits) {
                 return Checked::Right { nth, renewed: None };
             }
         }
@@ -203,16 +207,16 @@ impl Passwords {
             return Checked::TooManyWrong;
         }
         let (password, key) = (password.to_vec(), self.light_key.clone());
-        let tried = spawn_blocking(move || {
+        let tried = self.hashers.run(move || {
             let (nth, verifier) =
                 verifiers.into_iter().find(|(_, verifier)| password::fits(verifier, &password))?;
             let renewed = key.and_then(|key| password::lightened(&verifier, &password, &key));
             Some(Checked::Right { nth, renewed })
         });
         match tried.await {
-            Ok(Some(right)) => right,
-            Ok(None) => Checked::Wrong,
-            Err(_) => Checked::Busy,
+            Some(Some(right)) => right,
+            Some(None) => Checked::Wrong,
+            None => Checked::Busy,
         }
     }
 

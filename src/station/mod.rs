@@ -10,6 +10,7 @@
 pub mod callout;
 pub mod credentials;
 pub mod handshake;
+mod hashers;
 mod listener;
 mod liveness;
 mod metered;
@@ -154,7 +155,7 @@ impl Stations {
         let bound = bound.collect::<io::Result<Vec<_>>>()?;
         let addresses = bound.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<_>>()?;
         let passwords = Passwords::new(light_key, settings.bad_credentials_per_minute);
-        let passwords = passwords.map_err(io::Error::other)?;
+        let passwords = passwords?;
         let now = Instant::now();
         let per_second = f64::from(settings.handshakes_per_second);
         let per_minute = f64::from(settings.discovered_per_minute);

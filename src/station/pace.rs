@@ -31,6 +31,11 @@ impl Pace {
         Ok(())
     }
 
+    /// Takes some more on top, which have to gather first if they are not there.
+    pub(super) fn owe(&mut self, count: usize) {
+        self.bucket.owe(count);
+    }
+
     /// Whether there is a token.
     pub(super) fn has_any(&mut self, now: Instant) -> bool {
         self.gather(now);

@@ -35,6 +35,9 @@ use crate::tls::Stream;
 /// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
 const BUFFER_BYTES: usize = 4 << 10;
 
+/// A message counts once more for every so many bytes of it, as what it costs grows with them.
+const COUNTED_BYTES: usize = 32 << 10;
+
 /// How long one message may take to leave; a peer that does not read is not waited for longer.
 const SEND_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -211,6 +214,9 @@ impl Connection {
             // Over its rate: the socket is read slower, nothing is dropped.
             while let Err(wait) = self.pace.take(Instant::now()) {
                 sleep(wait).await;
+            }
+            if let Some(Ok(message)) = &received {
+                self.pace.owe(message.len() / COUNTED_BYTES);
             }
             if let Some(end) = self.receive(received, now).await {
                 return end;

@@ -1,5 +1,7 @@
 //! Events that integrators bring, and where they go.
 
+use std::fmt;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::error::{Result, StoreError};
@@ -11,7 +13,7 @@ use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::subscription::Target;
 
 /// Whom an ingested event is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Destination {
     /// This webhook, whatever it subscribes to.
     Webhook(WebhookId),
@@ -30,8 +32,20 @@ pub enum Destination {
     },
 }
 
+impl fmt::Debug for Destination {
+    /// A URL may have a secret in its query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Webhook(id) => f.debug_tuple("Webhook").field(id).finish(),
+            Self::Owner(owner) => f.debug_tuple("Owner").field(owner).finish(),
+            Self::Broadcast => f.write_str("Broadcast"),
+            Self::Url { origin, .. } => f.debug_struct("Url").field("origin", origin).finish_non_exhaustive(),
+        }
+    }
+}
+
 /// An event that an integrator brings.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewIngest {
     /// The event itself.
     pub event: NewEvent,

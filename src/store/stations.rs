@@ -48,7 +48,7 @@ pub enum Created {
 }
 
 /// What an import needs to know of a station beside what is to be written in it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StationToImport {
     /// When the station was last changed, if it is there already.
     pub read_at: Option<Timestamp>,

@@ -49,13 +49,20 @@ const COLUMNS: &str = "id, name, url, status, disabled_reason, events, stations,
     paused_at_ms, paused_until_ms";
 
 impl Store {
-    /// Makes a webhook; events that are appended after this are judged by it. `input` must have been
-    /// checked, and have its `signing_secret`.
+    /// Makes a webhook, unless its owner has `at_most` so many; events that are appended after this are judged
+    /// by it. `input` must have been checked, and have its `signing_secret`.
     ///
     /// # Errors
     /// Only the store's own.
-    pub async fn create_webhook(&self, input: WebhookInput) -> Result<Webhook> {
+    pub async fn create_webhook(&self, input: WebhookInput, at_most: u32) -> Result<Option<Webhook>> {
         self.write(Priority::Api, move |w| {
+            let own: u32 = w
+                .conn
+                .prepare_cached("SELECT count(*) FROM webhooks WHERE owner_id IS ?1")?
+                .query_row([&input.owner_id], |row| row.get(0))?;
+            if own >= at_most {
+                return Ok(None);
+            }
             let status = if input.enabled { Status::Active } else { Status::Disabled };
             w.conn
                 .prepare_cached(
@@ -92,7 +99,7 @@ impl Store {
                 })?;
             let id = w.conn.last_insert_rowid();
             changed(w)?;
-            shown(w.conn, id)
+            shown(w.conn, id).map(Some)
         })
         .await
     }

@@ -446,3 +446,24 @@ async fn an_answer_is_late_for_ten_minutes_and_only_from_its_station() {
     let rejected = bench.events("MessageRejected").await.len();
     assert_eq!(rejected, 2, "from another station, and too late");
 }
+
+#[tokio::test]
+async fn so_many_commands_may_wait_for_one_station() {
+    let bench = Bench::booted().await;
+    let order = || {
+        let queued = NewCommand {
+            queue_for: Some(Duration::from_secs(3_600)),
+            ..new(FromCentralSystem::ClearCache, "{}")
+        };
+        bench.store.order_command(queued)
+    };
+    let made = futures_util::future::join_all((0..QUEUED_PER_STATION).map(|_| order())).await;
+    let ids = made.into_iter().map(|made| match made {
+        Ok(Ordered::Made { command, .. }) => command.id,
+        _ => panic!("not made"),
+    });
+    let ids: Vec<CommandId> = ids.collect();
+    assert!(matches!(order().await, Ok(Ordered::Refused(Unfit::Full))), "one more");
+    bench.store.cancel_command(ids[0]).await.expect("writes");
+    assert!(matches!(order().await, Ok(Ordered::Made { .. })), "there is room again");
+}
