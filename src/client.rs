@@ -6,24 +6,24 @@ mod access;
 mod call;
 mod commands;
 mod deliveries;
-mod event_stream;
 mod events;
 mod follower;
 mod replays;
 mod stations;
+mod stream;
 mod transactions;
 mod webhooks;
 
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Certificate, Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use call::Call;
-pub use event_stream::{EventStream, StreamedEvent};
 pub use follower::{Follower, Told};
+pub use stream::Streamed;
 
 use crate::api::Page;
 use crate::api::access::Health;
@@ -112,6 +112,17 @@ impl Client {
     /// # Errors
     /// [`ClientError::Setup`] if there can be no such gateway or key.
     pub fn new(base: &str, key: &str) -> Result<Self> {
+        Self::trusting(base, key, None)
+    }
+
+    /// The same, for a gateway whose certificate is signed by one of these authorities (PEM) or by one that the
+    /// system trusts.
+    ///
+    /// # Errors
+    /// As [`Client::new`], and if the authorities cannot be read.
+    pub fn trusting(base: &str, key: &str, authorities_pem: Option<&[u8]>) -> Result<Self> {
+        let setup =
+            |what: &str, error: reqwest::Error| ClientError::Setup(format!("{what}: {}", causes(&error)));
         let base = Url::parse(base).map_err(|error| ClientError::Setup(format!("{base}: {error}")))?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(ClientError::Setup(format!("{base} is no http:// or https:// URL")));
@@ -119,15 +130,30 @@ impl Client {
         let mut key = reqwest::header::HeaderValue::try_from(key)
             .map_err(|_| ClientError::Setup("the API key holds characters that cannot be sent".into()))?;
         key.set_sensitive(true);
+        let authorities = authorities_pem.map(Certificate::from_pem_bundle).transpose();
+        let authorities =
+            authorities.map_err(|error| setup("the authorities are no certificates in PEM", error))?;
         // One TLS backend for all; if somebody in this process chose before us, that choice stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            // A gateway is asked directly, whatever proxy the environment names for the web.
-            .no_proxy()
-            .user_agent(concat!("chargehook/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| ClientError::Setup(format!("no HTTP client: {error}")))?;
+        let builder = || {
+            reqwest::Client::builder()
+                .timeout(TIMEOUT)
+                // A gateway is asked directly, whatever proxy the environment names for the web.
+                .no_proxy()
+                // No gateway sends its callers elsewhere, and whoever does must not get the key.
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("chargehook/", env!("CARGO_PKG_VERSION")))
+        };
+        let http = match (base.scheme(), authorities) {
+            // Needs no certificates, and a container may have none.
+            ("http", _) => builder().tls_certs_only([]).build(),
+            (_, None) => builder().build(),
+            (_, Some(authorities)) => builder()
+                .tls_certs_merge(authorities.clone())
+                .build()
+                .or_else(|_| builder().tls_certs_only(authorities).build()),
+        };
+        let http = http.map_err(|error| setup("no HTTP client", error))?;
         Ok(Self { http, base, key })
     }
 

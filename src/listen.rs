@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
-use crate::client::{Client, ClientError, Follower, Told};
+use crate::client::{Client, ClientError, Told};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::id::{DeliveryId, IdMint};
@@ -79,12 +79,12 @@ pub async fn run(options: Options, mut out: impl Write) -> Result<(), ListenErro
 async fn forward(options: Options, out: &mut impl Write) -> Result<(), ListenError> {
     let Options { client, to, filters, secret, format } = options;
     let mut forwarder = Forwarder::new(to, secret, format)?;
-    let mut events = Follower::start(client, filters).await?;
+    let mut events = client.follow_events(filters).await?;
     tell(out, &format!("forwarding to {}", forwarder.to))?;
     loop {
         let line = match events.next().await? {
-            Told::Event(streamed) => {
-                let event = Event::from(streamed.event);
+            Told::Next(streamed) => {
+                let event = Event::from(streamed.told);
                 let outcome = forwarder.post(&event).await;
                 let now = forwarder.clock.now();
                 // Of a station that was rejected it is the identity that was offered, which may be anything.

@@ -1,15 +1,18 @@
 //! A running gateway, and how its answers are shown: as tables for people, or as they came for programs.
 
+use std::collections::HashSet;
+
 use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::remote::Remote;
 use super::table::{Column, Table};
-use super::{Failure, given, print};
+use super::{Failure, given, hint, print};
 use crate::api::Page;
-use crate::client::{Call, Client, Parameters};
+use crate::client::{Call, Client, Follower, Parameters, Told};
 
 /// What every command has that asks a gateway.
 #[derive(Debug, Args)]
@@ -27,12 +30,15 @@ impl Counter {
     }
 }
 
+/// How many rows are shown before those that are followed.
+const BEFORE_FOLLOWING: u32 = 10;
+
 /// Which part of a list is shown.
 #[derive(Debug, Args, Serialize)]
 pub(super) struct Paging {
     /// How many rows at most, 1 to 500 [default: 50]
     #[arg(long, value_name = "N")]
-    pub(super) limit: Option<u32>,
+    limit: Option<u32>,
     /// Goes on where a list ended: the cursor that was printed behind it
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
@@ -47,6 +53,13 @@ pub(super) struct Paging {
 }
 
 impl Paging {
+    /// The parameters of a list of the last rows, before what follows them is shown as it comes.
+    pub(super) fn before_following(&self, mut filters: Vec<(String, String)>) -> Vec<(String, String)> {
+        let limit = self.limit.unwrap_or(BEFORE_FOLLOWING);
+        filters.push(("limit".to_owned(), limit.to_string()));
+        filters
+    }
+
     fn parameters(&self) -> Vec<(String, String)> {
         let mut parameters = given::parameters(self);
         let mut add = |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
@@ -125,10 +138,53 @@ impl Desk {
             let Some(cursor) = page.next_cursor else { return Ok(()) };
             if !paging.all {
                 // Not among the rows, where a program might take it for one.
-                super::hint(&format!("there is more: --cursor {cursor}, or --all"));
+                hint(&format!("there is more: --cursor {cursor}, or --all"));
                 return Ok(());
             }
             go_on(&mut parameters, cursor);
+        }
+    }
+
+    /// Shows a page the oldest row first, then each row as it comes, until SIGINT or SIGTERM. The follower has to be
+    /// there before the page is read: what comes in between is in both, and is shown once by its `id`.
+    pub(super) async fn follow<T: DeserializeOwned, const N: usize>(
+        &self,
+        mut follower: Follower<T>,
+        before: Call<Page<T>>,
+        columns: [Column; N],
+        row: impl Fn(&T) -> [String; N],
+        id: impl Fn(&T) -> String,
+    ) -> Result<(), Failure> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut table = Table::new(columns);
+        let (page, text) = before.with_text().await?;
+        let shown: HashSet<String> = page.data.iter().map(&id).collect();
+        match self.json {
+            true => {
+                let raw: Page<Box<RawValue>> = serde_json::from_str(&text).map_err(std::io::Error::from)?;
+                // A payload may have come in lines, which break between two of its tokens.
+                let lines = raw.data.iter().rev().map(|row| row.get().replace(['\n', '\r'], " ") + "\n");
+                print(&lines.collect::<String>())?;
+            }
+            false => print(&table.lines(page.data.iter().rev().map(&row)))?,
+        }
+        loop {
+            let told = tokio::select! {
+                told = follower.next() => told?,
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+            };
+            match told {
+                Told::Next(streamed) if shown.contains(&id(&streamed.told)) => {}
+                Told::Next(streamed) if self.json => print(&format!("{}\n", streamed.json))?,
+                Told::Next(streamed) => print(&table.lines([row(&streamed.told)]))?,
+                Told::BrokeOff(reason) => {
+                    hint(&format!("the stream broke off ({reason}); connecting again"));
+                }
+                Told::Again => hint("connected again"),
+                Told::Forgotten(reason) => hint(&format!("{reason}; going on with what comes now")),
+            }
         }
     }
 

@@ -4,22 +4,15 @@ use std::collections::BTreeMap;
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
-use serde_json::value::RawValue;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::deliveries;
 use super::desk::{Counter, Desk, Paging};
 use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
-use super::{Failure, given, hint, print};
-use crate::api::Page;
+use super::{Failure, given};
 use crate::api::event::{Event, EventDeliveries, EventResent, EventType};
 use crate::api::ingest::{EventInput, EventStored};
-use crate::client::{Follower, Told};
 use crate::clock::Timestamp;
 use crate::id::{EventId, StationId};
-
-/// How many past events are shown before those that are followed.
-const BEFORE_FOLLOWING: u32 = 10;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -193,40 +186,10 @@ fn row(event: &Event) -> [String; 6] {
 
 /// The last events, then every one that comes.
 async fn follow(desk: &Desk, filter: &Filter, paging: &Paging) -> Result<(), Failure> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
     let filters = given::parameters(filter);
-    // Opened before the list is read: what comes in between is in both, and shown once.
-    let mut follower = Follower::start(desk.client.clone(), filters.clone()).await?;
-    let mut parameters = filters;
-    parameters.push(("limit".to_owned(), paging.limit.unwrap_or(BEFORE_FOLLOWING).to_string()));
-    let (page, text) = desk.client.events(&given::borrowed(&parameters)).with_text().await?;
-    let newest = page.data.first().map(|event| event.id);
-    let mut table = Table::new(COLUMNS);
-    match desk.json {
-        true => {
-            let raw: Page<Box<RawValue>> = serde_json::from_str(&text).map_err(std::io::Error::from)?;
-            // A payload may have come in lines, which break between two of its tokens.
-            let lines = raw.data.iter().rev().map(|row| row.get().replace(['\n', '\r'], " ") + "\n");
-            print(&lines.collect::<String>())?;
-        }
-        false => print(&table.lines(page.data.iter().rev().map(row)))?,
-    }
-    loop {
-        let told = tokio::select! {
-            told = follower.next() => told?,
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-        };
-        match told {
-            Told::Event(streamed) if Some(streamed.event.id) <= newest => {}
-            Told::Event(streamed) if desk.json => print(&format!("{}\n", streamed.json))?,
-            Told::Event(streamed) => print(&table.lines([row(&streamed.event)]))?,
-            Told::BrokeOff(reason) => hint(&format!("the stream broke off ({reason}); connecting again")),
-            Told::Again => hint("connected again"),
-            Told::Forgotten(reason) => hint(&format!("{reason}; going on with what comes now")),
-        }
-    }
+    let follower = desk.client.follow_events(filters.clone()).await?;
+    let before = desk.client.events(&given::borrowed(&paging.before_following(filters)));
+    desk.follow(follower, before, COLUMNS, row, |event| event.id.to_string()).await
 }
 
 async fn show(desk: &Desk, id: EventId, explain: bool) -> Result<(), Failure> {

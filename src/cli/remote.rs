@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use url::{Host, Url};
 
-use super::Failure;
+use super::{Failure, given};
 use crate::client::{Client, URL_VARIABLE};
 use crate::keys::{ADMIN_KEY_FILE, API_KEY_VARIABLE};
 
@@ -42,12 +42,16 @@ pub(super) struct Remote {
         help_heading = "Connection"
     )]
     data_dir: PathBuf,
+    /// Certificates (PEM) of authorities to trust beside the system's, for https://
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    ca: Option<String>,
 }
 
 impl Remote {
     /// A client for the gateway.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(&self.url, &self.key()?)?)
+        let authorities = self.ca.as_deref().map(given::content).transpose()?;
+        Ok(Client::trusting(&self.url, &self.key()?, authorities.as_deref())?)
     }
 
     fn key(&self) -> Result<String, Failure> {

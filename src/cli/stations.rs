@@ -8,7 +8,7 @@ use super::desk::{Counter, Desk, Paging};
 use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole};
 use super::{Failure, given, print};
 use crate::api::import::ImportResult;
-use crate::api::message::Direction;
+use crate::api::message::{Direction, Message};
 use crate::api::station::{Connector, ImportedStation, Station};
 use crate::clock::Timestamp;
 
@@ -64,6 +64,9 @@ enum Task {
         filter: Wire,
         #[command(flatten)]
         paging: Paging,
+        /// Shows the last ones (--limit, 10 if nothing is said), then each new one as it comes, until Ctrl-C
+        #[arg(long, conflicts_with_all = ["all", "cursor", "oldest_first"])]
+        follow: bool,
     },
     /// Makes a station before it connects for the first time
     Add {
@@ -212,7 +215,16 @@ pub(super) async fn run(Stations { task, counter }: Stations) -> Result<(), Fail
             desk.page(client.connectors(&id), CONNECTOR_COLUMNS, connector_row).await.map(drop)
         }
         Task::Configuration { id } => configuration(&desk, &id).await,
-        Task::Messages { id, filter, paging } => messages(&desk, &id, &filter, &paging).await,
+        Task::Messages { id, filter, paging, follow: true } => {
+            let filters = given::parameters(&filter);
+            let follower = client.follow_messages(&id, filters.clone()).await?;
+            let before = client.messages(&id, &given::borrowed(&paging.before_following(filters)));
+            desk.follow(follower, before, MESSAGE_COLUMNS, message_row, |message| message.id.clone()).await
+        }
+        Task::Messages { id, filter, paging, follow: false } => {
+            let ask = |parameters: &[(&str, &str)]| client.messages(&id, parameters);
+            desk.list(&paging, &filter, ask, MESSAGE_COLUMNS, message_row).await
+        }
         Task::Add { id, fields } => {
             let mut body = given::body(&fields.ready()?, &[]);
             body.insert("station_id".to_owned(), id.into());
@@ -347,22 +359,21 @@ async fn configuration(desk: &Desk, id: &str) -> Result<(), Failure> {
     page.await.map(drop)
 }
 
-async fn messages(desk: &Desk, id: &str, filter: &Wire, paging: &Paging) -> Result<(), Failure> {
-    let columns = [whole("AT"), whole("FROM"), whole("TYPE"), whole("ACTION"), cut("MESSAGE")];
-    let ask = |parameters: &[(&str, &str)]| desk.client.messages(id, parameters);
-    let listing = desk.list(paging, filter, ask, columns, |message| {
-        [
-            message.at.to_string(),
-            match message.direction {
-                Direction::Inbound => "station".to_owned(),
-                Direction::Outbound => "gateway".to_owned(),
-            },
-            or_dash(message.r#type.map(|kind| spelled(&kind))),
-            or_dash(message.action.as_ref()),
-            or_dash(message.raw.as_ref()),
-        ]
-    });
-    listing.await
+const MESSAGE_COLUMNS: [Column; 5] =
+    [whole("AT"), whole("FROM"), whole("TYPE"), whole("ACTION"), cut("MESSAGE")];
+
+fn message_row(message: &Message) -> [String; 5] {
+    let from = match message.direction {
+        Direction::Inbound => "station",
+        Direction::Outbound => "gateway",
+    };
+    [
+        message.at.to_string(),
+        from.to_owned(),
+        or_dash(message.r#type.map(|kind| spelled(&kind))),
+        or_dash(message.action.as_ref()),
+        or_dash(message.raw.as_ref()),
+    ]
 }
 
 async fn import(desk: &Desk, file: &str) -> Result<(), Failure> {

@@ -1,11 +1,14 @@
-//! Following the events for as long as somebody wants to hear them, whatever becomes of the connection.
+//! Following a live stream for as long as somebody wants to hear it, whatever becomes of the connection.
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
-use super::{Client, ClientError, EventStream, Result, StreamedEvent};
-use crate::id::EventId;
+use super::stream::{Stream, Streamed};
+use super::{Client, ClientError, Result};
+use crate::api::event::Event;
+use crate::api::message::Message;
 
 /// Waits between tries to follow again.
 const RECONNECT_MIN: Duration = Duration::from_millis(250);
@@ -13,44 +16,67 @@ const RECONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// What there is to be said about a stream that is followed.
 #[derive(Debug)]
-pub enum Told {
-    /// The next event.
-    Event(Box<StreamedEvent>),
+pub enum Told<T> {
+    /// The next thing.
+    Next(Box<Streamed<T>>),
     /// The stream broke off, for this reason. It is opened again where it was.
     BrokeOff(String),
     /// It is open again.
     Again,
-    /// What came after the last event may be gone, in the gateway's words: it goes on with what comes now.
+    /// What came after the last one may be gone, in the gateway's words: it goes on with what comes now.
     Forgotten(String),
 }
 
-/// A stream of events that is opened again where it broke off.
+/// A stream of `T` that is opened again where it broke off.
 #[derive(Debug)]
-pub struct Follower {
+pub struct Follower<T> {
     client: Client,
-    filters: Vec<(String, String)>,
-    stream: Option<EventStream>,
+    /// The stream's path below the API's base.
+    path: Vec<String>,
+    parameters: Vec<(String, String)>,
+    stream: Option<Stream<T>>,
     opened_at: Instant,
-    last: Option<EventId>,
+    last: Option<String>,
     wait: Duration,
 }
 
-impl Follower {
-    /// Begins with what comes from now on; `filters` are those of the list of events.
+impl Client {
+    /// Follows the events that come from now on; `filters` are those of the list.
     ///
     /// # Errors
-    /// As [`Client::follow_events`].
-    pub async fn start(client: Client, filters: Vec<(String, String)>) -> Result<Self> {
-        let stream = open(&client, &filters, None).await?;
-        let opened_at = Instant::now();
-        Ok(Self { client, filters, stream: Some(stream), opened_at, last: None, wait: RECONNECT_MIN })
+    /// [`ClientError::Refused`] names every wrong filter, and is a 503 if too many streams are open.
+    pub async fn follow_events(&self, filters: Vec<(String, String)>) -> Result<Follower<Event>> {
+        Follower::start(self.clone(), &["events", "stream"], filters).await
+    }
+
+    /// Follows what goes over a station's wire from now on; `filters` are those of the list.
+    ///
+    /// # Errors
+    /// As [`Client::follow_events`], and a 404 if there is no such station.
+    pub async fn follow_messages(
+        &self,
+        station: &str,
+        mut filters: Vec<(String, String)>,
+    ) -> Result<Follower<Message>> {
+        filters.push(("follow".to_owned(), "true".to_owned()));
+        Follower::start(self.clone(), &["stations", station, "messages"], filters).await
+    }
+}
+
+impl<T: DeserializeOwned> Follower<T> {
+    async fn start(client: Client, path: &[&str], parameters: Vec<(String, String)>) -> Result<Self> {
+        let path = path.iter().map(|segment| (*segment).to_owned()).collect();
+        let (opened_at, wait) = (Instant::now(), RECONNECT_MIN);
+        let mut follower = Self { client, path, parameters, stream: None, opened_at, last: None, wait };
+        follower.stream = Some(follower.open().await?);
+        Ok(follower)
     }
 
     /// What there is next. Waits for it as long as it takes, also for a gateway that is away.
     ///
     /// # Errors
     /// If the gateway refuses, for instance because the API key was revoked.
-    pub async fn next(&mut self) -> Result<Told> {
+    pub async fn next(&mut self) -> Result<Told<T>> {
         loop {
             let Some(stream) = &mut self.stream else {
                 if let Some(told) = self.open_again().await? {
@@ -61,9 +87,9 @@ impl Follower {
             let next = stream.next().await;
             self.last = stream.last_id();
             let reason = match next {
-                Ok(Some(event)) => {
+                Ok(Some(streamed)) => {
                     self.wait = RECONNECT_MIN;
-                    return Ok(Told::Event(Box::new(event)));
+                    return Ok(Told::Next(Box::new(streamed)));
                 }
                 Ok(None) => "the gateway ended it".to_owned(),
                 Err(error) => error.to_string(),
@@ -77,10 +103,10 @@ impl Follower {
         }
     }
 
-    async fn open_again(&mut self) -> Result<Option<Told>> {
+    async fn open_again(&mut self) -> Result<Option<Told<T>>> {
         sleep(self.wait).await;
         self.wait = (self.wait * 2).min(RECONNECT_MAX);
-        match open(&self.client, &self.filters, self.last).await {
+        match self.open().await {
             Ok(stream) => {
                 self.stream = Some(stream);
                 self.opened_at = Instant::now();
@@ -94,15 +120,16 @@ impl Follower {
             Err(_) => Ok(None),
         }
     }
+
+    async fn open(&self) -> Result<Stream<T>> {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let parameters: Vec<(&str, &str)> =
+            self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.client.stream(&path, &parameters, self.last.clone()).await
+    }
 }
 
 /// Whether asking again cannot help: the gateway refuses, and not because it is busy.
 fn is_final(error: &ClientError) -> bool {
     error.status().is_some_and(|status| status < 500 && !matches!(status, 408 | 429))
-}
-
-async fn open(client: &Client, filters: &[(String, String)], last: Option<EventId>) -> Result<EventStream> {
-    let filters: Vec<(&str, &str)> =
-        filters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    client.follow_events(&filters, last).await
 }

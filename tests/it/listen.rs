@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chargehook::client::{Client, Follower, Told};
+use chargehook::client::{Client, Told};
 use chargehook::clock::Clock;
 use chargehook::id::EventId;
 use chargehook::outbound::signature::{SigningSecret, verify_plain, verify_standard};
@@ -210,11 +210,11 @@ async fn a_stream_that_is_cut_in_two_is_resumed_in_front_of_the_cut() {
     })
     .await;
     let client = Client::new(gateway.url.trim_end_matches("/hook"), "k").expect("a client");
-    let mut follower = Follower::start(client, Vec::new()).await.expect("open");
+    let mut follower = client.follow_events(Vec::new()).await.expect("open");
     let mut told = Vec::new();
     let end = loop {
         match follower.next().await {
-            Ok(Told::Event(streamed)) => told.push(streamed.event.payload.get().to_owned()),
+            Ok(Told::Next(streamed)) => told.push(streamed.told.payload.get().to_owned()),
             Ok(other) => told.push(format!("{other:?}").split('(').next().expect("a name").to_owned()),
             Err(end) => break end,
         }

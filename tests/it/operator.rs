@@ -112,6 +112,13 @@ async fn stations_are_provisioned_listed_changed_and_removed() {
     assert_eq!(row(&shown, "1")[..3], ["1", "Available", "NoError"]);
     let wire = run(&gateway, &["stations", "messages", "CP_2", "--direction", "inbound"]).await.out();
     assert!(wire.contains("station  CALL  StatusNotification  [2,"), "{wire}");
+    let following = Ongoing::start(&gateway, &["stations", "messages", "CP_2", "--follow", "--limit", "1"]);
+    following.says(&["gateway", "CALLRESULT", "StatusNotification"]).await;
+    charger.still_serves().await;
+    following.says(&["station", "CALL ", "Heartbeat"]).await;
+    following.says(&["gateway", "CALLRESULT", "Heartbeat"]).await;
+    assert_eq!(following.lines().len(), 4, "the heading, the last one, two new ones");
+    assert_eq!(following.end("-INT").await, Some(0));
     let json = run(&gateway, &["stations", "show", "CP_1", "--json"]).await.out();
     assert_eq!(json, format!("{}\n", as_it_came(&gateway, "/stations/CP_1").await));
 
@@ -371,6 +378,8 @@ async fn the_key_is_taken_from_where_it_is_given() {
     let list = |options: Vec<String>| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
         command.env_clear().current_dir(directory.path()).args(["stations", "list"]).args(options);
+        // A container may have no certificates at all.
+        command.env("SSL_CERT_FILE", "/nowhere").env("SSL_CERT_DIR", "/nowhere");
         async move { tokio::task::spawn_blocking(move || command.output()).await.expect("runs").expect("runs") }
     };
     let there = |more: &[&str]| {

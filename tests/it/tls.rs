@@ -483,6 +483,20 @@ async fn the_api_speaks_tls() {
     let response = http.get(url).header("X-API-Key", ADMIN_KEY).send().await.expect("answers");
     assert_eq!(response.status(), 200);
     assert!(http.get(gateway.url("/healthz")).send().await.is_err(), "nothing in the clear");
+
+    let authority = place.path("servers.pem");
+    std::fs::write(&authority, &place.servers.certificate).expect("written");
+    let list = async |ca: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+        command.args(["stations", "list", "--api-key", ADMIN_KEY, "--ca"]).arg(ca);
+        command.args(["--url", &format!("https://{}", gateway.gateway.api_addr())]);
+        let output =
+            tokio::task::spawn_blocking(move || command.output()).await.expect("runs").expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(list(&authority).await, (Some(0), String::new()));
+    let (code, said) = list(&place.path("stations.pem")).await;
+    assert!(code == Some(1) && said.contains("certificate"), "{said}");
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
-//! The live stream of events, as a client reads it (server-sent events).
+//! Live streams of the API, as a client reads them (server-sent events).
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use reqwest::{Method, Response};
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::{Client, ClientError, Parameters, Result, refusal, unexpected};
-use crate::api::event::Event;
-use crate::id::EventId;
 
 /// A stream says something every 15 seconds, be it only a comment: one that is silent for so long is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
@@ -18,60 +18,62 @@ const WITHOUT_END: Duration = Duration::from_secs(365 * 86_400);
 /// Longer than any event: the gateway's messages are far smaller.
 const LINE_MAX_BYTES: usize = 64 << 20;
 
-/// An open stream.
+/// An open stream of `T`.
 #[derive(Debug)]
-pub struct EventStream {
+pub(super) struct Stream<T> {
     response: Response,
     reader: Reader,
+    brings: PhantomData<fn() -> T>,
 }
 
-/// An event as a stream tells it.
+/// Something that a stream tells.
 #[derive(Debug, Clone)]
-pub struct StreamedEvent {
-    /// The event.
-    pub event: Event,
+pub struct Streamed<T> {
+    /// What it is.
+    pub told: T,
     /// The JSON it came as, in one line.
     pub json: String,
 }
 
 impl Client {
-    /// Follows the events; `parameters` are the filters of the list. Begins with what comes from now on, or behind
-    /// `last`.
+    /// Opens a stream. It begins with what comes from now on, or behind `last`.
     ///
     /// # Errors
     /// [`ClientError::Refused`] names every wrong parameter, is a 410 if what came after `last` may be gone, and
     /// a 503 if too many streams are open.
-    pub async fn follow_events(
+    pub(super) async fn stream<T>(
         &self,
+        segments: &[&str],
         parameters: Parameters<'_>,
-        last: Option<EventId>,
-    ) -> Result<EventStream> {
-        let mut request = self.request(Method::GET, &["events", "stream"], parameters).timeout(WITHOUT_END);
-        if let Some(last) = last {
-            request = request.header("last-event-id", last.to_string());
+        last: Option<String>,
+    ) -> Result<Stream<T>> {
+        let mut request = self.request(Method::GET, segments, parameters).timeout(WITHOUT_END);
+        if let Some(last) = &last {
+            request = request.header("last-event-id", last);
         }
         let response = match timeout(SILENCE_MAX, request.send()).await {
             Ok(answered) => answered.map_err(ClientError::Unreachable)?,
             Err(_) => return Err(ClientError::Silent),
         };
-        match response.status().is_success() {
-            true => Ok(EventStream { response, reader: Reader { last_id: last, ..Reader::default() } }),
-            false => Err(refusal(response).await?),
+        if !response.status().is_success() {
+            return Err(refusal(response).await?);
         }
+        let reader = Reader { last_id: last, ..Reader::default() };
+        Ok(Stream { response, reader, brings: PhantomData })
     }
 }
 
-impl EventStream {
-    /// The next event; `None` if the stream has ended.
+impl<T: DeserializeOwned> Stream<T> {
+    /// What it tells next; `None` if it has ended.
     ///
     /// # Errors
-    /// [`ClientError::Unreachable`] or [`ClientError::Silent`] if it broke off. Nothing is lost: follow again
-    /// behind [`EventStream::last_id`].
-    pub async fn next(&mut self) -> Result<Option<StreamedEvent>> {
+    /// [`ClientError::Unreachable`] or [`ClientError::Silent`] if it broke off. Nothing is lost: open one behind
+    /// [`Stream::last_id`].
+    pub(super) async fn next(&mut self) -> Result<Option<Streamed<T>>> {
         loop {
             if let Some(json) = self.reader.next() {
                 return match serde_json::from_str(&json) {
-                    Ok(event) => Ok(Some(StreamedEvent { event, json })),
+                    Ok(told) => Ok(Some(Streamed { told, json })),
                     Err(_) => Err(self.nonsense(&json)),
                 };
             }
@@ -87,9 +89,9 @@ impl EventStream {
         }
     }
 
-    /// Where the stream has come to: the last event that was told, or the one it began behind.
-    pub fn last_id(&self) -> Option<EventId> {
-        self.reader.last_id
+    /// Where the stream has come to: the last thing it told, or the one it began behind.
+    pub(super) fn last_id(&self) -> Option<String> {
+        self.reader.last_id.clone()
     }
 
     fn nonsense(&self, text: &str) -> ClientError {
@@ -106,8 +108,8 @@ struct Reader {
     data: String,
     /// The id of the message that is being read. It counts once the message is whole: a stream that breaks off
     /// in the middle has to be followed from the one before.
-    id: Option<EventId>,
-    last_id: Option<EventId>,
+    id: Option<String>,
+    last_id: Option<String>,
 }
 
 impl Reader {
@@ -115,7 +117,7 @@ impl Reader {
     fn next(&mut self) -> Option<String> {
         while let Some(line) = self.line() {
             if line.is_empty() {
-                self.last_id = self.id.take().or(self.last_id);
+                self.last_id = self.id.take().or(self.last_id.take());
                 if !self.data.is_empty() {
                     return Some(std::mem::take(&mut self.data));
                 }
@@ -124,7 +126,7 @@ impl Reader {
             let (field, value) = line.split_once(':').unwrap_or((&line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
             match field {
-                "id" => self.id = value.parse().ok(),
+                "id" => self.id = Some(value.to_owned()),
                 "data" => {
                     // A payload that came in lines: they break between two of its tokens, so a blank will do.
                     if !self.data.is_empty() {
@@ -154,16 +156,16 @@ mod tests {
 
     #[test]
     fn a_message_counts_when_it_is_whole() {
-        let [first, second] = [1, 2].map(EventId::from_value);
         let mut reader = Reader::default();
         let mut read = |text: &str| {
             reader.buffer.extend_from_slice(text.as_bytes());
-            (reader.next(), reader.last_id)
+            (reader.next(), reader.last_id.clone())
         };
+        let told = |text: &str| Some(text.to_owned());
         assert_eq!(read("retry: 1000\n"), (None, None));
-        assert_eq!(read(&format!("id: {first}\n\n:\n\n")), (None, Some(first)));
-        assert_eq!(read(&format!("id: {second}\nevent: Heartbeat\nda")), (None, Some(first)));
-        assert_eq!(read("ta: {\"a\":\ndata: 1}\n"), (None, Some(first)));
-        assert_eq!(read("\n"), (Some("{\"a\": 1}".to_owned()), Some(second)));
+        assert_eq!(read("id: 1\n\n:\n\n"), (None, told("1")));
+        assert_eq!(read("id: 2\nevent: Heartbeat\nda"), (None, told("1")));
+        assert_eq!(read("ta: {\"a\":\ndata: 1}\n"), (None, told("1")));
+        assert_eq!(read("\n"), (told("{\"a\": 1}"), told("2")));
     }
 }
