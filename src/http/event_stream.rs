@@ -77,6 +77,7 @@ impl StreamQuery {
             station_id: self.station_id,
             owner_id: caller.owner_filter(self.owner_id)?,
             webhook_id: self.webhook_id,
+            own_webhooks: caller.owner_id.is_some(),
             transaction_id: self.transaction_id,
             duplicate: Some(self.duplicate.unwrap_or(false)),
             since: self.since,

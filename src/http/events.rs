@@ -108,6 +108,7 @@ impl EventsQuery {
             station_id: self.station_id.clone(),
             owner_id: caller.owner_filter(self.owner_id.clone())?,
             webhook_id: self.webhook_id,
+            own_webhooks: caller.owner_id.is_some(),
             transaction_id: self.transaction_id,
             duplicate: self.duplicate,
             since: self.since,

@@ -77,7 +77,9 @@ pub(super) async fn messages(
     let (station_id, _) = stations::visible(&state, &caller, &id).await?;
     let MessagesQuery { direction, action, since, until, .. } = query;
     let kept_since = state.config.messages_for.map(|span| state.clock.now().before(span));
-    let filter = MessageFilter { direction, action, since: since.max(kept_since), until };
+    // What was said while the station was another owner's is not this one's to read.
+    let owner_id = caller.owner_id.clone();
+    let filter = MessageFilter { owner_id, direction, action, since: since.max(kept_since), until };
     if query.follow == Some(true) {
         return follow(state, caller, station_id, filter, &headers).await;
     }

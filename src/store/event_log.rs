@@ -23,6 +23,9 @@ pub struct EventFilter {
     pub owner_id: Option<String>,
     /// There is a delivery of it to this webhook.
     pub webhook_id: Option<WebhookId>,
+    /// Of its deliveries only those count that an owner sees: to a webhook of the event's own owner, or to one that is
+    /// no more.
+    pub own_webhooks: bool,
     /// The transaction it was attached to.
     pub transaction_id: Option<i64>,
     /// Whether it repeats another.
@@ -198,7 +201,13 @@ fn conditions(filter: &EventFilter) -> Conditions {
     conditions.and_if("e.owner_id = ?", filter.owner_id.clone());
     conditions.and_if("e.transaction_id = ?", filter.transaction_id);
     conditions.and_if(
-        "EXISTS (SELECT 1 FROM deliveries d WHERE d.event_seq = e.seq AND d.webhook_id = ?)",
+        match filter.own_webhooks {
+            true => {
+                "EXISTS (SELECT 1 FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
+                 WHERE d.event_seq = e.seq AND d.webhook_id = ? AND (w.id IS NULL OR w.owner_id = e.owner_id))"
+            }
+            false => "EXISTS (SELECT 1 FROM deliveries d WHERE d.event_seq = e.seq AND d.webhook_id = ?)",
+        },
         filter.webhook_id,
     );
     match filter.duplicate {

@@ -23,6 +23,8 @@ use crate::ocpp::v16::{FromCentralSystem, command};
 /// Which messages of a station are wanted; what is not given does not matter.
 #[derive(Debug, Clone, Default)]
 pub struct MessageFilter {
+    /// Whose station it was then.
+    pub owner_id: Option<String>,
     /// Which way they went.
     pub direction: Option<Direction>,
     /// What they ask, or answer.
@@ -79,6 +81,7 @@ impl Store {
             let (event_at, command_at) = slice.after.unwrap_or(first);
             let mut events = Conditions::default();
             events.and_if("station_id = ?", Some(station.as_str().to_owned()));
+            events.and_if("+owner_id = ?", filter.owner_id.clone());
             // Both halves of the event in the middle of which the last page ended are looked at again.
             events.and(format!("seq {beyond}= ?"), [Value::from(event_at.div_euclid(2))]);
             events.and("(category IN ('ocpp', 'command') OR +event = 'MessageRejected') AND test = 0", []);
@@ -90,6 +93,7 @@ impl Store {
             events.and_at("timestamp_ms < ?", filter.until);
             let mut commands = Conditions::default();
             commands.and_if("station_id = ?", Some(station.as_str().to_owned()));
+            commands.and_if("+owner_id = ?", filter.owner_id.clone());
             commands.and("sent_at_ms IS NOT NULL", []);
             commands.and(format!("{POSITION} {beyond} ?"), [Value::from(command_at)]);
             commands.and_if("action = ?", filter.action.clone());
