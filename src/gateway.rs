@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
+use crate::forwarded::TrustedProxies;
 use crate::http::serve::Bounds;
 use crate::http::{self, ApiConfig, ApiState, Readiness, RequestRates};
 use crate::indexing;
@@ -21,7 +22,7 @@ use crate::outbound::post::{Poster, PosterError};
 use crate::retention;
 use crate::station::{self, Stations};
 use crate::store::{CallPolicy, OutsideVerdicts, Store, StoreError};
-use crate::tls::{File, Files, Tls, TlsError};
+use crate::tls::{Authorities, File, Files, Tls, TlsError};
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,12 +62,14 @@ pub struct Gateway {
     stop_deliveries: CancellationToken,
     retention: JoinHandle<()>,
     indexing: JoinHandle<()>,
-    api: JoinHandle<()>,
+    /// The API, and metrics where they have a place of their own.
+    api: Vec<JoinHandle<()>>,
     stop_api: CancellationToken,
     watch_tls: Vec<JoinHandle<()>>,
     ocpp_addr: SocketAddr,
     ocpps_addr: Option<SocketAddr>,
     api_addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
     stop_deadline: Duration,
 }
 
@@ -78,6 +81,7 @@ impl Gateway {
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         // Before anything is touched: what is wrong here is the operator's to mend.
         let ocpp_tls = ocpp_tls(&config)?;
+        let client_authorities = client_authorities(&config)?;
         let api_tls = api_tls(&config)?;
         let (data_dir, store_clock) = (config.server.data_dir.clone(), clock.clone());
         let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, store_clock))
@@ -87,12 +91,17 @@ impl Gateway {
         // Bound before anything runs: a port that is taken must leave nothing behind.
         let api_listener = bind(config.api.listen).await?;
         let api_addr = api_listener.local_addr().map_err(refused(config.api.listen))?;
+        let metrics_listener = match config.api.metrics_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let metrics_addr = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let (stations, ocpp_addrs) = Stations::start(
             store.clone(),
             clock.clone(),
             poster.clone(),
             listeners(&config, ocpp_tls.as_ref()),
-            station_settings(&config),
+            station_settings(&config, client_authorities.clone()),
             call_policy(&config),
             None,
         )
@@ -112,7 +121,7 @@ impl Gateway {
         let retention =
             retention::start(store.clone(), &retention_settings(&config), clock.clone(), stop_api.clone());
         let indexing = indexing::start(store.clone(), stop_api.clone());
-        let router = http::router(ApiState {
+        let api_state = Arc::new(ApiState {
             store: store.clone(),
             clock,
             poster,
@@ -131,20 +140,27 @@ impl Gateway {
                 max_database_bytes: config.retention.max_database_size.map(|size| size.0),
                 body_patience: config.limits.api_patience.0,
                 webhooks: config.limits.webhooks,
+                metrics_elsewhere: metrics_listener.is_some(),
                 ..ApiConfig::default()
             },
             stop: stop_api.clone(),
             streams: Arc::new(Semaphore::new(config.limits.streams as usize)),
         });
         let watched = ocpp_tls.into_iter().chain(api_tls.clone());
-        let watch_tls = watched.map(|tls| tokio::spawn(tls.watch(stop_api.clone()))).collect();
-        let api = tokio::spawn(http::serve::serve(
-            api_listener,
-            api_tls,
-            api_bounds(&config),
-            router,
-            stop_api.clone(),
-        ));
+        let mut watch_tls: Vec<_> = watched.map(|tls| tokio::spawn(tls.watch(stop_api.clone()))).collect();
+        watch_tls.extend(client_authorities.map(|all| tokio::spawn(all.watch(stop_api.clone()))));
+        let proxies =
+            TrustedProxies { networks: config.api.trusted_proxies.clone(), ..TrustedProxies::default() };
+        let router = http::router(api_state.clone());
+        let bounds = api_bounds(&config);
+        let api_served =
+            http::serve::serve(api_listener, api_tls, Arc::new(proxies), bounds, router, stop_api.clone());
+        let mut api = vec![tokio::spawn(api_served)];
+        if let Some(listener) = metrics_listener {
+            let router = http::metrics_router(api_state);
+            let served = http::serve::serve(listener, None, Arc::default(), bounds, router, stop_api.clone());
+            api.push(tokio::spawn(served));
+        }
         let stop_deadline = config.server.stop_deadline.0;
         Ok(Self {
             store,
@@ -159,6 +175,7 @@ impl Gateway {
             ocpp_addr,
             ocpps_addr,
             api_addr,
+            metrics_addr,
             stop_deadline,
         })
     }
@@ -178,6 +195,11 @@ impl Gateway {
         self.api_addr
     }
 
+    /// Where metrics are answered, with the real port, if that is another place.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
+    }
+
     /// The store, for programs that embed the gateway.
     pub fn store(&self) -> &Store {
         &self.store
@@ -194,9 +216,11 @@ impl Gateway {
         // They end with the step they are at.
         let _ = tokio::join!(self.retention, self.indexing);
         // A client that keeps its connection open does not keep the gateway.
-        let abort = self.api.abort_handle();
-        if timeout_at(deadline, self.api).await.is_err() {
-            abort.abort();
+        for api in self.api {
+            let abort = api.abort_handle();
+            if timeout_at(deadline, api).await.is_err() {
+                abort.abort();
+            }
         }
         for watch in self.watch_tls {
             let _ = watch.await;
@@ -240,6 +264,17 @@ fn ocpp_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     load_tls("ocpp", files)
 }
 
+/// What certificates that proxies hand on must lead to.
+fn client_authorities(config: &Config) -> Result<Option<Arc<Authorities>>, StartError> {
+    let ocpp = &config.ocpp;
+    let path = ocpp.tls_client_ca.clone().filter(|_| ocpp.tls_client_cert_header.is_some());
+    let load = |path| {
+        Authorities::load(path)
+            .map_err(|fault| StartError::Tls { key: "ocpp.tls_client_ca".to_owned(), fault })
+    };
+    path.map(load).transpose()
+}
+
 fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     let api = &config.api;
     let files =
@@ -252,7 +287,9 @@ fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
 /// # Errors
 /// [`StartError::Tls`].
 pub fn check_files(config: &Config) -> Result<(), StartError> {
-    ocpp_tls(config).and(api_tls(config)).map(drop)
+    ocpp_tls(config)?;
+    client_authorities(config)?;
+    api_tls(config).map(drop)
 }
 
 fn api_bounds(config: &Config) -> Bounds {
@@ -302,7 +339,7 @@ fn retention_settings(config: &Config) -> retention::Settings {
     }
 }
 
-fn station_settings(config: &Config) -> station::Settings {
+fn station_settings(config: &Config, authorities: Option<Arc<Authorities>>) -> station::Settings {
     let (ocpp, limits) = (&config.ocpp, &config.limits);
     station::Settings {
         paths: ocpp.paths.clone(),
@@ -320,6 +357,11 @@ fn station_settings(config: &Config) -> station::Settings {
         message_burst: limits.message_burst,
         connections: limits.connections as usize,
         handshakes_per_second: limits.handshakes_per_second,
+        proxies: TrustedProxies {
+            networks: ocpp.trusted_proxies.clone(),
+            certificate_header: ocpp.tls_client_cert_header.clone(),
+        },
+        client_authorities: authorities,
         client_organization: ocpp.tls_client_organization.clone(),
         handshake_timeout: limits.handshake_timeout.0,
         discovered_per_minute: limits.discovered_per_minute,

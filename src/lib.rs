@@ -24,7 +24,7 @@
 //!
 //! | row | modules |
 //! |---|---|
-//! | vocabulary | [`api`] [`bucket`] [`clock`] `der` [`event`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] [`zone`] |
+//! | vocabulary | [`api`] [`bucket`] [`clock`] `der` [`event`] [`forwarded`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] [`zone`] |
 //! | storage, way out, encryption (apart) | [`store`], [`outbound`], [`tls`] |
 //! | engines (apart) | [`station`], [`delivery`], [`retention`], [`indexing`] |
 //! | keys | [`keys`] |
@@ -37,6 +37,7 @@ pub mod bucket;
 pub mod clock;
 mod der;
 pub mod event;
+pub mod forwarded;
 pub mod id;
 pub mod nearest;
 pub mod ocpp;

@@ -61,6 +61,9 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
             return Err(error.into());
         }
     }
+    if let Some(address) = gateway.metrics_addr() {
+        info!("metrics are at http://{address}/metrics");
+    }
     let ocpps = gateway.ocpps_addr().map(|address| format!(" ocpps={address}")).unwrap_or_default();
     let ready = format!("chargehook ready ocpp={} api={}{ocpps}\n", gateway.ocpp_addr(), gateway.api_addr());
     let mut stdout = std::io::stdout();

@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 use url::Url;
 
@@ -98,6 +99,10 @@ tables! {
         tls_client_ca: Option<PathBuf> = None,
         /// The organisation that stations' certificates must be issued to; `None`: any.
         tls_client_organization: Option<String> = None,
+        /// Networks of proxies that say truly where their clients come from, and how.
+        trusted_proxies: Vec<IpNet> = Vec::new(),
+        /// The header in which they hand on a station's certificate; `None`: they hand on none.
+        tls_client_cert_header: Option<HeaderName> = None,
         /// The path prefixes a station may connect under; none listed means any.
         paths: Vec<String> = Vec::new(),
         /// What becomes of a handshake without a subprotocol.
@@ -122,6 +127,10 @@ tables! {
         tls_certificate: Vec<PathBuf> = Vec::new(),
         /// The PEM file of each chain's key.
         tls_key: Vec<PathBuf> = Vec::new(),
+        /// Networks of proxies that say truly where their clients come from.
+        trusted_proxies: Vec<IpNet> = Vec::new(),
+        /// Address and port of a listener of its own for `/metrics`, in plain HTTP; `None`: `listen` answers it.
+        metrics_listen: Option<SocketAddr> = None,
     }
 
     /// `[stations]`: rules for all stations.
@@ -278,18 +287,39 @@ impl Config {
             let rule = format!("lists one key for each file of {table}.tls_certificate, in the same order");
             require(certificates.len() == keys.len(), table, "tls_key", &rule);
         }
-        for (given, key) in
-            [(ocpp.tls_listen.is_some(), "tls_listen"), (ocpp.tls_client_ca.is_some(), "tls_client_ca")]
-        {
-            let rule = "needs ocpp.tls_certificate and ocpp.tls_key";
-            require(!given || !ocpp.tls_certificate.is_empty(), "ocpp", key, rule);
-        }
+        let (own_tls, handed_on) = (!ocpp.tls_certificate.is_empty(), ocpp.tls_client_cert_header.is_some());
         require(
-            ocpp.tls_client_organization.is_none() || ocpp.tls_client_ca.is_some(),
+            ocpp.tls_listen.is_none() || own_tls,
+            "ocpp",
+            "tls_listen",
+            "needs ocpp.tls_certificate and ocpp.tls_key",
+        );
+        require(
+            ocpp.tls_client_ca.is_none() || own_tls || handed_on,
+            "ocpp",
+            "tls_client_ca",
+            "needs ocpp.tls_certificate and ocpp.tls_key, or ocpp.tls_client_cert_header",
+        );
+        require(
+            ocpp.tls_client_organization.is_none() || ocpp.tls_client_ca.is_some() || handed_on,
             "ocpp",
             "tls_client_organization",
-            "needs ocpp.tls_client_ca",
+            "needs ocpp.tls_client_ca or ocpp.tls_client_cert_header",
         );
+        require(
+            !handed_on || !ocpp.trusted_proxies.is_empty(),
+            "ocpp",
+            "tls_client_cert_header",
+            "needs ocpp.trusted_proxies: nobody else's header counts",
+        );
+        for (table, networks) in [("ocpp", &ocpp.trusted_proxies), ("api", &api.trusted_proxies)] {
+            require(
+                networks.iter().all(|network| network.prefix_len() > 0),
+                table,
+                "trusted_proxies",
+                "must not be every address there is: whoever is trusted can claim any address, and any station",
+            );
+        }
         let authorization = &self.authorization;
         require(
             authorization.url.is_none() || authorization.signing_secret.is_some(),

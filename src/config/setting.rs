@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use http::HeaderName;
 use ipnet::IpNet;
 use toml::de::DeValue;
 use url::Url;
@@ -118,6 +119,13 @@ impl Setting for IpNet {
         text.parse().or_else(|_| text.parse::<IpAddr>().map(Self::from)).map_err(|_| {
             format!("{text:?} is no network: write an address and a prefix length, such as 10.0.0.0/8")
         })
+    }
+}
+
+impl Setting for HeaderName {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        let text = given.text("a header's name such as \"X-Client-Cert\"")?;
+        text.parse().map_err(|_| format!("{text:?} is no header's name: write one such as X-Client-Cert"))
     }
 }
 

@@ -389,6 +389,10 @@ mod tests {
             ("[ocpp]\ntls_listen = \"127.0.0.1:0\"\n", "ocpp.tls_listen: needs ocpp.tls_certificate"),
             ("[ocpp]\ntls_client_ca = \"ca.pem\"\n", "ocpp.tls_client_ca: needs ocpp.tls_certificate"),
             ("[ocpp]\ntls_client_organization = \"O\"\n", "needs ocpp.tls_client_ca"),
+            ("[ocpp]\ntls_client_cert_header = \"X-C\"\n", "needs ocpp.trusted_proxies"),
+            ("[ocpp]\ntls_client_cert_header = \"a b\"\n", "is no header's name"),
+            ("[ocpp]\ntrusted_proxies = [\"0.0.0.0/0\"]\n", "ocpp.trusted_proxies: must not be every"),
+            ("[api]\ntrusted_proxies = [\"10.0.0.1\", \"::/0\"]\n", "api.trusted_proxies: must not be every"),
         ] {
             let errors = errors(of_text(text));
             assert!(errors.len() == 1 && errors[0].contains(words), "{errors:?}");

@@ -9,15 +9,26 @@ use http::header::CONTENT_TYPE;
 
 use super::ApiState;
 use super::health::is_nearly_full;
+use super::problem::Result;
+use crate::api::problem::Problem;
 use crate::store::Histogram;
+
+type Text = ([(http::HeaderName, &'static str); 1], String);
 
 /// Metrics for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "health", responses(
     (status = 200, content_type = "text/plain", body = String, description = "Prometheus' text format"),
+    (status = 404, body = Problem, description = "They are on a listener of their own (`api.metrics_listen`)"),
 ))]
-pub(super) async fn metrics(
-    State(state): State<Arc<ApiState>>,
-) -> ([(http::HeaderName, &'static str); 1], String) {
+pub(super) async fn metrics(State(state): State<Arc<ApiState>>) -> Result<Text> {
+    match state.config.metrics_elsewhere {
+        true => Err(Problem::not_found("path /metrics")),
+        false => Ok(elsewhere(State(state)).await),
+    }
+}
+
+/// The same on a listener of their own.
+pub(super) async fn elsewhere(State(state): State<Arc<ApiState>>) -> Text {
     let mut text = String::with_capacity(4_096);
     let store = state.store.statistics();
     gauge(

@@ -50,6 +50,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use http::{Method, Uri};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -115,6 +116,8 @@ pub struct ApiConfig {
     pub body_patience: Duration,
     /// Webhooks that one owner may have (`limits.webhooks`).
     pub webhooks: u32,
+    /// Metrics are answered on a listener of their own, and not here (`api.metrics_listen`).
+    pub metrics_elsewhere: bool,
     /// How long a request may take. Longer than the longest webhook test.
     pub request_timeout: Duration,
 }
@@ -127,6 +130,7 @@ impl Default for ApiConfig {
             max_database_bytes: None,
             body_patience: Duration::from_secs(30),
             webhooks: 1_000,
+            metrics_elsewhere: false,
             request_timeout: Duration::from_secs(90),
         }
     }
@@ -191,8 +195,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
 }
 
 /// The API as a service. The caller owns the listener and the end.
-pub fn router(state: ApiState) -> Router {
-    let state = Arc::new(state);
+pub fn router(state: Arc<ApiState>) -> Router {
     let (router, _) = routes().split_for_parts();
     // The layer that is added last is the first to see a request.
     let api = router
@@ -206,6 +209,15 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state);
     let docs = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
     api.merge(docs)
+}
+
+/// Metrics alone, for a listener of their own.
+pub fn metrics_router(state: Arc<ApiState>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::elsewhere))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(state)
 }
 
 /// Ends a request that takes too long, and logs every one without its query, which may name customers.

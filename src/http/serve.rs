@@ -1,7 +1,7 @@
 //! Accepts API connections and serves them until it is time to stop; whoever only holds a connection, or
 //! half a request, holds up nobody.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,6 +27,7 @@ use tracing::{debug, warn};
 
 use super::patient::Patient;
 use crate::api::problem::Problem;
+use crate::forwarded::TrustedProxies;
 use crate::tls::{Stream, Tls};
 
 /// Bytes of a request's head, and of what waits to be sent on one connection.
@@ -50,10 +51,12 @@ pub struct Bounds {
 const STOP_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Serves `router` on `listener`, encrypted if there is `tls`, until `stop`; then accepts nothing more, lets
-/// whole requests be answered and returns when they are. Who comes when `bounds` are reached is answered 503.
+/// whole requests be answered and returns when they are. What `proxies` tell of their clients counts. Who comes when
+/// `bounds` are reached is answered 503.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
+    proxies: Arc<TrustedProxies>,
     bounds: Bounds,
     router: Router,
     stop: CancellationToken,
@@ -71,13 +74,14 @@ pub async fn serve(
                     continue;
                 }
                 let router = if connections.len() < bounds.connections { &router } else { &crowded };
-                let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+                let (tls, proxies) = (tls.clone(), proxies.clone());
+                let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
                     // Answers are small and waited for.
                     let _ = stream.set_nodelay(true);
                     if let Some(stream) = encrypt(stream, tls, bounds.patience, &stop).await {
                         let stream = Patient::new(stream, bounds.patience);
-                        serve_connection(stream, Peer(peer.ip()), bounds.patience, router, stop).await;
+                        serve_connection(stream, peer, &proxies, bounds.patience, router, stop).await;
                     }
                 });
             }
@@ -99,7 +103,7 @@ async fn crowded() -> impl IntoResponse {
     ([(CONNECTION, HeaderValue::from_static("close"))], problem)
 }
 
-/// The address at the other end of a request's connection.
+/// The address of a request's client: of the other end of its connection, or what a trusted proxy tells.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
@@ -120,7 +124,8 @@ async fn encrypt(
 
 async fn serve_connection(
     stream: Patient,
-    peer: Peer,
+    peer: SocketAddr,
+    proxies: &TrustedProxies,
     patience: Duration,
     router: Router,
     stop: CancellationToken,
@@ -134,7 +139,9 @@ async fn serve_connection(
             }
             let arriving = busy.clone();
             let mut request = request.map(|body| Body::new(Arriving { body, busy: arriving }));
-            request.extensions_mut().insert(peer);
+            let forwarded = proxies.forwarded(peer, request.headers());
+            let client = forwarded.map_or(peer.ip(), |forwarded| forwarded.address.ip);
+            request.extensions_mut().insert(Peer(client));
             let answered = router.oneshot(request).await;
             answered.map(|response| {
                 // Nobody waits for the end of what has none.

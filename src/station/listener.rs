@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -24,6 +24,7 @@ use super::password;
 use super::registry::Rules;
 use super::socket::{self, Admitted, Socket};
 use super::{Admission, Settings, Stations};
+use crate::forwarded::Address;
 use crate::id::StationId;
 use crate::ocpp::v16::answer::BootStatus;
 use crate::store::{Connected, Rejected, StationAccess, UsedPassword};
@@ -60,6 +61,51 @@ struct Origin {
 /// How a connection is encrypted, and whose it is by that.
 struct Encryption {
     client: Option<ClientCertificate>,
+}
+
+/// Who is at the other end of a request: what is seen of it, or what a trusted proxy tells.
+struct Client {
+    address: Address,
+    encrypted: bool,
+    /// `Err`: it has shown one that is none of a station's.
+    certificate: Result<Option<ClientCertificate>, Refusal>,
+}
+
+impl Client {
+    fn of(
+        stations: &Stations,
+        request: &Request<Incoming>,
+        remote: SocketAddr,
+        encryption: Option<&Encryption>,
+    ) -> Self {
+        let (proxies, headers) = (&stations.settings.proxies, request.headers());
+        let Some(forwarded) = proxies.forwarded(remote, headers) else {
+            let certificate = encryption.and_then(|encryption| encryption.client.clone());
+            return Self {
+                address: remote.into(),
+                encrypted: encryption.is_some(),
+                certificate: Ok(certificate),
+            };
+        };
+        // The connection is the proxy's own: what it is encrypted with says nothing of the station.
+        let certificate = match forwarded.encrypted {
+            true => handed_on(stations, headers),
+            false => Ok(None),
+        };
+        Self { address: forwarded.address, encrypted: forwarded.encrypted, certificate }
+    }
+}
+
+/// The certificate that a station has shown to a trusted proxy.
+fn handed_on(stations: &Stations, headers: &HeaderMap) -> Result<Option<ClientCertificate>, Refusal> {
+    let Settings { proxies, client_authorities, .. } = &stations.settings;
+    let chain = proxies.certificate(headers).map_err(|_| Refusal::WrongCertificate)?;
+    let Some(chain) = chain else { return Ok(None) };
+    let certificate = match client_authorities {
+        Some(authorities) => authorities.check(&chain),
+        None => chain.first().and_then(|own| ClientCertificate::read(own)),
+    };
+    certificate.map(Some).ok_or(Refusal::WrongCertificate)
 }
 
 /// Accepts connections until the stations are told to stop.
@@ -138,7 +184,8 @@ async fn greet(
     let service = service_fn(|mut request: Request<Incoming>| {
         let (admit, encryption) = (&admit, encryption.as_ref());
         async move {
-            let response = match decide(stations, &request, origin, encryption).await {
+            let client = Client::of(stations, &request, remote, encryption);
+            let response = match decide(stations, &request, origin.over_limit, &client).await {
                 Ok((key, subprotocol, welcome)) => {
                     let upgrade = hyper::upgrade::on(&mut request);
                     let admit = admit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
@@ -148,7 +195,7 @@ async fn greet(
                     handshake::switching_protocols(&key, subprotocol)
                 }
                 Err(refusal) => {
-                    turn_away(stations, &request, remote, refusal).await;
+                    turn_away(stations, &request, client.address, refusal).await;
                     refusal.response()
                 }
             };
@@ -181,11 +228,11 @@ type Welcome = (http::HeaderValue, Option<http::HeaderValue>, Admitted);
 async fn decide(
     stations: &Stations,
     request: &Request<Incoming>,
-    origin: Origin,
-    encryption: Option<&Encryption>,
+    over_limit: bool,
+    client: &Client,
 ) -> Result<Welcome, Refusal> {
     let (settings, passwords) = (&stations.settings, &stations.passwords);
-    if origin.over_limit || !stations.take_handshake(Instant::now()) {
+    if over_limit || !stations.take_handshake(Instant::now()) {
         return Err(Refusal::Overloaded);
     }
     let identity = handshake::identity(request.uri().path(), &settings.paths)?;
@@ -201,7 +248,7 @@ async fn decide(
             let boot_status = match settings.unknown {
                 Admission::Accept => BootStatus::Accepted,
                 Admission::Pending => BootStatus::Pending,
-                Admission::Reject if passwords.note_stranger(Instant::now(), origin.remote.ip()) => {
+                Admission::Reject if passwords.note_stranger(Instant::now(), client.address.ip) => {
                     return Err(Refusal::UnknownStation);
                 }
                 Admission::Reject => return Err(Refusal::TooManyFailures),
@@ -212,12 +259,12 @@ async fn decide(
             (stranger(identity.clone()), Some(boot_status))
         }
     };
-    let proved = match encryption.and_then(|encryption| encryption.client.as_ref()) {
+    let proved = match client.certificate.as_ref().map_err(|refusal| *refusal)? {
         Some(certificate) => identify(certificate, settings, &identity, &access)?,
         None => {
-            let by_password = authenticate(stations, request, origin, &identity, &access).await?;
+            let by_password = authenticate(stations, request, client, &identity, &access).await?;
             match by_password.profile {
-                1 if encryption.is_some() => Proved { profile: 2, ..by_password },
+                1 if client.encrypted => Proved { profile: 2, ..by_password },
                 _ => by_password,
             }
         }
@@ -254,7 +301,7 @@ async fn decide(
         connected: Connected {
             station_id: access.station_id,
             generation: 0,
-            remote_addr: origin.remote.to_string(),
+            remote_addr: client.address.to_string(),
             security_profile,
             ratchet: settings.ratchet_profile,
             discovered_as,
@@ -310,7 +357,7 @@ fn identify(
 async fn authenticate(
     stations: &Stations,
     request: &Request<Incoming>,
-    origin: Origin,
+    client: &Client,
     identity: &StationId,
     access: &StationAccess,
 ) -> Result<Proved, Refusal> {
@@ -319,7 +366,7 @@ async fn authenticate(
     if own.is_empty() && new.is_empty() {
         return Ok(without);
     }
-    let (passwords, from) = (&stations.passwords, origin.remote.ip());
+    let (passwords, from) = (&stations.passwords, client.address.ip);
     let credentials = handshake::basic_credentials(request.headers())
         .filter(|(user, _)| user == identity.as_str().as_bytes() || user == station_id.as_str().as_bytes());
     // One that has none may come without until it has taken one on.
@@ -357,7 +404,7 @@ async fn renew(stations: &Stations, station: &StationId, old: &str, renewed: Str
 }
 
 /// Makes the event of a refusal, folded in floods. The charger's answer does not depend on it.
-async fn turn_away(stations: &Stations, request: &Request<Incoming>, remote: SocketAddr, refusal: Refusal) {
+async fn turn_away(stations: &Stations, request: &Request<Incoming>, remote: Address, refusal: Refusal) {
     debug!("a connection from {remote} to {} was refused: {refusal}", request.uri().path());
     if !refusal.is_event() {
         return;
@@ -370,7 +417,7 @@ async fn turn_away(stations: &Stations, request: &Request<Incoming>, remote: Soc
         remote_addr: remote.to_string(),
         count: 1,
     };
-    let told = stations.rejections().note(stations.store.steady().now(), remote.ip(), rejected);
+    let told = stations.rejections().note(stations.store.steady().now(), remote.ip, rejected);
     if let Some(rejected) = told
         && let Err(error) = stations.store.rejected(rejected).await
     {

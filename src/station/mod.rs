@@ -37,10 +37,11 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::clock::Clock;
+use crate::forwarded::TrustedProxies;
 use crate::ocpp::Validation;
 use crate::outbound::post::Poster;
 use crate::store::{CallPolicy, Store};
-use crate::tls::Tls;
+use crate::tls::{Authorities, Tls};
 use callout::CallOut;
 use credentials::Passwords;
 use handshake::MissingSubprotocol;
@@ -61,7 +62,7 @@ pub enum Admission {
 }
 
 /// How chargers are let in and served.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// The path prefixes a station may connect under; none listed means any.
     pub paths: Vec<String>,
@@ -93,6 +94,10 @@ pub struct Settings {
     pub connections: usize,
     /// New sockets a second.
     pub handshakes_per_second: u32,
+    /// The proxies whose word about their clients counts.
+    pub proxies: TrustedProxies,
+    /// What certificates that they hand on must lead to; `None`: they have seen to that themselves.
+    pub client_authorities: Option<Arc<Authorities>>,
     /// The organisation that client certificates must be issued to, if not any.
     pub client_organization: Option<String>,
     /// How long a handshake may take.

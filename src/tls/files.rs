@@ -8,6 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -70,19 +71,11 @@ pub(super) fn load(files: &Files) -> Result<ServerConfig, TlsError> {
     let pairs = pairs.map(|(certificate, key)| pair(&provider, certificate, key).map(Arc::new));
     let pairs = Pairs(pairs.collect::<Result<_, _>>()?);
     let no_version = |error| fault(File::Certificate, Path::new(""), error);
-    let builder = ServerConfig::builder_with_provider(provider.clone())
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(no_version)?;
     let builder = match &files.client_ca {
-        Some(path) => {
-            let roots = Arc::new(roots(path)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
-                // Who has none may still have a password.
-                .allow_unauthenticated()
-                .build()
-                .map_err(|error| fault(File::ClientCa, path, error))?;
-            builder.with_client_cert_verifier(verifier)
-        }
+        Some(path) => builder.with_client_cert_verifier(client_verifier(path)?),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(pairs));
@@ -91,6 +84,16 @@ pub(super) fn load(files: &Files) -> Result<ServerConfig, TlsError> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
+}
+
+/// Who says whether a client's certificate can be trusted.
+pub(super) fn client_verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = Arc::new(roots(path)?);
+    WebPkiClientVerifier::builder_with_provider(roots, Arc::new(ring::default_provider()))
+        // Who has none may still have a password.
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| fault(File::ClientCa, path, error))
 }
 
 fn pair(provider: &CryptoProvider, certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {

@@ -3,6 +3,7 @@
 //! A connection keeps what it was greeted with; only new ones see new files. Files that cannot be used after a
 //! change are told of in the log, and the old ones stay in force.
 
+mod authorities;
 mod files;
 mod stream;
 
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 use crate::der::Certificate;
 use files::Stamp;
 
+pub use authorities::Authorities;
 pub use files::{File, TlsError};
 pub use stream::Stream;
 
@@ -107,22 +109,9 @@ impl Tls {
 
     /// Reads the files anew whenever they have changed, until `stop`.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        let mut seen = self.stamps().await;
-        loop {
-            tokio::select! {
-                () = sleep(LOOK_EVERY) => {}
-                () = stop.cancelled() => return,
-            }
-            let found = self.stamps().await;
-            if found == seen {
-                continue;
-            }
-            // Taken before the files are read: what changes meanwhile is read again.
-            seen = found;
-            match self.reload().await {
-                Ok(()) => info!("TLS certificates and keys were read anew; new connections see them"),
-                Err(error) => warn!("changed TLS files cannot be used, the old ones stay in force: {error}"),
-            }
+        let mut watched = Watched::new(self.files.clone()).await;
+        while watched.changed(&stop).await {
+            tell(self.reload().await);
         }
     }
 
@@ -133,9 +122,45 @@ impl Tls {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
         Ok(())
     }
+}
 
-    async fn stamps(self: &Arc<Self>) -> Vec<Option<Stamp>> {
-        let own = self.clone();
-        tokio::task::spawn_blocking(move || files::stamps(&own.files)).await.unwrap_or_default()
+/// Files that are looked at now and then.
+struct Watched {
+    files: Arc<Files>,
+    seen: Vec<Option<Stamp>>,
+}
+
+impl Watched {
+    async fn new(files: Files) -> Self {
+        let files = Arc::new(files);
+        Self { seen: stamps(&files).await, files }
     }
+
+    /// Returns once one of them has changed; false: at `stop`.
+    async fn changed(&mut self, stop: &CancellationToken) -> bool {
+        loop {
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                () = stop.cancelled() => return false,
+            }
+            let found = stamps(&self.files).await;
+            if found != self.seen {
+                // Taken before the files are read: what changes meanwhile is read again.
+                self.seen = found;
+                return true;
+            }
+        }
+    }
+}
+
+fn tell(read_anew: Result<(), String>) {
+    match read_anew {
+        Ok(()) => info!("TLS certificates and keys were read anew; new connections see them"),
+        Err(error) => warn!("changed TLS files cannot be used, the old ones stay in force: {error}"),
+    }
+}
+
+async fn stamps(files: &Arc<Files>) -> Vec<Option<Stamp>> {
+    let files = files.clone();
+    tokio::task::spawn_blocking(move || files::stamps(&files)).await.unwrap_or_default()
 }

@@ -9,7 +9,20 @@ use std::path::{Path, PathBuf};
 const ROWS: &[(bool, &[&str])] = &[
     (
         false,
-        &["id", "clock", "der", "units", "bucket", "zone", "nearest", "event", "subscription", "ocpp", "api"],
+        &[
+            "id",
+            "clock",
+            "der",
+            "units",
+            "bucket",
+            "zone",
+            "nearest",
+            "event",
+            "forwarded",
+            "subscription",
+            "ocpp",
+            "api",
+        ],
     ),
     (true, &["store", "outbound", "tls"]),
     (true, &["station", "delivery", "retention", "indexing"]),
@@ -22,8 +35,14 @@ const ROWS: &[(bool, &[&str])] = &[
 ];
 
 /// Pure modules: no runtime, no store.
-const PURE: &[&str] =
-    &["src/bucket.rs", "src/delivery/schedule.rs", "src/ocpp", "src/station/session.rs", "src/subscription"];
+const PURE: &[&str] = &[
+    "src/bucket.rs",
+    "src/forwarded.rs",
+    "src/delivery/schedule.rs",
+    "src/ocpp",
+    "src/station/session.rs",
+    "src/subscription",
+];
 
 fn source_files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("readable") {

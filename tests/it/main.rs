@@ -35,6 +35,7 @@ mod pauses;
 mod presence;
 mod profiles;
 mod properties;
+mod proxies;
 mod proxy;
 mod quirks;
 mod receiver;

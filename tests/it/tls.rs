@@ -587,3 +587,28 @@ fn the_ready_line_names_the_second_listener() {
         assert_ne!(address.port(), 0, "{line}");
     }
 }
+
+#[tokio::test]
+async fn a_certificate_that_a_proxy_shows_for_itself_is_no_stations() {
+    let place = Place::new();
+    let gateway = start(|config| {
+        place.encrypt(config);
+        config.ocpp.trusted_proxies =
+            vec!["127.0.0.1".parse::<std::net::IpAddr>().expect("an address").into()];
+    })
+    .await;
+    make(&gateway, json!({"station_id": "CP", "min_security_profile": 3})).await;
+    let proxy = place.client_of(place.stations.station("CP", |_| {}));
+    for (told, status) in [
+        // It tells of a client, so the connection and its certificate are its own.
+        (Some(("X-Forwarded-For", "203.0.113.7")), 403),
+        (Some(("X-Forwarded-Proto", "https")), 403),
+        (None, 101),
+    ] {
+        let stream = proxy.greet(gateway.ocpp()).await.expect("TLS");
+        let headers: Vec<_> = std::iter::once(OCPP16).chain(told).collect();
+        let url = format!("ws://{}/ocpp/CP", gateway.ocpp());
+        let answer = Charger::attempt(stream, &url, &headers).await.expect("an answer");
+        assert_eq!(answer.map_or_else(|refused| refused.status().as_u16(), |_| 101), status, "{told:?}");
+    }
+}

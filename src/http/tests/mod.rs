@@ -80,7 +80,7 @@ impl Api {
             streams: Arc::new(Semaphore::new(8)),
         };
         let stop = state.stop.clone();
-        Self { router: router(state), store, admin, stop, _dir: dir }
+        Self { router: router(Arc::new(state)), store, admin, stop, _dir: dir }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
