@@ -207,6 +207,7 @@ fn details(delivery: &Delivery) -> String {
         ("status", delivery.status.as_str().to_owned()),
         ("last error", or_dash(delivery.last_error.as_ref().map(worded))),
         ("waits for", or_dash(delivery.waiting_for.as_ref())),
+        ("discarded because", or_dash(delivery.discarded_because.as_ref())),
         ("next attempt", or_dash(delivery.next_attempt_at)),
         ("made", delivery.created_at.to_string()),
         ("ended", or_dash(delivery.completed_at)),
