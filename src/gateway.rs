@@ -335,6 +335,7 @@ fn retention_settings(config: &Config) -> retention::Settings {
         deliveries: kept.deliveries,
         commands: kept.commands,
         transactions: kept.transactions,
+        audit: kept.audit,
         max_database_bytes: kept.max_database_size.map(|size| size.0),
     }
 }

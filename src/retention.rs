@@ -122,6 +122,8 @@ pub struct Settings {
     pub commands: Keep,
     /// Transactions, from their end on.
     pub transactions: Keep,
+    /// Entries of the audit log.
+    pub audit: Keep,
     /// Bytes that the database may use; beyond it the oldest events and commands go before their time.
     pub max_database_bytes: Option<u64>,
 }
@@ -133,11 +135,20 @@ impl Settings {
         let mut rules = vec![
             (Expiring::Transactions, self.transactions),
             (Expiring::Commands, self.commands),
+            // They come from commands.
+            (Expiring::Reservations, self.commands),
             (Expiring::Deliveries, self.deliveries),
+            // What they have brought back is gone by then.
+            (Expiring::Replays, self.deliveries),
+            (Expiring::Audit, self.audit),
         ];
         rules.extend(self.by_type.iter().map(|rule| (Expiring::EventsOf(rule.event.clone()), rule.keep)));
         rules.push((Expiring::Events { except }, self.events));
-        rules.into_iter().filter_map(|(what, keep)| Some((what, keep.limit()?))).collect()
+        let mut rules: Vec<_> =
+            rules.into_iter().filter_map(|(what, keep)| Some((what, keep.limit()?))).collect();
+        // Whatever is kept for ever, an origin without deliveries is nothing to anybody.
+        rules.push((Expiring::Origins, LOOK_EVERY * 4));
+        rules
     }
 }
 
@@ -282,6 +293,10 @@ fn name(what: &Expiring) -> String {
         Expiring::Deliveries => "deliveries".to_owned(),
         Expiring::Commands => "commands".to_owned(),
         Expiring::Transactions => "transactions".to_owned(),
+        Expiring::Audit => "entries of the audit log".to_owned(),
+        Expiring::Replays => "replays".to_owned(),
+        Expiring::Reservations => "reservations".to_owned(),
+        Expiring::Origins => "origins of URLs".to_owned(),
     }
 }
 

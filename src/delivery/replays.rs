@@ -1,11 +1,12 @@
 //! Replays on their way: step by step, in turns, and never far ahead of what is sent.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::store::{ReplayStep, Store};
+use crate::store::{ReplayStep, Result, Store};
 
 /// How long replays rest when none of them can go on. What they wait for is sends, of which a lane makes
 /// no signal.
@@ -16,8 +17,9 @@ const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// Goes on with every replay that was begun, until `stop`. What is not done then is done after the next start.
 pub(super) async fn run(store: Store, stop: CancellationToken) {
+    let mut replays = Replays { store, failed: HashMap::new() };
     while !stop.is_cancelled() {
-        let rest = match round(&store, &stop).await {
+        let rest = match replays.round(&stop).await {
             Ok(Round::Moved) => continue,
             Ok(Round::Waits) => Some(REST),
             Ok(Round::Nothing) => None,
@@ -27,7 +29,7 @@ pub(super) async fn run(store: Store, stop: CancellationToken) {
             }
         };
         tokio::select! {
-            () = store.replays_begun() => {}
+            () = replays.store.replays_begun() => {}
             () = rested(rest) => {}
             () = stop.cancelled() => return,
         }
@@ -37,30 +39,91 @@ pub(super) async fn run(store: Store, stop: CancellationToken) {
 enum Round {
     /// Some went on.
     Moved,
-    /// All wait for their deliveries to be sent.
+    /// All wait, for their deliveries to be sent or after a failure.
     Waits,
     /// None runs.
     Nothing,
 }
 
-async fn round(store: &Store, stop: &CancellationToken) -> crate::store::Result<Round> {
-    let mut round = Round::Nothing;
-    for replay in store.running_replays().await? {
-        if stop.is_cancelled() {
-            break;
+struct Replays {
+    store: Store,
+    /// Those (rows) whose last step has failed, and when. They do not hold up the others.
+    failed: HashMap<i64, Instant>,
+}
+
+impl Replays {
+    async fn round(&mut self, stop: &CancellationToken) -> Result<Round> {
+        let mut round = Round::Nothing;
+        let running = self.store.running_replays().await?;
+        self.failed.retain(|replay, at| running.contains(replay) && at.elapsed() < AFTER_FAILURE);
+        for replay in running {
+            if stop.is_cancelled() {
+                break;
+            }
+            let step = match self.failed.contains_key(&replay) {
+                true => ReplayStep::Waits,
+                false => self.step(replay).await,
+            };
+            match step {
+                ReplayStep::Made => round = Round::Moved,
+                ReplayStep::Waits if matches!(round, Round::Nothing) => round = Round::Waits,
+                ReplayStep::Waits | ReplayStep::Ended => {}
+            }
         }
-        match store.replay_step(replay).await? {
-            ReplayStep::Made => round = Round::Moved,
-            ReplayStep::Waits if matches!(round, Round::Nothing) => round = Round::Waits,
-            ReplayStep::Waits | ReplayStep::Ended => {}
+        Ok(round)
+    }
+
+    async fn step(&mut self, replay: i64) -> ReplayStep {
+        match self.store.replay_step(replay).await {
+            Ok(step) => step,
+            Err(error) => {
+                warn!("replay {replay} rests: {error}");
+                self.failed.insert(replay, Instant::now());
+                ReplayStep::Waits
+            }
         }
     }
-    Ok(round)
 }
 
 async fn rested(rest: Option<Duration>) {
     match rest {
         Some(rest) => tokio::time::sleep(rest).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, Timestamp};
+    use crate::store::seed::SeedWebhook;
+
+    #[tokio::test]
+    async fn a_replay_that_cannot_go_on_does_not_hold_up_the_next() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let clock = Clock::manual(Timestamp::from_unix_ms(1_776_168_000_000));
+        let store = Store::open(dir.path(), clock).expect("a store");
+        store.seed_webhook(SeedWebhook::to("http://127.0.0.1:1")).await.expect("a webhook");
+        store.seed_events("CP", 3).await.expect("events");
+        store
+            .seed_run(
+                "UPDATE deliveries SET status = 'failed', due_at_ms = NULL, completed_at_ms = created_at_ms",
+            )
+            .await;
+        store
+            .seed_run(
+                "INSERT INTO replays (id, webhook_id, selection, status, matched, position, end_position,
+                     requested_by_id, requested_by_name, asked_at_ms, created_at_ms)
+                 SELECT column1, 1, column2, 'running', 3, 0, 3, 'k', 'k', 1776168000000, 1 FROM (VALUES
+                     ('rpl_1', 'nobody can read this'),
+                     ('rpl_2', '{\"kind\":\"resend\",\"status\":[\"failed\"],\"webhook_id\":1,\"events\":[]}'))",
+            )
+            .await;
+        let mut replays = Replays { store: store.clone(), failed: HashMap::new() };
+        let stop = CancellationToken::new();
+        while !matches!(replays.round(&stop).await, Ok(Round::Waits)) {}
+        assert_eq!(replays.failed.keys().collect::<Vec<_>>(), [&1]);
+        assert_eq!(store.seed_number("SELECT done FROM replays WHERE seq = 2").await, 3);
+        assert_eq!(store.seed_text("SELECT status FROM replays WHERE seq = 1").await, "running");
     }
 }

@@ -98,7 +98,7 @@ impl StreamQuery {
 /// It begins with what is committed from now on, or behind `Last-Event-ID` (or `after`), and then leaves nothing
 /// out and repeats nothing: everything that fits, in the order of commit. Right at its beginning stands an `id`
 /// without data, so that also a stream that breaks off before its first event can be resumed. A comment every 15
-/// seconds tells that it is alive. 410 if that event is older than all that are kept; 503 if too many streams are
+/// seconds tells that it is alive. 410 if events that came after it were removed by retention; 503 if too many streams are
 /// open (`limits.streams`). A stream ends when its API key is revoked or expires.
 #[utoipa::path(get, path = "/events/stream", tag = "events",
     params(StreamQuery,
@@ -129,7 +129,8 @@ pub(super) async fn stream(
 
 fn forgotten(id: EventId) -> Problem {
     Problem::gone(format!(
-        "event {id} is older than all that are kept, so what came after it may be gone too"
+        "events that came after event {id} were removed by retention; begin anew without it, or behind \
+         evt_00000000000000000000000000 for all that are kept"
     ))
 }
 

@@ -15,7 +15,7 @@ use super::body;
 use super::events::patterns;
 use super::page;
 use super::path::Id;
-use super::problem::Result;
+use super::problem::{self, Result};
 use super::query::{NoQuery, Query};
 use super::webhooks::visible;
 use crate::api::delivery::DeliveryStatus;
@@ -24,13 +24,17 @@ use crate::api::replay::{Replay, ReplayInput, ReplayMatched, Selection, Status};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::{EventId, ReplayId};
-use crate::store::ReplayFilter;
+use crate::store::{Missing, ReplayFilter};
 use crate::subscription::EventPattern;
 
 const LIST: &str = "replays";
 
 fn unknown(id: &str) -> Problem {
     Problem::not_found(format_args!("replay {id}"))
+}
+
+async fn missing(state: &ApiState, id: ReplayId) -> Problem {
+    problem::missing(&state.store, &format!("replay {id}"), Some(Missing::Replay(id))).await
 }
 
 /// Replay a webhook's past
@@ -244,7 +248,10 @@ pub(super) async fn list(
 async fn shown(state: &ApiState, caller: &Caller, id: &str) -> Result<Json<Replay>> {
     let known: ReplayId = id.parse().map_err(|_| unknown(id))?;
     let found = state.store.replay(known, caller.owner_id.clone()).await?;
-    found.map(Json).ok_or_else(|| unknown(id))
+    match found {
+        Some(replay) => Ok(Json(replay)),
+        None => Err(missing(state, known).await),
+    }
 }
 
 /// Get a replay
@@ -278,6 +285,6 @@ pub(super) async fn cancel(
     match state.store.cancel_replay(known, caller.owner_id.clone()).await? {
         Some(true) => shown(&state, &caller, &id).await,
         Some(false) => Err(Problem::conflict("it has come to its end already")),
-        None => Err(unknown(&id)),
+        None => Err(missing(&state, known).await),
     }
 }

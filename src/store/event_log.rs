@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, arrival_bounds, fits_one_of, page};
 use super::search::Among;
-use super::{Store, event_row, webhooks};
+use super::{Store, event_row, horizon, webhooks};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::id::{EventId, WebhookId};
@@ -102,13 +102,16 @@ impl Store {
     }
 
     /// The row of the newest event that is no newer than this id, whether that very event is still there or
-    /// not. `None` if everything that is kept is newer, so that nobody can say what came between; the id zero
-    /// is in front of everything.
+    /// not. `None` if newer ones are removed, or everything that is kept is newer, so that nobody can say what came
+    /// between; the id zero is in front of everything that is kept.
     ///
     /// # Errors
     /// Only the store's own.
     pub async fn event_position(&self, id: EventId) -> Result<Option<i64>> {
         self.read(move |conn| {
+            if id.value() != 0 && horizon::has_passed(conn, &id.to_string())? {
+                return Ok(None);
+            }
             // Ids are minted in commit order, so both orders are the same.
             let seq = conn
                 .prepare_cached("SELECT seq FROM events WHERE id <= ?1 ORDER BY id DESC LIMIT 1")?

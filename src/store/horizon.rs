@@ -6,7 +6,7 @@ use super::error::Result;
 use super::writer::Writing;
 use super::{Store, cells};
 use crate::clock::Timestamp;
-use crate::id::{CommandId, DeliveryId, EventId};
+use crate::id::{CommandId, DeliveryId, EventId, ReplayId};
 
 /// What a horizon is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub(super) enum Horizon {
     Outcomes,
     Commands,
     Transactions,
+    Replays,
 }
 
 /// Something that is looked for and not found.
@@ -34,6 +35,8 @@ pub enum Missing {
     Command(CommandId),
     /// A transaction.
     Transaction(i64),
+    /// A replay.
+    Replay(ReplayId),
 }
 
 /// Where a poller stands.
@@ -58,6 +61,7 @@ impl Store {
                 Missing::Event(id) => (Horizon::Events, id.to_string()),
                 Missing::Delivery(id) => (Horizon::Deliveries, id.to_string()),
                 Missing::Command(id) => (Horizon::Commands, id.to_string()),
+                Missing::Replay(id) => (Horizon::Replays, id.to_string()),
                 Missing::Transaction(number) => {
                     let newest = of(conn, Horizon::Transactions)?;
                     return Ok(newest.is_some_and(|(seq, _)| number <= seq));
@@ -96,7 +100,7 @@ impl Store {
     pub async fn standing(&self, id: EventId) -> Result<Standing> {
         self.read(move |conn| {
             let text = id.to_string();
-            if of(conn, Horizon::Log)?.is_some_and(|(_, newest)| text < newest) {
+            if has_passed(conn, &text)? {
                 return Ok(Standing::Overtaken);
             }
             let seq = conn
@@ -129,8 +133,14 @@ impl Horizon {
             Self::Outcomes => "outcomes",
             Self::Commands => "commands",
             Self::Transactions => "transactions",
+            Self::Replays => "replays",
         }
     }
+}
+
+/// Whether the rule for all events has removed one that is newer than this.
+pub(super) fn has_passed(conn: &Connection, event_id: &str) -> Result<bool> {
+    Ok(of(conn, Horizon::Log)?.is_some_and(|(_, newest)| event_id < newest.as_str()))
 }
 
 /// The newest event's row that any rule has removed; 0 if there is none.

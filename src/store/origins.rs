@@ -13,8 +13,13 @@ use crate::api::webhook::default_retry_schedule;
 use crate::clock::Timestamp;
 use crate::id::WebhookId;
 
-/// Spelled exactly as in the index `deliveries_due_elsewhere`.
-pub(super) const ELSEWHERE_WAITING: &str = "status IN ('scheduled', 'retry') AND origin_id IS NOT NULL";
+/// Live deliveries that wait, spelled exactly as in the index `deliveries_due_elsewhere`.
+pub(super) const ELSEWHERE_WAITING: &str =
+    "status IN ('scheduled', 'retry') AND origin_id IS NOT NULL AND bulk = 0";
+
+/// What bulk resends have brought back, spelled exactly as in the index `deliveries_due_elsewhere_in_bulk`.
+pub(super) const ELSEWHERE_IN_BULK: &str =
+    "status IN ('scheduled', 'retry') AND origin_id IS NOT NULL AND bulk = 1";
 
 /// The lane of a row of `deliveries`, in SQL.
 pub(super) const LANE: &str = "coalesce(webhook_id, -origin_id)";
@@ -34,13 +39,15 @@ pub(super) fn is_origin(lane: WebhookId) -> bool {
 pub(super) fn lanes(conn: &Connection) -> Result<Vec<(LaneSettings, Option<Timestamp>)>> {
     let mut due = BTreeMap::new();
     // From one origin to the next, not over all their rows.
-    let mut next = conn.prepare_cached(&format!(
-        "SELECT min(origin_id) FROM deliveries WHERE origin_id > ?1 AND {ELSEWHERE_WAITING}"
-    ))?;
-    let mut last = 0;
-    while let Some(id) = next.query_row([last], |row| row.get::<_, Option<i64>>(0))? {
-        due.insert(id, next_due_at(conn, -id)?);
-        last = id;
+    for which in [ELSEWHERE_WAITING, ELSEWHERE_IN_BULK] {
+        let mut next = conn.prepare_cached(&format!(
+            "SELECT min(origin_id) FROM deliveries WHERE origin_id > ?1 AND {which}"
+        ))?;
+        let mut last = 0;
+        while let Some(id) = next.query_row([last], |row| row.get::<_, Option<i64>>(0))? {
+            due.insert(id, next_due_at(conn, -id)?);
+            last = id;
+        }
     }
     let mut processing = conn.prepare_cached(
         "SELECT DISTINCT origin_id FROM deliveries WHERE status = 'processing' AND origin_id IS NOT NULL",
@@ -72,25 +79,79 @@ fn settings(lane: WebhookId, origin: String) -> LaneSettings {
     }
 }
 
-/// Rows of an origin's lane that are due, the oldest first.
+/// Rows of an origin's lane that are due, the oldest first, and behind them what was brought back in bulk.
 pub(super) fn due(w: &Writing<'_>, lane: &LaneClaim) -> Result<Vec<i64>> {
-    let resends =
-        if lane.resends_only { "AND status = 'scheduled' AND trigger = 'resend' AND bulk = 0" } else { "" };
-    let mut statement = w.conn.prepare_cached(&format!(
-        "SELECT seq FROM deliveries WHERE origin_id = ?1 AND {ELSEWHERE_WAITING} AND due_at_ms <= ?2 {resends}
-         ORDER BY due_at_ms, seq LIMIT ?3"
-    ))?;
-    let rows = statement
-        .query_map(params![-lane.webhook_id, w.steady.unix_ms(), lane.limit as i64], |row| row.get(0))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let mut due = Vec::new();
+    let live = if lane.resends_only {
+        format!("{ELSEWHERE_WAITING} AND status = 'scheduled' AND trigger = 'resend'")
+    } else {
+        ELSEWHERE_WAITING.to_owned()
+    };
+    for which in [Some(live.as_str()), Some(ELSEWHERE_IN_BULK).filter(|_| !lane.resends_only)] {
+        let Some(which) = which else { continue };
+        let mut statement = w.conn.prepare_cached(&format!(
+            "SELECT seq FROM deliveries WHERE origin_id = ?1 AND {which} AND due_at_ms <= ?2
+             ORDER BY due_at_ms, seq LIMIT ?3"
+        ))?;
+        let room = (lane.limit - due.len()) as i64;
+        let rows =
+            statement.query_map(params![-lane.webhook_id, w.steady.unix_ms(), room], |row| row.get(0))?;
+        due.extend(rows.collect::<rusqlite::Result<Vec<i64>>>()?);
+    }
+    Ok(due)
 }
 
 /// When the next delivery of an origin's lane is due.
 pub(super) fn next_due_at(conn: &Connection, lane: WebhookId) -> Result<Option<Timestamp>> {
-    let due_at: Option<i64> = conn
-        .prepare_cached(&format!(
-            "SELECT min(due_at_ms) FROM deliveries WHERE origin_id = ?1 AND {ELSEWHERE_WAITING}"
-        ))?
-        .query_row([-lane], |row| row.get(0))?;
-    Ok(due_at.map(Timestamp::from_unix_ms))
+    let mut first: Option<i64> = None;
+    for which in [ELSEWHERE_WAITING, ELSEWHERE_IN_BULK] {
+        let due_at: Option<i64> = conn
+            .prepare_cached(&format!(
+                "SELECT min(due_at_ms) FROM deliveries WHERE origin_id = ?1 AND {which}"
+            ))?
+            .query_row([-lane], |row| row.get(0))?;
+        first = [first, due_at].into_iter().flatten().min();
+    }
+    Ok(first.map(Timestamp::from_unix_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn what_was_brought_back_in_bulk_goes_behind_what_is_live() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), Clock::manual(Timestamp::from_unix_ms(1_776_168_000_000)))
+            .expect("a store");
+        store.seed_events("CP", 1).await.expect("an event");
+        store.seed_run("INSERT INTO origins (origin) VALUES ('http://a')").await;
+        store
+            .seed_run(
+                "INSERT INTO deliveries (id, event_seq, url, origin_id, status, trigger, bulk, due_at_ms, scheduled_at_ms, created_at_ms)
+                 SELECT printf('dlv_%026d', value), 1, 'http://a/', 1, 'scheduled', iif(value < 4, 'resend', 'event'), value < 4,
+                        value, value, value FROM json_each('[1,2,3,4,5]')",
+            )
+            .await;
+        let claim = |limit, resends_only| LaneClaim {
+            webhook_id: -1,
+            limit,
+            resends_only,
+            order_max_wait: Duration::ZERO,
+            after_station: String::new(),
+        };
+        let mut seen = Vec::new();
+        // A probe of an open breaker takes nothing of the bulk.
+        for claim in [claim(9, true), claim(1, false), claim(2, false), claim(9, false)] {
+            let claimed = store.claim(vec![claim]).await.expect("claims").remove(0);
+            seen.push((
+                claimed.deliveries.iter().map(|one| one.seq).collect::<Vec<_>>(),
+                claimed.next_due_at,
+            ));
+        }
+        let at = |ms| Some(Timestamp::from_unix_ms(ms));
+        assert_eq!(seen, [(vec![], at(1)), (vec![4], at(1)), (vec![5, 1], at(2)), (vec![2, 3], None)]);
+    }
 }

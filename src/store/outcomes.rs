@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::deliveries;
 use super::error::Result;
-use super::origins::{ELSEWHERE_WAITING, is_origin};
+use super::origins::{ELSEWHERE_IN_BULK, ELSEWHERE_WAITING, is_origin};
 use super::writer::Writing;
 use super::{Priority, Store, cells, health};
 use crate::api::delivery::DeliveryError;
@@ -309,9 +309,9 @@ fn too_old(
     let unordered = by_time(deliveries::UNORDERED_WAITING);
     let bulk = by_time(deliveries::BULK_WAITING);
     let ordered = format!("{} ORDER BY order_station, seq", deliveries::ORDERED_LIVE);
-    let elsewhere = by_time(ELSEWHERE_WAITING);
+    let elsewhere = vec![by_time(ELSEWHERE_WAITING), by_time(ELSEWHERE_IN_BULK)];
     let (of_lane, lanes) = match is_origin(webhook_id) {
-        true => ("origin_id = -?1", vec![elsewhere]),
+        true => ("origin_id = -?1", elsewhere),
         false => ("webhook_id = ?1", vec![unordered, ordered, bulk]),
     };
     let mut found = Vec::new();

@@ -27,6 +27,12 @@ const METER_VALUES_AT_ONCE: usize = 50;
 /// Whether a replay looks through events; others look through deliveries.
 const WALKS_EVENTS: &str = "(r.selection ->> '$.kind' = 'replay' AND r.selection ->> '$.only' <> 'failed')";
 
+/// That a reservation is used, cancelled or rejected, or that its time is over.
+const RESERVATION_OVER: &str = "(status NOT IN ('active', 'unknown') OR expiry_date_ms < ?1)";
+
+/// That no delivery goes to an origin.
+const ORIGIN_UNUSED: &str = "NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.origin_id = origins.id)";
+
 /// What one rule is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expiring {
@@ -43,6 +49,14 @@ pub enum Expiring {
     Commands,
     /// Transactions that are completed, with their meter values.
     Transactions,
+    /// Entries of the audit log.
+    Audit,
+    /// Replays that have come to their end.
+    Replays,
+    /// Reservations that nobody waits for any more.
+    Reservations,
+    /// Lanes of URLs that came with events, once their last delivery is gone, whatever the time.
+    Origins,
 }
 
 /// What one read found.
@@ -98,6 +112,18 @@ impl Store {
                         step.removed += usize::from(remove_delivery(w, row, before)?);
                     }
                     Expiring::Commands => step.removed += usize::from(remove_command(w, row, before)?),
+                    Expiring::Audit => {
+                        step.removed += usize::from(remove_row(w, "audit", "at_ms < ?2", row, before)?);
+                    }
+                    Expiring::Replays => step.removed += usize::from(remove_replay(w, row, before)?),
+                    Expiring::Reservations => {
+                        let over = format!("updated_at_ms < ?2 AND {RESERVATION_OVER}");
+                        step.removed += usize::from(remove_row(w, "reservations", &over, row, before)?);
+                    }
+                    Expiring::Origins => {
+                        let unused = format!("?2 IS NOT NULL AND {ORIGIN_UNUSED}");
+                        step.removed += usize::from(remove_row(w, "origins", &unused, row, before)?);
+                    }
                     Expiring::Events { .. } => {
                         step.removed += usize::from(remove_event(w, row, before, true)?);
                     }
@@ -167,6 +193,28 @@ fn look(conn: &Connection, expiring: &Expiring, before: Timestamp, position: i64
             let sql = "SELECT seq, created_at_ms < ?1, coalesce(completed_at_ms < ?1, FALSE) AND outcome_due_ms IS NULL
                        FROM commands WHERE seq > ?2 AND ?3 = ''";
             (sql.to_owned(), "seq", String::new())
+        }
+        Expiring::Audit => {
+            let sql = "SELECT seq, at_ms < ?1, at_ms < ?1 FROM audit WHERE seq > ?2 AND ?3 = ''";
+            (sql.to_owned(), "seq", String::new())
+        }
+        Expiring::Replays => {
+            let sql = "SELECT seq, created_at_ms < ?1, coalesce(completed_at_ms < ?1, FALSE) FROM replays
+                       WHERE seq > ?2 AND ?3 = ''";
+            (sql.to_owned(), "seq", String::new())
+        }
+        Expiring::Reservations => {
+            let sql = format!(
+                "SELECT seq, created_at_ms < ?1, updated_at_ms < ?1 AND {RESERVATION_OVER} FROM reservations
+                 WHERE seq > ?2 AND ?3 = ''"
+            );
+            (sql, "seq", String::new())
+        }
+        Expiring::Origins => {
+            let sql = format!(
+                "SELECT id, TRUE, {ORIGIN_UNUSED} FROM origins WHERE id > ?2 AND ?1 IS NOT NULL AND ?3 = ''"
+            );
+            (sql, "id", String::new())
         }
         Expiring::Transactions => {
             let sql = "SELECT transaction_id, created_at_ms < ?1, coalesce(completed_at_ms < ?1, FALSE)
@@ -252,6 +300,28 @@ fn remove_delivery(w: &Writing<'_>, seq: i64, before: Timestamp) -> Result<bool>
     if let Some(id) = &id {
         horizon::advance(w, Horizon::Deliveries, seq, id)?;
         horizon::advance(w, Horizon::Outcomes, seq, id)?;
+    }
+    Ok(id.is_some())
+}
+
+/// Removes a row that nothing else hangs on, if `condition` still holds.
+fn remove_row(w: &Writing<'_>, table: &str, condition: &str, row: i64, before: Timestamp) -> Result<bool> {
+    // `?1` of the condition is the time too, as where rows are looked for.
+    let removed = w
+        .conn
+        .prepare_cached(&format!("DELETE FROM {table} WHERE rowid = ?3 AND {condition} AND ?1 IS NOT NULL"))?
+        .execute(params![before.unix_ms(), before.unix_ms(), row])?;
+    Ok(removed > 0)
+}
+
+fn remove_replay(w: &Writing<'_>, seq: i64, before: Timestamp) -> Result<bool> {
+    let id: Option<String> = w
+        .conn
+        .prepare_cached("DELETE FROM replays WHERE seq = ?1 AND completed_at_ms < ?2 RETURNING id")?
+        .query_row(params![seq, before.unix_ms()], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = &id {
+        horizon::advance(w, Horizon::Replays, seq, id)?;
     }
     Ok(id.is_some())
 }
@@ -386,5 +456,49 @@ mod tests {
         assert_eq!(sweep(&store, &Expiring::EventsOf("Heartbeat".to_owned()), before).await, 2_000);
         assert_eq!(store.seed_number("SELECT count(*) FROM events").await, 10);
         assert_eq!(store.log_horizon().await.expect("reads"), 2_500);
+    }
+
+    #[tokio::test]
+    async fn what_hangs_on_nothing_goes_when_its_time_is_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let clock = Clock::manual(NOW);
+        let store = Store::open(dir.path(), clock.clone()).expect("a store");
+        store.seed_run("INSERT INTO audit (at_ms, action, resource) VALUES (1, 'a', 'r'), (2, 'b', 'r'), (9, 'c', 'r')").await;
+        store
+            .seed_run(
+                "INSERT INTO replays (id, selection, status, matched, position, end_position, requested_by_id,
+                     requested_by_name, asked_at_ms, created_at_ms, completed_at_ms)
+                 VALUES ('rpl_1', '{}', 'done', 1, 0, 0, 'k', 'k', 1, 1, 2), ('rpl_2', '{}', 'running', 1, 0, 0, 'k', 'k', 1, 1, NULL),
+                        ('rpl_3', '{}', 'canceled', 1, 0, 0, 'k', 'k', 1, 1, 9)",
+            )
+            .await;
+        store
+            .seed_run(
+                "INSERT INTO reservations (id, station_id, reservation_id, command_id, connector_id, id_tag,
+                     expiry_date_ms, status, transaction_id, created_at_ms, updated_at_ms)
+                 VALUES ('a', 'CP', 1, 'c', 1, 'T', 99, 'used', 7, 1, 1), ('b', 'CP', 2, 'c', 1, 'T', 99, 'active', NULL, 1, 1),
+                        ('c', 'CP', 3, 'c', 1, 'T', 2, 'active', NULL, 1, 1), ('d', 'CP', 4, 'c', 1, 'T', 2, 'canceled', NULL, 1, 9)",
+            )
+            .await;
+        store.seed_events("CP", 1).await.expect("an event");
+        store.seed_run("INSERT INTO origins (origin) VALUES ('http://a'), ('http://b')").await;
+        store
+            .seed_run(
+                "INSERT INTO deliveries (id, event_seq, url, origin_id, status, scheduled_at_ms, created_at_ms, completed_at_ms)
+                 VALUES ('dlv_1', 1, 'http://b/', 2, 'success', 1, 1, 1)",
+            )
+            .await;
+        let before = Timestamp::from_unix_ms(5);
+        for (what, removed, left) in [
+            (Expiring::Audit, 2, "SELECT group_concat(action, '') FROM audit"),
+            (Expiring::Replays, 1, "SELECT group_concat(seq - 1, '') FROM replays"),
+            (Expiring::Reservations, 2, "SELECT group_concat(id, '') FROM reservations"),
+            (Expiring::Origins, 1, "SELECT group_concat(origin, '') FROM origins"),
+        ] {
+            assert_eq!(sweep(&store, &what, before).await, removed, "{what:?}");
+            let left = store.seed_text(left).await;
+            assert!(["c", "12", "bd", "http://b"].contains(&left.as_str()), "{what:?}: {left}");
+            assert_eq!(sweep(&store, &what, before).await, 0, "{what:?}");
+        }
     }
 }

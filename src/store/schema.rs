@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_replays.sql"),
     include_str!("migrations/0008_audit.sql"),
     include_str!("migrations/0009_retention.sql"),
+    include_str!("migrations/0010_bounds.sql"),
     include_str!("migrations/0012_ratchet.sql"),
     include_str!("migrations/0014_steady.sql"),
 ];

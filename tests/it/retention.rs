@@ -136,6 +136,9 @@ async fn a_poller_that_was_overtaken_is_told_and_one_behind_a_type_of_its_own_go
         assert_eq!(code, 410, "{place}: {problem}");
     }
     assert_eq!(status(&gateway, "/events?order=asc").await, 200);
+    // A stream is told before it begins.
+    let (code, problem) = gateway.api("GET", &format!("/events/stream?after={}", id(&boot)), None).await;
+    assert_eq!(code, 410, "{problem}");
 }
 
 #[tokio::test]
