@@ -210,9 +210,9 @@ fn complete(document: &mut Value) {
             if path.contains('{') {
                 errors.push(("404", "There is none, or it belongs to another owner"));
             }
-            let kept_for_a_time = ["/events", "/deliveries", "/commands", "/transactions"];
+            let kept_for_a_time = ["/events", "/deliveries", "/commands", "/transactions", "/replays"];
             let of_one = kept_for_a_time.iter().any(|list| path.contains(&format!("{list}/{{")));
-            if of_one || path.ends_with("/events") {
+            if of_one || path.ends_with("/events") || path.ends_with("/events/stream") {
                 errors.push(("410", "Older than what is kept: see `retention` in the configuration"));
             }
             let takes_body = operation.get("requestBody").is_some();
