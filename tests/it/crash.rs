@@ -4,6 +4,7 @@
 //! Twenty kills by default; `CRASH_KILLS` and `CRASH_CHARGERS` make it longer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,11 @@ pub(crate) fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
+/// The gateway; `LONG_PROGRAM` names another build of it, to compare figures.
+fn program() -> OsString {
+    std::env::var_os("LONG_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_chargehook").into())
+}
+
 /// The gateway's own process, on ports that stay the same over restarts.
 pub(crate) struct Process {
     pub(crate) child: Child,
@@ -54,7 +60,7 @@ impl Place {
 
     /// `serve`, here.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+        let mut command = Command::new(program());
         command
             .args(["serve", "--allow-network", "127.0.0.0/8"])
             .arg("--data-dir")
@@ -136,9 +142,9 @@ async fn subscribe(place: &Place, receiver: SocketAddr, received: &Received) {
 }
 
 /// Everything that any charger was told is safe.
-type Ledger = Arc<Mutex<Vec<Acknowledged>>>;
+pub(crate) type Ledger = Arc<Mutex<Vec<Acknowledged>>>;
 
-fn start_chargers(
+pub(crate) fn start_chargers(
     place: &Place,
     count: usize,
     stop: &CancellationToken,
@@ -176,17 +182,17 @@ fn start_chargers(
 }
 
 /// An event row, as far as the comparison needs it.
-struct Stored {
-    id: String,
+pub(crate) struct Stored {
+    pub(crate) id: String,
     station: String,
-    event: String,
+    pub(crate) event: String,
     message_id: Option<String>,
     payload: Value,
-    duplicate: bool,
+    pub(crate) duplicate: bool,
     transaction_id: Option<i64>,
 }
 
-fn read_events(data_dir: &Path) -> Vec<Stored> {
+pub(crate) fn read_events(data_dir: &Path) -> Vec<Stored> {
     let conn = rusqlite::Connection::open(data_dir.join("chargehook.db")).expect("opens");
     let mut statement = conn
         .prepare(
@@ -211,7 +217,7 @@ fn read_events(data_dir: &Path) -> Vec<Stored> {
 }
 
 /// Small deterministic chance, so that a failure can be repeated.
-fn next_chance(state: &mut u64) -> u64 {
+pub(crate) fn next_chance(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *state >> 33
 }
@@ -277,7 +283,7 @@ async fn delivery_cases_1_to_4_an_acknowledged_message_is_never_lost() {
 }
 
 /// Waits until no delivery is on its way any more.
-async fn drained(place: &Place) {
+pub(crate) async fn drained(place: &Place) {
     let http = http_client();
     let open = |status: &'static str| {
         let request = http
@@ -299,7 +305,7 @@ async fn drained(place: &Place) {
 }
 
 /// Acknowledged messages without an event of the same station, message id and content.
-fn missing(ledger: &[Acknowledged], events: &[Stored]) -> Vec<String> {
+pub(crate) fn missing(ledger: &[Acknowledged], events: &[Stored]) -> Vec<String> {
     let mut by_message: HashMap<(&str, &str), Vec<&Stored>> = HashMap::new();
     for event in events {
         if let Some(message_id) = &event.message_id {
@@ -330,7 +336,7 @@ fn missing(ledger: &[Acknowledged], events: &[Stored]) -> Vec<String> {
 
 /// Checks that every start, however often it was sent and stored, has one transaction number, and that
 /// no two have the same; returns how many there are.
-fn numbers_of_starts(ledger: &[Acknowledged], events: &[Stored]) -> usize {
+pub(crate) fn numbers_of_starts(ledger: &[Acknowledged], events: &[Stored]) -> usize {
     let mut numbers: BTreeMap<(String, String), BTreeSet<i64>> = BTreeMap::new();
     for event in events.iter().filter(|event| event.event == "StartTransaction") {
         let mut content = event.payload.clone();

@@ -108,6 +108,12 @@ impl Running {
         start_by(clock.clone(), self.dir, |_| {}).await
     }
 
+    /// Stops this gateway; what it leaves behind.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.gateway.stop().await;
+        self.dir
+    }
+
     /// The database, as another program would open it.
     pub(crate) fn database(&self) -> PathBuf {
         self.dir.path().join("chargehook.db")

@@ -29,6 +29,7 @@ mod jobs;
 mod kills;
 mod limits;
 mod listen;
+mod long;
 mod messages;
 mod operator;
 mod pauses;

@@ -32,16 +32,16 @@ use crate::crash::{Place, setting};
 use crate::harness::{call, http_client};
 
 /// All come back within this time.
-const WINDOW: Duration = Duration::from_secs(10);
+pub(crate) const WINDOW: Duration = Duration::from_secs(10);
 /// Much longer than any storm may take.
 const PATIENCE: Duration = Duration::from_secs(180);
 const PASSWORD: &str = "a password of the storm";
 
 /// What the stations of one storm went through.
 #[derive(Default)]
-struct Weather {
+pub(crate) struct Weather {
     /// From a station's first knock to the answer to its boot.
-    boots: Mutex<Vec<Duration>>,
+    pub(crate) boots: Mutex<Vec<Duration>>,
     refused: AtomicUsize,
     broken: AtomicUsize,
     asked: AtomicUsize,
@@ -151,7 +151,7 @@ async fn receiver() -> (SocketAddr, watch::Receiver<BTreeSet<String>>) {
 }
 
 /// All stations come, spread over the window; returns how long it took until all had booted.
-async fn storm(
+pub(crate) async fn storm(
     place: &Place,
     count: usize,
     passwords: usize,
