@@ -174,7 +174,7 @@ tables! {
         /// A PEM file of certificate authorities that are trusted beside the public ones.
         extra_ca: Option<PathBuf> = None,
         /// How many requests may be under way at once, over all webhooks.
-        max_in_flight: u32 = 512,
+        max_in_flight: u32 = 1024,
         /// A webhook whose every delivery has failed for so long is disabled.
         auto_disable_after: Span = Span::seconds(5 * 86_400),
     }

@@ -32,6 +32,8 @@ pub(super) struct Lane {
     /// What was asked for and is not answered yet.
     asked: Option<Asked>,
     probing: bool,
+    /// Its last send failed. One that has none behind it is given credit.
+    failing: bool,
     after_station: String,
 }
 
@@ -72,6 +74,7 @@ impl Lane {
             resends: true,
             asked: None,
             probing: false,
+            failing: false,
             after_station: String::new(),
         }
     }
@@ -82,6 +85,7 @@ impl Lane {
         let put_right = settings.url != self.settings.url || self.settings.state == LaneState::Disabled;
         if put_right {
             // Somebody has seen to it: what the breaker knows is of the past.
+            self.failing = false;
             self.breaker = Breaker::new(&settings.retry_schedule, settings.max_in_flight);
         } else {
             self.breaker.configure(&settings.retry_schedule, settings.max_in_flight);
@@ -96,6 +100,11 @@ impl Lane {
 
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Whether its last send failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing
     }
 
     /// New deliveries wait, or old ones became due: look.
@@ -197,6 +206,7 @@ impl Lane {
     /// A send has ended. `retry_at`: when it is tried again.
     pub(super) fn ended(&mut self, probe: bool, success: bool, retry_at: Option<Timestamp>, now: Timestamp) {
         self.in_flight -= 1;
+        self.failing = !success;
         if probe {
             self.probing = false;
         }

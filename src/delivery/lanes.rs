@@ -1,7 +1,8 @@
 //! All lanes: who may send how many now, so that none starves another. Pure: the moment is passed in.
 //!
-//! **Invariant**: never more sends are under way than there are permits, and no lane holds more than all
-//! others leave free: endpoints that hang can take half of what is left, again and again, but never all.
+//! **Invariant**: never more sends are under way than there are permits. Lanes that hold many leave half of them
+//! to those that hold few, and lanes whose last send failed leave a quarter to those that have not failed: so
+//! endpoints that hang, each for as long as its timeout, find an end before the permits do.
 
 use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
@@ -38,6 +39,7 @@ struct Candidate {
     limit: usize,
     probe: bool,
     resends_only: bool,
+    failing: bool,
     granted: usize,
     in_flight: usize,
 }
@@ -114,6 +116,7 @@ impl Lanes {
                         limit,
                         probe,
                         resends_only,
+                        failing: lane.is_failing(),
                         granted: 0,
                         in_flight: lane.in_flight(),
                     }),
@@ -128,7 +131,8 @@ impl Lanes {
             let before = rows;
             for candidate in &mut candidates {
                 let held = candidate.in_flight + candidate.granted;
-                if rows < CLAIM_ROWS && candidate.granted < candidate.limit && held < free {
+                let kept = kept_free(self.permits, held, candidate.failing);
+                if rows < CLAIM_ROWS && candidate.granted < candidate.limit && free > kept {
                     candidate.granted += 1;
                     free -= 1;
                     rows += 1;
@@ -145,6 +149,15 @@ impl Lanes {
             }
         }
         plan
+    }
+}
+
+/// How many permits must stay free when a lane that holds `held` of them takes none.
+fn kept_free(permits: usize, held: usize, failing: bool) -> usize {
+    match (held, failing) {
+        (0, false) => 0,
+        (0, true) | (1, false) => permits / 4,
+        _ => permits / 2,
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            permits: 512,
+            permits: 1_024,
             shutdown_grace: Duration::from_secs(10),
             auto_disable_after: Some(Duration::from_secs(5 * 86_400)),
         }

@@ -62,18 +62,65 @@ fn permits_are_shared_one_by_one() {
     assert!(lanes.plan(at(0)).claims.is_empty(), "what is asked for is asked for once");
 }
 
+/// Claims for endless backlogs whose sends never end, until nothing more is given.
+fn exhaust(lanes: &mut Lanes, now: Timestamp) {
+    loop {
+        let plan = lanes.plan(now);
+        if plan.claims.is_empty() {
+            return;
+        }
+        answer(lanes, &plan, true);
+    }
+}
+
 #[test]
 fn lanes_that_never_end_leave_room_for_another() {
     let mut lanes = lanes(100, &[1_000, 1_000, 1_000, 1_000]);
-    for _ in 0..50 {
-        let plan = lanes.plan(at(0));
-        answer(&mut lanes, &plan, true);
-    }
-    assert_eq!(lanes.in_flight(), 80, "each holds what all leave free");
+    exhaust(&mut lanes, at(0));
+    assert_eq!(lanes.in_flight(), 50, "half is for those that hold few");
     let mut all: Vec<_> = (1..=4).map(|id| (settings(id, 1_000), Some(at(0)))).collect();
     all.push((settings(5, 8), Some(at(0))));
     lanes.configure(all, at(0));
-    assert_eq!(limits(&lanes.plan(at(0))), [(5, 8)]);
+    assert_eq!(limits(&lanes.plan(at(0))), [(5, 2)]);
+}
+
+#[test]
+fn endpoints_that_begin_to_hang_one_after_the_other_leave_a_permit_for_each_that_does_not() {
+    let mut lanes = Lanes::new(512);
+    let hanging: Vec<_> = (1..=150).map(|id| (settings(id, 32), Some(at(0)))).collect();
+    for many in 1..=hanging.len() {
+        lanes.configure(hanging[..many].to_vec(), at(0));
+        exhaust(&mut lanes, at(0));
+    }
+    let healthy = (1_000..1_050).map(|id| (settings(id, 32), Some(at(0))));
+    lanes.configure(hanging.into_iter().chain(healthy).collect(), at(0));
+    let plan = lanes.plan(at(0));
+    let served: Vec<_> = limits(&plan).into_iter().filter(|(id, _)| *id >= 1_000).collect();
+    assert_eq!(served.len(), 50, "{served:?}");
+}
+
+#[test]
+fn retries_of_a_thousand_dead_endpoints_leave_a_quarter_to_first_attempts_of_others() {
+    let mut lanes = Lanes::new(512);
+    let dead: Vec<_> = (1..=1_000).map(|id| (settings(id, 32), Some(at(0)))).collect();
+    lanes.configure(dead.clone(), at(0));
+    // Each has failed, some of them so often that they are only probed.
+    for round in 0..6 {
+        exhaust(&mut lanes, at(round));
+        for (lane, _) in &dead {
+            let lane = lanes.get_mut(lane.webhook_id).expect("its lane");
+            while lane.in_flight() > 0 {
+                lane.ended(false, false, Some(at(round)), at(round));
+            }
+        }
+    }
+    // All are due again at once, and all hang from now on.
+    exhaust(&mut lanes, at(60_000));
+    assert_eq!(lanes.in_flight(), 384);
+    let healthy = (2_000..2_100).map(|id| (settings(id, 32), Some(at(60_000))));
+    lanes.configure(dead.into_iter().chain(healthy).collect(), at(60_000));
+    let plan = lanes.plan(at(60_000));
+    assert_eq!(limits(&plan), (2_000..2_100).map(|id| (id, 1)).collect::<Vec<_>>());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{DEBUG, Times, quantile, slack, summary, tell, times, turn};
 use crate::harness::eventually;
 
 /// Each way is measured so often, by turns: what else happens on the machine happens to both.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 
 /// Healthy latencies with the others quiet, and with them hanging.
 struct Compared {
@@ -43,9 +43,9 @@ async fn compare(webhooks: usize, hang: usize, events_per_second: usize) -> Comp
     let load = Load::start(site.place.ocpp, 20, events_per_second).await;
     let measured = async || {
         // What was under way before does not count.
-        sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_millis(500)).await;
         healthy.iter().for_each(|endpoint| drop(endpoint.take_ages()));
-        sleep(slack(Duration::from_secs(12), Duration::from_secs(8))).await;
+        sleep(Duration::from_secs(5)).await;
         let mut ages = times();
         healthy.iter().for_each(|endpoint| ages.add(endpoint.take_ages()).expect("the same kind"));
         ages
@@ -95,10 +95,11 @@ fn judge(case: &str, hang: usize, webhooks: usize, compared: &Compared) {
             compared.memory_mib
         ),
     );
-    // On a busy machine the figure itself goes up and down by more than a tenth.
-    let bound = if DEBUG { 1.5 } else { 1.1 };
+    // On a busy machine the figure itself goes up and down by more than a tenth: who cannot be heard over that
+    // is not noticed. Those who wait for a permit wait for seconds.
+    let (bound, unheard) = if DEBUG { (1.5, 50) } else { (1.1, 1) };
     let rise = quantile(&compared.hanging, 0.99).saturating_sub(quantile(&compared.quiet, 0.99));
-    assert!(median < bound || rise < Duration::from_millis(1), "{:?}", compared.ratios);
+    assert!(median < bound || rise < Duration::from_millis(unheard), "{:?}", compared.ratios);
 }
 
 #[tokio::test(flavor = "multi_thread")]
