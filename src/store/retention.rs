@@ -18,8 +18,9 @@ use crate::clock::Timestamp;
 /// Rows looked at in one read.
 const WINDOW: i64 = 1_000;
 
-/// How long one step may keep the writer. A step removes one row at least.
-const STEP: Duration = Duration::from_millis(4);
+/// How long one step may keep the writer, and with it a charger that speaks just then. A step removes one row
+/// at least.
+const STEP: Duration = Duration::from_millis(1);
 
 /// Meter values removed at once: they are many for one transaction.
 const METER_VALUES_AT_ONCE: usize = 50;

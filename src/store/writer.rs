@@ -42,6 +42,10 @@ const QUEUED_JOBS: usize = 8_192;
 /// Jobs per commit: bounds how long the first of them waits.
 const BATCH_JOBS: usize = 1_000;
 
+/// Of which so many may be of one kind that is not a charger's: bounds how long one that speaks now waits for those
+/// who came before it. A commit for a hundred costs them next to nothing more than one for a thousand.
+const LESSER_JOBS: usize = 100;
+
 /// Batches that go before a removal that waits, which would hold up everybody of its own.
 const PASSED_OVER_MAX: u32 = 8;
 
@@ -264,8 +268,8 @@ impl Pen {
                         }
                         passed_over = 0;
                     }
-                    let room = BATCH_JOBS - batch.len();
-                    let taken = waiting.len().min(room);
+                    let most = if priority == Priority::Inbound as usize { BATCH_JOBS } else { LESSER_JOBS };
+                    let taken = waiting.len().min(most).min(BATCH_JOBS - batch.len());
                     batch.extend(waiting.drain(..taken));
                 }
             }
@@ -362,6 +366,7 @@ fn execute(conn: &Connection, sql: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
     use std::time::Duration;
 
     use super::*;
@@ -378,5 +383,69 @@ mod tests {
         assert!(matches!(refused, Err(StoreError::Commit(_))), "{refused:?}");
         other.execute_batch("ROLLBACK").expect("gives it back");
         store.write(Priority::Api, |_| Ok(())).await.expect("it commits again");
+    }
+
+    /// Waits until so many jobs of a kind wait for the writer.
+    async fn queued(store: &Store, priority: Priority, count: usize) {
+        let began = Instant::now();
+        while store.inner.writer.shared.lock().waiting[priority as usize].len() < count {
+            assert!(began.elapsed() < Duration::from_secs(20), "{count} of {priority:?} never waited");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_charger_waits_for_no_more_than_one_batch_of_the_outcomes_that_came_before_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), Clock::System).expect("a store");
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let (go, may_go) = channel::<()>();
+        let (tell_begun, begun) = channel::<()>();
+        let (tell_inbound_waits, inbound_waits) = channel::<()>();
+        let first = Arc::new(Mutex::new(Some((tell_begun, inbound_waits))));
+        let job = |priority: Priority, then: Box<dyn FnOnce() + Send>| {
+            let (store, order) = (store.clone(), order.clone());
+            tokio::spawn(async move {
+                let write = store.write(priority, move |_| {
+                    order.lock().expect("sound").push(priority);
+                    then();
+                    Ok(())
+                });
+                write.await.expect("it commits");
+            })
+        };
+        // The writer is kept busy until all of them wait.
+        let (tell_busy, busy) = channel::<()>();
+        let keep_busy = move || {
+            tell_busy.send(()).expect("the test waits");
+            may_go.recv().expect("told to go");
+        };
+        let mut jobs = vec![job(Priority::Api, Box::new(keep_busy))];
+        tokio::task::block_in_place(|| busy.recv()).expect("it begins");
+        for _ in 0..2 * LESSER_JOBS {
+            let first = first.clone();
+            let wait_if_first = move || {
+                if let Some((tell_begun, inbound_waits)) = first.lock().expect("sound").take() {
+                    tell_begun.send(()).expect("the test waits");
+                    inbound_waits.recv().expect("told to go on");
+                }
+            };
+            jobs.push(job(Priority::Outcome, Box::new(wait_if_first)));
+        }
+        queued(&store, Priority::Outcome, 2 * LESSER_JOBS).await;
+        go.send(()).expect("the writer waits");
+        tokio::task::block_in_place(|| begun.recv()).expect("the outcomes' turn");
+        jobs.push(job(Priority::Inbound, Box::new(|| {})));
+        queued(&store, Priority::Inbound, 1).await;
+        tell_inbound_waits.send(()).expect("the writer waits");
+        for job in jobs {
+            job.await.expect("it ends");
+        }
+        let order = order.lock().expect("sound");
+        let outcomes_before = order
+            .iter()
+            .take_while(|priority| **priority != Priority::Inbound)
+            .filter(|p| **p == Priority::Outcome);
+        assert_eq!(outcomes_before.count(), LESSER_JOBS, "of {}", 2 * LESSER_JOBS);
     }
 }
