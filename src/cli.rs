@@ -302,7 +302,10 @@ impl Failure {
             | Self::Files(_)
             | Self::NoKey(_)
             | Self::Payload(_)
-            | Self::Serve(ServeError::Start(StartError::Tls { .. }))
+            | Self::Store(StoreError::Key(_))
+            | Self::Serve(ServeError::Start(
+                StartError::Tls { .. } | StartError::Store(StoreError::Key(_)),
+            ))
             | Self::Key(KeyError::Scope(_))
             | Self::Serve(ServeError::FirstKey(KeyError::TooShort)) => ExitCode::from(2),
             _ => ExitCode::from(1),

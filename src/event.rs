@@ -211,7 +211,7 @@ pub struct Event {
     pub idempotency_key: Option<String>,
     /// Made by a test call.
     pub test: bool,
-    /// Headers an ingested event wants sent along.
+    /// Headers an ingested event wants sent along; read only for its deliveries, else empty.
     pub custom_headers: BTreeMap<String, String>,
     /// Whom it is for.
     pub target: Target,

@@ -83,8 +83,9 @@ impl Gateway {
         let ocpp_tls = ocpp_tls(&config)?;
         let client_authorities = client_authorities(&config)?;
         let api_tls = api_tls(&config)?;
-        let (data_dir, store_clock) = (config.server.data_dir.clone(), clock.clone());
-        let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, store_clock))
+        let (data_dir, key, store_clock) =
+            (config.server.data_dir.clone(), config.secrets_key(), clock.clone());
+        let store = tokio::task::spawn_blocking(move || Store::open_with(&data_dir, &key, store_clock))
             .await
             .map_err(|_| StoreError::Closed)??;
         let poster = poster(&config)?;

@@ -23,6 +23,7 @@ use crate::outbound::signature::SigningSecret;
 use crate::retention::{Keep, KeepType};
 use crate::station::Admission;
 use crate::station::handshake::MissingSubprotocol;
+use crate::store::{KeySource, SecretsKey};
 use crate::units::{ByteSize, Span};
 
 pub use error::{ConfigError, Fault, Reason, Source};
@@ -83,6 +84,14 @@ tables! {
         data_dir: PathBuf = PathBuf::from("./data"),
         /// How long a stop waits for what is being sent; what is left is sent after the next start.
         stop_deadline: Span = Span::seconds(10),
+    }
+
+    /// `[secrets]`: the key of what is secret in the database.
+    secrets: Secrets {
+        /// The file of the key, made with the database; `None`: `secrets.key` in the data directory.
+        key_file: Option<PathBuf> = None,
+        /// The key itself; then no file is looked at.
+        key: Option<SecretsKey> = None,
     }
 
     /// `[ocpp]`: the listener that chargers connect to, and how they are served.
@@ -251,6 +260,15 @@ impl Config {
     /// How long a station may be silent until it is offline: as set, or three heartbeat intervals.
     pub fn offline_after(&self) -> Duration {
         self.stations.offline_after.unwrap_or(Span(self.ocpp.heartbeat_interval.0 * 3)).0
+    }
+
+    /// Where the key of the database's secrets comes from.
+    pub fn secrets_key(&self) -> KeySource {
+        match (&self.secrets.key, &self.secrets.key_file) {
+            (Some(key), _) => KeySource::Given(key.clone()),
+            (None, Some(path)) => KeySource::File(path.clone()),
+            (None, None) => KeySource::file_in(&self.server.data_dir),
+        }
     }
 
     /// Where requests of the gateway's own may go.

@@ -15,6 +15,7 @@ use crate::outbound::signature::SigningSecret;
 use crate::retention::{Keep, KeepType};
 use crate::station::Admission;
 use crate::station::handshake::MissingSubprotocol;
+use crate::store::SecretsKey;
 use crate::units::{ByteSize, Span};
 
 /// A value as somebody gave it.
@@ -99,6 +100,12 @@ impl Setting for Url {
 impl Setting for SigningSecret {
     fn read(given: Given<'_>) -> Result<Self, String> {
         parsed(given, "a signing secret such as \"whsec_…\"")
+    }
+}
+
+impl Setting for SecretsKey {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        parsed(given, "a key such as \"openssl rand -hex 32\" makes")
     }
 }
 

@@ -1,10 +1,14 @@
 //! Cells that hold more than SQLite knows: ids, moments, JSON.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
 use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::vault::{Cell, Vault};
 use crate::clock::Timestamp;
 
 /// A text that is something's own spelling.
@@ -68,6 +72,46 @@ pub(super) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp
 pub(super) fn maybe_moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_unix_ms))
 }
+
+/// A text that is sealed, opened.
+pub(super) fn sealed(
+    row: &Row<'_>,
+    column: usize,
+    vault: &Vault,
+    (cell, id): (Cell, &dyn Display),
+) -> rusqlite::Result<String> {
+    let text = row.get_ref(column)?.as_str()?;
+    vault.open(cell, id, text).map_err(|error| unreadable(column, error))
+}
+
+/// The same, or NULL.
+pub(super) fn maybe_sealed(
+    row: &Row<'_>,
+    column: usize,
+    vault: &Vault,
+    place: (Cell, &dyn Display),
+) -> rusqlite::Result<Option<String>> {
+    row.get_ref(column)?.as_str_or_null()?.map(|_| sealed(row, column, vault, place)).transpose()
+}
+
+/// Headers that are sealed, opened; none are written `{}`, or are NULL.
+pub(super) fn headers(
+    row: &Row<'_>,
+    column: usize,
+    vault: &Vault,
+    place: (Cell, &dyn Display),
+) -> rusqlite::Result<BTreeMap<String, String>> {
+    match row.get_ref(column)?.as_str_or_null()? {
+        None | Some(NO_HEADERS) => Ok(BTreeMap::new()),
+        Some(_) => {
+            let text = sealed(row, column, vault, place)?;
+            serde_json::from_str(&text).map_err(|error| unreadable(column, error))
+        }
+    }
+}
+
+/// How headers are written that are none: there is nothing to seal.
+pub(super) const NO_HEADERS: &str = "{}";
 
 fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: usize, error: E) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))

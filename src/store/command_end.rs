@@ -96,6 +96,7 @@ pub(super) struct Row {
     pub(super) station: StationId,
     pub(super) action: FromCentralSystem,
     pub(super) status: CommandStatus,
+    /// As it may be shown.
     payload: Box<RawValue>,
     metadata: Option<Box<RawValue>>,
     completed_at: Option<Timestamp>,
@@ -189,8 +190,8 @@ impl End {
 
     /// A charger may repeat what it was sent; the secret it was sent is not shown in that either.
     fn without(mut self, row: &Row) -> Self {
-        let shown = command::shown(row.action, &row.payload);
-        if row.action != FromCentralSystem::ChangeConfiguration || !shown.get().contains(command::HIDDEN) {
+        let hides = row.payload.get().contains(command::HIDDEN);
+        if row.action != FromCentralSystem::ChangeConfiguration || !hides {
             return self;
         }
         // Whatever is not in the schema may be the secret.
@@ -215,13 +216,12 @@ fn raw_detail(raw: &str) -> Box<RawValue> {
 /// Ends a command: its row, its event, and what follows from it.
 pub(super) fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
     let end = end.without(&row);
-    let shown = command::shown(row.action, &row.payload);
     let violations =
         (!end.violations.is_empty()).then(|| command_list::json_text(&end.violations)).transpose()?;
     w.conn
         .prepare_cached(
-            "UPDATE commands SET status = ?2, response = ?3, accepted = ?4, error = ?5, violations = ?6, payload = ?7,
-                                 completed_at_ms = ?8
+            "UPDATE commands SET status = ?2, response = ?3, accepted = ?4, error = ?5, violations = ?6,
+                                 completed_at_ms = ?7, sealed_payload = NULL
              WHERE id = ?1",
         )?
         .execute(params![
@@ -231,10 +231,9 @@ pub(super) fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
             end.accepted,
             end.error.as_ref().map(command_list::json_text).transpose()?,
             violations,
-            shown.get(),
             w.now.unix_ms(),
         ])?;
-    append_event(w, &row, &end, &shown)?;
+    append_event(w, &row, &end)?;
     if !end.violations.is_empty() {
         flag(w, &row.station, end.violations.iter().map(Violation::code))?;
     }
@@ -245,7 +244,7 @@ pub(super) fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
         id: row.id,
         station: &row.station,
         action: row.action,
-        payload: &shown,
+        payload: &row.payload,
         response: end.response.as_deref(),
         accepted: end.accepted,
         error: end.error.as_ref(),
@@ -258,7 +257,7 @@ pub(super) fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
     Ok(())
 }
 
-fn append_event(w: &mut Writing<'_>, row: &Row, end: &End, shown: &RawValue) -> Result<()> {
+fn append_event(w: &mut Writing<'_>, row: &Row, end: &End) -> Result<()> {
     #[derive(Serialize)]
     struct Payload<'a> {
         command_id: CommandId,
@@ -271,7 +270,7 @@ fn append_event(w: &mut Writing<'_>, row: &Row, end: &End, shown: &RawValue) -> 
     let payload = Payload {
         command_id: row.id,
         status: end.status,
-        request: shown,
+        request: &row.payload,
         response: end.response.as_deref(),
         error: end.error.as_ref(),
         metadata: row.metadata.as_deref(),

@@ -18,6 +18,7 @@ use super::command_list::by_id;
 use super::effects::{self, SentCommand};
 use super::error::{Result, StoreError};
 use super::signals::{CommandEnd, Signals};
+use super::vault::cell;
 use super::writer::Writing;
 use super::{Priority, Store, cells, key_rotation};
 use crate::api::command::{Command, CommandStatus, RequestedBy};
@@ -240,18 +241,20 @@ fn order(w: &mut Writing<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Resul
         return Ok(Ordered::Refused(unfit));
     }
     let id = CommandId::from_value(w.mint.next(w.now));
+    let secret = command::new_password(new.action, &new.payload);
+    let sealed = secret.map(|_| w.vault.seal(cell::COMMAND_PAYLOAD, id, new.payload.get())).transpose()?;
     w.conn
         .prepare_cached(
             "INSERT INTO commands (id, station_id, owner_id, action, payload, timeout_ms, queue, metadata,
-                 requested_by_id, requested_by_name, status, generation, expires_at_ms, created_at_ms)
-             SELECT ?1, station_id, owner_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10, ?11, ?12
+                 requested_by_id, requested_by_name, status, generation, expires_at_ms, created_at_ms, sealed_payload)
+             SELECT ?1, station_id, owner_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10, ?11, ?12, ?13
              FROM stations WHERE station_id = ?2",
         )?
         .execute(params![
             id.to_string(),
             new.station_id.as_str(),
             new.action.as_str(),
-            new.payload.get(),
+            command::shown(new.action, &new.payload).get(),
             new.timeout.as_millis() as i64,
             new.queue_for.is_some(),
             new.metadata.as_deref().map(RawValue::get),
@@ -260,6 +263,7 @@ fn order(w: &mut Writing<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Resul
             readiness.generation,
             w.steady.after(new.queue_for.unwrap_or(new.timeout)).unix_ms(),
             w.now.unix_ms(),
+            sealed,
         ])?;
     if let Some(verifier) = &new.key_verifier {
         key_rotation::ordered(w, id, &new.station_id, verifier)?;
@@ -284,14 +288,9 @@ fn claim(w: &mut Writing<'_>, station: &StationId, generation: i64) -> Result<Tu
     };
     w.conn
         .prepare_cached(
-            "UPDATE commands SET status = 'sent', sent_at_ms = ?2, generation = ?3, payload = ?4 WHERE id = ?1",
+            "UPDATE commands SET status = 'sent', sent_at_ms = ?2, generation = ?3, sealed_payload = NULL WHERE id = ?1",
         )?
-        .execute(params![
-            id.to_string(),
-            w.now.unix_ms(),
-            generation,
-            command::shown(action, &payload).get()
-        ])?;
+        .execute(params![id.to_string(), w.now.unix_ms(), generation])?;
     effects::sent(w, &SentCommand { id, station, action })?;
     Ok(Turn::Send(Outgoing { id, action, payload, timeout }))
 }
@@ -311,7 +310,7 @@ fn next_fit(
     readiness: &Readiness,
 ) -> Result<std::result::Result<Next, Turn>> {
     let mut statement = w.conn.prepare_cached(
-        "SELECT action, id, payload, timeout_ms FROM commands INDEXED BY commands_queued
+        "SELECT action, id, payload, timeout_ms, sealed_payload FROM commands INDEXED BY commands_queued
          WHERE station_id = ?1 AND status = 'queued' AND (queue = 1 OR generation = ?2) ORDER BY seq",
     )?;
     let mut queued = statement.query(params![station.as_str(), readiness.generation])?;
@@ -323,7 +322,13 @@ fn next_fit(
             continue;
         }
         let timeout = Duration::from_millis(row.get::<_, i64>(3)?.max(0) as u64);
-        return Ok(Ok(Next { id: cells::parsed(row, 1)?, action, payload: cells::raw(row, 2)?, timeout }));
+        let id: CommandId = cells::parsed(row, 1)?;
+        let payload = match cells::maybe_sealed(row, 4, w.vault, (cell::COMMAND_PAYLOAD, &id))? {
+            Some(text) => RawValue::from_string(text)
+                .map_err(|error| StoreError::Corrupt(format!("command {id}: {error}")))?,
+            None => cells::raw(row, 2)?,
+        };
+        return Ok(Ok(Next { id, action, payload, timeout }));
     }
     Ok(Err(turn))
 }

@@ -24,6 +24,9 @@ pub enum StoreError {
     /// A statement failed: nothing of the job was written.
     #[error("the store failed: {0}")]
     Sqlite(String),
+    /// The key of the secrets in the database cannot be used. Nothing was touched.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
     /// A row holds what no version of this program writes.
     #[error("unreadable row: {0}")]
     Corrupt(String),
@@ -38,6 +41,27 @@ pub enum StoreError {
     /// The store is closed, or its writer is gone.
     #[error("the store is closed")]
     Closed,
+}
+
+/// What is wrong with the key that the secrets in a database are sealed with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFault {
+    /// Its file does not exist, though the database has something that was sealed with it.
+    #[error(
+        "{}: the key of the database's secrets is not there. Put the file back from where its copy is kept, name it \
+         in [secrets] key_file, or give the key in CHARGEHOOK_SECRETS_KEY",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// It is not the one that the database's secrets are sealed with.
+    #[error(
+        "{0}: not the key that the database's secrets are sealed with. Put back the one that was in use when the \
+         database was written"
+    )]
+    Wrong(String),
+    /// The file holds no key.
+    #[error("{}: {}. Put the file back from where its copy is kept", .0.display(), super::secrets_key::NoSecretsKey)]
+    Malformed(PathBuf),
 }
 
 impl From<rusqlite::Error> for StoreError {

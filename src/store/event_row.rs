@@ -1,9 +1,13 @@
 //! An event as a row.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::cells;
 use super::error::Result;
+use super::vault::cell;
+use super::writer::Writing;
 use crate::event::Event;
 use crate::subscription::Target;
 
@@ -13,7 +17,7 @@ pub(super) const COLUMNS: &str =
      e.timestamp_ms, e.occurred_at_ms, e.transaction_id, e.payload, e.message_id, e.response, e.violations,
      coalesce((SELECT o.id FROM events o WHERE o.seq = e.duplicate_of),
               (SELECT r.id FROM removed_events r WHERE r.seq = e.duplicate_of)),
-     e.idempotency_key, e.test, e.custom_headers, e.target";
+     e.idempotency_key, e.test, e.target";
 
 /// The event of this row, if there is one.
 pub(super) fn by_seq(conn: &Connection, seq: i64) -> Result<Option<Event>> {
@@ -24,7 +28,17 @@ pub(super) fn by_seq(conn: &Connection, seq: i64) -> Result<Option<Event>> {
     Ok(event)
 }
 
-/// Reads what [`COLUMNS`] selects.
+/// The event of this row with the headers that go along with it, which are sealed.
+pub(super) fn to_deliver(w: &Writing<'_>, seq: i64) -> Result<Option<Event>> {
+    let Some(mut event) = by_seq(w.conn, seq)? else { return Ok(None) };
+    event.custom_headers = w
+        .conn
+        .prepare_cached("SELECT custom_headers FROM events WHERE seq = ?1")?
+        .query_row([seq], |row| cells::headers(row, 0, w.vault, (cell::EVENT_HEADERS, &event.id)))?;
+    Ok(Some(event))
+}
+
+/// Reads what [`COLUMNS`] selects; without its headers, which only its deliveries need.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
         seq: row.get(0)?,
@@ -45,7 +59,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         duplicate_of: cells::maybe_parsed(row, 15)?,
         idempotency_key: row.get(16)?,
         test: row.get(17)?,
-        custom_headers: cells::maybe_json(row, 18)?.unwrap_or_default(),
-        target: Target::from_text(row.get_ref(19)?.as_str_or_null()?),
+        custom_headers: BTreeMap::new(),
+        target: Target::from_text(row.get_ref(18)?.as_str_or_null()?),
     })
 }

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::deliveries::WEBHOOK_DISABLED;
 use super::error::{Result, StoreError};
+use super::vault::cell;
 use super::writer::Writing;
 use crate::event::{Category, NewEvent};
 use crate::id::{DeliveryId, EventId, WebhookId};
@@ -57,6 +58,11 @@ pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) 
     };
     let target = manner.ingested.map_or(Target::Subscribers, |ingested| ingested.target);
     let id = EventId::from_value(w.mint.next(w.now));
+    let custom_headers = manner
+        .ingested
+        .and_then(|ingested| ingested.custom_headers)
+        .map(|headers| w.vault.seal(cell::EVENT_HEADERS, id, headers))
+        .transpose()?;
     w.conn
         .prepare_cached(
             "INSERT INTO events (id, event, category, protocol, station_id, station_seq, owner_id, timestamp_ms,
@@ -82,7 +88,7 @@ pub(super) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) 
             manner.duplicate_of,
             manner.test,
             target.to_text(),
-            manner.ingested.and_then(|ingested| ingested.custom_headers),
+            custom_headers,
             manner.ingested.and_then(|ingested| ingested.idempotency_key),
         ])?;
     let seq = w.conn.last_insert_rowid();

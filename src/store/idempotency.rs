@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, params};
 
 use super::error::{Result, StoreError};
+use super::vault::{Vault, cell};
 use super::{Priority, Store, cells};
 use crate::id::ApiKeyId;
 
@@ -65,29 +66,19 @@ impl Store {
                     "SELECT request_hash, status, headers, body FROM idempotent_requests
                      WHERE api_key_id = ?1 AND idempotency_key = ?2 AND created_at_ms > ?3",
                 )?
-                .query_row(params![api_key, key, oldest], |row| {
-                    if row.get::<_, Vec<u8>>(0)? != hash {
-                        return Ok(RequestStanding::Other);
-                    }
-                    Ok(match row.get::<_, Option<u16>>(1)? {
-                        None => RequestStanding::Running,
-                        Some(status) => RequestStanding::Answered(KeptAnswer {
-                            status,
-                            headers: cells::json(row, 2)?,
-                            body: row.get::<_, Vec<u8>>(3)?.into(),
-                        }),
-                    })
-                })
+                .query_row(params![api_key, key, oldest], Row::read)
                 .optional()?;
-            if let Some(standing) = known {
-                return Ok(standing);
+            let sealed_for = format!("{api_key}/{key}");
+            if let Some(row) = known {
+                return row.standing(w.vault, &sealed_for, &hash);
             }
+            let hash = w.vault.seal_bytes(cell::REQUEST_HASH, &sealed_for, &hash)?;
             w.conn
                 .prepare_cached(
                     "INSERT OR REPLACE INTO idempotent_requests (api_key_id, idempotency_key, request_hash, created_at_ms)
                      VALUES (?1, ?2, ?3, ?4)",
                 )?
-                .execute(params![api_key, key, hash.as_slice(), w.now.unix_ms()])?;
+                .execute(params![api_key, key, hash, w.now.unix_ms()])?;
             Ok(RequestStanding::First)
         })
         .await
@@ -101,12 +92,14 @@ impl Store {
         self.write(Priority::Api, move |w| {
             let headers = serde_json::to_string(&answer.headers)
                 .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let sealed_for = format!("{api_key}/{key}");
+            let body = w.vault.seal_bytes(cell::REQUEST_ANSWER, sealed_for, &answer.body)?;
             w.conn
                 .prepare_cached(
                     "UPDATE idempotent_requests SET status = ?3, headers = ?4, body = ?5
                      WHERE api_key_id = ?1 AND idempotency_key = ?2",
                 )?
-                .execute(params![api_key.to_string(), key, answer.status, headers, answer.body.as_ref()])?;
+                .execute(params![api_key.to_string(), key, answer.status, headers, body])?;
             Ok(())
         })
         .await
@@ -126,6 +119,35 @@ impl Store {
             Ok(())
         })
         .await
+    }
+}
+
+/// What is kept of a request. Its hash is sealed too: a body may hold a password that can be guessed.
+struct Row {
+    sealed_hash: Vec<u8>,
+    status: Option<u16>,
+    headers: Option<Vec<(String, String)>>,
+    sealed_body: Option<Vec<u8>>,
+}
+
+impl Row {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            sealed_hash: row.get(0)?,
+            status: row.get(1)?,
+            headers: cells::maybe_json(row, 2)?,
+            sealed_body: row.get(3)?,
+        })
+    }
+
+    fn standing(self, vault: &Vault, sealed_for: &str, hash: &[u8]) -> Result<RequestStanding> {
+        if vault.open_bytes(cell::REQUEST_HASH, sealed_for, &self.sealed_hash)? != hash {
+            return Ok(RequestStanding::Other);
+        }
+        let Some(status) = self.status else { return Ok(RequestStanding::Running) };
+        let body = self.sealed_body.unwrap_or_default();
+        let body = vault.open_bytes(cell::REQUEST_ANSWER, sealed_for, &body)?.into();
+        Ok(RequestStanding::Answered(KeptAnswer { status, headers: self.headers.unwrap_or_default(), body }))
     }
 }
 

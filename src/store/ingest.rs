@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::error::{Result, StoreError};
 use super::events::{self, Ingested, Manner};
+use super::vault::cell;
 use super::writer::Writing;
 use super::{Priority, Store, event_row};
 use crate::event::NewEvent;
@@ -172,6 +173,8 @@ fn deliver_elsewhere(
             w.conn.last_insert_rowid()
         }
     };
+    let id = DeliveryId::from_value(w.mint.next(w.now));
+    let secret = secret.map(|secret| w.vault.seal(cell::DELIVERY_SECRET, id, secret)).transpose()?;
     w.conn
         .prepare_cached(
             "INSERT INTO deliveries (id, event_seq, url, origin_id, secret, status, due_at_ms, scheduled_at_ms,
@@ -179,7 +182,7 @@ fn deliver_elsewhere(
              VALUES (?1, ?2, ?3, ?4, ?5, 'scheduled', ?6, ?6, ?7)",
         )?
         .execute(params![
-            DeliveryId::from_value(w.mint.next(w.now)).to_string(),
+            id.to_string(),
             event_seq,
             url,
             origin_id,

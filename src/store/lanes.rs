@@ -10,6 +10,7 @@ use super::deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use super::error::{Result, StoreError};
 use super::event_row;
 use super::events::{self, Manner};
+use super::vault::{Vault, cell};
 use super::writer::Writing;
 use super::{Priority, Store, cells, in_order, origins};
 use crate::clock::Timestamp;
@@ -152,8 +153,9 @@ impl Store {
     /// # Errors
     /// Only the store's own.
     pub async fn lanes(&self) -> Result<Vec<(LaneSettings, Option<Timestamp>)>> {
-        self.read(|conn| {
-            let mut secrets = previous_secrets(conn)?;
+        let vault = self.vault();
+        self.read(move |conn| {
+            let mut secrets = previous_secrets(conn, &vault)?;
             let mut statement = conn.prepare_cached(&format!(
                 "{SELECT_SETTINGS},
                    (SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = w.id AND {UNORDERED_WAITING}),
@@ -164,7 +166,7 @@ impl Store {
             let mut rows = statement.query([])?;
             let mut lanes = Vec::new();
             while let Some(row) = rows.next()? {
-                let settings = read_settings(row, &mut secrets)?;
+                let settings = read_settings(row, &vault, &mut secrets)?;
                 let unordered: [Option<i64>; 2] = [row.get(16)?, row.get(17)?];
                 // When those in order are due shows when they are looked at: at once, to be on the safe side.
                 let ordered = row.get::<_, bool>(18)?.then_some(0);
@@ -182,12 +184,13 @@ impl Store {
     /// # Errors
     /// Only the store's own.
     pub async fn lane(&self, webhook_id: WebhookId) -> Result<Option<LaneSettings>> {
+        let vault = self.vault();
         self.read(move |conn| {
-            let mut secrets = previous_secrets(conn)?;
+            let mut secrets = previous_secrets(conn, &vault)?;
             let mut statement =
                 conn.prepare_cached(&format!("{SELECT_SETTINGS} FROM webhooks w WHERE w.id = ?1"))?;
             let mut rows = statement.query([webhook_id])?;
-            rows.next()?.map(|row| read_settings(row, &mut secrets)).transpose()
+            rows.next()?.map(|row| read_settings(row, &vault, &mut secrets)).transpose()
         })
         .await
     }
@@ -234,24 +237,26 @@ const SELECT_SETTINGS: &str = "SELECT w.id, w.status, w.url, w.format, w.signing
 
 type PreviousSecrets = BTreeMap<WebhookId, Vec<SigningSecretText>>;
 
-fn previous_secrets(conn: &rusqlite::Connection) -> Result<PreviousSecrets> {
+fn previous_secrets(conn: &rusqlite::Connection, vault: &Vault) -> Result<PreviousSecrets> {
     let mut statement = conn.prepare_cached(
         "SELECT webhook_id, signing_secret, expires_at_ms FROM webhook_previous_secrets ORDER BY expires_at_ms DESC",
     )?;
     let mut rows = statement.query([])?;
     let mut secrets = PreviousSecrets::new();
     while let Some(row) = rows.next()? {
-        secrets.entry(row.get(0)?).or_default().push(SigningSecretText {
-            text: row.get(1)?,
+        let webhook_id: WebhookId = row.get(0)?;
+        secrets.entry(webhook_id).or_default().push(SigningSecretText {
+            text: cells::sealed(row, 1, vault, (cell::PREVIOUS_SECRET, &webhook_id))?,
             expires_at: Some(Timestamp::from_unix_ms(row.get(2)?)),
         });
     }
     Ok(secrets)
 }
 
-fn read_settings(row: &Row<'_>, previous: &mut PreviousSecrets) -> Result<LaneSettings> {
-    let webhook_id = row.get(0)?;
-    let mut signing_secrets = vec![SigningSecretText { text: row.get(4)?, expires_at: None }];
+fn read_settings(row: &Row<'_>, vault: &Vault, previous: &mut PreviousSecrets) -> Result<LaneSettings> {
+    let webhook_id: WebhookId = row.get(0)?;
+    let current = cells::sealed(row, 4, vault, (cell::SIGNING_SECRET, &webhook_id))?;
+    let mut signing_secrets = vec![SigningSecretText { text: current, expires_at: None }];
     signing_secrets.extend(previous.remove(&webhook_id).unwrap_or_default());
     let ordering_max_wait = millis(row.get(9)?);
     Ok(LaneSettings {
@@ -264,8 +269,13 @@ fn read_settings(row: &Row<'_>, previous: &mut PreviousSecrets) -> Result<LaneSe
         url: row.get(2)?,
         format: row.get(3)?,
         signing_secrets,
-        secret: row.get::<_, Option<String>>(5)?.zip(row.get(6)?),
-        custom_headers: cells::json(row, 7)?,
+        secret: row.get::<_, Option<String>>(5)?.zip(cells::maybe_sealed(
+            row,
+            6,
+            vault,
+            (cell::SECRET_VALUE, &webhook_id),
+        )?),
+        custom_headers: cells::headers(row, 7, vault, (cell::WEBHOOK_HEADERS, &webhook_id))?,
         station_order: row
             .get_ref(8)?
             .as_str()
@@ -370,7 +380,7 @@ fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
                 row.get::<_, i64>(5)?,
                 row.get::<_, i64>(6)?,
                 row.get::<_, Option<String>>(7)?,
-                row.get(8)?,
+                row.get::<_, Option<String>>(8)?,
             ))
         })?;
     w.conn
@@ -378,8 +388,9 @@ fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
             "INSERT INTO attempts (delivery_seq, number, trigger, started_at_ms) VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![seq, attempt, trigger, w.now.unix_ms()])?;
-    let event = event_row::by_seq(w.conn, event_seq)?
+    let event = event_row::to_deliver(w, event_seq)?
         .ok_or_else(|| StoreError::Corrupt(format!("delivery {id} has lost its event")))?;
+    let secret = secret.map(|sealed| w.vault.open(cell::DELIVERY_SECRET, &id, &sealed)).transpose()?;
     Ok(Claimed {
         seq,
         id: id.parse().map_err(|error| StoreError::Corrupt(format!("{id}: {error}")))?,

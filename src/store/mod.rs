@@ -51,8 +51,10 @@ mod replays;
 mod reservations;
 mod retention;
 mod schema;
+mod sealing;
 mod search;
 mod secrets;
+mod secrets_key;
 #[cfg(test)]
 pub(crate) mod seed;
 mod signals;
@@ -63,6 +65,7 @@ mod steady;
 mod thinning;
 mod transaction_list;
 mod transactions;
+mod vault;
 mod webhook_stats;
 mod webhooks;
 mod writer;
@@ -84,7 +87,7 @@ pub use commands::{CalledBack, NewCommand, Ordered, Turn, Unfit};
 pub use connections::{Connected, ConnectionEnd, Rejected, StationAccess, Unwelcome, Welcome};
 pub use deliveries::{Canceled, Resent};
 pub use delivery_list::{Delivery, DeliveryFilter, DeliveryPage};
-pub use error::{Result, StoreError};
+pub use error::{KeyFault, Result, StoreError};
 pub use event_log::{EventFilter, Stretch};
 pub use horizon::{Missing, Standing};
 pub use id_tags::IdTagFilter;
@@ -101,6 +104,7 @@ pub use replays::{CountedReplay, ReplayFilter, ReplayStep};
 pub use reservations::ReservationFilter;
 pub use retention::{Expired, Expiring, Removed};
 pub use search::Indexed;
+pub use secrets_key::{KeySource, NoSecretsKey, SecretsKey};
 pub use signals::{CommandEnd, LanesDue};
 pub use space::Space;
 pub use stations::{Created, Imported, StationFilter, StationToImport};
@@ -115,6 +119,7 @@ use checkpoint::Checkpoint;
 use readers::Readers;
 use search::SearchIndex;
 use signals::Signals;
+use vault::Vault;
 use writer::{Pen, Priority, Writer, Writing};
 
 /// The database's name in the data directory.
@@ -135,21 +140,32 @@ struct Inner {
     data_dir: PathBuf,
     /// Once it was opened.
     search: OnceLock<Arc<SearchIndex>>,
+    vault: Vault,
     /// Held until the store is closed: one `serve` per data directory.
     lock: Mutex<Option<File>>,
 }
 
 impl Store {
-    /// Opens the store of `data_dir` for a gateway: takes the directory's lock, brings the schema up to
-    /// date and settles what the last run left open (connections, attempts).
+    /// [`Store::open_with`], with the key of its secrets in the directory.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another gateway runs here; [`StoreError::NewerSchema`]; I/O.
+    /// As there.
     pub fn open(data_dir: &Path, clock: Clock) -> Result<Self> {
+        Self::open_with(data_dir, &KeySource::file_in(data_dir), clock)
+    }
+
+    /// Opens the store of `data_dir` for a gateway: takes the directory's lock, brings the schema up to
+    /// date, seals what older versions kept in the clear, and settles what the last run left open
+    /// (connections, attempts). A key that is a file is made with the database.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another gateway runs here; [`StoreError::Key`] and
+    /// [`StoreError::NewerSchema`], with nothing touched; I/O.
+    pub fn open_with(data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Self> {
         create_directory(data_dir)?;
         let lock = lock(data_dir)?;
-        let store = Self::start(data_dir, clock, Some(lock), true)?;
-        Ok(store)
+        let vault = sealing::unlock(&data_dir.join(DATABASE), key)?;
+        Self::start(data_dir, clock, Some(lock), vault)
     }
 
     /// Whether a store was ever made in `data_dir`.
@@ -157,20 +173,26 @@ impl Store {
         data_dir.join(DATABASE).exists()
     }
 
-    /// Opens the store beside a gateway that may be running, for a short errand such as making a key.
+    /// Opens the store beside a gateway that may be running, for a short errand such as making an API key.
+    /// What is sealed in it cannot be read or written this way.
     ///
     /// # Errors
     /// As [`Store::open`], but never [`StoreError::InUse`].
     pub fn open_beside(data_dir: &Path, clock: Clock) -> Result<Self> {
         create_directory(data_dir)?;
-        Self::start(data_dir, clock, None, false)
+        Self::start(data_dir, clock, None, Vault::locked())
     }
 
-    fn start(data_dir: &Path, clock: Clock, lock: Option<File>, settle: bool) -> Result<Self> {
+    /// With the directory's lock: as its only gateway.
+    fn start(data_dir: &Path, clock: Clock, lock: Option<File>, vault: Vault) -> Result<Self> {
         let path = data_dir.join(DATABASE);
         create_for_owner(&path)?;
         let mut conn = schema::open_writer(&path)?;
+        let fresh = schema::version(&conn)? == 0;
         schema::migrate(&mut conn)?;
+        if lock.is_some() {
+            sealing::settle(&mut conn, &vault, fresh)?;
+        }
         let (newest_event, mint) = newest_ids(&conn)?;
         let (steady, wall_ahead_ms) = steady::resume(&conn, &clock)?;
         let signals = Arc::new(Signals::new(newest_event));
@@ -181,12 +203,13 @@ impl Store {
             conn,
             clock,
             steady: steady.clone(),
-            wall_ahead_ms: settle.then_some(wall_ahead_ms),
+            wall_ahead_ms: lock.is_some().then_some(wall_ahead_ms),
             mint,
             signals: signals.clone(),
             statistics: statistics.clone(),
+            vault: vault.clone(),
         };
-        if settle {
+        if lock.is_some() {
             pen.transact(connections::settle)?;
             pen.transact(commands::settle)?;
             pen.transact(idempotency::settle)?;
@@ -200,6 +223,7 @@ impl Store {
             signals,
             statistics,
             steady,
+            vault,
             data_dir: data_dir.to_owned(),
             search: OnceLock::new(),
             lock: Mutex::new(lock),
@@ -250,6 +274,11 @@ impl Store {
         F: FnOnce(&mut Writing<'_>) -> Result<T> + Send + 'static,
     {
         self.inner.writer.write(priority, work).await
+    }
+
+    /// What opens secrets that a reader has found.
+    fn vault(&self) -> Vault {
+        self.inner.vault.clone()
     }
 
     async fn read<T, F>(&self, query: F) -> Result<T>

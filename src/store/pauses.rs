@@ -74,7 +74,7 @@ impl Store {
 }
 
 fn refusal(w: &Writing<'_>, id: WebhookId) -> Result<Option<Paused>> {
-    Ok(match stored(w.conn, id)?.map(|stored| stored.webhook.status) {
+    Ok(match stored(w.conn, w.vault, id)?.map(|stored| stored.webhook.status) {
         None => Some(Paused::Unknown),
         Some(Status::Disabled | Status::AutoDisabled) => Some(Paused::Disabled),
         Some(Status::Active | Status::Paused) => None,
@@ -96,7 +96,7 @@ fn resume(w: &mut Writing<'_>, which: &str, value: i64) -> Result<()> {
 }
 
 fn shown(w: &Writing<'_>, id: WebhookId) -> Result<Paused> {
-    let found = stored(w.conn, id)?;
+    let found = stored(w.conn, w.vault, id)?;
     found
         .map(|stored| Paused::Done(Box::new(stored.webhook)))
         .ok_or_else(|| StoreError::Corrupt(format!("webhook {id} is gone")))

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_audit.sql"),
     include_str!("migrations/0009_retention.sql"),
     include_str!("migrations/0010_bounds.sql"),
+    include_str!("migrations/0011_sealed.sql"),
     include_str!("migrations/0012_ratchet.sql"),
     include_str!("migrations/0014_steady.sql"),
 ];
@@ -63,13 +64,29 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
     Ok(conn)
 }
 
-/// Brings a database up to this program's schema, one transaction per step.
-pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
+/// Opens a connection that reads and leaves the files as they are, the write-ahead log included.
+pub(super) fn open_untouched(path: &Path) -> Result<Connection> {
+    let conn = open_reader(path)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(conn)
+}
+
+/// The schema version of a database; 0: it is empty.
+///
+/// # Errors
+/// [`StoreError::NewerSchema`] if this program does not know it.
+pub(super) fn version(conn: &Connection) -> Result<i64> {
     let known = MIGRATIONS.len() as i64;
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found > known {
-        return Err(StoreError::NewerSchema { found, known });
+    match found > known {
+        true => Err(StoreError::NewerSchema { found, known }),
+        false => Ok(found),
     }
+}
+
+/// Brings a database up to this program's schema, one transaction per step.
+pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
+    let found = version(conn)?;
     for (done, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
         let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -81,6 +98,15 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
         tx.commit()?;
     }
     Ok(())
+}
+
+/// Makes the schema of an older version.
+#[cfg(test)]
+pub(super) fn make_older(conn: &Connection, version: usize) {
+    for migration in &MIGRATIONS[..version] {
+        conn.execute_batch(migration).expect("the older schema");
+    }
+    conn.pragma_update(None, "user_version", version as i64).expect("sets");
 }
 
 #[cfg(test)]

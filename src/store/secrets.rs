@@ -5,6 +5,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Result;
+use super::vault::{Vault, cell};
+use super::writer::Writing;
 use super::{Priority, Store, cells, webhooks};
 use crate::api::webhook::{PreviousSecret, WebhookSecrets};
 use crate::clock::Timestamp;
@@ -16,7 +18,8 @@ impl Store {
     /// # Errors
     /// Only the store's own.
     pub async fn webhook_secrets(&self, id: WebhookId, now: Timestamp) -> Result<Option<WebhookSecrets>> {
-        self.read(move |conn| secrets(conn, id, now)).await
+        let vault = self.vault();
+        self.read(move |conn| secrets(conn, &vault, id, now)).await
     }
 
     /// Makes `signing_secret` the current one; the one before it signs beside it for `overlap`. Secrets
@@ -31,34 +34,64 @@ impl Store {
         overlap: Duration,
     ) -> Result<Option<WebhookSecrets>> {
         self.write(Priority::Api, move |w| {
-            let now_ms = w.now.unix_ms();
+            let Some(before) = secrets(w.conn, w.vault, id, w.now)? else { return Ok(None) };
             w.conn
                 .prepare_cached("DELETE FROM webhook_previous_secrets WHERE webhook_id = ?1 AND expires_at_ms <= ?2")?
-                .execute(params![id, now_ms])?;
-            if !overlap.is_zero() {
+                .execute(params![id, w.now.unix_ms()])?;
+            if !overlap.is_zero() && before.signing_secret != signing_secret {
+                forget_previous(w, id, &before.signing_secret)?;
+                let sealed = w.vault.seal(cell::PREVIOUS_SECRET, id, &before.signing_secret)?;
                 w.conn
                     .prepare_cached(
-                        "INSERT OR REPLACE INTO webhook_previous_secrets (webhook_id, signing_secret, expires_at_ms)
-                         SELECT id, signing_secret, ?3 FROM webhooks WHERE id = ?1 AND signing_secret <> ?2",
+                        "INSERT INTO webhook_previous_secrets (webhook_id, signing_secret, expires_at_ms)
+                         VALUES (?1, ?2, ?3)",
                     )?
-                    .execute(params![id, signing_secret, w.now.after(overlap).unix_ms()])?;
+                    .execute(params![id, sealed, w.now.after(overlap).unix_ms()])?;
             }
             w.conn
                 .prepare_cached(
                     "UPDATE webhooks SET signing_secret = ?2, updated_at_ms = max(?3, updated_at_ms + 1) WHERE id = ?1",
                 )?
-                .execute(params![id, signing_secret, now_ms])?;
+                .execute(params![
+                    id,
+                    w.vault.seal(cell::SIGNING_SECRET, id, &signing_secret)?,
+                    w.now.unix_ms()
+                ])?;
             webhooks::changed(w)?;
-            secrets(w.conn, id, w.now)
+            secrets(w.conn, w.vault, id, w.now)
         })
         .await
     }
 }
 
-fn secrets(conn: &Connection, id: WebhookId, now: Timestamp) -> Result<Option<WebhookSecrets>> {
+/// One that was the current one twice is a previous one once, with the later end.
+fn forget_previous(w: &Writing<'_>, id: WebhookId, text: &str) -> Result<()> {
+    let sealed: Vec<String> = w
+        .conn
+        .prepare_cached("SELECT signing_secret FROM webhook_previous_secrets WHERE webhook_id = ?1")?
+        .query_map([id], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for sealed in sealed {
+        if w.vault.open(cell::PREVIOUS_SECRET, id, &sealed)? == text {
+            w.conn
+                .prepare_cached(
+                    "DELETE FROM webhook_previous_secrets WHERE webhook_id = ?1 AND signing_secret = ?2",
+                )?
+                .execute(params![id, sealed])?;
+        }
+    }
+    Ok(())
+}
+
+fn secrets(
+    conn: &Connection,
+    vault: &Vault,
+    id: WebhookId,
+    now: Timestamp,
+) -> Result<Option<WebhookSecrets>> {
     let current = conn
         .prepare_cached("SELECT signing_secret FROM webhooks WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
+        .query_row([id], |row| cells::sealed(row, 0, vault, (cell::SIGNING_SECRET, &id)))
         .optional()?;
     let Some(signing_secret) = current else { return Ok(None) };
     let previous = conn
@@ -67,7 +100,10 @@ fn secrets(conn: &Connection, id: WebhookId, now: Timestamp) -> Result<Option<We
              WHERE webhook_id = ?1 AND expires_at_ms > ?2 ORDER BY expires_at_ms DESC",
         )?
         .query_map(params![id, now.unix_ms()], |row| {
-            Ok(PreviousSecret { signing_secret: row.get(0)?, expires_at: cells::moment(row, 1)? })
+            Ok(PreviousSecret {
+                signing_secret: cells::sealed(row, 0, vault, (cell::PREVIOUS_SECRET, &id))?,
+                expires_at: cells::moment(row, 1)?,
+            })
         })?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Some(WebhookSecrets { signing_secret, previous }))

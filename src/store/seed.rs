@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::error::Result;
 use super::events::{self, Manner};
+use super::vault::cell;
 use super::{Priority, Store, webhooks};
 use crate::event::{Category, NewEvent};
 use crate::id::{EventId, WebhookId};
@@ -44,6 +45,8 @@ impl Store {
     /// Stores a webhook.
     pub(crate) async fn seed_webhook(&self, seed: SeedWebhook) -> Result<WebhookId> {
         self.write(Priority::Api, move |w| {
+            let webhook_id = webhooks::next_id(w)?;
+            let secret = w.vault.seal(cell::SIGNING_SECRET, webhook_id, SECRET)?;
             w.conn.execute(
                 "INSERT INTO webhooks (name, url, status, events, stations, signing_secret, format, custom_headers,
                      ordering, ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit,
@@ -52,7 +55,7 @@ impl Store {
                 params![
                     seed.url,
                     seed.events,
-                    SECRET,
+                    secret,
                     seed.ordering,
                     seed.ordering_max_wait_ms,
                     seed.timeout_ms,
@@ -62,7 +65,6 @@ impl Store {
                     w.now.unix_ms(),
                 ],
             )?;
-            let webhook_id = w.conn.last_insert_rowid();
             *w.subscriptions = webhooks::load_subscriptions(w.conn)?;
             w.effects.webhooks_changed = true;
             Ok(webhook_id)

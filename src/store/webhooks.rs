@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::error::{Result, StoreError};
 use super::listing::{Conditions, Listed, Slice, page};
+use super::vault::{Vault, cell};
 use super::writer::Writing;
 use super::{Priority, Store, cells, deliveries};
 use crate::api::webhook::{Status, Webhook, WebhookInput};
@@ -64,18 +65,22 @@ impl Store {
                 return Ok(None);
             }
             let status = if input.enabled { Status::Active } else { Status::Disabled };
+            // Known before it is inserted, because secrets are sealed for their row.
+            let id = next_id(w)?;
+            let secrets = Sealed::of(w, id, &input)?;
             w.conn
                 .prepare_cached(
-                    "INSERT INTO webhooks (name, url, status, disabled_reason, events, stations, owner_id, secret_header,
+                    "INSERT INTO webhooks (id, name, url, status, disabled_reason, events, stations, owner_id, secret_header,
                         secret_value, signing_secret, format, custom_headers, filter, ordering, ordering_max_wait_ms,
                         timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms,
                         created_seq)
-                     VALUES (:name, :url, :status, :reason, :events, :stations, :owner_id, :secret_header,
+                     VALUES (:id, :name, :url, :status, :reason, :events, :stations, :owner_id, :secret_header,
                         :secret_value, :signing_secret, :format, :custom_headers, :filter, :ordering, :max_wait_ms,
                         :timeout_ms, :retry_schedule, :max_in_flight, :rate_limit, :now, :now,
                         (SELECT coalesce(max(seq), 0) FROM events))",
                 )?
                 .execute(named_params! {
+                    ":id": id,
                     ":name": name(&input),
                     ":url": input.url,
                     ":status": word(&status)?,
@@ -84,10 +89,10 @@ impl Store {
                     ":stations": text(&input.stations)?,
                     ":owner_id": input.owner_id,
                     ":secret_header": input.secret_header,
-                    ":secret_value": input.secret_value,
-                    ":signing_secret": input.signing_secret,
+                    ":secret_value": secrets.secret_value,
+                    ":signing_secret": secrets.signing_secret,
                     ":format": word(&input.format)?,
-                    ":custom_headers": text(&input.custom_headers)?,
+                    ":custom_headers": secrets.custom_headers,
                     ":filter": input.filter.as_ref().map(text).transpose()?,
                     ":ordering": word(&input.ordering)?,
                     ":max_wait_ms": millis(input.ordering_max_wait),
@@ -97,9 +102,8 @@ impl Store {
                     ":rate_limit": input.rate_limit,
                     ":now": w.now.unix_ms(),
                 })?;
-            let id = w.conn.last_insert_rowid();
             changed(w)?;
-            shown(w.conn, id).map(Some)
+            shown(w, id).map(Some)
         })
         .await
     }
@@ -109,7 +113,8 @@ impl Store {
     /// # Errors
     /// Only the store's own.
     pub async fn webhook(&self, id: WebhookId) -> Result<Option<StoredWebhook>> {
-        self.read(move |conn| stored(conn, id)).await
+        let vault = self.vault();
+        self.read(move |conn| stored(conn, &vault, id)).await
     }
 
     /// One page of the webhooks, in the order they were made.
@@ -122,12 +127,15 @@ impl Store {
         status: Option<Status>,
         slice: Slice,
     ) -> Result<Listed<Webhook>> {
+        let vault = self.vault();
         self.read(move |conn| {
             let mut conditions = Conditions::default();
             conditions.and_if("owner_id = ?", owner_id);
             conditions.and_if("status = ?", status.as_ref().map(word).transpose()?);
             let select = format!("SELECT {COLUMNS} FROM webhooks");
-            page(conn, &select, &["id"], conditions, &slice, |row| read(row).map(|stored| stored.webhook))
+            page(conn, &select, &["id"], conditions, &slice, |row| {
+                read(row, &vault).map(|stored| stored.webhook)
+            })
         })
         .await
     }
@@ -144,7 +152,7 @@ impl Store {
         input: WebhookInput,
     ) -> Result<Changed<Webhook>> {
         self.write(Priority::Api, move |w| {
-            let Some(before) = stored(w.conn, id)? else { return Ok(Changed::Unknown) };
+            let Some(before) = stored(w.conn, w.vault, id)? else { return Ok(Changed::Unknown) };
             if before.webhook.updated_at != read_at {
                 return Ok(Changed::Stale);
             }
@@ -154,7 +162,7 @@ impl Store {
                 deliveries::discard_waiting(w, id)?;
             }
             changed(w)?;
-            shown(w.conn, id).map(Changed::Done)
+            shown(w, id).map(Changed::Done)
         })
         .await
     }
@@ -173,7 +181,7 @@ impl Store {
                 )?
                 .execute(params![id, w.now.unix_ms()])?;
             changed(w)?;
-            stored(w.conn, id).map(|found| found.map(|stored| stored.webhook))
+            stored(w.conn, w.vault, id).map(|found| found.map(|stored| stored.webhook))
         })
         .await
     }
@@ -185,7 +193,7 @@ impl Store {
     /// Only the store's own.
     pub async fn delete_webhook(&self, id: WebhookId, read_at: Option<Timestamp>) -> Result<Changed<()>> {
         self.write(Priority::Api, move |w| {
-            let Some(before) = stored(w.conn, id)? else { return Ok(Changed::Unknown) };
+            let Some(before) = stored(w.conn, w.vault, id)? else { return Ok(Changed::Unknown) };
             if read_at.is_some_and(|read_at| read_at != before.webhook.updated_at) {
                 return Ok(Changed::Stale);
             }
@@ -199,6 +207,42 @@ impl Store {
     }
 }
 
+/// The number that the next webhook gets.
+pub(super) fn next_id(w: &Writing<'_>) -> Result<WebhookId> {
+    let next = w
+        .conn
+        .prepare_cached("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'webhooks'), 0) + 1")?
+        .query_row([], |row| row.get(0))?;
+    Ok(next)
+}
+
+/// What of a webhook is, or may be, secret, as it is stored.
+struct Sealed {
+    signing_secret: String,
+    secret_value: Option<String>,
+    custom_headers: String,
+}
+
+impl Sealed {
+    fn of(w: &Writing<'_>, id: WebhookId, input: &WebhookInput) -> Result<Self> {
+        let signing_secret = input
+            .signing_secret
+            .as_deref()
+            .ok_or_else(|| StoreError::Corrupt(format!("webhook {id} has no signing secret")))?;
+        let secret_value = input.secret_value.as_deref();
+        Ok(Self {
+            signing_secret: w.vault.seal(cell::SIGNING_SECRET, id, signing_secret)?,
+            secret_value: secret_value
+                .map(|value| w.vault.seal(cell::SECRET_VALUE, id, value))
+                .transpose()?,
+            custom_headers: match input.custom_headers.is_empty() {
+                true => cells::NO_HEADERS.to_owned(),
+                false => w.vault.seal(cell::WEBHOOK_HEADERS, id, &text(&input.custom_headers)?)?,
+            },
+        })
+    }
+}
+
 /// Why a webhook is disabled that nobody but its owner disabled.
 const BY_REQUEST: &str = "disabled through the API";
 
@@ -208,6 +252,7 @@ fn replace(w: &Writing<'_>, before: &Webhook, input: &WebhookInput) -> Result<()
         (false, true) => (Status::Disabled, Some(BY_REQUEST)),
         _ => (before.status, before.disabled_reason.as_deref()),
     };
+    let secrets = Sealed::of(w, before.id, input)?;
     w.conn
         .prepare_cached(
             "UPDATE webhooks SET name = :name, url = :url, status = :status, disabled_reason = :reason,
@@ -232,10 +277,10 @@ fn replace(w: &Writing<'_>, before: &Webhook, input: &WebhookInput) -> Result<()
             ":stations": text(&input.stations)?,
             ":owner_id": input.owner_id,
             ":secret_header": input.secret_header,
-            ":secret_value": input.secret_value,
-            ":signing_secret": input.signing_secret,
+            ":secret_value": secrets.secret_value,
+            ":signing_secret": secrets.signing_secret,
             ":format": word(&input.format)?,
-            ":custom_headers": text(&input.custom_headers)?,
+            ":custom_headers": secrets.custom_headers,
             ":filter": input.filter.as_ref().map(text).transpose()?,
             ":ordering": word(&input.ordering)?,
             ":max_wait_ms": millis(input.ordering_max_wait),
@@ -322,27 +367,28 @@ fn stations_of(
     patterns.iter().map(|pattern| pattern.parse()).collect()
 }
 
-pub(super) fn stored(conn: &Connection, id: WebhookId) -> Result<Option<StoredWebhook>> {
+pub(super) fn stored(conn: &Connection, vault: &Vault, id: WebhookId) -> Result<Option<StoredWebhook>> {
     let found = conn
         .prepare_cached(&format!("SELECT {COLUMNS} FROM webhooks WHERE id = ?1"))?
-        .query_row([id], read)
+        .query_row([id], |row| read(row, vault))
         .optional()?;
     Ok(found)
 }
 
-fn shown(conn: &Connection, id: WebhookId) -> Result<Webhook> {
-    let found = stored(conn, id)?;
+fn shown(w: &Writing<'_>, id: WebhookId) -> Result<Webhook> {
+    let found = stored(w.conn, w.vault, id)?;
     found.map(|stored| stored.webhook).ok_or_else(|| StoreError::Corrupt(format!("webhook {id} is gone")))
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<StoredWebhook> {
+fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
+    let id: WebhookId = row.get(0)?;
     let status: Status = cells::word(row, 3)?;
     let span = |column| {
         let ms: i64 = row.get(column)?;
         Ok::<_, rusqlite::Error>(Span(std::time::Duration::from_millis(ms.max(0) as u64)))
     };
     let webhook = Webhook {
-        id: row.get(0)?,
+        id,
         name: row.get(1)?,
         url: row.get(2)?,
         enabled: matches!(status, Status::Active | Status::Paused),
@@ -357,7 +403,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredWebhook> {
         secret_value_set: row.get(9)?,
         signing_secret: None,
         format: cells::word(row, 10)?,
-        custom_headers: cells::json(row, 11)?,
+        custom_headers: cells::headers(row, 11, vault, (cell::WEBHOOK_HEADERS, &id))?,
         filter: cells::maybe_json(row, 12)?,
         ordering: cells::word(row, 13)?,
         ordering_max_wait: span(14)?,
@@ -368,7 +414,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredWebhook> {
         created_at: cells::moment(row, 19)?,
         updated_at: cells::moment(row, 20)?,
     };
-    Ok(StoredWebhook { webhook, secret_value: row.get(21)?, signing_secret: row.get(22)? })
+    Ok(StoredWebhook {
+        webhook,
+        secret_value: cells::maybe_sealed(row, 21, vault, (cell::SECRET_VALUE, &id))?,
+        signing_secret: cells::sealed(row, 22, vault, (cell::SIGNING_SECRET, &id))?,
+    })
 }
 
 /// A webhook without a name is called by its URL's host.

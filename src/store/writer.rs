@@ -17,6 +17,7 @@ use super::error::{Result, StoreError};
 use super::signals::Signals;
 use super::statistics::Statistics;
 use super::steady;
+use super::vault::Vault;
 use crate::clock::{Clock, Steady, Timestamp};
 use crate::id::{CommandId, IdMint, WebhookId};
 use crate::subscription::SubscriptionSet;
@@ -63,6 +64,8 @@ pub(super) struct Writing<'a> {
     pub(super) mint: &'a mut IdMint,
     /// Every webhook's subscription, as of the last commit or of this batch.
     pub(super) subscriptions: &'a mut SubscriptionSet,
+    /// Seals and opens what is secret.
+    pub(super) vault: &'a Vault,
     /// Whom to wake once this batch is on disk.
     pub(super) effects: &'a mut Effects,
 }
@@ -147,6 +150,7 @@ pub(super) struct Pen {
     pub(super) signals: Arc<Signals>,
     pub(super) statistics: Arc<Statistics>,
     pub(super) checkpoint: Checkpoint,
+    pub(super) vault: Vault,
 }
 
 impl Writer {
@@ -239,6 +243,7 @@ impl Pen {
             wall_ahead_ms: self.steady.wall_ahead_ms(),
             mint: &mut self.mint,
             subscriptions: &mut self.subscriptions,
+            vault: &self.vault,
             effects: &mut effects,
         };
         work(&mut writing)?;
@@ -330,6 +335,7 @@ impl Pen {
                 wall_ahead_ms,
                 mint: &mut self.mint,
                 subscriptions: &mut self.subscriptions,
+                vault: &self.vault,
                 effects,
             };
             let (keep, completion) = job(begun.clone().map(|()| &mut writing));

@@ -2,6 +2,7 @@
 //! that the crate is linked once.
 
 mod api;
+mod at_rest;
 mod authorization;
 mod bills;
 mod burdens;

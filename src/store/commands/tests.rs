@@ -342,7 +342,7 @@ async fn a_secret_is_kept_only_until_it_is_sent_and_shown_never() {
         assert!(text.contains("***"), "{text}");
         text.contains(SECRET)
     };
-    let in_the_row = "SELECT count(*) FROM commands WHERE payload LIKE '%0123456789abcdef%'";
+    let in_the_row = "SELECT count(*) FROM commands WHERE sealed_payload IS NOT NULL";
     let command = bench.order(change()).await;
     assert!(!kept(command.id).await);
     assert_eq!(bench.store.seed_number(in_the_row).await, 1, "it is still to be sent");
