@@ -1,5 +1,6 @@
 //! The command line of `chargehook`: arguments, dispatch, exit codes. Nothing is done here.
 
+mod backup;
 mod command;
 mod deliveries;
 mod desk;
@@ -30,7 +31,7 @@ use crate::id::ApiKeyId;
 use crate::keys::{self, API_KEY_VARIABLE, KeyError};
 use crate::listen::ListenError;
 use crate::serve::{self, ServeError};
-use crate::store::{Store, StoreError};
+use crate::store::{BackupError, Store, StoreError};
 use crate::telemetry::{self, TelemetryError};
 
 /// Connects EV chargers that speak OCPP 1.6-J, keeps what they say, and sends it on as signed webhooks.
@@ -104,6 +105,17 @@ enum Command {
     /// Works on the data directory, also while `serve` runs there.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Copies the database to a file, also while `serve` runs
+    ///
+    /// The copy is of one moment, checked and on disk when this is done. The key of the database's secrets is not
+    /// in it: keep that apart, a restore needs both.
+    Backup(backup::Backup),
+    /// Puts a backup in the place of the database
+    ///
+    /// Refused while `serve` runs there, and where a database is unless --force is given. What was done since the
+    /// backup is lost, but its numbers were told to others: transaction ids, station_seq and webhooks' sequences
+    /// go on far behind what can have been used, and the next start sends a GatewayRestored event.
+    Restore(backup::PutBack),
     /// Looks into the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -153,11 +165,14 @@ struct Place {
 }
 
 impl Place {
+    fn load(self) -> Result<Config, ConfigError> {
+        let Self { config, data_dir } = self;
+        Settings { config, data_dir, ..Settings::default() }.load()
+    }
+
     /// The store there, if there is one: a slip in the directory's name must not look like an empty list.
     fn open_existing(self) -> Result<Store, Failure> {
-        let Self { config, data_dir } = self;
-        let config = Settings { config, data_dir, ..Settings::default() }.load()?;
-        let data_dir = config.server.data_dir;
+        let data_dir = self.load()?.server.data_dir;
         if !Store::exists_in(&data_dir) {
             return Err(Failure::NoDatabase(data_dir));
         }
@@ -166,9 +181,7 @@ impl Place {
 
     /// The store there, beside a gateway that may be running; made if there is none.
     fn open(self) -> Result<Store, Failure> {
-        let Self { config, data_dir } = self;
-        let config = Settings { config, data_dir, ..Settings::default() }.load()?;
-        Ok(Store::open_beside(&config.server.data_dir, Clock::System)?)
+        Ok(Store::open_beside(&self.load()?.server.data_dir, Clock::System)?)
     }
 }
 
@@ -291,6 +304,8 @@ enum Failure {
     NoDatabase(PathBuf),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error("the process cannot go on: {0}")]
     Process(#[from] std::io::Error),
 }
@@ -303,6 +318,12 @@ impl Failure {
             | Self::NoKey(_)
             | Self::Payload(_)
             | Self::Store(StoreError::Key(_))
+            | Self::Backup(
+                BackupError::Key(_)
+                | BackupError::OtherKey(_)
+                | BackupError::Exists(_)
+                | BackupError::Taken(_),
+            )
             | Self::Serve(ServeError::Start(
                 StartError::Tls { .. } | StartError::Store(StoreError::Key(_)),
             ))
@@ -346,6 +367,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Deliveries(asked) => runtime()?.block_on(deliveries::run(asked)),
         Command::Webhooks(asked) => runtime()?.block_on(webhooks::run(asked)),
         Command::Send(order) => runtime()?.block_on(command::send(order)),
+        Command::Backup(order) => backup::back_up(order),
+        Command::Restore(order) => backup::restore(order),
         Command::Keys(command) => runtime()?.block_on(keys(command)),
         Command::Openapi => print(&format!("{:#}\n", http::openapi_document())),
         Command::Config(ConfigCommand::Default) => print(DEFAULT_FILE),

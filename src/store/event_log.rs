@@ -75,7 +75,12 @@ impl Store {
     /// Only the store's own.
     pub async fn stretch(&self, filter: EventFilter, after: i64, newest: i64) -> Result<Stretch> {
         self.read(move |conn| {
-            let end = newest.min(after.saturating_add(STRETCH_ROWS));
+            // Rows count on by millions where a backup was restored: a gap is no stretch.
+            let begin: Option<i64> = conn
+                .prepare_cached("SELECT seq FROM events WHERE seq > ?1 ORDER BY seq LIMIT 1")?
+                .query_row([after], |row| row.get(0))
+                .optional()?;
+            let end = newest.min(begin.map_or(newest, |begin| begin.saturating_add(STRETCH_ROWS)));
             let mut conditions = conditions(&filter);
             conditions.and("e.seq > ? AND e.seq <= ?", [after.into(), end.into()]);
             let sql = format!(

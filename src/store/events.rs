@@ -12,6 +12,10 @@ use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::ocpp::Violation;
 use crate::subscription::{Subject, Target};
 
+/// The entry of `meta` behind which stations begin to count that nothing is known of: above zero once a backup
+/// was restored.
+pub(super) const STATION_SEQ_FLOOR: &str = "station_seq_floor";
+
 /// How an event takes part in counting and delivery.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Manner<'a> {
@@ -167,12 +171,20 @@ fn about_webhook(event: &NewEvent) -> Option<WebhookId> {
 fn next_station_seq(w: &Writing<'_>, station: &str) -> Result<i64> {
     let next = w
         .conn
+        .prepare_cached("UPDATE station_sequences SET last = last + 1 WHERE station_id = ?1 RETURNING last")?
+        .query_row([station], |row| row.get(0))
+        .optional()?;
+    if let Some(next) = next {
+        return Ok(next);
+    }
+    let first = w
+        .conn
         .prepare_cached(
-            "INSERT INTO station_sequences (station_id, last) VALUES (?1, 1)
-             ON CONFLICT (station_id) DO UPDATE SET last = last + 1 RETURNING last",
+            "INSERT INTO station_sequences (station_id, last)
+             VALUES (?1, 1 + coalesce((SELECT value FROM meta WHERE key = ?2), 0)) RETURNING last",
         )?
-        .query_row([station], |row| row.get(0))?;
-    Ok(next)
+        .query_row([station, STATION_SEQ_FLOOR], |row| row.get(0))?;
+    Ok(first)
 }
 
 fn owner_of_station(w: &Writing<'_>, station: &str) -> Result<Option<String>> {

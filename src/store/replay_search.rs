@@ -128,7 +128,7 @@ pub(super) fn range(conn: &Connection, selection: &Selection) -> Result<(i64, i6
 pub(super) fn next(conn: &Connection, search: &Search, position: i64, limit: usize) -> Result<Found> {
     match walk(search)? {
         Walk::Deliveries(filter, arrived) => {
-            let window_end = search.end.min(position + DELIVERIES_WINDOW);
+            let window_end = window_end(conn, "deliveries", search, position, DELIVERIES_WINDOW)?;
             let mut query = Query::from(*filter);
             if let Some((since, until)) = arrived {
                 query.and("e.timestamp_ms >= ?", since.unix_ms());
@@ -157,7 +157,7 @@ pub(super) fn next(conn: &Connection, search: &Search, position: i64, limit: usi
             let Some(subscription) = webhooks::load_subscription(conn, webhook_id)? else {
                 return Ok(Found { position: search.end, ..found });
             };
-            let window_end = search.end.min(position + EVENTS_WINDOW);
+            let window_end = window_end(conn, "events", search, position, EVENTS_WINDOW)?;
             let (fits, texts) = fits_one_of("e", &events, false).unwrap_or(("TRUE".to_owned(), Vec::new()));
             let mut values: Vec<Box<dyn ToSql>> =
                 texts.into_iter().map(|text| Box::new(text) as Box<dyn ToSql>).collect();
@@ -182,6 +182,16 @@ pub(super) fn next(conn: &Connection, search: &Search, position: i64, limit: usi
             Ok(Found { position: window_end, ..found })
         }
     }
+}
+
+/// Where the window behind `position` ends. It begins with the first row that there is: rows count on by
+/// millions where a backup was restored, and a gap is no window.
+fn window_end(conn: &Connection, table: &str, search: &Search, position: i64, rows: i64) -> Result<i64> {
+    let first: Option<i64> = conn
+        .prepare_cached(&format!("SELECT seq FROM {table} WHERE seq > ?1 ORDER BY seq LIMIT 1"))?
+        .query_row([position], |row| row.get(0))
+        .optional()?;
+    Ok(search.end.min(first.map_or(search.end, |first| first.saturating_add(rows))))
 }
 
 fn judge(

@@ -57,6 +57,11 @@ pub(super) fn key_of(conn: &Connection, source: &KeySource) -> Result<Option<Sec
     check_of(conn)?.map(|check| fitting(&check, source).map(|(_, key)| key)).transpose()
 }
 
+/// Whether anything in this database was sealed: then it needs its key.
+pub(super) fn is_sealed(conn: &Connection) -> Result<bool> {
+    check_of(conn).map(|check| check.is_some())
+}
+
 fn check_of(conn: &Connection) -> Result<Option<String>> {
     let made: bool =
         conn.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')", [], |row| {

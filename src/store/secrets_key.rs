@@ -127,6 +127,19 @@ impl KeySource {
     }
 }
 
+/// Writes the key of `source` to another file, for its owner alone.
+///
+/// # Errors
+/// [`StoreError::Key`] if there is no key; the file's, also if it exists.
+pub fn copy_key(source: &KeySource, to: &Path) -> Result<()> {
+    match (source.read()?, source) {
+        (Some(key), _) => write(to, &key),
+        (None, KeySource::File(path)) => Err(KeyFault::Missing(path.clone()).into()),
+        // It is always there.
+        (None, KeySource::Given(key)) => write(to, key),
+    }
+}
+
 /// Writes a key's file for its owner alone: whole and on disk, or not at all. One that exists is left as it is.
 pub(super) fn write(path: &Path, key: &SecretsKey) -> Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::crash::Place;
-use crate::harness::{ADMIN_KEY, Charger, DEADLINE, Running, eventually, start};
+use crate::harness::{ADMIN_KEY, Charger, Running, eventually, start};
 use crate::receiver::{Answer, Receiver};
 
 const SIGNING: &str = "whsec_RmlyU3RTaWduaW5nU2VjcmV0T2ZBV2ViaG9vazEyMzQ=";
@@ -43,7 +43,8 @@ fn assert_hides(database: &Path, secrets: &[(&str, Vec<u8>)]) {
 async fn post_once(gateway: &Running, path: &str, body: &Value) -> Value {
     let http = crate::harness::http_client();
     let request = http.post(gateway.url(&format!("/api/v1{path}"))).header("X-API-Key", ADMIN_KEY);
-    let response = request.header("Idempotency-Key", format!("once{path}")).json(body).send().await.expect("answers");
+    let response =
+        request.header("Idempotency-Key", format!("once{path}")).json(body).send().await.expect("answers");
     assert_eq!(response.status(), 201);
     serde_json::from_str(&response.text().await.expect("text")).expect("JSON")
 }

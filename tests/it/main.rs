@@ -4,6 +4,7 @@
 mod api;
 mod at_rest;
 mod authorization;
+mod backups;
 mod bills;
 mod burdens;
 mod cases;

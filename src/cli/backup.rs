@@ -1,0 +1,138 @@
+//! `chargehook backup` and `restore`: the database, and where the key of its secrets is.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Failure, Place, print};
+use crate::clock::Clock;
+use crate::config::Log;
+use crate::store::{self, CopyProgress, KeySource, Restore, Restored, Store};
+use crate::telemetry;
+
+/// What is backed up, and to where.
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// The file to write, or a directory for a file named after the time
+    #[arg(value_name = "TO")]
+    to: PathBuf,
+    /// Writes the key of the database's secrets too, to this file (mode 0600)
+    ///
+    /// Keep it apart from the backup: whoever has both has the secrets.
+    #[arg(long, value_name = "FILE")]
+    with_key: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// What is put back, and where.
+#[derive(Debug, Args)]
+pub(super) struct PutBack {
+    /// The backup
+    #[arg(value_name = "FROM")]
+    from: PathBuf,
+    /// The file with the key of the backup's secrets, to be put in place too
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Replaces the database that is there; it is kept beside the new one
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Makes a backup and says what is not in it.
+pub(super) fn back_up(order: Backup) -> Result<(), Failure> {
+    let config = order.place.load()?;
+    let (data_dir, key) = (&config.server.data_dir, config.secrets_key());
+    if !Store::exists_in(data_dir) {
+        return Err(Failure::NoDatabase(data_dir.clone()));
+    }
+    warnings_only()?;
+    if let Some(path) = &order.with_key {
+        store::copy_key(&key, path)?;
+    }
+    let bar = Bar::new("copying");
+    let made = store::back_up(data_dir, &order.to, Clock::System.now(), &mut |copied| bar.show(copied))?;
+    bar.done();
+    let mut text = format!("{}: {} bytes, checked\n", made.path.display(), made.bytes);
+    text += &match (&order.with_key, key) {
+        (Some(path), _) => format!("the key of its secrets: {}, to be kept apart from it\n", path.display()),
+        (None, _) if !made.sealed => {
+            "nothing in it is sealed: it holds its secrets in the clear\n".to_owned()
+        }
+        (None, KeySource::File(path)) => format!(
+            "the key of its secrets is not in it: {}; keep a copy of that elsewhere, a restore needs both\n",
+            path.display()
+        ),
+        (None, KeySource::Given(_)) => {
+            "the key of its secrets is not in it: it is in the configuration, and a restore needs both\n"
+                .to_owned()
+        }
+    };
+    print(&text)
+}
+
+/// Puts a backup back and says what that means.
+pub(super) fn restore(order: PutBack) -> Result<(), Failure> {
+    let config = order.place.load()?;
+    let key = config.secrets_key();
+    warnings_only()?;
+    let bar = Bar::new("copying");
+    let data_dir = &config.server.data_dir;
+    let restored = store::restore(
+        &Restore {
+            from: &order.from,
+            data_dir,
+            key: &key,
+            key_file: order.key_file.as_deref(),
+            force: order.force,
+        },
+        Clock::System.now(),
+        &mut |copied| bar.show(copied),
+    )?;
+    bar.done();
+    let Restored { backup_at, steps, key_written, replaced } = restored;
+    let mut text = format!("{}: the database of {backup_at}\n", data_dir.display());
+    text += &format!(
+        "passed over, as they may have been used since: {} transaction ids, {} numbers of each station's events, {} \
+         of each webhook's deliveries\n",
+        steps.transaction_ids, steps.station_seq, steps.webhook_sequence
+    );
+    if let Some(path) = key_written {
+        text += &format!("the key of its secrets was written to {}\n", path.display());
+    }
+    if let Some(path) = replaced {
+        text += &format!("the database that was there is kept: {}\n", path.display());
+    }
+    text += "what was changed since is as it was: look at API keys that were revoked, and at stations' passwords\n";
+    print(&text)
+}
+
+/// These are no services: only what is worth a warning is told.
+fn warnings_only() -> Result<(), Failure> {
+    Ok(telemetry::start(&Log { level: "warn".to_owned(), ..Log::default() })?)
+}
+
+/// The progress of a copy on stderr, where that is a terminal.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(what: &'static str) -> Self {
+        let style =
+            ProgressStyle::with_template("{msg} {bar:30} {binary_bytes} of {binary_total_bytes}, {eta} left");
+        let bar = ProgressBar::new(0).with_message(what);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self(bar)
+    }
+
+    fn show(&self, copied: CopyProgress) {
+        self.0.set_length(copied.total_bytes);
+        self.0.set_position(copied.done_bytes);
+    }
+
+    fn done(&self) {
+        self.0.finish_and_clear();
+    }
+}
