@@ -135,10 +135,15 @@ fn file_name(now: Timestamp) -> String {
 pub(super) fn open_source(path: &Path) -> Result<Connection, BackupError> {
     // SQLite would make one.
     File::open(path).map_err(|error| file_error(path, &error))?;
-    let conn = schema::open_untouched(path)?;
-    let foreign = |_| BackupError::Foreign(path.to_owned());
+    let foreign = |error: StoreError| match error {
+        StoreError::Sqlite(reason) if reason.contains("not a database") => {
+            BackupError::Foreign(path.to_owned())
+        }
+        other => other.into(),
+    };
+    let conn = schema::open_untouched(path).map_err(foreign)?;
     let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'stations', 'events')";
-    let ours: i64 = conn.query_row(tables, [], |row| row.get(0)).map_err(foreign)?;
+    let ours: i64 = conn.query_row(tables, [], |row| row.get(0)).map_err(|error| foreign(error.into()))?;
     if ours != 3 || schema::version(&conn)? == 0 {
         return Err(BackupError::Foreign(path.to_owned()));
     }

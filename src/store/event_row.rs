@@ -30,12 +30,16 @@ pub(super) fn by_seq(conn: &Connection, seq: i64) -> Result<Option<Event>> {
 
 /// The event of this row with the headers that go along with it, which are sealed.
 pub(super) fn to_deliver(w: &Writing<'_>, seq: i64) -> Result<Option<Event>> {
-    let Some(mut event) = by_seq(w.conn, seq)? else { return Ok(None) };
-    event.custom_headers = w
+    let event = w
         .conn
-        .prepare_cached("SELECT custom_headers FROM events WHERE seq = ?1")?
-        .query_row([seq], |row| cells::headers(row, 0, w.vault, (cell::EVENT_HEADERS, &event.id)))?;
-    Ok(Some(event))
+        .prepare_cached(&format!("SELECT {COLUMNS}, e.custom_headers FROM events e WHERE e.seq = ?1"))?
+        .query_row([seq], |row| {
+            let mut event = read(row)?;
+            event.custom_headers = cells::headers(row, 19, w.vault, (cell::EVENT_HEADERS, &event.id))?;
+            Ok(event)
+        })
+        .optional()?;
+    Ok(event)
 }
 
 /// Reads what [`COLUMNS`] selects; without its headers, which only its deliveries need.

@@ -17,7 +17,7 @@ const VALUE: &str = "Bearer s3cret-value-of-a-header";
 const HOOK_HEADER: &str = "t0ken-in-a-webhooks-headers";
 const EVENT_HEADER: &str = "t0ken-in-an-events-headers";
 const PASSWORD: &str = "Stat1onPassword-0815";
-const NEW_PASSWORD: &str = "4711-NewStationPassw0rd";
+const NEW_PASSWORD: &str = "4e657753746174696f6e50617373773072642d34";
 
 /// Everything in the database's files, as a copy of them would have it.
 fn copied(database: &Path) -> Vec<(String, Vec<u8>)> {
