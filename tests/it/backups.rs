@@ -50,6 +50,25 @@ async fn counted(gateway: &Running, station: &str) -> i64 {
     events.iter().filter_map(|event| event["station_seq"].as_i64()).max().expect("an event")
 }
 
+/// A cursor that stands on the last event but one.
+async fn before_the_last(gateway: &Running, mut cursor: String) -> String {
+    loop {
+        let path = format!("/events?order=asc&limit=500&cursor={cursor}");
+        let (_, page) = gateway.api("GET", &path, None).await;
+        if let Some(next) = page["next_cursor"].as_str() {
+            cursor = next.to_owned();
+            continue;
+        }
+        let rows = page["data"].as_array().expect("a list").len();
+        if rows == 1 {
+            return cursor;
+        }
+        let path = format!("/events?order=asc&limit={}&cursor={cursor}", rows - 1);
+        let (_, page) = gateway.api("GET", &path, None).await;
+        return page["next_cursor"].as_str().expect("one more").to_owned();
+    }
+}
+
 fn largest_sequence(receiver: &Receiver) -> i64 {
     let sequences = receiver.so_far();
     sequences
@@ -103,15 +122,7 @@ async fn a_backup_of_a_busy_gateway_comes_back_and_collides_with_nothing_told_si
     told.insert(begin(&mut newcomer, "LOST").await);
     let lost_hook = json!({"url": receiver.url, "events": ["Reset"]});
     let (_, lost_hook) = gateway.api("POST", "/webhooks", Some(lost_hook)).await;
-    let mut cursor = first;
-    loop {
-        let (_, page) =
-            gateway.api("GET", &format!("/events?order=asc&limit=500&cursor={cursor}"), None).await;
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = next.to_owned(),
-            None => break,
-        }
-    }
+    let cursor = before_the_last(&gateway, first).await;
     let (seq, newcomers_seq) = (counted(&gateway, "CP").await, counted(&gateway, "NEWCOMER").await);
     eventually("everything is delivered", || async {
         let (_, waiting) = gateway.api("GET", "/deliveries?status=scheduled", None).await;
