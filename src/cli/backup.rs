@@ -89,7 +89,7 @@ pub(super) fn restore(order: PutBack) -> Result<(), Failure> {
             key_file: order.key_file.as_deref(),
             force: order.force,
         },
-        Clock::System.now(),
+        &Clock::System,
         &mut |copied| bar.show(copied),
     )?;
     bar.done();

@@ -20,9 +20,10 @@ use super::secrets_key::{self, KeySource, SecretsKey};
 use super::vault::Vault;
 use super::writer::{Effects, Writing};
 use super::{
-    DATABASE, create_directory, create_for_owner, file_error, lock, newest_ids, schema, sealing, webhooks,
+    DATABASE, create_directory, create_for_owner, file_error, lock, newest_ids, schema, sealing, search,
+    steady, webhooks,
 };
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::event::{Category, NewEvent};
 
 /// The new database while it is made.
@@ -105,7 +106,7 @@ impl Steps {
 /// [`BackupError`]: the directory's database is what it was.
 pub fn restore(
     order: &Restore<'_>,
-    now: Timestamp,
+    clock: &Clock,
     progress: &mut dyn FnMut(CopyProgress),
 ) -> std::result::Result<Restored, BackupError> {
     let source = backup::open_source(order.from)?;
@@ -120,7 +121,7 @@ pub fn restore(
     remove_with_log(&staged)?;
     create_for_owner(&staged)?;
     let restored = backup::copy(&source, &staged, progress)
-        .and_then(|()| prepare(&staged, order.from, now))
+        .and_then(|()| prepare(&staged, order.from, clock))
         .inspect_err(|_| {
             // What is left of it would only take room; the next restore removes it in any case.
             let _ = remove_with_log(&staged);
@@ -137,6 +138,8 @@ pub fn restore(
         true => Some(set_aside(order.data_dir, &target)?),
         false => None,
     };
+    // It is of the old log, and is made anew where it is missing.
+    remove_with_log(&order.data_dir.join(search::FILE))?;
     std::fs::rename(&staged, &target).map_err(|error| file_error(&target, &error))?;
     backup::sync(order.data_dir)?;
     Ok(Restored { key_written, replaced, ..restored })
@@ -165,10 +168,13 @@ fn key_to_write(
 
 /// Makes of the copy what the next start finds: checked, of today's schema, with its counts moved on and the
 /// event that tells of it; one file that is on disk.
-fn prepare(staged: &Path, from: &Path, now: Timestamp) -> std::result::Result<Restored, BackupError> {
+fn prepare(staged: &Path, from: &Path, clock: &Clock) -> std::result::Result<Restored, BackupError> {
     let mut conn = schema::open_writer(staged)?;
     backup::check(&conn, from)?;
     schema::migrate(&mut conn)?;
+    let now = clock.now();
+    // As the next start will see it: the deliveries that are made here wait by this hand.
+    let (steady, _) = steady::resume(&conn, clock)?;
     let backup_at = made_at(&conn)?.unwrap_or(now);
     let steps = Steps::over(now.since(backup_at));
     let (_, mut mint) = newest_ids(&conn)?;
@@ -178,6 +184,8 @@ fn prepare(staged: &Path, from: &Path, now: Timestamp) -> std::result::Result<Re
     let mut writing = Writing {
         conn: &conn,
         now,
+        steady: steady.now(),
+        wall_ahead_ms: steady.wall_ahead_ms(),
         mint: &mut mint,
         subscriptions: &mut subscriptions,
         vault: &vault,
