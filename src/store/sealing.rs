@@ -173,7 +173,8 @@ fn seal_commands(conn: &Connection, vault: &Vault) -> Result<()> {
 }
 
 fn seal_requests(conn: &Connection, vault: &Vault) -> Result<()> {
-    let kept: Vec<(String, String, Vec<u8>, Option<Vec<u8>>)> = conn
+    type Kept = (String, String, Vec<u8>, Option<Vec<u8>>);
+    let kept: Vec<Kept> = conn
         .prepare("SELECT api_key_id, idempotency_key, request_hash, body FROM idempotent_requests")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<rusqlite::Result<_>>()?;
