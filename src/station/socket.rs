@@ -36,7 +36,7 @@ use crate::tls::Stream;
 const BUFFER_BYTES: usize = 4 << 10;
 
 /// A message counts once more for every so many bytes of it, as what it costs grows with them.
-const COUNTED_BYTES: usize = 32 << 10;
+const COUNTED_BYTES: usize = 8 << 10;
 
 /// How long one message may take to leave; a peer that does not read is not waited for longer.
 const SEND_PATIENCE: Duration = Duration::from_secs(30);

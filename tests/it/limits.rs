@@ -82,6 +82,27 @@ async fn a_message_of_the_limit_is_served_and_one_byte_more_is_1009() {
 }
 
 #[tokio::test]
+async fn a_large_message_counts_more_than_once_against_the_rate() {
+    let gateway = start(|config| {
+        config.limits.messages_per_second = 40;
+        config.limits.message_burst = 10;
+    })
+    .await;
+    // One and eight more: it fits into the burst, and what follows is read at once, or after it has gathered.
+    let large = heartbeat("large", 64 << 10);
+    for (repeats, waits) in [(1, false), (4, true)] {
+        let mut charger = gateway.charger(&format!("X{repeats}")).await;
+        let began = Instant::now();
+        for _ in 0..repeats {
+            assert_eq!(charger.exchange(&large).await[0], 3);
+        }
+        // Two of them have to wait for nine tokens each, of forty a second.
+        let waited = began.elapsed() >= Duration::from_millis(400);
+        assert!(waited || !waits, "{repeats}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn compression_is_not_agreed_to() {
     let gateway = start(|_| {}).await;
     let offer = ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
@@ -334,6 +355,7 @@ async fn a_reader_that_takes_nothing_loses_its_stream() {
     let gateway = start(|config| {
         config.limits.api_patience = SHORT;
         config.limits.streams = 1;
+        config.limits.message_burst = 100_000;
     })
     .await;
     let mut stuck = TcpStream::connect(gateway.gateway.api_addr()).await.expect("connects");

@@ -284,7 +284,8 @@ async fn places_are_limited_and_freed() {
 
 #[tokio::test]
 async fn a_slow_reader_keeps_nobody_waiting_and_gets_everything() {
-    let gateway = start(|_| {}).await;
+    // Large messages count more than once against the burst.
+    let gateway = start(|config| config.limits.message_burst = 100_000).await;
     let mut slow = Reader::open(&gateway, ADMIN_KEY, "event=DataTransfer", None).await.begun().await;
     let mut quick = Reader::open(&gateway, ADMIN_KEY, "event=DataTransfer", None).await.begun().await;
     let mut charger = gateway.booted("CP").await;
@@ -305,7 +306,7 @@ async fn a_slow_reader_keeps_nobody_waiting_and_gets_everything() {
 
 #[tokio::test]
 async fn no_stream_holds_up_a_stop() {
-    let gateway = start(|_| {}).await;
+    let gateway = start(|config| config.limits.message_burst = 100_000).await;
     let mut idle = Reader::open(&gateway, ADMIN_KEY, "", None).await.begun().await;
     let mut charger = gateway.booted("CP").await;
     for n in 0..80 {
