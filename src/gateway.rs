@@ -20,6 +20,7 @@ use crate::http::{self, ApiConfig, ApiState, Readiness, RequestRates};
 use crate::indexing;
 use crate::outbound::post::{Poster, PosterError};
 use crate::retention;
+use crate::station::password::LightKey;
 use crate::station::{self, Stations};
 use crate::store::{CallPolicy, OutsideVerdicts, Store, StoreError};
 use crate::tls::{Authorities, File, Files, Tls, TlsError};
@@ -104,7 +105,7 @@ impl Gateway {
             listeners(&config, ocpp_tls.as_ref()),
             station_settings(&config, client_authorities.clone()),
             call_policy(&config),
-            None,
+            store.derived_key("passwords of stations").map(LightKey::new),
         )
         .map_err(refused(config.ocpp.listen))?;
         let mut ocpp_addrs = ocpp_addrs.into_iter();

@@ -280,6 +280,12 @@ impl Store {
         self.inner.writer.write(priority, work).await
     }
 
+    /// A key for `purpose` that is not in the database and stays the same as long as that of its secrets does;
+    /// `None` if the store was opened without it.
+    pub fn derived_key(&self, purpose: &str) -> Option<[u8; 32]> {
+        self.inner.vault.derived(purpose)
+    }
+
     /// What opens secrets that a reader has found.
     fn vault(&self) -> Vault {
         self.inner.vault.clone()

@@ -66,6 +66,12 @@ impl Vault {
         Ok((LessSafeKey::new(key), name))
     }
 
+    /// A key for something beside the cells, by what it is for; `None` without the installation's own.
+    pub(super) fn derived(&self, purpose: &str) -> Option<[u8; 32]> {
+        let master = self.0.as_ref()?;
+        hmac::sign(master, format!("derived key: {purpose}").as_bytes()).as_ref().try_into().ok()
+    }
+
     /// Seals bytes for the cell of this row.
     ///
     /// # Errors

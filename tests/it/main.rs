@@ -36,6 +36,7 @@ mod matrix;
 mod messages;
 mod neighbours;
 mod operator;
+mod passwords;
 mod pauses;
 mod presence;
 mod profiles;
