@@ -1,16 +1,29 @@
-//! As much of X.509 as OCPP needs: who issued a certificate, its number, its key, and whom it names.
+//! As much of X.509 as OCPP needs: who issued a certificate, its number, its key, and whom it names; and what
+//! new ones are written with.
 //!
 //! Nothing here decides whether a certificate can be trusted.
 
+mod request;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
+
+use crate::clock::Timestamp;
+
+pub(crate) use request::SigningRequest;
 
 const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTF8_STRING: u8 = 0x0c;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 /// `[0]`, explicit: the version in a certificate, the attributes in a signing request.
@@ -22,8 +35,12 @@ const CONTEXT_3: u8 = 0xa3;
 pub(crate) const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// `organizationName`, 2.5.4.10.
 pub(crate) const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
+/// `subjectKeyIdentifier`, 2.5.29.14.
+pub(crate) const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
 /// `subjectAltName`, 2.5.29.17.
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+/// `basicConstraints`, 2.5.29.19.
+pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 /// Alternative names that are texts: e-mail, DNS and URI (RFC 5280, 4.2.1.6).
 const TEXTUAL_NAMES: [u8; 3] = [0x81, 0x82, 0x86];
 
@@ -34,6 +51,14 @@ pub(crate) struct Certificate {
     pub serial_number: String,
     /// The issuer's name, as it is encoded.
     pub issuer: Vec<u8>,
+    /// The subject's name, as it is encoded.
+    pub subject: Vec<u8>,
+    /// The last moment that it holds, if its encoding can be read.
+    pub not_after: Option<Timestamp>,
+    /// What certificates that it has issued name its key by.
+    pub key_id: Option<Vec<u8>>,
+    /// It may issue certificates.
+    pub is_authority: bool,
     /// The bits of its public key.
     pub public_key: Vec<u8>,
     /// The common names of its subject.
@@ -58,11 +83,17 @@ impl Certificate {
         let (serial, body) = take(body, INTEGER)?;
         let (_, body) = take(body, SEQUENCE)?;
         let (issuer, after_issuer) = take(body, SEQUENCE)?;
-        let (_, after_validity) = take(after_issuer, SEQUENCE)?;
+        let (validity, after_validity) = take(after_issuer, SEQUENCE)?;
         let (subject, after_subject) = take(after_validity, SEQUENCE)?;
         let (key_info, after_key) = take(after_subject, SEQUENCE)?;
         let (_, key_info) = take(key_info, SEQUENCE)?;
         let (bits, _) = take(key_info, BIT_STRING)?;
+        let extensions = extensions(after_key)?;
+        let extension = |kind| extensions.iter().find(|(found, _)| *found == kind).map(|(_, value)| *value);
+        let key_id = extension(SUBJECT_KEY_ID).and_then(|value| take(value, OCTET_STRING));
+        // SEQUENCE { cA BOOLEAN DEFAULT FALSE, … }
+        let constraints = extension(BASIC_CONSTRAINTS).and_then(|value| take(value, SEQUENCE));
+        let is_authority = constraints.and_then(|(value, _)| take(value, BOOLEAN));
         let serial = hex::encode(serial);
         Some(Self {
             serial_number: match serial.trim_start_matches('0') {
@@ -70,11 +101,15 @@ impl Certificate {
                 digits => digits.to_owned(),
             },
             issuer: sequence(&[issuer]),
+            subject: sequence(&[subject]),
+            not_after: not_after(validity),
+            key_id: key_id.map(|(id, _)| id.to_vec()),
+            is_authority: is_authority.is_some_and(|(value, _)| value != [0]),
             // The first byte says how many bits of the last one are unused.
             public_key: bits.get(1..)?.to_vec(),
             common_names: attributes(subject, COMMON_NAME)?,
             organizations: attributes(subject, ORGANIZATION)?,
-            alternative_names: alternative_names(after_key)?,
+            alternative_names: alternative_names(extension(ALTERNATIVE_NAMES))?,
         })
     }
 
@@ -109,18 +144,17 @@ fn attributes(mut name: &[u8], kind: &[u8]) -> Option<Vec<String>> {
 
 /// A text of one of the string types; `None` for those that nobody uses any more.
 fn text(value: &[u8]) -> Option<String> {
-    const UTF8: u8 = 0x0c;
     const PRINTABLE: u8 = 0x13;
     const IA5: u8 = 0x16;
     let (bytes, _) = take(value, *value.first()?)?;
     match value.first()? {
-        &UTF8 | &PRINTABLE | &IA5 => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        &UTF8_STRING | &PRINTABLE | &IA5 => std::str::from_utf8(bytes).ok().map(str::to_owned),
         _ => None,
     }
 }
 
-/// The texts among the alternative names, in what follows the key of a certificate.
-fn alternative_names(mut after_key: &[u8]) -> Option<Vec<String>> {
+/// What follows the key of a certificate: the kind and the content of each extension.
+fn extensions(mut after_key: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let mut found = Vec::new();
     while !after_key.is_empty() {
         let (content, rest) = take(after_key, *after_key.first()?)?;
@@ -131,10 +165,7 @@ fn alternative_names(mut after_key: &[u8]) -> Option<Vec<String>> {
                 extensions = others;
                 let (kind, value) = take(extension, OBJECT_IDENTIFIER)?;
                 let value = take(value, BOOLEAN).map_or(value, |(_critical, value)| value);
-                if kind == ALTERNATIVE_NAMES {
-                    let (names, _) = take(take(value, OCTET_STRING)?.0, SEQUENCE)?;
-                    textual_names(names, &mut found)?;
-                }
+                found.push((kind, take(value, OCTET_STRING)?.0));
             }
         }
         after_key = rest;
@@ -142,7 +173,11 @@ fn alternative_names(mut after_key: &[u8]) -> Option<Vec<String>> {
     Some(found)
 }
 
-fn textual_names(mut names: &[u8], found: &mut Vec<String>) -> Option<()> {
+/// The texts among the alternative names.
+fn alternative_names(extension: Option<&[u8]>) -> Option<Vec<String>> {
+    let Some(extension) = extension else { return Some(Vec::new()) };
+    let mut found = Vec::new();
+    let (mut names, _) = take(extension, SEQUENCE)?;
     while let Some(tag) = names.first() {
         let (name, rest) = take(names, *tag)?;
         if TEXTUAL_NAMES.contains(tag) {
@@ -150,7 +185,47 @@ fn textual_names(mut names: &[u8], found: &mut Vec<String>) -> Option<()> {
         }
         names = rest;
     }
-    Some(())
+    Some(found)
+}
+
+/// The second of two times (RFC 5280, 4.1.2.5).
+fn not_after(validity: &[u8]) -> Option<Timestamp> {
+    let (_, second) = take(validity, *validity.first()?)?;
+    let tag = *second.first()?;
+    let (text, _) = take(second, tag)?;
+    let text = std::str::from_utf8(text).ok()?;
+    let full = match tag {
+        // Two digits of a year mean one from 1950 to 2049.
+        UTC_TIME => format!("{}{text}", if text < "50" { "20" } else { "19" }),
+        GENERALIZED_TIME => text.to_owned(),
+        _ => return None,
+    };
+    let time = NaiveDateTime::parse_from_str(&full, "%Y%m%d%H%M%SZ").ok()?;
+    Some(Timestamp::from_unix_ms(time.and_utc().timestamp_millis()))
+}
+
+/// A moment, in whole seconds; `None` beyond the year 9999.
+pub(crate) fn time(at: Timestamp) -> Option<Vec<u8>> {
+    let time = DateTime::<Utc>::from_timestamp_millis(at.unix_ms())?;
+    match time.year() {
+        1950..=2049 => Some(element(UTC_TIME, time.format("%y%m%d%H%M%SZ").to_string().as_bytes())),
+        0..=9999 => Some(element(GENERALIZED_TIME, time.format("%Y%m%d%H%M%SZ").to_string().as_bytes())),
+        _ => None,
+    }
+}
+
+/// A distinguished name of these attributes, each a set of its own.
+pub(crate) fn name(attributes: &[(&[u8], &str)]) -> Vec<u8> {
+    let part = |(kind, text): &(&[u8], &str)| {
+        element(SET, &sequence(&[&object_identifier(kind), &element(UTF8_STRING, text.as_bytes())]))
+    };
+    sequence(&attributes.iter().map(part).collect::<Vec<_>>().iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+/// An extension (RFC 5280, 4.1) with this content.
+pub(crate) fn extension(kind: &[u8], critical: bool, content: &[u8]) -> Vec<u8> {
+    let critical: &[u8] = if critical { &[BOOLEAN, 1, 0xff] } else { &[] };
+    sequence(&[&object_identifier(kind), critical, &octet_string(content)])
 }
 
 /// The certificates of a PEM text, in order; empty if one of them cannot be read.
@@ -199,6 +274,33 @@ pub(crate) fn sequence(elements: &[&[u8]]) -> Vec<u8> {
     element(SEQUENCE, &elements.concat())
 }
 
+/// An object identifier of these bytes.
+pub(crate) fn object_identifier(kind: &[u8]) -> Vec<u8> {
+    element(OBJECT_IDENTIFIER, kind)
+}
+
+/// A string of octets.
+pub(crate) fn octet_string(bytes: &[u8]) -> Vec<u8> {
+    element(OCTET_STRING, bytes)
+}
+
+/// A positive number of these bytes, most significant first.
+pub(crate) fn integer(bytes: &[u8]) -> Vec<u8> {
+    let sign: &[u8] = if bytes.first().is_some_and(|first| *first >= 0x80) { &[0] } else { &[] };
+    element(INTEGER, &[sign, bytes].concat())
+}
+
+/// A PEM text of this label, such as `CERTIFICATE` (RFC 7468).
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let body = BASE64.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in body.as_bytes().chunks(64) {
+        text.extend(line.iter().map(|byte| char::from(*byte)));
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
+}
+
 /// A string of whole bytes.
 pub(crate) fn bit_string(bytes: &[u8]) -> Vec<u8> {
     element(BIT_STRING, &[&[0], bytes].concat())
@@ -222,6 +324,17 @@ mod tests {
         assert_ne!(leaf.public_key, certificate.public_key);
         assert_eq!(leaf.common_names, ["good"]);
         assert_eq!(leaf.alternative_names, ["localhost"], "an address is no text");
+        assert!(certificate.is_authority && !leaf.is_authority);
+        assert!(leaf.not_after > Some(Timestamp::from_unix_ms(1_776_170_096_789)), "{:?}", leaf.not_after);
+    }
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        for text in ["2026-11-22T05:00:00.000Z", "2049-12-31T23:59:59.000Z", "2050-01-01T00:00:00.000Z"] {
+            let at: Timestamp = text.parse().expect("a time");
+            let der = time(at).expect("a year of four digits");
+            assert_eq!(not_after(&[der.clone(), der].concat()), Some(at));
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::retention;
 use crate::station::password::LightKey;
 use crate::station::{self, Stations};
 use crate::store::{CallPolicy, OutsideVerdicts, Store, StoreError};
-use crate::tls::{Authorities, File, Files, Tls, TlsError};
+use crate::tls::{Authorities, Authority, AuthoritySettings, File, Files, Tls, TlsError};
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,10 @@ pub enum StartError {
         /// The file, and what is wrong with it.
         fault: TlsError,
     },
-    /// A listener could not be bound.
+    /// Chargers cannot be served.
+    #[error(transparent)]
+    Stations(#[from] station::NotStarted),
+    /// The API's listener could not be bound.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
         /// The address of the configuration.
@@ -84,6 +87,7 @@ impl Gateway {
         let ocpp_tls = ocpp_tls(&config)?;
         let client_authorities = client_authorities(&config)?;
         let api_tls = api_tls(&config)?;
+        let authority = authority(&config)?;
         let (data_dir, key, store_clock) =
             (config.server.data_dir.clone(), config.secrets_key(), clock.clone());
         let store = tokio::task::spawn_blocking(move || Store::open_with(&data_dir, &key, store_clock))
@@ -103,11 +107,13 @@ impl Gateway {
             clock.clone(),
             poster.clone(),
             listeners(&config, ocpp_tls.as_ref()),
-            station_settings(&config, client_authorities.clone()),
+            station::Settings {
+                authority: authority.clone(),
+                ..station_settings(&config, client_authorities.clone())
+            },
             call_policy(&config),
             store.derived_key("passwords of stations").map(LightKey::new),
-        )
-        .map_err(refused(config.ocpp.listen))?;
+        )?;
         let mut ocpp_addrs = ocpp_addrs.into_iter();
         let ocpp_addr = ocpp_addrs.next().unwrap_or(config.ocpp.listen);
         let ocpps_addr = ocpp_addrs.next();
@@ -151,6 +157,7 @@ impl Gateway {
         let watched = ocpp_tls.into_iter().chain(api_tls.clone());
         let mut watch_tls: Vec<_> = watched.map(|tls| tokio::spawn(tls.watch(stop_api.clone()))).collect();
         watch_tls.extend(client_authorities.map(|all| tokio::spawn(all.watch(stop_api.clone()))));
+        watch_tls.extend(authority.map(|authority| tokio::spawn(authority.watch(stop_api.clone()))));
         let proxies =
             TrustedProxies { networks: config.api.trusted_proxies.clone(), ..TrustedProxies::default() };
         let router = http::router(api_state.clone());
@@ -250,6 +257,7 @@ fn load_tls(table: &'static str, files: Files) -> Result<Option<Arc<Tls>>, Start
             File::Certificate => "tls_certificate",
             File::Key => "tls_key",
             File::ClientCa => "tls_client_ca",
+            File::ClientCrl => "tls_client_crl",
         };
         StartError::Tls { key: format!("{table}.{key}"), fault }
     };
@@ -262,6 +270,7 @@ fn ocpp_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
         certificates: ocpp.tls_certificate.clone(),
         keys: ocpp.tls_key.clone(),
         client_ca: ocpp.tls_client_ca.clone(),
+        client_crl: ocpp.tls_client_crl.clone(),
     };
     load_tls("ocpp", files)
 }
@@ -270,17 +279,36 @@ fn ocpp_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
 fn client_authorities(config: &Config) -> Result<Option<Arc<Authorities>>, StartError> {
     let ocpp = &config.ocpp;
     let path = ocpp.tls_client_ca.clone().filter(|_| ocpp.tls_client_cert_header.is_some());
-    let load = |path| {
-        Authorities::load(path)
-            .map_err(|fault| StartError::Tls { key: "ocpp.tls_client_ca".to_owned(), fault })
+    let named = |fault: TlsError| {
+        let key = if fault.file == File::ClientCrl { "ocpp.tls_client_crl" } else { "ocpp.tls_client_ca" };
+        StartError::Tls { key: key.to_owned(), fault }
     };
-    path.map(load).transpose()
+    path.map(|path| Authorities::load(path, ocpp.tls_client_crl.clone()).map_err(named)).transpose()
+}
+
+/// The authority of stations' certificates, if one is configured.
+fn authority(config: &Config) -> Result<Option<Arc<Authority>>, StartError> {
+    let ocpp = &config.ocpp;
+    let Some((certificate, key)) = ocpp.certificate_ca.clone().zip(ocpp.certificate_ca_key.clone()) else {
+        return Ok(None);
+    };
+    let settings = AuthoritySettings {
+        certificate,
+        key,
+        validity: ocpp.certificate_validity.0,
+        organization: ocpp.tls_client_organization.clone(),
+    };
+    let named = |fault: TlsError| {
+        let key = if fault.file == File::Key { "ocpp.certificate_ca_key" } else { "ocpp.certificate_ca" };
+        StartError::Tls { key: key.to_owned(), fault }
+    };
+    Authority::load(settings).map(Some).map_err(named)
 }
 
 fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     let api = &config.api;
     let files =
-        Files { certificates: api.tls_certificate.clone(), keys: api.tls_key.clone(), client_ca: None };
+        Files { certificates: api.tls_certificate.clone(), keys: api.tls_key.clone(), ..Files::default() };
     load_tls("api", files)
 }
 
@@ -291,7 +319,8 @@ fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
 pub fn check_files(config: &Config) -> Result<(), StartError> {
     ocpp_tls(config)?;
     client_authorities(config)?;
-    api_tls(config).map(drop)
+    api_tls(config)?;
+    authority(config).map(drop)
 }
 
 fn api_bounds(config: &Config) -> Bounds {
@@ -369,6 +398,7 @@ fn station_settings(config: &Config, authorities: Option<Arc<Authorities>>) -> s
         handshake_timeout: limits.handshake_timeout.0,
         discovered_per_minute: limits.discovered_per_minute,
         bad_credentials_per_minute: limits.bad_credentials_per_minute,
+        authority: None,
         call_out: call_out(config),
     }
 }

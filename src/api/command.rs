@@ -114,13 +114,21 @@ impl RemoteStartOutcome {
     }
 }
 
-/// The API key that something was asked with.
+/// The API key that something was asked with. What the gateway asks of its own accord has the name `gateway` and
+/// an id that is no key's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RequestedBy {
     /// Names the key; not the key itself.
     pub id: ApiKeyId,
     /// The key's name when it asked.
     pub name: String,
+}
+
+impl RequestedBy {
+    /// The gateway itself. Keys have ids that tell of the time they were made, so none has this one.
+    pub fn gateway() -> Self {
+        Self { id: ApiKeyId::from_value(0), name: "gateway".to_owned() }
+    }
 }
 
 /// Why a station did not do what it was asked.

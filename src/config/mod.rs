@@ -112,6 +112,15 @@ tables! {
         trusted_proxies: Vec<IpNet> = Vec::new(),
         /// The header in which they hand on a station's certificate; `None`: they hand on none.
         tls_client_cert_header: Option<HeaderName> = None,
+        /// A PEM file of revocation lists, of stations' certificates that are not let in any more.
+        tls_client_crl: Option<PathBuf> = None,
+        /// A PEM file of the certificate that issues stations' certificates, and of those between it and its root;
+        /// `None`: the gateway signs none.
+        certificate_ca: Option<PathBuf> = None,
+        /// The PEM file of its key.
+        certificate_ca_key: Option<PathBuf> = None,
+        /// How long the certificates hold that are signed with it.
+        certificate_validity: Span = Span::seconds(365 * 86_400),
         /// The path prefixes a station may connect under; none listed means any.
         paths: Vec<String> = Vec::new(),
         /// What becomes of a handshake without a subprotocol.
@@ -338,6 +347,24 @@ impl Config {
                 "must not be every address there is: whoever is trusted can claim any address, and any station",
             );
         }
+        require(
+            ocpp.tls_client_crl.is_none() || ocpp.tls_client_ca.is_some(),
+            "ocpp",
+            "tls_client_crl",
+            "needs ocpp.tls_client_ca",
+        );
+        require(
+            ocpp.certificate_ca.is_some() == ocpp.certificate_ca_key.is_some(),
+            "ocpp",
+            if ocpp.certificate_ca.is_some() { "certificate_ca_key" } else { "certificate_ca" },
+            "ocpp.certificate_ca and ocpp.certificate_ca_key go together",
+        );
+        require(
+            (Span::seconds(3_600)..=Span::seconds(20 * 365 * 86_400)).contains(&ocpp.certificate_validity),
+            "ocpp",
+            "certificate_validity",
+            "must be from 1h to 7300d",
+        );
         let authorization = &self.authorization;
         require(
             authorization.url.is_none() || authorization.signing_secret.is_some(),

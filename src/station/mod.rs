@@ -22,6 +22,7 @@ pub mod password;
 pub mod registry;
 mod rejections;
 pub mod session;
+mod signing;
 mod socket;
 mod strikes;
 
@@ -41,7 +42,7 @@ use crate::forwarded::TrustedProxies;
 use crate::ocpp::Validation;
 use crate::outbound::post::Poster;
 use crate::store::{CallPolicy, Store};
-use crate::tls::{Authorities, Tls};
+use crate::tls::{Authorities, Authority, Tls};
 use callout::CallOut;
 use credentials::Passwords;
 use handshake::MissingSubprotocol;
@@ -106,6 +107,8 @@ pub struct Settings {
     pub discovered_per_minute: u32,
     /// Wrong or missing credentials a minute that are looked at of one station at one address.
     pub bad_credentials_per_minute: u32,
+    /// Who signs the certificates that stations ask for, if anybody.
+    pub authority: Option<Arc<Authority>>,
     /// Who is asked for verdicts on id tags, if anybody.
     pub call_out: Option<callout::Settings>,
 }
@@ -116,6 +119,22 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What chargers are greeted with there; `None`: nothing is encrypted.
     pub tls: Option<Arc<Tls>>,
+}
+
+/// Why no chargers are served.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStarted {
+    /// A listener could not be bound.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address of the configuration.
+        address: SocketAddr,
+        /// The operating system's words.
+        reason: io::Error,
+    },
+    /// Passwords cannot be checked: there is no randomness, or no thread.
+    #[error("passwords cannot be checked: {0}")]
+    Passwords(io::Error),
 }
 
 /// The engine, shared by all its tasks.
@@ -145,7 +164,7 @@ impl Stations {
     /// Binds the listeners and begins to serve chargers; returns the real addresses, in the same order.
     ///
     /// # Errors
-    /// If the address cannot be bound, or there is no randomness.
+    /// If an address cannot be bound, or there is no randomness.
     pub fn start(
         store: Store,
         clock: Clock,
@@ -154,13 +173,16 @@ impl Stations {
         settings: Settings,
         policy: CallPolicy,
         light_key: Option<LightKey>,
-    ) -> io::Result<(Arc<Self>, Vec<SocketAddr>)> {
-        let bound =
-            listeners.into_iter().map(|Listener { address, tls }| Ok((listener::bind(address)?, tls)));
-        let bound = bound.collect::<io::Result<Vec<_>>>()?;
-        let addresses = bound.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<_>>()?;
+    ) -> Result<(Arc<Self>, Vec<SocketAddr>), NotStarted> {
+        let (mut bound, mut addresses) = (Vec::new(), Vec::new());
+        for Listener { address, tls } in listeners {
+            let refused = |reason| NotStarted::Listen { address, reason };
+            let listener = listener::bind(address).map_err(refused)?;
+            addresses.push(listener.local_addr().map_err(refused)?);
+            bound.push((listener, tls));
+        }
         let passwords = Passwords::new(light_key, settings.bad_credentials_per_minute);
-        let passwords = passwords?;
+        let passwords = passwords.map_err(NotStarted::Passwords)?;
         let now = Instant::now();
         let per_second = f64::from(settings.handshakes_per_second);
         let per_minute = f64::from(settings.discovered_per_minute);

@@ -24,12 +24,13 @@ use super::pace::Pace;
 use super::parting::{End, part, record, say_goodbye};
 use super::registry::{Leave, Registration, Rules};
 use super::session::{Action, Append, Input, Session, close};
+use super::signing;
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::frame::Unserveable;
 use crate::ocpp::v16::authorization::IdTagInfo;
-use crate::ocpp::v16::inbound::Inbound;
-use crate::store::{Connected, StoreError, Turn, Unwelcome, Welcome};
+use crate::ocpp::v16::inbound::{Inbound, Request};
+use crate::store::{Advice, Connected, Signing, StoreError, Turn, Unwelcome, Welcome};
 use crate::tls::Stream;
 
 /// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
@@ -395,11 +396,15 @@ impl Connection {
             Append::Call(call) => {
                 debug!(station.id = %station, "{station} sent {}", call.action);
                 let policy = self.stations.policy.clone();
-                let outside = self.outside_verdict(&call).await?;
-                store
-                    .serve_call(station, *call, received_at, policy, outside)
-                    .await
-                    .map(|answered| Some(answered.payload))
+                let advice = Advice {
+                    verdict: self.outside_verdict(&call).await?,
+                    signing: self.signing(&call).await?,
+                };
+                let answered = store.serve_call(station, *call, received_at, policy, advice).await?;
+                if answered.command_made {
+                    self.stations.registry.tell_of_commands(&self.station);
+                }
+                Ok(Some(answered.payload))
             }
             Append::Rejected(rejection) => {
                 debug!(station.id = %station, "{station} sent a message that is {}", rejection.reason.as_str());
@@ -429,6 +434,15 @@ impl Connection {
             Ok(call_out.ask(&self.station, call.action, &question).await)
         })
         .await
+    }
+}
+
+impl Connection {
+    /// What the certificate authority says to the message, if it is a request for a certificate.
+    async fn signing(&self, call: &Inbound) -> Result<Option<Signing>, StoreError> {
+        let Request::SignCertificate { csr } = &call.request else { return Ok(None) };
+        let profile = self.admitted.connected.security_profile;
+        Box::pin(signing::answer(&self.stations, &self.station, profile, csr.as_deref())).await
     }
 }
 

@@ -9,6 +9,7 @@ use rusqlite::OptionalExtension;
 use serde_json::value::RawValue;
 
 use super::authorizations::{self, OutsideVerdicts};
+use super::certificates::{self, Signing};
 use super::connections::{add_flags, to_json};
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
@@ -45,6 +46,17 @@ pub struct Answered {
     pub payload: Box<RawValue>,
     /// It repeated an earlier message and got that one's answer.
     pub duplicate: bool,
+    /// It has brought forth a command to the station, which the connection has to be told of.
+    pub command_made: bool,
+}
+
+/// What others were asked before a CALL is served.
+#[derive(Debug, Clone, Default)]
+pub struct Advice {
+    /// What the authorisation endpoint says of its tag, if it was asked and answered.
+    pub verdict: Option<IdTagInfo>,
+    /// What the certificate authority says to its request, if there are both.
+    pub signing: Option<Signing>,
 }
 
 /// No charger boots and has reason to boot again in less (quirk Q32).
@@ -63,7 +75,6 @@ impl Store {
     /// Stores one CALL with everything that follows from it, and returns the answer to it.
     ///
     /// A retried start or stop becomes an event with `duplicate_of` and gets the first one's answer.
-    /// `outside` is what the authorisation endpoint says of the message's tag, if it was asked and answered.
     ///
     /// # Errors
     /// Only the store's own: nothing was written, and the charger must not be answered.
@@ -73,11 +84,12 @@ impl Store {
         call: Inbound,
         received_at: Timestamp,
         policy: std::sync::Arc<CallPolicy>,
-        outside: Option<IdTagInfo>,
+        advice: Advice,
     ) -> Result<Answered> {
         self.write(Priority::Inbound, move |w| {
             let known = read_station(w, &station)?;
-            Serving { w, station: &station, known, received_at, policy: &policy, outside }.serve(call)
+            let policy = &policy;
+            Serving { w, station: &station, known, received_at, policy, advice, signed: false }.serve(call)
         })
         .await
     }
@@ -155,7 +167,9 @@ struct Serving<'a, 'w> {
     known: Station,
     received_at: Timestamp,
     policy: &'a CallPolicy,
-    outside: Option<IdTagInfo>,
+    advice: Advice,
+    /// The station gets the certificate that it asks for.
+    signed: bool,
 }
 
 impl Serving<'_, '_> {
@@ -223,8 +237,8 @@ impl Serving<'_, '_> {
             Request::Authorize { .. }
             | Request::DataTransfer { .. }
             | Request::Heartbeat
-            | Request::SecurityEventNotification
-            | Request::SignCertificate => self.plain(call, &request, None),
+            | Request::SecurityEventNotification => self.plain(call, &request, None),
+            Request::SignCertificate { .. } => self.sign(call, &request),
         }
     }
 
@@ -236,7 +250,27 @@ impl Serving<'_, '_> {
         };
         let payload = self.answer(request, id_tag_info, None);
         self.append(call, transaction_id, &payload, Manner::default())?;
-        Ok(Answered { payload, duplicate: false })
+        Ok(Answered { payload, duplicate: false, command_made: false })
+    }
+
+    /// A request for a certificate. One that is granted brings forth the command that sends it, after the answer.
+    fn sign(&mut self, mut call: Inbound, request: &Request) -> Result<Answered> {
+        let refused = match self.advice.signing.take() {
+            // There is no authority: whoever subscribes to the event may have one.
+            None => None,
+            Some(Signing::Refused { reason }) => Some(reason),
+            Some(Signing::Signed { .. }) if self.known.boot_status == BootStatus::Rejected => {
+                Some("not_accepted: its boots are answered Rejected".to_owned())
+            }
+            Some(Signing::Signed { chain }) => {
+                let refused = certificates::order(self.w, self.station, &chain)?;
+                self.signed = refused.is_none();
+                refused
+            }
+        };
+        call.violations.extend(refused.map(|reason| Violation::field("csr", reason)));
+        let answered = self.plain(call, request, None)?;
+        Ok(Answered { command_made: self.signed, ..answered })
     }
 
     fn start(&mut self, call: Inbound, request: &Request, start: &StartTransaction) -> Result<Answered> {
@@ -261,7 +295,7 @@ impl Serving<'_, '_> {
         reservations::used(self.w, self.station, start.reservation_id, transaction_id)?;
         let skew_ms = self.known.clock_skew_ms;
         remote_start::begun(self.w, self.station, start, transaction_id, occurred_at, skew_ms)?;
-        Ok(Answered { payload, duplicate: false })
+        Ok(Answered { payload, duplicate: false, command_made: false })
     }
 
     fn stop(&mut self, mut call: Inbound, request: &Request, stop: &StopTransaction) -> Result<Answered> {
@@ -303,7 +337,7 @@ impl Serving<'_, '_> {
                 self.append(call, None, &payload, Manner::default())?;
             }
         }
-        Ok(Answered { payload, duplicate: false })
+        Ok(Answered { payload, duplicate: false, command_made: false })
     }
 
     /// Keeps what a stop that is not the first one tells of the meter: it counts like any late value.
@@ -350,7 +384,7 @@ impl Serving<'_, '_> {
         };
         let manner = Manner { duplicate_of: Some(first), ..Manner::default() };
         self.append(call, transaction_id, &payload, manner)?;
-        Ok(Answered { payload, duplicate: true })
+        Ok(Answered { payload, duplicate: true, command_made: false })
     }
 
     fn append(
@@ -389,7 +423,7 @@ impl Serving<'_, '_> {
             id_tag_info,
             transaction_id,
             data_transfer_vendors: &self.policy.data_transfer_vendors,
-            certificate_authority: false,
+            certificate_authority: self.signed,
         };
         answer::answer(request, &facts, self.w.now)
     }
@@ -410,7 +444,7 @@ impl Serving<'_, '_> {
         let owner_id = self.known.owner_id.as_deref();
         let mut unknown = self.policy.unknown_id_tag;
         if let Some(OutsideVerdicts { cache, fallback }) = &self.policy.outside_verdicts {
-            if let Some(answer) = &self.outside {
+            if let Some(answer) = &self.advice.verdict {
                 authorizations::remember(self.w, owner_id, id_tag, answer, *cache)?;
                 return Ok(answer.clone());
             }

@@ -227,11 +227,7 @@ impl Store {
 
 fn order(w: &mut Writing<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Result<Ordered> {
     let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(Ordered::UnknownStation) };
-    let waiting: i64 = w
-        .conn
-        .prepare_cached("SELECT count(*) FROM commands INDEXED BY commands_queued WHERE station_id = ?1 AND status = 'queued'")?
-        .query_row([new.station_id.as_str()], |row| row.get(0))?;
-    if waiting >= QUEUED_PER_STATION {
+    if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
         return Ok(Ordered::Refused(Unfit::Full));
     }
     let fit = readiness.takes(new.action);
@@ -240,6 +236,34 @@ fn order(w: &mut Writing<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Resul
     {
         return Ok(Ordered::Refused(unfit));
     }
+    let id = insert(w, new, readiness.generation)?;
+    let made = by_id(w.conn, id)?.ok_or_else(|| StoreError::Corrupt(format!("command {id} is gone")))?;
+    // Before the commit, and so before anybody can claim it: its end cannot be missed.
+    let end = signals.clone().command_end(id);
+    Ok(Ordered::Made { command: Box::new(made), end, now: fit.is_ok() })
+}
+
+/// Makes a command that nobody has asked for and that may wait for its station; false if too many wait for it, or
+/// it is gone.
+pub(super) fn order_unasked(w: &mut Writing<'_>, new: &NewCommand) -> Result<bool> {
+    let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(false) };
+    if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
+        return Ok(false);
+    }
+    insert(w, new, readiness.generation)?;
+    Ok(true)
+}
+
+/// How many commands wait for the station.
+fn queued(w: &Writing<'_>, station: &StationId) -> Result<i64> {
+    let waiting = w
+        .conn
+        .prepare_cached("SELECT count(*) FROM commands INDEXED BY commands_queued WHERE station_id = ?1 AND status = 'queued'")?
+        .query_row([station.as_str()], |row| row.get(0))?;
+    Ok(waiting)
+}
+
+fn insert(w: &mut Writing<'_>, new: &NewCommand, generation: i64) -> Result<CommandId> {
     let id = CommandId::from_value(w.mint.next(w.now));
     let secret = command::new_password(new.action, &new.payload);
     let sealed = secret.map(|_| w.vault.seal(cell::COMMAND_PAYLOAD, id, new.payload.get())).transpose()?;
@@ -260,7 +284,7 @@ fn order(w: &mut Writing<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Resul
             new.metadata.as_deref().map(RawValue::get),
             new.requested_by.id.to_string(),
             new.requested_by.name,
-            readiness.generation,
+            generation,
             w.steady.after(new.queue_for.unwrap_or(new.timeout)).unix_ms(),
             w.now.unix_ms(),
             sealed,
@@ -268,10 +292,7 @@ fn order(w: &mut Writing<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Resul
     if let Some(verifier) = &new.key_verifier {
         key_rotation::ordered(w, id, &new.station_id, verifier)?;
     }
-    let made = by_id(w.conn, id)?.ok_or_else(|| StoreError::Corrupt(format!("command {id} is gone")))?;
-    // Before the commit, and so before anybody can claim it: its end cannot be missed.
-    let end = signals.clone().command_end(id);
-    Ok(Ordered::Made { command: Box::new(made), end, now: fit.is_ok() })
+    Ok(id)
 }
 
 fn claim(w: &mut Writing<'_>, station: &StationId, generation: i64) -> Result<Turn> {

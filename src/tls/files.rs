@@ -1,15 +1,16 @@
 //! From PEM files to what rustls serves with.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
@@ -25,6 +26,8 @@ pub enum File {
     Key,
     /// The authorities of client certificates.
     ClientCa,
+    /// The lists of client certificates that are revoked.
+    ClientCrl,
 }
 
 /// A file that cannot be used.
@@ -39,20 +42,8 @@ pub struct TlsError {
     pub reason: String,
 }
 
-/// What tells that a file has changed: length, inode and the times of its last changes, to the nanosecond.
-pub(super) type Stamp = (u64, u64, [i64; 4]);
-
-/// The stamp of each file; `None` for one that cannot be looked at.
-pub(super) fn stamps(files: &Files) -> Vec<Option<Stamp>> {
-    let stamp = |path: &PathBuf| {
-        let found = std::fs::metadata(path).ok()?;
-        let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
-        Some((found.len(), found.ino(), times))
-    };
-    files.certificates.iter().chain(&files.keys).chain(&files.client_ca).map(stamp).collect()
-}
-
-fn fault(file: File, path: &Path, reason: impl ToString) -> TlsError {
+/// Something is wrong with a file.
+pub(super) fn fault(file: File, path: &Path, reason: impl ToString) -> TlsError {
     TlsError { file, path: path.to_owned(), reason: reason.to_string() }
 }
 
@@ -75,7 +66,7 @@ pub(super) fn load(files: &Files) -> Result<ServerConfig, TlsError> {
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(no_version)?;
     let builder = match &files.client_ca {
-        Some(path) => builder.with_client_cert_verifier(client_verifier(path)?),
+        Some(path) => builder.with_client_cert_verifier(client_verifier(path, files.client_crl.as_deref())?),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(pairs));
@@ -87,16 +78,32 @@ pub(super) fn load(files: &Files) -> Result<ServerConfig, TlsError> {
 }
 
 /// Who says whether a client's certificate can be trusted.
-pub(super) fn client_verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+pub(super) fn client_verifier(
+    path: &Path,
+    revoked: Option<&Path>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let roots = Arc::new(roots(path)?);
-    WebPkiClientVerifier::builder_with_provider(roots, Arc::new(ring::default_provider()))
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::new(ring::default_provider()))
         // Who has none may still have a password.
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| fault(File::ClientCa, path, error))
+        .allow_unauthenticated();
+    if let Some(lists) = revoked {
+        // A list says who is refused; an authority without one has revoked nobody.
+        verifier = verifier.with_crls(revocation_lists(lists)?).allow_unknown_revocation_status();
+    }
+    verifier.build().map_err(|error| match (error, revoked) {
+        (VerifierBuilderError::InvalidCrl(error), Some(lists)) => {
+            fault(File::ClientCrl, lists, format!("holds a list that cannot be read: {error:?}"))
+        }
+        (error, _) => fault(File::ClientCa, path, error),
+    })
 }
 
-fn pair(provider: &CryptoProvider, certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+/// A chain and its key.
+pub(super) fn pair(
+    provider: &CryptoProvider,
+    certificate: &Path,
+    key: &Path,
+) -> Result<CertifiedKey, TlsError> {
     let wrong = |error| fault(File::Certificate, certificate, describe(error, "certificate"));
     let chain = CertificateDer::pem_file_iter(certificate).map_err(wrong)?;
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
@@ -124,6 +131,13 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
         roots.add(certificate.map_err(wrong)?).map_err(|error| fault(File::ClientCa, path, error))?;
     }
     if roots.is_empty() { Err(wrong(pem::Error::NoItemsFound)) } else { Ok(roots) }
+}
+
+fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let wrong = |error| fault(File::ClientCrl, path, describe(error, "revocation list"));
+    let lists = CertificateRevocationListDer::pem_file_iter(path).map_err(wrong)?;
+    let lists = lists.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+    if lists.is_empty() { Err(wrong(pem::Error::NoItemsFound)) } else { Ok(lists) }
 }
 
 /// Chains with their keys, of which a client is shown the first that it can check.

@@ -45,6 +45,7 @@ mod proxies;
 mod proxy;
 mod quirks;
 mod receiver;
+mod renewal;
 mod replays;
 mod resends;
 mod retention;

@@ -26,22 +26,22 @@ use tokio_rustls::TlsConnector;
 use crate::harness::{ADMIN_KEY, Charger, DEADLINE, Running, eventually, start};
 use crate::scripted::obey;
 
-const OCPP16: (&str, &str) = ("Sec-WebSocket-Protocol", "ocpp1.6");
+pub(crate) const OCPP16: (&str, &str) = ("Sec-WebSocket-Protocol", "ocpp1.6");
 
 /// A certificate with its key, both PEM.
-struct Identity {
-    certificate: String,
-    key: String,
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 /// Who signs certificates.
-struct Authority {
-    certificate: String,
-    issuer: Issuer<'static, KeyPair>,
+pub(crate) struct Authority {
+    pub(crate) certificate: String,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -50,7 +50,7 @@ impl Authority {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
-    fn sign(&self, key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    pub(crate) fn sign(&self, key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         change(&mut params);
         let certificate = params.signed_by(key, &self.issuer).expect("signs").pem();
@@ -67,7 +67,7 @@ impl Authority {
     }
 
     /// A station of the organisation `CPO`.
-    fn station(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    pub(crate) fn station(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         self.sign(&KeyPair::generate().expect("a key"), |params| {
             params.distinguished_name.push(DnType::CommonName, name);
             params.distinguished_name.push(DnType::OrganizationName, "CPO");
@@ -81,14 +81,14 @@ fn rsa_key() -> KeyPair {
 }
 
 /// The files of a gateway: an ECDSA and an RSA certificate, and the stations' authority.
-struct Place {
+pub(crate) struct Place {
     dir: TempDir,
-    servers: Authority,
-    stations: Authority,
+    pub(crate) servers: Authority,
+    pub(crate) stations: Authority,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self {
             dir: tempfile::tempdir().expect("a directory"),
             servers: Authority::new("servers"),
@@ -100,34 +100,34 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn write(&self, name: &str, identity: &Identity) {
+    pub(crate) fn write(&self, name: &str, identity: &Identity) {
         std::fs::write(self.path(&format!("{name}.key")), &identity.key).expect("written");
         std::fs::write(self.path(&format!("{name}.pem")), &identity.certificate).expect("written");
     }
 
-    fn encrypt(&self, config: &mut Config) {
+    pub(crate) fn encrypt(&self, config: &mut Config) {
         config.ocpp.tls_certificate = vec![self.path("ecdsa.pem"), self.path("rsa.pem")];
         config.ocpp.tls_key = vec![self.path("ecdsa.key"), self.path("rsa.key")];
         config.ocpp.tls_client_ca = Some(self.path("stations.pem"));
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client { roots: self.servers.certificate.clone(), identity: None, schemes: None, versions: None }
     }
 
-    fn client_of(&self, identity: Identity) -> Client {
+    pub(crate) fn client_of(&self, identity: Identity) -> Client {
         Client { identity: Some(identity), ..self.client() }
     }
 }
 
 /// How a client greets.
-struct Client {
-    roots: String,
-    identity: Option<Identity>,
+pub(crate) struct Client {
+    pub(crate) roots: String,
+    pub(crate) identity: Option<Identity>,
     /// What the schemes begin with that it takes from a server; `None`: all of them.
     schemes: Option<&'static str>,
     versions: Option<&'static SupportedProtocolVersion>,
@@ -154,7 +154,9 @@ impl Client {
             None => builder.with_no_client_auth(),
             Some(identity) => builder
                 .with_client_auth_cert(
-                    vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("PEM")],
+                    CertificateDer::pem_slice_iter(identity.certificate.as_bytes())
+                        .collect::<Result<Vec<_>, _>>()
+                        .expect("PEM"),
                     PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("PEM"),
                 )
                 .expect("a pair"),
@@ -169,14 +171,19 @@ impl Client {
     }
 
     /// The status of the handshake; `None` if there is no TLS.
-    async fn knock(&self, address: SocketAddr, station: &str, password: Option<&str>) -> Option<u16> {
+    pub(crate) async fn knock(
+        &self,
+        address: SocketAddr,
+        station: &str,
+        password: Option<&str>,
+    ) -> Option<u16> {
         match self.dial(address, station, password).await? {
             Ok(_) => Some(101),
             Err(response) => Some(response.status().as_u16()),
         }
     }
 
-    async fn dial(
+    pub(crate) async fn dial(
         &self,
         address: SocketAddr,
         station: &str,
@@ -213,7 +220,7 @@ async fn said_to(stream: &mut TcpStream, text: &str) -> String {
 }
 
 /// Waits until the station's newest connection on record has this security profile.
-async fn connected_with(gateway: &Running, station: &str, profile: u64) {
+pub(crate) async fn connected_with(gateway: &Running, station: &str, profile: u64) {
     eventually("the connection is on record", || async {
         let newest = gateway.events_of(station, "StationConnected").await.pop()?;
         (newest["payload"]["security_profile"] == profile).then_some(())
@@ -230,7 +237,7 @@ async fn rejected(gateway: &Running, station: &str) -> (String, u64) {
     (payload["reason"].as_str().expect("a reason").to_owned(), payload["http_status"].as_u64().expect("one"))
 }
 
-async fn make(gateway: &Running, station: serde_json::Value) {
+pub(crate) async fn make(gateway: &Running, station: serde_json::Value) {
     let (status, body) = gateway.api("POST", "/stations", Some(station)).await;
     assert_eq!(status, 201, "{body}");
 }

@@ -68,7 +68,7 @@ pub struct Facts<'a> {
     pub transaction_id: Option<i64>,
     /// Vendors whose `DataTransfer` is accepted, in any case.
     pub data_transfer_vendors: &'a [String],
-    /// Somebody signs certificates.
+    /// The certificate that the request asks for is on its way.
     pub certificate_authority: bool,
 }
 
@@ -140,7 +140,7 @@ pub fn answer(request: &Request, facts: &Facts<'_>, now: Timestamp) -> Box<RawVa
             let known = facts.data_transfer_vendors.iter().any(|known| known.eq_ignore_ascii_case(vendor));
             write(&Status { status: if known { "Accepted" } else { "UnknownVendorId" } })
         }
-        Request::SignCertificate => {
+        Request::SignCertificate { .. } => {
             write(&Status { status: if facts.certificate_authority { "Accepted" } else { "Rejected" } })
         }
         Request::StopTransaction(_)
@@ -299,8 +299,8 @@ mod tests {
         check(data_transfer(Some("COM.vendor")), &known, r#"{"status":"Accepted"}"#);
         check(data_transfer(Some("com.other")), &known, r#"{"status":"UnknownVendorId"}"#);
         check(data_transfer(None), &known, r#"{"status":"UnknownVendorId"}"#);
-        check(Request::SignCertificate, &known, r#"{"status":"Accepted"}"#);
-        check(Request::SignCertificate, &facts(), r#"{"status":"Rejected"}"#);
+        check(Request::SignCertificate { csr: None }, &known, r#"{"status":"Accepted"}"#);
+        check(Request::SignCertificate { csr: None }, &facts(), r#"{"status":"Rejected"}"#);
     }
 
     type ReadsIt = fn(&str) -> bool;
@@ -356,7 +356,7 @@ mod tests {
             // rust-ocpp knows nothing of the security extension.
             (Action::LogStatusNotification, Request::LogStatusNotification { status: None }, empty),
             (Action::SecurityEventNotification, Request::SecurityEventNotification, empty),
-            (Action::SignCertificate, Request::SignCertificate, reads::<Value>),
+            (Action::SignCertificate, Request::SignCertificate { csr: None }, reads::<Value>),
             (
                 Action::SignedFirmwareStatusNotification,
                 Request::SignedFirmwareStatusNotification { status: None },

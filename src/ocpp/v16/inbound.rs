@@ -40,7 +40,7 @@ pub enum Request {
     LogStatusNotification { status: Option<String> },
     MeterValues(MeterValues),
     SecurityEventNotification,
-    SignCertificate,
+    SignCertificate { csr: Option<String> },
     SignedFirmwareStatusNotification { status: Option<String> },
     StartTransaction(StartTransaction),
     StatusNotification(StatusNotification),

@@ -119,7 +119,9 @@ pub(super) fn read(
         FromChargePoint::SecurityEventNotification => {
             (Request::SecurityEventNotification, fields.time("timestamp", reader))
         }
-        FromChargePoint::SignCertificate => (Request::SignCertificate, None),
+        FromChargePoint::SignCertificate => {
+            (Request::SignCertificate { csr: fields.required_text("csr", reader) }, None)
+        }
         FromChargePoint::StartTransaction => {
             let read = StartTransaction {
                 connector_id: read_connector(fields, reader),

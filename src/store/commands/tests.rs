@@ -10,7 +10,7 @@ use crate::ocpp::v16::authorization::UnknownIdTag;
 use crate::ocpp::v16::inbound::Inbound;
 use crate::ocpp::v16::read::{self, Reading};
 use crate::ocpp::{Validation, v16::FromChargePoint};
-use crate::store::{CallPolicy, Connected, ConnectionEnd, Slice};
+use crate::store::{Advice, CallPolicy, Connected, ConnectionEnd, Slice};
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -99,7 +99,10 @@ impl Bench {
     }
 
     async fn serve(&self, inbound: Inbound, now: Timestamp, policy: CallPolicy) {
-        self.store.serve_call(station(), inbound, now, policy.into(), None).await.expect("serves");
+        self.store
+            .serve_call(station(), inbound, now, policy.into(), Advice::default())
+            .await
+            .expect("serves");
     }
 
     async fn order(&self, new: NewCommand) -> Command {

@@ -31,7 +31,7 @@ use crate::ocpp::v16::answer::BootStatus;
 use crate::ocpp::v16::authorization::UnknownIdTag;
 use crate::station::session::{Action, Append, Input, Session};
 use crate::store::seed::SeedWebhook;
-use crate::store::{CallPolicy, Connected, ConnectionEnd, Store};
+use crate::store::{Advice, CallPolicy, Connected, ConnectionEnd, Store};
 use chance::Dice;
 use charger::{Charger, Line, Says};
 use deliveries::Flight;
@@ -231,7 +231,7 @@ impl World {
             stored.push(async move {
                 match append {
                     Append::Call(call) => store
-                        .serve_call(station, *call, now, policy, None)
+                        .serve_call(station, *call, now, policy, Advice::default())
                         .await
                         .map(|answered| Some(answered.payload)),
                     Append::Rejected(rejection) => {
@@ -320,8 +320,9 @@ impl World {
                 if let Append::Call(call) = message.append {
                     let (store, policy) = (self.store.clone(), self.policy.clone());
                     let (station, now) = (self.chargers[nth].id.clone(), self.clock.now());
-                    left_behind
-                        .push(async move { drop(store.serve_call(station, *call, now, policy, None).await) });
+                    left_behind.push(async move {
+                        drop(store.serve_call(station, *call, now, policy, Advice::default()).await)
+                    });
                 }
             }
         }

@@ -1,0 +1,53 @@
+//! A station asks for a certificate: whose it may be, and the authority's answer.
+
+use tracing::{info, warn};
+
+use super::Stations;
+use crate::id::StationId;
+use crate::store::{Signing, StoreError};
+
+/// What the certificate authority says to a station that has connected with this security profile; `None` if
+/// there is no authority.
+///
+/// # Errors
+/// Only the store's own.
+pub(super) async fn answer(
+    stations: &Stations,
+    station: &StationId,
+    security_profile: u8,
+    request: Option<&str>,
+) -> Result<Option<Signing>, StoreError> {
+    let Some(authority) = stations.settings.authority.clone() else { return Ok(None) };
+    let refused = |reason: &str| Ok(Some(Signing::Refused { reason: reason.to_owned() }));
+    let Some(request) = request.map(str::to_owned) else {
+        return refused("unreadable: there is no request");
+    };
+    // A certificate outlasts the connection: whoever could call himself by this name would be it for a year.
+    if security_profile == 0 {
+        return refused(
+            "not_authenticated: a certificate is for a station that has connected with a password or one",
+        );
+    }
+    let Some(access) = stations.store.station_access(station).await? else {
+        return refused("unknown_station: it was removed");
+    };
+    let now = stations.clock.now();
+    // Signatures take milliseconds: beside the async threads.
+    let signed = tokio::task::spawn_blocking(move || {
+        let names: Vec<&str> =
+            [access.station_id.as_str()].into_iter().chain(access.certificate_name.as_deref()).collect();
+        authority.sign(&request, &names, now)
+    });
+    Ok(Some(match signed.await {
+        Ok(Ok(issued)) => {
+            let (serial, end) = (&issued.serial_number, issued.not_after);
+            info!(station.id = %station, "certificate {serial} was issued to {station}, good until {end}");
+            Signing::Signed { chain: issued.chain }
+        }
+        Ok(Err(refused)) => {
+            warn!(station.id = %station, "{station} asked for a certificate and gets none: {refused}");
+            Signing::Refused { reason: refused.to_string() }
+        }
+        Err(_) => Signing::Refused { reason: "authority_unable: it was stopped".to_owned() },
+    }))
+}
