@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use chargehook::id::StationId;
-use chargehook::simulator::connection::Endpoint;
+use chargehook::simulator::connection::{Credentials, Endpoint};
 use chargehook::simulator::console::{Console, Style, write_line};
 use chargehook::simulator::director::Director;
 use chargehook::simulator::load::{self, Counters, LoadOptions};
 use chargehook::simulator::options::Fault;
 use chargehook::simulator::scenario::Scenario;
 use chargehook::simulator::session;
+use chargehook::simulator::trust::Trust;
 use chargehook::simulator::{ChargerOptions, Sessions, progress};
 use chargehook::units::Span;
 use clap::Parser;
@@ -42,6 +43,19 @@ struct Args {
     /// Password for Basic authentication; the identity is the user name.
     #[arg(long, env = "CHARGER_SIM_PASSWORD", hide_env_values = true)]
     password: Option<String>,
+    /// Root certificates (PEM) that a wss:// central system is known by.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The charger's certificate (PEM, with its chain), for security profile 3.
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "count")]
+    cert: Option<PathBuf>,
+    /// The key of --cert (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Where security profiles 2 and 3 are spoken, for a charger that is told to change to one
+    /// [default: --url as wss://].
+    #[arg(long, value_name = "URL", value_parser = encrypted_endpoint, conflicts_with = "count")]
+    tls_url: Option<Endpoint>,
     /// Tag that drivers hold against the reader.
     #[arg(long, default_value = "TAG_1", value_parser = id_tag)]
     id_tag: String,
@@ -114,6 +128,8 @@ Examples:
       plug 1, tag ABC, status, unplug 1, quit; help lists the rest
   charger-sim --id SIM --count 1000 --rate 2000 --duration 30s
       a thousand chargers, 2,000 calls per second
+  charger-sim --url wss://localhost:9443/ocpp --ca ca.pem --password secret12
+      security profile 2; with --cert and --key in place of the password, 3
   charger-sim --id SIM --count 5000 --idle --duration 60s
       five thousand silent chargers
 
@@ -124,7 +140,9 @@ What commands depend on here:
   ends in download-failed, installation-failed or upload-failed fails so; the signature `invalid`
   is InvalidSignature; a signing certificate must be PEM.
   DataTransfer: vendor chargehook.sim, message echo.
-  Only ws:// is spoken: security profiles 0 and 1.
+  AuthorizationKey and SecurityProfile make the charger come back with them, by wss:// for profiles 2
+  and 3; a profile or a certificate that leads to no connection is taken back. SignChargePointCertificate
+  makes it ask for a certificate, for a new key on P-256 each time. Nothing outlasts the program.
 
 Exit codes: 0 done, 1 a step failed or (load) nothing was answered, 2 wrong usage.";
 
@@ -133,6 +151,11 @@ fn id_tag(text: &str) -> Result<String, String> {
         1..=20 if !text.chars().any(|c| c.is_control() || c == '"' || c == '\\') => Ok(text.to_owned()),
         _ => Err("a tag has 1 to 20 characters, no quotes and no backslashes".to_owned()),
     }
+}
+
+fn encrypted_endpoint(text: &str) -> Result<Endpoint, String> {
+    let endpoint = Endpoint::parse(text).map_err(|error| error.to_string())?;
+    if endpoint.is_encrypted() { Ok(endpoint) } else { Err("a wss:// URL is due here".to_owned()) }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -186,8 +209,28 @@ async fn until_signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
+/// Reads the files of `--ca`, `--cert` and `--key`; says what is wrong with them.
+fn read_trust(args: &Args) -> Result<Trust, ExitCode> {
+    let own = args.cert.as_deref().zip(args.key.as_deref());
+    let trust = Trust::read(args.ca.as_deref(), own).map_err(|error| error.to_string());
+    let usable = trust.and_then(|trust| match trust.client_config() {
+        Ok(_) => Ok(trust),
+        Err(error) => Err(format!("--ca, --cert and --key cannot be used: {error}")),
+    });
+    usable.map_err(|error| {
+        write_line(&error);
+        ExitCode::from(2)
+    })
+}
+
 async fn run_one(args: Args, stop: CancellationToken) -> ExitCode {
+    let trust = match read_trust(&args) {
+        Ok(trust) => trust,
+        Err(code) => return code,
+    };
     let mut options = ChargerOptions::new(args.url, args.id);
+    options.trust = trust;
+    options.encrypted_endpoint = args.tls_url;
     options.password = args.password.map(String::into_bytes);
     options.connectors = args.connectors;
     options.id_tag = args.id_tag;
@@ -245,8 +288,13 @@ fn typed_lines() -> mpsc::UnboundedReceiver<String> {
 }
 
 async fn run_load(args: Args, count: usize, stop: CancellationToken) -> ExitCode {
+    let trust = match read_trust(&args) {
+        Ok(trust) => trust,
+        Err(code) => return code,
+    };
     let mut options = LoadOptions::new(args.url, args.id.as_str(), count);
-    options.password = args.password.map(String::into_bytes);
+    let tls = (!trust.roots.is_empty()).then(|| trust.client_config().ok()).flatten();
+    options.credentials = Credentials { password: args.password.map(String::into_bytes), tls };
     options.id_tag = args.id_tag;
     options.rate = args.rate;
     options.duration = args.duration.0;

@@ -1,40 +1,78 @@
 //! The charger's certificates: roots it was given, and its own, which it asks to have signed.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::SignatureScheme;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, alg_id};
 use serde_json::{Value, json};
 
-use super::chance::Chance;
 use super::charger::Charger;
 use super::commands::Answer;
 use super::outbox::{About, Message};
+use super::trust::{OwnCertificate, Trust};
 use crate::clock::Timestamp;
-use crate::der::{self, COMMON_NAME, Certificate, ORGANIZATION};
+use crate::der::{self, COMMON_NAME, Certificate, ORGANIZATION, SigningRequest};
 use crate::ocpp::v16::FromChargePoint as Action;
 
-/// An Ed25519 key as PKCS #8 (RFC 8410), all but its 32 bytes.
-const ED25519_PKCS8: &[u8] =
-    &[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-/// The algorithm identifier of Ed25519.
-const ED25519: &[u8] = &[0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70];
-const OBJECT_IDENTIFIER: u8 = 0x06;
+/// What a central system is known by.
+const CENTRAL_SYSTEM: &str = "CentralSystemRootCertificate";
 
-/// A root certificate that was installed.
+/// A root certificate that was installed, or that the charger came with.
 #[derive(Debug, Clone)]
 struct Root {
     kind: String,
     certificate: Certificate,
+    der: CertificateDer<'static>,
 }
 
-/// What the charger holds.
-#[derive(Debug, Default)]
+/// The key of the last signing request.
+struct Requested {
+    public_key: Vec<u8>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// What the charger holds. Not `Debug`: keys are among it.
 pub(super) struct Certificates {
     roots: Vec<Root>,
-    /// The bits of the key that the last signing request was about.
-    requested_key: Option<Vec<u8>>,
-    own: Option<Certificate>,
+    requested: Option<Requested>,
+    own: Option<OwnCertificate>,
+}
+
+impl Certificates {
+    /// What a charger comes with.
+    pub(super) fn new(trust: &Trust) -> Self {
+        let root = |der: &CertificateDer<'static>| {
+            let certificate = Certificate::read(der)?;
+            Some(Root { kind: CENTRAL_SYSTEM.to_owned(), certificate, der: der.clone() })
+        };
+        let roots = trust.roots.iter().filter_map(root).collect();
+        Self { roots, requested: None, own: trust.own.clone() }
+    }
+
+    /// What TLS is spoken with; with the charger's own certificate, if it is to be shown.
+    pub(super) fn trust(&self, shows_its_own: bool) -> Trust {
+        let roots = self.roots.iter().filter(|root| root.kind == CENTRAL_SYSTEM);
+        Trust {
+            roots: roots.map(|root| root.der.clone()).collect(),
+            own: self.own.clone().filter(|_| shows_its_own),
+        }
+    }
+
+    /// Whether a central system can be told from somebody else.
+    pub(super) fn has_root(&self) -> bool {
+        self.roots.iter().any(|root| root.kind == CENTRAL_SYSTEM)
+    }
+
+    /// Whether the charger has a certificate of its own.
+    pub(super) fn has_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Takes the certificate back that there was before.
+    pub(super) fn restore(&mut self, own: Option<OwnCertificate>) {
+        self.own = own;
+    }
 }
 
 impl Charger {
@@ -42,8 +80,8 @@ impl Charger {
     pub(super) fn install_certificate(&mut self, now: Timestamp, payload: &Value) -> Answer {
         let kind = payload["certificateType"].as_str().unwrap_or_default();
         let pem = payload["certificate"].as_str().unwrap_or_default();
-        let Some(certificate) = der::pem_certificates(pem).into_iter().next() else {
-            if kind == "CentralSystemRootCertificate" {
+        let Some((certificate, der)) = first_of(&chain(pem)) else {
+            if kind == CENTRAL_SYSTEM {
                 self.security_event(now, "InvalidCentralSystemCertificate", None);
             }
             return Ok(json!({"status": "Rejected"}));
@@ -54,7 +92,7 @@ impl Charger {
         if roots.len() >= room {
             return Ok(json!({"status": "Failed"}));
         }
-        roots.push(Root { kind: kind.to_owned(), certificate });
+        roots.push(Root { kind: kind.to_owned(), certificate, der });
         Ok(json!({"status": "Accepted"}))
     }
 
@@ -72,7 +110,8 @@ impl Charger {
     pub(super) fn delete_certificate(&mut self, payload: &Value) -> Answer {
         let named =
             |certificate: &Certificate| is_same(&hash_data(certificate), &payload["certificateHashData"]);
-        if self.certificates.own.as_ref().is_some_and(named) {
+        let own = self.certificates.own.as_ref().and_then(|own| first_of(&own.chain));
+        if own.is_some_and(|(own, _)| named(&own)) {
             return Ok(json!({"status": "Failed"}));
         }
         let before = self.certificates.roots.len();
@@ -85,11 +124,15 @@ impl Charger {
     pub(super) fn certificate_signed(&mut self, now: Timestamp, payload: &Value) -> Answer {
         let pem = payload["certificateChain"].as_str().unwrap_or_default();
         let room = self.configuration.whole("CertificateSignedMaxChainSize") as usize;
-        let leaf = der::pem_certificates(pem).into_iter().next().filter(|_| pem.len() <= room);
-        let asked_for = self.certificates.requested_key.as_ref();
-        match leaf.filter(|leaf| asked_for == Some(&leaf.public_key)) {
-            Some(leaf) => {
-                self.certificates.own = Some(leaf);
+        let chain = chain(pem);
+        let leaf = first_of(&chain).filter(|_| pem.len() <= room);
+        let requested = self.certificates.requested.as_ref();
+        let key =
+            leaf.zip(requested).filter(|((leaf, _), requested)| leaf.public_key == requested.public_key);
+        match key.map(|(_, requested)| requested.key.clone_key()) {
+            Some(key) => {
+                let old = self.certificates.own.replace(OwnCertificate { chain, key });
+                self.change_certificate(now, old);
                 Ok(json!({"status": "Accepted"}))
             }
             None => {
@@ -102,11 +145,10 @@ impl Charger {
     /// Makes a key and asks for a certificate; says whether that was possible.
     pub(super) fn request_certificate(&mut self) -> bool {
         let organization = self.configuration.text("CpoName").to_owned();
-        let Some((csr, key)) = signing_request(self.options.id.as_str(), &organization, &mut self.chance)
-        else {
+        let Some((csr, requested)) = signing_request(self.options.id.as_str(), &organization) else {
             return false;
         };
-        self.certificates.requested_key = Some(key);
+        self.certificates.requested = Some(requested);
         let mut message = Message::new(Action::SignCertificate, json!({"csr": csr}), About::Plain);
         message.triggered = true;
         self.outbox.push(message);
@@ -114,36 +156,32 @@ impl Charger {
     }
 }
 
-/// A PKCS #10 request for a new Ed25519 key (RFC 2986, RFC 8410), and the bits of that key.
-fn signing_request(name: &str, organization: &str, chance: &mut Chance) -> Option<(String, Vec<u8>)> {
-    let mut secret = ED25519_PKCS8.to_vec();
-    for _ in 0..4 {
-        // A simulated charger's key guards nothing; it only has to be repeatable.
-        secret.extend(chance.bits().to_be_bytes());
-    }
-    let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(secret));
-    let key = rustls::crypto::ring::sign::any_supported_type(&secret).ok()?;
-    let public_key = key.public_key()?.to_vec();
-    let signer = key.choose_scheme(&[SignatureScheme::ED25519])?;
-    let utf8 = |text: &str| der::element(0x0c, text.as_bytes());
-    let kind = |kind: &[u8]| der::element(OBJECT_IDENTIFIER, kind);
-    let part = |of: &[u8], text: &str| der::element(0x31, &der::sequence(&[&kind(of), &utf8(text)]));
-    let subject = der::sequence(&[&part(ORGANIZATION, organization), &part(COMMON_NAME, name)]);
-    let info = der::sequence(&[&[0x02, 0x01, 0x00], &subject, &public_key, &[0xa0, 0x00]]);
-    let signature = signer.sign(&info).ok()?;
-    let request = der::sequence(&[&info, ED25519, &der::bit_string(&signature)]);
-    let bits = public_key.get(public_key.len().checked_sub(32)?..)?.to_vec();
-    Some((pem("CERTIFICATE REQUEST", &request), bits))
+/// The certificates of a PEM text; none if one of them cannot be read.
+fn chain(pem: &str) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap_or_default()
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
-    let body = BASE64.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in body.as_bytes().chunks(64) {
-        text.extend(line.iter().map(|byte| char::from(*byte)));
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
+fn first_of(chain: &[CertificateDer<'static>]) -> Option<(Certificate, CertificateDer<'static>)> {
+    let der = chain.first()?;
+    Some((Certificate::read(der)?, der.clone()))
+}
+
+/// A PKCS #10 request (RFC 2986) for a new key on P-256, and that key.
+fn signing_request(name: &str, organization: &str) -> Option<(String, Requested)> {
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).ok()?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_ref().to_vec()));
+    let pair = rustls::crypto::ring::sign::any_supported_type(&key).ok()?;
+    let key_info = pair.public_key()?.to_vec();
+    let signer = pair.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256])?;
+    let subject = der::name(&[(ORGANIZATION, organization), (COMMON_NAME, name)]);
+    // Version 1, and no attributes.
+    let info = der::sequence(&[&der::integer(&[0]), &subject, &key_info, &der::element(0xa0, &[])]);
+    let signature = signer.sign(&info).ok()?;
+    let request =
+        der::sequence(&[&info, &der::sequence(&[&alg_id::ECDSA_SHA256]), &der::bit_string(&signature)]);
+    let request = der::pem("CERTIFICATE REQUEST", &request);
+    let public_key = SigningRequest::read(&request)?.public_key;
+    Some((request, Requested { public_key, key }))
 }
 
 fn hash_data(certificate: &Certificate) -> Value {
@@ -179,11 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn a_signing_request_carries_the_key_it_was_signed_with() {
-        let (pem, key) = signing_request("CP", "CPO", &mut Chance::seeded(1)).expect("a request");
-        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-        let der = BASE64.decode(body).expect("base64");
-        assert!(der.windows(32).any(|window| window == key));
-        assert_eq!((der[1], usize::from(der[2])), (0x81, der.len() - 3), "{}", hex::encode(&der));
+    fn a_signing_request_names_the_charger_and_its_organisation() {
+        let (pem, requested) = signing_request("CP", "CPO").expect("a request");
+        let read = SigningRequest::read(&pem).expect("can be read");
+        assert_eq!(
+            (&read.common_names[..], &read.organizations[..]),
+            (&["CP".to_owned()][..], &["CPO".to_owned()][..])
+        );
+        assert_eq!(read.public_key, requested.public_key);
     }
 }

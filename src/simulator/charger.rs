@@ -6,6 +6,7 @@
 mod boot;
 mod calls;
 mod link;
+mod security;
 mod view;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use crate::ocpp::frame::{self, Frame};
 use crate::ocpp::v16::FromChargePoint as Action;
 
 pub(super) use boot::Registration;
+pub(super) use security::Trial;
 
 /// What happened to the charger.
 #[derive(Debug)]
@@ -117,6 +119,8 @@ pub struct Charger {
     pub(super) told_whole: Option<Status>,
     pub(super) aligned_due: Option<Timestamp>,
     password: Option<Vec<u8>>,
+    /// What is new about the next connection, until it stands.
+    pub(super) trial: Option<Trial>,
     heartbeat_due: Option<Timestamp>,
     ping_due: Option<Timestamp>,
     boot_due: Option<Timestamp>,
@@ -142,6 +146,7 @@ impl Charger {
             .collect();
         let mut configuration = Configuration::new(options.connectors.max(1));
         configuration.store("MeterValueSampleInterval", options.sample_interval.as_secs().max(1).to_string());
+        configuration.store("SecurityProfile", options.security_profile().to_string());
         Self {
             anchor: (now, own_start(&options, now)),
             configuration,
@@ -157,7 +162,7 @@ impl Charger {
             profiles: Profiles::default(),
             firmware: Firmware::default(),
             uploads: Uploads::default(),
-            certificates: Certificates::default(),
+            certificates: Certificates::new(&options.trust),
             switched_on: own_start(&options, now),
             told_whole: None,
             aligned_due: None,
@@ -171,6 +176,7 @@ impl Charger {
             next_plug: None,
             next_connector: 0,
             password: options.password.clone(),
+            trial: None,
             heartbeat_due: None,
             ping_due: None,
             boot_due: None,
@@ -196,6 +202,7 @@ impl Charger {
             Input::Tick => {}
             Input::Connected => self.connected(now),
             Input::DialFailed(error) => {
+                self.fall_back();
                 let retry_ms = self.redial(now);
                 self.notice(Notice::DialFailed { error, retry_ms });
             }

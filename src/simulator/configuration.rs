@@ -22,7 +22,8 @@ enum Kind {
     PhaseRotation,
     /// 32 to 40 hex digits, never shown.
     Secret,
-    /// Only ever raised, and only to what this charger can do: 1, once it has a key.
+    /// Only ever raised, and only to what this charger can do: 1, once it has a key, and what certificates
+    /// make possible.
     SecurityProfile,
 }
 
@@ -71,6 +72,8 @@ struct Setting {
 #[derive(Debug, Clone)]
 pub struct Configuration {
     settings: BTreeMap<String, Setting>,
+    /// The highest security profile that the charger has what it takes for.
+    profile_max: u8,
 }
 
 impl Configuration {
@@ -79,7 +82,7 @@ impl Configuration {
         let setting = |&(key, kind, access, value): &Row| {
             (key.to_lowercase(), Setting { key, kind, access, value: value.to_owned(), pending: None })
         };
-        let mut configuration = Self { settings: DEFAULTS.iter().map(setting).collect() };
+        let mut configuration = Self { settings: DEFAULTS.iter().map(setting).collect(), profile_max: 0 };
         configuration.store("NumberOfConnectors", connectors.to_string());
         configuration
     }
@@ -89,6 +92,11 @@ impl Configuration {
         if let Some(setting) = self.settings.get_mut(&key.to_lowercase()) {
             setting.value = value;
         }
+    }
+
+    /// From now on `SecurityProfile` can be raised to this.
+    pub(super) fn allow_profile(&mut self, profile: u8) {
+        self.profile_max = profile;
     }
 
     /// The value in force; empty for a key that does not exist.
@@ -113,9 +121,10 @@ impl Configuration {
 
     /// Answers `ChangeConfiguration`.
     pub fn change(&mut self, key: &str, value: &str) -> Change {
-        let has_key = !self.text("AuthorizationKey").is_empty();
+        let with_key = u8::from(!self.text("AuthorizationKey").is_empty());
+        let profiles = self.whole("SecurityProfile") as u8 + 1..=self.profile_max.max(with_key);
         let Some(setting) = self.settings.get_mut(&key.to_lowercase()) else { return Change::NotSupported };
-        let raises = || has_key && setting.value == "0" && value == "1";
+        let raises = || value.parse().is_ok_and(|profile: u8| profiles.contains(&profile));
         let fits = fits(setting.kind, value) && (setting.kind != Kind::SecurityProfile || raises());
         if setting.access == Access::ReadOnly || !fits {
             return Change::Rejected;

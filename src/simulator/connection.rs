@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,21 +10,25 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config, tungstenite};
 use url::Url;
 
 use crate::id::StationId;
+use crate::tls::Stream;
 
 /// The WebSocket of one charger.
-pub type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<Stream>;
 
 /// The subprotocol of OCPP 1.6.
 pub const SUBPROTOCOL: &str = "ocpp1.6";
 
-/// How long TCP and the WebSocket handshake may take together.
+/// How long TCP, TLS and the WebSocket handshake may take together.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The default of 128 KiB per connection is what thousands of chargers cannot afford.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -46,9 +51,18 @@ pub enum InvalidEndpoint {
     /// Not a URL.
     #[error("{0:?} is not a URL: write it like ws://127.0.0.1:9000/ocpp")]
     Url(String),
-    /// Another scheme than `ws`.
-    #[error("{0}:// is not spoken here: write a ws:// URL such as ws://127.0.0.1:9000/ocpp")]
+    /// Another scheme than `ws` and `wss`.
+    #[error("{0}:// is not spoken here: write a ws:// or wss:// URL such as ws://127.0.0.1:9000/ocpp")]
     Scheme(String),
+}
+
+/// What a charger proves itself with. Not `Debug`: it holds a password.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// For Basic authentication.
+    pub password: Option<Vec<u8>>,
+    /// How `wss://` is spoken; without it, it is not.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// Why there is no WebSocket.
@@ -68,6 +82,20 @@ pub enum DialError {
         /// Where to.
         address: SocketAddr,
         /// What the system says.
+        cause: io::Error,
+    },
+    /// There are no roots to know the central system by.
+    #[error("a wss:// central system is known by its root certificate: give the file with --ca")]
+    NoRoots,
+    /// The charger's own certificates cannot be used.
+    #[error("the charger's certificates cannot be used: {0}")]
+    Certificates(rustls::Error),
+    /// No TLS.
+    #[error("{}", describe_tls(address, cause))]
+    Tls {
+        /// Where to.
+        address: SocketAddr,
+        /// What was not agreed on.
         cause: io::Error,
     },
     /// The central system answered with something else than 101.
@@ -106,6 +134,23 @@ fn describe_connect(address: &SocketAddr, cause: &io::Error) -> String {
     }
 }
 
+fn describe_tls(address: &SocketAddr, cause: &io::Error) -> String {
+    let of_tls = cause.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match of_tls {
+        Some(rustls::Error::InvalidCertificate(reason)) => format!(
+            "the certificate of the central system at {address} is not trusted ({reason:?}): does --ca hold its \
+             root, and --url its name?"
+        ),
+        Some(rustls::Error::AlertReceived(alert)) => {
+            format!(
+                "the central system at {address} ended the TLS handshake ({alert:?}): does it take --cert?"
+            )
+        }
+        Some(other) => format!("no TLS with {address}: {other}"),
+        None => format!("no TLS with {address}, is this a wss:// port? ({cause})"),
+    }
+}
+
 fn describe_status(status: StatusCode, station: &StationId, url: &str) -> String {
     match status.as_u16() {
         400 => format!("the central system does not offer {SUBPROTOCOL} at {url} (400)"),
@@ -123,19 +168,33 @@ fn describe_status(status: StatusCode, station: &StationId, url: &str) -> String
 }
 
 impl Endpoint {
-    /// Reads `ws://host[:port]/any/path`.
+    /// Reads `ws://host[:port]/any/path`, or the same with `wss`.
     ///
     /// # Errors
     /// Says what is wrong with the URL.
     pub fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
         let url = Url::parse(text).map_err(|_| InvalidEndpoint::Url(text.to_owned()))?;
-        if url.scheme() != "ws" {
+        if !matches!(url.scheme(), "ws" | "wss") {
             return Err(InvalidEndpoint::Scheme(url.scheme().to_owned()));
         }
         let host = url.host_str().ok_or_else(|| InvalidEndpoint::Url(text.to_owned()))?;
         let host = host.trim_matches(['[', ']']).to_owned();
         let port = url.port_or_known_default().unwrap_or(80);
         Ok(Self { url, host, port })
+    }
+
+    /// Whether TLS is spoken there.
+    pub fn is_encrypted(&self) -> bool {
+        self.url.scheme() == "wss"
+    }
+
+    /// The same place over TLS; the same port too, unless it is the scheme's own.
+    pub fn encrypted(&self) -> Self {
+        let mut url = self.url.clone();
+        // Both are schemes of the web, so one can take the other's place.
+        let _ = url.set_scheme("wss");
+        let port = url.port_or_known_default().unwrap_or(443);
+        Self { url, host: self.host.clone(), port }
     }
 
     /// The URL that this station connects to: the endpoint's, and its identity behind it.
@@ -164,10 +223,10 @@ impl Endpoint {
     pub async fn dial(
         &self,
         station: &StationId,
-        password: Option<&[u8]>,
+        credentials: &Credentials,
         source: Option<IpAddr>,
     ) -> Result<Socket, DialError> {
-        match tokio::time::timeout(DIAL_TIMEOUT, self.dial_patiently(station, password, source)).await {
+        match tokio::time::timeout(DIAL_TIMEOUT, self.dial_patiently(station, credentials, source)).await {
             Ok(dialed) => dialed,
             Err(_) => Err(DialError::TimedOut),
         }
@@ -176,15 +235,16 @@ impl Endpoint {
     async fn dial_patiently(
         &self,
         station: &StationId,
-        password: Option<&[u8]>,
+        credentials: &Credentials,
         source: Option<IpAddr>,
     ) -> Result<Socket, DialError> {
         let address = self.resolve().await?;
         let stream = connect(address, source).await.map_err(|cause| DialError::Connect { address, cause })?;
+        let stream = self.encrypt(stream, address, credentials).await?;
         let url = self.station_url(station);
         let mut request = url.as_str().into_client_request().map_err(DialError::Handshake)?;
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-        if let Some(password) = password {
+        if let Some(password) = &credentials.password {
             let mut credentials = format!("{station}:").into_bytes();
             credentials.extend_from_slice(password);
             let mut value = HeaderValue::try_from(format!("Basic {}", BASE64.encode(credentials)))
@@ -202,6 +262,26 @@ impl Endpoint {
             }
             Err(error) => Err(DialError::Handshake(error)),
         }
+    }
+}
+
+impl Endpoint {
+    /// Agrees on encryption where the URL says so.
+    async fn encrypt(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        credentials: &Credentials,
+    ) -> Result<Stream, DialError> {
+        if !self.is_encrypted() {
+            return Ok(Stream::Plain(stream));
+        }
+        let config = credentials.tls.clone().ok_or(DialError::NoRoots)?;
+        let failed = |cause| DialError::Tls { address, cause };
+        let name =
+            ServerName::try_from(self.host.clone()).map_err(|error| failed(io::Error::other(error)))?;
+        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(failed)?;
+        Ok(Stream::Tls(Box::new(stream.into())))
     }
 }
 
@@ -234,9 +314,13 @@ mod tests {
         for (base, url) in [
             ("ws://127.0.0.1:9000/ocpp", "ws://127.0.0.1:9000/ocpp/RDAM%20123"),
             ("ws://localhost/", "ws://localhost/RDAM%20123"),
+            ("wss://localhost:9443/ocpp/", "wss://localhost:9443/ocpp/RDAM%20123"),
         ] {
             assert_eq!(Endpoint::parse(base).expect(base).station_url(&station), url);
         }
+        let plain = |url| Endpoint::parse(url).expect("a URL");
+        assert_eq!(plain("ws://localhost:9000/ocpp").encrypted(), plain("wss://localhost:9000/ocpp"));
+        assert_eq!(plain("ws://localhost/ocpp").encrypted().port, 443);
         assert_eq!(Endpoint::parse("http://x/"), Err(InvalidEndpoint::Scheme("http".to_owned())));
         assert!(Endpoint::parse("127.0.0.1").is_err());
     }

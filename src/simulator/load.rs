@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 pub use report::{Counters, Latency, Report};
 
-use super::connection::{Endpoint, spread_source};
+use super::connection::{Credentials, Endpoint, spread_source};
 use super::notice::Acknowledged;
 use crate::id::{InvalidStationId, StationId};
 
@@ -44,8 +44,8 @@ pub struct LoadOptions {
     pub idle: bool,
     /// The tag of every session.
     pub id_tag: String,
-    /// The password of every charger.
-    pub password: Option<Vec<u8>>,
+    /// What every charger proves itself with.
+    pub credentials: Credentials,
     /// How long an answer may take before its call counts as lost.
     pub call_timeout: Duration,
     /// The longest wait before connecting anew.
@@ -66,7 +66,7 @@ impl LoadOptions {
             connect_rate: 500.0,
             idle: false,
             id_tag: "TAG_1".to_owned(),
-            password: None,
+            credentials: Credentials::default(),
             call_timeout: Duration::from_secs(30),
             reconnect_max: Duration::from_secs(5),
             ledger: None,

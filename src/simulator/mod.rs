@@ -39,6 +39,7 @@ pub mod session;
 mod statuses;
 pub mod step;
 mod trigger;
+pub mod trust;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::connection::Endpoint;
+use super::trust::Trust;
 use crate::id::StationId;
 
 /// How many charging sessions a charger begins of its own accord.
@@ -53,10 +54,14 @@ impl FromStr for Fault {
 pub struct ChargerOptions {
     /// The central system.
     pub endpoint: Endpoint,
+    /// Where it is reached with security profiles 2 and 3, if not at the same port.
+    pub encrypted_endpoint: Option<Endpoint>,
     /// The identity, the last segment of the URL and the user name of Basic authentication.
     pub id: StationId,
     /// The password's bytes, for Basic authentication.
     pub password: Option<Vec<u8>>,
+    /// Whom it trusts over `wss://`, and its certificate.
+    pub trust: Trust,
     /// Connectors, numbered from 1.
     pub connectors: u32,
     /// The cables are part of the charger: `UnlockConnector` has nothing to unlock.
@@ -108,8 +113,10 @@ impl ChargerOptions {
     pub fn new(endpoint: Endpoint, id: StationId) -> Self {
         Self {
             endpoint,
+            encrypted_endpoint: None,
             id,
             password: None,
+            trust: Trust::default(),
             connectors: 2,
             fixed_cables: false,
             id_tag: "TAG_1".to_owned(),
@@ -130,6 +137,16 @@ impl ChargerOptions {
             model: "charger-sim".to_owned(),
             seed: None,
             fault: None,
+        }
+    }
+
+    /// The security profile that it comes with.
+    pub(super) fn security_profile(&self) -> u8 {
+        match (self.endpoint.is_encrypted(), &self.trust.own, &self.password) {
+            (true, Some(_), _) => 3,
+            (true, None, Some(_)) => 2,
+            (false, _, Some(_)) => 1,
+            (_, _, None) => 0,
         }
     }
 

@@ -103,8 +103,12 @@ impl Charger {
     pub(super) fn change_configuration(&mut self, now: Timestamp, payload: &Value) -> Answer {
         let key = payload["key"].as_str().unwrap_or_default();
         let value = payload["value"].as_str().unwrap_or_default();
+        self.configuration.allow_profile(self.profile_max());
+        let profile = self.configuration.text("SecurityProfile").to_owned();
         let change = self.configuration.change(key, value);
-        if change == Change::Accepted {
+        if change == Change::Accepted && key.eq_ignore_ascii_case("SecurityProfile") {
+            self.change_profile(now, profile);
+        } else if change == Change::Accepted {
             self.configured(now, key, value);
         }
         Ok(json!({"status": change.as_str()}))

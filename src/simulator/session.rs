@@ -229,9 +229,9 @@ impl Driver {
     }
 
     fn dial(&mut self) {
-        let (endpoint, id) = (self.options.endpoint.clone(), self.options.id.clone());
-        let password = self.charger.password().map(<[u8]>::to_vec);
-        self.dialing = Some(Box::pin(async move { endpoint.dial(&id, password.as_deref(), None).await }));
+        let (endpoint, id) = (self.charger.endpoint(), self.options.id.clone());
+        let credentials = self.charger.credentials();
+        self.dialing = Some(Box::pin(async move { endpoint.dial(&id, &credentials?, None).await }));
     }
 
     async fn next_event(&mut self) -> Event {

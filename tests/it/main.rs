@@ -53,6 +53,7 @@ mod scripted;
 mod search;
 mod sessions;
 mod simulated;
+mod simulated_tls;
 mod stations;
 mod stats;
 mod stops;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Charger, Link, Reboot, Registration};
+use super::{Charger, Link, Registration};
 use crate::clock::Timestamp;
 use crate::simulator::chance::Chance;
 use crate::simulator::notice::{Notice, millis};
@@ -20,6 +20,7 @@ impl Charger {
 
     pub(super) fn connected(&mut self, now: Timestamp) {
         self.link = Link::Up;
+        self.trial = None;
         self.timeouts_in_a_row = 0;
         self.notice(Notice::Connected);
         let ping = self.configuration.seconds("WebSocketPingInterval");
@@ -71,11 +72,7 @@ impl Charger {
     /// Takes the new password and comes back with it.
     pub(in crate::simulator) fn change_password(&mut self, now: Timestamp, hex_text: &str) {
         self.password = hex::decode(hex_text).ok();
-        self.reboot = Some(Reboot {
-            at_latest: now.after(Duration::from_secs(1)),
-            reason: "the AuthorizationKey was changed".to_owned(),
-            boot: false,
-        });
+        self.reconnect(now, "the AuthorizationKey was changed");
     }
 }
 

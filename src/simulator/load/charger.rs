@@ -70,7 +70,7 @@ pub(super) async fn run(shared: Arc<Shared>, station: StationId, index: usize, s
         next_due: None,
     };
     while !stop.is_cancelled() {
-        let dial = shared.options.endpoint.dial(&charger.station, shared.options.password.as_deref(), source);
+        let dial = shared.options.endpoint.dial(&charger.station, &shared.options.credentials, source);
         let dialed = tokio::select! {
             () = stop.cancelled() => return,
             dialed = dial => dialed,
