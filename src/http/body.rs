@@ -51,28 +51,6 @@ impl FromRequest<Arc<ApiState>> for JsonText {
     }
 }
 
-/// A body that the schema of `T` says all about, read from its own bytes: what is kept raw in it stays as it
-/// was written.
-pub(super) struct Verbatim<T>(pub(super) T);
-
-impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Verbatim<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
-        let (parts, body) = request.into_parts();
-        let bytes = arrived(body, &state.config).await?;
-        let request = Request::from_parts(parts, HttpBody::from(bytes.clone()));
-        let Json(body) = Json::from_request(request, state).await?;
-        let errors = errors::<T>(&body)?;
-        if !errors.is_empty() {
-            return Err(Problem::invalid(errors));
-        }
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Problem::invalid_field("", error.to_string()))
-    }
-}
-
 /// A body that may be left out, whose schema of `T` says all about it; nothing is as good as `{}`.
 pub(super) struct Optional<T>(pub(super) T);
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use serde_json::{Map, Value, json};
 
 use super::ApiState;
 use super::auth::Caller;
@@ -33,9 +34,9 @@ pub(super) async fn create(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
     _: NoQuery,
-    body::Verbatim(input): body::Verbatim<EventInput>,
+    given: body::JsonText,
 ) -> Result<(StatusCode, Json<EventStored>)> {
-    let destination = check(&state, &input).await?;
+    let (input, destination) = read(&state, given).await?;
     match &destination {
         Destination::Broadcast if caller.owner_id.is_some() => {
             return Err(Problem::forbidden("this API key is bound to an owner, and may not broadcast"));
@@ -75,8 +76,56 @@ pub(super) async fn create(
     }
 }
 
-/// Where it goes, once everything about it is right.
-async fn check(state: &ApiState, input: &EventInput) -> Result<Destination> {
+/// The event and where it goes, once everything about it is right.
+///
+/// # Errors
+/// A 422 with every wrong field, whether the schema finds it or what the fields mean.
+async fn read(state: &ApiState, given: body::JsonText) -> Result<(EventInput, Destination)> {
+    let mut errors = body::errors::<EventInput>(&given.value)?;
+    let Value::Object(members) = given.value else { return Err(Problem::invalid(errors)) };
+    let targets = targets(&members);
+    if errors.is_empty() {
+        // From its own text: the payload stays as it was written.
+        let input: EventInput = serde_json::from_slice(&given.text)
+            .map_err(|error| Problem::invalid_field("", error.to_string()))?;
+        return match check(state, &input, &targets).await {
+            (Some(destination), wrong) if wrong.is_empty() => Ok((input, destination)),
+            (_, wrong) => Err(Problem::invalid(wrong)),
+        };
+    }
+    let rest: EventInput = body::into(Value::Object(without_wrong(members, &errors)))?;
+    let (_, mut wrong) = check(state, &rest, &targets).await;
+    wrong.retain(|error| errors.iter().all(|named| named.field != error.field));
+    errors.extend(wrong);
+    Err(Problem::invalid(errors))
+}
+
+/// The members that say where the event goes, also those that are badly written.
+fn targets(members: &Map<String, Value>) -> Vec<&'static str> {
+    let says = |name: &str| !matches!(members.get(name), None | Some(Value::Null | Value::Bool(false)));
+    ["webhook_id", "owner_id", "broadcast", "url"].into_iter().filter(|name| says(name)).collect()
+}
+
+/// What is left without the members that are wrong by themselves, so that it can still be read and judged.
+fn without_wrong(mut members: Map<String, Value>, errors: &[FieldError]) -> Map<String, Value> {
+    for error in errors {
+        let (member, entry) = error.field.split_once('.').unwrap_or((&error.field, ""));
+        match members.get_mut(member) {
+            Some(Value::Object(headers)) if headers.contains_key(entry) => drop(headers.remove(entry)),
+            _ => drop(members.remove(member)),
+        }
+    }
+    members.entry("event").or_insert_with(|| json!("placeholder.event"));
+    members.entry("payload").or_insert_with(|| json!({}));
+    members
+}
+
+/// Where it goes, and what is wrong with it.
+async fn check(
+    state: &ApiState,
+    input: &EventInput,
+    targets: &[&str],
+) -> (Option<Destination>, Vec<FieldError>) {
     let mut errors = Vec::new();
     match event::category_of(&input.event) {
         Ok(Category::Custom) => {}
@@ -98,7 +147,7 @@ async fn check(state: &ApiState, input: &EventInput) -> Result<Destination> {
     if let Some(Err(error)) = input.secret.as_deref().map(str::parse::<SigningSecret>) {
         errors.push(FieldError::new("secret", error.to_string()));
     }
-    if input.secret.is_some() && input.url.is_none() {
+    if input.secret.is_some() && !targets.contains(&"url") {
         errors.push(FieldError::new("secret", "signs what goes to a url: it needs one"));
     }
     let mut destinations = Vec::new();
@@ -119,13 +168,9 @@ async fn check(state: &ApiState, input: &EventInput) -> Result<Destination> {
             Err(refusal) => errors.push(FieldError::new("url", refusal.to_string())),
         }
     }
-    let given = destinations.len() + usize::from(errors.iter().any(|error| error.field == "url"));
-    if given != 1 {
+    if targets.len() != 1 {
         let message = "exactly one of webhook_id, owner_id, broadcast and url says where it goes";
         errors.push(FieldError::new("webhook_id", message));
     }
-    match destinations.pop() {
-        Some(destination) if errors.is_empty() => Ok(destination),
-        _ => Err(Problem::invalid(errors)),
-    }
+    (destinations.pop(), errors)
 }

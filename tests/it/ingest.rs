@@ -65,6 +65,22 @@ async fn an_event_goes_to_whom_it_is_for_and_to_nobody_else() {
         (json!({"broadcast": true, "secret": "x"}), vec!["secret", "secret"]),
         (json!({"url": "http://10.0.0.1/"}), vec!["url"]),
         (json!({"broadcast": true, "custom_headers": {"Host": "x"}}), vec!["custom_headers.Host"]),
+        // What the schema finds hides nothing of what the fields mean.
+        (
+            json!({"event": "Foo", "payload": 3, "idempotency_key": 7, "custom_headers": {"Host": "x", "x-n": 1},
+                "surplus": 1}),
+            vec![
+                "custom_headers.x-n",
+                "idempotency_key",
+                "payload",
+                "surplus",
+                "event",
+                "custom_headers.Host",
+                "webhook_id",
+            ],
+        ),
+        (json!({"event": "Foo", "url": 3, "secret": "x"}), vec!["url", "event", "secret"]),
+        (json!({"payload": 3, "webhook_id": "1"}), vec!["payload", "webhook_id"]),
     ] {
         let (status, problem) = bring(&gateway, wrong.clone()).await;
         let named: Vec<_> =
