@@ -61,4 +61,5 @@ mod storm;
 mod stream;
 mod talks;
 mod tls;
+mod way_out;
 mod why;
