@@ -11,13 +11,13 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
-use super::page;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::{NoQuery, Query};
+use super::query::{And, NoQuery, Query};
+use crate::api::Page;
 use crate::api::access::{ApiKey, ApiKeyInput};
 use crate::api::problem::{FieldError, Problem};
-use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
 use crate::keys;
@@ -31,14 +31,6 @@ pub(super) struct KeysQuery {
     /// The customer it is bound to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// Make an API key
@@ -80,14 +72,14 @@ pub(super) async fn create(
 }
 
 /// List the API keys
-#[utoipa::path(get, path = "/api-keys", tag = "api keys", params(KeysQuery),
+#[utoipa::path(get, path = "/api-keys", tag = "api keys", params(KeysQuery, Paging),
     responses((status = 200, body = Page<ApiKey>)), security(("api_key" = ["admin"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<KeysQuery>,
+    Query(And(query, paging)): Query<And<KeysQuery, Paging>>,
 ) -> Result<Json<Page<ApiKey>>> {
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let listed = state.store.api_keys(caller.owner_filter(query.owner_id)?, slice.clone()).await?;
     Ok(Json(page::page(LIST, &slice, listed, |key| key)))
 }

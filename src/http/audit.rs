@@ -21,12 +21,13 @@ use tracing::error;
 use utoipa::IntoParams;
 
 use super::auth::Caller;
+use super::page::{self, Paging};
 use super::problem::Result;
-use super::query::Query;
+use super::query::{And, Query};
 use super::serve::Peer;
-use super::{ApiState, body, openapi, page};
+use super::{ApiState, body, openapi};
+use crate::api::Page;
 use crate::api::audit::{AuditEntry, ChangeMethod};
-use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
 use crate::store::{AuditFilter, Change, ChangeAnswer};
@@ -67,14 +68,6 @@ pub(super) struct AuditQuery {
     /// It was asked for before that.
     #[param(inline)]
     until: Option<Timestamp>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// List the changes
@@ -83,14 +76,14 @@ pub(super) struct AuditQuery {
 /// change and settled before its answer leaves; `chargehook keys create` and `revoke` have one too. A repetition that
 /// gets the answer of its `Idempotency-Key` changes nothing and has none. Values are never kept. A key that is bound
 /// to an owner sees the changes to what is its owner's.
-#[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery),
+#[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery, Paging),
     responses((status = 200, body = Page<AuditEntry>)), security(("api_key" = ["admin"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<AuditQuery>,
+    Query(And(query, paging)): Query<And<AuditQuery, Paging>>,
 ) -> Result<Json<Page<AuditEntry>>> {
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let owner_id = caller.owner_filter(query.owner_id)?;
     let key_id = match query.key_id.map(|id| id.parse::<ApiKeyId>()).transpose() {
         Ok(key_id) => key_id,

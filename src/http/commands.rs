@@ -16,14 +16,14 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
-use super::page;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{NoQuery, Query};
+use super::query::{And, NoQuery, Query};
 use super::stations;
+use crate::api::Page;
 use crate::api::command::{Command, CommandInput, CommandStatus};
 use crate::api::problem::{FieldError, Problem};
-use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::CommandId;
 use crate::nearest::nearest;
@@ -85,14 +85,6 @@ pub(super) struct CommandsQuery {
     /// They were made before that.
     #[param(inline)]
     until: Option<Timestamp>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// How the commands of one station are listed.
@@ -111,14 +103,6 @@ pub(super) struct StationCommandsQuery {
     /// They were made before that.
     #[param(inline)]
     until: Option<Timestamp>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// A request that nothing is wrong with.
@@ -309,13 +293,13 @@ fn status_of(command: &Command) -> StatusCode {
 
 /// List a station's commands
 #[utoipa::path(get, path = "/stations/{id}/commands", tag = "commands",
-    params(("id" = String, Path, description = "The station's identity, percent-encoded"), StationCommandsQuery),
+    params(("id" = String, Path, description = "The station's identity, percent-encoded"), StationCommandsQuery, Paging),
     responses((status = 200, body = Page<Command>)), security(("api_key" = ["read"])))]
 pub(super) async fn of_station(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
     Id(id): Id,
-    Query(query): Query<StationCommandsQuery>,
+    Query(And(query, paging)): Query<And<StationCommandsQuery, Paging>>,
 ) -> Result<Json<Page<Command>>> {
     let (_, station) = stations::visible(&state, &caller, &id).await?;
     let filter = CommandFilter {
@@ -326,18 +310,18 @@ pub(super) async fn of_station(
         since: query.since,
         until: query.until,
     };
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let listed = state.store.commands(filter, slice.clone()).await?;
     Ok(Json(page::page(LIST, &slice, listed, |command| command)))
 }
 
 /// List commands
-#[utoipa::path(get, path = "/commands", tag = "commands", params(CommandsQuery),
+#[utoipa::path(get, path = "/commands", tag = "commands", params(CommandsQuery, Paging),
     responses((status = 200, body = Page<Command>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<CommandsQuery>,
+    Query(And(query, paging)): Query<And<CommandsQuery, Paging>>,
 ) -> Result<Json<Page<Command>>> {
     let filter = CommandFilter {
         station_id: query.station_id,
@@ -347,7 +331,7 @@ pub(super) async fn list(
         since: query.since,
         until: query.until,
     };
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let listed = state.store.commands(filter, slice.clone()).await?;
     Ok(Json(page::page(LIST, &slice, listed, |command| command)))
 }

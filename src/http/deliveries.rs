@@ -12,13 +12,13 @@ use super::ApiState;
 use super::auth::Caller;
 use super::body;
 use super::events::patterns;
-use super::page;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{NoQuery, Query};
+use super::query::{And, NoQuery, Query};
+use crate::api::Page;
 use crate::api::delivery::{Delivery, DeliveryStatus};
 use crate::api::problem::Problem;
-use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::delivery::waiting;
 use crate::id::{DeliveryId, EventId};
@@ -26,134 +26,64 @@ use crate::store::{self, Canceled, DeliveryFilter, DeliveryPage, Listed, Missing
 
 const LIST: &str = "deliveries";
 
-/// How deliveries are listed.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+/// Which deliveries are listed.
+#[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct DeliveriesQuery {
+pub(super) struct StatusQuery {
     /// How far it has come. May be given several times.
     #[serde(default)]
     #[param(inline, max_items = 6)]
     status: Vec<DeliveryStatus>,
-    /// The webhook it goes to.
-    #[param(minimum = 1)]
-    webhook_id: Option<i64>,
-    /// Its event.
-    #[param(inline)]
-    event_id: Option<EventId>,
-    /// Event types or patterns (`Start*`, `ocpp.*`); one of them must fit. May be given several times.
-    #[serde(default)]
-    #[param(max_items = 50)]
-    event: Vec<String>,
-    /// Its event's station.
-    #[param(min_length = 1, max_length = 64)]
-    station_id: Option<String>,
-    /// Its event's owner.
-    #[param(min_length = 1, max_length = 200)]
-    owner_id: Option<String>,
-    /// It was made then or later.
-    #[param(inline)]
-    since: Option<Timestamp>,
-    /// It was made before that.
-    #[param(inline)]
-    until: Option<Timestamp>,
-    /// What to look for in the event's payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
-    /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
-    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
-    #[param(min_length = 1, max_length = 200)]
-    q: Option<String>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
-/// How dead letters are listed: like deliveries, but for the status.
+/// Which deliveries are meant, whatever their status.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct FailedQuery {
+pub(super) struct DeliveriesQuery {
     /// The webhook it goes to.
     #[param(minimum = 1)]
-    webhook_id: Option<i64>,
+    pub(super) webhook_id: Option<i64>,
     /// Its event.
     #[param(inline)]
-    event_id: Option<EventId>,
+    pub(super) event_id: Option<EventId>,
     /// Event types or patterns (`Start*`, `ocpp.*`); one of them must fit. May be given several times.
     #[serde(default)]
     #[param(max_items = 50)]
-    event: Vec<String>,
+    pub(super) event: Vec<String>,
     /// Its event's station.
     #[param(min_length = 1, max_length = 64)]
-    station_id: Option<String>,
+    pub(super) station_id: Option<String>,
     /// Its event's owner.
     #[param(min_length = 1, max_length = 200)]
-    owner_id: Option<String>,
+    pub(super) owner_id: Option<String>,
     /// It was made then or later.
     #[param(inline)]
-    since: Option<Timestamp>,
+    pub(super) since: Option<Timestamp>,
     /// It was made before that.
     #[param(inline)]
-    until: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
     /// What to look for in the event's payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
     /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
     /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
     #[param(min_length = 1, max_length = 200)]
-    q: Option<String>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
+    pub(super) q: Option<String>,
 }
 
-impl From<FailedQuery> for DeliveriesQuery {
-    fn from(query: FailedQuery) -> Self {
-        let FailedQuery {
-            webhook_id,
-            event_id,
-            event,
-            station_id,
-            owner_id,
-            since,
-            until,
-            q,
-            order,
-            limit,
-            cursor,
-        } = query;
-        let status = vec![DeliveryStatus::Failed];
-        Self {
-            status,
-            webhook_id,
-            event_id,
-            event,
-            station_id,
-            owner_id,
-            since,
-            until,
-            q,
-            order,
-            limit,
-            cursor,
-        }
-    }
-}
-
-async fn list_by(state: &ApiState, caller: &Caller, query: DeliveriesQuery) -> Result<Json<Page<Delivery>>> {
+async fn list_by(
+    state: &ApiState,
+    caller: &Caller,
+    status: Vec<DeliveryStatus>,
+    query: DeliveriesQuery,
+    paging: Paging,
+) -> Result<Json<Page<Delivery>>> {
     let mut errors = Vec::new();
     let events = patterns(&query.event, &mut errors);
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let filter = DeliveryFilter {
-        status: query.status,
+        status,
         webhook_id: query.webhook_id,
         event_id: query.event_id,
         events,
@@ -203,27 +133,27 @@ pub(super) fn show(state: &ApiState, delivery: store::Delivery) -> Delivery {
 }
 
 /// List deliveries
-#[utoipa::path(get, path = "/deliveries", tag = "deliveries", params(DeliveriesQuery),
+#[utoipa::path(get, path = "/deliveries", tag = "deliveries", params(StatusQuery, DeliveriesQuery, Paging),
     responses((status = 200, body = Page<Delivery>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<DeliveriesQuery>,
+    Query(And(only, And(query, paging))): Query<And<StatusQuery, And<DeliveriesQuery, Paging>>>,
 ) -> Result<Json<Page<Delivery>>> {
-    list_by(&state, &caller, query).await
+    list_by(&state, &caller, only.status, query, paging).await
 }
 
 /// List dead letters
 ///
 /// Deliveries whose schedule is used up: those with the status `failed`.
-#[utoipa::path(get, path = "/failed-deliveries", tag = "deliveries", params(FailedQuery),
+#[utoipa::path(get, path = "/failed-deliveries", tag = "deliveries", params(DeliveriesQuery, Paging),
     responses((status = 200, body = Page<Delivery>)), security(("api_key" = ["read"])))]
 pub(super) async fn failed(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<FailedQuery>,
+    Query(And(query, paging)): Query<And<DeliveriesQuery, Paging>>,
 ) -> Result<Json<Page<Delivery>>> {
-    list_by(&state, &caller, query.into()).await
+    list_by(&state, &caller, vec![DeliveryStatus::Failed], query, paging).await
 }
 
 fn parse(id: &str) -> Result<DeliveryId> {

@@ -10,83 +10,25 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
-use super::events;
+use super::events::EventsQuery;
 use super::problem::Result;
-use super::query::Query;
+use super::query::{And, Query};
 use super::sse::{self, Piece, Place, Source};
 use crate::api::event::Event;
 use crate::api::problem::Problem;
-use crate::clock::Timestamp;
 use crate::id::EventId;
 use crate::store::{EventFilter, Result as StoreResult, Slice, Store};
 
-/// Which events a stream tells.
+/// How events are followed.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamQuery {
-    /// Event types or patterns (`Start*`, `ocpp.*`); one of them must fit. May be given several times.
-    #[serde(default)]
-    #[param(max_items = 50)]
-    event: Vec<String>,
-    /// The station it is about.
-    #[param(min_length = 1, max_length = 64)]
-    station_id: Option<String>,
-    /// The customer it belongs to.
-    #[param(min_length = 1, max_length = 200)]
-    owner_id: Option<String>,
-    /// Only events with a delivery to this webhook, made when they were stored.
-    #[param(minimum = 1)]
-    webhook_id: Option<i64>,
-    /// The transaction it was attached to.
-    #[param(minimum = 1)]
-    transaction_id: Option<i64>,
     /// Only repeats of other events; without it, or with `false`, none of them.
     duplicate: Option<bool>,
-    /// It arrived then or later.
-    #[param(inline)]
-    since: Option<Timestamp>,
-    /// It arrived before that.
-    #[param(inline)]
-    until: Option<Timestamp>,
-    /// It happened then or later, by the charger's own clock.
-    #[param(inline)]
-    occurred_since: Option<Timestamp>,
-    /// It happened before that, by the charger's own clock.
-    #[param(inline)]
-    occurred_until: Option<Timestamp>,
-    /// What to look for in the payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
-    /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
-    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
-    #[param(min_length = 1, max_length = 200)]
-    q: Option<String>,
     /// Begin behind this event, for readers that cannot send `Last-Event-ID`, which wins over it.
     /// `evt_00000000000000000000000000` is in front of everything.
     #[param(inline)]
     after: Option<EventId>,
-}
-
-impl StreamQuery {
-    fn filter(self, caller: &Caller) -> Result<EventFilter> {
-        let mut errors = Vec::new();
-        let events = events::patterns(&self.event, &mut errors);
-        if !errors.is_empty() {
-            return Err(Problem::invalid(errors));
-        }
-        Ok(EventFilter {
-            events,
-            station_id: self.station_id,
-            owner_id: caller.owner_filter(self.owner_id)?,
-            webhook_id: self.webhook_id,
-            own_webhooks: caller.owner_id.is_some(),
-            transaction_id: self.transaction_id,
-            duplicate: Some(self.duplicate.unwrap_or(false)),
-            since: self.since,
-            until: self.until,
-            occurred_since: self.occurred_since,
-            occurred_until: self.occurred_until,
-            q: self.q,
-        })
-    }
 }
 
 /// Follow the events
@@ -99,23 +41,24 @@ impl StreamQuery {
 /// out and repeats nothing: everything that fits, in the order of commit. Right at its beginning stands an `id`
 /// without data, so that also a stream that breaks off before its first event can be resumed. A comment every 15
 /// seconds tells that it is alive. 410 if events that came after it were removed by retention; 503 if too many streams are
-/// open (`limits.streams`). A stream ends when its API key is revoked or expires.
+/// open (`limits.streams`). A stream ends when its API key is revoked or expires. `webhook_id` looks at deliveries that
+/// were made when the event was stored.
 #[utoipa::path(get, path = "/events/stream", tag = "events",
-    params(StreamQuery,
+    params(EventsQuery, StreamQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "The last event that a stream which broke off had told")),
     responses((status = 200, body = String, content_type = "text/event-stream")),
     security(("api_key" = ["read"])))]
 pub(super) async fn stream(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<StreamQuery>,
+    Query(And(query, stream)): Query<And<EventsQuery, StreamQuery>>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let place = Place::take(&state)?;
     let last =
         sse::last_event_id(&headers)?.map(|id| id.parse().map_err(|_| sse::foreign_id())).transpose()?;
-    let after: Option<EventId> = last.or(query.after);
-    let filter = query.filter(&caller)?;
+    let after: Option<EventId> = last.or(stream.after);
+    let filter = query.filter(Some(stream.duplicate.unwrap_or(false)), &caller, Vec::new())?;
     let (position, start) = match after {
         Some(id) => {
             let position = state.store.event_position(id).await?;

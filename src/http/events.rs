@@ -12,11 +12,12 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
+use super::deliveries;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{NoQuery, Query};
+use super::query::{And, NoQuery, Query};
 use super::sse::Place;
-use super::{deliveries, page};
 use crate::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
 use crate::api::problem::{FieldError, Problem};
 use crate::api::{Order, Page};
@@ -32,7 +33,7 @@ const LIST: &str = "events";
 /// How long a long-poll may wait.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// How events are listed.
+/// Which events are meant.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
@@ -52,8 +53,6 @@ pub(super) struct EventsQuery {
     /// The transaction it was attached to.
     #[param(minimum = 1)]
     transaction_id: Option<i64>,
-    /// Only repeats of other events, or none of them.
-    duplicate: Option<bool>,
     /// It arrived then or later.
     #[param(inline)]
     since: Option<Timestamp>,
@@ -71,52 +70,64 @@ pub(super) struct EventsQuery {
     /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
+}
+
+impl EventsQuery {
+    /// The filter for the store, unless something is wrong: with these parameters, or, in `errors`, with others.
+    pub(super) fn filter(
+        self,
+        duplicate: Option<bool>,
+        caller: &Caller,
+        mut errors: Vec<FieldError>,
+    ) -> Result<EventFilter> {
+        let events = patterns(&self.event, &mut errors);
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors));
+        }
+        Ok(EventFilter {
+            events,
+            station_id: self.station_id,
+            owner_id: caller.owner_filter(self.owner_id)?,
+            webhook_id: self.webhook_id,
+            own_webhooks: caller.owner_id.is_some(),
+            transaction_id: self.transaction_id,
+            duplicate,
+            since: self.since,
+            until: self.until,
+            occurred_since: self.occurred_since,
+            occurred_until: self.occurred_until,
+            q: self.q,
+        })
+    }
+}
+
+/// How events are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PollQuery {
+    /// Only repeats of other events, or none of them.
+    duplicate: Option<bool>,
     /// Only events that were committed after this one; with `order=asc`, for polling.
     #[param(inline)]
     after: Option<EventId>,
     /// With `after`: how long to wait for a first such event, at most `60s`. The list is empty if none came.
     #[param(inline)]
     wait: Option<Span>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
-impl EventsQuery {
-    fn filter(&self, caller: &Caller) -> Result<EventFilter> {
+impl PollQuery {
+    fn errors(&self, order: Option<Order>) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        let events = patterns(&self.event, &mut errors);
         if self.wait.is_some_and(|wait| wait.0 > WAIT_MAX) {
             errors.push(FieldError::new("wait", "must be at most 60s"));
         }
         if self.wait.is_some() && self.after.is_none() {
             errors.push(FieldError::new("after", "is required with wait"));
         }
-        if self.after.is_some() && self.order != Some(Order::Asc) {
+        if self.after.is_some() && order != Some(Order::Asc) {
             errors.push(FieldError::new("order", "must be asc with after"));
         }
-        if !errors.is_empty() {
-            return Err(Problem::invalid(errors));
-        }
-        Ok(EventFilter {
-            events,
-            station_id: self.station_id.clone(),
-            owner_id: caller.owner_filter(self.owner_id.clone())?,
-            webhook_id: self.webhook_id,
-            own_webhooks: caller.owner_id.is_some(),
-            transaction_id: self.transaction_id,
-            duplicate: self.duplicate,
-            since: self.since,
-            until: self.until,
-            occurred_since: self.occurred_since,
-            occurred_until: self.occurred_until,
-            q: self.q.clone(),
-        })
+        errors
     }
 }
 
@@ -136,17 +147,17 @@ pub(super) fn patterns(texts: &[String], errors: &mut Vec<FieldError>) -> Vec<Ev
 ///
 /// Newest first by commit. With `after` and `order=asc` it is the pull alternative to webhooks: pass the id of
 /// the last event you have, and `wait` to hold the call until there is another.
-#[utoipa::path(get, path = "/events", tag = "events", params(EventsQuery),
+#[utoipa::path(get, path = "/events", tag = "events", params(EventsQuery, PollQuery, Paging),
     responses((status = 200, body = Page<Event>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<EventsQuery>,
+    Query(And(query, And(poll, paging))): Query<And<EventsQuery, And<PollQuery, Paging>>>,
 ) -> Result<Json<Page<Event>>> {
-    let filter = query.filter(&caller)?;
-    let mut slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let filter = query.filter(poll.duplicate, &caller, poll.errors(paging.order))?;
+    let mut slice = paging.slice(LIST)?;
     // A cursor of the list that began there is further on.
-    if let Some(after) = query.after.filter(|_| query.cursor.is_none()) {
+    if let Some(after) = poll.after.filter(|_| paging.cursor.is_none()) {
         let seen = state.store.event(after).await?;
         let foreign = seen.is_some_and(|event| !caller.sees(event.owner_id.as_deref()));
         slice.after = match state.store.standing(after).await? {
@@ -159,12 +170,12 @@ pub(super) async fn list(
     }
     // Read before the page: what is removed meanwhile is found missing at the next one.
     let horizon = state.store.log_horizon().await?;
-    if let (true, Some((seq, known)), Some(_)) = (slice.ascending, slice.after, &query.cursor)
+    if let (true, Some((seq, known)), Some(_)) = (slice.ascending, slice.after, &paging.cursor)
         && horizon > seq.max(known)
     {
         return Err(overtaken("cursor"));
     }
-    let mut listed = match query.wait {
+    let mut listed = match poll.wait {
         Some(wait) => wait_for_events(&state, filter, &slice, wait).await?,
         None => state.store.events(filter, slice.clone()).await?,
     };

@@ -11,13 +11,13 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
-use super::page;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::Query;
+use super::query::{And, Query};
+use crate::api::Page;
 use crate::api::id_tag::{IdTag, IdTagInput, TagStatus};
 use crate::api::problem::{FieldError, Problem};
-use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::store::IdTagFilter;
 
@@ -48,14 +48,6 @@ pub(super) struct TagsQuery {
     /// Registered before that.
     #[param(inline)]
     until: Option<Timestamp>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// Whose tag is meant.
@@ -83,14 +75,14 @@ pub(super) fn legal(id_tag: &str) -> std::result::Result<(), &'static str> {
 }
 
 /// List id tags
-#[utoipa::path(get, path = "/id-tags", tag = "id tags", params(TagsQuery),
+#[utoipa::path(get, path = "/id-tags", tag = "id tags", params(TagsQuery, Paging),
     responses((status = 200, body = Page<IdTag>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<TagsQuery>,
+    Query(And(query, paging)): Query<And<TagsQuery, Paging>>,
 ) -> Result<Json<Page<IdTag>>> {
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let filter = IdTagFilter {
         owner_id: caller.owner_filter(query.owner_id)?,
         status: query.status,

@@ -10,13 +10,14 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::auth::Caller;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::Query;
+use super::query::{And, Query};
 use super::sse::{self, Piece, Place, Source};
-use super::{ApiState, page, stations};
+use super::{ApiState, stations};
+use crate::api::Page;
 use crate::api::message::{Direction, Message};
-use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::store::{MessageFilter, Result as StoreResult, Slice, Store};
@@ -44,14 +45,6 @@ pub(super) struct MessagesQuery {
     until: Option<Timestamp>,
     /// Tell what comes from now on, or after `Last-Event-ID`, as a stream of server-sent events.
     follow: Option<bool>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// List a station's messages
@@ -63,7 +56,7 @@ pub(super) struct MessagesQuery {
 /// With `follow=true` it is a stream (`text/event-stream`): each message as an event of its own, as JSON, from now on
 /// or behind the `Last-Event-ID` that is given. `order`, `limit` and `cursor` have no meaning then.
 #[utoipa::path(get, path = "/stations/{id}/messages", tag = "stations",
-    params(("id" = String, Path, description = "The station's identity, percent-encoded"), MessagesQuery,
+    params(("id" = String, Path, description = "The station's identity, percent-encoded"), MessagesQuery, Paging,
         ("Last-Event-ID" = Option<String>, Header, description = "Where a stream that broke off had come to")),
     responses((status = 200, content((Page<Message> = "application/json"), (String = "text/event-stream")))),
     security(("api_key" = ["read"])))]
@@ -71,7 +64,7 @@ pub(super) async fn messages(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
     Id(id): Id,
-    Query(query): Query<MessagesQuery>,
+    Query(And(query, paging)): Query<And<MessagesQuery, Paging>>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let (station_id, _) = stations::visible(&state, &caller, &id).await?;
@@ -83,7 +76,7 @@ pub(super) async fn messages(
     if query.follow == Some(true) {
         return follow(state, caller, station_id, filter, &headers).await;
     }
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let listed = state.store.messages(station_id, filter, slice.clone()).await?;
     Ok(Json(page::page(LIST, &slice, listed, |message| message)).into_response())
 }

@@ -2,11 +2,37 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::problem::Result;
 use crate::api::problem::Problem;
 use crate::api::{LIMIT_DEFAULT, Order, Page};
 use crate::store::{Listed, Slice};
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paging {
+    /// Which end of the list comes first.
+    #[param(inline)]
+    pub(super) order: Option<Order>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub(super) cursor: Option<String>,
+}
+
+impl Paging {
+    /// Where in this list the page begins.
+    ///
+    /// # Errors
+    /// As [`slice()`].
+    pub(super) fn slice(&self, list: &str) -> Result<Slice> {
+        slice(list, self.cursor.as_deref(), self.order, self.limit)
+    }
+}
 
 /// Where in which list a page begins.
 ///

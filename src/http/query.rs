@@ -7,10 +7,11 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
-use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use super::openapi;
 use super::problem::Result;
@@ -20,6 +21,26 @@ use crate::subscription::EventPattern;
 
 /// The query string as `T` declares it.
 pub(super) struct Query<T>(pub(super) T);
+
+/// What two sets of parameters, of which no name is in both, make together.
+pub(super) struct And<A, B>(pub(super) A, pub(super) B);
+
+impl<A: IntoParams, B: IntoParams> IntoParams for And<A, B> {
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut parameters = A::into_params(&place);
+        parameters.extend(B::into_params(&place));
+        parameters
+    }
+}
+
+impl<'de, A: DeserializeOwned, B: DeserializeOwned> Deserialize<'de> for And<A, B> {
+    fn deserialize<D: Deserializer<'de>>(given: D) -> std::result::Result<Self, D::Error> {
+        let given = Value::deserialize(given)?;
+        let first = A::deserialize(&given).map_err(D::Error::custom)?;
+        let second = B::deserialize(&given).map_err(D::Error::custom)?;
+        Ok(Self(first, second))
+    }
+}
 
 /// How the text of a parameter is to be read.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -12,18 +12,19 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
+use super::deliveries::DeliveriesQuery;
 use super::events::patterns;
-use super::page;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{NoQuery, Query};
+use super::query::{And, NoQuery, Query};
 use super::webhooks::visible;
+use crate::api::Page;
 use crate::api::delivery::DeliveryStatus;
 use crate::api::problem::{FieldError, Problem};
 use crate::api::replay::{Replay, ReplayInput, ReplayMatched, Selection, Status};
-use crate::api::{Order, Page};
 use crate::clock::Timestamp;
-use crate::id::{EventId, ReplayId};
+use crate::id::ReplayId;
 use crate::store::{Missing, ReplayFilter};
 use crate::subscription::EventPattern;
 
@@ -89,7 +90,7 @@ pub(super) async fn create(
     begin(&state, &caller, selection, webhook.owner_id, asked_at, input.dry_run).await
 }
 
-/// Which deliveries are sent again.
+/// How deliveries are sent again.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BulkResendQuery {
@@ -97,33 +98,6 @@ pub(super) struct BulkResendQuery {
     #[serde(default)]
     #[param(inline, max_items = 6)]
     status: Vec<DeliveryStatus>,
-    /// The webhook they go to.
-    #[param(minimum = 1)]
-    webhook_id: Option<i64>,
-    /// Their event.
-    #[param(inline)]
-    event_id: Option<EventId>,
-    /// Event types or patterns (`Start*`, `ocpp.*`); one of them must fit. May be given several times.
-    #[serde(default)]
-    #[param(max_items = 50)]
-    event: Vec<String>,
-    /// Their event's station.
-    #[param(min_length = 1, max_length = 64)]
-    station_id: Option<String>,
-    /// Their event's owner.
-    #[param(min_length = 1, max_length = 200)]
-    owner_id: Option<String>,
-    /// They were made then or later.
-    #[param(inline)]
-    since: Option<Timestamp>,
-    /// They were made before that.
-    #[param(inline)]
-    until: Option<Timestamp>,
-    /// What to look for in the event's payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
-    /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
-    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
-    #[param(min_length = 1, max_length = 200)]
-    q: Option<String>,
     /// Needed for the status `success`: they are sent once more.
     force: Option<bool>,
     /// Only count: nothing is sent, and the answer is a 200 with `matched`.
@@ -135,13 +109,13 @@ pub(super) struct BulkResendQuery {
 /// All that fit the filter, of which `webhook_id`, `event_id` or `since` must be given, and whose webhook is enabled.
 /// It goes on in the background and is listed among the replays; live events go first, and unlike a single resend
 /// it does not pass an open circuit breaker.
-#[utoipa::path(post, path = "/deliveries/resend", tag = "replays", params(BulkResendQuery),
+#[utoipa::path(post, path = "/deliveries/resend", tag = "replays", params(BulkResendQuery, DeliveriesQuery),
     responses((status = 202, body = Replay), (status = 200, body = ReplayMatched, description = "What a dry run found")),
     security(("api_key" = ["write"])))]
 pub(super) async fn resend(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<BulkResendQuery>,
+    Query(And(bulk, query)): Query<And<BulkResendQuery, DeliveriesQuery>>,
     _: body::NoBody,
 ) -> Result<Response> {
     let mut errors = Vec::new();
@@ -149,16 +123,16 @@ pub(super) async fn resend(
     if query.webhook_id.is_none() && query.event_id.is_none() && query.since.is_none() {
         errors.push(FieldError::new("webhook_id", "one of webhook_id, event_id and since is required"));
     }
-    if query.status.iter().any(|status| !status.is_terminal()) {
+    if bulk.status.iter().any(|status| !status.is_terminal()) {
         errors.push(FieldError::new("status", "only what is failed, discarded or success can be sent again"));
     }
-    if query.status.contains(&DeliveryStatus::Success) && query.force != Some(true) {
+    if bulk.status.contains(&DeliveryStatus::Success) && bulk.force != Some(true) {
         errors.push(FieldError::new("force", "must be true for the status success"));
     }
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
-    let mut status = query.status;
+    let mut status = bulk.status;
     if status.is_empty() {
         status.push(DeliveryStatus::Failed);
     }
@@ -173,7 +147,7 @@ pub(super) async fn resend(
         until: query.until,
         q: query.q,
     };
-    let (asked_at, dry_run) = (state.clock.now(), query.dry_run.unwrap_or(false));
+    let (asked_at, dry_run) = (state.clock.now(), bulk.dry_run.unwrap_or(false));
     begin(&state, &caller, selection, caller.owner_id.clone(), asked_at, dry_run).await
 }
 
@@ -213,27 +187,19 @@ pub(super) struct ReplaysQuery {
     /// It was asked for before that.
     #[param(inline)]
     until: Option<Timestamp>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// List the replays
 ///
 /// Bulk resends are among them.
-#[utoipa::path(get, path = "/replays", tag = "replays", params(ReplaysQuery),
+#[utoipa::path(get, path = "/replays", tag = "replays", params(ReplaysQuery, Paging),
     responses((status = 200, body = Page<Replay>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<ReplaysQuery>,
+    Query(And(query, paging)): Query<And<ReplaysQuery, Paging>>,
 ) -> Result<Json<Page<Replay>>> {
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let filter = ReplayFilter {
         webhook_id: query.webhook_id,
         owner_id: caller.owner_filter(query.owner_id)?,

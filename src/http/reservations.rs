@@ -9,11 +9,11 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
-use super::page;
+use super::page::{self, Paging};
 use super::problem::Result;
-use super::query::Query;
+use super::query::{And, Query};
+use crate::api::Page;
 use crate::api::reservation::{Reservation, Status};
-use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::store::ReservationFilter;
 
@@ -38,14 +38,6 @@ pub(super) struct ReservationsQuery {
     /// Its `ReserveNow` ended before that.
     #[param(inline)]
     until: Option<Timestamp>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// List reservations
@@ -54,14 +46,14 @@ pub(super) struct ReservationsQuery {
 /// if it never answered. A transaction that names it makes it `used`, a `CancelReservation` that is accepted
 /// `canceled`, and time `expired`. A `ReserveNow` with the same `reservationId` replaces it, unless the station
 /// rejects that and keeps the one before.
-#[utoipa::path(get, path = "/reservations", tag = "reservations", params(ReservationsQuery),
+#[utoipa::path(get, path = "/reservations", tag = "reservations", params(ReservationsQuery, Paging),
     responses((status = 200, body = Page<Reservation>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<ReservationsQuery>,
+    Query(And(query, paging)): Query<And<ReservationsQuery, Paging>>,
 ) -> Result<Json<Page<Reservation>>> {
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let filter = ReservationFilter {
         station_id: query.station_id,
         owner_id: caller.owner_filter(query.owner_id)?,

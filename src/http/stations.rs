@@ -14,14 +14,14 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
-use super::page;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::{NoQuery, Query};
+use super::query::{And, NoQuery, Query};
 use super::versions::{Preconditions, tagged};
+use crate::api::Page;
 use crate::api::problem::{FieldError, Problem};
 use crate::api::station::{ConfigurationKey, Connector, Disconnecting, Station, StationInput, StationPatch};
-use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::v16::answer::BootStatus;
@@ -93,14 +93,6 @@ pub(super) struct StationsQuery {
     /// It was made, or first connected, before that.
     #[param(inline)]
     until: Option<Timestamp>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 pub(super) fn unknown(id: &str) -> Problem {
@@ -193,14 +185,14 @@ pub(super) async fn create(
 }
 
 /// List the stations
-#[utoipa::path(get, path = "/stations", tag = "stations", params(StationsQuery),
+#[utoipa::path(get, path = "/stations", tag = "stations", params(StationsQuery, Paging),
     responses((status = 200, body = Page<Station>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<StationsQuery>,
+    Query(And(query, paging)): Query<And<StationsQuery, Paging>>,
 ) -> Result<Json<Page<Station>>> {
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let filter = StationFilter {
         connected: query.connected,
         owner_id: caller.owner_filter(query.owner_id)?,

@@ -11,10 +11,10 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::body::Optional;
-use super::page;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{NoQuery, Query};
+use super::query::{And, NoQuery, Query};
 use crate::api::problem::Problem;
 use crate::api::transaction::{CloseInput, MeterValue, Status, Transaction};
 use crate::api::{Order, Page};
@@ -69,23 +69,15 @@ pub(super) struct TransactionsQuery {
     /// for, so that nothing is missed: go on with `next_cursor`, and at the end with that `updated_at`.
     #[param(inline)]
     updated_since: Option<Timestamp>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// List transactions
-#[utoipa::path(get, path = "/transactions", tag = "transactions", params(TransactionsQuery),
+#[utoipa::path(get, path = "/transactions", tag = "transactions", params(TransactionsQuery, Paging),
     responses((status = 200, body = Page<Transaction>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<TransactionsQuery>,
+    Query(And(query, paging)): Query<And<TransactionsQuery, Paging>>,
 ) -> Result<Json<Page<Transaction>>> {
     let filter = TransactionFilter {
         station_id: query.station_id,
@@ -102,11 +94,11 @@ pub(super) async fn list(
         stopped_until: query.stopped_until,
         updated_since: query.updated_since,
     };
-    let list = match filter.sorts_by_update(query.order == Some(Order::Asc)) {
+    let list = match filter.sorts_by_update(paging.order == Some(Order::Asc)) {
         true => "transactions-by-update",
         false => "transactions",
     };
-    let slice = page::slice(list, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(list)?;
     let listed = state.store.transactions(filter, slice.clone()).await?;
     Ok(Json(page::page(list, &slice, listed, |transaction| transaction)))
 }

@@ -13,18 +13,18 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
-use super::page;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::{NoQuery, Query};
+use super::query::{And, NoQuery, Query};
 use super::versions::{Preconditions, not_modified, tagged};
 use super::webhook_input::Draft;
+use crate::api::Page;
 use crate::api::delivery::DeliveryError;
 use crate::api::problem::Problem;
 use crate::api::webhook::{
     Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest,
 };
-use crate::api::{Order, Page};
 use crate::delivery::{self, Tested};
 use crate::event;
 use crate::outbound::signature::SigningSecret;
@@ -49,14 +49,6 @@ pub(super) struct WebhooksQuery {
     /// What it is doing.
     #[param(inline)]
     status: Option<Status>,
-    /// Which end of the list comes first.
-    #[param(inline)]
-    order: Option<Order>,
-    /// How many rows at most.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 pub(super) fn unknown(id: impl std::fmt::Display) -> Problem {
@@ -139,14 +131,14 @@ async fn verify(state: &ApiState, input: &WebhookInput, kept_secret: &str) -> Re
 }
 
 /// List the webhooks
-#[utoipa::path(get, path = "/webhooks", tag = "webhooks", params(WebhooksQuery),
+#[utoipa::path(get, path = "/webhooks", tag = "webhooks", params(WebhooksQuery, Paging),
     responses((status = 200, body = Page<Webhook>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(query): Query<WebhooksQuery>,
+    Query(And(query, paging)): Query<And<WebhooksQuery, Paging>>,
 ) -> Result<Json<Page<Webhook>>> {
-    let slice = page::slice(LIST, query.cursor.as_deref(), query.order, query.limit)?;
+    let slice = paging.slice(LIST)?;
     let owner = caller.owner_filter(query.owner_id)?;
     let listed = state.store.webhooks(owner, query.status, slice.clone()).await?;
     Ok(Json(page::page(LIST, &slice, listed, |webhook| webhook)))
