@@ -124,7 +124,7 @@ pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
     let mut keys = Vec::new();
     let mut after = None;
     loop {
-        let page = store.api_keys(None, Slice { ascending: true, after, limit: 500 }).await?;
+        let page = store.api_keys(None, (None, None), Slice { ascending: true, after, limit: 500 }).await?;
         keys.extend(page.rows);
         after = page.next;
         if after.is_none() {

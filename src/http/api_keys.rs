@@ -31,6 +31,12 @@ pub(super) struct KeysQuery {
     /// The customer it is bound to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
+    /// It was made then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// It was made before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
 }
 
 /// Make an API key
@@ -80,7 +86,8 @@ pub(super) async fn list(
     Query(And(query, paging)): Query<And<KeysQuery, Paging>>,
 ) -> Result<Json<Page<ApiKey>>> {
     let slice = paging.slice(LIST)?;
-    let listed = state.store.api_keys(caller.owner_filter(query.owner_id)?, slice.clone()).await?;
+    let owner = caller.owner_filter(query.owner_id)?;
+    let listed = state.store.api_keys(owner, (query.since, query.until), slice.clone()).await?;
     Ok(Json(page::page(LIST, &slice, listed, |key| key)))
 }
 

@@ -25,6 +25,7 @@ use crate::api::problem::Problem;
 use crate::api::webhook::{
     Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest,
 };
+use crate::clock::Timestamp;
 use crate::delivery::{self, Tested};
 use crate::event;
 use crate::outbound::signature::SigningSecret;
@@ -49,6 +50,12 @@ pub(super) struct WebhooksQuery {
     /// What it is doing.
     #[param(inline)]
     status: Option<Status>,
+    /// It was made then or later.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// It was made before that.
+    #[param(inline)]
+    until: Option<Timestamp>,
 }
 
 pub(super) fn unknown(id: impl std::fmt::Display) -> Problem {
@@ -140,7 +147,8 @@ pub(super) async fn list(
 ) -> Result<Json<Page<Webhook>>> {
     let slice = paging.slice(LIST)?;
     let owner = caller.owner_filter(query.owner_id)?;
-    let listed = state.store.webhooks(owner, query.status, slice.clone()).await?;
+    let made = (query.since, query.until);
+    let listed = state.store.webhooks(owner, query.status, made, slice.clone()).await?;
     Ok(Json(page::page(LIST, &slice, listed, |webhook| webhook)))
 }
 

@@ -136,10 +136,17 @@ impl Store {
     ///
     /// # Errors
     /// Only the store's own.
-    pub async fn api_keys(&self, owner_id: Option<String>, slice: Slice) -> Result<Listed<ApiKey>> {
+    pub async fn api_keys(
+        &self,
+        owner_id: Option<String>,
+        (since, until): (Option<Timestamp>, Option<Timestamp>),
+        slice: Slice,
+    ) -> Result<Listed<ApiKey>> {
         self.read(move |conn| {
             let mut conditions = Conditions::default();
             conditions.and_if("owner_id = ?", owner_id);
+            conditions.and_at("created_at_ms >= ?", since);
+            conditions.and_at("created_at_ms < ?", until);
             page(conn, SELECT, &["seq"], conditions, &slice, read_key)
         })
         .await

@@ -125,6 +125,7 @@ impl Store {
         &self,
         owner_id: Option<String>,
         status: Option<Status>,
+        (since, until): (Option<Timestamp>, Option<Timestamp>),
         slice: Slice,
     ) -> Result<Listed<Webhook>> {
         let vault = self.vault();
@@ -132,6 +133,8 @@ impl Store {
             let mut conditions = Conditions::default();
             conditions.and_if("owner_id = ?", owner_id);
             conditions.and_if("status = ?", status.as_ref().map(word).transpose()?);
+            conditions.and_at("created_at_ms >= ?", since);
+            conditions.and_at("created_at_ms < ?", until);
             let select = format!("SELECT {COLUMNS} FROM webhooks");
             page(conn, &select, &["id"], conditions, &slice, |row| {
                 read(row, &vault).map(|stored| stored.webhook)

@@ -134,3 +134,20 @@ async fn replays_are_their_owners_business() {
         assert_eq!(refused.wrong_fields(), fields, "{wrong}: {}", refused.body);
     }
 }
+
+#[tokio::test]
+async fn webhooks_and_keys_are_listed_by_when_they_were_made_like_everything_else() {
+    let api = Api::new().await;
+    let made = api.post("/api/v1/webhooks", json!({"url": URL})).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let at = made.body["created_at"].as_str().expect("a time");
+    let count = async |path: String| {
+        let listed = api.get(&path).await;
+        listed.body["data"].as_array().map(Vec::len).unwrap_or_else(|| panic!("{path}: {}", listed.body))
+    };
+    assert_eq!(count(format!("/api/v1/webhooks?since={at}")).await, 1);
+    assert_eq!(count(format!("/api/v1/webhooks?until={at}")).await, 0);
+    for (query, expected) in [("since=2000-01-01T00:00:00Z", true), ("until=2000-01-01T00:00:00Z", false)] {
+        assert_eq!(count(format!("/api/v1/api-keys?{query}")).await > 0, expected, "{query}");
+    }
+}
