@@ -113,7 +113,7 @@ impl From<Event> for event::Event {
 pub struct EventDeliveries {
     /// One per webhook that wanted the event when it was stored.
     pub data: Vec<super::delivery::Delivery>,
-    /// Always null: an event's deliveries are one page.
+    /// Null unless a `limit` was given and there are more.
     pub next_cursor: Option<String>,
     /// With `explain=true`: every other webhook, and why it has no delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]

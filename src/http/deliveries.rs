@@ -22,7 +22,7 @@ use crate::api::problem::Problem;
 use crate::clock::Timestamp;
 use crate::delivery::waiting;
 use crate::id::{DeliveryId, EventId};
-use crate::store::{self, Canceled, DeliveryFilter, DeliveryPage, Listed, Missing, Resent};
+use crate::store::{self, Canceled, DeliveryFilter, DeliveryPage, Listed, Missing, Resent, Slice};
 
 const LIST: &str = "deliveries";
 
@@ -95,6 +95,33 @@ async fn list_by(
         q: query.q,
         visible_to: caller.owner_id.clone(),
     };
+    one_page(state, LIST, filter, slice).await.map(Json)
+}
+
+/// A page of one event's deliveries, in the order they were made.
+pub(super) async fn of_event(
+    state: &ApiState,
+    caller: &Caller,
+    event_id: EventId,
+    limit: Option<u32>,
+    cursor: Option<&str>,
+) -> Result<Page<Delivery>> {
+    let list = format!("deliveries of {event_id}");
+    let slice = page::slice(&list, cursor, Some(Order::Asc), limit)?;
+    let filter = DeliveryFilter {
+        event_id: Some(event_id),
+        visible_to: caller.owner_id.clone(),
+        ..DeliveryFilter::default()
+    };
+    one_page(state, &list, filter, slice).await
+}
+
+async fn one_page(
+    state: &ApiState,
+    list: &str,
+    filter: DeliveryFilter,
+    slice: Slice,
+) -> Result<Page<Delivery>> {
     // One row more than asked for tells whether there is a next page.
     let wanted = DeliveryPage {
         limit: slice.limit as usize + 1,
@@ -105,7 +132,7 @@ async fn list_by(
     let more = rows.len() > slice.limit as usize;
     rows.truncate(slice.limit as usize);
     let next = rows.last().filter(|_| more).map(|row| (row.seq, 0));
-    Ok(Json(page::page(LIST, &slice, Listed { rows, next }, |row| show(state, row))))
+    Ok(page::page(list, &slice, Listed { rows, next }, |row| show(state, row)))
 }
 
 /// A delivery as it is shown.

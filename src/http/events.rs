@@ -251,6 +251,11 @@ pub(super) async fn get(
 pub(super) struct EventDeliveriesQuery {
     /// Adds `not_matched`: every other webhook, and why it has no delivery.
     explain: Option<bool>,
+    /// How many rows at most; without it all of them.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 /// List an event's deliveries
@@ -266,13 +271,19 @@ pub(super) async fn deliveries(
     Query(query): Query<EventDeliveriesQuery>,
 ) -> Result<Json<EventDeliveries>> {
     let event = visible(&state, &caller, &id).await?;
-    let found = state.store.event_deliveries(event.id, caller.owner_id.clone()).await?;
+    let Page { data, next_cursor } = match (query.limit, query.cursor) {
+        (None, None) => {
+            let all = state.store.event_deliveries(event.id, caller.owner_id.clone()).await?;
+            let data = all.into_iter().map(|delivery| deliveries::show(&state, delivery)).collect();
+            Page { data, next_cursor: None }
+        }
+        (limit, cursor) => deliveries::of_event(&state, &caller, event.id, limit, cursor.as_deref()).await?,
+    };
     let not_matched = match query.explain {
         Some(true) => Some(explain(&state, &caller, event).await?),
         _ => None,
     };
-    let data = found.into_iter().map(|delivery| deliveries::show(&state, delivery)).collect();
-    Ok(Json(EventDeliveries { data, next_cursor: None, not_matched }))
+    Ok(Json(EventDeliveries { data, next_cursor, not_matched }))
 }
 
 async fn explain(state: &ApiState, caller: &Caller, event: event::Event) -> Result<Vec<NotMatched>> {

@@ -312,12 +312,8 @@ fn create_directory(data_dir: &Path) -> Result<()> {
 
 fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| file_error(&path, &error))?;
+    // Whoever can open the file can hold its lock, so that nobody else may, whatever the directory's mode.
+    let file = open_for_owner(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(data_dir.to_owned())),
@@ -328,11 +324,15 @@ fn lock(data_dir: &Path) -> Result<File> {
 /// The database holds secrets: nobody else on the machine reads it. SQLite gives the files beside it
 /// (write-ahead log, shared memory) the same mode, so it must be right before it is opened.
 fn create_for_owner(path: &Path) -> Result<()> {
+    open_for_owner(path).map(drop)
+}
+
+fn open_for_owner(path: &Path) -> Result<File> {
     let mut options = File::options();
     options.create(true).truncate(false).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(|error| file_error(path, &error))
+    options.open(path).map_err(|error| file_error(path, &error))
 }
 
 fn file_error(path: &Path, error: &std::io::Error) -> StoreError {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
-use chargehook::api::delivery::DeliveryStatus;
+use chargehook::api::delivery::{Delivery, DeliveryStatus};
 use chargehook::api::transaction::Transaction;
 use chargehook::api::webhook::Webhook;
 use chargehook::client::{Client, ClientError};
@@ -81,6 +81,13 @@ async fn the_client_and_the_gateway_understand_each_other() {
     assert_eq!((deliveries.data.len(), not_matched.len()), (4, 1));
     assert_eq!((not_matched[0].webhook_id, not_matched[0].reason.as_str()), (1, "event_type"));
     assert!(deliveries.data.iter().all(|delivery| delivery.status == DeliveryStatus::Discarded));
+    let path = format!("events/{}/deliveries", event.id);
+    let walked: Vec<Delivery> = client.all(&path, &[("limit", "3")]).await.expect("walked");
+    let ids = |rows: &[Delivery]| rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!(ids(&walked), ids(&deliveries.data), "in pages as in one");
+    let page = gateway.get(&format!("/{path}?limit=3")).await;
+    assert_eq!(page["data"].as_array().map(Vec::len), Some(3), "{page}");
+    assert!(page["next_cursor"].is_string(), "{page}");
 
     let refused = client.create_webhook(&json!({"colour": "red"})).await.expect_err("wrong");
     let ClientError::Refused(problem) = refused else { panic!("{refused}") };

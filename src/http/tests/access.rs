@@ -189,8 +189,10 @@ async fn the_first_key_is_given_or_generated() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        for path in [&path, &dir.path().join("lock")] {
+            let mode = std::fs::metadata(path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+        }
     }
     assert!(store.api_key(keys::hash(key.trim())).await.expect("reads").is_some());
     let later =
