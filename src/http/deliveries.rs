@@ -16,7 +16,7 @@ use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
 use super::query::{And, NoQuery, Query};
-use crate::api::Page;
+use crate::api::{Order, Page};
 use crate::api::delivery::{Delivery, DeliveryStatus};
 use crate::api::problem::Problem;
 use crate::clock::Timestamp;
