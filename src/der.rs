@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
+use crate::id::SerialNumber;
 
 pub(crate) use request::SigningRequest;
 
@@ -47,8 +48,8 @@ const TEXTUAL_NAMES: [u8; 3] = [0x81, 0x82, 0x86];
 /// The parts of a certificate that OCPP names it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
-    /// Hex without leading zeros.
-    pub serial_number: String,
+    /// What its issuer tells it from others by.
+    pub serial_number: SerialNumber,
     /// The issuer's name, as it is encoded.
     pub issuer: Vec<u8>,
     /// The subject's name, as it is encoded.
@@ -94,12 +95,8 @@ impl Certificate {
         // SEQUENCE { cA BOOLEAN DEFAULT FALSE, … }
         let constraints = extension(BASIC_CONSTRAINTS).and_then(|value| take(value, SEQUENCE));
         let is_authority = constraints.and_then(|(value, _)| take(value, BOOLEAN));
-        let serial = hex::encode(serial);
         Some(Self {
-            serial_number: match serial.trim_start_matches('0') {
-                "" => "0".to_owned(),
-                digits => digits.to_owned(),
-            },
+            serial_number: SerialNumber::from_bytes(serial),
             issuer: sequence(&[issuer]),
             subject: sequence(&[subject]),
             not_after: not_after(validity),
@@ -314,7 +311,7 @@ mod tests {
     fn a_certificate_is_read_as_openssl_reads_it() {
         let pem = include_str!("../tests/tls/ca.pem");
         let [certificate] = &pem_certificates(pem)[..] else { panic!("one certificate") };
-        assert!(!certificate.serial_number.starts_with('0'));
+        assert!(!certificate.serial_number.as_str().starts_with('0'));
         assert_eq!(certificate.issuer_name_hash().len(), 64);
         // The leaf was issued by it: the same issuer, another key.
         let [leaf] = &pem_certificates(include_str!("../tests/tls/good.pem"))[..] else {

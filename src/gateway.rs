@@ -395,6 +395,7 @@ fn station_settings(config: &Config, authorities: Option<Arc<Authorities>>) -> s
         },
         client_authorities: authorities,
         client_organization: ocpp.tls_client_organization.clone(),
+        pin_certificates: ocpp.certificate_pin,
         handshake_timeout: limits.handshake_timeout.0,
         discovered_per_minute: limits.discovered_per_minute,
         bad_credentials_per_minute: limits.bad_credentials_per_minute,

@@ -3,6 +3,8 @@
 //! Minted ids are a prefix and 26 characters of Crockford base32 over 128 bits: 48 bits of Unix
 //! milliseconds, then 80 bits of chance. They sort by the moment they were minted, as text too.
 
+mod serial_number;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,6 +12,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+
+pub use serial_number::{InvalidSerialNumber, SerialNumber};
 
 /// Crockford's alphabet in lower case: no `i`, `l`, `o`, `u`, and in ascending byte order.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 pub use super::import::ImportResult;
 use crate::clock::Timestamp;
-use crate::id::StationId;
+use crate::id::{SerialNumber, StationId};
 use crate::ocpp::Validation;
 use crate::ocpp::v16::answer::BootStatus;
 use crate::units::ByteSize;
@@ -44,6 +44,17 @@ pub struct StationInput {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 255)]
     pub certificate_name: Option<String>,
+    /// The serial number of its client certificate, in hex with or without colons: no other certificate opens
+    /// then, whatever it names, but one that the gateway sends to it (`CertificateSigned`), whose number takes the
+    /// place of this one once the station has connected with it. Null: any certificate that names it opens.
+    #[serde(default)]
+    #[schema(
+        value_type = Option<String>,
+        max_length = 80,
+        pattern = "^(0[xX])?[0-9A-Fa-f]([: ]?[0-9A-Fa-f])*$",
+        example = "4F:A0:01"
+    )]
+    pub certificate_serial: Option<SerialNumber>,
     /// What its boot is answered with.
     #[serde(default)]
     #[schema(default = "accepted")]
@@ -122,6 +133,9 @@ pub struct Station {
     pub min_security_profile: u8,
     /// The name its client certificate carries, if not its identity.
     pub certificate_name: Option<String>,
+    /// The serial number of the one client certificate that opens for it, in hex: lower case, no zeros in front.
+    #[schema(value_type = Option<String>, example = "4fa001")]
+    pub certificate_serial: Option<SerialNumber>,
     /// What its boot is answered with.
     pub boot_status: BootStatus,
     /// Refused at the handshake.

@@ -173,6 +173,9 @@ struct Fields {
     /// The name its client certificate carries, if not its identity
     #[arg(long, value_name = "NAME")]
     certificate_name: Option<String>,
+    /// The serial number of its client certificate, in hex: no other opens then
+    #[arg(long, value_name = "HEX")]
+    certificate_serial: Option<String>,
     /// What its boot is answered with: accepted, pending or rejected
     #[arg(long, value_name = "STATUS")]
     boot_status: Option<String>,
@@ -312,6 +315,7 @@ fn details(station: &Station) -> String {
         ("security profile", or_dash(station.security_profile)),
         ("lowest profile", station.min_security_profile.to_string()),
         ("certificate name", or_dash(station.certificate_name.as_ref())),
+        ("certificate serial", or_dash(station.certificate_serial.as_ref())),
         ("validation", or_dash(station.validation.map(|mode| mode.as_str()))),
         ("time zone", or_dash(station.time_zone.as_ref())),
         ("message size", or_dash(station.message_size)),

@@ -121,6 +121,8 @@ tables! {
         certificate_ca_key: Option<PathBuf> = None,
         /// How long the certificates hold that are signed with it.
         certificate_validity: Span = Span::seconds(365 * 86_400),
+        /// Once a station has used a certificate that it was sent, no other one opens for it.
+        certificate_pin: bool = false,
         /// The path prefixes a station may connect under; none listed means any.
         paths: Vec<String> = Vec::new(),
         /// What becomes of a handshake without a subprotocol.

@@ -251,8 +251,8 @@ pub(super) fn rules(input: &StationInput) -> Rules {
 ///
 /// What is given replaces what is there, member by member (`metadata` as a whole). A `password` of null removes
 /// it. Blocking a station closes its socket; `boot_status` holds from its next boot on, `validation`, `time_zone`
-/// and `ping` from its next message on; `password`, `min_security_profile`, `certificate_name` and `message_size`
-/// from its next connection on. A station that is to come back with less security than it has connected with
+/// and `ping` from its next message on; `password`, `min_security_profile`, `certificate_name`,
+/// `certificate_serial` and `message_size` from its next connection on. A station that is to come back with less security than it has connected with
 /// needs a lower `min_security_profile`; without its password it may come as if it had never had one. Read-only fields are ignored.
 #[utoipa::path(patch, path = "/stations/{id}", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded")),

@@ -104,7 +104,7 @@ impl Refusal {
             }
             Self::TooManyFailures => "too many failures from this address: try again later",
             Self::PasswordsWait => "too many passwords are being checked: try again later",
-            Self::WrongCertificate => "this client certificate does not name this station",
+            Self::WrongCertificate => "this client certificate is not that of this station",
             Self::Blocked => "this station is blocked",
             Self::SecurityProfileTooLow => "this station must connect with a higher security profile",
             Self::Overloaded => "too many connections or handshakes: try again later",

@@ -27,7 +27,7 @@ use super::{Admission, Settings, Stations};
 use crate::forwarded::Address;
 use crate::id::StationId;
 use crate::ocpp::v16::answer::BootStatus;
-use crate::store::{Connected, Rejected, StationAccess, UsedPassword};
+use crate::store::{Connected, Rejected, StationAccess, UsedCertificate, UsedPassword};
 use crate::tls::{ClientCertificate, Stream, Tls};
 
 /// Connections the kernel may hold for us: what a reconnect storm needs.
@@ -260,7 +260,18 @@ async fn decide(
         }
     };
     let proved = match client.certificate.as_ref().map_err(|refusal| *refusal)? {
-        Some(certificate) => identify(certificate, settings, &identity, &access)?,
+        Some(certificate) => {
+            let by_certificate = identify(certificate, settings, &identity, &access)?;
+            // Whoever shows a certificate need not send a password; one that is sent has to be right.
+            match request.headers().contains_key(http::header::AUTHORIZATION) {
+                true => Proved {
+                    profile: by_certificate.profile,
+                    certificate: by_certificate.certificate,
+                    ..authenticate(stations, request, client, &identity, &access).await?
+                },
+                false => by_certificate,
+            }
+        }
         None => {
             let by_password = authenticate(stations, request, client, &identity, &access).await?;
             match by_password.profile {
@@ -303,6 +314,7 @@ async fn decide(
             generation: 0,
             remote_addr: client.address.to_string(),
             security_profile,
+            certificate: proved.certificate,
             ratchet: settings.ratchet_profile,
             discovered_as,
             flags,
@@ -319,6 +331,8 @@ fn stranger(station_id: StationId) -> StationAccess {
         new_verifiers: Vec::new(),
         min_security_profile: 0,
         certificate_name: None,
+        certificate_serial: None,
+        new_serials: Vec::new(),
         blocked: false,
         validation: None,
         message_size_bytes: None,
@@ -333,6 +347,8 @@ struct Proved {
     profile: u8,
     /// The password was the hex text of a key, not the bytes that it spells.
     with_hex_text: bool,
+    /// The certificate that it has shown.
+    certificate: Option<UsedCertificate>,
     /// Which password that was, if it is not settled yet which one the station uses.
     used: Option<UsedPassword>,
 }
@@ -346,9 +362,16 @@ fn identify(
 ) -> Result<Proved, Refusal> {
     let is_ours = settings.client_organization.as_ref().is_none_or(|own| certificate.is_of(own));
     let own_names = [identity.as_str(), access.station_id.as_str()];
-    let names = own_names.into_iter().chain(access.certificate_name.as_deref());
-    match is_ours && names.into_iter().any(|name| certificate.names(name)) {
-        true => Ok(Proved { profile: 3, with_hex_text: false, used: None }),
+    let mut names = own_names.into_iter().chain(access.certificate_name.as_deref());
+    let number = certificate.serial_number();
+    // The number says which of the certificates that name the station; it lets no other one in.
+    let is_the_one = access.certificate_serial.as_ref().is_none_or(|own| own == number)
+        || access.new_serials.contains(number);
+    match is_ours && is_the_one && names.any(|name| certificate.names(name)) {
+        true => {
+            let used = UsedCertificate { serial_number: number.clone(), pin: settings.pin_certificates };
+            Ok(Proved { profile: 3, with_hex_text: false, certificate: Some(used), used: None })
+        }
         false => Err(Refusal::WrongCertificate),
     }
 }
@@ -362,7 +385,7 @@ async fn authenticate(
     access: &StationAccess,
 ) -> Result<Proved, Refusal> {
     let StationAccess { station_id, password_verifiers: own, new_verifiers: new, .. } = access;
-    let without = Proved { profile: 0, with_hex_text: false, used: None };
+    let without = Proved { profile: 0, with_hex_text: false, certificate: None, used: None };
     if own.is_empty() && new.is_empty() {
         return Ok(without);
     }
@@ -386,7 +409,8 @@ async fn authenticate(
             if let Some(renewed) = renewed {
                 renew(stations, station_id, verifiers[nth], renewed).await?;
             }
-            Ok(Proved { profile: 1, with_hex_text: password::is_hex_key(&password), used })
+            let with_hex_text = password::is_hex_key(&password);
+            Ok(Proved { profile: 1, with_hex_text, certificate: None, used })
         }
         Checked::Wrong => otherwise(Refusal::BadCredentials),
         Checked::TooManyWrong => otherwise(Refusal::TooManyFailures),

@@ -101,6 +101,8 @@ pub struct Settings {
     pub client_authorities: Option<Arc<Authorities>>,
     /// The organisation that client certificates must be issued to, if not any.
     pub client_organization: Option<String>,
+    /// A certificate that was sent to a station becomes the only one that opens for it, once it was used.
+    pub pin_certificates: bool,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// Strangers that are registered in a minute.

@@ -97,6 +97,7 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
                 Unwelcome::Unknown => "removed",
                 Unwelcome::Blocked => "blocked",
                 Unwelcome::SecurityProfileTooLow => "security_profile_too_low",
+                Unwelcome::WrongCertificate => "wrong_certificate",
             };
             say_goodbye(&mut socket, close::POLICY, reason).await;
             stations.registry.unregister(&station, registration.generation);

@@ -312,7 +312,7 @@ fn claim(w: &mut Writing<'_>, station: &StationId, generation: i64) -> Result<Tu
             "UPDATE commands SET status = 'sent', sent_at_ms = ?2, generation = ?3, sealed_payload = NULL WHERE id = ?1",
         )?
         .execute(params![id.to_string(), w.now.unix_ms(), generation])?;
-    effects::sent(w, &SentCommand { id, station, action })?;
+    effects::sent(w, &SentCommand { id, station, action, payload: &payload })?;
     Ok(Turn::Send(Outgoing { id, action, payload, timeout }))
 }
 

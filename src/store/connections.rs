@@ -8,10 +8,11 @@ use tracing::info;
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::writer::Writing;
+use super::certificate_renewal::{self, UsedCertificate};
 use super::{Priority, Store, cells, commands, key_rotation};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent, OCPP16};
-use crate::id::StationId;
+use crate::id::{SerialNumber, StationId};
 use crate::ocpp::Validation;
 use crate::ocpp::v16::answer::BootStatus;
 use crate::zone::Zone;
@@ -29,6 +30,10 @@ pub struct StationAccess {
     pub min_security_profile: u8,
     /// The name that its client certificate may carry instead of its identity.
     pub certificate_name: Option<String>,
+    /// The number of the one client certificate that opens; `None`: any that names it.
+    pub certificate_serial: Option<SerialNumber>,
+    /// Those of certificates it was sent, while it has used none of them. They open beside the one.
+    pub new_serials: Vec<SerialNumber>,
     /// Refused whatever it brings.
     pub blocked: bool,
     /// How strictly its messages are read; `None`: as configured for all.
@@ -52,6 +57,8 @@ pub struct Connected {
     pub remote_addr: String,
     /// OCPP security profile, 0 to 3.
     pub security_profile: u8,
+    /// The client certificate it came with, if it did.
+    pub certificate: Option<UsedCertificate>,
     /// The station is to be refused below this profile from now on.
     pub ratchet: bool,
     /// How a station that nobody knew is registered; `None`: it must be known.
@@ -76,6 +83,8 @@ pub enum Unwelcome {
     Blocked,
     /// It may not come with so low a security profile any more.
     SecurityProfileTooLow,
+    /// Another certificate has taken the place of the one that it has shown.
+    WrongCertificate,
 }
 
 /// How a connection ended.
@@ -115,7 +124,8 @@ impl Store {
     pub async fn station_access(&self, identity: &StationId) -> Result<Option<StationAccess>> {
         const COLUMNS: &str =
             "SELECT station_id, password_verifiers, min_security_profile, blocked, validation,
-                                      message_size_bytes, ping, time_zone, certificate_name FROM stations";
+                                      message_size_bytes, ping, time_zone, certificate_name,
+                                      certificate_serial FROM stations";
         let identity = identity.clone();
         self.read(move |conn| {
             let exact = conn
@@ -123,7 +133,7 @@ impl Store {
                 .query_row([identity.as_str()], read_access)
                 .optional()?;
             if exact.is_some() {
-                return with_new_verifiers(conn, exact);
+                return with_unsettled(conn, exact);
             }
             let mut statement = conn.prepare_cached(&format!(
                 "{COLUMNS} WHERE station_id = ?1 COLLATE NOCASE AND provisioned = 1 LIMIT 2"
@@ -132,7 +142,7 @@ impl Store {
                 .query_map([identity.as_str()], read_access)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let similar = similar.pop().filter(|_| similar.is_empty());
-            with_new_verifiers(conn, similar)
+            with_unsettled(conn, similar)
         })
         .await
     }
@@ -230,11 +240,16 @@ impl Store {
     }
 }
 
-fn with_new_verifiers(conn: &Connection, access: Option<StationAccess>) -> Result<Option<StationAccess>> {
+/// Adds what a station was told to prove itself with, and perhaps does.
+fn with_unsettled(conn: &Connection, access: Option<StationAccess>) -> Result<Option<StationAccess>> {
     access
         .map(|access| {
             Ok(StationAccess {
                 new_verifiers: key_rotation::open_verifiers(conn, &access.station_id)?,
+                new_serials: match access.certificate_serial {
+                    Some(_) => certificate_renewal::unsettled(conn, &access.station_id)?,
+                    None => Vec::new(),
+                },
                 ..access
             })
         })
@@ -248,6 +263,8 @@ fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
         new_verifiers: Vec::new(),
         min_security_profile: row.get(2)?,
         certificate_name: row.get(8)?,
+        certificate_serial: cells::maybe_parsed(row, 9)?,
+        new_serials: Vec::new(),
         blocked: row.get(3)?,
         validation: cells::maybe_word(row, 4)?,
         message_size_bytes: row.get::<_, Option<i64>>(5)?.map(|bytes| bytes.max(0) as u64),
@@ -278,6 +295,11 @@ fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Re
     if connected.security_profile < min_profile {
         return Ok(Err(Unwelcome::SecurityProfileTooLow));
     }
+    if let Some(certificate) = &connected.certificate
+        && !certificate_renewal::used(w, id, certificate)?
+    {
+        return Ok(Err(Unwelcome::WrongCertificate));
+    }
     if connected.ratchet && connected.security_profile > min_profile {
         raise_min_profile(w, id, connected.security_profile)?;
     }
@@ -302,11 +324,15 @@ fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Re
         remote_addr: &'a str,
         protocol: &'static str,
         security_profile: u8,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        certificate_serial: Option<&'a SerialNumber>,
     }
+    let certificate = connected.certificate.as_ref();
     let payload = Payload {
         remote_addr: &connected.remote_addr,
         protocol: OCPP16,
         security_profile: connected.security_profile,
+        certificate_serial: certificate.map(|certificate| &certificate.serial_number),
     };
     append_station_event(w, id, "StationConnected", &payload)?;
     if was_offline {
@@ -455,6 +481,7 @@ mod tests {
             generation,
             remote_addr: "127.0.0.1:1".to_owned(),
             security_profile: 0,
+            certificate: None,
             ratchet: true,
             discovered_as: None,
             flags: Vec::new(),

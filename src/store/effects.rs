@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::command_end::MALFORMED;
 use super::error::Result;
 use super::writer::Writing;
-use super::{abilities, configuration, key_rotation, local_list, remote_start, reservations};
+use super::{abilities, certificate_renewal, configuration, key_rotation, local_list, remote_start, reservations};
 use crate::api::command::CommandError;
 use crate::id::{CommandId, StationId};
 use crate::ocpp::v16::{FromCentralSystem, command};
@@ -16,6 +16,7 @@ pub(super) struct SentCommand<'a> {
     pub(super) id: CommandId,
     pub(super) station: &'a StationId,
     pub(super) action: FromCentralSystem,
+    pub(super) payload: &'a RawValue,
 }
 
 /// A command that has come to its end, or has been answered after it.
@@ -82,6 +83,7 @@ impl EndedCommand<'_> {
 pub(super) fn sent(w: &mut Writing<'_>, command: &SentCommand<'_>) -> Result<()> {
     match command.action {
         FromCentralSystem::ChangeConfiguration => key_rotation::sent(w, command.id, command.station),
+        FromCentralSystem::CertificateSigned => certificate_renewal::sent(w, command),
         _ => Ok(()),
     }
 }
@@ -100,6 +102,7 @@ pub(super) fn ended(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Result<(
             key_rotation::ended(w, command, verdict)?;
             configuration::changed(w, command, verdict)
         }
+        Action::CertificateSigned => certificate_renewal::ended(w, command, verdict),
         Action::SendLocalList if verdict == Verdict::Accepted => local_list::accepted(w, command),
         Action::GetLocalListVersion => local_list::told(w, command),
         _ => Ok(()),

@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0011_sealed.sql"),
     include_str!("migrations/0012_ratchet.sql"),
     include_str!("migrations/0013_steady.sql"),
+    include_str!("migrations/0014_certificate_serial.sql"),
 ];
 
 /// How long a connection waits for another process's write lock (`chargehook keys` beside `serve`).

@@ -6,10 +6,10 @@ use super::error::{Result, StoreError};
 use super::listing::{Conditions, Listed, Slice, page};
 use super::webhooks::Changed;
 use super::writer::Writing;
-use super::{Priority, Store, cells, commands, configuration, key_rotation};
+use super::{Priority, Store, cells, certificate_renewal, commands, configuration, key_rotation};
 use crate::api::station::{Connector, Station, StationInput};
 use crate::clock::Timestamp;
-use crate::id::StationId;
+use crate::id::{SerialNumber, StationId};
 use crate::ocpp::Validation;
 use crate::ocpp::v16::answer::BootStatus;
 
@@ -70,7 +70,8 @@ pub enum Imported {
 const COLUMNS: &str = "seq, station_id, name, owner_id, connected, connected_at_ms, last_seen_at_ms, remote_addr, vendor, model,
     serial_number, firmware_version, protocol, security_profile, min_security_profile, certificate_name, boot_status,
     blocked, validation, time_zone, message_size_bytes, ping, clock_skew_ms, firmware_status, diagnostics_status,
-    log_status, local_list_version, password_verifiers IS NOT NULL, flags, metadata, created_at_ms, updated_at_ms";
+    log_status, local_list_version, password_verifiers IS NOT NULL, flags, metadata, created_at_ms, updated_at_ms,
+    certificate_serial";
 
 impl Store {
     /// Makes a station. One that connected without being known becomes a provisioned one only by a change.
@@ -185,6 +186,7 @@ impl Store {
             w.conn.prepare_cached("DELETE FROM connectors WHERE station_id = ?1")?.execute([id.as_str()])?;
             configuration::forget(w, &id)?;
             key_rotation::forget(w, &id)?;
+            certificate_renewal::forget(w, &id)?;
             w.conn.prepare_cached("DELETE FROM stations WHERE station_id = ?1")?.execute([id.as_str()])?;
             Ok(Changed::Done(()))
         })
@@ -219,9 +221,9 @@ fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) 
                 .prepare_cached(
                     "INSERT INTO stations (station_id, name, owner_id, provisioned, password_verifiers,
                         min_security_profile, certificate_name, boot_status, blocked, validation, time_zone,
-                        message_size_bytes, ping, metadata, created_at_ms, updated_at_ms)
+                        message_size_bytes, ping, metadata, certificate_serial, created_at_ms, updated_at_ms)
                      VALUES (:station_id, :name, :owner_id, 1, :verifiers, :min_profile, :certificate_name, :boot_status,
-                        :blocked, :validation, :time_zone, :message_size, :ping, :metadata, :now, :now)
+                        :blocked, :validation, :time_zone, :message_size, :ping, :metadata, :certificate_serial, :now, :now)
                      ON CONFLICT (station_id) DO NOTHING",
                 )?
                 .execute(named_params! {
@@ -238,6 +240,7 @@ fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) 
                     ":message_size": input.message_size.map(|size| size.0 as i64),
                     ":ping": input.ping,
                     ":metadata": metadata_text(input)?,
+                    ":certificate_serial": input.certificate_serial.as_ref().map(SerialNumber::as_str),
                     ":now": w.now.unix_ms(),
                 })?;
     if inserted == 0 {
@@ -266,6 +269,9 @@ fn replace(
     } else if password_verifiers.is_some_and(<[_]>::is_empty) {
         min_profile = without_password(w, id, min_profile)?;
     }
+    if input.certificate_serial != before.certificate_serial {
+        certificate_renewal::forget(w, id)?;
+    }
     if let Some(verifiers) = password_verifiers {
         key_rotation::forget(w, id)?;
         w.conn
@@ -278,7 +284,7 @@ fn replace(
                         min_security_profile = :min_profile, certificate_name = :certificate_name,
                         boot_status = :boot_status, blocked = :blocked, validation = :validation,
                         time_zone = :time_zone, message_size_bytes = :message_size, ping = :ping,
-                        metadata = :metadata, updated_at_ms = max(:now, updated_at_ms + 1)
+                        metadata = :metadata, certificate_serial = :certificate_serial, updated_at_ms = max(:now, updated_at_ms + 1)
                      WHERE station_id = :station_id",
         )?
         .execute(named_params! {
@@ -294,6 +300,7 @@ fn replace(
             ":message_size": input.message_size.map(|size| size.0 as i64),
             ":ping": input.ping,
             ":metadata": metadata_text(input)?,
+            ":certificate_serial": input.certificate_serial.as_ref().map(SerialNumber::as_str),
             ":now": w.now.unix_ms(),
         })?;
     by_id(w.conn, id)?.map(Changed::Done).ok_or_else(|| lost(id))
@@ -369,6 +376,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Station> {
         metadata: cells::json(row, 29)?,
         created_at: cells::moment(row, 30)?,
         updated_at: cells::moment(row, 31)?,
+        certificate_serial: cells::maybe_parsed(row, 32)?,
     })
 }
 

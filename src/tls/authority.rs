@@ -21,6 +21,7 @@ use crate::clock::Timestamp;
 use crate::der::{
     self, BASIC_CONSTRAINTS, COMMON_NAME, Certificate, ORGANIZATION, SUBJECT_KEY_ID, SigningRequest,
 };
+use crate::id::SerialNumber;
 
 /// Chargers' clocks may be slow: a new certificate holds from so long ago.
 const BACKDATED: Duration = Duration::from_secs(3_600);
@@ -77,8 +78,8 @@ struct Issuer {
 pub struct Issued {
     /// PEM: the new certificate, then those between it and the root.
     pub chain: String,
-    /// Its number, hex without leading zeros.
-    pub serial_number: String,
+    /// Its number.
+    pub serial_number: SerialNumber,
     /// The last moment that it holds.
     pub not_after: Timestamp,
 }
@@ -274,7 +275,7 @@ impl Issuer {
         let certificate = der::sequence(&[&body, &algorithm, &der::bit_string(&signature)]);
         Ok(Issued {
             chain: der::pem("CERTIFICATE", &certificate) + &self.intermediates,
-            serial_number: hex::encode(serial),
+            serial_number: SerialNumber::from_bytes(&serial),
             not_after,
         })
     }

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::der::Certificate;
+use crate::id::SerialNumber;
 use reload::Reloaded;
 
 pub use authorities::Authorities;
@@ -58,6 +59,7 @@ pub struct Tls {
 pub struct ClientCertificate {
     names: Vec<String>,
     organizations: Vec<String>,
+    serial_number: SerialNumber,
 }
 
 impl ClientCertificate {
@@ -66,12 +68,18 @@ impl ClientCertificate {
         let mut certificate = Certificate::read(der)?;
         let mut names = std::mem::take(&mut certificate.common_names);
         names.append(&mut certificate.alternative_names);
-        Some(Self { names, organizations: certificate.organizations })
+        let Certificate { organizations, serial_number, .. } = certificate;
+        Some(Self { names, organizations, serial_number })
     }
 
     /// Whether a common name or an alternative name of its subject is exactly this.
     pub fn names(&self, name: &str) -> bool {
         self.names.iter().any(|own| own == name)
+    }
+
+    /// What its issuer tells it from others by.
+    pub fn serial_number(&self) -> &SerialNumber {
+        &self.serial_number
     }
 
     /// Whether it was issued to this organisation.

@@ -26,6 +26,7 @@ mod harness;
 mod hostile;
 mod house;
 mod id_tags;
+mod identity;
 mod ingest;
 mod jobs;
 mod kills;

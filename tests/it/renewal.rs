@@ -29,7 +29,7 @@ fn sign_with_an_intermediate(place: &Place, config: &mut Config) {
 }
 
 /// What a station sends to have a key signed.
-fn request(key: &KeyPair, name: &str, organization: &str) -> String {
+pub(crate) fn request(key: &KeyPair, name: &str, organization: &str) -> String {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.distinguished_name.push(DnType::OrganizationName, organization);
     params.distinguished_name.push(DnType::CommonName, name);
@@ -39,12 +39,12 @@ fn request(key: &KeyPair, name: &str, organization: &str) -> String {
     params.serialize_request(key).and_then(|request| request.pem()).expect("signs")
 }
 
-async fn boot(charger: &mut Charger) {
+pub(crate) async fn boot(charger: &mut Charger) {
     charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
 }
 
 /// Asks for a certificate and is sent it, answer first: the chain.
-async fn certified(charger: &mut Charger, csr: &str, verdict: &str) -> String {
+pub(crate) async fn certified(charger: &mut Charger, csr: &str, verdict: &str) -> String {
     assert_eq!(charger.call("SignCertificate", json!({"csr": csr})).await, json!({"status": "Accepted"}));
     let called = charger.called().await;
     assert_eq!(called.action, "CertificateSigned");
@@ -52,7 +52,7 @@ async fn certified(charger: &mut Charger, csr: &str, verdict: &str) -> String {
     called.payload["certificateChain"].as_str().expect("PEM").to_owned()
 }
 
-async fn newest_command(gateway: &Running, station: &str, status: &str) -> Value {
+pub(crate) async fn newest_command(gateway: &Running, station: &str, status: &str) -> Value {
     eventually("the command has ended", || async {
         let commands = gateway.get(&format!("/commands?station_id={station}&action=CertificateSigned")).await;
         let newest = commands["data"][0].clone();

@@ -9,6 +9,7 @@ async fn connect(api: &Api, station: &str) {
         generation: 1,
         remote_addr: "192.0.2.1:5000".into(),
         security_profile: 0,
+        certificate: None,
         ratchet: true,
         discovered_as: Some(crate::ocpp::v16::answer::BootStatus::Accepted),
         flags: Vec::new(),

@@ -62,6 +62,7 @@ impl Bench {
             generation,
             remote_addr: "127.0.0.1:1".to_owned(),
             security_profile: 0,
+            certificate: None,
             ratchet: true,
             discovered_as: Some(BootStatus::Accepted),
             flags: Vec::new(),
