@@ -11,7 +11,10 @@ pub struct SerialNumber(Box<str>);
 
 /// A text that is no serial number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the serial number of a certificate: hex digits, with or without colons, at most {}", SerialNumber::MAX_DIGITS)]
+#[error(
+    "not the serial number of a certificate: hex digits, with or without colons, at most {}",
+    SerialNumber::MAX_DIGITS
+)]
 pub struct InvalidSerialNumber;
 
 impl SerialNumber {

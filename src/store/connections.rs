@@ -5,10 +5,10 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tracing::info;
 
+use super::certificate_renewal::{self, UsedCertificate};
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::writer::Writing;
-use super::certificate_renewal::{self, UsedCertificate};
 use super::{Priority, Store, cells, commands, key_rotation};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent, OCPP16};

@@ -6,7 +6,9 @@ use serde_json::value::RawValue;
 use super::command_end::MALFORMED;
 use super::error::Result;
 use super::writer::Writing;
-use super::{abilities, certificate_renewal, configuration, key_rotation, local_list, remote_start, reservations};
+use super::{
+    abilities, certificate_renewal, configuration, key_rotation, local_list, remote_start, reservations,
+};
 use crate::api::command::CommandError;
 use crate::id::{CommandId, StationId};
 use crate::ocpp::v16::{FromCentralSystem, command};

@@ -195,7 +195,8 @@ async fn case_17_over_tls_both_keys_count_after_a_lost_answer_until_one_is_used(
     let gateway = start(|config| place.encrypt(config)).await;
     let client = place.client();
     let knock = async |station: &str, key| client.knock(gateway.ocpp(), station, Some(key)).await;
-    for (station, used, other) in [("NEW_IS_USED", NEW, OLD), ("OLD_IS_USED", OLD, NEW), ("ANSWERED", NEW, OLD)]
+    for (station, used, other) in
+        [("NEW_IS_USED", NEW, OLD), ("OLD_IS_USED", OLD, NEW), ("ANSWERED", NEW, OLD)]
     {
         make(&gateway, json!({"station_id": station, "password": OLD, "min_security_profile": 2})).await;
         let mut charger = welcome(&gateway, &client, station, Some(OLD)).await;

@@ -95,10 +95,12 @@ async fn stations_are_provisioned_listed_changed_and_removed() {
     let set =
         ["stations", "set", "CP_1", "--blocked", "--metadata", r#"{"floor": -1}"#, "--clear", "password"];
     run(&gateway, &set).await.out();
+    run(&gateway, &["stations", "set", "CP_1", "--certificate-serial", "00:4F:A0"]).await.out();
     let shown = run(&gateway, &["stations", "show", "CP_1"]).await.out();
     assert_eq!(field(&shown, "name"), "Garage left");
     assert_eq!((field(&shown, "blocked"), field(&shown, "password")), ("yes", "no"));
     assert_eq!(field(&shown, "metadata"), r#"{"floor":-1}"#);
+    assert_eq!(field(&shown, "certificate serial"), "4fa0");
     run(&gateway, &["stations", "set", "CP_1", "--blocked=false"]).await.out();
 
     let mut charger = gateway.booted("CP_2").await;
