@@ -50,7 +50,10 @@ async fn a_fresh_event_is_found_at_once_and_an_old_one_by_the_index() {
         ("\"idTag\":\"04A1B2\"", 1),
         ("A1B2", 0),
         ("04A1B2 OR groundfailure", 0),
-        ("\"", 2),
+        ("\"", 0),
+        (" ", 0),
+        ("{", 0),
+        ("-", 1),
         ("faulted) AND (", 0),
         ("^faulted", 1),
     ];

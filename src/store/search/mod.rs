@@ -113,7 +113,11 @@ impl Store {
 
     /// One page of the events that `filter`, which looks for a text, wants.
     pub(super) async fn search_events(&self, filter: EventFilter, slice: Slice) -> Result<Listed<Event>> {
-        let expression = filter.q.as_deref().and_then(|text| Wanted::parse(text).expression());
+        let wanted = filter.q.as_deref().map(Wanted::parse);
+        if wanted.as_ref().is_some_and(Wanted::is_nothing) {
+            return Ok(Listed { rows: Vec::new(), next: None });
+        }
+        let expression = wanted.and_then(|wanted| wanted.expression());
         let (Some(index), Some(expression)) = (self.inner.search.get().cloned(), expression) else {
             return self.read(move |conn| event_log::list(conn, &filter, &slice, Among::All)).await;
         };
@@ -159,7 +163,11 @@ impl Store {
 
     /// The events in which `text` may occur, if the index can tell and they are few.
     pub(super) async fn few_events_with(&self, text: &str) -> Result<Option<Vec<i64>>> {
-        let expression = Wanted::parse(text).expression();
+        let wanted = Wanted::parse(text);
+        if wanted.is_nothing() {
+            return Ok(Some(Vec::new()));
+        }
+        let expression = wanted.expression();
         let (Some(index), Some(expression)) = (self.inner.search.get().cloned(), expression) else {
             return Ok(None);
         };

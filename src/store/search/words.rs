@@ -11,7 +11,8 @@ pub(super) const INDEXED_CHARS: usize = 64;
 pub(in crate::store) struct Wanted {
     /// Each is part of a text that has it, as [`of_payload`] spells it.
     needles: Vec<String>,
-    /// Without a single letter or digit there are no words: then the text is looked for as it stands.
+    /// Without a single letter or digit there are no words: then the text is looked for as it stands, unless it is
+    /// made of nothing but what every JSON text is made of.
     verbatim: Option<String>,
 }
 
@@ -38,14 +39,20 @@ impl Wanted {
                 part.split_whitespace().for_each(|word| add(word, false));
             }
         }
-        let verbatim = needles.is_empty().then(|| text.to_lowercase());
+        let says_something = text.contains(|c: char| !c.is_whitespace() && !"\"{}[]:,*".contains(c));
+        let verbatim = (needles.is_empty() && says_something).then(|| text.to_lowercase());
         Self { needles, verbatim }
+    }
+
+    /// Whether there is nothing to look for, so that nothing is found.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.needles.is_empty() && self.verbatim.is_none()
     }
 
     /// Whether it is in this payload: what counts in the end, whatever an index has said before.
     pub(in crate::store) fn is_in(&self, payload: &str) -> bool {
-        if let Some(verbatim) = &self.verbatim {
-            return payload.to_lowercase().contains(verbatim);
+        if self.needles.is_empty() {
+            return self.verbatim.as_ref().is_some_and(|verbatim| payload.to_lowercase().contains(verbatim));
         }
         let text = of_payload(payload, usize::MAX);
         self.needles.iter().all(|needle| text.contains(needle.as_str()))
@@ -224,10 +231,19 @@ mod tests {
 
     #[test]
     fn without_a_word_the_text_is_looked_for_as_it_stands() {
-        for wanted in ["*", "\"", "{}", ":", " ", "-"] {
+        for wanted in ["*", "\"", "{}", ":", " ", "-", "💥"] {
             assert_eq!(Wanted::parse(wanted).expression(), None, "{wanted}");
         }
-        assert!(is_in("{}", "{}") && is_in(":", r#"{"a":1}"#) && !is_in("*", r#"{"a":1}"#));
+        assert!(is_in("💥", r#"{"a":"💥"}"#) && is_in("-", r#"{"a":-1}"#) && !is_in("%", r#"{"a":1}"#));
+    }
+
+    #[test]
+    fn what_every_payload_is_made_of_finds_none() {
+        for nothing in ["\"", "\"\"", " ", "\t", "{}", "[]", ":", ",", "*", "\" *", "{\"\": [ ]}"] {
+            assert!(Wanted::parse(nothing).is_nothing(), "{nothing}");
+            assert!(!is_in(nothing, &format!("{{\"a\": [{nothing:?}]}}")), "{nothing}");
+        }
+        assert!(!Wanted::parse("\"a").is_nothing() && !Wanted::parse("%").is_nothing());
     }
 
     #[test]
@@ -266,7 +282,7 @@ mod tests {
         #[test]
         fn anything_can_be_asked_for(text in "\\PC{1,200}") {
             let wanted = Wanted::parse(&text);
-            prop_assert_eq!(wanted.expression().is_none(), wanted.verbatim.is_some());
+            prop_assert_eq!(wanted.expression().is_none(), wanted.needles.is_empty());
         }
     }
 }
