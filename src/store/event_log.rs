@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, arrival_bounds, fits_one_of, page};
 use super::search::Among;
-use super::{Store, event_row, horizon, webhooks};
+use super::{Store, cells, event_row, horizon, webhooks};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::id::{EventId, WebhookId};
@@ -151,7 +151,8 @@ impl Store {
         self.read(move |conn| list(conn, &filter, &slice, Among::All)).await
     }
 
-    /// Why each webhook that has no delivery of the event has none, by what it subscribes to now.
+    /// Why each webhook that has no delivery of the event has none, by what it subscribes to now. Left out is a webhook
+    /// that it did fit when it came: there was a delivery, which retention has removed.
     ///
     /// # Errors
     /// Only the store's own.
@@ -160,12 +161,26 @@ impl Store {
             let subscriptions = webhooks::load_subscriptions(conn)?;
             let mut has_delivery =
                 conn.prepare_cached("SELECT 1 FROM deliveries WHERE event_seq = ?1 AND webhook_id = ?2")?;
-            let mut owner = conn.prepare_cached("SELECT owner_id FROM webhooks WHERE id = ?1")?;
+            let mut of_webhook =
+                conn.prepare_cached("SELECT owner_id, updated_at_ms FROM webhooks WHERE id = ?1")?;
+            let removed =
+                horizon::of_outcomes(conn)?.is_some_and(|removed| event.id.value() < removed.value());
             let mut reasons = Vec::new();
-            for (webhook_id, reason) in subscriptions.not_matching(&Subject::of(&event)) {
-                if !has_delivery.exists([event.seq, webhook_id])? {
-                    reasons.push((webhook_id, owner.query_row([webhook_id], |row| row.get(0))?, reason));
+            for (webhook_id, verdict) in subscriptions.judge(&Subject::of(&event)) {
+                if has_delivery.exists([event.seq, webhook_id])? {
+                    continue;
                 }
+                let (owner_id, updated_at): (Option<String>, Timestamp) =
+                    of_webhook.query_row([webhook_id], |row| Ok((row.get(0)?, cells::moment(row, 1)?)))?;
+                let reason = match verdict {
+                    // Whatever it would have fitted, a test goes to one webhook, and makes no delivery there.
+                    _ if event.test => NotMatched::Target,
+                    Err(reason) => reason,
+                    // What it subscribes to now it did not when the event came.
+                    Ok(()) if updated_at >= event.timestamp && !removed => NotMatched::CreatedLater,
+                    Ok(()) => continue,
+                };
+                reasons.push((webhook_id, owner_id, reason));
             }
             Ok(reasons)
         })

@@ -169,11 +169,11 @@ pub enum NotMatched {
     Owner,
     /// The payload does not fit the filter.
     Filter,
-    /// The webhook was made after the event.
+    /// The webhook was made after the event, or was changed to fit it.
     CreatedLater,
     /// The event repeats another.
     Duplicate,
-    /// The event was directed elsewhere.
+    /// The event was directed elsewhere, or is a test.
     Target,
     /// The event tells of this very webhook.
     AboutItself,
@@ -287,9 +287,9 @@ impl SubscriptionSet {
             .chain(by_search.iter().filter(|s| s.judge(subject).is_ok()))
     }
 
-    /// Why each of the others does not get the event, by webhook.
-    pub fn not_matching(&self, subject: &Subject<'_>) -> Vec<(WebhookId, NotMatched)> {
-        self.subscriptions.iter().filter_map(|s| Some((s.webhook_id, s.judge(subject).err()?))).collect()
+    /// Whether each webhook gets the event, or why not.
+    pub fn judge(&self, subject: &Subject<'_>) -> impl Iterator<Item = (WebhookId, Result<(), NotMatched>)> {
+        self.subscriptions.iter().map(|s| (s.webhook_id, s.judge(subject)))
     }
 }
 

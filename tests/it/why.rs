@@ -284,6 +284,22 @@ async fn why_did_it_not_arrive_where_nothing_was_made() {
     }
     assert_eq!(reason(&gateway, &event, &matched).await, Value::Null, "that one matched");
 
+    // What it was changed to want it did not want then.
+    let (changed, _) = &table[0];
+    let path = format!("/webhooks/{}", changed["id"]);
+    assert_eq!(gateway.api("PATCH", &path, Some(json!({"events": ["StatusNotification"]}))).await.0, 200);
+    assert_eq!(reason(&gateway, &event, changed).await, "created_later");
+
+    // A test goes to one webhook and makes no delivery, so that all of them are named.
+    let path = format!("/webhooks/{}/test?event=StatusNotification", matched["id"]);
+    assert_eq!(gateway.api("POST", &path, None).await.1["ok"], true);
+    let test = gateway.events_of("WALLBOX_001", "StatusNotification").await.remove(0);
+    assert_eq!(test["test"], true, "{test}");
+    for (hook, _) in &table {
+        assert_eq!(reason(&gateway, &test, hook).await, "target", "{hook}");
+    }
+    assert_eq!(reason(&gateway, &test, &matched).await, "target");
+
     // What integrators bring.
     let bring = async |more: Value| {
         let mut body = json!({"event": "invoice.paid", "payload": {}, "idempotency_key": "seven"});
