@@ -15,19 +15,26 @@ pub(super) fn event(event: &str, now: Timestamp) -> NewEvent {
     let about_station =
         matches!(category, Category::Ocpp | Category::Command | Category::Station | Category::Transaction);
     let with_protocol = matches!(category, Category::Ocpp | Category::Command);
+    let payload = payload(event, category, now);
     NewEvent {
         event: event.to_owned(),
         category,
         protocol: with_protocol.then_some(OCPP16),
         station_id: about_station.then(|| STATION.to_owned()),
         timestamp: now,
-        occurred_at: None,
-        transaction_id: None,
-        payload: raw(payload(event, category, now)),
+        occurred_at: occurred_at(&payload),
+        transaction_id: ["transactionId", "transaction_id"].iter().find_map(|name| payload[name].as_i64()),
+        payload: raw(payload),
         message_id: None,
         response: None,
         violations: Vec::new(),
     }
+}
+
+/// What a charger's own clock said, as it is read of what chargers send.
+fn occurred_at(payload: &Value) -> Option<Timestamp> {
+    let told = [&payload["timestamp"], &payload["meterValue"][0]["timestamp"], &payload["stopped_at"]];
+    told.iter().find_map(|time| time.as_str()?.parse().ok())
 }
 
 fn raw(value: Value) -> Box<RawValue> {
@@ -145,6 +152,24 @@ mod tests {
             let sample = event(name, Timestamp::from_unix_ms(1_776_170_096_789));
             assert_eq!(sample.category, category, "{name}");
             assert!(sample.payload.get().starts_with('{'), "{name}: {}", sample.payload);
+        }
+    }
+
+    #[test]
+    fn a_sample_has_the_facts_that_a_charger_s_own_message_would_have() {
+        let now = Timestamp::from_unix_ms(1_776_170_096_789);
+        for (name, occurs, of_transaction) in [
+            ("StartTransaction", true, true),
+            ("MeterValues", true, true),
+            ("StopTransaction", true, true),
+            ("TransactionCompleted", true, true),
+            ("StatusNotification", true, false),
+            ("Heartbeat", false, false),
+            ("ping", false, false),
+        ] {
+            let sample = event(name, now);
+            assert_eq!(sample.occurred_at, occurs.then_some(now), "{name}");
+            assert_eq!(sample.transaction_id.is_some(), of_transaction, "{name}");
         }
     }
 }
