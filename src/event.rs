@@ -91,8 +91,9 @@ impl std::error::Error for UnknownEventType {}
 impl fmt::Display for UnknownEventType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} is not an event type", self.name)?;
-        if let Some(nearest) = self.nearest {
-            write!(f, "; did you mean {nearest:?}?")?;
+        match self.nearest {
+            Some(nearest) => write!(f, "; did you mean {nearest:?}?")?,
+            None => f.write_str("; GET /api/v1/event-types lists them all")?,
         }
         f.write_str(" (custom names look like invoice.paid)")
     }
@@ -307,7 +308,9 @@ mod tests {
         let error = category_of("StartTransction").expect_err("a slip");
         assert_eq!(error.nearest, Some("StartTransaction"));
         assert!(error.to_string().contains("did you mean \"StartTransaction\"?"));
-        assert_eq!(category_of("zzz").expect_err("nothing near").nearest, None);
+        let error = category_of("zzz").expect_err("nothing near");
+        assert_eq!(error.nearest, None);
+        assert!(error.to_string().contains("/api/v1/event-types"), "{error}");
         assert!(category_of("ocpp.thing").is_err(), "a category is no first part of a custom name");
         assert!(category_of("Invoice.paid").is_err() && category_of("invoice.").is_err());
     }
