@@ -17,7 +17,7 @@ use super::problem::Result;
 use super::serve::Peer;
 use super::{ApiState, openapi};
 use crate::api::command::RequestedBy;
-use crate::api::problem::Problem;
+use crate::api::problem::{FieldError, Problem};
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
 use crate::keys;
@@ -117,8 +117,20 @@ impl Caller {
     /// # Errors
     /// 403 if a bound key names another owner.
     pub(super) fn owner_for(&self, named: Option<String>) -> Result<Option<String>> {
+        self.owner_of_row(named).map_err(|error| Problem::forbidden(error.message))
+    }
+
+    /// The same for one row of many, of which another may be right.
+    ///
+    /// # Errors
+    /// What is wrong with the row if a bound key names another owner in it.
+    pub(super) fn owner_of_row(
+        &self,
+        named: Option<String>,
+    ) -> std::result::Result<Option<String>, FieldError> {
         match (&self.owner_id, named) {
-            (Some(bound), Some(named)) if *bound != named => Err(Problem::forbidden(
+            (Some(bound), Some(named)) if *bound != named => Err(FieldError::new(
+                "owner_id",
                 "this API key is bound to an owner, and may not name another one as owner_id",
             )),
             (Some(bound), _) => Ok(Some(bound.clone())),

@@ -69,7 +69,7 @@ fn cell_value(name: &str, cell: &str) -> Value {
 /// What a row registers, or everything that is wrong with it.
 ///
 /// # Errors
-/// 403 if a bound key names another owner: that is no slip of one row.
+/// Only that of a schema of our own.
 #[expect(clippy::type_complexity, reason = "a tag that may be missing, and what its row says or lacks")]
 fn check(
     caller: &Caller,
@@ -94,6 +94,8 @@ fn check(
         return Ok((id_tag, Err(errors)));
     }
     let mut input: IdTagInput = body::into(row)?;
-    input.owner_id = caller.owner_for(input.owner_id)?;
-    Ok((id_tag, Ok(input)))
+    Ok(match caller.owner_of_row(input.owner_id.take()) {
+        Ok(owner_id) => (id_tag, Ok(IdTagInput { owner_id, ..input })),
+        Err(error) => (id_tag, Err(vec![error])),
+    })
 }

@@ -136,7 +136,7 @@ fn cell_value(name: &str, cell: &str) -> Value {
 /// What a row makes of its station, or everything that is wrong with it.
 ///
 /// # Errors
-/// 403 if a bound key names another owner: that is no slip of one row.
+/// Only those of the store, and of a schema of our own.
 async fn check(
     state: &ApiState,
     caller: &Caller,
@@ -168,7 +168,10 @@ async fn check(
         Err(problem) if problem.status == 422 => return Ok(Err(problem.errors)),
         Err(problem) => return Err(problem),
     };
-    input.owner_id = caller.owner_for(input.owner_id)?;
+    input.owner_id = match caller.owner_of_row(input.owner_id) {
+        Ok(owner_id) => owner_id,
+        Err(error) => return Ok(Err(vec![error])),
+    };
     let station = StationToImport {
         read_at: known.map(|known| known.updated_at),
         password_verifiers: forgets_password.then(Vec::new),

@@ -67,14 +67,14 @@ pub enum IngestOutcome {
     Stored {
         /// The event.
         id: EventId,
-        /// How many deliveries it has, discarded ones included.
+        /// How many deliveries it has that who brought it may see, discarded ones included.
         deliveries: u64,
         /// It repeats another one, and has none.
         duplicate: bool,
     },
     /// There is no such webhook, or it is another owner's.
     UnknownWebhook,
-    /// The station is another owner's.
+    /// The key is bound to an owner that has no such station.
     UnknownStation,
 }
 
@@ -98,7 +98,8 @@ fn ingest(w: &mut Writing<'_>, new: &NewIngest) -> Result<IngestOutcome> {
     let mut of_station = None;
     if let Some(station) = &new.event.station_id {
         let known = owner(w, "SELECT owner_id FROM stations WHERE station_id = ?1", station)?;
-        if known.as_ref().is_some_and(foreign) {
+        // For a bound key there are its own stations and no others, whether others have them or nobody.
+        if new.bound_to.is_some() && known.as_ref().is_none_or(foreign) {
             return Ok(IngestOutcome::UnknownStation);
         }
         of_station = known.flatten();
@@ -142,8 +143,11 @@ fn ingest(w: &mut Writing<'_>, new: &NewIngest) -> Result<IngestOutcome> {
     }
     let deliveries: i64 = w
         .conn
-        .prepare_cached("SELECT count(*) FROM deliveries WHERE event_seq = ?1")?
-        .query_row([seq], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT count(*) FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
+             WHERE d.event_seq = ?1 AND (?2 IS NULL OR d.webhook_id IS NULL OR w.owner_id = ?2)",
+        )?
+        .query_row(params![seq, new.bound_to], |row| row.get(0))?;
     let event = event_row::by_seq(w.conn, seq)?
         .ok_or_else(|| StoreError::Corrupt(format!("event {seq} vanished as it was stored")))?;
     Ok(IngestOutcome::Stored {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use chargehook::config::Config;
 use chargehook::http::openapi_document;
 use chargehook::units::Span;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::documented;
@@ -256,6 +257,19 @@ impl World {
             documented::check(method, path, status, &body);
         }
         Answer { status, text, body }
+    }
+
+    /// What a stream tells behind `begin`, up to where it says `end`.
+    async fn told(&self, key: &str, path: &str, begin: &str, end: &str) -> String {
+        let request = self.http.get(self.gateway.url(&format!("/api/v1/{path}"))).header("X-API-Key", key);
+        let response = request.header("Last-Event-ID", begin).send().await.expect("answers");
+        assert_eq!(response.status(), 200, "{path}");
+        let (mut body, mut told) = (response.bytes_stream(), Vec::new());
+        // The client's time-out ends a stream that never says it.
+        while !String::from_utf8_lossy(&told).contains(end) {
+            told.extend_from_slice(&body.next().await.expect("it goes on").expect("it says it in time"));
+        }
+        String::from_utf8(told).expect("UTF-8")
     }
 
     /// A call that must work.
@@ -539,10 +553,12 @@ async fn what_is_another_owners_looks_like_nothing_at_all() {
             json!({"event": "a.b", "payload": {}, "webhook_id": other.webhook.parse::<i64>().ok()});
         let answer = world.ask(Some(&admin), "POST", "/api/v1/events", &directed.to_string()).await;
         assert_eq!(answer.status, 404, "{}", answer.text);
-        let about =
-            json!({"event": "a.b", "payload": {}, "owner_id": "owner-a", "station_id": other.station});
-        let answer = world.ask(Some(&admin), "POST", "/api/v1/events", &about.to_string()).await;
-        assert_eq!(answer.status, 404, "{}", answer.text);
+        let about = async |station: &str| {
+            let event = json!({"event": "a.b", "payload": {}, "owner_id": "owner-a", "station_id": station});
+            world.ask(Some(&admin), "POST", "/api/v1/events", &event.to_string()).await
+        };
+        let (theirs, nobodys) = (about(&other.station).await, about("NO_SUCH_STATION").await);
+        assert_eq!((theirs.status, theirs.text), (404, nobodys.text));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -591,6 +607,21 @@ async fn no_answer_to_one_owner_tells_of_another() {
     assert!(own_marks > 20, "{own_marks}: there is something to be seen");
     let spoken = world.ask(Some(&admin), "GET", &paths[0], "").await;
     assert!(spoken.text.contains("its own"), "what it has said since: {}", spoken.text);
+
+    // The same from a stream, from its beginning to what is told last.
+    let last = json!({"event": "matrix.last", "payload": {"note": "MarkerA at last"}, "owner_id": "owner-a"});
+    world.made("POST", "/events", last).await;
+    for (path, begin, end) in [
+        ("events/stream", "evt_00000000000000000000000000", "MarkerA at last"),
+        ("events/stream?q=Marker*", "evt_00000000000000000000000000", "MarkerA at last"),
+        ("stations/MOVED/messages?follow=true", "0-0", "its own"),
+    ] {
+        let told = world.told(&admin, path, begin, end).await;
+        assert!(told.contains("\ndata: "), "{path}: {told}");
+        for foreign in ["MarkerB", "MarkerNone", "owner-b"] {
+            assert!(!told.contains(foreign), "{path} tells of {foreign}: {told}");
+        }
+    }
 
     // Page by page it is the same: a cursor leads nowhere else.
     let (mut cursor, mut seen) = (String::new(), 0);
@@ -665,12 +696,41 @@ async fn a_bound_key_makes_things_for_its_owner_and_keys_are_made_by_admins() {
         let answer = world.ask(Some(&admin), "POST", &format!("/api/v1{path}"), &body.to_string()).await;
         assert_eq!((answer.status, &answer.body["owner_id"]), (201, &json!("owner-a")), "{}", answer.text);
     }
-    let import =
-        async |rows: &str| world.ask(Some(&admin), "POST", "/api/v1/stations/import", rows).await.status;
-    assert_eq!(import(r#"[{"station_id": "STOLEN", "owner_id": "owner-b"}]"#).await, 403);
-    assert_eq!(world.gateway.api("GET", "/stations/STOLEN", None).await.0, 404);
-    assert_eq!(import(r#"[{"station_id": "IMPORTED"}]"#).await, 200);
+    // A row of an import that names another owner is wrong, and no other row is.
+    let import = async |list: &str, rows: Value| {
+        let path = format!("/api/v1/{list}/import");
+        let answer = world.ask(Some(&admin), "POST", &path, &rows.to_string()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let rows = answer.body["data"].as_array().expect("rows").iter();
+        rows.map(|row| (row["result"].clone(), row["errors"][0]["field"].clone())).collect::<Vec<_>>()
+    };
+    let (created, invalid) =
+        ((json!("created"), Value::Null), |field: &str| (json!("invalid"), json!(field)));
+    world.made("POST", "/stations", json!({"station_id": "OF_B", "owner_id": "owner-b"})).await;
+    let rows = json!([{"station_id": "STOLEN", "owner_id": "owner-b"}, {"station_id": "IMPORTED"},
+        {"station_id": "OF_B"}, {"station_id": "OF_B_2", "owner_id": "owner-b"}]);
+    let expected = [invalid("owner_id"), created.clone(), invalid("station_id"), invalid("owner_id")];
+    assert_eq!(import("stations", rows).await, expected);
+    for station in ["STOLEN", "OF_B_2"] {
+        assert_eq!(world.gateway.api("GET", &format!("/stations/{station}"), None).await.0, 404);
+    }
+    assert_eq!(world.gateway.get("/stations/OF_B").await["owner_id"], "owner-b");
     assert_eq!(world.gateway.get("/stations/IMPORTED").await["owner_id"], "owner-a");
+    assert_eq!(world.gateway.api("PUT", "/id-tags/T_B?owner_id=owner-b", Some(json!({}))).await.0, 201);
+    let rows = json!([{"id_tag": "T_1"}, {"id_tag": "T_2", "owner_id": "owner-b"},
+        {"id_tag": "T_B", "owner_id": "owner-b"}, {"id_tag": "T_B"}]);
+    let expected = [created.clone(), invalid("owner_id"), invalid("owner_id"), created];
+    assert_eq!(import("id-tags", rows).await, expected, "a tag that others have too is another tag");
+    assert_eq!(world.gateway.api("GET", "/id-tags/T_2?owner_id=owner-b", None).await.0, 404);
+    assert_eq!(world.gateway.get("/id-tags/T_1?owner_id=owner-a").await["owner_id"], "owner-a");
+    // Whose the identity is that a station cannot have is nobody's business.
+    let taken = async |id: &str| {
+        let body = json!({"station_id": id}).to_string();
+        let answer = world.ask(Some(&admin), "POST", "/api/v1/stations", &body).await;
+        (answer.status, answer.text.replace(id, "ID"))
+    };
+    assert_eq!(taken("OF_B").await, taken("IMPORTED").await);
+    assert_eq!(taken("OF_B").await.0, 409);
     for list in
         ["webhooks", "stations", "events", "deliveries", "transactions", "commands", "replays", "audit"]
     {
