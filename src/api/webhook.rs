@@ -105,7 +105,7 @@ pub const MAX_IN_FLIGHT_MAX: u32 = 1_000;
 pub struct WebhookInput {
     /// For people. The URL's host if none is given.
     #[serde(default)]
-    #[schema(max_length = 200, example = "My Integration")]
+    #[schema(min_length = 1, max_length = 200, example = "My Integration")]
     pub name: Option<String>,
     /// Where deliveries go. It may only lead to public addresses, unless the operator has opened others.
     #[schema(min_length = 1, max_length = 2048, example = "https://my-app.example.com/webhooks/ocpp")]
@@ -128,6 +128,7 @@ pub struct WebhookInput {
     #[schema(min_length = 1, max_length = 200)]
     pub owner_id: Option<String>,
     /// A header sent with every delivery, whose value is `secret_value` (`Authorization`, for Basic or Bearer).
+    /// Without it the value, which a `PUT` keeps, is not sent.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200, example = "X-Webhook-Secret")]
     pub secret_header: Option<String>,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::ApiState;
@@ -14,10 +15,10 @@ use super::body;
 use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::{And, NoQuery, Query};
-use crate::api::Page;
+use super::query::{And, NoQuery, Parameters, Query};
 use crate::api::access::{ApiKey, ApiKeyInput};
 use crate::api::problem::{FieldError, Problem};
+use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
 use crate::keys;
@@ -37,6 +38,12 @@ pub(super) struct KeysQuery {
     /// It was made before that.
     #[param(inline)]
     until: Option<Timestamp>,
+}
+
+impl Parameters for KeysQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        page::wrong_cursor(LIST, Order::Desc, given, errors);
+    }
 }
 
 /// Make an API key

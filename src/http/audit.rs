@@ -23,11 +23,12 @@ use utoipa::IntoParams;
 use super::auth::Caller;
 use super::page::{self, Paging};
 use super::problem::Result;
-use super::query::{And, Query};
+use super::query::{And, Parameters, Query};
 use super::serve::Peer;
 use super::{ApiState, body, openapi};
-use crate::api::Page;
 use crate::api::audit::{AuditEntry, ChangeMethod};
+use crate::api::problem::FieldError;
+use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
 use crate::store::{AuditFilter, Change, ChangeAnswer};
@@ -68,6 +69,12 @@ pub(super) struct AuditQuery {
     /// It was asked for before that.
     #[param(inline)]
     until: Option<Timestamp>,
+}
+
+impl Parameters for AuditQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        page::wrong_cursor(LIST, Order::Desc, given, errors);
+    }
 }
 
 /// List the changes

@@ -19,11 +19,11 @@ use super::body;
 use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{And, NoQuery, Query};
+use super::query::{And, NoQuery, Parameters, Query};
 use super::stations;
-use crate::api::Page;
 use crate::api::command::{Command, CommandInput, CommandStatus};
 use crate::api::problem::{FieldError, Problem};
+use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::CommandId;
 use crate::nearest::nearest;
@@ -87,6 +87,12 @@ pub(super) struct CommandsQuery {
     until: Option<Timestamp>,
 }
 
+impl Parameters for CommandsQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        wrong_place(given, errors);
+    }
+}
+
 /// How the commands of one station are listed.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -103,6 +109,12 @@ pub(super) struct StationCommandsQuery {
     /// They were made before that.
     #[param(inline)]
     until: Option<Timestamp>,
+}
+
+impl Parameters for StationCommandsQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        wrong_place(given, errors);
+    }
 }
 
 /// A request that nothing is wrong with.
@@ -187,10 +199,13 @@ fn action_named(name: &str) -> std::result::Result<FromCentralSystem, String> {
     })
 }
 
-/// The filter of a list, where an action that there is not is a slip worth naming.
-fn action_filter(name: Option<&str>) -> Result<Option<FromCentralSystem>> {
-    let read = |name| action_named(name).map_err(|message| Problem::invalid_field("action", message));
-    name.map(read).transpose()
+/// Adds what is wrong with the parameters of a list. An action that there is not is a slip worth naming.
+fn wrong_place(given: &Value, errors: &mut Vec<FieldError>) {
+    let action = given["action"].as_str().filter(|name| !name.is_empty());
+    if let Some(Err(message)) = action.map(action_named) {
+        errors.push(FieldError::new("action", message));
+    }
+    page::wrong_cursor(LIST, Order::Desc, given, errors);
 }
 
 fn queued_for(action: FromCentralSystem) -> Duration {
@@ -305,7 +320,7 @@ pub(super) async fn of_station(
     let filter = CommandFilter {
         station_id: Some(station.station_id),
         owner_id: caller.owner_filter(None)?,
-        action: action_filter(query.action.as_deref())?,
+        action: query.action.and_then(|name| name.parse().ok()),
         status: query.status,
         since: query.since,
         until: query.until,
@@ -326,7 +341,7 @@ pub(super) async fn list(
     let filter = CommandFilter {
         station_id: query.station_id,
         owner_id: caller.owner_filter(query.owner_id)?,
-        action: action_filter(query.action.as_deref())?,
+        action: query.action.and_then(|name| name.parse().ok()),
         status: query.status,
         since: query.since,
         until: query.until,

@@ -6,18 +6,19 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
-use super::events::patterns;
+use super::events::{patterns, wrong_patterns};
 use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{And, NoQuery, Query};
+use super::query::{And, NoQuery, Parameters, Query};
 use crate::api::delivery::{Delivery, DeliveryStatus};
-use crate::api::problem::Problem;
+use crate::api::problem::{FieldError, Problem};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::delivery::waiting;
@@ -35,6 +36,8 @@ pub(super) struct StatusQuery {
     #[param(inline, max_items = 6)]
     status: Vec<DeliveryStatus>,
 }
+
+impl Parameters for StatusQuery {}
 
 /// Which deliveries are meant, whatever their status.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -64,9 +67,17 @@ pub(super) struct DeliveriesQuery {
     pub(super) until: Option<Timestamp>,
     /// What to look for in the event's payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
     /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
-    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
+    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is
+    /// legal; blanks, quotes and brackets alone find nothing.
     #[param(min_length = 1, max_length = 200)]
     pub(super) q: Option<String>,
+}
+
+impl Parameters for DeliveriesQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        wrong_patterns(given, errors);
+        page::wrong_cursor(LIST, Order::Desc, given, errors);
+    }
 }
 
 async fn list_by(
@@ -76,17 +87,12 @@ async fn list_by(
     query: DeliveriesQuery,
     paging: Paging,
 ) -> Result<Json<Page<Delivery>>> {
-    let mut errors = Vec::new();
-    let events = patterns(&query.event, &mut errors);
-    if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
-    }
     let slice = paging.slice(LIST)?;
     let filter = DeliveryFilter {
         status,
         webhook_id: query.webhook_id,
         event_id: query.event_id,
-        events,
+        events: patterns(&query.event),
         station_id: query.station_id,
         // A bound key also sees what its webhooks got of nobody's events, so it is `visible_to` that narrows.
         owner_id: caller.owner_filter(query.owner_id)?.filter(|_| caller.owner_id.is_none()),
@@ -220,6 +226,8 @@ pub(super) struct ResendQuery {
     /// Also if it has arrived already.
     pub(super) force: Option<bool>,
 }
+
+impl Parameters for ResendQuery {}
 
 /// Send a delivery again
 ///

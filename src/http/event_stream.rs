@@ -12,7 +12,7 @@ use super::ApiState;
 use super::auth::Caller;
 use super::events::EventsQuery;
 use super::problem::Result;
-use super::query::{And, Query};
+use super::query::{And, Parameters, Query};
 use super::sse::{self, Piece, Place, Source};
 use crate::api::event::Event;
 use crate::api::problem::Problem;
@@ -31,6 +31,8 @@ pub(super) struct StreamQuery {
     after: Option<EventId>,
 }
 
+impl Parameters for StreamQuery {}
+
 /// Follow the events
 ///
 /// A stream of server-sent events (`text/event-stream`) that goes on until one side ends it: `id` is the event's
@@ -38,9 +40,9 @@ pub(super) struct StreamQuery {
 /// broke its payload into lines.
 ///
 /// It begins with what is committed from now on, or behind `Last-Event-ID` (or `after`), and then leaves nothing
-/// out and repeats nothing: everything that fits, in the order of commit. Right at its beginning stands an `id`
-/// without data, so that also a stream that breaks off before its first event can be resumed. A comment every 15
-/// seconds tells that it is alive. 410 if events that came after it were removed by retention; 503 if too many streams are
+/// out and repeats nothing: everything that fits, in the order of commit. One that begins with now has an `id` without
+/// data at its beginning, which is no event to an `EventSource`, so that it can be resumed though it breaks off before
+/// its first event. A comment every 15 seconds tells that it is alive. 410 if events that came after it were removed by retention; 503 if too many streams are
 /// open (`limits.streams`). A stream ends when its API key is revoked or expires. `webhook_id` looks at deliveries that
 /// were made when the event was stored.
 #[utoipa::path(get, path = "/events/stream", tag = "events",
@@ -58,16 +60,20 @@ pub(super) async fn stream(
     let last =
         sse::last_event_id(&headers)?.map(|id| id.parse().map_err(|_| sse::foreign_id())).transpose()?;
     let after: Option<EventId> = last.or(stream.after);
-    let filter = query.filter(Some(stream.duplicate.unwrap_or(false)), &caller, Vec::new())?;
+    let filter = query.filter(Some(stream.duplicate.unwrap_or(false)), &caller)?;
     let (position, start) = match after {
         Some(id) => {
             let position = state.store.event_position(id).await?;
-            (position.ok_or_else(|| forgotten(id))?, id)
+            // Whoever names an event knows what to come back with.
+            (position.ok_or_else(|| forgotten(id))?, None)
         }
-        None => now(&state, &caller).await?,
+        None => {
+            let (position, id) = now(&state, &caller).await?;
+            (position, Some(id.to_string()))
+        }
     };
     let source = Events { store: state.store.clone(), filter, position };
-    Ok(sse::answer(state, caller, place, Some(start.to_string()), source))
+    Ok(sse::answer(state, caller, place, start, source))
 }
 
 fn forgotten(id: EventId) -> Problem {

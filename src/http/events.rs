@@ -7,16 +7,17 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
 use super::deliveries;
-use super::page::{self, Paging};
+use super::page::{self, Paging, ShortPaging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{And, NoQuery, Query};
+use super::query::{And, NoQuery, Parameters, Query};
 use super::sse::Place;
 use crate::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
 use crate::api::problem::{FieldError, Problem};
@@ -67,25 +68,26 @@ pub(super) struct EventsQuery {
     occurred_until: Option<Timestamp>,
     /// What to look for in the payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
     /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
-    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is legal.
+    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is
+    /// legal; blanks, quotes and brackets alone find nothing.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
 }
 
+impl Parameters for EventsQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        wrong_patterns(given, errors);
+    }
+}
+
 impl EventsQuery {
-    /// The filter for the store, unless something is wrong: with these parameters, or, in `errors`, with others.
-    pub(super) fn filter(
-        self,
-        duplicate: Option<bool>,
-        caller: &Caller,
-        mut errors: Vec<FieldError>,
-    ) -> Result<EventFilter> {
-        let events = patterns(&self.event, &mut errors);
-        if !errors.is_empty() {
-            return Err(Problem::invalid(errors));
-        }
+    /// The filter for the store.
+    ///
+    /// # Errors
+    /// 403 if a bound key names another owner.
+    pub(super) fn filter(self, duplicate: Option<bool>, caller: &Caller) -> Result<EventFilter> {
         Ok(EventFilter {
-            events,
+            events: patterns(&self.event),
             station_id: self.station_id,
             owner_id: caller.owner_filter(self.owner_id)?,
             webhook_id: self.webhook_id,
@@ -107,7 +109,7 @@ impl EventsQuery {
 pub(super) struct PollQuery {
     /// Only repeats of other events, or none of them.
     duplicate: Option<bool>,
-    /// Only events that were committed after this one; with `order=asc`, for polling.
+    /// Only events that were committed after this one, the oldest first, for polling: `order` is `asc` with it.
     #[param(inline)]
     after: Option<EventId>,
     /// With `after`: how long to wait for a first such event, at most `60s`. The list is empty if none came.
@@ -115,38 +117,42 @@ pub(super) struct PollQuery {
     wait: Option<Span>,
 }
 
-impl PollQuery {
-    fn errors(&self, order: Option<Order>) -> Vec<FieldError> {
-        let mut errors = Vec::new();
-        if self.wait.is_some_and(|wait| wait.0 > WAIT_MAX) {
+impl Parameters for PollQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        let wait = given["wait"].as_str().and_then(|text| text.parse::<Span>().ok());
+        if wait.is_some_and(|wait| wait.0 > WAIT_MAX) {
             errors.push(FieldError::new("wait", "must be at most 60s"));
         }
-        if self.wait.is_some() && self.after.is_none() {
+        let polls = !given["after"].is_null();
+        if !given["wait"].is_null() && !polls {
             errors.push(FieldError::new("after", "is required with wait"));
         }
-        if self.after.is_some() && order != Some(Order::Asc) {
-            errors.push(FieldError::new("order", "must be asc with after"));
+        if polls && given["order"] == "desc" {
+            errors.push(FieldError::new("order", "is asc with after"));
         }
-        errors
+        let order = if polls { Order::Asc } else { Order::Desc };
+        page::wrong_cursor(LIST, order, given, errors);
     }
 }
 
-/// Reads event patterns; what is wrong with one is added to `errors`.
-pub(super) fn patterns(texts: &[String], errors: &mut Vec<FieldError>) -> Vec<EventPattern> {
-    let read = |text: &String| match text.parse() {
-        Ok(pattern) => Some(pattern),
-        Err(error) => {
-            errors.push(FieldError::new("event", format!("{error}")));
-            None
+/// The patterns of a list, as [`wrong_patterns`] has let them pass.
+pub(super) fn patterns(texts: &[String]) -> Vec<EventPattern> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// Adds what is wrong with the event patterns of a list.
+pub(super) fn wrong_patterns(given: &Value, errors: &mut Vec<FieldError>) {
+    for text in given["event"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if let Err(error) = text.parse::<EventPattern>() {
+            errors.push(FieldError::new("event", error.to_string()));
         }
-    };
-    texts.iter().filter_map(read).collect()
+    }
 }
 
 /// List events
 ///
-/// Newest first by commit. With `after` and `order=asc` it is the pull alternative to webhooks: pass the id of
-/// the last event you have, and `wait` to hold the call until there is another.
+/// Newest first by commit. With `after`, which begins with the oldest, it is the pull alternative to webhooks: pass
+/// the id of the last event you have, and `wait` to hold the call until there is another.
 #[utoipa::path(get, path = "/events", tag = "events", params(EventsQuery, PollQuery, Paging),
     responses((status = 200, body = Page<Event>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
@@ -154,8 +160,11 @@ pub(super) async fn list(
     caller: Caller,
     Query(And(query, And(poll, paging))): Query<And<EventsQuery, And<PollQuery, Paging>>>,
 ) -> Result<Json<Page<Event>>> {
-    let filter = query.filter(poll.duplicate, &caller, poll.errors(paging.order))?;
-    let mut slice = paging.slice(LIST)?;
+    let filter = query.filter(poll.duplicate, &caller)?;
+    let mut slice = match poll.after {
+        Some(_) => paging.ascending().slice(LIST)?,
+        None => paging.slice(LIST)?,
+    };
     // A cursor of the list that began there is further on.
     if let Some(after) = poll.after.filter(|_| paging.cursor.is_none()) {
         let seen = state.store.event(after).await?;
@@ -258,6 +267,12 @@ pub(super) struct EventDeliveriesQuery {
     cursor: Option<String>,
 }
 
+impl Parameters for EventDeliveriesQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        page::wrong_cursor("deliveries of ", Order::Asc, given, errors);
+    }
+}
+
 /// List an event's deliveries
 ///
 /// One per webhook that wanted the event when it was stored, in the order they were made.
@@ -325,11 +340,11 @@ pub(super) async fn resend(
 
 /// List the event types
 ///
-/// Every type that can be subscribed to; custom names (`invoice.paid`) come on top.
-#[utoipa::path(get, path = "/event-types", tag = "events", responses((status = 200, body = Page<EventType>)),
-    security(("api_key" = ["read"])))]
-pub(super) async fn types(_: NoQuery) -> Json<Page<EventType>> {
-    let data =
-        event::types().map(|(category, name)| EventType { event: name.to_owned(), category }).collect();
-    Json(Page { data, next_cursor: None })
+/// Every type that can be subscribed to, category by category; custom names (`invoice.paid`) come on top. All of them,
+/// unless `limit` or `cursor` asks for a part.
+#[utoipa::path(get, path = "/event-types", tag = "events", params(ShortPaging),
+    responses((status = 200, body = Page<EventType>)), security(("api_key" = ["read"])))]
+pub(super) async fn types(Query(paging): Query<ShortPaging>) -> Result<Json<Page<EventType>>> {
+    let all = event::types().map(|(category, name)| EventType { event: name.to_owned(), category });
+    paging.cut(all.collect(), |one| one.event.clone()).map(Json)
 }

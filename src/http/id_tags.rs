@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::ApiState;
@@ -14,10 +15,10 @@ use super::body;
 use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::{And, Query};
-use crate::api::Page;
+use super::query::{And, Parameters, Query};
 use crate::api::id_tag::{IdTag, IdTagInput, TagStatus};
 use crate::api::problem::{FieldError, Problem};
+use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::store::IdTagFilter;
 
@@ -50,6 +51,12 @@ pub(super) struct TagsQuery {
     until: Option<Timestamp>,
 }
 
+impl Parameters for TagsQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        page::wrong_cursor(LIST, Order::Desc, given, errors);
+    }
+}
+
 /// Whose tag is meant.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -58,6 +65,8 @@ pub(super) struct WhoseQuery {
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
 }
+
+impl Parameters for WhoseQuery {}
 
 /// A tag that chargers can send.
 ///

@@ -7,17 +7,19 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::auth::Caller;
 use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::{And, Query};
+use super::query::{And, Parameters, Query};
 use super::sse::{self, Piece, Place, Source};
 use super::{ApiState, stations};
-use crate::api::Page;
 use crate::api::message::{Direction, Message};
+use crate::api::problem::FieldError;
+use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::store::{MessageFilter, Result as StoreResult, Slice, Store};
@@ -45,6 +47,12 @@ pub(super) struct MessagesQuery {
     until: Option<Timestamp>,
     /// Tell what comes from now on, or after `Last-Event-ID`, as a stream of server-sent events.
     follow: Option<bool>,
+}
+
+impl Parameters for MessagesQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        page::wrong_cursor(LIST, Order::Desc, given, errors);
+    }
 }
 
 /// List a station's messages
@@ -89,13 +97,15 @@ async fn follow(
     headers: &HeaderMap,
 ) -> Result<Response> {
     let place = Place::take(&state)?;
-    let position = match sse::last_event_id(headers)? {
-        Some(last) => position(last).ok_or_else(sse::foreign_id)?,
-        None => state.store.newest_message(station_id.clone()).await?,
+    let (position, start) = match sse::last_event_id(headers)? {
+        Some(last) => (position(last).ok_or_else(sse::foreign_id)?, None),
+        None => {
+            let newest = state.store.newest_message(station_id.clone()).await?;
+            (newest, Some(spell(newest)))
+        }
     };
     let store = state.store.clone();
-    let start = spell(position);
-    Ok(sse::answer(state, caller, place, Some(start), Messages { store, station_id, filter, position }))
+    Ok(sse::answer(state, caller, place, start, Messages { store, station_id, filter, position }))
 }
 
 fn spell((event, command): (i64, i64)) -> String {

@@ -1,5 +1,5 @@
 //! Query strings, checked against the very parameters that the OpenAPI document declares: unknown ones,
-//! ones given twice and values out of range are a 422 that names them all.
+//! ones given twice, values out of range and values that make no sense are a 422 that names them all.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -17,7 +17,13 @@ use super::openapi;
 use super::problem::Result;
 use super::schema::Checker;
 use crate::api::problem::{FieldError, Problem};
-use crate::subscription::EventPattern;
+
+/// Parameters of a call, and what their schemas cannot say of them.
+pub(super) trait Parameters: IntoParams + DeserializeOwned {
+    /// Adds what is wrong with `given` beside what the schemas find. It is asked in any case, so that a 422 names
+    /// everything: a value may be of another kind than it should be.
+    fn wrong(_given: &Value, _errors: &mut Vec<FieldError>) {}
+}
 
 /// The query string as `T` declares it.
 pub(super) struct Query<T>(pub(super) T);
@@ -39,6 +45,13 @@ impl<'de, A: DeserializeOwned, B: DeserializeOwned> Deserialize<'de> for And<A, 
         let first = A::deserialize(&given).map_err(D::Error::custom)?;
         let second = B::deserialize(&given).map_err(D::Error::custom)?;
         Ok(Self(first, second))
+    }
+}
+
+impl<A: Parameters, B: Parameters> Parameters for And<A, B> {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        A::wrong(given, errors);
+        B::wrong(given, errors);
     }
 }
 
@@ -114,20 +127,11 @@ fn read(kind: Kind, text: &str) -> Value {
     }
 }
 
-/// What is wrong with the event patterns of a list.
-fn wrong_patterns(given: &Value) -> impl Iterator<Item = FieldError> {
-    let patterns = given["event"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    patterns.filter_map(|text| {
-        let error = text.parse::<EventPattern>().err()?;
-        Some(FieldError::new("event", error.to_string()))
-    })
-}
-
 /// Reads a query string.
 ///
 /// # Errors
 /// A 422 with every wrong parameter.
-pub(super) fn parse<T: IntoParams + DeserializeOwned + 'static>(query: &str) -> Result<T> {
+pub(super) fn parse<T: Parameters + 'static>(query: &str) -> Result<T> {
     let shape = Shape::of::<T>()?;
     let mut errors = Vec::new();
     let mut given = Map::new();
@@ -156,15 +160,18 @@ pub(super) fn parse<T: IntoParams + DeserializeOwned + 'static>(query: &str) -> 
         }
         errors.push(error);
     }
+    let mut meant = Vec::new();
+    T::wrong(&given, &mut meant);
+    // What cannot even be read needs no second word.
+    meant.retain(|error| errors.iter().all(|named| named.field != error.field));
+    errors.append(&mut meant);
     if !errors.is_empty() {
-        // A 422 names everything: also the patterns, which are otherwise read by whoever lists.
-        errors.extend(wrong_patterns(&given));
         return Err(Problem::invalid(errors));
     }
     serde_json::from_value(given).map_err(|error| Problem::invalid_field("", error.to_string()))
 }
 
-impl<S: Send + Sync, T: IntoParams + DeserializeOwned + 'static> FromRequestParts<S> for Query<T> {
+impl<S: Send + Sync, T: Parameters + 'static> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {

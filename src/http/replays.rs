@@ -7,22 +7,22 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
 use super::deliveries::DeliveriesQuery;
-use super::events::patterns;
 use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{And, NoQuery, Query};
+use super::query::{And, NoQuery, Parameters, Query};
 use super::webhooks::visible;
-use crate::api::Page;
 use crate::api::delivery::DeliveryStatus;
 use crate::api::problem::{FieldError, Problem};
 use crate::api::replay::{Replay, ReplayInput, ReplayMatched, Selection, Status};
+use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ReplayId;
 use crate::store::{Missing, ReplayFilter};
@@ -99,9 +99,27 @@ pub(super) struct BulkResendQuery {
     #[param(inline, max_items = 6)]
     status: Vec<DeliveryStatus>,
     /// Needed for the status `success`: they are sent once more.
-    force: Option<bool>,
+    #[serde(rename = "force")]
+    _force: Option<bool>,
     /// Only count: nothing is sent, and the answer is a 200 with `matched`.
     dry_run: Option<bool>,
+}
+
+impl Parameters for BulkResendQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        if ["webhook_id", "event_id", "since"].into_iter().all(|name| given[name].is_null()) {
+            errors.push(FieldError::new("webhook_id", "one of webhook_id, event_id and since is required"));
+        }
+        let named = given["status"].as_array().into_iter().flatten();
+        let named: Vec<_> = named.filter_map(|status| DeliveryStatus::deserialize(status).ok()).collect();
+        if named.iter().any(|status| !status.is_terminal()) {
+            let message = "only what is failed, discarded or success can be sent again";
+            errors.push(FieldError::new("status", message));
+        }
+        if named.contains(&DeliveryStatus::Success) && given["force"] != Value::Bool(true) {
+            errors.push(FieldError::new("force", "must be true for the status success"));
+        }
+    }
 }
 
 /// Send many deliveries again
@@ -118,20 +136,6 @@ pub(super) async fn resend(
     Query(And(bulk, query)): Query<And<BulkResendQuery, DeliveriesQuery>>,
     _: body::NoBody,
 ) -> Result<Response> {
-    let mut errors = Vec::new();
-    patterns(&query.event, &mut errors);
-    if query.webhook_id.is_none() && query.event_id.is_none() && query.since.is_none() {
-        errors.push(FieldError::new("webhook_id", "one of webhook_id, event_id and since is required"));
-    }
-    if bulk.status.iter().any(|status| !status.is_terminal()) {
-        errors.push(FieldError::new("status", "only what is failed, discarded or success can be sent again"));
-    }
-    if bulk.status.contains(&DeliveryStatus::Success) && bulk.force != Some(true) {
-        errors.push(FieldError::new("force", "must be true for the status success"));
-    }
-    if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
-    }
     let mut status = bulk.status;
     if status.is_empty() {
         status.push(DeliveryStatus::Failed);
@@ -187,6 +191,12 @@ pub(super) struct ReplaysQuery {
     /// It was asked for before that.
     #[param(inline)]
     until: Option<Timestamp>,
+}
+
+impl Parameters for ReplaysQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        page::wrong_cursor(LIST, Order::Desc, given, errors);
+    }
 }
 
 /// List the replays

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
 use super::page::{self, Paging};
 use super::problem::Result;
-use super::query::{And, Query};
-use crate::api::Page;
+use super::query::{And, Parameters, Query};
+use crate::api::problem::FieldError;
 use crate::api::reservation::{Reservation, Status};
+use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::store::ReservationFilter;
 
@@ -38,6 +40,12 @@ pub(super) struct ReservationsQuery {
     /// Its `ReserveNow` ended before that.
     #[param(inline)]
     until: Option<Timestamp>,
+}
+
+impl Parameters for ReservationsQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        page::wrong_cursor(LIST, Order::Desc, given, errors);
+    }
 }
 
 /// List reservations

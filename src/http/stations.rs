@@ -14,14 +14,14 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
-use super::page::{self, Paging};
+use super::page::{self, Paging, ShortPaging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::{And, NoQuery, Query};
+use super::query::{And, NoQuery, Parameters, Query};
 use super::versions::{Preconditions, tagged};
-use crate::api::Page;
 use crate::api::problem::{FieldError, Problem};
 use crate::api::station::{ConfigurationKey, Connector, Disconnecting, Station, StationInput, StationPatch};
+use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::v16::answer::BootStatus;
@@ -93,6 +93,12 @@ pub(super) struct StationsQuery {
     /// It was made, or first connected, before that.
     #[param(inline)]
     until: Option<Timestamp>,
+}
+
+impl Parameters for StationsQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        page::wrong_cursor(LIST, Order::Desc, given, errors);
+    }
 }
 
 pub(super) fn unknown(id: &str) -> Problem {
@@ -334,37 +340,38 @@ pub(super) async fn delete(
 
 /// List a station's connectors
 ///
-/// Those it has told of, by number; 0 is the station as a whole.
+/// Those it has told of, by number; 0 is the station as a whole. All of them, unless `limit` or `cursor` asks for a part.
 #[utoipa::path(get, path = "/stations/{id}/connectors", tag = "stations",
-    params(("id" = String, Path, description = "The station's identity, percent-encoded")),
+    params(("id" = String, Path, description = "The station's identity, percent-encoded"), ShortPaging),
     responses((status = 200, body = Page<Connector>)), security(("api_key" = ["read"])))]
 pub(super) async fn connectors(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
     Id(id): Id,
-    _: NoQuery,
+    Query(paging): Query<ShortPaging>,
 ) -> Result<Json<Page<Connector>>> {
     let (station_id, _) = visible(&state, &caller, &id).await?;
-    let data = state.store.connectors(station_id).await?;
-    Ok(Json(Page { data, next_cursor: None }))
+    let connectors = state.store.connectors(station_id, caller.owner_id.clone()).await?;
+    paging.cut(connectors, |connector| connector.connector_id.to_string()).map(Json)
 }
 
 /// Get a station's configuration
 ///
 /// Every key that was read with a `GetConfiguration` or set with a `ChangeConfiguration`, by name, as it was last
-/// read or set. Nothing is asked of the station: for its present configuration send it a `GetConfiguration` first.
+/// read or set; all of them, unless `limit` or `cursor` asks for a part. Nothing is asked of the station: for its present
+/// configuration send it a `GetConfiguration` first.
 #[utoipa::path(get, path = "/stations/{id}/configuration", tag = "stations",
-    params(("id" = String, Path, description = "The station's identity, percent-encoded")),
+    params(("id" = String, Path, description = "The station's identity, percent-encoded"), ShortPaging),
     responses((status = 200, body = Page<ConfigurationKey>)), security(("api_key" = ["read"])))]
 pub(super) async fn configuration(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
     Id(id): Id,
-    _: NoQuery,
+    Query(paging): Query<ShortPaging>,
 ) -> Result<Json<Page<ConfigurationKey>>> {
     let (station_id, _) = visible(&state, &caller, &id).await?;
-    let data = state.store.configuration(station_id).await?;
-    Ok(Json(Page { data, next_cursor: None }))
+    let keys = state.store.configuration(station_id).await?;
+    paging.cut(keys, |key| key.key.clone()).map(Json)
 }
 
 /// Hang up on a station

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::ApiState;
@@ -14,8 +15,8 @@ use super::body::Optional;
 use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{And, NoQuery, Query};
-use crate::api::problem::Problem;
+use super::query::{And, NoQuery, Parameters, Query};
+use crate::api::problem::{FieldError, Problem};
 use crate::api::transaction::{CloseInput, MeterValue, Status, Transaction};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
@@ -71,6 +72,18 @@ pub(super) struct TransactionsQuery {
     updated_since: Option<Timestamp>,
 }
 
+impl Parameters for TransactionsQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        let by_update = given["order"] == "asc" && !given["updated_since"].is_null();
+        page::wrong_cursor(list_sorted(by_update), Order::Desc, given, errors);
+    }
+}
+
+/// The list as cursors name it.
+fn list_sorted(by_update: bool) -> &'static str {
+    if by_update { "transactions-by-update" } else { "transactions" }
+}
+
 /// List transactions
 #[utoipa::path(get, path = "/transactions", tag = "transactions", params(TransactionsQuery, Paging),
     responses((status = 200, body = Page<Transaction>)), security(("api_key" = ["read"])))]
@@ -94,10 +107,7 @@ pub(super) async fn list(
         stopped_until: query.stopped_until,
         updated_since: query.updated_since,
     };
-    let list = match filter.sorts_by_update(paging.order == Some(Order::Asc)) {
-        true => "transactions-by-update",
-        false => "transactions",
-    };
+    let list = list_sorted(filter.sorts_by_update(paging.order == Some(Order::Asc)));
     let slice = paging.slice(list)?;
     let listed = state.store.transactions(filter, slice.clone()).await?;
     Ok(Json(page::page(list, &slice, listed, |transaction| transaction)))
@@ -169,6 +179,12 @@ pub(super) struct MeterValuesQuery {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
+}
+
+impl Parameters for MeterValuesQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        page::wrong_cursor("meter-values ", Order::Asc, given, errors);
+    }
 }
 
 /// List a transaction's meter values

@@ -68,6 +68,10 @@ impl Draft {
         let patch = object(without_read_only(body)?)?;
         let given = patch.keys().cloned().collect();
         let mut members = present(before);
+        if before.webhook.name.is_empty() {
+            // As earlier versions let it be.
+            members.remove("name");
+        }
         members.extend(patch);
         keep_secrets(before, &mut members);
         Ok(Self { members, given })

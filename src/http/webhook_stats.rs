@@ -6,15 +6,16 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
 use super::path::Id;
 use super::problem::Result;
-use super::query::Query;
+use super::query::{Parameters, Query};
 use super::webhooks::visible;
-use crate::api::problem::Problem;
+use crate::api::problem::FieldError;
 use crate::api::webhook_stats::{Breaker, BreakerState, WebhookStats};
 use crate::clock::Steady;
 use crate::delivery::breaker::State as Lane;
@@ -35,6 +36,16 @@ pub(super) struct StatsQuery {
     window: Option<Span>,
 }
 
+impl Parameters for StatsQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        let (least, most) = WITHIN;
+        let window = given["window"].as_str().and_then(|text| text.parse::<Span>().ok());
+        if window.is_some_and(|window| !(least..=most).contains(&window.0)) {
+            errors.push(FieldError::new("window", format!("must be {} to {}", Span(least), Span(most))));
+        }
+    }
+}
+
 /// Tell how a webhook is doing
 ///
 /// Takes the same short time whatever there is: of a window with more than 100,000 deliveries the newest 100,000
@@ -49,10 +60,6 @@ pub(super) async fn stats(
     Query(query): Query<StatsQuery>,
 ) -> Result<Json<WebhookStats>> {
     let window = query.window.unwrap_or(Span(WINDOW));
-    let (least, most) = WITHIN;
-    if !(least..=most).contains(&window.0) {
-        return Err(Problem::invalid_field("window", format!("must be {} to {}", Span(least), Span(most))));
-    }
     let webhook = visible(&state, &caller, &id).await?.webhook;
     let numbers = state.store.webhook_numbers(webhook.id, state.clock.now().before(window.0)).await?;
     let sent = numbers.counts.success + numbers.counts.failed;

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::ApiState;
@@ -16,15 +17,15 @@ use super::body;
 use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::{And, NoQuery, Query};
+use super::query::{And, NoQuery, Parameters, Query};
 use super::versions::{Preconditions, not_modified, tagged};
 use super::webhook_input::Draft;
-use crate::api::Page;
 use crate::api::delivery::DeliveryError;
-use crate::api::problem::Problem;
+use crate::api::problem::{FieldError, Problem};
 use crate::api::webhook::{
     Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest,
 };
+use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::delivery::{self, Tested};
 use crate::event;
@@ -56,6 +57,12 @@ pub(super) struct WebhooksQuery {
     /// It was made before that.
     #[param(inline)]
     until: Option<Timestamp>,
+}
+
+impl Parameters for WebhooksQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        page::wrong_cursor(LIST, Order::Desc, given, errors);
+    }
 }
 
 pub(super) fn unknown(id: impl std::fmt::Display) -> Problem {
@@ -170,14 +177,14 @@ pub(super) async fn get(
 }
 
 /// How a body becomes the webhook that it asks for.
-type MakeDraft = fn(&StoredWebhook, serde_json::Value) -> Result<Draft>;
+type MakeDraft = fn(&StoredWebhook, Value) -> Result<Draft>;
 
 async fn change(
     state: &ApiState,
     caller: &Caller,
     id: &str,
     preconditions: &Preconditions,
-    body: serde_json::Value,
+    body: Value,
     draft: MakeDraft,
 ) -> Result<Response> {
     // Once is enough, also if the change has to be made anew on what the webhook has become meanwhile.
@@ -271,6 +278,14 @@ pub(super) struct TestQuery {
     event: Option<String>,
 }
 
+impl Parameters for TestQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        if let Some(Err(error)) = given["event"].as_str().map(event::category_of) {
+            errors.push(FieldError::new("event", error.to_string()));
+        }
+    }
+}
+
 /// Send a test event
 ///
 /// A synthetic event (`"isTest": true`) goes out by the same way as a delivery, whatever the webhook's state, and
@@ -286,7 +301,6 @@ pub(super) async fn test(
     _: body::NoBody,
 ) -> Result<Json<WebhookTest>> {
     let name = query.event.as_deref().unwrap_or(event::PING);
-    event::category_of(name).map_err(|error| Problem::invalid_field("event", error.to_string()))?;
     let webhook = visible(&state, &caller, &id).await?.webhook;
     let tested = delivery::test_webhook(&state.store, &state.poster, &state.clock, webhook.id, name).await?;
     tested.map(|tested| Json(show_test(tested))).ok_or_else(|| unknown(id))
@@ -347,6 +361,15 @@ pub(super) struct RotateQuery {
     overlap: Option<Span>,
 }
 
+impl Parameters for RotateQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        let overlap = given["overlap"].as_str().and_then(|text| text.parse::<Span>().ok());
+        if overlap.is_some_and(|overlap| overlap.0 > OVERLAP_MAX) {
+            errors.push(FieldError::new("overlap", "must be at most 30d"));
+        }
+    }
+}
+
 /// Rotate the signing secret
 ///
 /// Makes a new one; the old one goes on signing beside it for the overlap, so that receivers can change over.
@@ -361,9 +384,6 @@ pub(super) async fn rotate(
     _: body::NoBody,
 ) -> Result<Json<WebhookSecrets>> {
     let overlap = query.overlap.map_or(OVERLAP, |span| span.0);
-    if overlap > OVERLAP_MAX {
-        return Err(Problem::invalid_field("overlap", "must be at most 30d"));
-    }
     let webhook = visible(&state, &caller, &id).await?.webhook;
     let secrets = state.store.rotate_webhook_secret(webhook.id, generate_secret()?, overlap).await?;
     secrets.map(Json).ok_or_else(|| unknown(id))

@@ -193,22 +193,24 @@ impl Store {
         .await
     }
 
-    /// The connectors that a station has told of, each with the transaction that runs on it.
+    /// The connectors that a station has told of, each with the transaction that runs on it, if `visible_to` may see
+    /// that: it may have begun while the station was another owner's.
     ///
     /// # Errors
     /// Only the store's own.
-    pub async fn connectors(&self, id: StationId) -> Result<Vec<Connector>> {
+    pub async fn connectors(&self, id: StationId, visible_to: Option<String>) -> Result<Vec<Connector>> {
         self.read(move |conn| {
             let mut statement = conn.prepare_cached(
                 "SELECT c.connector_id, c.status, c.error_code, c.info, c.vendor_error_code,
                         (SELECT max(t.transaction_id) FROM transactions t
                          WHERE t.station_id = c.station_id AND t.connector_id = c.connector_id
-                           AND t.status = 'active' AND t.orphaned = 0),
+                           AND t.status = 'active' AND t.orphaned = 0 AND (?2 IS NULL OR t.owner_id = ?2)),
                         c.occurred_at_ms, c.updated_at_ms
                  FROM connectors c WHERE c.station_id = ?1 ORDER BY c.connector_id",
             )?;
-            let connectors =
-                statement.query_map([id.as_str()], read_connector)?.collect::<rusqlite::Result<_>>()?;
+            let connectors = statement
+                .query_map(params![id.as_str(), visible_to], read_connector)?
+                .collect::<rusqlite::Result<_>>()?;
             Ok(connectors)
         })
         .await

@@ -1,5 +1,6 @@
 //! Stations as operators manage them: imported in bulk, found by filters, approved, blocked, removed.
 
+use chargehook::client::Client;
 use chargehook::clock::{Clock, Timestamp};
 use chargehook::station::Admission;
 use serde_json::{Value, json};
@@ -122,7 +123,73 @@ async fn an_import_has_limits_and_a_bound_key_its_owner() {
     assert_eq!(gateway.get("/stations/OURS").await["owner_id"], "acme");
     assert_eq!(gateway.get("/stations/THEIRS").await["name"], Value::Null);
     let rows = json!([{"station_id": "OURS", "owner_id": "other"}]).to_string();
-    assert_eq!(import(&gateway, key, "application/json", rows).await.0, 403);
+    let (status, told) = import(&gateway, key, "application/json", rows).await;
+    assert_eq!((status, results(&told)), (200, vec!["invalid"]));
+    assert_eq!(told["data"][0]["errors"][0]["field"], "owner_id");
+}
+
+/// Every row of a list, page by page, and how many pages that took.
+async fn walked(gateway: &Running, list: &str, key: &str) -> (Vec<Value>, usize) {
+    let (mut rows, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+    loop {
+        let page = gateway.get(&format!("{list}{cursor}")).await;
+        rows.extend(page["data"].as_array().expect("rows").iter().map(|row| row[key].clone()));
+        pages += 1;
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return (rows, pages),
+        }
+    }
+}
+
+#[tokio::test]
+async fn connectors_and_configuration_come_whole_or_in_pages() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP").await;
+    for connector in [2, 0, 11, 1, 3] {
+        let status = json!({"connectorId": connector, "errorCode": "NoError", "status": "Available"});
+        charger.call("StatusNotification", status).await;
+    }
+    let keys: Vec<_> =
+        (0..60).map(|n| json!({"key": format!("Key {n:02}"), "readonly": false, "value": "v"})).collect();
+    let asked = gateway.api("POST", "/stations/CP/commands", Some(json!({"action": "GetConfiguration"})));
+    let answering = async {
+        let call: Value = serde_json::from_str(&charger.receive().await).expect("JSON");
+        charger.send(&json!([3, call[1], {"configurationKey": keys}]).to_string()).await;
+    };
+    let ((status, told), ()) = tokio::join!(asked, answering);
+    assert_eq!((status, &told["status"]), (200, &json!("completed")), "{told}");
+
+    let numbers = || [0, 1, 2, 3, 11].map(|number| json!(number)).to_vec();
+    let names = || keys.iter().map(|key| key["key"].clone()).collect::<Vec<_>>();
+    for (list, key, rows) in [("connectors", "connector_id", numbers()), ("configuration", "key", names())] {
+        let list = format!("/stations/CP/{list}");
+        assert_eq!(walked(&gateway, &format!("{list}?"), key).await, (rows.clone(), 1));
+        let pages = rows.len().div_ceil(2);
+        assert_eq!(walked(&gateway, &format!("{list}?limit=2"), key).await, (rows.clone(), pages));
+        let backwards: Vec<_> = rows.into_iter().rev().collect();
+        assert_eq!(walked(&gateway, &format!("{list}?limit=2&order=desc"), key).await, (backwards, pages));
+        let (status, told) = gateway.api("GET", &format!("{list}?limit=0&cursor=x"), None).await;
+        assert_eq!((status, told["errors"].as_array().map(Vec::len)), (422, Some(2)), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_connector_does_not_name_a_transaction_of_the_owner_before() {
+    let gateway = start(|_| {}).await;
+    gateway.api("POST", "/stations", Some(json!({"station_id": "CP", "owner_id": "before"}))).await;
+    let mut charger = gateway.booted("CP").await;
+    let status = json!({"connectorId": 1, "errorCode": "NoError", "status": "Charging"});
+    charger.call("StatusNotification", status).await;
+    let begun = json!({"connectorId": 1, "idTag": "T", "meterStart": 0, "timestamp": "2026-04-14T12:00:00Z"});
+    let number = charger.call("StartTransaction", begun).await["transactionId"].clone();
+    gateway.api("PATCH", "/stations/CP", Some(json!({"owner_id": "after"}))).await;
+    let key = json!({"name": "after", "scopes": ["read"], "owner_id": "after"});
+    let (_, key) = gateway.api("POST", "/api-keys", Some(key)).await;
+    let client = Client::new(&gateway.url(""), key["key"].as_str().expect("shown once")).expect("a client");
+    let seen = client.connectors("CP").await.expect("its station").data;
+    assert_eq!((seen[0].status.as_deref(), seen[0].transaction_id), (Some("Charging"), None));
+    assert_eq!(gateway.get("/stations/CP/connectors").await["data"][0]["transaction_id"], number);
 }
 
 #[tokio::test]

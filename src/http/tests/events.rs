@@ -76,6 +76,16 @@ async fn events_and_their_deliveries_are_found() {
     let oldest = api.get("/api/v1/events?limit=1&order=asc").await.body["data"][0].clone();
     let after = format!("/api/v1/events?order=asc&wait=60s&after={}", oldest["id"].as_str().expect("an id"));
     assert_eq!(ids(&api.get(&after).await), ["CP_B StationDiscovered", "CP_B StationConnected"]);
+    let without_order = after.replace("order=asc&", "");
+    assert_eq!(
+        ids(&api.get(&without_order).await),
+        ids(&api.get(&after).await),
+        "a poll begins with the oldest"
+    );
+    let page = api.get(&format!("{without_order}&limit=1")).await;
+    let cursor = page.body["next_cursor"].as_str().expect("another page");
+    assert_eq!(ids(&api.get(&format!("{without_order}&cursor={cursor}")).await), ["CP_B StationConnected"]);
+    assert_eq!(api.get(&format!("{without_order}&order=desc")).await.wrong_fields(), ["order"]);
     let page = api.get(&format!("{after}&limit=1")).await;
     let cursor = page.body["next_cursor"].as_str().expect("another page");
     let page = api.get(&format!("{after}&limit=1&cursor={cursor}")).await;
@@ -204,12 +214,18 @@ async fn a_bound_key_brings_events_for_its_owner_only() {
         let (api, key) = (&api, key.to_owned());
         async move { api.call(&key, Method::POST, "/api/v1/events", Some(body)).await }
     };
+    assert_eq!(
+        api.post("/api/v1/stations", json!({"station_id": "CP_A", "owner_id": "acme"})).await.status,
+        201
+    );
     for (more, status) in [
         (json!({"broadcast": true}), 403),
         (json!({"owner_id": "b"}), 403),
         (json!({"webhook_id": 1}), 404),
         (json!({"webhook_id": 3}), 404),
         (json!({"webhook_id": 2, "station_id": "CP_B"}), 404),
+        (json!({"webhook_id": 2, "station_id": "CP_C"}), 404),
+        (json!({"webhook_id": 2, "station_id": "CP_A"}), 202),
         (json!({"webhook_id": 2}), 202),
         (json!({"owner_id": "acme"}), 202),
         (json!({"url": URL}), 202),
@@ -217,11 +233,17 @@ async fn a_bound_key_brings_events_for_its_owner_only() {
         let answer = bring(&acme, more.clone()).await;
         assert_eq!(answer.status, status, "{more}: {}", answer.body);
         if status == 202 {
+            assert_eq!(answer.body["deliveries"], json!(1), "those it may see: {more}");
             let id = answer.body["id"].as_str().expect("an id");
             let event = api.call(&acme, Method::GET, &format!("/api/v1/events/{id}"), None).await;
             assert_eq!((&event.body["owner_id"], &event.body["station_seq"]), (&json!("acme"), &Value::Null));
         }
     }
+    let foreign = bring(&acme, json!({"webhook_id": 2, "station_id": "CP_B"})).await;
+    let unknown = bring(&acme, json!({"webhook_id": 2, "station_id": "CP_C"})).await;
+    assert_eq!(foreign.body, unknown.body, "a station of another owner is like none");
+    let anybodys = bring(&api.admin, json!({"broadcast": true, "station_id": "CP_C"})).await;
+    assert_eq!(anybodys.status, 202, "who is not bound may name a station that is yet to come");
     assert_eq!(bring(&reader, json!({"webhook_id": 2})).await.status, 403);
     // What is broadcast shows itself to an owner only in what its own webhooks got.
     let before = api.call(&acme, Method::GET, "/api/v1/deliveries", None).await.body;

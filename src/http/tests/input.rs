@@ -71,6 +71,88 @@ async fn a_parameter_that_may_come_again_has_one_name() {
 }
 
 #[tokio::test]
+async fn a_wrong_parameter_hides_none_beside_it() {
+    let api = Api::new().await;
+    for _ in 0..2 {
+        assert_eq!(api.post("/api/v1/webhooks", json!({"url": URL})).await.status, 201);
+    }
+    let page = api.get("/api/v1/webhooks?limit=1").await;
+    let cursor = page.body["next_cursor"].as_str().expect("more");
+    let of_webhooks = format!("cursor={cursor}");
+    for (list, query, wrong) in [
+        ("webhooks", "limit=0&cursor=x", ["cursor", "limit"].as_slice()),
+        ("webhooks", &format!("limit=0&order=asc&{of_webhooks}"), &["cursor", "limit"]),
+        ("webhooks", &format!("limit=0&{of_webhooks}"), &["limit"]),
+        ("stations", &format!("since=now&{of_webhooks}"), &["cursor", "since"]),
+        ("events", &format!("event=Strt&wait=2h&{of_webhooks}"), &["after", "cursor", "event", "wait"]),
+        ("deliveries", &format!("event=Strt&limit=0&{of_webhooks}"), &["cursor", "event", "limit"]),
+        ("failed-deliveries", &format!("webhook_id=0&{of_webhooks}"), &["cursor", "webhook_id"]),
+        ("commands", &format!("action=Fly&limit=0&{of_webhooks}"), &["action", "cursor", "limit"]),
+        ("transactions", &format!("status=lost&{of_webhooks}"), &["cursor", "status"]),
+        ("transactions/1/meter-values", &format!("limit=0&{of_webhooks}"), &["cursor", "limit"]),
+        ("reservations", &format!("x=1&{of_webhooks}"), &["cursor", "x"]),
+        ("id-tags", &format!("x=1&{of_webhooks}"), &["cursor", "x"]),
+        ("replays", &format!("x=1&{of_webhooks}"), &["cursor", "x"]),
+        ("api-keys", &format!("x=1&{of_webhooks}"), &["cursor", "x"]),
+        ("audit", &format!("x=1&{of_webhooks}"), &["cursor", "x"]),
+        ("stations/A/messages", &format!("x=1&{of_webhooks}"), &["cursor", "x"]),
+        ("stations/A/commands", &format!("action=Fly&{of_webhooks}"), &["action", "cursor"]),
+        ("stations/A/connectors", &format!("limit=501&{of_webhooks}"), &["cursor", "limit"]),
+        ("stations/A/configuration", &format!("order=up&{of_webhooks}"), &["cursor", "order"]),
+        ("event-types", &format!("x=1&{of_webhooks}"), &["cursor", "x"]),
+        ("webhooks/1/stats", "window=999d&x=1", &["window", "x"]),
+    ] {
+        let answer = api.get(&format!("/api/v1/{list}?{query}")).await;
+        assert_eq!((answer.status, answer.wrong_fields().as_slice()), (422, wrong), "{list}?{query}");
+    }
+    for (call, wrong) in [
+        (
+            "deliveries/resend?status=success&status=retry&x=1",
+            ["force", "status", "webhook_id", "x"].as_slice(),
+        ),
+        ("webhooks/1/secret/rotate?overlap=31d&x=1", &["overlap", "x"]),
+        ("webhooks/1/test?event=Strt&x=1", &["event", "x"]),
+    ] {
+        let answer = api.call(&api.admin, Method::POST, &format!("/api/v1/{call}"), None).await;
+        assert_eq!((answer.status, answer.wrong_fields().as_slice()), (422, wrong), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_type_that_there_is_not_is_told_where_there_are_some() {
+    let api = Api::new().await;
+    let answer = api.get("/api/v1/events?event=StartTransction").await;
+    assert!(answer.message("event").contains("did you mean \"StartTransaction\"?"), "{}", answer.body);
+    let answer = api.post("/api/v1/webhooks", json!({"url": URL, "events": ["Qqq"]})).await;
+    assert!(answer.message("events.0").contains("/api/v1/event-types"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn the_event_types_come_whole_or_in_pages() {
+    let api = Api::new().await;
+    let whole = api.get("/api/v1/event-types").await.body;
+    let all = whole["data"].as_array().expect("rows").clone();
+    assert!(all.len() > 50 && whole["next_cursor"].is_null(), "{whole}");
+    for (order, mut expected) in [("asc", all.clone()), ("desc", all)] {
+        if order == "desc" {
+            expected.reverse();
+        }
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = api.get(&format!("/api/v1/event-types?limit=20&order={order}{cursor}")).await.body;
+            let rows = page["data"].as_array().unwrap_or_else(|| panic!("{page}"));
+            assert!(rows.len() <= 20);
+            seen.extend(rows.iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen, expected, "{order}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_that_cannot_be_read_are_told_apart() {
     let api = Api::new().await;
     let send = async |content_type: &str, body: String| {

@@ -45,7 +45,14 @@ async fn a_webhook_lives_its_life() {
     let fresh = api.call_with(&api.admin, Method::GET, &path, None, &[("if-none-match", &etag)]).await;
     assert_eq!(fresh.status, 304);
 
+    let nameless = api.call(&api.admin, Method::PATCH, &path, Some(json!({"name": ""}))).await;
+    assert_eq!(nameless.wrong_fields(), ["name"]);
+
     // PUT replaces; only what is explicitly null goes among the secrets.
+    let replaced = api.call(&api.admin, Method::PUT, &path, Some(json!({"url": URL}))).await;
+    assert_eq!(replaced.body["secret_header"], Value::Null);
+    assert_eq!(replaced.body["secret_value_set"], json!(true), "kept, and not sent without its header");
+    let etag = replaced.etag();
     let put = json!({"url": URL, "secret_value": null});
     let replaced = api.call_with(&api.admin, Method::PUT, &path, Some(put), &[("if-match", &etag)]).await;
     assert_eq!(replaced.status, 200, "{}", replaced.body);
