@@ -378,7 +378,11 @@ fn dispatch(command: Command) -> Result<(), Failure> {
                 Some(path) => path.display().to_string(),
                 None => "defaults, environment and options".to_owned(),
             };
-            gateway::check_files(&settings.load()?).map_err(Failure::Files)?;
+            let doubt =
+                gateway::check_files(&settings.load()?, Clock::System.now()).map_err(Failure::Files)?;
+            if let Some(doubt) = doubt {
+                hint(&format!("{checked}: {doubt}"));
+            }
             print(&format!("{checked}: no faults\n"))
         }
     }

@@ -10,8 +10,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
 use crate::forwarded::TrustedProxies;
@@ -88,6 +89,9 @@ impl Gateway {
         let client_authorities = client_authorities(&config)?;
         let api_tls = api_tls(&config)?;
         let authority = authority(&config)?;
+        if let Some(doubt) = doubt(&config, authority.as_deref(), clock.now()) {
+            warn!("{doubt}");
+        }
         let (data_dir, key, store_clock) =
             (config.server.data_dir.clone(), config.secrets_key(), clock.clone());
         let store = tokio::task::spawn_blocking(move || Store::open_with(&data_dir, &key, store_clock))
@@ -312,15 +316,34 @@ fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     load_tls("api", files)
 }
 
-/// Reads the certificates and keys that a configuration names, as a start would.
+/// Reads the certificates and keys that a configuration names, as a start would. What is returned is a doubt
+/// about them that a start would only warn of.
 ///
 /// # Errors
 /// [`StartError::Tls`].
-pub fn check_files(config: &Config) -> Result<(), StartError> {
+pub fn check_files(config: &Config, now: Timestamp) -> Result<Option<String>, StartError> {
     ocpp_tls(config)?;
     client_authorities(config)?;
     api_tls(config)?;
-    authority(config).map(drop)
+    let authority = authority(config)?;
+    Ok(doubt(config, authority.as_deref(), now))
+}
+
+/// Why stations could not come back with what the gateway signs for them, if so. Not a fault: the one file may be
+/// on its way, and is read when it has come.
+fn doubt(config: &Config, authority: Option<&Authority>, now: Timestamp) -> Option<String> {
+    let (authority, ocpp) = (authority?, &config.ocpp);
+    let useless = "stations cannot connect with the certificates that ocpp.certificate_ca signs";
+    match &ocpp.tls_client_ca {
+        Some(roots) => {
+            let trusted = authority.is_trusted_by(roots, ocpp.tls_client_crl.as_deref(), now);
+            let reason = trusted.err()?;
+            Some(format!("{useless}: {} (ocpp.tls_client_ca) does not trust them: {reason}", roots.display()))
+        }
+        // Whoever hands them on has checked them.
+        None if ocpp.tls_client_cert_header.is_some() => None,
+        None => Some(format!("{useless}: without ocpp.tls_client_ca they are not asked for any")),
+    }
 }
 
 fn api_bounds(config: &Config) -> Bounds {

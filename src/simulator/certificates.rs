@@ -1,5 +1,7 @@
 //! The charger's certificates: roots it was given, and its own, which it asks to have signed.
 
+use std::time::Duration;
+
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::SignatureScheme;
@@ -14,6 +16,12 @@ use super::trust::{OwnCertificate, Trust};
 use crate::clock::Timestamp;
 use crate::der::{self, COMMON_NAME, Certificate, ORGANIZATION, SigningRequest};
 use crate::ocpp::v16::FromChargePoint as Action;
+
+/// So long before its certificate expires a charger asks for the next one (OCPP security whitepaper, A03).
+const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 86_400);
+
+/// So long it waits for one that it has asked for by itself, before it asks again.
+const ASKS_EVERY: Duration = Duration::from_secs(86_400);
 
 /// What a central system is known by.
 const CENTRAL_SYSTEM: &str = "CentralSystemRootCertificate";
@@ -37,6 +45,8 @@ pub(super) struct Certificates {
     roots: Vec<Root>,
     requested: Option<Requested>,
     own: Option<OwnCertificate>,
+    /// When it last asked by itself.
+    asked_at: Option<Timestamp>,
 }
 
 impl Certificates {
@@ -47,7 +57,7 @@ impl Certificates {
             Some(Root { kind: CENTRAL_SYSTEM.to_owned(), certificate, der: der.clone() })
         };
         let roots = trust.roots.iter().filter_map(root).collect();
-        Self { roots, requested: None, own: trust.own.clone() }
+        Self { roots, requested: None, own: trust.own.clone(), asked_at: None }
     }
 
     /// What TLS is spoken with; with the charger's own certificate, if it is to be shown.
@@ -67,6 +77,21 @@ impl Certificates {
     /// Whether the charger has a certificate of its own.
     pub(super) fn has_own(&self) -> bool {
         self.own.is_some()
+    }
+
+    /// Whose charger it is, as its own certificate says.
+    pub(super) fn organization(&self) -> Option<String> {
+        self.own()?.organizations.into_iter().next()
+    }
+
+    fn own(&self) -> Option<Certificate> {
+        first_of(&self.own.as_ref()?.chain).map(|(certificate, _)| certificate)
+    }
+
+    /// When the charger's own certificate has to be renewed; `None` if it has none.
+    pub(super) fn renewal_due(&self) -> Option<Timestamp> {
+        let due = self.own()?.not_after?.before(RENEWED_BEFORE);
+        Some(self.asked_at.map_or(due, |asked_at| due.max(asked_at.after(ASKS_EVERY))))
     }
 
     /// Takes the certificate back that there was before.
@@ -110,8 +135,7 @@ impl Charger {
     pub(super) fn delete_certificate(&mut self, payload: &Value) -> Answer {
         let named =
             |certificate: &Certificate| is_same(&hash_data(certificate), &payload["certificateHashData"]);
-        let own = self.certificates.own.as_ref().and_then(|own| first_of(&own.chain));
-        if own.is_some_and(|(own, _)| named(&own)) {
+        if self.certificates.own().is_some_and(|own| named(&own)) {
             return Ok(json!({"status": "Failed"}));
         }
         let before = self.certificates.roots.len();
@@ -142,10 +166,18 @@ impl Charger {
         }
     }
 
-    /// Makes a key and asks for a certificate; says whether that was possible.
+    /// Asks for the next certificate without being told to.
+    pub(super) fn renew_certificate(&mut self, now: Timestamp) {
+        self.certificates.asked_at = Some(now);
+        self.request_certificate();
+    }
+
+    /// Makes a key and asks for a certificate, by the name in the one that it has; says whether that was possible.
     pub(super) fn request_certificate(&mut self) -> bool {
-        let organization = self.configuration.text("CpoName").to_owned();
-        let Some((csr, requested)) = signing_request(self.options.id.as_str(), &organization) else {
+        let own = self.certificates.own();
+        let name = own.as_ref().and_then(|own| own.common_names.first());
+        let name = name.map_or(self.options.id.as_str(), String::as_str);
+        let Some((csr, requested)) = signing_request(name, self.configuration.text("CpoName")) else {
             return false;
         };
         self.certificates.requested = Some(requested);

@@ -147,6 +147,11 @@ impl Charger {
         let mut configuration = Configuration::new(options.connectors.max(1));
         configuration.store("MeterValueSampleInterval", options.sample_interval.as_secs().max(1).to_string());
         configuration.store("SecurityProfile", options.security_profile().to_string());
+        let certificates = Certificates::new(&options.trust);
+        // Whoever gave it a certificate gave it that name as well.
+        if let Some(organization) = certificates.organization() {
+            configuration.store("CpoName", organization);
+        }
         Self {
             anchor: (now, own_start(&options, now)),
             configuration,
@@ -162,7 +167,7 @@ impl Charger {
             profiles: Profiles::default(),
             firmware: Firmware::default(),
             uploads: Uploads::default(),
-            certificates: Certificates::new(&options.trust),
+            certificates,
             switched_on: own_start(&options, now),
             told_whole: None,
             aligned_due: None,
@@ -233,6 +238,7 @@ impl Charger {
             self.heartbeat_due,
             self.ping_due,
             self.boot_due,
+            self.renewal_due(),
         ];
         let sessions = self.connectors.iter().map(Connector::next_deadline);
         let chores = [
@@ -298,6 +304,9 @@ impl Charger {
                 if due(self.ping_due) {
                     self.ping_due = Some(now.after(self.configuration.seconds("WebSocketPingInterval")));
                     self.out.push(Output::Ping);
+                }
+                if due(self.renewal_due()) {
+                    self.renew_certificate(now);
                 }
                 if let Some(reboot) = &self.reboot
                     && (reboot.at_latest <= now || self.outbox.is_idle())

@@ -4,13 +4,14 @@
 //! asked for are not looked at, so a certificate names one station and does nothing but authenticate it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::SignatureScheme;
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, alg_id};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime, alg_id};
 use rustls::sign::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -84,6 +85,21 @@ pub struct Issued {
     pub not_after: Timestamp,
 }
 
+/// Why certificates of an authority are not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotTrusted(String);
+
+/// Whom a certificate is for.
+struct Subject<'a> {
+    /// The distinguished name, encoded.
+    name: Vec<u8>,
+    /// The key with its kind, encoded.
+    key_info: Vec<u8>,
+    /// The bits of the key alone.
+    public_key: &'a [u8],
+}
+
 /// Why a request is not signed. Each begins with a code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedRequest {
@@ -154,7 +170,41 @@ impl Authority {
             .into_iter()
             .chain([(COMMON_NAME, name.as_str())])
             .collect();
-        self.issuer.current().issue(&request, &der::name(&subject), now, self.settings.validity)
+        let subject = Subject {
+            name: der::name(&subject),
+            key_info: request.key_info,
+            public_key: &request.public_key,
+        };
+        self.issuer.current().issue(&subject, now, self.settings.validity)
+    }
+
+    /// Whether those who show what is signed here are let in where the authorities in `roots`, and the lists of
+    /// what they have `revoked`, decide. Tried with a certificate that nobody gets.
+    ///
+    /// # Errors
+    /// Why they are not.
+    pub fn is_trusted_by(
+        &self,
+        roots: &Path,
+        revoked: Option<&Path>,
+        now: Timestamp,
+    ) -> Result<(), NotTrusted> {
+        let issuer = self.issuer.current();
+        let refused = |reason: &dyn fmt::Display| NotTrusted(reason.to_string());
+        // Its own key will do: who has it is not asked here.
+        let Some(key_info) = issuer.key.public_key() else { return Ok(()) };
+        let subject = Subject {
+            name: der::name(&[(COMMON_NAME, "a trial")]),
+            key_info: key_info.to_vec(),
+            public_key: &issuer.certificate.public_key,
+        };
+        let trial = issuer.issue(&subject, now, self.settings.validity).map_err(|error| refused(&error))?;
+        let chain = CertificateDer::pem_slice_iter(trial.chain.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|error| refused(&error))?;
+        let (own, above) = chain.split_first().ok_or_else(|| refused(&"there is none"))?;
+        let verifier = files::client_verifier(roots, revoked).map_err(|error| refused(&error))?;
+        let at = UnixTime::since_unix_epoch(Duration::from_millis(now.unix_ms().max(0) as u64));
+        verifier.verify_client_cert(own, above, at).map(drop).map_err(|error| refused(&error))
     }
 }
 
@@ -224,8 +274,7 @@ impl Issuer {
 
     fn issue(
         &self,
-        request: &SigningRequest,
-        subject: &[u8],
+        subject: &Subject<'_>,
         now: Timestamp,
         validity: Duration,
     ) -> Result<Issued, RefusedRequest> {
@@ -243,7 +292,7 @@ impl Issuer {
         let mut serial = [0; 16];
         getrandom::fill(&mut serial).map_err(|_| RefusedRequest::Authority("there is no randomness"))?;
         serial[0] = serial[0] & 0x7f | 0x40;
-        let key_id = &Sha256::digest(&request.public_key)[..20];
+        let key_id = &Sha256::digest(subject.public_key)[..20];
         let mut extensions = vec![
             der::extension(BASIC_CONSTRAINTS, true, &der::sequence(&[])),
             der::extension(KEY_USAGE, true, DIGITAL_SIGNATURE),
@@ -267,8 +316,8 @@ impl Issuer {
             &algorithm,
             &self.certificate.subject,
             &der::sequence(&[&dates.0, &dates.1]),
-            subject,
-            &request.key_info,
+            &subject.name,
+            &subject.key_info,
             &der::element(0xa3, &extensions),
         ]);
         let signature = signer.sign(&body).map_err(|_| unable)?;

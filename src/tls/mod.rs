@@ -9,6 +9,8 @@ mod authority;
 mod files;
 mod reload;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::PathBuf;
@@ -24,7 +26,7 @@ use crate::id::SerialNumber;
 use reload::Reloaded;
 
 pub use authorities::Authorities;
-pub use authority::{Authority, AuthoritySettings, Issued, RefusedRequest};
+pub use authority::{Authority, AuthoritySettings, Issued, NotTrusted, RefusedRequest};
 pub use files::{File, TlsError};
 pub use stream::Stream;
 

@@ -55,10 +55,15 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
 
     /// Reads the files anew whenever they have changed, until `stop`.
     pub(super) async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        self.watch_every(LOOK_EVERY, stop).await;
+    }
+
+    /// The same, looking at them so often.
+    pub(super) async fn watch_every(self: Arc<Self>, pause: Duration, stop: CancellationToken) {
         let mut seen = self.stamps().await;
         loop {
             tokio::select! {
-                () = sleep(LOOK_EVERY) => {}
+                () = sleep(pause) => {}
                 () = stop.cancelled() => return,
             }
             let found = self.stamps().await;

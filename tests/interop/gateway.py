@@ -38,8 +38,8 @@ def wait_until(condition, what, deadline_s=30):
 class Gateway:
     """Starts on free ports and a data directory of its own; used as a context manager."""
 
-    def __init__(self, binary):
-        self.binary = binary
+    def __init__(self, binary, settings=None):
+        self.binary, self.settings = binary, settings or {}
         self.directory = tempfile.TemporaryDirectory(prefix="chargehook-interop-")
         self.log_path = Path(self.directory.name) / "log"
 
@@ -52,7 +52,7 @@ class Gateway:
             stdout=subprocess.PIPE,
             stderr=self.log_path.open("w"),
             text=True,
-            env={**env, "CHARGEHOOK_API_KEY": API_KEY},
+            env={**env, **self.settings, "CHARGEHOOK_API_KEY": API_KEY},
         )
         lines = []
         threading.Thread(target=lambda: lines.extend(self.process.stdout), daemon=True).start()
@@ -63,7 +63,8 @@ class Gateway:
         except Failure:
             self.process.kill()
             raise
-        self.ocpp = f"ws://{ready[1]}/ocpp"
+        scheme = "wss" if "CHARGEHOOK_OCPP_TLS_CERTIFICATE" in self.settings else "ws"
+        self.ocpp = f"{scheme}://{ready[1]}/ocpp"
         self.api = f"http://{ready[2]}/api/v1"
         return self
 

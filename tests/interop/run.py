@@ -3,8 +3,8 @@
     python run.py GATEWAY RECEIVER NODE_RECEIVER NODE_CHARGE_POINT
 
 GATEWAY is the built `chargehook`, RECEIVER the built `examples/receiver.rs`, NODE_RECEIVER a copy of
-`examples/receiver-node` after `npm install`, NODE_CHARGE_POINT one of `tests/interop/ocpp-rpc`. Needs the packages of requirements.txt. Exits 1 and says why if
-something does not work.
+`examples/receiver-node` after `npm install`, NODE_CHARGE_POINT one of `tests/interop/ocpp-rpc`. Needs the packages of
+requirements.txt and the program `openssl`. Exits 1 and says why if something does not work.
 """
 
 import base64
@@ -18,6 +18,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import certificates
 import charge_point
 import commands
 import conventions
@@ -141,6 +142,7 @@ def main(binary, rust_receiver, node_receiver, node_directory):
         node_charge_point(gateway, node_directory)
         receivers.check(examples, sys.executable, node_receiver, rust_receiver, gateway)
         conventions.check(gateway, examples, Path(node_receiver))
+    certificates.check(binary)
     print("interoperability: all of it works")
 
 

@@ -247,7 +247,8 @@ fn an_authority_that_cannot_sign_is_named_at_the_start() {
         let mut config = Config::default();
         config.ocpp.certificate_ca = Some(place.path(certificate));
         config.ocpp.certificate_ca_key = Some(place.path(key));
-        chargehook::gateway::check_files(&config).err().map(|error| error.to_string()).unwrap_or_default()
+        let checked = chargehook::gateway::check_files(&config, chargehook::clock::Clock::System.now());
+        checked.err().map(|error| error.to_string()).unwrap_or_default()
     };
     for (certificate, key, words) in [
         ("leaf.pem", "leaf.key", "ocpp.certificate_ca: "),
@@ -261,4 +262,44 @@ fn an_authority_that_cannot_sign_is_named_at_the_start() {
     let issuer: &Issuer<'_, KeyPair> = &place.stations.issuer;
     std::fs::write(place.path("stations.key"), issuer.key().serialize_pem()).expect("written");
     assert_eq!(check("stations.pem", "stations.key"), "");
+}
+
+#[test]
+fn an_authority_that_nobody_trusts_is_told_of() {
+    let place = Place::new();
+    let mut config = Config::default();
+    place.encrypt(&mut config);
+    sign_with_an_intermediate(&place, &mut config);
+    let doubt = |config: &Config| {
+        let now = chargehook::clock::Clock::System.now();
+        chargehook::gateway::check_files(config, now).expect("the files can be used").unwrap_or_default()
+    };
+    assert_eq!(doubt(&config), "");
+    let issuing = std::fs::read_to_string(place.path("issuing.pem")).expect("is there");
+    let alone = issuing.split_inclusive("-----END CERTIFICATE-----\n").next().expect("one");
+    std::fs::write(place.path("issuing.pem"), alone).expect("written");
+    assert_eq!(doubt(&config), "", "the root need not be in the file");
+    let others = crate::tls::Authority::new("stations");
+    std::fs::write(place.path("stations.pem"), &others.certificate).expect("written");
+    let said = doubt(&config);
+    assert!(said.contains("stations.pem (ocpp.tls_client_ca) does not trust them: "), "{said}");
+    config.ocpp.tls_client_ca = None;
+    assert!(doubt(&config).ends_with("without ocpp.tls_client_ca they are not asked for any"));
+    config.ocpp.tls_client_cert_header = Some(http::HeaderName::from_static("x-client-cert"));
+    assert_eq!(doubt(&config), "");
+
+    // It is told, and nothing is held up.
+    config.ocpp.tls_client_cert_header = None;
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_chargehook"));
+    check.args(["config", "check"]);
+    for (name, path) in [
+        ("CERTIFICATE_CA", &config.ocpp.certificate_ca),
+        ("CERTIFICATE_CA_KEY", &config.ocpp.certificate_ca_key),
+    ] {
+        check.env(format!("CHARGEHOOK_OCPP_{name}"), path.as_ref().expect("is set"));
+    }
+    let output = check.output().expect("runs");
+    let (told, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success() && printed.ends_with(": no faults\n"), "{printed}");
+    assert!(told.contains("ocpp.certificate_ca signs"), "{told}");
 }

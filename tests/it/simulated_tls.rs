@@ -8,7 +8,8 @@ use chargehook::id::StationId;
 use chargehook::simulator::connection::Endpoint;
 use chargehook::simulator::trust::Trust;
 use chargehook::simulator::{ChargerOptions, Sessions, session};
-use rcgen::{Issuer, KeyPair};
+use chrono::{Datelike, TimeDelta, Utc};
+use rcgen::{Issuer, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +92,47 @@ async fn it_climbs_from_nothing_to_a_certificate_of_its_own() {
     connections(&gateway, 6, 3).await;
     assert_eq!(certified().await, 2);
     assert_eq!(gateway.get("/stations/SIM").await["min_security_profile"], 3);
+    stop.cancel();
+    work.await.expect("leaves");
+}
+
+#[tokio::test]
+async fn a_certificate_that_expires_soon_is_renewed_and_the_old_one_left_behind() {
+    let place = Place::new();
+    let issuer: &Issuer<'_, KeyPair> = &place.stations.issuer;
+    std::fs::write(place.path("stations.key"), issuer.key().serialize_pem()).expect("written");
+    let gateway = start(|config| {
+        place.encrypt(config);
+        config.ocpp.tls_client_organization = Some("CPO".to_owned());
+        config.ocpp.certificate_ca = Some(place.path("stations.pem"));
+        config.ocpp.certificate_ca_key = Some(place.path("stations.key"));
+    })
+    .await;
+    make(&gateway, json!({"station_id": "SIM", "certificate_name": "SN-0815", "certificate_serial": "01"}))
+        .await;
+    let soon = Utc::now() + TimeDelta::days(10);
+    let old = || {
+        place.stations.station("SN-0815", |params| {
+            params.serial_number = Some(1.into());
+            params.not_after = date_time_ymd(soon.year(), soon.month() as u8, soon.day() as u8);
+        })
+    };
+    place.write("sim", &old());
+    std::fs::write(place.path("servers.pem"), &place.servers.certificate).expect("written");
+    let mut options = quick(&format!("wss://{}/ocpp", gateway.ocpp()));
+    let own = (place.path("sim.pem"), place.path("sim.key"));
+    options.trust =
+        Trust::read(Some(&place.path("servers.pem")), Some((&own.0, &own.1))).expect("can be read");
+    let stop = CancellationToken::new();
+    let work = tokio::spawn(session::run(options, stop.clone(), |_, _| {}));
+    connections(&gateway, 2, 3).await;
+    let number = gateway.get("/stations/SIM").await["certificate_serial"].clone();
+    assert_ne!(number, "1");
+    let newest = gateway.events_of("SIM", "StationConnected").await.pop().expect("an event");
+    assert_eq!(newest["payload"]["certificate_serial"], number);
+    assert_eq!(place.client_of(old()).knock(gateway.ocpp(), "SIM", None).await, Some(403));
+    // The new one is good for a year: it does not ask again.
+    assert_eq!(gateway.events_of("SIM", "SignCertificate").await.len(), 1);
     stop.cancel();
     work.await.expect("leaves");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Charger, Reboot};
+use super::{Charger, Reboot, Registration};
 use crate::clock::Timestamp;
 use crate::simulator::connection::{Credentials, DialError, Endpoint};
 use crate::simulator::trust::OwnCertificate;
@@ -60,6 +60,12 @@ impl Charger {
     pub(in crate::simulator) fn change_profile(&mut self, now: Timestamp, old: String) {
         self.trial = Some(Trial::Profile(old));
         self.reconnect(now, "the SecurityProfile was changed");
+    }
+
+    /// When the charger asks for its next certificate by itself; it has to be registered for that.
+    pub(super) fn renewal_due(&self) -> Option<Timestamp> {
+        let is_in = self.registration == Registration::Accepted && self.reboot.is_none();
+        is_in.then(|| self.certificates.renewal_due()).flatten()
     }
 
     /// Comes back with the new certificate, if certificates are what it comes with.

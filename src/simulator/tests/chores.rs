@@ -7,10 +7,47 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, MINUTE};
+use crate::der::SigningRequest;
+use crate::simulator::Sessions;
 use crate::simulator::charger::Input;
+use crate::simulator::trust::OwnCertificate;
 
 const ROOT: &str = include_str!("../../../tests/tls/ca.pem");
 const LEAF: &str = include_str!("../../../tests/tls/good.pem");
+
+/// A charger with a certificate of its own that is good until this midnight.
+fn with_certificate_until(year: i32, month: u8, day: u8) -> Bench {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+    params.not_after = rcgen::date_time_ymd(year, month, day);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "SN-0815");
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, "CPO");
+    let certificate = params.self_signed(&key).expect("signs").der().clone();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    Bench::booted(|options| {
+        options.sessions = Sessions::ByHand;
+        options.trust.own = Some(OwnCertificate { chain: vec![certificate], key });
+    })
+}
+
+#[test]
+fn a_certificate_is_renewed_a_month_before_it_expires() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    // It is the 14th of April, noon.
+    let mut bench = with_certificate_until(2026, 5, 15);
+    bench.pass_served(11 * 60 * MINUTE);
+    assert!(bench.told(0, "SignCertificate").is_empty());
+    bench.pass_served(2 * 60 * MINUTE);
+    let [asked] = bench.told(0, "SignCertificate")[..] else { panic!("once") };
+    let request = SigningRequest::read(asked["csr"].as_str().expect("PEM")).expect("a request");
+    assert_eq!(request.common_names, ["SN-0815"], "the name that it has");
+    assert_eq!(request.organizations, ["CPO"]);
+    // Nothing comes of it: it asks again, but does not insist.
+    bench.pass_served(2 * DAY);
+    assert_eq!(bench.told(0, "SignCertificate").len(), 3);
+    let bench = with_certificate_until(2026, 5, 1);
+    assert_eq!(bench.told(0, "SignCertificate").len(), 1, "it was switched on too late for a month");
+}
 
 fn firmware(request_id: i64, location: &str, certificate: &str, signature: &str) -> Value {
     json!({"requestId": request_id, "firmware": {"location": location,
