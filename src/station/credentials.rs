@@ -4,7 +4,12 @@
 //! **Invariants**: a password that is remembered as right is never refused, whoever tries others for its
 //! station; who has tried too many wrong ones costs no hash; every table and line here is bounded.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod line;
+mod recent;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -21,15 +26,8 @@ use super::lock;
 use super::password::{self, LightKey, NotHashed};
 use super::strikes::Strikes;
 use crate::id::StationId;
-
-/// Handshakes that may wait for a slow hash: about two seconds of them. Others are told to come back.
-const LINE_MAX: usize = 64;
-
-/// Of these, for one station: who tries passwords for one holds up no other.
-const LINE_MAX_PER_STATION: usize = 4;
-
-/// Wrong passwords that are remembered, as digests of 32 bytes.
-const WRONG_MAX: usize = 10_000;
+use line::{Line, Place};
+use recent::Recent;
 
 /// Slow hashes that may run at once; each takes a core and 19 MiB. Half the cores are left for those who are in.
 pub fn hashes_at_once() -> usize {
@@ -230,177 +228,5 @@ impl Passwords {
         mac.update(&[0, 0]);
         mac.update(password);
         Some(mac.finalize().into_bytes().into())
-    }
-}
-
-/// The newest few of many.
-#[derive(Default)]
-struct Recent {
-    digests: HashSet<Digest>,
-    order: VecDeque<Digest>,
-}
-
-impl Recent {
-    fn holds(&self, digest: &Digest) -> bool {
-        self.digests.contains(digest)
-    }
-
-    fn add(&mut self, digest: Digest) {
-        if !self.digests.insert(digest) {
-            return;
-        }
-        self.order.push_back(digest);
-        if self.order.len() > WRONG_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.digests.remove(&oldest);
-        }
-    }
-}
-
-/// Who waits for a slow hash, or has one made.
-#[derive(Default)]
-struct Line {
-    length: usize,
-    of: HashMap<StationId, usize>,
-}
-
-/// A place in the line, for as long as it is held.
-struct Place {
-    line: Arc<Mutex<Line>>,
-    station: StationId,
-}
-
-impl Place {
-    fn take(line: &Arc<Mutex<Line>>, station: &StationId) -> Option<Self> {
-        let mut held = lock(line);
-        let own = held.of.get(station).copied().unwrap_or(0);
-        if held.length >= LINE_MAX || own >= LINE_MAX_PER_STATION {
-            return None;
-        }
-        held.length += 1;
-        held.of.insert(station.clone(), own + 1);
-        Some(Self { line: line.clone(), station: station.clone() })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut held = lock(&self.line);
-        held.length -= 1;
-        let left = held.of.get(&self.station).map_or(0, |own| own - 1);
-        match left {
-            0 => held.of.remove(&self.station),
-            left => held.of.insert(self.station.clone(), left),
-        };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RIGHT: &[u8] = b"a plain password";
-
-    fn passwords(light: bool) -> Passwords {
-        Passwords::new(light.then(|| LightKey::new([7; 32])), 10).expect("random")
-    }
-
-    fn station(id: &str) -> StationId {
-        StationId::new(id).expect("legal")
-    }
-
-    async fn check(passwords: &Passwords, from: u8, password: &[u8], verifiers: &[&String]) -> Checked {
-        let claim = Claim { station: &station("CP_1"), from: [192, 0, 2, from].into(), password };
-        passwords.check(claim, verifiers).await
-    }
-
-    const IS_RIGHT: Checked = Checked::Right { nth: 0, renewed: None };
-
-    #[tokio::test]
-    async fn what_was_right_or_wrong_is_known_without_a_hash() {
-        let passwords = passwords(false);
-        let verifier = passwords.hash(RIGHT).await.expect("hashes");
-        let other = passwords.hash(b"another password").await.expect("hashes");
-        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, IS_RIGHT);
-        assert_eq!(check(&passwords, 1, b"wrong", &[&verifier]).await, Checked::Wrong);
-        // With every slow hash forbidden, only memory can answer.
-        passwords.slow.close();
-        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, IS_RIGHT);
-        let second = Checked::Right { nth: 1, renewed: None };
-        assert_eq!(check(&passwords, 1, RIGHT, &[&other, &verifier]).await, second);
-        assert_eq!(check(&passwords, 1, b"wrong", &[&verifier]).await, Checked::Wrong);
-        assert_eq!(check(&passwords, 1, b"wrong", &[&other]).await, Checked::Busy, "another was set");
-        assert_eq!(check(&passwords, 1, RIGHT, &[&other]).await, Checked::Busy, "another was set");
-    }
-
-    #[tokio::test]
-    async fn after_a_restart_the_light_part_is_enough() {
-        let verifier = passwords(true).hash(RIGHT).await.expect("hashes");
-        let restarted = passwords(true);
-        restarted.slow.close();
-        assert_eq!(check(&restarted, 1, RIGHT, &[&verifier]).await, IS_RIGHT);
-        assert_eq!(check(&restarted, 1, b"wrong", &[&verifier]).await, Checked::Wrong);
-    }
-
-    #[tokio::test]
-    async fn a_verifier_without_a_light_part_is_given_one() {
-        let verifier = passwords(false).hash(RIGHT).await.expect("hashes");
-        let other = passwords(true).hash(b"another password").await.expect("hashes");
-        let with_key = passwords(true);
-        let Checked::Right { nth: 1, renewed: Some(renewed) } =
-            check(&with_key, 1, RIGHT, &[&other, &verifier]).await
-        else {
-            panic!("right, and renewed")
-        };
-        with_key.slow.close();
-        assert_eq!(check(&with_key, 1, RIGHT, &[&renewed]).await, IS_RIGHT);
-        assert_eq!(check(&passwords(true), 1, RIGHT, &[&renewed]).await, IS_RIGHT);
-    }
-
-    #[tokio::test]
-    async fn wrong_ones_in_a_row_are_not_looked_at_and_keep_no_right_one_out() {
-        let passwords = passwords(true);
-        let verifier = passwords.hash(RIGHT).await.expect("hashes");
-        for nth in 0..10 {
-            let wrong = format!("wrong {nth}");
-            assert_eq!(check(&passwords, 1, wrong.as_bytes(), &[&verifier]).await, Checked::Wrong);
-        }
-        assert_eq!(check(&passwords, 1, b"wrong again", &[&verifier]).await, Checked::TooManyWrong);
-        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, Checked::TooManyWrong, "never seen yet");
-        assert_eq!(check(&passwords, 2, RIGHT, &[&verifier]).await, IS_RIGHT, "from its own address");
-        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, IS_RIGHT, "known by now");
-        assert!(!passwords.note_missing(Instant::now(), &station("CP_1"), [192, 0, 2, 1].into()));
-    }
-
-    #[tokio::test]
-    async fn the_line_for_slow_hashes_is_short_and_shared_between_stations() {
-        let passwords = Arc::new(passwords(false));
-        let verifier = passwords.hash(RIGHT).await.expect("hashes");
-        let all_busy = passwords.slow.acquire_many(hashes_at_once() as u32).await.expect("open");
-        let places: Vec<_> = (0..LINE_MAX_PER_STATION)
-            .map(|_| Place::take(&passwords.line, &station("CP_1")).expect("free"))
-            .collect();
-        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, Checked::Busy);
-        let others: Vec<_> =
-            (0..100).filter_map(|nth| Place::take(&passwords.line, &station(&format!("S{nth}")))).collect();
-        assert_eq!(places.len() + others.len(), LINE_MAX);
-        drop((places, others, all_busy));
-        assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, IS_RIGHT);
-        let line = lock(&passwords.line);
-        assert!(line.length == 0 && line.of.is_empty());
-    }
-
-    #[test]
-    fn of_wrong_ones_the_newest_are_remembered() {
-        let mut recent = Recent::default();
-        let digest = |nth: usize| {
-            let mut digest = [0; 32];
-            digest[..8].copy_from_slice(&nth.to_le_bytes());
-            digest
-        };
-        (0..2 * WRONG_MAX).for_each(|nth| recent.add(digest(nth)));
-        assert!(!recent.holds(&digest(WRONG_MAX - 1)) && recent.holds(&digest(WRONG_MAX)));
-        assert_eq!((recent.digests.len(), recent.order.len()), (WRONG_MAX, WRONG_MAX));
     }
 }

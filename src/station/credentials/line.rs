@@ -1,0 +1,51 @@
+//! The short line for slow hashes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crate::id::StationId;
+use crate::station::lock;
+
+/// Handshakes that may wait for a slow hash: about two seconds of them. Others are told to come back.
+pub(super) const LINE_MAX: usize = 64;
+
+/// Of these, for one station: who tries passwords for one holds up no other.
+pub(super) const LINE_MAX_PER_STATION: usize = 4;
+
+/// Who waits for a slow hash, or has one made.
+#[derive(Default)]
+pub(super) struct Line {
+    pub(super) length: usize,
+    pub(super) of: HashMap<StationId, usize>,
+}
+
+/// A place in the line, for as long as it is held.
+pub(super) struct Place {
+    line: Arc<Mutex<Line>>,
+    station: StationId,
+}
+
+impl Place {
+    pub(super) fn take(line: &Arc<Mutex<Line>>, station: &StationId) -> Option<Self> {
+        let mut held = lock(line);
+        let own = held.of.get(station).copied().unwrap_or(0);
+        if held.length >= LINE_MAX || own >= LINE_MAX_PER_STATION {
+            return None;
+        }
+        held.length += 1;
+        held.of.insert(station.clone(), own + 1);
+        Some(Self { line: line.clone(), station: station.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = lock(&self.line);
+        held.length -= 1;
+        let left = held.of.get(&self.station).map_or(0, |own| own - 1);
+        match left {
+            0 => held.of.remove(&self.station),
+            left => held.of.insert(self.station.clone(), left),
+        };
+    }
+}
