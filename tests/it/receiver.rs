@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::harness::DEADLINE;
+use super::harness::DEADLINE;
 
 /// What an endpoint does with a request.
 #[derive(Clone)]
@@ -171,8 +171,10 @@ async fn serve(mut socket: TcpStream, tell: &Tell, answer: &Judge) -> std::io::R
     if let Answer::After(wait, _) = answer {
         tokio::time::sleep(wait).await;
     }
-    // Counted before it is written: who has the answer may ask again at once.
-    tell.answered.fetch_add(1, SeqCst);
+    if !matches!(answer, Answer::Silence) {
+        // Counted before it is written: who has the answer may ask again at once.
+        tell.answered.fetch_add(1, SeqCst);
+    }
     let plain = |status: u16, more: &str| {
         format!("HTTP/1.1 {status} X\r\n{more}Content-Length: 2\r\nConnection: close\r\n\r\nok")
     };

@@ -1,0 +1,92 @@
+//! An engine on a store of its own, and patience with a deadline.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::delivery::DeliveryStatus;
+use crate::clock::Clock;
+use crate::delivery::breaker::State;
+use crate::delivery::{Engine, EngineHandle, LaneViews, Settings};
+use crate::outbound::destination::Guard;
+use crate::outbound::post::Poster;
+use crate::store::{Delivery, DeliveryFilter, DeliveryPage, Store};
+
+/// How long a test waits for what must happen.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(super) struct House {
+    pub(super) store: Store,
+    pub(super) engine: EngineHandle,
+    stop: CancellationToken,
+}
+
+pub(super) fn poster() -> Poster {
+    let guard = Guard { allowed: vec!["127.0.0.0/8".parse().expect("a network")], https_only: false };
+    Poster::new(guard, None).expect("a poster")
+}
+
+pub(super) fn settings() -> Settings {
+    Settings { permits: 64, shutdown_grace: Duration::from_millis(300), auto_disable_after: None }
+}
+
+impl House {
+    pub(super) fn open(dir: &Path, settings: Settings) -> Self {
+        let store = Store::open(dir, Clock::System).expect("a store");
+        Self::start(store, settings)
+    }
+
+    pub(super) fn start(store: Store, settings: Settings) -> Self {
+        let stop = CancellationToken::new();
+        let engine = Engine::start(store.clone(), poster(), settings, Clock::System, stop.clone());
+        Self { store, stop, engine }
+    }
+
+    /// Ends it as a gateway does, with sends under way cut off after the grace.
+    pub(super) async fn close(self) {
+        self.stop.cancel();
+        self.engine.join().await;
+        self.store.close();
+    }
+
+    pub(super) async fn deliveries(&self, webhook_id: i64) -> Vec<Delivery> {
+        let filter = DeliveryFilter { webhook_id: Some(webhook_id), ..DeliveryFilter::default() };
+        let page = DeliveryPage { limit: 500, after_seq: None, ascending: true };
+        self.store.deliveries(filter, page).await.expect("a list")
+    }
+
+    /// Waits until the webhook has `count` deliveries of this status, and returns all of its deliveries.
+    pub(super) async fn wait_for(
+        &self,
+        webhook_id: i64,
+        status: DeliveryStatus,
+        count: usize,
+    ) -> Vec<Delivery> {
+        let began = Instant::now();
+        loop {
+            let all = self.deliveries(webhook_id).await;
+            if all.iter().filter(|delivery| delivery.status == status).count() >= count {
+                return all;
+            }
+            assert!(began.elapsed() < DEADLINE, "{count} {status:?} expected: {all:#?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until the webhook's breaker is open.
+    pub(super) async fn until_breaker_opens(&self, webhook_id: i64) {
+        let mut views = self.engine.views();
+        let is_open = |views: &LaneViews| {
+            views.get(&webhook_id).is_some_and(|lane| matches!(lane.breaker, State::Open { .. }))
+        };
+        tokio::time::timeout(DEADLINE, views.wait_for(is_open)).await.expect("it opens").expect("alive");
+    }
+}
+
+pub(super) async fn house() -> (TempDir, House) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let house = House::open(dir.path(), settings());
+    (dir, house)
+}
