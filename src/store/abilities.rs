@@ -1,10 +1,10 @@
 //! What a station has shown it cannot do: remembered as its flag `unsupported:Action` until it does it.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::OptionalExtension;
 
-use super::connections::add_flags;
 use super::effects::EndedCommand;
-use super::error::{Result, StoreError};
+use super::error::Result;
+use super::oddities::{add_flags, remove_flag};
 use super::writer::Writing;
 use crate::ocpp::v16::command;
 
@@ -20,18 +20,10 @@ pub(super) fn note(w: &Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
         .optional()?;
     let Some(flags) = flags else { return Ok(()) };
     let flag = format!("unsupported:{}", command.action);
-    if !supported {
-        return add_flags(w, command.station, &flags, std::iter::once(flag.as_str()));
+    if supported {
+        // It may have learned it with new firmware.
+        remove_flag(w, command.station, &flags, &flag)
+    } else {
+        add_flags(w, command.station, &flags, std::iter::once(flag.as_str()))
     }
-    // It may have learned it with new firmware.
-    let mut known: Vec<String> = serde_json::from_str(&flags).unwrap_or_default();
-    let before = known.len();
-    known.retain(|known| *known != flag);
-    if known.len() < before {
-        let flags = serde_json::to_string(&known).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        w.conn
-            .prepare_cached("UPDATE stations SET flags = ?2 WHERE station_id = ?1")?
-            .execute(params![command.station.as_str(), flags])?;
-    }
-    Ok(())
 }

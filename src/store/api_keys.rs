@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, page};
 use super::writer::Writing;
 use super::{Priority, Store, audit, cells};
@@ -189,8 +189,7 @@ impl Store {
 
 fn insert(w: &mut Writing<'_>, key: &NewKey) -> Result<ApiKey> {
     let id = ApiKeyId::from_value(w.mint.next(w.now));
-    let scopes =
-        serde_json::to_string(&key.scopes).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let scopes = serde_json::to_string(&key.scopes)?;
     w.conn
         .prepare_cached(
             "INSERT INTO api_keys (id, name, key_hash, scopes, owner_id, created_at_ms, expires_at_ms)

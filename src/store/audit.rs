@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, page};
 use super::writer::Writing;
 use super::{Priority, Store, cells};
@@ -111,8 +111,7 @@ impl Store {
     /// Only the store's own; it is on record without an answer then.
     pub async fn settle_change(&self, seq: i64, answer: ChangeAnswer) -> Result<()> {
         self.write(Priority::Api, move |w| {
-            let fields = serde_json::to_string(&answer.fields)
-                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let fields = serde_json::to_string(&answer.fields)?;
             w.conn
                 .prepare_cached(
                     "UPDATE audit SET status = ?2, resource_id = coalesce(resource_id, ?3), result_id = ?4,

@@ -5,7 +5,6 @@ use rusqlite::params;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::connections::to_json;
 use super::error::{Result, StoreError};
 use super::events::{self, Manner};
 use super::thinning::{self, Candidate};
@@ -133,7 +132,7 @@ fn append(
     let missing = missing(w, transaction)?;
     let mut bill =
         Bill { transaction, changed, missing, meter_values: Vec::new(), meter_values_truncated: false };
-    let bare_bytes = to_json(&bill)?.get().len();
+    let bare_bytes = to_raw_value(&bill)?.get().len();
     add_meter_values(w, &mut bill, PAYLOAD_MAX_BYTES.saturating_sub(bare_bytes))?;
     let event = NewEvent {
         event: name.to_owned(),
@@ -143,7 +142,7 @@ fn append(
         timestamp: w.now,
         occurred_at,
         transaction_id: Some(transaction.transaction_id),
-        payload: to_json(&bill)?,
+        payload: to_raw_value(&bill)?,
         message_id: None,
         response: None,
         violations: Vec::new(),
@@ -158,7 +157,7 @@ fn add_meter_values(w: &Writing<'_>, bill: &mut Bill<'_>, room_bytes: usize) -> 
     let mut texts = Vec::with_capacity(excerpt.values.len());
     let mut candidates = Vec::with_capacity(excerpt.values.len());
     for (moment, value) in excerpt.values {
-        let text = to_raw_value(&value).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let text = to_raw_value(&value)?;
         // With the comma behind it.
         let bytes = text.get().len() + 1;
         candidates.push(Candidate { moment, signed: value.format == meter_values::SIGNED_DATA, bytes });

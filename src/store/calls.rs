@@ -3,27 +3,29 @@
 //! The store gathers the facts, the pure `ocpp::v16::answer` decides, and what it decides is stored
 //! with the event. Only what is returned from here, after the commit, may be sent to the charger.
 
+mod certificate;
 mod notes;
+mod transaction;
+mod verdict;
 
 use rusqlite::OptionalExtension;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
-use super::authorizations::{self, OutsideVerdicts};
-use super::certificates::{self, Signing};
-use super::connections::{add_flags, to_json};
-use super::error::{Result, StoreError};
+use super::authorizations::OutsideVerdicts;
+use super::certificates::Signing;
+use super::error::Result;
 use super::events::{self, Manner};
-use super::transactions::{self, Begun, Ending, Metered, StopOf};
+use super::oddities::add_flags;
 use super::writer::Writing;
-use super::{Priority, Store, bills, cells, configuration, id_tags, remote_start, reservations};
+use super::{Priority, Store, cells, configuration};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::StationId;
 use crate::ocpp::Violation;
 use crate::ocpp::rejection::Rejection;
 use crate::ocpp::v16::answer::{self, BootStatus, Facts};
-use crate::ocpp::v16::authorization::{self, AuthorizationStatus, IdTagInfo, UnknownIdTag};
-use crate::ocpp::v16::inbound::{Inbound, Request, StartTransaction, StopTransaction};
+use crate::ocpp::v16::authorization::{IdTagInfo, UnknownIdTag};
+use crate::ocpp::v16::inbound::{BootNotification, Inbound, Request};
 use crate::ocpp::v16::time;
 
 /// What the operator has decided about answers.
@@ -119,10 +121,10 @@ pub(super) fn keep_rejected(
     let oddities = rejection.violations.iter().map(Violation::code);
     let seen = std::iter::once(rejection.reason.as_str()).chain(oddities);
     add_flags(w, station, &known.flags, seen)?;
-    let payload = to_json(&rejection.payload())?;
+    let payload = to_raw_value(&rejection.payload())?;
     let response = rejection.answer.as_ref().map(|refused| {
         let (code, description) = (refused.code, refused.description.as_str());
-        to_json(&serde_json::json!({ "code": code, "description": description, "details": {} }))
+        to_raw_value(&serde_json::json!({ "code": code, "description": description, "details": {} }))
     });
     let event = NewEvent {
         response: response.transpose()?,
@@ -186,34 +188,8 @@ impl Serving<'_, '_> {
         match &request {
             Request::StartTransaction(start) => self.start(call, &request, start),
             Request::StopTransaction(stop) => self.stop(call, &request, stop),
-            Request::MeterValues(values) => {
-                let (metered, of_no_use) = transactions::of_meter_values(
-                    self.w,
-                    self.station,
-                    values.transaction_id,
-                    values.connector_id,
-                )?;
-                if of_no_use {
-                    call.violations.push(Violation::field("transactionId", "unknown_transaction"));
-                }
-                let occurred_at = call.occurred_at;
-                let answered = self.plain(call, &request, metered.map(|of| of.transaction_id))?;
-                if let Some(of) = metered {
-                    bills::hear(self.w, of, &values.meter_value, occurred_at, self.received_at)?;
-                }
-                Ok(answered)
-            }
-            Request::BootNotification(boot) => {
-                let since_ms = self.known.booted_at_ms.map(|at_ms| self.w.now.unix_ms() - at_ms);
-                if let Some(since_ms) = since_ms.filter(|since_ms| *since_ms < BOOT_LOOP_MS) {
-                    let seconds = since_ms / 1_000;
-                    let problem = format!("boot_loop: {seconds} s after the boot before");
-                    call.violations.push(Violation::message(problem));
-                }
-                self.note_boot(boot)?;
-                configuration::booted(self.w, self.station)?;
-                self.plain(call, &request, None)
-            }
+            Request::MeterValues(values) => self.meter_values(call, &request, values),
+            Request::BootNotification(boot) => self.boot(call, &request, boot),
             Request::StatusNotification(status) => {
                 self.note_connector(status, call.occurred_at)?;
                 if let Some(occurred_at) = call.occurred_at {
@@ -242,7 +218,18 @@ impl Serving<'_, '_> {
         }
     }
 
-    /// A message that changes no transaction.
+    fn boot(&mut self, mut call: Inbound, request: &Request, boot: &BootNotification) -> Result<Answered> {
+        let since_ms = self.known.booted_at_ms.map(|at_ms| self.w.now.unix_ms() - at_ms);
+        if let Some(since_ms) = since_ms.filter(|since_ms| *since_ms < BOOT_LOOP_MS) {
+            let seconds = since_ms / 1_000;
+            call.violations.push(Violation::message(format!("boot_loop: {seconds} s after the boot before")));
+        }
+        self.note_boot(boot)?;
+        configuration::booted(self.w, self.station)?;
+        self.plain(call, request, None)
+    }
+
+    /// A message that neither begins nor ends a transaction.
     fn plain(&mut self, call: Inbound, request: &Request, transaction_id: Option<i64>) -> Result<Answered> {
         let id_tag_info = match request {
             Request::Authorize { id_tag } => Some(self.verdict(id_tag.as_deref(), false)?),
@@ -251,140 +238,6 @@ impl Serving<'_, '_> {
         let payload = self.answer(request, id_tag_info, None);
         self.append(call, transaction_id, &payload, Manner::default())?;
         Ok(Answered { payload, duplicate: false, command_made: false })
-    }
-
-    /// A request for a certificate. One that is granted brings forth the command that sends it, after the answer.
-    fn sign(&mut self, mut call: Inbound, request: &Request) -> Result<Answered> {
-        let refused = match self.advice.signing.take() {
-            // There is no authority: whoever subscribes to the event may have one.
-            None => None,
-            Some(Signing::Refused { reason }) => Some(reason),
-            Some(Signing::Signed { .. }) if self.known.boot_status == BootStatus::Rejected => {
-                Some("not_accepted: its boots are answered Rejected".to_owned())
-            }
-            Some(Signing::Signed { chain }) => {
-                let refused = certificates::order(self.w, self.station, &chain)?;
-                self.signed = refused.is_none();
-                refused
-            }
-        };
-        call.violations.extend(refused.map(|reason| Violation::field("csr", reason)));
-        let answered = self.plain(call, request, None)?;
-        Ok(Answered { command_made: self.signed, ..answered })
-    }
-
-    fn start(&mut self, call: Inbound, request: &Request, start: &StartTransaction) -> Result<Answered> {
-        if let Some(first) = transactions::begun_by(self.w.conn, self.station, start, call.occurred_at)? {
-            let fallback = |serving: &Self| {
-                let status = first.id_tag_status.parse().unwrap_or(AuthorizationStatus::Invalid);
-                let info = IdTagInfo { status, expiry_date: None, parent_id_tag: None };
-                serving.answer(request, Some(info), Some(first.transaction_id))
-            };
-            return self.repeat(call, first.event_seq, Some(first.transaction_id), fallback);
-        }
-        let transaction_id = transactions::next_number(self.w)?;
-        let id_tag_info = self.verdict(start.id_tag.as_deref(), true)?;
-        let id_tag_status = id_tag_info.status.as_str();
-        let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
-        let occurred_at = call.occurred_at;
-        let started_at = occurred_at.unwrap_or(self.received_at);
-        let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
-        let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
-        let begun = Begun { transaction_id, id_tag_status, started_at, event_seq };
-        transactions::begin(self.w, self.station, self.known.owner_id.as_deref(), start, &begun)?;
-        reservations::used(self.w, self.station, start.reservation_id, transaction_id)?;
-        let skew_ms = self.known.clock_skew_ms;
-        remote_start::begun(self.w, self.station, start, transaction_id, occurred_at, skew_ms)?;
-        Ok(Answered { payload, duplicate: false, command_made: false })
-    }
-
-    fn stop(&mut self, mut call: Inbound, request: &Request, stop: &StopTransaction) -> Result<Answered> {
-        let of = transactions::ended_by(self.w, self.station, stop, call.occurred_at, call.payload.get())?;
-        let id_tag_info = match &stop.id_tag {
-            Some(id_tag) => Some(self.verdict(Some(id_tag), false)?),
-            None => None,
-        };
-        let payload = self.answer(request, id_tag_info, None);
-        match of {
-            StopOf::Retry { event_seq, transaction_id } => {
-                let occurred_at = call.occurred_at;
-                let answered = self.repeat(call, event_seq, transaction_id, |_| payload.clone())?;
-                self.hear_late(transaction_id, stop, occurred_at)?;
-                return Ok(answered);
-            }
-            StopOf::First { transaction_id, inferred, completed } => {
-                if inferred {
-                    call.violations.push(Violation::field("transactionId", "unknown_transaction: inferred"));
-                }
-                let meter_start = transactions::meter_start(self.w, transaction_id)?;
-                if stop.meter_stop_wh.is_some_and(|meter_stop| Some(meter_stop) < meter_start) {
-                    call.violations.push(Violation::field("meterStop", "implausible: below meterStart"));
-                }
-                let (occurred_at, received_at) = (call.occurred_at, self.received_at);
-                let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
-                let ending =
-                    Ending { transaction_id, inferred, completed, occurred_at, received_at, event_seq };
-                bills::stop(self.w, stop, &ending)?;
-            }
-            StopOf::Conflicting { transaction_id } => {
-                call.violations.push(Violation::message("conflicting_stop"));
-                let occurred_at = call.occurred_at;
-                self.append(call, Some(transaction_id), &payload, Manner::default())?;
-                self.hear_late(Some(transaction_id), stop, occurred_at)?;
-            }
-            StopOf::Unattached => {
-                call.violations.push(Violation::field("transactionId", "unknown_transaction"));
-                self.append(call, None, &payload, Manner::default())?;
-            }
-        }
-        Ok(Answered { payload, duplicate: false, command_made: false })
-    }
-
-    /// Keeps what a stop that is not the first one tells of the meter: it counts like any late value.
-    fn hear_late(
-        &mut self,
-        transaction_id: Option<i64>,
-        stop: &StopTransaction,
-        occurred_at: Option<Timestamp>,
-    ) -> Result<()> {
-        match transaction_id {
-            Some(transaction_id) if !stop.transaction_data.is_empty() => {
-                let of = Metered { transaction_id, completed: true, orphaned: false };
-                bills::hear(self.w, of, &stop.transaction_data, occurred_at, self.received_at)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Keeps a repeated message beside its first event and answers as that one was answered.
-    fn repeat(
-        &mut self,
-        call: Inbound,
-        first: i64,
-        transaction_id: Option<i64>,
-        fallback: impl FnOnce(&Self) -> Box<RawValue>,
-    ) -> Result<Answered> {
-        let stored: Option<String> = self
-            .w
-            .conn
-            .prepare_cached("SELECT response FROM events WHERE seq = ?1")?
-            .query_row([first], |row| row.get(0))
-            .optional()?
-            .flatten();
-        // The first event may be past its retention: then its answer follows from the transaction.
-        let payload = match stored.map(RawValue::from_string) {
-            Some(Ok(stored)) => stored,
-            _ => fallback(self),
-        };
-        let call = match transaction_id {
-            Some(number) if matches!(call.action, crate::ocpp::v16::FromChargePoint::StartTransaction) => {
-                Inbound { payload: with_transaction_id(&call.payload, number)?, ..call }
-            }
-            _ => call,
-        };
-        let manner = Manner { duplicate_of: Some(first), ..Manner::default() };
-        self.append(call, transaction_id, &payload, manner)?;
-        Ok(Answered { payload, duplicate: true, command_made: false })
     }
 
     fn append(
@@ -426,62 +279,5 @@ impl Serving<'_, '_> {
             certificate_authority: self.signed,
         };
         answer::answer(request, &facts, self.w.now)
-    }
-
-    /// The verdict on a tag. A station that is not accepted starts nothing, whatever the tag.
-    ///
-    /// Only a start asks how many transactions the tag is in: a driver who holds it out again may want to
-    /// end the one there is.
-    fn verdict(&self, id_tag: Option<&str>, starts: bool) -> Result<IdTagInfo> {
-        if self.known.boot_status != BootStatus::Accepted {
-            return Ok(IdTagInfo::bare(AuthorizationStatus::Invalid));
-        }
-        let Some(id_tag) = id_tag else {
-            let nobody = self.policy.outside_verdicts.as_ref().map(|outside| outside.fallback);
-            let unknown = nobody.unwrap_or(self.policy.unknown_id_tag);
-            return Ok(authorization::verdict(None, 0, unknown, self.w.now));
-        };
-        let owner_id = self.known.owner_id.as_deref();
-        let mut unknown = self.policy.unknown_id_tag;
-        if let Some(OutsideVerdicts { cache, fallback }) = &self.policy.outside_verdicts {
-            if let Some(answer) = &self.advice.verdict {
-                authorizations::remember(self.w, owner_id, id_tag, answer, *cache)?;
-                return Ok(answer.clone());
-            }
-            let last = authorizations::remembered(self.w.conn, owner_id, id_tag, *cache, self.w.now)?;
-            if let Some(last) = last {
-                return Ok(last);
-            }
-            unknown = *fallback;
-        }
-        let registered = id_tags::registered(self.w.conn, owner_id, id_tag)?;
-        let active = registered.as_ref().filter(|_| starts).map_or(0, |(_, active)| *active);
-        let tag = registered.as_ref().map(|(tag, _)| tag);
-        Ok(authorization::verdict(tag, active, unknown, self.w.now))
-    }
-}
-
-/// The start as integrators see it: the charger's own object with the number the gateway gave.
-fn with_transaction_id(payload: &RawValue, transaction_id: i64) -> Result<Box<RawValue>> {
-    let object = payload.get().trim_end();
-    let open = object.strip_suffix('}').unwrap_or(object).trim_end();
-    let separator = if open.ends_with('{') { "" } else { "," };
-    RawValue::from_string(format!("{open}{separator}\"transactionId\":{transaction_id}}}"))
-        .map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_number_is_added_and_nothing_else_changes() {
-        let check = |payload: &str, expected: &str| {
-            let raw = RawValue::from_string(payload.to_owned()).expect("JSON");
-            assert_eq!(with_transaction_id(&raw, 7).expect("JSON").get(), expected);
-        };
-        check(r#"{"a":1.50, "b" : "x" }"#, r#"{"a":1.50, "b" : "x","transactionId":7}"#);
-        check("{}", r#"{"transactionId":7}"#);
-        check("{ }", r#"{"transactionId":7}"#);
     }
 }

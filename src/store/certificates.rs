@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
+use serde_json::value::to_raw_value;
 
 use super::command_end::end_each;
 use super::commands::{self, NewCommand};
-use super::connections::to_json;
 use super::error::Result;
 use super::writer::Writing;
 use crate::api::command::{CommandStatus, RequestedBy};
@@ -57,7 +57,7 @@ pub(super) fn order(w: &mut Writing<'_>, station: &StationId, chain: &str) -> Re
     let new = NewCommand {
         station_id: station.clone(),
         action,
-        payload: to_json(&json!({ "certificateChain": chain }))?,
+        payload: to_raw_value(&json!({ "certificateChain": chain }))?,
         timeout: TIMEOUT,
         queue_for: Some(KEPT_FOR),
         metadata: None,

@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::connections::{add_flags, to_json};
 use super::effects::{self, EndedCommand};
 use super::error::Result;
 use super::events::{self, Manner};
+use super::oddities::add_flags;
 use super::writer::Writing;
-use super::{Priority, Store, calls, cells, command_list};
+use super::{Priority, Store, calls, cells};
 use crate::api::command::{CommandError, CommandStatus};
 use crate::clock::Timestamp;
 use crate::event::{self, Category, NewEvent};
@@ -217,7 +217,7 @@ fn raw_detail(raw: &str) -> Box<RawValue> {
 pub(super) fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
     let end = end.without(&row);
     let violations =
-        (!end.violations.is_empty()).then(|| command_list::json_text(&end.violations)).transpose()?;
+        (!end.violations.is_empty()).then(|| serde_json::to_string(&end.violations)).transpose()?;
     w.conn
         .prepare_cached(
             "UPDATE commands SET status = ?2, response = ?3, accepted = ?4, error = ?5, violations = ?6,
@@ -229,7 +229,7 @@ pub(super) fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
             end.status.as_str(),
             end.response.as_deref().map(RawValue::get),
             end.accepted,
-            end.error.as_ref().map(command_list::json_text).transpose()?,
+            end.error.as_ref().map(serde_json::to_string).transpose()?,
             violations,
             w.now.unix_ms(),
         ])?;
@@ -279,7 +279,7 @@ fn append_event(w: &mut Writing<'_>, row: &Row, end: &End) -> Result<()> {
     let event = NewEvent {
         message_id: Some(outgoing::message_id(row.id).text()),
         violations: end.violations.clone(),
-        ..NewEvent::about_station(Category::Command, name, &row.station, w.now, to_json(&payload)?)
+        ..NewEvent::about_station(Category::Command, name, &row.station, w.now, to_raw_value(&payload)?)
     };
     events::append(w, &event, Manner::default()).map(drop)
 }
@@ -326,7 +326,7 @@ fn keep_late(w: &mut Writing<'_>, station: &StationId, unexpected: &Unexpected) 
     let end = End::of_call(row.action, unexpected.answer.clone(), Vec::new()).without(&row);
     let response = match (&end.response, &end.error) {
         (Some(response), _) => response.clone(),
-        (None, error) => to_json(&json!({ "error": error }))?,
+        (None, error) => to_raw_value(&json!({ "error": error }))?,
     };
     w.conn
         .prepare_cached("UPDATE commands SET late_response = ?2 WHERE id = ?1")?

@@ -1,9 +1,8 @@
 //! Commands as they are listed.
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use serde::Serialize;
 
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, page};
 use super::{Store, cells};
 use crate::api::command::{Command, CommandStatus, RequestedBy};
@@ -85,10 +84,6 @@ pub(super) fn by_id(conn: &Connection, id: CommandId) -> Result<Option<Command>>
         .query_row([id.to_string()], read)
         .optional()?;
     Ok(found)
-}
-
-pub(super) fn json_text(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Command> {

@@ -1,50 +1,21 @@
-//! Stations as they knock, connect, fall silent and leave.
+//! Stations as they knock, connect and leave.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use tracing::info;
 
 use super::certificate_renewal::{self, UsedCertificate};
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::events::{self, Manner};
+use super::oddities::add_flags;
+use super::presence::set_offline;
 use super::writer::Writing;
-use super::{Priority, Store, cells, commands, key_rotation};
+use super::{Priority, Store, commands};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent, OCPP16};
 use crate::id::{SerialNumber, StationId};
-use crate::ocpp::Validation;
 use crate::ocpp::v16::answer::BootStatus;
-use crate::zone::Zone;
-
-/// What the handshake must know of a station.
-#[derive(Clone)]
-pub struct StationAccess {
-    /// The identity as it is provisioned, possibly in another letter case than the one offered.
-    pub station_id: StationId,
-    /// Argon2id verifiers (PHC strings), any of which lets the station in; none: no password.
-    pub password_verifiers: Vec<String>,
-    /// Those of passwords it was told to use, while it is not settled whether it does.
-    pub new_verifiers: Vec<String>,
-    /// Connections below this security profile are refused.
-    pub min_security_profile: u8,
-    /// The name that its client certificate may carry instead of its identity.
-    pub certificate_name: Option<String>,
-    /// The number of the one client certificate that opens; `None`: any that names it.
-    pub certificate_serial: Option<SerialNumber>,
-    /// Those of certificates it was sent, while it has used none of them. They open beside the one.
-    pub new_serials: Vec<SerialNumber>,
-    /// Refused whatever it brings.
-    pub blocked: bool,
-    /// How strictly its messages are read; `None`: as configured for all.
-    pub validation: Option<Validation>,
-    /// Its own limit on messages, in bytes.
-    pub message_size_bytes: Option<u64>,
-    /// Whether the server pings it.
-    pub ping: bool,
-    /// The zone of its times without zone.
-    pub zone: Option<Zone>,
-}
 
 /// A connection that was admitted.
 #[derive(Debug, Clone)]
@@ -116,37 +87,6 @@ pub struct Rejected {
 }
 
 impl Store {
-    /// What is known of the station that calls itself `identity`: an exact match, else a single one in
-    /// another letter case among those made through the API.
-    ///
-    /// # Errors
-    /// Only the store's own.
-    pub async fn station_access(&self, identity: &StationId) -> Result<Option<StationAccess>> {
-        const COLUMNS: &str =
-            "SELECT station_id, password_verifiers, min_security_profile, blocked, validation,
-                                      message_size_bytes, ping, time_zone, certificate_name,
-                                      certificate_serial FROM stations";
-        let identity = identity.clone();
-        self.read(move |conn| {
-            let exact = conn
-                .prepare_cached(&format!("{COLUMNS} WHERE station_id = ?1"))?
-                .query_row([identity.as_str()], read_access)
-                .optional()?;
-            if exact.is_some() {
-                return with_unsettled(conn, exact);
-            }
-            let mut statement = conn.prepare_cached(&format!(
-                "{COLUMNS} WHERE station_id = ?1 COLLATE NOCASE AND provisioned = 1 LIMIT 2"
-            ))?;
-            let mut similar = statement
-                .query_map([identity.as_str()], read_access)?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            let similar = similar.pop().filter(|_| similar.is_empty());
-            with_unsettled(conn, similar)
-        })
-        .await
-    }
-
     /// Records a connection: registers the station if it is new and may be, marks it connected and
     /// appends `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`. Of a
     /// station that is not welcome any more since its handshake nothing is recorded.
@@ -196,7 +136,7 @@ impl Store {
                 timestamp: w.now,
                 occurred_at: None,
                 transaction_id: None,
-                payload: to_json(&rejected)?,
+                payload: to_raw_value(&rejected)?,
                 message_id: None,
                 response: None,
                 violations: Vec::new(),
@@ -206,71 +146,6 @@ impl Store {
         })
         .await
     }
-
-    /// Records that nothing has been heard of a station for too long, or that it is heard of again.
-    /// Returns false, with nothing written, if that was known or the station is not.
-    ///
-    /// # Errors
-    /// Only the store's own.
-    pub async fn set_offline(
-        &self,
-        station_id: StationId,
-        offline: bool,
-        last_seen: Option<Timestamp>,
-    ) -> Result<bool> {
-        self.write(Priority::Inbound, move |w| set_offline(w, &station_id, offline, last_seen)).await
-    }
-
-    /// Every station that has connected at some time and was not reported offline since: whose
-    /// silence is to be watched.
-    ///
-    /// # Errors
-    /// Only the store's own.
-    pub async fn stations_to_watch(&self) -> Result<Vec<StationId>> {
-        self.read(|conn| {
-            let mut statement = conn.prepare_cached(
-                "SELECT station_id FROM stations WHERE offline = 0 AND last_seen_at_ms IS NOT NULL",
-            )?;
-            let ids = statement
-                .query_map([], |row| row.get::<_, String>(0))?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            Ok(ids.iter().filter_map(|id| StationId::new(id).ok()).collect())
-        })
-        .await
-    }
-}
-
-/// Adds what a station was told to prove itself with, and perhaps does.
-fn with_unsettled(conn: &Connection, access: Option<StationAccess>) -> Result<Option<StationAccess>> {
-    access
-        .map(|access| {
-            Ok(StationAccess {
-                new_verifiers: key_rotation::open_verifiers(conn, &access.station_id)?,
-                new_serials: match access.certificate_serial {
-                    Some(_) => certificate_renewal::unsettled(conn, &access.station_id)?,
-                    None => Vec::new(),
-                },
-                ..access
-            })
-        })
-        .transpose()
-}
-
-fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
-    Ok(StationAccess {
-        station_id: cells::parsed(row, 0)?,
-        password_verifiers: cells::maybe_json(row, 1)?.unwrap_or_default(),
-        new_verifiers: Vec::new(),
-        min_security_profile: row.get(2)?,
-        certificate_name: row.get(8)?,
-        certificate_serial: cells::maybe_parsed(row, 9)?,
-        new_serials: Vec::new(),
-        blocked: row.get(3)?,
-        validation: cells::maybe_word(row, 4)?,
-        message_size_bytes: row.get::<_, Option<i64>>(5)?.map(|bytes| bytes.max(0) as u64),
-        ping: row.get(6)?,
-        zone: row.get::<_, Option<String>>(7)?.and_then(|name| name.parse().ok()),
-    })
 }
 
 fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Result<Welcome, Unwelcome>> {
@@ -355,27 +230,6 @@ fn raise_min_profile(w: &Writing<'_>, id: &StationId, profile: u8) -> Result<()>
     Ok(())
 }
 
-fn set_offline(
-    w: &mut Writing<'_>,
-    id: &StationId,
-    offline: bool,
-    last_seen_at: Option<Timestamp>,
-) -> Result<bool> {
-    #[derive(Serialize)]
-    struct Silence {
-        last_seen_at: Option<Timestamp>,
-    }
-    let changed = w
-        .conn
-        .prepare_cached("UPDATE stations SET offline = ?2 WHERE station_id = ?1 AND offline = 1 - ?2")?
-        .execute(params![id.as_str(), i64::from(offline)])?;
-    if changed == 1 {
-        let name = if offline { "StationOffline" } else { "StationOnline" };
-        append_station_event(w, id, name, &Silence { last_seen_at })?;
-    }
-    Ok(changed == 1)
-}
-
 /// Registers a station on the spot, unless it is known already.
 fn discover(w: &mut Writing<'_>, id: &StationId, boot_status: BootStatus, remote_addr: &str) -> Result<()> {
     let inserted = w
@@ -397,39 +251,14 @@ fn discover(w: &mut Writing<'_>, id: &StationId, boot_status: BootStatus, remote
     Ok(())
 }
 
-/// Adds oddities to those the station is known for; writes only if one is new.
-pub(super) fn add_flags<'a>(
-    w: &Writing<'_>,
-    id: &StationId,
-    known: &str,
-    seen: impl Iterator<Item = &'a str>,
-) -> Result<()> {
-    let mut flags: Vec<String> = serde_json::from_str(known).unwrap_or_default();
-    let before = flags.len();
-    for flag in seen {
-        if flags.len() < MAX_FLAGS && !flags.iter().any(|known| known == flag) {
-            flags.push(flag.to_owned());
-        }
-    }
-    if flags.len() > before {
-        w.conn.prepare_cached("UPDATE stations SET flags = ?2 WHERE station_id = ?1")?.execute(params![
-            id.as_str(),
-            serde_json::to_string(&flags).map_err(|error| StoreError::Corrupt(error.to_string()))?
-        ])?;
-    }
-    Ok(())
-}
-
-/// Kinds of oddities remembered per station.
-const MAX_FLAGS: usize = 64;
-
-fn append_station_event(
+/// Appends what has happened to a station: an event of its own.
+pub(super) fn append_station_event(
     w: &mut Writing<'_>,
     id: &StationId,
     event: &'static str,
     payload: &impl Serialize,
 ) -> Result<()> {
-    let event = NewEvent::about_station(Category::Station, event, id, w.now, to_json(payload)?);
+    let event = NewEvent::about_station(Category::Station, event, id, w.now, to_raw_value(payload)?);
     events::append(w, &event, Manner::default()).map(drop)
 }
 
@@ -457,11 +286,6 @@ pub(super) fn settle(w: &mut Writing<'_>) -> Result<()> {
         info!("{} stations were connected when the gateway last stopped", left.len());
     }
     Ok(())
-}
-
-/// Our own structures as an event's payload.
-pub(super) fn to_json(payload: &impl Serialize) -> Result<Box<RawValue>> {
-    to_raw_value(payload).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 #[cfg(test)]

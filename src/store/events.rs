@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::value::RawValue;
 
 use super::deliveries::WEBHOOK_DISABLED;
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::vault::cell;
 use super::writer::Writing;
 use crate::event::{Category, NewEvent};
@@ -200,5 +200,5 @@ fn violations_text(violations: &[Violation]) -> Result<Option<String>> {
     if violations.is_empty() {
         return Ok(None);
     }
-    serde_json::to_string(violations).map(Some).map_err(|error| StoreError::Corrupt(error.to_string()))
+    Ok(Some(serde_json::to_string(violations)?))
 }

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
 
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::events::{self, Manner};
 use super::outcomes::{Finish, Next};
 use super::writer::Writing;
@@ -136,7 +136,7 @@ pub(super) fn append_operational(
         timestamp: w.now,
         occurred_at: None,
         transaction_id: None,
-        payload: to_raw_value(payload).map_err(|error| StoreError::Corrupt(error.to_string()))?,
+        payload: to_raw_value(payload)?,
         message_id: None,
         response: None,
         violations: Vec::new(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::vault::{Vault, cell};
 use super::{Priority, Store, cells};
 use crate::id::ApiKeyId;
@@ -90,8 +90,7 @@ impl Store {
     /// Only the store's own.
     pub async fn answer_request(&self, api_key: ApiKeyId, key: String, answer: KeptAnswer) -> Result<()> {
         self.write(Priority::Api, move |w| {
-            let headers = serde_json::to_string(&answer.headers)
-                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let headers = serde_json::to_string(&answer.headers)?;
             let sealed_for = format!("{api_key}/{key}");
             let body = w.vault.seal_bytes(cell::REQUEST_ANSWER, sealed_for, &answer.body)?;
             w.conn

@@ -8,7 +8,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::effects::{EndedCommand, Verdict};
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::writer::Writing;
 use super::{Priority, Store};
 use crate::id::{CommandId, StationId};
@@ -63,12 +63,11 @@ impl Store {
                 .optional()?
                 .flatten();
             if let Some(settled) = settled {
-                let mut verifiers: Vec<String> =
-                    serde_json::from_str(&settled).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+                let mut verifiers: Vec<String> = serde_json::from_str(&settled)?;
                 verifiers.iter_mut().filter(|own| **own == old).for_each(|own| own.clone_from(&renewed));
                 w.conn
                     .prepare_cached("UPDATE stations SET password_verifiers = ?2 WHERE station_id = ?1")?
-                    .execute(params![station.as_str(), text_of(&verifiers)?])?;
+                    .execute(params![station.as_str(), serde_json::to_string(&verifiers)?])?;
             }
             w.conn
                 .prepare_cached(
@@ -79,10 +78,6 @@ impl Store {
         })
         .await
     }
-}
-
-fn text_of<T: serde::Serialize>(verifiers: &[T]) -> Result<String> {
-    serde_json::to_string(verifiers).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// The verifiers that let a station in beside its own.
@@ -179,7 +174,7 @@ fn has_password(w: &Writing<'_>, station: &StationId) -> Result<bool> {
 
 /// From now on this is the station's only password.
 fn settle(w: &Writing<'_>, station: &StationId, verifier: &str) -> Result<()> {
-    let verifiers = text_of(&[verifier])?;
+    let verifiers = serde_json::to_string(&[verifier])?;
     w.conn
         .prepare_cached(
             "UPDATE stations SET password_verifiers = ?2, updated_at_ms = max(?3, updated_at_ms + 1)

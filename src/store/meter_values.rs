@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::listing::{Listed, Slice};
 use super::thinning::{self, Candidate};
 use super::writer::Writing;
@@ -243,7 +243,7 @@ pub(super) fn keep(
             continue;
         }
         let signed = samples.iter().any(|sample| sample.format == SIGNED_DATA);
-        let text = serde_json::to_string(&samples).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let text = serde_json::to_string(&samples)?;
         if value.timestamp.is_none() && is_known(w, transaction_id, &text)? {
             continue;
         }

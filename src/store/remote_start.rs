@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
+use serde_json::value::to_raw_value;
 
 use super::cells;
-use super::connections::to_json;
 use super::effects::EndedCommand;
 use super::error::Result;
 use super::events::{self, Manner};
@@ -162,7 +162,7 @@ fn conclude(
     w.conn
         .prepare_cached("UPDATE commands SET outcome = ?2, outcome_due_ms = NULL WHERE id = ?1")?
         .execute(params![id.to_string(), outcome.as_str()])?;
-    let payload = to_json(&Payload { command_id: id, outcome, transaction_id })?;
+    let payload = to_raw_value(&Payload { command_id: id, outcome, transaction_id })?;
     let event = NewEvent {
         transaction_id,
         ..NewEvent::about_station(Category::Command, "RemoteStartOutcome", station, w.now, payload)

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::deliveries::BULK_WAITING;
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, arrival_bounds, page};
 use super::replay_search::{self, Candidate, Search};
 use super::writer::Writing;
@@ -102,8 +102,7 @@ impl Store {
                 Selection::Replay { webhook_id, .. } => Some(*webhook_id),
                 Selection::Resend { webhook_id, .. } => *webhook_id,
             };
-            let selection = serde_json::to_string(&search.selection)
-                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let selection = serde_json::to_string(&search.selection)?;
             let id = ReplayId::from_value(w.mint.next(w.now));
             let running = matched > 0;
             w.conn

@@ -279,7 +279,7 @@ fn tell(w: &mut Writing<'_>, backup_at: Timestamp, steps: Steps) -> Result<()> {
         timestamp: w.now,
         occurred_at: None,
         transaction_id: None,
-        payload: super::connections::to_json(&payload)?,
+        payload: serde_json::value::to_raw_value(&payload)?,
         message_id: None,
         response: None,
         violations: Vec::new(),

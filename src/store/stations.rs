@@ -241,7 +241,7 @@ fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) 
                     ":time_zone": input.time_zone,
                     ":message_size": input.message_size.map(|size| size.0 as i64),
                     ":ping": input.ping,
-                    ":metadata": metadata_text(input)?,
+                    ":metadata": serde_json::to_string(&input.metadata)?,
                     ":certificate_serial": input.certificate_serial.as_ref().map(SerialNumber::as_str),
                     ":now": w.now.unix_ms(),
                 })?;
@@ -301,7 +301,7 @@ fn replace(
             ":time_zone": input.time_zone,
             ":message_size": input.message_size.map(|size| size.0 as i64),
             ":ping": input.ping,
-            ":metadata": metadata_text(input)?,
+            ":metadata": serde_json::to_string(&input.metadata)?,
             ":certificate_serial": input.certificate_serial.as_ref().map(SerialNumber::as_str),
             ":now": w.now.unix_ms(),
         })?;
@@ -330,11 +330,7 @@ fn verifiers_text(verifiers: &[String]) -> Result<Option<String>> {
     if verifiers.is_empty() {
         return Ok(None);
     }
-    serde_json::to_string(verifiers).map(Some).map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
-fn metadata_text(input: &StationInput) -> Result<String> {
-    serde_json::to_string(&input.metadata).map_err(|error| StoreError::Corrupt(error.to_string()))
+    Ok(Some(serde_json::to_string(verifiers)?))
 }
 
 fn by_id(conn: &Connection, id: &StationId) -> Result<Option<Station>> {

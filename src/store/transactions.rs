@@ -1,82 +1,18 @@
 //! Charging transactions as chargers' messages begin, feed and end them.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+mod belonging;
+mod number;
 
-use super::error::{Result, StoreError};
+use rusqlite::{OptionalExtension, params};
+
+use super::error::Result;
 use super::writer::Writing;
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::v16::inbound::{MeterValue, StartTransaction, StopTransaction};
 
-/// The first number is random in this range, so that sessions begun at another backend do not collide.
-const FIRST_NUMBER: std::ops::Range<u64> = 100_000_000..1_000_000_000;
-
-/// Before this no charger's clock was right: 2001-09-09.
-const EARLIEST_BELIEVABLE_MS: i64 = 1_000_000_000_000;
-
-/// Whether a charger's time cannot tell one event from another.
-fn clock_is_dead(occurred_at: Option<Timestamp>) -> bool {
-    occurred_at.is_none_or(|at| at.unix_ms() < EARLIEST_BELIEVABLE_MS)
-}
-
-/// The transaction that a message turned out to belong to.
-pub(super) struct Found {
-    pub(super) transaction_id: i64,
-    /// The event that began or ended it.
-    pub(super) event_seq: i64,
-    pub(super) id_tag_status: String,
-}
-
-/// The next transaction's number: positive, unique in the installation, never used again.
-pub(super) fn next_number(w: &Writing<'_>) -> Result<i64> {
-    let next = w
-        .conn
-        .prepare_cached(
-            "UPDATE meta SET value = value + 1 WHERE key = 'last_transaction_id' RETURNING value",
-        )?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    if let Some(number) = next {
-        return Ok(number);
-    }
-    let mut chance = [0u8; 8];
-    getrandom::fill(&mut chance).map_err(|error| StoreError::Sqlite(format!("no randomness: {error}")))?;
-    let first = FIRST_NUMBER.start + u64::from_le_bytes(chance) % (FIRST_NUMBER.end - FIRST_NUMBER.start);
-    w.conn.execute("INSERT INTO meta (key, value) VALUES ('last_transaction_id', ?1)", [first as i64])?;
-    Ok(first as i64)
-}
-
-/// The transaction that this very start began before: same connector, tag, time and meter reading.
-/// A charger whose clock is dead sends the same time again and again, so there only an open one counts.
-pub(super) fn begun_by(
-    conn: &Connection,
-    station: &StationId,
-    start: &StartTransaction,
-    occurred_at: Option<Timestamp>,
-) -> Result<Option<Found>> {
-    let found = conn
-        .prepare_cached(
-            "SELECT transaction_id, start_event_seq, id_tag_status FROM transactions
-             WHERE station_id = ?1 AND start_timestamp_text IS ?2 AND connector_id IS ?3 AND id_tag IS ?4
-               AND meter_start_wh IS ?5 AND (status = 'active' OR NOT ?6)
-             ORDER BY transaction_id DESC LIMIT 1",
-        )?
-        .query_row(
-            params![
-                station.as_str(),
-                start.timestamp_text,
-                start.connector_id,
-                start.id_tag,
-                start.meter_start_wh,
-                clock_is_dead(occurred_at)
-            ],
-            |row| {
-                Ok(Found { transaction_id: row.get(0)?, event_seq: row.get(1)?, id_tag_status: row.get(2)? })
-            },
-        )
-        .optional()?;
-    Ok(found)
-}
+pub(super) use belonging::{Metered, StopOf, begun_by, ended_by, of_meter_values, stopped_before};
+pub(super) use number::next_number;
 
 /// Begins a transaction. One that is still open on the same connector is orphaned, but stays stoppable.
 pub(super) fn begin(
@@ -169,154 +105,6 @@ pub(super) struct Begun<'a> {
     pub(super) event_seq: i64,
 }
 
-/// What a stop turned out to be.
-pub(super) enum StopOf {
-    /// The first stop of this transaction.
-    First {
-        transaction_id: i64,
-        /// The charger named another number; this was the only one it can have meant.
-        inferred: bool,
-        /// It was ended without the charger's word, which comes now.
-        completed: bool,
-    },
-    /// The stop that this event was the first of.
-    Retry { event_seq: i64, transaction_id: Option<i64> },
-    /// Another stop of a transaction that has one: the first one stands.
-    Conflicting { transaction_id: i64 },
-    /// No transaction of this station fits.
-    Unattached,
-}
-
-/// Finds what `stop` ends. Another station's transaction is never touched.
-pub(super) fn ended_by(
-    w: &Writing<'_>,
-    station: &StationId,
-    stop: &StopTransaction,
-    occurred_at: Option<Timestamp>,
-    payload: &str,
-) -> Result<StopOf> {
-    if let Some(number) = stop.transaction_id {
-        let standing: Option<(bool, bool)> = w
-            .conn
-            .prepare_cached(
-                "SELECT stop_event_seq IS NOT NULL, status = 'completed' FROM transactions
-                 WHERE transaction_id = ?1 AND station_id = ?2",
-            )?
-            .query_row(params![number, station.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        match standing {
-            Some((false, completed)) => {
-                return Ok(StopOf::First { transaction_id: number, inferred: false, completed });
-            }
-            Some((true, _)) => {
-                let before = match stopped_before(w.conn, station, stop)? {
-                    Some((event_seq, _)) => Some(event_seq),
-                    None => told_before(w, station, Some(number), payload)?,
-                };
-                return Ok(match before {
-                    Some(event_seq) => StopOf::Retry { event_seq, transaction_id: Some(number) },
-                    None => StopOf::Conflicting { transaction_id: number },
-                });
-            }
-            None => {}
-        }
-    }
-    let repeated = match stopped_before(w.conn, station, stop)? {
-        Some((event_seq, transaction_id)) => {
-            Some(StopOf::Retry { event_seq, transaction_id: Some(transaction_id) })
-        }
-        None => told_before(w, station, None, payload)?
-            .map(|event_seq| StopOf::Retry { event_seq, transaction_id: None }),
-    };
-    // A dead clock says the same at every stop, so there an open transaction comes before a repetition.
-    if repeated.is_some() && !clock_is_dead(occurred_at) {
-        return Ok(repeated.unwrap_or(StopOf::Unattached));
-    }
-    Ok(match only_open_one(w, station, stop, occurred_at)? {
-        Some(transaction_id) => StopOf::First { transaction_id, inferred: true, completed: false },
-        None => repeated.unwrap_or(StopOf::Unattached),
-    })
-}
-
-/// The first stop that ended a transaction with the same number, time and meter reading.
-pub(super) fn stopped_before(
-    conn: &Connection,
-    station: &StationId,
-    stop: &StopTransaction,
-) -> Result<Option<(i64, i64)>> {
-    let found = conn
-        .prepare_cached(
-            "SELECT stop_event_seq, transaction_id FROM transactions
-             WHERE station_id = ?1 AND stop_timestamp_text IS ?2 AND stop_event_seq IS NOT NULL
-               AND stop_transaction_id IS ?3 AND meter_stop_wh IS ?4
-             ORDER BY transaction_id DESC LIMIT 1",
-        )?
-        .query_row(
-            params![station.as_str(), stop.timestamp_text, stop.transaction_id, stop.meter_stop_wh],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()?;
-    Ok(found)
-}
-
-/// The first of the stops that say exactly this and ended nothing: they came after the first one of
-/// their transaction, or have none.
-fn told_before(
-    w: &Writing<'_>,
-    station: &StationId,
-    transaction_id: Option<i64>,
-    payload: &str,
-) -> Result<Option<i64>> {
-    // One query for each, so that each finds its index.
-    let select = match transaction_id {
-        Some(_) => {
-            "SELECT seq FROM events
-             WHERE transaction_id = ?3 AND station_id = ?1 AND event = 'StopTransaction'
-               AND duplicate_of IS NULL AND payload = ?2 ORDER BY seq LIMIT 1"
-        }
-        None => {
-            "SELECT seq FROM events
-             WHERE station_id = ?1 AND event = 'StopTransaction' AND transaction_id IS NULL
-               AND duplicate_of IS NULL AND payload = ?2 AND ?3 IS NULL ORDER BY seq LIMIT 1"
-        }
-    };
-    let found = w
-        .conn
-        .prepare_cached(select)?
-        .query_row(params![station.as_str(), payload, transaction_id], |row| row.get(0))
-        .optional()?;
-    Ok(found)
-}
-
-/// The one open transaction that a stop with an unknown number can mean: same tag if it names one, not
-/// earlier, not below the meter's start. Two candidates are none; orphaned ones, which another start
-/// has followed on their connector, are no candidates.
-fn only_open_one(
-    w: &Writing<'_>,
-    station: &StationId,
-    stop: &StopTransaction,
-    occurred_at: Option<Timestamp>,
-) -> Result<Option<i64>> {
-    let open: Vec<(i64, bool)> = w
-        .conn
-        .prepare_cached(
-            "SELECT transaction_id,
-                    (?2 IS NULL OR id_tag = ?2 COLLATE NOCASE)
-                    AND (?3 IS NULL OR meter_start_wh IS NULL OR ?3 >= meter_start_wh)
-                    AND (?4 IS NULL OR started_at_ms IS NULL OR ?4 >= started_at_ms)
-             FROM transactions WHERE station_id = ?1 AND status = 'active' AND orphaned = 0 LIMIT 2",
-        )?
-        .query_map(
-            params![station.as_str(), stop.id_tag, stop.meter_stop_wh, occurred_at.map(|at| at.unix_ms())],
-            |row| Ok((row.get(0)?, row.get::<_, Option<bool>>(1)?.unwrap_or(false))),
-        )?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(match open.as_slice() {
-        [(transaction_id, true)] => Some(*transaction_id),
-        _ => None,
-    })
-}
-
 /// What the gateway knows of a stop beside what it says.
 pub(super) struct Ending {
     pub(super) transaction_id: i64,
@@ -371,51 +159,6 @@ pub(super) fn meter_start(w: &Writing<'_>, transaction_id: i64) -> Result<Option
         .query_row([transaction_id], |row| row.get(0))
         .optional()?;
     Ok(start.flatten())
-}
-
-/// A transaction that meter values belong to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Metered {
-    pub(super) transaction_id: i64,
-    /// It is over: the values are late.
-    pub(super) completed: bool,
-    /// Another start has followed on its connector.
-    pub(super) orphaned: bool,
-}
-
-/// The transaction that meter values belong to: the one they name if it is this station's, else the
-/// only one that is open on their connector. The flag says that the name was of no use.
-pub(super) fn of_meter_values(
-    w: &Writing<'_>,
-    station: &StationId,
-    named: Option<i64>,
-    connector_id: Option<i64>,
-) -> Result<(Option<Metered>, bool)> {
-    let Some(number) = named else { return Ok((None, false)) };
-    let read = |row: &Row<'_>| {
-        Ok(Metered { transaction_id: row.get(0)?, completed: row.get(1)?, orphaned: row.get(2)? })
-    };
-    let known = w
-        .conn
-        .prepare_cached(
-            "SELECT transaction_id, status = 'completed', orphaned FROM transactions
-             WHERE transaction_id = ?1 AND station_id = ?2",
-        )?
-        .query_row(params![number, station.as_str()], read)
-        .optional()?;
-    if known.is_some() {
-        return Ok((known, false));
-    }
-    let open: Vec<Metered> = w
-        .conn
-        .prepare_cached(
-            "SELECT transaction_id, 0, 0 FROM transactions
-             WHERE station_id = ?1 AND status = 'active' AND orphaned = 0
-               AND (?2 IS NULL OR connector_id = ?2) LIMIT 2",
-        )?
-        .query_map(params![station.as_str(), connector_id], read)?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok((if open.len() == 1 { open.first().copied() } else { None }, true))
 }
 
 /// Keeps the newest reading of the energy import register, from which energy is estimated if the meter at

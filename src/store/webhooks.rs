@@ -85,19 +85,19 @@ impl Store {
                     ":url": input.url,
                     ":status": word(&status)?,
                     ":reason": (!input.enabled).then_some(BY_REQUEST),
-                    ":events": text(&input.events)?,
-                    ":stations": text(&input.stations)?,
+                    ":events": serde_json::to_string(&input.events)?,
+                    ":stations": serde_json::to_string(&input.stations)?,
                     ":owner_id": input.owner_id,
                     ":secret_header": input.secret_header,
                     ":secret_value": secrets.secret_value,
                     ":signing_secret": secrets.signing_secret,
                     ":format": word(&input.format)?,
                     ":custom_headers": secrets.custom_headers,
-                    ":filter": input.filter.as_ref().map(text).transpose()?,
+                    ":filter": input.filter.as_ref().map(serde_json::to_string).transpose()?,
                     ":ordering": word(&input.ordering)?,
                     ":max_wait_ms": millis(input.ordering_max_wait),
                     ":timeout_ms": millis(input.timeout),
-                    ":retry_schedule": text(&input.retry_schedule)?,
+                    ":retry_schedule": serde_json::to_string(&input.retry_schedule)?,
                     ":max_in_flight": input.max_in_flight,
                     ":rate_limit": input.rate_limit,
                     ":now": w.now.unix_ms(),
@@ -240,7 +240,9 @@ impl Sealed {
                 .transpose()?,
             custom_headers: match input.custom_headers.is_empty() {
                 true => cells::NO_HEADERS.to_owned(),
-                false => w.vault.seal(cell::WEBHOOK_HEADERS, id, &text(&input.custom_headers)?)?,
+                false => {
+                    w.vault.seal(cell::WEBHOOK_HEADERS, id, &serde_json::to_string(&input.custom_headers)?)?
+                }
             },
         })
     }
@@ -276,19 +278,19 @@ fn replace(w: &Writing<'_>, before: &Webhook, input: &WebhookInput) -> Result<()
             ":url": input.url,
             ":status": word(&status)?,
             ":reason": reason,
-            ":events": text(&input.events)?,
-            ":stations": text(&input.stations)?,
+            ":events": serde_json::to_string(&input.events)?,
+            ":stations": serde_json::to_string(&input.stations)?,
             ":owner_id": input.owner_id,
             ":secret_header": input.secret_header,
             ":secret_value": secrets.secret_value,
             ":signing_secret": secrets.signing_secret,
             ":format": word(&input.format)?,
             ":custom_headers": secrets.custom_headers,
-            ":filter": input.filter.as_ref().map(text).transpose()?,
+            ":filter": input.filter.as_ref().map(serde_json::to_string).transpose()?,
             ":ordering": word(&input.ordering)?,
             ":max_wait_ms": millis(input.ordering_max_wait),
             ":timeout_ms": millis(input.timeout),
-            ":retry_schedule": text(&input.retry_schedule)?,
+            ":retry_schedule": serde_json::to_string(&input.retry_schedule)?,
             ":max_in_flight": input.max_in_flight,
             ":rate_limit": input.rate_limit,
             ":put_back": input.enabled && !before.enabled,
@@ -430,13 +432,9 @@ fn name(input: &WebhookInput) -> String {
     input.name.clone().or_else(host).unwrap_or_else(|| input.url.clone())
 }
 
-fn text(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
 /// An enum's own spelling, without the quotes.
 fn word(value: &impl serde::Serialize) -> Result<String> {
-    text(value).map(|quoted| quoted.trim_matches('"').to_owned())
+    Ok(serde_json::to_string(value).map(|quoted| quoted.trim_matches('"').to_owned())?)
 }
 
 fn millis(span: Span) -> i64 {

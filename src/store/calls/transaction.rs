@@ -1,0 +1,185 @@
+//! The start and the stop of a transaction, heard once or again, and the meter values between them.
+
+use rusqlite::OptionalExtension;
+use serde_json::value::RawValue;
+
+use super::{Answered, Serving};
+use crate::clock::Timestamp;
+use crate::ocpp::Violation;
+use crate::ocpp::v16::FromChargePoint;
+use crate::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo};
+use crate::ocpp::v16::inbound::{Inbound, MeterValues, Request, StartTransaction, StopTransaction};
+use crate::store::error::Result;
+use crate::store::events::Manner;
+use crate::store::transactions::{self, Begun, Ending, Metered, StopOf};
+use crate::store::{bills, remote_start, reservations};
+
+impl Serving<'_, '_> {
+    pub(super) fn start(
+        &mut self,
+        call: Inbound,
+        request: &Request,
+        start: &StartTransaction,
+    ) -> Result<Answered> {
+        if let Some(first) = transactions::begun_by(self.w.conn, self.station, start, call.occurred_at)? {
+            let fallback = |serving: &Self| {
+                let status = first.id_tag_status.parse().unwrap_or(AuthorizationStatus::Invalid);
+                let info = IdTagInfo { status, expiry_date: None, parent_id_tag: None };
+                serving.answer(request, Some(info), Some(first.transaction_id))
+            };
+            return self.repeat(call, first.event_seq, Some(first.transaction_id), fallback);
+        }
+        let transaction_id = transactions::next_number(self.w)?;
+        let id_tag_info = self.verdict(start.id_tag.as_deref(), true)?;
+        let id_tag_status = id_tag_info.status.as_str();
+        let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
+        let occurred_at = call.occurred_at;
+        let started_at = occurred_at.unwrap_or(self.received_at);
+        let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
+        let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
+        let begun = Begun { transaction_id, id_tag_status, started_at, event_seq };
+        transactions::begin(self.w, self.station, self.known.owner_id.as_deref(), start, &begun)?;
+        reservations::used(self.w, self.station, start.reservation_id, transaction_id)?;
+        let skew_ms = self.known.clock_skew_ms;
+        remote_start::begun(self.w, self.station, start, transaction_id, occurred_at, skew_ms)?;
+        Ok(Answered { payload, duplicate: false, command_made: false })
+    }
+
+    pub(super) fn stop(
+        &mut self,
+        mut call: Inbound,
+        request: &Request,
+        stop: &StopTransaction,
+    ) -> Result<Answered> {
+        let of = transactions::ended_by(self.w, self.station, stop, call.occurred_at, call.payload.get())?;
+        let id_tag_info = match &stop.id_tag {
+            Some(id_tag) => Some(self.verdict(Some(id_tag), false)?),
+            None => None,
+        };
+        let payload = self.answer(request, id_tag_info, None);
+        match of {
+            StopOf::Retry { event_seq, transaction_id } => {
+                let occurred_at = call.occurred_at;
+                let answered = self.repeat(call, event_seq, transaction_id, |_| payload.clone())?;
+                self.hear_late(transaction_id, stop, occurred_at)?;
+                return Ok(answered);
+            }
+            StopOf::First { transaction_id, inferred, completed } => {
+                if inferred {
+                    call.violations.push(Violation::field("transactionId", "unknown_transaction: inferred"));
+                }
+                let meter_start = transactions::meter_start(self.w, transaction_id)?;
+                if stop.meter_stop_wh.is_some_and(|meter_stop| Some(meter_stop) < meter_start) {
+                    call.violations.push(Violation::field("meterStop", "implausible: below meterStart"));
+                }
+                let (occurred_at, received_at) = (call.occurred_at, self.received_at);
+                let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
+                let ending =
+                    Ending { transaction_id, inferred, completed, occurred_at, received_at, event_seq };
+                bills::stop(self.w, stop, &ending)?;
+            }
+            StopOf::Conflicting { transaction_id } => {
+                call.violations.push(Violation::message("conflicting_stop"));
+                let occurred_at = call.occurred_at;
+                self.append(call, Some(transaction_id), &payload, Manner::default())?;
+                self.hear_late(Some(transaction_id), stop, occurred_at)?;
+            }
+            StopOf::Unattached => {
+                call.violations.push(Violation::field("transactionId", "unknown_transaction"));
+                self.append(call, None, &payload, Manner::default())?;
+            }
+        }
+        Ok(Answered { payload, duplicate: false, command_made: false })
+    }
+
+    /// Meter values, of a transaction or of none.
+    pub(super) fn meter_values(
+        &mut self,
+        mut call: Inbound,
+        request: &Request,
+        values: &MeterValues,
+    ) -> Result<Answered> {
+        let (metered, of_no_use) =
+            transactions::of_meter_values(self.w, self.station, values.transaction_id, values.connector_id)?;
+        if of_no_use {
+            call.violations.push(Violation::field("transactionId", "unknown_transaction"));
+        }
+        let occurred_at = call.occurred_at;
+        let answered = self.plain(call, request, metered.map(|of| of.transaction_id))?;
+        if let Some(of) = metered {
+            bills::hear(self.w, of, &values.meter_value, occurred_at, self.received_at)?;
+        }
+        Ok(answered)
+    }
+
+    /// Keeps what a stop that is not the first one tells of the meter: it counts like any late value.
+    fn hear_late(
+        &mut self,
+        transaction_id: Option<i64>,
+        stop: &StopTransaction,
+        occurred_at: Option<Timestamp>,
+    ) -> Result<()> {
+        match transaction_id {
+            Some(transaction_id) if !stop.transaction_data.is_empty() => {
+                let of = Metered { transaction_id, completed: true, orphaned: false };
+                bills::hear(self.w, of, &stop.transaction_data, occurred_at, self.received_at)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps a repeated message beside its first event and answers as that one was answered.
+    fn repeat(
+        &mut self,
+        call: Inbound,
+        first: i64,
+        transaction_id: Option<i64>,
+        fallback: impl FnOnce(&Self) -> Box<RawValue>,
+    ) -> Result<Answered> {
+        let stored: Option<String> = self
+            .w
+            .conn
+            .prepare_cached("SELECT response FROM events WHERE seq = ?1")?
+            .query_row([first], |row| row.get(0))
+            .optional()?
+            .flatten();
+        // The first event may be past its retention: then its answer follows from the transaction.
+        let payload = match stored.map(RawValue::from_string) {
+            Some(Ok(stored)) => stored,
+            _ => fallback(self),
+        };
+        let call = match transaction_id {
+            Some(number) if matches!(call.action, FromChargePoint::StartTransaction) => {
+                Inbound { payload: with_transaction_id(&call.payload, number)?, ..call }
+            }
+            _ => call,
+        };
+        let manner = Manner { duplicate_of: Some(first), ..Manner::default() };
+        self.append(call, transaction_id, &payload, manner)?;
+        Ok(Answered { payload, duplicate: true, command_made: false })
+    }
+}
+
+/// The start as integrators see it: the charger's own object with the number the gateway gave.
+fn with_transaction_id(payload: &RawValue, transaction_id: i64) -> Result<Box<RawValue>> {
+    let object = payload.get().trim_end();
+    let open = object.strip_suffix('}').unwrap_or(object).trim_end();
+    let separator = if open.ends_with('{') { "" } else { "," };
+    Ok(RawValue::from_string(format!("{open}{separator}\"transactionId\":{transaction_id}}}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_is_added_and_nothing_else_changes() {
+        let check = |payload: &str, expected: &str| {
+            let raw = RawValue::from_string(payload.to_owned()).expect("JSON");
+            assert_eq!(with_transaction_id(&raw, 7).expect("JSON").get(), expected);
+        };
+        check(r#"{"a":1.50, "b" : "x" }"#, r#"{"a":1.50, "b" : "x","transactionId":7}"#);
+        check("{}", r#"{"transactionId":7}"#);
+        check("{ }", r#"{"transactionId":7}"#);
+    }
+}

@@ -1,0 +1,42 @@
+//! The verdict on an id tag: who is asked, and in which order.
+
+use super::Serving;
+use crate::ocpp::v16::answer::BootStatus;
+use crate::ocpp::v16::authorization::{self, AuthorizationStatus, IdTagInfo};
+use crate::store::authorizations::{self, OutsideVerdicts};
+use crate::store::error::Result;
+use crate::store::id_tags;
+
+impl Serving<'_, '_> {
+    /// The verdict on a tag. A station that is not accepted starts nothing, whatever the tag.
+    ///
+    /// Only a start asks how many transactions the tag is in: a driver who holds it out again may want to
+    /// end the one there is.
+    pub(super) fn verdict(&self, id_tag: Option<&str>, starts: bool) -> Result<IdTagInfo> {
+        if self.known.boot_status != BootStatus::Accepted {
+            return Ok(IdTagInfo::bare(AuthorizationStatus::Invalid));
+        }
+        let Some(id_tag) = id_tag else {
+            let nobody = self.policy.outside_verdicts.as_ref().map(|outside| outside.fallback);
+            let unknown = nobody.unwrap_or(self.policy.unknown_id_tag);
+            return Ok(authorization::verdict(None, 0, unknown, self.w.now));
+        };
+        let owner_id = self.known.owner_id.as_deref();
+        let mut unknown = self.policy.unknown_id_tag;
+        if let Some(OutsideVerdicts { cache, fallback }) = &self.policy.outside_verdicts {
+            if let Some(answer) = &self.advice.verdict {
+                authorizations::remember(self.w, owner_id, id_tag, answer, *cache)?;
+                return Ok(answer.clone());
+            }
+            let last = authorizations::remembered(self.w.conn, owner_id, id_tag, *cache, self.w.now)?;
+            if let Some(last) = last {
+                return Ok(last);
+            }
+            unknown = *fallback;
+        }
+        let registered = id_tags::registered(self.w.conn, owner_id, id_tag)?;
+        let active = registered.as_ref().filter(|_| starts).map_or(0, |(_, active)| *active);
+        let tag = registered.as_ref().map(|(tag, _)| tag);
+        Ok(authorization::verdict(tag, active, unknown, self.w.now))
+    }
+}

@@ -1,0 +1,250 @@
+//! Which transaction a message belongs to: the one it names, one it repeats, or the only one it can mean.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::clock::Timestamp;
+use crate::id::StationId;
+use crate::ocpp::v16::inbound::{StartTransaction, StopTransaction};
+use crate::store::error::Result;
+use crate::store::writer::Writing;
+
+/// Before this no charger's clock was right: 2001-09-09.
+const EARLIEST_BELIEVABLE_MS: i64 = 1_000_000_000_000;
+
+/// Whether a charger's time cannot tell one event from another.
+fn clock_is_dead(occurred_at: Option<Timestamp>) -> bool {
+    occurred_at.is_none_or(|at| at.unix_ms() < EARLIEST_BELIEVABLE_MS)
+}
+
+/// The transaction that a message turned out to belong to.
+pub(in crate::store) struct Found {
+    pub(in crate::store) transaction_id: i64,
+    /// The event that began or ended it.
+    pub(in crate::store) event_seq: i64,
+    pub(in crate::store) id_tag_status: String,
+}
+
+/// The transaction that this very start began before: same connector, tag, time and meter reading.
+/// A charger whose clock is dead sends the same time again and again, so there only an open one counts.
+pub(in crate::store) fn begun_by(
+    conn: &Connection,
+    station: &StationId,
+    start: &StartTransaction,
+    occurred_at: Option<Timestamp>,
+) -> Result<Option<Found>> {
+    let found = conn
+        .prepare_cached(
+            "SELECT transaction_id, start_event_seq, id_tag_status FROM transactions
+             WHERE station_id = ?1 AND start_timestamp_text IS ?2 AND connector_id IS ?3 AND id_tag IS ?4
+               AND meter_start_wh IS ?5 AND (status = 'active' OR NOT ?6)
+             ORDER BY transaction_id DESC LIMIT 1",
+        )?
+        .query_row(
+            params![
+                station.as_str(),
+                start.timestamp_text,
+                start.connector_id,
+                start.id_tag,
+                start.meter_start_wh,
+                clock_is_dead(occurred_at)
+            ],
+            |row| {
+                Ok(Found { transaction_id: row.get(0)?, event_seq: row.get(1)?, id_tag_status: row.get(2)? })
+            },
+        )
+        .optional()?;
+    Ok(found)
+}
+
+/// What a stop turned out to be.
+pub(in crate::store) enum StopOf {
+    /// The first stop of this transaction.
+    First {
+        transaction_id: i64,
+        /// The charger named another number; this was the only one it can have meant.
+        inferred: bool,
+        /// It was ended without the charger's word, which comes now.
+        completed: bool,
+    },
+    /// The stop that this event was the first of.
+    Retry { event_seq: i64, transaction_id: Option<i64> },
+    /// Another stop of a transaction that has one: the first one stands.
+    Conflicting { transaction_id: i64 },
+    /// No transaction of this station fits.
+    Unattached,
+}
+
+/// Finds what `stop` ends. Another station's transaction is never touched.
+pub(in crate::store) fn ended_by(
+    w: &Writing<'_>,
+    station: &StationId,
+    stop: &StopTransaction,
+    occurred_at: Option<Timestamp>,
+    payload: &str,
+) -> Result<StopOf> {
+    if let Some(number) = stop.transaction_id {
+        let standing: Option<(bool, bool)> = w
+            .conn
+            .prepare_cached(
+                "SELECT stop_event_seq IS NOT NULL, status = 'completed' FROM transactions
+                 WHERE transaction_id = ?1 AND station_id = ?2",
+            )?
+            .query_row(params![number, station.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        match standing {
+            Some((false, completed)) => {
+                return Ok(StopOf::First { transaction_id: number, inferred: false, completed });
+            }
+            Some((true, _)) => {
+                let before = match stopped_before(w.conn, station, stop)? {
+                    Some((event_seq, _)) => Some(event_seq),
+                    None => told_before(w, station, Some(number), payload)?,
+                };
+                return Ok(match before {
+                    Some(event_seq) => StopOf::Retry { event_seq, transaction_id: Some(number) },
+                    None => StopOf::Conflicting { transaction_id: number },
+                });
+            }
+            None => {}
+        }
+    }
+    let repeated = match stopped_before(w.conn, station, stop)? {
+        Some((event_seq, transaction_id)) => {
+            Some(StopOf::Retry { event_seq, transaction_id: Some(transaction_id) })
+        }
+        None => told_before(w, station, None, payload)?
+            .map(|event_seq| StopOf::Retry { event_seq, transaction_id: None }),
+    };
+    // A dead clock says the same at every stop, so there an open transaction comes before a repetition.
+    if repeated.is_some() && !clock_is_dead(occurred_at) {
+        return Ok(repeated.unwrap_or(StopOf::Unattached));
+    }
+    Ok(match only_open_one(w, station, stop, occurred_at)? {
+        Some(transaction_id) => StopOf::First { transaction_id, inferred: true, completed: false },
+        None => repeated.unwrap_or(StopOf::Unattached),
+    })
+}
+
+/// The first stop that ended a transaction with the same number, time and meter reading.
+pub(in crate::store) fn stopped_before(
+    conn: &Connection,
+    station: &StationId,
+    stop: &StopTransaction,
+) -> Result<Option<(i64, i64)>> {
+    let found = conn
+        .prepare_cached(
+            "SELECT stop_event_seq, transaction_id FROM transactions
+             WHERE station_id = ?1 AND stop_timestamp_text IS ?2 AND stop_event_seq IS NOT NULL
+               AND stop_transaction_id IS ?3 AND meter_stop_wh IS ?4
+             ORDER BY transaction_id DESC LIMIT 1",
+        )?
+        .query_row(
+            params![station.as_str(), stop.timestamp_text, stop.transaction_id, stop.meter_stop_wh],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    Ok(found)
+}
+
+/// The first of the stops that say exactly this and ended nothing: they came after the first one of
+/// their transaction, or have none.
+fn told_before(
+    w: &Writing<'_>,
+    station: &StationId,
+    transaction_id: Option<i64>,
+    payload: &str,
+) -> Result<Option<i64>> {
+    // One query for each, so that each finds its index.
+    let select = match transaction_id {
+        Some(_) => {
+            "SELECT seq FROM events
+             WHERE transaction_id = ?3 AND station_id = ?1 AND event = 'StopTransaction'
+               AND duplicate_of IS NULL AND payload = ?2 ORDER BY seq LIMIT 1"
+        }
+        None => {
+            "SELECT seq FROM events
+             WHERE station_id = ?1 AND event = 'StopTransaction' AND transaction_id IS NULL
+               AND duplicate_of IS NULL AND payload = ?2 AND ?3 IS NULL ORDER BY seq LIMIT 1"
+        }
+    };
+    let found = w
+        .conn
+        .prepare_cached(select)?
+        .query_row(params![station.as_str(), payload, transaction_id], |row| row.get(0))
+        .optional()?;
+    Ok(found)
+}
+
+/// The one open transaction that a stop with an unknown number can mean: same tag if it names one, not
+/// earlier, not below the meter's start. Two candidates are none; orphaned ones, which another start
+/// has followed on their connector, are no candidates.
+fn only_open_one(
+    w: &Writing<'_>,
+    station: &StationId,
+    stop: &StopTransaction,
+    occurred_at: Option<Timestamp>,
+) -> Result<Option<i64>> {
+    let open: Vec<(i64, bool)> = w
+        .conn
+        .prepare_cached(
+            "SELECT transaction_id,
+                    (?2 IS NULL OR id_tag = ?2 COLLATE NOCASE)
+                    AND (?3 IS NULL OR meter_start_wh IS NULL OR ?3 >= meter_start_wh)
+                    AND (?4 IS NULL OR started_at_ms IS NULL OR ?4 >= started_at_ms)
+             FROM transactions WHERE station_id = ?1 AND status = 'active' AND orphaned = 0 LIMIT 2",
+        )?
+        .query_map(
+            params![station.as_str(), stop.id_tag, stop.meter_stop_wh, occurred_at.map(|at| at.unix_ms())],
+            |row| Ok((row.get(0)?, row.get::<_, Option<bool>>(1)?.unwrap_or(false))),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(match open.as_slice() {
+        [(transaction_id, true)] => Some(*transaction_id),
+        _ => None,
+    })
+}
+
+/// A transaction that meter values belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct Metered {
+    pub(in crate::store) transaction_id: i64,
+    /// It is over: the values are late.
+    pub(in crate::store) completed: bool,
+    /// Another start has followed on its connector.
+    pub(in crate::store) orphaned: bool,
+}
+
+/// The transaction that meter values belong to: the one they name if it is this station's, else the
+/// only one that is open on their connector. The flag says that the name was of no use.
+pub(in crate::store) fn of_meter_values(
+    w: &Writing<'_>,
+    station: &StationId,
+    named: Option<i64>,
+    connector_id: Option<i64>,
+) -> Result<(Option<Metered>, bool)> {
+    let Some(number) = named else { return Ok((None, false)) };
+    let read = |row: &Row<'_>| {
+        Ok(Metered { transaction_id: row.get(0)?, completed: row.get(1)?, orphaned: row.get(2)? })
+    };
+    let known = w
+        .conn
+        .prepare_cached(
+            "SELECT transaction_id, status = 'completed', orphaned FROM transactions
+             WHERE transaction_id = ?1 AND station_id = ?2",
+        )?
+        .query_row(params![number, station.as_str()], read)
+        .optional()?;
+    if known.is_some() {
+        return Ok((known, false));
+    }
+    let open: Vec<Metered> = w
+        .conn
+        .prepare_cached(
+            "SELECT transaction_id, 0, 0 FROM transactions
+             WHERE station_id = ?1 AND status = 'active' AND orphaned = 0
+               AND (?2 IS NULL OR connector_id = ?2) LIMIT 2",
+        )?
+        .query_map(params![station.as_str(), connector_id], read)?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok((if open.len() == 1 { open.first().copied() } else { None }, true))
+}
