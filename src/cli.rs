@@ -1,16 +1,20 @@
 //! The command line of `chargehook`: arguments, dispatch, exit codes. Nothing is done here.
 
+mod audit;
 mod backup;
 mod command;
 mod deliveries;
 mod desk;
 mod events;
 mod given;
+mod id_tags;
+mod import;
 mod listen;
 mod remote;
 mod replays;
 mod stations;
 mod table;
+mod transactions;
 mod webhook_fields;
 mod webhooks;
 
@@ -85,6 +89,12 @@ enum Command {
     /// Lists, provisions and changes stations
     #[command(after_help = stations::HELP)]
     Stations(stations::Stations),
+    /// Lists charging sessions and what was metered in them, closes those whose stop never came
+    #[command(after_help = transactions::HELP)]
+    Transactions(transactions::Transactions),
+    /// Lists, registers and forgets the id tags that may charge
+    #[command(after_help = id_tags::HELP)]
+    IdTags(id_tags::IdTags),
     /// Lists and follows events, brings your own, tells where each one went
     #[command(after_help = events::HELP)]
     Events(events::Events),
@@ -100,6 +110,12 @@ enum Command {
     /// answer was not waited for.
     #[command(name = "command", after_help = command::HELP)]
     Send(command::Order),
+    /// Lists who changed what through the API, and when
+    ///
+    /// Every request that may have changed something, with the names of the fields it gave, never their values. Needs a
+    /// key with the scope admin.
+    #[command(after_help = audit::HELP)]
+    Audit(audit::Audit),
     /// Makes, lists and revokes API keys
     ///
     /// Works on the data directory, also while `serve` runs there.
@@ -363,6 +379,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         }
         Command::Listen(listening) => runtime()?.block_on(listen::run(listening)),
         Command::Stations(asked) => runtime()?.block_on(stations::run(asked)),
+        Command::Transactions(asked) => runtime()?.block_on(transactions::run(asked)),
+        Command::IdTags(asked) => runtime()?.block_on(id_tags::run(asked)),
+        Command::Audit(asked) => runtime()?.block_on(audit::run(asked)),
         Command::Events(asked) => runtime()?.block_on(events::run(asked)),
         Command::Deliveries(asked) => runtime()?.block_on(deliveries::run(asked)),
         Command::Webhooks(asked) => runtime()?.block_on(webhooks::run(asked)),

@@ -8,6 +8,7 @@ mod commands;
 mod deliveries;
 mod events;
 mod follower;
+mod id_tags;
 mod replays;
 mod stations;
 mod stream;

@@ -5,9 +5,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::desk::{Counter, Desk, Paging};
-use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole};
+use super::import::{self, Row};
+use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole, yes_no};
 use super::{Failure, given, print};
-use crate::api::import::ImportResult;
 use crate::api::message::{Direction, Message};
 use crate::api::station::{Connector, ImportedStation, Station};
 use crate::clock::Timestamp;
@@ -247,7 +247,10 @@ pub(super) async fn run(Stations { task, counter }: Stations) -> Result<(), Fail
             let tell = |_: &_| format!("the socket of {id} is being closed\n");
             desk.show(client.disconnect_station(&id), tell).await.map(drop)
         }
-        Task::Import { file } => import(&desk, &file).await,
+        Task::Import { file } => {
+            let send = |content_type, rows| client.import_stations(content_type, rows);
+            import::run(&desk, &file, "STATION", send, imported).await
+        }
     }
 }
 
@@ -332,10 +335,6 @@ fn details(station: &Station) -> String {
     ])
 }
 
-fn yes_no(is: bool) -> String {
-    if is { "yes" } else { "no" }.to_owned()
-}
-
 const CONNECTOR_COLUMNS: [Column; 6] =
     [whole("CONNECTOR"), whole("STATUS"), whole("ERROR"), cut("INFO"), whole("TRANSACTION"), whole("SINCE")];
 
@@ -380,46 +379,6 @@ fn message_row(message: &Message) -> [String; 5] {
     ]
 }
 
-async fn import(desk: &Desk, file: &str) -> Result<(), Failure> {
-    let rows = given::content(file)?;
-    // A CSV begins with the name of a column, JSON with a bracket.
-    let is_json = rows.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte == b'[');
-    let content_type = if is_json { "application/json" } else { "text/csv" };
-    let page =
-        desk.show(desk.client.import_stations(content_type, rows), |page| imported(&page.data)).await?;
-    match count(&page.data, ImportResult::Invalid) {
-        0 => Ok(()),
-        invalid => Err(Failure::LeftOut(invalid)),
-    }
-}
-
-fn count(rows: &[ImportedStation], result: ImportResult) -> usize {
-    rows.iter().filter(|row| row.result == result).count()
-}
-
-/// The rows that were left out, and how many of the others there are.
-fn imported(rows: &[ImportedStation]) -> String {
-    let invalid = rows.iter().filter(|row| row.result == ImportResult::Invalid);
-    let mut lines: Vec<[String; 3]> = Vec::new();
-    for row in invalid {
-        let wrong: Vec<String> =
-            row.errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
-        lines.push([
-            row.row.to_string(),
-            or_dash(row.station_id.as_ref()),
-            wrong.join("; ").trim().to_owned(),
-        ]);
-    }
-    let mut text = String::new();
-    if !lines.is_empty() {
-        // What is wrong is what the table is for, so nothing of it is cut.
-        text.push_str(&Table::new([whole("ROW"), whole("STATION"), whole("LEFT OUT BECAUSE")]).lines(lines));
-        text.push('\n');
-    }
-    let (created, updated) = (count(rows, ImportResult::Created), count(rows, ImportResult::Updated));
-    text.push_str(&format!(
-        "{created} created, {updated} changed, {} left out\n",
-        count(rows, ImportResult::Invalid)
-    ));
-    text
+fn imported(row: &ImportedStation) -> Row<'_> {
+    Row { number: row.row, name: row.station_id.as_deref(), result: row.result, errors: &row.errors }
 }

@@ -140,6 +140,11 @@ pub(super) fn spelled(state: &impl Serialize) -> String {
     }
 }
 
+/// Whether something is so.
+pub(super) fn yes_no(is: bool) -> String {
+    if is { "yes" } else { "no" }.to_owned()
+}
+
 /// A list in one cell.
 pub(super) fn listed(texts: &[String]) -> String {
     if texts.is_empty() { "-".to_owned() } else { texts.join(",") }

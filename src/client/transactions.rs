@@ -2,7 +2,7 @@
 
 use super::{Call, Client, Parameters};
 use crate::api::Page;
-use crate::api::transaction::Transaction;
+use crate::api::transaction::{CloseInput, MeterValue, Transaction};
 
 impl Client {
     /// One page of the transactions.
@@ -19,5 +19,21 @@ impl Client {
     /// [`super::ClientError::Refused`] with 404 if there is none.
     pub fn transaction(&self, id: i64) -> Call<Transaction> {
         self.get(&["transactions", &id.to_string()], &[])
+    }
+
+    /// One page of what was metered in a transaction, in the charger's time order.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] with 404 if there is no such transaction.
+    pub fn meter_values(&self, id: i64, parameters: Parameters<'_>) -> Call<Page<MeterValue>> {
+        self.get(&["transactions", &id.to_string(), "meter-values"], parameters)
+    }
+
+    /// Ends a transaction whose stop never came.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] with 404 if there is none, with 409 if it is completed.
+    pub fn close_transaction(&self, id: i64, input: &CloseInput) -> Call<Transaction> {
+        self.post(&["transactions", &id.to_string(), "close"], input)
     }
 }

@@ -153,6 +153,86 @@ async fn an_import_says_what_was_left_out() {
 }
 
 #[tokio::test]
+async fn sessions_are_listed_looked_into_and_closed() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP_1").await;
+    let mut numbers = Vec::new();
+    for connector in [1, 2] {
+        let begun = json!({"connectorId": connector, "idTag": "TAG", "meterStart": 100, "timestamp": "2026-04-14T12:00:00Z"});
+        numbers.push(charger.call("StartTransaction", begun).await["transactionId"].to_string());
+    }
+    let number: i64 = numbers[0].parse().expect("a number");
+    let sampled =
+        json!([{"value": "7.5", "measurand": "Power.Active.Import", "unit": "kW"}, {"value": "350"}]);
+    let values = json!({"connectorId": 1, "transactionId": number,
+        "meterValue": [{"timestamp": "2026-04-14T12:05:00Z", "sampledValue": sampled}]});
+    charger.call("MeterValues", values).await;
+    let stop = json!({"transactionId": number, "meterStop": 1_600, "timestamp": "2026-04-14T13:00:00Z",
+        "reason": "EVDisconnected"});
+    charger.call("StopTransaction", stop).await;
+
+    let listed = run(&gateway, &["transactions", "list", "--station", "CP_1", "--id-tag", "tag"]).await.out();
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    let done = row(&listed, &numbers[0]);
+    assert_eq!((done[3], done[7], done[8]), ("completed", "1500", "metered"));
+    let active = run(&gateway, &["transactions", "list", "--status", "active"]).await.out();
+    assert!(active.contains(&numbers[1]) && !active.contains(&numbers[0]), "{active}");
+    let shown = run(&gateway, &["transactions", "show", &numbers[0]]).await.out();
+    assert_eq!((field(&shown, "stop reason"), field(&shown, "energy in Wh")), ("EVDisconnected", "1500"));
+    let power = ["transactions", "meter-values", &numbers[0], "--measurand", "Power.Active.Import"];
+    let metered = run(&gateway, &power).await.out();
+    assert_eq!(row(&metered, "2026-04-14T12:05:00.000Z")[1..4], ["Power.Active.Import", "7.5", "kW"]);
+    assert_eq!(metered.lines().count(), 2, "{metered}");
+
+    let close = ["transactions", "close", &numbers[1], "--meter-stop", "400", "--reason", "PowerLoss"];
+    let closed = run(&gateway, &close).await.out();
+    assert_eq!(row(&closed, &numbers[1])[3], "completed");
+    let shown = run(&gateway, &["transactions", "show", &numbers[1]]).await.out();
+    assert_eq!((field(&shown, "inferred"), field(&shown, "stop reason")), ("yes", "PowerLoss"));
+    assert!(run(&gateway, &close).await.error().contains("409"), "it is over");
+    let json = run(&gateway, &["transactions", "show", &numbers[1], "--json"]).await.out();
+    assert_eq!(json, format!("{}\n", as_it_came(&gateway, &format!("/transactions/{}", numbers[1])).await));
+}
+
+#[tokio::test]
+async fn id_tags_are_registered_blocked_and_forgotten() {
+    let gateway = start(|_| {}).await;
+    let tag = ["id-tags", "register", "04A1", "--owner", "acme"];
+    let more = ["--parent", "FLEET", "--max-active", "2", "--expires", "2099-01-01T00:00:00Z"];
+    let made = run(&gateway, &[tag.as_slice(), &more].concat()).await.out();
+    let fleet = ["04A1", "Accepted", "acme", "FLEET", "2099-01-01T00:00:00.000Z", "0 of 2", "-"];
+    assert_eq!(row(&made, "04A1"), fleet);
+    let blocked =
+        run(&gateway, &[tag.as_slice(), &["--status", "Blocked", "--note", "lost"]].concat()).await.out();
+    assert_eq!(row(&blocked, "04A1"), ["04A1", "Blocked", "acme", "-", "-", "0", "lost"], "all of it anew");
+    run(&gateway, &["id-tags", "register", "NOBODYS"]).await.out();
+    let listed = run(&gateway, &["id-tags", "list", "--owner", "acme"]).await.out();
+    assert!(listed.contains("04A1") && !listed.contains("NOBODYS"), "{listed}");
+    assert_eq!(run(&gateway, &["id-tags", "list"]).await.out().lines().count(), 3);
+    let shown = run(&gateway, &["id-tags", "show", "04a1", "--owner", "acme"]).await.out();
+    assert_eq!((field(&shown, "id tag"), field(&shown, "status")), ("04A1", "Blocked"));
+    assert!(run(&gateway, &["id-tags", "show", "04A1"]).await.error().contains("404"), "it is acme's");
+    let wrong = run(&gateway, &["id-tags", "register", "X", "--status", "Lost"]).await.error();
+    assert!(wrong.contains("status: "), "{wrong}");
+
+    let csv = "id_tag,status\nA,Accepted\nB,Lost\n04A1,Blocked\n";
+    let ran = with_input(&gateway, &["id-tags", "import", "-"], csv).await;
+    assert_eq!((ran.code, row(&ran.stdout, "2")[1]), (Some(1), "B"));
+    assert!(ran.stdout.ends_with("2 created, 0 changed, 1 left out\n"), "{}", ran.stdout);
+    let gone = run(&gateway, &["id-tags", "delete", "A", "NOBODYS"]).await.out();
+    assert_eq!(gone, "A is forgotten\nNOBODYS is forgotten\n");
+
+    let log =
+        run(&gateway, &["audit", "--resource", "id-tags", "--id", "NOBODYS", "--oldest-first"]).await.out();
+    let actions: Vec<&str> = log.lines().skip(1).filter_map(|line| line.split("  ").nth(3)).collect();
+    assert_eq!(actions, ["id_tags_put", "id_tags_delete"], "{log}");
+    let put = log.lines().nth(1).expect("a line");
+    assert!(put.contains("  admin  127.0.0.1  ") && put.contains("  201"), "{log}");
+    let json = run(&gateway, &["audit", "--owner", "acme", "--json"]).await.json();
+    assert_eq!(json["data"][0]["resource_id"], "04A1");
+}
+
+#[tokio::test]
 async fn long_lists_go_on_where_they_are_asked_to() {
     let gateway = start(|_| {}).await;
     for number in 0..5 {

@@ -1,0 +1,63 @@
+//! Imports of whatever kind: what is sent, and which rows were left out.
+
+use serde::de::DeserializeOwned;
+
+use super::desk::Desk;
+use super::table::{Table, or_dash, whole};
+use super::{Failure, given};
+use crate::api::Page;
+use crate::api::import::ImportResult;
+use crate::api::problem::FieldError;
+use crate::client::Call;
+
+/// What became of one row, whatever it is about.
+pub(super) struct Row<'a> {
+    pub(super) number: u64,
+    pub(super) name: Option<&'a str>,
+    pub(super) result: ImportResult,
+    pub(super) errors: &'a [FieldError],
+}
+
+/// Sends a file's rows, then shows those that were left out and how many of the others there are. `heading` is what
+/// rows are about.
+///
+/// # Errors
+/// [`Failure::LeftOut`] if any were, beside those of the call.
+pub(super) async fn run<T: DeserializeOwned>(
+    desk: &Desk,
+    file: &str,
+    heading: &'static str,
+    send: impl FnOnce(&'static str, Vec<u8>) -> Call<Page<T>>,
+    row: fn(&T) -> Row<'_>,
+) -> Result<(), Failure> {
+    let rows = given::content(file)?;
+    // A CSV begins with the name of a column, JSON with a bracket.
+    let is_json = rows.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte == b'[');
+    let content_type = if is_json { "application/json" } else { "text/csv" };
+    let tell = |page: &Page<T>| told(heading, &page.data.iter().map(row).collect::<Vec<_>>());
+    let page = desk.show(send(content_type, rows), tell).await?;
+    let left_out = page.data.iter().map(row).filter(|row| row.result == ImportResult::Invalid).count();
+    if left_out == 0 { Ok(()) } else { Err(Failure::LeftOut(left_out)) }
+}
+
+fn told(heading: &'static str, rows: &[Row<'_>]) -> String {
+    let invalid = rows.iter().filter(|row| row.result == ImportResult::Invalid);
+    let lines: Vec<[String; 3]> = invalid
+        .map(|row| {
+            let wrong: Vec<String> =
+                row.errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+            [row.number.to_string(), or_dash(row.name), wrong.join("; ").trim().to_owned()]
+        })
+        .collect();
+    let mut text = String::new();
+    let left_out = lines.len();
+    if left_out > 0 {
+        // What is wrong is what the table is for, so nothing of it is cut.
+        text.push_str(&Table::new([whole("ROW"), whole(heading), whole("LEFT OUT BECAUSE")]).lines(lines));
+        text.push('\n');
+    }
+    let count = |result| rows.iter().filter(|row| row.result == result).count();
+    let (created, updated) = (count(ImportResult::Created), count(ImportResult::Updated));
+    text.push_str(&format!("{created} created, {updated} changed, {left_out} left out\n"));
+    text
+}

@@ -1,0 +1,233 @@
+//! `chargehook transactions`: charging sessions, and what was metered in them.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::desk::{Counter, Desk, Paging};
+use super::table::{Column, Table, cut, fields, or_dash, spelled, whole, yes_no};
+use super::{Failure, given};
+use crate::api::transaction::{CloseInput, MeterValue, Transaction};
+use crate::clock::Timestamp;
+
+pub(super) const HELP: &str = "\
+Examples:
+  chargehook transactions list --status active
+  chargehook transactions list --station WALLBOX_001 --started-since 7d --all --json
+  chargehook transactions list --updated-since 1h --oldest-first
+  chargehook transactions show 483920175
+  chargehook transactions meter-values 483920175 --measurand Power.Active.Import
+  chargehook transactions close 483920175 --stopped-at 2026-04-14T18:30:00Z --reason PowerLoss";
+
+/// What is asked about transactions.
+#[derive(Debug, Args)]
+pub(super) struct Transactions {
+    #[command(subcommand)]
+    task: Task,
+    #[command(flatten)]
+    counter: Counter,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Lists the transactions, the newest first
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Shows a transaction
+    Show {
+        /// The number that OCPP knows it by
+        id: i64,
+    },
+    /// Lists what was metered in a transaction, in the charger's time order
+    MeterValues {
+        /// The number that OCPP knows it by
+        id: i64,
+        #[command(flatten)]
+        filter: Metered,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Ends a transaction whose stop never came, on your word
+    ///
+    /// It is completed and TransactionCompleted is sent; the charger hears nothing of it. To end a session that is
+    /// still running: chargehook command STATION RemoteStopTransaction '{"transactionId": ID}'
+    Close {
+        /// The number that OCPP knows it by
+        id: i64,
+        /// When it ended: a time, or how long ago (2h) [default: now]
+        #[arg(long, value_name = "TIME", value_parser = given::moment)]
+        stopped_at: Option<Timestamp>,
+        /// The meter at the end, in Wh
+        #[arg(long, value_name = "WH")]
+        meter_stop: Option<i64>,
+        /// Why it ended: a reason of OCPP, or words of your own
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+#[derive(Debug, Args, Serialize)]
+struct Filter {
+    /// Only on this station
+    #[arg(long = "station", value_name = "ID")]
+    station_id: Option<String>,
+    /// Only of this customer
+    #[arg(long = "owner", value_name = "OWNER")]
+    owner_id: Option<String>,
+    /// Only on this connector
+    #[arg(long = "connector", value_name = "N")]
+    connector_id: Option<i64>,
+    /// How far they have come: active or completed
+    #[arg(long)]
+    status: Option<String>,
+    /// Only started with this id tag
+    #[arg(long, value_name = "TAG")]
+    id_tag: Option<String>,
+    /// Only those of which some fact about the stop is not the charger's own, or with =false none of them
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    inferred: Option<bool>,
+    /// Their start arrived then or later: a time, or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    since: Option<Timestamp>,
+    /// Their start arrived before that
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    until: Option<Timestamp>,
+    /// They began then or later, by the charger's clock
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    started_since: Option<Timestamp>,
+    /// They began before that
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    started_until: Option<Timestamp>,
+    /// They ended then or later, by the charger's clock
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    stopped_since: Option<Timestamp>,
+    /// They ended before that
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    stopped_until: Option<Timestamp>,
+    /// Something about them changed then or later; with --oldest-first sorted by that
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    updated_since: Option<Timestamp>,
+}
+
+#[derive(Debug, Args, Serialize)]
+struct Metered {
+    /// What was measured, such as Energy.Active.Import.Register
+    #[arg(long)]
+    measurand: Option<String>,
+    /// Why it was measured just then, such as Sample.Periodic
+    #[arg(long)]
+    context: Option<String>,
+    /// The phase, or the pair of phases, such as L1
+    #[arg(long)]
+    phase: Option<String>,
+    /// Where it was measured, such as Outlet
+    #[arg(long)]
+    location: Option<String>,
+    /// Raw or SignedData
+    #[arg(long)]
+    format: Option<String>,
+    /// Arrived then or later: a time, or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    since: Option<Timestamp>,
+    /// Arrived before that
+    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    until: Option<Timestamp>,
+}
+
+pub(super) async fn run(Transactions { task, counter }: Transactions) -> Result<(), Failure> {
+    let desk: Desk = counter.open()?;
+    let client = &desk.client;
+    match task {
+        Task::List { filter, paging } => {
+            desk.list(&paging, &filter, |parameters| client.transactions(parameters), COLUMNS, row).await
+        }
+        Task::Show { id } => desk.show(client.transaction(id), details).await.map(drop),
+        Task::MeterValues { id, filter, paging } => {
+            let ask = |parameters: &[(&str, &str)]| client.meter_values(id, parameters);
+            desk.list(&paging, &filter, ask, METER_COLUMNS, meter_row).await
+        }
+        Task::Close { id, stopped_at, meter_stop, reason } => {
+            let closing = CloseInput { stopped_at, meter_stop, reason };
+            let call = client.close_transaction(id, &closing);
+            desk.add(&mut Table::new(COLUMNS), call, row).await.map(drop)
+        }
+    }
+}
+
+const COLUMNS: [Column; 9] = [
+    whole("TRANSACTION"),
+    whole("STATION"),
+    whole("CONNECTOR"),
+    whole("STATUS"),
+    cut("ID TAG"),
+    whole("BEGAN"),
+    whole("ENDED"),
+    whole("WH"),
+    whole("QUALITY"),
+];
+
+fn row(transaction: &Transaction) -> [String; 9] {
+    [
+        transaction.transaction_id.to_string(),
+        transaction.station_id.clone(),
+        or_dash(transaction.connector_id),
+        spelled(&transaction.status),
+        or_dash(transaction.id_tag.as_ref()),
+        or_dash(transaction.started_at),
+        or_dash(transaction.stopped_at),
+        or_dash(transaction.energy_wh.or(transaction.energy_estimated_wh)),
+        spelled(&transaction.energy_quality),
+    ]
+}
+
+fn details(transaction: &Transaction) -> String {
+    fields(&[
+        ("transaction", transaction.transaction_id.to_string()),
+        ("station", transaction.station_id.clone()),
+        ("connector", or_dash(transaction.connector_id)),
+        ("owner", or_dash(transaction.owner_id.as_ref())),
+        ("status", spelled(&transaction.status)),
+        ("id tag", or_dash(transaction.id_tag.as_ref())),
+        ("answered with", transaction.id_tag_status.clone()),
+        ("reservation", or_dash(transaction.reservation_id)),
+        ("command", or_dash(transaction.command_id)),
+        ("began", or_dash(transaction.started_at)),
+        ("ended", or_dash(transaction.stopped_at)),
+        ("stop reason", or_dash(transaction.stop_reason.as_ref())),
+        ("stopped by", or_dash(transaction.stop_id_tag.as_ref())),
+        ("orphaned", yes_no(transaction.orphaned)),
+        ("inferred", yes_no(transaction.inferred)),
+        ("meter at start", or_dash(transaction.meter_start)),
+        ("meter at stop", or_dash(transaction.meter_stop)),
+        ("energy in Wh", or_dash(transaction.energy_wh)),
+        ("estimated in Wh", or_dash(transaction.energy_estimated_wh)),
+        ("energy quality", spelled(&transaction.energy_quality)),
+        ("revision", transaction.revision.to_string()),
+        ("changed", transaction.updated_at.to_string()),
+    ])
+}
+
+const METER_COLUMNS: [Column; 7] = [
+    whole("AT"),
+    whole("MEASURAND"),
+    cut("VALUE"),
+    whole("UNIT"),
+    whole("PHASE"),
+    whole("CONTEXT"),
+    whole("LOCATION"),
+];
+
+fn meter_row(value: &MeterValue) -> [String; 7] {
+    [
+        value.occurred_at.unwrap_or(value.received_at).to_string(),
+        value.measurand.clone(),
+        value.value.clone(),
+        or_dash(value.unit.as_ref()),
+        or_dash(value.phase.as_ref()),
+        value.context.clone(),
+        value.location.clone(),
+    ]
+}

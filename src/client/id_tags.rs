@@ -1,0 +1,57 @@
+//! Registered id tags. One belongs to an owner, or to nobody: `owner_id` says which of a name is meant.
+
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde::Serialize;
+
+use super::{Call, Client, Parameters};
+use crate::api::Page;
+use crate::api::id_tag::{IdTag, ImportedRow};
+
+fn whose(owner_id: Option<&str>) -> Vec<(&str, &str)> {
+    owner_id.map(|owner| ("owner_id", owner)).into_iter().collect()
+}
+
+impl Client {
+    /// One page of the tags.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] names every wrong parameter.
+    pub fn id_tags(&self, parameters: Parameters<'_>) -> Call<Page<IdTag>> {
+        self.get(&["id-tags"], parameters)
+    }
+
+    /// A tag.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] with 404 if it is not registered.
+    pub fn id_tag(&self, tag: &str, owner_id: Option<&str>) -> Call<IdTag> {
+        self.get(&["id-tags", tag], &whose(owner_id))
+    }
+
+    /// Registers a tag, or replaces what is registered of it; `input` is the body of `PUT`.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] names every wrong field.
+    pub fn put_id_tag(&self, tag: &str, owner_id: Option<&str>, input: &impl Serialize) -> Call<IdTag> {
+        Call::new(self.request(Method::PUT, &["id-tags", tag], &whose(owner_id)).json(input))
+    }
+
+    /// Forgets a tag.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] with 404 if it is not registered.
+    pub fn delete_id_tag(&self, tag: &str, owner_id: Option<&str>) -> Call<()> {
+        Call::new(self.request(Method::DELETE, &["id-tags", tag], &whose(owner_id)))
+    }
+
+    /// Registers many tags; `rows` is a JSON array or a CSV, as `content_type` says (`application/json`, `text/csv`).
+    /// Rows that are wrong are left out, and are an answer too.
+    ///
+    /// # Errors
+    /// [`super::ClientError::Refused`] if the rows cannot be read at all, or are too many.
+    pub fn import_id_tags(&self, content_type: &'static str, rows: Vec<u8>) -> Call<Page<ImportedRow>> {
+        let request = self.request(Method::POST, &["id-tags", "import"], &[]);
+        Call::new(request.header(CONTENT_TYPE, content_type).body(rows))
+    }
+}
