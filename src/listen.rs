@@ -1,16 +1,25 @@
 //! `chargehook listen`: follows a running gateway and forwards each event to an endpoint, signed like a webhook,
 //! for those who develop one on a machine that no gateway can reach.
+//!
+//! A station's events are forwarded in their order, one after the other, those of several stations side by side
+//! ([`turns`]).
+
+mod turns;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use url::Url;
 
 use crate::client::{Client, ClientError, Told};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::event::Event;
 use crate::id::{DeliveryId, IdMint};
 use crate::outbound::body::Format;
@@ -19,6 +28,7 @@ use crate::outbound::headers::{AttemptHeaders, Trigger};
 use crate::outbound::post::{Poster, PosterError, Request};
 use crate::outbound::signature::SigningSecret;
 use crate::outbound::verdict::Outcome;
+use turns::Turns;
 
 /// How long the endpoint has for its answer; a webhook's default.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,23 +91,53 @@ async fn forward(options: Options, out: &mut impl Write) -> Result<(), ListenErr
     let mut forwarder = Forwarder::new(to, secret, format)?;
     let mut events = client.follow_events(filters).await?;
     tell(out, &format!("forwarding to {}", forwarder.to))?;
-    loop {
-        let line = match events.next().await? {
-            Told::Next(streamed) => {
-                let event = Event::from(streamed.told);
-                let outcome = forwarder.post(&event).await;
-                let now = forwarder.clock.now();
-                // Of a station that was rejected it is the identity that was offered, which may be anything.
-                let station = event.station_id.as_deref().unwrap_or("-").escape_debug();
-                let (verdict, took) = (describe(&outcome), outcome.duration.as_millis());
-                format!("{now}  {}  {}  {station}  {verdict}  {took} ms", event.id, event.event)
+    // Read on a task of its own: a stream is not cut off because a post has come back meanwhile.
+    let (tells, mut told) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut goes_on = true;
+        while goes_on {
+            let next = events.next().await;
+            goes_on = next.is_ok() && !tells.is_closed();
+            if tells.send(next).await.is_err() {
+                return;
             }
-            Told::BrokeOff(reason) => format!("the stream broke off ({reason}); connecting again"),
-            Told::Again => "connected again, going on behind the last event".to_owned(),
-            Told::Forgotten(reason) => format!("{reason}; going on with what comes now"),
+        }
+    });
+    let mut turns = Turns::default();
+    let mut posts = FuturesUnordered::new();
+    let mut end = None;
+    loop {
+        let line = tokio::select! {
+            Some((event, outcome)) = posts.next() => {
+                posts.extend(turns.ended(&event).map(|next| forwarder.post(next)));
+                line(forwarder.clock.now(), &event, &outcome)
+            }
+            Some(next) = told.recv(), if turns.has_room() && end.is_none() => match next {
+                Ok(Told::Next(streamed)) => {
+                    let numbered = forwarder.numbered(Event::from(streamed.told));
+                    posts.extend(turns.take(numbered).map(|now| forwarder.post(now)));
+                    continue;
+                }
+                Ok(Told::BrokeOff(reason)) => format!("the stream broke off ({reason}); connecting again"),
+                Ok(Told::Again) => "connected again, going on behind the last event".to_owned(),
+                Ok(Told::Forgotten(reason)) => format!("{reason}; going on with what comes now"),
+                Err(error) => {
+                    // What was told before is forwarded first.
+                    end = Some(error);
+                    continue;
+                }
+            },
+            else => return end.map_or(Ok(()), |error| Err(error.into())),
         };
         tell(out, &line)?;
     }
+}
+
+fn line(now: Timestamp, event: &Event, outcome: &Outcome) -> String {
+    // Of a station that was rejected it is the identity that was offered, which may be anything.
+    let station = event.station_id.as_deref().unwrap_or("-").escape_debug();
+    let (verdict, took) = (describe(outcome), outcome.duration.as_millis());
+    format!("{now}  {}  {}  {station}  {verdict}  {took} ms", event.id, event.event)
 }
 
 fn tell(out: &mut impl Write, line: &str) -> io::Result<()> {
@@ -112,6 +152,13 @@ fn describe(outcome: &Outcome) -> String {
         (None, Some((code, message))) => format!("{code} ({message})"),
         (None, None) => "-".to_owned(),
     }
+}
+
+/// An event, and what it is counted as.
+#[derive(Debug)]
+struct Numbered {
+    sequence: i64,
+    event: Event,
 }
 
 /// Sends events as a webhook's deliveries are sent, once each.
@@ -131,18 +178,27 @@ impl Forwarder {
         Ok(Self { to, secret, format, poster, clock: Clock::System, mint: IdMint::default(), sequence: 0 })
     }
 
-    async fn post(&mut self, event: &Event) -> Outcome {
-        let now = self.clock.now();
+    /// The event with its place among all.
+    fn numbered(&mut self, event: Event) -> Numbered {
         self.sequence += 1;
+        Numbered { sequence: self.sequence, event }
+    }
+
+    /// One post, made when it is polled.
+    fn post(
+        &mut self,
+        Numbered { sequence, event }: Numbered,
+    ) -> impl Future<Output = (Event, Outcome)> + use<> {
+        let now = self.clock.now();
         let none = BTreeMap::new();
-        let body = self.format.render(event);
+        let body = self.format.render(&event);
         let headers = AttemptHeaders {
             delivery_id: DeliveryId::from_value(self.mint.next(now)),
             event_id: event.id,
             event: &event.event,
             attempt: 1,
             trigger: Trigger::Event,
-            sequence: Some(self.sequence),
+            sequence: Some(sequence),
             timestamp_s: now.unix_s(),
             format: self.format,
             signing: std::slice::from_ref(&self.secret),
@@ -151,7 +207,12 @@ impl Forwarder {
             event_headers: &none,
         }
         .build(&body);
-        let url = self.to.clone();
-        self.poster.post(Request { url, headers, body, timeout: TIMEOUT, carries_secret: false }).await
+        let request =
+            Request { url: self.to.clone(), headers, body, timeout: TIMEOUT, carries_secret: false };
+        let poster = self.poster.clone();
+        async move {
+            let outcome = poster.post(request).await;
+            (event, outcome)
+        }
     }
 }

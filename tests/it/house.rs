@@ -38,6 +38,7 @@ const ROWS: &[(bool, &[&str])] = &[
 const PURE: &[&str] = &[
     "src/bucket.rs",
     "src/forwarded.rs",
+    "src/listen/turns.rs",
     "src/delivery/schedule.rs",
     "src/ocpp",
     "src/station/session.rs",

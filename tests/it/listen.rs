@@ -171,6 +171,35 @@ async fn a_receiver_in_trouble_ends_nothing() {
     assert_eq!(in_vain.end("-INT").await, Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_hangs_holds_up_one_station() {
+    let gateway = start(|_| {}).await;
+    let receiver = Receiver::start(|nth| if nth == 0 { Answer::Silence } else { Answer::Status(200) }).await;
+    let arguments = ["listen", "--to", &receiver.url, "--secret", SECRET, "--event", "invoice.*"];
+    let listening = Ongoing::start(&gateway, &arguments);
+    listening.says(&["forwarding to"]).await;
+    let told = [("A", 1), ("A", 2), ("B", 1), ("B", 2), ("C", 1)];
+    for (nth, (station, number)) in told.into_iter().enumerate() {
+        let payload = json!({"n": number});
+        let body =
+            json!({"event": "invoice.paid", "payload": payload, "broadcast": true, "station_id": station});
+        assert_eq!(gateway.api("POST", "/events", Some(body)).await.0, 202);
+        if nth == 0 {
+            receiver.wait_for(1).await;
+        }
+    }
+    listening.says(&["  C  200  "]).await;
+    let of = |station: &str| -> Vec<Value> {
+        let all: Vec<Value> = receiver.so_far().iter().map(verified).collect();
+        let of_it = all.iter().filter(|told| told["station_id"] == station);
+        of_it.map(|told| told["payload"]["n"].clone()).collect()
+    };
+    eventually("both of B have come", || async { (of("B").len() == 2).then_some(()) }).await;
+    assert_eq!(of("B"), [1, 2], "each station in its order");
+    assert_eq!(of("A"), [1], "and one after the other");
+    assert_eq!(listening.end("-INT").await, Some(0));
+}
+
 /// An event as a stream tells it.
 fn streamed(number: u128) -> String {
     let id = EventId::from_value(number);

@@ -1,0 +1,100 @@
+//! Whose turn it is: of each station one event at a time, in their order, and of all stations only so many at once.
+//! Pure.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::Numbered;
+use crate::event::Event;
+
+/// Events that are forwarded at once, each of another station.
+const AT_ONCE: usize = 16;
+
+/// Events that wait behind others of their stations; with so many nothing more is read.
+const WAITING_MAX: usize = 1_000;
+
+/// Which stations have an event under way, and what waits for it to be done. Events without station are as those of
+/// one more.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    under_way: HashMap<Option<String>, VecDeque<Numbered>>,
+    waiting: usize,
+}
+
+impl Turns {
+    /// Whether another event may be taken.
+    pub(super) fn has_room(&self) -> bool {
+        self.under_way.len() < AT_ONCE && self.waiting < WAITING_MAX
+    }
+
+    /// Takes an event, and gives it back if it may go at once.
+    pub(super) fn take(&mut self, numbered: Numbered) -> Option<Numbered> {
+        let station = numbered.event.station_id.clone();
+        if let Some(behind) = self.under_way.get_mut(&station) {
+            behind.push_back(numbered);
+            self.waiting += 1;
+            return None;
+        }
+        self.under_way.insert(station, VecDeque::new());
+        Some(numbered)
+    }
+
+    /// This one is done: what goes next.
+    pub(super) fn ended(&mut self, event: &Event) -> Option<Numbered> {
+        let next = self.under_way.get_mut(&event.station_id).and_then(VecDeque::pop_front);
+        match next {
+            Some(_) => self.waiting -= 1,
+            None => drop(self.under_way.remove(&event.station_id)),
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered(sequence: i64, station: Option<&str>) -> Numbered {
+        let event = serde_json::json!({
+            "id": crate::id::EventId::from_value(sequence as u128), "event": "a.b", "category": "custom",
+            "protocol": null, "station_id": station, "station_seq": null, "owner_id": null,
+            "timestamp": "2026-04-14T12:00:00.000Z", "occurred_at": null, "transaction_id": null, "payload": {},
+            "message_id": null, "response": null, "violations": [], "duplicate_of": null, "idempotency_key": null,
+            "test": false,
+        });
+        let event: crate::api::event::Event = serde_json::from_value(event).expect("an event");
+        Numbered { sequence, event: event.into() }
+    }
+
+    #[test]
+    fn a_station_keeps_its_order_and_holds_up_no_other() {
+        let mut turns = Turns::default();
+        let a1 = turns.take(numbered(1, Some("A"))).expect("goes at once");
+        assert!(turns.take(numbered(2, Some("A"))).is_none() && turns.take(numbered(3, Some("A"))).is_none());
+        let b1 = turns.take(numbered(4, Some("B"))).expect("another station");
+        assert!(turns.take(numbered(5, None)).is_some() && turns.take(numbered(6, None)).is_none());
+        assert!(turns.ended(&b1.event).is_none());
+        let a2 = turns.ended(&a1.event).expect("the next one");
+        let a3 = turns.ended(&a2.event).expect("the next one");
+        assert_eq!((a2.sequence, a3.sequence), (2, 3));
+        assert!(turns.ended(&a3.event).is_none());
+        assert!(turns.take(numbered(7, Some("A"))).is_some(), "nothing is under way");
+    }
+
+    #[test]
+    fn there_are_bounds() {
+        let mut turns = Turns::default();
+        for n in 0..AT_ONCE {
+            assert!(turns.has_room());
+            assert!(turns.take(numbered(n as i64, Some(&n.to_string()))).is_some());
+        }
+        assert!(!turns.has_room(), "so many at once");
+        let mut turns = Turns::default();
+        let first = turns.take(numbered(0, Some("A"))).expect("goes at once");
+        for n in 0..WAITING_MAX {
+            assert!(turns.has_room());
+            assert!(turns.take(numbered(n as i64, Some("A"))).is_none());
+        }
+        assert!(!turns.has_room(), "so many wait");
+        assert!(turns.ended(&first.event).is_some() && turns.has_room());
+    }
+}
