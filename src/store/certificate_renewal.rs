@@ -9,6 +9,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tracing::info;
 
 use super::cells;
 use super::effects::{EndedCommand, SentCommand, Verdict};
@@ -108,6 +109,7 @@ pub(super) fn used(w: &Writing<'_>, station: &StationId, used: &UsedCertificate)
                  WHERE station_id = ?1",
             )?
             .execute(params![station.as_str(), number, w.now.unix_ms()])?;
+        info!(station.id = %station, "{station} uses certificate {number} now: no older one opens for it");
     }
     Ok(true)
 }
@@ -128,4 +130,113 @@ fn forget_before(w: &Writing<'_>, station: &StationId, command: CommandId, which
         ))?
         .execute(params![station.as_str(), command.to_string()])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, Timestamp};
+    use crate::ocpp::v16::FromCentralSystem;
+    use crate::store::{Connected, Priority, Store, Unwelcome};
+
+    /// What `CertificateSigned` brings: a certificate of this number.
+    fn payload(number: u64) -> Box<RawValue> {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+        params.serial_number = Some(number.into());
+        let chain = params.self_signed(&key).expect("signs").pem();
+        let payload = serde_json::json!({ "certificateChain": chain });
+        RawValue::from_string(payload.to_string()).expect("JSON")
+    }
+
+    struct Bench {
+        _dir: tempfile::TempDir,
+        store: Store,
+        station: StationId,
+    }
+
+    impl Bench {
+        /// A station that keeps to certificate 1.
+        async fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a directory");
+            let clock = Clock::manual(Timestamp::from_unix_ms(1_776_170_096_789));
+            let store = Store::open(dir.path(), clock).expect("a store");
+            let input = r#"{"station_id": "CP", "certificate_serial": "1"}"#;
+            let input = serde_json::from_str(input).expect("a station");
+            store.create_station(input, Vec::new()).await.expect("writes");
+            Self { _dir: dir, store, station: StationId::new("CP").expect("legal") }
+        }
+
+        async fn sends(&self, number: u64) {
+            let station = self.station.clone();
+            let work = self.store.write(Priority::Api, move |w| {
+                let (id, payload) = (CommandId::from_value(number.into()), payload(number));
+                let action = FromCentralSystem::CertificateSigned;
+                sent(w, &SentCommand { id, station: &station, action, payload: &payload })
+            });
+            work.await.expect("writes");
+        }
+
+        /// Whether a connection that shows this certificate is taken.
+        async fn takes(&self, number: u8) -> bool {
+            let serial_number = SerialNumber::from_bytes(&[number]);
+            let connected = Connected {
+                station_id: self.station.clone(),
+                generation: 1,
+                remote_addr: "127.0.0.1:1".to_owned(),
+                security_profile: 3,
+                certificate: Some(UsedCertificate { serial_number, pin: false }),
+                ratchet: true,
+                discovered_as: None,
+                flags: Vec::new(),
+            };
+            match self.store.connected(connected).await.expect("decides") {
+                Ok(_) => true,
+                Err(unwelcome) => {
+                    assert_eq!(unwelcome, Unwelcome::WrongCertificate);
+                    false
+                }
+            }
+        }
+
+        /// The number that is stored, and those that open beside it.
+        async fn state(&self) -> (String, String) {
+            let station = self.station.clone();
+            let open = self.store.read(move |conn| unsettled(conn, &station)).await.expect("reads");
+            let open: Vec<_> = open.iter().map(SerialNumber::as_str).collect();
+            let stored = self.store.station(self.station.clone()).await.expect("reads");
+            let stored = stored.and_then(|station| station.certificate_serial);
+            (stored.map(|number| number.to_string()).unwrap_or_default(), open.join(" "))
+        }
+    }
+
+    fn state(stored: &str, open: &str) -> (String, String) {
+        (stored.to_owned(), open.to_owned())
+    }
+
+    #[tokio::test]
+    async fn the_newest_few_open_until_one_is_used_and_those_before_it_are_over() {
+        let bench = Bench::new().await;
+        assert!(bench.takes(1).await);
+        for number in 2..=7 {
+            bench.sends(number).await;
+        }
+        assert_eq!(bench.state().await, state("1", "4 5 6 7"));
+        assert!(!bench.takes(3).await, "four others were sent since");
+        assert!(bench.takes(1).await, "none was used");
+        assert!(bench.takes(5).await);
+        assert_eq!(bench.state().await, state("5", "6 7"), "one that was sent later may still be used");
+        for (number, is_taken) in [(1, false), (4, false), (5, true), (7, true), (6, false), (5, false)] {
+            assert_eq!(bench.takes(number).await, is_taken, "{number}");
+        }
+        assert_eq!(bench.state().await, state("7", ""));
+    }
+
+    #[tokio::test]
+    async fn a_station_that_is_removed_leaves_nothing_that_opens() {
+        let bench = Bench::new().await;
+        bench.sends(2).await;
+        bench.store.delete_station(bench.station.clone(), None).await.expect("writes");
+        assert_eq!(bench.state().await, state("", ""));
+    }
 }

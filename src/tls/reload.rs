@@ -34,6 +34,8 @@ pub(super) struct Reloaded<T> {
     what: &'static str,
     files: Vec<PathBuf>,
     load: Load<T>,
+    /// What the files were like when they were read first.
+    first: Vec<Option<Stamp>>,
     current: RwLock<Arc<T>>,
 }
 
@@ -44,8 +46,10 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         files: Vec<PathBuf>,
         load: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, TlsError> {
+        // Before they are read: what changes from here on is read again, however late somebody watches.
+        let first = stamps(&files);
         let current = RwLock::new(Arc::new(load()?));
-        Ok(Arc::new(Self { what, files, load: Box::new(load), current }))
+        Ok(Arc::new(Self { what, files, load: Box::new(load), first, current }))
     }
 
     /// As the files were when they could last be used.
@@ -60,7 +64,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
 
     /// The same, looking at them so often.
     pub(super) async fn watch_every(self: Arc<Self>, pause: Duration, stop: CancellationToken) {
-        let mut seen = self.stamps().await;
+        let mut seen = self.first.clone();
         loop {
             tokio::select! {
                 () = sleep(pause) => {}

@@ -242,6 +242,24 @@ async fn half_a_file_changes_nothing_and_the_whole_one_does() {
 }
 
 #[tokio::test]
+async fn what_changes_before_somebody_watches_is_not_missed() {
+    let (place, _log) = Place::new().await;
+    let files = Files {
+        certificates: vec![place.path("server.pem")],
+        keys: vec![place.path("server.key")],
+        ..Files::default()
+    };
+    let tls = Tls::load(files).expect("the files can be used");
+    let before = tls.config.current();
+    // As a start does that has a long way between the two.
+    let (certificate, key) = place.issued("second", 2);
+    place.write("server.key", &key);
+    place.write("server.pem", &certificate);
+    tokio::spawn(tls.config.clone().watch_every(LOOK_EVERY, place.stop.clone()));
+    until("it was read anew", async || !Arc::ptr_eq(&before, &tls.config.current())).await;
+}
+
+#[tokio::test]
 async fn who_is_revoked_follows_the_list_but_not_its_disappearance() {
     let (place, _log) = Place::new().await;
     let own = place.issued("a client", 7);

@@ -69,6 +69,12 @@ async fn a_stored_number_opens_for_one_certificate_of_all_that_name_the_station(
         "126b"
     );
     assert_eq!((knock(0x126a).await, knock(0x126b).await), (Some(403), Some(101)));
+    let audited = gateway.get("/audit?resource_id=CP").await["data"][0].clone();
+    assert_eq!(
+        audited["fields"],
+        json!(["certificate_serial"]),
+        "who has changed it is on record: {audited}"
+    );
     let opened = change(&gateway, "CP", json!({"certificate_serial": null})).await;
     assert_eq!(opened["certificate_serial"], Value::Null);
     assert_eq!((knock(0x126a).await, knock(0x126b).await), (Some(101), Some(101)));
