@@ -23,7 +23,7 @@ use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::delivery::waiting;
 use crate::id::{DeliveryId, EventId};
-use crate::store::{self, Canceled, DeliveryFilter, DeliveryPage, Listed, Missing, Resent, Slice};
+use crate::store::{self, Canceled, DeliveryFilter, DeliveryPage, Missing, Resent, Slice};
 
 const LIST: &str = "deliveries";
 
@@ -104,7 +104,8 @@ async fn list_by(
     one_page(state, LIST, filter, slice).await.map(Json)
 }
 
-/// A page of one event's deliveries, in the order they were made.
+/// A page of one event's deliveries, in the order they were made. Without limit and cursor it is all of them, unless
+/// they are large.
 pub(super) async fn of_event(
     state: &ApiState,
     caller: &Caller,
@@ -113,7 +114,10 @@ pub(super) async fn of_event(
     cursor: Option<&str>,
 ) -> Result<Page<Delivery>> {
     let list = format!("deliveries of {event_id}");
-    let slice = page::slice(&list, cursor, Some(Order::Asc), limit)?;
+    let mut slice = page::slice(&list, cursor, Some(Order::Asc), limit)?;
+    if limit.is_none() && cursor.is_none() {
+        slice.limit = u32::MAX;
+    }
     let filter = DeliveryFilter {
         event_id: Some(event_id),
         visible_to: caller.owner_id.clone(),
@@ -128,17 +132,13 @@ async fn one_page(
     filter: DeliveryFilter,
     slice: Slice,
 ) -> Result<Page<Delivery>> {
-    // One row more than asked for tells whether there is a next page.
     let wanted = DeliveryPage {
-        limit: slice.limit as usize + 1,
+        limit: slice.limit as usize,
         after_seq: slice.after.map(|(seq, _)| seq),
         ascending: slice.ascending,
     };
-    let mut rows = state.store.deliveries(filter, wanted).await?;
-    let more = rows.len() > slice.limit as usize;
-    rows.truncate(slice.limit as usize);
-    let next = rows.last().filter(|_| more).map(|row| (row.seq, 0));
-    Ok(page::page(list, &slice, Listed { rows, next }, |row| show(state, row)))
+    let listed = state.store.deliveries(filter, wanted).await?;
+    Ok(page::page(list, &slice, listed, |row| show(state, row)))
 }
 
 /// A delivery as it is shown.

@@ -260,7 +260,7 @@ pub(super) async fn get(
 pub(super) struct EventDeliveriesQuery {
     /// Adds `not_matched`: every other webhook, and why it has no delivery.
     explain: Option<bool>,
-    /// How many rows at most; without it all of them.
+    /// How many rows at most; without it all of them, unless they are large (see `next_cursor`).
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -286,14 +286,8 @@ pub(super) async fn deliveries(
     Query(query): Query<EventDeliveriesQuery>,
 ) -> Result<Json<EventDeliveries>> {
     let event = visible(&state, &caller, &id).await?;
-    let Page { data, next_cursor } = match (query.limit, query.cursor) {
-        (None, None) => {
-            let all = state.store.event_deliveries(event.id, caller.owner_id.clone()).await?;
-            let data = all.into_iter().map(|delivery| deliveries::show(&state, delivery)).collect();
-            Page { data, next_cursor: None }
-        }
-        (limit, cursor) => deliveries::of_event(&state, &caller, event.id, limit, cursor.as_deref()).await?,
-    };
+    let Page { data, next_cursor } =
+        deliveries::of_event(&state, &caller, event.id, query.limit, query.cursor.as_deref()).await?;
     let not_matched = match query.explain {
         Some(true) => Some(explain(&state, &caller, event).await?),
         _ => None,
@@ -325,10 +319,10 @@ pub(super) async fn resend(
 ) -> Result<(StatusCode, Json<EventResent>)> {
     let event = visible(&state, &caller, &id).await?;
     let mut resent = Vec::new();
-    for delivery in state.store.event_deliveries(event.id, caller.owner_id.clone()).await? {
+    for id in state.store.deliveries_of_event(event.id, caller.owner_id.clone()).await? {
         let force = query.force.unwrap_or(false);
-        if state.store.resend(delivery.id, force, caller.owner_id.clone()).await? == Resent::Resent {
-            resent.push(delivery.id);
+        if state.store.resend(id, force, caller.owner_id.clone()).await? == Resent::Resent {
+            resent.push(id);
         }
     }
     if resent.is_empty() {

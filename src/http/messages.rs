@@ -131,9 +131,9 @@ impl Source for Messages {
     // A CALL of ours is on its way without any event, so `newest` says too little here.
     async fn read(&mut self, _newest: i64) -> StoreResult<Piece> {
         let slice = Slice { ascending: true, after: Some(self.position), limit: READ_AT_ONCE };
-        let messages = self.store.messages_after(self.station_id.clone(), self.filter.clone(), slice).await?;
-        let mut piece = Piece::new(messages.len() == READ_AT_ONCE as usize);
-        for (message, position) in messages {
+        let listed = self.store.messages_after(self.station_id.clone(), self.filter.clone(), slice).await?;
+        let mut piece = Piece::new(listed.next.is_some());
+        for (message, position) in listed.rows {
             self.position = position;
             // A message is plain data: it can always be written.
             let json = serde_json::to_string(&message).unwrap_or_default();

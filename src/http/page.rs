@@ -19,7 +19,7 @@ pub(super) struct Paging {
     /// Which end of the list comes first.
     #[param(inline)]
     pub(super) order: Option<Order>,
-    /// How many rows at most.
+    /// How many rows at most. A page of large rows, of some megabytes together, has fewer, and a `next_cursor`.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.

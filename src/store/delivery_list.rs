@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::value::RawValue;
 
 use super::error::Result;
-use super::listing::{arrival_bounds, fits_one_of};
+use super::listing::{Listed, PAGE_BYTES, arrival_bounds, fits_one_of, weight};
 use super::steady::WALL_AHEAD_MS;
 use super::{Store, cells, search};
 use crate::api::delivery::{Attempt, DeliveryError, DeliveryStatus};
@@ -88,7 +88,7 @@ pub struct DeliveryFilter {
 /// One page of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct DeliveryPage {
-    /// At most this many.
+    /// At most this many; fewer if they are large.
     pub limit: usize,
     /// Behind this row of the page before.
     pub after_seq: Option<i64>,
@@ -106,7 +106,7 @@ impl Store {
             let mut query = Query::default();
             query.and("d.id = ?", id.to_string());
             query.visible_to(visible_to);
-            Ok(query.run(conn, "ORDER BY d.seq", 1)?.pop())
+            Ok(query.run(conn, "ORDER BY d.seq", 1)?.rows.pop())
         })
         .await
     }
@@ -115,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// Only the store's own.
-    pub async fn deliveries(&self, filter: DeliveryFilter, page: DeliveryPage) -> Result<Vec<Delivery>> {
+    pub async fn deliveries(&self, filter: DeliveryFilter, page: DeliveryPage) -> Result<Listed<Delivery>> {
         let few = match &filter.q {
             Some(text) => self.few_events_with(text).await?,
             None => None,
@@ -134,20 +134,23 @@ impl Store {
         .await
     }
 
-    /// The deliveries of one event, in the order in which they were made.
+    /// The ids of one event's deliveries, in the order in which they were made.
     ///
     /// # Errors
     /// Only the store's own.
-    pub async fn event_deliveries(
+    pub async fn deliveries_of_event(
         &self,
         event_id: EventId,
         visible_to: Option<String>,
-    ) -> Result<Vec<Delivery>> {
+    ) -> Result<Vec<DeliveryId>> {
         self.read(move |conn| {
             let mut query = Query::default();
             query.and("d.event_seq = (SELECT seq FROM events WHERE id = ?)", event_id.to_string());
             query.visible_to(visible_to);
-            query.run(conn, "ORDER BY d.seq", usize::MAX)
+            let sql = format!("SELECT d.id {FROM} WHERE {} ORDER BY d.seq", query.conditions());
+            let mut statement = conn.prepare_cached(&sql)?;
+            let ids = statement.query_map(params_from_iter(&query.values), |row| cells::parsed(row, 0))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
         .await
     }
@@ -241,7 +244,8 @@ impl Query {
         if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") }
     }
 
-    fn run(self, conn: &Connection, order: &str, limit: usize) -> Result<Vec<Delivery>> {
+    /// At most `limit` rows, in an order of `d.seq`; fewer if they are large.
+    fn run(self, conn: &Connection, order: &str, limit: usize) -> Result<Listed<Delivery>> {
         let sql = format!(
             "SELECT d.seq, d.id, e.id, e.event, d.webhook_id, d.sequence, coalesce(d.url, w.url), e.station_id,
                     e.owner_id, e.payload, d.status, d.last_error_code, d.last_error_message, d.due_at_ms + {WALL_AHEAD_MS},
@@ -255,15 +259,21 @@ impl Query {
              {} WHERE {} {order} LIMIT {}",
             if self.by_event { FROM_EVENTS } else { FROM },
             self.conditions(),
-            i64::try_from(limit).unwrap_or(i64::MAX),
+            // One row more than asked for tells whether there is a next page.
+            i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
         );
         let mut statement = conn.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(&self.values))?;
-        let mut deliveries = Vec::new();
+        let (mut deliveries, mut bytes) = (Vec::<Delivery>::new(), 0);
         while let Some(row) = rows.next()? {
+            if deliveries.len() == limit || bytes >= PAGE_BYTES {
+                let next = deliveries.last().map(|last| (last.seq, 0));
+                return Ok(Listed { rows: deliveries, next });
+            }
+            bytes += weight(row)?;
             deliveries.push(read(conn, row)?);
         }
-        Ok(deliveries)
+        Ok(Listed { rows: deliveries, next: None })
     }
 }
 

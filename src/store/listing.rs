@@ -7,6 +7,10 @@ use super::error::Result;
 use crate::clock::Timestamp;
 use crate::subscription::EventPattern;
 
+/// Texts and blobs that a page has room for, in bytes; the row that goes beyond is its last. What one charger says
+/// may take a megabyte, and who reads hundreds of that at once should not cost the gateway its memory.
+pub(super) const PAGE_BYTES: usize = 4 << 20;
+
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
@@ -14,7 +18,7 @@ pub struct Slice {
     pub ascending: bool,
     /// Behind this position, as [`Listed::next`] gave it.
     pub after: Option<(i64, i64)>,
-    /// At most so many rows.
+    /// At most so many rows; fewer if they are large.
     pub limit: u32,
 }
 
@@ -143,8 +147,16 @@ pub(super) fn fits_one_of(
     Some((format!("({})", alternatives.join(" OR ")), values))
 }
 
+/// What a row brings in texts and blobs, in bytes.
+pub(super) fn weight(row: &Row<'_>) -> rusqlite::Result<usize> {
+    (0..row.as_ref().column_count()).try_fold(0, |bytes, column| {
+        let value = row.get_ref(column)?;
+        Ok(bytes + value.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len))
+    })
+}
+
 /// Reads the rows of `select` (without `WHERE`) that fulfil `conditions`, in the order of `keys`: one or
-/// two columns of whole numbers that `select` yields first, in this order.
+/// two columns of whole numbers that `select` yields first, in this order. Ends early at [`PAGE_BYTES`].
 pub(super) fn page<T>(
     conn: &Connection,
     select: &str,
@@ -171,11 +183,12 @@ pub(super) fn page<T>(
     let mut statement = conn.prepare_cached(&sql)?;
     let mut found = statement.query(params_from_iter(conditions.values))?;
     let mut rows = Vec::new();
-    let mut last = (0, 0);
+    let (mut last, mut bytes) = ((0, 0), 0);
     while let Some(row) = found.next()? {
-        if rows.len() == slice.limit as usize {
+        if rows.len() == slice.limit as usize || bytes >= PAGE_BYTES {
             return Ok(Listed { rows, next: Some(last) });
         }
+        bytes += weight(row)?;
         last = (row.get(0)?, if keys.len() > 1 { row.get(1)? } else { 0 });
         rows.push(read(row)?);
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::{Result, StoreError};
-use super::listing::{Conditions, Listed, Slice};
+use super::listing::{Conditions, Listed, PAGE_BYTES, Slice};
 use super::{Store, cells};
 use crate::api::message::{Direction, FrameType, Message};
 use crate::clock::Timestamp;
@@ -54,13 +54,8 @@ impl Store {
         filter: MessageFilter,
         slice: Slice,
     ) -> Result<Listed<Message>> {
-        let limit = slice.limit as usize;
-        let mut read =
-            self.messages_after(station, filter, Slice { limit: slice.limit + 1, ..slice }).await?;
-        // One more than asked for tells whether there is a next page.
-        let next = (read.len() > limit).then(|| read.get(limit - 1).map(|(_, position)| *position)).flatten();
-        read.truncate(limit);
-        Ok(Listed { rows: read.into_iter().map(|(message, _)| message).collect(), next })
+        let Listed { rows, next } = self.messages_after(station, filter, slice).await?;
+        Ok(Listed { rows: rows.into_iter().map(|(message, _)| message).collect(), next })
     }
 
     /// A station's messages behind a position, each with its own.
@@ -72,7 +67,7 @@ impl Store {
         station: StationId,
         filter: MessageFilter,
         slice: Slice,
-    ) -> Result<Vec<(Message, (i64, i64))>> {
+    ) -> Result<Listed<(Message, (i64, i64))>> {
         self.read(move |conn| {
             let (first, beyond, direction) = match slice.ascending {
                 true => ((-1, -1), ">", "ASC"),
@@ -119,15 +114,19 @@ impl Store {
                 event_at,
                 command_at,
             };
-            let mut rows = Vec::new();
-            while rows.len() < slice.limit as usize
-                && let Some(message) = merge.next()?
-            {
-                if filter.direction.is_none_or(|direction| direction == message.direction) {
-                    rows.push((message, (merge.event_at, merge.command_at)));
+            let (mut rows, mut last, mut bytes) = (Vec::new(), (0, 0), 0);
+            while let Some(message) = merge.next()? {
+                if filter.direction.is_some_and(|direction| direction != message.direction) {
+                    continue;
                 }
+                if rows.len() == slice.limit as usize || bytes >= PAGE_BYTES {
+                    return Ok(Listed { rows, next: Some(last) });
+                }
+                last = (merge.event_at, merge.command_at);
+                bytes += message.raw.as_ref().map_or(0, String::len);
+                rows.push((message, last));
             }
-            Ok(rows)
+            Ok(Listed { rows, next: None })
         })
         .await
     }

@@ -43,7 +43,7 @@ pub struct StationFilter {
 pub enum Created {
     /// It was made.
     Done(Box<Station>),
-    /// There is one of this identity already; nothing was changed.
+    /// There is one of this identity already, or another owner's in another letter case; nothing was changed.
     Exists,
 }
 
@@ -217,6 +217,8 @@ impl Store {
     }
 }
 
+/// A charger that spells its identity in another letter case is still the one that was provisioned, so nobody else's
+/// may be made that differs in nothing but that: it would be taken for the other, or both for none.
 fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) -> Result<Created> {
     let inserted = w
                 .conn
@@ -224,8 +226,10 @@ fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) 
                     "INSERT INTO stations (station_id, name, owner_id, provisioned, password_verifiers,
                         min_security_profile, certificate_name, boot_status, blocked, validation, time_zone,
                         message_size_bytes, ping, metadata, certificate_serial, created_at_ms, updated_at_ms)
-                     VALUES (:station_id, :name, :owner_id, 1, :verifiers, :min_profile, :certificate_name, :boot_status,
-                        :blocked, :validation, :time_zone, :message_size, :ping, :metadata, :certificate_serial, :now, :now)
+                     SELECT :station_id, :name, :owner_id, 1, :verifiers, :min_profile, :certificate_name, :boot_status,
+                        :blocked, :validation, :time_zone, :message_size, :ping, :metadata, :certificate_serial, :now, :now
+                     WHERE NOT EXISTS (SELECT 1 FROM stations other WHERE other.station_id = :station_id COLLATE NOCASE
+                        AND other.provisioned = 1 AND other.owner_id IS NOT :owner_id)
                      ON CONFLICT (station_id) DO NOTHING",
                 )?
                 .execute(named_params! {

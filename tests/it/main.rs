@@ -23,6 +23,7 @@ mod frames;
 mod golden;
 mod handshake;
 mod harness;
+mod heavy;
 mod hostile;
 mod house;
 mod id_tags;

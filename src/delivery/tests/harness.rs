@@ -54,7 +54,7 @@ impl House {
     pub(super) async fn deliveries(&self, webhook_id: i64) -> Vec<Delivery> {
         let filter = DeliveryFilter { webhook_id: Some(webhook_id), ..DeliveryFilter::default() };
         let page = DeliveryPage { limit: 500, after_seq: None, ascending: true };
-        self.store.deliveries(filter, page).await.expect("a list")
+        self.store.deliveries(filter, page).await.expect("a list").rows
     }
 
     /// Waits until the webhook has `count` deliveries of this status, and returns all of its deliveries.

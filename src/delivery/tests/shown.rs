@@ -22,7 +22,7 @@ async fn a_list_is_filtered_and_paged() {
     house.wait_for(webhook, DeliveryStatus::Success, 4).await;
     let list = async |filter: DeliveryFilter, after_seq| {
         let page = DeliveryPage { limit: 2, after_seq, ascending: false };
-        house.store.deliveries(filter, page).await.expect("a list")
+        house.store.deliveries(filter, page).await.expect("a list").rows
     };
     let first = list(DeliveryFilter::default(), None).await;
     assert_eq!(first.iter().map(|d| d.sequence).collect::<Vec<_>>(), [Some(5), Some(4)]);
@@ -36,7 +36,7 @@ async fn a_list_is_filtered_and_paged() {
     assert_eq!(list(text, None).await.len(), 1, "any letter case");
     let event = DeliveryFilter { event_id: Some(events[1]), ..DeliveryFilter::default() };
     assert_eq!(list(event, None).await[0].event_id, events[1]);
-    let of_event = house.store.event_deliveries(events[1], None).await.expect("a list");
+    let of_event = house.store.deliveries_of_event(events[1], None).await.expect("a list");
     assert_eq!(of_event.len(), 1);
     let both = vec![DeliveryStatus::Failed, DeliveryStatus::Retry];
     let other = DeliveryFilter { status: both, webhook_id: Some(webhook + 1), ..DeliveryFilter::default() };

@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::error::{Result, StoreError};
 use super::event_log::{self, EventFilter};
-use super::listing::{Listed, Slice, arrival_rows};
+use super::listing::{Listed, PAGE_BYTES, Slice, arrival_rows};
 use super::{Store, horizon};
 use crate::event::Event;
 use crate::id::EventId;
@@ -131,8 +131,14 @@ impl Store {
             (Some((seq, _)), false) => high = high.min(seq.saturating_sub(1)),
             (None, _) => {}
         }
-        let mut page =
-            Page { store: self, filter, ascending: slice.ascending, limit: slice.limit, rows: Vec::new() };
+        let mut page = Page {
+            store: self,
+            filter,
+            ascending: slice.ascending,
+            limit: slice.limit,
+            rows: Vec::new(),
+            room: PAGE_BYTES,
+        };
         if !slice.ascending && high > reach {
             page.look(Among::Between(low.max(reach), high)).await?;
         }
@@ -225,17 +231,22 @@ struct Page<'a> {
     limit: u32,
     /// One more than the page has tells that there is another.
     rows: Vec<Event>,
+    /// Bytes of payloads that there is still room for; none, and this is all of the page.
+    room: usize,
 }
 
 impl Page<'_> {
     fn is_full(&self) -> bool {
-        self.rows.len() > self.limit as usize
+        self.rows.len() > self.limit as usize || self.room == 0
     }
 
     async fn look(&mut self, among: Among) -> Result<()> {
         let (filter, ascending) = (self.filter.clone(), self.ascending);
         let slice = Slice { ascending, after: None, limit: self.limit + 1 - self.rows.len() as u32 };
         let found = self.store.read(move |conn| event_log::list(conn, &filter, &slice, among)).await?;
+        let bytes: usize = found.rows.iter().map(|event| event.payload.get().len()).sum();
+        // A look that has left something out for its size has filled the page.
+        self.room = if found.next.is_some() { 0 } else { self.room.saturating_sub(bytes) };
         self.rows.extend(found.rows);
         Ok(())
     }

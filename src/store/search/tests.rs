@@ -52,7 +52,7 @@ impl Fixture {
     async fn find_deliveries(&self, q: &str) -> Vec<i64> {
         let filter = DeliveryFilter { q: Some(q.to_owned()), ..DeliveryFilter::default() };
         let page = DeliveryPage { limit: 1_000, after_seq: None, ascending: false };
-        let found = self.store.deliveries(filter, page).await.expect("lists");
+        let found = self.store.deliveries(filter, page).await.expect("lists").rows;
         found.iter().map(|delivery| delivery.seq).collect()
     }
 }
