@@ -6,6 +6,7 @@
 
 pub mod body;
 pub mod destination;
+mod echo;
 pub mod headers;
 pub mod post;
 pub mod resolve;

@@ -12,6 +12,7 @@ use tower::util::MapRequestLayer;
 use url::Url;
 
 use super::destination::{self, Guard};
+use super::echo::Secrets;
 use super::resolve::{GuardedResolver, Lookups};
 use super::retry_after::RetryAfter;
 use super::verdict::{Outcome, Verdict};
@@ -152,6 +153,7 @@ impl Poster {
     pub async fn post(&self, request: Request) -> Outcome {
         let start = Instant::now();
         let deadline = tokio::time::Instant::now() + request.timeout;
+        let secrets = Secrets::of(&request.headers);
         let (mut response, mut outcome) = match self.answered(&request, start, deadline).await {
             Ok(answered) => answered,
             Err(outcome) => return outcome,
@@ -159,7 +161,7 @@ impl Poster {
         let mut body = Vec::new();
         // The deadline ends a trickling body; the verdict stands.
         let _ = tokio::time::timeout_at(deadline, read_body(&mut response, &mut body)).await;
-        outcome.response_body = Some(safe_text(&body));
+        outcome.response_body = Some(safe_text(&secrets.masked(&body)));
         outcome
     }
 
@@ -214,7 +216,7 @@ impl Poster {
                 let outcome = Outcome {
                     verdict: judge(response.status(), response.headers()),
                     duration: start.elapsed(),
-                    response_headers: kept_headers(response.headers()),
+                    response_headers: kept_headers(response.headers(), &Secrets::of(&request.headers)),
                     response_body: None,
                     reconnected,
                 };
@@ -273,12 +275,13 @@ fn judge(status: StatusCode, headers: &HeaderMap) -> Verdict {
     Verdict::Refused { status: status.as_u16(), retry_after }
 }
 
-fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+fn kept_headers(headers: &HeaderMap, secrets: &Secrets) -> Vec<(String, String)> {
     KEPT_HEADERS
         .iter()
         .filter_map(|name| {
             let value = headers.get(*name)?.as_bytes();
-            Some(((*name).to_owned(), safe_text(&value[..value.len().min(KEPT_HEADER_BYTES)])))
+            let kept = secrets.masked(&value[..value.len().min(KEPT_HEADER_BYTES)]);
+            Some(((*name).to_owned(), safe_text(&kept)))
         })
         .collect()
 }

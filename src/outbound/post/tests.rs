@@ -274,6 +274,31 @@ async fn what_is_not_text_is_stored_safely() {
 }
 
 #[tokio::test]
+async fn what_an_endpoint_echoes_of_a_secret_is_not_kept() {
+    // An answer as debugging endpoints give it: all that was sent, and a redirect with the token in its address.
+    let server = Server::start(move |mut stream, _| async move {
+        while let Some(seen) = read_request(&mut stream).await {
+            let head = format!(
+                "HTTP/1.1 302 X\r\nlocation: /login?was=sesame-open-1234\r\ncontent-length: {}\r\n\r\n",
+                seen.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).await;
+            let _ = stream.write_all(seen.as_bytes()).await;
+        }
+    })
+    .await;
+    let mut secret = http::HeaderValue::from_static("sesame-open-1234");
+    secret.set_sensitive(true);
+    let mut asked = request(&server.url());
+    asked.headers.insert("x-webhook-secret", secret);
+    let outcome = poster().post(asked).await;
+    let body = outcome.response_body.clone().expect("a body");
+    assert!(body.contains("x-webhook-secret: ***\r\n"), "{body}");
+    assert!(!format!("{outcome:?}{:?}", outcome.error()).contains("sesame"), "{outcome:?}");
+    assert!(error(&outcome).1.contains("/login?was=***"), "{:?}", outcome.error());
+}
+
+#[tokio::test]
 async fn an_idle_connection_that_is_dead_gets_one_second_try_in_the_same_attempt() {
     // Every connection serves one request; on the next one it is closed before any byte came back.
     let server = Server::start(|mut stream, _| async move {

@@ -1,0 +1,126 @@
+//! Endpoints that echo: what an answer repeats of its request's secrets is masked before it is kept.
+//!
+//! The start of an answer is shown to whoever may read deliveries, and a page of an error often says what was sent.
+//! Secret values are for nobody to read again, so they may not come back that way, nor stand in the database.
+
+use http::HeaderMap;
+
+/// What stands where a secret was.
+const MASK: &[u8] = b"***";
+
+/// Values shorter than that are words (`prod`) rather than secrets; masking them would maim the answer.
+const MIN_BYTES: usize = 6;
+
+/// The secrets that a request carried, in the spellings in which they come back.
+pub(super) struct Secrets {
+    /// The longest first, as one may be part of another.
+    spellings: Vec<Vec<u8>>,
+}
+
+impl Secrets {
+    /// Those among a request's headers: whatever was marked as sensitive.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let mut spellings = Vec::new();
+        for value in headers.values().filter(|value| value.is_sensitive()) {
+            let value = value.as_bytes();
+            add(&mut spellings, value);
+            // Of `Basic …` and `Bearer …` the credentials alone are the secret.
+            if let Some(blank) = value.iter().rposition(|byte| *byte == b' ') {
+                add(&mut spellings, &value[blank + 1..]);
+            }
+        }
+        spellings.sort_unstable_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+        spellings.dedup();
+        Self { spellings }
+    }
+
+    /// `text` without them; also without the beginning of one at its very end, where it was cut.
+    pub(super) fn masked(&self, text: &[u8]) -> Vec<u8> {
+        let mut text = text.to_vec();
+        for spelling in &self.spellings {
+            text = replaced(&text, spelling);
+        }
+        for spelling in &self.spellings {
+            let cut = (MIN_BYTES..spelling.len()).rev().find(|cut| text.ends_with(&spelling[..*cut]));
+            if let Some(cut) = cut {
+                text.truncate(text.len() - cut);
+                text.extend_from_slice(MASK);
+                break;
+            }
+        }
+        text
+    }
+}
+
+/// Adds a secret as it is, and as JSON has it; some escape slashes, too.
+fn add(spellings: &mut Vec<Vec<u8>>, secret: &[u8]) {
+    if secret.len() < MIN_BYTES {
+        return;
+    }
+    spellings.push(secret.to_vec());
+    let Ok(text) = std::str::from_utf8(secret) else { return };
+    let quoted = serde_json::Value::from(text).to_string();
+    let escaped = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or(&quoted);
+    for spelling in [escaped.to_owned(), escaped.replace('/', "\\/")] {
+        if spelling.as_bytes() != secret {
+            spellings.push(spelling.into_bytes());
+        }
+    }
+}
+
+fn replaced(text: &[u8], secret: &[u8]) -> Vec<u8> {
+    let mut left = text;
+    let mut masked = Vec::with_capacity(text.len());
+    while let Some(at) = left.windows(secret.len()).position(|window| window == secret) {
+        masked.extend_from_slice(&left[..at]);
+        masked.extend_from_slice(MASK);
+        left = &left[at + secret.len()..];
+    }
+    masked.extend_from_slice(left);
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn secrets(values: &[&'static str]) -> Secrets {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            let mut value = HeaderValue::from_bytes(value.as_bytes()).expect("a legal value");
+            value.set_sensitive(true);
+            headers.append("x-secret", value);
+        }
+        headers.insert("user-agent", HeaderValue::from_static("chargehook"));
+        Secrets::of(&headers)
+    }
+
+    #[track_caller]
+    fn check(values: &[&'static str], text: &str, expected: &str) {
+        let masked = secrets(values).masked(text.as_bytes());
+        assert_eq!(String::from_utf8_lossy(&masked), expected, "{text:?} with {values:?}");
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_stand() {
+        check(&["sesame-1234"], "X: sesame-1234, again sesame-1234!", "X: ***, again ***!");
+        check(&["Basic dXNlcjpwYXNz"], "auth=Basic dXNlcjpwYXNz; token dXNlcjpwYXNz", "auth=***; token ***");
+        check(&["sesame", "sesame-long"], "sesame-long sesame", "*** ***");
+        check(&["a\\b/c\"d"], r#"{"h":"a\\b/c\"d","p":"a\\b\/c\"d"}"#, r#"{"h":"***","p":"***"}"#);
+    }
+
+    #[test]
+    fn one_that_was_cut_at_the_end_is_masked_too() {
+        check(&["sesame-1234"], "you sent sesame-12", "you sent ***");
+        check(&["sesame-1234"], "you sent sesame", "you sent ***");
+        check(&["sesame-1234"], "sesame or not", "sesame or not");
+    }
+
+    #[test]
+    fn words_and_headers_that_are_no_secret_stay() {
+        check(&["prod"], "a product of chargehook", "a product of chargehook");
+        check(&[], "anything", "anything");
+    }
+}
