@@ -48,10 +48,11 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{Method, Uri};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, Uri};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -208,7 +209,17 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .layer(from_fn_with_state(state.clone(), in_time))
         .with_state(state);
     let docs = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
-    api.merge(docs)
+    api.merge(docs).layer(map_response(kept_by_nobody))
+}
+
+/// Answers may hold secrets that are shown once, and text that strangers have written: nobody between keeps them,
+/// and no browser takes them for a page, or shows the documentation within somebody else's.
+async fn kept_by_nobody(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'none'"));
+    response
 }
 
 /// Metrics alone, for a listener of their own.

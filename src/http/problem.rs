@@ -11,6 +11,9 @@ use crate::store::{Missing, Store, StoreError};
 /// The media type of every error.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
+/// So many wrong fields are told. A body may have tens of thousands, and the answer would outgrow it.
+const ERRORS_MAX: usize = 1_000;
+
 /// How long a client is asked to wait when the gateway cannot serve just now.
 const RETRY_AFTER_S: &str = "2";
 
@@ -91,12 +94,14 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body is of another type", detail)
     }
 
-    /// 422: every field that is wrong.
-    pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
+    /// 422: every field that is wrong; of more than a thousand the first.
+    pub(super) fn invalid(mut errors: Vec<FieldError>) -> Self {
         let detail = match errors.len() {
             1 => "one field is wrong".to_owned(),
+            n if n > ERRORS_MAX => format!("{n} fields are wrong; the first {ERRORS_MAX} are named"),
             n => format!("{n} fields are wrong"),
         };
+        errors.truncate(ERRORS_MAX);
         Self {
             errors,
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation", "The request is not valid", detail)

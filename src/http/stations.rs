@@ -186,7 +186,9 @@ pub(super) async fn create(
     let id = input.station_id.clone();
     match state.store.create_station(input, verifiers).await? {
         Created::Done(station) => Ok(tagged(StatusCode::CREATED, station.updated_at, &station)),
-        Created::Exists => Err(Problem::conflict(format!("there is a station {id} already"))),
+        Created::Exists => Err(Problem::conflict(format!(
+            "there is a station {id} already, or another owner's that differs from it in letter case alone"
+        ))),
     }
 }
 

@@ -212,3 +212,15 @@ async fn a_key_made_beside_a_running_gateway_counts_at_once() {
     assert!(beside.revoke_api_key(known[1].id, None).await.expect("revokes"));
     assert_eq!(api.call(&made, Method::GET, "/api/v1/events", None).await.status, 401);
 }
+
+#[tokio::test]
+async fn answers_are_kept_by_nobody_and_are_no_page() {
+    let api = Api::new().await;
+    for path in ["/api/v1/webhooks", "/api/v1/nothing", "/healthz", "/docs/"] {
+        let answer = api.get(path).await;
+        let of = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(of("cache-control"), Some("no-store"), "{path}");
+        assert_eq!(of("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(of("content-security-policy"), Some("frame-ancestors 'none'"), "{path}");
+    }
+}

@@ -284,3 +284,14 @@ async fn an_import_says_what_it_can_read() {
         assert_eq!(send("application/json; charset=utf-8").await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn of_very_many_wrong_fields_the_first_are_named() {
+    let api = Api::new().await;
+    let body: serde_json::Map<String, Value> = (0..5_000).map(|nth| (format!("f{nth}"), json!(1))).collect();
+    let answer = api.post("/api/v1/webhooks", Value::Object(body)).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(answer.wrong_fields().len(), 1_000);
+    let detail = answer.body["detail"].as_str().expect("a text");
+    assert!(detail.starts_with("500") && detail.ends_with("the first 1000 are named"), "{detail}");
+}

@@ -50,3 +50,23 @@ async fn a_station_lives_its_life() {
     assert_eq!(api.call(&api.admin, Method::DELETE, path, None).await.status, 204);
     assert_eq!(api.get(path).await.status, 404);
 }
+
+#[tokio::test]
+async fn nobody_makes_a_twin_of_anothers_station_in_another_letter_case() {
+    let api = Api::new().await;
+    let (acme, other) =
+        (key(&api.store, &["admin"], Some("acme")).await, key(&api.store, &["admin"], Some("other")).await);
+    let make = async |key: &str, id: &str| {
+        api.call(key, Method::POST, "/api/v1/stations", Some(json!({"station_id": id}))).await.status
+    };
+    assert_eq!(make(&acme, "WALLBOX_1").await, 201);
+    // A charger that spells itself in any letter case is acme's, and has to stay it.
+    assert_eq!(make(&other, "wallbox_1").await, 409);
+    assert_eq!(make(&api.admin, "Wallbox_1").await, 409, "nobody's would be another's, too");
+    assert_eq!(make(&acme, "wallbox_1").await, 201, "one's own are one's own business");
+    assert_eq!(make(&other, "wallbox_2").await, 201);
+    let import = Some(json!([{"station_id": "WALLBOX_2"}]));
+    let told = api.call(&acme, Method::POST, "/api/v1/stations/import", import).await;
+    assert_ne!(told.body["data"][0]["result"], "created", "{}", told.body);
+    assert_eq!(api.get("/api/v1/stations/WALLBOX_2").await.status, 404);
+}
