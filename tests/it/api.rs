@@ -218,7 +218,7 @@ async fn transactions_are_polled_by_their_last_change() {
     let gateway = start(|_| {}).await;
     let client = client(&gateway);
     let mut charger = gateway.charger("CP").await;
-    charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
+    charger.boot().await;
     let mut numbers = Vec::new();
     for connector in 1..=5 {
         let start = json!({"connectorId": connector, "idTag": "TAG", "meterStart": 0, "timestamp": "2026-04-14T12:00:00Z"});

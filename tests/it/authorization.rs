@@ -59,12 +59,6 @@ fn asking(url: &str) -> impl FnOnce(&mut Config) {
     }
 }
 
-async fn booted(gateway: &Running, id: &str) -> Charger {
-    let mut charger = gateway.charger(id).await;
-    charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
-    charger
-}
-
 async fn authorize(charger: &mut Charger, tag: &str) -> Value {
     charger.call("Authorize", json!({"idTag": tag})).await["idTagInfo"].clone()
 }
@@ -87,7 +81,7 @@ async fn the_question_is_signed_and_says_who_asks() {
     let gateway = start(asking(&endpoint.receiver.url)).await;
     gateway.api("POST", "/stations", Some(json!({"station_id": "CP", "owner_id": "acme"}))).await;
     gateway.api("PUT", "/id-tags/KNOWN", Some(json!({"owner_id": "acme"}))).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     assert_eq!(authorize(&mut charger, "KNOWN").await, json!({"status": "Accepted"}));
     let started = charger.call("StartTransaction", a_start(2, "NEW")).await;
     let stop = json!({"transactionId": started["transactionId"], "meterStop": 1, "idTag": "NEW",
@@ -144,7 +138,7 @@ async fn case_31_32_33_34_the_endpoints_verdict_is_the_verdict() {
     let endpoint = Endpoint::of(json!({"status": "Invalid"})).await;
     let gateway = start(asking(&endpoint.receiver.url)).await;
     gateway.api("PUT", "/id-tags/T", Some(json!({}))).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     for (connector, verdict) in (1..).zip(["Invalid", "Expired", "Blocked", "ConcurrentTx"]) {
         endpoint.says(json_answer(&json!({"status": verdict}).to_string()));
         assert_eq!(authorize(&mut charger, "T").await, json!({"status": verdict}), "case 31");
@@ -169,7 +163,7 @@ async fn no_answer_is_made_up_for_by_the_last_one_then_the_registered_tag_then_t
     let gateway = start(asking(&endpoint.receiver.url)).await;
     gateway.api("PUT", "/id-tags/REGISTERED", Some(json!({"status": "Expired"}))).await;
     gateway.api("POST", "/stations", Some(json!({"station_id": "ACME", "owner_id": "acme"}))).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     assert_eq!(authorize(&mut charger, "Asked").await["status"], "Blocked");
     // An answer about the moment leaves what was known of the tag.
     endpoint.says(json_answer(r#"{"status":"ConcurrentTx"}"#));
@@ -191,7 +185,7 @@ async fn no_answer_is_made_up_for_by_the_last_one_then_the_registered_tag_then_t
         assert_eq!(authorize(&mut charger, "NOBODYS").await["status"], "Invalid");
         assert!(endpoint.asked().len() >= asked + 3, "each was asked about");
     }
-    let mut theirs = booted(&gateway, "ACME").await;
+    let mut theirs = gateway.booted("ACME").await;
     assert_eq!(
         authorize(&mut theirs, "ASKED").await["status"],
         "Invalid",
@@ -222,7 +216,7 @@ async fn what_was_accepted_until_a_time_that_is_over_has_expired() {
     let soon = Clock::System.now().after(Duration::from_secs(2));
     let endpoint = Endpoint::of(json!({"status": "Accepted", "expiry_date": soon})).await;
     let gateway = start(asking(&endpoint.receiver.url)).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     assert_eq!(authorize(&mut charger, "T").await["status"], "Accepted");
     endpoint.says(Answer::Status(503));
     let charger = Arc::new(tokio::sync::Mutex::new(charger));
@@ -244,8 +238,8 @@ async fn a_slow_endpoint_costs_its_timeout_and_delays_no_other_station() {
         config.authorization.timeout = Span::seconds(3);
     })
     .await;
-    let mut waiting = booted(&gateway, "WAITING").await;
-    let mut other = booted(&gateway, "OTHER").await;
+    let mut waiting = gateway.booted("WAITING").await;
+    let mut other = gateway.booted("OTHER").await;
     let began = Instant::now();
     waiting.send(r#"[2,"a","Authorize",{"idTag":"T"}]"#).await;
     endpoint.receiver.wait_for(1).await;
@@ -267,7 +261,7 @@ async fn a_slow_endpoint_costs_its_timeout_and_delays_no_other_station() {
 async fn a_retry_gets_the_first_answer_and_asks_nobody() {
     let endpoint = Endpoint::of(json!({"status": "Accepted", "parent_id_tag": "FLEET"})).await;
     let gateway = start(asking(&endpoint.receiver.url)).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let first = charger.call("StartTransaction", a_start(1, "T")).await;
     endpoint.says(json_answer(r#"{"status":"Blocked"}"#));
     assert_eq!(charger.call("StartTransaction", a_start(1, "T")).await, first);
@@ -285,7 +279,7 @@ async fn a_station_that_is_not_accepted_is_refused_unasked() {
     let endpoint = Endpoint::of(json!({"status": "Accepted"})).await;
     let gateway = start(asking(&endpoint.receiver.url)).await;
     gateway.api("POST", "/stations", Some(json!({"station_id": "P", "boot_status": "pending"}))).await;
-    let mut pending = booted(&gateway, "P").await;
+    let mut pending = gateway.booted("P").await;
     assert_eq!(authorize(&mut pending, "T").await["status"], "Invalid");
     let started = pending.call("StartTransaction", a_start(1, "T")).await;
     assert_eq!(started["idTagInfo"]["status"], "Invalid");
@@ -300,7 +294,7 @@ async fn the_question_goes_only_where_deliveries_may_go() {
         config.delivery.allowed_networks = Vec::new();
     })
     .await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     assert_eq!(authorize(&mut charger, "T").await["status"], "Invalid");
     assert_eq!(endpoint.asked().len(), 0);
 }

@@ -12,17 +12,6 @@ use crate::receiver::{Answer, Receiver};
 const BEGAN: &str = "2026-04-14T12:00:00Z";
 const ENDED: &str = "2026-04-14T13:00:00Z";
 
-async fn booted(gateway: &Running, id: &str) -> Charger {
-    let mut charger = gateway.charger(id).await;
-    boot(&mut charger).await;
-    charger
-}
-
-async fn boot(charger: &mut Charger) {
-    let boot = json!({"chargePointVendor": "V", "chargePointModel": "M"});
-    assert_eq!(charger.call("BootNotification", boot).await["status"], "Accepted");
-}
-
 async fn begin(charger: &mut Charger, meter_start: i64, timestamp: &str) -> i64 {
     let payload =
         json!({"connectorId": 1, "idTag": "TAG", "meterStart": meter_start, "timestamp": timestamp});
@@ -115,7 +104,7 @@ async fn a_plain_session_has_one_bill_that_belongs_to_the_owner_at_its_start() {
     }
     let station = json!({"station_id": "CP", "owner_id": "acme"});
     assert_eq!(gateway.api("POST", "/stations", Some(station)).await.0, 201);
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = begin(&mut charger, 1_000, BEGAN).await;
     let sampled = json!({"timestamp": "2026-04-14T12:30:00Z", "sampledValue": [
         {"value": "2.5", "unit": "kWh", "measurand": "Energy.Active.Import.Register"},
@@ -161,18 +150,18 @@ async fn a_plain_session_has_one_bill_that_belongs_to_the_owner_at_its_start() {
 #[tokio::test]
 async fn a_start_told_twice_and_a_reboot_make_no_second_bill() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = begin(&mut charger, 1_000, BEGAN).await;
     drop(charger);
     // Quirk Q33: a boot says nothing about what is open.
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     assert_eq!(begin(&mut charger, 1_000, BEGAN).await, number, "the answer was lost: told again");
     assert_fields(&transaction(&gateway, number).await, json!({"status": "active", "orphaned": false}));
     assert_eq!(told(&gateway, number).await.len(), 0);
-    boot(&mut charger).await;
+    assert_eq!(charger.boot().await, "Accepted");
     charger.call("StopTransaction", stop(number, 4_000)).await;
     drop(charger);
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     charger.call("StopTransaction", stop(number, 4_000)).await;
     assert_eq!(begin(&mut charger, 1_000, BEGAN).await, number, "still the same start");
     assert_fields(
@@ -185,7 +174,7 @@ async fn a_start_told_twice_and_a_reboot_make_no_second_bill() {
 #[tokio::test]
 async fn case_38_39_an_offline_session_and_a_power_cut() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = begin(&mut charger, 1_000, "2026-04-01T08:00:00Z").await;
     let payload = json!({"transactionId": number, "meterStop": 9_000, "timestamp": "2026-04-01T09:00:00Z",
         "reason": "Local", "transactionData": [
@@ -201,7 +190,7 @@ async fn case_38_39_an_offline_session_and_a_power_cut() {
 
     let number = begin(&mut charger, 9_000, BEGAN).await;
     drop(charger);
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let status = json!({"connectorId": 1, "status": "Finishing", "errorCode": "NoError"});
     charger.call("StatusNotification", status).await;
     let mut cut = stop(number, 9_500);
@@ -216,7 +205,7 @@ async fn case_38_39_an_offline_session_and_a_power_cut() {
 #[tokio::test]
 async fn closed_by_hand_and_then_corrected_by_the_charger() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = begin(&mut charger, 1_000, BEGAN).await;
     meter(&mut charger, number, &[register("2026-04-14T12:30:00Z", "2000")]).await;
     for (body, field) in [
@@ -276,7 +265,7 @@ async fn closed_by_hand_and_then_corrected_by_the_charger() {
 #[tokio::test]
 async fn closed_by_hand_without_a_meter_reading_is_estimated_until_more_is_known() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = begin(&mut charger, 1_000, BEGAN).await;
     meter(&mut charger, number, &[register("2026-04-14T12:30:00Z", "2000")]).await;
     let (status, closed) = gateway.api("POST", &format!("/transactions/{number}/close"), None).await;
@@ -308,7 +297,7 @@ async fn closed_by_hand_without_a_meter_reading_is_estimated_until_more_is_known
 #[tokio::test]
 async fn an_orphan_is_completed_in_time_and_corrected_by_its_stop() {
     let gateway = start(|config| config.transactions.orphan_after = Span(Duration::from_millis(400))).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let lost = begin(&mut charger, 1_000, BEGAN).await;
     meter(&mut charger, lost, &[register("2026-04-14T12:30:00Z", "2000")]).await;
     let next = begin(&mut charger, 4_000, "2026-04-14T14:00:00Z").await;
@@ -327,7 +316,7 @@ async fn an_orphan_is_completed_in_time_and_corrected_by_its_stop() {
 
     // The next gateway knows where this one stood.
     let gateway = gateway.restart(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     charger.call("StopTransaction", stop(lost, 4_000)).await;
     let correction = the_correction(&gateway, lost, 2).await;
     assert_fields(
@@ -350,7 +339,7 @@ async fn an_orphan_is_completed_in_time_and_corrected_by_its_stop() {
 #[tokio::test]
 async fn orphans_wait_for_their_stop_and_many_are_completed_in_steps() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let mut numbers = Vec::new();
     for minute in 0..46 {
         numbers.push(begin(&mut charger, 1_000, &format!("2026-04-14T12:{minute:02}:00Z")).await);
@@ -381,7 +370,7 @@ async fn orphans_wait_for_their_stop_and_many_are_completed_in_steps() {
 #[tokio::test]
 async fn case_40_a_healed_stop_is_inferred_and_billed_once() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = begin(&mut charger, 1_000, BEGAN).await;
     charger.call("StopTransaction", stop(-1, 4_000)).await;
     charger.call("StopTransaction", stop(-1, 4_000)).await;
@@ -402,7 +391,7 @@ async fn case_40_a_healed_stop_is_inferred_and_billed_once() {
 #[tokio::test]
 async fn case_41_values_after_the_stop_join_the_closed_session() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = begin(&mut charger, 1_000, BEGAN).await;
     meter(&mut charger, number, &[register("2026-04-14T12:30:00Z", "2000")]).await;
     charger.call("StopTransaction", stop(number, 4_000)).await;
@@ -424,7 +413,7 @@ async fn case_41_values_after_the_stop_join_the_closed_session() {
 #[tokio::test]
 async fn readings_that_contradict_themselves_are_told_as_they_came() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     // Quirk Q40: the meter was reset, counts in another unit, or counts each session from zero.
     for (meter_start, read, meter_stop, energy, estimated) in [
         (5_000, None, 200, Value::Null, Value::Null),
@@ -451,7 +440,7 @@ async fn readings_that_contradict_themselves_are_told_as_they_came() {
 #[tokio::test]
 async fn what_was_never_told_is_named() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     // Quirks Q12 and Q13: nothing but a number is left of it.
     let started = charger.call("StartTransaction", json!({})).await;
     let number = started["transactionId"].as_i64().expect("a number");
@@ -467,7 +456,7 @@ async fn what_was_never_told_is_named() {
 #[tokio::test]
 async fn case_45_meter_values_count_once_and_in_the_chargers_order() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = begin(&mut charger, 1_000, BEGAN).await;
     let full = |minute: u32, energy: &str| {
         json!({"timestamp": format!("2026-04-14T12:{minute:02}:00Z"), "sampledValue": [
@@ -521,7 +510,7 @@ async fn case_45_meter_values_count_once_and_in_the_chargers_order() {
 #[tokio::test]
 async fn case_46_a_long_session_is_thinned_and_signed_values_stay() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = begin(&mut charger, 1_000, BEGAN).await;
     let document =
         |name: &str| format!("OCMF|{{\"FV\":\"1.0\",\"ID\":\"{name}\"}}|{}", "ä\"\\".repeat(2_000));
@@ -576,7 +565,7 @@ async fn case_46_a_long_session_is_thinned_and_signed_values_stay() {
 #[tokio::test]
 async fn case_47_odd_units_are_normalised() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = begin(&mut charger, 1_000, BEGAN).await;
     let odd = json!({"timestamp": "2026-04-14T12:10:00Z", "sampledValue": [
         {"value": "49.98", "measurand": "Frequency"},
@@ -605,7 +594,7 @@ async fn case_47_odd_units_are_normalised() {
 #[tokio::test]
 async fn a_poller_misses_no_change() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let mut numbers = Vec::new();
     for minute in 0..6 {
         let number = begin(&mut charger, 1_000, &format!("2026-04-14T12:{minute:02}:00Z")).await;
@@ -642,7 +631,7 @@ async fn every_filter_narrows_the_list() {
     let gateway = start(|_| {}).await;
     let station = json!({"station_id": "A", "owner_id": "acme"});
     assert_eq!(gateway.api("POST", "/stations", Some(station)).await.0, 201);
-    let (mut a, mut b) = (booted(&gateway, "A").await, booted(&gateway, "B").await);
+    let (mut a, mut b) = (gateway.booted("A").await, gateway.booted("B").await);
     let first = begin(&mut a, 1_000, BEGAN).await;
     a.call("StopTransaction", stop(first, 2_000)).await;
     let other =
@@ -682,7 +671,7 @@ async fn every_filter_narrows_the_list() {
 #[tokio::test]
 async fn a_connector_shows_what_runs_on_it() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let status = json!({"connectorId": 1, "status": "Charging", "errorCode": "NoError"});
     charger.call("StatusNotification", status).await;
     let shown =

@@ -77,7 +77,7 @@ async fn case_88_killed_between_the_commit_and_the_answer() {
     let place = Place::new(dir.path());
     let process = place.serve();
     let mut charger = Charger::connect(place.ocpp, "/ocpp/CP", &[OCPP16]).await.expect("connects");
-    charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
+    charger.boot().await;
     let payload = start_payload("2026-04-14T12:00:00Z");
     charger.send(&json!([2, "1", "StartTransaction", payload]).to_string()).await;
     // The charger reads no answer; to it, none has come.

@@ -4,61 +4,15 @@ use std::time::Duration;
 
 use chargehook::ocpp::v16::FromCentralSystem;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use crate::crash::Place;
 use crate::harness::{ADMIN_KEY, Charger, Running, call, eventually, http_client, start};
-
-/// Asks for a command beside the test, as an integrator would.
-pub(crate) fn ask(gateway: &Running, station: &str, body: Value) -> JoinHandle<(u16, Value)> {
-    let (api, path) = (gateway.gateway.api_addr(), format!("/stations/{station}/commands"));
-    tokio::spawn(async move { call(&http_client(), api, "POST", &path, Some(body)).await })
-}
-
-pub(crate) async fn asked(asking: JoinHandle<(u16, Value)>) -> (u16, Value) {
-    asking.await.expect("asks to the end")
-}
-
-pub(crate) async fn boot(charger: &mut Charger) -> Value {
-    let boot = json!({"chargePointVendor": "V", "chargePointModel": "M"});
-    charger.call("BootNotification", boot).await["status"].clone()
-}
-
-pub(crate) async fn booted(gateway: &Running, station: &str) -> Charger {
-    let mut charger = gateway.charger(station).await;
-    assert_eq!(boot(&mut charger).await, "Accepted");
-    charger
-}
-
-/// The next CALL of the gateway: message id, action, payload.
-pub(crate) async fn called(charger: &mut Charger) -> (String, String, Value) {
-    let text = charger.receive().await;
-    let frame: Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!((&frame[0], frame.as_array().map(Vec::len)), (&json!(2), Some(4)), "a CALL was due: {text}");
-    assert!(frame[3].is_object(), "{text}");
-    let word = |at: usize| frame[at].as_str().expect("a text").to_owned();
-    assert!((1..=36).contains(&word(1).len()), "{text}");
-    (word(1), word(2), frame[3].clone())
-}
-
-pub(crate) async fn answer(charger: &mut Charger, id: &str, payload: Value) {
-    charger.send(&json!([3, id, payload]).to_string()).await;
-}
-
-/// Waits until the command has this status.
-pub(crate) async fn reaches(gateway: &Running, command: &Value, status: &str) -> Value {
-    let path = format!("/commands/{}", command["id"].as_str().expect("an id"));
-    eventually(status, || async {
-        let found = gateway.get(&path).await;
-        (found["status"] == status).then_some(found)
-    })
-    .await
-}
+use crate::scripted::{Called, ask, asked, reaches};
 
 #[tokio::test]
 async fn a_command_is_sent_answered_and_told_of() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let body = r#"{"action": "ChangeConfiguration", "metadata": {"ticket": 7},
         "payload": {"value": "60", "key": "HeartbeatInterval"}}"#;
     let request =
@@ -74,7 +28,7 @@ async fn a_command_is_sent_answered_and_told_of() {
         format!(r#"[2,"{id}","ChangeConfiguration",{{"value":"60","key":"HeartbeatInterval"}}]"#),
         "compact, members in the order given"
     );
-    answer(&mut charger, &id, json!({"status": "RebootRequired"})).await;
+    charger.answer(&id, json!({"status": "RebootRequired"})).await;
     let (status, command) = asked(asking).await;
     assert_eq!((status, &command["status"], &command["accepted"]), (200, &json!("completed"), &json!(true)));
     assert_eq!(command["response"], json!({"status": "RebootRequired"}));
@@ -104,18 +58,18 @@ async fn a_command_is_sent_answered_and_told_of() {
 #[tokio::test]
 async fn case_83_a_charger_that_never_answers() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let first = ask(&gateway, "CP", json!({"action": "ClearCache", "timeout": "300ms"}));
-    let (first_id, ..) = called(&mut charger).await;
+    let Called { id: first_id, .. } = charger.called().await;
     let (status, command) = asked(first).await;
     assert_eq!((status, &command["status"]), (504, &json!("timeout")));
     assert_eq!((&command["response"], &command["accepted"]), (&Value::Null, &Value::Null));
 
     // The next one goes, and an answer to the first is kept with it.
     let second = ask(&gateway, "CP", json!({"action": "ClearCache"}));
-    let (second_id, ..) = called(&mut charger).await;
-    answer(&mut charger, &first_id, json!({"status": "Accepted"})).await;
-    answer(&mut charger, &second_id, json!({"status": "Rejected"})).await;
+    let Called { id: second_id, .. } = charger.called().await;
+    charger.answer(&first_id, json!({"status": "Accepted"})).await;
+    charger.answer(&second_id, json!({"status": "Rejected"})).await;
     let (status, second) = asked(second).await;
     assert_eq!((status, &second["accepted"]), (200, &json!(false)));
     let first = gateway.get(&format!("/commands/cmd_{first_id}")).await;
@@ -126,7 +80,7 @@ async fn case_83_a_charger_that_never_answers() {
     assert!(gateway.events_of("CP", "MessageRejected").await.is_empty());
     assert_eq!(gateway.events_of("CP", "ClearCache").await.len(), 2);
     // A second answer to the same call is to nobody.
-    answer(&mut charger, &first_id, json!({"status": "Accepted"})).await;
+    charger.answer(&first_id, json!({"status": "Accepted"})).await;
     charger.still_serves().await;
     assert_eq!(gateway.events_of("CP", "MessageRejected").await[0]["payload"]["reason"], "unknown_call");
 }
@@ -134,7 +88,7 @@ async fn case_83_a_charger_that_never_answers() {
 #[tokio::test]
 async fn case_82_commands_asked_at_once_are_sent_one_after_the_other() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let asking: Vec<_> = (0..20)
         .map(|n| {
             let payload = json!({"connectorId": n, "type": "Operative"});
@@ -143,11 +97,11 @@ async fn case_82_commands_asked_at_once_are_sent_one_after_the_other() {
         .collect();
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..20 {
-        let (id, _, payload) = called(&mut charger).await;
+        let Called { id, payload, .. } = charger.called().await;
         // Exactly one in flight: what comes next is the answer to our own call.
         charger.still_serves().await;
         seen.insert(payload["connectorId"].as_i64());
-        answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+        charger.answer(&id, json!({"status": "Accepted"})).await;
     }
     assert_eq!(seen.len(), 20);
     for asking in asking {
@@ -162,7 +116,7 @@ async fn a_station_that_is_not_there_takes_only_what_may_wait() {
     let (status, problem) =
         gateway.api("POST", "/stations/CP/commands", Some(json!({"action": "Reset"}))).await;
     assert_eq!(status, 404, "{problem}");
-    drop(booted(&gateway, "CP").await);
+    drop(gateway.booted("CP").await);
     eventually("it is gone", || async {
         (gateway.get("/stations/CP").await["connected"] == false).then_some(())
     })
@@ -177,10 +131,10 @@ async fn a_station_that_is_not_there_takes_only_what_may_wait() {
     let (status, command) = gateway.api("POST", "/stations/CP/commands", Some(queued)).await;
     assert_eq!((status, &command["status"]), (202, &json!("queued")));
     let mut charger = gateway.charger("CP").await;
-    assert_eq!(boot(&mut charger).await, "Accepted");
-    let (id, action, payload) = called(&mut charger).await;
+    assert_eq!(charger.boot().await, "Accepted");
+    let Called { id, action, payload, .. } = charger.called().await;
     assert_eq!((action.as_str(), payload), ("Reset", json!({"type": "Soft"})));
-    answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+    charger.answer(&id, json!({"status": "Accepted"})).await;
     let done = reaches(&gateway, &command, "completed").await;
     assert_eq!(done["accepted"], true);
 }
@@ -188,7 +142,7 @@ async fn a_station_that_is_not_there_takes_only_what_may_wait() {
 #[tokio::test]
 async fn what_is_wrong_with_a_command_is_said_at_once_and_nothing_is_sent() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let path = "/stations/CP/commands";
     let wrong = [
         (json!({"action": "Rset"}), "action", "Reset"),
@@ -218,9 +172,9 @@ async fn what_is_wrong_with_a_command_is_said_at_once_and_nothing_is_sent() {
 #[tokio::test]
 async fn a_connection_lost_before_the_answer_ends_the_command_at_once() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let sent = ask(&gateway, "CP", json!({"action": "ClearCache"}));
-    let (id, ..) = called(&mut charger).await;
+    let Called { id, .. } = charger.called().await;
     let waiting = ask(&gateway, "CP", json!({"action": "ClearCache"}));
     let may_wait = ask(&gateway, "CP", json!({"action": "ClearCache", "queue": true, "wait": false}));
     let (status, may_wait) = asked(may_wait).await;
@@ -237,11 +191,11 @@ async fn a_connection_lost_before_the_answer_ends_the_command_at_once() {
     }
     // Late, and on another socket; and what may wait has waited.
     let mut charger = gateway.charger("CP").await;
-    answer(&mut charger, &id, json!({"status": "Accepted"})).await;
-    assert_eq!(boot(&mut charger).await, "Accepted");
+    charger.answer(&id, json!({"status": "Accepted"})).await;
+    assert_eq!(charger.boot().await, "Accepted");
     let late = gateway.get(&format!("/commands/cmd_{id}")).await;
     assert_eq!(late["late_response"], json!({"status": "Accepted"}));
-    let (id, ..) = called(&mut charger).await;
+    let Called { id, .. } = charger.called().await;
     assert_eq!(may_wait["id"], format!("cmd_{id}"));
 }
 
@@ -251,7 +205,7 @@ const A_MOMENT: Duration = Duration::from_millis(300);
 #[tokio::test]
 async fn the_first_call_waits_for_a_boot_or_for_its_time() {
     let gateway = start(|config| config.ocpp.first_call_delay = "500ms".parse().expect("a span")).await;
-    drop(booted(&gateway, "CP").await);
+    drop(gateway.booted("CP").await);
     let mut charger = gateway.charger("CP").await;
     let connected = std::time::Instant::now();
     eventually("it is back", || async {
@@ -259,9 +213,9 @@ async fn the_first_call_waits_for_a_boot_or_for_its_time() {
     })
     .await;
     let asking = ask(&gateway, "CP", json!({"action": "ClearCache"}));
-    let (id, ..) = called(&mut charger).await;
+    let Called { id, .. } = charger.called().await;
     assert!(connected.elapsed() >= A_MOMENT, "{:?}", connected.elapsed());
-    answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+    charger.answer(&id, json!({"status": "Accepted"})).await;
     assert_eq!(asked(asking).await.0, 200);
 }
 
@@ -322,13 +276,13 @@ fn plain_answer(action: &str) -> Value {
 #[tokio::test]
 async fn each_of_the_26_actions_is_sent_answered_and_told_of_under_its_name() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     assert_eq!(FromCentralSystem::ALL.len(), 26);
     for action in FromCentralSystem::ALL.iter().map(|action| action.as_str()) {
         let asking = ask(&gateway, "CP", json!({"action": action, "payload": plain_payload(action)}));
-        let (id, called, payload) = called(&mut charger).await;
+        let Called { id, action: called, payload, .. } = charger.called().await;
         assert_eq!((called.as_str(), payload), (action, plain_payload(action)));
-        answer(&mut charger, &id, plain_answer(action)).await;
+        charger.answer(&id, plain_answer(action)).await;
         let (status, command) = asked(asking).await;
         assert_eq!((status, &command["accepted"]), (200, &json!(true)), "{command}");
         assert_eq!(command["violations"], json!([]), "{command}");
@@ -347,7 +301,7 @@ async fn case_2_and_3_a_pending_station_is_called_but_starts_nothing() {
     let (status, problem) =
         gateway.api("POST", "/stations/CP/commands", Some(json!({"action": "ClearCache"}))).await;
     assert_eq!(status, 409, "it has not booted: {problem}");
-    assert_eq!(boot(&mut charger).await, "Pending");
+    assert_eq!(charger.boot().await, "Pending");
     for action in ["RemoteStartTransaction", "RemoteStopTransaction"] {
         let body = json!({"action": action, "payload": plain_payload(action)});
         let (status, problem) = gateway.api("POST", "/stations/CP/commands", Some(body)).await;
@@ -359,20 +313,20 @@ async fn case_2_and_3_a_pending_station_is_called_but_starts_nothing() {
     assert_eq!((status, &queued["status"]), (202, &json!("queued")));
     for action in ["GetConfiguration", "ChangeConfiguration"] {
         let asking = ask(&gateway, "CP", json!({"action": action, "payload": plain_payload(action)}));
-        let (id, called, _) = called(&mut charger).await;
+        let Called { id, action: called, .. } = charger.called().await;
         assert_eq!(called, action, "what may be asked passes what may not");
-        answer(&mut charger, &id, plain_answer(action)).await;
+        charger.answer(&id, plain_answer(action)).await;
         assert_eq!(asked(asking).await.0, 200);
     }
     // Approved, and told to boot: the answer, then what has waited for it.
     assert_eq!(gateway.api("PATCH", "/stations/CP", Some(json!({"boot_status": "accepted"}))).await.0, 200);
     let trigger = json!({"action": "TriggerMessage", "payload": {"requestedMessage": "BootNotification"}});
     let asking = ask(&gateway, "CP", trigger);
-    let (id, ..) = called(&mut charger).await;
-    answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+    let Called { id, .. } = charger.called().await;
+    charger.answer(&id, json!({"status": "Accepted"})).await;
     assert_eq!(asked(asking).await.0, 200);
-    assert_eq!(boot(&mut charger).await, "Accepted");
-    let (id, action, _) = called(&mut charger).await;
+    assert_eq!(charger.boot().await, "Accepted");
+    let Called { id, action, .. } = charger.called().await;
     assert_eq!((format!("cmd_{id}"), action.as_str()), (word(&queued["id"]), "RemoteStartTransaction"));
 }
 
@@ -386,7 +340,7 @@ async fn case_4_a_rejected_station_is_not_called() {
     let station = json!({"station_id": "CP", "boot_status": "rejected"});
     assert_eq!(gateway.api("POST", "/stations", Some(station)).await.0, 201);
     let mut charger = gateway.charger("CP").await;
-    assert_eq!(boot(&mut charger).await, "Rejected");
+    assert_eq!(charger.boot().await, "Rejected");
     let (status, problem) =
         gateway.api("POST", "/stations/CP/commands", Some(json!({"action": "ClearCache"}))).await;
     assert_eq!(status, 409);
@@ -404,8 +358,8 @@ async fn case_4_a_rejected_station_is_not_called() {
 async fn remote_start(gateway: &Running, charger: &mut Charger, verdict: &str) -> Value {
     let body = json!({"action": "RemoteStartTransaction", "payload": {"idTag": "tag", "connectorId": 1}});
     let asking = ask(gateway, "CP", body);
-    let (id, ..) = called(charger).await;
-    answer(charger, &id, json!({"status": verdict})).await;
+    let Called { id, .. } = charger.called().await;
+    charger.answer(&id, json!({"status": verdict})).await;
     let (status, command) = asked(asking).await;
     assert_eq!((status, &command["status"]), (200, &json!("completed")));
     command
@@ -419,7 +373,7 @@ fn a_start(tag: &str) -> Value {
 #[tokio::test]
 async fn case_48_a_remote_start_and_the_transaction_it_began() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let command = remote_start(&gateway, &mut charger, "Accepted").await;
     assert_eq!((&command["accepted"], &command["outcome"]), (&json!(true), &Value::Null));
     charger.call("Authorize", json!({"idTag": "TAG"})).await;
@@ -435,7 +389,7 @@ async fn case_48_a_remote_start_and_the_transaction_it_began() {
 #[tokio::test]
 async fn case_50_a_remote_start_that_was_rejected_has_no_outcome() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let command = remote_start(&gateway, &mut charger, "Rejected").await;
     assert_eq!((&command["accepted"], &command["outcome"]), (&json!(false), &Value::Null));
     let number = charger.call("StartTransaction", a_start("TAG")).await["transactionId"].clone();
@@ -446,14 +400,14 @@ async fn case_50_a_remote_start_that_was_rejected_has_no_outcome() {
 #[tokio::test]
 async fn case_52_a_remote_stop_and_one_that_was_rejected() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let number = charger.call("StartTransaction", a_start("TAG")).await["transactionId"].clone();
     for (verdict, accepted) in [("Rejected", false), ("Accepted", true)] {
         let body = json!({"action": "RemoteStopTransaction", "payload": {"transactionId": number}});
         let asking = ask(&gateway, "CP", body);
-        let (id, _, payload) = called(&mut charger).await;
+        let Called { id, payload, .. } = charger.called().await;
         assert_eq!(payload, json!({"transactionId": number}));
-        answer(&mut charger, &id, json!({"status": verdict})).await;
+        charger.answer(&id, json!({"status": verdict})).await;
         assert_eq!(asked(asking).await.1["accepted"], accepted);
     }
     let now = chargehook::clock::Clock::System.now();
@@ -465,16 +419,16 @@ async fn case_52_a_remote_stop_and_one_that_was_rejected() {
 #[tokio::test]
 async fn case_53_a_reset_that_was_accepted_stays_so_when_the_socket_goes() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     for kind in ["Hard", "Soft"] {
         let asking = ask(&gateway, "CP", json!({"action": "Reset", "payload": {"type": kind}}));
-        let (id, _, payload) = called(&mut charger).await;
+        let Called { id, payload, .. } = charger.called().await;
         assert_eq!(payload, json!({"type": kind}));
-        answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+        charger.answer(&id, json!({"status": "Accepted"})).await;
         let (status, command) = asked(asking).await;
         assert_eq!(status, 200);
         drop(charger);
-        charger = booted(&gateway, "CP").await;
+        charger = gateway.booted("CP").await;
         let path = format!("/commands/{}", word(&command["id"]));
         assert_eq!(gateway.get(&path).await, command, "{kind}");
     }
@@ -483,33 +437,33 @@ async fn case_53_a_reset_that_was_accepted_stays_so_when_the_socket_goes() {
 #[tokio::test]
 async fn case_81_a_charger_that_calls_while_we_wait_is_answered_at_once() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let asking = ask(&gateway, "CP", json!({"action": "ClearCache"}));
-    let (id, ..) = called(&mut charger).await;
+    let Called { id, .. } = charger.called().await;
     for _ in 0..5 {
         charger.still_serves().await;
     }
     charger.call("StartTransaction", a_start("TAG")).await;
-    answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+    charger.answer(&id, json!({"status": "Accepted"})).await;
     assert_eq!(asked(asking).await.0, 200);
 }
 
 #[tokio::test]
 async fn case_84_a_takeover_ends_what_the_old_socket_had_open_and_nothing_else() {
     let gateway = start(|_| {}).await;
-    let mut old = booted(&gateway, "CP").await;
+    let mut old = gateway.booted("CP").await;
     let open = ask(&gateway, "CP", json!({"action": "ClearCache"}));
-    called(&mut old).await;
+    old.called().await;
     let body = json!({"action": "Reset", "payload": {"type": "Soft"}, "queue": true, "wait": false});
     let (_, may_wait) = asked(ask(&gateway, "CP", body)).await;
     let mut new = gateway.charger("CP").await;
     let (status, lost) = asked(open).await;
     assert_eq!((status, &lost["status"]), (504, &json!("connection_lost")));
-    assert_eq!(boot(&mut new).await, "Accepted");
-    let (id, action, _) = called(&mut new).await;
+    assert_eq!(new.boot().await, "Accepted");
+    let Called { id, action, .. } = new.called().await;
     assert_eq!((format!("cmd_{id}"), action.as_str()), (word(&may_wait["id"]), "Reset"));
     drop(old);
-    answer(&mut new, &id, json!({"status": "Accepted"})).await;
+    new.answer(&id, json!({"status": "Accepted"})).await;
     assert_eq!(reaches(&gateway, &may_wait, "completed").await["accepted"], true);
     assert_eq!(gateway.get("/stations/CP").await["connected"], true);
 }
@@ -517,9 +471,9 @@ async fn case_84_a_takeover_ends_what_the_old_socket_had_open_and_nothing_else()
 #[tokio::test]
 async fn a_command_can_be_called_back_until_it_is_sent() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let first = ask(&gateway, "CP", json!({"action": "ClearCache"}));
-    let (id, ..) = called(&mut charger).await;
+    let Called { id, .. } = charger.called().await;
     let second = ask(&gateway, "CP", json!({"action": "GetLocalListVersion"}));
     let queued = eventually("the second waits", || async {
         gateway.get("/stations/CP/commands?status=queued").await["data"].get(0).cloned()
@@ -532,7 +486,7 @@ async fn a_command_can_be_called_back_until_it_is_sent() {
     assert_eq!((status, &command), (200, &canceled), "who waits hears of it");
     assert_eq!(gateway.api("POST", &cancel(format!("cmd_{id}")), None).await.0, 409, "it was sent");
     assert_eq!(gateway.api("POST", &cancel(word(&queued["id"])), None).await.0, 409, "it has ended");
-    answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+    charger.answer(&id, json!({"status": "Accepted"})).await;
     assert_eq!(asked(first).await.0, 200);
     charger.still_serves().await;
     assert_eq!(gateway.events_of("CP", "GetLocalListVersion").await[0]["payload"]["status"], "canceled");
@@ -541,19 +495,19 @@ async fn a_command_can_be_called_back_until_it_is_sent() {
 #[tokio::test]
 async fn who_goes_away_calls_nothing_back() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let asking = ask(&gateway, "CP", json!({"action": "ClearCache"}));
-    let (id, ..) = called(&mut charger).await;
+    let Called { id, .. } = charger.called().await;
     asking.abort();
     assert!(asking.await.is_err_and(|error| error.is_cancelled()));
-    answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+    charger.answer(&id, json!({"status": "Accepted"})).await;
     reaches(&gateway, &json!({"id": format!("cmd_{id}")}), "completed").await;
 }
 
 #[tokio::test]
 async fn the_same_idempotency_key_sends_one_command_even_after_a_time_out() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let post = || {
         let request = http_client().post(gateway.url("/api/v1/stations/CP/commands"));
         let request = request.header("X-API-Key", ADMIN_KEY).header("Idempotency-Key", "once");
@@ -565,7 +519,7 @@ async fn the_same_idempotency_key_sends_one_command_even_after_a_time_out() {
         }
     };
     let first = tokio::spawn(post());
-    called(&mut charger).await;
+    charger.called().await;
     let (status, replayed, command) = first.await.expect("asks to the end");
     assert_eq!((status, replayed, &command["status"]), (504, false, &json!("timeout")));
     let (status, replayed, again) = post().await;
@@ -577,9 +531,9 @@ async fn the_same_idempotency_key_sends_one_command_even_after_a_time_out() {
 #[tokio::test]
 async fn whoever_waits_does_not_hold_up_a_stop() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let asking = ask(&gateway, "CP", json!({"action": "ClearCache", "timeout": "10m"}));
-    called(&mut charger).await;
+    charger.called().await;
     let began = std::time::Instant::now();
     gateway.gateway.stop().await;
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
@@ -597,10 +551,10 @@ async fn a_command_under_way_at_a_kill_is_never_sent_again() {
 
     let process = place.serve();
     let mut charger = Charger::connect(place.ocpp, "/ocpp/CP", &offer).await.expect("connects");
-    assert_eq!(boot(&mut charger).await, "Accepted");
+    assert_eq!(charger.boot().await, "Accepted");
     let (status, under_way) = post(json!({"action": "ClearCache", "wait": false, "queue": true})).await;
     assert_eq!(status, 202);
-    let (id, ..) = called(&mut charger).await;
+    let Called { id, .. } = charger.called().await;
     assert_eq!(word(&under_way["id"]), format!("cmd_{id}"));
     let (_, next) = post(json!({"action": "GetLocalListVersion", "wait": false, "queue": true})).await;
     process.kill();
@@ -613,9 +567,9 @@ async fn a_command_under_way_at_a_kill_is_never_sent_again() {
     assert_eq!(get(&under_way).await["status"], "connection_lost");
     assert_eq!(get(&next).await["status"], "queued");
     let mut charger = Charger::connect(place.ocpp, "/ocpp/CP", &offer).await.expect("connects");
-    assert_eq!(boot(&mut charger).await, "Accepted");
-    let (id, action, _) = called(&mut charger).await;
+    assert_eq!(charger.boot().await, "Accepted");
+    let Called { id, action, .. } = charger.called().await;
     assert_eq!((format!("cmd_{id}"), action.as_str()), (word(&next["id"]), "GetLocalListVersion"));
-    answer(&mut charger, &id, json!({"listVersion": 0})).await;
+    charger.answer(&id, json!({"listVersion": 0})).await;
     charger.still_serves().await;
 }

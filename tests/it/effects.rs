@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use chargehook::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::commands::{answer, ask, asked, boot, booted, called, reaches};
 use crate::harness::{Charger, Running, eventually, start};
+use crate::scripted::{Called, ask, asked, reaches};
 
 const OCPP16: (&str, &str) = ("Sec-WebSocket-Protocol", "ocpp1.6");
 const OLD_KEY: &str = "00112233445566778899aabbccddeeff";
@@ -25,9 +25,9 @@ async fn command(
     response: Value,
 ) -> (Value, Value) {
     let asking = ask(gateway, station, json!({"action": action, "payload": payload}));
-    let (id, sent_action, sent) = called(charger).await;
+    let Called { id, action: sent_action, payload: sent, .. } = charger.called().await;
     assert_eq!(sent_action, action);
-    answer(charger, &id, response).await;
+    charger.answer(&id, response).await;
     let (status, command) = asked(asking).await;
     assert_eq!((status, &command["status"]), (200, &json!("completed")), "{command}");
     (sent, command)
@@ -66,7 +66,7 @@ async fn refused(gateway: &Running, station: &str, key: Option<&str>) {
 
 async fn connected_and_booted(gateway: &Running, station: &str, key: Option<&str>) -> Charger {
     let mut charger = let_in(gateway, station, key).await;
-    assert_eq!(boot(&mut charger).await, "Accepted");
+    assert_eq!(charger.boot().await, "Accepted");
     charger
 }
 
@@ -80,7 +80,7 @@ async fn rotate(
     let body = json!({"action": "ChangeConfiguration", "timeout": timeout,
         "payload": {"key": "AuthorizationKey", "value": NEW_KEY}});
     let asking = ask(gateway, station, body);
-    let (id, action, payload) = called(charger).await;
+    let Called { id, action, payload, .. } = charger.called().await;
     assert_eq!((action.as_str(), &payload["value"]), ("ChangeConfiguration", &json!(NEW_KEY)));
     (id, asking)
 }
@@ -91,7 +91,7 @@ async fn case_17_an_accepted_key_is_the_only_one_and_nobody_sees_it() {
     with_old_key(&gateway, "CP").await;
     let mut charger = connected_and_booted(&gateway, "CP", Some(OLD_KEY)).await;
     let (id, asking) = rotate(&gateway, &mut charger, "CP", "30s").await;
-    answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+    charger.answer(&id, json!({"status": "Accepted"})).await;
     let (status, command) = asked(asking).await;
     assert_eq!(
         (status, &command["accepted"], &command["payload"]["value"]),
@@ -185,7 +185,7 @@ async fn case_17_a_late_answer_settles_it_too() {
         let (id, asking) = rotate(&gateway, &mut charger, station, "200ms").await;
         let (status, command) = asked(asking).await;
         assert_eq!(status, 504);
-        answer(&mut charger, &id, json!({"status": verdict})).await;
+        charger.answer(&id, json!({"status": verdict})).await;
         let path = format!("/commands/{}", command["id"].as_str().expect("an id"));
         eventually("the late answer is kept", || async {
             Some(gateway.get(&path).await).filter(|command| !command["late_response"].is_null())
@@ -202,7 +202,7 @@ async fn case_17_a_key_that_needs_a_reboot_waits_for_it() {
     with_old_key(&gateway, "CP").await;
     let mut charger = connected_and_booted(&gateway, "CP", Some(OLD_KEY)).await;
     let (id, asking) = rotate(&gateway, &mut charger, "CP", "30s").await;
-    answer(&mut charger, &id, json!({"status": "RebootRequired"})).await;
+    charger.answer(&id, json!({"status": "RebootRequired"})).await;
     asked(asking).await;
     for _ in 0..2 {
         let_in(&gateway, "CP", Some(OLD_KEY)).await;
@@ -216,7 +216,7 @@ async fn case_17_a_station_without_password_is_not_locked_out_by_its_first_one()
     let gateway = start(|_| {}).await;
     let mut charger = connected_and_booted(&gateway, "CP", None).await;
     let (id, asking) = rotate(&gateway, &mut charger, "CP", "30s").await;
-    answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+    charger.answer(&id, json!({"status": "Accepted"})).await;
     asked(asking).await;
     let_in(&gateway, "CP", None).await;
     assert_eq!(gateway.get("/stations/CP").await["password_set"], false);
@@ -240,7 +240,7 @@ async fn case_17_a_key_counts_for_nothing_before_it_is_sent() {
     refused(&gateway, "CP", Some(NEW_KEY)).await;
     // It is sent to the station that comes with the old one, which then counts beside the new one.
     let mut charger = connected_and_booted(&gateway, "CP", Some(OLD_KEY)).await;
-    let (_, action, payload) = called(&mut charger).await;
+    let Called { action, payload, .. } = charger.called().await;
     assert_eq!((action.as_str(), &payload["value"]), ("ChangeConfiguration", &json!(NEW_KEY)));
     let_in(&gateway, "CP", Some(NEW_KEY)).await;
     refused(&gateway, "CP", Some(OLD_KEY)).await;
@@ -273,7 +273,7 @@ async fn key(gateway: &Running, name: &str) -> Value {
 #[tokio::test]
 async fn case_55_the_configuration_is_kept_as_it_was_read() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     assert_eq!(gateway.get("/stations/CP/configuration").await["data"], json!([]));
     let told = json!({"configurationKey": [
         {"key": "HeartbeatInterval", "readonly": false, "value": "300"},
@@ -313,7 +313,7 @@ async fn case_55_the_configuration_is_kept_as_it_was_read() {
 #[tokio::test]
 async fn case_56_the_configuration_is_kept_as_it_was_set() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     for (name, verdict, accepted) in [
         ("HeartbeatInterval", "Accepted", true),
         ("Foo", "NotSupported", false),
@@ -336,14 +336,14 @@ async fn case_56_the_configuration_is_kept_as_it_was_set() {
     assert_eq!(shown(key(&gateway, "Foo").await), (Value::Null, json!(false), json!(false)));
     assert_eq!(key(&gateway, "NumberOfConnectors").await, Value::Null, "nothing is known of it");
     assert_eq!(shown(key(&gateway, "WebSocketPingInterval").await), (json!("60"), json!(true), json!(true)));
-    assert_eq!(boot(&mut charger).await, "Accepted");
+    assert_eq!(charger.boot().await, "Accepted");
     assert_eq!(shown(key(&gateway, "WebSocketPingInterval").await), (json!("60"), json!(true), json!(false)));
 }
 
 #[tokio::test]
 async fn case_60_the_cache_is_cleared_or_not() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     for (verdict, accepted) in [("Accepted", true), ("Rejected", false)] {
         let response = json!({"status": verdict});
         let (sent, command) =
@@ -362,7 +362,7 @@ async fn list_version(gateway: &Running) -> Value {
 #[tokio::test]
 async fn case_61_the_version_of_the_local_list_is_what_the_charger_says() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     assert_eq!(list_version(&gateway).await, Value::Null);
     for (told, version) in [(json!(-1), -1), (json!(0), 0), (json!("7"), 7)] {
         let response = json!({"listVersion": told});
@@ -376,7 +376,7 @@ async fn case_61_the_version_of_the_local_list_is_what_the_charger_says() {
 #[tokio::test]
 async fn case_62_to_65_local_lists() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let full = |version: i64| {
         json!({"listVersion": version, "updateType": "Full",
             "localAuthorizationList": [{"idTag": "TAG1", "idTagInfo": {"status": "Accepted"}}]})
@@ -423,11 +423,11 @@ async fn case_62_to_65_local_lists() {
 #[tokio::test]
 async fn what_a_station_does_not_know_is_remembered_until_it_does() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let flags = async || gateway.get("/stations/CP").await["flags"].clone();
     for code in ["NotImplemented", "NotSupported"] {
         let asking = ask(&gateway, "CP", json!({"action": "GetLocalListVersion"}));
-        let (id, ..) = called(&mut charger).await;
+        let Called { id, .. } = charger.called().await;
         charger.send(&json!([4, id, code, "", {}]).to_string()).await;
         let (status, command) = asked(asking).await;
         assert_eq!((status, &command["error"]["code"]), (200, &json!(code)));
@@ -463,7 +463,7 @@ async fn reservation(gateway: &Running) -> Value {
 #[tokio::test]
 async fn case_70_a_start_uses_its_reservation() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let expiry = in_a_while(600);
     let accepted = json!({"status": "Accepted"});
     let (sent, made) =
@@ -485,7 +485,7 @@ async fn case_70_a_start_uses_its_reservation() {
     // Another station's start with the same number is about another reservation.
     let start = json!({"connectorId": 1, "idTag": "TAG1", "meterStart": 0, "reservationId": 7,
         "timestamp": "2026-04-14T12:00:00Z"});
-    let mut other = booted(&gateway, "OTHER").await;
+    let mut other = gateway.booted("OTHER").await;
     other.call("StartTransaction", start.clone()).await;
     assert_eq!(reservation(&gateway).await["status"], "active");
     let started = charger.call("StartTransaction", start.clone()).await;
@@ -504,7 +504,7 @@ async fn case_70_a_start_uses_its_reservation() {
 #[tokio::test]
 async fn case_71_reservations_expire_across_restarts_or_are_refused() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let expiry = Clock::System.now().after(Duration::from_millis(1_500)).to_string();
     let accepted = json!({"status": "Accepted"});
     command(&gateway, &mut charger, "CP", "ReserveNow", reserve(1, 1, &expiry), accepted).await;
@@ -550,14 +550,14 @@ async fn case_71_reservations_expire_across_restarts_or_are_refused() {
 #[tokio::test]
 async fn case_71_a_reservation_nobody_answered_for_is_unknown_until_somebody_does() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let body =
         json!({"action": "ReserveNow", "timeout": "200ms", "payload": reserve(1, 1, &in_a_while(600))});
     let asking = ask(&gateway, "CP", body.clone());
-    let (id, ..) = called(&mut charger).await;
+    let Called { id, .. } = charger.called().await;
     assert_eq!(asked(asking).await.0, 504);
     assert_eq!(reservation(&gateway).await["status"], "unknown");
-    answer(&mut charger, &id, json!({"status": "Accepted"})).await;
+    charger.answer(&id, json!({"status": "Accepted"})).await;
     eventually("the late answer counts", || async {
         Some(reservation(&gateway).await).filter(|row| row["status"] == "active")
     })
@@ -583,7 +583,7 @@ async fn case_71_a_reservation_nobody_answered_for_is_unknown_until_somebody_doe
 #[tokio::test]
 async fn case_72_connector_0_is_sent_as_0() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let payload = reserve(1, 0, &in_a_while(600));
     let (sent, _) =
         command(&gateway, &mut charger, "CP", "ReserveNow", payload.clone(), json!({"status": "Accepted"}))
@@ -595,7 +595,7 @@ async fn case_72_connector_0_is_sent_as_0() {
 #[tokio::test]
 async fn case_73_reservations_are_called_back_or_replaced() {
     let gateway = start(|_| {}).await;
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     let accepted = json!({"status": "Accepted"});
     let rejected = json!({"status": "Rejected"});
     let expiry = in_a_while(600);
@@ -624,7 +624,7 @@ async fn reservations_are_their_owners_own() {
     for (station, owner) in [("MINE", "acme"), ("YOURS", "other")] {
         let body = json!({"station_id": station, "owner_id": owner});
         assert_eq!(gateway.api("POST", "/stations", Some(body)).await.0, 201);
-        let mut charger = booted(&gateway, station).await;
+        let mut charger = gateway.booted(station).await;
         let payload = reserve(1, 1, &in_a_while(600));
         command(&gateway, &mut charger, station, "ReserveNow", payload, json!({"status": "Accepted"})).await;
     }

@@ -76,7 +76,7 @@ const SERVED: &[(&str, &str)] = &[
 async fn case_86_odd_messages_are_answered_kept_as_they_came_and_flagged() {
     let gateway = start(|_| {}).await;
     let mut charger = gateway.charger("ODD").await;
-    charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
+    charger.boot().await;
     for (quirk, text) in SERVED {
         let answer = charger.exchange(text).await;
         let sent = parse_leniently(text);
@@ -239,7 +239,7 @@ async fn strict_mode_answers_as_the_specification_says() {
         let rejected = gateway.events_of("LAB", "MessageRejected").await.pop().expect("an event");
         assert_eq!(rejected["payload"]["reason"], "schema_violation");
     }
-    charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
+    charger.boot().await;
 }
 
 #[tokio::test]

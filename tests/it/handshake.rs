@@ -86,9 +86,7 @@ async fn case_6_strangers_are_taken_in_held_or_turned_away() {
 
     let pending = start(|config| config.stations.unknown = Admission::Pending).await;
     let mut charger = pending.charger("NEW").await;
-    let boot =
-        charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
-    assert_eq!(boot["status"], "Pending");
+    assert_eq!(charger.boot().await, "Pending");
     assert_eq!(pending.get("/stations/NEW").await["boot_status"], "pending");
 }
 

@@ -160,8 +160,7 @@ impl Running {
     /// Connects as a charger that does everything right, and boots.
     pub(crate) async fn booted(&self, id: &str) -> Charger {
         let mut charger = self.charger(id).await;
-        let boot = serde_json::json!({"chargePointVendor": "V", "chargePointModel": "M"});
-        assert_eq!(charger.call("BootNotification", boot).await["status"], "Accepted");
+        assert_eq!(charger.boot().await, "Accepted");
         charger
     }
 }
@@ -255,6 +254,12 @@ impl Charger {
         let answer = self.exchange(&serde_json::json!([2, id, action, payload]).to_string()).await;
         assert_eq!((&answer[0], &answer[1]), (&Value::from(3), &Value::from(id)), "{action}: {answer}");
         answer[2].clone()
+    }
+
+    /// Boots; the status that is the answer.
+    pub(crate) async fn boot(&mut self) -> Value {
+        let boot = serde_json::json!({"chargePointVendor": "V", "chargePointModel": "M"});
+        self.call("BootNotification", boot).await["status"].clone()
     }
 
     /// Proves that the socket is open and nothing else is on its way.

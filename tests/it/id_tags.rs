@@ -9,12 +9,6 @@ async fn put(gateway: &Running, tag: &str, body: Value) -> (u16, Value) {
     gateway.api("PUT", &format!("/id-tags/{tag}"), Some(body)).await
 }
 
-async fn booted(gateway: &Running, id: &str) -> Charger {
-    let mut charger = gateway.charger(id).await;
-    charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
-    charger
-}
-
 async fn start_at(charger: &mut Charger, connector: u32, tag: &str) -> Value {
     let payload =
         json!({"connectorId": connector, "idTag": tag, "meterStart": 0, "timestamp": "2026-04-14T12:00:00Z"});
@@ -32,7 +26,7 @@ async fn case_31_32_34_tags_are_answered_as_they_are_registered() {
     ] {
         assert_eq!(put(&gateway, tag, body).await.0, 201, "{tag}");
     }
-    let mut charger = booted(&gateway, "CP").await;
+    let mut charger = gateway.booted("CP").await;
     for (tag, verdict) in [
         ("good", "Accepted"),
         ("BLOCKED", "Blocked"),
@@ -61,8 +55,8 @@ async fn case_31_32_34_tags_are_answered_as_they_are_registered() {
 async fn case_33_a_tag_charges_as_often_as_it_may() {
     let gateway = start(|_| {}).await;
     put(&gateway, "ONCE", json!({"max_active_transactions": 1})).await;
-    let mut a = booted(&gateway, "A").await;
-    let mut b = booted(&gateway, "B").await;
+    let mut a = gateway.booted("A").await;
+    let mut b = gateway.booted("B").await;
     let first = start_at(&mut a, 1, "ONCE").await;
     assert_eq!(first["idTagInfo"]["status"], "Accepted");
     let second = start_at(&mut b, 1, "once").await;
@@ -81,8 +75,8 @@ async fn a_station_looks_at_its_owners_tags_first() {
     put(&gateway, "T", json!({"status": "Blocked"})).await;
     assert_eq!(put(&gateway, "T", json!({"owner_id": "acme"})).await.0, 201);
     assert_eq!(put(&gateway, "ONLY", json!({"owner_id": "acme"})).await.0, 201);
-    let mut theirs = booted(&gateway, "ACME").await;
-    let mut nobodys = booted(&gateway, "FREE").await;
+    let mut theirs = gateway.booted("ACME").await;
+    let mut nobodys = gateway.booted("FREE").await;
     for (tag, of_acme, of_nobody) in [("T", "Accepted", "Blocked"), ("ONLY", "Accepted", "Invalid")] {
         let told = theirs.call("Authorize", json!({"idTag": tag})).await;
         assert_eq!(told["idTagInfo"]["status"], of_acme, "{tag}");

@@ -3,8 +3,8 @@
 use chargehook::ocpp::v16::authorization::UnknownIdTag;
 use serde_json::{Value, json};
 
-use crate::commands::{answer, ask, asked, booted, called};
 use crate::harness::{Running, start};
+use crate::scripted::{Called, ask, asked};
 
 /// Everything there is to be seen of a session and its station, but for what any message changes.
 async fn seen(gateway: &Running, transaction: &Value) -> Vec<Value> {
@@ -40,7 +40,7 @@ async fn two(gateway: &Running) {
 async fn a_station_cannot_touch_anothers_transaction() {
     let gateway = start(|_| {}).await;
     two(&gateway).await;
-    let (mut a, mut b) = (booted(&gateway, "A").await, booted(&gateway, "B").await);
+    let (mut a, mut b) = (gateway.booted("A").await, gateway.booted("B").await);
     let start = |station_tag: &str| json!({"connectorId": 1, "idTag": station_tag, "meterStart": 100, "timestamp": "2026-04-14T12:00:00Z"});
     let number = a.call("StartTransaction", start("TAG")).await["transactionId"].clone();
     let values = |value: &str| {
@@ -55,8 +55,8 @@ async fn a_station_cannot_touch_anothers_transaction() {
         json!({"action": "ReserveNow", "payload": {
         "connectorId": 2, "expiryDate": "2099-01-01T00:00:00Z", "idTag": "TAG", "reservationId": 5}}),
     );
-    let (id, _, _) = called(&mut a).await;
-    answer(&mut a, &id, json!({"status": "Accepted"})).await;
+    let Called { id, .. } = a.called().await;
+    a.answer(&id, json!({"status": "Accepted"})).await;
     assert_eq!(asked(asking).await.0, 200);
     let before = seen(&gateway, &number).await;
 
@@ -93,20 +93,20 @@ async fn a_station_cannot_touch_anothers_transaction() {
 async fn a_station_cannot_answer_for_another() {
     let gateway = start(|_| {}).await;
     two(&gateway).await;
-    let (mut a, mut b) = (booted(&gateway, "A").await, booted(&gateway, "B").await);
+    let (mut a, mut b) = (gateway.booted("A").await, gateway.booted("B").await);
     let asking = ask(&gateway, "A", json!({"action": "GetConfiguration", "payload": {}}));
-    let (id, _, _) = called(&mut a).await;
+    let Called { id, .. } = a.called().await;
     // B knows the id, and answers first: with a result, an error, and a password that A never took.
-    answer(&mut b, &id, json!({"configurationKey": [{"key": "K", "readonly": false, "value": "B's"}]})).await;
+    b.answer(&id, json!({"configurationKey": [{"key": "K", "readonly": false, "value": "B's"}]})).await;
     b.send(&json!([4, id, "InternalError", "B's", {}]).to_string()).await;
     b.still_serves().await;
     let sent = gateway.get(&format!("/commands/cmd_{id}")).await;
     assert_eq!((&sent["status"], &sent["response"]), (&json!("sent"), &Value::Null));
-    answer(&mut a, &id, json!({"configurationKey": [{"key": "K", "readonly": false, "value": "A's"}]})).await;
+    a.answer(&id, json!({"configurationKey": [{"key": "K", "readonly": false, "value": "A's"}]})).await;
     let (status, command) = asked(asking).await;
     assert_eq!((status, &command["status"]), (200, &json!("completed")), "{command}");
     assert_eq!(command["response"]["configurationKey"][0]["value"], "A's");
-    answer(&mut b, &id, json!({"configurationKey": []})).await;
+    b.answer(&id, json!({"configurationKey": []})).await;
     b.still_serves().await;
     assert_eq!(gateway.get(&format!("/commands/{}", command["id"].as_str().expect("an id"))).await, command);
     assert_eq!(gateway.get("/stations/A/configuration").await["data"][0]["value"], "A's");
@@ -123,7 +123,7 @@ async fn a_station_learns_nothing_of_other_owners_tags() {
     two(&gateway).await;
     let tag = json!({"parent_id_tag": "FLEET", "expiry_date": "2099-01-01T00:00:00Z"});
     assert_eq!(gateway.api("PUT", "/id-tags/TAG?owner_id=owner-a", Some(tag)).await.0, 201);
-    let (mut a, mut b) = (booted(&gateway, "A").await, booted(&gateway, "B").await);
+    let (mut a, mut b) = (gateway.booted("A").await, gateway.booted("B").await);
     let known = a.call("Authorize", json!({"idTag": "TAG"})).await;
     assert_eq!(
         (&known["idTagInfo"]["status"], &known["idTagInfo"]["parentIdTag"]),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::harness::{Charger, Running, call, http_client};
+use crate::harness::{Charger, Running, call, eventually, http_client};
 
 /// A CALL of the gateway, as it came.
 pub(crate) struct Called {
@@ -24,7 +24,9 @@ impl Charger {
             (&json!(2), Some(4)),
             "a CALL was due: {text}"
         );
+        assert!(frame[3].is_object(), "{text}");
         let word = |at: usize| frame[at].as_str().expect("a text").to_owned();
+        assert!((1..=36).contains(&word(1).len()), "{text}");
         Called { id: word(1), action: word(2), payload: frame[3].clone(), text }
     }
 
@@ -38,6 +40,21 @@ impl Charger {
 pub(crate) fn ask(gateway: &Running, station: &str, body: Value) -> JoinHandle<(u16, Value)> {
     let (api, path) = (gateway.gateway.api_addr(), format!("/stations/{station}/commands"));
     tokio::spawn(async move { call(&http_client(), api, "POST", &path, Some(body)).await })
+}
+
+/// The answer to whoever [asked](ask).
+pub(crate) async fn asked(asking: JoinHandle<(u16, Value)>) -> (u16, Value) {
+    asking.await.expect("asks to the end")
+}
+
+/// Waits until the command has this status.
+pub(crate) async fn reaches(gateway: &Running, command: &Value, status: &str) -> Value {
+    let path = format!("/commands/{}", command["id"].as_str().expect("an id"));
+    eventually(status, || async {
+        let found = gateway.get(&path).await;
+        (found["status"] == status).then_some(found)
+    })
+    .await
 }
 
 /// Asks the station of this charger for something, which comes to it as asked and is answered with
@@ -59,7 +76,7 @@ pub(crate) async fn obey(
         called.text
     );
     charger.answer(&called.id, response.clone()).await;
-    let (status, command) = asking.await.expect("asks to the end");
+    let (status, command) = asked(asking).await;
     assert_eq!((status, &command["status"]), (200, &json!("completed")), "{command}");
     assert_eq!(command["response"], response);
     command

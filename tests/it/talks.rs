@@ -360,7 +360,7 @@ async fn case_86_every_golden_frame_is_answered_and_kept_through_a_socket() {
         let frame = unquoted(given(&text).1);
         let station = format!("CP_{nth}");
         let mut charger = gateway.charger(&station).await;
-        charger.call("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"})).await;
+        charger.boot().await;
         charger.send(&frame).await;
         let answer = charger.receive().await;
         let event = stored(&gateway, &station).pop().expect("an event");
