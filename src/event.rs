@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
-use crate::id::{EventId, StationId};
+use crate::id::{EventId, StationId, WebhookId};
 use crate::nearest::nearest;
 use crate::ocpp::Violation;
 use crate::ocpp::v16::{FromCentralSystem, FromChargePoint};
-use crate::subscription::Target;
 
 /// The families that event types come in; each can be subscribed to as a whole (`ocpp.*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -173,6 +172,44 @@ pub fn nearest_type(name: &str) -> Option<&'static str> {
     nearest(name, types().map(|(_, known)| known))
 }
 
+/// Whom an event is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Whoever subscribes, within the event's owner.
+    #[default]
+    Subscribers,
+    /// Whoever subscribes, whatever the owner (`"broadcast": true`).
+    Broadcast,
+    /// This webhook, whatever it subscribes to.
+    Webhook(WebhookId),
+    /// No webhook: a dynamic URL.
+    Elsewhere,
+}
+
+impl Target {
+    /// As it is stored: `broadcast`, `webhook:7` or `url`; `None` is whoever subscribes.
+    pub fn to_text(self) -> Option<String> {
+        match self {
+            Self::Subscribers => None,
+            Self::Broadcast => Some("broadcast".to_owned()),
+            Self::Webhook(id) => Some(format!("webhook:{id}")),
+            Self::Elsewhere => Some("url".to_owned()),
+        }
+    }
+
+    /// Reads what [`Target::to_text`] writes; what it does not write is for nobody.
+    pub fn from_text(text: Option<&str>) -> Self {
+        match text {
+            None => Self::Subscribers,
+            Some("broadcast") => Self::Broadcast,
+            Some(text) => text
+                .strip_prefix("webhook:")
+                .and_then(|id| id.parse().ok())
+                .map_or(Self::Elsewhere, Self::Webhook),
+        }
+    }
+}
+
 /// An event as it is stored.
 #[derive(Clone)]
 pub struct Event {
@@ -262,7 +299,29 @@ pub struct NewEvent {
 pub const OCPP16: &str = "ocpp1.6";
 
 impl NewEvent {
-    /// An event of `category` about `station`, with the members that most have.
+    /// An event of `category`, with the members that all have.
+    pub fn new(
+        category: Category,
+        event: impl Into<String>,
+        timestamp: Timestamp,
+        payload: Box<RawValue>,
+    ) -> Self {
+        Self {
+            event: event.into(),
+            category,
+            protocol: (category == Category::Ocpp || category == Category::Command).then_some(OCPP16),
+            station_id: None,
+            timestamp,
+            occurred_at: None,
+            transaction_id: None,
+            payload,
+            message_id: None,
+            response: None,
+            violations: Vec::new(),
+        }
+    }
+
+    /// The same about `station`.
     pub fn about_station(
         category: Category,
         event: impl Into<String>,
@@ -271,17 +330,8 @@ impl NewEvent {
         payload: Box<RawValue>,
     ) -> Self {
         Self {
-            event: event.into(),
-            category,
-            protocol: (category == Category::Ocpp || category == Category::Command).then_some(OCPP16),
             station_id: Some(station.as_str().to_owned()),
-            timestamp,
-            occurred_at: None,
-            transaction_id: None,
-            payload,
-            message_id: None,
-            response: None,
-            violations: Vec::new(),
+            ..Self::new(category, event, timestamp, payload)
         }
     }
 }

@@ -7,10 +7,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
-use crate::event::{self, Category};
+use crate::event::{self, Category, Target};
 use crate::id::{DeliveryId, EventId};
 use crate::ocpp::Violation;
-use crate::subscription::Target;
 
 /// An event: what happened, when, and how it was answered.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

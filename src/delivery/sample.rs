@@ -14,20 +14,12 @@ pub(super) fn event(event: &str, now: Timestamp) -> NewEvent {
     let category = category_of(event).unwrap_or(Category::Custom);
     let about_station =
         matches!(category, Category::Ocpp | Category::Command | Category::Station | Category::Transaction);
-    let with_protocol = matches!(category, Category::Ocpp | Category::Command);
     let payload = payload(event, category, now);
     NewEvent {
-        event: event.to_owned(),
-        category,
-        protocol: with_protocol.then_some(OCPP16),
         station_id: about_station.then(|| STATION.to_owned()),
-        timestamp: now,
         occurred_at: occurred_at(&payload),
         transaction_id: ["transactionId", "transaction_id"].iter().find_map(|name| payload[name].as_i64()),
-        payload: raw(payload),
-        message_id: None,
-        response: None,
-        violations: Vec::new(),
+        ..NewEvent::new(category, event, now, raw(payload))
     }
 }
 

@@ -51,17 +51,8 @@ pub(super) async fn create(
     };
     let new = NewIngest {
         event: NewEvent {
-            event: input.event,
-            category: Category::Custom,
-            protocol: None,
             station_id: input.station_id.map(|station| station.as_str().to_owned()),
-            timestamp: state.clock.now(),
-            occurred_at: None,
-            transaction_id: None,
-            payload: input.payload,
-            message_id: None,
-            response: None,
-            violations: Vec::new(),
+            ..NewEvent::new(Category::Custom, input.event, state.clock.now(), input.payload)
         },
         destination,
         custom_headers,

@@ -135,17 +135,10 @@ fn append(
     let bare_bytes = to_raw_value(&bill)?.get().len();
     add_meter_values(w, &mut bill, PAYLOAD_MAX_BYTES.saturating_sub(bare_bytes))?;
     let event = NewEvent {
-        event: name.to_owned(),
-        category: Category::Transaction,
-        protocol: None,
         station_id: Some(transaction.station_id.clone()),
-        timestamp: w.now,
         occurred_at,
         transaction_id: Some(transaction.transaction_id),
-        payload: to_raw_value(&bill)?,
-        message_id: None,
-        response: None,
-        violations: Vec::new(),
+        ..NewEvent::new(Category::Transaction, name, w.now, to_raw_value(&bill)?)
     };
     // The session is the customer's whose station it was when it began.
     let owner_id = transaction.owner_id.as_deref();

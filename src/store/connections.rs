@@ -129,17 +129,8 @@ impl Store {
     pub async fn rejected(&self, rejected: Rejected) -> Result<()> {
         self.write(Priority::Inbound, move |w| {
             let event = NewEvent {
-                event: "StationRejected".to_owned(),
-                category: Category::Station,
-                protocol: None,
                 station_id: Some(rejected.identity.clone()),
-                timestamp: w.now,
-                occurred_at: None,
-                transaction_id: None,
-                payload: to_raw_value(&rejected)?,
-                message_id: None,
-                response: None,
-                violations: Vec::new(),
+                ..NewEvent::new(Category::Station, "StationRejected", w.now, to_raw_value(&rejected)?)
             };
             let manner = Manner { uncounted: true, ..Manner::default() };
             events::append(w, &event, manner).map(drop)

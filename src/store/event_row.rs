@@ -8,8 +8,7 @@ use super::cells;
 use super::error::Result;
 use super::vault::cell;
 use super::writer::Writing;
-use crate::event::Event;
-use crate::subscription::Target;
+use crate::event::{Event, Target};
 
 /// The columns that [`read`] takes, of `events e`.
 pub(super) const COLUMNS: &str =

@@ -7,10 +7,10 @@ use super::deliveries::WEBHOOK_DISABLED;
 use super::error::Result;
 use super::vault::cell;
 use super::writer::Writing;
-use crate::event::{Category, NewEvent};
+use crate::event::{Category, NewEvent, Target};
 use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::ocpp::Violation;
-use crate::subscription::{Subject, Target};
+use crate::subscription::Subject;
 
 /// The entry of `meta` behind which stations begin to count that nothing is known of: above zero once a backup
 /// was restored.

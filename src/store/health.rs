@@ -1,12 +1,13 @@
 //! The health of a webhook: since when everything fails, and what follows from it.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use serde::Serialize;
 use serde_json::value::to_raw_value;
 
 use super::error::Result;
 use super::events::{self, Manner};
 use super::outcomes::{Finish, Next};
+use super::webhooks::owner_of;
 use super::writer::Writing;
 use super::{deliveries, webhooks};
 use crate::clock::Timestamp;
@@ -122,25 +123,8 @@ pub(super) fn append_operational(
     webhook_id: WebhookId,
     payload: &impl Serialize,
 ) -> Result<()> {
-    let owner: Option<String> = w
-        .conn
-        .prepare_cached("SELECT owner_id FROM webhooks WHERE id = ?1")?
-        .query_row([webhook_id], |row| row.get(0))
-        .optional()?
-        .flatten();
-    let event = NewEvent {
-        event: event.to_owned(),
-        category: Category::Webhook,
-        protocol: None,
-        station_id: None,
-        timestamp: w.now,
-        occurred_at: None,
-        transaction_id: None,
-        payload: to_raw_value(payload)?,
-        message_id: None,
-        response: None,
-        violations: Vec::new(),
-    };
+    let owner = owner_of(w.conn, webhook_id)?;
+    let event = NewEvent::new(Category::Webhook, event, w.now, to_raw_value(payload)?);
     events::append(w, &event, Manner { owner_id: Some(owner.as_deref()), ..Manner::default() })?;
     Ok(())
 }

@@ -9,9 +9,8 @@ use super::events::{self, Ingested, Manner};
 use super::vault::cell;
 use super::writer::Writing;
 use super::{Priority, Store, event_row};
-use crate::event::NewEvent;
+use crate::event::{NewEvent, Target};
 use crate::id::{DeliveryId, EventId, WebhookId};
-use crate::subscription::Target;
 
 /// Whom an ingested event is for.
 #[derive(Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use super::error::{Result, StoreError};
 use super::event_row;
 use super::events::{self, Manner};
 use super::vault::{Vault, cell};
+use super::webhooks::owner_of;
 use super::writer::Writing;
 use super::{Priority, Store, cells, in_order, origins};
 use crate::clock::Timestamp;
@@ -215,12 +216,7 @@ impl Store {
     /// Only the store's own: nothing was written.
     pub async fn append_test(&self, webhook_id: WebhookId, event: NewEvent) -> Result<Event> {
         self.write(Priority::Api, move |w| {
-            let owner: Option<String> = w
-                .conn
-                .prepare_cached("SELECT owner_id FROM webhooks WHERE id = ?1")?
-                .query_row([webhook_id], |row| row.get(0))
-                .optional()?
-                .flatten();
+            let owner = owner_of(w.conn, webhook_id)?;
             let manner = Manner { test: true, owner_id: Some(owner.as_deref()), ..Manner::default() };
             let seq = events::append(w, &event, manner)?;
             event_row::by_seq(w.conn, seq)?

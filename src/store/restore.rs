@@ -271,19 +271,8 @@ fn tell(w: &mut Writing<'_>, backup_at: Timestamp, steps: Steps) -> Result<()> {
         webhook_sequence_skipped: steps.webhook_sequence,
     };
     w.conn.execute("DELETE FROM meta WHERE key = ?1", [MADE_AT])?;
-    let event = NewEvent {
-        event: "GatewayRestored".to_owned(),
-        category: Category::System,
-        protocol: None,
-        station_id: None,
-        timestamp: w.now,
-        occurred_at: None,
-        transaction_id: None,
-        payload: serde_json::value::to_raw_value(&payload)?,
-        message_id: None,
-        response: None,
-        violations: Vec::new(),
-    };
+    let payload = serde_json::value::to_raw_value(&payload)?;
+    let event = NewEvent::new(Category::System, "GatewayRestored", w.now, payload);
     events::append(w, &event, Manner::default()).map(drop)
 }
 

@@ -78,18 +78,10 @@ impl Store {
         self.write(Priority::Inbound, move |w| {
             (0..count)
                 .map(|n| {
+                    let payload = RawValue::from_string(format!("{{\"n\":{n}}}")).expect("JSON");
                     let event = NewEvent {
-                        event: "StatusNotification".to_owned(),
-                        category: Category::Ocpp,
-                        protocol: Some(crate::event::OCPP16),
                         station_id: Some(station.clone()),
-                        timestamp: w.now,
-                        occurred_at: None,
-                        transaction_id: None,
-                        payload: RawValue::from_string(format!("{{\"n\":{n}}}")).expect("JSON"),
-                        message_id: None,
-                        response: None,
-                        violations: Vec::new(),
+                        ..NewEvent::new(Category::Ocpp, "StatusNotification", w.now, payload)
                     };
                     let seq = events::append(w, &event, Manner::default())?;
                     let event = super::event_row::by_seq(w.conn, seq)?;

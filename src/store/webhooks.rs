@@ -299,6 +299,15 @@ fn replace(w: &Writing<'_>, before: &Webhook, input: &WebhookInput) -> Result<()
     Ok(())
 }
 
+/// The customer that a webhook belongs to, if there is the one, and the other.
+pub(super) fn owner_of(conn: &Connection, id: WebhookId) -> Result<Option<String>> {
+    let owner = conn
+        .prepare_cached("SELECT owner_id FROM webhooks WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(owner.flatten())
+}
+
 /// After any change: the next event is judged by the new subscriptions, and the engine reads its lanes anew.
 pub(super) fn changed(w: &mut Writing<'_>) -> Result<()> {
     *w.subscriptions = load_subscriptions(w.conn)?;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::event::{self, Category, Event};
+use crate::event::{self, Category, Event, Target};
 use crate::id::WebhookId;
 
 pub use filter::{Filter, FilterError};
@@ -39,44 +39,6 @@ pub struct Subscription {
     pub created_seq: i64,
     /// Whether its deliveries are made; a disabled webhook's are discarded on the spot.
     pub enabled: bool,
-}
-
-/// Whom an event is for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Target {
-    /// Whoever subscribes, within the event's owner.
-    #[default]
-    Subscribers,
-    /// Whoever subscribes, whatever the owner (`"broadcast": true`).
-    Broadcast,
-    /// This webhook, whatever it subscribes to.
-    Webhook(WebhookId),
-    /// No webhook: a dynamic URL.
-    Elsewhere,
-}
-
-impl Target {
-    /// As it is stored: `broadcast`, `webhook:7` or `url`; `None` is whoever subscribes.
-    pub fn to_text(self) -> Option<String> {
-        match self {
-            Self::Subscribers => None,
-            Self::Broadcast => Some("broadcast".to_owned()),
-            Self::Webhook(id) => Some(format!("webhook:{id}")),
-            Self::Elsewhere => Some("url".to_owned()),
-        }
-    }
-
-    /// Reads what [`Target::to_text`] writes; what it does not write is for nobody.
-    pub fn from_text(text: Option<&str>) -> Self {
-        match text {
-            None => Self::Subscribers,
-            Some("broadcast") => Self::Broadcast,
-            Some(text) => text
-                .strip_prefix("webhook:")
-                .and_then(|id| id.parse().ok())
-                .map_or(Self::Elsewhere, Self::Webhook),
-        }
-    }
 }
 
 /// What is judged: a borrowed view of an event that may not be stored yet.
