@@ -279,7 +279,8 @@ async fn a_station_that_is_not_accepted_is_refused_unasked() {
     let endpoint = Endpoint::of(json!({"status": "Accepted"})).await;
     let gateway = start(asking(&endpoint.receiver.url)).await;
     gateway.api("POST", "/stations", Some(json!({"station_id": "P", "boot_status": "pending"}))).await;
-    let mut pending = gateway.booted("P").await;
+    let mut pending = gateway.charger("P").await;
+    assert_eq!(pending.boot().await, "Pending");
     assert_eq!(authorize(&mut pending, "T").await["status"], "Invalid");
     let started = pending.call("StartTransaction", a_start(1, "T")).await;
     assert_eq!(started["idTagInfo"]["status"], "Invalid");
