@@ -1,7 +1,8 @@
 //! A stream that counts what was read.
 //!
 //! The WebSocket library tells nothing of a text that is not UTF-8; what has been read since the last
-//! message tells at least its size.
+//! message tells at least its size. Nor does it end a message of ever more fragments in which there is nothing, each of
+//! which costs as much as one with something in it: here a message ends that takes too much room on the line.
 
 use std::io;
 use std::pin::Pin;
@@ -16,15 +17,21 @@ const SMALL_HEADER: u64 = 6;
 const MEDIUM_HEADER: u64 = 8;
 const LARGE_HEADER: u64 = 14;
 
+/// What may be read beyond a message in one go.
+const READ_AHEAD: u64 = 16 << 10;
+
 pub(super) struct Metered {
     stream: Stream,
     read: u64,
     marked: u64,
+    /// Between two marks at most: twice the largest message, which leaves a frame header to every six bytes of it.
+    most: u64,
 }
 
 impl Metered {
-    pub(super) fn new(stream: Stream, already_read: usize) -> Self {
-        Self { stream, read: already_read as u64, marked: 0 }
+    pub(super) fn new(stream: Stream, already_read: usize, message_size_bytes: usize) -> Self {
+        let most = 2 * message_size_bytes as u64 + READ_AHEAD;
+        Self { stream, read: already_read as u64, marked: 0, most }
     }
 
     /// A message is complete: what comes now belongs to the next.
@@ -53,6 +60,9 @@ impl AsyncRead for Metered {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         self.read += (buf.filled().len() - before) as u64;
+        if self.read - self.marked > self.most {
+            return Poll::Ready(Err(io::Error::other("a message in far too many fragments")));
+        }
         Poll::Ready(Ok(()))
     }
 }

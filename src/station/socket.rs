@@ -73,7 +73,7 @@ pub(super) async fn websocket(upgraded: Upgraded, message_size_bytes: usize) -> 
         .max_message_size(Some(message_size_bytes))
         .max_frame_size(Some(message_size_bytes));
     let already_read = parts.read_buf.to_vec();
-    let stream = Metered::new(parts.io.into_inner(), already_read.len());
+    let stream = Metered::new(parts.io.into_inner(), already_read.len(), message_size_bytes);
     Some(WebSocketStream::from_partially_read(stream, already_read, Role::Server, Some(config)).await)
 }
 
@@ -218,7 +218,9 @@ impl Connection {
                 sleep(wait).await;
             }
             if let Some(Ok(message)) = &received {
-                self.pace.owe(message.len() / COUNTED_BYTES);
+                // Its fragments, too: what is read for them, and not what is in them.
+                let bytes = self.socket.get_ref().payload_bytes().max(message.len());
+                self.pace.owe(bytes / COUNTED_BYTES);
             }
             if let Some(end) = self.receive(received, now).await {
                 return end;

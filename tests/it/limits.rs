@@ -480,3 +480,35 @@ async fn strangers_that_are_turned_away_are_counted_by_address() {
     );
     gateway.charger("KNOWN").await.still_serves().await;
 }
+
+#[tokio::test]
+async fn a_message_of_ever_more_empty_fragments_is_ended() {
+    let gateway = start(|config| config.limits.message_size = ByteSize(4 << 10)).await;
+    let fragment = |text: &'static str, code, last| {
+        Message::Frame(Frame::message(text.as_bytes().to_vec(), OpCode::Data(code), last))
+    };
+    // Few of them are an ordinary message.
+    let mut charger = gateway.booted("FEW").await;
+    for (text, code, last) in [
+        (r#"[2,"1","#, Data::Text, false),
+        ("", Data::Continue, false),
+        (r#""Heartbeat",{}]"#, Data::Continue, true),
+    ] {
+        charger.socket.send(fragment(text, code, last)).await.expect("sends");
+    }
+    assert!(charger.receive().await.starts_with(r#"[3,"1","#));
+    let mut flooding = gateway.booted("MANY").await;
+    flooding.socket.send(fragment("[", Data::Text, false)).await.expect("sends");
+    // Six bytes each: twice as many as the largest message and some reading ahead have room for.
+    let mut ended = false;
+    for _ in 0..8_000 {
+        ended |= flooding.socket.feed(fragment("", Data::Continue, false)).await.is_err();
+    }
+    ended |= flooding.socket.flush().await.is_err();
+    assert!(ended || flooding.receive_or_closed().await.is_none(), "it goes on");
+    eventually("its end is on record", || async {
+        gateway.events_of("MANY", "StationDisconnected").await.pop()
+    })
+    .await;
+    charger.still_serves().await;
+}
