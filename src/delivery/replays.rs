@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::store::{ReplayStep, Result, Store};
+use crate::store::{ReplayStep, ResendWalk, Result, Store};
 
 /// How long replays rest when none of them can go on. What they wait for is sends, of which a lane makes
 /// no signal.
@@ -17,7 +17,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// Goes on with every replay that was begun, until `stop`. What is not done then is done after the next start.
 pub(super) async fn run(store: Store, stop: CancellationToken) {
-    let mut replays = Replays { store, failed: HashMap::new() };
+    let mut replays = Replays::new(store);
     while !stop.is_cancelled() {
         let rest = match replays.round(&stop).await {
             Ok(Round::Moved) => continue,
@@ -49,12 +49,19 @@ struct Replays {
     store: Store,
     /// Those (rows) whose last step has failed, and when. They do not hold up the others.
     failed: HashMap<i64, Instant>,
+    /// How far those (rows) over several webhooks have come.
+    walks: HashMap<i64, ResendWalk>,
 }
 
 impl Replays {
+    fn new(store: Store) -> Self {
+        Self { store, failed: HashMap::new(), walks: HashMap::new() }
+    }
+
     async fn round(&mut self, stop: &CancellationToken) -> Result<Round> {
         let mut round = Round::Nothing;
         let running = self.store.running_replays().await?;
+        self.walks.retain(|replay, _| running.contains(replay));
         self.failed.retain(|replay, at| running.contains(replay) && at.elapsed() < AFTER_FAILURE);
         for replay in running {
             if stop.is_cancelled() {
@@ -74,7 +81,7 @@ impl Replays {
     }
 
     async fn step(&mut self, replay: i64) -> ReplayStep {
-        match self.store.replay_step(replay).await {
+        match self.store.replay_step(replay, self.walks.entry(replay).or_default()).await {
             Ok(step) => step,
             Err(error) => {
                 warn!("replay {replay} rests: {error}");
@@ -95,7 +102,10 @@ async fn rested(rest: Option<Duration>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::command::RequestedBy;
+    use crate::api::replay::Status;
     use crate::clock::{Clock, Timestamp};
+    use crate::id::ApiKeyId;
     use crate::store::seed::SeedWebhook;
 
     #[tokio::test]
@@ -119,11 +129,84 @@ mod tests {
                      ('rpl_2', '{\"kind\":\"resend\",\"status\":[\"failed\"],\"webhook_id\":1,\"events\":[]}'))",
             )
             .await;
-        let mut replays = Replays { store: store.clone(), failed: HashMap::new() };
+        let mut replays = Replays::new(store.clone());
         let stop = CancellationToken::new();
         while !matches!(replays.round(&stop).await, Ok(Round::Waits)) {}
         assert_eq!(replays.failed.keys().collect::<Vec<_>>(), [&1]);
         assert_eq!(store.seed_number("SELECT done FROM replays WHERE seq = 2").await, 3);
         assert_eq!(store.seed_text("SELECT status FROM replays WHERE seq = 1").await, "running");
+    }
+
+    #[tokio::test]
+    async fn a_resend_over_several_webhooks_runs_ahead_of_none_and_none_waits_for_another() {
+        const EACH: i64 = 1_000;
+        const AHEAD: i64 = 400;
+        let dir = tempfile::tempdir().expect("a directory");
+        let clock = Clock::manual(Timestamp::from_unix_ms(1_776_168_000_000));
+        let store = Store::open(dir.path(), clock.clone()).expect("a store");
+        for _ in 0..2 {
+            store.seed_webhook(SeedWebhook::to("http://127.0.0.1:1")).await.expect("a webhook");
+        }
+        store.seed_events("CP", EACH as usize).await.expect("events");
+        store
+            .seed_run(
+                "UPDATE deliveries SET status = 'failed', due_at_ms = NULL, completed_at_ms = created_at_ms",
+            )
+            .await;
+        let selection =
+            r#"{"kind": "resend", "status": ["failed"], "events": [], "since": "2020-01-01T00:00:00Z"}"#;
+        let selection = serde_json::from_str(selection).expect("a selection");
+        let counted = store.count_replay(selection, None, clock.now()).await.expect("counted");
+        assert_eq!(counted.matched, 2 * EACH as u64);
+        let by = RequestedBy { id: ApiKeyId::from_value(1), name: "k".to_owned() };
+        let begun = store.create_replay(counted, None, by).await.expect("begun");
+
+        let stop = CancellationToken::new();
+        let rest = async |replays: &mut Replays| {
+            while matches!(replays.round(&stop).await, Ok(Round::Moved)) {}
+        };
+        let waiting = async || {
+            let first = "SELECT count(*) FROM deliveries WHERE webhook_id = 1 AND status = 'scheduled'";
+            let second = "SELECT count(*) FROM deliveries WHERE webhook_id = 2 AND status = 'scheduled'";
+            (store.seed_number(first).await, store.seed_number(second).await)
+        };
+        let done = async || store.replay(begun.id, None).await.expect("read").expect("there");
+        let mut replays = Replays::new(store.clone());
+        rest(&mut replays).await;
+        assert_eq!(waiting().await, (AHEAD, AHEAD));
+
+        // The first takes nothing; all of the second's arrives.
+        let mut rounds = 0;
+        while waiting().await.1 > 0 {
+            store
+                .seed_run(
+                    "UPDATE deliveries SET status = 'success', due_at_ms = NULL, completed_at_ms = scheduled_at_ms
+                     WHERE webhook_id = 2 AND status = 'scheduled'",
+                )
+                .await;
+            rest(&mut replays).await;
+            rounds += 1;
+            assert!(rounds < 10, "it comes to its end");
+        }
+        assert_eq!(waiting().await, (AHEAD, 0));
+        assert_eq!(store.seed_number("SELECT count(*) FROM deliveries WHERE status = 'success'").await, EACH);
+        assert_eq!((done().await.done, done().await.status), ((EACH + AHEAD) as u64, Status::Running));
+
+        // As after a restart: it goes on from what is stored, and makes nothing twice.
+        let mut replays = Replays::new(store.clone());
+        rest(&mut replays).await;
+        assert_eq!((waiting().await, done().await.done), ((AHEAD, 0), (EACH + AHEAD) as u64));
+        while done().await.status == Status::Running {
+            store
+                .seed_run(
+                    "UPDATE deliveries SET status = 'success', due_at_ms = NULL, completed_at_ms = scheduled_at_ms
+                     WHERE status = 'scheduled'",
+                )
+                .await;
+            rest(&mut replays).await;
+            rounds += 1;
+            assert!(rounds < 20, "it comes to its end");
+        }
+        assert_eq!((done().await.done, done().await.status), (2 * EACH as u64, Status::Done));
     }
 }

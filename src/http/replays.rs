@@ -125,8 +125,8 @@ impl Parameters for BulkResendQuery {
 /// Send many deliveries again
 ///
 /// All that fit the filter, of which `webhook_id`, `event_id` or `since` must be given, and whose webhook is enabled.
-/// It goes on in the background and is listed among the replays; live events go first, and unlike a single resend
-/// it does not pass an open circuit breaker.
+/// It goes on in the background, for each webhook a few hundred deliveries ahead of what is sent, and is listed among the
+/// replays; live events go first, and unlike a single resend it does not pass an open circuit breaker.
 #[utoipa::path(post, path = "/deliveries/resend", tag = "replays", params(BulkResendQuery, DeliveriesQuery),
     responses((status = 202, body = Replay), (status = 200, body = ReplayMatched, description = "What a dry run found")),
     security(("api_key" = ["write"])))]

@@ -7,6 +7,8 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use super::delivery_list::{DeliveryFilter, FROM, Query};
 use super::error::{Result, StoreError};
 use super::listing::fits_one_of;
+use super::origins::is_origin;
+use super::search::as_list;
 use super::{event_row, horizon, webhooks};
 use crate::api::delivery::DeliveryStatus;
 use crate::api::replay::{Only, Selection};
@@ -103,6 +105,29 @@ fn walk(search: &Search) -> Result<Walk> {
     })
 }
 
+/// Whose deliveries are looked for: lanes are webhooks, and origins below zero.
+#[derive(Debug)]
+pub(super) enum Lanes {
+    All,
+    Only(WebhookId),
+    Except(Vec<WebhookId>),
+}
+
+impl Lanes {
+    fn narrow(&self, query: &mut Query) {
+        match self {
+            Self::All => {}
+            Self::Only(lane) if is_origin(*lane) => query.and("d.origin_id = ?", -lane),
+            Self::Only(lane) => query.and("d.webhook_id = ?", *lane),
+            Self::Except(lanes) if lanes.is_empty() => {}
+            Self::Except(lanes) => query.and(
+                "coalesce(d.webhook_id, -d.origin_id) NOT IN (SELECT value FROM json_each(?))",
+                as_list(lanes),
+            ),
+        }
+    }
+}
+
 /// Behind which row the first read begins, and up to which row there is anything now.
 pub(super) fn range(conn: &Connection, selection: &Selection) -> Result<(i64, i64)> {
     let (walks_events, since) = match selection {
@@ -127,30 +152,12 @@ pub(super) fn range(conn: &Connection, selection: &Selection) -> Result<(i64, i6
 /// Looks through the next window behind `position`, for at most `limit` candidates.
 pub(super) fn next(conn: &Connection, search: &Search, position: i64, limit: usize) -> Result<Found> {
     match walk(search)? {
-        Walk::Deliveries(filter, arrived) => {
-            let window_end = window_end(conn, "deliveries", search, position, DELIVERIES_WINDOW)?;
-            let mut query = Query::from(*filter);
-            if let Some((since, until)) = arrived {
-                query.and("e.timestamp_ms >= ?", since.unix_ms());
-                query.and("e.timestamp_ms < ?", until.unix_ms());
-            }
-            query.and("d.seq > ?", position);
-            query.and("d.seq <= ?", window_end);
-            query.and("d.completed_at_ms <= ?", search.asked_at.unix_ms());
-            let sql = format!(
-                "SELECT d.seq {FROM} WHERE {} AND (d.webhook_id IS NULL OR w.status IN ('active', 'paused'))
-                 ORDER BY d.seq LIMIT {limit}",
-                query.conditions()
-            );
-            let mut statement = conn.prepare_cached(&sql)?;
-            let rows = statement
-                .query_map(params_from_iter(&query.values), |row| Ok(Candidate::Reopen(row.get(0)?)))?;
-            let candidates: Vec<Candidate> = rows.collect::<rusqlite::Result<_>>()?;
-            let position = match candidates.last() {
-                Some(Candidate::Reopen(seq)) if candidates.len() == limit => *seq,
-                _ => window_end,
-            };
-            Ok(Found { candidates, position })
+        Walk::Deliveries(..) => {
+            let (rows, position) = deliveries(conn, search, &Lanes::All, position, limit)?;
+            Ok(Found {
+                candidates: rows.into_iter().map(|(row, _)| Candidate::Reopen(row)).collect(),
+                position,
+            })
         }
         Walk::Events { webhook_id, only, events, since, until } => {
             let mut found = Found { candidates: Vec::new(), position };
@@ -182,6 +189,40 @@ pub(super) fn next(conn: &Connection, search: &Search, position: i64, limit: usi
             Ok(Found { position: window_end, ..found })
         }
     }
+}
+
+/// The same for deliveries (rows) of some lanes, each with its lane; and the row behind which the next read begins.
+pub(super) fn deliveries(
+    conn: &Connection,
+    search: &Search,
+    lanes: &Lanes,
+    position: i64,
+    limit: usize,
+) -> Result<(Vec<(i64, WebhookId)>, i64)> {
+    let Walk::Deliveries(filter, arrived) = walk(search)? else { return Ok((Vec::new(), search.end)) };
+    let window_end = window_end(conn, "deliveries", search, position, DELIVERIES_WINDOW)?;
+    let mut query = Query::from(*filter);
+    if let Some((since, until)) = arrived {
+        query.and("e.timestamp_ms >= ?", since.unix_ms());
+        query.and("e.timestamp_ms < ?", until.unix_ms());
+    }
+    lanes.narrow(&mut query);
+    query.and("d.seq > ?", position);
+    query.and("d.seq <= ?", window_end);
+    query.and("d.completed_at_ms <= ?", search.asked_at.unix_ms());
+    let sql = format!(
+        "SELECT d.seq, coalesce(d.webhook_id, -d.origin_id, 0) {FROM}
+         WHERE {} AND (d.webhook_id IS NULL OR w.status IN ('active', 'paused')) ORDER BY d.seq LIMIT {limit}",
+        query.conditions()
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(&query.values), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows: Vec<(i64, WebhookId)> = rows.collect::<rusqlite::Result<_>>()?;
+    let position = match rows.last() {
+        Some((row, _)) if rows.len() == limit => *row,
+        _ => window_end,
+    };
+    Ok((rows, position))
 }
 
 /// Where the window behind `position` ends. It begins with the first row that there is: rows count on by

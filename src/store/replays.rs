@@ -3,10 +3,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::deliveries::BULK_WAITING;
 use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, arrival_bounds, page};
 use super::replay_search::{self, Candidate, Search};
+use super::resend_walk::{self, ResendWalk};
 use super::writer::Writing;
 use super::{Priority, Store, cells};
 use crate::api::command::RequestedBy;
@@ -15,13 +15,13 @@ use crate::clock::Timestamp;
 use crate::id::{DeliveryId, ReplayId, WebhookId};
 
 /// Deliveries made in one step.
-const STEP: usize = 200;
+pub(super) const STEP: usize = 200;
 
 /// Due deliveries of replays that a webhook may have: more are made as these are sent.
-const AHEAD: usize = 400;
+pub(super) const AHEAD: usize = 400;
 
 /// Windows that are looked through for a step before what was found out is noted.
-const WINDOWS_PER_STEP: usize = 20;
+pub(super) const WINDOWS_PER_STEP: usize = 20;
 
 /// What was asked for, counted.
 #[derive(Debug, Clone)]
@@ -199,14 +199,18 @@ impl Store {
         self.inner.signals.replays_begun().await;
     }
 
-    /// Goes one step on with a replay (row): makes some of its deliveries due, unless enough of them are.
+    /// Goes one step on with a replay (row): makes some of its deliveries due, unless enough of them are. `walk` is
+    /// the replay's own, from its last step; an empty one does, and costs a look at what was looked at.
     ///
     /// # Errors
     /// Only the store's own: the step is not made, and may be made again.
-    pub async fn replay_step(&self, seq: i64) -> Result<ReplayStep> {
+    pub async fn replay_step(&self, seq: i64, walk: &mut ResendWalk) -> Result<ReplayStep> {
         let Some(running) = self.read(move |conn| running(conn, seq)).await? else {
             return Ok(ReplayStep::Ended);
         };
+        if running.is_over_several {
+            return self.resend_step(seq, running.search, running.position, walk).await;
+        }
         if running.room < STEP.min(AHEAD) {
             return Ok(ReplayStep::Waits);
         }
@@ -221,13 +225,26 @@ impl Store {
         }
         self.write(Priority::Api, move |w| make(w, seq, &running.search, &candidates, position)).await
     }
+
+    /// Makes these deliveries (rows) due again, and notes how far the replay has come.
+    pub(super) async fn make_step(
+        &self,
+        seq: i64,
+        search: Search,
+        rows: Vec<i64>,
+        position: i64,
+    ) -> Result<ReplayStep> {
+        let candidates: Vec<Candidate> = rows.into_iter().map(Candidate::Reopen).collect();
+        self.write(Priority::Api, move |w| make(w, seq, &search, &candidates, position)).await
+    }
 }
 
 struct Running {
     search: Search,
     position: i64,
-    /// How many of its deliveries may be made now.
+    /// How many of its deliveries may be made now, if they go to one webhook.
     room: usize,
+    is_over_several: bool,
 }
 
 fn running(conn: &Connection, seq: i64) -> Result<Option<Running>> {
@@ -247,17 +264,8 @@ fn running(conn: &Connection, seq: i64) -> Result<Option<Running>> {
         })
         .optional()?;
     let Some((search, position, webhook_id)) = found else { return Ok(None) };
-    // Over several webhooks one that is down must not hold up the others: what waits for it costs nothing.
-    let waiting: usize = match webhook_id {
-        None => 0,
-        Some(webhook_id) => conn
-            .prepare_cached(&format!(
-                "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE webhook_id = ?1 AND {BULK_WAITING}
-                     AND status = 'scheduled' LIMIT {AHEAD})"
-            ))?
-            .query_row([webhook_id], |row| row.get::<_, i64>(0))? as usize,
-    };
-    Ok(Some(Running { search, position, room: AHEAD.saturating_sub(waiting) }))
+    let room = webhook_id.map(|webhook_id| resend_walk::room(conn, webhook_id)).transpose()?;
+    Ok(Some(Running { search, position, room: room.unwrap_or(0), is_over_several: room.is_none() }))
 }
 
 fn make(
