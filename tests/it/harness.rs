@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use chargehook::clock::Clock;
 use chargehook::config::Config;
-use chargehook::gateway::Gateway;
+use chargehook::gateway::{Gateway, StartError};
 use chargehook::keys;
+use chargehook::store::StoreError;
 use chargehook::tls::Stream;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -57,7 +58,17 @@ pub(crate) async fn start_in(dir: TempDir, change: impl FnOnce(&mut Config)) -> 
 pub(crate) async fn start_by(clock: Clock, dir: TempDir, change: impl FnOnce(&mut Config)) -> Running {
     let mut config = config(dir.path());
     change(&mut config);
-    let gateway = Gateway::start(config, clock.clone()).await.expect("starts");
+    let began = tokio::time::Instant::now();
+    let gateway = loop {
+        match Gateway::start(config.clone(), clock.clone()).await {
+            // A program that another test starts has for a moment a copy of all that is open here, the lock of the
+            // gateway that was stopped just now among it.
+            Err(StartError::Store(StoreError::InUse(_))) if began.elapsed() < DEADLINE => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            started => break started.expect("starts"),
+        }
+    };
     keys::ensure_first(gateway.store(), dir.path(), Some(ADMIN_KEY), clock.now())
         .await
         .expect("an admin key");
