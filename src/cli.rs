@@ -12,6 +12,7 @@ mod import;
 mod listen;
 mod remote;
 mod replays;
+mod secrets;
 mod stations;
 mod table;
 mod transactions;
@@ -35,11 +36,11 @@ use crate::id::ApiKeyId;
 use crate::keys::{self, API_KEY_VARIABLE, KeyError};
 use crate::listen::ListenError;
 use crate::serve::{self, ServeError};
-use crate::store::{BackupError, Store, StoreError};
+use crate::store::{BackupError, KeptAsTheyWere, NoSecretsKey, Store, StoreError};
 use crate::telemetry::{self, TelemetryError};
 
 /// Connects EV chargers that speak OCPP 1.6-J, keeps what they say, and sends it on as signed webhooks.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "chargehook", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
@@ -59,7 +60,7 @@ Every setting is a key of the configuration file (see `chargehook config default
 variable made of its table and name: `listen` of [ocpp] is CHARGEHOOK_OCPP_LISTEN. The command line wins \
 over the environment, the environment over the file, the file over the defaults.";
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Runs the gateway until SIGINT or SIGTERM
     ///
@@ -132,6 +133,9 @@ enum Command {
     /// backup is lost, but its numbers were told to others: transaction ids, station_seq and webhooks' sequences
     /// go on far behind what can have been used, and the next start sends a GatewayRestored event.
     Restore(backup::PutBack),
+    /// Changes the key of the database's secrets, or goes on without a lost one
+    #[command(subcommand, after_help = secrets::HELP)]
+    Secrets(secrets::Secrets),
     /// Looks into the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -139,7 +143,7 @@ enum Command {
     Openapi,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum KeysCommand {
     /// Makes a key and prints it, alone, on stdout: the only time it is shown
     Create {
@@ -170,7 +174,7 @@ enum KeysCommand {
 }
 
 /// Where the data directory is.
-#[derive(Debug, Args)]
+#[derive(Args)]
 struct Place {
     /// Configuration file (TOML) that names the data directory
     #[arg(long, value_name = "FILE")]
@@ -201,7 +205,7 @@ impl Place {
     }
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum ConfigCommand {
     /// Says whether `serve` could use this configuration, and names every fault
     ///
@@ -221,7 +225,7 @@ enum ConfigCommand {
 }
 
 /// The settings that are options too. Values are read by the configuration, which words their faults.
-#[derive(Debug, Default, Args)]
+#[derive(Default, Args)]
 struct Settings {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
@@ -322,6 +326,12 @@ enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Backup(#[from] BackupError),
+    #[error(transparent)]
+    Secrets(#[from] KeptAsTheyWere),
+    #[error("{0}: {1}")]
+    NoSecretsKey(String, NoSecretsKey),
+    #[error("nothing was dropped: with --force all of this is")]
+    NothingDropped,
     #[error("the process cannot go on: {0}")]
     Process(#[from] std::io::Error),
 }
@@ -343,8 +353,17 @@ impl Failure {
             | Self::Serve(ServeError::Start(
                 StartError::Tls { .. } | StartError::Store(StoreError::Key(_)),
             ))
-            | Self::Key(KeyError::Scope(_))
-            | Self::Serve(ServeError::FirstKey(KeyError::TooShort)) => ExitCode::from(2),
+            | Self::Secrets(
+                KeptAsTheyWere::Store(StoreError::Key(_))
+                | KeptAsTheyWere::NoNextKey
+                | KeptAsTheyWere::SameKey
+                | KeptAsTheyWere::NotLost(_)
+                | KeptAsTheyWere::NotSealed,
+            )
+            | Self::NoSecretsKey(..)
+            | Self::NothingDropped
+            | Self::Key(KeyError::Wrong(_))
+            | Self::Serve(ServeError::FirstKey(KeyError::Unusable(_))) => ExitCode::from(2),
             _ => ExitCode::from(1),
         }
     }
@@ -388,6 +407,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Send(order) => runtime()?.block_on(command::send(order)),
         Command::Backup(order) => backup::back_up(order),
         Command::Restore(order) => backup::restore(order),
+        Command::Secrets(asked) => secrets::run(asked),
         Command::Keys(command) => runtime()?.block_on(keys(command)),
         Command::Openapi => print(&format!("{:#}\n", http::openapi_document())),
         Command::Config(ConfigCommand::Default) => print(DEFAULT_FILE),

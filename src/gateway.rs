@@ -49,9 +49,11 @@ pub enum StartError {
     /// Chargers cannot be served.
     #[error(transparent)]
     Stations(#[from] station::NotStarted),
-    /// The API's listener could not be bound.
-    #[error("cannot listen on {address}: {reason}")]
+    /// A listener of the API's could not be bound.
+    #[error("{key}: cannot listen on {address}: {reason}")]
     Listen {
+        /// The setting, as `table.key`.
+        key: &'static str,
         /// The address of the configuration.
         address: SocketAddr,
         /// The operating system's words.
@@ -99,10 +101,10 @@ impl Gateway {
             .map_err(|_| StoreError::Closed)??;
         let poster = poster(&config)?;
         // Bound before anything runs: a port that is taken must leave nothing behind.
-        let api_listener = bind(config.api.listen).await?;
-        let api_addr = api_listener.local_addr().map_err(refused(config.api.listen))?;
+        let api_listener = bind("api.listen", config.api.listen).await?;
+        let api_addr = api_listener.local_addr().map_err(refused("api.listen", config.api.listen))?;
         let metrics_listener = match config.api.metrics_listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind("api.metrics_listen", address).await?),
             None => None,
         };
         let metrics_addr = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -244,12 +246,12 @@ impl Gateway {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(refused(address))
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(refused(key, address))
 }
 
-fn refused(address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {
-    move |reason| StartError::Listen { address, reason }
+fn refused(key: &'static str, address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {
+    move |reason| StartError::Listen { key, address, reason }
 }
 
 fn load_tls(table: &'static str, files: Files) -> Result<Option<Arc<Tls>>, StartError> {
@@ -353,9 +355,11 @@ fn api_bounds(config: &Config) -> Bounds {
 
 /// A listener of its own for TLS leaves the other one plain.
 fn listeners(config: &Config, tls: Option<&Arc<Tls>>) -> Vec<station::Listener> {
-    let first = |tls| station::Listener { address: config.ocpp.listen, tls };
+    let first = |tls| station::Listener { key: "ocpp.listen", address: config.ocpp.listen, tls };
     match config.ocpp.tls_listen {
-        Some(address) => vec![first(None), station::Listener { address, tls: tls.cloned() }],
+        Some(address) => {
+            vec![first(None), station::Listener { key: "ocpp.tls_listen", address, tls: tls.cloned() }]
+        }
         None => vec![first(tls.cloned())],
     }
 }

@@ -47,8 +47,9 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     raise_open_files_limit();
     let (clock, data_dir) = (Clock::System, config.server.data_dir.clone());
+    let given = keys::given()?;
+    keys::check_given(&data_dir, given.as_deref())?;
     let gateway = Gateway::start(config, clock.clone()).await?;
-    let given = std::env::var(API_KEY_VARIABLE).ok();
     match keys::ensure_first(gateway.store(), &data_dir, given.as_deref(), clock.now()).await {
         Ok(FirstKey::Generated(path)) => info!("the admin key was generated: {}", path.display()),
         Ok(FirstKey::Given) => info!("the key in {API_KEY_VARIABLE} is the admin key now"),

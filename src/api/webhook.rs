@@ -98,8 +98,8 @@ pub const MAX_IN_FLIGHT_MAX: u32 = 1_000;
 /// What is written in a webhook: the body of `POST` and `PUT`. Only `url` is required.
 ///
 /// `PUT` replaces everything but the two secrets, which are kept unless given. The read-only fields of a
-/// webhook (`id`, `status`, `disabled_reason`, `paused_at`, `paused_until`, `secret_value_set`, `created_at`,
-/// `updated_at`) are ignored.
+/// webhook (`id`, `status`, `disabled_reason`, `paused_at`, `paused_until`, `paused_reason`, `secret_value_set`,
+/// `created_at`, `updated_at`) are ignored.
 #[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookInput {
@@ -207,6 +207,9 @@ pub struct Webhook {
     pub paused_at: Option<Timestamp>,
     /// When it is resumed by itself; null if only by a call.
     pub paused_until: Option<Timestamp>,
+    /// Why it is paused, where nobody has asked for it: its secrets were lost with their key.
+    #[serde(default)]
+    pub paused_reason: Option<String>,
     /// Event types it wants.
     pub events: Vec<String>,
     /// Stations it wants.

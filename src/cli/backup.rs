@@ -12,7 +12,7 @@ use crate::store::{self, CopyProgress, KeySource, Restore, Restored, Store};
 use crate::telemetry;
 
 /// What is backed up, and to where.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Backup {
     /// The file to write, or a directory for a file named after the time
     #[arg(value_name = "TO")]
@@ -27,7 +27,7 @@ pub(super) struct Backup {
 }
 
 /// What is put back, and where.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct PutBack {
     /// The backup
     #[arg(value_name = "FROM")]
@@ -51,7 +51,7 @@ pub(super) fn back_up(order: Backup) -> Result<(), Failure> {
     }
     warnings_only()?;
     if let Some(path) = &order.with_key {
-        store::copy_key(&key, path)?;
+        store::copy_key(data_dir, &key, path)?;
     }
     let bar = Bar::new("copying");
     let made = store::back_up(data_dir, &order.to, Clock::System.now(), &mut |copied| bar.show(copied))?;
@@ -111,7 +111,7 @@ pub(super) fn restore(order: PutBack) -> Result<(), Failure> {
 }
 
 /// These are no services: only what is worth a warning is told.
-fn warnings_only() -> Result<(), Failure> {
+pub(super) fn warnings_only() -> Result<(), Failure> {
     Ok(telemetry::start(&Log { level: "warn".to_owned(), ..Log::default() })?)
 }
 

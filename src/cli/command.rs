@@ -16,7 +16,7 @@ pub(super) const HELP: &str = r#"Examples:
   chargehook command WALLBOX_001 GetConfiguration --json"#;
 
 /// What is asked of whom.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Order {
     /// The station's identity
     station: String,

@@ -19,7 +19,7 @@ Examples:
   chargehook deliveries resend --webhook 3 --since 24h --dry-run";
 
 /// What is asked about deliveries.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Deliveries {
     #[command(subcommand)]
     task: Task,
@@ -27,7 +27,7 @@ pub(super) struct Deliveries {
     counter: Counter,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Task {
     /// Lists the deliveries, the newest first
     List {
@@ -65,7 +65,7 @@ enum Task {
     },
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Filter {
     /// Only to this webhook
     #[arg(long = "webhook", value_name = "ID")]
@@ -97,7 +97,7 @@ struct Filter {
 const NOT_WITH_IDS: [&str; 10] =
     ["status", "dry_run", "webhook_id", "event_id", "event", "station_id", "owner_id", "since", "until", "q"];
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["ids", "webhook_id", "event_id", "since"])))]
 struct Resending {
     /// The deliveries' ids

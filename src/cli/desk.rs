@@ -15,7 +15,7 @@ use crate::api::Page;
 use crate::client::{Call, Client, Follower, Parameters, Told};
 
 /// What every command has that asks a gateway.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Counter {
     #[command(flatten)]
     remote: Remote,
@@ -34,7 +34,7 @@ impl Counter {
 const BEFORE_FOLLOWING: u32 = 10;
 
 /// Which part of a list is shown.
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 pub(super) struct Paging {
     /// How many rows at most, 1 to 500 [default: 50]
     #[arg(long, value_name = "N")]

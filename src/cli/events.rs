@@ -23,7 +23,7 @@ Examples:
   chargehook events resend evt_01jrs0m6nxk3v1c8d9e0f2g4h6";
 
 /// What is asked about events.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Events {
     #[command(subcommand)]
     task: Task,
@@ -31,7 +31,7 @@ pub(super) struct Events {
     counter: Counter,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Task {
     /// Lists the events, the newest first, or follows them as they come
     List {
@@ -71,7 +71,7 @@ enum Task {
     Types,
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Filter {
     /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable)
     #[arg(long, value_name = "PATTERN")]
@@ -108,7 +108,7 @@ struct Filter {
     q: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 struct Sending {
     /// A name of your own, such as invoice.paid
     event: String,

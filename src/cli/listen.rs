@@ -12,7 +12,7 @@ use crate::outbound::destination::parse_url;
 use crate::outbound::signature::SigningSecret;
 
 /// What is forwarded where.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Listening {
     /// The endpoint that gets each event, signed like a webhook; any address, this machine's own included
     #[arg(long, value_name = "URL", value_parser = read_url)]
@@ -29,7 +29,7 @@ pub(super) struct Listening {
     remote: Remote,
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Filter {
     /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable); a webhook's default is everything but
     /// webhook.*

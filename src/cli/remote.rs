@@ -10,7 +10,7 @@ use crate::client::{Client, URL_VARIABLE};
 use crate::keys::{ADMIN_KEY_FILE, API_KEY_VARIABLE};
 
 /// A running gateway, and the key to it.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Remote {
     /// Where the gateway's REST API is
     #[arg(
@@ -56,8 +56,8 @@ impl Remote {
 
     fn key(&self) -> Result<String, Failure> {
         // An empty variable is as good as none.
-        if let Some(key) = self.api_key.as_ref().filter(|key| !key.is_empty()) {
-            return Ok(key.clone());
+        if let Some(key) = self.api_key.as_deref().map(str::trim).filter(|key| !key.is_empty()) {
+            return Ok(key.to_owned());
         }
         let file = self.data_dir.join(ADMIN_KEY_FILE);
         // The key of this machine's gateway is nothing to be sent to another machine unasked.

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::id::ReplayId;
 
 /// What is asked about replays.
-#[derive(Debug, Args)]
+#[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Replays {
     #[command(subcommand)]
@@ -24,7 +24,7 @@ pub(super) struct Replays {
     paging: Paging,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Task {
     /// Shows a replay
     Show {
@@ -38,7 +38,7 @@ enum Task {
     },
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Filter {
     /// Only for this webhook
     #[arg(long = "webhook", value_name = "ID")]

@@ -22,7 +22,7 @@ Examples:
   chargehook stations import stations.csv";
 
 /// What is asked about stations.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Stations {
     #[command(subcommand)]
     task: Task,
@@ -30,7 +30,7 @@ pub(super) struct Stations {
     counter: Counter,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Task {
     /// Lists the stations, the newest first
     List {
@@ -106,7 +106,7 @@ enum Task {
     },
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Filter {
     /// Only those that are connected, or with =false those that are not
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -140,7 +140,7 @@ struct Filter {
     until: Option<Timestamp>,
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Wire {
     /// inbound is from the charger, outbound to it
     #[arg(long)]
@@ -156,7 +156,7 @@ struct Wire {
     until: Option<Timestamp>,
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Fields {
     /// For people
     #[arg(long)]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Failure, given};
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 pub(super) struct Fields {
     /// For people [default: the endpoint's host]
     #[arg(long)]

@@ -26,7 +26,7 @@ Examples:
   chargehook webhooks replay 3 --since 24h --only missing --dry-run";
 
 /// What is asked about webhooks.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Webhooks {
     #[command(subcommand)]
     task: Task,
@@ -34,7 +34,7 @@ pub(super) struct Webhooks {
     counter: Counter,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Task {
     /// Lists the webhooks, the newest first
     List {
@@ -132,7 +132,7 @@ enum Task {
     Replays(Replays),
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Filter {
     /// Only this customer's
     #[arg(long = "owner", value_name = "OWNER")]
@@ -142,7 +142,7 @@ struct Filter {
     status: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 struct Replaying {
     /// The webhook's number
     id: WebhookId,
@@ -267,6 +267,7 @@ fn details(webhook: &Webhook) -> String {
     lines.extend(webhook.disabled_reason.clone().map(|reason| ("disabled", reason)));
     lines.extend(webhook.paused_at.map(|at| ("paused since", at.to_string())));
     lines.extend(webhook.paused_until.map(|until| ("paused until", until.to_string())));
+    lines.extend(webhook.paused_reason.clone().map(|reason| ("paused", reason)));
     lines.extend(webhook.signing_secret.clone().map(|secret| ("signing secret", secret)));
     fields(&lines)
 }

@@ -14,11 +14,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
-use url::Url;
 
 use crate::ocpp::Validation;
 use crate::ocpp::v16::authorization::UnknownIdTag;
-use crate::outbound::destination::Guard;
+use crate::outbound::destination::{Guard, PrivateUrl};
 use crate::outbound::signature::SigningSecret;
 use crate::retention::{Keep, KeepType};
 use crate::station::Admission;
@@ -168,7 +167,7 @@ tables! {
         /// The verdict on an id tag that is not registered, where no endpoint is asked.
         unknown_id_tag: UnknownIdTag = UnknownIdTag::Accept,
         /// The endpoint that is asked for a verdict first.
-        url: Option<Url> = None,
+        url: Option<PrivateUrl> = None,
         /// How long its answer may take.
         timeout: Span = Span::seconds(2),
         /// How long its last answer about a tag stands in for one that does not come; zero keeps none.
@@ -374,7 +373,7 @@ impl Config {
             "signing_secret",
             "must be set where authorization.url is: whsec_ and the base64 of 24 to 64 bytes",
         );
-        if let Some(Err(refusal)) = authorization.url.as_ref().map(|url| self.guard().check_url(url, false)) {
+        if let Some(Err(refusal)) = authorization.url.as_ref().map(|url| self.guard().check_url(&url.0, false)) {
             require(false, "authorization", "url", &refusal.to_string());
         }
         // A charger waits for its answer, and some hang up after half a minute.

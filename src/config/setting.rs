@@ -7,7 +7,7 @@ use std::str::FromStr;
 use http::HeaderName;
 use ipnet::IpNet;
 use toml::de::DeValue;
-use url::Url;
+use crate::outbound::destination::PrivateUrl;
 
 use crate::ocpp::Validation;
 use crate::ocpp::v16::authorization::UnknownIdTag;
@@ -88,10 +88,10 @@ impl Setting for KeepType {
     }
 }
 
-impl Setting for Url {
+impl Setting for PrivateUrl {
     fn read(given: Given<'_>) -> Result<Self, String> {
         let text = given.text("a URL such as \"https://example.com/authorize\"")?;
-        text.parse().map_err(|error| {
+        text.parse().map(Self).map_err(|error| {
             format!("not a valid URL ({error}): write an absolute one such as https://example.com/authorize")
         })
     }

@@ -11,12 +11,16 @@ use super::setting::Given;
 use super::{Config, TABLES};
 use crate::client::URL_VARIABLE;
 use crate::keys::API_KEY_VARIABLE;
+use crate::store::NEW_KEY_VARIABLE;
 
 /// What every environment variable of ours begins with.
 const PREFIX: &str = "CHARGEHOOK_";
 
-/// Where a configuration is read from.
-#[derive(Debug, Clone, Default)]
+/// Variables of ours that set nothing.
+const NO_SETTINGS: [&str; 3] = [API_KEY_VARIABLE, URL_VARIABLE, NEW_KEY_VARIABLE];
+
+/// Where a configuration is read from. Not `Debug`: an environment holds secrets, ours and others'.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The TOML file, if one is named.
     pub file: Option<PathBuf>,
@@ -157,7 +161,7 @@ impl Merge {
         let mut ours: Vec<_> = env
             .into_iter()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with(PREFIX) && name != API_KEY_VARIABLE && name != URL_VARIABLE)
+            .filter(|(name, _)| name.starts_with(PREFIX) && !NO_SETTINGS.contains(&name.as_str()))
             .collect();
         ours.sort();
         for (name, value) in ours {
@@ -344,6 +348,9 @@ mod tests {
         };
         let config = of("https://example.com/a", secret).expect("all is said");
         assert!(!format!("{config:?}").contains("MDEyMz"), "the secret is not shown");
+        let config = of("https://user:t0ken@example.com/a?key=t0ken", secret).expect("all is said");
+        let shown = format!("{config:?}");
+        assert!(shown.contains("https://example.com") && !shown.contains("t0ken"), "{shown}");
         for (url, secret, words) in [
             ("https://127.0.0.1/a", secret, "delivery.allowed_networks"),
             ("ftp://example.com/a", secret, "https:// or http://"),

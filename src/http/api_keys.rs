@@ -59,6 +59,15 @@ pub(super) async fn create(
     body::Json(given): body::Json,
 ) -> Result<(StatusCode, Json<ApiKey>)> {
     let mut errors = body::errors::<ApiKeyInput>(&given)?;
+    // The schema has said what there is to say of an empty one.
+    for member in ["name", "owner_id"] {
+        let text = given[member].as_str().filter(|text| !text.is_empty());
+        if let Some(message) = text.and_then(keys::wrong_name)
+            && !errors.iter().any(|error| error.field == member)
+        {
+            errors.push(FieldError::new(member, message));
+        }
+    }
     // What they mean is judged member by member, so that a wrong one beside them hides nothing.
     for (place, scope) in given["scopes"].as_array().into_iter().flatten().enumerate() {
         if let Some(message) = scope.as_str().and_then(keys::wrong_scope) {

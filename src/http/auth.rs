@@ -63,8 +63,8 @@ impl Need {
 /// What a scope for single commands begins with.
 const COMMAND_OF: &str = "command:";
 
-/// The key that a request came with.
-#[derive(Debug, Clone)]
+/// The key that a request came with. Not `Debug`: from the hash of a key that somebody has chosen it can be guessed.
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) key_id: ApiKeyId,
     key_name: String,
@@ -159,8 +159,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// The key of a request, from either header.
 fn presented(headers: &HeaderMap) -> Result<&str> {
     let given = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {
-        (Some(key), _) => key.to_str().ok(),
-        (None, Some(value)) => value.to_str().ok().and_then(|value| {
+        (Some(key), _) => std::str::from_utf8(key.as_bytes()).ok(),
+        (None, Some(value)) => std::str::from_utf8(value.as_bytes()).ok().and_then(|value| {
             let (scheme, key) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(key)
         }),

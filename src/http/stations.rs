@@ -330,6 +330,7 @@ pub(super) async fn delete(
     let read_at = preconditions.insists().then_some(station.updated_at);
     match state.store.delete_station(station_id.clone(), read_at).await? {
         Changed::Done(()) => {
+            state.passwords.forget(&station_id);
             if !state.stations.ask_to_leave(&station_id, Leave::Removed) {
                 state.stations.forget(&station_id);
             }

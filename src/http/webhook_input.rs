@@ -17,12 +17,13 @@ use crate::subscription::{EventPattern, Filter, InvalidPattern, StationGlob};
 use crate::units::Span;
 
 /// Fields of a webhook that nobody writes; ignored in `PUT` and `PATCH`.
-const READ_ONLY: [&str; 8] = [
+const READ_ONLY: [&str; 9] = [
     "id",
     "status",
     "disabled_reason",
     "paused_at",
     "paused_until",
+    "paused_reason",
     "secret_value_set",
     "created_at",
     "updated_at",

@@ -1,5 +1,6 @@
 //! Where deliveries may go: public addresses, and the networks an operator has opened.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -10,6 +11,17 @@ use super::resolve;
 
 /// How long the resolution at a webhook's creation may take, before the name counts as not resolving.
 const CREATION_LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A URL that may have a password or a token in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrivateUrl(pub Url);
+
+impl fmt::Debug for PrivateUrl {
+    /// Its origin alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateUrl({}/…)", self.0.origin().ascii_serialization())
+    }
+}
 
 /// Decides which URLs and addresses may be dialled. The default permits public addresses only.
 #[derive(Debug, Clone, Default)]

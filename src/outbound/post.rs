@@ -1,6 +1,7 @@
 //! One POST → one [`Outcome`].
 
 use std::cell::Cell;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -56,7 +57,7 @@ pub enum PosterError {
 }
 
 /// What to send, and how long it may take.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     /// Where to.
     pub url: Url,
@@ -68,6 +69,13 @@ pub struct Request {
     pub timeout: Duration,
     /// A `secret_value` is among the headers: over plain HTTP only allowed networks are dialled.
     pub carries_secret: bool,
+}
+
+impl fmt::Debug for Request {
+    /// Its URL and its headers may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("to", &self.url.host_str()).finish_non_exhaustive()
+    }
 }
 
 /// Sends requests. Cheap to clone; clones share their idle connections.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
-use url::Url;
+use crate::outbound::destination::PrivateUrl;
 
 use super::lock;
 use crate::clock::{Clock, Timestamp};
@@ -38,7 +38,7 @@ const KIND: &str = "authorize";
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The endpoint.
-    pub url: Url,
+    pub url: PrivateUrl,
     /// How long its answer may take, to the last byte.
     pub timeout: Duration,
     /// Signs the questions.
@@ -128,7 +128,7 @@ impl CallOut {
         let body = Bytes::from(serde_json::to_vec(&body).ok()?);
         let Settings { url, timeout, signing_secret } = &self.settings;
         let headers = headers::of_question(id, KIND, now.unix_s(), signing_secret, &body);
-        let request = Request { url: url.clone(), headers, body, timeout: *timeout, carries_secret: false };
+        let request = Request { url: url.0.clone(), headers, body, timeout: *timeout, carries_secret: false };
         let verdict = match self.poster.ask(request, ANSWER_MAX_BYTES).await {
             Ok((status, body)) => verdict(status, &body, self.clock.now()),
             Err(outcome) => Err(outcome.error().map_or_else(String::new, |(_, message)| message)),

@@ -2,7 +2,8 @@
 //! too, the light part of a verifier is tried before the slow one, and slow hashes stand in a short line.
 //!
 //! **Invariants**: a password that is remembered as right is never refused, whoever tries others for its
-//! station; who has tried too many wrong ones costs no hash; every table and line here is bounded.
+//! station; who has tried too many wrong ones costs no hash; every table and line here is bounded, what was right by
+//! the stations that there are.
 
 mod line;
 mod recent;
@@ -111,6 +112,11 @@ impl Passwords {
         let _permit = self.slow.acquire().await.map_err(|error| NotHashed(error.to_string()))?;
         let hashed = self.hashers.run(move || password::hash(&password, key.as_deref())).await;
         hashed.unwrap_or_else(|| Err(NotHashed("no thread".to_owned())))
+    }
+
+    /// Remembers no password of a station any more: it is gone.
+    pub fn forget(&self, station: &StationId) {
+        lock(&self.right).remove(station);
     }
 
     /// Takes in that a station came without the credentials that it needs; whether that is still borne.

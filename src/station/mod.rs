@@ -117,6 +117,8 @@ pub struct Settings {
 
 /// An address that chargers connect to.
 pub struct Listener {
+    /// The setting that says so, as `table.key`.
+    pub key: &'static str,
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
     /// What chargers are greeted with there; `None`: nothing is encrypted.
@@ -127,8 +129,10 @@ pub struct Listener {
 #[derive(Debug, thiserror::Error)]
 pub enum NotStarted {
     /// A listener could not be bound.
-    #[error("cannot listen on {address}: {reason}")]
+    #[error("{key}: cannot listen on {address}: {reason}")]
     Listen {
+        /// The setting, as `table.key`.
+        key: &'static str,
         /// The address of the configuration.
         address: SocketAddr,
         /// The operating system's words.
@@ -177,8 +181,8 @@ impl Stations {
         light_key: Option<LightKey>,
     ) -> Result<(Arc<Self>, Vec<SocketAddr>), NotStarted> {
         let (mut bound, mut addresses) = (Vec::new(), Vec::new());
-        for Listener { address, tls } in listeners {
-            let refused = |reason| NotStarted::Listen { address, reason };
+        for Listener { key, address, tls } in listeners {
+            let refused = |reason| NotStarted::Listen { key, address, reason };
             let listener = listener::bind(address).map_err(refused)?;
             addresses.push(listener.local_addr().map_err(refused)?);
             bound.push((listener, tls));

@@ -168,12 +168,27 @@ impl Store {
 
 /// A key was made or revoked on the data directory, where no API key is asked for.
 pub(super) fn by_hand(w: &Writing<'_>, action: &str, id: ApiKeyId, owner_id: Option<&str>) -> Result<()> {
+    insert_by_hand(w, action, "api-keys", Some(id), owner_id)
+}
+
+/// Something was done to the secrets of the whole database.
+pub(super) fn secrets_by_hand(w: &Writing<'_>, action: &str) -> Result<()> {
+    insert_by_hand(w, action, "secrets", None, None)
+}
+
+fn insert_by_hand(
+    w: &Writing<'_>,
+    action: &str,
+    resource: &str,
+    id: Option<ApiKeyId>,
+    owner_id: Option<&str>,
+) -> Result<()> {
     w.conn
         .prepare_cached(
             "INSERT INTO audit (at_ms, action, resource, resource_id, owner_id)
-             VALUES (?1, ?2, 'api-keys', ?3, ?4)",
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute(params![w.now.unix_ms(), action, id.to_string(), owner_id])?;
+        .execute(params![w.now.unix_ms(), action, resource, id.map(|id| id.to_string()), owner_id])?;
     Ok(())
 }
 

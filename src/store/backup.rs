@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::error::{KeyFault, StoreError};
-use super::{DATABASE, file_error, schema, sealing};
+use super::files::{self, directory_of, file_error};
+use super::{DATABASE, schema, sealing};
 use crate::clock::Timestamp;
 
 /// Pages that are copied at once: about a megabyte, after which others have the disk.
@@ -116,11 +117,8 @@ pub fn back_up(
     check(&conn, &path)?;
     let sealed = sealing::is_sealed(&conn)?;
     drop(conn);
-    let failed = |error: std::io::Error| file_error(&path, &error);
-    partial.as_file().sync_all().map_err(failed)?;
-    let file = partial.persist_noclobber(&path).map_err(|error| file_error(&path, &error.error))?;
-    sync(directory)?;
-    let bytes = file.metadata().map_err(failed)?.len();
+    let file = files::settle(partial, &path)?;
+    let bytes = file.metadata().map_err(|error| file_error(&path, &error))?.len();
     Ok(MadeBackup { path, bytes, sealed })
 }
 
@@ -200,15 +198,4 @@ pub(super) fn check(conn: &Connection, named: &Path) -> Result<(), BackupError> 
         "ok" => Ok(()),
         _ => Err(BackupError::Damaged { path: named.to_owned(), reason }),
     }
-}
-
-pub(super) fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Names in a directory are on disk.
-pub(super) fn sync(directory: &Path) -> Result<(), StoreError> {
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| file_error(directory, &error))
 }

@@ -24,6 +24,9 @@ pub enum StoreError {
     /// A statement failed: nothing of the job was written.
     #[error("the store failed: {0}")]
     Sqlite(String),
+    /// The system has no randomness to give: nothing was written.
+    #[error("the system has no randomness to give: {0}")]
+    NoRandomness(getrandom::Error),
     /// The key of the secrets in the database cannot be used. Nothing was touched.
     #[error(transparent)]
     Key(#[from] KeyFault),
@@ -49,18 +52,23 @@ pub enum KeyFault {
     /// Its file does not exist, though the database has something that was sealed with it.
     #[error(
         "{}: the key of the database's secrets is not there. Put the file back from where its copy is kept, name it \
-         in [secrets] key_file, or give the key in CHARGEHOOK_SECRETS_KEY",
+         in [secrets] key_file, or give the key in CHARGEHOOK_SECRETS_KEY. If it is lost for good: `chargehook secrets \
+         drop` tells what goes with it",
         .0.display()
     )]
     Missing(PathBuf),
     /// It is not the one that the database's secrets are sealed with.
     #[error(
         "{0}: not the key that the database's secrets are sealed with. Put back the one that was in use when the \
-         database was written"
+         database was written. If that one is lost for good: `chargehook secrets drop` tells what goes with it"
     )]
     Wrong(String),
     /// The file holds no key.
-    #[error("{}: {}. Put the file back from where its copy is kept", .0.display(), super::secrets_key::NoSecretsKey)]
+    #[error(
+        "{}: {}. Put the file back from where its copy is kept; if the key is lost for good, move this file away",
+        .0.display(),
+        super::secrets_key::NoSecretsKey
+    )]
     Malformed(PathBuf),
 }
 

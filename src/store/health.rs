@@ -106,7 +106,7 @@ fn disable(w: &mut Writing<'_>, webhook_id: WebhookId, reason: &str, failing_sin
     w.conn
         .prepare_cached(
             "UPDATE webhooks SET status = 'auto_disabled', disabled_reason = ?2,
-                                 paused_at_ms = NULL, paused_until_ms = NULL,
+                                 paused_at_ms = NULL, paused_until_ms = NULL, paused_reason = NULL,
                                  updated_at_ms = max(?3, updated_at_ms + 1) WHERE id = ?1",
         )?
         .execute(params![webhook_id, reason, w.now.unix_ms()])?;

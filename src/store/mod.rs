@@ -8,6 +8,7 @@
 //! inserts one delivery per webhook that matches.
 
 mod abilities;
+mod alone;
 mod api_keys;
 mod audit;
 mod authorizations;
@@ -32,17 +33,20 @@ mod error;
 mod event_log;
 mod event_row;
 mod events;
+pub(crate) mod files;
 mod health;
 mod horizon;
 mod id_tags;
 mod idempotency;
 mod in_order;
 mod ingest;
+mod key_change;
 mod key_rotation;
 mod lanes;
 mod listing;
 mod local_list;
 mod messages;
+mod lost_key;
 mod meter_values;
 mod oddities;
 mod origins;
@@ -59,6 +63,7 @@ mod restore;
 mod retention;
 mod schema;
 mod sealing;
+mod sealed;
 mod search;
 mod secrets;
 mod secrets_key;
@@ -104,9 +109,11 @@ pub use horizon::{Missing, Standing};
 pub use id_tags::IdTagFilter;
 pub use idempotency::{KeptAnswer, RequestStanding};
 pub use ingest::{Destination, IngestOutcome, NewIngest};
+pub use key_change::{KeptAsTheyWere, KeyChanged, change_key, copy_key};
 pub use key_rotation::UsedPassword;
 pub use lanes::{Claimed, Elsewhere, LaneClaim, LaneClaimed, LaneSettings, LaneState, SigningSecretText};
 pub use listing::{Listed, Slice};
+pub use lost_key::{Losses, LosingWebhook, drop_secrets, losses};
 pub use messages::MessageFilter;
 pub use meter_values::MeterValueFilter;
 pub use outcomes::{DeliveryFailure, Finish, GivenUp, Next};
@@ -117,7 +124,7 @@ pub use reservations::ReservationFilter;
 pub use restore::{Restore, Restored, Steps, restore};
 pub use retention::{Expired, Expiring, Removed};
 pub use search::Indexed;
-pub use secrets_key::{KeySource, NoSecretsKey, SecretsKey, copy_key};
+pub use secrets_key::{KeySource, NEW_KEY_VARIABLE, NoSecretsKey, SecretsKey};
 pub use signals::{CommandEnd, LanesDue};
 pub use space::Space;
 pub use station_access::StationAccess;
@@ -176,9 +183,14 @@ impl Store {
     /// [`StoreError::InUse`] if another gateway runs here; [`StoreError::Key`] and
     /// [`StoreError::NewerSchema`], with nothing touched; I/O.
     pub fn open_with(data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Self> {
-        create_directory(data_dir)?;
+        files::create_directory(data_dir)?;
         let lock = lock(data_dir)?;
-        let vault = sealing::unlock(&data_dir.join(DATABASE), key)?;
+        let database = data_dir.join(DATABASE);
+        let vault = sealing::unlock(&database, key)?;
+        // As an earlier version, a copy or a hand has left them.
+        let logged = |file: &Path| ["", "-wal", "-shm"].map(|suffix| files::with_suffix(file, suffix));
+        let kept = [logged(&database), logged(&data_dir.join(search::FILE))].concat();
+        files::warn_of_open(kept.iter().map(PathBuf::as_path));
         Self::start(data_dir, clock, Some(lock), vault)
     }
 
@@ -193,14 +205,14 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], but never [`StoreError::InUse`].
     pub fn open_beside(data_dir: &Path, clock: Clock) -> Result<Self> {
-        create_directory(data_dir)?;
+        files::create_directory(data_dir)?;
         Self::start(data_dir, clock, None, Vault::locked())
     }
 
     /// With the directory's lock: as its only gateway.
     fn start(data_dir: &Path, clock: Clock, lock: Option<File>, vault: Vault) -> Result<Self> {
         let path = data_dir.join(DATABASE);
-        create_for_owner(&path)?;
+        files::create_for_owner(&path)?;
         let mut conn = schema::open_writer(&path)?;
         let fresh = schema::version(&conn)? == 0;
         schema::migrate(&mut conn)?;
@@ -310,41 +322,15 @@ impl Store {
     }
 }
 
-fn create_directory(data_dir: &Path) -> Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(data_dir).map_err(|error| file_error(data_dir, &error))
-}
-
 fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("lock");
     // Whoever can open the file can hold its lock, so that nobody else may, whatever the directory's mode.
-    let file = open_for_owner(&path)?;
+    let file = files::open_for_owner(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(data_dir.to_owned())),
-        Err(TryLockError::Error(error)) => Err(file_error(&path, &error)),
+        Err(TryLockError::Error(error)) => Err(files::file_error(&path, &error)),
     }
-}
-
-/// The database holds secrets: nobody else on the machine reads it. SQLite gives the files beside it
-/// (write-ahead log, shared memory) the same mode, so it must be right before it is opened.
-fn create_for_owner(path: &Path) -> Result<()> {
-    open_for_owner(path).map(drop)
-}
-
-fn open_for_owner(path: &Path) -> Result<File> {
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|error| file_error(path, &error))
-}
-
-fn file_error(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::File { path: PathBuf::from(path), reason: error.to_string() }
 }
 
 /// The newest event's row, and a mint that goes on behind everything that was ever minted.

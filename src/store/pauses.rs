@@ -85,7 +85,8 @@ fn resume(w: &mut Writing<'_>, which: &str, value: i64) -> Result<()> {
     let resumed = w
         .conn
         .prepare_cached(&format!(
-            "UPDATE webhooks SET status = 'active', paused_at_ms = NULL, paused_until_ms = NULL, resumed_at_ms = ?3,
+            "UPDATE webhooks SET status = 'active', paused_at_ms = NULL, paused_until_ms = NULL, paused_reason = NULL,
+                    resumed_at_ms = ?3,
                     failing_since_ms = failing_since_ms
                         + max(?3 - max(paused_at_ms - (?1 - ?3), failing_since_ms), 0),
                     updated_at_ms = max(?1, updated_at_ms + 1)

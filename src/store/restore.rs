@@ -13,24 +13,20 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use tracing::warn;
 
+use super::alone::write_alone;
 use super::backup::{self, BackupError, CopyProgress, MADE_AT};
 use super::error::{KeyFault, Result, StoreError};
 use super::events::{self, Manner};
 use super::secrets_key::{self, KeySource, SecretsKey};
 use super::vault::Vault;
-use super::writer::{Effects, Writing};
-use super::{
-    DATABASE, create_directory, create_for_owner, file_error, lock, newest_ids, schema, sealing, search,
-    steady, webhooks,
-};
+use super::writer::Writing;
+use super::files::{self, create_directory, create_for_owner, file_error, remove, with_suffix};
+use super::{DATABASE, lock, schema, sealing, search};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Category, NewEvent};
 
 /// The new database while it is made.
 const STAGED: &str = "restoring.db";
-
-/// What the old database is called afterwards.
-const REPLACED: &str = "chargehook.db.replaced";
 
 /// How far each count goes on, even if hardly any time was lost.
 const LEAST_STEP: i64 = 1_000_000;
@@ -135,13 +131,13 @@ pub fn restore(
         None => None,
     };
     let replaced = match target.exists() {
-        true => Some(set_aside(order.data_dir, &target)?),
+        true => Some(set_aside(&target)?),
         false => None,
     };
     // It is of the old log, and is made anew where it is missing.
     remove_with_log(&order.data_dir.join(search::FILE))?;
     std::fs::rename(&staged, &target).map_err(|error| file_error(&target, &error))?;
-    backup::sync(order.data_dir)?;
+    files::sync(order.data_dir)?;
     Ok(Restored { key_written, replaced, ..restored })
 }
 
@@ -172,28 +168,12 @@ fn prepare(staged: &Path, from: &Path, clock: &Clock) -> std::result::Result<Res
     let mut conn = schema::open_writer(staged)?;
     backup::check(&conn, from)?;
     schema::migrate(&mut conn)?;
-    let now = clock.now();
-    // As the next start will see it: the deliveries that are made here wait by this hand.
-    let (steady, _) = steady::resume(&conn, clock)?;
-    let backup_at = made_at(&conn)?.unwrap_or(now);
-    let steps = Steps::over(now.since(backup_at));
-    let (_, mut mint) = newest_ids(&conn)?;
-    let mut subscriptions = webhooks::load_subscriptions(&conn)?;
-    let (mut effects, vault) = (Effects::default(), Vault::locked());
-    let tx = conn.unchecked_transaction()?;
-    let mut writing = Writing {
-        conn: &conn,
-        now,
-        steady: steady.now(),
-        wall_ahead_ms: steady.wall_ahead_ms(),
-        mint: &mut mint,
-        subscriptions: &mut subscriptions,
-        vault: &vault,
-        effects: &mut effects,
-    };
-    let steps = move_past(&writing, steps)?;
-    tell(&mut writing, backup_at, steps)?;
-    tx.commit()?;
+    let (backup_at, steps) = write_alone(&mut conn, clock, &Vault::locked(), |w| {
+        let backup_at = made_at(w.conn)?.unwrap_or(w.now);
+        let steps = move_past(w, Steps::over(w.now.since(backup_at)))?;
+        tell(w, backup_at, steps)?;
+        Ok((backup_at, steps))
+    })?;
     conn.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
     drop(conn);
     let synced = std::fs::File::open(staged).and_then(|file| file.sync_all());
@@ -223,12 +203,7 @@ fn move_past(w: &Writing<'_>, mut steps: Steps) -> Result<Steps> {
     )?;
     w.conn.execute("UPDATE webhooks SET last_sequence = last_sequence + ?1", [steps.webhook_sequence])?;
     // Rows count on too: cursors that were given out in the lost time must not skip what comes now.
-    let tables: Vec<String> = w
-        .conn
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for table in tables {
+    for table in counting_tables(w.conn)? {
         let step = if table == "webhooks" { WEBHOOKS } else { steps.webhook_sequence };
         let known = w
             .conn
@@ -239,6 +214,26 @@ fn move_past(w: &Writing<'_>, mut steps: Steps) -> Result<Steps> {
         }
     }
     Ok(steps)
+}
+
+/// The tables whose rows are numbered once and for all (`AUTOINCREMENT`), as SQLite itself understands them: the
+/// text of a schema says that word in comments and names too. Of those that never had a row nothing else tells.
+fn counting_tables(conn: &Connection) -> Result<Vec<String>> {
+    let keys: Vec<(String, String)> = conn
+        .prepare(
+            "SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
+             WHERE t.type = 'table' AND c.pk = 1",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut counting = Vec::new();
+    for (table, key) in keys {
+        let (.., counts) = conn.column_metadata(None, table.as_str(), key.as_str())?;
+        if counts {
+            counting.push(table);
+        }
+    }
+    Ok(counting)
 }
 
 /// OCPP's numbers end at 2³¹ − 1, so no step takes more than half of what is left. A backup without any
@@ -278,46 +273,54 @@ fn tell(w: &mut Writing<'_>, backup_at: Timestamp, steps: Steps) -> Result<()> {
 
 /// Keeps the old database under another name, and leaves it under its own without a write-ahead log: one that is
 /// there when the new database takes the name would be taken for the new one's.
-fn set_aside(data_dir: &Path, target: &Path) -> Result<PathBuf> {
+fn set_aside(target: &Path) -> Result<PathBuf> {
     let emptied = schema::open_writer(target).and_then(|conn| {
         let busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
         Ok(!busy)
     });
-    let replaced = data_dir.join(REPLACED);
-    remove_with_log(&replaced)?;
-    link(target, &replaced)?;
+    let replaced = files::keep_aside(target, &["", "-wal"])?;
     let log = with_suffix(target, "-wal");
     if !matches!(emptied, Ok(true)) && log.exists() {
         // Damaged, which may be why there is a restore; as it is, but as a whole.
         warn!("the write-ahead log of the old database could not be written back; it is kept with it");
-        link(&log, &with_suffix(&replaced, "-wal"))?;
+        files::second_name(&log, &with_suffix(&replaced, "-wal"))?;
     }
+    // Its names must be on disk before the log loses its own.
+    files::sync(files::directory_of(target))?;
     for suffix in ["-wal", "-shm"] {
         remove(&with_suffix(target, suffix))?;
     }
     Ok(replaced)
 }
 
-/// Another name for a file, or a copy of it where the file system has none.
-fn link(file: &Path, name: &Path) -> Result<()> {
-    std::fs::hard_link(file, name)
-        .or_else(|_| std::fs::copy(file, name).map(drop))
-        .map_err(|error| file_error(name, &error))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 fn remove_with_log(path: &Path) -> Result<()> {
     ["", "-wal", "-shm", "-journal"].iter().try_for_each(|suffix| remove(&with_suffix(path, suffix)))
 }
 
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(file_error(path, &error)),
-        _ => Ok(()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_count_are_those_that_sqlite_numbers() {
+        let conn = Connection::open_in_memory().expect("in memory");
+        conn.execute_batch(
+            "CREATE TABLE counts (a INTEGER PRIMARY KEY /* once */ autoincrement, b TEXT);
+             CREATE TABLE named (a INTEGER PRIMARY KEY, \"autoincrement\" TEXT);
+             CREATE TABLE commented (a INTEGER PRIMARY KEY -- no AUTOINCREMENT
+             );
+             CREATE TABLE paired (a TEXT, b INTEGER, PRIMARY KEY (a, b)) WITHOUT ROWID;
+             CREATE VIEW looks AS SELECT 'AUTOINCREMENT' AS a FROM counts;
+             INSERT INTO named VALUES (1, 'x');",
+        )
+        .expect("makes tables");
+        assert_eq!(counting_tables(&conn).expect("reads"), ["counts"]);
+        let mut ours = Connection::open_in_memory().expect("in memory");
+        schema::migrate(&mut ours).expect("migrates");
+        let counting = counting_tables(&ours).expect("reads");
+        for table in ["events", "deliveries", "webhooks", "commands", "audit", "origins"] {
+            assert!(counting.iter().any(|name| name == table), "{table}: {counting:?}");
+        }
+        assert!(!counting.iter().any(|name| name == "transactions"), "these are moved by themselves");
     }
 }

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_ratchet.sql"),
     include_str!("migrations/0013_steady.sql"),
     include_str!("migrations/0014_certificate_serial.sql"),
+    include_str!("migrations/0015_paused_reason.sql"),
 ];
 
 /// How long a connection waits for another process's write lock (`chargehook keys` beside `serve`).

@@ -3,15 +3,16 @@
 //! **Invariant**: `meta` holds `secrets_check` exactly when every secret in the database is sealed, and
 //! `secrets_residue` as long as its file may still hold some in pages that nothing uses.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tracing::{info, warn};
 
 use super::error::{KeyFault, Result, StoreError};
 use super::schema;
-use super::secrets_key::{KeySource, SecretsKey};
-use super::vault::{Cell, Vault, cell};
+use super::sealed::COLUMNS;
+use super::secrets_key::{self, KeySource, SecretsKey};
+use super::vault::{Vault, cell};
 use crate::ocpp::v16::{FromCentralSystem, command};
 
 /// The entry of `meta` that only the right key opens, and what it holds.
@@ -22,7 +23,8 @@ const CHECK_TEXT: &str = "chargehook";
 const RESIDUE: &str = "secrets_residue";
 
 /// The key of the database at `path`, which need not exist; made if nothing is sealed yet. The database is
-/// not changed, nor anything beside it, unless the key is the right one.
+/// not changed, nor anything beside it, unless the key is the right one. A change of the key that was cut off
+/// between the database and the key's file is finished.
 ///
 /// # Errors
 /// [`StoreError::Key`]; the file's.
@@ -31,30 +33,50 @@ pub(super) fn unlock(path: &Path, source: &KeySource) -> Result<Vault> {
         true => check_of(&schema::open_untouched(path)?)?,
         false => None,
     };
-    match sealed {
-        None => Ok(Vault::new(&source.read_or_make()?)),
-        Some(check) => fitting(&check, source).map(|(vault, _)| vault),
+    let Some(check) = sealed else { return Ok(Vault::new(&source.read_or_make()?)) };
+    if let Some(before) = finish_change(&schema::open_untouched(path)?, source)? {
+        let kept = before.map(|path| format!("; the one before is kept: {}", path.display()));
+        warn!("the change of the secrets' key that was cut off is finished: {source}{}", kept.unwrap_or_default());
     }
+    Ok(Vault::new(&fitting(&check, source)?))
 }
 
-/// The key that opens `check`.
-fn fitting(check: &str, source: &KeySource) -> Result<(Vault, SecretsKey)> {
-    let key = match (source.read()?, source) {
-        (Some(key), _) => key,
-        (None, KeySource::File(path)) => return Err(KeyFault::Missing(path.clone()).into()),
-        (None, KeySource::Given(_)) => return Err(KeyFault::Wrong(source.to_string()).into()),
-    };
-    let vault = Vault::new(&key);
-    match vault.open(cell::CHECK, CHECK, check) {
-        Ok(text) if text == CHECK_TEXT => Ok((vault, key)),
-        _ => Err(KeyFault::Wrong(source.to_string()).into()),
+/// Puts the next key in place, if the database is sealed under that already: somebody was killed in between. `None`
+/// if it is not; else where the key before is kept, if there was one.
+pub(super) fn finish_change(conn: &Connection, source: &KeySource) -> Result<Option<Option<PathBuf>>> {
+    let (KeySource::File(file), Some(next)) = (source, secrets_key::next(source)) else { return Ok(None) };
+    let due = is_key(conn, &next)?;
+    due.then(|| secrets_key::put_in_place(file)).transpose()
+}
+
+/// The key of `source` that opens `check`: its own, or the one beside that which is to take its place.
+fn fitting(check: &str, source: &KeySource) -> Result<SecretsKey> {
+    let own = source.read();
+    let candidates = [own.as_ref().ok().cloned().flatten(), secrets_key::next(source)];
+    let fits = |key: &SecretsKey| opens(&Vault::new(key), check);
+    if let Some(key) = candidates.into_iter().flatten().find(fits) {
+        return Ok(key);
     }
+    Err(match (own?, source) {
+        (None, KeySource::File(path)) => KeyFault::Missing(path.clone()).into(),
+        _ => KeyFault::Wrong(source.to_string()).into(),
+    })
+}
+
+/// Whether a vault is of the key that wrote this entry.
+fn opens(vault: &Vault, check: &str) -> bool {
+    vault.open(cell::CHECK, CHECK, check).is_ok_and(|text| text == CHECK_TEXT)
+}
+
+/// Whether the secrets of this database are sealed with `key`.
+pub(super) fn is_key(conn: &Connection, key: &SecretsKey) -> Result<bool> {
+    Ok(check_of(conn)?.is_some_and(|check| opens(&Vault::new(key), &check)))
 }
 
 /// The key of `source` if it is the one that the secrets of this database are sealed with; `None` if nothing
 /// is sealed in it.
 pub(super) fn key_of(conn: &Connection, source: &KeySource) -> Result<Option<SecretsKey>> {
-    check_of(conn)?.map(|check| fitting(&check, source).map(|(_, key)| key)).transpose()
+    check_of(conn)?.map(|check| fitting(&check, source)).transpose()
 }
 
 /// Whether anything in this database was sealed: then it needs its key.
@@ -81,27 +103,39 @@ pub(super) fn settle(conn: &mut Connection, vault: &Vault, fresh: bool) -> Resul
     if check_of(conn)?.is_none() {
         let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         seal_all(&tx, vault)?;
-        let check = vault.seal(cell::CHECK, CHECK, CHECK_TEXT)?;
-        tx.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [CHECK, &check])?;
+        sign(&tx, vault)?;
         if !fresh {
-            tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, 1)", [RESIDUE])?;
+            note_residue(&tx)?;
         }
         tx.commit()?;
     }
-    let residue =
-        conn.query_row("SELECT EXISTS (SELECT 1 FROM meta WHERE key = ?1)", [RESIDUE], |row| row.get(0))?;
-    if residue {
-        sweep(conn)?;
-    }
+    sweep(conn).map(drop)
+}
+
+/// Writes down which key everything is sealed under.
+pub(super) fn sign(conn: &Connection, vault: &Vault) -> Result<()> {
+    let check = vault.seal(cell::CHECK, CHECK, CHECK_TEXT)?;
+    conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", [CHECK, &check])?;
     Ok(())
 }
 
-/// Writes the file anew, without the pages that nothing uses any more, and empties the write-ahead log.
-fn sweep(conn: &Connection) -> Result<()> {
-    info!(
-        "the secrets in the database are sealed now; its file is written anew once, so that none is left in it"
-    );
-    let swept = conn.execute_batch("VACUUM").and_then(|()| {
+/// Asks for the file to be written anew, now or at the next start.
+pub(super) fn note_residue(conn: &Connection) -> Result<()> {
+    conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, 1)", [RESIDUE])?;
+    Ok(())
+}
+
+/// Writes the file anew if that is asked for, without the pages that nothing uses any more, and empties the
+/// write-ahead log. False if something of what was there before may be left.
+pub(super) fn sweep(conn: &Connection) -> Result<bool> {
+    let residue: bool =
+        conn.query_row("SELECT EXISTS (SELECT 1 FROM meta WHERE key = ?1)", [RESIDUE], |row| row.get(0))?;
+    if !residue {
+        return Ok(true);
+    }
+    info!("the database's file is written anew once, so that nothing is left in it of how its secrets were kept");
+    // In memory, as other temporary tables are, the copy could be larger than that.
+    let swept = conn.execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY").and_then(|()| {
         let busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
         if busy {
             return Ok(false);
@@ -109,47 +143,25 @@ fn sweep(conn: &Connection) -> Result<()> {
         conn.execute("DELETE FROM meta WHERE key = ?1", [RESIDUE])?;
         Ok(true)
     });
-    match swept {
+    match &swept {
         Ok(true) => {}
-        Ok(false) => {
-            warn!("somebody reads the database: its file may hold secrets in the clear until the next start")
-        }
+        Ok(false) => warn!(
+            "somebody reads the database: until the next start its file may hold secrets as they were kept before"
+        ),
         // A full disk, most likely: no reason not to serve.
         Err(error) => warn!(
-            "the database could not be written anew, so its file may still hold secrets in the clear; the next \
-             start tries it again: {error}"
+            "the database could not be written anew, so its file may still hold secrets as they were kept before; the \
+             next start tries it again: {error}"
         ),
     }
-    Ok(())
+    Ok(swept.unwrap_or(false))
 }
 
-/// Columns of text that are sealed as they are, and what names their rows.
-const TEXTS: [(&str, &str, &str, Cell); 6] = [
-    ("webhooks", "signing_secret", "id", cell::SIGNING_SECRET),
-    ("webhooks", "secret_value", "id", cell::SECRET_VALUE),
-    ("webhooks", "custom_headers", "id", cell::WEBHOOK_HEADERS),
-    ("webhook_previous_secrets", "signing_secret", "webhook_id", cell::PREVIOUS_SECRET),
-    ("events", "custom_headers", "id", cell::EVENT_HEADERS),
-    ("deliveries", "secret", "id", cell::DELIVERY_SECRET),
-];
-
 fn seal_all(conn: &Connection, vault: &Vault) -> Result<()> {
-    for (table, column, id, cell) in TEXTS {
-        let plain: Vec<(String, String)> = conn
-            .prepare(&format!(
-                "SELECT CAST({id} AS TEXT), {column} FROM {table} WHERE {column} IS NOT NULL AND {column} <> '{{}}'"
-            ))?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<_>>()?;
-        let mut update =
-            conn.prepare(&format!("UPDATE {table} SET {column} = ?3 WHERE {id} = ?1 AND {column} = ?2"))?;
-        for (row, text) in plain {
-            let sealed = vault.seal(cell, &row, &text)?;
-            update.execute(params![row, text, sealed])?;
-        }
+    for column in &COLUMNS {
+        column.seal(conn, vault)?;
     }
-    seal_commands(conn, vault)?;
-    seal_requests(conn, vault)
+    seal_commands(conn, vault)
 }
 
 fn seal_commands(conn: &Connection, vault: &Vault) -> Result<()> {
@@ -172,60 +184,14 @@ fn seal_commands(conn: &Connection, vault: &Vault) -> Result<()> {
     Ok(())
 }
 
-fn seal_requests(conn: &Connection, vault: &Vault) -> Result<()> {
-    type Kept = (String, String, Vec<u8>, Option<Vec<u8>>);
-    let kept: Vec<Kept> = conn
-        .prepare("SELECT api_key_id, idempotency_key, request_hash, body FROM idempotent_requests")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (api_key, key, hash, body) in kept {
-        let row = format!("{api_key}/{key}");
-        let hash = vault.seal_bytes(cell::REQUEST_HASH, &row, &hash)?;
-        let body = body.map(|body| vault.seal_bytes(cell::REQUEST_ANSWER, &row, &body)).transpose()?;
-        conn.execute(
-            "UPDATE idempotent_requests SET request_hash = ?3, body = ?4 WHERE api_key_id = ?1 AND idempotency_key = ?2",
-            params![api_key, key, hash, body],
-        )?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::clock::Clock;
-    use crate::store::{DATABASE, LaneClaim, Store, Turn};
-
-    /// A database of before there was a key, with secrets of every kind and what is left of deleted ones.
-    const PLAIN: &str = r#"
-        INSERT INTO webhooks (name, url, status, events, stations, secret_header, secret_value, signing_secret,
-            format, custom_headers, ordering, ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight,
-            created_at_ms, updated_at_ms)
-        VALUES ('old', 'https://example.com/', 'active', '["*"]', '["*"]', 'x-key', 'PLAIN-value', 'PLAIN-signing',
-            'flat', '{"x-token":"PLAIN-header"}', 'none', 1000, 1000, '["1s"]', 1, 1, 1);
-        INSERT INTO webhooks SELECT 7, 'gone', url, status, disabled_reason, events, stations, owner_id, secret_header,
-            'PLAIN-gone' || hex(zeroblob(3000)), signing_secret, format, custom_headers, filter, ordering,
-            ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit, 0, 0, NULL, 0, 1, 1,
-            NULL, NULL, NULL FROM webhooks;
-        DELETE FROM webhooks WHERE id = 7;
-        INSERT INTO webhook_previous_secrets VALUES (1, 'PLAIN-previous', 9000000000000);
-        INSERT INTO events (id, event, category, timestamp_ms, payload, custom_headers, target)
-        VALUES ('evt_00000000010000000000000000', 'a.b', 'custom', 1, '{}', '{"x-token":"PLAIN-sent"}', 'url');
-        INSERT INTO origins (origin) VALUES ('https://example.com');
-        INSERT INTO deliveries (id, event_seq, url, origin_id, secret, status, due_at_ms, scheduled_at_ms, created_at_ms)
-        VALUES ('dlv_00000000010000000000000000', 1, 'https://example.com/x', 1, 'PLAIN-dynamic', 'scheduled', 1, 1, 1);
-        INSERT INTO stations (station_id, connected, connection_generation, booted_as, created_at_ms, updated_at_ms)
-        VALUES ('CP', 0, 0, 'accepted', 1, 1);
-        INSERT INTO commands (id, station_id, action, payload, timeout_ms, queue, requested_by_id, requested_by_name,
-            status, generation, expires_at_ms, created_at_ms)
-        VALUES ('cmd_00000000010000000000000000', 'CP', 'ChangeConfiguration',
-            '{"key":"AuthorizationKey","value":"PLAIN-password"}', 1000, 1, 'key_00000000010000000000000000', 'k',
-            'queued', 0, 9000000000000, 1);
-        INSERT INTO idempotent_requests VALUES ('key_00000000010000000000000000', 'once', X'01', 201, '[]',
-            CAST('PLAIN-answer' AS BLOB), 1);
-    "#;
+    use crate::store::seed::plain_in;
+    use crate::store::{LaneClaim, Store, Turn};
 
     fn holds_plain(dir: &Path) -> bool {
         let files = std::fs::read_dir(dir).expect("a directory");
@@ -236,10 +202,7 @@ mod tests {
     #[tokio::test]
     async fn a_plain_database_is_sealed_at_the_first_start_and_nothing_plain_is_left() {
         let dir = tempfile::tempdir().expect("a directory");
-        let conn = schema::open_writer(&dir.path().join(DATABASE)).expect("opens");
-        schema::make_older(&conn, 9);
-        conn.execute_batch(PLAIN).expect("inserts");
-        drop(conn);
+        plain_in(dir.path());
         assert!(holds_plain(dir.path()));
 
         let store = Store::open(dir.path(), Clock::System).expect("opens");

@@ -2,18 +2,19 @@
 //! database, so that a copy of that alone reveals none of them.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::error::{KeyFault, Result, StoreError};
-use super::file_error;
+use super::files::{self, file_error};
+
+/// The environment variable with the key that comes next. No setting: it is asked for once.
+pub const NEW_KEY_VARIABLE: &str = "CHARGEHOOK_NEW_SECRETS_KEY";
 
 /// The key's file in the data directory, unless another one is named.
 const FILE_NAME: &str = "secrets.key";
@@ -34,10 +35,10 @@ impl SecretsKey {
         &self.0
     }
 
-    fn generate() -> Result<Self> {
+    /// A fresh random one.
+    pub(super) fn generate() -> Result<Self> {
         let mut key = [0; Self::BYTES];
-        getrandom::fill(&mut key)
-            .map_err(|error| StoreError::Sqlite(format!("no randomness for a key: {error}")))?;
+        getrandom::fill(&mut key).map_err(StoreError::NoRandomness)?;
         Ok(Self(key))
     }
 }
@@ -104,7 +105,7 @@ impl KeySource {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(file_error(path, &error)),
         };
-        warn_if_readable_by_others(path);
+        files::warn_of_open([path.as_path()]);
         let key = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
         key.map(Some).ok_or_else(|| KeyFault::Malformed(path.clone()).into())
     }
@@ -127,43 +128,34 @@ impl KeySource {
     }
 }
 
-/// Writes the key of `source` to another file, for its owner alone.
-///
-/// # Errors
-/// [`StoreError::Key`] if there is no key; the file's, also if it exists.
-pub fn copy_key(source: &KeySource, to: &Path) -> Result<()> {
-    match (source.read()?, source) {
-        (Some(key), _) => write(to, &key),
-        (None, KeySource::File(path)) => Err(KeyFault::Missing(path.clone()).into()),
-        // It is always there.
-        (None, KeySource::Given(key)) => write(to, key),
-    }
-}
-
 /// Writes a key's file for its owner alone: whole and on disk, or not at all. One that exists is left as it is.
 pub(super) fn write(path: &Path, key: &SecretsKey) -> Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |error: std::io::Error| file_error(path, &error);
-    // Of mode 0600 from its first byte on.
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-    writeln!(file, "{}", hex::encode(key.0)).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist_noclobber(path).map_err(|error| file_error(path, &error.error))?;
-    // What is sealed with it must not outlive it.
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
+    // What is sealed with it must not outlive it: it is on disk, name and all, when this is done.
+    files::write_new(path, format!("{}\n", hex::encode(key.0)).as_bytes())
 }
 
-#[cfg(unix)]
-fn warn_if_readable_by_others(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let Ok(file) = std::fs::metadata(path) else { return };
-    let mode = file.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        warn!("{} is open to others than its owner (mode {mode:04o}): chmod 600 it", path.display());
-    }
+/// Where the next key waits while the database is still sealed under the one before.
+pub(super) fn next_file(path: &Path) -> PathBuf {
+    files::with_suffix(path, ".next")
 }
 
-#[cfg(not(unix))]
-fn warn_if_readable_by_others(_: &Path) {}
+/// The key that waits beside the one of `source`, if there is one that can be read.
+pub(super) fn next(source: &KeySource) -> Option<SecretsKey> {
+    let KeySource::File(path) = source else { return None };
+    KeySource::File(next_file(path)).read().ok().flatten()
+}
+
+/// Gives the next key its name, once the database is sealed under it. Returns where the key before is kept: backups
+/// are sealed under that.
+pub(super) fn put_in_place(path: &Path) -> Result<Option<PathBuf>> {
+    let kept = match path.exists() {
+        true => Some(files::keep_aside(path, &[""])?),
+        false => None,
+    };
+    std::fs::rename(next_file(path), path).map_err(|error| file_error(path, &error))?;
+    files::sync(files::directory_of(path))?;
+    Ok(kept)
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,14 @@
 //! Webhooks and events for tests of the delivery engine, made without the API.
 
+use std::path::Path;
+
 use rusqlite::params;
 use serde_json::value::RawValue;
 
 use super::error::Result;
 use super::events::{self, Manner};
 use super::vault::cell;
-use super::{Priority, Store, webhooks};
+use super::{DATABASE, Priority, Store, schema, webhooks};
 use crate::event::{Category, NewEvent};
 use crate::id::{EventId, WebhookId};
 
@@ -36,6 +38,42 @@ impl SeedWebhook {
             ordering_max_wait_ms: 3_600_000,
         }
     }
+}
+
+/// A database of before there was a key, with secrets of every kind and what is left of deleted ones.
+const PLAIN: &str = r#"
+    INSERT INTO webhooks (name, url, status, events, stations, secret_header, secret_value, signing_secret,
+        format, custom_headers, ordering, ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight,
+        created_at_ms, updated_at_ms)
+    VALUES ('old', 'https://example.com/', 'active', '["*"]', '["*"]', 'x-key', 'PLAIN-value', 'PLAIN-signing',
+        'flat', '{"x-token":"PLAIN-header"}', 'none', 1000, 1000, '["1s"]', 1, 1, 1);
+    INSERT INTO webhooks SELECT 7, 'gone', url, status, disabled_reason, events, stations, owner_id, secret_header,
+        'PLAIN-gone' || hex(zeroblob(3000)), signing_secret, format, custom_headers, filter, ordering,
+        ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit, 0, 0, NULL, 0, 1, 1,
+        NULL, NULL, NULL FROM webhooks;
+    DELETE FROM webhooks WHERE id = 7;
+    INSERT INTO webhook_previous_secrets VALUES (1, 'PLAIN-previous', 9000000000000);
+    INSERT INTO events (id, event, category, timestamp_ms, payload, custom_headers, target)
+    VALUES ('evt_00000000010000000000000000', 'a.b', 'custom', 1, '{}', '{"x-token":"PLAIN-sent"}', 'url');
+    INSERT INTO origins (origin) VALUES ('https://example.com');
+    INSERT INTO deliveries (id, event_seq, url, origin_id, secret, status, due_at_ms, scheduled_at_ms, created_at_ms)
+    VALUES ('dlv_00000000010000000000000000', 1, 'https://example.com/x', 1, 'PLAIN-dynamic', 'scheduled', 1, 1, 1);
+    INSERT INTO stations (station_id, connected, connection_generation, booted_as, created_at_ms, updated_at_ms)
+    VALUES ('CP', 0, 0, 'accepted', 1, 1);
+    INSERT INTO commands (id, station_id, action, payload, timeout_ms, queue, requested_by_id, requested_by_name,
+        status, generation, expires_at_ms, created_at_ms)
+    VALUES ('cmd_00000000010000000000000000', 'CP', 'ChangeConfiguration',
+        '{"key":"AuthorizationKey","value":"PLAIN-password"}', 1000, 1, 'key_00000000010000000000000000', 'k',
+        'queued', 0, 9000000000000, 1);
+    INSERT INTO idempotent_requests VALUES ('key_00000000010000000000000000', 'once', X'01', 201, '[]',
+        CAST('PLAIN-answer' AS BLOB), 1);
+"#;
+
+/// Makes it in an empty directory.
+pub(crate) fn plain_in(dir: &Path) {
+    let conn = schema::open_writer(&dir.join(DATABASE)).expect("opens");
+    schema::make_older(&conn, 9);
+    conn.execute_batch(PLAIN).expect("inserts");
 }
 
 /// A signing secret of 32 bytes.

@@ -75,12 +75,11 @@ impl Vault {
     /// Seals bytes for the cell of this row.
     ///
     /// # Errors
-    /// Without a key, or if the system has no randomness to give.
+    /// Without a key; [`StoreError::NoRandomness`].
     pub(super) fn seal_bytes(&self, cell: Cell, row: impl Display, plain: &[u8]) -> Result<Vec<u8>> {
         let (key, name) = self.key(cell, row)?;
         let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce)
-            .map_err(|error| StoreError::Sqlite(format!("no randomness for a nonce: {error}")))?;
+        getrandom::fill(&mut nonce).map_err(StoreError::NoRandomness)?;
         let mut sealed = plain.to_vec();
         key.seal_in_place_append_tag(
             Nonce::assume_unique_for_key(nonce),

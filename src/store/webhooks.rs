@@ -47,7 +47,7 @@ pub enum Changed<T> {
 const COLUMNS: &str = "id, name, url, status, disabled_reason, events, stations, owner_id, secret_header,
     secret_value IS NOT NULL, format, custom_headers, filter, ordering, ordering_max_wait_ms, timeout_ms,
     retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms, secret_value, signing_secret,
-    paused_at_ms, paused_until_ms";
+    paused_at_ms, paused_until_ms, paused_reason";
 
 impl Store {
     /// Makes a webhook, unless its owner has `at_most` so many; events that are appended after this are judged
@@ -263,6 +263,7 @@ fn replace(w: &Writing<'_>, before: &Webhook, input: &WebhookInput) -> Result<()
             "UPDATE webhooks SET name = :name, url = :url, status = :status, disabled_reason = :reason,
                 paused_at_ms = iif(:status = 'paused', paused_at_ms, NULL),
                 paused_until_ms = iif(:status = 'paused', paused_until_ms, NULL),
+                paused_reason = iif(:status = 'paused', paused_reason, NULL),
                 events = :events, stations = :stations, owner_id = :owner_id, secret_header = :secret_header,
                 secret_value = :secret_value, signing_secret = :signing_secret, format = :format,
                 custom_headers = :custom_headers, filter = :filter, ordering = :ordering,
@@ -410,6 +411,7 @@ fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
         disabled_reason: row.get(4)?,
         paused_at: cells::maybe_moment(row, 23)?,
         paused_until: cells::maybe_moment(row, 24)?,
+        paused_reason: row.get(25)?,
         events: cells::json(row, 5)?,
         stations: cells::json(row, 6)?,
         owner_id: row.get(7)?,

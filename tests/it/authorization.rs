@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use chargehook::clock::Clock;
 use chargehook::config::Config;
 use chargehook::ocpp::v16::authorization::UnknownIdTag;
+use chargehook::outbound::destination::PrivateUrl;
 use chargehook::outbound::signature::{SigningSecret, verify_plain, verify_standard};
 use chargehook::units::Span;
 use serde_json::{Value, json};
@@ -52,7 +53,7 @@ fn json_answer(body: &str) -> Answer {
 fn asking(url: &str) -> impl FnOnce(&mut Config) {
     let url = url.parse().expect("a URL");
     move |config| {
-        config.authorization.url = Some(url);
+        config.authorization.url = Some(PrivateUrl(url));
         config.authorization.signing_secret = Some(SECRET.parse().expect("a secret"));
         // As long as a busy machine may take; tests of slowness set less.
         config.authorization.timeout = Span::seconds(20);

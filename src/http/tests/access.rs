@@ -163,6 +163,17 @@ async fn keys_are_made_used_and_revoked() {
     let api = Api::new().await;
     let wrong = json!({"name": "n", "scopes": ["read", "fly"], "expires_at": "2020-01-01T00:00:00Z"});
     assert_eq!(api.post("/api/v1/api-keys", wrong).await.wrong_fields(), ["expires_at", "scopes.1"]);
+    for (wrong, field, words) in [
+        (json!({"name": "n", "scopes": ["command:RemoteStart"]}), "scopes.0", "did you mean RemoteStartTransaction?"),
+        (json!({"name": "n", "scopes": ["read", "command:Nope*"]}), "scopes.1", "fits no command"),
+        (json!({"name": "", "scopes": ["read"]}), "name", ""),
+        (json!({"name": " ", "scopes": ["read"]}), "name", "must not be empty"),
+        (json!({"name": "n", "owner_id": " ", "scopes": ["read"]}), "owner_id", "must not be empty"),
+    ] {
+        let refused = api.post("/api/v1/api-keys", wrong).await;
+        assert_eq!((refused.status, refused.wrong_fields()), (422, vec![field]), "{}", refused.body);
+        assert!(refused.body.to_string().contains(words), "{}", refused.body);
+    }
     let made =
         api.post("/api/v1/api-keys", json!({"name": "n", "scopes": ["read", "command:Remote*"]})).await;
     assert_eq!(made.status, 201, "{}", made.body);
@@ -182,7 +193,7 @@ async fn the_first_key_is_given_or_generated() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path(), Clock::manual(now)).expect("opens");
     let short = keys::ensure_first(&store, dir.path(), Some("too short"), now).await;
-    assert!(matches!(short, Err(keys::KeyError::TooShort)));
+    assert!(matches!(short, Err(keys::KeyError::Unusable(_))));
     let made = keys::ensure_first(&store, dir.path(), None, now).await.expect("made");
     let keys::FirstKey::Generated(path) = made else { panic!("{made:?}") };
     let key = std::fs::read_to_string(&path).expect("written");

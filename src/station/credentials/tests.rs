@@ -38,6 +38,19 @@ async fn what_was_right_or_wrong_is_known_without_a_hash() {
 }
 
 #[tokio::test]
+async fn of_a_station_that_is_gone_nothing_is_remembered() {
+    let passwords = passwords(false);
+    let verifier = passwords.hash(RIGHT).await.expect("hashes");
+    assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, IS_RIGHT);
+    passwords.forget(&station("CP_2"));
+    passwords.slow.close();
+    assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, IS_RIGHT, "another one is gone");
+    passwords.forget(&station("CP_1"));
+    assert!(lock(&passwords.right).is_empty());
+    assert_eq!(check(&passwords, 1, RIGHT, &[&verifier]).await, Checked::Busy);
+}
+
+#[tokio::test]
 async fn after_a_restart_the_light_part_is_enough() {
     let verifier = passwords(true).hash(RIGHT).await.expect("hashes");
     let restarted = passwords(true);

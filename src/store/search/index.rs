@@ -13,7 +13,8 @@ use tracing::{info, warn};
 
 use super::super::error::Result;
 use super::super::readers::Readers;
-use super::super::{create_for_owner, schema};
+use super::super::files::create_for_owner;
+use super::super::schema;
 
 /// Another one of it, and the file is made anew.
 const VERSION: i64 = 1;

@@ -21,7 +21,7 @@ pub(in crate::store) fn next_number(w: &Writing<'_>) -> Result<i64> {
         return Ok(number);
     }
     let mut chance = [0u8; 8];
-    getrandom::fill(&mut chance).map_err(|error| StoreError::Sqlite(format!("no randomness: {error}")))?;
+    getrandom::fill(&mut chance).map_err(StoreError::NoRandomness)?;
     let first = FIRST_NUMBER.start + u64::from_le_bytes(chance) % (FIRST_NUMBER.end - FIRST_NUMBER.start);
     w.conn.execute("INSERT INTO meta (key, value) VALUES ('last_transaction_id', ?1)", [first as i64])?;
     Ok(first as i64)
