@@ -85,7 +85,9 @@ fn wrong_pattern(pattern: &str) -> Option<String> {
     let actions = || FromCentralSystem::ALL.iter().map(|action| action.as_str());
     let legal = pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*');
     if !(1..=64).contains(&pattern.len()) || !legal {
-        return Some("must be command: and the name of a command, in which * stands for any letters".to_owned());
+        return Some(
+            "must be command: and the name of a command, in which * stands for any letters".to_owned(),
+        );
     }
     let fits = actions().any(|action| glob_fits(pattern.as_bytes(), action.as_bytes()));
     let name = pattern.replace('*', "");

@@ -140,7 +140,10 @@ fn told(losses: &Losses) -> String {
         (deliveries, "deliveries to URLs of events, or with headers of events, are cancelled"),
         (commands, "commands that bring a station its new password are cancelled: send them again"),
         (events, "events lose their own headers: sent again, they go without"),
-        (requests, "answers to requests with an Idempotency-Key: repeated, the requests are carried out again"),
+        (
+            requests,
+            "answers to requests with an Idempotency-Key: repeated, the requests are carried out again",
+        ),
     ] {
         if *count > 0 {
             text += &format!("{count} {what}\n");

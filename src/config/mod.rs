@@ -373,7 +373,9 @@ impl Config {
             "signing_secret",
             "must be set where authorization.url is: whsec_ and the base64 of 24 to 64 bytes",
         );
-        if let Some(Err(refusal)) = authorization.url.as_ref().map(|url| self.guard().check_url(&url.0, false)) {
+        if let Some(Err(refusal)) =
+            authorization.url.as_ref().map(|url| self.guard().check_url(&url.0, false))
+        {
             require(false, "authorization", "url", &refusal.to_string());
         }
         // A charger waits for its answer, and some hang up after half a minute.

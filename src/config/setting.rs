@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::outbound::destination::PrivateUrl;
 use http::HeaderName;
 use ipnet::IpNet;
 use toml::de::DeValue;
-use crate::outbound::destination::PrivateUrl;
 
 use crate::ocpp::Validation;
 use crate::ocpp::v16::authorization::UnknownIdTag;
@@ -91,7 +91,7 @@ impl Setting for KeepType {
 impl Setting for PrivateUrl {
     fn read(given: Given<'_>) -> Result<Self, String> {
         let text = given.text("a URL such as \"https://example.com/authorize\"")?;
-        text.parse().map(Self).map_err(|error| {
+        text.parse().map_err(|error| {
             format!("not a valid URL ({error}): write an absolute one such as https://example.com/authorize")
         })
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,6 +16,14 @@ const CREATION_LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A URL that may have a password or a token in it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrivateUrl(pub Url);
+
+impl FromStr for PrivateUrl {
+    type Err = url::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, url::ParseError> {
+        text.parse().map(Self)
+    }
+}
 
 impl fmt::Debug for PrivateUrl {
     /// Its origin alone.

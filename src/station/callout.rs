@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::outbound::destination::PrivateUrl;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
-use crate::outbound::destination::PrivateUrl;
 
 use super::lock;
 use crate::clock::{Clock, Timestamp};

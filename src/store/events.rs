@@ -17,7 +17,7 @@ use crate::subscription::Subject;
 pub(super) const STATION_SEQ_FLOOR: &str = "station_seq_floor";
 
 /// How an event takes part in counting and delivery.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Manner<'a> {
     /// It repeats this event (row): it is kept and shown, but neither counted nor delivered.
     pub(super) duplicate_of: Option<i64>,
@@ -31,8 +31,8 @@ pub(super) struct Manner<'a> {
     pub(super) ingested: Option<Ingested<'a>>,
 }
 
-/// What comes along with an ingested event.
-#[derive(Debug, Clone, Copy)]
+/// What comes along with an ingested event. Not `Debug`: headers may be secrets.
+#[derive(Clone, Copy)]
 pub(super) struct Ingested<'a> {
     /// Whom it is for.
     pub(super) target: Target,

@@ -141,7 +141,10 @@ pub(crate) fn warn_of_open<'a>(paths: impl IntoIterator<Item = &'a Path>) {
         .filter_map(|path| Some(format!("{} (mode {:04o})", path.display(), open_to_others(path)?)))
         .collect();
     if !open.is_empty() {
-        warn!("open to others than their owner, who can read what is secret in them: {}: chmod 600", open.join(", "));
+        warn!(
+            "open to others than their owner, who can read what is secret in them: {}: chmod 600",
+            open.join(", ")
+        );
     }
 }
 

@@ -161,7 +161,8 @@ fn strip_verifiers(conn: &Connection) -> Result<()> {
     let slow = |verifier: &str| verifier.split('#').next().unwrap_or_default().to_owned();
     let mut update = conn.prepare("UPDATE stations SET password_verifiers = ?2 WHERE seq = ?1")?;
     for (seq, text) in stations {
-        let corrupt = |error: serde_json::Error| StoreError::Corrupt(format!("a station's password: {error}"));
+        let corrupt =
+            |error: serde_json::Error| StoreError::Corrupt(format!("a station's password: {error}"));
         let verifiers: Vec<String> = serde_json::from_str(&text).map_err(corrupt)?;
         let stripped: Vec<String> = verifiers.iter().map(|verifier| slow(verifier)).collect();
         update.execute((seq, serde_json::to_string(&stripped).map_err(corrupt)?))?;

@@ -12,7 +12,9 @@ use rusqlite::{Connection, params};
 use super::alone::write_alone;
 use super::error::{KeyFault, Result, StoreError};
 use super::key_change::{KeptAsTheyWere, settle_new};
-use super::sealed::{COMMAND_PAYLOAD, DELIVERY_SECRET, EVENT_HEADERS, REQUEST_HASH, SIGNING_SECRET, WEBHOOK_HEADERS};
+use super::sealed::{
+    COMMAND_PAYLOAD, DELIVERY_SECRET, EVENT_HEADERS, REQUEST_HASH, SIGNING_SECRET, WEBHOOK_HEADERS,
+};
 use super::secrets_key::KeySource;
 use super::vault::Vault;
 use super::writer::Writing;

@@ -73,7 +73,8 @@ impl Column {
         mut change: impl FnMut(&str, Value) -> Result<Value>,
     ) -> Result<usize> {
         let Self { table, column, keys, .. } = self;
-        let places = |from: usize| -> Vec<String> { (0..keys.len()).map(|n| format!("?{}", from + n)).collect() };
+        let places =
+            |from: usize| -> Vec<String> { (0..keys.len()).map(|n| format!("?{}", from + n)).collect() };
         let names = keys.join(", ");
         // Keys that are not unique come all at once: a page could end between two rows of one.
         let limit = if self.unique { PAGE as i64 } else { -1 };
@@ -90,7 +91,9 @@ impl Column {
             };
             let rows: Vec<Vec<Value>> = match &last {
                 None => first.query_map([], read)?.collect::<rusqlite::Result<_>>()?,
-                Some(last) => next.query_map(params_from_iter(last), read)?.collect::<rusqlite::Result<_>>()?,
+                Some(last) => {
+                    next.query_map(params_from_iter(last), read)?.collect::<rusqlite::Result<_>>()?
+                }
             };
             let whole = !self.unique || rows.len() < PAGE;
             for mut row in rows {

@@ -36,7 +36,10 @@ pub(super) fn unlock(path: &Path, source: &KeySource) -> Result<Vault> {
     let Some(check) = sealed else { return Ok(Vault::new(&source.read_or_make()?)) };
     if let Some(before) = finish_change(&schema::open_untouched(path)?, source)? {
         let kept = before.map(|path| format!("; the one before is kept: {}", path.display()));
-        warn!("the change of the secrets' key that was cut off is finished: {source}{}", kept.unwrap_or_default());
+        warn!(
+            "the change of the secrets' key that was cut off is finished: {source}{}",
+            kept.unwrap_or_default()
+        );
     }
     Ok(Vault::new(&fitting(&check, source)?))
 }
@@ -133,16 +136,19 @@ pub(super) fn sweep(conn: &Connection) -> Result<bool> {
     if !residue {
         return Ok(true);
     }
-    info!("the database's file is written anew once, so that nothing is left in it of how its secrets were kept");
+    info!(
+        "the database's file is written anew once, so that nothing is left in it of how its secrets were kept"
+    );
     // In memory, as other temporary tables are, the copy could be larger than that.
-    let swept = conn.execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY").and_then(|()| {
-        let busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
-        if busy {
-            return Ok(false);
-        }
-        conn.execute("DELETE FROM meta WHERE key = ?1", [RESIDUE])?;
-        Ok(true)
-    });
+    let swept =
+        conn.execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY").and_then(|()| {
+            let busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
+            if busy {
+                return Ok(false);
+            }
+            conn.execute("DELETE FROM meta WHERE key = ?1", [RESIDUE])?;
+            Ok(true)
+        });
     match &swept {
         Ok(true) => {}
         Ok(false) => warn!(

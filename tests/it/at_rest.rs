@@ -171,12 +171,18 @@ async fn without_its_key_a_gateway_does_not_start_and_touches_nothing() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o644)).expect("opens it to all");
+        let database = dir.path().join("chargehook.db");
+        let mode = std::fs::Permissions::from_mode;
+        std::fs::set_permissions(&key_file, mode(0o644)).expect("opens it to all");
+        std::fs::set_permissions(&database, mode(0o640)).expect("opens it to a group");
         let mut process = place.start(place.command().stderr(Stdio::piped()));
         process.child.kill().expect("kills");
         let mut said = String::new();
         std::io::Read::read_to_string(&mut process.child.stderr.take().expect("piped"), &mut said)
             .expect("reads");
-        assert!(said.contains("chmod 600"), "{said}");
+        for file in ["secrets.key (mode 0644)", "chargehook.db (mode 0640)"] {
+            assert!(said.lines().any(|line| line.contains(file) && line.contains("chmod 600")), "{said}");
+        }
+        assert!(!said.contains("search.db"), "what is as it should be is not told: {said}");
     }
 }

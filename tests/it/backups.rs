@@ -278,7 +278,12 @@ async fn a_restore_that_cannot_be_is_refused_and_changes_nothing() {
         assert!(again.contains("--force"), "{again}");
         // A second one over it is as good as the first.
         let forced = said(&run(&["restore", text(&backup), "--force"], place.path()), 0);
-        assert!(forced.contains("chargehook.db.replaced"), "{forced}");
+        assert!(forced.contains("chargehook.db.replaced\n"), "{forced}");
+        // And what the first has set aside is nobody's to overwrite.
+        let first = std::fs::read(place.path().join("chargehook.db.replaced")).expect("reads");
+        let forced = said(&run(&["restore", text(&backup), "--force"], place.path()), 0);
+        assert!(forced.contains("chargehook.db.replaced-2\n"), "{forced}");
+        assert!(std::fs::read(place.path().join("chargehook.db.replaced")).expect("reads") == first);
         Store::open(place.path(), Clock::System).expect("opens").close();
     });
     gateway.gateway.stop().await;

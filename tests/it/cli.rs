@@ -1,6 +1,10 @@
 //! The program as a shell sees it: arguments, streams, exit codes.
 
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Output};
+
+use crate::crash::Place;
 
 fn chargehook(arguments: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
@@ -63,15 +67,75 @@ fn keys_are_not_looked_for_where_no_database_is() {
     assert!(!slip.exists(), "looking makes nothing");
 }
 
+/// `serve` in this directory, on free ports.
+fn serving(data_dir: &Path) -> Vec<String> {
+    let text = data_dir.to_str().expect("UTF-8");
+    ["serve", "--data-dir", text, "--ocpp-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"]
+        .map(str::to_owned)
+        .into()
+}
+
 #[test]
-fn a_first_key_that_is_too_short_exits_2() {
+fn a_first_key_that_cannot_be_exits_2_before_anything_is_made() {
     let directory = tempfile::tempdir().expect("a directory");
-    let data_dir = directory.path().to_str().expect("UTF-8");
-    let arguments =
-        ["serve", "--data-dir", data_dir, "--ocpp-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"];
-    let output = chargehook(&arguments, &[("CHARGEHOOK_API_KEY", "short")]);
-    assert_eq!((output.status.code(), stdout(&output)), (Some(2), String::new()));
-    assert!(stderr(&output).contains("at least 16 characters"), "{}", stderr(&output));
+    let data_dir = directory.path().join("data");
+    let arguments = serving(&data_dir);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    for (key, words) in [("short", "at least 16 characters"), ("sixteen letters\nand more", "one line")] {
+        let output = chargehook(&arguments, &[("CHARGEHOOK_API_KEY", key)]);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), String::new()));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+        assert!(!data_dir.exists(), "nothing was touched");
+    }
+}
+
+#[test]
+fn an_empty_key_in_the_environment_is_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = Place::new(directory.path());
+    place.start(place.command().env("CHARGEHOOK_API_KEY", "")).kill();
+    let key = std::fs::read_to_string(directory.path().join("admin-key")).expect("one was generated");
+    assert!(key.starts_with("chk_"), "{key}");
+}
+
+#[test]
+fn an_address_in_use_is_named_with_its_setting_and_exits_1() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("signs");
+    let file = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let chain = file("tls.pem", certificate.cert.pem());
+    let key = file("tls.key", certificate.signing_key.serialize_pem());
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let arguments = serving(&directory.path().join("data"));
+    for (setting, variable) in [
+        ("ocpp.listen", "CHARGEHOOK_OCPP_LISTEN"),
+        ("ocpp.tls_listen", "CHARGEHOOK_OCPP_TLS_LISTEN"),
+        ("api.listen", "CHARGEHOOK_API_LISTEN"),
+        ("api.metrics_listen", "CHARGEHOOK_API_METRICS_LISTEN"),
+    ] {
+        let option = match setting {
+            "ocpp.listen" => Some("--ocpp-listen"),
+            "api.listen" => Some("--api-listen"),
+            _ => None,
+        };
+        let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut env =
+            vec![("CHARGEHOOK_OCPP_TLS_CERTIFICATE", chain.as_str()), ("CHARGEHOOK_OCPP_TLS_KEY", &key)];
+        match option.and_then(|option| arguments.iter().position(|argument| *argument == option)) {
+            Some(place) => arguments[place + 1] = &address,
+            None => env.push((variable, &address)),
+        }
+        let output = chargehook(&arguments, &env);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{setting}");
+        let line = format!("error: {setting}: cannot listen on {address}: ");
+        let told = stderr(&output);
+        assert!(told.lines().any(|told| told.starts_with(&line) && told.contains("in use")), "{told}");
+    }
 }
 
 #[test]
@@ -130,9 +194,18 @@ fn keys_are_made_listed_and_revoked_on_the_data_directory() {
     assert!(stderr(&again).contains(row[0]), "{}", stderr(&again));
     assert_eq!(stdout(&keys(&["list"])).lines().count(), 1, "the heading alone");
 
-    let wrong = keys(&["create", "--name", "x", "--scopes", "read,fly"]);
-    assert_eq!(wrong.status.code(), Some(2));
-    assert!(stderr(&wrong).contains("\"fly\" is no scope"), "{}", stderr(&wrong));
+    for (name, scopes, words) in [
+        ("x", "read,fly", "\"fly\" is no scope"),
+        ("x", "command:Nope", "fits no command"),
+        ("x", "command:remotestop", "did you mean RemoteStopTransaction?"),
+        ("", "read", "the name must not be empty"),
+    ] {
+        let wrong = keys(&["create", "--name", name, "--scopes", scopes]);
+        assert_eq!((wrong.status.code(), stdout(&wrong)), (Some(2), String::new()), "{}", stderr(&wrong));
+        assert!(stderr(&wrong).contains(words), "{}", stderr(&wrong));
+    }
+    assert_eq!(stdout(&keys(&["list"])).lines().count(), 1, "none was made");
+    assert_eq!(keys(&["create", "--name", "x", "--scopes", "command:Remote*"]).status.code(), Some(0));
 }
 
 #[test]

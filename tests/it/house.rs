@@ -147,7 +147,16 @@ fn sql_stays_in_the_store() {
 fn is_secret(field: &str) -> bool {
     let Some((name, kind)) = field.trim().trim_start_matches("pub ").split_once(": ") else { return false };
     let name = name.rsplit(' ').next().unwrap_or(name);
-    let named = ["password", "secret", "secret_value", "signing_secret", "api_key", "token", "custom_headers", "headers"];
+    let named = [
+        "password",
+        "secret",
+        "secret_value",
+        "signing_secret",
+        "api_key",
+        "token",
+        "custom_headers",
+        "headers",
+    ];
     let shown = ["String", "Vec<u8>", "[u8", "BTreeMap<", "HeaderMap", "Url", "&"];
     named.contains(&name) && shown.iter().any(|shown| kind.trim_start_matches("Option<").starts_with(shown))
 }
@@ -162,7 +171,8 @@ fn nothing_that_holds_a_secret_derives_debug() {
         for line in text.lines() {
             match line.trim() {
                 derive if derive.starts_with("#[derive(") => derived = derive.contains("Debug"),
-                "}" => derived = false,
+                // The end of a struct, or one without names.
+                end if end == "}" || end.ends_with(");") => derived = false,
                 field if derived && is_secret(field) => holders.push(format!("{path}: {field}")),
                 _ => {}
             }

@@ -53,6 +53,7 @@ mod resends;
 mod retention;
 mod scripted;
 mod search;
+mod secrets_key;
 mod sessions;
 mod simulated;
 mod simulated_tls;

@@ -164,7 +164,11 @@ async fn keys_are_made_used_and_revoked() {
     let wrong = json!({"name": "n", "scopes": ["read", "fly"], "expires_at": "2020-01-01T00:00:00Z"});
     assert_eq!(api.post("/api/v1/api-keys", wrong).await.wrong_fields(), ["expires_at", "scopes.1"]);
     for (wrong, field, words) in [
-        (json!({"name": "n", "scopes": ["command:RemoteStart"]}), "scopes.0", "did you mean RemoteStartTransaction?"),
+        (
+            json!({"name": "n", "scopes": ["command:RemoteStart"]}),
+            "scopes.0",
+            "did you mean RemoteStartTransaction?",
+        ),
         (json!({"name": "n", "scopes": ["read", "command:Nope*"]}), "scopes.1", "fits no command"),
         (json!({"name": "", "scopes": ["read"]}), "name", ""),
         (json!({"name": " ", "scopes": ["read"]}), "name", "must not be empty"),

@@ -23,10 +23,8 @@ fn sealed(dir: &Path) -> Vec<Vec<u8>> {
     ] {
         let select = format!("SELECT CAST({column} AS BLOB) FROM {table} WHERE {column} IS NOT NULL");
         let mut statement = conn.prepare(&select).expect("prepares");
-        let found: Vec<Vec<u8>> = statement
-            .query_map([], |row| row.get(0))
-            .and_then(Iterator::collect)
-            .expect("reads");
+        let found: Vec<Vec<u8>> =
+            statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("reads");
         assert!(!found.is_empty(), "{table}.{column} has something to lose");
         cells.extend(found);
     }

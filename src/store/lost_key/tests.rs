@@ -27,10 +27,7 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
     let told = losses(dir.path(), &source).expect("looks");
     let lost: Vec<_> = told.webhooks.iter().map(|webhook| (webhook.status, webhook.lost())).collect();
     let all = ["signing secret", "value of x-key", "custom headers"].map(str::to_owned);
-    assert_eq!(
-        lost,
-        [(Status::Active, all.to_vec()), (Status::Disabled, vec!["signing secret".to_owned()])]
-    );
+    assert_eq!(lost, [(Status::Active, all.to_vec()), (Status::Disabled, vec!["signing secret".to_owned()])]);
     assert_eq!((told.deliveries, told.commands, told.events, told.requests), (1, 1, 1, 1));
     assert!(!file.exists(), "looking makes nothing");
 

@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tracing::{info, warn};
 
 use super::super::error::Result;
-use super::super::readers::Readers;
 use super::super::files::create_for_owner;
+use super::super::readers::Readers;
 use super::super::schema;
 
 /// Another one of it, and the file is made anew.
