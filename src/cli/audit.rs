@@ -16,7 +16,7 @@ Examples:
   chargehook audit --action stations_patch --owner acme --all --json";
 
 /// Which changes are shown.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Audit {
     #[command(flatten)]
     filter: Filter,
@@ -26,7 +26,7 @@ pub(super) struct Audit {
     counter: Counter,
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Filter {
     /// Only what was asked for with this API key: its id, as `chargehook keys list` shows it
     #[arg(long = "key", value_name = "ID")]

@@ -19,7 +19,7 @@ Examples:
   chargehook id-tags import tags.csv";
 
 /// What is asked about id tags.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct IdTags {
     #[command(subcommand)]
     task: Task,
@@ -27,7 +27,7 @@ pub(super) struct IdTags {
     counter: Counter,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Task {
     /// Lists the registered tags, the newest first
     List {
@@ -72,7 +72,7 @@ enum Task {
     },
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Filter {
     /// Only this customer's
     #[arg(long = "owner", value_name = "OWNER")]
@@ -91,7 +91,7 @@ struct Filter {
     until: Option<Timestamp>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 struct Whose {
     /// The customer the tag belongs to: without it a tag that belongs to nobody, or for a key that is bound to a
     /// customer that one's
@@ -99,7 +99,7 @@ struct Whose {
     owner_id: Option<String>,
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Fields {
     /// What it is worth: Accepted, Blocked, Expired or Invalid [default: Accepted]
     #[arg(long)]

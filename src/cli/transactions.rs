@@ -19,7 +19,7 @@ Examples:
   chargehook transactions close 483920175 --stopped-at 2026-04-14T18:30:00Z --reason PowerLoss";
 
 /// What is asked about transactions.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Transactions {
     #[command(subcommand)]
     task: Task,
@@ -27,7 +27,7 @@ pub(super) struct Transactions {
     counter: Counter,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Task {
     /// Lists the transactions, the newest first
     List {
@@ -69,7 +69,7 @@ enum Task {
     },
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Filter {
     /// Only on this station
     #[arg(long = "station", value_name = "ID")]
@@ -112,7 +112,7 @@ struct Filter {
     updated_since: Option<Timestamp>,
 }
 
-#[derive(Debug, Args, Serialize)]
+#[derive(Args, Serialize)]
 struct Metered {
     /// What was measured, such as Energy.Active.Import.Register
     #[arg(long)]
