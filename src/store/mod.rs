@@ -225,7 +225,7 @@ impl Store {
         let statistics = Arc::new(Statistics::default());
         let mut pen = Pen {
             subscriptions: webhooks::load_subscriptions(&conn)?,
-            checkpoint: Checkpoint::start(&path, statistics.clone())?,
+            checkpoint: Checkpoint::start(&path, &mut conn, statistics.clone())?,
             conn,
             clock,
             steady: steady.clone(),

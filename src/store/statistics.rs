@@ -43,7 +43,7 @@ pub struct Statistics {
     pub batch_jobs: Histogram,
     /// Microseconds from taking a batch to its commit.
     pub commit_us: Histogram,
-    /// Bytes of the write-ahead log when last looked at.
+    /// Bytes that the write-ahead log held when last looked at; its file may be larger.
     pub wal_bytes: AtomicU64,
 }
 
