@@ -73,6 +73,17 @@ pub enum Input<'a> {
     TimedOut,
 }
 
+impl Input<'_> {
+    /// How much there is to be read.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Unreadable { .. } | Self::Stored(_) | Self::Command(_) | Self::TimedOut => 0,
+        }
+    }
+}
+
 /// What must be on disk before the conversation goes on.
 #[derive(Debug)]
 pub enum Append {

@@ -4,13 +4,16 @@
 //! answers in order and pushes back on a charger that sends faster than the disk writes. Between two messages
 //! commands are sent, one at a time; the store is their queue, and here is only a flag that it may hold some.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
+use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
@@ -37,7 +40,10 @@ use crate::tls::Stream;
 const BUFFER_BYTES: usize = 4 << 10;
 
 /// A message counts once more for every so many bytes of it, as what it costs grows with them.
-const COUNTED_BYTES: usize = 8 << 10;
+const COUNTED_BYTES: usize = 4 << 10;
+
+/// A message of so many bytes takes longer to read than a socket should wait for its turn.
+const LONG_BYTES: usize = 64 << 10;
 
 /// How long one message may take to leave; a peer that does not read is not waited for longer.
 const SEND_PATIENCE: Duration = Duration::from_secs(30);
@@ -358,7 +364,12 @@ impl Connection {
 
     /// Does what the session says until it says nothing more.
     async fn act(&mut self, now: Timestamp, input: Input<'_>) -> Option<End> {
-        let mut todo: std::collections::VecDeque<Action> = self.session.handle(now, input).into();
+        let mut todo: VecDeque<Action> = match input.bytes() {
+            // Milliseconds, in which this thread would look after no other socket.
+            LONG_BYTES.. => aside(|| self.session.handle(now, input)),
+            _ => self.session.handle(now, input),
+        }
+        .into();
         while let Some(action) = todo.pop_front() {
             match action {
                 Action::Append(append) => match self.append(append, now).await {
@@ -446,6 +457,15 @@ impl Connection {
         let Request::SignCertificate { csr } = &call.request else { return Ok(None) };
         let profile = self.admitted.connected.security_profile;
         Box::pin(signing::answer(&self.stations, &self.station, profile, csr.as_deref())).await
+    }
+}
+
+/// Does something long while another thread takes over what this one has to do.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(work),
+        // There is no other.
+        _ => work(),
     }
 }
 

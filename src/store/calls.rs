@@ -88,7 +88,8 @@ impl Store {
         policy: std::sync::Arc<CallPolicy>,
         advice: Advice,
     ) -> Result<Answered> {
-        self.write(Priority::Inbound, move |w| {
+        let priority = Priority::Inbound.of_bytes(call.payload.get().len());
+        self.write(priority, move |w| {
             let known = read_station(w, &station)?;
             let policy = &policy;
             Serving { w, station: &station, known, received_at, policy, advice, signed: false }.serve(call)

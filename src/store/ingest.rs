@@ -84,7 +84,8 @@ impl Store {
     /// # Errors
     /// Only the store's own: nothing was written.
     pub async fn ingest(&self, new: NewIngest) -> Result<IngestOutcome> {
-        self.write(Priority::Api, move |w| ingest(w, &new)).await
+        let priority = Priority::Api.of_bytes(new.event.payload.get().len());
+        self.write(priority, move |w| ingest(w, &new)).await
     }
 }
 

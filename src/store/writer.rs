@@ -31,11 +31,30 @@ pub(super) enum Priority {
     Outcome,
     /// What integrators ask for.
     Api,
-    /// The removal of what is past its time: when nobody else waits, or has waited for long.
+    /// What is so large that nobody should wait for its commit.
+    Bulky,
+    /// The removal of what is past its time.
     Retention,
 }
 
-const PRIORITIES: usize = 4;
+impl Priority {
+    /// The same for something of that size: chargers that speak now do not wait for a megabyte of another.
+    pub(super) fn of_bytes(self, bytes: usize) -> Self {
+        if bytes < BULKY_BYTES { self } else { Self::Bulky }
+    }
+
+    /// Whether it goes when nobody else waits, or has waited for long, and then one at a time.
+    fn gives_way(self) -> bool {
+        matches!(self, Self::Bulky | Self::Retention)
+    }
+}
+
+/// In the order in which they go.
+const PRIORITIES: [Priority; 5] =
+    [Priority::Inbound, Priority::Outcome, Priority::Api, Priority::Bulky, Priority::Retention];
+
+/// From here on a commit of it alone takes longer than a hundred small ones together.
+const BULKY_BYTES: usize = 64 << 10;
 
 /// Jobs that may wait per priority; beyond it callers wait, which slows sockets down, not the store.
 const QUEUED_JOBS: usize = 8_192;
@@ -47,7 +66,7 @@ const BATCH_JOBS: usize = 1_000;
 /// who came before it. A commit for a hundred costs them next to nothing more than one for a thousand.
 const LESSER_JOBS: usize = 100;
 
-/// Batches that go before a removal that waits, which would hold up everybody of its own.
+/// Batches that go before one that gives way, which would hold up everybody of its own.
 const PASSED_OVER_MAX: u32 = 8;
 
 /// What a job works with: the open transaction and the counters that only the writer holds.
@@ -103,14 +122,42 @@ struct Queued {
 
 #[derive(Default)]
 struct Queues {
-    waiting: [VecDeque<Queued>; PRIORITIES],
+    waiting: [VecDeque<Queued>; PRIORITIES.len()],
+    /// How many batches went before the first of each, if it gives way.
+    passed_over: [u32; PRIORITIES.len()],
     closed: bool,
+}
+
+impl Queues {
+    /// Moves into an empty `batch` what goes next.
+    fn take(&mut self, batch: &mut Vec<Queued>) {
+        for priority in PRIORITIES {
+            let waiting = &mut self.waiting[priority as usize];
+            let passed_over = &mut self.passed_over[priority as usize];
+            if priority.gives_way()
+                && !waiting.is_empty()
+                && !batch.is_empty()
+                && *passed_over < PASSED_OVER_MAX
+            {
+                *passed_over += 1;
+                continue;
+            }
+            *passed_over = 0;
+            let most = match priority {
+                Priority::Inbound => BATCH_JOBS,
+                Priority::Outcome | Priority::Api => LESSER_JOBS,
+                Priority::Bulky | Priority::Retention => 1,
+            };
+            let taken = waiting.len().min(most).min(BATCH_JOBS - batch.len());
+            batch.extend(waiting.drain(..taken));
+        }
+    }
 }
 
 /// The callers' end of the writer.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    permits: [Arc<Semaphore>; PRIORITIES],
+    permits: [Arc<Semaphore>; PRIORITIES.len()],
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -255,7 +302,6 @@ impl Pen {
     fn write_until_closed(mut self, shared: &Shared) {
         let _last = CloseOnExit(shared);
         let mut batch = Vec::with_capacity(BATCH_JOBS);
-        let mut passed_over = 0;
         loop {
             {
                 let mut queues = shared.lock();
@@ -265,18 +311,7 @@ impl Pen {
                     }
                     queues = shared.arrived.wait(queues).unwrap_or_else(PoisonError::into_inner);
                 }
-                for (priority, waiting) in queues.waiting.iter_mut().enumerate() {
-                    if priority == Priority::Retention as usize && !waiting.is_empty() {
-                        if !batch.is_empty() && passed_over < PASSED_OVER_MAX {
-                            passed_over += 1;
-                            continue;
-                        }
-                        passed_over = 0;
-                    }
-                    let most = if priority == Priority::Inbound as usize { BATCH_JOBS } else { LESSER_JOBS };
-                    let taken = waiting.len().min(most).min(BATCH_JOBS - batch.len());
-                    batch.extend(waiting.drain(..taken));
-                }
+                queues.take(&mut batch);
             }
             self.commit(&mut batch);
             self.checkpoint.after_commit(&self.conn);
@@ -389,6 +424,47 @@ mod tests {
         assert!(matches!(refused, Err(StoreError::Commit(_))), "{refused:?}");
         other.execute_batch("ROLLBACK").expect("gives it back");
         store.write(Priority::Api, |_| Ok(())).await.expect("it commits again");
+    }
+
+    /// Sizes of the batches that a queue is taken in, by priority.
+    fn batches(queues: &mut Queues, arriving: Priority) -> Vec<[usize; PRIORITIES.len()]> {
+        let mut sizes = Vec::new();
+        let mut batch = Vec::new();
+        loop {
+            let before = queues.waiting.each_ref().map(VecDeque::len);
+            queues.take(&mut batch);
+            if batch.is_empty() {
+                return sizes;
+            }
+            batch.clear();
+            let after = queues.waiting.each_ref().map(VecDeque::len);
+            sizes.push(std::array::from_fn(|nth| before[nth] - after[nth]));
+            // Somebody speaks all the time, until what gave way has gone.
+            if after[Priority::Bulky as usize] > 0 {
+                queues.waiting[arriving as usize].push_back(a_job());
+            }
+        }
+    }
+
+    fn a_job() -> Queued {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("the only one");
+        Queued { job: Box::new(|_| (true, Box::new(|_| ()))), _permit: permit }
+    }
+
+    #[test]
+    fn what_is_bulky_goes_alone_and_gives_way_but_not_for_ever() {
+        assert_eq!(Priority::Inbound.of_bytes(BULKY_BYTES - 1), Priority::Inbound);
+        assert_eq!(Priority::Inbound.of_bytes(BULKY_BYTES), Priority::Bulky);
+        let mut queues = Queues::default();
+        queues.waiting[Priority::Bulky as usize].extend([a_job(), a_job()]);
+        // Nobody else is there: at once, and by itself.
+        queues.take(&mut Vec::new());
+        assert_eq!(queues.waiting[Priority::Bulky as usize].len(), 1);
+        queues.waiting[Priority::Inbound as usize].push_back(a_job());
+        let batches = batches(&mut queues, Priority::Inbound);
+        let passed_over = PASSED_OVER_MAX as usize;
+        assert!(batches[..passed_over].iter().all(|batch| *batch == [1, 0, 0, 0, 0]), "{batches:?}");
+        assert_eq!(batches[passed_over..], [[1, 0, 0, 1, 0]], "after so many it goes with them");
     }
 
     /// Waits until so many jobs of a kind wait for the writer.

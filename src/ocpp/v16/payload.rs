@@ -7,8 +7,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::ocpp::Violation;
 use crate::ocpp::violations::Violations;
+use crate::ocpp::{Violation, nesting};
 
 /// Reads a payload; `None` if it cannot be read, and is no object whose other members could be: JSON
 /// that nests too deeply, or names of members that the JSON library keeps for itself. The last of doubled
@@ -19,7 +19,7 @@ pub(super) fn parse(json: &str, violations: &mut Violations) -> Option<Value> {
         Err(_) => return parse_readable_members(json, violations),
     };
     // Counting is far cheaper than watching every key, and doubled ones are rare.
-    if members_written(json) > members_kept(&value) {
+    if nesting::members(json) > members_kept(&value) {
         note_doubled_keys(json, violations);
     }
     Some(value)
@@ -40,24 +40,6 @@ fn parse_readable_members(json: &str, violations: &mut Violations) -> Option<Val
         read.insert(name, value);
     }
     Some(Value::Object(read))
-}
-
-/// Object members in the text: each has exactly one colon outside strings.
-fn members_written(json: &str) -> usize {
-    let mut members = 0;
-    let mut in_string = false;
-    let mut bytes = json.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => in_string = !in_string,
-            b'\\' if in_string => {
-                bytes.next();
-            }
-            b':' if !in_string => members += 1,
-            _ => {}
-        }
-    }
-    members
 }
 
 fn members_kept(value: &Value) -> usize {
