@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
@@ -108,8 +109,9 @@ fn handed_on(stations: &Stations, headers: &HeaderMap) -> Result<Option<ClientCe
     certificate.map(Some).ok_or(Refusal::WrongCertificate)
 }
 
-/// Accepts connections until the stations are told to stop.
+/// Accepts connections until the stations are told to stop. Each is greeted at the door, and served where this runs.
 pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener, tls: Option<Arc<Tls>>) {
+    let serving = Handle::current();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -125,14 +127,21 @@ pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener, tls: 
                 }
                 let (of_task, tls) = (stations.clone(), tls.clone());
                 let origin = Origin { remote, over_limit: open >= limit };
-                stations.tasks.spawn(async move {
-                    // Boxed: the future of a connection, which lives for days, keeps no room for a handshake.
-                    let greeted = Box::pin(greet(&of_task, stream, origin, tls)).await;
-                    if let Some((websocket, admitted)) = greeted {
-                        socket::serve(of_task.clone(), websocket, admitted).await;
-                    }
-                    of_task.open.fetch_sub(1, Relaxed);
-                });
+                let serving = serving.clone();
+                let at_the_door = async move {
+                    let greeted = greet(&of_task, stream, origin, tls).await;
+                    let Some((websocket, admitted)) = greeted else {
+                        of_task.open.fetch_sub(1, Relaxed);
+                        return;
+                    };
+                    let stations = of_task.clone();
+                    let serve = async move {
+                        socket::serve(stations.clone(), websocket, admitted).await;
+                        stations.open.fetch_sub(1, Relaxed);
+                    };
+                    of_task.tasks.spawn_on(serve, &serving);
+                };
+                stations.tasks.spawn_on(at_the_door, stations.door.handle());
             }
             Err(error) => {
                 // Out of file descriptors, mostly: wait for some to be freed.

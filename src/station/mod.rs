@@ -1,6 +1,6 @@
 //! The engine that chargers talk to: from a TCP connection to a stored message and its answer.
 //!
-//! [`listener`] accepts, [`handshake`] decides, [`credentials`] checks passwords, [`socket`] is the actor around one WebSocket and
+//! [`listener`] accepts, [`door`] is where handshakes are made, [`handshake`] decides, [`credentials`] checks passwords, [`socket`] is the actor around one WebSocket and
 //! [`session`] its mind; [`callout`] asks others for verdicts on id tags; [`registry`] knows who is connected,
 //! [`liveness`] who has fallen silent, [`overdue`] which commands have waited too long, [`orphans`] whose stop
 //! will not come any more.
@@ -9,6 +9,7 @@
 
 pub mod callout;
 pub mod credentials;
+mod door;
 pub mod handshake;
 mod hashers;
 mod listener;
@@ -45,6 +46,7 @@ use crate::store::{CallPolicy, Store};
 use crate::tls::{Authorities, Authority, Tls};
 use callout::CallOut;
 use credentials::Passwords;
+use door::Door;
 use handshake::MissingSubprotocol;
 use pace::Pace;
 use password::LightKey;
@@ -141,6 +143,9 @@ pub enum NotStarted {
     /// Passwords cannot be checked: there is no randomness, or no thread.
     #[error("passwords cannot be checked: {0}")]
     Passwords(io::Error),
+    /// There are no threads for handshakes.
+    #[error("no threads for handshakes: {0}")]
+    Door(io::Error),
 }
 
 /// The engine, shared by all its tasks.
@@ -160,6 +165,7 @@ pub struct Stations {
     open: AtomicUsize,
     tasks: TaskTracker,
     stop: CancellationToken,
+    door: Door,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -209,6 +215,7 @@ impl Stations {
             open: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            door: Door::open().map_err(NotStarted::Door)?,
             settings,
         });
         for (listener, tls) in bound {

@@ -1,0 +1,52 @@
+//! Where handshakes are made: on threads of their own.
+//!
+//! When thousands knock at once, the operating system shares the processor between these threads and those that
+//! serve who is in already, and favours the latter; on the same threads they would all stand in one line.
+
+use std::io;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// How much less these threads insist on the processor: beside others they get a third of what those get.
+#[cfg(target_os = "linux")]
+const NICER_BY: i32 = 5;
+
+/// The threads. What still runs on them when it is dropped ends at its next wait.
+pub(super) struct Door {
+    handle: Handle,
+    /// Only for the drop.
+    threads: Option<Runtime>,
+}
+
+impl Door {
+    /// Starts as many threads as there are processors.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn open() -> io::Result<Self> {
+        let mut threads = Builder::new_multi_thread();
+        threads.thread_name("handshakes").enable_all();
+        // There a thread has a niceness of its own.
+        #[cfg(target_os = "linux")]
+        threads.on_thread_start(|| {
+            // Refused or not: they do the same.
+            let _ = rustix::process::nice(NICER_BY);
+        });
+        let threads = threads.build()?;
+        Ok(Self { handle: threads.handle().clone(), threads: Some(threads) })
+    }
+
+    /// Where to spawn.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Door {
+    /// Whoever drops it may be a task, which must not wait for threads.
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
