@@ -19,6 +19,7 @@ mod connector;
 pub mod console;
 pub mod director;
 mod firmware;
+mod introduction;
 pub mod load;
 mod local_list;
 mod logs;

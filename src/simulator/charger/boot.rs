@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use rust_ocpp::v1_6::messages::boot_notification::BootNotificationRequest;
 use serde_json::{Value, json};
 
 use super::Charger;
 use crate::clock::Timestamp;
 use crate::ocpp::v16::FromChargePoint as Action;
+use crate::simulator::introduction;
 use crate::simulator::notice::Notice;
 use crate::simulator::outbox::{About, Message};
 
@@ -29,12 +31,11 @@ impl Charger {
             return;
         }
         let options = &self.options;
-        let payload = json!({
-            "chargePointVendor": options.vendor,
-            "chargePointModel": options.model,
-            "chargePointSerialNumber": options.id.as_str().chars().take(25).collect::<String>(),
-            "firmwareVersion": self.firmware.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION")),
-            "meterType": "simulated",
+        let version = self.firmware.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
+        let payload = json!(BootNotificationRequest {
+            firmware_version: Some(version.to_owned()),
+            meter_type: Some("simulated".to_owned()),
+            ..introduction::of(options.id.as_str(), &options.vendor, &options.model)
         });
         let mut message = Message::new(Action::BootNotification, payload, About::Boot);
         message.triggered = triggered;

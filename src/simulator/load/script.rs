@@ -1,6 +1,7 @@
 //! What a load charger says: one session after the other, in the order a real one would.
 
 use crate::clock::Timestamp;
+use crate::simulator::introduction;
 
 /// The power every car takes, W.
 const POWER_W: f64 = 11_000.0;
@@ -130,16 +131,8 @@ pub(super) fn status(status: &str, now: Timestamp) -> Call {
 }
 
 pub(super) fn boot(station: &str) -> Call {
-    let serial: String = station.chars().take(25).collect();
-    call(
-        "BootNotification",
-        serde_json::json!({
-            "chargePointVendor": "chargehook",
-            "chargePointModel": "charger-sim load",
-            "chargePointSerialNumber": serial,
-        })
-        .to_string(),
-    )
+    let payload = introduction::of(station, "chargehook", "charger-sim load");
+    call("BootNotification", serde_json::json!(payload).to_string())
 }
 
 fn call(action: &'static str, payload: String) -> Call {
