@@ -2,7 +2,6 @@
 //! handshake in their order.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,8 +12,9 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
@@ -23,7 +23,7 @@ use super::credentials::{Checked, Claim};
 use super::handshake::{self, Refusal};
 use super::password;
 use super::registry::Rules;
-use super::socket::{self, Admitted, Socket};
+use super::socket::{self, Admitted};
 use super::{Admission, Settings, Stations};
 use crate::forwarded::Address;
 use crate::id::StationId;
@@ -31,25 +31,11 @@ use crate::ocpp::v16::answer::BootStatus;
 use crate::store::{Connected, Rejected, StationAccess, UsedCertificate, UsedPassword};
 use crate::tls::{ClientCertificate, Stream, Tls};
 
-/// Connections the kernel may hold for us: what a reconnect storm needs.
-const BACKLOG: u32 = 4_096;
-
 /// Header bytes of a handshake.
 const HEADER_BYTES: usize = 16 << 10;
 
 /// Connections beyond the limit that are still told so; further ones are just closed.
 const REFUSED_AT_ONCE: usize = 1_000;
-
-/// Binds the listener with a backlog for storms.
-///
-/// # Errors
-/// The operating system's.
-pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
 
 /// What is known of a connection before anything is said on it.
 #[derive(Clone, Copy)]
@@ -109,9 +95,13 @@ fn handed_on(stations: &Stations, headers: &HeaderMap) -> Result<Option<ClientCe
     certificate.map(Some).ok_or(Refusal::WrongCertificate)
 }
 
-/// Accepts connections until the stations are told to stop. Each is greeted at the door, and served where this runs.
-pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener, tls: Option<Arc<Tls>>) {
-    let serving = Handle::current();
+/// Accepts connections until the stations are told to stop. Each is greeted where this runs, and served at `serving`.
+pub(super) async fn accept(
+    stations: Arc<Stations>,
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    serving: Handle,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -128,20 +118,22 @@ pub(super) async fn accept(stations: Arc<Stations>, listener: TcpListener, tls: 
                 let (of_task, tls) = (stations.clone(), tls.clone());
                 let origin = Origin { remote, over_limit: open >= limit };
                 let serving = serving.clone();
-                let at_the_door = async move {
-                    let greeted = greet(&of_task, stream, origin, tls).await;
-                    let Some((websocket, admitted)) = greeted else {
+                stations.tasks.spawn(async move {
+                    let Some((upgraded, admitted)) = greet(&of_task, stream, origin, tls).await else {
                         of_task.open.fetch_sub(1, Relaxed);
                         return;
                     };
                     let stations = of_task.clone();
                     let serve = async move {
-                        socket::serve(stations.clone(), websocket, admitted).await;
+                        let socket = socket::websocket(upgraded, admitted.message_size_bytes);
+                        // Boxed: the future of a connection, which lives for days, keeps no room for this.
+                        if let Some(socket) = Box::pin(socket).await {
+                            socket::serve(stations.clone(), socket, admitted).await;
+                        }
                         stations.open.fetch_sub(1, Relaxed);
                     };
                     of_task.tasks.spawn_on(serve, &serving);
-                };
-                stations.tasks.spawn_on(at_the_door, stations.door.handle());
+                });
             }
             Err(error) => {
                 // Out of file descriptors, mostly: wait for some to be freed.
@@ -177,13 +169,13 @@ async fn encrypt(
     }
 }
 
-/// Reads one request and answers it; if it is a welcome handshake, returns the WebSocket that follows.
+/// Reads one request and answers it; if it is a welcome handshake, returns what the connection has become.
 async fn greet(
     stations: &Arc<Stations>,
     stream: TcpStream,
     origin: Origin,
     tls: Option<Arc<Tls>>,
-) -> Option<(Socket, Admitted)> {
+) -> Option<(Upgraded, Admitted)> {
     let remote = origin.remote;
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
@@ -227,8 +219,7 @@ async fn greet(
     }
     // Whoever was let in has been by now; nobody is waited for.
     let (upgrade, welcome) = admitted.try_recv().ok()?;
-    let websocket = socket::websocket(upgrade.await.ok()?, welcome.message_size_bytes).await?;
-    Some((websocket, welcome))
+    Some((upgrade.await.ok()?, welcome))
 }
 
 type Welcome = (http::HeaderValue, Option<http::HeaderValue>, Admitted);

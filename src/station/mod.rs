@@ -33,6 +33,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -186,10 +187,11 @@ impl Stations {
         policy: CallPolicy,
         light_key: Option<LightKey>,
     ) -> Result<(Arc<Self>, Vec<SocketAddr>), NotStarted> {
+        let door = Door::open().map_err(NotStarted::Door)?;
         let (mut bound, mut addresses) = (Vec::new(), Vec::new());
         for Listener { key, address, tls } in listeners {
             let refused = |reason| NotStarted::Listen { key, address, reason };
-            let listener = listener::bind(address).map_err(refused)?;
+            let listener = door.bind(address).map_err(refused)?;
             addresses.push(listener.local_addr().map_err(refused)?);
             bound.push((listener, tls));
         }
@@ -215,11 +217,12 @@ impl Stations {
             open: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            door: Door::open().map_err(NotStarted::Door)?,
+            door,
             settings,
         });
         for (listener, tls) in bound {
-            stations.tasks.spawn(listener::accept(stations.clone(), listener, tls));
+            let accept = listener::accept(stations.clone(), listener, tls, Handle::current());
+            stations.tasks.spawn_on(accept, stations.door.handle());
         }
         stations.tasks.spawn(liveness::watch(stations.clone()));
         stations.tasks.spawn(overdue::watch(stations.clone()));

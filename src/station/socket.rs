@@ -70,7 +70,8 @@ pub(super) struct Admitted {
     pub(super) message_size_bytes: usize,
 }
 
-/// Makes the upgraded connection a WebSocket again on the bare stream, without HTTP's buffers.
+/// Makes the upgraded connection a WebSocket again on the bare stream, without HTTP's buffers. From now on it is
+/// watched by the threads that this runs on.
 pub(super) async fn websocket(upgraded: Upgraded, message_size_bytes: usize) -> Option<Socket> {
     let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
     let config = WebSocketConfig::default()
@@ -79,7 +80,12 @@ pub(super) async fn websocket(upgraded: Upgraded, message_size_bytes: usize) -> 
         .max_message_size(Some(message_size_bytes))
         .max_frame_size(Some(message_size_bytes));
     let already_read = parts.read_buf.to_vec();
-    let stream = Metered::new(parts.io.into_inner(), already_read.len(), message_size_bytes);
+    let mut stream = parts.io.into_inner();
+    if let Err(error) = stream.watch_here() {
+        warn!("a connection could not be taken over from its handshake: {error}");
+        return None;
+    }
+    let stream = Metered::new(stream, already_read.len(), message_size_bytes);
     Some(WebSocketStream::from_partially_read(stream, already_read, Role::Server, Some(config)).await)
 }
 

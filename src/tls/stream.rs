@@ -1,6 +1,7 @@
 //! A TCP stream, encrypted or not.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,6 +16,23 @@ pub enum Stream {
     Plain(TcpStream),
     /// Encrypted. Boxed: a plain connection keeps no room for it.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Has the socket watched by the runtime that this is called on, instead of the one that it came from.
+    ///
+    /// # Errors
+    /// The operating system's: there is no file descriptor left, mostly.
+    pub fn watch_here(&mut self) -> io::Result<()> {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(encrypted) => encrypted.get_mut().0,
+        };
+        // Another descriptor of the same socket: the old one leaves its runtime with its end.
+        let again = socket.as_fd().try_clone_to_owned()?;
+        *socket = TcpStream::from_std(again.into())?;
+        Ok(())
+    }
 }
 
 /// Calls the same method of whichever stream it is.
