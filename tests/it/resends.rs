@@ -44,7 +44,8 @@ async fn what_is_cancelled_is_discarded_and_not_sent_whatever_it_was_doing() {
 
     // It can be brought back like anything that has ended.
     let (code, back) = post(&gateway, &deliveries(&gateway, &paused).await[0], "resend").await;
-    assert_eq!((code, &back["status"]), (202, &json!("scheduled")), "{back}");
+    // It may be on its way already.
+    assert!(code == 202 && back["status"] != "discarded", "{back}");
     delivery(&gateway, &paused, has("success")).await;
     assert_eq!(good.wait_for(1).await[0].header("x-webhook-trigger"), "resend");
 }
