@@ -109,3 +109,6 @@ impl Drop for CommandEnd {
         self.signals.awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

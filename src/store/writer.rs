@@ -85,7 +85,7 @@ pub(super) struct Writing<'a> {
     pub(super) subscriptions: &'a mut SubscriptionSet,
     /// Seals and opens what is secret.
     pub(super) vault: &'a Vault,
-    /// Whom to wake once this batch is on disk.
+    /// Whom to wake once this job is on disk; forgotten with it if it is rolled back.
     pub(super) effects: &'a mut Effects,
 }
 
@@ -96,7 +96,8 @@ impl Writing<'_> {
     }
 }
 
-/// What a batch did that others wait for. Waking too often is harmless, too seldom is not.
+/// What a job did that others wait for. Each job has its own, and they join the batch's only when its savepoint is
+/// kept: a row that is rolled back is given to the next event, and whoever was told of it would pass that one over.
 #[derive(Default)]
 pub(super) struct Effects {
     /// The newest event's row.
@@ -109,6 +110,17 @@ pub(super) struct Effects {
     pub(super) commands_ended: Vec<CommandId>,
     /// A replay was begun.
     pub(super) replays: bool,
+}
+
+impl Effects {
+    /// Adds those of a later job that is kept.
+    fn join(&mut self, later: Self) {
+        self.newest_event = later.newest_event.or(self.newest_event);
+        self.lanes.extend(later.lanes);
+        self.webhooks_changed |= later.webhooks_changed;
+        self.commands_ended.extend(later.commands_ended);
+        self.replays |= later.replays;
+    }
 }
 
 type Completion = Box<dyn FnOnce(Option<StoreError>) + Send>;
@@ -363,6 +375,7 @@ impl Pen {
         self.note_step(wall_ahead_ms)?;
         for Queued { job, _permit } in waiting {
             let begun = execute(&self.conn, "SAVEPOINT job");
+            let mut of_job = Effects::default();
             let mut writing = Writing {
                 conn: &self.conn,
                 now,
@@ -371,14 +384,16 @@ impl Pen {
                 mint: &mut self.mint,
                 subscriptions: &mut self.subscriptions,
                 vault: &self.vault,
-                effects,
+                effects: &mut of_job,
             };
             let (keep, completion) = job(begun.clone().map(|()| &mut writing));
             completions.push(completion);
             begun?;
-            if !keep {
+            if keep {
+                effects.join(of_job);
+            } else {
                 execute(&self.conn, "ROLLBACK TO job")?;
-                self.restore_subscriptions(effects);
+                self.restore_subscriptions(&of_job);
             }
             execute(&self.conn, "RELEASE job")?;
         }
