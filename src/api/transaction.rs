@@ -21,14 +21,21 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EnergyQuality {
-    /// The difference of the two meter readings.
+    /// The difference of the two meter readings, and nothing that was sent contradicts it.
     Metered,
-    /// Only the energy register tells.
+    /// There is no reading at the stop; the energy register tells.
     Estimated,
-    /// The readings contradict themselves or each other, or no vehicle takes so much.
+    /// The readings contradict themselves, each other, the register or the time, or no vehicle takes so much.
     Implausible,
     /// There is nothing to tell from.
     Missing,
+}
+
+impl EnergyQuality {
+    /// Whether the difference of the two meter readings can be relied on.
+    pub fn is_metered(self) -> bool {
+        self == Self::Metered
+    }
 }
 
 /// A charging session.
@@ -64,6 +71,10 @@ pub struct Transaction {
     pub meter_start: Option<i64>,
     /// The meter at the stop, in Wh.
     pub meter_stop: Option<i64>,
+    /// The first reading of the energy register in the session, in Wh.
+    pub first_register_wh: Option<i64>,
+    /// The last one, in Wh. A single reading that does not follow from the others is neither.
+    pub last_register_wh: Option<i64>,
     /// Why it ended; absent in the charger's message means `Local`.
     pub stop_reason: Option<String>,
     /// Who stopped it.
@@ -74,7 +85,8 @@ pub struct Transaction {
     pub updated_at: Timestamp,
     /// `meter_stop` − `meter_start` as sent, in Wh; null if one is missing or it would be negative.
     pub energy_wh: Option<i64>,
-    /// From the last reading of the energy register, in Wh; never mixed into `energy_wh`.
+    /// From `meter_start` to the last reading of the energy register, in Wh, or what a register shows that counts
+    /// each session from zero; never mixed into `energy_wh`.
     pub energy_estimated_wh: Option<i64>,
     /// How far `energy_wh` can be relied on.
     pub energy_quality: EnergyQuality,

@@ -202,6 +202,8 @@ fn details(transaction: &Transaction) -> String {
         ("inferred", yes_no(transaction.inferred)),
         ("meter at start", or_dash(transaction.meter_start)),
         ("meter at stop", or_dash(transaction.meter_stop)),
+        ("first register", or_dash(transaction.first_register_wh)),
+        ("last register", or_dash(transaction.last_register_wh)),
         ("energy in Wh", or_dash(transaction.energy_wh)),
         ("estimated in Wh", or_dash(transaction.energy_estimated_wh)),
         ("energy quality", spelled(&transaction.energy_quality)),

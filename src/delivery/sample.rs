@@ -97,6 +97,7 @@ fn payload(event: &str, category: Category, now: Timestamp) -> Value {
                 "id_tag": "04A2B3C4D5E6F7", "id_tag_status": "Accepted", "reservation_id": null,
                 "command_id": null, "status": "completed", "orphaned": false, "inferred": false,
                 "started_at": earlier, "stopped_at": now, "meter_start": 12_000, "meter_stop": 23_450,
+                "first_register_wh": 12_000, "last_register_wh": 23_450,
                 "stop_reason": "EVDisconnected", "stop_id_tag": "04A2B3C4D5E6F7", "revision": revision,
                 "updated_at": now, "energy_wh": 11_450, "energy_estimated_wh": 11_450,
                 "energy_quality": "metered", "missing": [], "meter_values_truncated": false,

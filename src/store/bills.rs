@@ -34,7 +34,7 @@ pub(super) fn hear(
         false => None,
     };
     meter_values::keep(w, of.transaction_id, values, received_at)?;
-    transactions::note_register(w, of.transaction_id, values, of.completed)?;
+    transactions::note_register(w, of, values, received_at, false)?;
     match before {
         Some(before) => correct(w, &before, occurred_at),
         None if of.orphaned => transactions::note_orphan_news(w, of.transaction_id),
@@ -49,7 +49,8 @@ pub(super) fn stop(w: &mut Writing<'_>, stop: &StopTransaction, ending: &Ending)
         false => None,
     };
     meter_values::keep(w, ending.transaction_id, &stop.transaction_data, ending.received_at)?;
-    transactions::note_register(w, ending.transaction_id, &stop.transaction_data, false)?;
+    let of = Metered { completed: ending.completed, ..Metered::by(ending.transaction_id) };
+    transactions::note_register(w, of, &stop.transaction_data, ending.received_at, true)?;
     transactions::end(w, stop, ending)?;
     match before {
         Some(before) => correct(w, &before, ending.occurred_at),

@@ -1,94 +1,263 @@
 //! The energy of a transaction: what the meter says, what the register says, and how far the first can be
 //! relied on. Nothing is ever corrected; what contradicts itself is said to.
+//!
+//! Readings are weighed by energy against time: between two of them no more can have been charged than a charger
+//! gives in that time. What the README tells of `energy_quality` is what this file does.
+
+mod reading;
+mod track;
 
 use crate::api::transaction::EnergyQuality;
+use crate::clock::Timestamp;
+
+pub(super) use reading::{Reading, readings};
+pub(super) use track::{Point, Track};
 
 /// More than any vehicle takes in one session, in Wh: one of the readings is in another unit, or of another
 /// meter (quirk Q40).
 const SESSION_MAX_WH: i64 = 1_000_000;
 
-/// How far the register may be outside of the meter's readings, in Wh: some are rounded to whole kWh, and
-/// some are read a little later.
-const REGISTER_SLACK_WH: i64 = 1_000;
+/// How far two readings of one moment may differ, in Wh: some are rounded to whole kWh, and some are read a
+/// little later. Of a long session a tenth, if that is more: a meter of another accuracy differs by a part of it.
+const SLACK_WH: i64 = 1_000;
+
+/// The most that a charger gives, in W.
+const CHARGING_MAX_W: i64 = 500_000;
+
+/// Where readings tell how fast a session was, its ends were at most so many times faster than its best stretch …
+const TIMES_PEAK: i64 = 8;
+
+/// … but any charger may give this much, in W: a wallbox with three phases, before the car was full.
+const CHARGING_ANY_W: i64 = 25_000;
+
+/// Readings tell how fast a session was when they are at least this far apart.
+const STRETCH_MIN_MS: i64 = 5 * 60_000;
+
+/// What happened in less counts as this long: clocks of chargers are set, and some tell minutes only.
+const MOMENT_MS: i64 = 2 * 60_000;
+
+/// What may be charged in a time that nobody knows, in Wh: a large battery.
+const UNTIMED_WH: i64 = 150_000;
+
+/// What may be charged beyond what time allows before the two readings of the meter alone are not believed, in
+/// Wh: without any other reading it is only the clock that stands against them.
+const UNWITNESSED_WH: i64 = 100_000;
+
+/// How far a meter may start below what it had come to before, in Wh.
+const STEP_BACK_WH: i64 = 5_000;
+
+/// Readings of the meter with decimals that differ by no more than this, in Wh, may be kWh: as such it is a battery.
+const DECIMALS_MAX_WH: i64 = 250;
 
 /// What is known of a transaction's energy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Energy {
     /// The difference of the meter's readings, unless one is missing or it is negative.
     pub(super) wh: Option<i64>,
-    /// From the start to the last reading of the energy register, unless that is negative.
+    /// From the start to the last reading of the energy register, unless that is negative; where the register
+    /// counts each session from zero, what it shows.
     pub(super) estimated_wh: Option<i64>,
     /// How far `wh` can be relied on.
     pub(super) quality: EnergyQuality,
 }
 
-/// Weighs the meter at the start and at the stop and the last reading of the energy register, all in Wh.
-pub(super) fn weigh(meter_start: Option<i64>, meter_stop: Option<i64>, last_register: Option<i64>) -> Energy {
-    let used = |to: Option<i64>| Some(to?.saturating_sub(meter_start?));
-    let (metered, estimated) = (used(meter_stop), used(last_register));
-    let quality = match (metered, estimated) {
-        (Some(wh), _) if !(0..=SESSION_MAX_WH).contains(&wh) => EnergyQuality::Implausible,
-        (Some(wh), Some(register_wh)) if register_wh < -slack(wh) || register_wh > wh + slack(wh) => {
-            EnergyQuality::Implausible
-        }
-        (Some(_), _) if meter_start.min(meter_stop) < Some(0) => EnergyQuality::Implausible,
+/// Everything that tells of a transaction's energy.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Evidence {
+    /// The meter at the start, in Wh.
+    pub(super) meter_start: Option<i64>,
+    /// The meter at the stop, in Wh.
+    pub(super) meter_stop: Option<i64>,
+    /// When it began, if the charger has told.
+    pub(super) started_at: Option<Timestamp>,
+    /// When it ended, if that is known.
+    pub(super) stopped_at: Option<Timestamp>,
+    /// A reading of the meter was sent with decimals, where whole Wh are due.
+    pub(super) has_decimals: bool,
+    /// What the connector's meter had come to before, in Wh; `None` if nothing is known, or if it counts each
+    /// session anew.
+    pub(super) meter_before: Option<i64>,
+    /// The energy register.
+    pub(super) track: Track,
+}
+
+/// Weighs all that is known.
+pub(super) fn weigh(evidence: &Evidence) -> Energy {
+    let positive = |wh: &i64| *wh >= 0;
+    let metered =
+        evidence.meter_start.zip(evidence.meter_stop).map(|(start, stop)| stop.saturating_sub(start));
+    let estimate = evidence.meter_start.and_then(|start| evidence.estimate(start));
+    let quality = match (metered, estimate) {
+        (Some(wh), _) if evidence.contradicts(wh) => EnergyQuality::Implausible,
         (Some(_), _) => EnergyQuality::Metered,
-        (None, Some(register_wh)) if !(0..=SESSION_MAX_WH).contains(&register_wh) => {
+        (None, Some(Estimate { fits: false, .. })) => EnergyQuality::Implausible,
+        (None, Some(_)) if evidence.track.broken || evidence.ends_before_it_begins() => {
             EnergyQuality::Implausible
         }
         (None, Some(_)) => EnergyQuality::Estimated,
         (None, None) => EnergyQuality::Missing,
     };
-    let positive = |wh: &i64| *wh >= 0;
-    Energy { wh: metered.filter(positive), estimated_wh: estimated.filter(positive), quality }
+    let estimated_wh = estimate.map(|estimate| estimate.wh).filter(positive);
+    Energy { wh: metered.filter(positive), estimated_wh, quality }
 }
 
-/// For a session of `wh`: a register of another accuracy differs by a part of it.
+/// What the register alone says.
+#[derive(Debug, Clone, Copy)]
+struct Estimate {
+    wh: i64,
+    /// It agrees with the meter at the start.
+    fits: bool,
+}
+
+/// The first and the last reading of the register, as one of its stories tells them.
+type Story = (Option<Point>, Point);
+
+impl Evidence {
+    /// Whether what is known stands against the two readings of the meter, which differ by `wh`.
+    fn contradicts(&self, wh: i64) -> bool {
+        let is_negative = self.meter_start.min(self.meter_stop) < Some(0);
+        if is_negative || !(0..=SESSION_MAX_WH).contains(&wh) || self.ends_before_it_begins() {
+            return true;
+        }
+        let duration_ms = elapsed_ms(self.started_at, self.stopped_at);
+        let is_too_fast = duration_ms.is_some_and(|ms| wh > UNWITNESSED_WH + energy_wh(CHARGING_MAX_W, ms));
+        if is_too_fast || self.may_be_kwh(wh, duration_ms) || self.track.broken {
+            return true;
+        }
+        let mut stories = self.track.stories().peekable();
+        let is_witnessed =
+            self.track.followed && stories.peek().is_some_and(|story| self.is_same_meter(wh, story));
+        let starts_below = self
+            .meter_start
+            .zip(self.meter_before)
+            .is_some_and(|(start, before)| start < before.saturating_sub(STEP_BACK_WH));
+        if starts_below && !is_witnessed {
+            return true;
+        }
+        stories.peek().is_some()
+            && !stories.any(|story| self.is_same_meter(wh, &story) || self.is_same_energy(wh, &story))
+    }
+
+    /// By the second: some chargers tell the start with milliseconds and the stop without.
+    fn ends_before_it_begins(&self) -> bool {
+        self.started_at.zip(self.stopped_at).is_some_and(|(start, stop)| stop.unix_s() < start.unix_s())
+    }
+
+    /// Decimals, next to nothing as Wh, and as kWh just what a charger gives in the time.
+    fn may_be_kwh(&self, wh: i64, duration_ms: Option<i64>) -> bool {
+        let as_kwh = |ms| wh * 1_000 <= SLACK_WH + energy_wh(CHARGING_MAX_W, ms);
+        self.has_decimals && (1..=DECIMALS_MAX_WH).contains(&wh) && duration_ms.is_none_or(as_kwh)
+    }
+
+    /// Whether meter and register show the same: the first reading fits the start, the last one the stop.
+    fn is_same_meter(&self, wh: i64, (first, last): &Story) -> bool {
+        let (Some(start), Some(stop)) = (self.meter_start, self.meter_stop) else { return false };
+        let slack = slack(wh);
+        let ends_well = self.fits(last.wh, stop, slack, elapsed_ms(Some(last.at), self.stopped_at));
+        ends_well
+            && first.is_none_or(|first| {
+                self.fits(start, first.wh, slack, elapsed_ms(self.started_at, Some(first.at)))
+            })
+    }
+
+    /// Whether one of meter and register counts the session and the other the meter's life, and both come to the
+    /// same energy.
+    fn is_same_energy(&self, wh: i64, (first, last): &Story) -> bool {
+        let Some(first) = first else { return false };
+        let slack = slack_between(wh, self.meter_start, self.meter_stop);
+        let tail_ms = elapsed_ms(Some(last.at), self.stopped_at);
+        // As fast as the register has been counting, not as fast as any charger: its own count is what is compared.
+        let agree = |counted: i64, over_ms: Option<i64>, unseen_ms: Option<i64>| {
+            let unseen = match (over_ms, unseen_ms) {
+                (Some(over_ms), Some(unseen_ms)) => share(counted, unseen_ms.max(0), over_ms.max(MOMENT_MS)),
+                _ => 0,
+            };
+            (-slack..=slack.saturating_add(unseen.saturating_mul(4))).contains(&wh.saturating_sub(counted))
+        };
+        let register_counts_it = self.fits(0, first.wh, 0, elapsed_ms(self.started_at, Some(first.at)))
+            && agree(last.wh, elapsed_ms(self.started_at, Some(last.at)), tail_ms);
+        let head_ms = elapsed_ms(self.started_at, Some(first.at));
+        let meter_counts_it = self.meter_start == Some(0)
+            && self.track.followed
+            && agree(
+                last.wh.saturating_sub(first.wh),
+                elapsed_ms(Some(first.at), Some(last.at)),
+                head_ms.zip(tail_ms).map(|(head, tail)| head.max(0) + tail.max(0)),
+            );
+        register_counts_it || meter_counts_it
+    }
+
+    /// What the register says was used since the meter stood at `start`.
+    fn estimate(&self, start: i64) -> Option<Estimate> {
+        let estimates = self.track.stories().map(|(first, last)| {
+            let wh = last.wh.saturating_sub(start);
+            let first = first.unwrap_or(last);
+            let head_ms = elapsed_ms(self.started_at, Some(first.at));
+            let in_range = (0..=SESSION_MAX_WH).contains(&wh);
+            if in_range && start >= 0 && self.fits(start, first.wh, slack(wh), head_ms) {
+                return Estimate { wh, fits: true };
+            }
+            // Far below the start: it counts this session alone.
+            if start > SLACK_WH.saturating_add(last.wh) && self.fits(0, first.wh, 0, head_ms) {
+                return Estimate { wh: last.wh, fits: last.wh <= SESSION_MAX_WH };
+            }
+            Estimate { wh, fits: false }
+        });
+        // The story that fits, else the likeliest one.
+        let mut first = None;
+        for estimate in estimates {
+            if estimate.fits {
+                return Some(estimate);
+            }
+            first = first.or(Some(estimate));
+        }
+        first
+    }
+
+    /// Whether a meter that showed `from` may show `to` after so long.
+    fn fits(&self, from: i64, to: i64, slack: i64, elapsed_ms: Option<i64>) -> bool {
+        let most = elapsed_ms.map_or(UNTIMED_WH, |ms| energy_wh(self.power_max_w(), ms.max(MOMENT_MS)));
+        (-slack..=slack.saturating_add(most)).contains(&to.saturating_sub(from))
+    }
+
+    /// The most that this session can have been charged with, in W.
+    fn power_max_w(&self) -> i64 {
+        let Track { first: Some(first), last: Some(last), peak_w, .. } = self.track else {
+            return CHARGING_MAX_W;
+        };
+        if last.at.unix_ms().saturating_sub(first.at.unix_ms()) < STRETCH_MIN_MS {
+            return CHARGING_MAX_W;
+        }
+        peak_w.saturating_mul(TIMES_PEAK).clamp(CHARGING_ANY_W, CHARGING_MAX_W)
+    }
+}
+
+/// For a session of `wh`.
 fn slack(wh: i64) -> i64 {
-    REGISTER_SLACK_WH.max(wh / 10)
+    SLACK_WH.max(wh / 10)
+}
+
+/// The same where not readings but differences are compared: what is rounded to whole kWh looks like it.
+fn slack_between(wh: i64, start: Option<i64>, stop: Option<i64>) -> i64 {
+    let is_coarse = [start, stop].iter().all(|reading| reading.is_some_and(|reading| reading % 1_000 == 0));
+    if is_coarse { slack(wh) } else { (wh / 10).max(SLACK_WH / 10) }
+}
+
+/// What is charged with so many W in so long, in Wh.
+fn energy_wh(power_w: i64, ms: i64) -> i64 {
+    share(power_w, ms, 3_600_000)
+}
+
+/// `of × part ÷ whole`, however large.
+fn share(of: i64, part: i64, whole: i64) -> i64 {
+    let share = i128::from(of) * i128::from(part) / i128::from(whole.max(1));
+    i64::try_from(share).unwrap_or(i64::MAX)
+}
+
+/// How long after one moment the other is, if both are known; negative if it is before.
+fn elapsed_ms(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<i64> {
+    Some(to?.unix_ms().saturating_sub(from?.unix_ms()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn energy_is_the_meters_own_and_never_mixed_with_the_register() {
-        use EnergyQuality::{Estimated, Implausible, Metered, Missing};
-        for (start, stop, register, expected) in [
-            (Some(100), Some(400), Some(390), (Some(300), Some(290), Metered)),
-            (Some(100), Some(400), None, (Some(300), None, Metered)),
-            (Some(100), Some(100), None, (Some(0), None, Metered)),
-            (Some(100), None, Some(390), (None, Some(290), Estimated)),
-            (None, Some(40), Some(40), (None, None, Missing)),
-            (Some(100), None, None, (None, None, Missing)),
-            (None, None, Some(40), (None, None, Missing)),
-            // The meter was reset to zero.
-            (Some(100), Some(40), None, (None, None, Implausible)),
-            (Some(5_000), Some(5_400), Some(100), (Some(400), None, Implausible)),
-            (Some(500_000), None, Some(100), (None, None, Implausible)),
-            // The start in kWh, the stop in Wh; then both in kWh, and the register tells.
-            (Some(1_234), Some(1_240_000), None, (Some(1_238_766), None, Implausible)),
-            (Some(1_234), Some(1_240), Some(1_240_000), (Some(6), Some(1_238_766), Implausible)),
-            // The meter counts each session from zero, the register does not.
-            (Some(0), Some(3_000), Some(1_503_000), (Some(3_000), Some(1_503_000), Implausible)),
-            (Some(-5), Some(100), None, (Some(105), None, Implausible)),
-            // A register in whole kWh, and one read a moment after the stop.
-            (Some(12_900), Some(15_100), Some(16_000), (Some(2_200), Some(3_100), Metered)),
-            (Some(12_900), Some(13_100), Some(12_000), (Some(200), None, Metered)),
-        ] {
-            let Energy { wh, estimated_wh, quality } = weigh(start, stop, register);
-            assert_eq!((wh, estimated_wh, quality), expected, "{start:?} {stop:?} {register:?}");
-        }
-    }
-
-    #[test]
-    fn the_largest_numbers_are_weighed_too() {
-        for (start, stop, register) in
-            [(i64::MIN, i64::MAX, i64::MAX), (i64::MAX, i64::MIN, 0), (0, i64::MAX, i64::MIN)]
-        {
-            let quality = weigh(Some(start), Some(stop), Some(register)).quality;
-            assert_eq!(quality, EnergyQuality::Implausible);
-        }
-    }
-}
+mod tests;

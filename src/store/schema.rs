@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0013_steady.sql"),
     include_str!("migrations/0014_certificate_serial.sql"),
     include_str!("migrations/0015_paused_reason.sql"),
+    include_str!("migrations/0016_energy_register.sql"),
 ];
 
 /// How long a connection waits for another process's write lock (`chargehook keys` beside `serve`).

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::energy::{self, Energy};
 use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, page};
+use super::transactions::{EVIDENCE, evidence};
 use super::{Store, cells};
 use crate::api::transaction::{Status, Transaction};
 use crate::clock::Timestamp;
@@ -47,10 +48,13 @@ impl TransactionFilter {
     }
 }
 
+/// Those of [`EVIDENCE`] follow.
 const COLUMNS: &str =
     "transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status, reservation_id, command_id,
-    status, orphaned, inferred, started_at_ms, stopped_at_ms, meter_start_wh, meter_stop_wh, last_register_wh,
-    stop_reason, stop_id_tag, revision, updated_at_ms";
+    status, orphaned, inferred, started_at_ms, stopped_at_ms, stop_reason, stop_id_tag, revision, updated_at_ms";
+
+/// How many these are.
+const COLUMN_COUNT: usize = 17;
 
 /// The columns before [`COLUMNS`] in every query: what the list is sorted by.
 const KEYS: usize = 2;
@@ -73,11 +77,13 @@ impl Store {
         self.read(move |conn| {
             if filter.sorts_by_update(slice.ascending) {
                 // Nothing that changes later gets a place before this one: a poller misses nothing.
-                let select = format!("SELECT updated_at_ms, change_seq, {COLUMNS} FROM transactions");
+                let select =
+                    format!("SELECT updated_at_ms, change_seq, {COLUMNS}, {EVIDENCE} FROM transactions");
                 let keys = ["updated_at_ms", "change_seq"];
                 return page(conn, &select, &keys, conditions(filter), &slice, read);
             }
-            let select = format!("SELECT transaction_id, updated_at_ms, {COLUMNS} FROM transactions");
+            let select =
+                format!("SELECT transaction_id, updated_at_ms, {COLUMNS}, {EVIDENCE} FROM transactions");
             page(conn, &select, &["transaction_id"], conditions(filter), &slice, read)
         })
         .await
@@ -87,7 +93,7 @@ impl Store {
 /// The transaction of this number, as it is now.
 pub(super) fn by_id(conn: &Connection, transaction_id: i64) -> Result<Option<Transaction>> {
     let select = format!(
-        "SELECT transaction_id, updated_at_ms, {COLUMNS} FROM transactions WHERE transaction_id = ?1"
+        "SELECT transaction_id, updated_at_ms, {COLUMNS}, {EVIDENCE} FROM transactions WHERE transaction_id = ?1"
     );
     Ok(conn.prepare_cached(&select)?.query_row([transaction_id], read).optional()?)
 }
@@ -117,10 +123,8 @@ fn conditions(filter: TransactionFilter) -> Conditions {
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Transaction> {
     let at = |column| KEYS + column;
-    let meter_start: Option<i64> = row.get(at(13))?;
-    let meter_stop: Option<i64> = row.get(at(14))?;
-    let last_register: Option<i64> = row.get(at(15))?;
-    let Energy { wh, estimated_wh, quality } = energy::weigh(meter_start, meter_stop, last_register);
+    let evidence = evidence(row, at(COLUMN_COUNT))?;
+    let Energy { wh, estimated_wh, quality } = energy::weigh(&evidence);
     Ok(Transaction {
         transaction_id: row.get(at(0))?,
         station_id: row.get(at(1))?,
@@ -135,12 +139,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Transaction> {
         inferred: row.get(at(10))?,
         started_at: cells::maybe_moment(row, at(11))?,
         stopped_at: cells::maybe_moment(row, at(12))?,
-        meter_start,
-        meter_stop,
-        stop_reason: row.get(at(16))?,
-        stop_id_tag: row.get(at(17))?,
-        revision: row.get(at(18))?,
-        updated_at: cells::moment(row, at(19))?,
+        meter_start: evidence.meter_start,
+        meter_stop: evidence.meter_stop,
+        first_register_wh: evidence.track.first.map(|first| first.wh),
+        last_register_wh: evidence.track.last.map(|last| last.wh),
+        stop_reason: row.get(at(13))?,
+        stop_id_tag: row.get(at(14))?,
+        revision: row.get(at(15))?,
+        updated_at: cells::moment(row, at(16))?,
         energy_wh: wh,
         energy_estimated_wh: estimated_wh,
         energy_quality: quality,

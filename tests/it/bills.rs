@@ -465,7 +465,8 @@ async fn case_45_meter_values_count_once_and_in_the_chargers_order() {
     meter(&mut charger, number, &[full(20, "1200"), full(10, "1100")]).await;
     meter(&mut charger, 0, &[full(20, "1200"), full(30, "1300")]).await;
     // Values that belong to no session are events, and nothing else.
-    let clock_aligned = json!({"connectorId": 1, "meterValue": [full(40, "9999")]});
+    let clock_aligned = json!({"connectorId": 1, "meterValue": [
+        {"timestamp": "2026-04-14T12:40:00Z", "sampledValue": [{"value": "9999", "context": "Sample.Clock"}]}]});
     charger.call("MeterValues", clock_aligned).await;
     // Values without a time stand where they arrived; the same again says nothing new.
     let timeless = json!({"sampledValue": [{"value": "1350"}]});
@@ -609,8 +610,8 @@ async fn a_poller_misses_no_change() {
     let first = gateway.get(since).await;
     assert_eq!(seen(&first), numbers[..2]);
     // One that was seen and one that was not change while the poller stands between them.
-    for number in [numbers[0], numbers[3]] {
-        meter(&mut charger, number, &[register("2026-04-14T12:59:00Z", "1900")]).await;
+    for (number, at) in [(numbers[0], "2026-04-14T12:00:30Z"), (numbers[3], "2026-04-14T12:03:30Z")] {
+        meter(&mut charger, number, &[register(at, "1900")]).await;
     }
     let mut found = Vec::new();
     let mut page = first;

@@ -17,6 +17,7 @@ mod discretion;
 mod disk;
 mod documented;
 mod effects;
+mod energy;
 mod fairness;
 mod floods;
 mod frames;

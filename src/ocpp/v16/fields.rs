@@ -132,6 +132,14 @@ impl<'a> Fields<'a> {
         Some(wh)
     }
 
+    /// Whether a number is there that is no whole one.
+    pub(super) fn has_decimals(&self, name: &str) -> bool {
+        self.get(name)
+            .and_then(number_text)
+            .and_then(parse_with_comma)
+            .is_some_and(|number| number.as_integer().is_none())
+    }
+
     /// A time, where one can be read.
     pub(super) fn time(&self, name: &str, reader: &mut Reader) -> Option<Timestamp> {
         let value = self.get(name)?;

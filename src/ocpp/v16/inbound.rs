@@ -66,6 +66,8 @@ pub struct StartTransaction {
     pub id_tag: Option<String>,
     /// Rounded to whole Wh.
     pub meter_start_wh: Option<i64>,
+    /// It had decimals: of Wh, or perhaps of kWh.
+    pub meter_has_decimals: bool,
     pub reservation_id: Option<i64>,
     /// `timestamp` as text, exactly as it came: what tells a retry from another start.
     pub timestamp_text: Option<String>,
@@ -79,6 +81,8 @@ pub struct StopTransaction {
     pub id_tag: Option<String>,
     /// Rounded to whole Wh.
     pub meter_stop_wh: Option<i64>,
+    /// It had decimals: of Wh, or perhaps of kWh.
+    pub meter_has_decimals: bool,
     /// Canonical; `Other` for one that nobody knows, `None` (that is, `Local`) if none was sent.
     pub reason: Option<String>,
     pub timestamp_text: Option<String>,

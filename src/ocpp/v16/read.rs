@@ -344,6 +344,7 @@ mod tests {
                 connector_id: Some(connector),
                 id_tag: Some(tag),
                 meter_start_wh: Some(meter),
+                meter_has_decimals: false,
                 reservation_id: None,
                 timestamp_text: Some("2026-04-14T12:34:56Z".to_owned()),
             }));

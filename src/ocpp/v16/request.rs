@@ -127,6 +127,7 @@ pub(super) fn read(
                 connector_id: read_connector(fields, reader),
                 id_tag: fields.required_text("idTag", reader),
                 meter_start_wh: fields.register_wh("meterStart", reader),
+                meter_has_decimals: fields.has_decimals("meterStart"),
                 reservation_id: fields.integer("reservationId", reader),
                 timestamp_text: fields.text("timestamp"),
             };
@@ -140,6 +141,7 @@ pub(super) fn read(
                 transaction_id: fields.integer("transactionId", reader),
                 id_tag: fields.optional_text("idTag"),
                 meter_stop_wh: fields.register_wh("meterStop", reader),
+                meter_has_decimals: fields.has_decimals("meterStop"),
                 reason: fields
                     .word("reason", STOP_REASONS)
                     .map(|reason| known_or(reason, STOP_REASONS, "Other")),

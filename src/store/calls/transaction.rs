@@ -34,10 +34,10 @@ impl Serving<'_, '_> {
         let id_tag_status = id_tag_info.status.as_str();
         let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
         let occurred_at = call.occurred_at;
-        let started_at = occurred_at.unwrap_or(self.received_at);
         let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
         let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
-        let begun = Begun { transaction_id, id_tag_status, started_at, event_seq };
+        let received_at = self.received_at;
+        let begun = Begun { transaction_id, id_tag_status, occurred_at, received_at, event_seq };
         transactions::begin(self.w, self.station, self.known.owner_id.as_deref(), start, &begun)?;
         reservations::used(self.w, self.station, start.reservation_id, transaction_id)?;
         let skew_ms = self.known.clock_skew_ms;
@@ -68,9 +68,18 @@ impl Serving<'_, '_> {
                 if inferred {
                     call.violations.push(Violation::field("transactionId", "unknown_transaction: inferred"));
                 }
-                let meter_start = transactions::meter_start(self.w, transaction_id)?;
-                if stop.meter_stop_wh.is_some_and(|meter_stop| Some(meter_stop) < meter_start) {
-                    call.violations.push(Violation::field("meterStop", "implausible: below meterStart"));
+                if let Some(begun) = transactions::evidence_of(self.w, transaction_id)? {
+                    let (meter_start, started_at) = (begun.meter_start, begun.started_at);
+                    if stop.meter_stop_wh.is_some_and(|meter_stop| Some(meter_stop) < meter_start) {
+                        call.violations.push(Violation::field("meterStop", "implausible: below meterStart"));
+                    }
+                    if call
+                        .occurred_at
+                        .zip(started_at)
+                        .is_some_and(|(stop, start)| stop.unix_s() < start.unix_s())
+                    {
+                        call.violations.push(Violation::field("timestamp", "implausible: before the start"));
+                    }
                 }
                 let (occurred_at, received_at) = (call.occurred_at, self.received_at);
                 let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
@@ -99,8 +108,7 @@ impl Serving<'_, '_> {
         request: &Request,
         values: &MeterValues,
     ) -> Result<Answered> {
-        let (metered, of_no_use) =
-            transactions::of_meter_values(self.w, self.station, values.transaction_id, values.connector_id)?;
+        let (metered, of_no_use) = transactions::of_meter_values(self.w, self.station, values)?;
         if of_no_use {
             call.violations.push(Violation::field("transactionId", "unknown_transaction"));
         }
@@ -121,7 +129,7 @@ impl Serving<'_, '_> {
     ) -> Result<()> {
         match transaction_id {
             Some(transaction_id) if !stop.transaction_data.is_empty() => {
-                let of = Metered { transaction_id, completed: true, orphaned: false };
+                let of = Metered { completed: true, ..Metered::by(transaction_id) };
                 bills::hear(self.w, of, &stop.transaction_data, occurred_at, self.received_at)
             }
             _ => Ok(()),

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
 use crate::id::StationId;
-use crate::ocpp::v16::inbound::{StartTransaction, StopTransaction};
+use crate::ocpp::v16::inbound::{MeterValues, StartTransaction, StopTransaction};
 use crate::store::error::Result;
 use crate::store::writer::Writing;
 
@@ -212,28 +212,43 @@ pub(in crate::store) struct Metered {
     pub(in crate::store) completed: bool,
     /// Another start has followed on its connector.
     pub(in crate::store) orphaned: bool,
+    /// The values are of the station's main meter (connector 0): its register is not the session's.
+    pub(in crate::store) main_meter: bool,
+}
+
+impl Metered {
+    /// One that is under way, and metered where it charges.
+    pub(in crate::store) fn by(transaction_id: i64) -> Self {
+        Self { transaction_id, completed: false, orphaned: false, main_meter: false }
+    }
 }
 
 /// The transaction that meter values belong to: the one they name if it is this station's, else the
 /// only one that is open on their connector. The flag says that the name was of no use.
+///
+/// Without a name, values that were taken by the clock belong to nobody, and neither do those of the main meter
+/// (reference 3.3).
 pub(in crate::store) fn of_meter_values(
     w: &Writing<'_>,
     station: &StationId,
-    named: Option<i64>,
-    connector_id: Option<i64>,
+    values: &MeterValues,
 ) -> Result<(Option<Metered>, bool)> {
-    let Some(number) = named else { return Ok((None, false)) };
+    let main_meter = values.connector_id == Some(0);
     let read = |row: &Row<'_>| {
-        Ok(Metered { transaction_id: row.get(0)?, completed: row.get(1)?, orphaned: row.get(2)? })
+        Ok(Metered { transaction_id: row.get(0)?, completed: row.get(1)?, orphaned: row.get(2)?, main_meter })
     };
-    let known = w
-        .conn
-        .prepare_cached(
-            "SELECT transaction_id, status = 'completed', orphaned FROM transactions
-             WHERE transaction_id = ?1 AND station_id = ?2",
-        )?
-        .query_row(params![number, station.as_str()], read)
-        .optional()?;
+    let known = match values.transaction_id {
+        Some(number) => w
+            .conn
+            .prepare_cached(
+                "SELECT transaction_id, status = 'completed', orphaned FROM transactions
+                 WHERE transaction_id = ?1 AND station_id = ?2",
+            )?
+            .query_row(params![number, station.as_str()], read)
+            .optional()?,
+        None if main_meter || taken_by_the_clock(values) => return Ok((None, false)),
+        None => None,
+    };
     if known.is_some() {
         return Ok((known, false));
     }
@@ -244,7 +259,13 @@ pub(in crate::store) fn of_meter_values(
              WHERE station_id = ?1 AND status = 'active' AND orphaned = 0
                AND (?2 IS NULL OR connector_id = ?2) LIMIT 2",
         )?
-        .query_map(params![station.as_str(), connector_id], read)?
+        .query_map(params![station.as_str(), values.connector_id], read)?
         .collect::<rusqlite::Result<_>>()?;
-    Ok((if open.len() == 1 { open.first().copied() } else { None }, true))
+    let only = if open.len() == 1 { open.first().copied() } else { None };
+    Ok((only, values.transaction_id.is_some()))
+}
+
+fn taken_by_the_clock(values: &MeterValues) -> bool {
+    let mut samples = values.meter_value.iter().flat_map(|value| &value.sampled_value);
+    samples.clone().next().is_some() && samples.all(|sample| sample.context == "Sample.Clock")
 }
