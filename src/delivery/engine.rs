@@ -3,6 +3,7 @@
 //! One task owns the lanes. Claims and [`Send`]s run in tasks of their own and report back; a send holds
 //! its permit until its outcome is on disk, so that never more is claimed than can be run.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use tracing::{debug, warn};
 use crate::clock::{Clock, Timestamp};
 use crate::id::WebhookId;
 use crate::outbound::post::Poster;
-use crate::store::{LaneSettings, LaneState, LanesDue, Store};
+use crate::store::{LaneSettings, LaneState, LanesDue, Store, StoreError};
 
 use super::lane::LaneViews;
 use super::lanes::Lanes;
@@ -164,12 +165,11 @@ impl Running {
 
     async fn look(&mut self, due: LanesDue) {
         self.unpublished = true;
-        if due.webhooks_changed {
-            self.reload().await;
-        }
+        let mut to_read = due.changed;
         // An origin's lane begins with the first delivery to it.
-        if due.webhooks.iter().any(|lane| *lane < 0 && self.lanes.get_mut(*lane).is_none()) {
-            self.reload().await;
+        to_read.extend(due.webhooks.iter().filter(|lane| **lane < 0 && self.lanes.get_mut(**lane).is_none()));
+        if !to_read.is_empty() {
+            self.read_lanes(to_read).await;
         }
         let now = self.sender.steady.now();
         for webhook_id in due.webhooks {
@@ -250,11 +250,39 @@ impl Running {
                     tokio::spawn(self.sender.clone().discard_waiting(webhook_id));
                 }
             }
-            Err(error) => {
-                warn!("the webhooks could not be read: {error}");
-                self.reload_at = Some(now.after(LOOK_AGAIN));
+            Err(error) => self.not_read(&error, now),
+        }
+    }
+
+    /// Reads the lanes of these webhooks anew, however many others there are.
+    async fn read_lanes(&mut self, ids: BTreeSet<WebhookId>) {
+        let now = self.sender.steady.now();
+        let read = match self.sender.store.lanes_of(ids).await {
+            Ok(read) => read,
+            Err(error) => return self.not_read(&error, now),
+        };
+        for (webhook_id, lane) in read {
+            let discard = match lane {
+                Some((settings, due_at)) => {
+                    let off = settings.state == LaneState::Disabled;
+                    self.lanes.configure_one(settings, due_at, now);
+                    off && due_at.is_some()
+                }
+                None => {
+                    self.lanes.close(webhook_id);
+                    true
+                }
+            };
+            if discard {
+                tokio::spawn(self.sender.clone().discard_waiting(webhook_id));
             }
         }
+        self.resume_at = self.lanes.resume_at();
+    }
+
+    fn not_read(&mut self, error: &StoreError, now: Timestamp) {
+        warn!("the webhooks could not be read: {error}");
+        self.reload_at = Some(now.after(LOOK_AGAIN));
     }
 
     /// A webhook deleted shortly before the last stop may have left deliveries behind.

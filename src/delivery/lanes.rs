@@ -4,7 +4,7 @@
 //! to those that hold few, and lanes whose last send failed leave a quarter to those that have not failed: so
 //! endpoints that hang, each for as long as its timeout, find an end before the permits do.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
 
 use crate::clock::Timestamp;
@@ -56,26 +56,40 @@ impl Lanes {
         all: Vec<(LaneSettings, Option<Timestamp>)>,
         now: Timestamp,
     ) -> Vec<WebhookId> {
-        let mut gone: Vec<WebhookId> = self.lanes.keys().copied().collect();
+        let mut gone: BTreeSet<WebhookId> = self.lanes.keys().copied().collect();
         for (settings, due_at) in all {
-            let webhook_id = settings.webhook_id;
-            gone.retain(|id| *id != webhook_id);
-            match self.lanes.get_mut(&webhook_id) {
-                Some(lane) => lane.configure(settings, due_at, now),
-                None => {
-                    self.lanes.insert(webhook_id, Lane::new(settings, due_at, now));
-                }
-            }
+            gone.remove(&settings.webhook_id);
+            self.configure_one(settings, due_at, now);
         }
         for webhook_id in &gone {
-            if let Some(lane) = self.lanes.get_mut(webhook_id) {
-                lane.settings.state = LaneState::Disabled;
-                if lane.in_flight() == 0 {
-                    self.lanes.remove(webhook_id);
-                }
+            self.close(*webhook_id);
+        }
+        gone.into_iter().collect()
+    }
+
+    /// Takes over one webhook's settings, and leaves the others as they are.
+    pub(super) fn configure_one(
+        &mut self,
+        settings: LaneSettings,
+        due_at: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        match self.lanes.entry(settings.webhook_id) {
+            btree_map::Entry::Occupied(mut lane) => lane.get_mut().configure(settings, due_at, now),
+            btree_map::Entry::Vacant(place) => {
+                place.insert(Lane::new(settings, due_at, now));
             }
         }
-        gone
+    }
+
+    /// The lane of a webhook that is deleted claims no more, and stays until its sends have ended.
+    pub(super) fn close(&mut self, webhook_id: WebhookId) {
+        if let Some(lane) = self.lanes.get_mut(&webhook_id) {
+            lane.settings.state = LaneState::Disabled;
+            if lane.in_flight() == 0 {
+                self.lanes.remove(&webhook_id);
+            }
+        }
     }
 
     pub(super) fn get_mut(&mut self, webhook_id: WebhookId) -> Option<&mut Lane> {

@@ -113,7 +113,7 @@ fn disable(w: &mut Writing<'_>, webhook_id: WebhookId, reason: &str, failing_sin
     deliveries::discard_waiting(w, webhook_id)?;
     let payload = Disabled { webhook_id, reason, failing_since };
     append_operational(w, "WebhookDisabled", webhook_id, &payload)?;
-    webhooks::changed(w)
+    webhooks::changed(w, webhook_id)
 }
 
 /// Stores an event about a webhook; it belongs to the webhook's owner.

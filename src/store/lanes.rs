@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use super::error::{Result, StoreError};
@@ -156,28 +157,28 @@ impl Store {
     pub async fn lanes(&self) -> Result<Vec<(LaneSettings, Option<Timestamp>)>> {
         let vault = self.vault();
         self.read(move |conn| {
-            let mut secrets = previous_secrets(conn, &vault)?;
-            let mut statement = conn.prepare_cached(&format!(
-                "{SELECT_SETTINGS},
-                   (SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = w.id AND {UNORDERED_WAITING}),
-                   (SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = w.id AND {BULK_WAITING}),
-                   EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND {ORDERED_LIVE})
-                 FROM webhooks w"
-            ))?;
+            let mut statement = conn.prepare_cached(&SELECT_LANE)?;
             let mut rows = statement.query([])?;
             let mut lanes = Vec::new();
             while let Some(row) = rows.next()? {
-                let settings = read_settings(row, &vault, &mut secrets)?;
-                let unordered: [Option<i64>; 2] = [row.get(16)?, row.get(17)?];
-                // When those in order are due shows when they are looked at: at once, to be on the safe side.
-                let ordered = row.get::<_, bool>(18)?.then_some(0);
-                let due_at = ordered.or(unordered.into_iter().flatten().min()).map(Timestamp::from_unix_ms);
-                lanes.push((settings, due_at));
+                lanes.push(read_lane(conn, row, &vault)?);
             }
             lanes.extend(origins::lanes(conn)?);
             Ok(lanes)
         })
         .await
+    }
+
+    /// These lanes and when the next delivery of each is due; `None` where there is no such webhook or origin.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn lanes_of(
+        &self,
+        ids: BTreeSet<WebhookId>,
+    ) -> Result<Vec<(WebhookId, Option<(LaneSettings, Option<Timestamp>)>)>> {
+        let vault = self.vault();
+        self.read(move |conn| ids.into_iter().map(|id| Ok((id, one_lane(conn, id, &vault)?))).collect()).await
     }
 
     /// One webhook's lane; `None` if there is no such webhook.
@@ -186,14 +187,7 @@ impl Store {
     /// Only the store's own.
     pub async fn lane(&self, webhook_id: WebhookId) -> Result<Option<LaneSettings>> {
         let vault = self.vault();
-        self.read(move |conn| {
-            let mut secrets = previous_secrets(conn, &vault)?;
-            let mut statement =
-                conn.prepare_cached(&format!("{SELECT_SETTINGS} FROM webhooks w WHERE w.id = ?1"))?;
-            let mut rows = statement.query([webhook_id])?;
-            rows.next()?.map(|row| read_settings(row, &vault, &mut secrets)).transpose()
-        })
-        .await
+        self.read(move |conn| Ok(one_lane(conn, webhook_id, &vault)?.map(|(settings, _)| settings))).await
     }
 
     /// Takes the oldest due deliveries of each lane for sending, and begins an attempt for each.
@@ -226,40 +220,69 @@ impl Store {
     }
 }
 
-/// Sixteen columns; what follows them is the caller's.
-const SELECT_SETTINGS: &str = "SELECT w.id, w.status, w.url, w.format, w.signing_secret, w.secret_header, w.secret_value,
+/// What a lane needs of its webhook, and what is due when.
+static SELECT_LANE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT w.id, w.status, w.url, w.format, w.signing_secret, w.secret_header, w.secret_value,
            w.custom_headers, w.ordering, w.ordering_max_wait_ms, w.timeout_ms, w.retry_schedule, w.max_in_flight,
-           w.rate_limit, w.paused_until_ms, w.updated_at_ms";
+           w.rate_limit, w.paused_until_ms,
+           (SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = w.id AND {UNORDERED_WAITING}),
+           (SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = w.id AND {BULK_WAITING}),
+           EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND {ORDERED_LIVE})
+         FROM webhooks w"
+    )
+});
 
-type PreviousSecrets = BTreeMap<WebhookId, Vec<SigningSecretText>>;
+type DueLane = (LaneSettings, Option<Timestamp>);
 
-fn previous_secrets(conn: &rusqlite::Connection, vault: &Vault) -> Result<PreviousSecrets> {
-    let mut statement = conn.prepare_cached(
-        "SELECT webhook_id, signing_secret, expires_at_ms FROM webhook_previous_secrets ORDER BY expires_at_ms DESC",
-    )?;
-    let mut rows = statement.query([])?;
-    let mut secrets = PreviousSecrets::new();
-    while let Some(row) = rows.next()? {
-        let webhook_id: WebhookId = row.get(0)?;
-        secrets.entry(webhook_id).or_default().push(SigningSecretText {
-            text: cells::sealed(row, 1, vault, (cell::PREVIOUS_SECRET, &webhook_id))?,
-            expires_at: Some(Timestamp::from_unix_ms(row.get(2)?)),
-        });
+fn one_lane(conn: &Connection, id: WebhookId, vault: &Vault) -> Result<Option<DueLane>> {
+    if origins::is_origin(id) {
+        return origins::lane(conn, id);
     }
-    Ok(secrets)
+    let mut statement = conn.prepare_cached(&format!("{} WHERE w.id = ?1", *SELECT_LANE))?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(|row| read_lane(conn, row, vault)).transpose()
 }
 
-fn read_settings(row: &Row<'_>, vault: &Vault, previous: &mut PreviousSecrets) -> Result<LaneSettings> {
+fn read_lane(conn: &Connection, row: &Row<'_>, vault: &Vault) -> Result<DueLane> {
+    let settings = read_settings(conn, row, vault)?;
+    let unordered: [Option<i64>; 2] = [row.get(15)?, row.get(16)?];
+    // When those in order are due shows when they are looked at: at once, to be on the safe side.
+    let ordered = row.get::<_, bool>(17)?.then_some(0);
+    let due_at = ordered.or(unordered.into_iter().flatten().min()).map(Timestamp::from_unix_ms);
+    Ok((settings, due_at))
+}
+
+/// Secrets that sign beside the current one, newest first.
+fn previous_secrets(
+    conn: &Connection,
+    webhook_id: WebhookId,
+    vault: &Vault,
+) -> Result<Vec<SigningSecretText>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT signing_secret, expires_at_ms FROM webhook_previous_secrets WHERE webhook_id = ?1
+         ORDER BY expires_at_ms DESC",
+    )?;
+    let secrets = statement.query_map([webhook_id], |row| {
+        Ok(SigningSecretText {
+            text: cells::sealed(row, 0, vault, (cell::PREVIOUS_SECRET, &webhook_id))?,
+            expires_at: cells::maybe_moment(row, 1)?,
+        })
+    })?;
+    Ok(secrets.collect::<rusqlite::Result<_>>()?)
+}
+
+fn read_settings(conn: &Connection, row: &Row<'_>, vault: &Vault) -> Result<LaneSettings> {
     let webhook_id: WebhookId = row.get(0)?;
     let current = cells::sealed(row, 4, vault, (cell::SIGNING_SECRET, &webhook_id))?;
     let mut signing_secrets = vec![SigningSecretText { text: current, expires_at: None }];
-    signing_secrets.extend(previous.remove(&webhook_id).unwrap_or_default());
+    signing_secrets.extend(previous_secrets(conn, webhook_id, vault)?);
     let ordering_max_wait = millis(row.get(9)?);
     Ok(LaneSettings {
         webhook_id,
         state: match row.get::<_, String>(1)?.as_str() {
             "active" => LaneState::Active,
-            "paused" => LaneState::Paused { until: cells::maybe_moment(row, 15)? },
+            "paused" => LaneState::Paused { until: cells::maybe_moment(row, 14)? },
             _ => LaneState::Disabled,
         },
         url: row.get(2)?,

@@ -1,10 +1,10 @@
 //! Lanes of deliveries that have a URL of their own: one per origin, numbered below zero, so that no webhook
 //! shares one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Result;
 use super::lanes::{LaneClaim, LaneSettings, LaneState};
@@ -37,7 +37,7 @@ pub(super) fn is_origin(lane: WebhookId) -> bool {
 
 /// Every origin with deliveries that wait or are under way, and when the first is due.
 pub(super) fn lanes(conn: &Connection) -> Result<Vec<(LaneSettings, Option<Timestamp>)>> {
-    let mut due = BTreeMap::new();
+    let mut due = BTreeSet::new();
     // From one origin to the next, not over all their rows.
     for which in [ELSEWHERE_WAITING, ELSEWHERE_IN_BULK] {
         let mut next = conn.prepare_cached(&format!(
@@ -45,7 +45,7 @@ pub(super) fn lanes(conn: &Connection) -> Result<Vec<(LaneSettings, Option<Times
         ))?;
         let mut last = 0;
         while let Some(id) = next.query_row([last], |row| row.get::<_, Option<i64>>(0))? {
-            due.insert(id, next_due_at(conn, -id)?);
+            due.insert(-id);
             last = id;
         }
     }
@@ -54,12 +54,18 @@ pub(super) fn lanes(conn: &Connection) -> Result<Vec<(LaneSettings, Option<Times
     )?;
     let mut rows = processing.query([])?;
     while let Some(row) = rows.next()? {
-        due.entry(row.get(0)?).or_insert(None);
+        due.insert(-row.get::<_, i64>(0)?);
     }
-    let mut origin = conn.prepare_cached("SELECT origin FROM origins WHERE id = ?1")?;
-    due.into_iter()
-        .map(|(id, due_at)| Ok((settings(-id, origin.query_row([id], |row| row.get(0))?), due_at)))
-        .collect()
+    due.into_iter().filter_map(|id| lane(conn, id).transpose()).collect()
+}
+
+/// One origin's lane and when its next delivery is due; `None` if there is no such origin.
+pub(super) fn lane(conn: &Connection, id: WebhookId) -> Result<Option<(LaneSettings, Option<Timestamp>)>> {
+    let origin: Option<String> = conn
+        .prepare_cached("SELECT origin FROM origins WHERE id = ?1")?
+        .query_row([-id], |row| row.get(0))
+        .optional()?;
+    origin.map(|origin| Ok((settings(id, origin), next_due_at(conn, id)?))).transpose()
 }
 
 fn settings(lane: WebhookId, origin: String) -> LaneSettings {

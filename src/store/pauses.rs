@@ -42,7 +42,7 @@ impl Store {
                             paused_until_ms = ?3, updated_at_ms = max(?2, updated_at_ms + 1) WHERE id = ?1",
                 )?
                 .execute(params![id, w.now.unix_ms(), until.map(Timestamp::unix_ms)])?;
-            changed(w)?;
+            changed(w, id)?;
             shown(w, id)
         })
         .await
@@ -82,7 +82,7 @@ fn refusal(w: &Writing<'_>, id: WebhookId) -> Result<Option<Paused>> {
 }
 
 fn resume(w: &mut Writing<'_>, which: &str, value: i64) -> Result<()> {
-    let resumed = w
+    let resumed: Vec<WebhookId> = w
         .conn
         .prepare_cached(&format!(
             "UPDATE webhooks SET status = 'active', paused_at_ms = NULL, paused_until_ms = NULL, paused_reason = NULL,
@@ -90,10 +90,11 @@ fn resume(w: &mut Writing<'_>, which: &str, value: i64) -> Result<()> {
                     failing_since_ms = failing_since_ms
                         + max(?3 - max(paused_at_ms - (?1 - ?3), failing_since_ms), 0),
                     updated_at_ms = max(?1, updated_at_ms + 1)
-             WHERE status = 'paused' AND {which}"
+             WHERE status = 'paused' AND {which} RETURNING id"
         ))?
-        .execute(params![w.now.unix_ms(), value, w.steady.unix_ms()])?;
-    if resumed > 0 { changed(w) } else { Ok(()) }
+        .query_map(params![w.now.unix_ms(), value, w.steady.unix_ms()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    resumed.into_iter().try_for_each(|id| changed(w, id))
 }
 
 fn shown(w: &Writing<'_>, id: WebhookId) -> Result<Paused> {

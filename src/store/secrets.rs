@@ -57,7 +57,7 @@ impl Store {
                     w.vault.seal(cell::SIGNING_SECRET, id, &signing_secret)?,
                     w.now.unix_ms()
                 ])?;
-            webhooks::changed(w)?;
+            webhooks::changed(w, id)?;
             secrets(w.conn, w.vault, id, w.now)
         })
         .await

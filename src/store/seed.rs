@@ -103,8 +103,7 @@ impl Store {
                     w.now.unix_ms(),
                 ],
             )?;
-            *w.subscriptions = webhooks::load_subscriptions(w.conn)?;
-            w.effects.webhooks_changed = true;
+            webhooks::changed(w, webhook_id)?;
             Ok(webhook_id)
         })
         .await

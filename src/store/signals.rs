@@ -22,8 +22,8 @@ pub(super) struct Signals {
 pub struct LanesDue {
     /// Webhooks with deliveries that are new or due anew.
     pub webhooks: BTreeSet<WebhookId>,
-    /// Webhooks were made, changed or removed: read them all again.
-    pub webhooks_changed: bool,
+    /// Webhooks that were made, changed or removed: read these again.
+    pub changed: BTreeSet<WebhookId>,
 }
 
 impl Signals {
@@ -44,10 +44,10 @@ impl Signals {
         if effects.replays {
             self.replays_begun.notify_one();
         }
-        if effects.webhooks_changed || !effects.lanes.is_empty() {
+        if !effects.webhooks.is_empty() || !effects.lanes.is_empty() {
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
             lanes.webhooks.extend(effects.lanes);
-            lanes.webhooks_changed |= effects.webhooks_changed;
+            lanes.changed.extend(effects.webhooks.into_iter().map(|(webhook_id, _)| webhook_id));
             drop(lanes);
             self.lanes_raised.notify_one();
         }

@@ -1,7 +1,9 @@
 //! Webhooks: made, changed, switched off and on, removed; and the subscriptions that follow from them.
 //!
-//! **Invariant**: every write here replaces the writer's compiled subscriptions in the same transaction,
+//! **Invariant**: every write here replaces the webhook's compiled subscription in the same transaction,
 //! so that the next event in the same batch is already judged by them.
+
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
@@ -102,7 +104,7 @@ impl Store {
                     ":rate_limit": input.rate_limit,
                     ":now": w.now.unix_ms(),
                 })?;
-            changed(w)?;
+            changed(w, id)?;
             shown(w, id).map(Some)
         })
         .await
@@ -164,7 +166,7 @@ impl Store {
                 // A first step; the engine, told of the change, takes the others.
                 deliveries::discard_waiting(w, id)?;
             }
-            changed(w)?;
+            changed(w, id)?;
             shown(w, id).map(Changed::Done)
         })
         .await
@@ -183,7 +185,7 @@ impl Store {
                      WHERE id = ?1 AND status IN ('disabled', 'auto_disabled')",
                 )?
                 .execute(params![id, w.now.unix_ms()])?;
-            changed(w)?;
+            changed(w, id)?;
             stored(w.conn, w.vault, id).map(|found| found.map(|stored| stored.webhook))
         })
         .await
@@ -203,7 +205,7 @@ impl Store {
             w.conn.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
             // A first step; the engine, told of the change, takes the others.
             deliveries::discard_waiting(w, id)?;
-            changed(w)?;
+            changed(w, id)?;
             Ok(Changed::Done(()))
         })
         .await
@@ -309,10 +311,12 @@ pub(super) fn owner_of(conn: &Connection, id: WebhookId) -> Result<Option<String
     Ok(owner.flatten())
 }
 
-/// After any change: the next event is judged by the new subscriptions, and the engine reads its lanes anew.
-pub(super) fn changed(w: &mut Writing<'_>) -> Result<()> {
-    *w.subscriptions = load_subscriptions(w.conn)?;
-    w.effects.webhooks_changed = true;
+/// After any change of a webhook: the next event is judged by its new subscription, and the engine reads its lane
+/// anew. The others are as they were.
+pub(super) fn changed(w: &mut Writing<'_>, id: WebhookId) -> Result<()> {
+    let subscription = load_subscription(w.conn, id)?.map(Arc::new);
+    let before = w.subscriptions.put(id, subscription);
+    w.effects.webhooks.push((id, before));
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use super::steady;
 use super::vault::Vault;
 use crate::clock::{Clock, Steady, Timestamp};
 use crate::id::{CommandId, IdMint, WebhookId};
-use crate::subscription::SubscriptionSet;
+use crate::subscription::{Subscription, SubscriptionSet};
 
 /// Who goes first when several wait. What chargers sent comes before everything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +104,8 @@ pub(super) struct Effects {
     pub(super) newest_event: Option<i64>,
     /// Webhooks with deliveries that are new or due anew.
     pub(super) lanes: BTreeSet<WebhookId>,
-    /// Webhooks were made, changed or removed; the compiled subscriptions were replaced.
-    pub(super) webhooks_changed: bool,
+    /// Webhooks that were made, changed or removed, with the compiled subscription that each had before.
+    pub(super) webhooks: Vec<(WebhookId, Option<Arc<Subscription>>)>,
     /// Commands that have come to their end.
     pub(super) commands_ended: Vec<CommandId>,
     /// A replay was begun.
@@ -117,7 +117,7 @@ impl Effects {
     fn join(&mut self, later: Self) {
         self.newest_event = later.newest_event.or(self.newest_event);
         self.lanes.extend(later.lanes);
-        self.webhooks_changed |= later.webhooks_changed;
+        self.webhooks.extend(later.webhooks);
         self.commands_ended.extend(later.commands_ended);
         self.replays |= later.replays;
     }
@@ -345,22 +345,11 @@ impl Pen {
                 warn!("a batch of {jobs} writes was not committed: {error}");
                 let _ = self.conn.execute_batch("ROLLBACK");
                 completions.extend(waiting.map(|Queued { job, .. }| job(Err(error.clone())).1));
-                self.restore_subscriptions(&effects);
+                take_back(&mut self.subscriptions, effects);
             }
         }
         for completion in completions {
             completion(failed.clone());
-        }
-    }
-
-    /// What was rolled back may have replaced the compiled subscriptions: back to what is on disk.
-    fn restore_subscriptions(&mut self, effects: &Effects) {
-        if !effects.webhooks_changed {
-            return;
-        }
-        match super::webhooks::load_subscriptions(&self.conn) {
-            Ok(subscriptions) => self.subscriptions = subscriptions,
-            Err(error) => error!("the subscriptions could not be read again: {error}"),
         }
     }
 
@@ -392,8 +381,8 @@ impl Pen {
             if keep {
                 effects.join(of_job);
             } else {
+                take_back(&mut self.subscriptions, of_job);
                 execute(&self.conn, "ROLLBACK TO job")?;
-                self.restore_subscriptions(&of_job);
             }
             execute(&self.conn, "RELEASE job")?;
         }
@@ -410,6 +399,13 @@ impl Pen {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// What is rolled back has replaced compiled subscriptions: back to those of before, the last one first.
+fn take_back(subscriptions: &mut SubscriptionSet, effects: Effects) {
+    for (webhook_id, before) in effects.webhooks.into_iter().rev() {
+        subscriptions.put(webhook_id, before);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which webhook wants which event: patterns, station globs, owners, filters. Pure.
 //!
 //! This runs for every message on the way to its commit, so a [`SubscriptionSet`] knows beforehand which
-//! subscriptions each event type concerns, and a payload is parsed only if a filter asks for it.
+//! subscriptions each event type concerns, and a payload is parsed only if a filter asks for it. A change of one
+//! webhook touches that one's subscription alone, however many others there are.
 
 pub mod filter;
 mod number;
@@ -218,40 +219,73 @@ impl Subscription {
 /// The subscriptions of all webhooks, prepared for judging one event after the other.
 #[derive(Debug, Default)]
 pub struct SubscriptionSet {
-    subscriptions: Vec<Subscription>,
-    /// For each known event type, the places of those that ask for it.
-    by_type: HashMap<&'static str, Vec<usize>>,
+    /// By webhook, like those of each type.
+    all: Vec<Arc<Subscription>>,
+    /// For each known event type, those that ask for it.
+    by_type: HashMap<&'static str, Vec<Arc<Subscription>>>,
 }
 
 impl SubscriptionSet {
-    /// Prepares `subscriptions`; their order is the order of what [`SubscriptionSet::matching`] yields.
+    /// Prepares `subscriptions`.
     pub fn new(subscriptions: Vec<Subscription>) -> Self {
-        let asking = |category, name: &str| {
-            let asks =
-                |subscription: &Subscription| subscription.events.iter().any(|p| p.fits(name, category));
-            (0..subscriptions.len()).filter(|&place| asks(&subscriptions[place])).collect()
-        };
-        let by_type = event::types().map(|(category, name)| (name, asking(category, name))).collect();
-        Self { subscriptions, by_type }
+        let mut set = Self::default();
+        for subscription in subscriptions {
+            set.put(subscription.webhook_id, Some(Arc::new(subscription)));
+        }
+        set
     }
 
-    /// The subscriptions, disabled ones among them, that the event fits.
+    /// Puts a webhook's subscription in the place of the one it had, or takes that one away; returns what was
+    /// there, so that it can be put back.
+    pub fn put(
+        &mut self,
+        webhook_id: WebhookId,
+        subscription: Option<Arc<Subscription>>,
+    ) -> Option<Arc<Subscription>> {
+        for (category, name) in event::types() {
+            let asks = |s: &&Arc<Subscription>| s.events.iter().any(|pattern| pattern.fits(name, category));
+            let asking = subscription.as_ref().filter(asks).cloned();
+            replace(self.by_type.entry(name).or_default(), webhook_id, asking);
+        }
+        replace(&mut self.all, webhook_id, subscription)
+    }
+
+    /// The subscriptions, disabled ones among them, that the event fits, by webhook.
     pub fn matching<'s>(&'s self, subject: &'s Subject<'_>) -> impl Iterator<Item = &'s Subscription> + 's {
         // Custom names are not known beforehand, and a directed event does not ask what is subscribed to.
         let known = match subject.target {
             Target::Webhook(_) => None,
             _ => self.by_type.get(subject.event),
         };
-        let by_place = known.into_iter().flatten().map(|&place| &self.subscriptions[place]);
-        let by_search = if known.is_none() { self.subscriptions.as_slice() } else { &[] };
-        by_place
+        let by_search = if known.is_none() { self.all.as_slice() } else { &[] };
+        known
+            .into_iter()
+            .flatten()
             .filter(|s| s.judge_nature(subject).and_then(|()| s.judge_content(subject)).is_ok())
             .chain(by_search.iter().filter(|s| s.judge(subject).is_ok()))
+            .map(AsRef::as_ref)
     }
 
     /// Whether each webhook gets the event, or why not.
     pub fn judge(&self, subject: &Subject<'_>) -> impl Iterator<Item = (WebhookId, Result<(), NotMatched>)> {
-        self.subscriptions.iter().map(|s| (s.webhook_id, s.judge(subject)))
+        self.all.iter().map(|s| (s.webhook_id, s.judge(subject)))
+    }
+}
+
+/// Puts one in its place among those that are sorted by webhook; returns what was there.
+fn replace(
+    sorted: &mut Vec<Arc<Subscription>>,
+    webhook_id: WebhookId,
+    subscription: Option<Arc<Subscription>>,
+) -> Option<Arc<Subscription>> {
+    match (sorted.binary_search_by_key(&webhook_id, |s| s.webhook_id), subscription) {
+        (Ok(place), Some(subscription)) => Some(std::mem::replace(&mut sorted[place], subscription)),
+        (Ok(place), None) => Some(sorted.remove(place)),
+        (Err(place), Some(subscription)) => {
+            sorted.insert(place, subscription);
+            None
+        }
+        (Err(_), None) => None,
     }
 }
 

@@ -137,3 +137,36 @@ fn a_payload_is_parsed_only_if_a_filter_asks() {
     assert_eq!(set.matching(&subject).map(|s| s.webhook_id).collect::<Vec<_>>(), [1]);
     assert!(subject.parsed.get().is_some());
 }
+
+#[test]
+fn a_change_of_one_gives_the_same_as_preparing_all_anew_and_can_be_taken_back() {
+    let body = payload("{}");
+    let all = [wants(2, &["*"]), wants(4, &["Start*"]), wants(6, &["invoice.*", "Heartbeat"])];
+    let ids = |set: &SubscriptionSet| -> Vec<Vec<WebhookId>> {
+        let of = |category, event| {
+            let subject = Subject::new(event, category, Some("CP"), None, &body);
+            set.matching(&subject).map(|s| s.webhook_id).collect()
+        };
+        event::types()
+            .chain([(Category::Custom, "invoice.paid")])
+            .map(|(category, event)| of(category, event))
+            .collect()
+    };
+    let mut set = SubscriptionSet::new(all.to_vec());
+    let before = ids(&set);
+    for (changed, now) in [
+        (1, Some(wants(1, &["Heartbeat"]))),
+        (4, Some(wants(4, &["*"]))),
+        (6, None),
+        (7, Some(wants(7, &["ocpp.*"]))),
+        (9, None),
+    ] {
+        let mut anew: Vec<Subscription> = all.iter().filter(|s| s.webhook_id != changed).cloned().collect();
+        anew.extend(now.clone());
+        anew.sort_by_key(|s| s.webhook_id);
+        let was = set.put(changed, now.map(Arc::new));
+        assert_eq!(ids(&set), ids(&SubscriptionSet::new(anew)), "webhook {changed}");
+        set.put(changed, was);
+        assert_eq!(ids(&set), before, "webhook {changed} is as it was");
+    }
+}

@@ -178,3 +178,20 @@ async fn a_backlog_is_discarded_in_steps_when_its_webhook_is_deleted() {
     assert_eq!(resent, Resent::WebhookDeleted);
     house.close().await;
 }
+
+#[tokio::test]
+async fn a_change_of_one_webhook_reads_no_other() {
+    let (_dir, house) = house().await;
+    let receiver = Receiver::always(Answer::Status(204)).await;
+    let webhook = house.store.seed_webhook(SeedWebhook::to(&receiver.url)).await.expect("stored");
+    house.store.seed_webhook(SeedWebhook::to("http://127.0.0.1:9/")).await.expect("stored");
+    house.store.seed_events("CP_1", 1).await.expect("stored");
+    house.wait_for(webhook, DeliveryStatus::Success, 1).await;
+    // Whoever reads the other one from here on finds nothing that can be read.
+    house.store.seed_run("UPDATE webhooks SET filter = '{', retry_schedule = '[' WHERE id = 2").await;
+    house.store.pause_webhook(webhook, None).await.expect("the writer compiles this one alone");
+    house.store.seed_events("CP_1", 1).await.expect("stored");
+    house.store.resume_webhook(webhook).await.expect("resumed");
+    house.wait_for(webhook, DeliveryStatus::Success, 2).await;
+    house.close().await;
+}

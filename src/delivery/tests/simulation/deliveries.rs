@@ -36,7 +36,7 @@ impl World {
     async fn look(&mut self) {
         let now = self.store.steady().now();
         let Some(due) = self.store.lanes_due().now_or_never() else { return };
-        if due.webhooks_changed {
+        if !due.changed.is_empty() {
             self.reload().await;
         }
         for webhook_id in due.webhooks {
