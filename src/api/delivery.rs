@@ -116,7 +116,8 @@ pub struct Attempt {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryError {
     /// One of `timeout`, `dns`, `connect`, `tls`, `reset`, `http_status`, `forbidden_destination`,
-    /// `circuit_open`, `outcome_unknown`.
+    /// `circuit_open`, `outcome_unknown`; `unreadable`: it waits, no attempt is spent, because the gateway could not
+    /// read what is to be sent.
     pub code: String,
     /// The same for people.
     pub message: String,

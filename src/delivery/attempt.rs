@@ -1,6 +1,8 @@
-//! One attempt: an event rendered, signed and posted. Deliveries, tests and verifications all go this way.
+//! One attempt: a body signed and posted. Deliveries, tests and verifications all go this way.
 
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::api::delivery::DeliveryError;
 use crate::clock::{Clock, Timestamp};
@@ -19,6 +21,8 @@ use super::target::Target;
 pub(super) struct Attempt<'a> {
     pub(super) delivery_id: DeliveryId,
     pub(super) event: &'a Event,
+    /// What tells it, in the target's format.
+    pub(super) body: Bytes,
     pub(super) number: u32,
     pub(super) trigger: Trigger,
     pub(super) sequence: Option<i64>,
@@ -26,13 +30,13 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Posts it; takes no longer than the webhook's timeout.
-    pub(super) async fn send(&self, target: &Target, poster: &Poster, clock: &Clock) -> Outcome {
+    pub(super) async fn send(self, target: &Target, poster: &Poster, clock: &Clock) -> Outcome {
         let url = match &target.url {
             Ok(url) => url.clone(),
             Err(reason) => return unusable(reason),
         };
         let now = clock.now();
-        let body = target.format.render(self.event);
+        let body = self.body;
         let headers = AttemptHeaders {
             delivery_id: self.delivery_id,
             event_id: self.event.id,

@@ -14,13 +14,13 @@ use tracing::{debug, warn};
 use crate::clock::{Clock, Timestamp};
 use crate::id::WebhookId;
 use crate::outbound::post::Poster;
-use crate::store::{LaneSettings, LaneState, LanesDue, Store, StoreError};
+use crate::store::{LaneClaimed, LaneSettings, LaneState, LanesDue, Store, StoreError};
 
 use super::lane::LaneViews;
 use super::lanes::Lanes;
 use super::replays;
 use super::schedule;
-use super::send::{Ended, Report, Send, Sender};
+use super::send::{Ended, HowEnded, Report, ReportEnd, Send, Sender};
 use super::{EngineHandle, LOOK_AGAIN, Settings};
 
 /// How often the lanes' views are published at most: with thousands of lanes each is some work.
@@ -186,23 +186,9 @@ impl Running {
         match report {
             Report::Claimed { answer: Ok(answers), .. } => {
                 self.claiming = false;
-                for answer in answers {
-                    let Some(lane) = self.lanes.get_mut(answer.webhook_id) else { continue };
-                    let probe = lane.claimed(answer.deliveries.len(), &answer);
-                    let target = lane.target.clone();
-                    let schedule: Arc<[Duration]> = lane.settings.retry_schedule.clone().into();
-                    for (nth, claimed) in answer.deliveries.into_iter().enumerate() {
-                        let send = Send {
-                            sender: self.sender.clone(),
-                            target: match &claimed.elsewhere {
-                                Some(elsewhere) => Arc::new(target.elsewhere(claimed.webhook_id, elsewhere)),
-                                None => target.clone(),
-                            },
-                            schedule: schedule.clone(),
-                            probe: probe && nth == 0,
-                        };
-                        tokio::spawn(send.run(claimed));
-                    }
+                let sends: Vec<Send> = answers.into_iter().flat_map(|answer| self.sends(answer)).collect();
+                if !sends.is_empty() {
+                    tokio::spawn(self.sender.clone().send_all(sends));
                 }
             }
             Report::Claimed { asked, answer: Err(error) } => {
@@ -214,22 +200,38 @@ impl Running {
                     }
                 }
             }
-            Report::Ended(Ended { webhook_id, probe, success, retry_at }) => {
+            Report::Ended(Ended { webhook_id, probe, how, retry_at }) => {
                 let Some(lane) = self.lanes.get_mut(webhook_id) else { return };
                 let was_open = lane.breaker.is_open();
-                lane.ended(probe, success, retry_at, now);
+                lane.ended(probe, how, retry_at, now);
                 if lane.breaker.is_open() && !was_open {
                     warn!(
                         webhook.id = webhook_id,
                         "webhook {webhook_id} fails again and again: its breaker is open"
                     );
                 }
-                if probe && !success {
+                if probe && how == HowEnded::Failed {
                     let too_old = now.before(schedule::total(&lane.settings.retry_schedule));
                     tokio::spawn(self.sender.clone().give_up_waiting(webhook_id, too_old));
                 }
             }
         }
+    }
+
+    /// What a lane was given, each with its permit.
+    fn sends(&mut self, answer: LaneClaimed) -> Vec<Send> {
+        let Some(lane) = self.lanes.get_mut(answer.webhook_id) else { return Vec::new() };
+        let probe = lane.claimed(answer.deliveries.len(), &answer);
+        let target = lane.target.clone();
+        let schedule: Arc<[Duration]> = lane.settings.retry_schedule.clone().into();
+        let send = |(nth, claimed)| Send {
+            sender: self.sender.clone(),
+            target: target.clone(),
+            schedule: schedule.clone(),
+            report: ReportEnd::of(&self.sender, answer.webhook_id, probe && nth == 0),
+            claimed,
+        };
+        answer.deliveries.into_iter().enumerate().map(send).collect()
     }
 
     /// Reads every webhook's settings and when its next delivery is due.

@@ -10,6 +10,7 @@ use crate::store::{LaneClaim, LaneClaimed, LaneSettings, LaneState};
 
 use super::breaker::{Allowance, Breaker, State};
 use super::pace::Pace;
+use super::send::HowEnded;
 use super::target::Target;
 
 /// How long a lane waits after a claim that failed for reasons of our own.
@@ -204,16 +205,21 @@ impl Lane {
     }
 
     /// A send has ended. `retry_at`: when it is tried again.
-    pub(super) fn ended(&mut self, probe: bool, success: bool, retry_at: Option<Timestamp>, now: Timestamp) {
+    pub(super) fn ended(&mut self, probe: bool, how: HowEnded, retry_at: Option<Timestamp>, now: Timestamp) {
         self.in_flight -= 1;
-        self.failing = !success;
         if probe {
             self.probing = false;
         }
-        if success {
-            self.breaker.succeeded();
-        } else {
-            self.breaker.failed(probe, now);
+        match how {
+            HowEnded::Arrived => {
+                self.failing = false;
+                self.breaker.succeeded();
+            }
+            HowEnded::Failed => {
+                self.failing = true;
+                self.breaker.failed(probe, now);
+            }
+            HowEnded::NotMade => {}
         }
         self.due_by(retry_at);
         if self.settings.station_order.is_some() {

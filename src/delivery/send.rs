@@ -1,19 +1,23 @@
 //! One delivery on its way, and what all of them work with.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::clock::{Clock, Steady, Timestamp};
-use crate::event::Category;
+use crate::event::{Category, Event};
 use crate::id::WebhookId;
+use crate::outbound::body::Bodies;
 use crate::outbound::headers::Trigger;
 use crate::outbound::post::Poster;
 use crate::outbound::verdict::Outcome;
-use crate::store::{Claimed, DeliveryFailure, Finish, LaneClaimed, Next, Store, StoreError};
+use crate::store::{
+    Claimed, DeliveryFailure, EventsToDeliver, Finish, LaneClaimed, Next, NotMade, Store, StoreError,
+};
 
 use super::LOOK_AGAIN;
 use super::Settings;
@@ -26,6 +30,10 @@ use super::target::Target;
 const STORE_RETRY_MIN: Duration = Duration::from_millis(50);
 const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// How long a delivery waits that cannot be read, which somebody has to see to, or could not be just now.
+const UNREADABLE_WAIT: Duration = Duration::from_secs(60);
+const NOT_READ_WAIT: Duration = Duration::from_secs(1);
+
 /// What tasks tell the loop.
 pub(super) enum Report {
     Claimed { asked: Vec<WebhookId>, answer: Result<Vec<LaneClaimed>, StoreError> },
@@ -37,8 +45,19 @@ pub(super) enum Report {
 pub(super) struct Ended {
     pub(super) webhook_id: WebhookId,
     pub(super) probe: bool,
-    pub(super) success: bool,
+    pub(super) how: HowEnded,
     pub(super) retry_at: Option<Timestamp>,
+}
+
+/// What a send says about its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HowEnded {
+    /// It takes what is sent.
+    Arrived,
+    /// It does not.
+    Failed,
+    /// Nothing: it was not asked, for a reason of our own.
+    NotMade,
 }
 
 /// What every send works with.
@@ -61,40 +80,57 @@ pub(super) struct Send {
     pub(super) sender: Arc<Sender>,
     pub(super) target: Arc<Target>,
     pub(super) schedule: Arc<[Duration]>,
-    pub(super) probe: bool,
+    pub(super) claimed: Claimed,
+    /// Its permit is free once the loop hears of its end.
+    pub(super) report: ReportEnd,
 }
 
 impl Send {
-    /// Posts it and settles the outcome; its permit is free once the loop hears of its end.
-    pub(super) async fn run(self, claimed: Claimed) {
-        let sender = &self.sender;
+    /// Posts what `told` renders and settles the outcome.
+    async fn run(mut self, told: &Bodies) {
+        let (sender, claimed) = (&self.sender, &self.claimed);
+        let target = match sender.store.elsewhere(claimed) {
+            Ok(None) => self.target.clone(),
+            Ok(Some(elsewhere)) => Arc::new(self.target.elsewhere(claimed.webhook_id, &elsewhere)),
+            Err(error) => return self.put_back(&error).await,
+        };
         let attempt = Attempt {
             delivery_id: claimed.id,
-            event: &claimed.event,
+            event: told.event(),
+            body: told.of(target.format),
             number: claimed.attempt,
             trigger: claimed.trigger.parse().unwrap_or(Trigger::Event),
             sequence: claimed.sequence,
         };
-        let ended =
-            Ended { webhook_id: claimed.webhook_id, probe: self.probe, success: false, retry_at: None };
-        // Reported when it goes out of scope, so that not even a bug in here can keep a permit.
-        let mut report = ReportEnd { ended, reports: &sender.reports };
         let outcome = tokio::select! {
-            outcome = attempt.send(&self.target, &sender.poster, &sender.clock) => Some(outcome),
+            outcome = attempt.send(&target, &sender.poster, &sender.clock) => Some(outcome),
             // Its attempt stays open on disk, and shows `outcome_unknown` at the next start.
             () = sender.cut_off.cancelled() => None,
         };
         if let Some(outcome) = outcome {
-            report.ended.success = outcome.is_success();
-            let finish = self.decide(&claimed, outcome);
+            self.report.ended.how = if outcome.is_success() { HowEnded::Arrived } else { HowEnded::Failed };
+            let finish = self.decide(told.event(), outcome);
             if let Next::Retry { due_at } = finish.next {
-                report.ended.retry_at = Some(due_at);
+                self.report.ended.retry_at = Some(due_at);
             }
-            sender.settle(finish).await;
+            self.sender.settle(finish).await;
         }
     }
 
-    fn decide(&self, claimed: &Claimed, outcome: Outcome) -> Finish {
+    /// What we cannot read ourselves costs the receiver no attempt, and says nothing about its endpoint.
+    async fn put_back(mut self, error: &StoreError) {
+        let due_at = self.sender.steady.now().after(match error {
+            StoreError::Corrupt(_) => UNREADABLE_WAIT,
+            _ => NOT_READ_WAIT,
+        });
+        let message = format!("the gateway could not read it: {error}");
+        let (seq, attempt) = (self.claimed.seq, self.claimed.attempt);
+        self.report.ended.retry_at = Some(due_at);
+        self.sender.put_back(NotMade { seq, attempt, message, due_at }).await;
+    }
+
+    fn decide(&self, event: &Event, outcome: Outcome) -> Finish {
+        let claimed = &self.claimed;
         let now = self.sender.steady.now();
         let next = if outcome.is_success() {
             Next::Delivered
@@ -105,7 +141,7 @@ impl Send {
             match wait {
                 Some(wait) if !gone => Next::Retry { due_at: now.after(wait) },
                 _ => {
-                    let announce = self.sender.announces(claimed, &outcome, now);
+                    let announce = self.sender.announces(claimed, event, &outcome, now);
                     if gone { Next::Gone { announce } } else { Next::DeadLetter { announce } }
                 }
             }
@@ -116,12 +152,20 @@ impl Send {
     }
 }
 
-struct ReportEnd<'a> {
+/// Reports when it goes out of scope, so that not even a bug can keep a permit.
+pub(super) struct ReportEnd {
     ended: Ended,
-    reports: &'a mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<Report>,
 }
 
-impl Drop for ReportEnd<'_> {
+impl ReportEnd {
+    pub(super) fn of(sender: &Sender, webhook_id: WebhookId, probe: bool) -> Self {
+        let ended = Ended { webhook_id, probe, how: HowEnded::NotMade, retry_at: None };
+        Self { ended, reports: sender.reports.clone() }
+    }
+}
+
+impl Drop for ReportEnd {
     fn drop(&mut self) {
         // Nobody listens once the engine has ended.
         let _ = self.reports.send(Report::Ended(self.ended));
@@ -133,9 +177,39 @@ impl Sender {
         self.folds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads what was claimed, each event once, and sends it.
+    pub(super) async fn send_all(self: Arc<Self>, sends: Vec<Send>) {
+        let event_seqs = sends.iter().map(|send| send.claimed.event_seq).collect();
+        let (read, failed) = match self.store.to_deliver(event_seqs).await {
+            Ok(read) => (read, StoreError::Closed),
+            Err(error) => (EventsToDeliver::new(), error),
+        };
+        let told: HashMap<i64, Result<Arc<Bodies>, StoreError>> = read
+            .into_iter()
+            .map(|(seq, event)| (seq, event.map(|event| Arc::new(Bodies::new(event)))))
+            .collect();
+        let mut unread = 0;
+        for send in sends {
+            match told.get(&send.claimed.event_seq).cloned().unwrap_or_else(|| Err(failed.clone())) {
+                Ok(told) => drop(tokio::spawn(async move { send.run(&told).await })),
+                Err(error) => {
+                    if unread == 0 {
+                        let id = send.claimed.id;
+                        error!("delivery {id} waits, the gateway could not read what it tells: {error}");
+                    }
+                    unread += 1;
+                    tokio::spawn(async move { send.put_back(&error).await });
+                }
+            }
+        }
+        if unread > 1 {
+            error!("{unread} deliveries wait, because the gateway could not read what they tell");
+        }
+    }
+
     /// Whether this dead letter gets an event of its own; if not, it is counted for a later one.
-    fn announces(&self, claimed: &Claimed, outcome: &Outcome, now: Timestamp) -> bool {
-        if claimed.event.category == Category::Webhook {
+    fn announces(&self, claimed: &Claimed, event: &Event, outcome: &Outcome, now: Timestamp) -> bool {
+        if event.category == Category::Webhook {
             return false;
         }
         let mut folds = self.folds();
@@ -146,7 +220,7 @@ impl Sender {
         }
         fold.hold(DeliveryFailure {
             delivery_id: claimed.id,
-            event_id: claimed.event.id,
+            event_id: event.id,
             webhook_id: claimed.webhook_id,
             attempts: claimed.attempt,
             last_error: attempt::error(outcome).unwrap_or_default(),
@@ -157,13 +231,25 @@ impl Sender {
     /// Writes an outcome, however long the store needs for it: our own trouble must not cost the receiver
     /// an attempt.
     async fn settle(&self, finish: Finish) {
+        self.write(finish.seq, || self.store.finish(finish.clone())).await;
+    }
+
+    async fn put_back(&self, not_made: NotMade) {
+        self.write(not_made.seq, || self.store.put_back(not_made.clone())).await;
+    }
+
+    async fn write<W: Future<Output = Result<(), StoreError>>>(
+        &self,
+        seq: i64,
+        mut write: impl FnMut() -> W,
+    ) {
         let mut wait = STORE_RETRY_MIN;
         loop {
-            let error = match self.store.finish(finish.clone()).await {
+            let error = match write().await {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            warn!(delivery.seq = finish.seq, "an outcome could not be written, it is kept: {error}");
+            warn!(delivery.seq = seq, "an outcome could not be written, it is kept: {error}");
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(STORE_RETRY_MAX),
                 () = self.cut_off.cancelled() => return,

@@ -72,12 +72,14 @@ pub async fn verify(settings: &LaneSettings, poster: &Poster, clock: &Clock) -> 
 }
 
 async fn send(settings: &LaneSettings, poster: &Poster, clock: &Clock, event: &Event) -> Outcome {
+    let target = Target::new(settings);
     let attempt = Attempt {
         delivery_id: DeliveryId::from_value(IdMint::default().next(clock.now())),
         event,
+        body: target.format.render(event),
         number: 1,
         trigger: Trigger::Test,
         sequence: None,
     };
-    attempt.send(&Target::new(settings), poster, clock).await
+    attempt.send(&target, poster, clock).await
 }

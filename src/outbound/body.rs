@@ -1,5 +1,7 @@
 //! What a receiver's endpoint reads: one event in one of four formats.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -76,6 +78,30 @@ impl Format {
             object.value("isTest", &true);
         }
         object.finish()
+    }
+}
+
+/// An event with its bodies: each is rendered when it is first asked for, and shared by all who send it.
+#[derive(Debug)]
+pub struct Bodies {
+    event: Arc<Event>,
+    rendered: [OnceLock<Bytes>; Format::ALL.len()],
+}
+
+impl Bodies {
+    /// Nothing is rendered yet.
+    pub fn new(event: Arc<Event>) -> Self {
+        Self { event, rendered: Default::default() }
+    }
+
+    /// What they tell.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// The body of this format.
+    pub fn of(&self, format: Format) -> Bytes {
+        self.rendered[format as usize].get_or_init(|| format.render(&self.event)).clone()
     }
 }
 
@@ -295,6 +321,17 @@ mod tests {
                 r#""istest":true}"#
             )
         );
+    }
+
+    #[test]
+    fn bodies_of_an_event_are_rendered_once_each() {
+        let event = Arc::new(start_transaction());
+        let bodies = Bodies::new(event.clone());
+        for format in Format::ALL {
+            let body = bodies.of(format);
+            assert_eq!(body, format.render(&event));
+            assert_eq!(bodies.of(format).as_ptr(), body.as_ptr(), "{format:?} is shared");
+        }
     }
 
     #[test]

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::cells;
-use super::error::Result;
-use super::vault::cell;
-use super::writer::Writing;
+use super::error::{Result, StoreError};
+use super::vault::{Vault, cell};
 use crate::event::{Event, Target};
 
 /// The columns that [`read`] takes, of `events e`.
@@ -28,17 +27,19 @@ pub(super) fn by_seq(conn: &Connection, seq: i64) -> Result<Option<Event>> {
 }
 
 /// The event of this row with the headers that go along with it, which are sealed.
-pub(super) fn to_deliver(w: &Writing<'_>, seq: i64) -> Result<Option<Event>> {
-    let event = w
-        .conn
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if it is not there any more, though a delivery tells of it.
+pub(super) fn to_deliver(conn: &Connection, vault: &Vault, seq: i64) -> Result<Event> {
+    let event = conn
         .prepare_cached(&format!("SELECT {COLUMNS}, e.custom_headers FROM events e WHERE e.seq = ?1"))?
         .query_row([seq], |row| {
             let mut event = read(row)?;
-            event.custom_headers = cells::headers(row, 19, w.vault, (cell::EVENT_HEADERS, &event.id))?;
+            event.custom_headers = cells::headers(row, 19, vault, (cell::EVENT_HEADERS, &event.id))?;
             Ok(event)
         })
         .optional()?;
-    Ok(event)
+    event.ok_or_else(|| StoreError::Corrupt(format!("events: there is no row {seq}")))
 }
 
 /// Reads what [`COLUMNS`] selects; without its headers, which only its deliveries need.

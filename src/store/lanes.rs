@@ -1,8 +1,11 @@
 //! What a lane needs of the store: its webhook's settings, and the deliveries it may send now.
+//!
+//! **Invariant**: a claim reads and writes rows of deliveries alone. What they tell is read after its commit and
+//! aside ([`Store::to_deliver`]), each event once, so that no payload keeps the writer from its work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -98,7 +101,7 @@ pub struct LaneClaim {
 }
 
 /// What one lane got.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LaneClaimed {
     /// Whose.
     pub webhook_id: WebhookId,
@@ -111,8 +114,8 @@ pub struct LaneClaimed {
     pub after_station: String,
 }
 
-/// A delivery that is to be sent: its attempt is on disk, without an outcome.
-#[derive(Debug, Clone)]
+/// A delivery that is to be sent: its attempt is on disk, without an outcome. Not `Debug`: its URL may be secret.
+#[derive(Clone)]
 pub struct Claimed {
     /// The row.
     pub seq: i64,
@@ -128,11 +131,14 @@ pub struct Claimed {
     pub trigger: String,
     /// Failed attempts of this run of the schedule so far.
     pub step: usize,
-    /// What to tell.
-    pub event: Event,
-    /// Where it goes, if not where its lane says.
-    pub elsewhere: Option<Elsewhere>,
+    /// The row of what to tell.
+    pub event_seq: i64,
+    /// Where it goes, if not where its lane says, and what signs it, sealed.
+    elsewhere: Option<(String, Option<String>)>,
 }
+
+/// Events that are to be told, by their rows: each as it was read, or why it cannot be.
+pub type EventsToDeliver = HashMap<i64, Result<Arc<Event>>>;
 
 /// Where a delivery goes that has a URL of its own.
 #[derive(Clone)]
@@ -199,6 +205,30 @@ impl Store {
     /// Only the store's own: nothing was claimed.
     pub async fn claim(&self, lanes: Vec<LaneClaim>) -> Result<Vec<LaneClaimed>> {
         self.write(Priority::Outcome, move |w| lanes.iter().map(|lane| claim_lane(w, lane)).collect()).await
+    }
+
+    /// The events of these rows with all that goes along with them, each read once. Reads on connections of its
+    /// own, so that no list that somebody asks for holds it up.
+    ///
+    /// # Errors
+    /// If nothing could be read at all. What is wrong with one event stands in its place.
+    pub async fn to_deliver(&self, event_seqs: BTreeSet<i64>) -> Result<EventsToDeliver> {
+        let vault = self.vault();
+        let load = move |conn: &Connection| {
+            let read = |seq| event_row::to_deliver(conn, &vault, seq).map(Arc::new);
+            Ok(event_seqs.into_iter().map(|seq| (seq, read(seq))).collect())
+        };
+        self.inner.delivery_readers.read(load).await
+    }
+
+    /// Where a delivery goes that has a URL of its own; `None`: where its lane says.
+    ///
+    /// # Errors
+    /// If its secret cannot be opened.
+    pub fn elsewhere(&self, claimed: &Claimed) -> Result<Option<Elsewhere>> {
+        let Some((url, sealed)) = &claimed.elsewhere else { return Ok(None) };
+        let open = |sealed: &String| self.inner.vault.open(cell::DELIVERY_SECRET, claimed.id, sealed);
+        Ok(Some(Elsewhere { url: url.clone(), secret: sealed.as_ref().map(open).transpose()? }))
     }
 }
 
@@ -407,9 +437,6 @@ fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
             "INSERT INTO attempts (delivery_seq, number, trigger, started_at_ms) VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![seq, attempt, trigger, w.now.unix_ms()])?;
-    let event = event_row::to_deliver(w, event_seq)?
-        .ok_or_else(|| StoreError::Corrupt(format!("delivery {id} has lost its event")))?;
-    let secret = secret.map(|sealed| w.vault.open(cell::DELIVERY_SECRET, &id, &sealed)).transpose()?;
     Ok(Claimed {
         seq,
         id: id.parse().map_err(|error| StoreError::Corrupt(format!("{id}: {error}")))?,
@@ -418,7 +445,7 @@ fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
         attempt,
         trigger,
         step: step.max(0) as usize,
-        event,
-        elsewhere: url.map(|url| Elsewhere { url, secret }),
+        event_seq,
+        elsewhere: url.map(|url| (url, secret)),
     })
 }

@@ -111,12 +111,14 @@ pub use idempotency::{KeptAnswer, RequestStanding};
 pub use ingest::{Destination, IngestOutcome, NewIngest};
 pub use key_change::{KeptAsTheyWere, KeyChanged, change_key, copy_key};
 pub use key_rotation::UsedPassword;
-pub use lanes::{Claimed, Elsewhere, LaneClaim, LaneClaimed, LaneSettings, LaneState, SigningSecretText};
+pub use lanes::{
+    Claimed, Elsewhere, EventsToDeliver, LaneClaim, LaneClaimed, LaneSettings, LaneState, SigningSecretText,
+};
 pub use listing::{Listed, Slice};
 pub use lost_key::{LosingWebhook, Losses, drop_secrets, losses};
 pub use messages::MessageFilter;
 pub use meter_values::MeterValueFilter;
-pub use outcomes::{DeliveryFailure, Finish, GivenUp, Next};
+pub use outcomes::{DeliveryFailure, Finish, GivenUp, Next, NotMade};
 pub use pauses::Paused;
 pub use replays::{CountedReplay, ReplayFilter, ReplayStep};
 pub use resend_walk::ResendWalk;
@@ -143,6 +145,12 @@ use signals::Signals;
 use vault::Vault;
 use writer::{Pen, Priority, Writer, Writing};
 
+/// What is asked for that may be read at once.
+const READERS: usize = 4;
+
+/// Claims whose events may be read at once: one is read while the one before it begins to be sent.
+const DELIVERY_READERS: usize = 2;
+
 /// The database's name in the data directory.
 const DATABASE: &str = "chargehook.db";
 
@@ -155,6 +163,8 @@ pub struct Store {
 struct Inner {
     writer: Writer,
     readers: Arc<Readers>,
+    /// Those of what is to be delivered.
+    delivery_readers: Arc<Readers>,
     signals: Arc<Signals>,
     statistics: Arc<Statistics>,
     steady: Steady,
@@ -242,10 +252,12 @@ impl Store {
             pen.transact(|writing| outcomes::recover(writing.conn, writing.steady))?;
         }
         let writer = Writer::start(pen)?;
-        let readers = Arc::new(Readers::new(path));
+        let readers = Arc::new(Readers::new(path.clone(), READERS));
+        let delivery_readers = Arc::new(Readers::new(path, DELIVERY_READERS));
         let inner = Inner {
             writer,
             readers,
+            delivery_readers,
             signals,
             statistics,
             steady,

@@ -21,6 +21,9 @@ const GIVE_UP_STEP: usize = 500;
 /// The code of an attempt that was cut off.
 pub(super) const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 
+/// The code of a delivery that waits because the gateway itself could not read it.
+const UNREADABLE: &str = "unreadable";
+
 /// One attempt that has ended.
 #[derive(Debug, Clone)]
 pub struct Finish {
@@ -68,6 +71,19 @@ pub enum Next {
     },
 }
 
+/// An attempt that was begun and could not be made, for a reason of our own.
+#[derive(Debug, Clone)]
+pub struct NotMade {
+    /// The delivery's row.
+    pub seq: i64,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The reason.
+    pub message: String,
+    /// It is tried again then.
+    pub due_at: Timestamp,
+}
+
 /// A dead letter, as a `DeliveryFailed` event tells it.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeliveryFailure {
@@ -113,6 +129,15 @@ impl Store {
     /// Only the store's own: nothing was written, and it may be called again.
     pub async fn finish(&self, finish: Finish) -> Result<()> {
         self.write(Priority::Outcome, move |w| settle(w, &finish)).await
+    }
+
+    /// Takes back an attempt that was not made: the next one has its number, and the schedule goes on from where
+    /// it was. The reason is shown until then. A delivery that was discarded meanwhile stays as it is.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written, and it may be called again.
+    pub async fn put_back(&self, not_made: NotMade) -> Result<()> {
+        self.write(Priority::Outcome, move |w| put_back(w, &not_made)).await
     }
 
     /// Makes dead letters (`circuit_open`) of deliveries that are due and whose schedule began before
@@ -192,6 +217,24 @@ fn settle(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
     }
     if enabled && !elsewhere {
         health::record(w, finish)?;
+    }
+    Ok(())
+}
+
+fn put_back(w: &Writing<'_>, not_made: &NotMade) -> Result<()> {
+    let NotMade { seq, attempt, message, due_at } = not_made;
+    let was_live = w
+        .conn
+        .prepare_cached(
+            "UPDATE deliveries SET status = CASE WHEN step = 0 THEN 'scheduled' ELSE 'retry' END, due_at_ms = ?3,
+                                   attempts = attempts - 1, last_error_code = ?4, last_error_message = ?5
+             WHERE seq = ?1 AND status = 'processing' AND attempts = ?2",
+        )?
+        .execute(params![seq, attempt, due_at.unix_ms(), UNREADABLE, message])?;
+    if was_live > 0 {
+        w.conn
+            .prepare_cached("DELETE FROM attempts WHERE delivery_seq = ?1 AND number = ?2")?
+            .execute(params![seq, attempt])?;
     }
     Ok(())
 }

@@ -12,9 +12,6 @@ use tokio::sync::Semaphore;
 use super::error::{Result, StoreError};
 use super::schema;
 
-/// Readers that may run at once.
-const READERS: usize = 4;
-
 pub(super) struct Readers {
     path: PathBuf,
     permits: Semaphore,
@@ -22,8 +19,9 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, permits: Semaphore::new(READERS), idle: Mutex::new(Vec::new()) }
+    /// Of which `at_most` so many may run at once.
+    pub(super) fn new(path: PathBuf, at_most: usize) -> Self {
+        Self { path, permits: Semaphore::new(at_most), idle: Mutex::new(Vec::new()) }
     }
 
     /// Runs `query` on a blocking thread with a connection of the pool.

@@ -227,8 +227,10 @@ mod tests {
         };
         let claimed = store.claim(vec![claim]).await.expect("claims");
         let delivery = &claimed[0].deliveries[0];
-        assert_eq!(delivery.event.custom_headers["x-token"], "PLAIN-sent");
-        let elsewhere = delivery.elsewhere.as_ref().expect("a URL of its own");
+        let events = store.to_deliver([delivery.event_seq].into()).await.expect("reads");
+        let event = events[&delivery.event_seq].as_ref().expect("it can be read");
+        assert_eq!(event.custom_headers["x-token"], "PLAIN-sent");
+        let elsewhere = store.elsewhere(delivery).expect("opens").expect("a URL of its own");
         assert_eq!(elsewhere.secret.as_deref(), Some("PLAIN-dynamic"));
         store.seed_run("UPDATE stations SET connected = 1, booted_at_ms = 1").await;
         let turn = store.claim_command("CP".parse().expect("an id"), 0).await.expect("claims");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::delivery::send::HowEnded;
 use crate::store::{LaneClaimed, SigningSecretText};
 
 fn at(ms: i64) -> Timestamp {
@@ -110,7 +111,7 @@ fn retries_of_a_thousand_dead_endpoints_leave_a_quarter_to_first_attempts_of_oth
         for (lane, _) in &dead {
             let lane = lanes.get_mut(lane.webhook_id).expect("its lane");
             while lane.in_flight() > 0 {
-                lane.ended(false, false, Some(at(round)), at(round));
+                lane.ended(false, HowEnded::Failed, Some(at(round)), at(round));
             }
         }
     }
@@ -179,7 +180,7 @@ fn an_open_breaker_lets_one_probe_pass_and_resends() {
     let plan = lanes.plan(at(0));
     answer(&mut lanes, &plan, true);
     for _ in 0..32 {
-        lanes.get_mut(1).expect("its lane").ended(false, false, None, at(0));
+        lanes.get_mut(1).expect("its lane").ended(false, HowEnded::Failed, None, at(0));
     }
     let plan = lanes.plan(at(1));
     assert_eq!(plan.wake_at, Some(at(30_000)), "the schedule's only entry");
@@ -193,7 +194,7 @@ fn an_open_breaker_lets_one_probe_pass_and_resends() {
     assert_eq!((limits(&plan), plan.claims[0].resends_only), (vec![(1, 1)], false));
     answer(&mut lanes, &plan, true);
     assert!(lanes.plan(at(30_001)).claims.is_empty(), "one probe at a time");
-    lanes.get_mut(1).expect("its lane").ended(true, true, None, at(30_002));
+    lanes.get_mut(1).expect("its lane").ended(true, HowEnded::Arrived, None, at(30_002));
     assert_eq!(limits(&lanes.plan(at(30_002))), [(1, 2)], "a ramp");
 }
 
@@ -228,7 +229,7 @@ fn whatever_happens_the_permits_hold_and_all_work_is_done() {
             let (which, _) = choices.next().expect("endless");
             if !under_way.is_empty() {
                 let id = under_way.swap_remove(usize::from(which) % under_way.len());
-                lanes.get_mut(id).expect("its lane").ended(false, true, None, at(step));
+                lanes.get_mut(id).expect("its lane").ended(false, HowEnded::Arrived, None, at(step));
             }
         }
         prop_assert!(false, "work is left: {left:?}");

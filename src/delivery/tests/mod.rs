@@ -10,3 +10,4 @@ mod pace;
 mod receiver;
 mod shown;
 mod simulation;
+mod unreadable;

@@ -104,6 +104,43 @@ async fn one_success_ends_the_count_and_is_told_if_a_warning_was() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_was_not_made_is_as_if_it_had_never_begun() {
+    let bench = bench().await;
+    bench.store.seed_events("CP_1", 1).await.expect("stored");
+    bench.attempt(bench.retry()).await;
+    let shown = "SELECT status || ' ' || step || ' ' || attempts || ' ' || (SELECT count(*) FROM attempts) FROM deliveries";
+    assert_eq!(bench.store.seed_text(shown).await, "retry 1 1 1");
+    let claimed = bench.claim().await.expect("it is due again");
+    assert_eq!(bench.store.seed_text(shown).await, "processing 1 2 2");
+    let due_at = bench.clock.now().after(DAY);
+    let not_made = NotMade { seq: claimed.seq, attempt: 2, message: "on purpose".to_owned(), due_at };
+    bench.store.put_back(not_made.clone()).await.expect("put back");
+    assert_eq!(bench.store.seed_text(shown).await, "retry 1 1 1");
+    assert_eq!(bench.store.seed_text("SELECT last_error_code FROM deliveries").await, "unreadable");
+    assert!(bench.claim().await.is_none(), "it waits");
+    bench.clock.advance(DAY);
+    assert_eq!(bench.claim().await.expect("until then").attempt, 2);
+    // Cancelled while it was being read: it stays so, and its attempt shows it.
+    let id = claimed.id;
+    bench.store.cancel(id, None).await.expect("cancelled");
+    bench.store.put_back(not_made).await.expect("taken note of");
+    assert_eq!(bench.store.seed_text(shown).await, "discarded 1 2 2");
+}
+
+#[tokio::test]
+async fn what_was_claimed_is_read_whatever_becomes_of_its_delivery_and_its_webhook() {
+    let bench = bench().await;
+    bench.store.seed_events("CP_1", 2).await.expect("stored");
+    let (first, second) = (bench.claim().await.expect("due"), bench.claim().await.expect("due"));
+    bench.store.cancel(first.id, None).await.expect("cancelled");
+    bench.store.delete_webhook(bench.webhook, None).await.expect("deleted");
+    let rows = [first.event_seq, second.event_seq, 99];
+    let read = bench.store.to_deliver(rows.into()).await.expect("read");
+    assert!(read[&first.event_seq].is_ok() && read[&second.event_seq].is_ok());
+    assert!(read[&99].is_err(), "one that is not there spoils no other");
+}
+
+#[tokio::test]
 async fn what_was_discarded_while_it_was_under_way_stays_so() {
     let bench = bench().await;
     bench.store.seed_events("CP_1", 1).await.expect("stored");

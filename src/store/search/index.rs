@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 use tracing::{info, warn};
 
+use super::super::READERS;
 use super::super::error::Result;
 use super::super::files::create_for_owner;
 use super::super::readers::Readers;
@@ -63,7 +64,7 @@ impl Index {
                 (open(path)?, 0)
             }
         };
-        let readers = Arc::new(Readers::new(path.to_owned()));
+        let readers = Arc::new(Readers::new(path.to_owned(), READERS));
         Ok(Self { readers, pen: Mutex::new(conn), reach: AtomicI64::new(reach) })
     }
 

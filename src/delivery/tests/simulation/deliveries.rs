@@ -1,5 +1,6 @@
 //! The delivery engine's loop, step by step in virtual time, with chance in the place of sockets.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -9,7 +10,8 @@ use super::World;
 use crate::api::delivery::DeliveryError;
 use crate::clock::Timestamp;
 use crate::delivery::schedule;
-use crate::event::Category;
+use crate::delivery::send::HowEnded;
+use crate::event::{Category, Event};
 use crate::id::WebhookId;
 use crate::store::{Changed, Claimed, Finish, LaneState, Next};
 
@@ -19,6 +21,7 @@ const AUTO_DISABLE_AFTER: Duration = Duration::from_secs(7_200);
 /// A send under way.
 pub(super) struct Flight {
     claimed: Claimed,
+    event: Arc<Event>,
     probe: bool,
     pub(super) ends_at: Timestamp,
 }
@@ -66,12 +69,15 @@ impl World {
             return plan.wake_at;
         }
         let answers = self.store.claim(plan.claims).await.expect("claimed");
+        let told = answers.iter().flat_map(|answer| &answer.deliveries).map(|claimed| claimed.event_seq);
+        let events = self.store.to_deliver(told.collect()).await.expect("read");
         for answer in answers {
             let Some(lane) = self.lanes.get_mut(answer.webhook_id) else { continue };
             let probe = lane.claimed(answer.deliveries.len(), &answer);
             for (nth, claimed) in answer.deliveries.into_iter().enumerate() {
                 let ends_at = now.after(Duration::from_millis(self.dice.below(1_200) as u64));
-                self.flights.push(Flight { claimed, probe: probe && nth == 0, ends_at });
+                let event = events[&claimed.event_seq].clone().expect("it can be read");
+                self.flights.push(Flight { claimed, event, probe: probe && nth == 0, ends_at });
             }
         }
         assert!(self.flights.len() <= super::PERMITS, "more sends than permits");
@@ -99,7 +105,8 @@ impl World {
                 _ => None,
             };
             let Some(lane) = self.lanes.get_mut(finish.webhook_id) else { continue };
-            lane.ended(flight.probe, success, retry_at, now);
+            let how = if success { HowEnded::Arrived } else { HowEnded::Failed };
+            lane.ended(flight.probe, how, retry_at, now);
             if flight.probe && !success {
                 let too_old = now.before(schedule::total(&lane.settings.retry_schedule));
                 while self.store.give_up_waiting(finish.webhook_id, too_old, 10).await.expect("given up").more
@@ -112,13 +119,13 @@ impl World {
     fn decide(&mut self, flight: &Flight, now: Timestamp) -> Finish {
         let claimed = &flight.claimed;
         let endpoint = self.endpoints.get_mut(&claimed.webhook_id).expect("made here");
-        let delivered = endpoint.asked(&mut self.dice, claimed);
+        let delivered = endpoint.asked(&mut self.dice, &flight.event);
         let steps = [2, 30, 300, 3_600].map(Duration::from_secs);
         let jitter = self.dice.below(2_001) as f64 / 1_000.0 - 1.0;
         let next = match schedule::next_try(claimed.step, &steps, None, jitter) {
             _ if delivered => Next::Delivered,
             Some(wait) => Next::Retry { due_at: now.after(wait) },
-            None => Next::DeadLetter { announce: claimed.event.category != Category::Webhook },
+            None => Next::DeadLetter { announce: flight.event.category != Category::Webhook },
         };
         Finish {
             seq: claimed.seq,
@@ -140,7 +147,7 @@ impl World {
         match next {
             Next::Delivered => {
                 let endpoint = self.endpoints.get_mut(&claimed.webhook_id).expect("made here");
-                endpoint.check_order(claimed.webhook_id, claimed);
+                endpoint.check_order(claimed.webhook_id, claimed, &flight.event);
             }
             Next::DeadLetter { .. } => self.dead_letters.push(claimed.id),
             Next::Retry { .. } | Next::Gone { .. } => {}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::chance::Dice;
+use crate::event::Event;
 use crate::id::WebhookId;
 use crate::store::Claimed;
 
@@ -38,7 +39,7 @@ impl Endpoint {
     }
 
     /// A request arrives; whether it is answered 2xx.
-    pub(super) fn asked(&mut self, dice: &mut Dice, delivery: &Claimed) -> bool {
+    pub(super) fn asked(&mut self, dice: &mut Dice, event: &Event) -> bool {
         if self.fails_once_in == 0 {
             return false;
         }
@@ -52,7 +53,7 @@ impl Endpoint {
         if dice.one_in(self.fails_once_in) {
             return false;
         }
-        *self.received.entry(delivery.event.id.to_string()).or_default() += 1;
+        *self.received.entry(event.id.to_string()).or_default() += 1;
         true
     }
 
@@ -65,8 +66,7 @@ impl Endpoint {
     }
 
     /// A delivery has succeeded for good: where order is promised, it is not older than the one before.
-    pub(super) fn check_order(&mut self, webhook_id: WebhookId, delivery: &Claimed) {
-        let event = &delivery.event;
+    pub(super) fn check_order(&mut self, webhook_id: WebhookId, delivery: &Claimed, event: &Event) {
         let (true, "event", Some(station), Some(seq)) =
             (self.in_order, delivery.trigger.as_str(), &event.station_id, event.station_seq)
         else {
