@@ -379,6 +379,7 @@ fn poster(config: &Config) -> Result<Poster, StartError> {
 fn delivery_settings(config: &Config) -> delivery::Settings {
     delivery::Settings {
         permits: config.delivery.max_in_flight as usize,
+        bytes: config.delivery.max_in_flight_size.0,
         // Half for the chargers' sockets, half for what is being sent.
         shutdown_grace: config.server.stop_deadline.0 / 2,
         auto_disable_after: Some(config.delivery.auto_disable_after.0),

@@ -194,6 +194,8 @@ tables! {
         extra_ca: Option<PathBuf> = None,
         /// How many requests may be under way at once, over all webhooks.
         max_in_flight: u32 = 1024,
+        /// How many bytes of memory they may hold, over all webhooks.
+        max_in_flight_size: ByteSize = ByteSize(64 << 20),
         /// A webhook whose every delivery has failed for so long is disabled.
         auto_disable_after: Span = Span::seconds(5 * 86_400),
     }
@@ -394,6 +396,12 @@ impl Config {
         );
         require(self.transactions.orphan_after > Span::seconds(0), "transactions", "orphan_after", positive);
         require(self.delivery.max_in_flight > 0, "delivery", "max_in_flight", positive);
+        require(
+            self.delivery.max_in_flight_size >= ByteSize(1 << 20),
+            "delivery",
+            "max_in_flight_size",
+            "must be 1MiB or more",
+        );
         require(
             self.delivery.auto_disable_after > Span::seconds(0),
             "delivery",

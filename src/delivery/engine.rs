@@ -61,7 +61,7 @@ impl Engine {
         // Bounded by the permits: every report belongs to a claim or to a send.
         let (tell, reports) = mpsc::unbounded_channel();
         let (views, seen) = watch::channel(LaneViews::new());
-        let lanes = Lanes::new(settings.permits);
+        let lanes = Lanes::new(settings.permits, settings.bytes);
         let wall_ahead_ms = store.steady().wall_ahead_ms();
         let sender = Arc::new(Sender {
             steady: store.steady().clone(),
@@ -137,7 +137,9 @@ impl Running {
                 let sender = self.sender.clone();
                 tokio::spawn(async move {
                     let asked = plan.claims.iter().map(|claim| claim.webhook_id).collect();
-                    let answer = sender.store.claim(plan.claims).await;
+                    let mut admission = plan.admission;
+                    let admits = move |webhook_id, bytes| admission.admit(webhook_id, bytes);
+                    let answer = sender.store.claim(plan.claims, admits).await;
                     let _ = sender.reports.send(Report::Claimed { asked, answer });
                 });
             }
@@ -200,10 +202,11 @@ impl Running {
                     }
                 }
             }
-            Report::Ended(Ended { webhook_id, probe, how, retry_at }) => {
+            Report::Ended(ended) => {
+                let Ended { webhook_id, probe, how, .. } = ended;
                 let Some(lane) = self.lanes.get_mut(webhook_id) else { return };
                 let was_open = lane.breaker.is_open();
-                lane.ended(probe, how, retry_at, now);
+                lane.ended(&ended, now);
                 if lane.breaker.is_open() && !was_open {
                     warn!(
                         webhook.id = webhook_id,
@@ -221,14 +224,14 @@ impl Running {
     /// What a lane was given, each with its permit.
     fn sends(&mut self, answer: LaneClaimed) -> Vec<Send> {
         let Some(lane) = self.lanes.get_mut(answer.webhook_id) else { return Vec::new() };
-        let probe = lane.claimed(answer.deliveries.len(), &answer);
+        let probe = lane.claimed(answer.deliveries.len(), &answer, self.sender.steady.now());
         let target = lane.target.clone();
         let schedule: Arc<[Duration]> = lane.settings.retry_schedule.clone().into();
         let send = |(nth, claimed)| Send {
             sender: self.sender.clone(),
             target: target.clone(),
             schedule: schedule.clone(),
-            report: ReportEnd::of(&self.sender, answer.webhook_id, probe && nth == 0),
+            report: ReportEnd::of(&self.sender, &claimed, probe && nth == 0),
             claimed,
         };
         answer.deliveries.into_iter().enumerate().map(send).collect()

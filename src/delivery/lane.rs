@@ -10,7 +10,8 @@ use crate::store::{LaneClaim, LaneClaimed, LaneSettings, LaneState};
 
 use super::breaker::{Allowance, Breaker, State};
 use super::pace::Pace;
-use super::send::HowEnded;
+use super::room::{Share, held_by};
+use super::send::{Ended, HowEnded};
 use super::target::Target;
 
 /// How long a lane waits after a claim that failed for reasons of our own.
@@ -26,6 +27,10 @@ pub(super) struct Lane {
     pace: Option<Pace>,
     /// Claimed, or asked for.
     in_flight: usize,
+    /// Bytes that those hold that were claimed.
+    pub(super) held: u64,
+    /// Its next one found no room.
+    too_large: Option<TooLarge>,
     /// When the next one that waits is due, as far as is known.
     due_at: Option<Timestamp>,
     /// Somebody may have asked for one to be sent again.
@@ -36,6 +41,15 @@ pub(super) struct Lane {
     /// Its last send failed. One that has none behind it is given credit.
     failing: bool,
     after_station: String,
+}
+
+/// A delivery for which there was no room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TooLarge {
+    /// What it would hold.
+    pub(super) bytes: u64,
+    /// Since when the lane waits for room.
+    pub(super) since: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +85,8 @@ impl Lane {
             breaker,
             pace,
             in_flight: 0,
+            held: 0,
+            too_large: None,
             due_at,
             resends: true,
             asked: None,
@@ -103,9 +119,14 @@ impl Lane {
         self.in_flight
     }
 
-    /// Whether its last send failed.
-    pub(super) fn is_failing(&self) -> bool {
-        self.failing
+    /// What it holds of the room for bytes.
+    pub(super) fn share(&self) -> Share {
+        Share { held: self.held, failing: self.failing }
+    }
+
+    /// What of it waits for room.
+    pub(super) fn too_large(&self) -> Option<TooLarge> {
+        self.too_large
     }
 
     /// New deliveries wait, or old ones became due: look.
@@ -176,11 +197,16 @@ impl Lane {
     }
 
     /// Takes in that it `got` so many. True if the first of them is the breaker's probe.
-    pub(super) fn claimed(&mut self, got: usize, answer: &LaneClaimed) -> bool {
+    pub(super) fn claimed(&mut self, got: usize, answer: &LaneClaimed, now: Timestamp) -> bool {
         let Some(asked) = self.asked.take() else { return false };
         self.give_back(asked, got);
+        self.held += answer.deliveries.iter().map(|claimed| held_by(claimed.payload_bytes)).sum::<u64>();
         self.due_by(answer.next_due_at);
-        self.resends |= asked.resends_only && got == asked.limit;
+        let since = self.too_large.filter(|_| got == 0).map_or(now, |too_large| too_large.since);
+        self.too_large =
+            answer.not_admitted.map(|payload_bytes| TooLarge { bytes: held_by(payload_bytes), since });
+        // What it asked for may be there still.
+        self.resends |= self.too_large.is_some() || asked.resends_only && got == asked.limit;
         self.after_station.clone_from(&answer.after_station);
         asked.probe && got > 0
     }
@@ -204,9 +230,11 @@ impl Lane {
         }
     }
 
-    /// A send has ended. `retry_at`: when it is tried again.
-    pub(super) fn ended(&mut self, probe: bool, how: HowEnded, retry_at: Option<Timestamp>, now: Timestamp) {
+    /// A send has ended.
+    pub(super) fn ended(&mut self, ended: &Ended, now: Timestamp) {
+        let Ended { payload_bytes, probe, how, retry_at, .. } = *ended;
         self.in_flight -= 1;
+        self.held = self.held.saturating_sub(held_by(payload_bytes));
         if probe {
             self.probing = false;
         }
@@ -232,6 +260,7 @@ impl Lane {
     pub(super) fn view(&self) -> LaneView {
         LaneView {
             in_flight: self.in_flight,
+            bytes: self.held,
             max_in_flight: self.settings.max_in_flight,
             breaker: self.breaker.state(),
             rate_limited: self.pace.as_ref().is_some_and(|pace| pace.is_empty()),
@@ -244,6 +273,8 @@ impl Lane {
 pub struct LaneView {
     /// Sends under way.
     pub in_flight: usize,
+    /// Bytes that they hold.
+    pub bytes: u64,
     /// Sends that may be under way.
     pub max_in_flight: usize,
     /// The circuit breaker.

@@ -2,34 +2,44 @@
 //!
 //! **Invariant**: never more sends are under way than there are permits. Lanes that hold many leave half of them
 //! to those that hold few, and lanes whose last send failed leave a quarter to those that have not failed: so
-//! endpoints that hang, each for as long as its timeout, find an end before the permits do.
+//! endpoints that hang, each for as long as its timeout, find an end before the permits do. What they may hold in
+//! bytes is shared in much the same way ([`super::room`]).
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::id::WebhookId;
 use crate::store::{LaneClaim, LaneSettings, LaneState};
 
-use super::lane::{Lane, LaneViews, Want};
+use super::lane::{Lane, LaneViews, TooLarge, Want};
+use super::room::{Admission, Room, Share};
 
 /// Rows taken in one claim: bounds how long the writer is busy with it.
 const CLAIM_ROWS: usize = 128;
+
+/// How long a lane waits for room while others take what is large.
+const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Every webhook's lane, and the permits they share.
 #[derive(Debug)]
 pub(super) struct Lanes {
     lanes: BTreeMap<WebhookId, Lane>,
     permits: usize,
+    /// Bytes that all of them may hold.
+    bytes: u64,
     /// The next round begins behind this one.
     served_last: WebhookId,
 }
 
 /// What to do now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Plan {
     /// To be claimed, in one go.
     pub(super) claims: Vec<LaneClaim>,
+    /// Says which of it there is room for.
+    pub(super) admission: Admission,
     /// When to look again, whatever happens before.
     pub(super) wake_at: Option<Timestamp>,
 }
@@ -39,14 +49,15 @@ struct Candidate {
     limit: usize,
     probe: bool,
     resends_only: bool,
-    failing: bool,
+    share: Share,
+    too_large: Option<TooLarge>,
     granted: usize,
     in_flight: usize,
 }
 
 impl Lanes {
-    pub(super) fn new(permits: usize) -> Self {
-        Self { lanes: BTreeMap::new(), permits, served_last: 0 }
+    pub(super) fn new(permits: usize, bytes: u64) -> Self {
+        Self { lanes: BTreeMap::new(), permits, bytes, served_last: 0 }
     }
 
     /// Takes over every webhook's settings; returns the webhooks that are deleted. Their lanes claim no more,
@@ -115,7 +126,7 @@ impl Lanes {
 
     /// Gives out permits one by one, round and round over the lanes that want to send.
     pub(super) fn plan(&mut self, now: Timestamp) -> Plan {
-        let mut plan = Plan::default();
+        let mut wake_at = None;
         let mut candidates = Vec::new();
         let mut in_flight = 0;
         let mut look = |lanes: btree_map::RangeMut<'_, WebhookId, Lane>| {
@@ -123,14 +134,15 @@ impl Lanes {
                 in_flight += lane.in_flight();
                 match lane.want(now) {
                     Want::Wait(until) => {
-                        plan.wake_at = [plan.wake_at, until].into_iter().flatten().min();
+                        wake_at = [wake_at, until].into_iter().flatten().min();
                     }
                     Want::Send { limit, probe, resends_only } => candidates.push(Candidate {
                         webhook_id,
                         limit,
                         probe,
                         resends_only,
-                        failing: lane.is_failing(),
+                        share: lane.share(),
+                        too_large: lane.too_large(),
                         granted: 0,
                         in_flight: lane.in_flight(),
                     }),
@@ -139,13 +151,18 @@ impl Lanes {
         };
         look(self.lanes.range_mut((Bound::Excluded(self.served_last), Bound::Unbounded)));
         look(self.lanes.range_mut(..=self.served_last));
+        let room = self.room(&candidates, now);
+        // Where there is no room yet the end of another send wakes the lane.
+        candidates.retain(|lane| {
+            lane.too_large.is_none_or(|next| room.admits(lane.webhook_id, lane.share, next.bytes))
+        });
         let mut free = self.permits.saturating_sub(in_flight);
         let mut rows = 0;
         loop {
             let before = rows;
             for candidate in &mut candidates {
                 let held = candidate.in_flight + candidate.granted;
-                let kept = kept_free(self.permits, held, candidate.failing);
+                let kept = kept_free(self.permits, held, candidate.share.failing);
                 if rows < CLAIM_ROWS && candidate.granted < candidate.limit && free > kept {
                     candidate.granted += 1;
                     free -= 1;
@@ -157,12 +174,25 @@ impl Lanes {
                 break;
             }
         }
+        let mut plan = Plan { claims: Vec::new(), admission: Admission::new(room), wake_at };
         for candidate in candidates.iter().filter(|candidate| candidate.granted > 0) {
+            plan.admission.shares.insert(candidate.webhook_id, candidate.share);
             if let Some(lane) = self.lanes.get_mut(&candidate.webhook_id) {
                 plan.claims.push(lane.ask(candidate.granted, candidate.probe, candidate.resends_only));
             }
         }
         plan
+    }
+}
+
+impl Lanes {
+    /// The room for bytes. Of those that hold none of it, who has waited longest for some goes first after a while.
+    fn room(&self, candidates: &[Candidate], now: Timestamp) -> Room {
+        let held = self.lanes.values().map(|lane| lane.share().held).sum();
+        let hungry = candidates.iter().filter(|lane| lane.share.held == 0);
+        let longest = hungry.filter_map(|lane| Some((lane.too_large?.since, lane.webhook_id))).min();
+        let first = longest.filter(|(since, _)| since.after(ROOM_PATIENCE) <= now).map(|(_, id)| id);
+        Room::new(self.bytes, held, first)
     }
 }
 

@@ -14,6 +14,7 @@ mod lane;
 mod lanes;
 pub mod pace;
 mod replays;
+mod room;
 mod sample;
 pub mod schedule;
 mod send;
@@ -40,6 +41,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// Sends under way at once, over all webhooks.
     pub permits: usize,
+    /// Bytes that what is under way may hold, over all webhooks.
+    pub bytes: u64,
     /// How long what is under way at a stop may take to end.
     pub shutdown_grace: Duration,
     /// A webhook whose every delivery has failed for this long is disabled; `None`: never.
@@ -50,6 +53,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             permits: 1_024,
+            bytes: 64 << 20,
             shutdown_grace: Duration::from_secs(10),
             auto_disable_after: Some(Duration::from_secs(5 * 86_400)),
         }

@@ -44,6 +44,8 @@ pub(super) enum Report {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ended {
     pub(super) webhook_id: WebhookId,
+    /// Bytes of its payload.
+    pub(super) payload_bytes: usize,
     pub(super) probe: bool,
     pub(super) how: HowEnded,
     pub(super) retry_at: Option<Timestamp>,
@@ -159,8 +161,9 @@ pub(super) struct ReportEnd {
 }
 
 impl ReportEnd {
-    pub(super) fn of(sender: &Sender, webhook_id: WebhookId, probe: bool) -> Self {
-        let ended = Ended { webhook_id, probe, how: HowEnded::NotMade, retry_at: None };
+    pub(super) fn of(sender: &Sender, claimed: &Claimed, probe: bool) -> Self {
+        let (webhook_id, payload_bytes) = (claimed.webhook_id, claimed.payload_bytes);
+        let ended = Ended { webhook_id, payload_bytes, probe, how: HowEnded::NotMade, retry_at: None };
         Self { ended, reports: sender.reports.clone() }
     }
 }

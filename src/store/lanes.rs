@@ -110,6 +110,8 @@ pub struct LaneClaimed {
     /// When the next one that waits is due, perhaps long ago; `None`: none waits, or only behind one that
     /// is under way.
     pub next_due_at: Option<Timestamp>,
+    /// Bytes of the payload of the first that was due and not admitted: it waits, and so do those behind it.
+    pub not_admitted: Option<usize>,
     /// Where the look at the stations in order ended.
     pub after_station: String,
 }
@@ -133,6 +135,8 @@ pub struct Claimed {
     pub step: usize,
     /// The row of what to tell.
     pub event_seq: i64,
+    /// Bytes of its payload.
+    pub payload_bytes: usize,
     /// Where it goes, if not where its lane says, and what signs it, sealed.
     elsewhere: Option<(String, Option<String>)>,
 }
@@ -199,12 +203,22 @@ impl Store {
     /// Takes the oldest due deliveries of each lane for sending, and begins an attempt for each.
     ///
     /// Atomic; what is returned is on disk as `processing`, so that a crash from here on leaves an open
-    /// attempt behind (`outcome_unknown`). Lanes whose webhook is not active get nothing.
+    /// attempt behind (`outcome_unknown`). Lanes whose webhook is not active get nothing. `admits` is asked before
+    /// each one whether its lane may hold so many bytes of payload; once it says no, the lane gets no more.
     ///
     /// # Errors
     /// Only the store's own: nothing was claimed.
-    pub async fn claim(&self, lanes: Vec<LaneClaim>) -> Result<Vec<LaneClaimed>> {
-        self.write(Priority::Outcome, move |w| lanes.iter().map(|lane| claim_lane(w, lane)).collect()).await
+    pub async fn claim<A>(&self, lanes: Vec<LaneClaim>, mut admits: A) -> Result<Vec<LaneClaimed>>
+    where
+        A: FnMut(WebhookId, usize) -> bool + Send + 'static,
+    {
+        let claim = move |w: &mut Writing<'_>| {
+            lanes
+                .iter()
+                .map(|lane| claim_lane(w, lane, &mut |bytes| admits(lane.webhook_id, bytes)))
+                .collect()
+        };
+        self.write(Priority::Outcome, claim).await
     }
 
     /// The events of these rows with all that goes along with them, each read once. Reads on connections of its
@@ -341,17 +355,21 @@ fn millis(ms: i64) -> Duration {
     Duration::from_millis(ms.max(0) as u64)
 }
 
-fn claim_lane(w: &mut Writing<'_>, lane: &LaneClaim) -> Result<LaneClaimed> {
+fn claim_lane(
+    w: &mut Writing<'_>,
+    lane: &LaneClaim,
+    admits: &mut dyn FnMut(usize) -> bool,
+) -> Result<LaneClaimed> {
     let mut claimed = LaneClaimed {
         webhook_id: lane.webhook_id,
         deliveries: Vec::new(),
         next_due_at: None,
+        not_admitted: None,
         after_station: lane.after_station.clone(),
     };
     if origins::is_origin(lane.webhook_id) {
-        for seq in origins::due(w, lane)? {
-            claimed.deliveries.push(begin_attempt(w, seq)?);
-        }
+        let due = origins::due(w, lane)?;
+        claimed.take(w, due, admits)?;
         claimed.next_due_at = origins::next_due_at(w.conn, lane.webhook_id)?;
         return Ok(claimed);
     }
@@ -375,16 +393,43 @@ fn claim_lane(w: &mut Writing<'_>, lane: &LaneClaim) -> Result<LaneClaimed> {
         claimed.after_station = ordered.after_station;
         claimed.next_due_at = ordered.next_due_at;
     }
-    let mut seen = BTreeSet::new();
-    for seq in due {
-        // A resend is also among those that are due by time.
-        if seen.insert(seq) {
-            claimed.deliveries.push(begin_attempt(w, seq)?);
-        }
-    }
+    claimed.take(w, due, admits)?;
     let unordered = next_unordered(w, lane.webhook_id)?;
     claimed.next_due_at = [claimed.next_due_at, unordered].into_iter().flatten().min();
     Ok(claimed)
+}
+
+impl LaneClaimed {
+    /// Begins an attempt for each of these rows, until one is not admitted.
+    fn take(&mut self, w: &Writing<'_>, due: Vec<i64>, admits: &mut dyn FnMut(usize) -> bool) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        for seq in due {
+            // A resend is also among those that are due by time.
+            if !seen.insert(seq) {
+                continue;
+            }
+            let payload_bytes = payload_bytes(w.conn, seq)?;
+            if !admits(payload_bytes) {
+                self.not_admitted = Some(payload_bytes);
+                break;
+            }
+            self.deliveries.push(begin_attempt(w, seq, payload_bytes)?);
+        }
+        Ok(())
+    }
+}
+
+/// How long what a delivery tells is. The length stands in the row's head, so that the payload is not read for it.
+fn payload_bytes(conn: &Connection, seq: i64) -> Result<usize> {
+    let length: Option<i64> = conn
+        .prepare_cached(
+            "SELECT octet_length(e.payload) FROM deliveries d JOIN events e ON e.seq = d.event_seq WHERE d.seq = ?1",
+        )?
+        .query_row([seq], |row| row.get(0))
+        .optional()?
+        .flatten();
+    // One without its event shows that when it is read.
+    Ok(length.unwrap_or_default().max(0) as usize)
 }
 
 fn due_by_time(w: &Writing<'_>, lane: &LaneClaim, which: &str, limit: usize) -> Result<Vec<i64>> {
@@ -411,7 +456,7 @@ fn next_unordered(w: &Writing<'_>, webhook_id: WebhookId) -> Result<Option<Times
     Ok(next.map(Timestamp::from_unix_ms))
 }
 
-fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
+fn begin_attempt(w: &Writing<'_>, seq: i64, payload_bytes: usize) -> Result<Claimed> {
     let mut statement = w.conn.prepare_cached(&format!(
         "UPDATE deliveries SET status = 'processing', due_at_ms = NULL, attempts = attempts + 1,
                                first_tried_at_ms = coalesce(first_tried_at_ms, ?2) WHERE seq = ?1
@@ -446,6 +491,7 @@ fn begin_attempt(w: &Writing<'_>, seq: i64) -> Result<Claimed> {
         trigger,
         step: step.max(0) as usize,
         event_seq,
+        payload_bytes,
         elsewhere: url.map(|url| (url, secret)),
     })
 }

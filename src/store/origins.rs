@@ -151,7 +151,7 @@ mod tests {
         let mut seen = Vec::new();
         // A probe of an open breaker takes nothing of the bulk.
         for claim in [claim(9, true), claim(1, false), claim(2, false), claim(9, false)] {
-            let claimed = store.claim(vec![claim]).await.expect("claims").remove(0);
+            let claimed = store.claim(vec![claim], |_, _| true).await.expect("claims").remove(0);
             seen.push((
                 claimed.deliveries.iter().map(|one| one.seq).collect::<Vec<_>>(),
                 claimed.next_due_at,

@@ -131,7 +131,7 @@ mod tests {
             order_max_wait: HOUR,
             after_station: String::new(),
         };
-        store.claim(vec![claim]).await.expect("claimed").remove(0).deliveries.len()
+        store.claim(vec![claim], |_, _| true).await.expect("claimed").remove(0).deliveries.len()
     }
 
     async fn pause_for(store: &Store, clock: &Clock, webhook: WebhookId, how_long: Duration) {

@@ -225,7 +225,7 @@ mod tests {
             order_max_wait: Duration::ZERO,
             after_station: String::new(),
         };
-        let claimed = store.claim(vec![claim]).await.expect("claims");
+        let claimed = store.claim(vec![claim], |_, _| true).await.expect("claims");
         let delivery = &claimed[0].deliveries[0];
         let events = store.to_deliver([delivery.event_seq].into()).await.expect("reads");
         let event = events[&delivery.event_seq].as_ref().expect("it can be read");

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chargehook::clock::{Clock, Timestamp};
-use chargehook::units::Span;
+use chargehook::units::{ByteSize, Span};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -235,4 +235,40 @@ async fn delivery_case_18_a_crowd_that_reconnects_does_not_wait_for_the_fan_out(
     assert!(slowest < Some(Duration::from_secs(15)), "the last one waited for {slowest:?}");
     healthy.wait_for(CROWD).await;
     wait_for(&gateway, &hook, "success", CROWD).await;
+}
+
+/// Posts an event with so many bytes of payload.
+async fn post_event(gateway: &Running, event: &str, bytes: usize) {
+    let body = json!({"event": event, "broadcast": true, "payload": {"text": "x".repeat(bytes)}});
+    let (status, said) = gateway.api("POST", "/events", Some(body)).await;
+    assert_eq!(status, 202, "{said}");
+}
+
+#[tokio::test]
+async fn large_bodies_to_an_endpoint_that_hangs_stay_within_their_room_and_hold_up_nobody() {
+    const ROOM: usize = 1 << 20;
+    const LARGE: usize = 40 << 10;
+    let gateway = start(|config| config.delivery.max_in_flight_size = ByteSize(ROOM as u64)).await;
+    let slow = Receiver::always(Answer::After(Duration::from_millis(200), 204)).await;
+    let prompt = Receiver::always(Answer::Status(204)).await;
+    let both = ["large.*", "huge.*"];
+    webhook(&gateway, &slow.url, json!({"events": both, "max_in_flight": 100})).await;
+    webhook(&gateway, &prompt.url, json!({"events": ["small.*"]})).await;
+    for n in 0..24 {
+        post_event(&gateway, "large.one", LARGE).await;
+        if n % 4 == 0 {
+            post_event(&gateway, "small.one", 100).await;
+        }
+    }
+    // Twice as much as there is room for, with its body: it goes alone.
+    post_event(&gateway, "huge.one", ROOM - 1_000).await;
+    prompt.wait_for(6).await;
+    let received = slow.wait_for(25).await;
+    // The event and its body, of each that was under way when another one came.
+    let under_way = received.iter().enumerate().map(|(nth, one)| nth + 1 - one.answered_before);
+    let large = received.iter().take_while(|one| one.body.len() < 2 * LARGE).count();
+    let most = under_way.take(large).max().expect("some");
+    assert!((2..=ROOM / (2 * LARGE)).contains(&most), "{most} at once");
+    let alone = received.iter().enumerate().find(|(_, one)| one.body.len() > 2 * LARGE).expect("it came");
+    assert!(alone.0 - alone.1.answered_before <= 1, "beside it hardly anything is under way");
 }

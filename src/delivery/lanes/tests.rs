@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::delivery::send::HowEnded;
+use crate::delivery::send::{Ended, HowEnded};
 use crate::store::{LaneClaimed, SigningSecretText};
 
 fn at(ms: i64) -> Timestamp {
@@ -29,7 +29,7 @@ fn settings(webhook_id: WebhookId, max_in_flight: usize) -> LaneSettings {
 
 /// Lanes 1, 2, … with work due from the beginning.
 fn lanes(permits: usize, max_in_flight: &[usize]) -> Lanes {
-    let mut lanes = Lanes::new(permits);
+    let mut lanes = Lanes::new(permits, 64 << 20);
     let all = (1..).zip(max_in_flight).map(|(id, max)| (settings(id, *max), Some(at(0)))).collect();
     lanes.configure(all, at(0));
     lanes
@@ -40,13 +40,31 @@ fn answer(lanes: &mut Lanes, plan: &Plan, endless: bool) {
     for claim in &plan.claims {
         let lane = lanes.get_mut(claim.webhook_id).expect("its lane");
         let answer = none_claimed(claim.webhook_id, endless.then_some(at(0)));
-        lane.claimed(if endless { claim.limit } else { 0 }, &answer);
+        lane.claimed(if endless { claim.limit } else { 0 }, &answer, at(0));
     }
 }
 
 /// An answer without the deliveries themselves, which the planner only counts.
 fn none_claimed(webhook_id: WebhookId, next_due_at: Option<Timestamp>) -> LaneClaimed {
-    LaneClaimed { webhook_id, deliveries: Vec::new(), next_due_at, after_station: String::new() }
+    LaneClaimed {
+        webhook_id,
+        deliveries: Vec::new(),
+        next_due_at,
+        not_admitted: None,
+        after_station: String::new(),
+    }
+}
+
+impl Lanes {
+    /// As if the deliveries under way of a lane held so much.
+    fn hold(&mut self, webhook_id: WebhookId, bytes: u64) {
+        self.get_mut(webhook_id).expect("its lane").held = bytes;
+    }
+}
+
+/// The end of a send that the planner counts.
+fn ended(probe: bool, how: HowEnded, retry_at: Option<Timestamp>) -> Ended {
+    Ended { webhook_id: 0, payload_bytes: 0, probe, how, retry_at }
 }
 
 fn limits(plan: &Plan) -> Vec<(WebhookId, usize)> {
@@ -87,7 +105,7 @@ fn lanes_that_never_end_leave_room_for_another() {
 
 #[test]
 fn endpoints_that_begin_to_hang_one_after_the_other_leave_a_permit_for_each_that_does_not() {
-    let mut lanes = Lanes::new(512);
+    let mut lanes = Lanes::new(512, 64 << 20);
     let hanging: Vec<_> = (1..=150).map(|id| (settings(id, 32), Some(at(0)))).collect();
     for many in 1..=hanging.len() {
         lanes.configure(hanging[..many].to_vec(), at(0));
@@ -102,7 +120,7 @@ fn endpoints_that_begin_to_hang_one_after_the_other_leave_a_permit_for_each_that
 
 #[test]
 fn retries_of_a_thousand_dead_endpoints_leave_a_quarter_to_first_attempts_of_others() {
-    let mut lanes = Lanes::new(512);
+    let mut lanes = Lanes::new(512, 64 << 20);
     let dead: Vec<_> = (1..=1_000).map(|id| (settings(id, 32), Some(at(0)))).collect();
     lanes.configure(dead.clone(), at(0));
     // Each has failed, some of them so often that they are only probed.
@@ -111,7 +129,7 @@ fn retries_of_a_thousand_dead_endpoints_leave_a_quarter_to_first_attempts_of_oth
         for (lane, _) in &dead {
             let lane = lanes.get_mut(lane.webhook_id).expect("its lane");
             while lane.in_flight() > 0 {
-                lane.ended(false, HowEnded::Failed, Some(at(round)), at(round));
+                lane.ended(&ended(false, HowEnded::Failed, Some(at(round))), at(round));
             }
         }
     }
@@ -148,7 +166,7 @@ fn what_is_marked_while_a_claim_is_under_way_is_not_forgotten() {
 
 #[test]
 fn a_lane_without_work_sleeps_until_its_next_is_due() {
-    let mut lanes = Lanes::new(10);
+    let mut lanes = Lanes::new(10, 64 << 20);
     lanes.configure(vec![(settings(1, 4), Some(at(700))), (settings(2, 4), None)], at(0));
     let plan = lanes.plan(at(0));
     assert!(plan.claims.is_empty());
@@ -180,7 +198,7 @@ fn an_open_breaker_lets_one_probe_pass_and_resends() {
     let plan = lanes.plan(at(0));
     answer(&mut lanes, &plan, true);
     for _ in 0..32 {
-        lanes.get_mut(1).expect("its lane").ended(false, HowEnded::Failed, None, at(0));
+        lanes.get_mut(1).expect("its lane").ended(&ended(false, HowEnded::Failed, None), at(0));
     }
     let plan = lanes.plan(at(1));
     assert_eq!(plan.wake_at, Some(at(30_000)), "the schedule's only entry");
@@ -194,7 +212,7 @@ fn an_open_breaker_lets_one_probe_pass_and_resends() {
     assert_eq!((limits(&plan), plan.claims[0].resends_only), (vec![(1, 1)], false));
     answer(&mut lanes, &plan, true);
     assert!(lanes.plan(at(30_001)).claims.is_empty(), "one probe at a time");
-    lanes.get_mut(1).expect("its lane").ended(true, HowEnded::Arrived, None, at(30_002));
+    lanes.get_mut(1).expect("its lane").ended(&ended(true, HowEnded::Arrived, None), at(30_002));
     assert_eq!(limits(&lanes.plan(at(30_002))), [(1, 2)], "a ramp");
 }
 
@@ -219,7 +237,7 @@ fn whatever_happens_the_permits_hold_and_all_work_is_done() {
                 let got = claim.limit.min(*waiting);
                 *waiting -= got;
                 let lane = lanes.get_mut(claim.webhook_id).expect("its lane");
-                lane.claimed(got, &none_claimed(claim.webhook_id, (*waiting > 0).then_some(at(0))));
+                lane.claimed(got, &none_claimed(claim.webhook_id, (*waiting > 0).then_some(at(0))), at(0));
                 prop_assert!(lane.in_flight() <= maxima[claim.webhook_id as usize - 1]);
                 under_way.extend(std::iter::repeat_n(claim.webhook_id, got));
             }
@@ -229,9 +247,27 @@ fn whatever_happens_the_permits_hold_and_all_work_is_done() {
             let (which, _) = choices.next().expect("endless");
             if !under_way.is_empty() {
                 let id = under_way.swap_remove(usize::from(which) % under_way.len());
-                lanes.get_mut(id).expect("its lane").ended(false, HowEnded::Arrived, None, at(step));
+                lanes.get_mut(id).expect("its lane").ended(&ended(false, HowEnded::Arrived, None), at(step));
             }
         }
         prop_assert!(false, "work is left: {left:?}");
     });
+}
+
+#[test]
+fn a_lane_that_finds_no_room_asks_again_once_there_is_some() {
+    let mut lanes = lanes(100, &[8, 8]);
+    let refuse = |lanes: &mut Lanes, id, now| {
+        let due = LaneClaimed { not_admitted: Some(1 << 20), ..none_claimed(id, Some(at(0))) };
+        lanes.get_mut(id).expect("its lane").claimed(0, &due, at(now));
+    };
+    let mut plan = lanes.plan(at(0));
+    assert_eq!(limits(&plan), [(1, 8), (2, 8)]);
+    assert!((0..8).all(|_| plan.admission.admit(1, 1 << 20)), "the first one takes 16 MiB");
+    lanes.get_mut(1).expect("its lane").claimed(8, &none_claimed(1, Some(at(0))), at(0));
+    lanes.hold(1, 63 << 20);
+    refuse(&mut lanes, 2, 0);
+    assert!(lanes.plan(at(1)).claims.is_empty(), "there is none yet, and nobody asks in vain");
+    lanes.hold(1, 32 << 20);
+    assert_eq!(limits(&lanes.plan(at(2))), [(2, 8)]);
 }

@@ -29,7 +29,12 @@ pub(super) fn poster() -> Poster {
 }
 
 pub(super) fn settings() -> Settings {
-    Settings { permits: 64, shutdown_grace: Duration::from_millis(300), auto_disable_after: None }
+    Settings {
+        permits: 64,
+        bytes: 64 << 20,
+        shutdown_grace: Duration::from_millis(300),
+        auto_disable_after: None,
+    }
 }
 
 impl House {

@@ -32,7 +32,7 @@ impl Bench {
             order_max_wait: Duration::ZERO,
             after_station: String::new(),
         };
-        let mut claimed = self.store.claim(vec![claim]).await.expect("claimed");
+        let mut claimed = self.store.claim(vec![claim], |_, _| true).await.expect("claimed");
         claimed.remove(0).deliveries.pop()
     }
 

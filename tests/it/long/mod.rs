@@ -14,6 +14,7 @@ mod load;
 mod neighbours;
 mod reconnects;
 mod removal;
+mod room;
 mod seed;
 mod site;
 

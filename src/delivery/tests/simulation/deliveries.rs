@@ -9,8 +9,9 @@ use futures_util::future::join_all;
 use super::World;
 use crate::api::delivery::DeliveryError;
 use crate::clock::Timestamp;
+use crate::delivery::room::held_by;
 use crate::delivery::schedule;
-use crate::delivery::send::HowEnded;
+use crate::delivery::send::{Ended, HowEnded};
 use crate::event::{Category, Event};
 use crate::id::WebhookId;
 use crate::store::{Changed, Claimed, Finish, LaneState, Next};
@@ -68,12 +69,17 @@ impl World {
         if plan.claims.is_empty() {
             return plan.wake_at;
         }
-        let answers = self.store.claim(plan.claims).await.expect("claimed");
+        let mut admission = plan.admission;
+        let answers = self
+            .store
+            .claim(plan.claims, move |id, bytes| admission.admit(id, bytes))
+            .await
+            .expect("claimed");
         let told = answers.iter().flat_map(|answer| &answer.deliveries).map(|claimed| claimed.event_seq);
         let events = self.store.to_deliver(told.collect()).await.expect("read");
         for answer in answers {
             let Some(lane) = self.lanes.get_mut(answer.webhook_id) else { continue };
-            let probe = lane.claimed(answer.deliveries.len(), &answer);
+            let probe = lane.claimed(answer.deliveries.len(), &answer, now);
             for (nth, claimed) in answer.deliveries.into_iter().enumerate() {
                 let ends_at = now.after(Duration::from_millis(self.dice.below(1_200) as u64));
                 let event = events[&claimed.event_seq].clone().expect("it can be read");
@@ -81,6 +87,9 @@ impl World {
             }
         }
         assert!(self.flights.len() <= super::PERMITS, "more sends than permits");
+        let bytes = self.flights.iter().map(|flight| held_by(flight.claimed.payload_bytes));
+        let (held, largest) = (bytes.clone().sum::<u64>(), bytes.max().unwrap_or_default());
+        assert!(held <= super::BYTES || largest > super::BYTES / 2, "{held} bytes are held");
         // There may be more to claim.
         Some(now)
     }
@@ -106,7 +115,14 @@ impl World {
             };
             let Some(lane) = self.lanes.get_mut(finish.webhook_id) else { continue };
             let how = if success { HowEnded::Arrived } else { HowEnded::Failed };
-            lane.ended(flight.probe, how, retry_at, now);
+            let ended = Ended {
+                webhook_id: finish.webhook_id,
+                payload_bytes: flight.claimed.payload_bytes,
+                probe: flight.probe,
+                how,
+                retry_at,
+            };
+            lane.ended(&ended, now);
             if flight.probe && !success {
                 let too_old = now.before(schedule::total(&lane.settings.retry_schedule));
                 while self.store.give_up_waiting(finish.webhook_id, too_old, 10).await.expect("given up").more

@@ -44,6 +44,9 @@ const STEPS: usize = 160;
 const AT_ONCE: usize = 6;
 const PERMITS: usize = 24;
 
+/// Bytes that sends under way may hold: about half of what they would.
+const BYTES: u64 = 32 << 10;
+
 /// How far time goes on if nobody says when there is something to do.
 const NOTHING_KNOWN: Duration = Duration::from_secs(1);
 
@@ -95,7 +98,7 @@ impl World {
             policy: Arc::new(policy),
             chargers: (0..STATIONS).map(Charger::new).collect(),
             generations: 0,
-            lanes: Lanes::new(PERMITS),
+            lanes: Lanes::new(PERMITS, BYTES),
             flights: Vec::new(),
             endpoints: BTreeMap::new(),
             dead_letters: Vec::new(),
@@ -338,7 +341,7 @@ impl World {
         self.forget_flights();
         self.clock.advance(Duration::from_millis(self.dice.below(5_000) as u64));
         self.store = Store::open(self.dir.path(), self.clock.clone()).expect("opens again");
-        self.lanes = Lanes::new(PERMITS);
+        self.lanes = Lanes::new(PERMITS, BYTES);
         self.reload().await;
     }
 
