@@ -80,7 +80,8 @@ pub struct Delivery {
     pub last_error: Option<DeliveryError>,
     /// When the next attempt is due.
     pub next_attempt_at: Option<Timestamp>,
-    /// What it waits for: `schedule`, `breaker`, `rate_limit`, `order`, `slot` or `paused`.
+    /// What it waits for: `schedule`, `breaker`, `rate_limit`, `order`, `slot`, `paused`, or `settings`: the webhook is out
+    /// of order, because something stored of it cannot be read; the log says what.
     pub waiting_for: Option<String>,
     /// Why it was discarded: `canceled`, `webhook_disabled` or `webhook_deleted`; null if it was not, or by an older
     /// version.

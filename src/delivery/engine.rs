@@ -224,8 +224,9 @@ impl Running {
     /// What a lane was given, each with its permit.
     fn sends(&mut self, answer: LaneClaimed) -> Vec<Send> {
         let Some(lane) = self.lanes.get_mut(answer.webhook_id) else { return Vec::new() };
+        // None is asked for by a lane that never had one.
+        let Some(target) = lane.target.clone() else { return Vec::new() };
         let probe = lane.claimed(answer.deliveries.len(), &answer, self.sender.steady.now());
-        let target = lane.target.clone();
         let schedule: Arc<[Duration]> = lane.settings.retry_schedule.clone().into();
         let send = |(nth, claimed)| Send {
             sender: self.sender.clone(),

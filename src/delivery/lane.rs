@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::error;
+
 use crate::clock::Timestamp;
 use crate::id::WebhookId;
 use crate::store::{LaneClaim, LaneClaimed, LaneSettings, LaneState};
@@ -21,8 +23,8 @@ const AFTER_FAILED_CLAIM: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) settings: LaneSettings,
-    /// What an attempt needs of the settings; `Err` if they cannot be used.
-    pub(super) target: Arc<Target>,
+    /// What an attempt needs of the settings; `None` if they could never be read.
+    pub(super) target: Option<Arc<Target>>,
     pub(super) breaker: Breaker,
     pace: Option<Pace>,
     /// Claimed, or asked for.
@@ -75,10 +77,14 @@ pub(super) enum Want {
 }
 
 impl Lane {
-    pub(super) fn new(settings: LaneSettings, due_at: Option<Timestamp>, now: Timestamp) -> Self {
-        let target = Arc::new(Target::new(&settings));
+    pub(super) fn new(mut settings: LaneSettings, due_at: Option<Timestamp>, now: Timestamp) -> Self {
+        let target = target(&settings);
+        if target.is_none() {
+            settings.state = LaneState::OutOfOrder;
+        }
         let breaker = Breaker::new(&settings.retry_schedule, settings.max_in_flight);
-        let pace = target.rate_limit.map(|limit| Pace::new(limit, now));
+        let limit = target.as_ref().and_then(|target| target.rate_limit);
+        let pace = limit.map(|limit| Pace::new(limit, now));
         Self {
             settings,
             target,
@@ -96,10 +102,15 @@ impl Lane {
         }
     }
 
-    /// Takes over changed settings; what is under way ends with the old ones.
+    /// Takes over changed settings; what is under way ends with the old ones. With some that cannot be read it is
+    /// out of order until they are put right.
     pub(super) fn configure(&mut self, settings: LaneSettings, due_at: Option<Timestamp>, now: Timestamp) {
-        self.target = Arc::new(Target::new(&settings));
-        let put_right = settings.url != self.settings.url || self.settings.state == LaneState::Disabled;
+        let Some(target) = target(&settings) else {
+            self.settings.state = LaneState::OutOfOrder;
+            return;
+        };
+        let was_off = matches!(self.settings.state, LaneState::Disabled | LaneState::OutOfOrder);
+        let put_right = settings.url != self.settings.url || was_off;
         if put_right {
             // Somebody has seen to it: what the breaker knows is of the past.
             self.failing = false;
@@ -107,7 +118,8 @@ impl Lane {
         } else {
             self.breaker.configure(&settings.retry_schedule, settings.max_in_flight);
         }
-        let limit = self.target.rate_limit;
+        let limit = target.rate_limit;
+        self.target = Some(target);
         if self.pace.as_ref().map(Pace::limit) != limit {
             self.pace = limit.map(|limit| Pace::new(limit, now));
         }
@@ -263,8 +275,27 @@ impl Lane {
             bytes: self.held,
             max_in_flight: self.settings.max_in_flight,
             breaker: self.breaker.state(),
+            out_of_order: self.settings.state == LaneState::OutOfOrder,
             rate_limited: self.pace.as_ref().is_some_and(|pace| pace.is_empty()),
         }
+    }
+}
+
+/// What an attempt needs of the settings, if all of them can be read.
+fn target(settings: &LaneSettings) -> Option<Arc<Target>> {
+    let webhook_id = settings.webhook_id;
+    match settings.state {
+        // The store has said so.
+        LaneState::OutOfOrder => None,
+        _ => Target::new(settings)
+            .inspect_err(|reason| {
+                error!(
+                    webhook.id = webhook_id,
+                    "webhook {webhook_id} is out of order, nothing is sent to it: {reason}"
+                );
+            })
+            .ok()
+            .map(Arc::new),
     }
 }
 
@@ -279,6 +310,8 @@ pub struct LaneView {
     pub max_in_flight: usize,
     /// The circuit breaker.
     pub breaker: State,
+    /// A setting cannot be read, so nothing is sent.
+    pub out_of_order: bool,
     /// Its rate limit was used up when it was last looked at.
     pub rate_limited: bool,
 }

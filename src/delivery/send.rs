@@ -17,6 +17,7 @@ use crate::outbound::post::Poster;
 use crate::outbound::verdict::Outcome;
 use crate::store::{
     Claimed, DeliveryFailure, EventsToDeliver, Finish, LaneClaimed, Next, NotMade, Store, StoreError,
+    UnreadableSetting,
 };
 
 use super::LOOK_AGAIN;
@@ -91,9 +92,8 @@ impl Send {
     /// Posts what `told` renders and settles the outcome.
     async fn run(mut self, told: &Bodies) {
         let (sender, claimed) = (&self.sender, &self.claimed);
-        let target = match sender.store.elsewhere(claimed) {
-            Ok(None) => self.target.clone(),
-            Ok(Some(elsewhere)) => Arc::new(self.target.elsewhere(claimed.webhook_id, &elsewhere)),
+        let (target, trigger) = match self.how() {
+            Ok(how) => how,
             Err(error) => return self.put_back(&error).await,
         };
         let attempt = Attempt {
@@ -101,7 +101,7 @@ impl Send {
             event: told.event(),
             body: told.of(target.format),
             number: claimed.attempt,
-            trigger: claimed.trigger.parse().unwrap_or(Trigger::Event),
+            trigger,
             sequence: claimed.sequence,
         };
         let outcome = tokio::select! {
@@ -119,10 +119,26 @@ impl Send {
         }
     }
 
+    /// Where and how it is sent, and what for.
+    fn how(&self) -> Result<(Arc<Target>, Trigger), StoreError> {
+        let claimed = &self.claimed;
+        let target = match self.sender.store.elsewhere(claimed)? {
+            None => self.target.clone(),
+            Some(elsewhere) => Arc::new(self.target.elsewhere(claimed, &elsewhere)?),
+        };
+        let trigger = claimed.trigger.parse::<Trigger>().map_err(|error| UnreadableSetting {
+            table: "deliveries",
+            id: claimed.id.to_string(),
+            column: "trigger",
+            reason: format!("{error}"),
+        })?;
+        Ok((target, trigger))
+    }
+
     /// What we cannot read ourselves costs the receiver no attempt, and says nothing about its endpoint.
     async fn put_back(mut self, error: &StoreError) {
         let due_at = self.sender.steady.now().after(match error {
-            StoreError::Corrupt(_) => UNREADABLE_WAIT,
+            StoreError::Corrupt(_) | StoreError::Setting(_) => UNREADABLE_WAIT,
             _ => NOT_READ_WAIT,
         });
         let message = format!("the gateway could not read it: {error}");

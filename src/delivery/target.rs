@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use tracing::error;
 use url::Url;
 
 use crate::clock::Timestamp;
-use crate::id::WebhookId;
 use crate::outbound::body::Format;
-use crate::outbound::signature::SigningSecret;
-use crate::store::{Elsewhere, LaneSettings};
+use crate::outbound::signature::{InvalidSecret, SigningSecret};
+use crate::store::{Claimed, Elsewhere, LaneSettings, UnreadableSetting};
 
-use super::pace::RateLimit;
+use super::pace::{InvalidRate, RateLimit};
 
 /// Where and how one webhook's deliveries are sent.
 #[derive(Clone)]
@@ -42,36 +40,55 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
-    /// Reads stored settings. What was checked when it was stored and cannot be read now is logged and
-    /// left out; a webhook must not stop because of it.
-    pub fn new(settings: &LaneSettings) -> Self {
-        let webhook_id = settings.webhook_id;
-        Self {
+    /// Reads stored settings.
+    ///
+    /// # Errors
+    /// The first that cannot be read: nothing is sent in another format, faster or without a signature because of it.
+    pub fn new(settings: &LaneSettings) -> Result<Self, UnreadableSetting> {
+        let unreadable = |column, reason: &dyn fmt::Display| {
+            UnreadableSetting::of_webhook(settings.webhook_id, column, reason)
+        };
+        let format = Format::ALL.into_iter().find(|format| format.as_str() == settings.format);
+        let signing = settings.signing_secrets.iter().map(|secret| {
+            let read = secret.text.parse();
+            Ok((
+                read.map_err(|error: InvalidSecret| unreadable("signing_secret", &error))?,
+                secret.expires_at,
+            ))
+        });
+        let rate_limit = settings.rate_limit.as_ref().map(|text| text.parse());
+        Ok(Self {
             url: Url::parse(&settings.url).map_err(|error| format!("{}: {error}", settings.url)),
-            format: Format::ALL
-                .into_iter()
-                .find(|format| format.as_str() == settings.format)
-                .unwrap_or_default(),
-            signing: settings
-                .signing_secrets
-                .iter()
-                .filter_map(|secret| Some((readable(webhook_id, secret.text.parse())?, secret.expires_at)))
-                .collect(),
+            format: format.ok_or_else(|| {
+                unreadable("format", &format_args!("{:?} is no format of a body", settings.format))
+            })?,
+            signing: signing.collect::<Result<_, _>>()?,
             secret: settings.secret.clone(),
             custom_headers: settings.custom_headers.clone(),
             timeout: settings.timeout,
-            rate_limit: settings.rate_limit.as_ref().and_then(|text| readable(webhook_id, text.parse())),
-        }
+            rate_limit: rate_limit
+                .transpose()
+                .map_err(|error: InvalidRate| unreadable("rate_limit", &error))?,
+        })
     }
 
     /// The same for one delivery that has a URL of its own.
-    pub fn elsewhere(&self, lane: WebhookId, elsewhere: &Elsewhere) -> Self {
-        let secret = elsewhere.secret.as_ref().and_then(|text| readable(lane, text.parse()));
-        Self {
+    ///
+    /// # Errors
+    /// If its secret cannot be read.
+    pub fn elsewhere(&self, claimed: &Claimed, elsewhere: &Elsewhere) -> Result<Self, UnreadableSetting> {
+        let secret = elsewhere.secret.as_ref().map(|text| text.parse()).transpose();
+        let secret = secret.map_err(|error: InvalidSecret| UnreadableSetting {
+            table: "deliveries",
+            id: claimed.id.to_string(),
+            column: "secret",
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
             url: Url::parse(&elsewhere.url).map_err(|error| format!("{}: {error}", elsewhere.url)),
             signing: secret.map(|secret| (secret, None)).into_iter().collect(),
             ..self.clone()
-        }
+        })
     }
 
     /// The secrets that sign at `now`, newest first.
@@ -82,11 +99,4 @@ impl Target {
             .map(|(secret, _)| secret.clone())
             .collect()
     }
-}
-
-fn readable<T, E: fmt::Display>(webhook_id: WebhookId, read: Result<T, E>) -> Option<T> {
-    read.inspect_err(|reason| {
-        error!(webhook.id = webhook_id, "webhook {webhook_id}: unreadable setting: {reason}")
-    })
-    .ok()
 }

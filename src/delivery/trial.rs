@@ -35,13 +35,18 @@ pub async fn test_webhook(
     event: &str,
 ) -> Result<Option<Tested>> {
     let Some(settings) = store.lane(webhook_id).await? else { return Ok(None) };
+    let target = Target::new(&settings)?;
     let event = store.append_test(webhook_id, sample::event(event, clock.now())).await?;
-    let outcome = send(&settings, poster, clock, &event).await;
+    let outcome = send(&target, poster, clock, &event).await;
     Ok(Some(Tested { event_id: event.id, outcome }))
 }
 
 /// Sends a `ping` to a webhook that is about to be made; nothing is stored.
-pub async fn verify(settings: &LaneSettings, poster: &Poster, clock: &Clock) -> Tested {
+///
+/// # Errors
+/// If the settings cannot be used: nothing was sent.
+pub async fn verify(settings: &LaneSettings, poster: &Poster, clock: &Clock) -> Result<Tested> {
+    let target = Target::new(settings)?;
     let now = clock.now();
     let NewEvent { event, category, protocol, station_id, timestamp, payload, .. } =
         sample::event(crate::event::PING, now);
@@ -67,12 +72,11 @@ pub async fn verify(settings: &LaneSettings, poster: &Poster, clock: &Clock) -> 
         custom_headers: Default::default(),
         target: Default::default(),
     };
-    let outcome = send(settings, poster, clock, &event).await;
-    Tested { event_id: event.id, outcome }
+    let outcome = send(&target, poster, clock, &event).await;
+    Ok(Tested { event_id: event.id, outcome })
 }
 
-async fn send(settings: &LaneSettings, poster: &Poster, clock: &Clock, event: &Event) -> Outcome {
-    let target = Target::new(settings);
+async fn send(target: &Target, poster: &Poster, clock: &Clock, event: &Event) -> Outcome {
     let attempt = Attempt {
         delivery_id: DeliveryId::from_value(IdMint::default().next(clock.now())),
         event,
@@ -81,5 +85,5 @@ async fn send(settings: &LaneSettings, poster: &Poster, clock: &Clock, event: &E
         trigger: Trigger::Test,
         sequence: None,
     };
-    attempt.send(&target, poster, clock).await
+    attempt.send(target, poster, clock).await
 }

@@ -6,7 +6,7 @@ use crate::store::Delivery;
 
 use super::lane::{LaneView, LaneViews};
 
-/// `schedule`, `breaker`, `rate_limit`, `order`, `slot` or `paused`; `None` if it does not wait.
+/// `schedule`, `breaker`, `rate_limit`, `order`, `slot`, `settings` or `paused`; `None` if it does not wait.
 pub fn waiting_for(delivery: &Delivery, lanes: &LaneViews, now: Timestamp) -> Option<&'static str> {
     if !matches!(delivery.status, DeliveryStatus::Scheduled | DeliveryStatus::Retry) {
         return None;
@@ -14,13 +14,16 @@ pub fn waiting_for(delivery: &Delivery, lanes: &LaneViews, now: Timestamp) -> Op
     if delivery.paused {
         return Some("paused");
     }
+    let lane = delivery.lane.and_then(|id| lanes.get(&id));
+    if lane.is_some_and(|lane| lane.out_of_order) {
+        return Some("settings");
+    }
     if delivery.next_attempt_at.is_some_and(|due_at| due_at > now) {
         return Some("schedule");
     }
     if delivery.behind_another {
         return Some("order");
     }
-    let lane = delivery.lane.and_then(|id| lanes.get(&id));
     // Due, and nothing holds it back: it waits for its turn, however short.
     Some(lane.map_or("slot", held_back_by))
 }

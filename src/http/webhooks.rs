@@ -134,7 +134,7 @@ async fn verify(state: &ApiState, input: &WebhookInput, kept_secret: &str) -> Re
         max_in_flight: input.max_in_flight as usize,
         rate_limit: input.rate_limit.clone(),
     };
-    let shown = show_test(delivery::verify(&settings, &state.poster, &state.clock).await);
+    let shown = show_test(delivery::verify(&settings, &state.poster, &state.clock).await?);
     match shown.error {
         None => Ok(()),
         Some(error) => Err(Problem::not_verified(format!(

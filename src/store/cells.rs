@@ -8,6 +8,7 @@ use rusqlite::types::Type;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::error::UnreadableSetting;
 use super::vault::{Cell, Vault};
 use crate::clock::Timestamp;
 
@@ -61,6 +62,21 @@ pub(super) fn word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlit
 /// The same, or NULL.
 pub(super) fn maybe_word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
     row.get_ref(column)?.as_str_or_null()?.map(|_| word(row, column)).transpose()
+}
+
+/// Says which setting it was that could not be read.
+pub(super) fn setting<T>(
+    (table, id, column): (&'static str, &dyn Display, &'static str),
+    read: rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    read.map_err(|error| match error {
+        rusqlite::Error::FromSqlConversionFailure(place, kind, cause) => {
+            let reason = cause.to_string();
+            let setting = UnreadableSetting { table, id: id.to_string(), column, reason };
+            rusqlite::Error::FromSqlConversionFailure(place, kind, Box::new(setting))
+        }
+        other => other,
+    })
 }
 
 /// Unix milliseconds.

@@ -116,8 +116,8 @@ impl Store {
                 .query_row([webhook_id], |row| row.get(0))
                 .optional()?;
             match status.as_deref() {
-                Some("active" | "paused") => Ok(false),
-                _ => discard_waiting(w, webhook_id),
+                Some("disabled" | "auto_disabled") | None => discard_waiting(w, webhook_id),
+                Some(_) => Ok(false),
             }
         })
         .await

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::id::WebhookId;
+
 /// Our own fault, or the disk's: never a caller's mistake (those are answers, not errors).
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -33,6 +35,9 @@ pub enum StoreError {
     /// A row holds what no version of this program writes.
     #[error("unreadable row: {0}")]
     Corrupt(String),
+    /// A setting is stored that this version does not know: whatever goes by it must not go by another one.
+    #[error(transparent)]
+    Setting(#[from] UnreadableSetting),
     /// A file or directory could not be used.
     #[error("{path}: {reason}", path = .path.display())]
     File {
@@ -44,6 +49,27 @@ pub enum StoreError {
     /// The store is closed, or its writer is gone.
     #[error("the store is closed")]
     Closed,
+}
+
+/// A stored setting that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unreadable setting: {table} {id}, {column}: {reason}")]
+pub struct UnreadableSetting {
+    /// Where it is stored.
+    pub table: &'static str,
+    /// Whose it is.
+    pub id: String,
+    /// Which one.
+    pub column: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl UnreadableSetting {
+    /// A webhook's.
+    pub fn of_webhook(id: WebhookId, column: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self { table: "webhooks", id: id.to_string(), column, reason: reason.to_string() }
+    }
 }
 
 /// What is wrong with the key that the secrets in a database are sealed with.
@@ -74,6 +100,11 @@ pub enum KeyFault {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = &error
+            && let Some(setting) = cause.downcast_ref::<UnreadableSetting>()
+        {
+            return Self::Setting(setting.clone());
+        }
         match error {
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)

@@ -9,15 +9,17 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use tracing::error;
 
 use super::deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
-use super::error::{Result, StoreError};
+use super::error::{Result, StoreError, UnreadableSetting};
 use super::event_row;
 use super::events::{self, Manner};
 use super::vault::{Vault, cell};
 use super::webhooks::owner_of;
 use super::writer::Writing;
-use super::{Priority, Store, cells, in_order, origins};
+use super::{Priority, Store, cells, in_order, origins, webhooks};
+use crate::api::webhook::{Ordering, Status};
 use crate::clock::Timestamp;
 use crate::event::{Event, NewEvent};
 use crate::id::{DeliveryId, WebhookId};
@@ -64,6 +66,8 @@ pub enum LaneState {
     },
     /// They are discarded: by somebody, or by the gateway.
     Disabled,
+    /// They wait: a setting cannot be read, and none is sent by another one than was asked for.
+    OutOfOrder,
 }
 
 /// A signing secret as it is stored.
@@ -73,6 +77,26 @@ pub struct SigningSecretText {
     pub text: String,
     /// When it stops signing; `None`: it is the current one.
     pub expires_at: Option<Timestamp>,
+}
+
+impl LaneSettings {
+    /// The lane of a webhook with a setting that cannot be read.
+    fn out_of_order(webhook_id: WebhookId) -> Self {
+        Self {
+            webhook_id,
+            state: LaneState::OutOfOrder,
+            url: String::new(),
+            format: String::new(),
+            signing_secrets: Vec::new(),
+            secret: None,
+            custom_headers: BTreeMap::new(),
+            station_order: None,
+            timeout: Duration::ZERO,
+            retry_schedule: Vec::new(),
+            max_in_flight: 1,
+            rate_limit: None,
+        }
+    }
 }
 
 impl fmt::Debug for LaneSettings {
@@ -171,7 +195,8 @@ impl Store {
             let mut rows = statement.query([])?;
             let mut lanes = Vec::new();
             while let Some(row) = rows.next()? {
-                lanes.push(read_lane(conn, row, &vault)?);
+                let lane = read_lane(conn, row, &vault);
+                lanes.push(or_out_of_order(row.get(0)?, lane)?);
             }
             lanes.extend(origins::lanes(conn)?);
             Ok(lanes)
@@ -188,13 +213,17 @@ impl Store {
         ids: BTreeSet<WebhookId>,
     ) -> Result<Vec<(WebhookId, Option<(LaneSettings, Option<Timestamp>)>)>> {
         let vault = self.vault();
-        self.read(move |conn| ids.into_iter().map(|id| Ok((id, one_lane(conn, id, &vault)?))).collect()).await
+        let read = move |conn: &Connection, id| match one_lane(conn, id, &vault).transpose() {
+            Some(lane) => Ok((id, Some(or_out_of_order(id, lane)?))),
+            None => Ok((id, None)),
+        };
+        self.read(move |conn| ids.into_iter().map(|id| read(conn, id)).collect()).await
     }
 
     /// One webhook's lane; `None` if there is no such webhook.
     ///
     /// # Errors
-    /// Only the store's own.
+    /// [`StoreError::Setting`] if it is out of order.
     pub async fn lane(&self, webhook_id: WebhookId) -> Result<Option<LaneSettings>> {
         let vault = self.vault();
         self.read(move |conn| Ok(one_lane(conn, webhook_id, &vault)?.map(|(settings, _)| settings))).await
@@ -288,8 +317,24 @@ fn one_lane(conn: &Connection, id: WebhookId, vault: &Vault) -> Result<Option<Du
     rows.next()?.map(|row| read_lane(conn, row, vault)).transpose()
 }
 
+/// A webhook whose settings cannot be read is out of order, and the others are not.
+fn or_out_of_order(webhook_id: WebhookId, lane: Result<DueLane>) -> Result<DueLane> {
+    match lane {
+        Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_))) => {
+            error!(
+                webhook.id = webhook_id,
+                "webhook {webhook_id} is out of order, nothing is sent to it: {error}"
+            );
+            Ok((LaneSettings::out_of_order(webhook_id), None))
+        }
+        lane => lane,
+    }
+}
+
 fn read_lane(conn: &Connection, row: &Row<'_>, vault: &Vault) -> Result<DueLane> {
     let settings = read_settings(conn, row, vault)?;
+    // What it subscribes to is no business of a lane's, but one half of a webhook does not go on without the other.
+    webhooks::load_subscription(conn, settings.webhook_id)?;
     let unordered: [Option<i64>; 2] = [row.get(15)?, row.get(16)?];
     // When those in order are due shows when they are looked at: at once, to be on the safe side.
     let ordered = row.get::<_, bool>(17)?.then_some(0);
@@ -318,35 +363,37 @@ fn previous_secrets(
 
 fn read_settings(conn: &Connection, row: &Row<'_>, vault: &Vault) -> Result<LaneSettings> {
     let webhook_id: WebhookId = row.get(0)?;
-    let current = cells::sealed(row, 4, vault, (cell::SIGNING_SECRET, &webhook_id))?;
+    let named = |column| ("webhooks", &webhook_id as &dyn fmt::Display, column);
+    let sealed = |column, place| cells::sealed(row, column, vault, (place, &webhook_id));
+    let current = cells::setting(named("signing_secret"), sealed(4, cell::SIGNING_SECRET))?;
     let mut signing_secrets = vec![SigningSecretText { text: current, expires_at: None }];
     signing_secrets.extend(previous_secrets(conn, webhook_id, vault)?);
+    let ordering: Ordering = cells::setting(named("ordering"), cells::word(row, 8))?;
     let ordering_max_wait = millis(row.get(9)?);
+    let retry_schedule = cells::setting(named("retry_schedule"), cells::json::<Vec<Span>>(row, 11))?;
+    let max_in_flight: i64 = row.get(12)?;
+    if max_in_flight < 1 {
+        return Err(UnreadableSetting::of_webhook(webhook_id, "max_in_flight", max_in_flight).into());
+    }
+    let status: Status = cells::setting(named("status"), cells::word(row, 1))?;
+    let secret_value = cells::maybe_sealed(row, 6, vault, (cell::SECRET_VALUE, &webhook_id));
+    let custom_headers = cells::headers(row, 7, vault, (cell::WEBHOOK_HEADERS, &webhook_id));
     Ok(LaneSettings {
         webhook_id,
-        state: match row.get::<_, String>(1)?.as_str() {
-            "active" => LaneState::Active,
-            "paused" => LaneState::Paused { until: cells::maybe_moment(row, 14)? },
-            _ => LaneState::Disabled,
+        state: match status {
+            Status::Active => LaneState::Active,
+            Status::Paused => LaneState::Paused { until: cells::maybe_moment(row, 14)? },
+            Status::Disabled | Status::AutoDisabled => LaneState::Disabled,
         },
         url: row.get(2)?,
         format: row.get(3)?,
         signing_secrets,
-        secret: row.get::<_, Option<String>>(5)?.zip(cells::maybe_sealed(
-            row,
-            6,
-            vault,
-            (cell::SECRET_VALUE, &webhook_id),
-        )?),
-        custom_headers: cells::headers(row, 7, vault, (cell::WEBHOOK_HEADERS, &webhook_id))?,
-        station_order: row
-            .get_ref(8)?
-            .as_str()
-            .is_ok_and(|ordering| ordering == "station")
-            .then_some(ordering_max_wait),
+        secret: row.get::<_, Option<String>>(5)?.zip(cells::setting(named("secret_value"), secret_value)?),
+        custom_headers: cells::setting(named("custom_headers"), custom_headers)?,
+        station_order: (ordering == Ordering::Station).then_some(ordering_max_wait),
         timeout: millis(row.get(10)?),
-        retry_schedule: cells::json::<Vec<Span>>(row, 11)?.into_iter().map(|span| span.0).collect(),
-        max_in_flight: row.get::<_, i64>(12)?.max(1) as usize,
+        retry_schedule: retry_schedule.into_iter().map(|span| span.0).collect(),
+        max_in_flight: max_in_flight as usize,
         rate_limit: row.get(13)?,
     })
 }

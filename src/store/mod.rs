@@ -103,7 +103,7 @@ pub use commands::{CalledBack, NewCommand, Ordered, Turn, Unfit};
 pub use connections::{Connected, ConnectionEnd, Rejected, Unwelcome, Welcome};
 pub use deliveries::{Canceled, Resent};
 pub use delivery_list::{Delivery, DeliveryFilter, DeliveryPage};
-pub use error::{KeyFault, Result, StoreError};
+pub use error::{KeyFault, Result, StoreError, UnreadableSetting};
 pub use event_log::{EventFilter, Stretch};
 pub use horizon::{Missing, Standing};
 pub use id_tags::IdTagFilter;

@@ -180,7 +180,8 @@ fn settle(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
         .query_row([finish.webhook_id], |row| row.get(0))
         .optional()?;
     let elsewhere = is_origin(finish.webhook_id);
-    let enabled = elsewhere || webhook.as_deref().is_some_and(|status| matches!(status, "active" | "paused"));
+    let enabled =
+        elsewhere || webhook.as_deref().is_some_and(|status| !matches!(status, "disabled" | "auto_disabled"));
     let (status, due_at, announce_it) = match &finish.next {
         Next::Delivered => ("success", None, false),
         Next::Retry { due_at } if enabled => ("retry", Some(*due_at), false),

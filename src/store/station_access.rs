@@ -87,8 +87,11 @@ fn with_unsettled(conn: &Connection, access: Option<StationAccess>) -> Result<Op
 }
 
 fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
+    let station_id: StationId = cells::parsed(row, 0)?;
+    let of = station_id.to_string();
+    let named = |column| ("stations", &of as &dyn std::fmt::Display, column);
     Ok(StationAccess {
-        station_id: cells::parsed(row, 0)?,
+        station_id,
         password_verifiers: cells::maybe_json(row, 1)?.unwrap_or_default(),
         new_verifiers: Vec::new(),
         min_security_profile: row.get(2)?,
@@ -96,9 +99,9 @@ fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
         certificate_serial: cells::maybe_parsed(row, 9)?,
         new_serials: Vec::new(),
         blocked: row.get(3)?,
-        validation: cells::maybe_word(row, 4)?,
+        validation: cells::setting(named("validation"), cells::maybe_word(row, 4))?,
         message_size_bytes: row.get::<_, Option<i64>>(5)?.map(|bytes| bytes.max(0) as u64),
         ping: row.get(6)?,
-        zone: row.get::<_, Option<String>>(7)?.and_then(|name| name.parse().ok()),
+        zone: cells::setting(named("time_zone"), cells::maybe_parsed(row, 7))?,
     })
 }

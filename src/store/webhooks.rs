@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use tracing::error;
 
-use super::error::{Result, StoreError};
+use super::error::{Result, StoreError, UnreadableSetting};
 use super::listing::{Conditions, Listed, Slice, page};
 use super::vault::{Vault, cell};
 use super::writer::Writing;
@@ -15,7 +16,7 @@ use super::{Priority, Store, cells, deliveries};
 use crate::api::webhook::{Status, Webhook, WebhookInput};
 use crate::clock::Timestamp;
 use crate::id::WebhookId;
-use crate::subscription::{Filter, StationGlob, Subscription, SubscriptionSet};
+use crate::subscription::{Filter, InvalidPattern, StationGlob, Subscription, SubscriptionSet};
 use crate::units::Span;
 
 /// A webhook with what only the gateway may know.
@@ -198,8 +199,13 @@ impl Store {
     /// Only the store's own.
     pub async fn delete_webhook(&self, id: WebhookId, read_at: Option<Timestamp>) -> Result<Changed<()>> {
         self.write(Priority::Api, move |w| {
-            let Some(before) = stored(w.conn, w.vault, id)? else { return Ok(Changed::Unknown) };
-            if read_at.is_some_and(|read_at| read_at != before.webhook.updated_at) {
+            let updated_at: Option<i64> = w
+                .conn
+                .prepare_cached("SELECT updated_at_ms FROM webhooks WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))
+                .optional()?;
+            let Some(updated_at) = updated_at else { return Ok(Changed::Unknown) };
+            if read_at.is_some_and(|read_at| read_at.unix_ms() != updated_at) {
                 return Ok(Changed::Stale);
             }
             w.conn.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
@@ -314,22 +320,23 @@ pub(super) fn owner_of(conn: &Connection, id: WebhookId) -> Result<Option<String
 /// After any change of a webhook: the next event is judged by its new subscription, and the engine reads its lane
 /// anew. The others are as they were.
 pub(super) fn changed(w: &mut Writing<'_>, id: WebhookId) -> Result<()> {
-    let subscription = load_subscription(w.conn, id)?.map(Arc::new);
+    let subscription = or_out_of_order(id, load_subscription(w.conn, id))?.map(Arc::new);
     let before = w.subscriptions.put(id, subscription);
     w.effects.webhooks.push((id, before));
     Ok(())
 }
 
-/// Every webhook's subscription, disabled ones included: a matching event makes a discarded delivery.
+/// The subscription of every webhook that is not out of order, disabled ones included: a matching event makes a discarded delivery.
 pub(super) fn load_subscriptions(conn: &Connection) -> Result<SubscriptionSet> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, owner_id, events, stations, filter, created_seq, status IN ('active', 'paused')
+        "SELECT id, owner_id, events, stations, filter, created_seq, status NOT IN ('disabled', 'auto_disabled')
          FROM webhooks ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
     let mut subscriptions = Vec::new();
     while let Some(row) = rows.next()? {
-        subscriptions.push(read_subscription(row)?);
+        let subscription = read_subscription(row).map(Some);
+        subscriptions.extend(or_out_of_order(row.get(0)?, subscription)?);
     }
     Ok(SubscriptionSet::new(subscriptions))
 }
@@ -337,39 +344,46 @@ pub(super) fn load_subscriptions(conn: &Connection) -> Result<SubscriptionSet> {
 /// One webhook's subscription.
 pub(super) fn load_subscription(conn: &Connection, id: WebhookId) -> Result<Option<Subscription>> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, owner_id, events, stations, filter, created_seq, status IN ('active', 'paused')
+        "SELECT id, owner_id, events, stations, filter, created_seq, status NOT IN ('disabled', 'auto_disabled')
          FROM webhooks WHERE id = ?1",
     )?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(read_subscription).transpose()
 }
 
+/// One that cannot be read keeps the others from nothing. What it would have got while it is out of order is brought
+/// by a replay of what is missing.
+fn or_out_of_order(id: WebhookId, read: Result<Option<Subscription>>) -> Result<Option<Subscription>> {
+    match read {
+        Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_))) => {
+            error!(webhook.id = id, "webhook {id} is out of order, it gets no events: {error}");
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
 fn read_subscription(row: &Row<'_>) -> Result<Subscription> {
     let webhook_id: WebhookId = row.get(0)?;
-    let corrupt =
-        |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("webhook {webhook_id}: {error}"));
-    let events: Vec<String> = cells::json(row, 2)?;
-    let stations: Vec<String> = cells::json(row, 3)?;
-    let filter = row.get::<_, Option<String>>(4)?;
+    let unreadable = |column, reason: &dyn std::fmt::Display| {
+        StoreError::from(UnreadableSetting::of_webhook(webhook_id, column, reason))
+    };
+    let named = |column| ("webhooks", &webhook_id as &dyn std::fmt::Display, column);
+    let events: Vec<String> = cells::setting(named("events"), cells::json(row, 2))?;
+    let stations: Vec<String> = cells::setting(named("stations"), cells::json(row, 3))?;
+    let filter: Option<serde_json::Value> = cells::setting(named("filter"), cells::maybe_json(row, 4))?;
+    let pattern = |text: &String| text.parse().map_err(|error: InvalidPattern| unreadable("events", &error));
     Ok(Subscription {
         webhook_id,
         owner_id: row.get::<_, Option<String>>(1)?.map(Into::into),
-        events: events
-            .iter()
-            .map(|pattern| {
-                pattern.parse().map_err(|error: crate::subscription::InvalidPattern| corrupt(&error))
-            })
-            .collect::<Result<_>>()?,
-        stations: stations_of(&stations).map_err(|error| corrupt(&error))?,
+        events: events.iter().map(pattern).collect::<Result<_>>()?,
+        stations: stations_of(&stations).map_err(|error| unreadable("stations", &error))?,
         filter: match filter {
             None => None,
-            Some(text) => {
-                let json = serde_json::from_str(&text).map_err(|error| corrupt(&error))?;
-                Some(Filter::parse(&json).map_err(|errors| match errors.first() {
-                    Some(error) => corrupt(error),
-                    None => corrupt(&"its filter cannot be read"),
-                })?)
-            }
+            Some(json) => Some(Filter::parse(&json).map_err(|errors| match errors.first() {
+                Some(error) => unreadable("filter", error),
+                None => unreadable("filter", &"it is none"),
+            })?),
         },
         created_seq: row.get(5)?,
         enabled: row.get(6)?,
@@ -377,9 +391,7 @@ fn read_subscription(row: &Row<'_>) -> Result<Subscription> {
 }
 
 /// `["*"]` takes every event, also one without a station; anything else asks for a station.
-fn stations_of(
-    patterns: &[String],
-) -> std::result::Result<Vec<StationGlob>, crate::subscription::InvalidPattern> {
+fn stations_of(patterns: &[String]) -> std::result::Result<Vec<StationGlob>, InvalidPattern> {
     if patterns.iter().any(|pattern| pattern == "*") {
         return Ok(Vec::new());
     }
@@ -401,11 +413,15 @@ fn shown(w: &Writing<'_>, id: WebhookId) -> Result<Webhook> {
 
 fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
     let id: WebhookId = row.get(0)?;
-    let status: Status = cells::word(row, 3)?;
+    let named = |column| ("webhooks", &id as &dyn std::fmt::Display, column);
+    let status: Status = cells::setting(named("status"), cells::word(row, 3))?;
     let span = |column| {
         let ms: i64 = row.get(column)?;
         Ok::<_, rusqlite::Error>(Span(std::time::Duration::from_millis(ms.max(0) as u64)))
     };
+    let custom_headers = cells::headers(row, 11, vault, (cell::WEBHOOK_HEADERS, &id));
+    let secret_value = cells::maybe_sealed(row, 21, vault, (cell::SECRET_VALUE, &id));
+    let signing_secret = cells::sealed(row, 22, vault, (cell::SIGNING_SECRET, &id));
     let webhook = Webhook {
         id,
         name: row.get(1)?,
@@ -416,19 +432,19 @@ fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
         paused_at: cells::maybe_moment(row, 23)?,
         paused_until: cells::maybe_moment(row, 24)?,
         paused_reason: row.get(25)?,
-        events: cells::json(row, 5)?,
-        stations: cells::json(row, 6)?,
+        events: cells::setting(named("events"), cells::json(row, 5))?,
+        stations: cells::setting(named("stations"), cells::json(row, 6))?,
         owner_id: row.get(7)?,
         secret_header: row.get(8)?,
         secret_value_set: row.get(9)?,
         signing_secret: None,
-        format: cells::word(row, 10)?,
-        custom_headers: cells::headers(row, 11, vault, (cell::WEBHOOK_HEADERS, &id))?,
-        filter: cells::maybe_json(row, 12)?,
-        ordering: cells::word(row, 13)?,
+        format: cells::setting(named("format"), cells::word(row, 10))?,
+        custom_headers: cells::setting(named("custom_headers"), custom_headers)?,
+        filter: cells::setting(named("filter"), cells::maybe_json(row, 12))?,
+        ordering: cells::setting(named("ordering"), cells::word(row, 13))?,
         ordering_max_wait: span(14)?,
         timeout: span(15)?,
-        retry_schedule: cells::json(row, 16)?,
+        retry_schedule: cells::setting(named("retry_schedule"), cells::json(row, 16))?,
         max_in_flight: row.get(17)?,
         rate_limit: row.get(18)?,
         created_at: cells::moment(row, 19)?,
@@ -436,8 +452,8 @@ fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
     };
     Ok(StoredWebhook {
         webhook,
-        secret_value: cells::maybe_sealed(row, 21, vault, (cell::SECRET_VALUE, &id))?,
-        signing_secret: cells::sealed(row, 22, vault, (cell::SIGNING_SECRET, &id))?,
+        secret_value: cells::setting(named("secret_value"), secret_value)?,
+        signing_secret: cells::setting(named("signing_secret"), signing_secret)?,
     })
 }
 

@@ -81,7 +81,7 @@ async fn a_verification_stores_nothing() {
     let receiver = Receiver::always(Answer::Status(500)).await;
     let webhook = house.store.seed_webhook(SeedWebhook::to(&receiver.url)).await.expect("stored");
     let lane = house.store.lane(webhook).await.expect("read").expect("there");
-    let tested = verify(&lane, &poster(), &Clock::System).await;
+    let tested = verify(&lane, &poster(), &Clock::System).await.expect("it is sent");
     assert!(!tested.outcome.is_success());
     assert_eq!(receiver.wait_for(1).await[0].header("x-webhook-event"), "ping");
     assert_eq!(house.store.seed_number("SELECT count(*) FROM events").await, 0);

@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
-use super::harness::{DEADLINE, House, house};
+use super::harness::{DEADLINE, House, house, settings};
 use super::receiver::{Answer, Receiver};
 use crate::api::delivery::DeliveryStatus;
+use crate::clock::Clock;
 use crate::delivery::LaneViews;
 use crate::delivery::breaker::State;
-use crate::store::Delivery;
+use crate::delivery::waiting::waiting_for;
 use crate::store::seed::SeedWebhook;
+use crate::store::{Delivery, Store, StoreError};
 
 impl House {
     /// Waits until this one of the webhook's deliveries has been put back.
@@ -60,5 +62,67 @@ async fn an_event_that_cannot_be_read_costs_its_receivers_no_attempt_and_nobody_
         assert_eq!(all[1].attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1]);
         assert!(all[1].last_error.is_none(), "it has arrived: {:?}", all[1]);
     }
+    house.close().await;
+}
+
+/// What may be stored of a webhook that this version does not know, each of another one.
+const UNKNOWN: [(&str, &str); 8] = [
+    ("format", "'xml'"),
+    ("signing_secret", "'in the clear'"),
+    ("rate_limit", "'soon'"),
+    ("retry_schedule", "'['"),
+    ("ordering", "'sideways'"),
+    ("status", "'asleep'"),
+    ("max_in_flight", "0"),
+    ("filter", "'{'"),
+];
+
+#[tokio::test]
+async fn a_webhook_with_a_setting_that_is_not_known_is_out_of_order_and_no_other_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let receiver = Receiver::always(Answer::Status(204)).await;
+    let store = Store::open(dir.path(), Clock::System).expect("a store");
+    for _ in 0..=UNKNOWN.len() {
+        store.seed_webhook(SeedWebhook::to(&receiver.url)).await.expect("stored");
+    }
+    store.seed_events("CP_1", 1).await.expect("stored");
+    store.seed_run("PRAGMA ignore_check_constraints = ON").await;
+    for (id, (column, value)) in (1..).zip(UNKNOWN) {
+        store.seed_run(format!("UPDATE webhooks SET {column} = {value} WHERE id = {id}").leak()).await;
+    }
+    store.close();
+
+    let house = House::open(dir.path(), settings());
+    let healthy = UNKNOWN.len() as i64 + 1;
+    house.wait_for(healthy, DeliveryStatus::Success, 1).await;
+    house.store.seed_events("CP_1", 1).await.expect("the others are judged as ever");
+    house.wait_for(healthy, DeliveryStatus::Success, 2).await;
+    let now = house.store.steady().now();
+    for (id, (column, _)) in (1..).zip(UNKNOWN) {
+        let mut views = house.engine.views();
+        let is_told = |views: &LaneViews| views.get(&id).is_some_and(|lane| lane.out_of_order);
+        tokio::time::timeout(DEADLINE, views.wait_for(is_told)).await.expect(column).expect("alive");
+        for delivery in house.deliveries(id).await {
+            assert_eq!(
+                (delivery.status, delivery.attempts.len()),
+                (DeliveryStatus::Scheduled, 0),
+                "{column}"
+            );
+            assert_eq!(waiting_for(&delivery, &views.borrow(), now), Some("settings"), "{column}");
+        }
+        match house.store.webhook(id).await {
+            Err(StoreError::Setting(setting)) => {
+                assert_eq!((setting.table, setting.id, setting.column), ("webhooks", id.to_string(), column));
+            }
+            read => assert!(read.is_ok() && matches!(column, "rate_limit" | "max_in_flight"), "{column}"),
+        }
+    }
+    assert_eq!(receiver.so_far().len(), 2, "nobody got anything in another way than was asked for");
+    // One is put right.
+    house.store.seed_run("UPDATE webhooks SET format = 'envelope' WHERE id = 1").await;
+    house.close().await;
+    let house = House::open(dir.path(), settings());
+    house.wait_for(1, DeliveryStatus::Success, 2).await;
+    assert!(receiver.so_far()[2].body.contains("createdAt"), "{}", receiver.so_far()[2].body);
     house.close().await;
 }
