@@ -28,7 +28,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::api::access::{ApiKey, ApiKeyInput};
 use crate::client::ClientError;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, DEFAULT_FILE, Log, Override, Sources};
+use crate::config::{Config, ConfigError, DEFAULT_FILE, Override, Sources};
 use crate::demo::{self, DemoError};
 use crate::gateway::{self, StartError};
 use crate::http;
@@ -393,7 +393,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             Ok(runtime()?.block_on(serve::run(config))?)
         }
         Command::Demo { forever } => {
-            telemetry::start(&Log { level: "warn".to_owned(), ..Log::default() })?;
+            backup::warnings_only()?;
             Ok(runtime()?.block_on(demo::run(forever))?)
         }
         Command::Listen(listening) => runtime()?.block_on(listen::run(listening)),

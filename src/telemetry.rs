@@ -16,9 +16,6 @@ use crate::config::{Log, LogFormat};
 /// The log was not set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// `log.level` is no level and no list of directives.
-    #[error("log.level: {0}")]
-    Level(#[from] tracing_subscriber::filter::ParseError),
     /// The process has a log already.
     #[error("the log cannot be set up: {0}")]
     Taken(#[from] TryInitError),
@@ -47,7 +44,7 @@ where
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let wanted = EnvFilter::try_new(&log.level)?;
+    let wanted = EnvFilter::new(log.level.as_str());
     Ok(tracing_subscriber::registry().with(wanted).with(filter_fn(is_told)).with(lines))
 }
 
@@ -87,7 +84,7 @@ mod tests {
             for format in [LogFormat::Text, LogFormat::Json] {
                 let page = Page::default();
                 let writer = page.clone();
-                let log = Log { format, level: level.to_owned() };
+                let log = Log { format, level: level.parse().expect("a level") };
                 let subscriber = subscriber(&log, false, move || writer.clone()).expect("a level");
                 tracing::subscriber::with_default(subscriber, || {
                     trace!(target: "hyper::proto::h1", "Authorization: secret");

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tracing::Level;
 
 use super::{Failure, Place, print};
 use crate::clock::Clock;
-use crate::config::Log;
+use crate::config::{Log, LogLevel};
 use crate::store::{self, CopyProgress, KeySource, Restore, Restored, Store};
 use crate::telemetry;
 
@@ -112,7 +113,7 @@ pub(super) fn restore(order: PutBack) -> Result<(), Failure> {
 
 /// These are no services: only what is worth a warning is told.
 pub(super) fn warnings_only() -> Result<(), Failure> {
-    Ok(telemetry::start(&Log { level: "warn".to_owned(), ..Log::default() })?)
+    Ok(telemetry::start(&Log { level: LogLevel::from_level(Level::WARN), ..Log::default() })?)
 }
 
 /// The progress of a copy on stderr, where that is a terminal.

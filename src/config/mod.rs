@@ -5,6 +5,7 @@
 //! say; [`setting`] reads single values; [`error`] says what is wrong with them, all of it at once.
 
 mod error;
+mod log_level;
 mod setting;
 mod source;
 
@@ -26,6 +27,7 @@ use crate::store::{KeySource, SecretsKey};
 use crate::units::{ByteSize, Span};
 
 pub use error::{ConfigError, Fault, Reason, Source};
+pub use log_level::{InvalidLogLevel, LogLevel};
 pub use setting::LogFormat;
 pub use source::{Override, Sources};
 
@@ -264,7 +266,7 @@ tables! {
         /// How a line looks.
         format: LogFormat = LogFormat::Text,
         /// What is logged: a level, or directives such as `info,chargehook::delivery=debug`.
-        level: String = "info".to_owned(),
+        level: LogLevel = LogLevel::from_level(tracing::Level::INFO),
     }
 }
 
@@ -448,9 +450,6 @@ impl Config {
         let sizes = "must be from 1KiB to 1GiB";
         require(size.contains(&limits.message_size), "limits", "message_size", sizes);
         require(size.contains(&limits.api_body), "limits", "api_body", sizes);
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.level) {
-            require(false, "log", "level", &error.to_string());
-        }
         found
     }
 }

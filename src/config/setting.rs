@@ -9,6 +9,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use super::log_level::LogLevel;
 use crate::ocpp::Validation;
 use crate::ocpp::v16::authorization::UnknownIdTag;
 use crate::outbound::signature::SigningSecret;
@@ -133,6 +134,12 @@ impl Setting for HeaderName {
     fn read(given: Given<'_>) -> Result<Self, String> {
         let text = given.text("a header's name such as \"X-Client-Cert\"")?;
         text.parse().map_err(|_| format!("{text:?} is no header's name: write one such as X-Client-Cert"))
+    }
+}
+
+impl Setting for LogLevel {
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        parsed(given, "a level such as \"info\"")
     }
 }
 

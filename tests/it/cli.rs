@@ -172,6 +172,39 @@ fn every_option_sets_its_own_key() {
 }
 
 #[test]
+fn a_slip_in_the_log_level_is_named_wherever_it_is_made_and_silences_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data_dir, file) = (directory.path().join("data"), directory.path().join("slip.toml"));
+    std::fs::write(&file, "[server]\n\n[log]\nlevel = \"chargehook=debgu\"\n").expect("written");
+    let file = file.to_str().expect("UTF-8");
+    let serve = serving(&data_dir);
+    let serve: Vec<&str> = serve.iter().map(String::as_str).collect();
+    for (arguments, env, words) in [
+        (["--config", file], None, [&format!("{file}:4: log.level: \"debgu\""), "did you mean debug?"]),
+        (["--log-level", "inof"], None, ["option --log-level: log.level: \"inof\"", "did you mean info?"]),
+        (["--log-level", "debug,foo"], None, ["option --log-level: log.level: \"foo\"", "is no level"]),
+        (
+            ["--log-format", "text"],
+            Some(""),
+            ["environment variable CHARGEHOOK_LOG_LEVEL: log.level: ", "a level is missing"],
+        ),
+    ] {
+        let env: Vec<_> = env.map(|level| ("CHARGEHOOK_LOG_LEVEL", level)).into_iter().collect();
+        for command in [serve.as_slice(), &["config", "check"]] {
+            let refused = chargehook(&[command, arguments.as_slice()].concat(), &env);
+            assert_eq!((refused.status.code(), stdout(&refused)), (Some(2), String::new()), "{arguments:?}");
+            let error = stderr(&refused);
+            assert!(words.iter().all(|words| error.contains(words)), "{error}");
+        }
+    }
+    assert!(!data_dir.exists(), "nothing was touched");
+    for level in ["Debug", "info,chargehook::delivery=TRACE", "off"] {
+        let checked = chargehook(&["config", "check", "--log-level", level], &[]);
+        assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    }
+}
+
+#[test]
 fn keys_are_made_listed_and_revoked_on_the_data_directory() {
     let directory = tempfile::tempdir().expect("a directory");
     let keys = |arguments: &[&str]| {
