@@ -121,6 +121,13 @@ impl Certificate {
     }
 }
 
+/// What people call a distinguished name, as it is encoded: its common name, or else its organisation.
+pub(crate) fn name_text(name: &[u8]) -> Option<String> {
+    let (content, _) = take(name, SEQUENCE)?;
+    let first = |kind| attributes(content, kind)?.into_iter().next();
+    first(COMMON_NAME).or_else(|| first(ORGANIZATION))
+}
+
 /// The values of one kind in a distinguished name; `None` if it is none.
 fn attributes(mut name: &[u8], kind: &[u8]) -> Option<Vec<String>> {
     let mut found = Vec::new();
@@ -320,6 +327,9 @@ mod tests {
         assert_eq!(leaf.issuer, certificate.issuer);
         assert_ne!(leaf.public_key, certificate.public_key);
         assert_eq!(leaf.common_names, ["good"]);
+        assert_eq!(name_text(&leaf.subject).as_deref(), Some("good"));
+        assert_eq!(name_text(&name(&[(ORGANIZATION, "O")])).as_deref(), Some("O"));
+        assert_eq!(name_text(b"\x30"), None);
         assert_eq!(leaf.alternative_names, ["localhost"], "an address is no text");
         assert!(certificate.is_authority && !leaf.is_authority);
         assert!(leaf.not_after > Some(Timestamp::from_unix_ms(1_776_170_096_789)), "{:?}", leaf.not_after);

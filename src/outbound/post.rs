@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use reqwest::{Certificate, Client, ClientBuilder};
+use reqwest::{Client, ClientBuilder};
 use tower::util::MapRequestLayer;
 use url::Url;
 
@@ -21,6 +21,7 @@ use super::verdict::{Outcome, Verdict};
 mod failure;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 /// How much of an answer's body is kept, in bytes.
 pub const KEPT_BODY_BYTES: usize = 1024;
@@ -50,7 +51,7 @@ tokio::task_local! {
 pub enum PosterError {
     /// `delivery.extra_ca` holds no certificates.
     #[error("delivery.extra_ca is no list of PEM certificates: {0}")]
-    ExtraCa(reqwest::Error),
+    ExtraCa(String),
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(reqwest::Error),
@@ -126,22 +127,24 @@ impl Poster {
     pub fn new(guard: Guard, extra_ca_pem: Option<&[u8]>) -> Result<Self, PosterError> {
         // One TLS backend for all; if somebody in this process chose before us, that choice stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let extra =
-            extra_ca_pem.map(Certificate::from_pem_bundle).transpose().map_err(PosterError::ExtraCa)?;
-        let extra = extra.unwrap_or_default();
+        let extra = trust::roots(extra_ca_pem.unwrap_or_default()).map_err(PosterError::ExtraCa)?;
         let guard = Arc::new(guard);
         let resolver =
             GuardedResolver { lookups: Lookups::default(), guard: guard.clone(), allowed_only: false };
-        let system_and_extra = || Client::builder().tls_certs_merge(extra.clone());
         let no_roots = || Client::builder().tls_certs_only([]);
-        let any = Connections::new(&resolver, &system_and_extra).or_else(|error| {
-            // A container without any certificates must still reach receivers over plain HTTP.
-            tracing::warn!(
-                "https:// endpoints cannot be verified, deliveries to them will fail: install the system's CA \
-                 certificates or set delivery.extra_ca ({error})"
-            );
-            Connections::new(&resolver, &no_roots)
-        });
+        let any = match trust::client_config(&extra) {
+            Ok(tls) => {
+                Connections::new(&resolver, &|| Client::builder().tls_backend_preconfigured(tls.clone()))
+            }
+            Err(error) => {
+                // A container without any certificates must still reach receivers over plain HTTP.
+                tracing::warn!(
+                    "https:// endpoints cannot be verified, deliveries to them will fail: install the system's CA \
+                     certificates or set delivery.extra_ca ({error})"
+                );
+                Connections::new(&resolver, &no_roots)
+            }
+        };
         let any = any.map_err(PosterError::Client)?;
         // Plain HTTP only, so it needs no roots.
         let allowed_resolver = GuardedResolver { allowed_only: true, ..resolver };

@@ -30,6 +30,7 @@ mod house;
 mod id_tags;
 mod identity;
 mod ingest;
+mod intermediates;
 mod jobs;
 mod kills;
 mod limits;

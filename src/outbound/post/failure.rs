@@ -4,9 +4,10 @@
 use std::error::Error;
 use std::io;
 
-use rustls::CertificateError;
+use rustls::{CertificateError, OtherError};
 use url::Url;
 
+use super::trust::MissingIntermediate;
 use crate::outbound::resolve::ResolveError;
 use crate::outbound::verdict::{ErrorCode, Verdict};
 
@@ -100,6 +101,15 @@ fn describe_tls(host: &str, error: &rustls::Error) -> String {
             _ => format!("no TLS connection with {host}: {error}"),
         };
     };
+    if let C::Other(OtherError(reason)) = certificate
+        && let Some(MissingIntermediate { issuer }) = reason.downcast_ref()
+    {
+        return format!(
+            "the server did not send its intermediate certificate: {host} shows a certificate issued by {issuer:?}, whose \
+             own it did not send and which is no authority trusted here (it should send its whole chain; \
+             delivery.extra_ca adds an authority of your own)"
+        );
+    }
     match certificate {
         C::Expired | C::ExpiredContext { .. } => format!("the certificate of {host} has expired"),
         C::NotValidYet | C::NotValidYetContext { .. } => {
