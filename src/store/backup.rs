@@ -2,7 +2,6 @@
 //!
 //! A backup is one file, and a database by itself. The key of its secrets is not in it.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +10,8 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::error::{KeyFault, StoreError};
 use super::files::{self, directory_of, file_error};
-use super::{DATABASE, schema, sealing};
+use super::identity::{self, Found};
+use super::{database_in, schema, sealing};
 use crate::clock::Timestamp;
 
 /// Pages that are copied at once: about a megabyte, after which others have the disk.
@@ -55,9 +55,6 @@ pub enum BackupError {
         /// SQLite's own words.
         reason: String,
     },
-    /// Not a database of this program.
-    #[error("{} is no chargehook database", .0.display())]
-    Foreign(PathBuf),
 }
 
 impl From<rusqlite::Error> for BackupError {
@@ -105,7 +102,7 @@ pub fn back_up(
     if path.exists() {
         return Err(BackupError::Taken(path));
     }
-    let source = open_source(&data_dir.join(DATABASE))?;
+    let source = open_source(&database_in(data_dir)?)?;
     let directory = directory_of(&path);
     let partial = tempfile::Builder::new()
         .prefix(".chargehook-backup-")
@@ -132,20 +129,16 @@ fn file_name(now: Timestamp) -> String {
 /// A database of this program, with nothing of it changed.
 pub(super) fn open_source(path: &Path) -> Result<Connection, BackupError> {
     // SQLite would make one.
-    File::open(path).map_err(|error| file_error(path, &error))?;
-    let foreign = |error: StoreError| match error {
-        StoreError::Sqlite(reason) if reason.contains("not a database") => {
-            BackupError::Foreign(path.to_owned())
-        }
-        other => other.into(),
-    };
-    let conn = schema::open_untouched(path).map_err(foreign)?;
-    let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'stations', 'events')";
-    let ours: i64 = conn.query_row(tables, [], |row| row.get(0)).map_err(|error| foreign(error.into()))?;
-    if ours != 3 || schema::version(&conn)? == 0 {
-        return Err(BackupError::Foreign(path.to_owned()));
+    std::fs::metadata(path).map_err(|error| file_error(path, &error))?;
+    let empty = || StoreError::Foreign { path: path.to_owned(), reason: "nothing is in it".to_owned() };
+    if identity::look(path, &identity::DATABASE)? == Found::Nothing {
+        return Err(empty().into());
     }
-    Ok(conn)
+    let conn = schema::open_untouched(path)?;
+    match schema::version(&conn)? {
+        0 => Err(empty().into()),
+        _ => Ok(conn),
+    }
 }
 
 /// Copies everything that `source` sees now to the file `to`, a step at a time.
@@ -181,7 +174,7 @@ pub(super) fn copy(
 }
 
 /// Opens a copy as a file that is whole by itself, without a write-ahead log.
-fn open_copy(path: &Path) -> Result<Connection, BackupError> {
+pub(super) fn open_copy(path: &Path) -> Result<Connection, BackupError> {
     let conn = Connection::open(path)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
     match mode.as_str() {

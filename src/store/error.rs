@@ -20,6 +20,35 @@ pub enum StoreError {
         /// The newest version this program can read.
         known: i64,
     },
+    /// A file that is none of this program's stands where one should be. It was left as it is.
+    #[error(
+        "{} is no chargehook database: {reason}. It was left as it is; move it away, or name another place",
+        .path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        reason: String,
+    },
+    /// There is no room to keep a copy of the database before its schema is changed. Nothing was touched.
+    #[error(
+        "the database has schema version {from} and is to be brought to {to}, of which a copy is kept before: that takes \
+         {needed_bytes} bytes in {}, and {free_bytes} are free. Nothing was changed",
+        .directory.display()
+    )]
+    NoRoom {
+        /// The version in the file.
+        from: i64,
+        /// The one that this program works with.
+        to: i64,
+        /// Where the copy would be.
+        directory: PathBuf,
+        /// The room that it takes.
+        needed_bytes: u64,
+        /// The room that there is.
+        free_bytes: u64,
+    },
     /// The commit failed (disk full, I/O error): nothing of the job was written.
     #[error("the store could not commit: {0}")]
     Commit(String),

@@ -14,7 +14,7 @@ use super::sealed::COLUMNS;
 use super::secrets_key::{self, KeySource, SecretsKey};
 use super::vault::Vault;
 use super::writer::Writing;
-use super::{DATABASE, audit, lock, schema, sealing};
+use super::{audit, database_in, lock, schema, sealing, upgrade};
 use crate::clock::Clock;
 
 /// Why the secrets of a database are kept as they were.
@@ -77,8 +77,8 @@ pub fn change_key(
         (None, KeySource::File(file)) => Keeper::We(file),
         (None, KeySource::Given(_)) => return Err(KeptAsTheyWere::NoNextKey),
     };
+    let path = database_in(data_dir)?;
     let _lock = lock(data_dir)?;
-    let path = data_dir.join(DATABASE);
     let done = match &keeper {
         Keeper::They(next) if source.read()?.is_some_and(|key| key == *next) => {
             return Err(KeptAsTheyWere::SameKey);
@@ -97,7 +97,7 @@ pub fn change_key(
     }
     let old = sealing::unlock(&path, source)?;
     let mut conn = schema::open_writer(&path)?;
-    schema::migrate(&mut conn)?;
+    upgrade::upgrade(&mut conn, &path)?;
     // What an older version has left in the clear is sealed first, as at any start.
     sealing::settle(&mut conn, &old, false)?;
     let key = match &keeper {
@@ -180,7 +180,7 @@ fn strip_verifiers(conn: &Connection) -> Result<()> {
 /// # Errors
 /// [`StoreError::Key`] if it is not at hand; the file's, also if it exists.
 pub fn copy_key(data_dir: &Path, source: &KeySource, to: &Path) -> Result<()> {
-    let conn = schema::open_untouched(&data_dir.join(DATABASE))?;
+    let conn = schema::open_untouched(&database_in(data_dir)?)?;
     let key = match (sealing::key_of(&conn, source)?, source) {
         (Some(key), _) => key,
         (None, KeySource::Given(key)) => key.clone(),

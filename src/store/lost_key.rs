@@ -18,7 +18,7 @@ use super::sealed::{
 use super::secrets_key::KeySource;
 use super::vault::Vault;
 use super::writer::Writing;
-use super::{DATABASE, cells, command_end, lock, outcomes, schema, sealing};
+use super::{cells, command_end, database_in, lock, outcomes, schema, sealing, upgrade};
 use crate::api::command::CommandStatus;
 use crate::api::webhook::Status;
 use crate::clock::Clock;
@@ -80,7 +80,7 @@ impl LosingWebhook {
 /// # Errors
 /// [`KeptAsTheyWere::NotLost`] if the key is there; the store's.
 pub fn losses(data_dir: &Path, source: &KeySource) -> std::result::Result<Losses, KeptAsTheyWere> {
-    let conn = schema::open_untouched(&data_dir.join(DATABASE))?;
+    let conn = schema::open_untouched(&database_in(data_dir)?)?;
     ensure_lost(&conn, source)?;
     Ok(Losses::of(&conn)?)
 }
@@ -97,13 +97,13 @@ pub fn drop_secrets(
     source: &KeySource,
     clock: &Clock,
 ) -> std::result::Result<(Losses, bool), KeptAsTheyWere> {
+    let path = database_in(data_dir)?;
     let _lock = lock(data_dir)?;
-    let path = data_dir.join(DATABASE);
     ensure_lost(&schema::open_untouched(&path)?, source)?;
     // On disk before anything is sealed under it. Cut off behind this, it is the next try's key.
     let vault = Vault::new(&source.read_or_make()?);
     let mut conn = schema::open_writer(&path)?;
-    schema::migrate(&mut conn)?;
+    upgrade::upgrade(&mut conn, &path)?;
     let losses = write_alone(&mut conn, clock, &vault, drop_all)?;
     Ok((losses, sealing::sweep(&conn)?))
 }

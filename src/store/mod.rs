@@ -38,6 +38,7 @@ mod health;
 mod horizon;
 mod id_tags;
 mod idempotency;
+mod identity;
 mod in_order;
 mod ingest;
 mod key_change;
@@ -78,6 +79,7 @@ mod steady;
 mod thinning;
 mod transaction_list;
 mod transactions;
+mod upgrade;
 mod vault;
 mod webhook_stats;
 mod webhooks;
@@ -128,7 +130,7 @@ pub use retention::{Expired, Expiring, Removed};
 pub use search::Indexed;
 pub use secrets_key::{KeySource, NEW_KEY_VARIABLE, NoSecretsKey, SecretsKey};
 pub use signals::{CommandEnd, LanesDue};
-pub use space::Space;
+pub use space::{Disk, Space};
 pub use station_access::StationAccess;
 pub use stations::{Created, Imported, StationFilter, StationToImport};
 pub use statistics::{Histogram, Statistics};
@@ -190,12 +192,12 @@ impl Store {
     /// (connections, attempts). A key that is a file is made with the database.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another gateway runs here; [`StoreError::Key`] and
-    /// [`StoreError::NewerSchema`], with nothing touched; I/O.
+    /// [`StoreError::InUse`] if another gateway runs here; [`StoreError::Foreign`], [`StoreError::Key`],
+    /// [`StoreError::NewerSchema`] and [`StoreError::NoRoom`], with nothing touched; I/O.
     pub fn open_with(data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Self> {
+        let database = database_in(data_dir)?;
         files::create_directory(data_dir)?;
         let lock = lock(data_dir)?;
-        let database = data_dir.join(DATABASE);
         let vault = sealing::unlock(&database, key)?;
         // As an earlier version, a copy or a hand has left them.
         let logged = |file: &Path| ["", "-wal", "-shm"].map(|suffix| files::with_suffix(file, suffix));
@@ -215,6 +217,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], but never [`StoreError::InUse`].
     pub fn open_beside(data_dir: &Path, clock: Clock) -> Result<Self> {
+        database_in(data_dir)?;
         files::create_directory(data_dir)?;
         Self::start(data_dir, clock, None, Vault::locked())
     }
@@ -225,7 +228,7 @@ impl Store {
         files::create_for_owner(&path)?;
         let mut conn = schema::open_writer(&path)?;
         let fresh = schema::version(&conn)? == 0;
-        schema::migrate(&mut conn)?;
+        upgrade::upgrade(&mut conn, &path)?;
         if lock.is_some() {
             sealing::settle(&mut conn, &vault, fresh)?;
         }
@@ -332,6 +335,16 @@ impl Store {
     {
         self.inner.readers.read(query).await
     }
+}
+
+/// The database of a data directory, which need not exist.
+///
+/// # Errors
+/// [`StoreError::Foreign`] if something else stands there. Nothing was touched.
+fn database_in(data_dir: &Path) -> Result<PathBuf> {
+    let path = data_dir.join(DATABASE);
+    identity::look(&path, &identity::DATABASE)?;
+    Ok(path)
 }
 
 fn lock(data_dir: &Path) -> Result<File> {

@@ -21,7 +21,7 @@ use super::files::{self, create_directory, create_for_owner, file_error, remove,
 use super::secrets_key::{self, KeySource, SecretsKey};
 use super::vault::Vault;
 use super::writer::Writing;
-use super::{DATABASE, lock, schema, sealing, search};
+use super::{DATABASE, identity, lock, schema, sealing, search};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Category, NewEvent};
 
@@ -106,9 +106,11 @@ pub fn restore(
     progress: &mut dyn FnMut(CopyProgress),
 ) -> std::result::Result<Restored, BackupError> {
     let source = backup::open_source(order.from)?;
+    let target = order.data_dir.join(DATABASE);
+    refuse_foreign(&target, &identity::DATABASE)?;
+    refuse_foreign(&order.data_dir.join(search::FILE), &identity::SEARCH)?;
     create_directory(order.data_dir)?;
     let _lock = lock(order.data_dir)?;
-    let target = order.data_dir.join(DATABASE);
     if target.exists() && !order.force {
         return Err(BackupError::Exists(order.data_dir.to_owned()));
     }
@@ -139,6 +141,14 @@ pub fn restore(
     std::fs::rename(&staged, &target).map_err(|error| file_error(&target, &error))?;
     files::sync(order.data_dir)?;
     Ok(Restored { key_written, replaced, ..restored })
+}
+
+/// What is damaged may be replaced: that may be why there is a restore. What is somebody else's may not.
+fn refuse_foreign(path: &Path, kind: &identity::Kind) -> Result<()> {
+    match identity::look(path, kind) {
+        Err(foreign @ StoreError::Foreign { .. }) => Err(foreign),
+        _ => Ok(()),
+    }
 }
 
 /// Sees to it that the gateway will find the backup's key; where that has to be written, and what.

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use tracing::info;
 
 use super::error::{Result, StoreError};
+use super::identity;
 
 /// In order; a database's `user_version` is how many of them it has. Never edit one that was released.
 const MIGRATIONS: &[&str] = &[
@@ -28,6 +30,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0016_energy_register.sql"),
 ];
 
+/// The schema version that this program works with.
+pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
+
 /// How long a connection waits for another process's write lock (`chargehook keys` beside `serve`).
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -41,6 +46,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     // Says something only to a database without tables; others would have to be written anew. So it comes first.
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    // Before there is a write-ahead log: whose file it is stands in the file itself from its first byte on.
+    identity::mark(&conn, &identity::DATABASE)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: a commit is on disk when it returns. Group commit makes it cheap.
     conn.pragma_update(None, "synchronous", "FULL")?;
@@ -79,7 +86,7 @@ pub(super) fn open_untouched(path: &Path) -> Result<Connection> {
 /// # Errors
 /// [`StoreError::NewerSchema`] if this program does not know it.
 pub(super) fn version(conn: &Connection) -> Result<i64> {
-    let known = MIGRATIONS.len() as i64;
+    let known = NEWEST;
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match found > known {
         true => Err(StoreError::NewerSchema { found, known }),
@@ -90,6 +97,9 @@ pub(super) fn version(conn: &Connection) -> Result<i64> {
 /// Brings a database up to this program's schema, one transaction per step.
 pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
     let found = version(conn)?;
+    if found > 0 && found < NEWEST {
+        info!("the database is brought from schema version {found} to {NEWEST}");
+    }
     for (done, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
         let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;

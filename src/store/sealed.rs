@@ -149,6 +149,22 @@ impl Column {
     }
 }
 
+/// Whether a database of which nothing is sealed, of whatever version, has anything that would be.
+pub(super) fn holds_secrets(conn: &Connection) -> Result<bool> {
+    for column in &COLUMNS {
+        let there = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
+        if conn.query_row(there, [column.table, column.column], |row| row.get(0))? && column.count(conn)? > 0 {
+            return Ok(true);
+        }
+    }
+    let commands = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'commands')";
+    if !conn.query_row(commands, [], |row| row.get::<_, bool>(0))? {
+        return Ok(false);
+    }
+    let password = "SELECT EXISTS (SELECT 1 FROM commands WHERE payload LIKE '%AuthorizationKey%')";
+    Ok(conn.query_row(password, [], |row| row.get(0))?)
+}
+
 fn name(keys: &[Value]) -> String {
     let parts: Vec<String> = keys
         .iter()

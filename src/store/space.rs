@@ -1,5 +1,6 @@
 //! The room that the database takes, and giving back what it does not need.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::error::Result;
@@ -43,7 +44,36 @@ impl Space {
     }
 }
 
+/// The file system that something is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Bytes that may still be written.
+    pub free_bytes: u64,
+    /// Bytes of all of it.
+    pub total_bytes: u64,
+}
+
+/// The file system that this is on; `None` where that cannot be told.
+#[cfg(target_os = "linux")]
+pub(super) fn disk_of(path: &Path) -> Option<Disk> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Some(Disk { free_bytes: bytes(found.f_bavail), total_bytes: bytes(found.f_blocks) })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn disk_of(_: &Path) -> Option<Disk> {
+    None
+}
+
 impl Store {
+    /// The file system of the data directory; `None` where that cannot be told.
+    pub async fn disk(&self) -> Option<Disk> {
+        let data_dir = self.inner.data_dir.clone();
+        // A file system of another machine may take its time.
+        tokio::task::spawn_blocking(move || disk_of(&data_dir)).await.ok().flatten()
+    }
+
     /// The room that the database takes now.
     ///
     /// # Errors

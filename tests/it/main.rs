@@ -20,6 +20,7 @@ mod effects;
 mod energy;
 mod fairness;
 mod floods;
+mod foreign_files;
 mod frames;
 mod golden;
 mod handshake;

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::super::READERS;
 use super::super::error::Result;
 use super::super::files::create_for_owner;
+use super::super::identity;
 use super::super::readers::Readers;
 use super::super::schema;
 
@@ -45,7 +46,11 @@ pub(in crate::store) struct Index {
 impl Index {
     /// Opens the index at `path`, or makes it anew if it cannot be used or `belongs` does not know the event
     /// (row and id) up to which it goes.
+    ///
+    /// # Errors
+    /// `StoreError::Foreign` for a file that is none of ours, and is left as it is; the file's.
     pub(super) fn open(path: &Path, belongs: impl Fn(i64, &str) -> Result<bool>) -> Result<Self> {
+        identity::look(path, &identity::SEARCH)?;
         let opened = open(path).and_then(|conn| {
             let reach = reach(&conn)?;
             Ok(match &reach {
@@ -149,6 +154,7 @@ fn open(path: &Path) -> Result<Connection> {
     create_for_owner(path)?;
     let conn = Connection::open(path)?;
     conn.busy_timeout(schema::BUSY_TIMEOUT)?;
+    identity::mark(&conn, &identity::SEARCH)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     // Not synced with every commit; what is on disk is consistent all the same.
     conn.pragma_update(None, "synchronous", "NORMAL")?;
@@ -210,11 +216,25 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_and_one_of_another_log_are_made_anew() {
+    fn a_file_that_is_no_index_is_left_as_it_is() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("search.db");
-        std::fs::write(&path, "this was never a database, whatever its name says".repeat(99))
-            .expect("writes");
+        let content = "this was never a database, whatever its name says".repeat(99);
+        std::fs::write(&path, &content).expect("writes");
+        let refused = Index::open(&path, |_, _| Ok(true)).err().expect("refused");
+        assert!(refused.to_string().contains("no SQLite file"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&path).expect("reads"), content);
+        assert_eq!(std::fs::read_dir(dir.path()).expect("reads").count(), 1, "nothing is made beside it");
+    }
+
+    #[test]
+    fn an_index_that_cannot_be_used_and_one_of_another_log_are_made_anew() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("search.db");
+        let older = Connection::open(&path).expect("opens");
+        // As versions made it that gave it no id.
+        older.execute_batch(&format!("{SCHEMA}; PRAGMA user_version = 99")).expect("makes");
+        drop(older);
         let entry = || Entry { seq: 7, event_id: "evt_7".to_owned(), text: " a b ".to_owned() };
         let index = Index::open(&path, |_, _| Ok(true)).expect("opens");
         assert_eq!(index.reach(), 0);
