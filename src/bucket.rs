@@ -17,6 +17,11 @@ impl Bucket {
         Self { per_second, burst, tokens: burst }
     }
 
+    /// Gathers at another rate from now on, up to another burst.
+    pub fn change_rate(&mut self, per_second: f64, burst: f64) {
+        *self = Self { per_second, burst, tokens: self.tokens.min(burst) };
+    }
+
     /// Takes in that this much time has passed.
     pub fn gather(&mut self, passed: Duration) {
         self.tokens = (self.tokens + passed.as_secs_f64() * self.per_second).min(self.burst);

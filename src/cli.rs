@@ -35,7 +35,7 @@ use crate::http;
 use crate::id::ApiKeyId;
 use crate::keys::{self, API_KEY_VARIABLE, KeyError};
 use crate::listen::ListenError;
-use crate::serve::{self, ServeError};
+use crate::serve::{self, Reloads, ServeError};
 use crate::store::{BackupError, KeptAsTheyWere, NoSecretsKey, Store, StoreError};
 use crate::telemetry::{self, TelemetryError};
 
@@ -225,7 +225,7 @@ enum ConfigCommand {
 }
 
 /// The settings that are options too. Values are read by the configuration, which words their faults.
-#[derive(Default, Args)]
+#[derive(Clone, Default, Args)]
 struct Settings {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
@@ -387,11 +387,13 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve(settings) => {
-            let config = settings.load()?;
-            telemetry::start(&config.log)?;
-            Ok(runtime()?.block_on(serve::run(config))?)
-        }
+        Command::Serve(settings) => runtime()?.block_on(async {
+            // Before anything else: a SIGHUP that comes early must not end the process.
+            let signals = serve::Signals::listen()?;
+            let config = settings.clone().load()?;
+            let filter = telemetry::start(&config.log)?;
+            Ok(serve::run(config, signals, Reloads::new(filter, move || settings.clone().load())).await?)
+        }),
         Command::Demo { forever } => {
             backup::warnings_only()?;
             Ok(runtime()?.block_on(demo::run(forever))?)

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -76,7 +77,7 @@ impl Counts {
     }
 }
 
-/// Runs one round, or with `forever` until Ctrl-C.
+/// Runs one round, or with `forever` until Ctrl-C, SIGTERM or SIGHUP.
 ///
 /// # Errors
 /// If something does not start, or the counts do not agree in the end.
@@ -123,6 +124,8 @@ async fn show(gateway: &Gateway, forever: bool) -> Result<(), DemoError> {
     let screen = Screen::new();
     screen.introduce(gateway.ocpp_addr(), gateway.api_addr(), receiver.address(), CHARGERS, forever)?;
     let began = Instant::now();
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();
     let chargers = start_chargers(gateway.ocpp_addr(), forever, &stop);
     let mut chargers = std::pin::pin!(chargers);
@@ -135,6 +138,9 @@ async fn show(gateway: &Gateway, forever: bool) -> Result<(), DemoError> {
             }
             summary = &mut chargers => break summary,
             _ = tokio::signal::ctrl_c(), if !stop.is_cancelled() => stop.cancel(),
+            // Its terminal is gone; what it has made is removed all the same.
+            _ = hangup.recv(), if !stop.is_cancelled() => stop.cancel(),
+            _ = terminate.recv(), if !stop.is_cancelled() => stop.cancel(),
         }
     };
     // The chargers have left; what they said last is still on its way.

@@ -1,23 +1,26 @@
 //! The whole gateway in one value: store, chargers' listener, delivery engine and REST API.
 
+mod disk;
+mod reload;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::adjustable::Adjustable;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
 use crate::forwarded::TrustedProxies;
 use crate::http::serve::Bounds;
-use crate::http::{self, ApiConfig, ApiState, Readiness, RequestRates};
+use crate::http::{self, ApiConfig, ApiLimits, ApiState, Places, Readiness, RequestRates};
 use crate::indexing;
 use crate::outbound::post::{Poster, PosterError};
 use crate::retention;
@@ -25,6 +28,8 @@ use crate::station::password::LightKey;
 use crate::station::{self, Stations};
 use crate::store::{CallPolicy, OutsideVerdicts, Store, StoreError};
 use crate::tls::{Authorities, Authority, AuthoritySettings, File, Files, Tls, TlsError};
+
+pub use reload::NotReloaded;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +66,17 @@ pub enum StartError {
     },
 }
 
+/// What connections are encrypted with, and clients known by.
+#[derive(Clone, Default)]
+struct Certificates {
+    ocpp: Option<Arc<Tls>>,
+    api: Option<Arc<Tls>>,
+    /// Of certificates that proxies hand on.
+    handed_on: Option<Arc<Authorities>>,
+    /// Who signs those of stations.
+    authority: Option<Arc<Authority>>,
+}
+
 /// A running gateway. Dropping it does not stop it: call [`Gateway::stop`].
 pub struct Gateway {
     store: Store,
@@ -72,7 +88,11 @@ pub struct Gateway {
     /// The API, and metrics where they have a place of their own.
     api: Vec<JoinHandle<()>>,
     stop_api: CancellationToken,
-    watch_tls: Vec<JoinHandle<()>>,
+    /// What looks after files and disk beside everything else.
+    watches: Vec<JoinHandle<()>>,
+    certificates: Certificates,
+    api_state: Arc<ApiState>,
+    api_bounds: Arc<Adjustable<Bounds>>,
     ocpp_addr: SocketAddr,
     ocpps_addr: Option<SocketAddr>,
     api_addr: SocketAddr,
@@ -87,11 +107,8 @@ impl Gateway {
     /// If the data directory is in use or unusable, or an address cannot be bound.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         // Before anything is touched: what is wrong here is the operator's to mend.
-        let ocpp_tls = ocpp_tls(&config)?;
-        let client_authorities = client_authorities(&config)?;
-        let api_tls = api_tls(&config)?;
-        let authority = authority(&config)?;
-        if let Some(doubt) = doubt(&config, authority.as_deref(), clock.now()) {
+        let certificates = Certificates::load(&config)?;
+        if let Some(doubt) = doubt(&config, certificates.authority.as_deref(), clock.now()) {
             warn!("{doubt}");
         }
         let (data_dir, key, store_clock) =
@@ -112,10 +129,10 @@ impl Gateway {
             store.clone(),
             clock.clone(),
             poster.clone(),
-            listeners(&config, ocpp_tls.as_ref()),
+            listeners(&config, certificates.ocpp.as_ref()),
             station::Settings {
-                authority: authority.clone(),
-                ..station_settings(&config, client_authorities.clone())
+                authority: certificates.authority.clone(),
+                ..station_settings(&config, certificates.handed_on.clone())
             },
             call_policy(&config),
             store.derived_key("passwords of stations").map(LightKey::new),
@@ -149,30 +166,39 @@ impl Gateway {
             ),
             readiness: Readiness::default(),
             config: ApiConfig {
-                body_max_bytes: config.limits.api_body.0 as usize,
+                limits: Adjustable::new(api_limits(&config)),
                 messages_for: config.retention.messages.limit(),
                 max_database_bytes: config.retention.max_database_size.map(|size| size.0),
-                body_patience: config.limits.api_patience.0,
-                webhooks: config.limits.webhooks,
+                warn_free_bytes: config.server.warn_free_space.0,
                 metrics_elsewhere: metrics_listener.is_some(),
                 ..ApiConfig::default()
             },
             stop: stop_api.clone(),
-            streams: Arc::new(Semaphore::new(config.limits.streams as usize)),
+            streams: Places::new(config.limits.streams as usize),
         });
-        let watched = ocpp_tls.into_iter().chain(api_tls.clone());
-        let mut watch_tls: Vec<_> = watched.map(|tls| tokio::spawn(tls.watch(stop_api.clone()))).collect();
-        watch_tls.extend(client_authorities.map(|all| tokio::spawn(all.watch(stop_api.clone()))));
-        watch_tls.extend(authority.map(|authority| tokio::spawn(authority.watch(stop_api.clone()))));
+        let mut watches = certificates.watch(&stop_api);
+        watches.push(tokio::spawn(disk::watch(
+            store.clone(),
+            config.server.data_dir.clone(),
+            config.server.warn_free_space.0,
+            stop_api.clone(),
+        )));
         let proxies =
             TrustedProxies { networks: config.api.trusted_proxies.clone(), ..TrustedProxies::default() };
         let router = http::router(api_state.clone());
-        let bounds = api_bounds(&config);
-        let api_served =
-            http::serve::serve(api_listener, api_tls, Arc::new(proxies), bounds, router, stop_api.clone());
+        let bounds = Arc::new(Adjustable::new(api_bounds(&config)));
+        let api_served = http::serve::serve(
+            api_listener,
+            certificates.api.clone(),
+            Arc::new(proxies),
+            bounds.clone(),
+            router,
+            stop_api.clone(),
+        );
         let mut api = vec![tokio::spawn(api_served)];
         if let Some(listener) = metrics_listener {
-            let router = http::metrics_router(api_state);
+            let router = http::metrics_router(api_state.clone());
+            let bounds = bounds.clone();
             let served = http::serve::serve(listener, None, Arc::default(), bounds, router, stop_api.clone());
             api.push(tokio::spawn(served));
         }
@@ -186,7 +212,10 @@ impl Gateway {
             indexing,
             api,
             stop_api,
-            watch_tls,
+            watches,
+            certificates,
+            api_state,
+            api_bounds: bounds,
             ocpp_addr,
             ocpps_addr,
             api_addr,
@@ -237,12 +266,34 @@ impl Gateway {
                 abort.abort();
             }
         }
-        for watch in self.watch_tls {
+        for watch in self.watches {
             let _ = watch.await;
         }
         let store = self.store;
         // Blocks until the last commit.
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
+
+impl Certificates {
+    /// Reads all files that a configuration names.
+    fn load(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            ocpp: load_tls("ocpp", ocpp_files(config))?,
+            handed_on: client_authorities(config)?,
+            api: load_tls("api", api_files(config))?,
+            authority: authority(config)?,
+        })
+    }
+
+    /// Has them read anew whenever they change.
+    fn watch(&self, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+        let Self { ocpp, api, handed_on, authority } = self.clone();
+        let mut watches: Vec<_> =
+            ocpp.into_iter().chain(api).map(|tls| tokio::spawn(tls.watch(stop.clone()))).collect();
+        watches.extend(handed_on.map(|all| tokio::spawn(all.watch(stop.clone()))));
+        watches.extend(authority.map(|authority| tokio::spawn(authority.watch(stop.clone()))));
+        watches
     }
 }
 
@@ -258,7 +309,12 @@ fn load_tls(table: &'static str, files: Files) -> Result<Option<Arc<Tls>>, Start
     if files.certificates.is_empty() {
         return Ok(None);
     }
-    let named = |fault: TlsError| {
+    Tls::load(files).map(Some).map_err(unusable(table))
+}
+
+/// Names the setting of a table whose file cannot be used.
+fn unusable(table: &'static str) -> impl Fn(TlsError) -> StartError {
+    move |fault| {
         let key = match fault.file {
             File::Certificate => "tls_certificate",
             File::Key => "tls_key",
@@ -266,30 +322,25 @@ fn load_tls(table: &'static str, files: Files) -> Result<Option<Arc<Tls>>, Start
             File::ClientCrl => "tls_client_crl",
         };
         StartError::Tls { key: format!("{table}.{key}"), fault }
-    };
-    Tls::load(files).map(Some).map_err(named)
+    }
 }
 
-fn ocpp_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
+fn ocpp_files(config: &Config) -> Files {
     let ocpp = &config.ocpp;
-    let files = Files {
+    Files {
         certificates: ocpp.tls_certificate.clone(),
         keys: ocpp.tls_key.clone(),
         client_ca: ocpp.tls_client_ca.clone(),
         client_crl: ocpp.tls_client_crl.clone(),
-    };
-    load_tls("ocpp", files)
+    }
 }
 
 /// What certificates that proxies hand on must lead to.
 fn client_authorities(config: &Config) -> Result<Option<Arc<Authorities>>, StartError> {
     let ocpp = &config.ocpp;
     let path = ocpp.tls_client_ca.clone().filter(|_| ocpp.tls_client_cert_header.is_some());
-    let named = |fault: TlsError| {
-        let key = if fault.file == File::ClientCrl { "ocpp.tls_client_crl" } else { "ocpp.tls_client_ca" };
-        StartError::Tls { key: key.to_owned(), fault }
-    };
-    path.map(|path| Authorities::load(path, ocpp.tls_client_crl.clone()).map_err(named)).transpose()
+    let load = |path| Authorities::load(path, ocpp.tls_client_crl.clone()).map_err(unusable("ocpp"));
+    path.map(load).transpose()
 }
 
 /// The authority of stations' certificates, if one is configured.
@@ -304,18 +355,17 @@ fn authority(config: &Config) -> Result<Option<Arc<Authority>>, StartError> {
         validity: ocpp.certificate_validity.0,
         organization: ocpp.tls_client_organization.clone(),
     };
-    let named = |fault: TlsError| {
-        let key = if fault.file == File::Key { "ocpp.certificate_ca_key" } else { "ocpp.certificate_ca" };
-        StartError::Tls { key: key.to_owned(), fault }
-    };
-    Authority::load(settings).map(Some).map_err(named)
+    Authority::load(settings).map(Some).map_err(unusable_authority)
 }
 
-fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
+fn unusable_authority(fault: TlsError) -> StartError {
+    let key = if fault.file == File::Key { "ocpp.certificate_ca_key" } else { "ocpp.certificate_ca" };
+    StartError::Tls { key: key.to_owned(), fault }
+}
+
+fn api_files(config: &Config) -> Files {
     let api = &config.api;
-    let files =
-        Files { certificates: api.tls_certificate.clone(), keys: api.tls_key.clone(), ..Files::default() };
-    load_tls("api", files)
+    Files { certificates: api.tls_certificate.clone(), keys: api.tls_key.clone(), ..Files::default() }
 }
 
 /// Reads the certificates and keys that a configuration names, as a start would. What is returned is a doubt
@@ -324,11 +374,8 @@ fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
 /// # Errors
 /// [`StartError::Tls`].
 pub fn check_files(config: &Config, now: Timestamp) -> Result<Option<String>, StartError> {
-    ocpp_tls(config)?;
-    client_authorities(config)?;
-    api_tls(config)?;
-    let authority = authority(config)?;
-    Ok(doubt(config, authority.as_deref(), now))
+    let certificates = Certificates::load(config)?;
+    Ok(doubt(config, certificates.authority.as_deref(), now))
 }
 
 /// Why stations could not come back with what the gateway signs for them, if so. Not a fault: the one file may be
@@ -351,6 +398,15 @@ fn doubt(config: &Config, authority: Option<&Authority>, now: Timestamp) -> Opti
 fn api_bounds(config: &Config) -> Bounds {
     let limits = &config.limits;
     Bounds { connections: limits.api_connections as usize, patience: limits.api_patience.0 }
+}
+
+fn api_limits(config: &Config) -> ApiLimits {
+    let limits = &config.limits;
+    ApiLimits {
+        body_max_bytes: limits.api_body.0 as usize,
+        body_patience: limits.api_patience.0,
+        webhooks: limits.webhooks,
+    }
 }
 
 /// A listener of its own for TLS leaves the other one plain.
@@ -400,7 +456,7 @@ fn retention_settings(config: &Config) -> retention::Settings {
 }
 
 fn station_settings(config: &Config, authorities: Option<Arc<Authorities>>) -> station::Settings {
-    let (ocpp, limits) = (&config.ocpp, &config.limits);
+    let ocpp = &config.ocpp;
     station::Settings {
         paths: ocpp.paths.clone(),
         missing_subprotocol: ocpp.missing_subprotocol,
@@ -409,14 +465,9 @@ fn station_settings(config: &Config, authorities: Option<Arc<Authorities>>) -> s
         validation: ocpp.validation,
         first_call_delay: ocpp.first_call_delay.0,
         ping_interval: ocpp.ping_interval.0,
-        idle_timeout: limits.idle_timeout.map(|limit| limit.0),
         offline_after: config.offline_after(),
         orphan_after: config.transactions.orphan_after.0,
-        message_size_bytes: limits.message_size.0 as usize,
-        messages_per_second: limits.messages_per_second,
-        message_burst: limits.message_burst,
-        connections: limits.connections as usize,
-        handshakes_per_second: limits.handshakes_per_second,
+        limits: Arc::new(Adjustable::new(station_limits(config))),
         proxies: TrustedProxies {
             networks: ocpp.trusted_proxies.clone(),
             certificate_header: ocpp.tls_client_cert_header.clone(),
@@ -424,11 +475,23 @@ fn station_settings(config: &Config, authorities: Option<Arc<Authorities>>) -> s
         client_authorities: authorities,
         client_organization: ocpp.tls_client_organization.clone(),
         pin_certificates: ocpp.certificate_pin,
-        handshake_timeout: limits.handshake_timeout.0,
-        discovered_per_minute: limits.discovered_per_minute,
-        bad_credentials_per_minute: limits.bad_credentials_per_minute,
         authority: None,
         call_out: call_out(config),
+    }
+}
+
+fn station_limits(config: &Config) -> station::Limits {
+    let limits = &config.limits;
+    station::Limits {
+        message_size_bytes: limits.message_size.0 as usize,
+        messages_per_second: limits.messages_per_second,
+        message_burst: limits.message_burst,
+        connections: limits.connections as usize,
+        handshakes_per_second: limits.handshakes_per_second,
+        handshake_timeout: limits.handshake_timeout.0,
+        idle_timeout: limits.idle_timeout.map(|limit| limit.0),
+        discovered_per_minute: limits.discovered_per_minute,
+        bad_credentials_per_minute: limits.bad_credentials_per_minute,
     }
 }
 

@@ -24,7 +24,7 @@
 //!
 //! | row | modules |
 //! |---|---|
-//! | vocabulary | [`api`] [`bucket`] [`clock`] `der` [`event`] [`forwarded`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] [`zone`] |
+//! | vocabulary | [`adjustable`] [`api`] [`bucket`] [`clock`] `der` [`event`] [`forwarded`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] [`zone`] |
 //! | storage, way out, encryption (apart) | [`store`], [`outbound`], [`tls`] |
 //! | engines (apart) | [`station`], [`delivery`], [`retention`], [`indexing`] |
 //! | keys | [`keys`] |
@@ -32,6 +32,7 @@
 //! | assembly | [`config`] [`telemetry`], then [`gateway`], then [`serve`] [`demo`] [`listen`], then [`cli`] |
 
 // Vocabulary: what everybody talks about. No I/O.
+pub mod adjustable;
 pub mod api;
 pub mod bucket;
 pub mod clock;

@@ -68,13 +68,15 @@ pub fn anywhere() -> Guard {
     Guard { allowed: everywhere.to_vec(), https_only: false }
 }
 
-/// Forwards until SIGINT or SIGTERM, and tells `out` of every event.
+/// Forwards until SIGINT, SIGTERM or SIGHUP, and tells `out` of every event.
 ///
 /// # Errors
 /// If the gateway cannot be reached at first, or refuses; one that goes away later is waited for.
 pub async fn run(options: Options, mut out: impl Write) -> Result<(), ListenError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // Its terminal is gone.
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         ended = forward(options, &mut out) => match ended {
             // Whoever read us, such as `head`, has seen enough.
@@ -83,6 +85,7 @@ pub async fn run(options: Options, mut out: impl Write) -> Result<(), ListenErro
         },
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
     }
 }
 

@@ -1,14 +1,18 @@
 //! `chargehook serve`: the gateway as a process, from its ready line to its last commit.
 
+mod reload;
+
 use std::io::Write;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::{Gateway, StartError};
 use crate::keys::{self, API_KEY_VARIABLE, FirstKey, KeyError};
+
+pub use reload::Reloads;
 
 /// Open files that a gateway at its default limits may need: a socket per charger and some to spare.
 const OPEN_FILES: u64 = 65_536;
@@ -38,17 +42,36 @@ pub fn raise_open_files_limit() {
     }
 }
 
-/// Runs a gateway until SIGINT or SIGTERM. Prints the ready line, and nothing else, to stdout.
+/// What the process is told by signals. From the moment it listens SIGHUP does not end it any more.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// # Errors
+    /// If the system lets nobody wait for them.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+}
+
+/// Runs a gateway until SIGINT or SIGTERM; SIGHUP has it read its configuration again. Prints the ready line, and
+/// nothing else, to stdout.
 ///
 /// # Errors
 /// If the gateway does not start.
-pub async fn run(config: Config) -> Result<(), ServeError> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+pub async fn run(config: Config, mut signals: Signals, reloads: Reloads) -> Result<(), ServeError> {
     raise_open_files_limit();
     let (clock, data_dir) = (Clock::System, config.server.data_dir.clone());
     let given = keys::given()?;
     keys::check_given(&data_dir, given.as_deref())?;
+    let mut running = config.clone();
     let gateway = Gateway::start(config, clock.clone()).await?;
     match keys::ensure_first(gateway.store(), &data_dir, given.as_deref(), clock.now()).await {
         Ok(FirstKey::Generated(path)) => info!("the admin key was generated: {}", path.display()),
@@ -70,9 +93,18 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     let mut stdout = std::io::stdout();
     stdout.write_all(ready.as_bytes())?;
     stdout.flush()?;
-    tokio::select! {
-        _ = interrupt.recv() => info!("SIGINT: stopping"),
-        _ = terminate.recv() => info!("SIGTERM: stopping"),
+    loop {
+        tokio::select! {
+            _ = signals.interrupt.recv() => {
+                info!("SIGINT: stopping");
+                break;
+            }
+            _ = signals.terminate.recv() => {
+                info!("SIGTERM: stopping");
+                break;
+            }
+            _ = signals.hangup.recv() => running = reloads.run(&gateway, running).await,
+        }
     }
     gateway.stop().await;
     info!("stopped");

@@ -10,8 +10,9 @@ use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Registry, reload};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, LogLevel};
 
 /// The log was not set up.
 #[derive(Debug, thiserror::Error)]
@@ -21,16 +22,30 @@ pub enum TelemetryError {
     Taken(#[from] TryInitError),
 }
 
+/// What is logged by the process can be changed through it.
+#[derive(Clone)]
+pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// Logs this from here on.
+    pub fn set(&self, level: &LogLevel) {
+        // Fails only once the log is gone, with nobody left to tell.
+        let _ = self.0.reload(EnvFilter::new(level.as_str()));
+    }
+}
+
 /// Sends the process's log to stderr from here on, as `log` says. Colours only where a terminal shows them.
 ///
 /// # Errors
-/// If the level cannot be read, or the process has a log already.
-pub fn start(log: &Log) -> Result<(), TelemetryError> {
+/// If the process has a log already.
+pub fn start(log: &Log) -> Result<LogFilter, TelemetryError> {
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    Ok(subscriber(log, colours, std::io::stderr)?.try_init()?)
+    let (subscriber, filter) = subscriber(log, colours, std::io::stderr);
+    subscriber.try_init()?;
+    Ok(filter)
 }
 
-fn subscriber<W>(log: &Log, colours: bool, writer: W) -> Result<impl Subscriber + Send + Sync, TelemetryError>
+fn subscriber<W>(log: &Log, colours: bool, writer: W) -> (impl Subscriber + Send + Sync, LogFilter)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -44,8 +59,9 @@ where
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let wanted = EnvFilter::new(log.level.as_str());
-    Ok(tracing_subscriber::registry().with(wanted).with(filter_fn(is_told)).with(lines))
+    let (wanted, handle) = reload::Layer::new(EnvFilter::new(log.level.as_str()));
+    let subscriber = tracing_subscriber::registry().with(wanted).with(filter_fn(is_told)).with(lines);
+    (subscriber, LogFilter(handle))
 }
 
 /// Whether something may be written at all: all that is ours, and what is no detail of others'.
@@ -85,7 +101,7 @@ mod tests {
                 let page = Page::default();
                 let writer = page.clone();
                 let log = Log { format, level: level.parse().expect("a level") };
-                let subscriber = subscriber(&log, false, move || writer.clone()).expect("a level");
+                let (subscriber, _) = subscriber(&log, false, move || writer.clone());
                 tracing::subscriber::with_default(subscriber, || {
                     trace!(target: "hyper::proto::h1", "Authorization: secret");
                     trace!(target: "chargehooked", "Authorization: secret");
@@ -99,5 +115,22 @@ mod tests {
                 assert!(written.contains("our own detail"), "{level}: {written}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_logged_can_be_changed_and_details_of_libraries_stay_out() {
+        let page = Page::default();
+        let writer = page.clone();
+        let (subscriber, filter) = subscriber(&Log::default(), false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!("before");
+            filter.set(&"trace".parse().expect("a level"));
+            tracing::debug!("meanwhile");
+            trace!(target: "hyper::proto::h1", "Authorization: secret");
+            filter.set(&"error".parse().expect("a level"));
+            info!("afterwards");
+        });
+        let written = String::from_utf8(page.0.lock().expect("sound").clone()).expect("text");
+        assert!(written.contains("meanwhile") && written.lines().count() == 1, "{written}");
     }
 }

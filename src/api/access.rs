@@ -63,4 +63,7 @@ pub struct Health {
     /// Why it cannot serve; where it can, what should be looked after before it cannot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+    /// Bytes that are free on the file system of the data directory; told by `readyz` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
 }

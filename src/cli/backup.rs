@@ -113,7 +113,8 @@ pub(super) fn restore(order: PutBack) -> Result<(), Failure> {
 
 /// These are no services: only what is worth a warning is told.
 pub(super) fn warnings_only() -> Result<(), Failure> {
-    Ok(telemetry::start(&Log { level: LogLevel::from_level(Level::WARN), ..Log::default() })?)
+    telemetry::start(&Log { level: LogLevel::from_level(Level::WARN), ..Log::default() })?;
+    Ok(())
 }
 
 /// The progress of a copy on stderr, where that is a terminal.

@@ -145,7 +145,7 @@ impl Desk {
         }
     }
 
-    /// Shows a page the oldest row first, then each row as it comes, until SIGINT or SIGTERM. The follower has to be
+    /// Shows a page the oldest row first, then each row as it comes, until SIGINT, SIGTERM or SIGHUP. The follower has to be
     /// there before the page is read: what comes in between is in both, and is shown once by its `id`.
     pub(super) async fn follow<T: DeserializeOwned, const N: usize>(
         &self,
@@ -157,6 +157,8 @@ impl Desk {
     ) -> Result<(), Failure> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        // Its terminal is gone.
+        let mut hangup = signal(SignalKind::hangup())?;
         let mut table = Table::new(columns);
         let (page, text) = before.with_text().await?;
         let shown: HashSet<String> = page.data.iter().map(&id).collect();
@@ -174,6 +176,7 @@ impl Desk {
                 told = follower.next() => told?,
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
+                _ = hangup.recv() => return Ok(()),
             };
             match told {
                 Told::Next(streamed) if shown.contains(&id(&streamed.told)) => {}

@@ -6,6 +6,7 @@
 
 mod error;
 mod log_level;
+mod reread;
 mod setting;
 mod source;
 
@@ -28,6 +29,7 @@ use crate::units::{ByteSize, Span};
 
 pub use error::{ConfigError, Fault, Reason, Source};
 pub use log_level::{InvalidLogLevel, LogLevel};
+pub use reread::{Change, Reread};
 pub use setting::LogFormat;
 pub use source::{Override, Sources};
 
@@ -74,6 +76,25 @@ macro_rules! tables {
                     _ => None,
                 }
             }
+
+            /// The keys in which another configuration is different.
+            fn differing(&self, other: &Self) -> Vec<(&'static str, &'static str)> {
+                let mut keys = Vec::new();
+                $($(if self.$table.$key != other.$table.$key {
+                    keys.push((stringify!($table), stringify!($key)));
+                })+)+
+                keys
+            }
+
+            /// Takes over one key of another configuration.
+            fn take(&mut self, from: &Self, table: &str, key: &str) {
+                match (table, key) {
+                    $($((stringify!($table), stringify!($key)) => {
+                        self.$table.$key = from.$table.$key.clone();
+                    })+)+
+                    _ => {}
+                }
+            }
         }
     };
 }
@@ -85,6 +106,8 @@ tables! {
         data_dir: PathBuf = PathBuf::from("./data"),
         /// How long a stop waits for what is being sent; what is left is sent after the next start.
         stop_deadline: Span = Span::seconds(10),
+        /// Free bytes of the data directory's file system below which the gateway warns; zero never does.
+        warn_free_space: ByteSize = ByteSize(1 << 30),
     }
 
     /// `[secrets]`: the key of what is secret in the database.

@@ -102,7 +102,8 @@ pub(super) fn is_json(content_type: &str) -> bool {
 /// # Errors
 /// 413 past `limit_bytes`; 400 if it breaks off.
 pub(super) async fn arrived(body: HttpBody, config: &ApiConfig) -> Result<Bytes> {
-    let arrived = timeout(config.body_patience, read(body, config.body_max_bytes)).await;
+    let limits = config.limits.get();
+    let arrived = timeout(limits.body_patience, read(body, limits.body_max_bytes)).await;
     arrived.unwrap_or_else(|_| {
         Err(Problem::unavailable(
             "the body did not come in time (limits.api_patience): send the request again",

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{ApiState, openapi};
 use crate::api::access::Health;
+use crate::store::Disk;
 
 /// Why the gateway cannot serve; shared with whoever finds out. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -30,20 +31,26 @@ impl Readiness {
     }
 }
 
-fn health(status: &str, reasons: Vec<String>) -> Json<Health> {
-    Json(Health { status: status.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), reasons })
+fn health(status: &str, reasons: Vec<String>, disk: Option<Disk>) -> Json<Health> {
+    Json(Health {
+        status: status.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        reasons,
+        free_bytes: disk.map(|disk| disk.free_bytes),
+    })
 }
 
 /// Whether the process lives
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = Health)))]
 pub(super) async fn healthz() -> Json<Health> {
-    health("ok", Vec::new())
+    health("ok", Vec::new(), None)
 }
 
 /// Whether the gateway can serve
 ///
 /// Writes to the store and reads from it; 503 with the reasons if it cannot. `reasons` of a 200 are warnings: the
-/// database uses 80 % of `retention.max_database_size`.
+/// database uses 80 % of `retention.max_database_size`, or fewer bytes are free on the file system of the data directory
+/// (`free_bytes`) than `server.warn_free_space`.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Health),
     (status = 503, body = Health, description = "It cannot serve; `reasons` says why"),
@@ -53,24 +60,32 @@ pub(super) async fn readyz(State(state): State<Arc<ApiState>>) -> (StatusCode, J
     if let Err(error) = state.store.probe().await {
         reasons.push(format!("store: {error}"));
     }
+    let disk = state.store.disk().await;
     match reasons.is_empty() {
-        true => (StatusCode::OK, health("ok", warnings(&state).await)),
-        false => (StatusCode::SERVICE_UNAVAILABLE, health("unavailable", reasons)),
+        true => (StatusCode::OK, health("ok", warnings(&state, disk).await, disk)),
+        false => (StatusCode::SERVICE_UNAVAILABLE, health("unavailable", reasons, disk)),
     }
 }
 
-async fn warnings(state: &ApiState) -> Vec<String> {
-    let (Some(max_bytes), Ok(space)) = (state.config.max_database_bytes, state.store.space().await) else {
-        return Vec::new();
-    };
-    let used_bytes = space.used_bytes();
-    match is_nearly_full(used_bytes, max_bytes) {
-        true => vec![format!(
-            "store: {used_bytes} of the {max_bytes} bytes of retention.max_database_size are used; beyond them the \
-             oldest events are removed before their time"
-        )],
-        false => Vec::new(),
+async fn warnings(state: &ApiState, disk: Option<Disk>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let (Some(max_bytes), Ok(space)) = (state.config.max_database_bytes, state.store.space().await) {
+        let used_bytes = space.used_bytes();
+        if is_nearly_full(used_bytes, max_bytes) {
+            warnings.push(format!(
+                "store: {used_bytes} of the {max_bytes} bytes of retention.max_database_size are used; beyond them the \
+                 oldest events are removed before their time"
+            ));
+        }
     }
+    let least_bytes = state.config.warn_free_bytes;
+    if let Some(Disk { free_bytes, .. }) = disk.filter(|disk| disk.free_bytes < least_bytes) {
+        warnings.push(format!(
+            "disk: only {free_bytes} bytes are free where the data directory is, fewer than the {least_bytes} of \
+             server.warn_free_space; once there are none, nothing is stored"
+        ));
+    }
+    warnings
 }
 
 /// Whether it is time to warn: four fifths are used.

@@ -71,6 +71,26 @@ pub(super) async fn elsewhere(State(state): State<Arc<ApiState>>) -> Text {
             );
         }
     }
+    if let Some(disk) = state.store.disk().await {
+        gauge(
+            &mut text,
+            "chargehook_disk_free_bytes",
+            "Bytes that are free on the file system of the data directory.",
+            disk.free_bytes,
+        );
+        gauge(
+            &mut text,
+            "chargehook_disk_total_bytes",
+            "Size of the file system of the data directory.",
+            disk.total_bytes,
+        );
+        gauge(
+            &mut text,
+            "chargehook_disk_nearly_full",
+            "1 if fewer bytes are free there than server.warn_free_space.",
+            u64::from(disk.free_bytes < state.config.warn_free_bytes),
+        );
+    }
     gauge(
         &mut text,
         "chargehook_events_stored",

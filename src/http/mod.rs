@@ -53,7 +53,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Uri};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use utoipa_axum::router::OpenApiRouter;
@@ -63,7 +63,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 pub use health::Readiness;
 pub use openapi::document as openapi_document;
 pub use rate::RequestRates;
+pub use sse::Places;
 
+use crate::adjustable::Adjustable;
 use crate::api::problem::Problem;
 use crate::clock::Clock;
 use crate::delivery::LaneViews;
@@ -101,22 +103,31 @@ pub struct ApiState {
     /// Ends calls that only wait for something to happen.
     pub stop: CancellationToken,
     /// Places for streams of server-sent events and for long-polls (`limits.streams`).
-    pub streams: Arc<Semaphore>,
+    pub streams: Places,
 }
 
-/// Limits of the API.
-#[derive(Debug, Clone)]
-pub struct ApiConfig {
+/// What one request, or one owner, may ask of the API (`[limits]`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApiLimits {
     /// The largest body, in bytes (`limits.api_body`).
     pub body_max_bytes: usize,
-    /// How far back the messages of a station are shown (`retention.messages`); `None`: as far as there are any.
-    pub messages_for: Option<Duration>,
-    /// Bytes that the database may use (`retention.max_database_size`); `None`: no limit.
-    pub max_database_bytes: Option<u64>,
     /// How long a request's body may take to come (`limits.api_patience`).
     pub body_patience: Duration,
     /// Webhooks that one owner may have (`limits.webhooks`).
     pub webhooks: u32,
+}
+
+/// How the API answers.
+#[derive(Debug)]
+pub struct ApiConfig {
+    /// Limits, which may change while it answers.
+    pub limits: Adjustable<ApiLimits>,
+    /// How far back the messages of a station are shown (`retention.messages`); `None`: as far as there are any.
+    pub messages_for: Option<Duration>,
+    /// Bytes that the database may use (`retention.max_database_size`); `None`: no limit.
+    pub max_database_bytes: Option<u64>,
+    /// Free bytes of the data directory's file system below which the API warns (`server.warn_free_space`).
+    pub warn_free_bytes: u64,
     /// Metrics are answered on a listener of their own, and not here (`api.metrics_listen`).
     pub metrics_elsewhere: bool,
     /// How long a request may take. Longer than the longest webhook test.
@@ -126,11 +137,14 @@ pub struct ApiConfig {
 impl Default for ApiConfig {
     fn default() -> Self {
         Self {
-            body_max_bytes: 1 << 20,
+            limits: Adjustable::new(ApiLimits {
+                body_max_bytes: 1 << 20,
+                body_patience: Duration::from_secs(30),
+                webhooks: 1_000,
+            }),
             messages_for: None,
             max_database_bytes: None,
-            body_patience: Duration::from_secs(30),
-            webhooks: 1_000,
+            warn_free_bytes: 1 << 30,
             metrics_elsewhere: false,
             request_timeout: Duration::from_secs(90),
         }

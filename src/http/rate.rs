@@ -35,6 +35,12 @@ impl RequestRates {
         }
     }
 
+    /// Takes other rates, for those who are known too.
+    pub fn set(&self, per_key: u32, bad_keys_per_address: u32) {
+        lock(&self.keys).set(per_key);
+        lock(&self.strangers).set(bad_keys_per_address);
+    }
+
     /// Whether a key from this address is worth a look into the store. One that was valid a moment ago always is:
     /// who shares an address with somebody that guesses must not suffer.
     pub(super) fn may_present(&self, key: &KeyHash, address: Option<IpAddr>, now: Timestamp) -> bool {
@@ -80,6 +86,15 @@ struct Rates<K> {
 impl<K: Eq + Hash + Clone> Rates<K> {
     fn new(per_second: u32) -> Self {
         Self { per_second: f64::from(per_second.max(1)), of: HashMap::new(), swept: None }
+    }
+
+    /// Another rate; who is known stays known.
+    fn set(&mut self, per_second: u32) {
+        let per_second = f64::from(per_second.max(1));
+        if self.per_second != per_second {
+            self.per_second = per_second;
+            self.of.values_mut().for_each(|(bucket, _)| bucket.change_rate(per_second, per_second));
+        }
     }
 
     fn known(&self, one: &K) -> bool {

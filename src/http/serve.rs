@@ -26,6 +26,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::patient::Patient;
+use crate::adjustable::Adjustable;
 use crate::api::problem::Problem;
 use crate::forwarded::TrustedProxies;
 use crate::tls::{Stream, Tls};
@@ -52,12 +53,12 @@ const STOP_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Serves `router` on `listener`, encrypted if there is `tls`, until `stop`; then accepts nothing more, lets
 /// whole requests be answered and returns when they are. What `proxies` tell of their clients counts. Who comes when
-/// `bounds` are reached is answered 503.
+/// `bounds` are reached is answered 503; a connection keeps the patience it began with.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     proxies: Arc<TrustedProxies>,
-    bounds: Bounds,
+    bounds: Arc<Adjustable<Bounds>>,
     router: Router,
     stop: CancellationToken,
 ) {
@@ -70,6 +71,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let bounds = bounds.get();
                 if connections.len() >= bounds.connections + REFUSED_AT_ONCE {
                     continue;
                 }

@@ -103,6 +103,11 @@ impl Passwords {
         })
     }
 
+    /// Bears so many wrong passwords a minute of a station at an address from now on.
+    pub fn bear_per_minute(&self, wrong: u32) {
+        lock(&self.strikes).bear_per_minute(wrong);
+    }
+
     /// The verifier of a new password. It waits for its turn among the slow hashes.
     ///
     /// # Errors

@@ -110,7 +110,7 @@ pub(super) async fn accept(
         match accepted {
             Ok((stream, remote)) => {
                 let open = stations.open.fetch_add(1, Relaxed);
-                let limit = stations.settings.connections;
+                let limit = stations.settings.limits.get().connections;
                 if open >= limit + REFUSED_AT_ONCE {
                     stations.open.fetch_sub(1, Relaxed);
                     continue;
@@ -153,7 +153,7 @@ async fn encrypt(
 ) -> Option<(Stream, Option<Encryption>)> {
     let Some(tls) = tls else { return Some((Stream::Plain(stream), None)) };
     let agreed = tokio::select! {
-        agreed = timeout(stations.settings.handshake_timeout, tls.accept(stream)) => agreed,
+        agreed = timeout(stations.settings.limits.get().handshake_timeout, tls.accept(stream)) => agreed,
         () = stations.stop.cancelled() => return None,
     };
     match agreed {
@@ -205,7 +205,7 @@ async fn greet(
     });
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(stations.settings.handshake_timeout)
+        .header_read_timeout(stations.settings.limits.get().handshake_timeout)
         .max_buf_size(HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
@@ -214,7 +214,7 @@ async fn greet(
             debug!("a handshake from {remote} failed: {error}");
         },
         // A client that reads nothing, or an answer that never comes.
-        () = sleep(stations.settings.handshake_timeout * 2) => return None,
+        () = sleep(stations.settings.limits.get().handshake_timeout * 2) => return None,
         () = stations.stop.cancelled() => return None,
     }
     // Whoever was let in has been by now; nobody is waited for.
@@ -308,7 +308,9 @@ async fn decide(
     }
     let admitted = Admitted {
         rules: Rules { validation: access.validation, ping: access.ping, zone: access.zone },
-        message_size_bytes: access.message_size_bytes.map_or(settings.message_size_bytes, |own| own as usize),
+        message_size_bytes: access
+            .message_size_bytes
+            .map_or(settings.limits.get().message_size_bytes, |own| own as usize),
         connected: Connected {
             station_id: access.station_id,
             generation: 0,

@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::adjustable::Adjustable;
 use crate::clock::Clock;
 use crate::forwarded::TrustedProxies;
 use crate::ocpp::Validation;
@@ -49,7 +50,7 @@ use callout::CallOut;
 use credentials::Passwords;
 use door::Door;
 use handshake::MissingSubprotocol;
-use pace::Pace;
+use pace::{Pace, Rate};
 use password::LightKey;
 use registry::{Leave, Registry};
 use rejections::Rejections;
@@ -82,13 +83,30 @@ pub struct Settings {
     pub first_call_delay: Duration,
     /// How long a peer may be silent before it is pinged; zero never pings.
     pub ping_interval: Duration,
-    /// How long a socket may be silent before it is closed; `None` is for ever.
-    pub idle_timeout: Option<Duration>,
     /// How long a station may be silent before it counts as offline.
     pub offline_after: Duration,
     /// How long nothing may be heard of an orphaned transaction before it is completed without its stop.
     pub orphan_after: Duration,
-    /// The largest message, in bytes.
+    /// What may be asked; it may change while chargers are served.
+    pub limits: Arc<Adjustable<Limits>>,
+    /// The proxies whose word about their clients counts.
+    pub proxies: TrustedProxies,
+    /// What certificates that they hand on must lead to; `None`: they have seen to that themselves.
+    pub client_authorities: Option<Arc<Authorities>>,
+    /// The organisation that client certificates must be issued to, if not any.
+    pub client_organization: Option<String>,
+    /// A certificate that was sent to a station becomes the only one that opens for it, once it was used.
+    pub pin_certificates: bool,
+    /// Who signs the certificates that stations ask for, if anybody.
+    pub authority: Option<Arc<Authority>>,
+    /// Who is asked for verdicts on id tags, if anybody.
+    pub call_out: Option<callout::Settings>,
+}
+
+/// What a station, or all of them, may ask of the gateway (`[limits]`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest message, in bytes; a connection keeps the one it began with.
     pub message_size_bytes: usize,
     /// Messages a second per station in the long run.
     pub messages_per_second: u32,
@@ -98,24 +116,30 @@ pub struct Settings {
     pub connections: usize,
     /// New sockets a second.
     pub handshakes_per_second: u32,
-    /// The proxies whose word about their clients counts.
-    pub proxies: TrustedProxies,
-    /// What certificates that they hand on must lead to; `None`: they have seen to that themselves.
-    pub client_authorities: Option<Arc<Authorities>>,
-    /// The organisation that client certificates must be issued to, if not any.
-    pub client_organization: Option<String>,
-    /// A certificate that was sent to a station becomes the only one that opens for it, once it was used.
-    pub pin_certificates: bool,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
+    /// How long a socket may be silent before it is closed; `None` is for ever.
+    pub idle_timeout: Option<Duration>,
     /// Strangers that are registered in a minute.
     pub discovered_per_minute: u32,
     /// Wrong or missing credentials a minute that are looked at of one station at one address.
     pub bad_credentials_per_minute: u32,
-    /// Who signs the certificates that stations ask for, if anybody.
-    pub authority: Option<Arc<Authority>>,
-    /// Who is asked for verdicts on id tags, if anybody.
-    pub call_out: Option<callout::Settings>,
+}
+
+impl Limits {
+    fn handshakes(&self) -> Rate {
+        let per_second = f64::from(self.handshakes_per_second);
+        Rate { per_second, burst: per_second }
+    }
+
+    fn discoveries(&self) -> Rate {
+        let per_minute = f64::from(self.discovered_per_minute);
+        Rate { per_second: per_minute / 60.0, burst: per_minute }
+    }
+
+    fn messages(&self) -> Rate {
+        Rate { per_second: f64::from(self.messages_per_second), burst: f64::from(self.message_burst) }
+    }
 }
 
 /// An address that chargers connect to.
@@ -169,6 +193,9 @@ pub struct Stations {
     door: Door,
 }
 
+/// A station that is read slower notices within so long that the limit is another one.
+const LIMITS_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -195,11 +222,10 @@ impl Stations {
             addresses.push(listener.local_addr().map_err(refused)?);
             bound.push((listener, tls));
         }
-        let passwords = Passwords::new(light_key, settings.bad_credentials_per_minute);
+        let limits = settings.limits.get();
+        let passwords = Passwords::new(light_key, limits.bad_credentials_per_minute);
         let passwords = passwords.map_err(NotStarted::Passwords)?;
         let now = Instant::now();
-        let per_second = f64::from(settings.handshakes_per_second);
-        let per_minute = f64::from(settings.discovered_per_minute);
         let call_outs = Arc::<callout::Counts>::default();
         let call_out = settings.call_out.clone();
         let stations = Arc::new(Self {
@@ -212,8 +238,8 @@ impl Stations {
             registry: Arc::default(),
             passwords: Arc::new(passwords),
             rejections: Mutex::default(),
-            handshakes: Mutex::new(Pace::new(per_second, per_second, now)),
-            discoveries: Mutex::new(Pace::new(per_minute / 60.0, per_minute, now)),
+            handshakes: Mutex::new(Pace::at(limits.handshakes(), now)),
+            discoveries: Mutex::new(Pace::at(limits.discoveries(), now)),
             open: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -268,8 +294,23 @@ impl Stations {
         lock(&self.rejections)
     }
 
+    /// Takes other limits, for those who are connected too.
+    pub fn set_limits(&self, limits: Limits) {
+        self.settings.limits.set(limits);
+        let now = Instant::now();
+        lock(&self.handshakes).follow(limits.handshakes(), now);
+        lock(&self.discoveries).follow(limits.discoveries(), now);
+        self.passwords.bear_per_minute(limits.bad_credentials_per_minute);
+    }
+
     fn message_pace(&self) -> Pace {
-        let settings = &self.settings;
-        Pace::new(f64::from(settings.messages_per_second), f64::from(settings.message_burst), Instant::now())
+        Pace::at(self.settings.limits.get().messages(), Instant::now())
+    }
+
+    /// Takes one message at the pace of its station; else how long until it is worth asking again.
+    fn take_message(&self, pace: &mut Pace) -> Result<(), Duration> {
+        let now = Instant::now();
+        pace.follow(self.settings.limits.get().messages(), now);
+        pace.take(now).map_err(|wait| wait.min(LIMITS_LOOKED_AT_EVERY))
     }
 }

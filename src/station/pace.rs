@@ -6,17 +6,39 @@ use tokio::time::Instant;
 
 use crate::bucket::Bucket;
 
+/// How fast: so many a second in the long run, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rate {
+    pub(super) per_second: f64,
+    pub(super) burst: f64,
+}
+
 /// Hands out tokens at a rate; what is not used gathers up to the burst.
 #[derive(Debug)]
 pub(super) struct Pace {
     bucket: Bucket,
+    rate: Rate,
     at: Instant,
 }
 
 impl Pace {
     /// A full bucket.
     pub(super) fn new(per_second: f64, burst: f64, now: Instant) -> Self {
-        Self { bucket: Bucket::new(per_second, burst), at: now }
+        Self::at(Rate { per_second, burst }, now)
+    }
+
+    /// The same.
+    pub(super) fn at(rate: Rate, now: Instant) -> Self {
+        Self { bucket: Bucket::new(rate.per_second, rate.burst), rate, at: now }
+    }
+
+    /// Goes on at this rate, with the tokens that there are.
+    pub(super) fn follow(&mut self, rate: Rate, now: Instant) {
+        if self.rate != rate {
+            self.gather(now);
+            self.bucket.change_rate(rate.per_second, rate.burst);
+            self.rate = rate;
+        }
     }
 
     /// Takes a token.
@@ -68,5 +90,21 @@ mod tests {
         let wait = pace.take(start).expect_err("empty");
         assert!((0.099..0.101).contains(&wait.as_secs_f64()), "{wait:?}");
         assert_eq!(pace.take(start + Duration::from_millis(101)), Ok(()));
+    }
+
+    #[test]
+    fn another_rate_holds_from_then_on() {
+        let start = Instant::now();
+        let mut pace = Pace::new(1.0, 3.0, start);
+        pace.owe(3);
+        assert!(pace.take(start).expect_err("empty") > Duration::from_millis(990));
+        pace.follow(Rate { per_second: 100.0, burst: 50.0 }, start);
+        assert!(pace.take(start).expect_err("no tokens are given for it") < Duration::from_millis(11));
+        assert_eq!(pace.take(start + Duration::from_millis(11)), Ok(()));
+        let later = start + Duration::from_secs(60);
+        assert!(pace.is_full(later), "the new burst");
+        pace.follow(Rate { per_second: 1.0, burst: 1.0 }, later);
+        assert_eq!(pace.take(later), Ok(()));
+        assert!(pace.take(later).is_err(), "what is beyond the new burst is gone");
     }
 }

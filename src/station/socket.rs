@@ -226,7 +226,7 @@ impl Connection {
             registration.last_seen.mark(self.stations.store.steady().now());
             self.follow_changes(registration);
             // Over its rate: the socket is read slower, nothing is dropped.
-            while let Err(wait) = self.pace.take(Instant::now()) {
+            while let Err(wait) = self.stations.take_message(&mut self.pace) {
                 sleep(wait).await;
             }
             if let Some(Ok(message)) = &received {
@@ -247,7 +247,7 @@ impl Connection {
             let silent = heard.elapsed().as_secs_f64() / settings.ping_interval.as_secs_f64();
             heard + settings.ping_interval * (silent as u32 + 1)
         });
-        let idle = settings.idle_timeout.map(|limit| heard + limit);
+        let idle = settings.limits.get().idle_timeout.map(|limit| heard + limit);
         let wakes = [ping, idle, self.calls.next_wake()];
         // A day: far enough to mean never.
         wakes.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400))
@@ -292,7 +292,7 @@ impl Connection {
     async fn on_silence(&mut self, heard: Instant) -> Option<End> {
         let settings = &self.stations.settings;
         let silent = heard.elapsed();
-        if settings.idle_timeout.is_some_and(|limit| silent >= limit) {
+        if settings.limits.get().idle_timeout.is_some_and(|limit| silent >= limit) {
             return Some(End::by_us(close::NORMAL, "idle_timeout"));
         }
         if !self.pings() || silent < settings.ping_interval {

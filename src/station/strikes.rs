@@ -34,6 +34,13 @@ impl Strikes {
         Self { per_minute: f64::from(per_minute), pairs: HashMap::new(), addresses: HashMap::new() }
     }
 
+    /// Bears so many a minute from now on. What was counted by another measure is forgotten.
+    pub(super) fn bear_per_minute(&mut self, per_minute: u32) {
+        if self.per_minute != f64::from(per_minute) {
+            *self = Self::new(per_minute);
+        }
+    }
+
     /// Whether credentials for `station` that come from `address` are still looked at.
     pub(super) fn allow(&mut self, now: Instant, station: &StationId, address: IpAddr) -> bool {
         let address = counted_as(address);

@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::ClientCertificate;
 use super::files::{self, TlsError};
-use super::reload::Reloaded;
+use super::reload::{Prepared, Reloaded};
 
 /// Checks chains of certificates that a proxy has handed on.
 pub struct Authorities {
@@ -28,6 +28,15 @@ impl Authorities {
         Ok(Arc::new(Self {
             verifier: Reloaded::new("the authorities of stations' certificates", files, load)?,
         }))
+    }
+
+    /// Reads these files, or the same ones anew.
+    ///
+    /// # Errors
+    /// As [`Authorities::load`]; nothing is different then.
+    pub fn prepare(&self, path: PathBuf, revoked: Option<PathBuf>) -> Result<Prepared, TlsError> {
+        let files = [path.clone()].into_iter().chain(revoked.clone()).collect();
+        self.verifier.prepare(files, move || files::client_verifier(&path, revoked.as_deref()))
     }
 
     /// Whom a chain names, the client's own certificate first; `None` if it leads to no authority, or not now.

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::files::{self, File, TlsError};
-use super::reload::Reloaded;
+use super::reload::{Prepared, Reloaded};
 use crate::clock::Timestamp;
 use crate::der::{
     self, BASIC_CONSTRAINTS, COMMON_NAME, Certificate, ORGANIZATION, SUBJECT_KEY_ID, SigningRequest,
@@ -139,6 +139,14 @@ impl Authority {
         let load = move || Issuer::load(&named);
         let issuer = Reloaded::new("the certificate authority's files", files, load)?;
         Ok(Arc::new(Self { settings, issuer }))
+    }
+
+    /// Reads its files anew.
+    ///
+    /// # Errors
+    /// As [`Authority::load`]; nothing is different then.
+    pub fn prepare_again(&self) -> Result<Prepared, TlsError> {
+        self.issuer.prepare_again()
     }
 
     /// Reads the files anew whenever they have changed, until `stop`.

@@ -28,6 +28,7 @@ use reload::Reloaded;
 pub use authorities::Authorities;
 pub use authority::{Authority, AuthoritySettings, Issued, NotTrusted, RefusedRequest};
 pub use files::{File, TlsError};
+pub use reload::Prepared;
 pub use stream::Stream;
 
 /// Where certificates and keys stand, all of it PEM.
@@ -98,6 +99,14 @@ impl Tls {
     pub fn load(files: Files) -> Result<Arc<Self>, TlsError> {
         let config = Reloaded::new("TLS certificates and keys", files.all(), move || files::load(&files))?;
         Ok(Arc::new(Self { config }))
+    }
+
+    /// Reads these files, or the same ones anew; new connections see them once that is put in force.
+    ///
+    /// # Errors
+    /// As [`Tls::load`]; nothing is different then.
+    pub fn prepare(&self, files: Files) -> Result<Prepared, TlsError> {
+        self.config.prepare(files.all(), move || files::load(&files))
     }
 
     /// Greets a client; its certificate, if it has shown one. The caller sees to it that this takes no

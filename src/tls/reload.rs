@@ -1,4 +1,4 @@
-//! What is made of files, and made anew when they change.
+//! What is made of files, and made anew when they change, or when somebody says so.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -29,14 +29,35 @@ fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
 
 type Load<T> = Box<dyn Fn() -> Result<T, TlsError> + Send + Sync>;
 
+/// Puts in force what was read.
+pub type Prepared = Box<dyn FnOnce() + Send>;
+
+/// Files, and what is made of them.
+struct Source<T> {
+    files: Vec<PathBuf>,
+    load: Load<T>,
+}
+
+struct State<T> {
+    source: Arc<Source<T>>,
+    /// What the files were like when they were last read.
+    seen: Vec<Option<Stamp>>,
+    current: Arc<T>,
+}
+
+impl<T> Source<T> {
+    fn read(self: Arc<Self>) -> Result<State<T>, TlsError> {
+        // Before they are read: what changes from here on is read again, however late somebody watches.
+        let seen = stamps(&self.files);
+        let current = Arc::new((self.load)()?);
+        Ok(State { source: self, seen, current })
+    }
+}
+
 /// A value and the files it comes from.
 pub(super) struct Reloaded<T> {
     what: &'static str,
-    files: Vec<PathBuf>,
-    load: Load<T>,
-    /// What the files were like when they were read first.
-    first: Vec<Option<Stamp>>,
-    current: RwLock<Arc<T>>,
+    state: RwLock<State<T>>,
 }
 
 impl<T: Send + Sync + 'static> Reloaded<T> {
@@ -46,15 +67,36 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         files: Vec<PathBuf>,
         load: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, TlsError> {
-        // Before they are read: what changes from here on is read again, however late somebody watches.
-        let first = stamps(&files);
-        let current = RwLock::new(Arc::new(load()?));
-        Ok(Arc::new(Self { what, files, load: Box::new(load), first, current }))
+        let state = Arc::new(Source { files, load: Box::new(load) }).read()?;
+        Ok(Arc::new(Self { what, state: RwLock::new(state) }))
     }
 
     /// As the files were when they could last be used.
     pub(super) fn current(&self) -> Arc<T> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.read().unwrap_or_else(PoisonError::into_inner).current.clone()
+    }
+
+    /// Reads other files, or the same ones once more. What they hold is in force from the moment it is put there.
+    pub(super) fn prepare(
+        self: &Arc<Self>,
+        files: Vec<PathBuf>,
+        load: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
+    ) -> Result<Prepared, TlsError> {
+        self.prepared(Arc::new(Source { files, load: Box::new(load) }))
+    }
+
+    /// Reads the same files once more.
+    pub(super) fn prepare_again(self: &Arc<Self>) -> Result<Prepared, TlsError> {
+        self.prepared(self.source())
+    }
+
+    fn prepared(self: &Arc<Self>, source: Arc<Source<T>>) -> Result<Prepared, TlsError> {
+        let (own, state) = (self.clone(), source.read()?);
+        Ok(Box::new(move || *own.state.write().unwrap_or_else(PoisonError::into_inner) = state))
+    }
+
+    fn source(&self) -> Arc<Source<T>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).source.clone()
     }
 
     /// Reads the files anew whenever they have changed, until `stop`.
@@ -64,40 +106,45 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
 
     /// The same, looking at them so often.
     pub(super) async fn watch_every(self: Arc<Self>, pause: Duration, stop: CancellationToken) {
-        let mut seen = self.first.clone();
         loop {
             tokio::select! {
                 () = sleep(pause) => {}
                 () = stop.cancelled() => return,
             }
-            let found = self.stamps().await;
-            if found == seen {
-                continue;
-            }
-            // Taken before the files are read: what changes meanwhile is read again.
-            seen = found;
-            match self.reload().await {
-                Ok(()) => info!("{} were read anew", self.what),
-                Err(error) => {
-                    warn!(
-                        "{} have changed and cannot be used, the old ones stay in force: {error}",
-                        self.what
-                    );
-                }
+            let own = self.clone();
+            let looked = tokio::task::spawn_blocking(move || own.look()).await;
+            match looked.map_err(|error| error.to_string()) {
+                Ok(Ok(false)) => {}
+                Ok(Ok(true)) => info!("{} were read anew", self.what),
+                Ok(Err(error)) => self.complain(&error.to_string()),
+                Err(error) => self.complain(&error),
             }
         }
     }
 
-    async fn reload(self: &Arc<Self>) -> Result<(), String> {
-        let own = self.clone();
-        let loaded = tokio::task::spawn_blocking(move || (own.load)()).await;
-        let loaded = loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
-        Ok(())
+    fn complain(&self, error: &str) {
+        warn!("{} have changed and cannot be used, the old ones stay in force: {error}", self.what);
     }
 
-    async fn stamps(self: &Arc<Self>) -> Vec<Option<Stamp>> {
-        let own = self.clone();
-        tokio::task::spawn_blocking(move || stamps(&own.files)).await.unwrap_or_default()
+    /// Reads the files if they have changed; whether they had.
+    fn look(&self) -> Result<bool, TlsError> {
+        let source = self.source();
+        let found = stamps(&source.files);
+        {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            if !Arc::ptr_eq(&state.source, &source) || state.seen == found {
+                return Ok(false);
+            }
+            // Told of once, also if they cannot be used.
+            state.seen = found;
+        }
+        let read = source.read()?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        // Other files may have taken their place meanwhile.
+        let still = Arc::ptr_eq(&state.source, &read.source);
+        if still {
+            *state = read;
+        }
+        Ok(still)
     }
 }

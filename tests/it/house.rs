@@ -15,6 +15,7 @@ const ROWS: &[(bool, &[&str])] = &[
             "der",
             "units",
             "bucket",
+            "adjustable",
             "zone",
             "nearest",
             "event",

@@ -50,6 +50,7 @@ mod proxies;
 mod proxy;
 mod quirks;
 mod receiver;
+mod reload;
 mod renewal;
 mod replays;
 mod resends;

@@ -77,7 +77,7 @@ impl Api {
             readiness: Readiness::default(),
             config: ApiConfig::default(),
             stop: CancellationToken::new(),
-            streams: Arc::new(Semaphore::new(8)),
+            streams: Places::new(8),
         };
         let stop = state.stop.clone();
         Self { router: router(Arc::new(state)), store, admin, stop, _dir: dir }
