@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::log_limit::limited;
 use crate::store::{Result, Store};
 
 /// How many events may come together before the next step: many small steps would cost more than a few large ones.
@@ -40,7 +41,7 @@ pub fn start(store: Store, stop: CancellationToken) -> JoinHandle<()> {
         while !stop.is_cancelled() {
             tail.mark_unchanged();
             if let Err(error) = follow(&store, &mut sweep_at, &stop).await {
-                warn!("the search index falls behind: {error}");
+                limited!(warn: "the search index falls behind: {error}");
                 if rested(AFTER_FAILURE, &stop).await {
                     return;
                 }

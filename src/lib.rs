@@ -24,7 +24,7 @@
 //!
 //! | row | modules |
 //! |---|---|
-//! | vocabulary | [`adjustable`] [`api`] [`bucket`] [`clock`] `der` [`event`] [`forwarded`] [`id`] [`nearest`] [`ocpp`] [`subscription`] [`units`] [`zone`] |
+//! | vocabulary | [`adjustable`] [`api`] [`bucket`] [`clock`] `der` [`event`] [`forwarded`] [`id`] [`log_limit`] [`nearest`] [`ocpp`] [`subscription`] [`units`] [`zone`] |
 //! | storage, way out, encryption (apart) | [`store`], [`outbound`], [`tls`] |
 //! | engines (apart) | [`station`], [`delivery`], [`retention`], [`indexing`] |
 //! | keys | [`keys`] |
@@ -40,6 +40,7 @@ mod der;
 pub mod event;
 pub mod forwarded;
 pub mod id;
+pub mod log_limit;
 pub mod nearest;
 pub mod ocpp;
 pub mod subscription;

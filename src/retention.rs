@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::{Clock, Timestamp};
+use crate::log_limit::limited;
 use crate::store::{Expiring, Result, Store};
 use crate::units::Span;
 
@@ -168,7 +169,7 @@ pub fn start(store: Store, settings: &Settings, clock: Clock, stop: Cancellation
             for (what, limit) in &rules {
                 let sweep = Sweep { store: &store, what, before: clock.now().before(*limit), stop: &stop };
                 if let Err(error) = sweep.run().await {
-                    warn!("what is past its time could not be removed: {error}");
+                    limited!(warn: "what is past its time could not be removed: {error}");
                 }
             }
             let size = Size { store: &store, clock: &clock, stop: &stop };
@@ -177,10 +178,10 @@ pub fn start(store: Store, settings: &Settings, clock: Clock, stop: Cancellation
                 None => Ok(()),
             };
             if let Err(error) = limited {
-                warn!("the database could not be kept to its size: {error}");
+                limited!(warn: "the database could not be kept to its size: {error}");
             }
             if let Err(error) = size.shrink().await {
-                warn!("the database's free pages could not be given back: {error}");
+                limited!(warn: "the database's free pages could not be given back: {error}");
             }
         }
     })

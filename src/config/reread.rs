@@ -76,7 +76,9 @@ impl Config {
         let broken: Vec<String> = config
             .out_of_range()
             .into_iter()
-            .map(|(table, key, rule)| format!("{table}.{key}: {rule} (with what is in force until a restart)"))
+            .map(|(table, key, rule)| {
+                format!("{table}.{key}: {rule} (with what is in force until a restart)")
+            })
             .collect();
         if broken.is_empty() { Ok(Reread { config, applied, restart }) } else { Err(broken) }
     }
@@ -99,8 +101,10 @@ mod tests {
     #[test]
     fn limits_and_the_level_are_applied_and_the_rest_needs_a_restart() {
         let running = of("");
-        let next = of("[server]\ndata_dir = \"/x\"\n[retention]\nevents = \"1d\"\n[limits]\nstreams = 1\nconnections = 2\n\
-                       [log]\nlevel = \"debug\"\nformat = \"json\"\n");
+        let next = of(
+            "[server]\ndata_dir = \"/x\"\n[retention]\nevents = \"1d\"\n[limits]\nstreams = 1\nconnections = 2\n\
+                       [log]\nlevel = \"debug\"\nformat = \"json\"\n",
+        );
         let reread = running.reread(&next).expect("no rule is broken");
         assert_eq!(names(&reread.applied), ["limits.connections", "limits.streams", "log.level"]);
         assert_eq!(names(&reread.restart), ["server.data_dir", "retention.events", "log.format"]);
@@ -114,7 +118,8 @@ mod tests {
 
     #[test]
     fn files_of_tls_can_be_others_but_not_whether_there_is_tls() {
-        let encrypted = |more: &str| of(&format!("[ocpp]\ntls_certificate = [\"a\"]\ntls_key = [\"b\"]\n{more}"));
+        let encrypted =
+            |more: &str| of(&format!("[ocpp]\ntls_certificate = [\"a\"]\ntls_key = [\"b\"]\n{more}"));
         let plain = of("");
         let begun = plain.reread(&encrypted("")).expect("no rule is broken");
         assert_eq!(names(&begun.restart), ["ocpp.tls_certificate", "ocpp.tls_key"]);

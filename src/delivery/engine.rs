@@ -112,7 +112,7 @@ impl Running {
         }
         self.end().await;
         if let Err(error) = replays.await {
-            warn!("the replays broke: {error}");
+            crate::log_limit::limited!(warn: "the replays broke: {error}");
         }
     }
 
@@ -195,7 +195,7 @@ impl Running {
             }
             Report::Claimed { asked, answer: Err(error) } => {
                 self.claiming = false;
-                warn!("deliveries could not be claimed, they wait: {error}");
+                crate::log_limit::limited!(warn: "deliveries could not be claimed, they wait: {error}");
                 for webhook_id in asked {
                     if let Some(lane) = self.lanes.get_mut(webhook_id) {
                         lane.claim_failed(now);
@@ -299,7 +299,9 @@ impl Running {
                     tokio::spawn(self.sender.clone().discard_waiting(webhook_id));
                 }
             }
-            Err(error) => warn!("deliveries of deleted webhooks could not be found: {error}"),
+            Err(error) => {
+                crate::log_limit::limited!(warn: "deliveries of deleted webhooks could not be found: {error}")
+            }
         }
     }
 

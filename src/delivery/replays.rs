@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::log_limit::limited;
 use crate::store::{ReplayStep, ResendWalk, Result, Store};
 
 /// How long replays rest when none of them can go on. What they wait for is sends, of which a lane makes
@@ -24,7 +25,7 @@ pub(super) async fn run(store: Store, stop: CancellationToken) {
             Ok(Round::Waits) => Some(REST),
             Ok(Round::Nothing) => None,
             Err(error) => {
-                warn!("replays rest: {error}");
+                limited!(warn: "replays rest: {error}");
                 Some(AFTER_FAILURE)
             }
         };
@@ -84,7 +85,7 @@ impl Replays {
         match self.store.replay_step(replay, self.walks.entry(replay).or_default()).await {
             Ok(step) => step,
             Err(error) => {
-                warn!("replay {replay} rests: {error}");
+                limited!(warn: "replay {replay} rests: {error}");
                 self.failed.insert(replay, Instant::now());
                 ReplayStep::Waits
             }

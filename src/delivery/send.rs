@@ -291,7 +291,7 @@ impl Sender {
                     }
                 }
                 Err(error) => {
-                    warn!("webhook {webhook_id}: what waits could not be given up: {error}");
+                    crate::log_limit::limited!(warn: "webhook {webhook_id}: what waits could not be given up: {error}");
                     return;
                 }
             }
@@ -300,13 +300,13 @@ impl Sender {
 
     pub(super) async fn end_pauses(self: Arc<Self>) {
         if let Err(error) = self.store.end_pauses().await {
-            warn!("webhooks whose pause is over could not be resumed: {error}");
+            crate::log_limit::limited!(warn: "webhooks whose pause is over could not be resumed: {error}");
         }
     }
 
     pub(super) async fn note_clock(self: Arc<Self>) {
         if let Err(error) = self.store.note_clock().await {
-            warn!("that the clock was set could not be written down yet: {error}");
+            crate::log_limit::limited!(warn: "that the clock was set could not be written down yet: {error}");
         }
     }
 
@@ -316,7 +316,7 @@ impl Sender {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
-                    warn!("webhook {webhook_id}: what waits could not be discarded: {error}");
+                    crate::log_limit::limited!(warn: "webhook {webhook_id}: what waits could not be discarded: {error}");
                     return;
                 }
             }
@@ -346,7 +346,7 @@ impl Sender {
     async fn announce(self: Arc<Self>, failure: DeliveryFailure, count: u64) {
         let webhook_id = failure.webhook_id;
         if let Err(error) = self.store.announce_failures(failure, count).await {
-            warn!("webhook {webhook_id}: {count} dead letters could not be told: {error}");
+            crate::log_limit::limited!(warn: "webhook {webhook_id}: {count} dead letters could not be told: {error}");
         }
     }
 

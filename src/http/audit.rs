@@ -31,6 +31,7 @@ use crate::api::problem::FieldError;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
+use crate::log_limit::limited;
 use crate::store::{AuditFilter, Change, ChangeAnswer};
 
 const LIST: &str = "audit";
@@ -136,7 +137,7 @@ async fn run(state: &ApiState, change: Change, request: Request, next: Next) -> 
     if response.status().is_client_error() {
         // An entry that cannot be taken back stays without an answer, which is no lie.
         if let Err(cause) = state.store.withdraw_change(entry).await {
-            error!("the audit log could not be written: {cause}");
+            limited!(error: "the audit log could not be written: {cause}");
         }
         return Ok(response);
     }
@@ -158,7 +159,7 @@ async fn run(state: &ApiState, change: Change, request: Request, next: Next) -> 
     }
     // The change is made, so its answer leaves in any case; the entry stands there without one then.
     if let Err(cause) = state.store.settle_change(entry, answer).await {
-        error!("the audit log could not be written: {cause}");
+        limited!(error: "the audit log could not be written: {cause}");
     }
     Ok(Response::from_parts(parts, Body::from(content)))
 }

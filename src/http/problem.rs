@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode};
 use tracing::error;
 
 use crate::api::problem::{FieldError, Problem};
+use crate::log_limit::limited;
 use crate::store::{Missing, Store, StoreError};
 
 /// The media type of every error.
@@ -156,11 +157,11 @@ impl From<StoreError> for Problem {
         match cause {
             StoreError::Closed => Self::unavailable("the gateway is stopping"),
             StoreError::Commit(_) => {
-                error!("a request could not be stored: {cause}");
+                limited!(error: "a request could not be stored: {cause}");
                 Self::unavailable("the gateway cannot write to its disk; nothing was changed")
             }
             _ => {
-                error!("a request failed in the store: {cause}");
+                limited!(error: "a request failed in the store: {cause}");
                 Self::internal()
             }
         }

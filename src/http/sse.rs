@@ -6,6 +6,8 @@
 use std::convert::Infallible;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,13 +16,15 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::warn;
 
 use super::auth::{self, Caller};
 use super::problem::Result;
 use super::{ApiState, serve};
 use crate::api::problem::Problem;
+use crate::log_limit::limited;
 use crate::store::Result as StoreResult;
 
 /// How long a stream sleeps at most before it looks at its key and its source again.
@@ -236,7 +240,7 @@ impl<S: Source> Follower<S> {
         // Seen before the query, so that what is committed after it wakes us.
         let newest = *self.tail.borrow_and_update();
         let read = self.source.read(newest).await;
-        let piece = read.inspect_err(|error| tracing::warn!("a stream ends: {error}")).ok()?;
+        let piece = read.inspect_err(|error| limited!(warn: "a stream ends: {error}")).ok()?;
         self.more = piece.more;
         self.told = (!piece.text.is_empty()).then_some(piece.text);
         self.looked_at = Instant::now();

@@ -61,7 +61,9 @@ fn refused(faults: &str, running: Config) -> Config {
 fn told(applied: &[Change], restart: &[Change], certificates: bool) {
     let files = if certificates { "; the files of TLS were read anew" } else { "" };
     match applied.is_empty() {
-        true => info!("SIGHUP: the configuration was read again, nothing in it that could be changed is different{files}"),
+        true => info!(
+            "SIGHUP: the configuration was read again, nothing in it that could be changed is different{files}"
+        ),
         false => info!("SIGHUP: the configuration was read again, in force now: {}{files}", list(applied)),
     }
     if !restart.is_empty() {

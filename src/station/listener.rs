@@ -27,6 +27,7 @@ use super::socket::{self, Admitted};
 use super::{Admission, Settings, Stations};
 use crate::forwarded::Address;
 use crate::id::StationId;
+use crate::log_limit::limited;
 use crate::ocpp::v16::answer::BootStatus;
 use crate::store::{Connected, Rejected, StationAccess, UsedCertificate, UsedPassword};
 use crate::tls::{ClientCertificate, Stream, Tls};
@@ -239,7 +240,7 @@ async fn decide(
     let key = handshake::websocket_key(request)?;
     let subprotocol = handshake::offered_ocpp16(request.headers(), settings.missing_subprotocol)?;
     let known = stations.store.station_access(&identity).await.map_err(|error| {
-        warn!("the station {identity} could not be looked up: {error}");
+        limited!(warn: "the station {identity} could not be looked up: {error}");
         Refusal::Internal
     })?;
     let (access, discovered_as) = match known {
@@ -289,7 +290,7 @@ async fn decide(
     }
     if let Some(used) = proved.used {
         stations.store.password_used(access.station_id.clone(), used).await.map_err(|error| {
-            warn!("which password {identity} uses could not be recorded: {error}");
+            limited!(warn: "which password {identity} uses could not be recorded: {error}");
             Refusal::Internal
         })?;
     }
@@ -424,7 +425,7 @@ async fn authenticate(
 async fn renew(stations: &Stations, station: &StationId, old: &str, renewed: String) -> Result<(), Refusal> {
     let kept = stations.store.renew_verifier(station.clone(), old.to_owned(), renewed).await;
     kept.map_err(|error| {
-        warn!("the password of {station} could not be made quicker to check: {error}");
+        limited!(warn: "the password of {station} could not be made quicker to check: {error}");
         Refusal::Internal
     })
 }
@@ -447,6 +448,6 @@ async fn turn_away(stations: &Stations, request: &Request<Incoming>, remote: Add
     if let Some(rejected) = told
         && let Err(error) = stations.store.rejected(rejected).await
     {
-        warn!("a refused connection could not be recorded: {error}");
+        limited!(warn: "a refused connection could not be recorded: {error}");
     }
 }

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::Stations;
 use crate::clock::Timestamp;
 use crate::id::StationId;
+use crate::log_limit::limited;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -39,7 +40,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
         let folded = stations.rejections().sweep(now);
         for rejected in folded {
             if let Err(error) = stations.store.rejected(rejected).await {
-                warn!("refused connections could not be recorded: {error}");
+                limited!(warn: "refused connections could not be recorded: {error}");
             }
         }
     }
@@ -48,6 +49,6 @@ pub(super) async fn watch(stations: Arc<Stations>) {
 async fn record(stations: &Stations, station: StationId, offline: bool, last_seen: Timestamp) {
     let last_seen = stations.store.steady().shown(last_seen);
     if let Err(error) = stations.store.set_offline(station.clone(), offline, Some(last_seen)).await {
-        warn!(station.id = %station, "the silence of {station} could not be recorded: {error}");
+        limited!(warn: station.id = %station, "the silence of {station} could not be recorded: {error}");
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::Stations;
+use crate::log_limit::limited;
 
 /// How often one looks, at most and at least: a look is one read of an index.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -28,7 +29,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    warn!("orphaned transactions could not be completed: {error}");
+                    limited!(warn: "orphaned transactions could not be completed: {error}");
                     break;
                 }
             }

@@ -8,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::Stations;
+use crate::log_limit::limited;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -25,7 +26,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             Err(error) => Err(error),
         };
         if let Err(error) = settled {
-            warn!("commands whose time is over could not be ended yet: {error}");
+            limited!(warn: "commands whose time is over could not be ended yet: {error}");
         }
     }
 }

@@ -17,6 +17,7 @@ use super::session::close;
 use super::socket::Socket;
 use crate::clock::Timestamp;
 use crate::id::StationId;
+use crate::log_limit::limited;
 use crate::store::ConnectionEnd;
 
 /// How long the peer's half of the closing handshake is waited for.
@@ -92,7 +93,7 @@ pub(super) async fn record(
         let Err(error) = written else { break };
         // Once is enough: the log may be on the same disk.
         if !std::mem::replace(&mut warned, true) {
-            warn!(station.id = %station, "the end of {station}'s connection cannot be recorded yet: {error}");
+            limited!(warn: station.id = %station, "the end of {station}'s connection cannot be recorded yet: {error}");
         }
         tokio::select! {
             () = sleep(RECORD_AGAIN) => {}

@@ -30,6 +30,7 @@ use super::session::{Action, Append, Input, Session, close};
 use super::signing;
 use crate::clock::Timestamp;
 use crate::id::StationId;
+use crate::log_limit::limited;
 use crate::ocpp::frame::Unserveable;
 use crate::ocpp::v16::authorization::IdTagInfo;
 use crate::ocpp::v16::inbound::{Inbound, Request};
@@ -116,7 +117,7 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
             return;
         }
         Err(error) => {
-            warn!(station.id = %station, "the connection of {station} could not be recorded: {error}");
+            limited!(warn: station.id = %station, "the connection of {station} could not be recorded: {error}");
             say_goodbye(&mut socket, close::INTERNAL, "storage unavailable").await;
             stations.registry.unregister(&station, registration.generation);
             return;
@@ -277,7 +278,7 @@ impl Connection {
             Ok(Turn::NotYet) => self.calls.until_boot = true,
             Ok(Turn::Nothing) => self.calls.waiting = false,
             Err(error) => {
-                warn!(station.id = %self.station, "no command could be claimed for {}: {error}", self.station);
+                limited!(warn: station.id = %self.station, "no command could be claimed for {}: {error}", self.station);
                 self.calls.not_before = Some(Instant::now() + CLAIM_AGAIN);
             }
         }
@@ -385,7 +386,7 @@ impl Connection {
                     }
                     // No answer: the charger keeps its message and sends it again.
                     Err(error) => {
-                        warn!(station.id = %self.station, "a message of {} could not be stored: {error}", self.station);
+                        limited!(warn: station.id = %self.station, "a message of {} could not be stored: {error}", self.station);
                         return Some(End::by_us(close::INTERNAL, "storage unavailable"));
                     }
                 },

@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 use super::error::{Result, StoreError};
 use super::schema;
 use super::statistics::Statistics;
+use crate::log_limit::limited;
 
 /// The log is copied back and started anew each time it holds this much.
 const STEP_BYTES: u64 = 16 << 20;
@@ -75,7 +76,7 @@ impl Checkpoint {
                 while asked.recv().is_ok() {
                     for _ in 0..COPIES {
                         if let Err(error) = run(&conn, "PASSIVE") {
-                            warn!("a checkpoint failed: {error}");
+                            limited!(warn: "a checkpoint failed: {error}");
                         }
                     }
                     if tell.send(()).is_err() {
@@ -135,7 +136,7 @@ impl Checkpoint {
             // A long reader: let the log grow a step before the writer waits again.
             Ok(_) => self.copy_at_bytes = bytes + STEP_BYTES,
             Err(error) => {
-                warn!("the write-ahead log could not be started anew: {error}");
+                limited!(warn: "the write-ahead log could not be started anew: {error}");
                 self.copy_at_bytes = bytes + STEP_BYTES;
             }
         }

@@ -153,7 +153,8 @@ impl Column {
 pub(super) fn holds_secrets(conn: &Connection) -> Result<bool> {
     for column in &COLUMNS {
         let there = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
-        if conn.query_row(there, [column.table, column.column], |row| row.get(0))? && column.count(conn)? > 0 {
+        if conn.query_row(there, [column.table, column.column], |row| row.get(0))? && column.count(conn)? > 0
+        {
             return Ok(true);
         }
     }

@@ -342,7 +342,7 @@ impl Pen {
         match &failed {
             None => self.signals.raise(effects),
             Some(error) => {
-                warn!("a batch of {jobs} writes was not committed: {error}");
+                crate::log_limit::limited!(warn: "a batch of {jobs} writes was not committed: {error}");
                 let _ = self.conn.execute_batch("ROLLBACK");
                 completions.extend(waiting.map(|Queued { job, .. }| job(Err(error.clone())).1));
                 take_back(&mut self.subscriptions, effects);

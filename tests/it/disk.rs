@@ -1,13 +1,21 @@
 //! Delivery cases of a disk that is full, and of one that lost the end of what was written. The numbers in the names
 //! are those of the list of delivery cases.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use chargehook::clock::Timestamp;
+use chargehook::tls::Stream;
+use futures_util::SinkExt;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{Charger, eventually, http_client};
+use crate::harness::{ADMIN_KEY, Charger, eventually, http_client};
 use crate::kills::Outside;
 
 /// Files of this process may not grow beyond this from here on; `None`: as far as they like.
@@ -38,19 +46,25 @@ async fn beat_until_refused(charger: &mut Charger) -> usize {
     }
 }
 
+/// `serve`, which lives on when a file is at its limit: that fails a write as a full disk does, if the signal that comes
+/// with it is ignored.
+fn command_that_bears_limits(outside: &Outside) -> Command {
+    let plain = outside.place.command();
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#]).arg(plain.get_program()).args(plain.get_args());
+    command.stdout(Stdio::piped());
+    for (name, value) in plain.get_envs() {
+        command.env(name, value.expect("set"));
+    }
+    command
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_case_5_a_full_disk_acknowledges_nothing_and_is_recovered_from() {
     let outside = Outside::new();
-    let plain = outside.place.command();
-    // A file at its limit fails a write as a full disk does, if the signal that comes with it is ignored.
-    let mut command = Command::new("sh");
-    command.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#]).arg(plain.get_program()).args(plain.get_args());
-    command.args(["--log-level", "off"]).stdout(Stdio::piped());
-    for (name, value) in plain.get_envs() {
-        command.env(name, value.expect("set"));
-    }
-    let mut process = outside.place.start(&mut command);
+    let mut command = command_that_bears_limits(&outside);
+    let mut process = outside.place.start(command.args(["--log-level", "off"]));
     let mut charger = outside.heartbeat().await;
     assert_eq!(ready(&outside).await.0, 200);
     let wal = std::fs::metadata(outside.place.data_dir.join("chargehook.db-wal")).expect("a log").len();
@@ -75,6 +89,97 @@ async fn delivery_case_5_a_full_disk_acknowledges_nothing_and_is_recovered_from(
     assert_eq!(events.len(), acknowledged + 1);
     let counted: Vec<i64> = events.iter().filter_map(|event| event["station_seq"].as_i64()).collect();
     assert!(counted.is_sorted() && counted.len() == events.len(), "{counted:?}");
+}
+
+/// What a line tells, whoever it is about and how many.
+fn kind(line: &Value) -> String {
+    let message = line["message"].as_str().unwrap_or_default();
+    let is_name = |word: &&str| word.bytes().any(|byte| byte.is_ascii_digit());
+    let words = message.split(' ').map(|word| if is_name(&word) { "#" } else { word });
+    format!("{} {}", line["target"], words.collect::<Vec<_>>().join(" "))
+}
+
+/// Comes and speaks, again and again, whatever becomes of it.
+async fn insist(outside: &Outside, station: &str, until: Instant) {
+    while Instant::now() < until {
+        let url = format!("ws://{}/ocpp/{station}", outside.place.ocpp);
+        let Ok(stream) = TcpStream::connect(outside.place.ocpp).await else { continue };
+        let offer = [("Sec-WebSocket-Protocol", "ocpp1.6")];
+        let Some(Ok(mut charger)) = Charger::attempt(Stream::Plain(stream), &url, &offer).await else {
+            continue;
+        };
+        let _ = charger.socket.send(Message::text(r#"[2,"1","Heartbeat",{}]"#)).await;
+        charger.receive_or_closed().await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_of_once_a_second_and_not_by_every_charger() {
+    let outside = Outside::new();
+    let log = outside.place.data_dir.join("log.json");
+    let mut command = command_that_bears_limits(&outside);
+    command.args(["--log-level", "warn", "--log-format", "json"]);
+    let process = outside.place.start(command.stderr(std::fs::File::create(&log).expect("made")));
+    let mut charger = outside.heartbeat().await;
+    let wal = std::fs::metadata(outside.place.data_dir.join("chargehook.db-wal")).expect("a log").len();
+    files_may_grow_to(process.child.id(), Some(wal + (16 << 10)));
+    beat_until_refused(&mut charger).await;
+    let until = Instant::now() + Duration::from_millis(1_500);
+    let stations: Vec<String> = (0..8).map(|number| format!("CP_{number}")).collect();
+    let insisting = stations.iter().map(|station| insist(&outside, station, until));
+    let asking = async {
+        while Instant::now() < until {
+            let event = json!({"event": "a.b", "payload": {}, "broadcast": true});
+            let (status, _) = outside.api("POST", "/events", Some(event)).await;
+            assert_eq!(status, 503);
+        }
+    };
+    tokio::join!(join_all(insisting), asking);
+    let told = std::fs::read_to_string(&log).expect("reads");
+    let lines: Vec<Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut last: BTreeMap<String, Timestamp> = BTreeMap::new();
+    for line in &lines {
+        let text = line["timestamp"].as_str().expect("a time");
+        // Of its six digits we read three.
+        let at: Timestamp = format!("{}Z", &text[..23]).parse().expect("a time");
+        if let Some(before) = last.insert(kind(line), at) {
+            assert!(
+                at.since(before) >= Duration::from_millis(900),
+                "twice within a second: {}: {told}",
+                kind(line)
+            );
+        }
+    }
+    let left_out: u64 = lines.iter().filter_map(|line| line["left_out"].as_u64()).sum();
+    assert!(last.len() >= 3 && left_out > 20, "{} kinds, {left_out} left out: {told}", last.len());
+}
+
+#[tokio::test]
+async fn too_little_room_is_warned_of_while_all_goes_well() {
+    let outside = Outside::new();
+    let log = outside.place.data_dir.join("log.txt");
+    let mut command = outside.place.command();
+    command.env("CHARGEHOOK_SERVER_WARN_FREE_SPACE", "1000000000GiB");
+    let process = outside.place.start(command.stderr(std::fs::File::create(&log).expect("made")));
+    let (status, health) = ready(&outside).await;
+    assert_eq!((status, &health["status"]), (200, &json!("ok")));
+    let free = health["free_bytes"].as_u64().expect("a number");
+    assert!(free > 0 && health["reasons"].to_string().contains("server.warn_free_space"), "{health}");
+    let metrics = http_client().get(format!("http://{}/metrics", outside.place.api));
+    let metrics =
+        metrics.header("X-API-Key", ADMIN_KEY).send().await.expect("answers").text().await.expect("text");
+    assert!(metrics.contains("\nchargehook_disk_nearly_full 1\n"), "{metrics}");
+    assert!(metrics.contains("\nchargehook_disk_free_bytes "), "{metrics}");
+    eventually("the log warns", || async {
+        let told = std::fs::read_to_string(&log).expect("reads");
+        (told.contains(" WARN ") && told.contains("server.warn_free_space")).then_some(())
+    })
+    .await;
+    process.kill();
+    let _process = outside.place.serve();
+    let (_, health) = ready(&outside).await;
+    assert!(health["reasons"].is_null() && health["free_bytes"].is_u64(), "there is room enough: {health}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ const ROWS: &[(bool, &[&str])] = &[
             "units",
             "bucket",
             "adjustable",
+            "log_limit",
             "zone",
             "nearest",
             "event",

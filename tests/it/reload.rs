@@ -128,7 +128,8 @@ async fn stations_that_are_connected_follow_their_limits_too() {
     for _ in 0..60 {
         charger.receive().await;
     }
-    let told = gateway.reread("[limits]\nidle_timeout = \"15m\"\n[ocpp]\nheartbeat_interval = \"10s\"\n").await;
+    let told =
+        gateway.reread("[limits]\nidle_timeout = \"15m\"\n[ocpp]\nheartbeat_interval = \"10s\"\n").await;
     assert!(told.contains("limits.idle_timeout") && told.contains("ocpp.heartbeat_interval"), "{told}");
     charger.still_serves().await;
 }
@@ -149,12 +150,19 @@ async fn what_cannot_be_used_changes_nothing_and_is_told_without_any_secret() {
         ),
     ] {
         let told = gateway.reread(text).await;
-        assert!(told.contains("ERROR") && told.contains("nothing was changed") && told.contains(&words), "{told}");
+        assert!(
+            told.contains("ERROR") && told.contains("nothing was changed") && told.contains(&words),
+            "{told}"
+        );
         assert!(!told.contains("t0ps3cr3t") && !told.contains("in force now"), "{told}");
     }
     let hook = json!({"url": "http://127.0.0.1:9/"});
     for expected in [201, 201, 201, 201, 201, 409] {
-        assert_eq!(gateway.api("POST", "/webhooks", Some(hook.clone())).await.0, expected, "five, as at first");
+        assert_eq!(
+            gateway.api("POST", "/webhooks", Some(hook.clone())).await.0,
+            expected,
+            "five, as at first"
+        );
     }
     std::fs::remove_file(&file).expect("removes");
     let told = gateway.hang_up().await;
@@ -224,7 +232,10 @@ async fn no_sighup_ends_a_gateway_that_starts_or_stops() {
         match child.try_wait().expect("asks") {
             Some(status) => break status,
             None => {
-                let _ = Command::new("kill").args(["-HUP", &child.id().to_string()]).stderr(Stdio::null()).status();
+                let _ = Command::new("kill")
+                    .args(["-HUP", &child.id().to_string()])
+                    .stderr(Stdio::null())
+                    .status();
             }
         }
     };

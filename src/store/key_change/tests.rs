@@ -1,6 +1,6 @@
 use super::*;
-use crate::store::Store;
 use crate::store::seed::plain_in;
+use crate::store::{DATABASE, Store};
 
 fn key(digits: &str) -> SecretsKey {
     digits.repeat(32).parse().expect("a key")

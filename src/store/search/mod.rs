@@ -21,6 +21,7 @@ use super::listing::{Listed, PAGE_BYTES, Slice, arrival_rows};
 use super::{Store, horizon};
 use crate::event::Event;
 use crate::id::EventId;
+use crate::log_limit::limited;
 use index::{Entry, Index};
 use words::Wanted;
 
@@ -261,7 +262,8 @@ impl Page<'_> {
 
 /// What the index has found; if it has failed, that costs a search its speed and nothing else.
 fn told(hits: Result<Vec<i64>>) -> Option<Vec<i64>> {
-    hits.inspect_err(|error| warn!("the search index has failed, payloads are searched: {error}")).ok()
+    hits.inspect_err(|error| limited!(warn: "the search index has failed, payloads are searched: {error}"))
+        .ok()
 }
 
 /// What comes next into the index, and whether there may be more behind it.
