@@ -139,8 +139,8 @@ pub struct CommandError {
     pub code: String,
     /// The words that came with it, possibly none.
     pub description: String,
-    /// The CALLERROR's details; for an unreadable answer, `raw`: its text.
-    #[schema(value_type = Object)]
+    /// The CALLERROR's details, whatever the charger has sent for them; for an unreadable answer, `raw`: its text.
+    #[schema(value_type = serde_json::Value)]
     pub details: Box<RawValue>,
 }
 

@@ -65,7 +65,7 @@ pub struct Call {
     pub id: MessageId,
     /// The action as it was spelled.
     pub action: String,
-    /// The payload's own text; `{}` where it was `null` or missing.
+    /// The payload's own text; `{}` where it was `null`, `[]` or missing.
     pub payload: Box<RawValue>,
 }
 
@@ -74,7 +74,7 @@ pub struct Call {
 pub struct CallResult {
     /// The id of the CALL that is answered.
     pub id: MessageId,
-    /// The payload's own text; `{}` where it was `null` or missing.
+    /// The payload's own text; `{}` where it was `null`, `[]` or missing.
     pub payload: Box<RawValue>,
 }
 
@@ -83,11 +83,11 @@ pub struct CallResult {
 pub struct CallError {
     /// The id of the CALL that is refused.
     pub id: MessageId,
-    /// The code as it was spelled; any text is taken.
+    /// The code as it was spelled; any text is taken, and of what is no text its JSON.
     pub code: String,
-    /// The words that came with it, possibly none.
+    /// The words that came with it, possibly none; of what is no text its JSON.
     pub description: String,
-    /// The details, `{}` where they were `null` or missing.
+    /// The details, `{}` where they were `null`, `[]` or missing; kept as they are if they are no object.
     pub details: Box<RawValue>,
 }
 
@@ -252,20 +252,38 @@ fn classify(elements: &[&RawValue], violations: &mut Vec<Violation>) -> Frame {
             None => Frame::BrokenAnswer { id, reason: Unserveable::PayloadNotAnObject },
         },
         _ => {
-            let text = |index: usize| {
-                elements.get(index).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok())
-            };
             if elements.len() < 5 {
                 violations.push(Violation::message("short_call_error: elements are missing"));
             }
-            Frame::CallError(CallError {
+            let error = CallError {
                 id,
-                code: text(2).unwrap_or_default(),
-                description: text(3).unwrap_or_default(),
-                details: read_object(elements.get(4), "details", violations).unwrap_or_else(empty_object),
-            })
+                code: read_words(elements.get(2), "code", violations),
+                description: read_words(elements.get(3), "description", violations),
+                details: read_details(elements.get(4), violations),
+            };
+            note_surplus(elements, 5, violations);
+            Frame::CallError(error)
         }
     }
+}
+
+/// What a member of a CALLERROR says, which should be a text (quirk Q26).
+fn read_words(raw: Option<&&RawValue>, what: &str, violations: &mut Vec<Violation>) -> String {
+    let Some(json) = raw.map(|raw| raw.get()) else { return String::new() };
+    if let Ok(text) = serde_json::from_str(&replace_lone_surrogates(json)) {
+        return text;
+    }
+    violations.push(Violation::message(format!("odd_call_error: the {what} is not a text")));
+    if json == "null" { String::new() } else { json.to_owned() }
+}
+
+/// The details of a CALLERROR, whatever they are.
+fn read_details(raw: Option<&&RawValue>, violations: &mut Vec<Violation>) -> Box<RawValue> {
+    read_object(raw, "details", violations).unwrap_or_else(|| {
+        violations.push(Violation::message("odd_call_error: the details are not an object"));
+        let kept = raw.map(|raw| replace_lone_surrogates(raw.get()).into_owned());
+        kept.and_then(|json| RawValue::from_string(json).ok()).unwrap_or_else(empty_object)
+    })
 }
 
 /// Takes strings and numbers; anything else cannot be echoed (quirk Q17).
@@ -288,7 +306,8 @@ fn read_id(raw: &RawValue, violations: &mut Vec<Violation>) -> Option<MessageId>
     Some(MessageId(json.into()))
 }
 
-/// Takes an object, or nothing at all in its place (quirk Q8).
+/// Takes an object, or nothing at all in its place (quirk Q8), which languages without a type for empty objects
+/// write as `[]`.
 fn read_object(
     raw: Option<&&RawValue>,
     what: &str,
@@ -297,6 +316,10 @@ fn read_object(
     match raw.map(|raw| raw.get()) {
         None | Some("null") => {
             violations.push(Violation::message(format!("{what}: null or missing, read as {{}}")));
+            Some(empty_object())
+        }
+        Some(json) if is_empty_array(json) => {
+            violations.push(Violation::message(format!("empty_array: the {what} was [], read as {{}}")));
             Some(empty_object())
         }
         Some(json) if json.starts_with('{') => match replace_lone_surrogates(json) {
@@ -309,6 +332,11 @@ fn read_object(
         },
         Some(_) => None,
     }
+}
+
+fn is_empty_array(json: &str) -> bool {
+    let inside = json.strip_prefix('[').and_then(|json| json.strip_suffix(']'));
+    inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 fn note_surplus(elements: &[&RawValue], expected: usize, violations: &mut Vec<Violation>) {
@@ -416,6 +444,28 @@ mod tests {
         check("[2,\"1\",\"X\",{\"a\":\"b\0c\"}]", r#"call "1" X {"a":"b\u0000c"} /1"#);
         check(r#"[4,"1","Weird"]"#, r#"error "1" Weird "" {} /2"#);
         check(r#"[4,"1","Weird","",null]"#, r#"error "1" Weird "" {} /1"#);
+        check(r#"[2,"1","Heartbeat",[]]"#, r#"call "1" Heartbeat {} /1"#);
+        check("[2,\"1\",\"Heartbeat\",[ \n]]", r#"call "1" Heartbeat {} /1"#);
+        check(r#"[3,"9",[]]"#, r#"result "9" {} /1"#);
+    }
+
+    #[test]
+    fn a_refusal_keeps_what_it_says_in_odd_members() {
+        for (text, expected) in [
+            (r#"[4,"1",500,"no",{}]"#, r#"error "1" 500 "no" {} /1"#),
+            (r#"[4,"1",null,"no",{}]"#, r#"error "1"  "no" {} /1"#),
+            (r#"[4,"1",{"a":1},null,{}]"#, r#"error "1" {"a":1} "" {} /2"#),
+            (r#"[4,"1","X",17,{}]"#, r#"error "1" X "17" {} /1"#),
+            (r#"[4,"1","X",{"why":"hot"},{}]"#, r#"error "1" X "{\"why\":\"hot\"}" {} /1"#),
+            (r#"[4,"1","X","no","it is hot"]"#, r#"error "1" X "no" "it is hot" /1"#),
+            (r#"[4,"1","X","no",["a",1]]"#, r#"error "1" X "no" ["a",1] /1"#),
+            (r#"[4,"1","X","no",[]]"#, r#"error "1" X "no" {} /1"#),
+            (r#"[4,"1","X","no",{},"more"]"#, r#"error "1" X "no" {} /1"#),
+            (r#"[4,"1","X","a\ud83d",{}]"#, "error \"1\" X \"a\u{fffd}\" {} /0"),
+            (r#"[4,"1"]"#, r#"error "1"  "" {} /2"#),
+        ] {
+            check(text, expected);
+        }
     }
 
     #[test]
@@ -423,9 +473,9 @@ mod tests {
         check(r#"[2,"1","Heartbeat",{"#, r#"unserveable malformed_json Some(("1", FormationViolation)) /0"#);
         check(r#"[2,"1"#, "unserveable malformed_json None /0");
         check(r#"[3,"9",{"configurationKey":[]"#, r#"broken "9" malformed_json /0"#);
-        check(r#"[3,"9",[]]"#, r#"broken "9" payload_not_an_object /0"#);
+        check(r#"[3,"9",[1]]"#, r#"broken "9" payload_not_an_object /0"#);
         check(
-            r#"[2,"1","Heartbeat",[]]"#,
+            r#"[2,"1","Heartbeat",[{}]]"#,
             r#"unserveable payload_not_an_object Some(("1", FormationViolation)) /0"#,
         );
         check(r#"[2,"1",5,{}]"#, r#"unserveable unreadable_action Some(("1", FormationViolation)) /0"#);

@@ -6,7 +6,6 @@
 //! open, and while it is the charger's are served as ever.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::value::RawValue;
 
@@ -20,9 +19,9 @@ use crate::ocpp::v16::inbound::Inbound;
 use crate::ocpp::v16::read::{self, Reading};
 use crate::ocpp::{Validation, Violation};
 use crate::zone::Zone;
+use repeats::{Answer, Fingerprint, Repeats};
 
-/// CALLs whose answers are kept for the case that the very same bytes come again (quirk Q15).
-const REMEMBERED_CALLS: usize = 16;
+mod repeats;
 
 /// Frames that cannot be served at all, per minute, before the socket is closed (quirk Q22).
 const TOLERATED_JUNK: usize = 20;
@@ -30,6 +29,10 @@ const JUNK_WINDOW_MS: i64 = 60_000;
 
 /// What is noted about an envelope although the specification allows it: an empty payload may be `null`.
 const LEGAL_ODDITIES: &[&str] = &["payload"];
+
+/// What is noted of an empty list where an object is due. It is read as one, but for the strict mode.
+const EMPTY_ARRAY: &str = "empty_array";
+const NO_OBJECT: &str = "the payload is not a JSON object";
 
 /// WebSocket close codes that the gateway uses (RFC 6455, 7.4.1).
 pub mod close {
@@ -49,6 +52,22 @@ pub mod close {
     pub const TOO_LARGE: u16 = 1009;
     /// The store could not commit: the charger keeps its message and sends it again.
     pub const INTERNAL: u16 = 1011;
+}
+
+/// The moment at which something happens, by both hands of the clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// What messages are stamped with.
+    pub wall: Timestamp,
+    /// What times are measured by: it never jumps.
+    pub steady: Timestamp,
+}
+
+impl From<Timestamp> for Now {
+    /// Where nobody sets the clock, both are one.
+    fn from(now: Timestamp) -> Self {
+        Self { wall: now, steady: now }
+    }
 }
 
 /// What happened.
@@ -110,17 +129,19 @@ pub enum Action {
     Close(u16, &'static str),
 }
 
-/// A CALL that was answered on this socket.
-struct Remembered {
+/// A CALL whose answer is on its way to the disk.
+struct Answering {
     id: MessageId,
-    fingerprint: u64,
-    answer: Box<str>,
+    fingerprint: Fingerprint,
+    received_at: Timestamp,
+    /// Its answer is a clock: it is no use later.
+    is_a_clock: bool,
 }
 
 /// What is on its way to the disk.
 #[derive(Default)]
 struct Pending {
-    call: Option<(MessageId, u64)>,
+    call: Option<Answering>,
     boot: bool,
     refused: Option<Refused>,
     close: Option<(u16, &'static str)>,
@@ -130,11 +151,13 @@ struct Pending {
 pub struct Session {
     validation: Validation,
     zone: Option<Zone>,
-    remembered: VecDeque<Remembered>,
+    answered: Repeats,
     junk: VecDeque<Timestamp>,
     pending: Option<Pending>,
     /// Our CALL that is not answered.
     open: Option<CommandId>,
+    /// It has been said that the socket is to be closed.
+    closing: bool,
 }
 
 impl Session {
@@ -143,10 +166,11 @@ impl Session {
         Self {
             validation,
             zone: None,
-            remembered: VecDeque::new(),
+            answered: Repeats::default(),
             junk: VecDeque::new(),
             pending: None,
             open: None,
+            closing: false,
         }
     }
 
@@ -157,7 +181,8 @@ impl Session {
     }
 
     /// What follows from `input`.
-    pub fn handle(&mut self, now: Timestamp, input: Input<'_>) -> Vec<Action> {
+    pub fn handle(&mut self, now: impl Into<Now>, input: Input<'_>) -> Vec<Action> {
+        let now = now.into();
         match input {
             Input::Text(text) => self.text(now, text, Vec::new()),
             Input::Binary(bytes) => match std::str::from_utf8(bytes) {
@@ -211,15 +236,11 @@ impl Session {
         vec![Action::Append(Append::Unexpected(Box::new(Unexpected { message_id, answer, rejection })))]
     }
 
-    fn text(&mut self, now: Timestamp, text: &str, mut violations: Vec<Violation>) -> Vec<Action> {
-        let fingerprint = fingerprint(text);
-        if let Some(answered) = self.remembered.iter().find(|call| call.fingerprint == fingerprint) {
-            return vec![Action::Send(answered.answer.to_string())];
-        }
+    fn text(&mut self, now: Now, text: &str, mut violations: Vec<Violation>) -> Vec<Action> {
         let parsed = frame::parse(text);
         violations.extend(parsed.violations);
         let (reason, answer) = match parsed.frame {
-            Frame::Call(call) => return self.call(now, text, fingerprint, call, violations),
+            Frame::Call(call) => return self.call(now, text, call, violations),
             Frame::CallResult(result) => {
                 let answer = CallEnd::Answered(result.payload);
                 return self.answer(text, result.id, answer, Unserveable::UnknownCall, violations);
@@ -232,19 +253,32 @@ impl Session {
                 let answer = CallEnd::Malformed { raw: text.to_owned() };
                 return self.answer(text, id, answer, reason, violations);
             }
+            // Whoever is told goodbye for it has said enough of the kind.
+            Frame::Unserveable { answer: None, .. } if self.closing => return Vec::new(),
             Frame::Unserveable { reason, answer } => (reason, answer),
         };
+        let fingerprint = Fingerprint::of(text);
+        if let Some((id, _)) = &answer
+            && let Some(again) = self.answered.again(id, fingerprint, now.steady)
+        {
+            return vec![Action::Send(again)];
+        }
         let refused = answer.map(|(message_id, code)| {
             let description = match reason {
-                Unserveable::PayloadNotAnObject => "the payload is not a JSON object",
+                Unserveable::PayloadNotAnObject => NO_OBJECT,
                 Unserveable::UnreadableAction => "the action is not a text",
                 Unserveable::TooDeep => "the message is nested too deeply",
                 _ => "the message is not well-formed JSON",
             };
             Refused { message_id, code, description: description.to_owned() }
         });
-        let call = refused.as_ref().map(|refused| (refused.message_id.clone(), fingerprint));
-        let close = (refused.is_none() && self.is_too_much_junk(now, reason))
+        let call = refused.as_ref().map(|refused| Answering {
+            id: refused.message_id.clone(),
+            fingerprint,
+            received_at: now.steady,
+            is_a_clock: false,
+        });
+        let close = (refused.is_none() && self.is_too_much_junk(now.steady, reason))
             .then_some((close::PROTOCOL, "too many unreadable frames"));
         let rejection = Rejection {
             raw: Some(text.to_owned()),
@@ -256,21 +290,22 @@ impl Session {
         self.append_rejection(rejection, Pending { call, refused, close, ..Pending::default() })
     }
 
-    fn call(
-        &mut self,
-        now: Timestamp,
-        text: &str,
-        fingerprint: u64,
-        call: frame::Call,
-        envelope: Vec<Violation>,
-    ) -> Vec<Action> {
+    fn call(&mut self, now: Now, text: &str, call: frame::Call, envelope: Vec<Violation>) -> Vec<Action> {
+        let fingerprint = Fingerprint::of(text);
+        if let Some(again) = self.answered.again(&call.id, fingerprint, now.steady) {
+            return vec![Action::Send(again)];
+        }
         let mut violations = envelope.clone();
-        if self.remembered.iter().any(|answered| answered.id == call.id) {
+        if self.answered.knows(&call.id) {
             violations.push(Violation::message("reused_message_id"));
         }
+        let recognised = read::recognise(&call.action);
+        let is_a_clock =
+            matches!(recognised, Some((FromChargePoint::Heartbeat | FromChargePoint::BootNotification, _)));
+        let answering = Answering { id: call.id.clone(), fingerprint, received_at: now.steady, is_a_clock };
         let strict = self.validation == Validation::Strict;
-        let reading = Reading { validation: self.validation, received_at: now, zone: self.zone };
-        let mut refuse = |reason, code, description, violations| {
+        let reading = Reading { validation: self.validation, received_at: now.wall, zone: self.zone };
+        let refuse = |session: &mut Self, answering, reason, code, description, violations| {
             let refused = Refused { message_id: call.id.clone(), code, description };
             let rejection = Rejection {
                 raw: Some(text.to_owned()),
@@ -279,40 +314,40 @@ impl Session {
                 answer: Some(refused.clone()),
                 violations,
             };
-            let call = Some((call.id.clone(), fingerprint));
-            let pending = Pending { call, refused: Some(refused), ..Pending::default() };
-            self.append_rejection(rejection, pending)
+            let pending = Pending { call: Some(answering), refused: Some(refused), ..Pending::default() };
+            session.append_rejection(rejection, pending)
         };
-        let Some((action, mapped)) = read::recognise(&call.action) else {
-            let description = no_such_action(&call.action);
-            return refuse(Unserveable::UnknownAction, ErrorCode::NotImplemented, description, violations);
+        let unknown = |session: &mut Self, answering, violations| {
+            let (reason, code) = (Unserveable::UnknownAction, ErrorCode::NotImplemented);
+            refuse(session, answering, reason, code, no_such_action(&call.action), violations)
         };
+        let Some((action, mapped)) = recognised else { return unknown(self, answering, violations) };
         if strict {
             // Names of actions are exact by the specification, and so is the envelope.
             if mapped.is_some() {
-                let description = no_such_action(&call.action);
-                return refuse(
-                    Unserveable::UnknownAction,
-                    ErrorCode::NotImplemented,
-                    description,
-                    violations,
-                );
+                return unknown(self, answering, violations);
+            }
+            if envelope.iter().any(|odd| odd.code() == EMPTY_ARRAY) {
+                violations.retain(|odd| odd.code() != EMPTY_ARRAY);
+                let (reason, code) = (Unserveable::PayloadNotAnObject, ErrorCode::FormationViolation);
+                return refuse(self, answering, reason, code, NO_OBJECT.to_owned(), violations);
             }
             if let Some(odd) = envelope.iter().find(|odd| !LEGAL_ODDITIES.contains(&odd.code())) {
                 let (code, description) = (ErrorCode::FormationViolation, odd.problem.clone());
-                return refuse(Unserveable::SchemaViolation, code, description, violations);
+                return refuse(self, answering, Unserveable::SchemaViolation, code, description, violations);
             }
         }
         violations.extend(mapped);
         match read::read(action, &call.payload, &reading) {
             Err(refusal) => {
                 violations.extend(refusal.violations);
-                refuse(Unserveable::SchemaViolation, refusal.code, refusal.description, violations)
+                let (code, description) = (refusal.code, refusal.description);
+                refuse(self, answering, Unserveable::SchemaViolation, code, description, violations)
             }
             Ok(read) => {
                 violations.extend(read.violations);
                 self.pending = Some(Pending {
-                    call: Some((call.id.clone(), fingerprint)),
+                    call: Some(answering),
                     boot: action == FromChargePoint::BootNotification,
                     ..Pending::default()
                 });
@@ -330,6 +365,9 @@ impl Session {
 
     /// A message of which only the size is known; the socket cannot go on behind it.
     fn unreadable(&mut self, reason: Unserveable, size: usize) -> Vec<Action> {
+        if self.closing {
+            return Vec::new();
+        }
         let close = match reason {
             Unserveable::TooLarge => (close::TOO_LARGE, "message over the size limit"),
             Unserveable::Binary => (close::UNSUPPORTED, "binary messages are not OCPP"),
@@ -347,29 +385,23 @@ impl Session {
     fn stored(&mut self, answer: Option<Box<RawValue>>) -> Vec<Action> {
         let Some(pending) = self.pending.take() else { return Vec::new() };
         let mut actions = Vec::new();
-        if let Some((id, fingerprint)) = pending.call {
-            let text = match (pending.refused, answer) {
-                (Some(refused), _) => Some(frame::encode_error(&id, refused.code, &refused.description)),
-                (None, Some(payload)) => frame::encode_result(&id, &payload).ok(),
+        if let Some(call) = pending.call {
+            let answer = match (pending.refused, answer) {
+                (Some(refused), _) => Some(Answer::Error(refused.code, refused.description)),
+                (None, Some(payload)) => Some(Answer::Result(payload)),
                 (None, None) => None,
             };
-            if let Some(text) = text {
-                self.remember(id, fingerprint, &text);
-                actions.push(Action::Send(text));
-            }
+            let text = answer.as_ref().and_then(|answer| answer.to(&call.id));
+            let kept = answer.filter(|_| !call.is_a_clock);
+            self.answered.note(&call.id, call.fingerprint, call.received_at, kept);
+            actions.extend(text.map(Action::Send));
         }
         if pending.boot {
             actions.push(Action::Booted);
         }
+        self.closing |= pending.close.is_some();
         actions.extend(pending.close.map(|(code, reason)| Action::Close(code, reason)));
         actions
-    }
-
-    fn remember(&mut self, id: MessageId, fingerprint: u64, answer: &str) {
-        if self.remembered.len() == REMEMBERED_CALLS {
-            self.remembered.pop_front();
-        }
-        self.remembered.push_back(Remembered { id, fingerprint, answer: answer.into() });
     }
 
     /// Counts frames that say nothing at all; an unknown message type is to be ignored.
@@ -381,12 +413,6 @@ impl Session {
         self.junk.push_back(now);
         self.junk.len() > TOLERATED_JUNK
     }
-}
-
-fn fingerprint(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Why an action is refused, be it nobody's or one that only the gateway sends.

@@ -34,6 +34,8 @@ const SERVED: &[(&str, &str)] = &[
     ),
     ("Q8 no payload", r#"[2,"a6","Heartbeat"]"#),
     ("Q8 a null payload", r#"[2,"a7","Heartbeat",null]"#),
+    ("Q8 an empty list for a payload", r#"[2,"a71","Heartbeat",[]]"#),
+    ("Q8 a list with a blank for a payload", r#"[2,"a72","Heartbeat",[ ]]"#),
     ("Q9 an extra field", r#"[2,"a8","Heartbeat",{"extra":1}]"#),
     ("Q9 a field twice", r#"[2,"a9","Authorize",{"idTag":"A","idTag":"B"}]"#),
     (
@@ -110,7 +112,7 @@ async fn case_92_what_cannot_be_served_is_kept_and_leaves_the_socket_open() {
     );
     for (text, reason, answer) in [
         (r#"[2,"x1","Heartbeat",{"#, "malformed_json", Some(("x1", "FormationViolation"))),
-        (r#"[2,"x2","Heartbeat",[]]"#, "payload_not_an_object", Some(("x2", "FormationViolation"))),
+        (r#"[2,"x2","Heartbeat",[{}]]"#, "payload_not_an_object", Some(("x2", "FormationViolation"))),
         (r#"[2,"x3",7,{}]"#, "unreadable_action", Some(("x3", "FormationViolation"))),
         (r#"[2,"x4","Frobnicate",{}]"#, "unknown_action", Some(("x4", "NotImplemented"))),
         (r#"[2,null,"Heartbeat",{}]"#, "unreadable_id", None),
@@ -149,18 +151,40 @@ async fn case_92_what_cannot_be_served_is_kept_and_leaves_the_socket_open() {
 async fn case_85_the_same_bytes_get_the_same_answer_and_one_event() {
     let gateway = start(|_| {}).await;
     let mut charger = gateway.charger("TWICE").await;
-    let frame = r#"[2,"1","Heartbeat",{}]"#;
+    let frame = r#"[2,"1","Authorize",{"idTag":"TAG"}]"#;
     charger.send(frame).await;
     let first = charger.receive().await;
     charger.send(frame).await;
     assert_eq!(charger.receive().await, first);
-    assert_eq!(gateway.events_of("TWICE", "Heartbeat").await.len(), 1);
+    assert_eq!(gateway.events_of("TWICE", "Authorize").await.len(), 1);
     let refused = r#"[2,"2","Nonsense",{}]"#;
     charger.send(refused).await;
     let first = charger.receive().await;
     charger.send(refused).await;
     assert_eq!(charger.receive().await, first);
     assert_eq!(gateway.events_of("TWICE", "MessageRejected").await.len(), 1);
+}
+
+#[tokio::test]
+async fn ids_that_are_constant_hide_nothing() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.charger("CONSTANT").await;
+    for status in ["Available", "Charging", "Available"] {
+        let payload = json!({"connectorId": 1, "errorCode": "NoError", "status": status});
+        let answer = charger.exchange(&json!([2, "1", "StatusNotification", payload]).to_string()).await;
+        assert_eq!(answer, json!([3, "1", {}]));
+    }
+    let told = gateway.events_of("CONSTANT", "StatusNotification").await;
+    let told: Vec<_> =
+        told.iter().map(|event| event["payload"]["status"].as_str().expect("a text")).collect();
+    assert_eq!(told, ["Available", "Charging", "Available"]);
+    let connectors = gateway.get("/stations/CONSTANT/connectors").await;
+    assert_eq!(connectors["data"][0]["status"], "Available", "{connectors}");
+    // An answer that is a clock is given anew.
+    for _ in 0..2 {
+        assert!(charger.exchange(r#"[2,"1","Heartbeat",{}]"#).await[2]["currentTime"].is_string());
+    }
+    assert_eq!(gateway.events_of("CONSTANT", "Heartbeat").await.len(), 2);
 }
 
 #[tokio::test]

@@ -43,26 +43,96 @@ fn an_answer_waits_for_the_commit() {
     assert_eq!(told(&actions), [r#"send [3,"1",{"currentTime":"x"}]"#]);
 }
 
+/// What the store says to the message before.
+fn stored(session: &mut Session, answer: &str) -> Vec<String> {
+    told(&session.handle(T0, Input::Stored(Some(raw(answer)))))
+}
+
+fn status(id: &str, status: &str) -> String {
+    format!(
+        r#"[2,"{id}","StatusNotification",{{"connectorId":1,"errorCode":"NoError","status":"{status}"}}]"#
+    )
+}
+
 #[test]
 fn the_same_bytes_get_the_same_answer_and_no_second_event() {
     let mut session = Session::new(Validation::Lenient);
-    session.handle(T0, Input::Text(r#"[2,"1","Heartbeat",{}]"#));
-    session.handle(T0, Input::Stored(Some(raw(r#"{"currentTime":"x"}"#))));
-    let again = session.handle(T0, Input::Text(r#"[2,"1","Heartbeat",{}]"#));
-    assert_eq!(told(&again), [r#"send [3,"1",{"currentTime":"x"}]"#]);
-    let other = session.handle(T0, Input::Text(r#"[2,"1","Heartbeat", {}]"#));
+    let authorize = r#"[2,"1","Authorize",{"idTag":"A"}]"#;
+    session.handle(T0, Input::Text(authorize));
+    stored(&mut session, r#"{"n":1}"#);
+    let again = session.handle(T0, Input::Text(authorize));
+    assert_eq!(told(&again), [r#"send [3,"1",{"n":1}]"#]);
+    let other = session.handle(T0, Input::Text(r#"[2,"1","Authorize",{"idTag": "A"}]"#));
     let [Action::Append(Append::Call(call))] = other.as_slice() else { panic!("{other:?}") };
     assert_eq!(call.violations, [Violation::message("reused_message_id")]);
 }
 
 #[test]
-fn only_the_last_sixteen_calls_are_remembered() {
+fn a_repeat_is_compared_with_the_newest_call_of_its_id_alone() {
     let mut session = Session::new(Validation::Lenient);
-    for id in 0..=REMEMBERED_CALLS {
-        session.handle(T0, Input::Text(&format!(r#"[2,"{id}","Heartbeat",{{}}]"#)));
-        session.handle(T0, Input::Stored(Some(raw("{}"))));
+    let mut events = 0;
+    // The third is the first one's bytes, and the last one a repeat at last.
+    for (word, is_new) in [("Available", true), ("Charging", true), ("Available", true), ("Available", false)]
+    {
+        let text = status("1", word);
+        let actions = session.handle(T0, Input::Text(&text));
+        match actions.as_slice() {
+            [Action::Append(_)] => {
+                events += 1;
+                assert!(is_new, "{word}");
+                stored(&mut session, "{}");
+            }
+            other => assert!(!is_new, "{word}: {other:?}"),
+        }
+        // What other ids are used for meanwhile changes nothing.
+        session.handle(T0, Input::Text(&status(&format!("other {events}"), word)));
+        stored(&mut session, "{}");
     }
-    assert_eq!(told(&session.handle(T0, Input::Text(r#"[2,"0","Heartbeat",{}]"#))), ["append Heartbeat {}"]);
+    assert_eq!(events, 3);
+    // A call that was refused is the newest one, too, and so is one that is always answered anew.
+    for between in [r#"[2,"1","Nonsense",{}]"#, r#"[2,"1","Heartbeat",{}]"#, r#"[2,"1","Heart"#] {
+        session.handle(T0, Input::Text(between));
+        stored(&mut session, "{}");
+        let actions = session.handle(T0, Input::Text(&status("1", "Available")));
+        assert!(matches!(actions.as_slice(), [Action::Append(_)]), "after {between}: {actions:?}");
+        stored(&mut session, "{}");
+    }
+}
+
+#[test]
+fn a_repeat_comes_within_a_minute_by_the_hand_that_never_jumps() {
+    let moment = |wall_s: u64, steady_s: u64| Now {
+        wall: T0.after(std::time::Duration::from_secs(wall_s)),
+        steady: T0.after(std::time::Duration::from_secs(steady_s)),
+    };
+    let is_new = |session: &mut Session, now: Now| {
+        let actions = session.handle(now, Input::Text(&status("1", "Available")));
+        let is_new = matches!(actions.as_slice(), [Action::Append(_)]);
+        session.handle(now, Input::Stored(Some(raw("{}"))));
+        is_new
+    };
+    let mut session = Session::new(Validation::Lenient);
+    assert!(is_new(&mut session, moment(0, 0)));
+    // The machine's clock is set, which says nothing.
+    assert!(!is_new(&mut session, moment(90_000, 30)));
+    assert!(!is_new(&mut session, moment(0, 60)));
+    // A repeat has not made it any newer.
+    assert!(is_new(&mut session, moment(0, 61)));
+    assert!(!is_new(&mut session, moment(0, 100)));
+}
+
+#[test]
+fn an_answer_that_is_a_clock_is_given_anew() {
+    let mut session = Session::new(Validation::Lenient);
+    let boot = r#"[2,"1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]"#;
+    for text in [r#"[2,"1","Heartbeat",{}]"#, boot, r#"[2,"1","heartbeat",{}]"#] {
+        for time in ["x", "y"] {
+            let actions = session.handle(T0, Input::Text(text));
+            assert!(matches!(actions.as_slice(), [Action::Append(Append::Call(_))]), "{text}: {actions:?}");
+            let answer = format!(r#"{{"currentTime":"{time}"}}"#);
+            assert_eq!(stored(&mut session, &answer)[0], format!(r#"send [3,"1",{answer}]"#));
+        }
+    }
 }
 
 #[test]
@@ -128,7 +198,8 @@ fn what_answers_our_call_ends_it() {
         r#"[3,"ID",{"configurationKey":[]"#,
         r#"ended Malformed { raw: "[3,\"ID\",{\"configurationKey\":[]" }"#,
     );
-    check(r#"[3,"ID",[]]"#, r#"ended Malformed { raw: "[3,\"ID\",[]]" }"#);
+    check(r#"[3,"ID",[]]"#, "ended Answered(RawValue({}))");
+    check(r#"[3,"ID",[1]]"#, r#"ended Malformed { raw: "[3,\"ID\",[1]]" }"#);
     check(
         r#"[4,"ID","NotSupported"]"#,
         r#"ended Refused(CallError { id: "ID", code: "NotSupported", description: "", details: RawValue({}) })"#,
@@ -190,6 +261,17 @@ fn endless_junk_closes_the_socket_but_a_little_does_not() {
         let expected: &[&str] = if frame == TOLERATED_JUNK { &["close 1002"] } else { &[] };
         assert_eq!(told(&actions), expected, "frame {frame}");
     }
+}
+
+#[test]
+fn behind_the_goodbye_calls_are_served_and_junk_is_passed_over() {
+    let mut session = Session::new(Validation::Lenient);
+    session.handle(T0, Input::Binary(b"\xff"));
+    assert_eq!(told(&session.handle(T0, Input::Stored(None))), ["close 1003"]);
+    assert_eq!(told(&session.handle(T0, Input::Binary(b"\xff"))), [""; 0]);
+    assert_eq!(told(&session.handle(T0, Input::Text("junk"))), [""; 0]);
+    assert_eq!(told(&session.handle(T0, Input::Text(r#"[2,"1","Heartbeat",{}]"#))), ["append Heartbeat {}"]);
+    assert_eq!(stored(&mut session, "{}"), [r#"send [3,"1",{}]"#]);
 }
 
 #[test]

@@ -1,0 +1,164 @@
+//! CALLs that were answered on a socket, for the case that one of them comes again (quirk Q15).
+//!
+//! A repeat has the same id and the same bytes as the newest CALL that had this id, and comes within a minute of
+//! it. Older ones do not count: firmware whose ids are constant, or count to ten, says `Available`, `Charging`,
+//! `Available` under one id, and means three things. A repeat does not make the CALL any newer.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
+use crate::ocpp::frame::{self, ErrorCode, MessageId};
+
+/// So long after a CALL the very same bytes are a repeat of it.
+const REPEAT_WINDOW: Duration = Duration::from_secs(60);
+
+/// As many ids are known at least, however old, to tell that one is used again.
+const KNOWN_CALLS: usize = 16;
+
+/// As many are known at most, however many come in a minute.
+const KNOWN_CALLS_MAX: usize = 1_024;
+
+/// An answer of more bytes is not kept.
+const ANSWER_BYTES_MAX: usize = 4 << 10;
+
+/// What a text is told from others by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    hash: u64,
+    bytes: usize,
+}
+
+impl Fingerprint {
+    pub(super) fn of(text: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Self { hash: hasher.finish(), bytes: text.len() }
+    }
+}
+
+/// What a CALL is answered, without its id, which may be of any length.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Result(Box<RawValue>),
+    Error(ErrorCode, String),
+}
+
+impl Answer {
+    /// The frame.
+    pub(super) fn to(&self, id: &MessageId) -> Option<String> {
+        match self {
+            // Raw JSON is written as it is, so there is nothing that could fail.
+            Self::Result(payload) => frame::encode_result(id, payload).ok(),
+            Self::Error(code, description) => Some(frame::encode_error(id, *code, description)),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Result(payload) => payload.get().len(),
+            Self::Error(_, description) => description.len(),
+        }
+    }
+}
+
+/// The newest CALL that had an id.
+#[derive(Debug)]
+struct Call {
+    id: Fingerprint,
+    text: Fingerprint,
+    received_at: Timestamp,
+    /// `None`: it is always answered anew.
+    answer: Option<Answer>,
+}
+
+/// The newest CALL of each id, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Repeats(VecDeque<Call>);
+
+impl Repeats {
+    /// The answer once more, if this is a repeat.
+    pub(super) fn again(&self, id: &MessageId, text: Fingerprint, now: Timestamp) -> Option<String> {
+        let call = self.newest(id)?;
+        let is_repeat = call.text == text && now.since(call.received_at) <= REPEAT_WINDOW;
+        call.answer.as_ref().filter(|_| is_repeat)?.to(id)
+    }
+
+    /// Whether a CALL has had this id of late.
+    pub(super) fn knows(&self, id: &MessageId) -> bool {
+        self.newest(id).is_some()
+    }
+
+    /// Takes in a CALL that is answered now.
+    pub(super) fn note(&mut self, id: &MessageId, text: Fingerprint, at: Timestamp, answer: Option<Answer>) {
+        let key = Fingerprint::of(id.as_json());
+        if let Some(older) = self.0.iter().rposition(|call| call.id == key) {
+            self.0.remove(older);
+        }
+        let is_over = |call: &Call| at.since(call.received_at) > REPEAT_WINDOW;
+        while self.0.len() >= KNOWN_CALLS_MAX
+            || (self.0.len() >= KNOWN_CALLS && self.0.front().is_some_and(is_over))
+        {
+            self.0.pop_front();
+        }
+        // After a busy minute the room for it is given back.
+        if self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(2 * self.0.len().max(KNOWN_CALLS));
+        }
+        let answer = answer.filter(|answer| answer.bytes() <= ANSWER_BYTES_MAX);
+        self.0.push_back(Call { id: key, text, received_at: at, answer });
+    }
+
+    fn newest(&self, id: &MessageId) -> Option<&Call> {
+        let key = Fingerprint::of(id.as_json());
+        self.0.iter().rev().find(|call| call.id == key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_unix_ms(second * 1_000)
+    }
+
+    fn answer() -> Option<Answer> {
+        Some(Answer::Result(frame::empty_object()))
+    }
+
+    #[test]
+    fn as_many_calls_are_known_as_may_come_in_a_minute_and_no_more() {
+        let mut repeats = Repeats::default();
+        let call = |nth: usize| (MessageId::from_text(&nth.to_string()), Fingerprint::of(&nth.to_string()));
+        for nth in 0..=KNOWN_CALLS_MAX {
+            let (id, text) = call(nth);
+            repeats.note(&id, text, at(0), answer());
+        }
+        let again = |repeats: &Repeats, nth, now| {
+            let (id, text) = call(nth);
+            repeats.again(&id, text, now).is_some()
+        };
+        assert!(!again(&repeats, 0, at(0)), "one too many");
+        assert!(again(&repeats, 1, at(60)) && !again(&repeats, 1, at(61)));
+        let (id, text) = call(9_999);
+        repeats.note(&id, text, at(61), answer());
+        assert_eq!(repeats.0.len(), KNOWN_CALLS, "a minute later");
+        assert!(repeats.0.capacity() < KNOWN_CALLS_MAX / 4, "and so is the room: {}", repeats.0.capacity());
+        assert!(repeats.knows(&call(KNOWN_CALLS_MAX).0), "an id that is used again is told after that, too");
+    }
+
+    #[test]
+    fn long_ids_and_long_answers_take_no_room() {
+        let mut repeats = Repeats::default();
+        let (id, text) = (MessageId::from_text(&"x".repeat(1 << 20)), Fingerprint::of("text"));
+        repeats.note(&id, text, at(0), answer());
+        assert_eq!(repeats.again(&id, text, at(0)), Answer::Result(frame::empty_object()).to(&id));
+        let long = Answer::Error(ErrorCode::GenericError, "x".repeat(ANSWER_BYTES_MAX + 1));
+        repeats.note(&id, text, at(0), Some(long));
+        assert_eq!(repeats.again(&id, text, at(0)), None);
+    }
+}
