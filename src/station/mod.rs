@@ -10,6 +10,7 @@
 pub mod callout;
 pub mod credentials;
 mod door;
+mod drain;
 pub mod handshake;
 mod hashers;
 mod listener;

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tracing::warn;
 
 use super::Stations;
-use super::registry::Registration;
+use super::registry::{Leave, Registration};
 use super::session::close;
 use super::socket::Socket;
 use crate::clock::Timestamp;
@@ -33,16 +33,58 @@ pub(super) struct End {
     /// What is still to be said to the peer.
     pub(super) farewell: Option<u16>,
     pub(super) replaced: bool,
+    /// What had been received by then is still served.
+    pub(super) serves_the_rest: bool,
+    /// And answered.
+    pub(super) answers_the_rest: bool,
 }
 
 impl End {
     pub(super) fn of(code: Option<u16>, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), farewell: None, replaced: false }
+        Self {
+            code,
+            reason: reason.into(),
+            farewell: None,
+            replaced: false,
+            serves_the_rest: true,
+            answers_the_rest: true,
+        }
     }
 
     /// We end it, with this code.
     pub(super) fn by_us(code: u16, reason: impl Into<String>) -> Self {
         Self { farewell: Some(code), ..Self::of(Some(code), reason) }
+    }
+
+    /// Somebody asks for it.
+    pub(super) fn asked(why: Leave) -> Self {
+        match why {
+            Leave::Replaced => Self { replaced: true, ..Self::by_us(close::NORMAL, "replaced") },
+            Leave::Requested => Self::by_us(close::NORMAL, "requested"),
+            // Nobody is there any more whose messages they could be.
+            Leave::Removed => Self { serves_the_rest: false, ..Self::by_us(close::POLICY, "removed") },
+            Leave::Blocked => Self::by_us(close::POLICY, "blocked"),
+            Leave::Shutdown => Self::by_us(close::GOING_AWAY, "shutdown"),
+        }
+    }
+
+    /// It has sent what is not OCPP: nothing more is said to it, and what else it has sent is kept.
+    pub(super) fn at_fault(code: u16, reason: impl Into<String>) -> Self {
+        Self { answers_the_rest: false, ..Self::by_us(code, reason) }
+    }
+
+    /// Nothing can be stored: the charger keeps its message, and those behind it, and sends them again in order.
+    pub(super) fn without_storage() -> Self {
+        Self { serves_the_rest: false, ..Self::by_us(close::INTERNAL, "storage unavailable") }
+    }
+
+    /// This end, after what was received before it has led to another one.
+    pub(super) fn followed_by(self, found: Self) -> Self {
+        // A peer that has gone by itself says best how; what we have said to it, we have said.
+        match self.farewell.is_none() || self.replaced || !found.serves_the_rest {
+            true => Self { replaced: self.replaced, ..found },
+            false => self,
+        }
     }
 
     /// The socket broke.

@@ -5,10 +5,11 @@
 //! commands are sent, one at a time; the store is their queue, and here is only a flag that it may hold some.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -26,7 +27,7 @@ use super::metered::Metered;
 use super::pace::Pace;
 use super::parting::{End, part, record, say_goodbye};
 use super::registry::{Leave, Registration, Rules};
-use super::session::{Action, Append, Input, Session, close};
+use super::session::{Action, Append, Input, Now, Session, close};
 use super::signing;
 use crate::clock::Timestamp;
 use crate::id::StationId;
@@ -49,11 +50,11 @@ const LONG_BYTES: usize = 64 << 10;
 /// How long one message may take to leave; a peer that does not read is not waited for longer.
 const SEND_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The same once the connection is to end: somebody waits for that.
+const LAST_SEND_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long a new connection waits until the one it replaces has put everything on disk.
 const TAKEOVER_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long frames that had arrived before a takeover are still served.
-const LAST_FRAMES_PATIENCE: Duration = Duration::from_secs(4);
 
 /// How long after a failure of the store the next command is asked for.
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
@@ -63,6 +64,9 @@ const MISSED_PINGS: u32 = 3;
 
 /// A charger's WebSocket.
 pub(super) type Socket = WebSocketStream<Metered>;
+
+/// What a socket gives; `None`: it is over.
+pub(super) type Received = Option<Result<Message, WsError>>;
 
 /// A connection that the handshake has let in.
 pub(super) struct Admitted {
@@ -95,6 +99,10 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
     let station = admitted.connected.station_id.clone();
     let began = stations.store.steady().now();
     let mut registration = stations.registry.register(&station, began);
+    if stations.stop.is_cancelled() {
+        // All have been asked to leave before this one was known.
+        stations.registry.ask_to_leave(&station, Leave::Shutdown);
+    }
     admitted.connected.generation = registration.generation;
     if registration.flapping {
         warn!(station.id = %station, "connections of {station} replace one another all the time: two chargers with one identity?");
@@ -131,14 +139,19 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
         station: station.clone(),
         socket,
         admitted,
-        generation: registration.generation,
+        registration,
+        leaving: None,
+        silent: false,
         calls: Calls::new(commands_waiting, Instant::now() + stations.settings.first_call_delay),
     };
     connection.follow(connection.admitted.rules);
-    let end = connection.run(&mut registration).await;
-    info!(station.id = %station, "{station} disconnected: {}", end.reason);
+    let end = connection.run().await;
+    // Boxed, like all that is rare: thousands of idle connections hold room for what is not.
+    let end = Box::pin(connection.serve_what_was_received(end)).await;
+    info!(station.id = %station, "{station} disconnected: {}", end.reason.escape_debug());
+    let Connection { socket, registration, .. } = connection;
     // A successor waits for the record alone: a peer that is gone never says goodbye.
-    tokio::join!(part(connection.socket, &end), record(&stations, &station, began, &end, &registration));
+    tokio::join!(part(socket, &end), record(&stations, &station, began, &end, &registration));
 }
 
 async fn wait_until_gone(mut predecessor: watch::Receiver<bool>) {
@@ -169,14 +182,18 @@ impl Calls {
     }
 }
 
-struct Connection {
-    stations: Arc<Stations>,
+pub(super) struct Connection {
+    pub(super) stations: Arc<Stations>,
     station: StationId,
-    socket: Socket,
+    pub(super) socket: Socket,
     session: Session,
-    pace: Pace,
+    pub(super) pace: Pace,
     admitted: Admitted,
-    generation: u64,
+    registration: Registration,
+    /// It has been asked to leave.
+    pub(super) leaving: Option<Leave>,
+    /// Nothing is answered any more.
+    pub(super) silent: bool,
     calls: Calls,
 }
 
@@ -186,16 +203,22 @@ impl Connection {
         self.session.read_by(rules.validation.unwrap_or(self.stations.settings.validation), rules.zone);
     }
 
-    fn follow_changes(&mut self, registration: &mut Registration) {
-        if registration.rules.has_changed().unwrap_or(false) {
-            let changed = *registration.rules.borrow_and_update();
+    fn follow_changes(&mut self) {
+        if self.registration.rules.has_changed().unwrap_or(false) {
+            let changed = *self.registration.rules.borrow_and_update();
             changed.into_iter().for_each(|rules| self.follow(rules));
         }
     }
 
-    async fn run(&mut self, registration: &mut Registration) -> End {
+    async fn run(&mut self) -> End {
         let mut heard = Instant::now();
         loop {
+            if let Some(why) = self.leaving {
+                return End::asked(why);
+            }
+            if self.socket.get_ref().is_mute() {
+                return End::of(None, "connection_lost");
+            }
             if self.may_call() {
                 // Boxed, like all that is rare: thousands of idle connections hold room for what is not.
                 if let Some(end) = Box::pin(self.call_next()).await {
@@ -205,15 +228,18 @@ impl Connection {
             let wake = self.next_wake(heard);
             let received = tokio::select! {
                 received = self.socket.next() => received,
-                why = &mut registration.leave => return self.leave(why.unwrap_or(Leave::Shutdown)).await,
-                () = registration.commands.notified() => {
+                why = &mut self.registration.leave => {
+                    self.leaving = Some(why.unwrap_or(Leave::Shutdown));
+                    continue;
+                }
+                () = self.registration.commands.notified() => {
                     self.calls.waiting = true;
                     self.calls.until_boot = false;
                     continue;
                 }
                 () = sleep_until(wake) => {
                     let end = match self.calls.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                        true => Box::pin(self.act(self.stations.clock.now(), Input::TimedOut)).await,
+                        true => Box::pin(self.act(self.now(), Input::TimedOut)).await,
                         false => self.on_silence(heard).await,
                     };
                     if let Some(end) = end {
@@ -223,22 +249,41 @@ impl Connection {
                 }
             };
             heard = Instant::now();
-            let now = self.stations.clock.now();
-            registration.last_seen.mark(self.stations.store.steady().now());
-            self.follow_changes(registration);
-            // Over its rate: the socket is read slower, nothing is dropped.
-            while let Err(wait) = self.stations.take_message(&mut self.pace) {
-                sleep(wait).await;
-            }
-            if let Some(Ok(message)) = &received {
-                // Its fragments, too: what is read for them, and not what is in them.
-                let bytes = self.socket.get_ref().payload_bytes().max(message.len());
-                self.pace.owe(bytes / COUNTED_BYTES);
-            }
+            let now = self.now();
+            self.registration.last_seen.mark(now.steady);
+            self.follow_changes();
+            self.wait_for_its_turn(&received).await;
             if let Some(end) = self.receive(received, now).await {
                 return end;
             }
         }
+    }
+
+    /// Over its rate, a socket is read slower: nothing is dropped. Nobody waits for that when it is to end.
+    async fn wait_for_its_turn(&mut self, received: &Received) {
+        while let Err(wait) = self.stations.take_message(&mut self.pace) {
+            if self.leaving.is_some() {
+                break;
+            }
+            tokio::select! {
+                () = sleep(wait) => {}
+                why = &mut self.registration.leave => self.leaving = Some(why.unwrap_or(Leave::Shutdown)),
+            }
+        }
+        self.count_bytes(received);
+    }
+
+    /// Has a large message count more than once.
+    pub(super) fn count_bytes(&mut self, received: &Received) {
+        if let Some(Ok(message)) = received {
+            // Its fragments, too: what is read for them, and not what is in them.
+            let bytes = self.socket.get_ref().payload_bytes().max(message.len());
+            self.pace.owe(bytes / COUNTED_BYTES);
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now { wall: self.stations.clock.now(), steady: self.stations.store.steady().now() }
     }
 
     /// When something is to be done if nothing is heard until then.
@@ -266,11 +311,11 @@ impl Connection {
     /// Sends the next command, if there is one that may be sent.
     async fn call_next(&mut self) -> Option<End> {
         self.calls.not_before = None;
-        match self.stations.store.claim_command(self.station.clone(), self.generation).await {
+        match self.stations.store.claim_command(self.station.clone(), self.registration.generation).await {
             Ok(Turn::Send(command)) => {
                 debug!(station.id = %self.station, "{} is sent {}", self.station, command.action);
                 let timeout = command.timeout;
-                let end = self.act(self.stations.clock.now(), Input::Command(command)).await;
+                let end = self.act(self.now(), Input::Command(command)).await;
                 // Counted from the sending, however long that took.
                 self.calls.deadline = (!self.session.may_call()).then(|| Instant::now() + timeout);
                 return end;
@@ -302,35 +347,11 @@ impl Connection {
         if silent >= settings.ping_interval * MISSED_PINGS {
             return Some(End::of(None, "ping_timeout"));
         }
-        match timeout(SEND_PATIENCE, self.socket.send(Message::Ping(Default::default()))).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(End::broken(&error)),
-            Err(_) => Some(End::of(None, "send_timeout")),
-        }
+        self.send(Some(Message::Ping(Default::default()))).await
     }
 
-    async fn leave(&mut self, why: Leave) -> End {
-        if why == Leave::Replaced {
-            // What the charger had sent before it came back is served, so that nothing is lost.
-            let until = Instant::now() + LAST_FRAMES_PATIENCE;
-            while Instant::now() < until {
-                let Some(received) = self.socket.next().now_or_never() else { break };
-                let now = self.stations.clock.now();
-                if let Some(end) = self.receive(received, now).await {
-                    return End { replaced: true, ..end };
-                }
-            }
-        }
-        match why {
-            Leave::Replaced => End { replaced: true, ..End::by_us(close::NORMAL, "replaced") },
-            Leave::Requested => End::by_us(close::NORMAL, "requested"),
-            Leave::Removed => End::by_us(close::POLICY, "removed"),
-            Leave::Blocked => End::by_us(close::POLICY, "blocked"),
-            Leave::Shutdown => End::by_us(close::GOING_AWAY, "shutdown"),
-        }
-    }
-
-    async fn receive(&mut self, received: Option<Result<Message, WsError>>, now: Timestamp) -> Option<End> {
+    /// Serves what the socket gave.
+    pub(super) async fn receive(&mut self, received: Received, now: Now) -> Option<End> {
         if matches!(received, Some(Ok(_))) {
             self.socket.get_mut().mark();
         }
@@ -338,10 +359,10 @@ impl Connection {
             Some(Ok(Message::Text(text))) => self.act(now, Input::Text(&text)).await,
             Some(Ok(Message::Binary(bytes))) => self.act(now, Input::Binary(&bytes)).await,
             // The library answers pings with the next read or write.
-            Some(Ok(Message::Ping(_))) => self.flush().await,
+            Some(Ok(Message::Ping(_))) => self.send(None).await,
             Some(Ok(Message::Pong(_) | Message::Frame(_))) => None,
             Some(Ok(Message::Close(frame))) => {
-                let _ = self.flush().await;
+                let _ = self.send(None).await;
                 Some(match frame {
                     Some(frame) => {
                         End::of(Some(frame.code.into()), words(&frame.reason, "closed_by_station"))
@@ -361,16 +382,47 @@ impl Connection {
         }
     }
 
-    async fn flush(&mut self) -> Option<End> {
-        match timeout(SEND_PATIENCE, self.socket.flush()).await {
-            Ok(Ok(())) | Ok(Err(WsError::ConnectionClosed)) => None,
-            Ok(Err(error)) => Some(End::broken(&error)),
-            Err(_) => Some(End::of(None, "send_timeout")),
+    /// Sends a message, or what the library has to say. What fails or takes too long makes the connection mute:
+    /// the answers of what was received are dropped from then on, and not the messages.
+    async fn send(&mut self, message: Option<Message>) -> Option<End> {
+        let Self { socket, registration, leaving, silent, .. } = self;
+        if *silent || socket.get_ref().is_mute() {
+            return None;
+        }
+        let mut until = Instant::now() + if leaving.is_some() { LAST_SEND_PATIENCE } else { SEND_PATIENCE };
+        let sent = {
+            let sending = async {
+                match message {
+                    Some(message) => socket.send(message).await,
+                    None => socket.flush().await,
+                }
+            };
+            let mut sending = pin!(sending);
+            loop {
+                tokio::select! {
+                    sent = &mut sending => break Some(sent),
+                    why = &mut registration.leave, if leaving.is_none() => {
+                        *leaving = Some(why.unwrap_or(Leave::Shutdown));
+                        until = until.min(Instant::now() + LAST_SEND_PATIENCE);
+                    }
+                    () = sleep_until(until) => break None,
+                }
+            }
+        };
+        match sent {
+            Some(Ok(()) | Err(WsError::ConnectionClosed)) => {
+                socket.get_ref().is_mute().then(|| End::of(None, "connection_lost"))
+            }
+            Some(Err(error)) => Some(End::broken(&error)),
+            None => {
+                socket.get_mut().fall_mute();
+                Some(End::of(None, "send_timeout"))
+            }
         }
     }
 
     /// Does what the session says until it says nothing more.
-    async fn act(&mut self, now: Timestamp, input: Input<'_>) -> Option<End> {
+    async fn act(&mut self, now: Now, input: Input<'_>) -> Option<End> {
         let mut todo: VecDeque<Action> = match input.bytes() {
             // Milliseconds, in which this thread would look after no other socket.
             LONG_BYTES.. => aside(|| self.session.handle(now, input)),
@@ -379,29 +431,27 @@ impl Connection {
         .into();
         while let Some(action) = todo.pop_front() {
             match action {
-                Action::Append(append) => match self.append(append, now).await {
+                Action::Append(append) => match self.append(append, now.wall).await {
                     Ok(answer) => {
-                        let next = self.session.handle(self.stations.clock.now(), Input::Stored(answer));
+                        let next = self.session.handle(self.now(), Input::Stored(answer));
                         todo.extend(next);
                     }
                     // No answer: the charger keeps its message and sends it again.
                     Err(error) => {
                         limited!(warn: station.id = %self.station, "a message of {} could not be stored: {error}", self.station);
-                        return Some(End::by_us(close::INTERNAL, "storage unavailable"));
+                        return Some(End::without_storage());
                     }
                 },
                 Action::Send(text) => {
-                    match timeout(SEND_PATIENCE, self.socket.send(Message::text(text))).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => return Some(End::broken(&error)),
-                        Err(_) => return Some(End::of(None, "send_timeout")),
+                    if let Some(end) = self.send(Some(Message::text(text))).await {
+                        return Some(end);
                     }
                 }
                 Action::Booted => {
                     self.calls.not_before = None;
                     self.calls.until_boot = false;
                 }
-                Action::Close(code, reason) => return Some(End::by_us(code, reason)),
+                Action::Close(code, reason) => return Some(End::at_fault(code, reason)),
             }
         }
         None

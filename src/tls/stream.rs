@@ -1,6 +1,6 @@
 //! A TCP stream, encrypted or not.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,7 +18,46 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// What a TLS session may hold, as it was received or decrypted, of what has not been read: at most some records.
+const HELD_BYTES: u64 = 64 << 10;
+
 impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(encrypted) => encrypted.get_ref().0,
+        }
+    }
+
+    /// How many bytes wait in the operating system; none if it does not say.
+    pub fn waiting_bytes(&self) -> u64 {
+        rustix::io::ioctl_fionread(self.socket()).unwrap_or(0)
+    }
+
+    /// At most how many bytes can be read of what has been received by now.
+    pub fn received_bytes(&self) -> u64 {
+        match self {
+            Self::Plain(_) => self.waiting_bytes(),
+            Self::Tls(_) => self.waiting_bytes() + HELD_BYTES,
+        }
+    }
+
+    /// Waits until the runtime has heard that bytes wait.
+    pub async fn readable(&self) {
+        // Whatever the error is, reading tells.
+        let _ = self.socket().readable().await;
+    }
+
+    /// After reading has failed: takes what was decrypted before that, which a failure in a later record would hide.
+    pub fn read_before_failure(&mut self, buf: &mut ReadBuf<'_>) {
+        let Self::Tls(encrypted) = self else { return };
+        let read = match &mut **encrypted {
+            TlsStream::Server(stream) => stream.get_mut().1.reader().read(buf.initialize_unfilled()),
+            TlsStream::Client(stream) => stream.get_mut().1.reader().read(buf.initialize_unfilled()),
+        };
+        buf.advance(read.unwrap_or(0));
+    }
+
     /// Has the socket watched by the runtime that this is called on, instead of the one that it came from.
     ///
     /// # Errors

@@ -49,6 +49,7 @@ mod properties;
 mod proxies;
 mod proxy;
 mod quirks;
+mod received;
 mod receiver;
 mod reload;
 mod renewal;

@@ -1,0 +1,77 @@
+//! What had been received when a connection comes to its end: served first, in order, however it ends.
+//!
+//! The charger may have closed, with or without a word, before it has read its answers; a newer connection may have
+//! taken its place; we may close it. In all of these messages wait in the operating system's buffer, in that of TLS
+//! and in the library's. They end with the last byte that is there when the end begins, so that a flood ends too.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::task::{coop::unconstrained, yield_now};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::parting::End;
+use super::registry::Leave;
+use super::socket::{Connection, Received};
+
+/// So long everything is served as fast as it can be, because somebody waits; from then on at the station's rate.
+/// A gateway that stops does not go on after it: what is left was not answered, and is sent again.
+const HURRY: Duration = Duration::from_secs(4);
+
+/// How long the runtime may take to hear of bytes that the operating system has.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Connection {
+    /// Serves what has been received before `end`; how it has ended after all.
+    pub(super) async fn serve_what_was_received(&mut self, end: End) -> End {
+        if !end.serves_the_rest {
+            return end;
+        }
+        self.silent = !end.answers_the_rest;
+        self.socket.get_mut().end_with_what_is_here();
+        let end = self.serve_the_rest(end).await;
+        self.socket.get_mut().go_on();
+        end
+    }
+
+    async fn serve_the_rest(&mut self, end: End) -> End {
+        let hurry_until = Instant::now() + HURRY;
+        let stops = self.leaving == Some(Leave::Shutdown);
+        loop {
+            let Some(received) = unconstrained(self.socket.next()).now_or_never() else {
+                if self.socket.get_ref().is_read() {
+                    return end;
+                }
+                // The operating system has more than the runtime has heard of.
+                if timeout(NOTICE_PATIENCE, self.socket.get_ref().readable()).await.is_err() {
+                    return end;
+                }
+                yield_now().await;
+                continue;
+            };
+            if Instant::now() >= hurry_until && (stops || !self.keep_its_rate(&received).await) {
+                return end;
+            }
+            let ends_here = matches!(received, None | Some(Err(_) | Ok(Message::Close(_))));
+            let now = self.now();
+            if let Some(found) = self.receive(received, now).await
+                && (ends_here || !found.serves_the_rest)
+            {
+                return end.followed_by(found);
+            }
+        }
+    }
+
+    /// Waits until a message may be served by the station's rate; false if the gateway stops meanwhile.
+    async fn keep_its_rate(&mut self, received: &Received) -> bool {
+        while let Err(wait) = self.stations.take_message(&mut self.pace) {
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.stations.stop.cancelled() => return false,
+            }
+        }
+        self.count_bytes(received);
+        true
+    }
+}
