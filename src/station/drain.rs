@@ -50,10 +50,14 @@ impl Connection {
                 yield_now().await;
                 continue;
             };
+            if received.is_none() {
+                // Reading was over before: how, is told by the end that we come from.
+                return end;
+            }
             if Instant::now() >= hurry_until && (stops || !self.keep_its_rate(&received).await) {
                 return end;
             }
-            let ends_here = matches!(received, None | Some(Err(_) | Ok(Message::Close(_))));
+            let ends_here = matches!(received, Some(Err(_) | Ok(Message::Close(_))));
             let now = self.now();
             if let Some(found) = self.receive(received, now).await
                 && (ends_here || !found.serves_the_rest)

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 
 use crate::harness::{Charger, Running, eventually, start};
 use crate::talks::stored;
@@ -253,4 +253,28 @@ async fn a_flood_on_the_old_socket_does_not_hold_up_the_new_one() {
     // All that is on record of it is there without a gap.
     let kept = kept(&gateway, "FLOOD");
     assert_eq!(kept, (0..kept.len()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn how_a_charger_has_closed_is_on_record() {
+    let gateway = start(|_| {}).await;
+    let said = |code: u16, reason: &str| {
+        Message::Close(Some(CloseFrame { code: code.into(), reason: reason.to_owned().into() }))
+    };
+    for (station, frame, code, reason) in [
+        ("SAYS", said(1000, "reboot"), json!(1000), "reboot"),
+        ("SHORT", said(1001, ""), json!(1001), "closed_by_station"),
+        ("MUTE", Message::Close(None), Value::Null, "closed_by_station"),
+    ] {
+        let mut charger = gateway.charger(station).await;
+        charger.still_serves().await;
+        send(&mut charger, [frame]).await;
+        charger.closed().await;
+        let ended = all_kept(&gateway, station, 0, station).await;
+        assert_eq!(
+            (&ended["payload"]["code"], &ended["payload"]["reason"]),
+            (&code, &json!(reason)),
+            "{station}"
+        );
+    }
 }
