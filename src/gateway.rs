@@ -159,6 +159,7 @@ impl Gateway {
             passwords: stations.passwords().clone(),
             stations: stations.registry().clone(),
             call_outs: stations.call_outs().clone(),
+            refused: stations.refused().clone(),
             lanes: deliveries.views(),
             requests: RequestRates::new(
                 config.limits.api_requests_per_second,

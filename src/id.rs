@@ -176,11 +176,12 @@ impl StationId {
     /// The longest identity, in characters.
     pub const MAX_CHARS: usize = 64;
 
-    /// Checks `text` once; the type stands for the check from here on.
+    /// Checks `text` once, without the blanks around it; the type stands for the check from here on.
     ///
     /// # Errors
     /// Says which rule the text breaks.
     pub fn new(text: &str) -> Result<Self, InvalidStationId> {
+        let text = text.trim();
         if text.is_empty() {
             return Err(InvalidStationId::Empty);
         }
@@ -261,5 +262,7 @@ mod tests {
         assert_eq!(StationId::new("a/b"), Err(InvalidStationId::Forbidden));
         assert_eq!(StationId::new("a\u{7}b"), Err(InvalidStationId::Forbidden));
         assert_eq!(StationId::new(""), Err(InvalidStationId::Empty));
+        assert_eq!(StationId::new(" \t"), Err(InvalidStationId::Empty));
+        assert_eq!(StationId::new("\tRDAM 123 ").expect("legal").as_str(), "RDAM 123");
     }
 }

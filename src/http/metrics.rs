@@ -114,6 +114,15 @@ pub(super) async fn elsewhere(State(state): State<Arc<ApiState>>) -> Text {
             ("result=\"skipped\"", call_outs.skipped.load(Relaxed)),
         ],
     );
+    let refused = state.refused.all();
+    let refused: Vec<_> = refused.iter().map(|(reason, n)| (format!("reason=\"{reason}\""), *n)).collect();
+    let refused: Vec<_> = refused.iter().map(|(label, n)| (label.as_str(), *n)).collect();
+    counters(
+        &mut text,
+        "chargehook_connections_refused_total",
+        "Connections of chargers that were refused or came to nothing, by reason.",
+        &refused,
+    );
     histogram(&mut text, "chargehook_store_batch_jobs", "Writes per commit.", &store.batch_jobs);
     histogram(
         &mut text,

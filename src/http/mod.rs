@@ -72,6 +72,7 @@ use crate::delivery::LaneViews;
 use crate::outbound::post::Poster;
 use crate::station::callout::Counts as CallOutCounts;
 use crate::station::credentials::Passwords;
+use crate::station::refused::Counts as RefusedCounts;
 use crate::station::registry::Registry;
 use crate::store::Store;
 
@@ -92,6 +93,8 @@ pub struct ApiState {
     pub stations: Arc<Registry>,
     /// How the questions to the authorisation endpoint went.
     pub call_outs: Arc<CallOutCounts>,
+    /// How many connections of chargers were refused, and why.
+    pub refused: Arc<RefusedCounts>,
     /// What the delivery engine's lanes are doing.
     pub lanes: watch::Receiver<LaneViews>,
     /// How many requests each key makes.

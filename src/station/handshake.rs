@@ -6,7 +6,8 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{self, GeneralPurpose, STANDARD};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
@@ -23,12 +24,14 @@ pub const SUBPROTOCOL: &str = "ocpp1.6";
 const BASE: &str = "ocpp";
 
 /// Why a charger is turned away. The spelling is that of `StationRejected`'s `reason`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     /// No identity, one with forbidden characters, or a prefix that is not allowed.
     NotFound,
     /// An ordinary HTTP request.
     NotWebSocket,
+    /// A WebSocket request without one key of 16 bytes.
+    BadKey,
     /// Only subprotocols that are not spoken.
     UnknownSubprotocol,
     /// No subprotocol, and that is not accepted.
@@ -54,11 +57,30 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::NotFound,
+        Self::NotWebSocket,
+        Self::BadKey,
+        Self::UnknownSubprotocol,
+        Self::MissingSubprotocol,
+        Self::UnknownStation,
+        Self::BadCredentials,
+        Self::TooManyFailures,
+        Self::PasswordsWait,
+        Self::WrongCertificate,
+        Self::Blocked,
+        Self::SecurityProfileTooLow,
+        Self::Overloaded,
+        Self::Internal,
+    ];
+
     /// The reason as the event spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
             Self::NotWebSocket => "not_a_websocket",
+            Self::BadKey => "bad_websocket_key",
             Self::UnknownSubprotocol => "unknown_subprotocol",
             Self::MissingSubprotocol => "missing_subprotocol",
             Self::UnknownStation => "unknown_station",
@@ -78,7 +100,7 @@ impl Refusal {
         match self {
             Self::NotFound | Self::UnknownStation => StatusCode::NOT_FOUND,
             Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
-            Self::UnknownSubprotocol | Self::MissingSubprotocol => StatusCode::BAD_REQUEST,
+            Self::BadKey | Self::UnknownSubprotocol | Self::MissingSubprotocol => StatusCode::BAD_REQUEST,
             Self::BadCredentials => StatusCode::UNAUTHORIZED,
             Self::WrongCertificate | Self::Blocked | Self::SecurityProfileTooLow => StatusCode::FORBIDDEN,
             Self::TooManyFailures | Self::PasswordsWait | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -88,14 +110,16 @@ impl Refusal {
 
     /// Whether a `StationRejected` tells of it.
     pub fn is_event(self) -> bool {
-        use Refusal::{Internal, NotFound, NotWebSocket, Overloaded, PasswordsWait};
-        !matches!(self, NotFound | NotWebSocket | Overloaded | PasswordsWait | Internal)
+        use Refusal::{BadKey, Internal, NotFound, NotWebSocket, Overloaded, PasswordsWait};
+        !matches!(self, NotFound | NotWebSocket | BadKey | Overloaded | PasswordsWait | Internal)
     }
 
-    fn words(self) -> &'static str {
+    /// What the client is told.
+    pub fn words(self) -> &'static str {
         match self {
             Self::NotFound => "no station identity here: connect to /ocpp/{stationId}",
             Self::NotWebSocket => "this is an OCPP endpoint: connect with a WebSocket (version 13)",
+            Self::BadKey => "Sec-WebSocket-Key must be there once, with 16 bytes in base64",
             Self::UnknownSubprotocol => "none of the offered subprotocols is spoken: offer ocpp1.6",
             Self::MissingSubprotocol => "no subprotocol was offered: offer ocpp1.6",
             Self::UnknownStation => "this station is not registered",
@@ -158,16 +182,14 @@ impl fmt::Display for Refusal {
 /// The identity in a request's path: its last segment, percent-decoded once.
 ///
 /// Chargers append their identity to whatever URL they were given, so any segments may stand before
-/// it, unless `prefixes` lists those that may; double and trailing slashes are overlooked.
+/// it, unless `prefixes` lists those that may; double and trailing slashes are overlooked, and so are blanks
+/// around the identity, which come from forms and spreadsheets.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] for no identity, a bad one, or another prefix.
 pub fn identity(path: &str, prefixes: &[String]) -> Result<StationId, Refusal> {
     let mut segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let last = segments.pop().ok_or(Refusal::NotFound)?;
-    if segments.is_empty() && last == BASE {
-        return Err(Refusal::NotFound);
-    }
     let allowed = |prefix: &String| {
         let wanted = prefix.split('/').filter(|segment| !segment.is_empty());
         let wanted: Vec<&str> = wanted.collect();
@@ -180,12 +202,18 @@ pub fn identity(path: &str, prefixes: &[String]) -> Result<StationId, Refusal> {
         return Err(Refusal::NotFound);
     }
     let decoded = percent_decode_str(last).decode_utf8().map_err(|_| Refusal::NotFound)?;
+    if segments.is_empty() && decoded.trim() == BASE {
+        return Err(Refusal::NotFound);
+    }
     StationId::new(&decoded).map_err(|_| Refusal::NotFound)
 }
 
-/// Whether a path has slashes that mean nothing: doubled ones, or one at its end.
-pub fn has_odd_slashes(path: &str) -> bool {
-    path.contains("//") || path.ends_with('/')
+/// Whether there is something in a path that means nothing: doubled slashes, one at its end, or blanks around the
+/// identity.
+pub fn is_odd(path: &str) -> bool {
+    let last = path.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or_default();
+    let decoded = percent_decode_str(last).decode_utf8_lossy();
+    path.contains("//") || path.ends_with('/') || decoded.trim().len() != decoded.len()
 }
 
 /// The decoder passes over a `%` without two hex digits; here it is an error.
@@ -197,10 +225,10 @@ fn has_bad_escape(segment: &str) -> bool {
     })
 }
 
-/// The `Sec-WebSocket-Key` of a well-formed WebSocket request (RFC 6455, 4.2.1).
+/// The `Sec-WebSocket-Key` of a well-formed WebSocket request (RFC 6455, 4.2.1): there is one, of 16 bytes.
 ///
 /// # Errors
-/// [`Refusal::NotWebSocket`] for everything else.
+/// [`Refusal::BadKey`] for another key; [`Refusal::NotWebSocket`] for everything else.
 pub fn websocket_key<B>(request: &Request<B>) -> Result<HeaderValue, Refusal> {
     let headers = request.headers();
     let is_websocket = request.method() == Method::GET
@@ -208,8 +236,21 @@ pub fn websocket_key<B>(request: &Request<B>) -> Result<HeaderValue, Refusal> {
         && has_token(headers, header::CONNECTION, "upgrade")
         && has_token(headers, header::UPGRADE, "websocket")
         && has_token(headers, header::SEC_WEBSOCKET_VERSION, "13");
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket);
-    key.cloned().ok_or(Refusal::NotWebSocket)
+    if !is_websocket {
+        return Err(Refusal::NotWebSocket);
+    }
+    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).into_iter();
+    match (keys.next(), keys.next()) {
+        (Some(key), None) if has_16_bytes(key) => Ok(key.clone()),
+        _ => Err(Refusal::BadKey),
+    }
+}
+
+fn has_16_bytes(key: &HeaderValue) -> bool {
+    // Some write random characters: what is left over in the last one says nothing.
+    const BASE64: GeneralPurpose =
+        GeneralPurpose::new(&alphabet::STANDARD, general_purpose::PAD.with_decode_allow_trailing_bits(true));
+    BASE64.decode(key.as_bytes()).is_ok_and(|bytes| bytes.len() == 16)
 }
 
 fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
@@ -306,6 +347,12 @@ mod tests {
         check("/ocpp/a+b", &[], Some("a+b"));
         check("/ocpp/%2541", &[], Some("%41"));
         check("/ocpp/ocpp", &[], Some("ocpp"));
+        check("/ocpp/%20CP_1%09%20", &[], Some("CP_1"));
+        check("/ocpp/%20RDAM%20123%20/", &[], Some("RDAM 123"));
+        check("/ocpp/CP_1%0D%0A", &[], Some("CP_1"));
+        check("/ocpp/%20", &[], None);
+        check("/ocpp%20", &[], None);
+        check(&format!("/ocpp/%20{}%20", "x".repeat(StationId::MAX_CHARS)), &[], Some(&"x".repeat(64)));
         for none in
             ["/", "", "/ocpp", "/ocpp/", "/ocpp/%ff", "/ocpp/%zz", "/ocpp/%4", "/ocpp/a%2Fb", "/ocpp/a%3Ab"]
         {
@@ -344,6 +391,41 @@ mod tests {
         let mut lines = headers(&[(NAME, "ocpp0.1")]);
         lines.append(NAME, HeaderValue::from_static("ocpp1.6"));
         assert_eq!(offered_ocpp16(&lines, MissingSubprotocol::Reject), spelled("ocpp1.6"));
+    }
+
+    #[test]
+    fn a_websocket_has_one_key_of_16_bytes() {
+        let asked = |keys: &[&str]| {
+            let mut request = Request::new(());
+            *request.headers_mut() = headers(&[
+                ("connection", "keep-alive, Upgrade"),
+                ("upgrade", "websocket"),
+                ("sec-websocket-version", "13"),
+            ]);
+            for key in keys {
+                let key = HeaderValue::from_str(key).expect("legal");
+                request.headers_mut().append(header::SEC_WEBSOCKET_KEY, key);
+            }
+            websocket_key(&request).map(|key| key.to_str().expect("a text").to_owned())
+        };
+        // The second one has bits left over.
+        for good in ["dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZR=="] {
+            assert_eq!(asked(&[good]), Ok(good.to_owned()));
+        }
+        for bad in [
+            &[][..],
+            &[""],
+            &["dGhlIHNhbXBsZSBub25jZQ"],
+            &["dGhlIHNhbXBsZSBub25j"],
+            &["dGhlIHNhbXBsZSBub25jZWQ="],
+            &["dGhlIHNhbXBsZSBub25jZQ==="],
+            &["dGhlIHNhbXBs_SBub25jZQ=="],
+            &["dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ=="],
+            &["dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ=="],
+        ] {
+            assert_eq!(asked(bad), Err(Refusal::BadKey), "{bad:?}");
+        }
+        assert_eq!(websocket_key(&Request::new(())), Err(Refusal::NotWebSocket));
     }
 
     #[test]

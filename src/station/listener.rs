@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 use super::credentials::{Checked, Claim};
 use super::handshake::{self, Refusal};
 use super::password;
+use super::refused::Cause;
 use super::registry::Rules;
 use super::socket::{self, Admitted};
 use super::{Admission, Settings, Stations};
@@ -30,7 +31,7 @@ use crate::id::StationId;
 use crate::log_limit::limited;
 use crate::ocpp::v16::answer::BootStatus;
 use crate::store::{Connected, Rejected, StationAccess, UsedCertificate, UsedPassword};
-use crate::tls::{ClientCertificate, Stream, Tls};
+use crate::tls::{ClientCertificate, Stream, Tls, TlsFailure};
 
 /// Header bytes of a handshake.
 const HEADER_BYTES: usize = 16 << 10;
@@ -114,6 +115,7 @@ pub(super) async fn accept(
                 let limit = stations.settings.limits.get().connections;
                 if open >= limit + REFUSED_AT_ONCE {
                     stations.open.fetch_sub(1, Relaxed);
+                    stations.note_refused(remote.ip(), Cause::TooManyConnections, None);
                     continue;
                 }
                 let (of_task, tls) = (stations.clone(), tls.clone());
@@ -145,6 +147,27 @@ pub(super) async fn accept(
     }
 }
 
+/// The first byte that a TLS client sends (RFC 8446, 5.1: a handshake record).
+const TLS_HELLO: u8 = 22;
+
+/// Waits for the first byte, and leaves it where it is; `None`: there is none to wait for any more.
+async fn first_byte(stations: &Stations, stream: &TcpStream, remote: SocketAddr) -> Option<u8> {
+    let mut first = [0];
+    let seen = tokio::select! {
+        seen = timeout(stations.settings.limits.get().handshake_timeout, stream.peek(&mut first)) => seen,
+        () = stations.stop.cancelled() => return None,
+    };
+    match seen {
+        // Load balancers look so whether somebody is there, all the time: that is no refusal.
+        Ok(Ok(0) | Err(_)) => None,
+        Ok(Ok(_)) => Some(first[0]),
+        Err(_) => {
+            stations.note_refused(remote.ip(), Cause::TooSlow, None);
+            None
+        }
+    }
+}
+
 /// Agrees on encryption where that is spoken.
 async fn encrypt(
     stations: &Stations,
@@ -152,7 +175,14 @@ async fn encrypt(
     remote: SocketAddr,
     tls: Option<Arc<Tls>>,
 ) -> Option<(Stream, Option<Encryption>)> {
-    let Some(tls) = tls else { return Some((Stream::Plain(stream), None)) };
+    let first = first_byte(stations, &stream, remote).await?;
+    let Some(tls) = tls else {
+        if first == TLS_HELLO {
+            stations.note_refused(remote.ip(), Cause::TlsOnPlainPort, None);
+            return None;
+        }
+        return Some((Stream::Plain(stream), None));
+    };
     let agreed = tokio::select! {
         agreed = timeout(stations.settings.limits.get().handshake_timeout, tls.accept(stream)) => agreed,
         () = stations.stop.cancelled() => return None,
@@ -161,10 +191,15 @@ async fn encrypt(
         Ok(Ok((stream, client))) => Some((stream, Some(Encryption { client }))),
         Ok(Err(error)) => {
             debug!("no TLS with {remote}: {error}");
+            let cause = match TlsFailure::of(&error) {
+                TlsFailure::NotTls if first.is_ascii_uppercase() => Cause::PlainOnTlsPort,
+                failure => Cause::Tls(failure),
+            };
+            stations.note_refused(remote.ip(), cause, None);
             None
         }
         Err(_) => {
-            debug!("no TLS with {remote}: it took too long");
+            stations.note_refused(remote.ip(), Cause::TooSlow, None);
             None
         }
     }
@@ -197,7 +232,7 @@ async fn greet(
                     handshake::switching_protocols(&key, subprotocol)
                 }
                 Err(refusal) => {
-                    turn_away(stations, &request, client.address, refusal).await;
+                    turn_away(stations, &request, &client, refusal).await;
                     refusal.response()
                 }
             };
@@ -213,14 +248,35 @@ async fn greet(
     tokio::select! {
         served = http => if let Err(error) = served {
             debug!("a handshake from {remote} failed: {error}");
+            if let Some(cause) = cause_of(&error) {
+                stations.note_refused(remote.ip(), cause, None);
+            }
         },
         // A client that reads nothing, or an answer that never comes.
-        () = sleep(stations.settings.limits.get().handshake_timeout * 2) => return None,
+        () = sleep(stations.settings.limits.get().handshake_timeout * 2) => {
+            stations.note_refused(remote.ip(), Cause::TooSlow, None);
+            return None;
+        }
         () = stations.stop.cancelled() => return None,
     }
     // Whoever was let in has been by now; nobody is waited for.
     let (upgrade, welcome) = admitted.try_recv().ok()?;
     Some((upgrade.await.ok()?, welcome))
+}
+
+/// Why no request could be read; `None` if that is the network's fault, or the answer's.
+fn cause_of(error: &hyper::Error) -> Option<Cause> {
+    if error.is_timeout() {
+        Some(Cause::TooSlow)
+    } else if error.is_parse_too_large() {
+        Some(Cause::HeadTooLarge)
+    } else if error.is_parse() {
+        Some(Cause::NotHttp)
+    } else if error.is_incomplete_message() {
+        Some(Cause::BrokenOff)
+    } else {
+        None
+    }
 }
 
 type Welcome = (http::HeaderValue, Option<http::HeaderValue>, Admitted);
@@ -301,7 +357,7 @@ async fn decide(
     if access.station_id != identity {
         flags.push("identity_in_other_case".to_owned());
     }
-    if handshake::has_odd_slashes(request.uri().path()) {
+    if handshake::is_odd(request.uri().path()) {
         flags.push("odd_path".to_owned());
     }
     if proved.with_hex_text {
@@ -393,8 +449,10 @@ async fn authenticate(
         return Ok(without);
     }
     let (passwords, from) = (&stations.passwords, client.address.ip);
+    let names = [identity.as_str().as_bytes(), station_id.as_str().as_bytes()];
+    // Blanks around an identity mean nothing, here neither.
     let credentials = handshake::basic_credentials(request.headers())
-        .filter(|(user, _)| user == identity.as_str().as_bytes() || user == station_id.as_str().as_bytes());
+        .filter(|(user, _)| names.contains(&user.as_slice()) || names.contains(&user.trim_ascii()));
     // One that has none may come without until it has taken one on.
     let otherwise = |refusal| if own.is_empty() { Ok(without) } else { Err(refusal) };
     let Some((_, password)) = credentials else {
@@ -430,9 +488,17 @@ async fn renew(stations: &Stations, station: &StationId, old: &str, renewed: Str
     })
 }
 
-/// Makes the event of a refusal, folded in floods. The charger's answer does not depend on it.
-async fn turn_away(stations: &Stations, request: &Request<Incoming>, remote: Address, refusal: Refusal) {
-    debug!("a connection from {remote} to {} was refused: {refusal}", request.uri().path());
+/// Leaves a trace of a refusal, and makes its event, folded in floods. The charger's answer does not depend on it.
+async fn turn_away(stations: &Stations, request: &Request<Incoming>, client: &Client, refusal: Refusal) {
+    let remote = client.address;
+    // Whoever has to come with a certificate, and is encrypted, has just not shown one.
+    let cause = match (refusal, &client.certificate) {
+        (Refusal::SecurityProfileTooLow, Ok(None)) if client.encrypted => {
+            Cause::Tls(TlsFailure::NoCertificate)
+        }
+        _ => Cause::Answered(refusal),
+    };
+    stations.note_refused(remote.ip, cause, Some(request.uri().path()));
     if !refusal.is_event() {
         return;
     }

@@ -1,5 +1,5 @@
 //! Looks every second whether a station has been silent for too long, or speaks again, and flushes
-//! folded rejections.
+//! what was folded: rejections, and lines of the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,11 @@ pub(super) async fn watch(stations: Arc<Stations>) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = stations.stop.cancelled() => return,
+            () = stations.stop.cancelled() => {
+                // What is still folded is told now or never.
+                stations.tell_of_refused(stations.store.steady().now().after(Duration::from_secs(3_600)));
+                return;
+            }
         }
         let now = stations.store.steady().now();
         let silences = stations.registry.silences(now, stations.settings.offline_after);
@@ -37,6 +41,10 @@ pub(super) async fn watch(stations: Arc<Stations>) {
                 .map(|(station, offline, last_seen)| record(&stations, station, offline, last_seen)),
         )
         .await;
+        stations.tell_of_refused(now);
+        for (station, count) in stations.registry.untold_takeovers(now) {
+            tell_of_takeovers(&station, count);
+        }
         let folded = stations.rejections().sweep(now);
         for rejected in folded {
             if let Err(error) = stations.store.rejected(rejected).await {
@@ -44,6 +52,15 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             }
         }
     }
+}
+
+/// Tells of a station whose connections replace one another, `count` times since that was told last.
+pub(super) fn tell_of_takeovers(station: &StationId, count: u32) {
+    let times = match count {
+        1 => String::new(),
+        _ => format!(" ({count} times since this was told last)"),
+    };
+    warn!(station.id = %station, "connections of {station} replace one another all the time: two chargers with one identity?{times}");
 }
 
 async fn record(stations: &Stations, station: StationId, offline: bool, last_seen: Timestamp) {

@@ -21,6 +21,7 @@ mod overdue;
 mod pace;
 mod parting;
 pub mod password;
+pub mod refused;
 pub mod registry;
 mod rejections;
 pub mod session;
@@ -29,7 +30,7 @@ mod socket;
 mod strikes;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,10 +39,10 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::adjustable::Adjustable;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::forwarded::TrustedProxies;
 use crate::ocpp::Validation;
 use crate::outbound::post::Poster;
@@ -53,6 +54,7 @@ use door::Door;
 use handshake::MissingSubprotocol;
 use pace::{Pace, Rate};
 use password::LightKey;
+use refused::{Cause, Trace, shown_path};
 use registry::{Leave, Registry};
 use rejections::Rejections;
 
@@ -185,6 +187,8 @@ pub struct Stations {
     call_out: Option<CallOut>,
     call_outs: Arc<callout::Counts>,
     rejections: Mutex<Rejections>,
+    trace: Mutex<Trace>,
+    refused: Arc<refused::Counts>,
     handshakes: Mutex<Pace>,
     discoveries: Mutex<Pace>,
     /// TCP connections that are open, refused ones among them.
@@ -239,6 +243,8 @@ impl Stations {
             registry: Arc::default(),
             passwords: Arc::new(passwords),
             rejections: Mutex::default(),
+            trace: Mutex::default(),
+            refused: Arc::default(),
             handshakes: Mutex::new(Pace::at(limits.handshakes(), now)),
             discoveries: Mutex::new(Pace::at(limits.discoveries(), now)),
             open: AtomicUsize::new(0),
@@ -281,6 +287,31 @@ impl Stations {
     /// How the questions to the authorisation endpoint went.
     pub fn call_outs(&self) -> &Arc<callout::Counts> {
         &self.call_outs
+    }
+
+    /// How many connections were refused, and why.
+    pub fn refused(&self) -> &Arc<refused::Counts> {
+        &self.refused
+    }
+
+    /// Leaves a trace of a connection that comes to nothing; `path`: what it has asked for.
+    fn note_refused(&self, address: IpAddr, cause: Cause, path: Option<&str>) {
+        let address = address.to_canonical();
+        let tell = lock(&self.trace).note(&self.refused, self.store.steady().now(), address, cause);
+        let path = path.map(|path| format!(" to {}", shown_path(path))).unwrap_or_default();
+        let (reason, words) = (cause.as_str(), cause.words());
+        match tell {
+            true => warn!(reason, "a connection from {address}{path} was refused: {words}"),
+            false => debug!(reason, "a connection from {address}{path} was refused: {words}"),
+        }
+    }
+
+    /// Tells of the refusals that were folded.
+    fn tell_of_refused(&self, now: Timestamp) {
+        let folded = lock(&self.trace).sweep(now);
+        for folded in folded {
+            warn!("{folded}");
+        }
     }
 
     fn take_handshake(&self, now: Instant) -> bool {

@@ -78,6 +78,8 @@ struct Entry {
     offline: bool,
     /// When the latest takeovers were, oldest first.
     takeovers: VecDeque<Timestamp>,
+    /// When it was last told that there are too many, and how many there were since.
+    told: Option<(Timestamp, u32)>,
 }
 
 /// More takeovers than this in a minute look like two chargers with one identity (quirk Q35).
@@ -86,7 +88,35 @@ const TAKEOVER_WINDOW: Duration = Duration::from_secs(60);
 
 impl Entry {
     fn new(now: Timestamp) -> Self {
-        Self { live: None, last_seen: LastSeen::new(now), offline: false, takeovers: VecDeque::new() }
+        Self {
+            live: None,
+            last_seen: LastSeen::new(now),
+            offline: false,
+            takeovers: VecDeque::new(),
+            told: None,
+        }
+    }
+
+    /// Takes in one takeover of too many; true if that is to be told at once, and not in the line of many.
+    fn is_news(&mut self, now: Timestamp) -> bool {
+        match &mut self.told {
+            Some((_, untold)) => {
+                *untold += 1;
+                false
+            }
+            None => {
+                self.told = Some((now, 0));
+                true
+            }
+        }
+    }
+
+    /// How many takeovers are to be told of in one line.
+    fn untold(&mut self, now: Timestamp) -> Option<u32> {
+        let (_, untold) = self.told.take_if(|(at, _)| now.since(*at) >= TAKEOVER_WINDOW)?;
+        // While it goes on, it goes on being folded.
+        self.told = (untold > 0).then_some((now, 0));
+        self.told.map(|_| untold)
     }
 
     /// Counts a takeover; true if there were too many of late.
@@ -125,6 +155,8 @@ pub struct Registration {
     pub predecessor: Option<watch::Receiver<bool>>,
     /// The station's connections replace one another all the time: two chargers with one identity?
     pub flapping: bool,
+    /// That is to be told of now, and not with others in one line.
+    pub flapping_is_news: bool,
 }
 
 impl Registry {
@@ -157,6 +189,7 @@ impl Registry {
             old.gone
         });
         let flapping = predecessor.is_some() && entry.is_flapping(now);
+        let flapping_is_news = flapping && entry.is_news(now);
         if predecessor.is_none() {
             self.connected.fetch_add(1, Relaxed);
         }
@@ -170,6 +203,7 @@ impl Registry {
             gone,
             predecessor,
             flapping,
+            flapping_is_news,
         }
     }
 
@@ -246,6 +280,13 @@ impl Registry {
         }
     }
 
+    /// Stations of whose takeovers it is time to tell in one line, and how many there were.
+    pub fn untold_takeovers(&self, now: Timestamp) -> Vec<(StationId, u32)> {
+        let mut stations = self.lock();
+        let untold = stations.iter_mut().filter_map(|(station, entry)| Some((station, entry.untold(now)?)));
+        untold.map(|(station, count)| (station.clone(), count)).collect()
+    }
+
     /// Stations whose silence crossed `offline_after`, or ended, since this was last asked: identity,
     /// whether they are offline now, and when they were last heard of.
     pub fn silences(&self, now: Timestamp, offline_after: Duration) -> Vec<(StationId, bool, Timestamp)> {
@@ -285,6 +326,25 @@ mod tests {
         registry.unregister(&id(), new.generation);
         assert_eq!(registry.connected(), 0);
         assert!(!registry.ask_to_leave(&id(), Leave::Requested));
+    }
+
+    #[test]
+    fn takeovers_without_end_are_told_once_a_minute() {
+        let registry = Registry::default();
+        let takeovers = |count: usize, now: Timestamp| {
+            (0..count).map(|_| registry.register(&id(), now)).filter(|new| new.flapping_is_news).count()
+        };
+        assert_eq!(takeovers(TAKEOVERS_MAX + 1, T0), 0, "the first took over from nobody");
+        assert_eq!(takeovers(10, T0), 1);
+        assert_eq!(registry.untold_takeovers(T0.after(Duration::from_secs(59))), []);
+        let minute = T0.after(TAKEOVER_WINDOW);
+        assert_eq!(registry.untold_takeovers(minute), [(id(), 9)]);
+        assert_eq!(takeovers(TAKEOVERS_MAX + 1, minute), 0, "it goes on");
+        let later = minute.after(TAKEOVER_WINDOW);
+        assert_eq!(registry.untold_takeovers(later), [(id(), 1)]);
+        assert_eq!(registry.untold_takeovers(later.after(TAKEOVER_WINDOW)), []);
+        let quiet = later.after(TAKEOVER_WINDOW * 2);
+        assert_eq!(takeovers(TAKEOVERS_MAX + 1, quiet), 1, "and begins again");
     }
 
     #[test]

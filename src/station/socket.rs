@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, info, warn};
 
 use super::Stations;
+use super::liveness::tell_of_takeovers;
 use super::metered::Metered;
 use super::pace::Pace;
 use super::parting::{End, part, record, say_goodbye};
@@ -104,8 +105,10 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
         stations.registry.ask_to_leave(&station, Leave::Shutdown);
     }
     admitted.connected.generation = registration.generation;
+    if registration.flapping_is_news {
+        tell_of_takeovers(&station, 1);
+    }
     if registration.flapping {
-        warn!(station.id = %station, "connections of {station} replace one another all the time: two chargers with one identity?");
         admitted.connected.flags.push("flapping".to_owned());
     }
     if let Some(predecessor) = registration.predecessor.take() {

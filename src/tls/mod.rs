@@ -6,6 +6,7 @@
 
 mod authorities;
 mod authority;
+mod failure;
 mod files;
 mod reload;
 mod stream;
@@ -16,7 +17,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::{CertificateError, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ use reload::Reloaded;
 
 pub use authorities::Authorities;
 pub use authority::{Authority, AuthoritySettings, Issued, NotTrusted, RefusedRequest};
+pub use failure::TlsFailure;
 pub use files::{File, TlsError};
 pub use reload::Prepared;
 pub use stream::Stream;
@@ -113,7 +115,7 @@ impl Tls {
     /// longer than it may.
     ///
     /// # Errors
-    /// If the client cannot be agreed with, or its certificate not be trusted.
+    /// If the client cannot be agreed with, or its certificate not be trusted; [`TlsFailure::of`] says why.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<(Stream, Option<ClientCertificate>)> {
         let stream = TlsAcceptor::from(self.config.current()).accept(stream).await?;
         let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
@@ -121,7 +123,8 @@ impl Tls {
             // Trusted, but not read here: to be on the safe side, nobody.
             Some(leaf) => Some(
                 ClientCertificate::read(leaf)
-                    .ok_or_else(|| io::Error::other("the client's certificate cannot be read"))?,
+                    .ok_or(rustls::Error::InvalidCertificate(CertificateError::BadEncoding))
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
             ),
             None => None,
         };

@@ -51,6 +51,7 @@ mod proxy;
 mod quirks;
 mod received;
 mod receiver;
+mod refused;
 mod reload;
 mod renewal;
 mod replays;

@@ -94,11 +94,17 @@ async fn q34_odd_paths_and_subprotocols_are_taken_and_flagged() {
     let gateway = start(|_| {}).await;
     let (status, _) = gateway.api("POST", "/stations", Some(json!({"station_id": "WALLBOX_A"}))).await;
     assert_eq!(status, 201);
+    // Blanks come out of spreadsheets as well as out of forms on chargers.
+    let (status, made) = gateway.api("POST", "/stations", Some(json!({"station_id": " WALLBOX_B "}))).await;
+    assert_eq!((status, &made["station_id"]), (201, &json!("WALLBOX_B")), "{made}");
     let any_case = ("Sec-WebSocket-Protocol", "OCPP1.6");
     for (path, offered, station, expected) in [
         ("/ocpp/PLAIN", vec![OCPP16], "PLAIN", vec![]),
         ("///ocpp//DOUBLED", vec![OCPP16], "DOUBLED", vec!["odd_path"]),
         ("/ocpp/TRAILING/", vec![OCPP16], "TRAILING", vec!["odd_path"]),
+        ("/ocpp/%20BLANKS%09%20", vec![OCPP16], "BLANKS", vec!["odd_path"]),
+        ("/ocpp/INSIDE%20OF", vec![OCPP16], "INSIDE%20OF", vec![]),
+        ("/ocpp/WALLBOX_B%0D%0A", vec![OCPP16], "WALLBOX_B", vec!["odd_path"]),
         ("/ocpp/wallbox_a", vec![OCPP16], "WALLBOX_A", vec!["identity_in_other_case"]),
         ("/ocpp/NONE", vec![], "NONE", vec!["missing_subprotocol"]),
         ("/ocpp/SPELLED", vec![any_case], "SPELLED", vec![]),

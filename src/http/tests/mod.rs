@@ -72,6 +72,7 @@ impl Api {
             passwords: Arc::new(Passwords::new(None, 10).expect("random")),
             stations: Arc::default(),
             call_outs: Arc::default(),
+            refused: Arc::default(),
             lanes: watch::Sender::new(LaneViews::default()).subscribe(),
             requests: RequestRates::new(500, 50),
             readiness: Readiness::default(),
