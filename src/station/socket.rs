@@ -150,7 +150,8 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
     connection.follow(connection.admitted.rules);
     let end = connection.run().await;
     // Boxed, like all that is rare: thousands of idle connections hold room for what is not.
-    let end = Box::pin(connection.serve_what_was_received(end)).await;
+    let mut end = Box::pin(connection.serve_what_was_received(end)).await;
+    end.replaced |= connection.leaving == Some(Leave::Replaced);
     info!(station.id = %station, "{station} disconnected: {}", end.reason.escape_debug());
     let Connection { socket, registration, .. } = connection;
     // A successor waits for the record alone: a peer that is gone never says goodbye.
