@@ -194,7 +194,9 @@ async fn a_gateway_that_stops_serves_what_it_has_received() {
     for charger in &mut chargers {
         send(charger, (0..100).map(transfer)).await;
     }
-    let told = futures_util::future::join_all(chargers.iter_mut().map(Charger::closed));
+    // Each closes in its turn: the gateway waits for that.
+    let told = chargers.into_iter().map(|mut charger: Charger| async move { charger.closed().await });
+    let told = futures_util::future::join_all(told);
     let (gateway, told) = tokio::join!(gateway.restart(|_| {}), told);
     for (nth, frame) in told.into_iter().enumerate() {
         assert_eq!(frame.map(|frame| frame.code.into()), Some(1001u16));
