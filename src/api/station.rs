@@ -148,7 +148,12 @@ pub struct Station {
     pub message_size: Option<ByteSize>,
     /// Whether the gateway pings its socket.
     pub ping: bool,
-    /// How far its clock is ahead of the gateway's, in milliseconds.
+    /// How far its clock is ahead of the gateway's, in milliseconds; negative if it is behind, null while nobody knows.
+    /// Only what a wrong clock alone can cause counts. A time that lies behind its arrival may be that of a message
+    /// which waited in an offline queue: it changes nothing until three messages agree on it that cannot have come
+    /// out of one, because their clock runs along with ours (three of one kind about one connector, or of any kind
+    /// over half a minute). A time within ten seconds of its arrival, one ahead of it and one years behind it (a
+    /// clock that was never set) count at once.
     pub clock_skew_ms: Option<i64>,
     /// From its last `FirmwareStatusNotification`.
     pub firmware_status: Option<String>,
@@ -160,11 +165,17 @@ pub struct Station {
     pub local_list_version: Option<i64>,
     /// Whether it has a password.
     pub password_set: bool,
-    /// Oddities seen, each once: codes of violations, reasons of `MessageRejected`, and what no message
-    /// tells: `missing_subprotocol`, `odd_path`, `identity_in_other_case`, `hex_password`, `flapping` (its
-    /// connections replace one another all the time: two chargers with one identity?), `unresponsive`
-    /// (three commands in a row went unanswered).
+    /// Oddities seen, each once, until what they tell is over: `missing_subprotocol`, `odd_path`,
+    /// `identity_in_other_case`, `hex_password` and `flapping` (its connections replace one another all the time: two
+    /// chargers with one identity?) until it connects without; `clock_skew` (more than five minutes off) and
+    /// `clock:never_set` until its clock is right; `before_boot` (it spoke before its first boot) until it
+    /// boots again; `unresponsive` (three
+    /// commands in a row went unanswered) until it answers one. All others are codes of violations, with the field in front
+    /// where the code alone says too little (`csr:unreadable`, `meterStop:implausible`), and reasons of
+    /// `MessageRejected`: they tell of its firmware, and last until it boots with another version.
     pub flags: Vec<String>,
+    /// What it has shown it cannot do: `unsupported:SendLocalList`, until it does it or boots with another firmware.
+    pub abilities: Vec<String>,
     /// Whatever an integrator keeps with it.
     #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,

@@ -298,7 +298,7 @@ async fn show(desk: &Desk, id: &str) -> Result<(), Failure> {
 }
 
 fn details(station: &Station) -> String {
-    let skew = station.clock_skew_ms.map(|ms| format!("{ms} ms ahead of the gateway's"));
+    let skew = station.clock_skew_ms.map(told_skew);
     fields(&[
         ("station", station.station_id.clone()),
         ("name", or_dash(station.name.as_ref())),
@@ -329,10 +329,28 @@ fn details(station: &Station) -> String {
         ("log", or_dash(station.log_status.as_ref())),
         ("local list", or_dash(station.local_list_version)),
         ("flags", listed(&station.flags)),
+        ("abilities", listed(&station.abilities)),
         ("metadata", Value::from(station.metadata.clone()).to_string()),
         ("created", station.created_at.to_string()),
         ("changed", station.updated_at.to_string()),
     ])
+}
+
+/// How far a clock is off, as people say it.
+fn told_skew(ahead_ms: i64) -> String {
+    let ms = ahead_ms.unsigned_abs();
+    let off = match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..120_000 => format!("{} s", ms / 1_000),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
+        _ => format!("{} days", ms / 86_400_000),
+    };
+    match ahead_ms {
+        0 => "as the gateway's".to_owned(),
+        1.. => format!("{off} ahead of the gateway's"),
+        _ => format!("{off} behind the gateway's"),
+    }
 }
 
 const CONNECTOR_COLUMNS: [Column; 6] =
@@ -381,4 +399,24 @@ fn message_row(message: &Message) -> [String; 5] {
 
 fn imported(row: &ImportedStation) -> Row<'_> {
     Row { number: row.row, name: row.station_id.as_deref(), result: row.result, errors: &row.errors }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_behind_or_ahead_in_units_that_fit() {
+        for (ahead_ms, told) in [
+            (0, "as the gateway's"),
+            (-5, "5 ms behind the gateway's"),
+            (5, "5 ms ahead of the gateway's"),
+            (-90_400, "90 s behind the gateway's"),
+            (3_600_000, "60 min ahead of the gateway's"),
+            (-7_200_000, "2 h behind the gateway's"),
+            (i64::MIN, "106751991167 days behind the gateway's"),
+        ] {
+            assert_eq!(told_skew(ahead_ms), told);
+        }
+    }
 }

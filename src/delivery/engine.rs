@@ -212,6 +212,9 @@ impl Running {
                         webhook.id = webhook_id,
                         "webhook {webhook_id} fails again and again: its breaker is open"
                     );
+                } else if was_open && !lane.breaker.is_open() {
+                    // At the same level: whoever was told that it is open hears that it is no longer.
+                    warn!(webhook.id = webhook_id, "webhook {webhook_id} answers again: its breaker closes");
                 }
                 if probe && how == HowEnded::Failed {
                     let too_old = now.before(schedule::total(&lane.settings.retry_schedule));

@@ -39,7 +39,7 @@ const METADATA_MAX_BYTES: usize = 16 << 10;
 const MESSAGE_SIZE: RangeInclusive<ByteSize> = ByteSize(1 << 10)..=ByteSize(1 << 30);
 
 /// Fields of a station that nobody writes; ignored in `PATCH`, as is the identity.
-const READ_ONLY: [&str; 19] = [
+const READ_ONLY: [&str; 20] = [
     "station_id",
     "connected",
     "connected_at",
@@ -58,6 +58,7 @@ const READ_ONLY: [&str; 19] = [
     "local_list_version",
     "password_set",
     "flags",
+    "abilities",
     "created_at",
 ];
 

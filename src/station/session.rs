@@ -338,13 +338,13 @@ impl Session {
             }
         }
         violations.extend(mapped);
-        match read::read(action, &call.payload, &reading) {
+        match read::read_with_clock(action, &call.payload, &reading) {
             Err(refusal) => {
                 violations.extend(refusal.violations);
                 let (code, description) = (refusal.code, refusal.description);
                 refuse(self, answering, Unserveable::SchemaViolation, code, description, violations)
             }
-            Ok(read) => {
+            Ok((read, clock_shows)) => {
                 violations.extend(read.violations);
                 self.pending = Some(Pending {
                     call: Some(answering),
@@ -357,6 +357,7 @@ impl Session {
                     payload: call.payload,
                     request: read.request,
                     occurred_at: read.occurred_at,
+                    clock_shows,
                     violations,
                 })))]
             }

@@ -15,9 +15,9 @@ use super::authorizations::OutsideVerdicts;
 use super::certificates::Signing;
 use super::error::Result;
 use super::events::{self, Manner};
-use super::oddities::add_flags;
+use super::oddities::{Change, Until};
 use super::writer::Writing;
-use super::{Priority, Store, cells, configuration};
+use super::{Priority, Store, abilities, cells, configuration};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::StationId;
@@ -26,7 +26,7 @@ use crate::ocpp::rejection::Rejection;
 use crate::ocpp::v16::answer::{self, BootStatus, Facts};
 use crate::ocpp::v16::authorization::{IdTagInfo, UnknownIdTag};
 use crate::ocpp::v16::inbound::{BootNotification, Inbound, Request};
-use crate::ocpp::v16::time;
+use crate::ocpp::v16::station_clock::{self, Sighting};
 
 /// What the operator has decided about answers.
 #[derive(Debug, Clone)]
@@ -70,7 +70,10 @@ struct Station {
     boot_status: BootStatus,
     booted_at_ms: Option<i64>,
     flags: String,
+    /// How far its clock was ahead before this message.
     clock_skew_ms: Option<i64>,
+    /// Messages that agree on another skew; JSON.
+    clock_doubt: Option<String>,
 }
 
 impl Store {
@@ -92,7 +95,18 @@ impl Store {
         self.write(priority, move |w| {
             let known = read_station(w, &station)?;
             let policy = &policy;
-            Serving { w, station: &station, known, received_at, policy, advice, signed: false }.serve(call)
+            Serving {
+                w,
+                station: &station,
+                clock_skew_ms: known.clock_skew_ms,
+                known,
+                received_at,
+                policy,
+                advice,
+                signed: false,
+                flags: Change::default(),
+            }
+            .serve(call)
         })
         .await
     }
@@ -119,9 +133,10 @@ pub(super) fn keep_rejected(
     received_at: Timestamp,
 ) -> Result<()> {
     let known = read_station(w, station)?;
-    let oddities = rejection.violations.iter().map(Violation::code);
-    let seen = std::iter::once(rejection.reason.as_str()).chain(oddities);
-    add_flags(w, station, &known.flags, seen)?;
+    let mut flags = Change::default();
+    flags.seen(rejection.reason.as_str());
+    flags.violations(&rejection.violations);
+    flags.write(w, station, &known.flags)?;
     let payload = to_raw_value(&rejection.payload())?;
     let response = rejection.answer.as_ref().map(|refused| {
         let (code, description) = (refused.code, refused.description.as_str());
@@ -140,7 +155,7 @@ fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
     let known = w
         .conn
         .prepare_cached(
-            "SELECT owner_id, boot_status, booted_at_ms, flags, clock_skew_ms
+            "SELECT owner_id, boot_status, booted_at_ms, flags, clock_skew_ms, clock_doubt
              FROM stations WHERE station_id = ?1",
         )?
         .query_row([station.as_str()], |row| {
@@ -150,6 +165,7 @@ fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
                 booted_at_ms: row.get(2)?,
                 flags: row.get(3)?,
                 clock_skew_ms: row.get(4)?,
+                clock_doubt: row.get(5)?,
             })
         })
         .optional()?;
@@ -160,6 +176,7 @@ fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
         booted_at_ms: None,
         flags: "[]".to_owned(),
         clock_skew_ms: None,
+        clock_doubt: None,
     }))
 }
 
@@ -173,19 +190,26 @@ struct Serving<'a, 'w> {
     advice: Advice,
     /// The station gets the certificate that it asks for.
     signed: bool,
+    /// How far the station's clock is ahead, this message included.
+    clock_skew_ms: Option<i64>,
+    /// What the message changes about the station's flags.
+    flags: Change,
 }
 
 impl Serving<'_, '_> {
+    /// Whether the station's clock was never set: its live messages lie years behind, or the first that it sends.
+    pub(super) fn clock_was_never_set(&self) -> bool {
+        self.clock_skew_ms.is_some_and(station_clock::was_never_set)
+    }
+
     fn serve(mut self, mut call: Inbound) -> Result<Answered> {
         if self.known.booted_at_ms.is_none() && !matches!(call.request, Request::BootNotification(_)) {
             call.violations.push(Violation::message("before_boot"));
         }
-        // Behind its arrival a message may have waited in a queue; ahead of it only a clock can be wrong.
-        let is_live = matches!(call.request, Request::StatusNotification(_));
-        if let Some(occurred_at) = call.occurred_at.filter(|at| is_live || *at > self.received_at) {
-            call.violations.extend(time::skew_violation(occurred_at, self.received_at));
-        }
         let request = std::mem::replace(&mut call.request, Request::Heartbeat);
+        if let Some(sighting) = Sighting::of(&call, &request, self.received_at) {
+            self.note_clock(&sighting, &mut call)?;
+        }
         match &request {
             Request::StartTransaction(start) => self.start(call, &request, start),
             Request::StopTransaction(stop) => self.stop(call, &request, stop),
@@ -193,9 +217,6 @@ impl Serving<'_, '_> {
             Request::BootNotification(boot) => self.boot(call, &request, boot),
             Request::StatusNotification(status) => {
                 self.note_connector(status, call.occurred_at)?;
-                if let Some(occurred_at) = call.occurred_at {
-                    self.note_clock(occurred_at)?;
-                }
                 self.plain(call, &request, None)
             }
             Request::FirmwareStatusNotification { status }
@@ -225,6 +246,17 @@ impl Serving<'_, '_> {
             let seconds = since_ms / 1_000;
             call.violations.push(Violation::message(format!("boot_loop: {seconds} s after the boot before")));
         }
+        if self.known.booted_at_ms.is_some() {
+            self.flags.over(Until::NextBoot);
+        }
+        if self.has_new_firmware(boot)? {
+            self.flags.over(Until::NewFirmware);
+            abilities::forget(self.w, self.station)?;
+        }
+        if self.clock_was_never_set() {
+            // It counts anew with its power: what it showed before says nothing of what it shows now.
+            self.write_clock(None, None)?;
+        }
         self.note_boot(boot)?;
         configuration::booted(self.w, self.station)?;
         self.plain(call, request, None)
@@ -248,10 +280,9 @@ impl Serving<'_, '_> {
         response: &RawValue,
         manner: Manner<'_>,
     ) -> Result<i64> {
-        if !call.violations.is_empty() {
-            let codes = call.violations.iter().map(|violation| violation.code());
-            add_flags(self.w, self.station, &self.known.flags, codes)?;
-        }
+        let mut flags = std::mem::take(&mut self.flags);
+        flags.violations(&call.violations);
+        flags.write(self.w, self.station, &self.known.flags)?;
         let action = call.action.as_str();
         let event = NewEvent {
             occurred_at: call.occurred_at,

@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::effects::{self, EndedCommand};
 use super::error::Result;
 use super::events::{self, Manner};
-use super::oddities::add_flags;
+use super::oddities::{Change, UNRESPONSIVE, Until};
 use super::writer::Writing;
 use super::{Priority, Store, calls, cells};
 use crate::api::command::{CommandError, CommandStatus};
@@ -234,9 +234,12 @@ pub(super) fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
             w.now.unix_ms(),
         ])?;
     append_event(w, &row, &end)?;
-    if !end.violations.is_empty() {
-        flag(w, &row.station, end.violations.iter().map(Violation::code))?;
+    let mut flags = Change::default();
+    flags.violations(&end.violations);
+    if end.response.is_some() || end.error.is_some() {
+        flags.over(Until::Answer);
     }
+    flags.write_unread(w, &row.station)?;
     if end.status == CommandStatus::Timeout {
         note_silence(w, &row.station)?;
     }
@@ -298,20 +301,9 @@ fn note_silence(w: &mut Writing<'_>, station: &StationId) -> Result<()> {
     if silent < UNANSWERED_IN_A_ROW {
         return Ok(());
     }
-    flag(w, station, ["unresponsive"].into_iter())
-}
-
-/// Adds what was odd to the flags of a station, if it is still there.
-fn flag<'a>(w: &Writing<'_>, station: &StationId, seen: impl Iterator<Item = &'a str>) -> Result<()> {
-    let flags: Option<String> = w
-        .conn
-        .prepare_cached("SELECT flags FROM stations WHERE station_id = ?1")?
-        .query_row([station.as_str()], |row| row.get(0))
-        .optional()?;
-    match flags {
-        Some(flags) => add_flags(w, station, &flags, seen),
-        None => Ok(()),
-    }
+    let mut flags = Change::default();
+    flags.seen(UNRESPONSIVE);
+    flags.write_unread(w, station)
 }
 
 /// Keeps an answer with the command it is to, if that ended without one a short while ago.
@@ -331,6 +323,9 @@ fn keep_late(w: &mut Writing<'_>, station: &StationId, unexpected: &Unexpected) 
     w.conn
         .prepare_cached("UPDATE commands SET late_response = ?2 WHERE id = ?1")?
         .execute(params![id.to_string(), response.get()])?;
+    let mut flags = Change::default();
+    flags.over(Until::Answer);
+    flags.write_unread(w, station)?;
     let answered = EndedCommand {
         id,
         station,

@@ -8,7 +8,7 @@ use tracing::info;
 use super::certificate_renewal::{self, UsedCertificate};
 use super::error::Result;
 use super::events::{self, Manner};
-use super::oddities::add_flags;
+use super::oddities::{Change, Until};
 use super::presence::set_offline;
 use super::writer::Writing;
 use super::{Priority, Store, commands};
@@ -184,7 +184,10 @@ fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Re
             OCPP16,
             connected.security_profile,
         ])?;
-    add_flags(w, id, &flags, connected.flags.iter().map(String::as_str))?;
+    let mut change = Change::default();
+    change.over(Until::Connection);
+    connected.flags.iter().for_each(|flag| change.seen(flag.as_str()));
+    change.write(w, id, &flags)?;
     #[derive(Serialize)]
     struct Payload<'a> {
         remote_addr: &'a str,

@@ -28,6 +28,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0014_certificate_serial.sql"),
     include_str!("migrations/0015_paused_reason.sql"),
     include_str!("migrations/0016_energy_register.sql"),
+    include_str!("migrations/0017_station_clock.sql"),
+    include_str!("migrations/0018_abilities.sql"),
 ];
 
 /// The schema version that this program works with.

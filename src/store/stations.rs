@@ -71,7 +71,7 @@ const COLUMNS: &str = "seq, station_id, name, owner_id, connected, connected_at_
     serial_number, firmware_version, protocol, security_profile, min_security_profile, certificate_name, boot_status,
     blocked, validation, time_zone, message_size_bytes, ping, clock_skew_ms, firmware_status, diagnostics_status,
     log_status, local_list_version, password_verifiers IS NOT NULL, flags, metadata, created_at_ms, updated_at_ms,
-    certificate_serial";
+    certificate_serial, abilities";
 
 impl Store {
     /// Makes a station. One that connected without being known becomes a provisioned one only by a change.
@@ -379,6 +379,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Station> {
         created_at: cells::moment(row, 30)?,
         updated_at: cells::moment(row, 31)?,
         certificate_serial: cells::maybe_parsed(row, 32)?,
+        abilities: cells::json(row, 33)?,
     })
 }
 

@@ -388,9 +388,9 @@ async fn case_62_to_65_local_lists() {
             command(&gateway, &mut charger, "CP", "SendLocalList", full(1), response.clone()).await;
         assert_eq!((&command["accepted"], &command["response"]), (&json!(false), &response));
         assert_eq!(command["hint"].as_str().unwrap_or_default().split(':').next(), Some(hint));
-        let flags = gateway.get("/stations/CP").await["flags"].clone();
-        let unsupported = flags.as_array().expect("a list").contains(&json!("unsupported:SendLocalList"));
-        assert_eq!(unsupported, verdict == "NotSupported", "{flags}");
+        let abilities = gateway.get("/stations/CP").await["abilities"].clone();
+        let unsupported = abilities.as_array().expect("a list").contains(&json!("unsupported:SendLocalList"));
+        assert_eq!(unsupported, verdict == "NotSupported", "{abilities}");
         assert_eq!(list_version(&gateway).await, Value::Null);
     }
     // 63: a full list is whole.
@@ -424,18 +424,19 @@ async fn case_62_to_65_local_lists() {
 async fn what_a_station_does_not_know_is_remembered_until_it_does() {
     let gateway = start(|_| {}).await;
     let mut charger = gateway.booted("CP").await;
-    let flags = async || gateway.get("/stations/CP").await["flags"].clone();
+    let abilities = async || gateway.get("/stations/CP").await["abilities"].clone();
     for code in ["NotImplemented", "NotSupported"] {
         let asking = ask(&gateway, "CP", json!({"action": "GetLocalListVersion"}));
         let Called { id, .. } = charger.called().await;
         charger.send(&json!([4, id, code, "", {}]).to_string()).await;
         let (status, command) = asked(asking).await;
         assert_eq!((status, &command["error"]["code"]), (200, &json!(code)));
-        assert_eq!(flags().await, json!(["unsupported:GetLocalListVersion"]));
+        assert_eq!(abilities().await, json!(["unsupported:GetLocalListVersion"]));
     }
     let told = json!({"listVersion": 0});
     command(&gateway, &mut charger, "CP", "GetLocalListVersion", json!({}), told).await;
-    assert_eq!(flags().await, json!([]));
+    assert_eq!(abilities().await, json!([]));
+    assert_eq!(gateway.get("/stations/CP").await["flags"], json!([]), "it is no oddity");
 }
 
 // ── Reservations ────────────────────────────────────────────────────────────────────────────────

@@ -63,6 +63,7 @@ mod secrets_key;
 mod sessions;
 mod simulated;
 mod simulated_tls;
+mod station_clock;
 mod stations;
 mod stats;
 mod stops;

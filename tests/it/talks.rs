@@ -233,6 +233,9 @@ impl Talk {
         }
         let station = self.gateway.get(&format!("/stations/{STATION}")).await;
         let _ = writeln!(self.out, "flags {}", station["flags"]);
+        if station["abilities"].as_array().is_some_and(|abilities| !abilities.is_empty()) {
+            let _ = writeln!(self.out, "abilities {}", station["abilities"]);
+        }
         self.out
     }
 

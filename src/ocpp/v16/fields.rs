@@ -20,6 +20,8 @@ pub(super) struct Reader {
     pub zone: Option<Zone>,
     /// What the schema does not see: it is noted here while reading.
     pub violations: Violations,
+    /// The newest time so far as the station's clock shows it, also one that cannot be true.
+    pub clock_shows: Option<Timestamp>,
 }
 
 /// Where an object stands in its payload. Written out only when there is something to say about it.
@@ -46,6 +48,11 @@ impl fmt::Display for Path<'_> {
 }
 
 impl Reader {
+    /// Begins to read a message.
+    pub(super) fn new(received_at: Timestamp, zone: Option<Zone>) -> Self {
+        Self { received_at, zone, violations: Violations::default(), clock_shows: None }
+    }
+
     /// Notes what is odd about the place `path`.
     pub(super) fn note(&mut self, path: &Path<'_>, problem: impl Into<String>) {
         if !self.violations.is_full() {
@@ -148,6 +155,7 @@ impl<'a> Fields<'a> {
         if let Some(oddity) = read.oddity {
             reader.note(&self.path_of(name), oddity);
         }
+        reader.clock_shows = reader.clock_shows.max(read.shown);
         read.moment
     }
 

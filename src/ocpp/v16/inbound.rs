@@ -23,6 +23,8 @@ pub struct Inbound {
     pub request: Request,
     /// The charger's own time for it, if it names one that can be read.
     pub occurred_at: Option<Timestamp>,
+    /// The newest time in it as the charger's clock shows it, also one that cannot be true.
+    pub clock_shows: Option<Timestamp>,
     /// What was odd, of the envelope and of the payload.
     pub violations: Vec<Violation>,
 }

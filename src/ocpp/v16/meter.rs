@@ -183,14 +183,9 @@ fn read_number(text: &str, path: &Path<'_>, reader: &mut Reader) -> Option<Decim
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::ocpp::violations::Violations;
 
     fn reader() -> Reader {
-        Reader {
-            received_at: Timestamp::from_unix_ms(1_776_170_096_789),
-            zone: None,
-            violations: Violations::default(),
-        }
+        Reader::new(Timestamp::from_unix_ms(1_776_170_096_789), None)
     }
 
     /// One sampled value as `base unit derived / problems`.

@@ -10,6 +10,7 @@ mod meter;
 mod payload;
 pub mod read;
 mod request;
+pub mod station_clock;
 pub mod time;
 mod unit;
 

@@ -13,7 +13,6 @@ use super::{payload, request};
 use crate::clock::Timestamp;
 use crate::ocpp::frame::ErrorCode;
 use crate::ocpp::schema::{self, Breach, Part};
-use crate::ocpp::violations::Violations;
 use crate::ocpp::{Validation, Violation};
 use crate::zone::Zone;
 
@@ -72,14 +71,25 @@ pub fn recognise(action: &str) -> Option<(FromChargePoint, Option<Violation>)> {
 /// # Errors
 /// Only in strict mode: the payload breaks the schema of its action.
 pub fn read(action: FromChargePoint, payload: &RawValue, reading: &Reading) -> Result<Read, Refusal> {
-    let mut reader =
-        Reader { received_at: reading.received_at, zone: reading.zone, violations: Violations::default() };
+    read_with_clock(action, payload, reading).map(|(read, _)| read)
+}
+
+/// As [`read`], with the newest time in the payload as the charger's clock shows it, also one that cannot be true.
+///
+/// # Errors
+/// As there.
+pub fn read_with_clock(
+    action: FromChargePoint,
+    payload: &RawValue,
+    reading: &Reading,
+) -> Result<(Read, Option<Timestamp>), Refusal> {
+    let mut reader = Reader::new(reading.received_at, reading.zone);
     let value = payload::parse(payload.get(), &mut reader.violations);
     let root = Fields { object: value.as_ref().and_then(Value::as_object), path: Path::Root };
     let (request, occurred_at) = request::read(action, &root, &mut reader);
-    let mut violations = reader.violations;
+    let (mut violations, clock_shows) = (reader.violations, reader.clock_shows);
     if reading.validation == Validation::Off {
-        return Ok(Read { request, occurred_at, violations: violations.into_vec() });
+        return Ok((Read { request, occurred_at, violations: violations.into_vec() }, clock_shows));
     }
     let breaches = match &value {
         Some(value) => schema::breaches(Part::Request, action.as_str(), value),
@@ -99,7 +109,7 @@ pub fn read(action: FromChargePoint, payload: &RawValue, reading: &Reading) -> R
     let violations = violations.into_vec();
     match refusal {
         Some((code, description)) => Err(Refusal { code, description, violations }),
-        None => Ok(Read { request, occurred_at, violations }),
+        None => Ok((Read { request, occurred_at, violations }, clock_shows)),
     }
 }
 
@@ -141,6 +151,7 @@ mod tests {
 
     use super::*;
     use crate::ocpp::v16::inbound::StartTransaction;
+    use crate::ocpp::violations::Violations;
 
     const RECEIVED: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
 

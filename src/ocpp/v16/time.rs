@@ -8,7 +8,6 @@ use std::time::Duration;
 use chrono::NaiveDate;
 
 use crate::clock::Timestamp;
-use crate::ocpp::Violation;
 use crate::zone::Zone;
 
 /// What a clock without a battery shows after a power cut lies before this; OCPP 1.6 is younger.
@@ -17,8 +16,6 @@ const EARLIEST_PLAUSIBLE: Timestamp = Timestamp::from_unix_ms(1_262_304_000_000)
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// A time without zone that comes this near to its arrival, read as the station's own, is the station's own.
 const LOCAL_TIME_TOLERANCE_MS: u64 = 15 * 60 * 1_000;
-/// The clock skew of a live message that is still ordinary.
-const SKEW_MAX_MS: u64 = 5 * 60 * 1_000;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -27,6 +24,8 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Read {
     /// The moment it names; `None` if there is none, or none that can be true.
     pub moment: Option<Timestamp>,
+    /// The moment that the text names, also one that cannot be true; `None` if there is none.
+    pub shown: Option<Timestamp>,
     /// What was odd about it: the `problem` of a [`Violation`].
     pub oddity: Option<&'static str>,
 }
@@ -42,7 +41,7 @@ struct Parts {
 /// Reads a time that arrived at `received_at` from a station whose own clock, where it names no zone, may
 /// be set to the time of `zone`.
 pub fn read(text: &str, received_at: Timestamp, zone: Option<Zone>) -> Read {
-    let odd = |moment, oddity| Read { moment, oddity: Some(oddity) };
+    let odd = |shown, oddity| Read { moment: shown, shown, oddity: Some(oddity) };
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return odd(None, "time_unreadable: empty");
@@ -67,12 +66,12 @@ pub fn read(text: &str, received_at: Timestamp, zone: Option<Zone>) -> Read {
         },
     };
     if moment < EARLIEST_PLAUSIBLE {
-        return odd(None, "implausible: a clock that was never set");
+        return Read { moment: None, ..odd(Some(moment), "implausible: a clock that was never set") };
     }
     if moment > received_at.after(AHEAD_MAX) {
         return odd(Some(moment), "implausible: more than a day after its arrival");
     }
-    Read { moment: Some(moment), oddity }
+    Read { moment: Some(moment), shown: Some(moment), oddity }
 }
 
 /// The moment at which clocks of `zone` showed this, if that is near its arrival. Where they are put forward
@@ -88,23 +87,9 @@ fn local_time(unix_ms_as_utc: i64, received_at: Timestamp, zone: Zone) -> Option
         .filter(|moment| skew_ms(*moment, received_at).unsigned_abs() <= LOCAL_TIME_TOLERANCE_MS)
 }
 
-/// How far the station's clock is ahead, in milliseconds; negative if it is behind. Means something
-/// only for live messages, which are sent when they happen.
-pub fn skew_ms(occurred_at: Timestamp, received_at: Timestamp) -> i64 {
+/// How far a time is ahead of its arrival, in milliseconds; negative if it is behind.
+fn skew_ms(occurred_at: Timestamp, received_at: Timestamp) -> i64 {
     occurred_at.unix_ms().saturating_sub(received_at.unix_ms())
-}
-
-/// The violation of a message whose time is more than five minutes off (quirk Q3): of a live one in either
-/// direction, of one that may have been queued only if it is ahead.
-pub fn skew_violation(occurred_at: Timestamp, received_at: Timestamp) -> Option<Violation> {
-    let skew_ms = skew_ms(occurred_at, received_at);
-    let side = if skew_ms > 0 { "ahead" } else { "behind" };
-    (skew_ms.unsigned_abs() > SKEW_MAX_MS).then(|| {
-        Violation::message(format!(
-            "clock_skew: the station's clock is {} s {side}",
-            skew_ms.unsigned_abs() / 1_000
-        ))
-    })
 }
 
 /// The text as it is consumed from the left.
@@ -208,7 +193,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &str) {
         let told = |zone| {
-            let Read { moment, oddity } = read(text, at(RECEIVED), zone);
+            let Read { moment, oddity, .. } = read(text, at(RECEIVED), zone);
             let code = oddity.map_or("", |oddity| oddity.split(':').next().unwrap_or_default());
             format!("{} {code}", moment.map_or("none".into(), |moment| moment.to_string()))
         };
@@ -297,14 +282,5 @@ mod tests {
         ] {
             assert_eq!(meant(text, received), (moment.to_owned(), oddity), "{text} at {received}");
         }
-    }
-
-    #[test]
-    fn skew_is_told_past_five_minutes() {
-        let received = at(RECEIVED);
-        assert_eq!(skew_violation(received.after(Duration::from_secs(300)), received), None);
-        let behind =
-            skew_violation(received.before(Duration::from_secs(7_200)), received).expect("two hours");
-        assert_eq!(behind.problem, "clock_skew: the station's clock is 7200 s behind");
     }
 }

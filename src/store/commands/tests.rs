@@ -81,13 +81,14 @@ impl Bench {
         let now = self.clock.now();
         let reading = Reading { validation: Validation::Lenient, received_at: now, zone: None };
         let payload = raw(payload);
-        let read = read::read(action, &payload, &reading).expect("readable");
+        let (read, clock_shows) = read::read_with_clock(action, &payload, &reading).expect("readable");
         let inbound = Inbound {
             message_id: MessageId::from_text("1"),
             action,
             payload,
             request: read.request,
             occurred_at: read.occurred_at,
+            clock_shows,
             violations: read.violations,
         };
         let policy = CallPolicy {
