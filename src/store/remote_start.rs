@@ -18,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::{CommandId, StationId};
 use crate::ocpp::v16::inbound::StartTransaction;
+use crate::ocpp::v16::station_clock;
 
 /// How long an accepted remote start may take to become a transaction: longer than any charger waits for
 /// its cable to be plugged in.
@@ -26,8 +27,38 @@ const OPEN_FOR: Duration = Duration::from_secs(180);
 /// How much earlier than the command a start it brought about can claim to be: chargers' clocks are not exact.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
 
-/// Before this no charger's clock was right: 2001-09-09.
-const EARLIEST_BELIEVABLE_MS: i64 = 1_000_000_000_000;
+/// The time that a start claims, and what is known of the clock that it is of.
+pub(super) struct StartTime {
+    /// The charger's own, if it can be true.
+    pub(super) occurred_at: Option<Timestamp>,
+    /// What its clock shows.
+    pub(super) clock_shows: Option<Timestamp>,
+    /// When the message came.
+    pub(super) received_at: Timestamp,
+    /// How far the clock is ahead, if that is known.
+    pub(super) clock_skew_ms: Option<i64>,
+}
+
+impl StartTime {
+    /// The latest command that such a start can come of, by when it was sent.
+    ///
+    /// A start out of the charger's offline queue is older than the command, and not its doing. How wrong the clock
+    /// is never lets an older one pass: of a clock that is behind it is one that was sent at once, by that very clock.
+    fn latest_sent_ms(&self) -> i64 {
+        let Some(occurred_at) = self.occurred_at else {
+            // Of before its clock was set, where that is by now; else the order of arrival has to do.
+            let is_set = self.clock_skew_ms.is_some_and(|ahead_ms| !station_clock::was_never_set(ahead_ms));
+            return if is_set && self.clock_shows.is_some() { i64::MIN } else { i64::MAX };
+        };
+        let ahead_ms = self.clock_skew_ms.unwrap_or(0);
+        let offset_ms = occurred_at.unix_ms().saturating_sub(self.received_at.unix_ms());
+        let differ_ms = CLOCKS_DIFFER_BY.as_millis() as i64;
+        if ahead_ms < -differ_ms && offset_ms.abs_diff(ahead_ms) <= differ_ms as u64 {
+            return i64::MAX;
+        }
+        occurred_at.after(CLOCKS_DIFFER_BY).unix_ms().saturating_sub(ahead_ms.max(0))
+    }
+}
 
 /// A remote start was accepted: its outcome is open, unless the transaction has come before the answer.
 pub(super) fn accepted(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
@@ -57,16 +88,14 @@ fn begun_meanwhile(w: &Writing<'_>, id: CommandId) -> Result<Option<i64>> {
              JOIN transactions t ON t.station_id = c.station_id
              JOIN stations s ON s.station_id = c.station_id
              WHERE c.id = ?1 AND t.command_id IS NULL AND t.created_at_ms >= c.sent_at_ms
-               AND (s.clock_skew_ms IS NULL OR t.started_at_ms < ?2
-                    OR c.sent_at_ms <= t.started_at_ms + ?3 - s.clock_skew_ms)
+               AND (c.sent_at_ms <= t.started_at_ms + ?2 - max(coalesce(s.clock_skew_ms, 0), 0)
+                    OR (s.clock_skew_ms < -?2
+                        AND abs(t.started_at_ms - t.created_at_ms - s.clock_skew_ms) <= ?2))
                AND coalesce(json_extract(c.payload, '$.connectorId'), t.connector_id) IS t.connector_id
                AND json_extract(c.payload, '$.idTag') = t.id_tag COLLATE NOCASE
              ORDER BY t.transaction_id LIMIT 1",
         )?
-        .query_row(
-            params![id.to_string(), EARLIEST_BELIEVABLE_MS, CLOCKS_DIFFER_BY.as_millis() as i64],
-            |row| row.get(0),
-        )
+        .query_row(params![id.to_string(), CLOCKS_DIFFER_BY.as_millis() as i64], |row| row.get(0))
         .optional()?;
     Ok(found)
 }
@@ -87,21 +116,13 @@ fn meant(w: &mut Writing<'_>, id: CommandId, transaction_id: i64) -> Result<()> 
 
 /// A transaction has begun: the oldest remote start that can have meant it has its outcome, and the
 /// transaction its command. One whose answer is still waited for has it when that comes.
-///
-/// `clock_skew_ms` is how far the station's clock is ahead, if that is known.
 pub(super) fn begun(
     w: &mut Writing<'_>,
     station: &StationId,
     start: &StartTransaction,
     transaction_id: i64,
-    occurred_at: Option<Timestamp>,
-    clock_skew_ms: Option<i64>,
+    time: &StartTime,
 ) -> Result<()> {
-    // A start out of the charger's offline queue is older than the command, and not its doing.
-    let latest_sent = occurred_at
-        .filter(|at| at.unix_ms() >= EARLIEST_BELIEVABLE_MS)
-        .zip(clock_skew_ms)
-        .map_or(i64::MAX, |(at, ahead_ms)| at.after(CLOCKS_DIFFER_BY).unix_ms().saturating_sub(ahead_ms));
     let wanted: Option<(CommandId, bool)> = w
         .conn
         .prepare_cached(
@@ -117,7 +138,13 @@ pub(super) fn begun(
              ORDER BY seq LIMIT 1",
         )?
         .query_row(
-            params![station.as_str(), w.steady.unix_ms(), latest_sent, start.connector_id, start.id_tag],
+            params![
+                station.as_str(),
+                w.steady.unix_ms(),
+                time.latest_sent_ms(),
+                start.connector_id,
+                start.id_tag
+            ],
             |row| Ok((cells::parsed(row, 0)?, row.get(1)?)),
         )
         .optional()?;

@@ -11,8 +11,9 @@ use crate::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo};
 use crate::ocpp::v16::inbound::{Inbound, MeterValues, Request, StartTransaction, StopTransaction};
 use crate::store::error::Result;
 use crate::store::events::Manner;
+use crate::store::remote_start::{self, StartTime};
 use crate::store::transactions::{self, Begun, Ending, Metered, StopOf};
-use crate::store::{bills, remote_start, reservations};
+use crate::store::{bills, reservations};
 
 impl Serving<'_, '_> {
     pub(super) fn start(
@@ -33,15 +34,16 @@ impl Serving<'_, '_> {
         let id_tag_info = self.verdict(start.id_tag.as_deref(), true)?;
         let id_tag_status = id_tag_info.status.as_str();
         let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
-        let occurred_at = call.occurred_at;
+        let (occurred_at, clock_shows) = (call.occurred_at, call.clock_shows);
         let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
         let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
         let received_at = self.received_at;
         let begun = Begun { transaction_id, id_tag_status, occurred_at, received_at, event_seq };
         transactions::begin(self.w, self.station, self.known.owner_id.as_deref(), start, &begun)?;
         reservations::used(self.w, self.station, start.reservation_id, transaction_id)?;
-        let skew_ms = self.known.clock_skew_ms;
-        remote_start::begun(self.w, self.station, start, transaction_id, occurred_at, skew_ms)?;
+        let clock_skew_ms = self.clock_skew_ms;
+        let time = StartTime { occurred_at, clock_shows, received_at, clock_skew_ms };
+        remote_start::begun(self.w, self.station, start, transaction_id, &time)?;
         Ok(Answered { payload, duplicate: false, command_made: false })
     }
 
