@@ -63,9 +63,9 @@ pub(super) fn tell_of_takeovers(station: &StationId, count: u32) {
     warn!(station.id = %station, "connections of {station} replace one another all the time: two chargers with one identity?{times}");
 }
 
-async fn record(stations: &Stations, station: StationId, offline: bool, last_seen: Timestamp) {
-    let last_seen = stations.store.steady().shown(last_seen);
-    if let Err(error) = stations.store.set_offline(station.clone(), offline, Some(last_seen)).await {
+async fn record(stations: &Stations, station: StationId, offline: bool, last_seen: Option<Timestamp>) {
+    let last_seen = last_seen.map(|moment| stations.store.steady().shown(moment));
+    if let Err(error) = stations.store.set_offline(station.clone(), offline, last_seen).await {
         limited!(warn: station.id = %station, "the silence of {station} could not be recorded: {error}");
     }
 }

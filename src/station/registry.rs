@@ -74,6 +74,8 @@ struct Live {
 
 struct Entry {
     live: Option<Live>,
+    /// It is watched since the gateway started, and nothing was heard of it since.
+    unheard: bool,
     last_seen: LastSeen,
     offline: bool,
     /// When the latest takeovers were, oldest first.
@@ -90,6 +92,7 @@ impl Entry {
     fn new(now: Timestamp) -> Self {
         Self {
             live: None,
+            unheard: false,
             last_seen: LastSeen::new(now),
             offline: false,
             takeovers: VecDeque::new(),
@@ -174,6 +177,7 @@ impl Registry {
         let mut stations = self.lock();
         let entry = stations.entry(station.clone()).or_insert_with(|| Entry::new(now));
         entry.last_seen.mark(now);
+        entry.unheard = false;
         let live = Live {
             generation,
             rules,
@@ -264,11 +268,11 @@ impl Registry {
         self.lock().get(station).map(|entry| entry.last_seen.get())
     }
 
-    /// Begins to watch stations that the store knows from earlier runs, as if they were heard of now.
+    /// Begins to watch stations that the store knows from earlier runs: their timers start now.
     pub fn watch(&self, stations: impl IntoIterator<Item = StationId>, now: Timestamp) {
         let mut known = self.lock();
         for station in stations {
-            known.entry(station).or_insert_with(|| Entry::new(now));
+            known.entry(station).or_insert_with(|| Entry { unheard: true, ..Entry::new(now) });
         }
     }
 
@@ -288,15 +292,19 @@ impl Registry {
     }
 
     /// Stations whose silence crossed `offline_after`, or ended, since this was last asked: identity,
-    /// whether they are offline now, and when they were last heard of.
-    pub fn silences(&self, now: Timestamp, offline_after: Duration) -> Vec<(StationId, bool, Timestamp)> {
+    /// whether they are offline now, and when they were last heard of; `None`: not since the gateway started.
+    pub fn silences(
+        &self,
+        now: Timestamp,
+        offline_after: Duration,
+    ) -> Vec<(StationId, bool, Option<Timestamp>)> {
         let mut changed = Vec::new();
         for (station, entry) in self.lock().iter_mut() {
             let last_seen = entry.last_seen.get();
             let offline = now.since(last_seen) >= offline_after;
             if offline != entry.offline {
                 entry.offline = offline;
-                changed.push((station.clone(), offline, last_seen));
+                changed.push((station.clone(), offline, (!entry.unheard).then_some(last_seen)));
             }
         }
         changed
@@ -372,9 +380,20 @@ mod tests {
         let limit = Duration::from_secs(10);
         assert_eq!(registry.silences(T0.after(Duration::from_secs(9)), limit), []);
         let later = T0.after(Duration::from_secs(10));
-        assert_eq!(registry.silences(later, limit), [(id(), true, T0)]);
+        assert_eq!(registry.silences(later, limit), [(id(), true, Some(T0))]);
         assert_eq!(registry.silences(later, limit), []);
         registration.last_seen.mark(later);
-        assert_eq!(registry.silences(later, limit), [(id(), false, later)]);
+        assert_eq!(registry.silences(later, limit), [(id(), false, Some(later))]);
+    }
+
+    #[test]
+    fn of_who_was_not_heard_of_since_the_start_nobody_here_knows_when_it_was() {
+        let registry = Registry::default();
+        registry.watch([id()], T0);
+        let limit = Duration::from_secs(10);
+        let later = T0.after(limit);
+        assert_eq!(registry.silences(later, limit), [(id(), true, None)]);
+        registry.register(&id(), later);
+        assert_eq!(registry.silences(later, limit), [(id(), false, Some(later))]);
     }
 }

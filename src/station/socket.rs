@@ -254,7 +254,9 @@ impl Connection {
             };
             heard = Instant::now();
             let now = self.now();
-            self.registration.last_seen.mark(now.steady);
+            if matches!(received, Some(Ok(_))) {
+                self.registration.last_seen.mark(now.steady);
+            }
             self.follow_changes();
             self.wait_for_its_turn(&received).await;
             if let Some(end) = self.receive(received, now).await {

@@ -3,13 +3,15 @@
 use std::process::Command;
 use std::time::Duration;
 
+use chargehook::clock::Clock;
 use chargehook::config::Config;
 use chargehook::units::Span;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::crash::Place;
-use crate::harness::{ADMIN_KEY, Charger, Running, eventually, http_client, start};
+use crate::golden::NOW;
+use crate::harness::{ADMIN_KEY, Charger, Running, eventually, http_client, start, start_by};
 
 const OCPP16: (&str, &str) = ("Sec-WebSocket-Protocol", "ocpp1.6");
 
@@ -127,4 +129,33 @@ async fn a_log_that_cannot_be_written_stops_nothing() {
     let _process = place.start(place.command().args(["--log-level", "debug"]).stderr(full));
     let mut charger = Charger::connect(place.ocpp, "/ocpp/CP", &[OCPP16]).await.expect("connects");
     charger.still_serves().await;
+}
+
+#[tokio::test]
+async fn the_silence_tells_when_a_station_was_seen_last_over_a_restart_too() {
+    let clock = Clock::manual(NOW);
+    let gateway = start_by(clock.clone(), tempfile::tempdir().expect("a directory"), |_| {}).await;
+    for station in ["GONE", "HERE"] {
+        gateway.charger(station).await.still_serves().await;
+    }
+    clock.advance(Duration::from_secs(60));
+    let mut charger = gateway.charger("HERE").await;
+    charger.still_serves().await;
+    let seen = clock.now();
+    clock.advance(Duration::from_secs(120));
+    drop(charger);
+    let gateway = gateway.restart_by(&clock).await;
+    // Timers start anew, and what they tell is older.
+    clock.advance(Duration::from_secs(899));
+    gateway.charger("WITNESS").await.still_serves().await;
+    assert_eq!(gateway.events_of("GONE", "StationOffline").await.len(), 0);
+    clock.advance(Duration::from_secs(900));
+    for (station, expected) in [("GONE", NOW), ("HERE", seen)] {
+        let told = eventually("the silence is told", || async {
+            gateway.events_of(station, "StationOffline").await.pop()
+        })
+        .await;
+        assert_eq!(told["payload"]["last_seen_at"], json!(expected), "{station}");
+        assert_eq!(gateway.get(&format!("/stations/{station}")).await["last_seen_at"], json!(expected));
+    }
 }
