@@ -166,10 +166,12 @@ pub struct Station {
     /// Whether it has a password.
     pub password_set: bool,
     /// Oddities seen, each once, until what they tell is over: `missing_subprotocol`, `odd_path`,
-    /// `identity_in_other_case`, `hex_password` and `flapping` (its connections replace one another all the time: two
-    /// chargers with one identity?) until it connects without; `clock_skew` (more than five minutes off) and
+    /// `identity_in_other_case`, `hex_password` until it connects without; `flapping` (its connections replace one
+    /// another all the time: two chargers with one identity?) until one lasts for a minute; `clock_skew` (more than five minutes off) and
     /// `clock:never_set` until its clock is right; `before_boot` (it spoke before its first boot) until it
-    /// boots again; `unresponsive` (three
+    /// boots again; `boot_loop` (three boots or more within five minutes that nobody asked for: not after a Reset, a
+    /// trigger, a new password, profile, certificate or firmware, an approval, or a start of the gateway) until it
+    /// boots or stays up as others do, its heartbeat interval doubled meanwhile; `unresponsive` (three
     /// commands in a row went unanswered) until it answers one. All others are codes of violations, with the field in front
     /// where the code alone says too little (`csr:unreadable`, `meterStop:implausible`), and reasons of
     /// `MessageRejected`: they tell of its firmware, and last until it boots with another version.
@@ -185,7 +187,8 @@ pub struct Station {
     pub updated_at: Timestamp,
 }
 
-/// A connector; number 0 is the station as a whole.
+/// A connector as its newest `StatusNotification` tells, by the charger's own time: an older one that comes out of an
+/// offline queue changes nothing here. Number 0 is the station as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Connector {
     /// Its number.

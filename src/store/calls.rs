@@ -15,9 +15,9 @@ use super::authorizations::OutsideVerdicts;
 use super::certificates::Signing;
 use super::error::Result;
 use super::events::{self, Manner};
-use super::oddities::{Change, Until};
+use super::oddities::{BOOT_LOOP, Change, Until};
 use super::writer::Writing;
-use super::{Priority, Store, abilities, cells, configuration};
+use super::{Priority, Store, abilities, boots, cells, configuration};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::StationId;
@@ -61,8 +61,9 @@ pub struct Advice {
     pub signing: Option<Signing>,
 }
 
-/// No charger boots and has reason to boot again in less (quirk Q32).
-const BOOT_LOOP_MS: i64 = 30_000;
+/// How many times longer a charger that boots again and again is asked to leave between heartbeats (quirk Q32). Less
+/// than the three after which it counts as offline.
+const LOOPING_SLOWER: u32 = 2;
 
 /// The station's row, as far as answers depend on it.
 struct Station {
@@ -104,6 +105,7 @@ impl Store {
                 policy,
                 advice,
                 signed: false,
+                looping: false,
                 flags: Change::default(),
             }
             .serve(call)
@@ -192,6 +194,8 @@ struct Serving<'a, 'w> {
     signed: bool,
     /// How far the station's clock is ahead, this message included.
     clock_skew_ms: Option<i64>,
+    /// The message is a boot, and one of too many.
+    looping: bool,
     /// What the message changes about the station's flags.
     flags: Change,
 }
@@ -210,6 +214,7 @@ impl Serving<'_, '_> {
         if let Some(sighting) = Sighting::of(&call, &request, self.received_at) {
             self.note_clock(&sighting, &mut call)?;
         }
+        self.note_what_time_ends()?;
         match &request {
             Request::StartTransaction(start) => self.start(call, &request, start),
             Request::StopTransaction(stop) => self.stop(call, &request, stop),
@@ -221,6 +226,7 @@ impl Serving<'_, '_> {
             }
             Request::FirmwareStatusNotification { status }
             | Request::SignedFirmwareStatusNotification { status } => {
+                boots::firmware_progress(self.w, self.station, status.as_deref())?;
                 self.note_progress("firmware_status", status.as_deref())?;
                 self.plain(call, &request, None)
             }
@@ -241,15 +247,20 @@ impl Serving<'_, '_> {
     }
 
     fn boot(&mut self, mut call: Inbound, request: &Request, boot: &BootNotification) -> Result<Answered> {
-        let since_ms = self.known.booted_at_ms.map(|at_ms| self.w.now.unix_ms() - at_ms);
-        if let Some(since_ms) = since_ms.filter(|since_ms| *since_ms < BOOT_LOOP_MS) {
-            let seconds = since_ms / 1_000;
-            call.violations.push(Violation::message(format!("boot_loop: {seconds} s after the boot before")));
+        let new_firmware = self.has_new_firmware(boot)?;
+        let asked_for = new_firmware || self.was_to_boot_again()?;
+        self.flags.over(Until::BootsApart);
+        if let Some(boots) = boots::count(self.w, self.station, asked_for)? {
+            let minutes = boots::LOOP_WINDOW.as_secs() / 60;
+            let problem =
+                format!("{BOOT_LOOP}: {boots} boots within {minutes} minutes that nobody asked for");
+            call.violations.push(Violation::message(problem));
+            self.looping = true;
         }
         if self.known.booted_at_ms.is_some() {
             self.flags.over(Until::NextBoot);
         }
-        if self.has_new_firmware(boot)? {
+        if new_firmware {
             self.flags.over(Until::NewFirmware);
             abilities::forget(self.w, self.station)?;
         }
@@ -304,7 +315,10 @@ impl Serving<'_, '_> {
     ) -> Box<RawValue> {
         let facts = Facts {
             boot_status: self.known.boot_status,
-            heartbeat_interval_s: self.policy.heartbeat_interval_s,
+            heartbeat_interval_s: match self.looping {
+                true => self.policy.heartbeat_interval_s.saturating_mul(LOOPING_SLOWER),
+                false => self.policy.heartbeat_interval_s,
+            },
             id_tag_info,
             transaction_id,
             data_transfer_vendors: &self.policy.data_transfer_vendors,

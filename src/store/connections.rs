@@ -9,9 +9,9 @@ use super::certificate_renewal::{self, UsedCertificate};
 use super::error::Result;
 use super::events::{self, Manner};
 use super::oddities::{Change, Until};
-use super::presence::set_offline;
+use super::presence::{self, set_offline};
 use super::writer::Writing;
-use super::{Priority, Store, commands};
+use super::{Priority, Store, boots, commands};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent, OCPP16};
 use crate::id::{SerialNumber, StationId};
@@ -86,6 +86,9 @@ pub struct Rejected {
     pub count: u64,
 }
 
+/// Why the gateway hangs up on a station that it wants to come back; some boot when they do.
+const OUR_DOING: [&str; 2] = ["requested", "storage unavailable"];
+
 impl Store {
     /// Records a connection: registers the station if it is new and may be, marks it connected and
     /// appends `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`. Of a
@@ -117,6 +120,9 @@ impl Store {
                 )?
                 .execute(params![station_id.as_str(), generation as i64, last_seen.unix_ms()])?;
             append_station_event(w, &station_id, "StationDisconnected", &end)?;
+            if OUR_DOING.contains(&end.reason.as_str()) {
+                boots::expect(w, &station_id)?;
+            }
             commands::connection_lost(w, &station_id, generation)
         })
         .await
@@ -186,6 +192,7 @@ fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Re
         ])?;
     let mut change = Change::default();
     change.over(Until::Connection);
+    change.over(Until::CalmConnection);
     connected.flags.iter().for_each(|flag| change.seen(flag.as_str()));
     change.write(w, id, &flags)?;
     #[derive(Serialize)]
@@ -229,7 +236,8 @@ fn discover(w: &mut Writing<'_>, id: &StationId, boot_status: BootStatus, remote
     let inserted = w
         .conn
         .prepare_cached(
-            "INSERT INTO stations (station_id, boot_status, created_at_ms, updated_at_ms) VALUES (?1, ?2, ?3, ?3)
+            "INSERT INTO stations (station_id, boot_status, boot_expected, created_at_ms, updated_at_ms)
+             VALUES (?1, ?2, 0, ?3, ?3)
              ON CONFLICT (station_id) DO NOTHING",
         )?
         .execute(params![id.as_str(), boot_status.as_str(), w.now.unix_ms()])?;
@@ -274,8 +282,10 @@ pub(super) fn settle(w: &mut Writing<'_>) -> Result<()> {
         };
         append_station_event(w, &id, "StationDisconnected", &end)?;
     }
+    presence::note_last_messages(w)?;
     // Generations are counted anew in every run.
     w.conn.execute("UPDATE stations SET connected = 0, connection_generation = 0", [])?;
+    boots::expect_all(w)?;
     if !left.is_empty() {
         info!("{} stations were connected when the gateway last stopped", left.len());
     }

@@ -7,7 +7,8 @@ use super::command_end::MALFORMED;
 use super::error::Result;
 use super::writer::Writing;
 use super::{
-    abilities, certificate_renewal, configuration, key_rotation, local_list, remote_start, reservations,
+    abilities, boots, certificate_renewal, configuration, key_rotation, local_list, remote_start,
+    reservations,
 };
 use crate::api::command::CommandError;
 use crate::id::{CommandId, StationId};
@@ -83,6 +84,7 @@ impl EndedCommand<'_> {
 
 /// What follows from a command's being sent.
 pub(super) fn sent(w: &mut Writing<'_>, command: &SentCommand<'_>) -> Result<()> {
+    boots::sent(w, command)?;
     match command.action {
         FromCentralSystem::ChangeConfiguration => key_rotation::sent(w, command.id, command.station),
         FromCentralSystem::CertificateSigned => certificate_renewal::sent(w, command),
@@ -95,6 +97,7 @@ pub(super) fn ended(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Result<(
     use FromCentralSystem as Action;
     let verdict = command.verdict();
     abilities::note(w, command)?;
+    boots::ended(w, command, verdict)?;
     match command.action {
         Action::RemoteStartTransaction if verdict == Verdict::Accepted => remote_start::accepted(w, command),
         Action::ReserveNow => reservations::reserved(w, command, verdict),

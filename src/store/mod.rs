@@ -14,6 +14,7 @@ mod audit;
 mod authorizations;
 mod backup;
 mod bills;
+mod boots;
 mod calls;
 mod cells;
 mod certificate_renewal;

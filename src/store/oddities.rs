@@ -16,10 +16,14 @@ const MAX_FLAGS: usize = 64;
 /// The longest name of a field in a flag, in characters: the specification's are shorter.
 const FIELD_CHARS_MAX: usize = 40;
 
+/// Its connections replace one another all the time.
+pub(super) const FLAPPING: &str = "flapping";
 /// Its clock is more than five minutes off.
 pub(super) const CLOCK_SKEW: &str = "clock_skew";
 /// Its clock was not set since it lost its power.
 pub(super) const CLOCK_NEVER_SET: &str = "clock:never_set";
+/// It boots again and again, and nobody has asked it to.
+pub(super) const BOOT_LOOP: &str = "boot_loop";
 /// Three commands in a row went unanswered.
 pub(super) const UNRESPONSIVE: &str = "unresponsive";
 
@@ -28,10 +32,14 @@ pub(super) const UNRESPONSIVE: &str = "unresponsive";
 pub(super) enum Until {
     /// It connects without it.
     Connection,
+    /// Its connection lasts, or is not replaced at once.
+    CalmConnection,
     /// Its clock is right.
     ClockRight,
     /// It boots once more.
     NextBoot,
+    /// It boots, or stays up, as others do.
+    BootsApart,
     /// It answers a command.
     Answer,
     /// It boots with another firmware, which may do better.
@@ -44,10 +52,11 @@ const ENDS: &[(&str, Until)] = &[
     ("odd_path", Until::Connection),
     ("identity_in_other_case", Until::Connection),
     ("hex_password", Until::Connection),
-    ("flapping", Until::Connection),
+    (FLAPPING, Until::CalmConnection),
     (CLOCK_SKEW, Until::ClockRight),
     (CLOCK_NEVER_SET, Until::ClockRight),
     ("before_boot", Until::NextBoot),
+    (BOOT_LOOP, Until::BootsApart),
     (UNRESPONSIVE, Until::Answer),
 ];
 

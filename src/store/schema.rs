@@ -30,6 +30,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0016_energy_register.sql"),
     include_str!("migrations/0017_station_clock.sql"),
     include_str!("migrations/0018_abilities.sql"),
+    include_str!("migrations/0019_boots.sql"),
+    include_str!("migrations/0020_status_order.sql"),
 ];
 
 /// The schema version that this program works with.

@@ -6,7 +6,7 @@ use super::error::{Result, StoreError};
 use super::listing::{Conditions, Listed, Slice, page};
 use super::webhooks::Changed;
 use super::writer::Writing;
-use super::{Priority, Store, cells, certificate_renewal, commands, configuration, key_rotation};
+use super::{Priority, Store, boots, cells, certificate_renewal, commands, configuration, key_rotation};
 use crate::api::station::{Connector, Station, StationInput};
 use crate::clock::Timestamp;
 use crate::id::{SerialNumber, StationId};
@@ -225,9 +225,10 @@ fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) 
                 .prepare_cached(
                     "INSERT INTO stations (station_id, name, owner_id, provisioned, password_verifiers,
                         min_security_profile, certificate_name, boot_status, blocked, validation, time_zone,
-                        message_size_bytes, ping, metadata, certificate_serial, created_at_ms, updated_at_ms)
+                        message_size_bytes, ping, metadata, certificate_serial, boot_expected, created_at_ms,
+                        updated_at_ms)
                      SELECT :station_id, :name, :owner_id, 1, :verifiers, :min_profile, :certificate_name, :boot_status,
-                        :blocked, :validation, :time_zone, :message_size, :ping, :metadata, :certificate_serial, :now, :now
+                        :blocked, :validation, :time_zone, :message_size, :ping, :metadata, :certificate_serial, 0, :now, :now
                      WHERE NOT EXISTS (SELECT 1 FROM stations other WHERE other.station_id = :station_id COLLATE NOCASE
                         AND other.provisioned = 1 AND other.owner_id IS NOT :owner_id)
                      ON CONFLICT (station_id) DO NOTHING",
@@ -277,6 +278,13 @@ fn replace(
     }
     if input.certificate_serial != before.certificate_serial {
         certificate_renewal::forget(w, id)?;
+    }
+    if password_verifiers.is_some()
+        || input.boot_status != before.boot_status
+        || min_profile != before.min_security_profile
+    {
+        // It comes back with what it was given, or asks again whether it is welcome.
+        boots::expect(w, id)?;
     }
     if let Some(verifiers) = password_verifiers {
         key_rotation::forget(w, id)?;

@@ -1,13 +1,26 @@
 //! What a charger's messages tell of the charger itself, kept on its row and those of its connectors.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::Serving;
 use crate::clock::Timestamp;
+use crate::ocpp::v16::answer::BootStatus;
 use crate::ocpp::v16::inbound::{BootNotification, Inbound, StatusNotification};
 use crate::ocpp::v16::station_clock::{self, Finding, Sighting};
 use crate::store::error::Result;
-use crate::store::oddities::{Until, of_clock};
+use crate::store::oddities::{BOOT_LOOP, FLAPPING, Until, of_clock};
+use crate::store::{boots, cells};
+
+/// A connection that lasts longer is not replaced all the time.
+const FLAPPING_FOR: Duration = Duration::from_secs(60);
+
+/// A message that is no older on its arrival is of a right clock.
+const ORDINARY_DELAY_MS: i64 = 10_000;
+
+/// How exactly it is known how far a clock is behind.
+const BEHIND_EXACT_MS: i64 = 2_000;
 
 /// A clock's skew changes by less than this with every message's way through the network.
 const CLOCK_STEP_MS: u64 = 1_000;
@@ -52,23 +65,66 @@ impl Serving<'_, '_> {
         Ok(known.is_some_and(|known| known.iter().zip(told).any(differs)))
     }
 
-    /// A connector as it is now; without a number there is none to note it of.
+    /// Whether the answer to its last boot tells it to boot again by now: it was not accepted then, and either is by now
+    /// or has waited as long as it was to.
+    pub(super) fn was_to_boot_again(&self) -> Result<bool> {
+        let answered: Option<Option<BootStatus>> = self
+            .w
+            .conn
+            .prepare_cached("SELECT booted_as FROM stations WHERE station_id = ?1")?
+            .query_row([self.station.as_str()], |row| cells::maybe_word(row, 0))
+            .optional()?;
+        let (Some(Some(answered)), Some(booted_at_ms)) = (answered, self.known.booted_at_ms) else {
+            return Ok(false);
+        };
+        let waited = self.w.now.since(Timestamp::from_unix_ms(booted_at_ms));
+        let was_to_wait = Duration::from_secs(self.policy.heartbeat_interval_s.into());
+        let is_accepted = self.known.boot_status == BootStatus::Accepted;
+        Ok(answered != BootStatus::Accepted && (is_accepted || waited >= was_to_wait))
+    }
+
+    /// Oddities that are over because nothing more came of them for a while.
+    pub(super) fn note_what_time_ends(&mut self) -> Result<()> {
+        let lasts_for = |since_ms: Option<i64>| {
+            since_ms.map_or(Duration::ZERO, |at_ms| self.w.now.since(Timestamp::from_unix_ms(at_ms)))
+        };
+        if self.known.flags.contains(BOOT_LOOP) && lasts_for(self.known.booted_at_ms) >= boots::LOOP_WINDOW {
+            self.flags.over(Until::BootsApart);
+        }
+        if self.known.flags.contains(FLAPPING) {
+            let connected_at: Option<Option<i64>> = self
+                .w
+                .conn
+                .prepare_cached("SELECT connected_at_ms FROM stations WHERE station_id = ?1")?
+                .query_row([self.station.as_str()], |row| row.get(0))
+                .optional()?;
+            if lasts_for(connected_at.flatten()) >= FLAPPING_FOR {
+                self.flags.over(Until::CalmConnection);
+            }
+        }
+        Ok(())
+    }
+
+    /// A connector as it is now; without a number there is none to note it of. False if a newer status of it is known: then
+    /// this one comes out of a queue, and nothing is changed.
     pub(super) fn note_connector(
         &self,
         status: &StatusNotification,
         occurred_at: Option<Timestamp>,
-    ) -> Result<()> {
-        let Some(connector_id) = status.connector_id else { return Ok(()) };
-        self.w
+    ) -> Result<bool> {
+        let Some(connector_id) = status.connector_id else { return Ok(false) };
+        let changed = self
+            .w
             .conn
             .prepare_cached(
                 "INSERT INTO connectors (station_id, connector_id, status, error_code, info, vendor_error_code,
-                                         occurred_at_ms, updated_at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                                         occurred_at_ms, updated_at_ms, as_of_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT (station_id, connector_id) DO UPDATE
                  SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
                      vendor_error_code = excluded.vendor_error_code, occurred_at_ms = excluded.occurred_at_ms,
-                     updated_at_ms = excluded.updated_at_ms",
+                     updated_at_ms = excluded.updated_at_ms, as_of_ms = excluded.as_of_ms
+                 WHERE connectors.as_of_ms IS NULL OR connectors.as_of_ms <= excluded.as_of_ms",
             )?
             .execute(params![
                 self.station.as_str(),
@@ -79,8 +135,25 @@ impl Serving<'_, '_> {
                 status.vendor_error_code,
                 occurred_at.map(|at| at.unix_ms()),
                 self.w.now.unix_ms(),
+                self.as_of(occurred_at).unix_ms() - self.w.wall_ahead_ms,
             ])?;
-        Ok(())
+        Ok(changed == 1)
+    }
+
+    /// When what a message tells came to be: by the station's own time, put right by how far its clock is behind for
+    /// certain, and never after its arrival, so that a clock which was ahead keeps nothing from being told once it is
+    /// set. Where there is no time to go by, when it came.
+    fn as_of(&self, occurred_at: Option<Timestamp>) -> Timestamp {
+        let Some(occurred_at) = occurred_at else { return self.received_at };
+        let behind_ms = self.clock_skew_ms.map_or(0, |ahead_ms| ahead_ms.min(0).saturating_neg());
+        let is_ordinary = behind_ms <= ORDINARY_DELAY_MS;
+        let put_right_ms = occurred_at.unix_ms().saturating_add(if is_ordinary { 0 } else { behind_ms });
+        let late_ms = self.received_at.unix_ms().saturating_sub(put_right_ms);
+        // What is known of a clock that is behind is as exact as its messages are quick.
+        match late_ms <= 0 || (!is_ordinary && late_ms <= BEHIND_EXACT_MS) {
+            true => self.received_at,
+            false => Timestamp::from_unix_ms(put_right_ms),
+        }
     }
 
     /// What a message's time tells of the station's clock, written only where it says something new.
@@ -102,8 +175,9 @@ impl Serving<'_, '_> {
         if let Some(flag) = of_clock(skew_ms) {
             self.flags.seen(flag);
         }
-        self.clock_skew_ms = Some(skew_ms);
         let moved = known.is_none_or(|known| skew_ms.abs_diff(known) > CLOCK_STEP_MS);
+        let skew_ms = if moved { skew_ms } else { known.unwrap_or(skew_ms) };
+        self.clock_skew_ms = Some(skew_ms);
         match moved || doubt.is_some() {
             true => self.write_clock(Some(skew_ms), None),
             false => Ok(()),
