@@ -148,12 +148,12 @@ pub struct Station {
     pub message_size: Option<ByteSize>,
     /// Whether the gateway pings its socket.
     pub ping: bool,
-    /// How far its clock is ahead of the gateway's, in milliseconds; negative if it is behind, null while nobody knows.
-    /// Only what a wrong clock alone can cause counts. A time that lies behind its arrival may be that of a message
-    /// which waited in an offline queue: it changes nothing until three messages agree on it that cannot have come
-    /// out of one, because their clock runs along with ours (three of one kind about one connector, or of any kind
-    /// over half a minute). A time within ten seconds of its arrival, one ahead of it and one years behind it (a
-    /// clock that was never set) count at once.
+    /// How far its clock is ahead of the gateway's, in milliseconds; negative if it is behind, null while
+    /// nobody knows. Only what a wrong clock alone can cause counts. A time that lies behind its arrival may
+    /// be that of a message which waited in an offline queue: it changes nothing until three messages agree
+    /// on it that cannot have come out of one, because their clock runs along with ours (three of one kind
+    /// about one connector, or of any kind over half a minute). A time within ten seconds of its arrival, one
+    /// ahead of it and one years behind it (a clock that was never set) count at once.
     pub clock_skew_ms: Option<i64>,
     /// From its last `FirmwareStatusNotification`.
     pub firmware_status: Option<String>,
@@ -166,17 +166,19 @@ pub struct Station {
     /// Whether it has a password.
     pub password_set: bool,
     /// Oddities seen, each once, until what they tell is over: `missing_subprotocol`, `odd_path`,
-    /// `identity_in_other_case`, `hex_password` until it connects without; `flapping` (its connections replace one
-    /// another all the time: two chargers with one identity?) until one lasts for a minute; `clock_skew` (more than five minutes off) and
-    /// `clock:never_set` until its clock is right; `before_boot` (it spoke before its first boot) until it
-    /// boots again; `boot_loop` (three boots or more within five minutes that nobody asked for: not after a Reset, a
-    /// trigger, a new password, profile, certificate or firmware, an approval, or a start of the gateway) until it
-    /// boots or stays up as others do, its heartbeat interval doubled meanwhile; `unresponsive` (three
-    /// commands in a row went unanswered) until it answers one. All others are codes of violations, with the field in front
-    /// where the code alone says too little (`csr:unreadable`, `meterStop:implausible`), and reasons of
-    /// `MessageRejected`: they tell of its firmware, and last until it boots with another version.
+    /// `identity_in_other_case`, `hex_password` until it connects without; `flapping` (its connections
+    /// replace one another all the time: two chargers with one identity?) until one lasts for a minute;
+    /// `clock_skew` (more than five minutes off) and `clock:never_set` until its clock is right;
+    /// `before_boot` (it spoke before its first boot) until it boots again; `boot_loop` (three boots or more
+    /// within five minutes that nobody asked for: not after a Reset, a trigger, a new password, profile,
+    /// certificate or firmware, an approval, or a start of the gateway) until it boots or stays up as others
+    /// do, its heartbeat interval doubled meanwhile; `unresponsive` (three commands in a row went unanswered)
+    /// until it answers one. All others are codes of violations, with the field in front where the code alone
+    /// says too little (`csr:unreadable`, `meterStop:implausible`), and reasons of `MessageRejected`: they
+    /// tell of its firmware, and last until it boots with another version.
     pub flags: Vec<String>,
-    /// What it has shown it cannot do: `unsupported:SendLocalList`, until it does it or boots with another firmware.
+    /// What it has shown it cannot do: `unsupported:SendLocalList`, until it does it or boots with another
+    /// firmware.
     pub abilities: Vec<String>,
     /// Whatever an integrator keeps with it.
     #[schema(value_type = Object)]
@@ -187,8 +189,8 @@ pub struct Station {
     pub updated_at: Timestamp,
 }
 
-/// A connector as its newest `StatusNotification` tells, by the charger's own time: an older one that comes out of an
-/// offline queue changes nothing here. Number 0 is the station as a whole.
+/// A connector as its newest `StatusNotification` tells, by the charger's own time: an older one that comes
+/// out of an offline queue changes nothing here. Number 0 is the station as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Connector {
     /// Its number.

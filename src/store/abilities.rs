@@ -1,5 +1,5 @@
-//! What a station has shown it cannot do: remembered as `unsupported:Action` among its `abilities` until it does
-//! it, or boots with another firmware.
+//! What a station has shown it cannot do: remembered as `unsupported:Action` among its `abilities` until it
+//! does it, or boots with another firmware.
 
 use rusqlite::{OptionalExtension, params};
 

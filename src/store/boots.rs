@@ -22,8 +22,8 @@ pub(super) const LOOP_WINDOW: Duration = Duration::from_secs(300);
 /// Boots that are remembered: a loop needs no more.
 const REMEMBERED_BOOTS: usize = 20;
 
-/// Takes in a boot; how many there were of late, if that makes a loop. One that was expected, or that something else
-/// has `asked_for`, does not count.
+/// Takes in a boot; how many there were of late, if that makes a loop. One that was expected, or that
+/// something else has `asked_for`, does not count.
 pub(super) fn count(w: &Writing<'_>, station: &StationId, asked_for: bool) -> Result<Option<usize>> {
     let known: Option<(bool, String)> = w
         .conn

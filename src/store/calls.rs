@@ -61,8 +61,8 @@ pub struct Advice {
     pub signing: Option<Signing>,
 }
 
-/// How many times longer a charger that boots again and again is asked to leave between heartbeats (quirk Q32). Less
-/// than the three after which it counts as offline.
+/// How many times longer a charger that boots again and again is asked to leave between heartbeats (quirk
+/// Q32). Less than the three after which it counts as offline.
 const LOOPING_SLOWER: u32 = 2;
 
 /// The station's row, as far as answers depend on it.
@@ -201,7 +201,8 @@ struct Serving<'a, 'w> {
 }
 
 impl Serving<'_, '_> {
-    /// Whether the station's clock was never set: its live messages lie years behind, or the first that it sends.
+    /// Whether the station's clock was never set: its live messages lie years behind, or the first that it
+    /// sends.
     pub(super) fn clock_was_never_set(&self) -> bool {
         self.clock_skew_ms.is_some_and(station_clock::was_never_set)
     }

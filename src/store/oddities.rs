@@ -64,8 +64,8 @@ fn end_of(flag: &str) -> Until {
     ENDS.iter().find(|(name, _)| *name == flag).map_or(Until::NewFirmware, |(_, end)| *end)
 }
 
-/// The flag that a violation leaves: its code, with the field it is about where the code alone says too little.
-/// None for what is said of a clock by more than one message.
+/// The flag that a violation leaves: its code, with the field it is about where the code alone says too
+/// little. None for what is said of a clock by more than one message.
 pub(super) fn flag_of(violation: &Violation) -> Option<Cow<'_, str>> {
     let code = violation.code();
     let field = violation.field.as_deref().map_or("payload", |path| path.rsplit('.').next().unwrap_or(path));

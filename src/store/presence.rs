@@ -14,8 +14,8 @@ use crate::id::StationId;
 const MESSAGES_LOOKED_AT: i64 = 50;
 
 impl Store {
-    /// Records that nothing has been heard of a station for too long, or that it is heard of again.
-    /// Returns false, with nothing written, if that was known or the station is not. Without `last_seen` it was not
+    /// Records that nothing has been heard of a station for too long, or that it is heard of again. Returns
+    /// false, with nothing written, if that was known or the station is not. Without `last_seen` it was not
     /// heard of since the gateway started, and what is on record tells when it was.
     ///
     /// # Errors
@@ -57,8 +57,8 @@ fn recorded(w: &Writing<'_>, id: &StationId) -> Result<Option<Timestamp>> {
     Ok(seen.flatten())
 }
 
-/// Whoever was connected when the gateway was stopped without warning was last seen with the newest message that is on
-/// record.
+/// Whoever was connected when the gateway was stopped without warning was last seen with the newest message
+/// that is on record.
 pub(super) fn note_last_messages(w: &Writing<'_>) -> Result<()> {
     w.conn.execute(
         "UPDATE stations SET last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), coalesce((

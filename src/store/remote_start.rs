@@ -42,8 +42,9 @@ pub(super) struct StartTime {
 impl StartTime {
     /// The latest command that such a start can come of, by when it was sent.
     ///
-    /// A start out of the charger's offline queue is older than the command, and not its doing. How wrong the clock
-    /// is never lets an older one pass: of a clock that is behind it is one that was sent at once, by that very clock.
+    /// A start out of the charger's offline queue is older than the command, and not its doing. How wrong the
+    /// clock is never lets an older one pass: of a clock that is behind it is one that was sent at once, by
+    /// that very clock.
     fn latest_sent_ms(&self) -> i64 {
         let Some(occurred_at) = self.occurred_at else {
             // Of before its clock was set, where that is by now; else the order of arrival has to do.

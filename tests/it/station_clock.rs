@@ -1,5 +1,5 @@
-//! What the times in a charger's messages tell of its clock, and what they do not: a message that waited in an
-//! offline queue is late, and the clock is right all the same.
+//! What the times in a charger's messages tell of its clock, and what they do not: a message that waited in
+//! an offline queue is late, and the clock is right all the same.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What a connector is shown as: what its newest status tells, by the charger's own time as far as that can be relied on.
+//! What a connector is shown as: what its newest status tells, by the charger's own time as far as that can
+//! be relied on.
 
 use std::time::Duration;
 

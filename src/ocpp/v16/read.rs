@@ -74,7 +74,8 @@ pub fn read(action: FromChargePoint, payload: &RawValue, reading: &Reading) -> R
     read_with_clock(action, payload, reading).map(|(read, _)| read)
 }
 
-/// As [`read`], with the newest time in the payload as the charger's clock shows it, also one that cannot be true.
+/// As [`read`], with the newest time in the payload as the charger's clock shows it, also one that cannot be
+/// true.
 ///
 /// # Errors
 /// As there.

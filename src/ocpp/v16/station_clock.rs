@@ -10,10 +10,10 @@
 //! | more than a year behind | the clock was never set: no queue waits for so long |
 //! | behind otherwise | nothing, until messages agree on it that cannot come out of a queue |
 //!
-//! A queue is emptied faster than it was filled, so the delays of its messages shrink. Messages agree if their
-//! clock runs along with ours from each to the next: three of one kind about one connector, or three of any
-//! kind over half a minute. What a station writes in one moment when it comes up without network, one status for
-//! each connector, is not enough.
+//! A queue is emptied faster than it was filled, so the delays of its messages shrink. Messages agree if
+//! their clock runs along with ours from each to the next: three of one kind about one connector, or three of
+//! any kind over half a minute. What a station writes in one moment when it comes up without network, one
+//! status for each connector, is not enough.
 
 use serde::{Deserialize, Serialize};
 
@@ -170,8 +170,8 @@ pub fn is_wrong(skew_ms: i64) -> bool {
     skew_ms.unsigned_abs() > SKEW_MAX_MS
 }
 
-/// The violation of a message whose time is off by so much because the clock is (quirk Q3). One that was never
-/// set shows times that cannot be true, which is said of the field.
+/// The violation of a message whose time is off by so much because the clock is (quirk Q3). One that was
+/// never set shows times that cannot be true, which is said of the field.
 pub fn violation(offset_ms: i64) -> Option<Violation> {
     let side = if offset_ms > 0 { "ahead" } else { "behind" };
     (is_wrong(offset_ms) && !was_never_set(offset_ms)).then(|| {

@@ -65,8 +65,8 @@ impl Serving<'_, '_> {
         Ok(known.is_some_and(|known| known.iter().zip(told).any(differs)))
     }
 
-    /// Whether the answer to its last boot tells it to boot again by now: it was not accepted then, and either is by now
-    /// or has waited as long as it was to.
+    /// Whether the answer to its last boot tells it to boot again by now: it was not accepted then, and
+    /// either is by now or has waited as long as it was to.
     pub(super) fn was_to_boot_again(&self) -> Result<bool> {
         let answered: Option<Option<BootStatus>> = self
             .w
@@ -105,8 +105,8 @@ impl Serving<'_, '_> {
         Ok(())
     }
 
-    /// A connector as it is now; without a number there is none to note it of. False if a newer status of it is known: then
-    /// this one comes out of a queue, and nothing is changed.
+    /// A connector as it is now; without a number there is none to note it of. False if a newer status of it
+    /// is known: then this one comes out of a queue, and nothing is changed.
     pub(super) fn note_connector(
         &self,
         status: &StatusNotification,
@@ -140,9 +140,9 @@ impl Serving<'_, '_> {
         Ok(changed == 1)
     }
 
-    /// When what a message tells came to be: by the station's own time, put right by how far its clock is behind for
-    /// certain, and never after its arrival, so that a clock which was ahead keeps nothing from being told once it is
-    /// set. Where there is no time to go by, when it came.
+    /// When what a message tells came to be: by the station's own time, put right by how far its clock is
+    /// behind for certain, and never after its arrival, so that a clock which was ahead keeps nothing from
+    /// being told once it is set. Where there is no time to go by, when it came.
     fn as_of(&self, occurred_at: Option<Timestamp>) -> Timestamp {
         let Some(occurred_at) = occurred_at else { return self.received_at };
         let behind_ms = self.clock_skew_ms.map_or(0, |ahead_ms| ahead_ms.min(0).saturating_neg());
