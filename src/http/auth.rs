@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use sha2::{Digest, Sha256};
 
 use super::problem::Result;
 use super::serve::Peer;
@@ -71,8 +70,6 @@ pub(super) struct Caller {
     scopes: Vec<String>,
     /// The only customer it sees, if it is bound to one.
     pub(super) owner_id: Option<String>,
-    /// SHA-256 over the key with a prefix of its own: seals what only this key may read again.
-    pub(super) seal: [u8; 32],
     /// What the store knows it by.
     hash: [u8; 32],
 }
@@ -198,8 +195,7 @@ async fn identify(state: &ApiState, headers: &HeaderMap, address: Option<IpAddr>
         return Err(Problem::too_many_requests());
     }
     note_use(state, id, last_used_at, now);
-    let seal = Sha256::new_with_prefix(b"chargehook seal").chain_update(key.as_bytes()).finalize().into();
-    Ok(Caller { key_id: id, key_name: name, scopes, owner_id, seal, hash })
+    Ok(Caller { key_id: id, key_name: name, scopes, owner_id, hash })
 }
 
 /// Whether the key still counts, for calls that never end.

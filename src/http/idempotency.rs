@@ -1,13 +1,13 @@
-//! `Idempotency-Key`: a POST that is sent again gets the first one's answer again.
+//! `Idempotency-Key`: a POST that is sent again gets the first one's answer again, if the first one changed something.
+//! One that was refused left everything as it was, so it is decided anew, whatever it says the next time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use hmac::{Hmac, KeyInit, Mac};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
@@ -16,15 +16,19 @@ use super::auth::Caller;
 use super::problem::Result;
 use super::{ApiState, body};
 use crate::api::problem::Problem;
-use crate::store::{KeptAnswer, RequestStanding};
+use crate::id::ApiKeyId;
+use crate::store::{KeptAnswer, RequestStanding, Result as StoreResult};
 
 const HEADER: &str = "idempotency-key";
 
 /// The longest key, in characters.
 const KEY_MAX_CHARS: usize = 255;
 
-/// The largest answer that is kept.
-const ANSWER_MAX_BYTES: usize = 8 << 20;
+/// The largest answer that is kept: no change has a larger one.
+const ANSWER_MAX_BYTES: usize = 64 << 20;
+
+/// How often it is tried to write down how a request ended, while the store fails.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Headers of an answer that are kept with it.
 const KEPT_HEADERS: [&str; 3] = ["content-type", "etag", "location"];
@@ -60,20 +64,22 @@ async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<
             let message = "was used for another request within 24 hours: take a new key";
             return Err(Problem::invalid_field("Idempotency-Key", message));
         }
-        RequestStanding::Answered(answer) => return Ok(again(&caller, &key, answer)),
+        RequestStanding::Answered(answer) => return Ok(again(answer)),
     }
     // To the end, also if the caller hangs up: the answer must be there when they ask again.
-    let (store, key_id, name) = (state.store.clone(), caller.key_id, key.clone());
+    let (ours, key_id, name) = (state.clone(), caller.key_id, key.clone());
     let running = tokio::spawn(async move {
         let response = next.run(Request::from_parts(parts, Body::from(content))).await;
-        keep(&state, &caller, key, response).await
+        let (response, kept) = split(response).await?;
+        end(ours, key_id, name, kept).await;
+        Ok(response)
     });
     match running.await {
-        Ok(answer) => answer,
-        Err(_) => {
-            // It panicked, so nobody will answer it: let it be tried again.
-            store.forget_request(key_id, name).await?;
-            Err(Problem::internal())
+        Ok(Ok(response)) => Ok(response),
+        // It panicked, or its answer cannot be read, so nobody will answer it: let it be tried again.
+        failed => {
+            end(state, caller.key_id, key, None).await;
+            failed.unwrap_or_else(|_| Err(Problem::internal()))
         }
     }
 }
@@ -89,29 +95,61 @@ fn read_key(headers: &HeaderMap) -> Result<String> {
     }
 }
 
-/// Stores an answer and passes it on; our own failures are not answers, so those may be tried again. A 504 is
-/// one: it tells of a command that may have been obeyed, and must not be sent once more.
-async fn keep(state: &ApiState, caller: &Caller, key: String, response: Response) -> Result<Response> {
+/// Whether a request has changed something, or may have: neither a refusal did, nor a failure of our own. A 504 tells
+/// of a command that may have been obeyed, and must not be sent once more.
+fn changed_something(status: StatusCode) -> bool {
+    status.is_success() || status == StatusCode::GATEWAY_TIMEOUT
+}
+
+/// An answer, and what is kept of it.
+async fn split(response: Response) -> Result<(Response, Option<KeptAnswer>)> {
     let (parts, content) = response.into_parts();
-    if parts.status.is_server_error() && parts.status != StatusCode::GATEWAY_TIMEOUT {
-        state.store.forget_request(caller.key_id, key).await?;
-        return Ok(Response::from_parts(parts, content));
+    if !changed_something(parts.status) {
+        return Ok((Response::from_parts(parts, content), None));
     }
-    let content = body::read(content, ANSWER_MAX_BYTES).await?;
+    let body = body::read(content, ANSWER_MAX_BYTES).await?;
     let headers = KEPT_HEADERS
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), parts.headers.get(*name)?.to_str().ok()?.to_owned())))
         .collect();
-    let sealed = seal(caller, &key, &content);
-    let answer = KeptAnswer { status: parts.status.as_u16(), headers, body: sealed };
-    state.store.answer_request(caller.key_id, key, answer).await?;
-    Ok(Response::from_parts(parts, Body::from(content)))
+    let kept = KeptAnswer { status: parts.status.as_u16(), headers, body: body.clone() };
+    Ok((Response::from_parts(parts, Body::from(body)), Some(kept)))
 }
 
-fn again(caller: &Caller, key: &str, answer: KeptAnswer) -> Response {
-    let content = seal(caller, key, &answer.body);
+/// Writes down how a request ended: with an answer that is kept, or so that its key is free again. Where the store
+/// fails, the change, if there was one, is made all the same, so its answer leaves; the key stays taken, and it is
+/// tried again until it is written.
+async fn end(state: Arc<ApiState>, key_id: ApiKeyId, key: String, kept: Option<KeptAnswer>) {
+    let Err(error) = write_end(&state, key_id, &key, &kept).await else { return };
+    tracing::error!("how a request with an Idempotency-Key ended could not be written yet: {error}");
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(TRY_AGAIN) => {}
+                () = state.stop.cancelled() => return,
+            }
+            if write_end(&state, key_id, &key, &kept).await.is_ok() {
+                return;
+            }
+        }
+    });
+}
+
+async fn write_end(
+    state: &ApiState,
+    key_id: ApiKeyId,
+    key: &str,
+    kept: &Option<KeptAnswer>,
+) -> StoreResult<()> {
+    match kept {
+        Some(answer) => state.store.answer_request(key_id, key.to_owned(), answer.clone()).await,
+        None => state.store.forget_request(key_id, key.to_owned()).await,
+    }
+}
+
+fn again(answer: KeptAnswer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-    let mut response = (status, content).into_response();
+    let mut response = (status, answer.body).into_response();
     response.headers_mut().remove(CONTENT_TYPE);
     for (name, value) in answer.headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -120,20 +158,4 @@ fn again(caller: &Caller, key: &str, answer: KeptAnswer) -> Response {
     }
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
-}
-
-/// Answers may hold secrets that the store otherwise keeps as hashes only (a new API key), so they are
-/// stored under a key stream that follows from the caller's key, which the store does not have. Applying
-/// it twice gives the content back. An idempotency key seals one answer only, so no stream is used twice.
-fn seal(caller: &Caller, key: &str, content: &[u8]) -> Bytes {
-    let mut sealed = Vec::with_capacity(content.len());
-    for (counter, block) in content.chunks(32).enumerate() {
-        let mut mac =
-            <Hmac<Sha256> as KeyInit>::new_from_slice(&caller.seal).expect("HMAC takes keys of every length");
-        mac.update(&(counter as u64).to_be_bytes());
-        mac.update(key.as_bytes());
-        let stream = mac.finalize().into_bytes();
-        sealed.extend(block.iter().zip(stream).map(|(byte, mask)| byte ^ mask));
-    }
-    sealed.into()
 }

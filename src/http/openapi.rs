@@ -26,7 +26,8 @@ and nothing else; where `command:ACTION` is asked for, it or `command` will do.
 the other parameters unchanged. `since` is inclusive, `until` exclusive.
 
 **Idempotency.** Every POST takes an `Idempotency-Key` header (at most 255 characters, per API key, for 24 hours): \
-the same key and body get the first answer again, with `Idempotent-Replayed: true`.
+the same key and body get the first answer again, with `Idempotent-Replayed: true`. A request that was refused and \
+changed nothing is decided anew, also with another body: only answers 2xx, and the 504 of a command that was sent, are kept.
 
 **Versions.** Webhooks and stations carry an `ETag`; a PUT, PATCH or DELETE with `If-Match` answers 412 if it changed.";
 

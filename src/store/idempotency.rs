@@ -35,7 +35,7 @@ pub struct KeptAnswer {
     pub status: u16,
     /// Headers that belong to it.
     pub headers: Vec<(String, String)>,
-    /// The body, sealed by the caller.
+    /// The body. It may show a secret, so it is sealed where it is kept.
     pub body: bytes::Bytes,
 }
 
@@ -104,7 +104,7 @@ impl Store {
         .await
     }
 
-    /// Forgets a request that had no answer worth keeping, so that it may be tried again.
+    /// Forgets a request that changed nothing, so that its key is free again.
     ///
     /// # Errors
     /// Only the store's own.
@@ -140,10 +140,11 @@ impl Row {
     }
 
     fn standing(self, vault: &Vault, sealed_for: &str, hash: &[u8]) -> Result<RequestStanding> {
+        // Whatever this one says: the key is free again if the one that runs is refused.
+        let Some(status) = self.status else { return Ok(RequestStanding::Running) };
         if vault.open_bytes(cell::REQUEST_HASH, sealed_for, &self.sealed_hash)? != hash {
             return Ok(RequestStanding::Other);
         }
-        let Some(status) = self.status else { return Ok(RequestStanding::Running) };
         let body = self.sealed_body.unwrap_or_default();
         let body = vault.open_bytes(cell::REQUEST_ANSWER, sealed_for, &body)?.into();
         Ok(RequestStanding::Answered(KeptAnswer { status, headers: self.headers.unwrap_or_default(), body }))
@@ -154,4 +155,33 @@ impl Row {
 pub(super) fn settle(w: &mut super::writer::Writing<'_>) -> Result<()> {
     w.conn.execute("DELETE FROM idempotent_requests WHERE status IS NULL", [])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn a_crash_locks_no_key_and_a_request_that_runs_locks_its_own_for_all() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let by = ApiKeyId::from_value(1);
+        let store = Store::open(dir.path(), Clock::System).expect("opens");
+        let begin = async |store: &Store, hash: u8| {
+            store.begin_request(by, "once".to_owned(), [hash; 32]).await.expect("writes")
+        };
+        assert!(matches!(begin(&store, 1).await, RequestStanding::First));
+        assert!(matches!(begin(&store, 1).await, RequestStanding::Running));
+        assert!(matches!(begin(&store, 2).await, RequestStanding::Running), "it may be refused yet");
+        store.close();
+        drop(store);
+
+        let store = Store::open(dir.path(), Clock::System).expect("opens again");
+        assert!(matches!(begin(&store, 2).await, RequestStanding::First));
+        let answer = KeptAnswer { status: 201, headers: Vec::new(), body: "made".into() };
+        store.answer_request(by, "once".to_owned(), answer).await.expect("writes");
+        assert!(matches!(begin(&store, 1).await, RequestStanding::Other));
+        let again = begin(&store, 2).await;
+        assert!(matches!(again, RequestStanding::Answered(answer) if answer.body == "made"));
+    }
 }

@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0018_abilities.sql"),
     include_str!("migrations/0019_boots.sql"),
     include_str!("migrations/0020_status_order.sql"),
+    include_str!("migrations/0021_kept_answers.sql"),
 ];
 
 /// The schema version that this program works with.

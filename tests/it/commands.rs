@@ -529,6 +529,32 @@ async fn the_same_idempotency_key_sends_one_command_even_after_a_time_out() {
 }
 
 #[tokio::test]
+async fn a_command_that_was_refused_is_sent_under_the_same_key_once_its_station_is_there() {
+    let gateway = start(|_| {}).await;
+    gateway.api("POST", "/stations", Some(json!({"station_id": "CP"}))).await;
+    let post = || {
+        let request = http_client().post(gateway.url("/api/v1/stations/CP/commands"));
+        let request = request.header("X-API-Key", ADMIN_KEY).header("Idempotency-Key", "once");
+        let request = request.json(&json!({"action": "ClearCache"}));
+        async move {
+            let response = request.send().await.expect("an answer");
+            let replayed = response.headers().contains_key("idempotent-replayed");
+            (response.status().as_u16(), replayed)
+        }
+    };
+    assert_eq!(post().await, (409, false), "it is not connected");
+    let mut charger = gateway.booted("CP").await;
+    let asking = tokio::spawn(post());
+    let call = charger.called().await;
+    let repeated = post().await;
+    assert_eq!(repeated, (409, false), "the first one runs");
+    charger.send(&json!([3, call.id, {"status": "Accepted"}]).to_string()).await;
+    assert_eq!(asking.await.expect("asks to the end"), (200, false));
+    assert_eq!(post().await, (200, true));
+    assert_eq!(gateway.get("/commands").await["data"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn whoever_waits_does_not_hold_up_a_stop() {
     let gateway = start(|_| {}).await;
     let mut charger = gateway.booted("CP").await;

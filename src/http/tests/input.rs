@@ -233,6 +233,62 @@ async fn a_post_that_is_sent_again_is_answered_again() {
 }
 
 #[tokio::test]
+async fn what_was_refused_under_a_key_is_decided_anew() {
+    let api = Api::new().await;
+    let header = [("idempotency-key", "order-3")];
+    let post = async |path: &str, body: Value| {
+        let answer = api.call_with(&api.admin, Method::POST, path, Some(body), &header).await;
+        (answer.status, answer.headers.contains_key("idempotent-replayed"), answer.body)
+    };
+    let hooks = "/api/v1/webhooks";
+    let disabled = json!({"url": URL, "enabled": false});
+    assert_eq!(api.post(hooks, disabled).await.status, 201);
+    // A wrong body, a path that there is not, a state that it is not in, none of which changes anything.
+    let replay = json!({"since": "2020-01-01T00:00:00Z"});
+    for (path, body, status) in [
+        (hooks, json!({"url": "nowhere"}), 422),
+        ("/api/v1/webhooks/7/test", json!({}), 404),
+        ("/api/v1/webhooks/1/replay", replay.clone(), 409),
+    ] {
+        let (answered, replayed, body) = post(path, body).await;
+        assert_eq!((answered, replayed), (status, false), "{body}");
+    }
+    api.post("/api/v1/webhooks/1/enable", json!({})).await;
+    let (status, replayed, first) = post("/api/v1/webhooks/1/replay", replay.clone()).await;
+    assert_eq!((status, replayed), (202, false), "the very request that was refused: {first}");
+    assert_eq!(post("/api/v1/webhooks/1/replay", replay).await, (202, true, first));
+    assert_eq!(post(hooks, json!({"url": URL})).await.0, 422, "the key is used up now");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_kept_leaves_and_is_kept_later() {
+    let api = Api::new().await;
+    let header = [("idempotency-key", "order-4")];
+    let post = async || {
+        let body = Some(json!({"url": URL}));
+        let answer = api.call_with(&api.admin, Method::POST, "/api/v1/webhooks", body, &header).await;
+        (answer.status, answer.headers.contains_key("idempotent-replayed"))
+    };
+    let fails =
+        "CREATE TRIGGER full BEFORE UPDATE ON idempotent_requests BEGIN SELECT RAISE(FAIL, 'full'); END";
+    api.store.seed_run(fails).await;
+    assert_eq!(post().await, (201, false), "the webhook is made");
+    assert_eq!(post().await, (409, false), "and must not be made twice");
+    api.store.seed_run("DROP TRIGGER full").await;
+    let began = Instant::now();
+    let again = loop {
+        match post().await {
+            (409, _) if began.elapsed() < Duration::from_secs(20) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            other => break other,
+        }
+    };
+    assert_eq!(again, (201, true));
+    assert_eq!(api.get("/api/v1/webhooks").await.body["data"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn what_the_schema_refuses_hides_nothing_beside_it() {
     let api = Api::new().await;
     let replay = json!({
