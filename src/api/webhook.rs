@@ -119,7 +119,8 @@ pub struct WebhookInput {
     #[serde(default = "every_event")]
     #[schema(default = json!(["*"]), min_items = 1, max_items = 200)]
     pub events: Vec<String>,
-    /// Stations it wants: identities or patterns. `["*"]` is all, and events without a station too.
+    /// Stations it wants: identities or patterns, in which `*` stands for any run of characters and everything else for
+    /// itself, also `?`, `%` and `[`; letter case counts. `["*"]` is all, and events without a station too.
     #[serde(default = "every_station")]
     #[schema(default = json!(["*"]), min_items = 1, max_items = 1000)]
     pub stations: Vec<String>,
@@ -127,8 +128,8 @@ pub struct WebhookInput {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200)]
     pub owner_id: Option<String>,
-    /// A header sent with every delivery, whose value is `secret_value` (`Authorization`, for Basic or Bearer).
-    /// Without it the value, which a `PUT` keeps, is not sent.
+    /// A header sent with every delivery, whose value is `secret_value` (`Authorization`, for Basic or Bearer), and none
+    /// of `custom_headers`. Required while there is a value, also where a `PUT` or `PATCH` keeps it.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200, example = "X-Webhook-Secret")]
     pub secret_header: Option<String>,
@@ -164,9 +165,9 @@ pub struct WebhookInput {
     #[serde(default = "timeout")]
     #[schema(default = "10s")]
     pub timeout: Span,
-    /// The waits between attempts; as many retries as entries, at most 20 of up to `7d`.
+    /// The waits between attempts; as many retries as entries, at most 100 of up to `7d`.
     #[serde(default = "default_retry_schedule")]
-    #[schema(default = json!(["30s","1m","5m","30m","2h","6h","24h"]), max_items = 20)]
+    #[schema(default = json!(["30s","1m","5m","30m","2h","6h","24h"]), max_items = 100)]
     pub retry_schedule: Vec<Span>,
     /// Requests that may be under way at once.
     #[serde(default = "max_in_flight")]

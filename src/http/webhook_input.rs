@@ -9,7 +9,7 @@ use super::problem::Result;
 use super::{ApiState, body};
 use crate::api::problem::{FieldError, Problem};
 use crate::api::webhook::WebhookInput;
-use crate::outbound::destination::parse_url;
+use crate::outbound::destination::{Refusal, parse_url};
 use crate::outbound::headers::{check_custom_headers, check_secret_header, check_secret_value};
 use crate::outbound::signature::SigningSecret;
 use crate::store::StoredWebhook;
@@ -33,10 +33,31 @@ const TIMEOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const ORDERING_MAX_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(7 * 86_400));
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(7 * 86_400));
 
-/// A body, and which of its members the caller gave: only those are blamed for what they mean.
+/// A body, and which of its members the caller gave. Those are blamed for what they mean, and for what they make of the
+/// others: what was stored before is nobody's fault now.
 pub(super) struct Draft {
     members: Map<String, Value>,
-    given: Vec<String>,
+    given: Given,
+}
+
+/// What the caller has said something about.
+enum Given {
+    /// All of it: what is left out has its default.
+    Everything,
+    Members(Vec<String>),
+}
+
+impl Given {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Members(names) => names.iter().any(|member| member == name),
+        }
+    }
+
+    fn has_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.has(name))
+    }
 }
 
 impl Draft {
@@ -45,10 +66,7 @@ impl Draft {
     /// # Errors
     /// A 422 if it is no object.
     pub(super) fn new(body: Value) -> Result<Self> {
-        let members = object(body)?;
-        let mut given: Vec<String> = members.keys().cloned().collect();
-        given.push("url".into());
-        Ok(Self { members, given })
+        Ok(Self { members: object(body)?, given: Given::Everything })
     }
 
     /// The body of a `PUT`: everything anew, but for the two secrets.
@@ -67,7 +85,7 @@ impl Draft {
     /// A 422 if it is no object.
     pub(super) fn patching(before: &StoredWebhook, body: Value) -> Result<Self> {
         let patch = object(without_read_only(body)?)?;
-        let given = patch.keys().cloned().collect();
+        let given = Given::Members(patch.keys().cloned().collect());
         let mut members = present(before);
         if before.webhook.name.is_empty() {
             // As earlier versions let it be.
@@ -96,15 +114,12 @@ impl Draft {
         let input: WebhookInput = body::into(Value::Object(members))?;
         let mut meanings = Vec::new();
         check_members(&input, &mut meanings);
-        let asks = |name: &str| given.iter().any(|member| member == name);
-        if !url_is_wrong && (asks("url") || asks("secret_value")) {
-            check_url(state, &input, &mut meanings).await;
+        meanings.retain(|error| given.has(top(&error.field)));
+        check_secret(&input, &given, &mut meanings);
+        if !url_is_wrong && given.has_any(&["url", "secret_value", "secret_header"]) {
+            check_url(state, &input, &given, &mut meanings).await;
         }
-        if asks("secret_value") && input.secret_value.is_some() && input.secret_header.is_none() {
-            meanings.push(FieldError::new("secret_header", "is required with a secret_value"));
-        }
-        let blamed = |error: &FieldError| asks(top(&error.field)) || error.field == "secret_header";
-        errors.extend(meanings.into_iter().filter(blamed));
+        errors.extend(meanings);
         if errors.is_empty() { Ok(input) } else { Err(Problem::invalid(errors)) }
     }
 }
@@ -163,13 +178,43 @@ fn present(before: &StoredWebhook) -> Map<String, Value> {
     members
 }
 
-async fn check_url(state: &ApiState, input: &WebhookInput, errors: &mut Vec<FieldError>) {
+/// What the secret's header and the other headers make of each other. Header names are told apart whatever their case.
+fn check_secret(input: &WebhookInput, given: &Given, errors: &mut Vec<FieldError>) {
+    let mut wrong = |message: String| errors.push(FieldError::new("secret_header", message));
+    let Some(header) = &input.secret_header else {
+        if input.secret_value.is_some() && given.has("secret_value") {
+            wrong("is required with a secret_value".into());
+        } else if input.secret_value.is_some() && given.has("secret_header") {
+            let hint = "a secret_value of null removes it";
+            wrong(format!(
+                "is required while there is a secret_value, which would no longer be sent: {hint}"
+            ));
+        }
+        return;
+    };
+    // Where the custom headers were given, it is them that are named.
+    if given.has("secret_header")
+        && !given.has("custom_headers")
+        && let Some(taken) = input.custom_headers.keys().find(|name| name.eq_ignore_ascii_case(header))
+    {
+        wrong(format!("is one of the custom_headers already, {taken}: only one of the two can be sent"));
+    }
+}
+
+/// The URL by itself if it was given, and otherwise with the secret that is sent there.
+async fn check_url(state: &ApiState, input: &WebhookInput, given: &Given, errors: &mut Vec<FieldError>) {
     let checked = match parse_url(&input.url) {
         Ok(url) => state.poster.guard().check_creation(&url, input.secret_value.is_some()).await,
         Err(refusal) => Err(refusal),
     };
-    if let Err(refusal) = checked {
-        errors.push(FieldError::new("url", refusal.to_string()));
+    let Err(refusal) = checked else { return };
+    let field = ["url", "secret_value", "secret_header"].into_iter().find(|name| given.has(name));
+    match field {
+        Some("url") => errors.push(FieldError::new("url", refusal.to_string())),
+        Some(field) if matches!(refusal, Refusal::SecretInClear { .. }) => {
+            errors.push(FieldError::new(field, format!("the url does not go with it: {refusal}")));
+        }
+        _ => {}
     }
 }
 

@@ -49,9 +49,10 @@ async fn a_webhook_lives_its_life() {
     assert_eq!(nameless.wrong_fields(), ["name"]);
 
     // PUT replaces; only what is explicitly null goes among the secrets.
-    let replaced = api.call(&api.admin, Method::PUT, &path, Some(json!({"url": URL}))).await;
-    assert_eq!(replaced.body["secret_header"], Value::Null);
-    assert_eq!(replaced.body["secret_value_set"], json!(true), "kept, and not sent without its header");
+    let put = json!({"url": URL, "secret_header": "x-other"});
+    let replaced = api.call(&api.admin, Method::PUT, &path, Some(put)).await;
+    assert_eq!(replaced.body["secret_header"], "x-other");
+    assert_eq!(replaced.body["secret_value_set"], json!(true), "kept");
     let etag = replaced.etag();
     let put = json!({"url": URL, "secret_value": null});
     let replaced = api.call_with(&api.admin, Method::PUT, &path, Some(put), &[("if-match", &etag)]).await;
@@ -78,6 +79,71 @@ async fn a_webhook_lives_its_life() {
     assert_eq!(api.get(&path).await.status, 404);
     let next = api.post("/api/v1/webhooks", json!({"url": URL})).await;
     assert_eq!(next.body["id"], json!(2), "a number is never given again");
+}
+
+#[tokio::test]
+async fn what_a_change_makes_of_the_rest_is_checked_whichever_field_was_given() {
+    let api = Api::new().await;
+    let make = async |body: Value| {
+        let made = api.post("/api/v1/webhooks", body).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        format!("/api/v1/webhooks/{}", made.body["id"])
+    };
+    let plain = make(json!({"url": "http://8.8.8.8/hook", "custom_headers": {"X-Env": "prod"}})).await;
+    let secret = json!({"url": URL, "secret_header": "X-Key", "secret_value": "s3cr3t-value"});
+    let secret = make(secret).await;
+    let (patch, put) = (Method::PATCH, Method::PUT);
+    for (path, method, body, wrong) in [
+        // A secret over plain HTTP.
+        (&plain, &patch, json!({"secret_header": "X-Key", "secret_value": "s"}), &["secret_value"][..]),
+        (&secret, &patch, json!({"url": "http://8.8.8.8/hook"}), &["url"]),
+        (&secret, &put, json!({"url": "http://8.8.8.8/hook", "secret_header": "X-Key"}), &["url"]),
+        // A header that would be sent twice.
+        (&plain, &patch, json!({"secret_header": "x-env"}), &["secret_header"]),
+        (&secret, &patch, json!({"custom_headers": {"x-key": "1", "x-ok": "1"}}), &["custom_headers.x-key"]),
+        (
+            &secret,
+            &patch,
+            json!({"secret_header": "X-A", "custom_headers": {"x-a": "1"}}),
+            &["custom_headers.x-a"],
+        ),
+        (
+            &secret,
+            &put,
+            json!({"url": URL, "secret_header": "X-A", "custom_headers": {"x-a": "1"}}),
+            &["custom_headers.x-a"],
+        ),
+        // A secret that would no longer be sent.
+        (&secret, &patch, json!({"secret_header": null}), &["secret_header"]),
+        (&secret, &patch, json!({"secret_header": null, "secret_value": "other"}), &["secret_header"]),
+        (&secret, &put, json!({"url": URL, "secret_header": null}), &["secret_header"]),
+        (&secret, &put, json!({"url": URL}), &["secret_header"]),
+        (&plain, &patch, json!({"secret_value": "s"}), &["secret_header", "secret_value"]),
+    ] {
+        let answer = api.call(&api.admin, method.clone(), path, Some(body.clone())).await;
+        assert_eq!((answer.status, answer.wrong_fields().as_slice()), (422, wrong), "{method} {body}");
+        assert!(!answer.body.to_string().contains("s3cr3t-value"));
+    }
+    for (path, body) in [
+        (&secret, json!({"name": "n", "custom_headers": {"x-ok": "1"}})),
+        (&secret, json!({"secret_header": "x-other"})),
+        (&secret, json!({"secret_header": null, "secret_value": null})),
+        (&secret, json!({"url": "http://8.8.8.8/hook"})),
+        (&plain, json!({"custom_headers": {}, "secret_header": "X-Env"})),
+    ] {
+        let answer = api.call(&api.admin, Method::PATCH, path, Some(body.clone())).await;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_has_at_most_a_hundred_entries() {
+    let api = Api::new().await;
+    let make = async |entries: usize| {
+        api.post("/api/v1/webhooks", json!({"url": URL, "retry_schedule": vec!["1h"; entries]})).await
+    };
+    assert_eq!(make(100).await.status, 201);
+    assert_eq!(make(101).await.wrong_fields(), ["retry_schedule"]);
 }
 
 #[tokio::test]
