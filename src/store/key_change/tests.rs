@@ -1,5 +1,6 @@
 use super::*;
 use crate::store::seed::plain_in;
+use crate::store::vault::cell;
 use crate::store::{DATABASE, Store};
 
 fn key(digits: &str) -> SecretsKey {
@@ -60,6 +61,13 @@ fn sealed_in(dir: &Path) -> (KeySource, SecretsKey) {
     .expect("sets");
     let source = KeySource::file_in(dir);
     let key = source.read().expect("reads").expect("was made");
+    // What was kept in the clear for repeated requests is not kept over the upgrade.
+    let (vault, row) = (Vault::new(&key), "key_00000000010000000000000000/once");
+    let hash = vault.seal_bytes(cell::REQUEST_HASH, row, b"PLAIN-hash").expect("seals");
+    let body = vault.seal_bytes(cell::REQUEST_ANSWER, row, b"PLAIN-answer").expect("seals");
+    let insert = "INSERT INTO idempotent_requests
+                  VALUES ('key_00000000010000000000000000', 'once', ?1, 201, '[]', ?2, 1)";
+    conn.execute(insert, [hash, body]).expect("inserts");
     (source, key)
 }
 
