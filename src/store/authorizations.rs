@@ -156,3 +156,14 @@ pub(super) fn remembered(
         }
     }))
 }
+
+/// The group that the endpoint last said a tag belongs to, however long ago.
+pub(super) fn last_group(conn: &Connection, owner_id: Option<&str>, id_tag: &str) -> Result<Option<String>> {
+    let group: Option<Option<String>> = conn
+        .prepare_cached(
+            "SELECT parent_id_tag FROM authorization_answers WHERE owner_id = ?1 AND tag_key = ?2",
+        )?
+        .query_row(params![owner_id.unwrap_or(NOBODY), id_tag_key(id_tag)], |row| row.get(0))
+        .optional()?;
+    Ok(group.flatten())
+}

@@ -5,10 +5,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, page};
 use super::writer::Writing;
-use super::{Priority, Store, cells};
+use super::{Priority, Store, authorizations, cells};
 use crate::api::id_tag::{IdTag, IdTagInput, TagStatus};
 use crate::clock::Timestamp;
-use crate::ocpp::v16::authorization::{AuthorizationStatus, RegisteredTag, id_tag_key, shortened_id_tag_key};
+use crate::ocpp::v16::authorization::{
+    AuthorizationStatus, RegisteredTag, id_tag_key, is_same_id_tag, shortened_id_tag_key,
+};
 
 /// How `owner_id` spells that a tag belongs to nobody.
 const NOBODY: &str = "";
@@ -190,4 +192,37 @@ pub(super) fn registered(
         }
     }
     Ok(None)
+}
+
+/// The group a tag belongs to: what is registered of it says so, else the endpoint's last answer.
+fn group(conn: &Connection, owner_id: Option<&str>, id_tag: &str) -> Result<Option<String>> {
+    let registered = registered(conn, owner_id, id_tag)?.and_then(|(tag, _)| tag.parent_id_tag);
+    match registered {
+        Some(parent) => Ok(Some(parent)),
+        None => authorizations::last_group(conn, owner_id, id_tag),
+    }
+}
+
+/// Whether a tag is of this group.
+pub(super) fn is_of_group(
+    conn: &Connection,
+    owner_id: Option<&str>,
+    id_tag: &str,
+    parent_id_tag: &str,
+) -> Result<bool> {
+    let group = group(conn, owner_id, id_tag)?;
+    Ok(group.is_some_and(|group| is_same_id_tag(&group, parent_id_tag)))
+}
+
+/// Whether two tags are of one group: its members may end each other's transactions.
+pub(super) fn share_a_group(
+    conn: &Connection,
+    owner_id: Option<&str>,
+    one: &str,
+    other: &str,
+) -> Result<bool> {
+    match group(conn, owner_id, one)? {
+        Some(parent) => is_of_group(conn, owner_id, other, &parent),
+        None => Ok(false),
+    }
 }

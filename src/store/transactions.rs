@@ -2,6 +2,7 @@
 
 mod belonging;
 mod evidence;
+mod inference;
 mod number;
 
 use rusqlite::{OptionalExtension, params};

@@ -31,6 +31,7 @@ mod hostile;
 mod house;
 mod id_tags;
 mod identity;
+mod inferred_stops;
 mod ingest;
 mod intermediates;
 mod jobs;

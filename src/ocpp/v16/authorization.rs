@@ -102,9 +102,21 @@ pub enum UnknownIdTag {
 /// The longest id tag of the specification, in characters.
 pub const ID_TAG_CHARS_MAX: usize = 20;
 
-/// What an id tag is looked up by: blanks and control characters at its end and letter case do not matter.
+/// What an id tag is compared by, wherever two are compared: letter case does not matter, nor do blanks, control
+/// characters and unreadable bytes around it, nor anything behind a NUL, which ends a text in most firmware (quirk Q10).
 pub fn id_tag_key(id_tag: &str) -> String {
-    id_tag.trim_end_matches(|c: char| c.is_control() || c.is_whitespace()).to_lowercase()
+    let is_stray = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '\u{feff}' | '\u{fffd}');
+    let trimmed = id_tag.trim_matches(is_stray);
+    let ended = trimmed.split('\0').next().unwrap_or_default();
+    ended.trim_end_matches(is_stray).to_lowercase()
+}
+
+/// Whether these are one tag: the same by their keys, or one is the other with something added beyond the limit.
+/// What is blank is no tag.
+pub fn is_same_id_tag(one: &str, other: &str) -> bool {
+    let (one_key, other_key) = (id_tag_key(one), id_tag_key(other));
+    let extends = |long: &str, key: &str| shortened_id_tag_key(long).is_some_and(|short| short == key);
+    !one_key.is_empty() && (one_key == other_key || extends(one, &other_key) || extends(other, &one_key))
 }
 
 /// What a tag over the limit is looked up by if its own key finds nothing: its first 20 characters, to
@@ -176,7 +188,27 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_looked_up_without_case_and_trailing_bytes() {
+    fn tags_are_the_same_whatever_stands_around_them() {
+        for (one, other, same) in [
+            ("TAG", "tag", true),
+            ("TAG", "\u{2}TAG \r\n", true),
+            ("TAG\0", "TAG\0x\u{7f}", true),
+            ("TAG", "TAG\u{fffd}", true),
+            ("TAG", "TAG2", false),
+            ("T AG", "TAG", false),
+            ("", "", false),
+            ("\0", " ", false),
+            ("12345678901234567890", "12345678901234567890X\u{1}", true),
+            ("12345678901234567890Y", "12345678901234567890X", false),
+            ("1234567890123456789", "12345678901234567890X", false),
+        ] {
+            assert_eq!(is_same_id_tag(one, other), same, "{one:?} and {other:?}");
+            assert_eq!(is_same_id_tag(other, one), same, "{other:?} and {one:?}");
+        }
+    }
+
+    #[test]
+    fn tags_are_looked_up_without_case_and_stray_bytes() {
         assert_eq!(id_tag_key("04A1b2 \r\0"), "04a1b2");
         assert_eq!(shortened_id_tag_key("04A1B2"), None);
         assert_eq!(

@@ -19,6 +19,9 @@ const LOCAL_TIME_TOLERANCE_MS: u64 = 15 * 60 * 1_000;
 
 const DAY_MS: i64 = 86_400_000;
 
+/// The oddity of a time that names a day before OCPP 1.6.
+const NEVER_SET: &str = "implausible: a clock that was never set";
+
 /// A time as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Read {
@@ -33,6 +36,8 @@ pub struct Read {
 /// A time's parts, before anybody asks whether such a day exists.
 struct Parts {
     unix_ms_as_utc: i64,
+    /// The length of the smallest unit that is written.
+    resolution_ms: i64,
     offset_minutes: Option<i64>,
     /// Written exactly as RFC 3339 wants it.
     exact: bool,
@@ -66,12 +71,24 @@ pub fn read(text: &str, received_at: Timestamp, zone: Option<Zone>) -> Read {
         },
     };
     if moment < EARLIEST_PLAUSIBLE {
-        return Read { moment: None, ..odd(Some(moment), "implausible: a clock that was never set") };
+        return Read { moment: None, ..odd(Some(moment), NEVER_SET) };
     }
     if moment > received_at.after(AHEAD_MAX) {
         return odd(Some(moment), "implausible: more than a day after its arrival");
     }
     Read { moment: Some(moment), shown: Some(moment), oddity }
+}
+
+/// Whether a text names a day that a clock without a battery shows after a power cut.
+pub fn is_never_set(text: &str) -> bool {
+    // Such a day is told before anything that depends on the arrival.
+    read(text, EARLIEST_PLAUSIBLE, None).oddity == Some(NEVER_SET)
+}
+
+/// The length of the smallest unit that a time is written in: two moments within one cannot be told apart. One
+/// millisecond for a text that names no time.
+pub fn resolution_ms(text: &str) -> i64 {
+    parse(text.trim().as_bytes()).map_or(1, |parts| parts.resolution_ms)
 }
 
 /// The moment at which clocks of `zone` showed this, if that is near its arrival. Where they are put forward
@@ -130,13 +147,16 @@ fn parse(text: &[u8]) -> Option<Parts> {
     let minute = rest.number(2)?;
     let mut second = 0;
     let mut ms = 0;
+    let mut resolution_ms = 60_000;
     if rest.one_of(b":").is_some() {
         second = rest.number(2)?;
+        resolution_ms = 1_000;
         if let Some(point) = rest.one_of(b".,") {
             let digits = rest.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
             exact &= point == b'.' && digits > 0;
             for place in [100, 10, 1].into_iter().take(digits) {
                 ms += rest.number(1)? * place;
+                resolution_ms = place;
             }
             rest.0 = &rest.0[digits.saturating_sub(3)..];
         }
@@ -153,7 +173,7 @@ fn parse(text: &[u8]) -> Option<Parts> {
     let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month as u32, day as u32)?;
     let days = i64::from(date.to_epoch_days());
     let unix_ms_as_utc = days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1_000 + ms;
-    Some(Parts { unix_ms_as_utc, offset_minutes, exact })
+    Some(Parts { unix_ms_as_utc, resolution_ms, offset_minutes, exact })
 }
 
 /// Minutes ahead of UTC: `Z`, `+02`, `+0200`, `+02:00`; `Some(None)` where nothing follows.
@@ -248,6 +268,32 @@ mod tests {
         check("2000-01-01T00:00:12", "none implausible");
         check("0001-01-01T00:00:00Z", "none implausible");
         check("2099-01-01T00:00:00Z", "2099-01-01T00:00:00.000Z implausible");
+    }
+
+    #[test]
+    fn a_time_is_as_fine_as_it_is_written() {
+        for (text, expected_ms) in [
+            ("2026-04-14T12:34:56.789Z", 1),
+            ("2026-04-14T12:34:56.78Z", 10),
+            ("2026-04-14T12:34:56.7+02:00", 100),
+            (" 2026-04-14T12:34:56.123456Z", 1),
+            ("2026-04-14T12:34:56Z", 1_000),
+            ("2026-04-14T12:34:56.Z", 1_000),
+            ("2026-04-14T12:34", 60_000),
+            ("now", 1),
+        ] {
+            assert_eq!(resolution_ms(text), expected_ms, "{text}");
+        }
+        for (text, never_set) in [
+            ("1970-01-01T00:00:12Z", true),
+            ("2000-01-01 00:00", true),
+            ("2015-01-01T00:00:00Z", false),
+            ("2099-01-01T00:00:00Z", false),
+            ("0", false),
+            ("", false),
+        ] {
+            assert_eq!(is_never_set(text), never_set, "{text}");
+        }
     }
 
     #[test]

@@ -53,7 +53,9 @@ impl Serving<'_, '_> {
         request: &Request,
         stop: &StopTransaction,
     ) -> Result<Answered> {
-        let of = transactions::ended_by(self.w, self.station, stop, call.occurred_at, call.payload.get())?;
+        let owner_id = self.known.owner_id.as_deref();
+        let (occurred_at, payload) = (call.occurred_at, call.payload.get());
+        let of = transactions::ended_by(self.w, self.station, owner_id, stop, occurred_at, payload)?;
         let id_tag_info = match &stop.id_tag {
             Some(id_tag) => Some(self.verdict(Some(id_tag), false)?),
             None => None,

@@ -4,8 +4,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
 use crate::id::StationId;
+use crate::ocpp::v16::authorization::is_same_id_tag;
 use crate::ocpp::v16::inbound::{MeterValues, StartTransaction, StopTransaction};
 use crate::store::error::Result;
+use crate::store::transactions::inference::{self, Meant};
 use crate::store::writer::Writing;
 
 /// Before this no charger's clock was right: 2001-09-09.
@@ -78,6 +80,7 @@ pub(in crate::store) enum StopOf {
 pub(in crate::store) fn ended_by(
     w: &Writing<'_>,
     station: &StationId,
+    owner_id: Option<&str>,
     stop: &StopTransaction,
     occurred_at: Option<Timestamp>,
     payload: &str,
@@ -97,8 +100,8 @@ pub(in crate::store) fn ended_by(
             }
             Some((true, _)) => {
                 let before = match stopped_before(w.conn, station, stop)? {
-                    Some((event_seq, _)) => Some(event_seq),
-                    None => told_before(w, station, Some(number), payload)?,
+                    Some(stopped) if stopped.meant.transaction_id == number => Some(stopped.event_seq),
+                    _ => told_before(w, station, Some(number), payload)?,
                 };
                 return Ok(match before {
                     Some(event_seq) => StopOf::Retry { event_seq, transaction_id: Some(number) },
@@ -108,42 +111,70 @@ pub(in crate::store) fn ended_by(
             None => {}
         }
     }
-    let repeated = match stopped_before(w.conn, station, stop)? {
-        Some((event_seq, transaction_id)) => {
-            Some(StopOf::Retry { event_seq, transaction_id: Some(transaction_id) })
+    let stopped = stopped_before(w.conn, station, stop)?;
+    let repeated = match &stopped {
+        Some(Stopped { event_seq, meant }) => {
+            Some(StopOf::Retry { event_seq: *event_seq, transaction_id: Some(meant.transaction_id) })
         }
         None => told_before(w, station, None, payload)?
             .map(|event_seq| StopOf::Retry { event_seq, transaction_id: None }),
     };
-    // A dead clock says the same at every stop, so there an open transaction comes before a repetition.
-    if repeated.is_some() && !clock_is_dead(occurred_at) {
-        return Ok(repeated.unwrap_or(StopOf::Unattached));
-    }
-    Ok(match only_open_one(w, station, stop, occurred_at)? {
-        Some(transaction_id) => StopOf::First { transaction_id, inferred: true, completed: false },
+    // A dead clock says the same at every stop, so there an open transaction comes before a repetition: one on the
+    // connector where the stop was heard before.
+    let meant = match &repeated {
+        Some(_) if !clock_is_dead(occurred_at) => None,
+        _ => inference::meant(w.conn, station, owner_id, stop, occurred_at)?,
+    };
+    let elsewhere = |meant: &Meant| {
+        stopped.as_ref().is_some_and(|stopped| stopped.meant.connector_id != meant.connector_id)
+    };
+    Ok(match meant.filter(|meant| !elsewhere(meant)) {
+        Some(meant) => {
+            StopOf::First { transaction_id: meant.transaction_id, inferred: true, completed: false }
+        }
         None => repeated.unwrap_or(StopOf::Unattached),
     })
 }
 
-/// The first stop that ended a transaction with the same number, time and meter reading.
+/// A stop that has ended a transaction.
+pub(in crate::store) struct Stopped {
+    event_seq: i64,
+    meant: Meant,
+}
+
+/// The first stop that ended a transaction and said what this one says: the same time and meter reading, of the
+/// same transaction. −1, 0 and nothing are no number: they repeat each other if the tags do not differ, and a stop
+/// with a number if the meter shows which one.
 pub(in crate::store) fn stopped_before(
     conn: &Connection,
     station: &StationId,
     stop: &StopTransaction,
-) -> Result<Option<(i64, i64)>> {
-    let found = conn
-        .prepare_cached(
-            "SELECT stop_event_seq, transaction_id FROM transactions
-             WHERE station_id = ?1 AND stop_timestamp_text IS ?2 AND stop_event_seq IS NOT NULL
-               AND stop_transaction_id IS ?3 AND meter_stop_wh IS ?4
-             ORDER BY transaction_id DESC LIMIT 1",
-        )?
-        .query_row(
-            params![station.as_str(), stop.timestamp_text, stop.transaction_id, stop.meter_stop_wh],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()?;
-    Ok(found)
+) -> Result<Option<Stopped>> {
+    let named = stop.transaction_id.filter(|number| *number > 0);
+    let mut select = conn.prepare_cached(
+        "SELECT stop_event_seq, transaction_id, connector_id, stop_transaction_id, stop_id_tag FROM transactions
+         WHERE station_id = ?1 AND stop_timestamp_text IS ?2 AND stop_event_seq IS NOT NULL AND meter_stop_wh IS ?3
+         ORDER BY transaction_id DESC",
+    )?;
+    let mut rows = select.query(params![station.as_str(), stop.timestamp_text, stop.meter_stop_wh])?;
+    while let Some(row) = rows.next()? {
+        let meant = Meant { transaction_id: row.get(1)?, connector_id: row.get(2)? };
+        let named_then = row.get::<_, Option<i64>>(3)?.filter(|number| *number > 0);
+        let id_tag_then: Option<String> = row.get(4)?;
+        let is_same = match named {
+            Some(number) => number == meant.transaction_id || Some(number) == named_then,
+            None => {
+                let meter_tells = stop.meter_stop_wh.is_some_and(|wh| wh != 0);
+                let tags = stop.id_tag.as_deref().zip(id_tag_then.as_deref());
+                (named_then.is_none() || meter_tells)
+                    && tags.is_none_or(|(one, other)| is_same_id_tag(one, other))
+            }
+        };
+        if is_same {
+            return Ok(Some(Stopped { event_seq: row.get(0)?, meant }));
+        }
+    }
+    Ok(None)
 }
 
 /// The first of the stops that say exactly this and ended nothing: they came after the first one of
@@ -173,35 +204,6 @@ fn told_before(
         .query_row(params![station.as_str(), payload, transaction_id], |row| row.get(0))
         .optional()?;
     Ok(found)
-}
-
-/// The one open transaction that a stop with an unknown number can mean: same tag if it names one, not
-/// earlier, not below the meter's start. Two candidates are none; orphaned ones, which another start
-/// has followed on their connector, are no candidates.
-fn only_open_one(
-    w: &Writing<'_>,
-    station: &StationId,
-    stop: &StopTransaction,
-    occurred_at: Option<Timestamp>,
-) -> Result<Option<i64>> {
-    let open: Vec<(i64, bool)> = w
-        .conn
-        .prepare_cached(
-            "SELECT transaction_id,
-                    (?2 IS NULL OR id_tag = ?2 COLLATE NOCASE)
-                    AND (?3 IS NULL OR meter_start_wh IS NULL OR ?3 >= meter_start_wh)
-                    AND (?4 IS NULL OR started_at_ms IS NULL OR ?4 >= started_at_ms)
-             FROM transactions WHERE station_id = ?1 AND status = 'active' AND orphaned = 0 LIMIT 2",
-        )?
-        .query_map(
-            params![station.as_str(), stop.id_tag, stop.meter_stop_wh, occurred_at.map(|at| at.unix_ms())],
-            |row| Ok((row.get(0)?, row.get::<_, Option<bool>>(1)?.unwrap_or(false))),
-        )?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(match open.as_slice() {
-        [(transaction_id, true)] => Some(*transaction_id),
-        _ => None,
-    })
 }
 
 /// A transaction that meter values belong to.
