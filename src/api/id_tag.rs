@@ -39,7 +39,8 @@ pub struct IdTagInput {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 20)]
     pub parent_id_tag: Option<String>,
-    /// In how many transactions it may be at once; one more is answered `ConcurrentTx`. Null: no limit.
+    /// In how many transactions it may be at once; one more is answered `ConcurrentTx`. Null: no limit. Orphans,
+    /// starts whose tag was refused and one on the very connector where it starts again do not count.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1000000)]
     pub max_active_transactions: Option<u32>,
@@ -52,7 +53,7 @@ pub struct IdTagInput {
 /// A tag as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IdTag {
-    /// As it was registered; matching ignores letter case.
+    /// As it was registered; matching ignores letter case, and blanks and control characters around it.
     pub id_tag: String,
     /// What it is worth.
     pub status: TagStatus,
@@ -66,7 +67,7 @@ pub struct IdTag {
     pub max_active_transactions: Option<u32>,
     /// For people.
     pub note: Option<String>,
-    /// In how many transactions it is now.
+    /// How many transactions of its are active now, orphans and refused ones too.
     pub active_transactions: u32,
     /// When it was registered.
     pub created_at: Timestamp,

@@ -277,7 +277,7 @@ impl Serving<'_, '_> {
     /// A message that neither begins nor ends a transaction.
     fn plain(&mut self, call: Inbound, request: &Request, transaction_id: Option<i64>) -> Result<Answered> {
         let id_tag_info = match request {
-            Request::Authorize { id_tag } => Some(self.verdict(id_tag.as_deref(), false)?),
+            Request::Authorize { id_tag } => Some(self.verdict(id_tag.as_deref(), None)?),
             _ => None,
         };
         let payload = self.answer(request, id_tag_info, None);

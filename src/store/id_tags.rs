@@ -8,9 +8,11 @@ use super::writer::Writing;
 use super::{Priority, Store, authorizations, cells};
 use crate::api::id_tag::{IdTag, IdTagInput, TagStatus};
 use crate::clock::Timestamp;
+use crate::id::StationId;
 use crate::ocpp::v16::authorization::{
     AuthorizationStatus, RegisteredTag, id_tag_key, is_same_id_tag, shortened_id_tag_key,
 };
+use crate::ocpp::v16::inbound::StartTransaction;
 
 /// How `owner_id` spells that a tag belongs to nobody.
 const NOBODY: &str = "";
@@ -18,7 +20,7 @@ const NOBODY: &str = "";
 const SELECT: &str =
     "SELECT t.seq, t.tag, t.status, nullif(t.owner_id, ''), t.expiry_date_ms, t.parent_id_tag,
         t.max_active_transactions, t.note, t.created_at_ms, t.updated_at_ms,
-        (SELECT count(*) FROM transactions x WHERE x.status = 'active' AND x.id_tag = t.tag COLLATE NOCASE
+        (SELECT count(*) FROM transactions x WHERE x.status = 'active' AND x.id_tag_key = t.tag_key
            AND (t.owner_id = '' OR x.owner_id = t.owner_id))
     FROM id_tags t";
 
@@ -167,7 +169,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<IdTag> {
     })
 }
 
-/// What a charger's tag is registered as, and in how many transactions it is.
+/// What is registered of a charger's tag.
+pub(super) struct Registered {
+    pub(super) tag: RegisteredTag,
+    /// Whose tag it is; `None`: nobody's.
+    owner_id: Option<String>,
+    key: String,
+}
+
+/// What a charger's tag is registered as.
 ///
 /// A station looks at its owner's tags, then at those of nobody. A tag over the limit that nobody
 /// registered is looked up by its first 20 characters (quirk Q10).
@@ -175,28 +185,57 @@ pub(super) fn registered(
     conn: &Connection,
     owner_id: Option<&str>,
     id_tag: &str,
-) -> Result<Option<(RegisteredTag, u32)>> {
+) -> Result<Option<Registered>> {
     let keys = std::iter::once(id_tag_key(id_tag)).chain(shortened_id_tag_key(id_tag));
     for key in keys {
         for owner in owner_id.into_iter().chain([NOBODY]) {
-            if let Some(tag) = by_key(conn, owner, &key)? {
-                let active = tag.active_transactions;
-                let registered = RegisteredTag {
-                    status: tag.status.into(),
-                    expiry_date: tag.expiry_date,
-                    parent_id_tag: tag.parent_id_tag,
-                    max_active_transactions: tag.max_active_transactions,
+            if let Some(found) = by_key(conn, owner, &key)? {
+                let tag = RegisteredTag {
+                    status: found.status.into(),
+                    expiry_date: found.expiry_date,
+                    parent_id_tag: found.parent_id_tag,
+                    max_active_transactions: found.max_active_transactions,
                 };
-                return Ok(Some((registered, active)));
+                return Ok(Some(Registered { tag, owner_id: found.owner_id, key }));
             }
         }
     }
     Ok(None)
 }
 
+/// In how many transactions a tag is charging elsewhere when it starts one more on a connector.
+///
+/// What does not charge does not count: an orphan, a start whose tag was refused, and what is still open on that very
+/// connector, whose stop is lost.
+pub(super) fn charging_elsewhere(
+    conn: &Connection,
+    registered: &Registered,
+    station: &StationId,
+    start: &StartTransaction,
+) -> Result<u32> {
+    let count = conn
+        .prepare_cached(
+            "SELECT count(*) FROM transactions INDEXED BY transactions_active_tag
+             WHERE status = 'active' AND id_tag_key IN (?1, ?2) AND (?3 IS NULL OR owner_id = ?3)
+               AND orphaned = 0 AND id_tag_status = ?6 AND NOT (station_id = ?4 AND connector_id IS ?5)",
+        )?
+        .query_row(
+            params![
+                registered.key,
+                start.id_tag.as_deref().map(id_tag_key),
+                registered.owner_id,
+                station.as_str(),
+                start.connector_id,
+                AuthorizationStatus::Accepted.as_str(),
+            ],
+            |row| row.get(0),
+        )?;
+    Ok(count)
+}
+
 /// The group a tag belongs to: what is registered of it says so, else the endpoint's last answer.
 fn group(conn: &Connection, owner_id: Option<&str>, id_tag: &str) -> Result<Option<String>> {
-    let registered = registered(conn, owner_id, id_tag)?.and_then(|(tag, _)| tag.parent_id_tag);
+    let registered = registered(conn, owner_id, id_tag)?.and_then(|found| found.tag.parent_id_tag);
     match registered {
         Some(parent) => Ok(Some(parent)),
         None => authorizations::last_group(conn, owner_id, id_tag),

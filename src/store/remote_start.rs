@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Row, params};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
 
@@ -17,6 +17,7 @@ use crate::api::command::RemoteStartOutcome;
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::{CommandId, StationId};
+use crate::ocpp::v16::authorization::is_same_id_tag;
 use crate::ocpp::v16::inbound::StartTransaction;
 use crate::ocpp::v16::station_clock;
 
@@ -81,10 +82,8 @@ pub(super) fn accepted(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Resul
 /// The transaction that a remote start has brought about between its end without an answer and the late one:
 /// when it began nobody knew that the charger had accepted.
 fn begun_meanwhile(w: &Writing<'_>, id: CommandId) -> Result<Option<i64>> {
-    let found = w
-        .conn
-        .prepare_cached(
-            "SELECT t.transaction_id
+    let mut begun = w.conn.prepare_cached(
+        "SELECT t.transaction_id, json_extract(c.payload, '$.idTag'), t.id_tag
              FROM commands c
              JOIN transactions t ON t.station_id = c.station_id
              JOIN stations s ON s.station_id = c.station_id
@@ -93,12 +92,21 @@ fn begun_meanwhile(w: &Writing<'_>, id: CommandId) -> Result<Option<i64>> {
                     OR (s.clock_skew_ms < -?2
                         AND abs(t.started_at_ms - t.created_at_ms - s.clock_skew_ms) <= ?2))
                AND coalesce(json_extract(c.payload, '$.connectorId'), t.connector_id) IS t.connector_id
-               AND json_extract(c.payload, '$.idTag') = t.id_tag COLLATE NOCASE
-             ORDER BY t.transaction_id LIMIT 1",
-        )?
-        .query_row(params![id.to_string(), CLOCKS_DIFFER_BY.as_millis() as i64], |row| row.get(0))
-        .optional()?;
-    Ok(found)
+             ORDER BY t.transaction_id",
+    )?;
+    let mut rows = begun.query(params![id.to_string(), CLOCKS_DIFFER_BY.as_millis() as i64])?;
+    while let Some(row) = rows.next()? {
+        if names_this_tag(row, 1, row.get::<_, Option<String>>(2)?.as_deref())? {
+            return Ok(Some(row.get(0)?));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a command, whose tag stands in this column, is about the tag of a start: chargers add stray bytes to it.
+fn names_this_tag(row: &Row<'_>, column: usize, id_tag: Option<&str>) -> Result<bool> {
+    let asked: Option<String> = row.get(column)?;
+    Ok(asked.as_deref().zip(id_tag).is_some_and(|(asked, id_tag)| is_same_id_tag(asked, id_tag)))
 }
 
 /// Ties a transaction and the command that it comes of to each other.
@@ -124,10 +132,24 @@ pub(super) fn begun(
     transaction_id: i64,
     time: &StartTime,
 ) -> Result<()> {
-    let wanted: Option<(CommandId, bool)> = w
-        .conn
-        .prepare_cached(
-            "SELECT id, status = 'sent' FROM
+    let wanted = oldest_open(w, station, start, time.latest_sent_ms())?;
+    let Some((id, unanswered)) = wanted else { return Ok(()) };
+    meant(w, id, transaction_id)?;
+    match unanswered {
+        true => Ok(()),
+        false => conclude(w, id, station, Some(transaction_id)),
+    }
+}
+
+/// The oldest remote start that can mean this transaction, and whether its answer is still waited for.
+fn oldest_open(
+    w: &Writing<'_>,
+    station: &StationId,
+    start: &StartTransaction,
+    latest_sent_ms: i64,
+) -> Result<Option<(CommandId, bool)>> {
+    let mut open = w.conn.prepare_cached(
+        "SELECT id, status = 'sent', json_extract(payload, '$.idTag') FROM
                (SELECT * FROM commands INDEXED BY commands_awaiting_outcome
                 WHERE station_id = ?1 AND outcome_due_ms IS NOT NULL AND outcome_due_ms > ?2
                 UNION ALL
@@ -135,26 +157,16 @@ pub(super) fn begun(
                 WHERE station_id = ?1 AND status = 'sent' AND transaction_id IS NULL)
              WHERE action = 'RemoteStartTransaction' AND sent_at_ms <= ?3
                AND coalesce(json_extract(payload, '$.connectorId'), ?4) IS ?4
-               AND json_extract(payload, '$.idTag') = ?5 COLLATE NOCASE
-             ORDER BY seq LIMIT 1",
-        )?
-        .query_row(
-            params![
-                station.as_str(),
-                w.steady.unix_ms(),
-                time.latest_sent_ms(),
-                start.connector_id,
-                start.id_tag
-            ],
-            |row| Ok((cells::parsed(row, 0)?, row.get(1)?)),
-        )
-        .optional()?;
-    let Some((id, unanswered)) = wanted else { return Ok(()) };
-    meant(w, id, transaction_id)?;
-    match unanswered {
-        true => Ok(()),
-        false => conclude(w, id, station, Some(transaction_id)),
+             ORDER BY seq",
+    )?;
+    let mut rows =
+        open.query(params![station.as_str(), w.steady.unix_ms(), latest_sent_ms, start.connector_id])?;
+    while let Some(row) = rows.next()? {
+        if names_this_tag(row, 2, start.id_tag.as_deref())? {
+            return Ok(Some((cells::parsed(row, 0)?, row.get(1)?)));
+        }
     }
+    Ok(None)
 }
 
 /// Gives up waiting for transactions that are overdue, a bounded number at a time.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 use tracing::info;
 
@@ -33,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0019_boots.sql"),
     include_str!("migrations/0020_status_order.sql"),
     include_str!("migrations/0021_kept_answers.sql"),
+    include_str!("migrations/0022_id_tag_key.sql"),
 ];
 
 /// The schema version that this program works with.
@@ -110,6 +112,7 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
         let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         // Another process may have migrated while we waited for the lock.
         if version == done as i64 {
+            teach_id_tag_key(&tx)?;
             tx.execute_batch(migration)?;
             tx.pragma_update(None, "user_version", done as i64 + 1)?;
         }
@@ -118,9 +121,21 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
     Ok(())
 }
 
+/// Teaches a connection `id_tag_key(text)`, which migrations fill columns with.
+fn teach_id_tag_key(conn: &Connection) -> Result<()> {
+    use crate::ocpp::v16::authorization::id_tag_key;
+
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    conn.create_scalar_function("id_tag_key", 1, flags, |context| {
+        Ok(context.get_raw(0).as_str().ok().map(id_tag_key))
+    })?;
+    Ok(())
+}
+
 /// Makes the schema of an older version.
 #[cfg(test)]
 pub(super) fn make_older(conn: &Connection, version: usize) {
+    teach_id_tag_key(conn).expect("teaches");
     for migration in &MIGRATIONS[..version] {
         conn.execute_batch(migration).expect("the older schema");
     }
@@ -167,6 +182,25 @@ mod tests {
             )
             .expect("reads");
         assert_eq!(told, "stop|-|1,-|9|2,-|-|3");
+    }
+
+    #[test]
+    fn tags_of_an_older_schema_are_compared_as_they_are_now() {
+        let mut conn = Connection::open_in_memory().expect("in memory");
+        make_older(&conn, 15);
+        conn.execute_batch(
+            "INSERT INTO transactions (transaction_id, station_id, id_tag, id_tag_status, status, start_event_seq,
+                                       created_at_ms, updated_at_ms)
+             VALUES (1, 'CP', char(2) || 'Täg ' || char(0), 'Accepted', 'active', 1, 5, 9),
+                    (2, 'CP', NULL, 'Accepted', 'active', 1, 5, 9);
+             INSERT INTO id_tags (tag, tag_key, status, created_at_ms, updated_at_ms)
+             VALUES (' Other', ' other', 'Blocked', 1, 1), ('TÄG', 'täg', 'Blocked', 1, 1);",
+        )
+        .expect("sessions and tags");
+        migrate(&mut conn).expect("migrates");
+        let all = |sql: &str| -> String { conn.query_row(sql, [], |row| row.get(0)).expect("reads") };
+        assert_eq!(all("SELECT group_concat(coalesce(id_tag_key, '-')) FROM transactions"), "täg,-");
+        assert_eq!(all("SELECT group_concat(tag_key) FROM id_tags"), "other,täg");
     }
 
     #[test]

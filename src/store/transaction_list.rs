@@ -9,6 +9,7 @@ use super::transactions::{EVIDENCE, evidence};
 use super::{Store, cells};
 use crate::api::transaction::{Status, Transaction};
 use crate::clock::Timestamp;
+use crate::ocpp::v16::authorization::id_tag_key;
 
 /// Which transactions are wanted; what is not given does not matter.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +110,7 @@ fn conditions(filter: TransactionFilter) -> Conditions {
         Some(Status::Completed) => conditions.and("status = 'completed'", []),
         None => {}
     }
-    conditions.and_if("id_tag = ? COLLATE NOCASE", filter.id_tag);
+    conditions.and_if("id_tag_key = ?", filter.id_tag.as_deref().map(id_tag_key));
     conditions.and_if("inferred = ?", filter.inferred.map(i64::from));
     conditions.and_at("created_at_ms >= ?", filter.since);
     conditions.and_at("created_at_ms < ?", filter.until);

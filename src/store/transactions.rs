@@ -11,6 +11,7 @@ use super::error::Result;
 use super::writer::Writing;
 use crate::clock::Timestamp;
 use crate::id::StationId;
+use crate::ocpp::v16::authorization::id_tag_key;
 use crate::ocpp::v16::inbound::{StartTransaction, StopTransaction};
 
 pub(super) use belonging::{Metered, StopOf, begun_by, ended_by, of_meter_values, stopped_before};
@@ -32,11 +33,11 @@ pub(super) fn begin(
     let stamp = stamp(w)?;
     w.conn
         .prepare_cached(
-            "INSERT INTO transactions (transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status,
-                                       reservation_id, status, started_at_ms, meter_start_wh, start_timestamp_text,
-                                       start_event_seq, created_at_ms, updated_at_ms, change_seq,
-                                       start_untimed, meter_decimals, meter_before_wh)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'active', ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            "INSERT INTO transactions (transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_key,
+                                       id_tag_status, reservation_id, status, started_at_ms, meter_start_wh,
+                                       start_timestamp_text, start_event_seq, created_at_ms, updated_at_ms,
+                                       change_seq, start_untimed, meter_decimals, meter_before_wh)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'active', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             begun.transaction_id,
@@ -44,6 +45,7 @@ pub(super) fn begin(
             start.connector_id,
             owner_id,
             start.id_tag,
+            start.id_tag.as_deref().map(id_tag_key),
             begun.id_tag_status,
             start.reservation_id,
             started_at.unix_ms(),

@@ -387,6 +387,38 @@ async fn case_48_a_remote_start_and_the_transaction_it_began() {
 }
 
 #[tokio::test]
+async fn a_remote_start_is_found_though_its_tag_comes_back_with_stray_bytes() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP").await;
+    for tag in ["TAG\u{1}", "\u{2}Tag", " TAG\r\n", "TAG\0x"] {
+        let command = remote_start(&gateway, &mut charger, "Accepted").await;
+        charger.call("StartTransaction", a_start("TAG2")).await;
+        let number = charger.call("StartTransaction", a_start(tag)).await["transactionId"].clone();
+        let command = gateway.get(&format!("/commands/{}", word(&command["id"]))).await;
+        assert_eq!(
+            (&command["outcome"], &command["transaction_id"]),
+            (&json!("started"), &number),
+            "{tag:?}"
+        );
+    }
+    // Also where the answer comes after it.
+    let asked_for = json!({"idTag": "tag", "connectorId": 1});
+    let body = json!({"action": "RemoteStartTransaction", "payload": asked_for, "timeout": "200ms"});
+    let asking = ask(&gateway, "CP", body);
+    let Called { id, .. } = charger.called().await;
+    let (status, command) = asked(asking).await;
+    assert_eq!(status, 504);
+    let number = charger.call("StartTransaction", a_start("tag\u{fffd}")).await["transactionId"].clone();
+    charger.answer(&id, json!({"status": "Accepted"})).await;
+    let path = format!("/commands/{}", word(&command["id"]));
+    let command = eventually("the late answer is kept", || async {
+        Some(gateway.get(&path).await).filter(|command| !command["late_response"].is_null())
+    })
+    .await;
+    assert_eq!((&command["outcome"], &command["transaction_id"]), (&json!("started"), &number));
+}
+
+#[tokio::test]
 async fn case_50_a_remote_start_that_was_rejected_has_no_outcome() {
     let gateway = start(|_| {}).await;
     let mut charger = gateway.booted("CP").await;

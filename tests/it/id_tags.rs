@@ -69,6 +69,53 @@ async fn case_33_a_tag_charges_as_often_as_it_may() {
 }
 
 #[tokio::test]
+async fn what_does_not_charge_does_not_count() {
+    let gateway = start(|_| {}).await;
+    let verdict = |started: &Value| started["idTagInfo"]["status"].as_str().expect("a verdict").to_owned();
+    let at = |connector: u32, tag: &str, time: &str| json!({"connectorId": connector, "idTag": tag, "meterStart": 0, "timestamp": time});
+    for tag in ["GHOST", "ORPHAN", "REFUSED", "BLOCKED"] {
+        assert_eq!(put(&gateway, tag, json!({"max_active_transactions": 1})).await.0, 201);
+    }
+    let mut a = gateway.booted("A").await;
+    let mut b = gateway.booted("B").await;
+
+    // Its stop is lost, and the same card starts again on that connector.
+    a.call("StartTransaction", at(1, "GHOST", "2026-04-14T12:00:00Z")).await;
+    let again = at(1, "ghost\u{1}", "2026-04-14T13:00:00Z");
+    let started = a.call("StartTransaction", again.clone()).await;
+    assert_eq!(verdict(&started), "Accepted");
+    assert_eq!(a.call("StartTransaction", again).await, started, "a retry is not refused for its own sake");
+    for (charger, connector) in [(&mut a, 2), (&mut b, 1)] {
+        let elsewhere =
+            charger.call("StartTransaction", at(connector, "GHOST", "2026-04-14T13:05:00Z")).await;
+        assert_eq!(verdict(&elsewhere), "ConcurrentTx", "it charges on connector 1 of A");
+    }
+
+    // Another card has followed on the connector: an orphan charges nowhere.
+    a.call("StartTransaction", at(3, "ORPHAN", "2026-04-14T12:00:00Z")).await;
+    a.call("StartTransaction", at(3, "OTHER", "2026-04-14T13:00:00Z")).await;
+    let started = b.call("StartTransaction", at(2, "ORPHAN", "2026-04-14T14:00:00Z")).await;
+    assert_eq!(verdict(&started), "Accepted");
+
+    // Refused as one too many, and never stopped.
+    a.call("StartTransaction", at(4, "REFUSED", "2026-04-14T12:00:00Z")).await;
+    let one_too_many = b.call("StartTransaction", at(3, "REFUSED", "2026-04-14T12:30:00Z")).await;
+    assert_eq!(verdict(&one_too_many), "ConcurrentTx");
+    let stop = json!({"transactionId": -1, "idTag": "REFUSED\u{2}", "meterStop": 900, "timestamp": "2026-04-14T13:00:00Z"});
+    a.call("StopTransaction", stop).await;
+    let started = a.call("StartTransaction", at(4, "REFUSED", "2026-04-14T14:00:00Z")).await;
+    assert_eq!(verdict(&started), "Accepted");
+
+    // Refused as blocked, and let in since.
+    assert_eq!(put(&gateway, "BLOCKED", json!({"status": "Blocked"})).await.0, 200);
+    let refused = a.call("StartTransaction", at(5, "BLOCKED", "2026-04-14T12:00:00Z")).await;
+    assert_eq!(verdict(&refused), "Blocked");
+    assert_eq!(put(&gateway, "BLOCKED", json!({"max_active_transactions": 1})).await.0, 200);
+    let started = b.call("StartTransaction", at(5, "BLOCKED", "2026-04-14T13:00:00Z")).await;
+    assert_eq!(verdict(&started), "Accepted");
+}
+
+#[tokio::test]
 async fn a_station_looks_at_its_owners_tags_first() {
     let gateway = start(|config| config.authorization.unknown_id_tag = UnknownIdTag::Invalid).await;
     gateway.api("POST", "/stations", Some(json!({"station_id": "ACME", "owner_id": "acme"}))).await;

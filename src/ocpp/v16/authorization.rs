@@ -127,10 +127,10 @@ pub fn shortened_id_tag_key(id_tag: &str) -> Option<String> {
     Some(id_tag_key(&key[..end]))
 }
 
-/// The verdict on a tag that is in `active_transactions` other transactions at `now`.
+/// The verdict on a tag that is charging in `active_transactions` other transactions at `now`.
 ///
 /// A retried `StartTransaction` must not count the transaction it is about, or the retry would be
-/// refused for its own sake.
+/// refused for its own sake. Nor does one count that does not charge: an orphan, or a start that was refused.
 pub fn verdict(
     tag: Option<&RegisteredTag>,
     active_transactions: u32,

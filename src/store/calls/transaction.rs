@@ -31,7 +31,7 @@ impl Serving<'_, '_> {
             return self.repeat(call, first.event_seq, Some(first.transaction_id), fallback);
         }
         let transaction_id = transactions::next_number(self.w)?;
-        let id_tag_info = self.verdict(start.id_tag.as_deref(), true)?;
+        let id_tag_info = self.verdict(start.id_tag.as_deref(), Some(start))?;
         let id_tag_status = id_tag_info.status.as_str();
         let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
         let (occurred_at, clock_shows) = (call.occurred_at, call.clock_shows);
@@ -57,7 +57,7 @@ impl Serving<'_, '_> {
         let (occurred_at, payload) = (call.occurred_at, call.payload.get());
         let of = transactions::ended_by(self.w, self.station, owner_id, stop, occurred_at, payload)?;
         let id_tag_info = match &stop.id_tag {
-            Some(id_tag) => Some(self.verdict(Some(id_tag), false)?),
+            Some(id_tag) => Some(self.verdict(Some(id_tag), None)?),
             None => None,
         };
         let payload = self.answer(request, id_tag_info, None);

@@ -3,6 +3,7 @@
 use super::Serving;
 use crate::ocpp::v16::answer::BootStatus;
 use crate::ocpp::v16::authorization::{self, AuthorizationStatus, IdTagInfo};
+use crate::ocpp::v16::inbound::StartTransaction;
 use crate::store::authorizations::{self, OutsideVerdicts};
 use crate::store::error::Result;
 use crate::store::id_tags;
@@ -12,7 +13,11 @@ impl Serving<'_, '_> {
     ///
     /// Only a start asks how many transactions the tag is in: a driver who holds it out again may want to
     /// end the one there is.
-    pub(super) fn verdict(&self, id_tag: Option<&str>, starts: bool) -> Result<IdTagInfo> {
+    pub(super) fn verdict(
+        &self,
+        id_tag: Option<&str>,
+        start: Option<&StartTransaction>,
+    ) -> Result<IdTagInfo> {
         if self.known.boot_status != BootStatus::Accepted {
             return Ok(IdTagInfo::bare(AuthorizationStatus::Invalid));
         }
@@ -35,8 +40,11 @@ impl Serving<'_, '_> {
             unknown = *fallback;
         }
         let registered = id_tags::registered(self.w.conn, owner_id, id_tag)?;
-        let active = registered.as_ref().filter(|_| starts).map_or(0, |(_, active)| *active);
-        let tag = registered.as_ref().map(|(tag, _)| tag);
-        Ok(authorization::verdict(tag, active, unknown, self.w.now))
+        let charging = match registered.as_ref().zip(start) {
+            Some((tag, start)) => id_tags::charging_elsewhere(self.w.conn, tag, self.station, start)?,
+            None => 0,
+        };
+        let tag = registered.as_ref().map(|registered| &registered.tag);
+        Ok(authorization::verdict(tag, charging, unknown, self.w.now))
     }
 }
