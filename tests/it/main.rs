@@ -66,6 +66,7 @@ mod secrets_key;
 mod sessions;
 mod simulated;
 mod simulated_tls;
+mod start_replays;
 mod station_clock;
 mod stations;
 mod stats;

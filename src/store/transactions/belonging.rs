@@ -4,18 +4,39 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
 use crate::id::StationId;
-use crate::ocpp::v16::authorization::is_same_id_tag;
+use crate::ocpp::v16::authorization::id_tag_key;
 use crate::ocpp::v16::inbound::{MeterValues, StartTransaction, StopTransaction};
+use crate::ocpp::v16::time;
 use crate::store::error::Result;
 use crate::store::transactions::inference::{self, Meant};
 use crate::store::writer::Writing;
 
-/// Before this no charger's clock was right: 2001-09-09.
-const EARLIEST_BELIEVABLE_MS: i64 = 1_000_000_000_000;
+/// No message waits in a queue for so long: what lies further behind was written by a clock that was never set.
+const NEVER_SET_MS: i64 = 365 * 86_400_000;
 
-/// Whether a charger's time cannot tell one event from another.
-fn clock_is_dead(occurred_at: Option<Timestamp>) -> bool {
-    occurred_at.is_none_or(|at| at.unix_ms() < EARLIEST_BELIEVABLE_MS)
+/// Whether the time of a message that was first heard at `heard_ms` tells it from a later one that says the same. It
+/// does if it was near its arrival, or if the station's clock is right by now. Without battery one begins with the
+/// same day at every boot, and the starts of two sessions can be equal to the letter.
+fn tells_apart(
+    conn: &Connection,
+    station: &StationId,
+    text: Option<&str>,
+    occurred_at: Option<Timestamp>,
+    heard_ms: i64,
+) -> Result<bool> {
+    if occurred_at.is_some_and(|at| heard_ms.saturating_sub(at.unix_ms()) < NEVER_SET_MS) {
+        return Ok(true);
+    }
+    let skew_ms: Option<Option<i64>> = conn
+        .prepare_cached("SELECT clock_skew_ms FROM stations WHERE station_id = ?1")?
+        .query_row([station.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(match skew_ms.flatten() {
+        Some(skew_ms) if skew_ms <= -NEVER_SET_MS => false,
+        // A session from before the clock was set, which comes out of the queue again.
+        Some(_) => occurred_at.is_some() || text.is_some_and(time::is_never_set),
+        None => occurred_at.is_some(),
+    })
 }
 
 /// The transaction that a message turned out to belong to.
@@ -26,19 +47,20 @@ pub(in crate::store) struct Found {
     pub(in crate::store) id_tag_status: String,
 }
 
-/// The transaction that this very start began before: same connector, tag, time and meter reading.
-/// A charger whose clock is dead sends the same time again and again, so there only an open one counts.
+/// The transaction that this very start began before: same connector, tag, time and meter reading. Where the time
+/// tells nothing, as on a clock that was never set, it is a retry only as long as that one is open.
 pub(in crate::store) fn begun_by(
     conn: &Connection,
     station: &StationId,
     start: &StartTransaction,
     occurred_at: Option<Timestamp>,
 ) -> Result<Option<Found>> {
-    let found = conn
+    let newest = conn
         .prepare_cached(
-            "SELECT transaction_id, start_event_seq, id_tag_status FROM transactions
-             WHERE station_id = ?1 AND start_timestamp_text IS ?2 AND connector_id IS ?3 AND id_tag IS ?4
-               AND meter_start_wh IS ?5 AND (status = 'active' OR NOT ?6)
+            "SELECT transaction_id, start_event_seq, id_tag_status, status = 'active', created_at_ms
+             FROM transactions
+             WHERE station_id = ?1 AND start_timestamp_text IS ?2 AND connector_id IS ?3 AND id_tag_key IS ?4
+               AND meter_start_wh IS ?5
              ORDER BY transaction_id DESC LIMIT 1",
         )?
         .query_row(
@@ -46,16 +68,20 @@ pub(in crate::store) fn begun_by(
                 station.as_str(),
                 start.timestamp_text,
                 start.connector_id,
-                start.id_tag,
+                start.id_tag.as_deref().map(id_tag_key),
                 start.meter_start_wh,
-                clock_is_dead(occurred_at)
             ],
             |row| {
-                Ok(Found { transaction_id: row.get(0)?, event_seq: row.get(1)?, id_tag_status: row.get(2)? })
+                let found =
+                    Found { transaction_id: row.get(0)?, event_seq: row.get(1)?, id_tag_status: row.get(2)? };
+                Ok((found, row.get::<_, bool>(3)?, row.get::<_, i64>(4)?))
             },
         )
         .optional()?;
-    Ok(found)
+    let Some((found, is_open, heard_ms)) = newest else { return Ok(None) };
+    let text = start.timestamp_text.as_deref();
+    let is_retry = is_open || tells_apart(conn, station, text, occurred_at, heard_ms)?;
+    Ok(is_retry.then_some(found))
 }
 
 /// What a stop turned out to be.
@@ -101,7 +127,7 @@ pub(in crate::store) fn ended_by(
             Some((true, _)) => {
                 let before = match stopped_before(w.conn, station, stop)? {
                     Some(stopped) if stopped.meant.transaction_id == number => Some(stopped.event_seq),
-                    _ => told_before(w, station, Some(number), payload)?,
+                    _ => told_before(w, station, Some(number), payload)?.map(|(event_seq, _)| event_seq),
                 };
                 return Ok(match before {
                     Some(event_seq) => StopOf::Retry { event_seq, transaction_id: Some(number) },
@@ -113,26 +139,26 @@ pub(in crate::store) fn ended_by(
     }
     let stopped = stopped_before(w.conn, station, stop)?;
     let repeated = match &stopped {
-        Some(Stopped { event_seq, meant }) => {
-            Some(StopOf::Retry { event_seq: *event_seq, transaction_id: Some(meant.transaction_id) })
-        }
-        None => told_before(w, station, None, payload)?
-            .map(|event_seq| StopOf::Retry { event_seq, transaction_id: None }),
+        Some(stopped) => Some((stopped.event_seq, Some(stopped.meant.transaction_id), stopped.heard_ms)),
+        None => told_before(w, station, None, payload)?.map(|(seq, heard_ms)| (seq, None, heard_ms)),
     };
-    // A dead clock says the same at every stop, so there an open transaction comes before a repetition: one on the
-    // connector where the stop was heard before.
-    let meant = match &repeated {
-        Some(_) if !clock_is_dead(occurred_at) => None,
-        _ => inference::meant(w.conn, station, owner_id, stop, occurred_at)?,
-    };
+    if let Some((event_seq, transaction_id, heard_ms)) = repeated
+        && tells_apart(w.conn, station, stop.timestamp_text.as_deref(), occurred_at, heard_ms)?
+    {
+        return Ok(StopOf::Retry { event_seq, transaction_id });
+    }
+    // A dead clock may say the same at every stop, so there an open transaction comes before a repetition: one on
+    // the connector where the stop was heard before.
     let elsewhere = |meant: &Meant| {
         stopped.as_ref().is_some_and(|stopped| stopped.meant.connector_id != meant.connector_id)
     };
-    Ok(match meant.filter(|meant| !elsewhere(meant)) {
-        Some(meant) => {
+    let meant = inference::meant(w.conn, station, owner_id, stop, occurred_at)?;
+    Ok(match (meant.filter(|meant| !elsewhere(meant)), repeated) {
+        (Some(meant), _) => {
             StopOf::First { transaction_id: meant.transaction_id, inferred: true, completed: false }
         }
-        None => repeated.unwrap_or(StopOf::Unattached),
+        (None, Some((event_seq, transaction_id, _))) => StopOf::Retry { event_seq, transaction_id },
+        (None, None) => StopOf::Unattached,
     })
 }
 
@@ -140,6 +166,7 @@ pub(in crate::store) fn ended_by(
 pub(in crate::store) struct Stopped {
     event_seq: i64,
     meant: Meant,
+    heard_ms: i64,
 }
 
 /// The first stop that ended a transaction and said what this one says: the same time and meter reading, of the
@@ -152,7 +179,8 @@ pub(in crate::store) fn stopped_before(
 ) -> Result<Option<Stopped>> {
     let named = stop.transaction_id.filter(|number| *number > 0);
     let mut select = conn.prepare_cached(
-        "SELECT stop_event_seq, transaction_id, connector_id, stop_transaction_id, stop_id_tag FROM transactions
+        "SELECT stop_event_seq, transaction_id, connector_id, stop_transaction_id, stop_id_tag, completed_at_ms
+         FROM transactions
          WHERE station_id = ?1 AND stop_timestamp_text IS ?2 AND stop_event_seq IS NOT NULL AND meter_stop_wh IS ?3
          ORDER BY transaction_id DESC",
     )?;
@@ -167,33 +195,33 @@ pub(in crate::store) fn stopped_before(
                 let meter_tells = stop.meter_stop_wh.is_some_and(|wh| wh != 0);
                 let tags = stop.id_tag.as_deref().zip(id_tag_then.as_deref());
                 (named_then.is_none() || meter_tells)
-                    && tags.is_none_or(|(one, other)| is_same_id_tag(one, other))
+                    && tags.is_none_or(|(one, other)| id_tag_key(one) == id_tag_key(other))
             }
         };
         if is_same {
-            return Ok(Some(Stopped { event_seq: row.get(0)?, meant }));
+            return Ok(Some(Stopped { event_seq: row.get(0)?, meant, heard_ms: row.get(5)? }));
         }
     }
     Ok(None)
 }
 
 /// The first of the stops that say exactly this and ended nothing: they came after the first one of
-/// their transaction, or have none.
+/// their transaction, or have none. With the moment it came.
 fn told_before(
     w: &Writing<'_>,
     station: &StationId,
     transaction_id: Option<i64>,
     payload: &str,
-) -> Result<Option<i64>> {
+) -> Result<Option<(i64, i64)>> {
     // One query for each, so that each finds its index.
     let select = match transaction_id {
         Some(_) => {
-            "SELECT seq FROM events
+            "SELECT seq, timestamp_ms FROM events
              WHERE transaction_id = ?3 AND station_id = ?1 AND event = 'StopTransaction'
                AND duplicate_of IS NULL AND payload = ?2 ORDER BY seq LIMIT 1"
         }
         None => {
-            "SELECT seq FROM events
+            "SELECT seq, timestamp_ms FROM events
              WHERE station_id = ?1 AND event = 'StopTransaction' AND transaction_id IS NULL
                AND duplicate_of IS NULL AND payload = ?2 AND ?3 IS NULL ORDER BY seq LIMIT 1"
         }
@@ -201,7 +229,7 @@ fn told_before(
     let found = w
         .conn
         .prepare_cached(select)?
-        .query_row(params![station.as_str(), payload, transaction_id], |row| row.get(0))
+        .query_row(params![station.as_str(), payload, transaction_id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     Ok(found)
 }
