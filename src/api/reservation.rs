@@ -13,9 +13,9 @@ use crate::id::{CommandId, ReservationId};
 pub enum Status {
     /// The station keeps it.
     Active,
-    /// A transaction has begun on it.
+    /// A transaction has begun on it: one that names it, or one of its tag, or its group, on its connector.
     Used,
-    /// It was called back.
+    /// It was called back, or its connector or the whole station became `Faulted` or `Unavailable`.
     Canceled,
     /// Its time is over.
     Expired,

@@ -17,7 +17,7 @@ use super::error::Result;
 use super::events::{self, Manner};
 use super::oddities::{BOOT_LOOP, Change, Until};
 use super::writer::Writing;
-use super::{Priority, Store, abilities, boots, cells, configuration};
+use super::{Priority, Store, abilities, boots, cells, configuration, reservations};
 use crate::clock::Timestamp;
 use crate::event::{Category, NewEvent};
 use crate::id::StationId;
@@ -223,6 +223,7 @@ impl Serving<'_, '_> {
             Request::BootNotification(boot) => self.boot(call, &request, boot),
             Request::StatusNotification(status) => {
                 self.note_connector(status, call.occurred_at)?;
+                reservations::told_status(self.w, self.station, status, self.by_our_clock(call.occurred_at))?;
                 self.plain(call, &request, None)
             }
             Request::FirmwareStatusNotification { status }
@@ -272,6 +273,12 @@ impl Serving<'_, '_> {
         self.note_boot(boot)?;
         configuration::booted(self.w, self.station)?;
         self.plain(call, request, None)
+    }
+
+    /// A time of the station's clock by ours; `None` if nobody knows how far that is off.
+    fn by_our_clock(&self, occurred_at: Option<Timestamp>) -> Option<Timestamp> {
+        let (at, ahead_ms) = occurred_at.zip(self.clock_skew_ms)?;
+        Some(Timestamp::from_unix_ms(at.unix_ms().saturating_sub(ahead_ms)))
     }
 
     /// A message that neither begins nor ends a transaction.

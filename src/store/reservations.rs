@@ -1,17 +1,24 @@
-//! Reservations: kept from the ends of `ReserveNow` and `CancelReservation` and from the starts that use
-//! them. Expiry is read off the date, so that nothing has to be awake for it.
+//! Reservations: kept from the ends of `ReserveNow` and `CancelReservation`, from the starts that use them and the
+//! faults that end them. Expiry is read off the date, so that nothing has to be awake for it.
 
-use rusqlite::{OptionalExtension, Row, params};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 
 use super::effects::{EndedCommand, Verdict};
 use super::error::{Result, StoreError};
 use super::listing::{Conditions, Listed, Slice, page};
 use super::writer::Writing;
-use super::{Store, cells};
+use super::{Store, cells, id_tags};
 use crate::api::reservation::{Reservation, Status};
 use crate::clock::Timestamp;
 use crate::id::{ReservationId, StationId};
+use crate::ocpp::v16::authorization::is_same_id_tag;
+use crate::ocpp::v16::inbound::{StartTransaction, StatusNotification};
+
+/// How much earlier than a reservation something that came after it can claim to be: chargers' clocks are not exact.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
 
 /// Which reservations are wanted; what is not given does not matter.
 #[derive(Debug, Clone, Default)]
@@ -194,20 +201,126 @@ pub(super) fn canceled(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Ver
     Ok(())
 }
 
-/// A transaction has begun on a reservation. It may have begun long ago, while the charger was offline, so
-/// that it is over by now does not matter.
-pub(super) fn used(
-    w: &Writing<'_>,
+/// The reservation that a start uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Used {
+    seq: i64,
+    /// The number that OCPP knows it by.
+    pub(super) reservation_id: i64,
+}
+
+/// What a start has to do with reservations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OfStart {
+    /// The one that it uses.
+    pub(super) used: Option<Used>,
+    /// It names a number that this station was never given.
+    pub(super) names_an_unknown: bool,
+}
+
+/// Finds the reservation that a start uses: the one it names, else one of its tag, or of its tag's group, for its
+/// connector or for any. −1 and 0 name none.
+///
+/// `begun_at` is when it began by our own clock, if that is known. The one it names may be over by now: the charger may
+/// have been offline. One that it does not name must have been there then.
+pub(super) fn of_start(
+    conn: &Connection,
     station: &StationId,
-    reservation_id: Option<i64>,
-    transaction_id: i64,
-) -> Result<()> {
-    let Some(reservation_id) = reservation_id else { return Ok(()) };
+    owner_id: Option<&str>,
+    start: &StartTransaction,
+    begun_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<OfStart> {
+    let mut names_an_unknown = false;
+    if let Some(reservation_id) = start.reservation_id.filter(|number| *number > 0) {
+        let named: Option<(i64, bool)> = conn
+            .prepare_cached(
+                "SELECT seq, status IN ('active', 'unknown') FROM reservations
+                 WHERE station_id = ?1 AND reservation_id = ?2",
+            )?
+            .query_row(params![station.as_str(), reservation_id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((seq, true)) = named {
+            return Ok(OfStart { used: Some(Used { seq, reservation_id }), names_an_unknown: false });
+        }
+        names_an_unknown = named.is_none();
+    }
+    let used = kept_for(conn, station, owner_id, start, begun_at, now)?;
+    Ok(OfStart { used, names_an_unknown })
+}
+
+/// The oldest reservation for the tag of a start, on its connector rather than on any.
+fn kept_for(
+    conn: &Connection,
+    station: &StationId,
+    owner_id: Option<&str>,
+    start: &StartTransaction,
+    begun_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Option<Used>> {
+    let Some(id_tag) = start.id_tag.as_deref() else { return Ok(None) };
+    let mut select = conn.prepare_cached(
+        "SELECT seq, reservation_id, id_tag, parent_id_tag FROM reservations
+         WHERE station_id = ?1 AND status IN ('active', 'unknown') AND connector_id IN (0, ?2)
+           AND expiry_date_ms > ?3 AND (?4 IS NULL OR created_at_ms <= ?4)
+         ORDER BY connector_id = 0, seq",
+    )?;
+    let mut rows = select.query(params![
+        station.as_str(),
+        start.connector_id,
+        begun_at.unwrap_or(now).unix_ms(),
+        begun_at.map(|at| at.after(CLOCKS_DIFFER_BY).unix_ms()),
+    ])?;
+    while let Some(row) = rows.next()? {
+        let (reserved, parent): (String, Option<String>) = (row.get(2)?, row.get(3)?);
+        let is_kept_for = is_same_id_tag(&reserved, id_tag)
+            || match parent.as_deref() {
+                Some(parent) => id_tags::is_of_group(conn, owner_id, id_tag, parent)?,
+                None => id_tags::share_a_group(conn, owner_id, &reserved, id_tag)?,
+            };
+        if is_kept_for {
+            return Ok(Some(Used { seq: row.get(0)?, reservation_id: row.get(1)? }));
+        }
+    }
+    Ok(None)
+}
+
+/// A transaction has begun on a reservation.
+pub(super) fn use_up(w: &Writing<'_>, used: Used, transaction_id: i64) -> Result<()> {
     w.conn
         .prepare_cached(
-            "UPDATE reservations SET status = 'used', transaction_id = ?3, updated_at_ms = ?4
-             WHERE station_id = ?1 AND reservation_id = ?2 AND status IN ('active', 'unknown')",
+            "UPDATE reservations SET status = 'used', transaction_id = ?2, updated_at_ms = ?3 WHERE seq = ?1",
         )?
-        .execute(params![station.as_str(), reservation_id, transaction_id, w.now.unix_ms()])?;
+        .execute(params![used.seq, transaction_id, w.now.unix_ms()])?;
+    Ok(())
+}
+
+/// A connector, or with 0 the whole station, is as its status says: one that is out of order keeps nothing any more
+/// (OCPP 1.6, 5.13).
+///
+/// `since` is when it became so by our own clock, if that is known: what was reserved later is not concerned.
+pub(super) fn told_status(
+    w: &Writing<'_>,
+    station: &StationId,
+    status: &StatusNotification,
+    since: Option<Timestamp>,
+) -> Result<()> {
+    let (Some(connector_id), Some("Faulted" | "Unavailable")) =
+        (status.connector_id, status.status.as_deref())
+    else {
+        return Ok(());
+    };
+    w.conn
+        .prepare_cached(
+            "UPDATE reservations SET status = 'canceled', updated_at_ms = ?4
+             WHERE station_id = ?1 AND status IN ('active', 'unknown') AND expiry_date_ms > ?4
+               AND ?2 IN (0, connector_id) AND (?3 IS NULL OR created_at_ms <= ?3)",
+        )?
+        .execute(params![
+            station.as_str(),
+            connector_id,
+            since.map(|at| at.after(CLOCKS_DIFFER_BY).unix_ms()),
+            w.now.unix_ms(),
+        ])?;
     Ok(())
 }

@@ -47,7 +47,7 @@ pub(super) fn begin(
             start.id_tag,
             start.id_tag.as_deref().map(id_tag_key),
             begun.id_tag_status,
-            start.reservation_id,
+            begun.reservation_id,
             started_at.unix_ms(),
             start.meter_start_wh,
             start.timestamp_text,
@@ -113,6 +113,8 @@ pub(super) fn stamp(w: &Writing<'_>) -> Result<Stamp> {
 pub(super) struct Begun<'a> {
     pub(super) transaction_id: i64,
     pub(super) id_tag_status: &'a str,
+    /// The number of the reservation that it uses.
+    pub(super) reservation_id: Option<i64>,
     /// The charger's time for it, if it can be read.
     pub(super) occurred_at: Option<Timestamp>,
     pub(super) received_at: Timestamp,

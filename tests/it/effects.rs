@@ -647,3 +647,115 @@ async fn reservations_are_their_owners_own() {
     assert_eq!(get("/api/v1/stations/YOURS/configuration").await.0, 404);
     assert_eq!(get("/api/v1/stations/MINE/configuration").await.0, 200);
 }
+
+/// Reserves a connector for TAG1 under this number.
+async fn reserved(gateway: &Running, charger: &mut Charger, station: &str, number: i64, connector: i64) {
+    let payload = reserve(number, connector, &in_a_while(600));
+    command(gateway, charger, station, "ReserveNow", payload, json!({"status": "Accepted"})).await;
+}
+
+/// The statuses of a station's reservations, by their numbers.
+async fn statuses(gateway: &Running, station: &str) -> Vec<(i64, String)> {
+    let list = reservations(gateway, &format!("?station_id={station}&order=asc")).await;
+    let number = |row: &Value| row["reservation_id"].as_i64().expect("a number");
+    list.iter().map(|row| (number(row), row["status"].as_str().expect("a word").to_owned())).collect()
+}
+
+#[tokio::test]
+async fn a_start_that_names_no_reservation_uses_the_one_of_its_tag_and_connector() {
+    let gateway = start(|_| {}).await;
+    for (tag, parent) in [("TAG1", "FLEET"), ("TAG2", "FLEET"), ("TAG3", "OTHERS")] {
+        let body = json!({"parent_id_tag": parent});
+        assert_eq!(gateway.api("PUT", &format!("/id-tags/{tag}"), Some(body)).await.0, 201);
+    }
+    // Reserved connector; the start's connector, tag and number; whether it uses the reservation, and whether its
+    // number is flagged.
+    for (name, reserved_on, connector, tag, number, uses, flagged) in [
+        ("absent", 1, 1, "TAG1", Value::Null, true, false),
+        ("minus_one", 1, 1, "TAG1", json!(-1), true, false),
+        ("zero", 1, 1, "TAG1", json!(0), true, false),
+        ("stray_byte", 1, 1, "tag1\u{1}", json!(0), true, false),
+        ("any_connector", 0, 2, "TAG1", json!(0), true, false),
+        ("group", 1, 1, "TAG2", json!(-1), true, false),
+        ("unknown", 1, 1, "TAG1", json!(99), true, true),
+        ("unknown_elsewhere", 1, 2, "TAG1", json!(99), false, true),
+        ("other_connector", 1, 2, "TAG1", json!(-1), false, false),
+        ("other_group", 1, 1, "TAG3", json!(0), false, false),
+        ("by_number", 1, 2, "TAG3", json!(7), true, false),
+    ] {
+        let mut charger = gateway.booted(name).await;
+        reserved(&gateway, &mut charger, name, 7, reserved_on).await;
+        let mut payload = json!({"connectorId": connector, "idTag": tag, "meterStart": 0,
+            "timestamp": Clock::System.now().to_string()});
+        if !number.is_null() {
+            payload["reservationId"] = number.clone();
+        }
+        let started = charger.call("StartTransaction", payload).await;
+        let expected = if uses { "used" } else { "active" };
+        assert_eq!(statuses(&gateway, name).await, [(7, expected.to_owned())], "{name}");
+        let transaction = gateway.get(&format!("/transactions/{}", started["transactionId"])).await;
+        let shown = match (uses, flagged) {
+            (true, _) => json!(7),
+            (false, true) => number,
+            (false, false) => Value::Null,
+        };
+        assert_eq!(transaction["reservation_id"], shown, "{name}");
+        let event = gateway.events_of(name, "StartTransaction").await.pop().expect("an event");
+        let violations = event["violations"].as_array().expect("a list");
+        let told = violations.iter().any(|violation| {
+            violation == &json!({"field": "reservationId", "problem": "unknown_reservation"})
+        });
+        assert_eq!(told, flagged, "{name}: {event}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_out_of_the_queue_uses_no_reservation_that_was_made_after_it() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP").await;
+    let now = Clock::System.now();
+    let live = json!({"connectorId": 1, "errorCode": "NoError", "status": "Available", "timestamp": now.to_string()});
+    charger.call("StatusNotification", live).await;
+    reserved(&gateway, &mut charger, "CP", 7, 1).await;
+    let begun = |at: chargehook::clock::Timestamp| json!({"connectorId": 1, "idTag": "TAG1", "meterStart": 0, "timestamp": at.to_string()});
+    charger.call("StartTransaction", begun(now.before(Duration::from_secs(3_600)))).await;
+    assert_eq!(statuses(&gateway, "CP").await, [(7, "active".to_owned())]);
+    charger.call("StartTransaction", begun(Clock::System.now())).await;
+    assert_eq!(statuses(&gateway, "CP").await, [(7, "used".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_reservation_ends_with_a_connector_that_is_out_of_order() {
+    let gateway = start(|_| {}).await;
+    let is = |connector: i64, status: &str| json!({"connectorId": connector, "errorCode": "NoError", "status": status});
+    for (name, status, ended) in [
+        ("FAULTED", is(1, "Faulted"), [true, false, false]),
+        ("UNAVAILABLE", is(1, "unavailable"), [true, false, false]),
+        ("ALL", is(0, "Unavailable"), [true, true, true]),
+        ("CHARGING", is(1, "Charging"), [false, false, false]),
+        ("WHOLE", is(0, "Available"), [false, false, false]),
+    ] {
+        let mut charger = gateway.booted(name).await;
+        for (number, connector) in [(1, 1), (2, 2), (3, 0)] {
+            reserved(&gateway, &mut charger, name, number, connector).await;
+        }
+        charger.call("StatusNotification", status).await;
+        let word = |ended: bool| if ended { "canceled" } else { "active" }.to_owned();
+        let expected: Vec<_> = (1..).zip(ended.map(word)).collect();
+        assert_eq!(statuses(&gateway, name).await, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_was_over_before_ends_no_reservation() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP").await;
+    let now = Clock::System.now();
+    let was = |status: &str, at: chargehook::clock::Timestamp| json!({"connectorId": 1, "errorCode": "NoError", "status": status, "timestamp": at.to_string()});
+    charger.call("StatusNotification", was("Available", now)).await;
+    reserved(&gateway, &mut charger, "CP", 7, 1).await;
+    charger.call("StatusNotification", was("Faulted", now.before(Duration::from_secs(3_600)))).await;
+    assert_eq!(statuses(&gateway, "CP").await, [(7, "active".to_owned())]);
+    charger.call("StatusNotification", was("Faulted", Clock::System.now())).await;
+    assert_eq!(statuses(&gateway, "CP").await, [(7, "canceled".to_owned())]);
+}

@@ -18,7 +18,7 @@ use crate::store::{bills, reservations};
 impl Serving<'_, '_> {
     pub(super) fn start(
         &mut self,
-        call: Inbound,
+        mut call: Inbound,
         request: &Request,
         start: &StartTransaction,
     ) -> Result<Answered> {
@@ -35,12 +35,24 @@ impl Serving<'_, '_> {
         let id_tag_status = id_tag_info.status.as_str();
         let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
         let (occurred_at, clock_shows) = (call.occurred_at, call.clock_shows);
+        let reserved = self.reservation_of(start, occurred_at)?;
+        if reserved.names_an_unknown {
+            call.violations.push(Violation::field("reservationId", "unknown_reservation"));
+        }
+        // What it names stands, unless it is no number.
+        let reservation_id = match reserved.used {
+            Some(used) => Some(used.reservation_id),
+            None => start.reservation_id.filter(|number| *number > 0),
+        };
         let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
         let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
         let received_at = self.received_at;
-        let begun = Begun { transaction_id, id_tag_status, occurred_at, received_at, event_seq };
+        let begun =
+            Begun { transaction_id, id_tag_status, reservation_id, occurred_at, received_at, event_seq };
         transactions::begin(self.w, self.station, self.known.owner_id.as_deref(), start, &begun)?;
-        reservations::used(self.w, self.station, start.reservation_id, transaction_id)?;
+        if let Some(used) = reserved.used {
+            reservations::use_up(self.w, used, transaction_id)?;
+        }
         let clock_skew_ms = self.clock_skew_ms;
         let time = StartTime { occurred_at, clock_shows, received_at, clock_skew_ms };
         remote_start::begun(self.w, self.station, start, transaction_id, &time)?;
@@ -103,6 +115,16 @@ impl Serving<'_, '_> {
             }
         }
         Ok(Answered { payload, duplicate: false, command_made: false })
+    }
+
+    fn reservation_of(
+        &self,
+        start: &StartTransaction,
+        occurred_at: Option<Timestamp>,
+    ) -> Result<reservations::OfStart> {
+        let begun_at = self.by_our_clock(occurred_at);
+        let owner_id = self.known.owner_id.as_deref();
+        reservations::of_start(self.w.conn, self.station, owner_id, start, begun_at, self.received_at)
     }
 
     /// Meter values, of a transaction or of none.
