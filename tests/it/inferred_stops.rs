@@ -60,6 +60,7 @@ async fn a_stop_without_number_ends_the_one_session_there_is() {
     for (name, changes) in [
         ("minus_one", json!({})),
         ("zero", json!({"transactionId": 0})),
+        ("unsigned", json!({"transactionId": 4_294_967_295_u32, "timestamp": "2026-04-14T11:00:00Z"})),
         ("null", json!({"transactionId": null})),
         ("text", json!({"transactionId": "-1"})),
         ("empty", json!({"transactionId": ""})),
@@ -133,6 +134,7 @@ async fn of_two_sessions_the_tag_or_the_meter_singles_one_out() {
         ("first_tag", [1_000, 1_000], None, json!("a"), json!(0), Some(0)),
         ("below_one", [1_000, 90_000], None, Value::Null, json!(2_000), Some(0)),
         ("near_one", [1_000, 90_000], Some([6_000, 94_000]), Value::Null, json!(94_400), Some(1)),
+        ("nearest", [1_000, 90_000], None, Value::Null, json!(91_000), Some(1)),
         ("near_both", [1_000, 1_000], Some([6_000, 6_100]), Value::Null, json!(6_400), None),
         ("near_none", [1_000, 90_000], Some([6_000, 94_000]), Value::Null, json!(700_000), None),
         ("nothing", [1_000, 90_000], Some([6_000, 94_000]), Value::Null, json!(0), None),

@@ -8,7 +8,7 @@ use crate::ocpp::v16::authorization::id_tag_key;
 use crate::ocpp::v16::inbound::{MeterValues, StartTransaction, StopTransaction};
 use crate::ocpp::v16::time;
 use crate::store::error::Result;
-use crate::store::transactions::inference::{self, Meant};
+use crate::store::transactions::inference::{self, Meant, is_a_number};
 use crate::store::writer::Writing;
 
 /// No message waits in a queue for so long: what lies further behind was written by a clock that was never set.
@@ -177,7 +177,7 @@ pub(in crate::store) fn stopped_before(
     station: &StationId,
     stop: &StopTransaction,
 ) -> Result<Option<Stopped>> {
-    let named = stop.transaction_id.filter(|number| *number > 0);
+    let named = stop.transaction_id.filter(|number| is_a_number(*number));
     let mut select = conn.prepare_cached(
         "SELECT stop_event_seq, transaction_id, connector_id, stop_transaction_id, stop_id_tag, completed_at_ms
          FROM transactions
@@ -187,7 +187,7 @@ pub(in crate::store) fn stopped_before(
     let mut rows = select.query(params![station.as_str(), stop.timestamp_text, stop.meter_stop_wh])?;
     while let Some(row) = rows.next()? {
         let meant = Meant { transaction_id: row.get(1)?, connector_id: row.get(2)? };
-        let named_then = row.get::<_, Option<i64>>(3)?.filter(|number| *number > 0);
+        let named_then = row.get::<_, Option<i64>>(3)?.filter(|number| is_a_number(*number));
         let id_tag_then: Option<String> = row.get(4)?;
         let is_same = match named {
             Some(number) => number == meant.transaction_id || Some(number) == named_then,

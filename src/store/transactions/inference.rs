@@ -20,10 +20,15 @@ use crate::store::id_tags;
 const CANDIDATES_MAX: usize = 64;
 
 /// A register is read to whole kWh at the coarsest.
-const REGISTER_SLACK_WH: i64 = 1_000;
+const REGISTER_SLACK_WH: i128 = 1_000;
+
+/// Of two sessions that are left, one is meant if the register lies ten times nearer to its last reading than to the
+/// other's, where this much counts as no distance.
+const NEAREST_BY: i128 = 10;
+const NO_DISTANCE_WH: i128 = 200;
 
 /// No connector delivers more than this.
-const POWER_MAX_W: i64 = 400_000;
+const POWER_MAX_W: i128 = 400_000;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -44,12 +49,17 @@ pub(super) fn meant(
 ) -> Result<Option<Meant>> {
     let candidates = candidates(conn, station, owner_id, stop)?;
     let said = Said {
-        names_a_number: stop.transaction_id.is_some_and(|number| number > 0),
+        names_a_number: stop.transaction_id.is_some_and(is_a_number),
         meter_wh: stop.meter_stop_wh.filter(|wh| *wh != 0),
         at_ms: occurred_at.map(Timestamp::unix_ms),
         resolution_ms: stop.timestamp_text.as_deref().map_or(1, time::resolution_ms),
     };
     Ok(choose(&said, &candidates))
+}
+
+/// Whether a transaction can have this number. −1, as firmware with unsigned ones writes it too, and 0 are none.
+pub(super) fn is_a_number(number: i64) -> bool {
+    (1..=i64::from(i32::MAX)).contains(&number)
 }
 
 /// What a stop says of the session it ends, beside its tag.
@@ -196,7 +206,10 @@ fn choose(said: &Said, open: &[Open]) -> Option<Meant> {
     if left.len() > 1 {
         left.retain(|open| said.is_near(open));
     }
-    only(&left)
+    match left.len() {
+        0 | 1 => only(&left),
+        _ => said.nearest(&left),
+    }
 }
 
 fn only(left: &[&Open]) -> Option<Meant> {
@@ -247,13 +260,7 @@ impl Said {
     /// Whether the register at the stop lies where this session's last reading leads one to expect it: as far
     /// above as twice its own pace, or the largest connector's power, would have brought it since.
     fn is_near(&self, open: &Open) -> bool {
-        let (Some(meter_wh), Some(start_wh)) = (self.meter_wh, open.meter_start_wh) else { return true };
-        // A register below the start counts the session, where start and stop count the meter's life.
-        let last_wh = match open.register_wh {
-            Some(register_wh) if register_wh < start_wh => start_wh.saturating_add(register_wh),
-            Some(register_wh) => register_wh,
-            None => start_wh,
-        };
+        let Some((above_wh, last_wh, start_wh)) = self.above(open) else { return true };
         let since_ms = |from_ms: Option<i64>, to_ms: Option<i64>| {
             from_ms.zip(to_ms).map(|(from_ms, to_ms)| to_ms.saturating_sub(from_ms).max(0))
         };
@@ -261,12 +268,39 @@ impl Said {
         let waited_ms = since_ms(last_at_ms, self.at_ms).unwrap_or(0);
         let charged_wh = last_wh - start_wh;
         let (wh, ms) = match since_ms(open.started_at_ms, last_at_ms) {
-            Some(took_ms) if took_ms > 0 && charged_wh > 0 => (2 * i128::from(charged_wh), took_ms),
-            _ => (i128::from(POWER_MAX_W), HOUR_MS),
+            Some(took_ms) if took_ms > 0 && charged_wh > 0 => (2 * charged_wh, took_ms),
+            _ => (POWER_MAX_W, HOUR_MS),
         };
         let expected_wh = wh * i128::from(waited_ms) / i128::from(ms);
-        let above_wh = i128::from(meter_wh) - i128::from(last_wh);
-        (-i128::from(REGISTER_SLACK_WH)..=expected_wh + i128::from(REGISTER_SLACK_WH)).contains(&above_wh)
+        (-REGISTER_SLACK_WH..=expected_wh + REGISTER_SLACK_WH).contains(&above_wh)
+    }
+
+    /// How far the register at the stop lies above a session's last reading, that reading, and the start; `None`
+    /// if one of the two ends is not known.
+    fn above(&self, open: &Open) -> Option<(i128, i128, i128)> {
+        let (meter_wh, start_wh) = (i128::from(self.meter_wh?), i128::from(open.meter_start_wh?));
+        // A register below the start counts the session, where start and stop count the meter's life.
+        let last_wh = match open.register_wh.map(i128::from) {
+            Some(register_wh) if register_wh < start_wh => start_wh + register_wh,
+            Some(register_wh) => register_wh,
+            None => start_wh,
+        };
+        Some((meter_wh - last_wh, last_wh, start_wh))
+    }
+
+    /// The session whose last reading is by far the nearest to the register at the stop.
+    fn nearest(&self, left: &[&Open]) -> Option<Meant> {
+        let distance =
+            |open: &&Open| self.above(open).map(|(above_wh, ..)| above_wh.abs().max(NO_DISTANCE_WH));
+        let mut distances: Vec<(i128, Meant)> = left
+            .iter()
+            .map(|open| distance(open).map(|distance_wh| (distance_wh, open.meant)))
+            .collect::<Option<_>>()?;
+        distances.sort_by_key(|(distance_wh, _)| *distance_wh);
+        match distances.as_slice() {
+            [(nearest_wh, meant), (next_wh, _), ..] if *next_wh >= NEAREST_BY * nearest_wh => Some(*meant),
+            _ => None,
+        }
     }
 }
 
@@ -361,6 +395,10 @@ mod tests {
         check(stop(4_000), &[read(open(1), 3_500), read(open(2), 3_000)], None);
         // A register that counts the session alone.
         check(stop(85_000), &[read(open(1), 3_000), read(high(2), 3_000)], Some(2));
+        // Without registers, one is by far the nearest.
+        check(stop(80_900), &[open(1), high(2)], Some(2));
+        check(stop(82_500), &[Open { meter_start_wh: Some(78_000), ..open(1) }, high(2)], None);
+        check(stop(3_050), &[read(open(1), 3_000), read(open(2), 2_990)], None);
         // The meter of neither.
         check(stop(900_000), &[read(open(1), 3_000), read(high(2), 83_000)], None);
         let blind = Said { meter_wh: None, ..stop(0) };
