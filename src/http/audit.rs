@@ -5,6 +5,7 @@
 //! hangs up leaves a change without its entry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -17,6 +18,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::sleep;
 use tracing::error;
 use utoipa::IntoParams;
 
@@ -32,9 +34,14 @@ use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
 use crate::log_limit::limited;
-use crate::store::{AuditFilter, Change, ChangeAnswer};
+use crate::store::{
+    AuditFilter, Change, ChangeAnswer, Result as StoreResult, Store, StoreError, noting_commits,
+};
 
 const LIST: &str = "audit";
+
+/// How often one tries to write what could not be written.
+const TRY_AGAIN_EVERY: Duration = Duration::from_millis(500);
 
 /// The largest answer of a change.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
@@ -133,12 +140,12 @@ async fn run(state: &ApiState, change: Change, request: Request, next: Next) -> 
     let fields = content.clone();
     let (names_one, method) = (change.resource_id.clone(), change.method);
     let entry = state.store.open_change(change).await?;
-    let response = next.run(Request::from_parts(parts, Body::from(content))).await;
-    if response.status().is_client_error() {
-        // An entry that cannot be taken back stays without an answer, which is no lie.
-        if let Err(cause) = state.store.withdraw_change(entry).await {
-            limited!(error: "the audit log could not be written: {cause}");
-        }
+    let handled = noting_commits(next.run(Request::from_parts(parts, Body::from(content))));
+    let (response, committed) = handled.await;
+    let status = response.status();
+    // Refused, or a fault of ours before anything was committed, such as a full disk: nothing was changed.
+    if status.is_client_error() || (status.is_server_error() && !committed) {
+        conclude(state, entry, Conclusion::Withdrawn).await;
         return Ok(response);
     }
     let (parts, content) = response.into_parts();
@@ -157,11 +164,44 @@ async fn run(state: &ApiState, change: Change, request: Request, next: Next) -> 
     if answer.resource_id.is_some() || matches!(method, ChangeMethod::Put | ChangeMethod::Patch) {
         answer.owner_id = shown.text("owner_id");
     }
-    // The change is made, so its answer leaves in any case; the entry stands there without one then.
-    if let Err(cause) = state.store.settle_change(entry, answer).await {
-        limited!(error: "the audit log could not be written: {cause}");
-    }
+    conclude(state, entry, Conclusion::Answered(answer)).await;
     Ok(Response::from_parts(parts, Body::from(content)))
+}
+
+/// What becomes of an entry once its request is answered.
+#[derive(Clone)]
+enum Conclusion {
+    Answered(ChangeAnswer),
+    /// Nothing was changed.
+    Withdrawn,
+}
+
+impl Conclusion {
+    async fn write(self, store: &Store, entry: i64) -> StoreResult<()> {
+        match self {
+            Self::Answered(answer) => store.settle_change(entry, answer).await,
+            Self::Withdrawn => store.withdraw_change(entry).await,
+        }
+    }
+}
+
+/// Writes it down. The answer leaves in any case: what cannot be written now, as on a full disk, is written beside
+/// everything else as soon as it can be. Killed before that, the entry stands there without a status.
+async fn conclude(state: &ApiState, entry: i64, conclusion: Conclusion) {
+    let Err(cause) = conclusion.clone().write(&state.store, entry).await else { return };
+    limited!(error: "the audit log could not be written, that is tried again: {cause}");
+    let (store, stop) = (state.store.clone(), state.stop.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = sleep(TRY_AGAIN_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+            if let Ok(()) | Err(StoreError::Closed) = conclusion.clone().write(&store, entry).await {
+                return;
+            }
+        }
+    });
 }
 
 /// What a request asks to change; `None` for one that changes nothing, or is no operation of the API.

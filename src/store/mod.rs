@@ -86,6 +86,7 @@ mod webhook_stats;
 mod webhooks;
 mod writer;
 
+use std::cell::Cell;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -153,6 +154,20 @@ const READERS: usize = 4;
 
 /// Claims whose events may be read at once: one is read while the one before it begins to be sent.
 const DELIVERY_READERS: usize = 2;
+
+tokio::task_local! {
+    /// Whether anything was committed for what runs in this task.
+    static COMMITTED: Cell<bool>;
+}
+
+/// Does all of `work`, and tells whether any write was committed on its way: if not, it has changed nothing.
+pub async fn noting_commits<T>(work: impl Future<Output = T>) -> (T, bool) {
+    let noted = async {
+        let done = work.await;
+        (done, COMMITTED.with(Cell::get))
+    };
+    COMMITTED.scope(Cell::new(false), noted).await
+}
 
 /// The database's name in the data directory.
 const DATABASE: &str = "chargehook.db";
@@ -315,7 +330,12 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Writing<'_>) -> Result<T> + Send + 'static,
     {
-        self.inner.writer.write(priority, work).await
+        let written = self.inner.writer.write(priority, work).await;
+        if written.is_ok() {
+            // Most writes are nobody's who asks.
+            let _ = COMMITTED.try_with(|committed| committed.set(true));
+        }
+        written
     }
 
     /// A key for `purpose` that is not in the database and stays the same as long as that of its secrets does;

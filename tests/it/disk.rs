@@ -1,7 +1,7 @@
 //! Delivery cases of a disk that is full, and of one that lost the end of what was written. The numbers in the names
 //! are those of the list of delivery cases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -153,6 +153,47 @@ async fn a_full_disk_is_told_of_once_a_second_and_not_by_every_charger() {
     }
     let left_out: u64 = lines.iter().filter_map(|line| line["left_out"].as_u64()).sum();
     assert!(last.len() >= 3 && left_out > 20, "{} kinds, {left_out} left out: {told}", last.len());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_entry_and_its_change_are_there_together_or_not_at_all_however_much_room_there_was() {
+    let outside = Outside::new();
+    let mut command = command_that_bears_limits(&outside);
+    let process = outside.place.start(command.args(["--log-level", "off"]));
+    let log = outside.place.data_dir.join("chargehook.db-wal");
+    let (mut made, mut refused) = (0, 0);
+    // Now the entry is the last thing that finds room, now the change, now nothing of it.
+    for room in 1..24 {
+        let name = format!("room of {room}");
+        let headers = json!({"x-filling": "x".repeat(4_000)});
+        let hook = json!({"name": name, "url": "http://127.0.0.1:9/", "custom_headers": headers});
+        let bytes = std::fs::metadata(&log).expect("a log").len();
+        files_may_grow_to(process.child.id(), Some(bytes + room * 2_100));
+        let (status, answer) = outside.api("POST", "/webhooks", Some(hook)).await;
+        files_may_grow_to(process.child.id(), None);
+        match status {
+            201 => made += 1,
+            503 => refused += 1,
+            _ => panic!("{status}: {answer}"),
+        }
+    }
+    assert!(made > 3 && refused > 3, "{made} made, {refused} refused");
+    eventually("each webhook has its entry, and each entry its webhook", || async {
+        let list = |path: &'static str| async {
+            let (status, page) = outside.api("GET", path, None).await;
+            assert_eq!(status, 200, "{page}");
+            page["data"].as_array().expect("a list").clone()
+        };
+        let hooks: BTreeSet<String> =
+            list("/webhooks?limit=500").await.iter().map(|hook| hook["id"].to_string()).collect();
+        let entries = list("/audit?action=webhooks_create&limit=500").await;
+        let settled = entries.iter().all(|entry| entry["status"] == 201);
+        let of: BTreeSet<String> =
+            entries.iter().filter_map(|entry| entry["resource_id"].as_str().map(str::to_owned)).collect();
+        (settled && hooks.len() >= made && of == hooks && entries.len() == hooks.len()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
