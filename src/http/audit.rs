@@ -87,8 +87,9 @@ impl Parameters for AuditQuery {
 
 /// List the changes
 ///
-/// Every request that may change something (POST, PUT, PATCH, DELETE) and was not refused has an entry, written before the
-/// change and settled before its answer leaves; `chargehook keys create` and `revoke` have one too. A repetition that
+/// Every request that may change something (POST, PUT, PATCH, DELETE) has an entry, written before the change and settled
+/// before its answer leaves, unless it was refused or failed before anything was changed; `chargehook keys create` and
+/// `revoke` have one too. A repetition that
 /// gets the answer of its `Idempotency-Key` changes nothing and has none. Values are never kept. A key that is bound
 /// to an owner sees the changes to what is its owner's.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery, Paging),
