@@ -290,7 +290,7 @@ impl Running {
     }
 
     fn not_read(&mut self, error: &StoreError, now: Timestamp) {
-        warn!("the webhooks could not be read: {error}");
+        crate::log_limit::limited!(warn: "the webhooks could not be read: {error}");
         self.reload_at = Some(now.after(LOOK_AGAIN));
     }
 

@@ -268,7 +268,7 @@ impl Sender {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            warn!(delivery.seq = seq, "an outcome could not be written, it is kept: {error}");
+            crate::log_limit::limited!(warn: delivery.seq = seq, "an outcome could not be written, it is kept: {error}");
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(STORE_RETRY_MAX),
                 () = self.cut_off.cancelled() => return,

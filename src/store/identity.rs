@@ -56,7 +56,7 @@ pub(super) fn look(path: &Path, kind: &Kind) -> Result<Found> {
         Err(StoreError::Foreign { path: path.to_owned(), reason })
     };
     if !is_empty {
-        match open_immutable(path).and_then(|conn| application_id(&conn)) {
+        match id_of(path)? {
             Ok(id) if id == kind.id => return Ok(Found::Ours),
             // Made before there was an id, or foreign.
             Ok(0) => {}
@@ -73,6 +73,19 @@ pub(super) fn look(path: &Path, kind: &Kind) -> Result<Found> {
         None => Ok(Found::Nothing),
         Some(_) if kind.tables.iter().all(has) => Ok(Found::Ours),
         Some(first) => refuse(format!("it has tables of another program, such as {first:?}")),
+    }
+}
+
+/// What the header of a file says; the inner error is SQLite's of a file that cannot be read.
+fn id_of(path: &Path) -> Result<rusqlite::Result<i32>> {
+    let alone = open_immutable(path).and_then(|conn| application_id(&conn));
+    match &alone {
+        // Somebody is copying its log back just now: for a moment the file is shorter than it says itself. Who reads
+        // with locks and the log, as everybody else does, sees nothing of that.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+            Ok(application_id(&schema::open_untouched(path)?))
+        }
+        _ => Ok(alone),
     }
 }
 
@@ -113,4 +126,33 @@ fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(uri, flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_log_is_copied_back_just_now_is_known_all_the_same() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (source, path) = (dir.path().join("source.db"), dir.path().join("chargehook.db"));
+        let conn = schema::open_writer(&source).expect("opens");
+        let tables = "CREATE TABLE meta (a); CREATE TABLE stations (a); CREATE TABLE events (a);";
+        conn.execute_batch(&format!("{tables} INSERT INTO events VALUES (randomblob(100000))"))
+            .expect("makes");
+        for suffix in ["", "-wal"] {
+            std::fs::copy(with_suffix(&source, suffix), with_suffix(&path, suffix)).expect("copies");
+        }
+        conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("copies the log back");
+        // Of that only the first page has been written when somebody looks.
+        let whole = std::fs::read(&source).expect("reads");
+        assert!(whole.len() > 100_000, "{} bytes", whole.len());
+        std::fs::write(&path, &whole[..4_096]).expect("writes");
+        let log = std::fs::read(with_suffix(&path, "-wal")).expect("reads");
+        let alone = open_immutable(&path).and_then(|conn| application_id(&conn)).expect_err("by itself");
+        assert_eq!(alone.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt));
+        assert_eq!(look(&path, &DATABASE).expect("is ours"), Found::Ours);
+        assert!(std::fs::read(&path).expect("reads") == whole[..4_096], "nothing is written");
+        assert!(std::fs::read(with_suffix(&path, "-wal")).expect("reads") == log, "nor there");
+    }
 }
