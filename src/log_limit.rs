@@ -1,6 +1,6 @@
-//! Lines of the log that a fault of the store would repeat by the thousand: a full disk, or a locked database, is
-//! met by every charger and every request. One of each kind is written a second; the next one says how many were left
-//! out (`left_out`).
+//! Lines of the log that a fault of the store would repeat by the thousand: a full disk, or a locked
+//! database, is met by every charger and every request. One of each kind is written a second; the next one
+//! says how many were left out (`left_out`).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,8 +31,8 @@ impl LogLimit {
     }
 }
 
-/// Writes a line of `tracing`, one a second at most of those that are written here. Its level is one of `tracing`'s macros
-/// that is in scope.
+/// Writes a line of `tracing`, one a second at most of those that are written here. Its level is one of
+/// `tracing`'s macros that is in scope.
 macro_rules! limited {
     ($level:ident: $($line:tt)+) => {{
         static LIMIT: $crate::log_limit::LogLimit = $crate::log_limit::LogLimit::new();

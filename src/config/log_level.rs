@@ -1,7 +1,8 @@
 //! What is logged: a level, and levels of their own for parts of this program.
 //!
-//! A filter that is merely well-formed is not enough: a slip such as `inof` is the name of some part that there is
-//! not, and would silence everything, errors included. So every name must be one that can be logged under.
+//! A filter that is merely well-formed is not enough: a slip such as `inof` is the name of some part that
+//! there is not, and would silence everything, errors included. So every name must be one that can be logged
+//! under.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! A configuration that is read again while the gateway runs: what of it can be put in force, and what cannot.
+//! A configuration that is read again while the gateway runs: what of it can be put in force, and what
+//! cannot.
 
 use super::Config;
 
@@ -29,8 +30,8 @@ impl std::fmt::Display for Change {
 }
 
 impl Change {
-    /// Whether it can be put in force between two configurations, the first one running. Files of TLS can be other
-    /// ones; whether there is TLS cannot be.
+    /// Whether it can be put in force between two configurations, the first one running. Files of TLS can be
+    /// other ones; whether there is TLS cannot be.
     fn is_applicable(self, running: &Config, next: &Config) -> bool {
         let (ocpp, api) = (&running.ocpp, &running.api);
         let stays = |before: &[_], after: &[_]| !before.is_empty() && !after.is_empty();

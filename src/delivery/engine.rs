@@ -157,7 +157,8 @@ impl Running {
         wake_at
     }
 
-    /// What waits is shown by the wall, so the store is told when that was set, also if nothing else is written.
+    /// What waits is shown by the wall, so the store is told when that was set, also if nothing else is
+    /// written.
     fn note_clock(&mut self) {
         let wall_ahead_ms = self.sender.steady.wall_ahead_ms();
         if std::mem::replace(&mut self.wall_ahead_ms, wall_ahead_ms) != wall_ahead_ms {

@@ -15,8 +15,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often it is said again while there is as little room as before.
 const TELL_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Looks after the room that the file system of `data_dir` has, until `stop`; fewer free bytes than `least_bytes` are
-/// too few.
+/// Looks after the room that the file system of `data_dir` has, until `stop`; fewer free bytes than
+/// `least_bytes` are too few.
 pub(super) async fn watch(store: Store, data_dir: PathBuf, least_bytes: u64, stop: CancellationToken) {
     let mut told: Option<(Instant, u64)> = None;
     loop {

@@ -25,8 +25,9 @@ pub enum NotReloaded {
 }
 
 impl Gateway {
-    /// Puts in force what `next` has in other limits and other files, of the latter also those that are only new under
-    /// their old names: all of it, or nothing. What is returned tells what that is and what needs a restart.
+    /// Puts in force what `next` has in other limits and other files, of the latter also those that are only
+    /// new under their old names: all of it, or nothing. What is returned tells what that is and what needs a
+    /// restart.
     ///
     /// # Errors
     /// [`NotReloaded`]: everything is as it was.

@@ -87,11 +87,11 @@ impl Parameters for AuditQuery {
 
 /// List the changes
 ///
-/// Every request that may change something (POST, PUT, PATCH, DELETE) has an entry, written before the change and settled
-/// before its answer leaves, unless it was refused or failed before anything was changed; `chargehook keys create` and
-/// `revoke` have one too. A repetition that
-/// gets the answer of its `Idempotency-Key` changes nothing and has none. Values are never kept. A key that is bound
-/// to an owner sees the changes to what is its owner's.
+/// Every request that may change something (POST, PUT, PATCH, DELETE) has an entry, written before the change
+/// and settled before its answer leaves, unless it was refused or failed before anything was changed;
+/// `chargehook keys create` and `revoke` have one too. A repetition that gets the answer of its
+/// `Idempotency-Key` changes nothing and has none. Values are never kept. A key that is bound to an owner
+/// sees the changes to what is its owner's.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery, Paging),
     responses((status = 200, body = Page<AuditEntry>)), security(("api_key" = ["admin"])))]
 pub(super) async fn list(
@@ -186,8 +186,8 @@ impl Conclusion {
     }
 }
 
-/// Writes it down. The answer leaves in any case: what cannot be written now, as on a full disk, is written beside
-/// everything else as soon as it can be. Killed before that, the entry stands there without a status.
+/// Writes it down. The answer leaves in any case: what cannot be written now, as on a full disk, is written
+/// beside everything else as soon as it can be. Killed before that, the entry stands there without a status.
 async fn conclude(state: &ApiState, entry: i64, conclusion: Conclusion) {
     let Err(cause) = conclusion.clone().write(&state.store, entry).await else { return };
     limited!(error: "the audit log could not be written, that is tried again: {cause}");

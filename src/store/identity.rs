@@ -37,7 +37,8 @@ pub(super) enum Found {
 /// What a path in a URI of SQLite's has as it is.
 const AS_IT_IS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-');
 
-/// Looks whether the file at `path`, if there is one, is of this kind. Nothing is changed, and nothing left beside it.
+/// Looks whether the file at `path`, if there is one, is of this kind. Nothing is changed, and nothing left
+/// beside it.
 ///
 /// # Errors
 /// [`StoreError::Foreign`].
@@ -80,8 +81,8 @@ pub(super) fn look(path: &Path, kind: &Kind) -> Result<Found> {
 fn id_of(path: &Path) -> Result<rusqlite::Result<i32>> {
     let alone = open_immutable(path).and_then(|conn| application_id(&conn));
     match &alone {
-        // Somebody is copying its log back just now: for a moment the file is shorter than it says itself. Who reads
-        // with locks and the log, as everybody else does, sees nothing of that.
+        // Somebody is copying its log back just now: for a moment the file is shorter than it says itself.
+        // Who reads with locks and the log, as everybody else does, sees nothing of that.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
             Ok(application_id(&schema::open_untouched(path)?))
         }

@@ -338,8 +338,8 @@ impl Store {
         written
     }
 
-    /// A key for `purpose` that is not in the database and stays the same as long as that of its secrets does;
-    /// `None` if the store was opened without it.
+    /// A key for `purpose` that is not in the database and stays the same as long as that of its secrets
+    /// does; `None` if the store was opened without it.
     pub fn derived_key(&self, purpose: &str) -> Option<[u8; 32]> {
         self.inner.vault.derived(purpose)
     }

@@ -20,7 +20,8 @@ const KEPT: usize = 2;
 /// Room that the change itself may take, beside the copy.
 const SPARE_BYTES: u64 = 16 << 20;
 
-/// Brings the database at `path` to this program's schema. A copy of one that has an older schema is kept before.
+/// Brings the database at `path` to this program's schema. A copy of one that has an older schema is kept
+/// before.
 ///
 /// # Errors
 /// [`StoreError::NewerSchema`]; [`StoreError::NoRoom`] for the copy, with nothing changed.
@@ -42,7 +43,8 @@ pub(super) fn upgrade(conn: &mut Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies the database, its write-ahead log included; `None` if that would keep secrets that are about to be sealed.
+/// Copies the database, its write-ahead log included; `None` if that would keep secrets that are about to be
+/// sealed.
 fn keep(conn: &Connection, path: &Path, version: i64) -> Result<Option<PathBuf>> {
     let sealed = sealing::is_sealed(conn)?;
     if !sealed && sealed::holds_secrets(conn)? {

@@ -76,7 +76,8 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).current.clone()
     }
 
-    /// Reads other files, or the same ones once more. What they hold is in force from the moment it is put there.
+    /// Reads other files, or the same ones once more. What they hold is in force from the moment it is put
+    /// there.
     pub(super) fn prepare(
         self: &Arc<Self>,
         files: Vec<PathBuf>,

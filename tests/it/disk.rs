@@ -1,5 +1,5 @@
-//! Delivery cases of a disk that is full, and of one that lost the end of what was written. The numbers in the names
-//! are those of the list of delivery cases.
+//! Delivery cases of a disk that is full, and of one that lost the end of what was written. The numbers in
+//! the names are those of the list of delivery cases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
@@ -46,8 +46,8 @@ async fn beat_until_refused(charger: &mut Charger) -> usize {
     }
 }
 
-/// `serve`, which lives on when a file is at its limit: that fails a write as a full disk does, if the signal that comes
-/// with it is ignored.
+/// `serve`, which lives on when a file is at its limit: that fails a write as a full disk does, if the signal
+/// that comes with it is ignored.
 fn command_that_bears_limits(outside: &Outside) -> Command {
     let plain = outside.place.command();
     let mut command = Command::new("sh");

@@ -1,5 +1,5 @@
-//! SIGHUP: a running gateway reads its configuration again, puts in force what can be, says what cannot, and never
-//! dies of it.
+//! SIGHUP: a running gateway reads its configuration again, puts in force what can be, says what cannot, and
+//! never dies of it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,7 +1,9 @@
-//! Whom requests trust over TLS: the system's authorities and those of the operator; and a word more on whom not.
+//! Whom requests trust over TLS: the system's authorities and those of the operator; and a word more on whom
+//! not.
 //!
-//! A server that sends its own certificate alone, without the intermediate one that issued it, works in browsers,
-//! which fetch or remember it, and nowhere else. To rustls it is of an unknown authority like any other.
+//! A server that sends its own certificate alone, without the intermediate one that issued it, works in
+//! browsers, which fetch or remember it, and nowhere else. To rustls it is of an unknown authority like any
+//! other.
 
 use std::sync::Arc;
 
@@ -43,8 +45,8 @@ pub(super) fn roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
         .collect()
 }
 
-/// What connections are made with: the system's roots and these. The same for all, so that idle connections and
-/// sessions are found again.
+/// What connections are made with: the system's roots and these. The same for all, so that idle connections
+/// and sessions are found again.
 pub(super) fn client_config(extra: &[CertificateDer<'static>]) -> Result<ClientConfig, Error> {
     let provider = match CryptoProvider::get_default() {
         Some(chosen) => chosen.clone(),
@@ -114,8 +116,8 @@ impl ServerCertVerifier for Explaining {
     }
 }
 
-/// The gap right behind a server's own certificate, if that is why nothing trusted was reached. No root has that
-/// issuer's name and key, or the verifier would have found it.
+/// The gap right behind a server's own certificate, if that is why nothing trusted was reached. No root has
+/// that issuer's name and key, or the verifier would have found it.
 fn missing_intermediate(own: &[u8], sent: &[CertificateDer<'_>]) -> Option<MissingIntermediate> {
     let own = Certificate::read(own)?;
     let self_signed = own.issuer == own.subject;
