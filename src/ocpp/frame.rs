@@ -306,8 +306,8 @@ fn read_id(raw: &RawValue, violations: &mut Vec<Violation>) -> Option<MessageId>
     Some(MessageId(json.into()))
 }
 
-/// Takes an object, or nothing at all in its place (quirk Q8), which languages without a type for empty objects
-/// write as `[]`.
+/// Takes an object, or nothing at all in its place (quirk Q8), which languages without a type for empty
+/// objects write as `[]`.
 fn read_object(
     raw: Option<&&RawValue>,
     what: &str,

@@ -1,8 +1,9 @@
 //! What had been received when a connection comes to its end: served first, in order, however it ends.
 //!
-//! The charger may have closed, with or without a word, before it has read its answers; a newer connection may have
-//! taken its place; we may close it. In all of these messages wait in the operating system's buffer, in that of TLS
-//! and in the library's. They end with the last byte that is there when the end begins, so that a flood ends too.
+//! The charger may have closed, with or without a word, before it has read its answers; a newer connection
+//! may have taken its place; we may close it. In all of these messages wait in the operating system's buffer,
+//! in that of TLS and in the library's. They end with the last byte that is there when the end begins, so
+//! that a flood ends too.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use super::parting::End;
 use super::registry::Leave;
 use super::socket::{Connection, Received};
 
-/// So long everything is served as fast as it can be, because somebody waits; from then on at the station's rate.
-/// A gateway that stops does not go on after it: what is left was not answered, and is sent again.
+/// So long everything is served as fast as it can be, because somebody waits; from then on at the station's
+/// rate. A gateway that stops does not go on after it: what is left was not answered, and is sent again.
 const HURRY: Duration = Duration::from_secs(4);
 
 /// How long the runtime may take to hear of bytes that the operating system has.

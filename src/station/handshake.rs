@@ -208,8 +208,8 @@ pub fn identity(path: &str, prefixes: &[String]) -> Result<StationId, Refusal> {
     StationId::new(&decoded).map_err(|_| Refusal::NotFound)
 }
 
-/// Whether there is something in a path that means nothing: doubled slashes, one at its end, or blanks around the
-/// identity.
+/// Whether there is something in a path that means nothing: doubled slashes, one at its end, or blanks around
+/// the identity.
 pub fn is_odd(path: &str) -> bool {
     let last = path.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or_default();
     let decoded = percent_decode_str(last).decode_utf8_lossy();

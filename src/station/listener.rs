@@ -488,7 +488,8 @@ async fn renew(stations: &Stations, station: &StationId, old: &str, renewed: Str
     })
 }
 
-/// Leaves a trace of a refusal, and makes its event, folded in floods. The charger's answer does not depend on it.
+/// Leaves a trace of a refusal, and makes its event, folded in floods. The charger's answer does not depend
+/// on it.
 async fn turn_away(stations: &Stations, request: &Request<Incoming>, client: &Client, refusal: Refusal) {
     let remote = client.address;
     // Whoever has to come with a certificate, and is encrypted, has just not shown one.

@@ -4,8 +4,8 @@
 //! message tells at least its size. Nor does it end a message of ever more fragments in which there is nothing, each of
 //! which costs as much as one with something in it: here a message ends that takes too much room on the line.
 //!
-//! And it ends with the first write that fails, although messages may have been received before that: here such a
-//! stream falls mute, and goes on being read.
+//! And it ends with the first write that fails, although messages may have been received before that: here
+//! such a stream falls mute, and goes on being read.
 
 use std::io;
 use std::pin::Pin;

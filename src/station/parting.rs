@@ -73,7 +73,8 @@ impl End {
         Self { answers_the_rest: false, ..Self::by_us(code, reason) }
     }
 
-    /// Nothing can be stored: the charger keeps its message, and those behind it, and sends them again in order.
+    /// Nothing can be stored: the charger keeps its message, and those behind it, and sends them again in
+    /// order.
     pub(super) fn without_storage() -> Self {
         Self { serves_the_rest: false, ..Self::by_us(close::INTERNAL, "storage unavailable") }
     }

@@ -1,7 +1,8 @@
-//! The trace that refused connections leave: a line in the log, folded for each address, and a count by reason.
+//! The trace that refused connections leave: a line in the log, folded for each address, and a count by
+//! reason.
 //!
-//! Of each address the first refusal of a kind is told at once; what follows is counted, and told in one line a
-//! minute. Pure but for the counts: the moment is passed in.
+//! Of each address the first refusal of a kind is told at once; what follows is counted, and told in one line
+//! a minute. Pure but for the counts: the moment is passed in.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};

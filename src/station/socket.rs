@@ -388,8 +388,8 @@ impl Connection {
         }
     }
 
-    /// Sends a message, or what the library has to say. What fails or takes too long makes the connection mute:
-    /// the answers of what was received are dropped from then on, and not the messages.
+    /// Sends a message, or what the library has to say. What fails or takes too long makes the connection
+    /// mute: the answers of what was received are dropped from then on, and not the messages.
     async fn send(&mut self, message: Option<Message>) -> Option<End> {
         let Self { socket, registration, leaving, silent, .. } = self;
         if *silent || socket.get_ref().is_mute() {

@@ -18,7 +18,8 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What a TLS session may hold, as it was received or decrypted, of what has not been read: at most some records.
+/// What a TLS session may hold, as it was received or decrypted, of what has not been read: at most some
+/// records.
 const HELD_BYTES: u64 = 64 << 10;
 
 impl Stream {
@@ -48,7 +49,8 @@ impl Stream {
         let _ = self.socket().readable().await;
     }
 
-    /// After reading has failed: takes what was decrypted before that, which a failure in a later record would hide.
+    /// After reading has failed: takes what was decrypted before that, which a failure in a later record
+    /// would hide.
     pub fn read_before_failure(&mut self, buf: &mut ReadBuf<'_>) {
         let Self::Tls(encrypted) = self else { return };
         let read = match &mut **encrypted {

@@ -1,5 +1,5 @@
-//! What was received is stored: to the end and in order, however the connection ends and whoever ends it. Only
-//! answers are dropped, where they cannot be sent any more.
+//! What was received is stored: to the end and in order, however the connection ends and whoever ends it.
+//! Only answers are dropped, where they cannot be sent any more.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,8 @@ fn names(gateway: &Running, station: &str) -> Vec<String> {
     stored(gateway, station).into_iter().map(|event| event.event).collect()
 }
 
-/// Waits until the connection's end is on record, and sees that all messages are, in order and in front of it.
+/// Waits until the connection's end is on record, and sees that all messages are, in order and in front of
+/// it.
 async fn all_kept(gateway: &Running, station: &str, count: usize, how: &str) -> Value {
     let ended = eventually("the end is on record", || async {
         gateway.events_of(station, "StationDisconnected").await.pop()

@@ -1,4 +1,5 @@
-//! Refused connections leave a trace: one folded line for each address, with the reason in words, and a count.
+//! Refused connections leave a trace: one folded line for each address, with the reason in words, and a
+//! count.
 
 use std::fs::File;
 use std::net::SocketAddr;

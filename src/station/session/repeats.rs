@@ -1,8 +1,8 @@
 //! CALLs that were answered on a socket, for the case that one of them comes again (quirk Q15).
 //!
-//! A repeat has the same id and the same bytes as the newest CALL that had this id, and comes within a minute of
-//! it. Older ones do not count: firmware whose ids are constant, or count to ten, says `Available`, `Charging`,
-//! `Available` under one id, and means three things. A repeat does not make the CALL any newer.
+//! A repeat has the same id and the same bytes as the newest CALL that had this id, and comes within a minute
+//! of it. Older ones do not count: firmware whose ids are constant, or count to ten, says `Available`,
+//! `Charging`, `Available` under one id, and means three things. A repeat does not make the CALL any newer.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
