@@ -53,8 +53,14 @@ pub struct Forwarded {
 #[error("the certificate in the proxy's header cannot be read")]
 pub struct UnreadableCertificate;
 
+/// The address as people write it: a socket that listens on IPv6 for both sees IPv4 as `::ffff:192.0.2.1`.
+pub fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
+        let address = plain(address);
         Self { ip: address.ip(), port: Some(address.port()) }
     }
 }

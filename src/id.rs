@@ -194,6 +194,12 @@ impl StationId {
         Ok(Self(text.into()))
     }
 
+    /// Whether it may be given to no station: paths with it lead elsewhere (`/stations/import`, and what clients make of
+    /// `.` and `..`). Read from where it was stored, it stays one.
+    pub fn is_reserved(&self) -> bool {
+        matches!(self.as_str(), "import" | "." | "..")
+    }
+
     /// The identity's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -264,5 +270,8 @@ mod tests {
         assert_eq!(StationId::new(""), Err(InvalidStationId::Empty));
         assert_eq!(StationId::new(" \t"), Err(InvalidStationId::Empty));
         assert_eq!(StationId::new("\tRDAM 123 ").expect("legal").as_str(), "RDAM 123");
+        let reserved = |text| StationId::new(text).expect("legal").is_reserved();
+        assert!(["import", ".", ".."].into_iter().all(reserved));
+        assert!(!["IMPORT", "imports", "...", ".a", "CP.1"].into_iter().any(reserved));
     }
 }

@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 use super::patient::Patient;
 use crate::adjustable::Adjustable;
 use crate::api::problem::Problem;
-use crate::forwarded::TrustedProxies;
+use crate::forwarded::{TrustedProxies, plain};
 use crate::tls::{Stream, Tls};
 
 /// Bytes of a request's head, and of what waits to be sent on one connection.
@@ -72,6 +72,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 let bounds = bounds.get();
+                let peer = plain(peer);
                 if connections.len() >= bounds.connections + REFUSED_AT_ONCE {
                     continue;
                 }

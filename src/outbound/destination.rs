@@ -209,6 +209,7 @@ impl Guard {
         // A mapped address reaches the IPv4 one, so it is that one that is judged.
         match special(address.to_canonical()) {
             Some((kind, network)) if !self.is_allowed_network(address) => {
+                let address = address.to_canonical();
                 Err(Refusal::Address { host: host.to_owned(), address, kind, network })
             }
             _ => Ok(()),

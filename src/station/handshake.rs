@@ -205,7 +205,7 @@ pub fn identity(path: &str, prefixes: &[String]) -> Result<StationId, Refusal> {
     if segments.is_empty() && decoded.trim() == BASE {
         return Err(Refusal::NotFound);
     }
-    StationId::new(&decoded).map_err(|_| Refusal::NotFound)
+    StationId::new(&decoded).ok().filter(|id| !id.is_reserved()).ok_or(Refusal::NotFound)
 }
 
 /// Whether there is something in a path that means nothing: doubled slashes, one at its end, or blanks around

@@ -26,7 +26,7 @@ use super::refused::Cause;
 use super::registry::Rules;
 use super::socket::{self, Admitted};
 use super::{Admission, Settings, Stations};
-use crate::forwarded::Address;
+use crate::forwarded::{Address, plain};
 use crate::id::StationId;
 use crate::log_limit::limited;
 use crate::ocpp::v16::answer::BootStatus;
@@ -111,6 +111,7 @@ pub(super) async fn accept(
         };
         match accepted {
             Ok((stream, remote)) => {
+                let remote = plain(remote);
                 let open = stations.open.fetch_add(1, Relaxed);
                 let limit = stations.settings.limits.get().connections;
                 if open >= limit + REFUSED_AT_ONCE {
