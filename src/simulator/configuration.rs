@@ -20,7 +20,7 @@ enum Kind {
     Measurands,
     /// `NotApplicable`, `Unknown` or `RST` and the like, each with a connector's number before it or not.
     PhaseRotation,
-    /// 32 to 40 hex digits, never shown.
+    /// 32 to 40 hex digits, or 16 to 40 characters that are no hex, as many chargers take them; never shown.
     Secret,
     /// Only ever raised, and only to what this charger can do: 1, once it has a key, and what certificates
     /// make possible.
@@ -183,7 +183,13 @@ fn fits(kind: Kind, value: &str) -> bool {
         Kind::Measurands => {
             value.is_empty() || value.split(',').all(|measurand| Meter::knows(measurand.trim()))
         }
-        Kind::Secret => (32..=40).contains(&value.len()) && hex::decode(value).is_ok(),
+        Kind::Secret if value.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            (32..=40).contains(&value.len()) && value.len() % 2 == 0
+        }
+        Kind::Secret => {
+            let printable = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+            (16..=40).contains(&value.len()) && printable
+        }
     }
 }
 

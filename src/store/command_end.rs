@@ -115,12 +115,14 @@ impl Row {
                  FROM commands WHERE id = ?1",
             )?
             .query_row([id.to_string()], |row| {
+                let action = cells::word(row, 1)?;
                 Ok(Self {
                     id,
                     station: cells::parsed(row, 0)?,
-                    action: cells::word(row, 1)?,
+                    action,
                     status: cells::word(row, 2)?,
-                    payload: cells::raw(row, 3)?,
+                    // Earlier versions did not hide all that is hidden now.
+                    payload: command::shown(action, &cells::raw(row, 3)?),
                     metadata: cells::maybe_raw(row, 4)?,
                     completed_at: cells::maybe_moment(row, 5)?,
                     answered_late: row.get(6)?,
@@ -191,11 +193,12 @@ impl End {
     /// A charger may repeat what it was sent; the secret it was sent is not shown in that either.
     fn without(mut self, row: &Row) -> Self {
         let hides = row.payload.get().contains(command::HIDDEN);
-        if row.action != FromCentralSystem::ChangeConfiguration || !hides {
+        if !command::may_hide(row.action) || !hides {
             return self;
         }
-        // Whatever is not in the schema may be the secret.
-        if let Some(response) = self.response.as_mut().filter(|_| !self.violations.is_empty()) {
+        // Whatever is not in the schema may be the key. Of an address only the password is hidden, which was done.
+        let may_be_key = row.action == FromCentralSystem::ChangeConfiguration && !self.violations.is_empty();
+        if let Some(response) = self.response.as_mut().filter(|_| may_be_key) {
             let value = serde_json::from_str(response.get()).unwrap_or_default();
             let status = command::status(&value);
             *response = to_raw_value(&json!({ "status": status })).unwrap_or_else(|_| empty_object());

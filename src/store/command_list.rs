@@ -32,7 +32,8 @@ pub struct CommandFilter {
 const COLUMNS: &str = "seq, id, station_id, owner_id, action, payload, requested_by_id, requested_by_name, status,
     response, accepted, error, violations, late_response, outcome, transaction_id, timeout_ms, queue, metadata,
     created_at_ms,
-    expires_at_ms + coalesce((SELECT value FROM meta WHERE key = 'wall_ahead_ms'), 0), sent_at_ms, completed_at_ms";
+    expires_at_ms + coalesce((SELECT value FROM meta WHERE key = 'wall_ahead_ms'), 0), sent_at_ms, completed_at_ms,
+    warnings";
 
 impl Store {
     /// The command of this id.
@@ -96,13 +97,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Command> {
         station_id: row.get(2)?,
         owner_id: row.get(3)?,
         action: action.as_str().to_owned(),
-        payload: cells::raw(row, 5)?,
+        // Earlier versions did not hide all that is hidden now.
+        payload: command::shown(action, &cells::raw(row, 5)?),
         requested_by: RequestedBy { id: cells::parsed(row, 6)?, name: row.get(7)? },
         status: cells::word(row, 8)?,
         response,
         accepted: row.get(10)?,
         error: cells::maybe_json(row, 11)?,
         violations: cells::maybe_json(row, 12)?.unwrap_or_default(),
+        warnings: cells::maybe_json(row, 23)?.unwrap_or_default(),
         hint: answer.and_then(|answer| command::hint(action, &answer)).map(str::to_owned),
         late_response,
         outcome: cells::maybe_word(row, 14)?,

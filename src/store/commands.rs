@@ -265,20 +265,23 @@ fn queued(w: &Writing<'_>, station: &StationId) -> Result<i64> {
 
 fn insert(w: &mut Writing<'_>, new: &NewCommand, generation: i64) -> Result<CommandId> {
     let id = CommandId::from_value(w.mint.next(w.now));
-    let secret = command::new_password(new.action, &new.payload);
-    let sealed = secret.map(|_| w.vault.seal(cell::COMMAND_PAYLOAD, id, new.payload.get())).transpose()?;
+    let shown = command::shown(new.action, &new.payload);
+    let hides = command::has_secret(new.action, &new.payload);
+    let sealed = hides.then(|| w.vault.seal(cell::COMMAND_PAYLOAD, id, new.payload.get())).transpose()?;
+    let warnings = command::warnings(new.action, &new.payload);
     w.conn
         .prepare_cached(
             "INSERT INTO commands (id, station_id, owner_id, action, payload, timeout_ms, queue, metadata,
-                 requested_by_id, requested_by_name, status, generation, expires_at_ms, created_at_ms, sealed_payload)
-             SELECT ?1, station_id, owner_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10, ?11, ?12, ?13
+                 requested_by_id, requested_by_name, status, generation, expires_at_ms, created_at_ms, sealed_payload,
+                 warnings)
+             SELECT ?1, station_id, owner_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10, ?11, ?12, ?13, ?14
              FROM stations WHERE station_id = ?2",
         )?
         .execute(params![
             id.to_string(),
             new.station_id.as_str(),
             new.action.as_str(),
-            command::shown(new.action, &new.payload).get(),
+            shown.get(),
             new.timeout.as_millis() as i64,
             new.queue_for.is_some(),
             new.metadata.as_deref().map(RawValue::get),
@@ -288,6 +291,7 @@ fn insert(w: &mut Writing<'_>, new: &NewCommand, generation: i64) -> Result<Comm
             w.steady.after(new.queue_for.unwrap_or(new.timeout)).unix_ms(),
             w.now.unix_ms(),
             sealed,
+            (!warnings.is_empty()).then(|| serde_json::to_string(&warnings)).transpose()?,
         ])?;
     if let Some(verifier) = &new.key_verifier {
         key_rotation::ordered(w, id, &new.station_id, verifier)?;

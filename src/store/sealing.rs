@@ -9,10 +9,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tracing::{info, warn};
 
 use super::error::{KeyFault, Result, StoreError};
-use super::schema;
 use super::sealed::COLUMNS;
 use super::secrets_key::{self, KeySource, SecretsKey};
 use super::vault::{Vault, cell};
+use super::{cells, schema};
 use crate::ocpp::v16::{FromCentralSystem, command};
 
 /// The entry of `meta` that only the right key opens, and what it holds.
@@ -171,15 +171,14 @@ fn seal_all(conn: &Connection, vault: &Vault) -> Result<()> {
 }
 
 fn seal_commands(conn: &Connection, vault: &Vault) -> Result<()> {
-    let action = FromCentralSystem::ChangeConfiguration;
-    let queued: Vec<(String, String)> = conn
-        .prepare("SELECT id, payload FROM commands WHERE status = 'queued' AND action = ?1")?
-        .query_map([action.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
+    let queued: Vec<(String, String, FromCentralSystem)> = conn
+        .prepare("SELECT id, payload, action FROM commands WHERE status = 'queued'")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, cells::word(row, 2)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    for (id, text) in queued {
+    for (id, text, action) in queued {
         let payload = serde_json::value::RawValue::from_string(text)
             .map_err(|error| StoreError::Corrupt(format!("command {id}: {error}")))?;
-        if command::new_password(action, &payload).is_some() {
+        if command::has_secret(action, &payload) {
             let sealed = vault.seal(cell::COMMAND_PAYLOAD, &id, payload.get())?;
             conn.execute(
                 "UPDATE commands SET payload = ?2, sealed_payload = ?3 WHERE id = ?1",

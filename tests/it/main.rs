@@ -1,6 +1,7 @@
 //! The gateway from the outside: the real program, real sockets, a real store, real HTTP. One binary, so
 //! that the crate is linked once.
 
+mod addresses;
 mod api;
 mod at_rest;
 mod authorization;

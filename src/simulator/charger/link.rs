@@ -70,8 +70,8 @@ impl Charger {
     }
 
     /// Takes the new password and comes back with it.
-    pub(in crate::simulator) fn change_password(&mut self, now: Timestamp, hex_text: &str) {
-        self.password = hex::decode(hex_text).ok();
+    pub(in crate::simulator) fn change_password(&mut self, now: Timestamp, text: &str) {
+        self.password = Some(hex::decode(text).unwrap_or_else(|_| text.as_bytes().to_vec()));
         self.reconnect(now, "the AuthorizationKey was changed");
     }
 }

@@ -25,7 +25,9 @@ use serde_json::{Map, Value};
 
 pub use answer::{accepted, hint, list_version, reads_as, response_violations, status, supported};
 pub use configuration::{Configuration, ConfigurationKey, configuration};
-pub use secret::{AUTHORIZATION_KEY, HIDDEN, new_password, shown, shown_response};
+pub use secret::{
+    AUTHORIZATION_KEY, HIDDEN, has_secret, may_hide, new_password, shown, shown_response, warnings,
+};
 
 use super::{FromCentralSystem, payload};
 use crate::clock::Timestamp;

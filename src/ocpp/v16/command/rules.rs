@@ -95,9 +95,14 @@ fn authorization_key(given: Given<'_>, wrong: &mut Wrong) {
     if !secret::is_authorization_key(key) {
         return;
     }
-    let is_hex = value.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_hex || !KEY_DIGITS.contains(&value.len()) || value.len() % 2 != 0 {
-        wrong.add("value", "must be 16 to 20 bytes in hex: 32 to 40 digits, an even number of them");
+    let digits = value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hex = digits && KEY_DIGITS.contains(&value.len()) && value.len() % 2 == 0;
+    if !is_hex && !secret::is_literal_key(value) {
+        wrong.add(
+            "value",
+            "must be 16 to 20 bytes in hex (32 to 40 digits, an even number of them), or 16 to 40 printable ASCII \
+             characters that are no hex, for a charger that takes them as they are",
+        );
     }
 }
 

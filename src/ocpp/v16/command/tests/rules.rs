@@ -17,13 +17,36 @@ fn a_configuration_value_is_text_and_a_key_is_asked_for_once() {
 }
 
 #[test]
-fn an_authorization_key_is_hex() {
+fn an_authorization_key_is_hex_or_plainly_none() {
     let payload = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":"{value}"}}"#);
     for digits in [32, 34, 40] {
         let payload = payload("AuthorizationKey", &"aF".repeat(digits / 2));
         assert_eq!(sent(Action::ChangeConfiguration, &payload), payload);
     }
-    for value in ["", "secret", &"ab".repeat(15), &"ab".repeat(21), &"a".repeat(33), &"g".repeat(32)] {
+    let warned = |value: &str| {
+        let payload = payload("authorizationKey", value);
+        assert_eq!(sent(Action::ChangeConfiguration, &payload), payload, "as it is");
+        warnings(Action::ChangeConfiguration, &raw(&payload)).len()
+    };
+    assert_eq!(warned(&"aF".repeat(16)), 0);
+    for value in ["sixteen letters!", &"g".repeat(40), "0123456789abcdeg", "Pa:s/s w@rd, 21 chars"] {
+        assert_eq!(warned(value), 1, "{value}");
+    }
+    let other = r#"{"key":"CpoName","value":"sixteen letters!"}"#;
+    assert!(warnings(Action::ChangeConfiguration, &raw(other)).is_empty());
+    for value in [
+        "",
+        "secret",
+        "fifteen letters",
+        &"g".repeat(41),
+        &"ab".repeat(8),
+        &"ab".repeat(15),
+        &"ab".repeat(21),
+        &"a".repeat(33),
+        " sixteen letters",
+        "sixteen\\nletters!",
+        "sixteen lettérs!",
+    ] {
         refused(
             Action::ChangeConfiguration,
             &payload("authorizationkey", value),
