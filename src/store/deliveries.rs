@@ -224,7 +224,8 @@ fn reopen(w: &mut Writing<'_>, id: DeliveryId, force: bool, visible_to: Option<S
     w.conn
         .prepare_cached(
             "UPDATE deliveries SET status = 'scheduled', trigger = 'resend', bulk = 0, step = 0, due_at_ms = ?2,
-                    scheduled_at_ms = ?2, completed_at_ms = NULL, order_station = NULL WHERE seq = ?1",
+                    scheduled_at_ms = ?2, completed_at_ms = NULL, order_station = NULL, replay_seq = NULL,
+                    before_replay = NULL WHERE seq = ?1",
         )?
         .execute(params![seq, w.steady.unix_ms()])?;
     Ok(Resent::Resent)

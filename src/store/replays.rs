@@ -20,6 +20,9 @@ pub(super) const STEP: usize = 200;
 /// Due deliveries of replays that a webhook may have: more are made as these are sent.
 pub(super) const AHEAD: usize = 400;
 
+/// Deliveries taken back in one step, so that a replay to many webhooks stalls nobody.
+const TAKE_BACK_STEP: usize = 1_000;
+
 /// Windows that are looked through for a step before what was found out is noted.
 pub(super) const WINDOWS_PER_STEP: usize = 20;
 
@@ -167,27 +170,45 @@ impl Store {
         .await
     }
 
-    /// Ends a running replay; what it has made goes on. False if it has come to its end, `None` if there is
-    /// none that `visible_to` may see.
+    /// Ends a replay, and takes back what it has made due and nothing has been tried of since: a delivery that was made
+    /// for it is discarded, and one that was reopened is what it was. False if it has come to its end, and none is
+    /// left to take back; `None` if there is none that `visible_to` may see.
+    ///
+    /// It makes nothing more from the first commit on. Many deliveries take more than one; what is left when this
+    /// breaks off, [`Store::replay_step`] takes back.
     ///
     /// # Errors
     /// Only the store's own: nothing was written.
     pub async fn cancel_replay(&self, id: ReplayId, visible_to: Option<String>) -> Result<Option<bool>> {
-        self.write(Priority::Api, move |w| {
-            let Some(seq) = seq_of(w.conn, id, visible_to)? else { return Ok(None) };
-            end(w, seq, Status::Canceled).map(Some)
-        })
-        .await
+        let begun = self
+            .write(Priority::Api, move |w| {
+                let Some(seq) = seq_of(w.conn, id, visible_to)? else { return Ok(None) };
+                if !end(w, seq, Status::Canceled)? && !revoke(w, seq)? {
+                    return Ok(Some((seq, None)));
+                }
+                w.conn.prepare_cached("UPDATE replays SET takes_back = 1 WHERE seq = ?1")?.execute([seq])?;
+                w.effects.replays = true;
+                take_back(w, seq).map(|more| Some((seq, Some(more))))
+            })
+            .await?;
+        let Some((seq, canceled)) = begun else { return Ok(None) };
+        let Some(mut more) = canceled else { return Ok(Some(false)) };
+        while more {
+            more = self.write(Priority::Api, move |w| take_back(w, seq)).await?;
+        }
+        Ok(Some(true))
     }
 
-    /// The rows of the replays that run, the oldest first.
+    /// The rows of the replays that run, the oldest first; and of those that take something back.
     ///
     /// # Errors
     /// Only the store's own.
     pub async fn running_replays(&self) -> Result<Vec<i64>> {
         self.read(|conn| {
-            let mut statement =
-                conn.prepare_cached("SELECT seq FROM replays WHERE status = 'running' ORDER BY seq")?;
+            let mut statement = conn.prepare_cached(
+                "SELECT seq FROM replays WHERE status = 'running'
+                 UNION ALL SELECT seq FROM replays WHERE takes_back = 1 ORDER BY seq",
+            )?;
             let rows = statement.query_map([], |row| row.get(0))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
@@ -206,7 +227,8 @@ impl Store {
     /// Only the store's own: the step is not made, and may be made again.
     pub async fn replay_step(&self, seq: i64, walk: &mut ResendWalk) -> Result<ReplayStep> {
         let Some(running) = self.read(move |conn| running(conn, seq)).await? else {
-            return Ok(ReplayStep::Ended);
+            let more = self.write(Priority::Api, move |w| take_back(w, seq)).await?;
+            return Ok(if more { ReplayStep::Made } else { ReplayStep::Ended });
         };
         if running.is_over_several {
             return self.resend_step(seq, running.search, running.position, walk).await;
@@ -296,9 +318,11 @@ fn make(
     let mut made = 0;
     for candidate in candidates {
         made += match (candidate, &search.selection) {
-            (Candidate::Reopen(delivery), _) => i64::from(reopen(w, *delivery, trigger, search.asked_at)?),
+            (Candidate::Reopen(delivery), _) => {
+                i64::from(reopen(w, seq, *delivery, trigger, search.asked_at)?)
+            }
             (Candidate::Make(event), Selection::Replay { webhook_id, .. }) => {
-                i64::from(make_delivery(w, *event, *webhook_id)?)
+                i64::from(make_delivery(w, seq, *event, *webhook_id)?)
             }
             (Candidate::Make(_), Selection::Resend { .. }) => 0,
         };
@@ -320,25 +344,28 @@ fn takes_deliveries(conn: &Connection, webhook_id: WebhookId) -> Result<bool> {
 }
 
 /// Makes an ended delivery due again, behind what is live; false if it is not what it was when it was asked for.
-fn reopen(w: &mut Writing<'_>, seq: i64, trigger: &str, asked_at: Timestamp) -> Result<bool> {
+fn reopen(w: &mut Writing<'_>, replay: i64, seq: i64, trigger: &str, asked_at: Timestamp) -> Result<bool> {
     let webhook_id: Option<Option<WebhookId>> = w
         .conn
         .prepare_cached(
             "UPDATE deliveries SET status = 'scheduled', trigger = ?2, bulk = 1, step = 0, due_at_ms = ?3,
-                    scheduled_at_ms = ?3, completed_at_ms = NULL, order_station = NULL
+                    scheduled_at_ms = ?3, completed_at_ms = NULL, order_station = NULL, replay_seq = ?5,
+                    before_replay = json_object('status', status, 'trigger', trigger, 'bulk', bulk, 'step', step,
+                        'scheduled_at_ms', scheduled_at_ms, 'completed_at_ms', completed_at_ms,
+                        'order_station', order_station, 'attempts', attempts)
              WHERE seq = ?1 AND completed_at_ms <= ?4
                    AND (webhook_id IS NULL OR EXISTS (SELECT 1 FROM webhooks w WHERE w.id = deliveries.webhook_id
                                                       AND w.status IN ('active', 'paused')))
              RETURNING coalesce(webhook_id, -origin_id)",
         )?
-        .query_row(params![seq, trigger, w.steady.unix_ms(), asked_at.unix_ms()], |row| row.get(0))
+        .query_row(params![seq, trigger, w.steady.unix_ms(), asked_at.unix_ms(), replay], |row| row.get(0))
         .optional()?;
     w.effects.lanes.extend(webhook_id.flatten());
     Ok(webhook_id.is_some())
 }
 
 /// Makes the delivery that an event never had; false if it has one by now.
-fn make_delivery(w: &mut Writing<'_>, event_seq: i64, webhook_id: WebhookId) -> Result<bool> {
+fn make_delivery(w: &mut Writing<'_>, replay: i64, event_seq: i64, webhook_id: WebhookId) -> Result<bool> {
     let mut has =
         w.conn.prepare_cached("SELECT 1 FROM deliveries WHERE event_seq = ?1 AND webhook_id = ?2")?;
     if has.exists([event_seq, webhook_id])? {
@@ -353,8 +380,8 @@ fn make_delivery(w: &mut Writing<'_>, event_seq: i64, webhook_id: WebhookId) -> 
     w.conn
         .prepare_cached(
             "INSERT INTO deliveries (id, event_seq, webhook_id, sequence, status, trigger, bulk, due_at_ms,
-                                     scheduled_at_ms, created_at_ms)
-             VALUES (?1, ?2, ?3, ?4, 'scheduled', 'replay', 1, ?5, ?5, ?6)",
+                                     scheduled_at_ms, created_at_ms, replay_seq)
+             VALUES (?1, ?2, ?3, ?4, 'scheduled', 'replay', 1, ?5, ?5, ?6, ?7)",
         )?
         .execute(params![
             DeliveryId::from_value(w.mint.next(w.now)).to_string(),
@@ -363,9 +390,57 @@ fn make_delivery(w: &mut Writing<'_>, event_seq: i64, webhook_id: WebhookId) -> 
             sequence,
             w.steady.unix_ms(),
             w.now.unix_ms(),
+            replay,
         ])?;
     w.effects.lanes.insert(webhook_id);
     Ok(true)
+}
+
+/// Of a replay's deliveries those that nothing has been tried of since it made them due, by the index they are in.
+const UNTRIED: &str = "SELECT seq FROM deliveries INDEXED BY deliveries_of_replays
+     WHERE replay_seq = ?1 AND status = 'scheduled' AND attempts = coalesce(json_extract(before_replay, '$.attempts'), 0)";
+
+/// A replay that has made everything due is canceled too, as long as something of it was not tried.
+fn revoke(w: &Writing<'_>, seq: i64) -> Result<bool> {
+    let revoked = w
+        .conn
+        .prepare_cached(&format!(
+            "UPDATE replays SET status = 'canceled' WHERE seq = ?1 AND status = 'done' AND EXISTS ({UNTRIED})"
+        ))?
+        .execute([seq])?;
+    Ok(revoked > 0)
+}
+
+/// Takes a step of what a canceled replay has made back, if there is any; whether there may be more.
+fn take_back(w: &mut Writing<'_>, seq: i64) -> Result<bool> {
+    let takes_back =
+        w.conn.prepare_cached("SELECT 1 FROM replays WHERE seq = ?1 AND takes_back = 1")?.exists([seq])?;
+    if !takes_back {
+        return Ok(false);
+    }
+    let mut statement = w.conn.prepare_cached(&format!(
+        "UPDATE deliveries SET
+             status = coalesce(json_extract(before_replay, '$.status'), 'discarded'),
+             discarded_because = iif(before_replay IS NULL, 'canceled', discarded_because),
+             completed_at_ms = coalesce(json_extract(before_replay, '$.completed_at_ms'), ?2),
+             trigger = coalesce(json_extract(before_replay, '$.trigger'), trigger),
+             bulk = coalesce(json_extract(before_replay, '$.bulk'), bulk),
+             step = coalesce(json_extract(before_replay, '$.step'), step),
+             scheduled_at_ms = coalesce(json_extract(before_replay, '$.scheduled_at_ms'), scheduled_at_ms),
+             order_station = json_extract(before_replay, '$.order_station'),
+             due_at_ms = NULL, replay_seq = NULL, before_replay = NULL
+         WHERE seq IN ({UNTRIED} ORDER BY seq LIMIT {TAKE_BACK_STEP})
+         RETURNING coalesce(webhook_id, -origin_id)"
+    ))?;
+    let lanes: Vec<Option<WebhookId>> = statement
+        .query_map(params![seq, w.now.unix_ms()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let more = lanes.len() >= TAKE_BACK_STEP;
+    w.conn
+        .prepare_cached("UPDATE replays SET done = done - ?2, takes_back = ?3 WHERE seq = ?1")?
+        .execute(params![seq, lanes.len() as i64, more])?;
+    w.effects.lanes.extend(lanes.into_iter().flatten());
+    Ok(more)
 }
 
 fn end(w: &Writing<'_>, seq: i64, status: Status) -> Result<bool> {

@@ -36,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0021_kept_answers.sql"),
     include_str!("migrations/0022_id_tag_key.sql"),
     include_str!("migrations/0023_command_warnings.sql"),
+    include_str!("migrations/0024_replayed.sql"),
 ];
 
 /// The schema version that this program works with.

@@ -232,3 +232,95 @@ async fn a_bulk_resend_takes_a_filter_and_needs_force_for_what_has_arrived() {
     assert!(received[5..].iter().all(|one| one.header("x-webhook-trigger") == "resend"));
     assert_eq!(gateway.get("/replays").await["data"].as_array().map(Vec::len), Some(1));
 }
+
+async fn paused(gateway: &Running, hook: &Value, action: &str) {
+    let (status, answer) = gateway.api("POST", &format!("/webhooks/{}/{action}", hook["id"]), None).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+async fn cancel(gateway: &Running, replay: &Value) -> (u16, Value) {
+    let path = format!("/replays/{}/cancel", replay["id"].as_str().unwrap_or_else(|| panic!("{replay}")));
+    gateway.api("POST", &path, None).await
+}
+
+#[tokio::test]
+async fn a_cancelled_replay_takes_back_what_it_has_made_and_nothing_was_tried_of() {
+    let gateway = start(|_| {}).await;
+    let (receiver, answer) = changeable(500).await;
+    let mut charger = gateway.charger("CP").await;
+    beats(&mut charger, 2).await;
+    let wanted = json!({"retry_schedule": [], "events": ["Heartbeat"]});
+    let hook = webhook(&gateway, &receiver.url, wanted).await;
+    beats(&mut charger, 2).await;
+    wait_for(&gateway, &hook, "failed", 2).await;
+    answer.store(200, Ordering::SeqCst);
+    beats(&mut charger, 1).await;
+    wait_for(&gateway, &hook, "success", 1).await;
+    paused(&gateway, &hook, "pause").await;
+    let before = deliveries(&gateway, &hook).await;
+
+    let missing = replay(&gateway, &hook, "missing", json!({})).await.1;
+    assert_eq!(ended(&gateway, &missing).await["done"], 2);
+    let all = replay(&gateway, &hook, "all", json!({})).await.1;
+    assert_eq!(ended(&gateway, &all).await["done"], 3);
+    wait_for(&gateway, &hook, "scheduled", 5).await;
+    let (status, canceled) = cancel(&gateway, &all).await;
+    assert_eq!((status, &canceled["status"], &canceled["done"]), (200, &json!("canceled"), &json!(0)));
+    let after = deliveries(&gateway, &hook).await;
+    let kept: Vec<_> = before.iter().filter(|one| after.contains(one)).collect();
+    assert_eq!(kept.len(), 3, "what was brought back is what it was: {after:?}");
+    assert_eq!(counts(&gateway, &hook).await["scheduled"], 2, "another replay's go on");
+    assert_eq!(cancel(&gateway, &all).await.0, 409);
+
+    let (status, canceled) = cancel(&gateway, &missing).await;
+    assert_eq!((status, &canceled["status"], &canceled["done"]), (200, &json!("canceled"), &json!(0)));
+    let made: Vec<_> =
+        deliveries(&gateway, &hook).await.into_iter().filter(|one| one["status"] == "discarded").collect();
+    assert_eq!(made.len(), 2);
+    assert!(made.iter().all(|one| one["discarded_because"] == "canceled"), "{made:?}");
+    paused(&gateway, &hook, "resume").await;
+    beats(&mut charger, 1).await;
+    wait_for(&gateway, &hook, "success", 2).await;
+    assert_eq!(receiver.so_far().len(), 4, "two that failed, one that arrived, and the live one");
+
+    // Nothing is lost by it: asked for again, all of it is brought back, once.
+    let again = replay(&gateway, &hook, "all", json!({})).await.1;
+    assert_eq!(again["matched"], 6);
+    wait_for(&gateway, &hook, "success", 6).await;
+    assert_eq!(receiver.wait_for(10).await.len(), 10);
+    assert_eq!(cancel(&gateway, &again).await.0, 409, "nothing is left to take back");
+}
+
+#[tokio::test]
+async fn a_bulk_resend_that_is_cancelled_while_it_is_sent_neither_loses_nor_doubles() {
+    const ALL: usize = 40;
+    let gateway = start(|_| {}).await;
+    let receiver = Receiver::always(Answer::Status(200)).await;
+    let hook = webhook(&gateway, &receiver.url, json!({"max_in_flight": 1})).await;
+    let other = webhook(&gateway, &receiver.url, json!({})).await;
+    let mut charger = gateway.charger("CP").await;
+    beats(&mut charger, ALL).await;
+    for hook in [&hook, &other] {
+        wait_for(&gateway, hook, "success", ALL).await;
+    }
+    let untouched = deliveries(&gateway, &other).await;
+    let pace = json!({"rate_limit": "20/s"});
+    gateway.api("PATCH", &format!("/webhooks/{}", hook["id"]), Some(pace)).await;
+    paused(&gateway, &other, "pause").await;
+    let path = format!("/deliveries/resend?since={LONG_AGO}&status=success&force=true");
+    let (status, begun) = gateway.api("POST", &path, None).await;
+    assert_eq!((status, &begun["matched"]), (202, &json!(2 * ALL)), "{begun}");
+    let some = 2 * ALL + 3;
+    eventually("some have arrived", || async { (receiver.so_far().len() > some).then_some(()) }).await;
+    let (status, canceled) = cancel(&gateway, &begun).await;
+    assert_eq!((status, &canceled["status"]), (200, &json!("canceled")), "{canceled}");
+    let done = canceled["done"].as_u64().expect("a number") as usize;
+    assert!((4..ALL).contains(&done), "{done}");
+    // What was under way arrives, and all of it is as it was or has been tried once more.
+    wait_for(&gateway, &hook, "success", ALL).await;
+    let tries = |row: &Value| row["attempts"].as_array().map_or(0, Vec::len);
+    let again = deliveries(&gateway, &hook).await.iter().filter(|row| tries(row) == 2).count();
+    assert_eq!(again, done);
+    assert_eq!(deliveries(&gateway, &other).await, untouched, "the other webhook's are taken back too");
+    assert_eq!(receiver.so_far().len(), 2 * ALL + done, "each that was tried arrived once");
+}
