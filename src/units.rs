@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
+
 /// A duration written as a whole number and a unit: `ms`, `s`, `m`, `h` or `d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(pub Duration);
@@ -93,6 +95,15 @@ impl FromStr for ByteSize {
     }
 }
 
+/// The moment that a text tells: RFC 3339, or a duration (`2h`) back from `now`.
+pub fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
+    match text.parse::<Span>() {
+        // Nothing that is asked for lies before the clocks of computers.
+        Ok(ago) => Some(now.before(ago.0).max(Timestamp::from_unix_ms(0))),
+        Err(_) => text.parse().ok(),
+    }
+}
+
 macro_rules! serde_as_text {
     ($($name:ident),*) => {$(
         impl Serialize for $name {
@@ -125,6 +136,25 @@ mod tests {
         }
         assert_eq!("1d".parse::<Span>().expect("a day").to_string(), "24h");
         assert_eq!("60s".parse::<Span>().expect("a minute").to_string(), "1m");
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_how_long_ago_it_was() {
+        let now: Timestamp = "2026-04-14T12:00:00Z".parse().expect("RFC 3339");
+        let read = |text| moment(text, now).map(|moment| moment.to_string());
+        for (text, expected) in [
+            ("2h", Some("2026-04-14T10:00:00.000Z")),
+            ("0s", Some("2026-04-14T12:00:00.000Z")),
+            ("7d", Some("2026-04-07T12:00:00.000Z")),
+            ("999999999d", Some("1970-01-01T00:00:00.000Z")),
+            ("2026-01-01T01:00:00+01:00", Some("2026-01-01T00:00:00.000Z")),
+            ("yesterday", None),
+            ("-2h", None),
+            ("2", None),
+            ("", None),
+        ] {
+            assert_eq!(read(text).as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::command::RequestedBy;
 use super::delivery::DeliveryStatus;
+use super::text::Bound;
 use crate::clock::Timestamp;
 use crate::id::{EventId, ReplayId};
 
@@ -28,9 +29,11 @@ pub enum Only {
 #[serde(deny_unknown_fields)]
 pub struct ReplayInput {
     /// Events that arrived then or later.
+    #[schema(inline, value_type = Bound)]
     pub since: Timestamp,
     /// Events that arrived before that; up to now if it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(inline, value_type = Option<Bound>)]
     pub until: Option<Timestamp>,
     /// Which of them.
     #[serde(default)]
@@ -55,7 +58,8 @@ pub enum Status {
     Running,
     /// All are made; whether they have arrived, the deliveries tell.
     Done,
-    /// Somebody ended it, or its webhook was disabled or deleted. What it had made goes on.
+    /// Somebody ended it, and what it had made and nothing was tried of was taken back; or its webhook was disabled or
+    /// deleted.
     Canceled,
 }
 
@@ -110,7 +114,7 @@ pub struct Replay {
     /// How many events or deliveries there were to bring back when it was asked for.
     pub matched: u64,
     /// How many of them it has made due so far. Those that ended otherwise meanwhile are left out, so at the end
-    /// it may be less than `matched`.
+    /// it may be less than `matched`. Those that a cancellation took back do not count.
     pub done: u64,
     /// What is brought back.
     pub selection: Selection,

@@ -2,7 +2,7 @@
 //! with a format or a pattern, so that a wrong one is found by the schema like any other wrong field.
 
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::clock::Timestamp;
@@ -18,6 +18,26 @@ fn text() -> ObjectBuilder {
 fn schema(object: ObjectBuilder) -> RefOr<Schema> {
     Schema::Object(object.build()).into()
 }
+
+/// A moment by which lists are narrowed: a time, or a duration back from now. [`crate::units::moment`] reads it.
+pub(crate) struct Bound;
+
+impl PartialSchema for Bound {
+    fn schema() -> RefOr<Schema> {
+        let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let ago = text().pattern(Some(SPAN_PATTERN)).description(Some("How long ago"));
+        let either = AnyOfBuilder::new()
+            .item(time.description(Some("RFC 3339")))
+            .item(ago)
+            .description(Some("A time (RFC 3339), or a duration back from now"))
+            .examples(["2026-04-14T12:34:56.789Z", "2h"]);
+        Schema::AnyOf(either.build()).into()
+    }
+}
+
+impl ToSchema for Bound {}
+
+const SPAN_PATTERN: &str = "^[0-9]{1,9} ?(ms|s|m|h|d)$";
 
 macro_rules! appears_as {
     ($($name:ident => $object:expr;)*) => {$(
@@ -37,7 +57,7 @@ appears_as! {
         .description(Some("RFC 3339; written in UTC with milliseconds"))
         .examples(["2026-04-14T12:34:56.789Z"]);
     Span => text()
-        .pattern(Some("^[0-9]{1,9} ?(ms|s|m|h|d)$"))
+        .pattern(Some(SPAN_PATTERN))
         .description(Some("A duration: a whole number and one of the units ms, s, m, h, d"))
         .examples(["30s"]);
     ByteSize => text()
@@ -47,8 +67,9 @@ appears_as! {
     StationId => text()
         .min_length(Some(1))
         .max_length(Some(StationId::MAX_CHARS))
-        .pattern(Some(r"^[^/:\x00-\x1f\x7f-\x9f]*$"))
-        .description(Some("A charging station's identity: 1 to 64 characters, no control characters, no / and no :"))
+        .pattern(Some(r"^(?!\s*(import|\.\.?)\s*$)[^/:\x00-\x1f\x7f-\x9f]*$"))
+        .description(Some("A charging station's identity: 1 to 64 characters, no control characters, no / and no :; not \
+            import, . or .., which paths use for something else"))
         .examples(["WALLBOX_001"]);
     EventId => text()
         .pattern(Some("^evt_[0-7][0-9a-hjkmnp-tv-z]{25}$"))

@@ -99,7 +99,7 @@ pub const MAX_IN_FLIGHT_MAX: u32 = 1_000;
 ///
 /// `PUT` replaces everything but the two secrets, which are kept unless given. The read-only fields of a
 /// webhook (`id`, `status`, `disabled_reason`, `paused_at`, `paused_until`, `paused_reason`, `secret_value_set`,
-/// `created_at`, `updated_at`) are ignored.
+/// `warnings`, `created_at`, `updated_at`) are ignored.
 #[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookInput {
@@ -115,7 +115,8 @@ pub struct WebhookInput {
     #[schema(default = true)]
     pub enabled: bool,
     /// Event types it wants: names, patterns (`Start*`), whole categories (`ocpp.*`). `*` is everything but
-    /// the category `webhook`, which is `webhook.*`.
+    /// the category `webhook`, which is `webhook.*`. A pattern that nothing can fit is a 422; one that custom names alone
+    /// can fit is told of in `warnings`.
     #[serde(default = "every_event")]
     #[schema(default = json!(["*"]), min_items = 1, max_items = 200)]
     pub events: Vec<String>,
@@ -243,6 +244,9 @@ pub struct Webhook {
     pub max_in_flight: u32,
     /// The pace, if there is a limit.
     pub rate_limit: Option<String>,
+    /// What may not be as it was meant: patterns of `events` that no event type of the gateway fits, only custom names.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.

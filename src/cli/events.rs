@@ -240,8 +240,11 @@ fn sent_where(found: &EventDeliveries) -> String {
         }
     };
     if let Some(not_matched) = found.not_matched.as_ref().filter(|others| !others.is_empty()) {
-        let lines =
-            not_matched.iter().map(|other| [other.webhook_id.to_string(), printable(because(&other.reason))]);
+        let lines = not_matched.iter().map(|other| {
+            let why =
+                std::iter::once(because(&other.reason)).chain(other.warnings.iter().map(String::as_str));
+            [other.webhook_id.to_string(), printable(&why.collect::<Vec<_>>().join(": "))]
+        });
         text.push('\n');
         text.push_str(&Table::new([whole("WEBHOOK"), whole("DID NOT GET IT BECAUSE")]).lines(lines));
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Failure, hint};
 use crate::clock::{Clock, Timestamp};
-use crate::units::Span;
+use crate::units;
 
 /// What stands for standard input.
 const STDIN: &str = "-";
@@ -57,15 +57,8 @@ pub(super) fn borrowed(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
 
 /// A moment: RFC 3339, or how long ago it was.
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
-    moment_before(text, Clock::System.now())
-}
-
-fn moment_before(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    if let Ok(ago) = text.parse::<Span>() {
-        return Ok(now.before(ago.0));
-    }
-    let wrong = "write a time such as 2026-04-14T12:00:00Z, or how long ago: 90s, 30m, 2h, 7d";
-    text.parse().map_err(|_| wrong.to_owned())
+    let wrong = || "write a time such as 2026-04-14T12:00:00Z, or how long ago: 90s, 30m, 2h, 7d".to_owned();
+    units::moment(text, Clock::System.now()).ok_or_else(wrong)
 }
 
 /// A JSON object.
@@ -118,16 +111,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_moment_is_a_time_or_how_long_ago_it_was() {
-        let now: Timestamp = "2026-04-14T12:00:00Z".parse().expect("RFC 3339");
-        let read = |text| moment_before(text, now).map(|moment| moment.to_string());
-        assert_eq!(read("2h"), Ok("2026-04-14T10:00:00.000Z".to_owned()));
-        assert_eq!(read("7d"), Ok("2026-04-07T12:00:00.000Z".to_owned()));
-        assert_eq!(read("2026-01-01T01:00:00+01:00"), Ok("2026-01-01T00:00:00.000Z".to_owned()));
-        assert!(read("yesterday").expect_err("no time").contains("2h"));
-    }
 
     #[derive(Serialize)]
     struct Options {

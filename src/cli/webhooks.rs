@@ -268,6 +268,7 @@ fn details(webhook: &Webhook) -> String {
     lines.extend(webhook.paused_at.map(|at| ("paused since", at.to_string())));
     lines.extend(webhook.paused_until.map(|until| ("paused until", until.to_string())));
     lines.extend(webhook.paused_reason.clone().map(|reason| ("paused", reason)));
+    lines.extend(webhook.warnings.iter().map(|warning| ("warning", warning.clone())));
     lines.extend(webhook.signing_secret.clone().map(|secret| ("signing secret", secret)));
     fields(&lines)
 }

@@ -18,6 +18,7 @@ use super::problem::Result;
 use super::query::{And, NoQuery, Parameters, Query};
 use crate::api::access::{ApiKey, ApiKeyInput};
 use crate::api::problem::{FieldError, Problem};
+use crate::api::text::Bound;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
@@ -33,10 +34,10 @@ pub(super) struct KeysQuery {
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
     /// It was made then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// It was made before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
 

@@ -30,6 +30,7 @@ use super::serve::Peer;
 use super::{ApiState, body, openapi};
 use crate::api::audit::{AuditEntry, ChangeMethod};
 use crate::api::problem::FieldError;
+use crate::api::text::Bound;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
@@ -72,10 +73,10 @@ pub(super) struct AuditQuery {
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
     /// It was asked for then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// It was asked for before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::problem::Result;
+use super::problem::{Result, UNKNOWN_FIELD};
 use super::schema::Checker;
 use super::{ApiConfig, ApiState, openapi};
 use crate::api::problem::{FieldError, Problem};
@@ -82,7 +82,7 @@ impl FromRequest<Arc<ApiState>> for NoBody {
         match serde_json::from_slice(&body) {
             Ok(Value::Object(members)) if members.is_empty() => Ok(Self),
             Ok(Value::Object(members)) => {
-                let unknown = members.keys().map(|name| FieldError::new(name, "is not a known field"));
+                let unknown = members.keys().map(|name| FieldError::new(name, UNKNOWN_FIELD));
                 Err(Problem::invalid(unknown.collect()))
             }
             Ok(_) => Err(Problem::invalid_field("", "this call takes no body")),

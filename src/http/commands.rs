@@ -23,6 +23,7 @@ use super::query::{And, NoQuery, Parameters, Query};
 use super::stations;
 use crate::api::command::{Command, CommandInput, CommandStatus};
 use crate::api::problem::{FieldError, Problem};
+use crate::api::text::Bound;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::CommandId;
@@ -80,10 +81,10 @@ pub(super) struct CommandsQuery {
     #[param(inline)]
     status: Option<CommandStatus>,
     /// They were made then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// They were made before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
 
@@ -104,10 +105,10 @@ pub(super) struct StationCommandsQuery {
     #[param(inline)]
     status: Option<CommandStatus>,
     /// They were made then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// They were made before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
 

@@ -19,6 +19,7 @@ use super::problem::{self, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use crate::api::delivery::{Delivery, DeliveryStatus};
 use crate::api::problem::{FieldError, Problem};
+use crate::api::text::Bound;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::delivery::waiting;
@@ -60,10 +61,10 @@ pub(super) struct DeliveriesQuery {
     #[param(min_length = 1, max_length = 200)]
     pub(super) owner_id: Option<String>,
     /// It was made then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     pub(super) since: Option<Timestamp>,
     /// It was made before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     pub(super) until: Option<Timestamp>,
     /// What to look for in the event's payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
     /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and

@@ -21,11 +21,12 @@ use super::query::{And, NoQuery, Parameters, Query};
 use super::sse::Place;
 use crate::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
 use crate::api::problem::{FieldError, Problem};
+use crate::api::text::Bound;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::event;
 use crate::id::EventId;
-use crate::store::{EventFilter, Listed, Missing, Resent, Slice, Standing};
+use crate::store::{EventFilter, Listed, Missing, Resent, Slice, Standing, Unwanted};
 use crate::subscription::EventPattern;
 use crate::units::Span;
 
@@ -55,16 +56,16 @@ pub(super) struct EventsQuery {
     #[param(minimum = 1)]
     transaction_id: Option<i64>,
     /// It arrived then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// It arrived before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
     /// It happened then or later, by the charger's own clock.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     occurred_since: Option<Timestamp>,
     /// It happened before that, by the charger's own clock.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     occurred_until: Option<Timestamp>,
     /// What to look for in the payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
     /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
@@ -143,7 +144,7 @@ pub(super) fn patterns(texts: &[String]) -> Vec<EventPattern> {
 /// Adds what is wrong with the event patterns of a list.
 pub(super) fn wrong_patterns(given: &Value, errors: &mut Vec<FieldError>) {
     for text in given["event"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if let Err(error) = text.parse::<EventPattern>() {
+        if let Err(error) = EventPattern::asked(text) {
             errors.push(FieldError::new("event", error.to_string()));
         }
     }
@@ -297,9 +298,13 @@ pub(super) async fn deliveries(
 
 async fn explain(state: &ApiState, caller: &Caller, event: event::Event) -> Result<Vec<NotMatched>> {
     let reasons = state.store.not_matched(event).await?;
-    let visible = reasons.into_iter().filter(|(_, owner, _)| caller.sees(owner.as_deref()));
+    let visible = reasons.into_iter().filter(|unwanted| caller.sees(unwanted.owner_id.as_deref()));
     Ok(visible
-        .map(|(webhook_id, _, reason)| NotMatched { webhook_id, reason: reason.as_str().to_owned() })
+        .map(|Unwanted { webhook_id, reason, warnings, .. }| NotMatched {
+            webhook_id,
+            reason: reason.as_str().to_owned(),
+            warnings,
+        })
         .collect())
 }
 

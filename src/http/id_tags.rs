@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
@@ -18,6 +18,7 @@ use super::problem::Result;
 use super::query::{And, Parameters, Query};
 use crate::api::id_tag::{IdTag, IdTagInput, TagStatus};
 use crate::api::problem::{FieldError, Problem};
+use crate::api::text::Bound;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::store::IdTagFilter;
@@ -29,6 +30,20 @@ pub(super) const TAG_CHARS_MAX: usize = 64;
 
 /// Fields of a tag that nobody writes; ignored in `PUT`, as is the tag itself, which the path names.
 const READ_ONLY: [&str; 4] = ["id_tag", "active_transactions", "created_at", "updated_at"];
+
+/// A tag may be called `import` too, though the import has that path: whatever is no POST is about the tag. Its name is
+/// encoded, so that the route of the import does not fit.
+pub(super) fn name_import<B>(mut request: http::Request<B>) -> http::Request<B> {
+    let uri = request.uri();
+    let is_tag = uri.path().strip_prefix(super::BASE) == Some("/id-tags/import");
+    if is_tag && request.method() != Method::POST {
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(encoded) = format!("{}/id-tags/%69mport{query}", super::BASE).parse() {
+            *request.uri_mut() = encoded;
+        }
+    }
+    request
+}
 
 /// How tags are listed.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -44,10 +59,10 @@ pub(super) struct TagsQuery {
     #[param(min_length = 1, max_length = 20)]
     parent_id_tag: Option<String>,
     /// Registered then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// Registered before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
 

@@ -19,6 +19,7 @@ use super::sse::{self, Piece, Place, Source};
 use super::{ApiState, stations};
 use crate::api::message::{Direction, Message};
 use crate::api::problem::FieldError;
+use crate::api::text::Bound;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::StationId;
@@ -40,10 +41,10 @@ pub(super) struct MessagesQuery {
     #[param(min_length = 1, max_length = 50)]
     action: Option<String>,
     /// They went over the wire then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// They went over the wire before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
     /// Tell what comes from now on, or after `Last-Event-ID`, as a stream of server-sent events.
     follow: Option<bool>,

@@ -14,6 +14,7 @@ mod deliveries;
 mod event_stream;
 mod events;
 mod health;
+mod hints;
 mod id_tag_import;
 mod id_tags;
 mod idempotency;
@@ -48,13 +49,14 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Uri};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tower::util::MapRequest;
 use tracing::debug;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -219,6 +221,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
     let api = router
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
+        .layer(from_fn(hints::add))
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(state.clone(), audit::record))
         .layer(from_fn_with_state(state.clone(), idempotency::replay))
@@ -226,7 +229,9 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .layer(from_fn_with_state(state.clone(), in_time))
         .with_state(state);
     let docs = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
-    api.merge(docs).layer(map_response(kept_by_nobody))
+    let all = api.merge(docs).layer(map_response(kept_by_nobody));
+    // Before any route is looked for.
+    Router::new().fallback_service(MapRequest::new(all, id_tags::name_import))
 }
 
 /// Answers may hold secrets that are shown once, and text that strangers have written: nobody between keeps them,

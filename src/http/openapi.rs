@@ -22,6 +22,9 @@ and nothing else; where `command:ACTION` is asked for, it or `command` will do.
 
 **Errors** are `application/problem+json` (RFC 9457); a 422 names every wrong field.
 
+**Times.** `since`, `until` and the other times that lists are narrowed by, also in the body of a replay, are RFC 3339 \
+or a duration back from now (`2h`).
+
 **Lists** answer `data` and `next_cursor`, newest first unless `order=asc`; pass `next_cursor` as `cursor` with \
 the other parameters unchanged. `since` is inclusive, `until` exclusive.
 
@@ -67,7 +70,12 @@ pub(super) fn need(method: &Method, path: &str) -> Option<Need> {
 
 /// The name of an operation, as the document has it; `None` for what is no operation of the API.
 pub(super) fn operation_id(method: &Method, path: &str) -> Option<&'static str> {
-    AS_JSON["paths"].get(path)?.get(method.as_str().to_ascii_lowercase())?["operationId"].as_str()
+    operation(method, path)?["operationId"].as_str()
+}
+
+/// An operation's entry; `None` for what is none of the API.
+pub(super) fn operation(method: &Method, path: &str) -> Option<&'static Value> {
+    AS_JSON["paths"].get(path)?.get(method.as_str().to_ascii_lowercase())
 }
 
 /// Every operation: method, path, and its entry.

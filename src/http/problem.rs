@@ -18,6 +18,12 @@ const ERRORS_MAX: usize = 1_000;
 /// How long a client is asked to wait when the gateway cannot serve just now.
 const RETRY_AFTER_S: &str = "2";
 
+/// What is said of a member of a body that the call does not have; [`super::hints`] adds which one may be meant.
+pub(super) const UNKNOWN_FIELD: &str = "is not a known field";
+
+/// The same of a query parameter.
+pub(super) const UNKNOWN_PARAMETER: &str = "is not a known parameter";
+
 /// A handler's result.
 pub(super) type Result<T> = std::result::Result<T, Problem>;
 
@@ -171,7 +177,13 @@ impl From<StoreError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let unknown =
+            |error: &FieldError| [UNKNOWN_FIELD, UNKNOWN_PARAMETER].contains(&error.message.as_str());
+        let names = self.errors.iter().any(unknown).then(|| self.clone());
         let mut response = (status, axum::Json(self)).into_response();
+        if let Some(names) = names {
+            response.extensions_mut().insert(names);
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if status == StatusCode::UNAUTHORIZED {

@@ -13,10 +13,12 @@ use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use super::openapi;
-use super::problem::Result;
+use super::problem::{Result, UNKNOWN_PARAMETER};
 use super::schema::Checker;
+use super::{ApiState, openapi};
 use crate::api::problem::{FieldError, Problem};
+use crate::clock::Timestamp;
+use crate::units;
 
 /// Parameters of a call, and what their schemas cannot say of them.
 pub(super) trait Parameters: IntoParams + DeserializeOwned {
@@ -61,6 +63,8 @@ enum Kind {
     Text,
     Integer,
     Flag,
+    /// A time, or a duration back from now.
+    Moment,
     /// May be given again and again.
     Texts,
 }
@@ -105,7 +109,10 @@ fn kind_of(schema: &Value) -> Kind {
         Value::Array(several) => several.iter().any(|one| one == name),
         _ => false,
     };
-    if is("array") {
+    let has_times = |kinds: &Vec<Value>| kinds.iter().any(|kind| kind["format"] == "date-time");
+    if schema["anyOf"].as_array().is_some_and(has_times) {
+        Kind::Moment
+    } else if is("array") {
         Kind::Texts
     } else if is("integer") {
         Kind::Integer
@@ -118,12 +125,29 @@ fn kind_of(schema: &Value) -> Kind {
 
 /// What the text says, as the schema wants it; a text that says something else stays a text, which
 /// the schema then refuses.
-fn read(kind: Kind, text: &str) -> Value {
+fn read(kind: Kind, text: &str, now: Timestamp) -> Value {
     match (kind, text) {
         (Kind::Flag, "true") => Value::Bool(true),
         (Kind::Flag, "false") => Value::Bool(false),
+        (Kind::Moment, _) => moment(text, now),
         (Kind::Integer, _) => text.parse::<i64>().map_or_else(|_| text.into(), Value::from),
         _ => text.into(),
+    }
+}
+
+/// The time that a text means; one that means none stays as it is.
+fn moment(text: &str, now: Timestamp) -> Value {
+    units::moment(text, now).map_or_else(|| text.into(), |moment| moment.to_string().into())
+}
+
+/// Writes the times that members of a body mean in their place, as [`parse`] does with those of a query.
+pub(super) fn set_moments(body: &mut Value, names: &[&str], now: Timestamp) {
+    for name in names {
+        if let Some(member) = body.get_mut(*name)
+            && let Some(text) = member.as_str()
+        {
+            *member = moment(text, now);
+        }
     }
 }
 
@@ -131,13 +155,13 @@ fn read(kind: Kind, text: &str) -> Value {
 ///
 /// # Errors
 /// A 422 with every wrong parameter.
-pub(super) fn parse<T: Parameters + 'static>(query: &str) -> Result<T> {
+pub(super) fn parse<T: Parameters + 'static>(query: &str, now: Timestamp) -> Result<T> {
     let shape = Shape::of::<T>()?;
     let mut errors = Vec::new();
     let mut given = Map::new();
     for (name, text) in url::form_urlencoded::parse(query.as_bytes()) {
         match shape.kinds.get(name.as_ref()) {
-            None => errors.push(FieldError::new(name, "is not a known parameter")),
+            None => errors.push(FieldError::new(name, UNKNOWN_PARAMETER)),
             Some(Kind::Texts) => {
                 let texts = given.entry(name).or_insert_with(|| json!([]));
                 if let Some(texts) = texts.as_array_mut() {
@@ -148,7 +172,7 @@ pub(super) fn parse<T: Parameters + 'static>(query: &str) -> Result<T> {
                 errors.push(FieldError::new(name, "may be given only once"));
             }
             Some(kind) => {
-                given.insert(name.into_owned(), read(*kind, &text));
+                given.insert(name.into_owned(), read(*kind, &text, now));
             }
         }
     }
@@ -171,11 +195,11 @@ pub(super) fn parse<T: Parameters + 'static>(query: &str) -> Result<T> {
     serde_json::from_value(given).map_err(|error| Problem::invalid_field("", error.to_string()))
 }
 
-impl<S: Send + Sync, T: Parameters + 'static> FromRequestParts<S> for Query<T> {
+impl<T: Parameters + 'static> FromRequestParts<Arc<ApiState>> for Query<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        parse(parts.uri.query().unwrap_or_default()).map(Self)
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<ApiState>) -> Result<Self> {
+        parse(parts.uri.query().unwrap_or_default(), state.clock.now()).map(Self)
     }
 }
 
@@ -188,7 +212,7 @@ impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let unknown: Vec<FieldError> =
             url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
-                .map(|(name, _)| FieldError::new(name, "is not a known parameter"))
+                .map(|(name, _)| FieldError::new(name, UNKNOWN_PARAMETER))
                 .collect();
         if unknown.is_empty() { Ok(Self) } else { Err(Problem::invalid(unknown)) }
     }

@@ -17,11 +17,12 @@ use super::deliveries::DeliveriesQuery;
 use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, Result};
-use super::query::{And, NoQuery, Parameters, Query};
+use super::query::{And, NoQuery, Parameters, Query, set_moments};
 use super::webhooks::visible;
 use crate::api::delivery::DeliveryStatus;
 use crate::api::problem::{FieldError, Problem};
 use crate::api::replay::{Replay, ReplayInput, ReplayMatched, Selection, Status};
+use crate::api::text::Bound;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ReplayId;
@@ -54,15 +55,16 @@ pub(super) async fn create(
     caller: Caller,
     Id(id): Id,
     _: NoQuery,
-    body::Json(given): body::Json,
+    body::Json(mut given): body::Json,
 ) -> Result<Response> {
     let asked_at = state.clock.now();
+    set_moments(&mut given, &["since", "until"], asked_at);
     // What arrives in this very moment is live.
     let now = asked_at.after(std::time::Duration::from_millis(1));
     let mut errors = body::errors::<ReplayInput>(&given)?;
     // What they mean is judged member by member, so that a wrong one beside them hides nothing.
     for (place, text) in given["events"].as_array().into_iter().flatten().enumerate() {
-        if let Some(Err(error)) = text.as_str().map(str::parse::<EventPattern>) {
+        if let Some(Err(error)) = text.as_str().map(EventPattern::asked) {
             errors.push(FieldError::new(format!("events.{place}"), error.to_string()));
         }
     }
@@ -108,7 +110,10 @@ pub(super) struct BulkResendQuery {
 impl Parameters for BulkResendQuery {
     fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
         if ["webhook_id", "event_id", "since"].into_iter().all(|name| given[name].is_null()) {
-            errors.push(FieldError::new("webhook_id", "one of webhook_id, event_id and since is required"));
+            errors.push(FieldError::new(
+                "webhook_id",
+                "one of the query parameters webhook_id, event_id and since is required",
+            ));
         }
         let named = given["status"].as_array().into_iter().flatten();
         let named: Vec<_> = named.filter_map(|status| DeliveryStatus::deserialize(status).ok()).collect();
@@ -186,10 +191,10 @@ pub(super) struct ReplaysQuery {
     #[param(inline)]
     status: Option<Status>,
     /// It was asked for then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// It was asked for before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
 
@@ -245,8 +250,9 @@ pub(super) async fn get(
 
 /// Cancel a replay
 ///
-/// It makes no more deliveries; those that it has made go on, and can be cancelled one by one. 409 if it has come
-/// to its end.
+/// It makes no more deliveries, and takes back those it has made and nothing was tried of since: what was made for it is
+/// discarded, what was brought back is what it was before. Those that are under way, or wait for a retry, go on, and can
+/// be cancelled one by one. 409 if it has come to its end, and has none to take back.
 #[utoipa::path(post, path = "/replays/{id}/cancel", tag = "replays",
     params(("id" = ReplayId, Path, description = "The replay")),
     responses((status = 200, body = Replay)), security(("api_key" = ["write"])))]

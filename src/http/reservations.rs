@@ -15,6 +15,7 @@ use super::problem::Result;
 use super::query::{And, Parameters, Query};
 use crate::api::problem::FieldError;
 use crate::api::reservation::{Reservation, Status};
+use crate::api::text::Bound;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::store::ReservationFilter;
@@ -35,10 +36,10 @@ pub(super) struct ReservationsQuery {
     #[param(inline)]
     status: Option<Status>,
     /// Its `ReserveNow` ended then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// Its `ReserveNow` ended before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
 

@@ -6,7 +6,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Value, json};
 
-use super::problem::Result;
+use super::problem::{Result, UNKNOWN_FIELD};
 use crate::api::problem::{FieldError, Problem};
 
 /// A compiled schema.
@@ -67,13 +67,15 @@ fn describe(error: &ValidationError<'_>, found: &mut Vec<FieldError>) {
         }
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-            found.extend(
-                unexpected.iter().map(|name| FieldError::new(below(&path, name), "is not a known field")),
-            );
+            found.extend(unexpected.iter().map(|name| FieldError::new(below(&path, name), UNKNOWN_FIELD)));
             return;
         }
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
             // "Null or a thing": what is wrong is wrong with the thing.
+            if let Some(message) = bound_message(context) {
+                found.push(FieldError::new(path, message));
+                return;
+            }
             let thing = context.iter().find(|errors| !errors.iter().any(|inner| expects_null(inner)));
             match thing {
                 Some(errors) => {
@@ -101,6 +103,16 @@ fn describe(error: &ValidationError<'_>, found: &mut Vec<FieldError>) {
         _ => error.masked().to_string(),
     };
     found.push(FieldError::new(path, message));
+}
+
+/// A time, or a duration: there is one sentence for both.
+fn bound_message(alternatives: &[Vec<ValidationError<'_>>]) -> Option<&'static str> {
+    let is_time = |error: &ValidationError<'_>| matches!(error.kind(), ValidationErrorKind::Format { format } if format == "date-time");
+    let is_span = |error: &ValidationError<'_>| matches!(error.kind(), ValidationErrorKind::Pattern { pattern } if pattern.contains(SPAN_UNITS));
+    let any = |is: &dyn Fn(&ValidationError<'_>) -> bool| alternatives.iter().flatten().any(is);
+    (any(&is_time) && any(&is_span)).then_some(
+        "must be a time such as 2026-04-14T12:34:56.789Z (RFC 3339), or a duration back from now such as 2h",
+    )
 }
 
 fn expects_null(error: &ValidationError<'_>) -> bool {
@@ -133,16 +145,19 @@ fn list(options: &Value) -> String {
     texts.join(", ")
 }
 
+/// What tells the pattern of a duration.
+const SPAN_UNITS: &str = "(ms|s|m|h|d)";
+
 /// Patterns of our own that are better said in words.
 fn pattern_message(pattern: &str) -> String {
-    if pattern.contains("(ms|s|m|h|d)") {
+    if pattern.contains(SPAN_UNITS) {
         "must be a duration: a whole number and one of the units ms, s, m, h, d, such as 30s".to_owned()
     } else if pattern.contains("KiB") {
         "must be a size: a whole number and one of the units B, KiB, MiB, GiB, such as 64KiB".to_owned()
     } else if pattern.ends_with("/[sm]$") {
         "must be a pace such as 10/s or 600/m".to_owned()
-    } else if pattern.starts_with("^[^/:") {
-        "must have no control characters, no / and no :".to_owned()
+    } else if pattern.contains("[^/:") {
+        "must have no control characters, no / and no :, and must not be import, . or ..".to_owned()
     } else if pattern.contains("_+-") {
         "must be an IANA name such as Europe/Berlin".to_owned()
     } else if let Some((prefix, _)) = pattern.strip_prefix('^').and_then(|rest| rest.split_once("_[0-7]")) {

@@ -21,6 +21,7 @@ use super::query::{And, NoQuery, Parameters, Query};
 use super::versions::{Preconditions, tagged};
 use crate::api::problem::{FieldError, Problem};
 use crate::api::station::{ConfigurationKey, Connector, Disconnecting, Station, StationInput, StationPatch};
+use crate::api::text::Bound;
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::StationId;
@@ -89,10 +90,10 @@ pub(super) struct StationsQuery {
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
     /// It was made, or first connected, then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// It was made, or first connected, before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
 

@@ -17,6 +17,7 @@ use super::path::Id;
 use super::problem::{self, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use crate::api::problem::{FieldError, Problem};
+use crate::api::text::Bound;
 use crate::api::transaction::{CloseInput, MeterValue, Status, Transaction};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
@@ -47,28 +48,28 @@ pub(super) struct TransactionsQuery {
     /// Only those of which some fact about the stop is not the charger's own, or none of them.
     inferred: Option<bool>,
     /// Its start arrived then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// Its start arrived before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
     /// It began then or later, by the charger's own clock.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     started_since: Option<Timestamp>,
     /// It began before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     started_until: Option<Timestamp>,
     /// It ended then or later, by the charger's own clock.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     stopped_since: Option<Timestamp>,
     /// It ended before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     stopped_until: Option<Timestamp>,
     /// Something about it changed then or later; with `order=asc` the list is sorted by that, for polling.
     ///
     /// A change of a row moves it behind every place that a cursor or the last `updated_at` of a page can stand
     /// for, so that nothing is missed: go on with `next_cursor`, and at the end with that `updated_at`.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     updated_since: Option<Timestamp>,
 }
 
@@ -166,10 +167,10 @@ pub(super) struct MeterValuesQuery {
     #[param(min_length = 1, max_length = 100)]
     format: Option<String>,
     /// It arrived then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// It arrived before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
     /// Which end of the session comes first; its beginning, if nothing is said.
     #[param(inline)]

@@ -13,11 +13,11 @@ use crate::outbound::destination::{Refusal, parse_url};
 use crate::outbound::headers::{check_custom_headers, check_secret_header, check_secret_value};
 use crate::outbound::signature::SigningSecret;
 use crate::store::StoredWebhook;
-use crate::subscription::{EventPattern, Filter, InvalidPattern, StationGlob};
+use crate::subscription::{EventPattern, Filter, StationGlob};
 use crate::units::Span;
 
 /// Fields of a webhook that nobody writes; ignored in `PUT` and `PATCH`.
-const READ_ONLY: [&str; 9] = [
+const READ_ONLY: [&str; 10] = [
     "id",
     "status",
     "disabled_reason",
@@ -25,6 +25,7 @@ const READ_ONLY: [&str; 9] = [
     "paused_until",
     "paused_reason",
     "secret_value_set",
+    "warnings",
     "created_at",
     "updated_at",
 ];
@@ -221,13 +222,12 @@ async fn check_url(state: &ApiState, input: &WebhookInput, given: &Given, errors
 fn check_members(input: &WebhookInput, errors: &mut Vec<FieldError>) {
     let mut wrong = |field: String, message: String| errors.push(FieldError::new(field, message));
     for (place, pattern) in input.events.iter().enumerate() {
-        if let Err(error) = pattern.parse::<EventPattern>() {
+        if let Err(error) = EventPattern::asked(pattern) {
             wrong(format!("events.{place}"), error.to_string());
         }
     }
     for (place, pattern) in input.stations.iter().enumerate() {
-        let read: std::result::Result<StationGlob, InvalidPattern> = pattern.parse();
-        if let Err(error) = read {
+        if let Err(error) = StationGlob::asked(pattern) {
             wrong(format!("stations.{place}"), error.to_string());
         }
     }

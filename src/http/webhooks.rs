@@ -22,6 +22,7 @@ use super::versions::{Preconditions, not_modified, tagged};
 use super::webhook_input::Draft;
 use crate::api::delivery::DeliveryError;
 use crate::api::problem::{FieldError, Problem};
+use crate::api::text::Bound;
 use crate::api::webhook::{
     Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest,
 };
@@ -52,10 +53,10 @@ pub(super) struct WebhooksQuery {
     #[param(inline)]
     status: Option<Status>,
     /// It was made then or later.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
     /// It was made before that.
-    #[param(inline)]
+    #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
 

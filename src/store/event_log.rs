@@ -10,7 +10,7 @@ use super::{Store, cells, event_row, horizon, webhooks};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::id::{EventId, WebhookId};
-use crate::subscription::{EventPattern, NotMatched, Subject};
+use crate::subscription::{self, EventPattern, NotMatched, Subject};
 
 /// Which events are wanted; what is not given does not matter.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +40,19 @@ pub struct EventFilter {
     pub occurred_until: Option<Timestamp>,
     /// What to look for in its payload: words, beginnings (`word*`) and `"phrases"`.
     pub q: Option<String>,
+}
+
+/// A webhook that has no delivery of an event, and why.
+#[derive(Debug, Clone)]
+pub struct Unwanted {
+    /// The webhook.
+    pub webhook_id: WebhookId,
+    /// The customer it belongs to.
+    pub owner_id: Option<String>,
+    /// The first reason that applies.
+    pub reason: NotMatched,
+    /// What there is to tell of its patterns, where the type is the reason.
+    pub warnings: Vec<String>,
 }
 
 impl EventFilter {
@@ -156,13 +169,13 @@ impl Store {
     ///
     /// # Errors
     /// Only the store's own.
-    pub async fn not_matched(&self, event: Event) -> Result<Vec<(WebhookId, Option<String>, NotMatched)>> {
+    pub async fn not_matched(&self, event: Event) -> Result<Vec<Unwanted>> {
         self.read(move |conn| {
             let subscriptions = webhooks::load_subscriptions(conn)?;
             let mut has_delivery =
                 conn.prepare_cached("SELECT 1 FROM deliveries WHERE event_seq = ?1 AND webhook_id = ?2")?;
             let mut of_webhook =
-                conn.prepare_cached("SELECT owner_id, updated_at_ms FROM webhooks WHERE id = ?1")?;
+                conn.prepare_cached("SELECT owner_id, updated_at_ms, events FROM webhooks WHERE id = ?1")?;
             let removed =
                 horizon::of_outcomes(conn)?.is_some_and(|removed| event.id.value() < removed.value());
             let mut reasons = Vec::new();
@@ -170,8 +183,10 @@ impl Store {
                 if has_delivery.exists([event.seq, webhook_id])? {
                     continue;
                 }
-                let (owner_id, updated_at): (Option<String>, Timestamp) =
-                    of_webhook.query_row([webhook_id], |row| Ok((row.get(0)?, cells::moment(row, 1)?)))?;
+                let (owner_id, updated_at, events): (Option<String>, Timestamp, Vec<String>) = of_webhook
+                    .query_row([webhook_id], |row| {
+                        Ok((row.get(0)?, cells::moment(row, 1)?, cells::json(row, 2)?))
+                    })?;
                 let reason = match verdict {
                     // Whatever it would have fitted, a test goes to one webhook, and makes no delivery there.
                     _ if event.test => NotMatched::Target,
@@ -180,7 +195,11 @@ impl Store {
                     Ok(()) if updated_at >= event.timestamp && !removed => NotMatched::CreatedLater,
                     Ok(()) => continue,
                 };
-                reasons.push((webhook_id, owner_id, reason));
+                let warnings = match reason {
+                    NotMatched::EventType => subscription::warnings(&events),
+                    _ => Vec::new(),
+                };
+                reasons.push(Unwanted { webhook_id, owner_id, reason, warnings });
             }
             Ok(reasons)
         })

@@ -108,7 +108,7 @@ pub use connections::{Connected, ConnectionEnd, Rejected, Unwelcome, Welcome};
 pub use deliveries::{Canceled, Resent};
 pub use delivery_list::{Delivery, DeliveryFilter, DeliveryPage};
 pub use error::{KeyFault, Result, StoreError, UnreadableSetting};
-pub use event_log::{EventFilter, Stretch};
+pub use event_log::{EventFilter, Stretch, Unwanted};
 pub use horizon::{Missing, Standing};
 pub use id_tags::IdTagFilter;
 pub use idempotency::{KeptAnswer, RequestStanding};

@@ -422,6 +422,7 @@ fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
     let custom_headers = cells::headers(row, 11, vault, (cell::WEBHOOK_HEADERS, &id));
     let secret_value = cells::maybe_sealed(row, 21, vault, (cell::SECRET_VALUE, &id));
     let signing_secret = cells::sealed(row, 22, vault, (cell::SIGNING_SECRET, &id));
+    let events: Vec<String> = cells::setting(named("events"), cells::json(row, 5))?;
     let webhook = Webhook {
         id,
         name: row.get(1)?,
@@ -432,7 +433,8 @@ fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
         paused_at: cells::maybe_moment(row, 23)?,
         paused_until: cells::maybe_moment(row, 24)?,
         paused_reason: row.get(25)?,
-        events: cells::setting(named("events"), cells::json(row, 5))?,
+        warnings: crate::subscription::warnings(&events),
+        events,
         stations: cells::setting(named("stations"), cells::json(row, 6))?,
         owner_id: row.get(7)?,
         secret_header: row.get(8)?,

@@ -21,7 +21,7 @@ use crate::event::{self, Category, Event, Target};
 use crate::id::WebhookId;
 
 pub use filter::{Filter, FilterError};
-pub use pattern::{EventPattern, InvalidPattern, StationGlob, glob_fits};
+pub use pattern::{EventPattern, InvalidPattern, StationGlob, glob_fits, warnings};
 
 /// What one webhook has subscribed to.
 #[derive(Debug, Clone)]

@@ -351,3 +351,98 @@ async fn of_very_many_wrong_fields_the_first_are_named() {
     let detail = answer.body["detail"].as_str().expect("a text");
     assert!(detail.starts_with("500") && detail.ends_with("the first 1000 are named"), "{detail}");
 }
+
+#[tokio::test]
+async fn a_name_that_is_unknown_is_told_which_one_is_meant_and_where_it_belongs() {
+    let api = Api::new().await;
+    assert_eq!(api.post("/api/v1/webhooks", json!({"url": URL})).await.status, 201);
+    let since = "2020-01-01T00:00:00Z";
+    for (method, path, body, field, hint) in [
+        (
+            "POST",
+            "webhooks",
+            json!({"url": URL, "secretValue": "s"}),
+            "secretValue",
+            "did you mean \"secret_value\"?",
+        ),
+        ("PATCH", "webhooks/1", json!({"retry_shedule": ["1s"]}), "retry_shedule", "\"retry_schedule\""),
+        ("PUT", "webhooks/1", json!({"url": URL, "event": ["*"]}), "event", "\"events\""),
+        ("POST", "webhooks/1/secret/rotate", json!({"overlap": "1h"}), "overlap", "query parameter"),
+        ("POST", "webhooks/1/secret/rotate", json!({"overlapp": "1h"}), "overlapp", "query parameter"),
+        (
+            "POST",
+            "deliveries/resend?since=2h",
+            json!({"webhook_id": 1}),
+            "webhook_id",
+            "query parameter of this call, ?webhook_id=",
+        ),
+        (
+            "POST",
+            "webhooks/1/replay?dry_run=true",
+            json!({"since": since}),
+            "dry_run",
+            "field of this call's body",
+        ),
+        ("POST", "webhooks/1/replay?dryrun=true", json!({"since": since}), "dryrun", "\"dry_run\"? (a field"),
+        (
+            "POST",
+            "stations/CP/commands?wait=false",
+            json!({"action": "Reset"}),
+            "wait",
+            "field of this call's body",
+        ),
+        ("GET", "events?webhok_id=1", Value::Null, "webhok_id", "did you mean \"webhook_id\"?"),
+        ("GET", "deliveries?stauts=failed", Value::Null, "stauts", "\"status\""),
+    ] {
+        let body = Some(body).filter(|body| !body.is_null());
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let answer = api.call(&api.admin, method, &format!("/api/v1/{path}"), body).await;
+        let message = answer.message(field);
+        let known = message.starts_with("is not a known ");
+        assert!(answer.status == 422 && known && message.contains(hint), "{path}: {}", answer.body);
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+    }
+    let answer = api.post("/api/v1/webhooks", json!({"url": URL, "colour": "red"})).await;
+    assert_eq!(answer.message("colour"), "is not a known field", "nothing is near");
+    assert_eq!(api.get("/api/v1/webhooks/1?x=1").await.message("x"), "is not a known parameter");
+}
+
+#[tokio::test]
+async fn times_that_narrow_a_list_may_be_durations_back_from_now() {
+    let api = Api::new().await;
+    let made = api.post("/api/v1/webhooks", json!({"url": URL})).await;
+    assert_eq!(made.status, 201);
+    for (query, count) in [("since=1h", 1), ("since=0s", 1), ("until=1m", 0), ("since=2h&until=1h", 0)] {
+        let answer = api.get(&format!("/api/v1/webhooks?{query}")).await;
+        assert_eq!(answer.body["data"].as_array().map(Vec::len), Some(count), "{query}: {}", answer.body);
+    }
+    let of_document = openapi::operations(openapi_document());
+    let mut asked = 0;
+    for (method, path, operation) in of_document.filter(|(method, ..)| method == Method::GET) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().expect("a name");
+            if !name.ends_with("since") && !name.ends_with("until") {
+                continue;
+            }
+            let path = path.replace("{id}", "CP").replace("/transactions/CP", "/transactions/1");
+            let answer = api.call(&api.admin, method.clone(), &format!("{path}?{name}=2h"), None).await;
+            assert_ne!(answer.status, 422, "{path} {name}: {}", answer.body);
+            let answer = api.call(&api.admin, method.clone(), &format!("{path}?{name}=2x"), None).await;
+            assert!(answer.message(name).contains("such as 2h"), "{path} {name}: {}", answer.body);
+            asked += 1;
+        }
+    }
+    assert!(asked > 30, "{asked}");
+    let replay = |since: &str, until: &str| {
+        let body = json!({"since": since, "until": until, "only": "missing", "dry_run": true});
+        let api = &api;
+        async move { api.post("/api/v1/webhooks/1/replay", body).await }
+    };
+    assert_eq!(replay("2h", "1h").await.status, 200);
+    assert_eq!(replay("1h", "2h").await.wrong_fields(), ["until"]);
+    assert!(replay("2x", "1h").await.message("since").contains("such as 2h"));
+    let begun = api.post("/api/v1/webhooks/1/replay", json!({"since": "2h"})).await;
+    assert_eq!(begun.body["selection"]["since"], "2026-04-14T10:34:56.789Z", "{}", begun.body);
+    let resend = api.post("/api/v1/deliveries/resend?since=2h&dry_run=true", json!({})).await;
+    assert_eq!((resend.status, &resend.body["matched"]), (200, &json!(0)));
+}

@@ -70,3 +70,35 @@ async fn nobody_makes_a_twin_of_anothers_station_in_another_letter_case() {
     assert_ne!(told.body["data"][0]["result"], "created", "{}", told.body);
     assert_eq!(api.get("/api/v1/stations/WALLBOX_2").await.status, 404);
 }
+
+#[tokio::test]
+async fn names_that_paths_use_are_no_stations_but_may_be_tags() {
+    let api = Api::new().await;
+    for name in ["import", ".", "..", " import "] {
+        let refused = api.post("/api/v1/stations", json!({"station_id": name})).await;
+        assert_eq!(refused.wrong_fields(), ["station_id"], "{name}: {}", refused.body);
+        assert!(refused.message("station_id").contains("import"), "{}", refused.body);
+        let imported = api.post("/api/v1/stations/import", json!([{"station_id": name}])).await;
+        assert_eq!(imported.body["data"][0]["result"], "invalid", "{}", imported.body);
+    }
+    for name in ["IMPORT", "imports", "...", ".a"] {
+        assert_eq!(api.post("/api/v1/stations", json!({"station_id": name})).await.status, 201, "{name}");
+    }
+    let path = "/api/v1/id-tags/import";
+    let put = api.call(&api.admin, Method::PUT, path, Some(json!({"note": "a"}))).await;
+    assert_eq!((put.status, &put.body["id_tag"]), (201, &json!("import")), "{}", put.body);
+    assert_eq!(api.get(path).await.body["note"], "a");
+    assert_eq!(api.get(&format!("{path}?x=1")).await.wrong_fields(), ["x"]);
+    let rows = api.post(path, json!([{"id_tag": "T"}])).await;
+    assert_eq!(
+        (rows.status, &rows.body["data"][0]["result"]),
+        (200, &json!("created")),
+        "it is the import still"
+    );
+    let entries = api.get("/api/v1/audit?resource=id-tags&resource_id=import").await;
+    assert_eq!(entries.body["data"][0]["method"], "PUT", "{}", entries.body);
+    assert_eq!(api.call(&api.admin, Method::DELETE, path, None).await.status, 204);
+    assert_eq!(api.get(path).await.status, 404);
+    let reader = key(&api.store, &["read"], None).await;
+    assert_eq!(api.call(&reader, Method::PUT, path, Some(json!({}))).await.status, 403);
+}

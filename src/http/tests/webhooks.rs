@@ -224,3 +224,48 @@ async fn webhooks_and_keys_are_listed_by_when_they_were_made_like_everything_els
         assert_eq!(count(format!("/api/v1/api-keys?{query}")).await > 0, expected, "{query}");
     }
 }
+
+#[tokio::test]
+async fn a_pattern_that_may_not_be_meant_is_told_of_and_one_that_nothing_fits_is_refused() {
+    let api = Api::new().await;
+    let made = api.post("/api/v1/webhooks", json!({"url": URL, "events": ["ocp.*", "Start*"]})).await;
+    let warnings = made.body["warnings"].as_array().unwrap_or_else(|| panic!("{}", made.body));
+    assert_eq!((made.status, warnings.len()), (201, 1));
+    assert!(
+        warnings[0].as_str().is_some_and(|told| told.contains("\"ocp.*\"") && told.contains("\"ocpp.*\""))
+    );
+    let path = "/api/v1/webhooks/1";
+    for (method, body, told) in [
+        (Method::PATCH, json!({"name": "n"}), 1),
+        (Method::PUT, json!({"url": URL, "events": ["invoice.*", "ocp.*"]}), 2),
+        (Method::PUT, json!({"url": URL, "events": ["invoice.paid", "ocpp.*"], "warnings": ["x"]}), 0),
+        (Method::PATCH, json!({"events": ["start*"]}), 1),
+    ] {
+        let answer = api.call(&api.admin, method, path, Some(body.clone())).await;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.body);
+        assert_eq!(answer.body["warnings"].as_array().map(Vec::len), Some(told), "{body}: {}", answer.body);
+    }
+    assert_eq!(api.get(path).await.body["warnings"].as_array().map(Vec::len), Some(1));
+    let refused = api
+        .post(
+            "/api/v1/webhooks",
+            json!({"url": URL, "events": ["Strat*", "ocpp.Boot*"], "stations": ["a/*", "b*"]}),
+        )
+        .await;
+    assert_eq!(refused.wrong_fields(), ["events.0", "events.1", "stations.0"]);
+    assert!(refused.message("events.0").contains("did you mean \"StartTransaction\"?"), "{}", refused.body);
+    assert!(refused.message("events.1").contains("did you mean \"Boot*\"?"), "{}", refused.body);
+    for list in ["events", "deliveries"] {
+        assert_eq!(api.get(&format!("/api/v1/{list}?event=Strat*")).await.wrong_fields(), ["event"]);
+        assert_eq!(api.get(&format!("/api/v1/{list}?event=ocp.*")).await.status, 200);
+    }
+
+    // Why an event did not go there.
+    let event = json!({"event": "invoice.paid", "payload": {}, "broadcast": true});
+    let event = api.post("/api/v1/events", event).await;
+    let id = event.body["id"].as_str().expect("an id");
+    let explained = api.get(&format!("/api/v1/events/{id}/deliveries?explain=true")).await;
+    let why = &explained.body["not_matched"][0];
+    assert_eq!(why["reason"], "event_type");
+    assert!(why["warnings"][0].as_str().is_some_and(|told| told.contains("start*")), "{}", explained.body);
+}
