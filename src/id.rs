@@ -194,8 +194,8 @@ impl StationId {
         Ok(Self(text.into()))
     }
 
-    /// Whether it may be given to no station: paths with it lead elsewhere (`/stations/import`, and what clients make of
-    /// `.` and `..`). Read from where it was stored, it stays one.
+    /// Whether it may be given to no station: paths with it lead elsewhere (`/stations/import`, and what
+    /// clients make of `.` and `..`). Read from where it was stored, it stays one.
     pub fn is_reserved(&self) -> bool {
         matches!(self.as_str(), "import" | "." | "..")
     }

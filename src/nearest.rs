@@ -6,14 +6,14 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     closest(name, known).filter(|(distance, known)| *distance <= known.len() / 2).map(|(_, known)| known)
 }
 
-/// The same where there are many names, short ones among them, and most have nothing to do with each other: at most
-/// every third letter is wrong.
+/// The same where there are many names, short ones among them, and most have nothing to do with each other:
+/// at most every third letter is wrong.
 pub fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     closest(name, known).filter(|(distance, known)| *distance <= known.len() / 3).map(|(_, known)| known)
 }
 
-/// The name among `known` that `pattern`, in which `*` stands for any run of characters, fits with the fewest of its
-/// other letters changed, at most every third.
+/// The name among `known` that `pattern`, in which `*` stands for any run of characters, fits with the fewest
+/// of its other letters changed, at most every third.
 pub fn near_fit<'a>(pattern: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let letters = pattern.chars().filter(|c| *c != '*').count();
     closest(pattern, known)
@@ -27,8 +27,8 @@ fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<(
     known.into_iter().map(|known| (distance(known), known)).min()
 }
 
-/// How many letters have to be put in, left out, changed or swapped with their neighbour to make `from` into `to`. A
-/// `*` in `from` is whatever it has to be.
+/// How many letters have to be put in, left out, changed or swapped with their neighbour to make `from` into
+/// `to`. A `*` in `from` is whatever it has to be.
 fn edit_distance(from: &[char], to: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();

@@ -156,7 +156,8 @@ pub struct Command {
     /// What is asked.
     #[schema(example = "RemoteStartTransaction")]
     pub action: String,
-    /// The payload as it is sent; the value of an `AuthorizationKey` and the password in an address are shown as `***`.
+    /// The payload as it is sent; the value of an `AuthorizationKey` and the password in an address are shown
+    /// as `***`.
     #[schema(value_type = Object)]
     pub payload: Box<RawValue>,
     /// Who asked.
@@ -173,7 +174,8 @@ pub struct Command {
     pub error: Option<CommandError>,
     /// What was odd about the answer.
     pub violations: Vec<Violation>,
-    /// What whoever asked for it should know: an `AuthorizationKey` that is no hex, which not every charger takes.
+    /// What whoever asked for it should know: an `AuthorizationKey` that is no hex, which not every charger
+    /// takes.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// What may have to be done next, where the verdict alone does not say it: a short code, a colon and words.

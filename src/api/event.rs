@@ -127,7 +127,8 @@ pub struct NotMatched {
     /// The first reason that applies: `duplicate`, `target` (it was directed elsewhere, or is a test), `created_later`
     /// (or changed to fit it), `about_itself`, `event_type`, `owner`, `station` or `filter`.
     pub reason: String,
-    /// With `event_type`: what may not be as it was meant in the webhook's `events`, as its own `warnings` say.
+    /// With `event_type`: what may not be as it was meant in the webhook's `events`, as its own `warnings`
+    /// say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

@@ -56,8 +56,8 @@ pub struct Message {
     pub action: Option<String>,
     /// The id that ties an answer to its CALL; for one of ours, the command's id without `cmd_`.
     pub message_id: Option<String>,
-    /// Its text: the payload as it was sent, in an envelope without blanks. The value of an `AuthorizationKey`
-    /// and the password in an address are `***`. Null for what was too large or not UTF-8.
+    /// Its text: the payload as it was sent, in an envelope without blanks. The value of an
+    /// `AuthorizationKey` and the password in an address are `***`. Null for what was too large or not UTF-8.
     pub raw: Option<String>,
     /// The event that tells of it; null for a CALL of ours, whose `id` is its command's.
     pub event_id: Option<String>,

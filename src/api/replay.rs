@@ -58,8 +58,8 @@ pub enum Status {
     Running,
     /// All are made; whether they have arrived, the deliveries tell.
     Done,
-    /// Somebody ended it, and what it had made and nothing was tried of was taken back; or its webhook was disabled or
-    /// deleted.
+    /// Somebody ended it, and what it had made and nothing was tried of was taken back; or its webhook was
+    /// disabled or deleted.
     Canceled,
 }
 

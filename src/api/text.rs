@@ -19,7 +19,8 @@ fn schema(object: ObjectBuilder) -> RefOr<Schema> {
     Schema::Object(object.build()).into()
 }
 
-/// A moment by which lists are narrowed: a time, or a duration back from now. [`crate::units::moment`] reads it.
+/// A moment by which lists are narrowed: a time, or a duration back from now. [`crate::units::moment`] reads
+/// it.
 pub(crate) struct Bound;
 
 impl PartialSchema for Bound {

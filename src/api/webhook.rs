@@ -115,8 +115,8 @@ pub struct WebhookInput {
     #[schema(default = true)]
     pub enabled: bool,
     /// Event types it wants: names, patterns (`Start*`), whole categories (`ocpp.*`). `*` is everything but
-    /// the category `webhook`, which is `webhook.*`. A pattern that nothing can fit is a 422; one that custom names alone
-    /// can fit is told of in `warnings`.
+    /// the category `webhook`, which is `webhook.*`. A pattern that nothing can fit is a 422; one that custom
+    /// names alone can fit is told of in `warnings`.
     #[serde(default = "every_event")]
     #[schema(default = json!(["*"]), min_items = 1, max_items = 200)]
     pub events: Vec<String>,
@@ -244,7 +244,8 @@ pub struct Webhook {
     pub max_in_flight: u32,
     /// The pace, if there is a limit.
     pub rate_limit: Option<String>,
-    /// What may not be as it was meant: patterns of `events` that no event type of the gateway fits, only custom names.
+    /// What may not be as it was meant: patterns of `events` that no event type of the gateway fits, only
+    /// custom names.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// When it was made.

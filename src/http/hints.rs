@@ -1,7 +1,7 @@
 //! Names that a call does not have: which one may have been meant, and where it belongs.
 //!
-//! One layer around all handlers, which knows from the OpenAPI document what each call takes, and where: whoever finds
-//! a name that is unknown need not.
+//! One layer around all handlers, which knows from the OpenAPI document what each call takes, and where:
+//! whoever finds a name that is unknown need not.
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;

@@ -31,8 +31,8 @@ pub(super) const TAG_CHARS_MAX: usize = 64;
 /// Fields of a tag that nobody writes; ignored in `PUT`, as is the tag itself, which the path names.
 const READ_ONLY: [&str; 4] = ["id_tag", "active_transactions", "created_at", "updated_at"];
 
-/// A tag may be called `import` too, though the import has that path: whatever is no POST is about the tag. Its name is
-/// encoded, so that the route of the import does not fit.
+/// A tag may be called `import` too, though the import has that path: whatever is no POST is about the tag.
+/// Its name is encoded, so that the route of the import does not fit.
 pub(super) fn name_import<B>(mut request: http::Request<B>) -> http::Request<B> {
     let uri = request.uri();
     let is_tag = uri.path().strip_prefix(super::BASE) == Some("/id-tags/import");

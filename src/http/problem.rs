@@ -18,7 +18,8 @@ const ERRORS_MAX: usize = 1_000;
 /// How long a client is asked to wait when the gateway cannot serve just now.
 const RETRY_AFTER_S: &str = "2";
 
-/// What is said of a member of a body that the call does not have; [`super::hints`] adds which one may be meant.
+/// What is said of a member of a body that the call does not have; [`super::hints`] adds which one may be
+/// meant.
 pub(super) const UNKNOWN_FIELD: &str = "is not a known field";
 
 /// The same of a query parameter.

@@ -250,9 +250,10 @@ pub(super) async fn get(
 
 /// Cancel a replay
 ///
-/// It makes no more deliveries, and takes back those it has made and nothing was tried of since: what was made for it is
-/// discarded, what was brought back is what it was before. Those that are under way, or wait for a retry, go on, and can
-/// be cancelled one by one. 409 if it has come to its end, and has none to take back.
+/// It makes no more deliveries, and takes back those it has made and nothing was tried of since: what was
+/// made for it is discarded, what was brought back is what it was before. Those that are under way, or wait
+/// for a retry, go on, and can be cancelled one by one. 409 if it has come to its end, and has none to take
+/// back.
 #[utoipa::path(post, path = "/replays/{id}/cancel", tag = "replays",
     params(("id" = ReplayId, Path, description = "The replay")),
     responses((status = 200, body = Replay)), security(("api_key" = ["write"])))]

@@ -196,7 +196,8 @@ impl End {
         if !command::may_hide(row.action) || !hides {
             return self;
         }
-        // Whatever is not in the schema may be the key. Of an address only the password is hidden, which was done.
+        // Whatever is not in the schema may be the key. Of an address only the password is hidden, which was
+        // done.
         let may_be_key = row.action == FromCentralSystem::ChangeConfiguration && !self.violations.is_empty();
         if let Some(response) = self.response.as_mut().filter(|_| may_be_key) {
             let value = serde_json::from_str(response.get()).unwrap_or_default();

@@ -170,12 +170,12 @@ impl Store {
         .await
     }
 
-    /// Ends a replay, and takes back what it has made due and nothing has been tried of since: a delivery that was made
-    /// for it is discarded, and one that was reopened is what it was. False if it has come to its end, and none is
-    /// left to take back; `None` if there is none that `visible_to` may see.
+    /// Ends a replay, and takes back what it has made due and nothing has been tried of since: a delivery
+    /// that was made for it is discarded, and one that was reopened is what it was. False if it has come to
+    /// its end, and none is left to take back; `None` if there is none that `visible_to` may see.
     ///
-    /// It makes nothing more from the first commit on. Many deliveries take more than one; what is left when this
-    /// breaks off, [`Store::replay_step`] takes back.
+    /// It makes nothing more from the first commit on. Many deliveries take more than one; what is left when
+    /// this breaks off, [`Store::replay_step`] takes back.
     ///
     /// # Errors
     /// Only the store's own: nothing was written.
@@ -396,7 +396,8 @@ fn make_delivery(w: &mut Writing<'_>, replay: i64, event_seq: i64, webhook_id: W
     Ok(true)
 }
 
-/// Of a replay's deliveries those that nothing has been tried of since it made them due, by the index they are in.
+/// Of a replay's deliveries those that nothing has been tried of since it made them due, by the index they
+/// are in.
 const UNTRIED: &str = "SELECT seq FROM deliveries INDEXED BY deliveries_of_replays
      WHERE replay_seq = ?1 AND status = 'scheduled' AND attempts = coalesce(json_extract(before_replay, '$.attempts'), 0)";
 

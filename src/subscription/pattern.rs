@@ -104,7 +104,8 @@ impl EventPattern {
 }
 
 impl EventPattern {
-    /// A pattern that is asked for now, and not read from where it was stored: one that nothing can ever fit is a slip.
+    /// A pattern that is asked for now, and not read from where it was stored: one that nothing can ever fit
+    /// is a slip.
     ///
     /// # Errors
     /// As `FromStr`, and [`InvalidPattern::FitsNothing`].
@@ -201,8 +202,8 @@ impl fmt::Display for EventPattern {
 pub struct StationGlob(String);
 
 impl StationGlob {
-    /// A pattern that is asked for now, and not read from where it was stored: one that no station can ever fit is a
-    /// slip.
+    /// A pattern that is asked for now, and not read from where it was stored: one that no station can ever
+    /// fit is a slip.
     ///
     /// # Errors
     /// As `FromStr`, and [`InvalidPattern::FitsNoStation`].

@@ -1,5 +1,5 @@
--- The replay or bulk resend that has made a delivery due, and what it was before that (JSON; NULL: it was made for it), so
--- that what was not tried since can be taken back.
+-- The replay or bulk resend that has made a delivery due, and what it was before that (JSON; NULL: it was
+-- made for it), so that what was not tried since can be taken back.
 ALTER TABLE deliveries ADD COLUMN replay_seq INTEGER;
 ALTER TABLE deliveries ADD COLUMN before_replay TEXT CHECK (before_replay IS NULL OR replay_seq IS NOT NULL);
 CREATE INDEX deliveries_of_replays ON deliveries (replay_seq, seq)

@@ -1,5 +1,5 @@
-//! The secrets a command can carry, which nobody gets to see once it is sent: the `AuthorizationKey` (whitepaper
-//! A00.FR.203), and the password in the address of a file.
+//! The secrets a command can carry, which nobody gets to see once it is sent: the `AuthorizationKey`
+//! (whitepaper A00.FR.203), and the password in the address of a file.
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -30,8 +30,9 @@ pub fn new_password(action: FromCentralSystem, payload: &RawValue) -> Option<Str
     payload.get("value").and_then(Value::as_str).filter(|_| secret).map(str::to_owned)
 }
 
-/// Whether an `AuthorizationKey` is one that many chargers take as it is written, though the whitepaper wants hex:
-/// printable characters of which not all are hex digits. No blank at an end: it would get lost on the way.
+/// Whether an `AuthorizationKey` is one that many chargers take as it is written, though the whitepaper wants
+/// hex: printable characters of which not all are hex digits. No blank at an end: it would get lost on the
+/// way.
 pub(super) fn is_literal_key(value: &str) -> bool {
     LITERAL_CHARS.contains(&value.len())
         && value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
@@ -67,8 +68,8 @@ pub fn has_secret(action: FromCentralSystem, payload: &RawValue) -> bool {
     may_hide(action) && shown(action, payload).get() != payload.get()
 }
 
-/// A command's payload as it may be shown: the value of an `AuthorizationKey` and the password in an address are `***`,
-/// everything else is as it is.
+/// A command's payload as it may be shown: the value of an `AuthorizationKey` and the password in an address
+/// are `***`, everything else is as it is.
 pub fn shown(action: FromCentralSystem, payload: &RawValue) -> Box<RawValue> {
     if let Some(path) = address_of(action) {
         return without_password_at(path, payload);
@@ -85,8 +86,8 @@ pub fn shown(action: FromCentralSystem, payload: &RawValue) -> Box<RawValue> {
     })
 }
 
-/// An answer as it may be shown: a charger that tells its `AuthorizationKey`, which it must not, told nobody, and one
-/// that names a file by the address it was given told no password.
+/// An answer as it may be shown: a charger that tells its `AuthorizationKey`, which it must not, told nobody,
+/// and one that names a file by the address it was given told no password.
 pub fn shown_response(action: FromCentralSystem, response: &RawValue) -> Box<RawValue> {
     if address_of(action).is_some() {
         return hidden(response, hide_passwords);
@@ -156,8 +157,8 @@ fn hide_passwords(value: &mut Value) -> bool {
 
 /// An address with `***` in the place of its password; `None` if it has none.
 ///
-/// Chargers read addresses in many ways, so whatever one of them may take for a password is hidden: with an `@`, a `/`
-/// or a `#` in it that should have been encoded, or with its `:` or `@` encoded.
+/// Chargers read addresses in many ways, so whatever one of them may take for a password is hidden: with an
+/// `@`, a `/` or a `#` in it that should have been encoded, or with its `:` or `@` encoded.
 fn without_password(address: &str) -> Option<String> {
     let start = address.find("://")? + "://".len();
     let rest = &address[start..];
