@@ -206,6 +206,32 @@ mod tests {
     }
 
     #[test]
+    fn flags_of_an_older_schema_lose_what_is_none_and_what_cannot_be_relied_on() {
+        let mut conn = Connection::open_in_memory().expect("in memory");
+        make_older(&conn, 15);
+        conn.execute_batch(
+            r#"INSERT INTO stations (station_id, clock_skew_ms, flags, created_at_ms, updated_at_ms) VALUES
+               ('A', -3600000, '["clock_skew","unsupported:Reset","too_long","boot_loop","unsupported:GetLog"]', 1, 1),
+               ('B', 7200000, '["clock_skew"]', 1, 1), ('C', -40, '[]', 1, 1)"#,
+        )
+        .expect("stations");
+        migrate(&mut conn).expect("migrates");
+        let mut told = conn
+            .prepare(
+                "SELECT coalesce(clock_skew_ms, '-') || flags || abilities FROM stations ORDER BY station_id",
+            )
+            .expect("prepares");
+        let told: Vec<String> = told
+            .query_map([], |row| row.get(0))
+            .expect("queries")
+            .collect::<rusqlite::Result<_>>()
+            .expect("reads");
+        let mended = r#"-["too_long"]["unsupported:Reset","unsupported:GetLog"]"#;
+        let expected = [mended, r#"7200000["clock_skew"][]"#, "-40[][]"];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
     fn every_commit_is_synced() {
         let dir = tempfile::tempdir().expect("a directory");
         let conn = open_writer(&dir.path().join("t.db")).expect("opens");

@@ -21,6 +21,7 @@ mod documented;
 mod effects;
 mod energy;
 mod fairness;
+mod flags;
 mod floods;
 mod foreign_files;
 mod frames;

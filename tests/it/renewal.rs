@@ -145,6 +145,8 @@ async fn only_a_station_s_own_sound_request_is_signed() {
         assert_eq!(violation["field"], "csr");
         let problem = violation["problem"].as_str().expect("words");
         assert!(problem.starts_with(&format!("{code}: ")), "{problem} instead of {code}");
+        let flags = gateway.get("/stations/CP").await["flags"].clone();
+        assert!(flags.as_array().expect("a list").contains(&json!(format!("csr:{code}"))), "{flags}");
     }
     // What the station says of itself is respected.
     let told = json!({"configurationKey": [{"key": "CertificateSignedMaxChainSize", "readonly": true, "value": "500"}]});

@@ -391,6 +391,11 @@ async fn three_calls_without_answer_flag_the_station() {
     bench.claim(1).await;
     bench.end(id, CallEnd::TimedOut).await;
     assert!(flagged().await);
+    // It answers again.
+    let id = bench.order(new(CLEAR_CACHE, "{}")).await.id;
+    bench.claim(1).await;
+    bench.end(id, CallEnd::Answered(empty_object())).await;
+    assert!(!flagged().await);
 }
 
 #[tokio::test]
