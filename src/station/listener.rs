@@ -371,7 +371,7 @@ async fn decide(
             .map_or(settings.limits.get().message_size_bytes, |own| own as usize),
         connected: Connected {
             station_id: access.station_id,
-            generation: 0,
+            generation: stations.registry.next_generation(),
             remote_addr: client.address.to_string(),
             security_profile,
             certificate: proved.certificate,

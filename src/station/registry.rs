@@ -72,6 +72,15 @@ struct Live {
     last: bool,
 }
 
+impl Live {
+    /// Asks it to make room for a newer one.
+    fn replace(&mut self) {
+        if let Some(leave) = self.leave.take() {
+            let _ = leave.send(Leave::Replaced);
+        }
+    }
+}
+
 struct Entry {
     live: Option<Live>,
     /// It is watched since the gateway started, and nothing was heard of it since.
@@ -167,9 +176,15 @@ impl Registry {
         self.stations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a new connection the station's; the one before is asked to leave.
-    pub fn register(&self, station: &StationId, now: Timestamp) -> Registration {
-        let generation = self.generations.fetch_add(1, Relaxed) + 1;
+    /// The generation of a connection whose handshake succeeds now. Given there, because connections come here
+    /// in whatever order the threads get to them.
+    pub fn next_generation(&self) -> u64 {
+        self.generations.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Makes a new connection the station's; the one before is asked to leave. One that a newer connection has
+    /// overtaken on the way here is asked to leave itself: it only brings what it has received.
+    pub fn register(&self, station: &StationId, generation: u64, now: Timestamp) -> Registration {
         let (leave, told_to_leave) = oneshot::channel();
         let (gone, gone_seen) = watch::channel(false);
         let commands = Arc::new(Notify::new());
@@ -178,7 +193,7 @@ impl Registry {
         let entry = stations.entry(station.clone()).or_insert_with(|| Entry::new(now));
         entry.last_seen.mark(now);
         entry.unheard = false;
-        let live = Live {
+        let mut live = Live {
             generation,
             rules,
             commands: commands.clone(),
@@ -186,15 +201,19 @@ impl Registry {
             gone: gone_seen,
             last: false,
         };
-        let predecessor = entry.live.replace(live).map(|mut old| {
-            if let Some(leave) = old.leave.take() {
-                let _ = leave.send(Leave::Replaced);
-            }
-            old.gone
-        });
+        let is_overtaken = entry.live.as_ref().is_some_and(|newer| newer.generation > generation);
+        let predecessor = if is_overtaken {
+            live.replace();
+            None
+        } else {
+            entry.live.replace(live).map(|mut old| {
+                old.replace();
+                old.gone
+            })
+        };
         let flapping = predecessor.is_some() && entry.is_flapping(now);
         let flapping_is_news = flapping && entry.is_news(now);
-        if predecessor.is_none() {
+        if predecessor.is_none() && !is_overtaken {
             self.connected.fetch_add(1, Relaxed);
         }
         let last_seen = entry.last_seen.clone();
@@ -319,13 +338,17 @@ mod tests {
         StationId::new("CP_1").expect("legal")
     }
 
+    fn register(registry: &Registry, now: Timestamp) -> Registration {
+        registry.register(&id(), registry.next_generation(), now)
+    }
+
     const T0: Timestamp = Timestamp::from_unix_ms(1_000_000);
 
     #[test]
     fn the_newest_connection_wins_whatever_order_they_end_in() {
         let registry = Registry::default();
-        let mut old = registry.register(&id(), T0);
-        let new = registry.register(&id(), T0);
+        let mut old = register(&registry, T0);
+        let new = register(&registry, T0);
         assert!(new.generation > old.generation && new.predecessor.is_some());
         assert_eq!(old.leave.try_recv(), Ok(Leave::Replaced));
         registry.unregister(&id(), old.generation);
@@ -337,10 +360,24 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_was_overtaken_on_its_way_leaves_by_itself() {
+        let registry = Registry::default();
+        let (first, second) = (registry.next_generation(), registry.next_generation());
+        let mut new = registry.register(&id(), second, T0);
+        let mut old = registry.register(&id(), first, T0);
+        assert_eq!(old.leave.try_recv(), Ok(Leave::Replaced));
+        assert!(new.leave.try_recv().is_err(), "the newer one stays");
+        registry.unregister(&id(), old.generation);
+        assert_eq!(registry.connected(), 1);
+        registry.unregister(&id(), new.generation);
+        assert_eq!(registry.connected(), 0);
+    }
+
+    #[test]
     fn takeovers_without_end_are_told_once_a_minute() {
         let registry = Registry::default();
         let takeovers = |count: usize, now: Timestamp| {
-            (0..count).map(|_| registry.register(&id(), now)).filter(|new| new.flapping_is_news).count()
+            (0..count).map(|_| register(&registry, now)).filter(|new| new.flapping_is_news).count()
         };
         assert_eq!(takeovers(TAKEOVERS_MAX + 1, T0), 0, "the first took over from nobody");
         assert_eq!(takeovers(10, T0), 1);
@@ -358,16 +395,16 @@ mod tests {
     #[test]
     fn a_deleted_station_is_forgotten_with_its_last_connection() {
         let registry = Registry::default();
-        let connection = registry.register(&id(), T0);
+        let connection = register(&registry, T0);
         assert!(registry.ask_to_leave(&id(), Leave::Removed));
         registry.forget(&id());
         assert_eq!(registry.last_seen(&id()), Some(T0), "it is still connected");
         registry.unregister(&id(), connection.generation);
         assert_eq!((registry.last_seen(&id()), registry.connected()), (None, 0));
         // One that comes back meanwhile is another station.
-        let old = registry.register(&id(), T0);
+        let old = register(&registry, T0);
         registry.ask_to_leave(&id(), Leave::Removed);
-        let new = registry.register(&id(), T0);
+        let new = register(&registry, T0);
         registry.unregister(&id(), old.generation);
         registry.unregister(&id(), new.generation);
         assert_eq!(registry.last_seen(&id()), Some(T0));
@@ -376,7 +413,7 @@ mod tests {
     #[test]
     fn silence_is_told_once_and_so_is_its_end() {
         let registry = Registry::default();
-        let registration = registry.register(&id(), T0);
+        let registration = register(&registry, T0);
         let limit = Duration::from_secs(10);
         assert_eq!(registry.silences(T0.after(Duration::from_secs(9)), limit), []);
         let later = T0.after(Duration::from_secs(10));
@@ -393,7 +430,7 @@ mod tests {
         let limit = Duration::from_secs(10);
         let later = T0.after(limit);
         assert_eq!(registry.silences(later, limit), [(id(), true, None)]);
-        registry.register(&id(), later);
+        register(&registry, later);
         assert_eq!(registry.silences(later, limit), [(id(), false, Some(later))]);
     }
 }

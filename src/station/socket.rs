@@ -99,12 +99,11 @@ pub(super) async fn websocket(upgraded: Upgraded, message_size_bytes: usize) -> 
 pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admitted: Admitted) {
     let station = admitted.connected.station_id.clone();
     let began = stations.store.steady().now();
-    let mut registration = stations.registry.register(&station, began);
+    let mut registration = stations.registry.register(&station, admitted.connected.generation, began);
     if stations.stop.is_cancelled() {
         // All have been asked to leave before this one was known.
         stations.registry.ask_to_leave(&station, Leave::Shutdown);
     }
-    admitted.connected.generation = registration.generation;
     if registration.flapping_is_news {
         tell_of_takeovers(&station, 1);
     }
