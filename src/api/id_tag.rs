@@ -39,8 +39,9 @@ pub struct IdTagInput {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 20)]
     pub parent_id_tag: Option<String>,
-    /// In how many transactions it may be at once; one more is answered `ConcurrentTx`. Null: no limit. Orphans,
-    /// starts whose tag was refused and one on the very connector where it starts again do not count.
+    /// In how many transactions it may be at once; one more is answered `ConcurrentTx`. Null: no limit.
+    /// Orphans, starts whose tag was refused and one on the very connector where it starts again do not
+    /// count.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1000000)]
     pub max_active_transactions: Option<u32>,

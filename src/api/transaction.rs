@@ -53,8 +53,8 @@ pub struct Transaction {
     pub id_tag: Option<String>,
     /// What the tag was answered with at the start.
     pub id_tag_status: String,
-    /// The reservation it used, also where its start named none. A number that the station was never given stands
-    /// here as it came.
+    /// The reservation it used, also where its start named none. A number that the station was never given
+    /// stands here as it came.
     pub reservation_id: Option<i64>,
     /// The remote start that began it.
     pub command_id: Option<CommandId>,
@@ -62,8 +62,8 @@ pub struct Transaction {
     pub status: Status,
     /// Another start followed on its connector, and its own stop has not come.
     pub orphaned: bool,
-    /// Some fact about its stop is not the charger's own; also that it was meant, where the stop named −1, 0 or no
-    /// transaction and tag, meter or time left no other.
+    /// Some fact about its stop is not the charger's own; also that it was meant, where the stop named −1, 0
+    /// or no transaction and tag, meter or time left no other.
     pub inferred: bool,
     /// When it began, by the charger's clock.
     pub started_at: Option<Timestamp>,

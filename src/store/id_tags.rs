@@ -205,8 +205,8 @@ pub(super) fn registered(
 
 /// In how many transactions a tag is charging elsewhere when it starts one more on a connector.
 ///
-/// What does not charge does not count: an orphan, a start whose tag was refused, and what is still open on that very
-/// connector, whose stop is lost.
+/// What does not charge does not count: an orphan, a start whose tag was refused, and what is still open on
+/// that very connector, whose stop is lost.
 pub(super) fn charging_elsewhere(
     conn: &Connection,
     registered: &Registered,

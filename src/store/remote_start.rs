@@ -25,7 +25,8 @@ use crate::ocpp::v16::station_clock;
 /// its cable to be plugged in.
 const OPEN_FOR: Duration = Duration::from_secs(180);
 
-/// How much earlier than the command a start it brought about can claim to be: chargers' clocks are not exact.
+/// How much earlier than the command a start it brought about can claim to be: chargers' clocks are not
+/// exact.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
 
 /// The time that a start claims, and what is known of the clock that it is of.
@@ -103,7 +104,8 @@ fn begun_meanwhile(w: &Writing<'_>, id: CommandId) -> Result<Option<i64>> {
     Ok(None)
 }
 
-/// Whether a command, whose tag stands in this column, is about the tag of a start: chargers add stray bytes to it.
+/// Whether a command, whose tag stands in this column, is about the tag of a start: chargers add stray bytes
+/// to it.
 fn names_this_tag(row: &Row<'_>, column: usize, id_tag: Option<&str>) -> Result<bool> {
     let asked: Option<String> = row.get(column)?;
     Ok(asked.as_deref().zip(id_tag).is_some_and(|(asked, id_tag)| is_same_id_tag(asked, id_tag)))

@@ -1,5 +1,5 @@
-//! Reservations: kept from the ends of `ReserveNow` and `CancelReservation`, from the starts that use them and the
-//! faults that end them. Expiry is read off the date, so that nothing has to be awake for it.
+//! Reservations: kept from the ends of `ReserveNow` and `CancelReservation`, from the starts that use them
+//! and the faults that end them. Expiry is read off the date, so that nothing has to be awake for it.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use crate::id::{ReservationId, StationId};
 use crate::ocpp::v16::authorization::is_same_id_tag;
 use crate::ocpp::v16::inbound::{StartTransaction, StatusNotification};
 
-/// How much earlier than a reservation something that came after it can claim to be: chargers' clocks are not exact.
+/// How much earlier than a reservation something that came after it can claim to be: chargers' clocks are not
+/// exact.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
 
 /// Which reservations are wanted; what is not given does not matter.
@@ -218,11 +219,11 @@ pub(super) struct OfStart {
     pub(super) names_an_unknown: bool,
 }
 
-/// Finds the reservation that a start uses: the one it names, else one of its tag, or of its tag's group, for its
-/// connector or for any. −1 and 0 name none.
+/// Finds the reservation that a start uses: the one it names, else one of its tag, or of its tag's group, for
+/// its connector or for any. −1 and 0 name none.
 ///
-/// `begun_at` is when it began by our own clock, if that is known. The one it names may be over by now: the charger may
-/// have been offline. One that it does not name must have been there then.
+/// `begun_at` is when it began by our own clock, if that is known. The one it names may be over by now: the
+/// charger may have been offline. One that it does not name must have been there then.
 pub(super) fn of_start(
     conn: &Connection,
     station: &StationId,
@@ -295,8 +296,8 @@ pub(super) fn use_up(w: &Writing<'_>, used: Used, transaction_id: i64) -> Result
     Ok(())
 }
 
-/// A connector, or with 0 the whole station, is as its status says: one that is out of order keeps nothing any more
-/// (OCPP 1.6, 5.13).
+/// A connector, or with 0 the whole station, is as its status says: one that is out of order keeps nothing
+/// any more (OCPP 1.6, 5.13).
 ///
 /// `since` is when it became so by our own clock, if that is known: what was reserved later is not concerned.
 pub(super) fn told_status(

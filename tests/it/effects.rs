@@ -668,8 +668,8 @@ async fn a_start_that_names_no_reservation_uses_the_one_of_its_tag_and_connector
         let body = json!({"parent_id_tag": parent});
         assert_eq!(gateway.api("PUT", &format!("/id-tags/{tag}"), Some(body)).await.0, 201);
     }
-    // Reserved connector; the start's connector, tag and number; whether it uses the reservation, and whether its
-    // number is flagged.
+    // Reserved connector; the start's connector, tag and number; whether it uses the reservation, and whether
+    // its number is flagged.
     for (name, reserved_on, connector, tag, number, uses, flagged) in [
         ("absent", 1, 1, "TAG1", Value::Null, true, false),
         ("minus_one", 1, 1, "TAG1", json!(-1), true, false),

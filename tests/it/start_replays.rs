@@ -1,5 +1,5 @@
-//! A start that equals, to the letter, one whose stop has come: a replay of the charger's queue, or, where its clock was
-//! never set, a new session.
+//! A start that equals, to the letter, one whose stop has come: a replay of the charger's queue, or, where
+//! its clock was never set, a new session.
 
 use std::time::Duration;
 

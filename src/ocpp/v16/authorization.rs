@@ -102,8 +102,9 @@ pub enum UnknownIdTag {
 /// The longest id tag of the specification, in characters.
 pub const ID_TAG_CHARS_MAX: usize = 20;
 
-/// What an id tag is compared by, wherever two are compared: letter case does not matter, nor do blanks, control
-/// characters and unreadable bytes around it, nor anything behind a NUL, which ends a text in most firmware (quirk Q10).
+/// What an id tag is compared by, wherever two are compared: letter case does not matter, nor do blanks,
+/// control characters and unreadable bytes around it, nor anything behind a NUL, which ends a text in most
+/// firmware (quirk Q10).
 pub fn id_tag_key(id_tag: &str) -> String {
     let is_stray = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '\u{feff}' | '\u{fffd}');
     let trimmed = id_tag.trim_matches(is_stray);
@@ -111,8 +112,8 @@ pub fn id_tag_key(id_tag: &str) -> String {
     ended.trim_end_matches(is_stray).to_lowercase()
 }
 
-/// Whether these are one tag: the same by their keys, or one is the other with something added beyond the limit.
-/// What is blank is no tag.
+/// Whether these are one tag: the same by their keys, or one is the other with something added beyond the
+/// limit. What is blank is no tag.
 pub fn is_same_id_tag(one: &str, other: &str) -> bool {
     let (one_key, other_key) = (id_tag_key(one), id_tag_key(other));
     let extends = |long: &str, key: &str| shortened_id_tag_key(long).is_some_and(|short| short == key);

@@ -85,8 +85,8 @@ pub fn is_never_set(text: &str) -> bool {
     read(text, EARLIEST_PLAUSIBLE, None).oddity == Some(NEVER_SET)
 }
 
-/// The length of the smallest unit that a time is written in: two moments within one cannot be told apart. One
-/// millisecond for a text that names no time.
+/// The length of the smallest unit that a time is written in: two moments within one cannot be told apart.
+/// One millisecond for a text that names no time.
 pub fn resolution_ms(text: &str) -> i64 {
     parse(text.trim().as_bytes()).map_or(1, |parts| parts.resolution_ms)
 }

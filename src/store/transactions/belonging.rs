@@ -6,17 +6,15 @@ use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::v16::authorization::id_tag_key;
 use crate::ocpp::v16::inbound::{MeterValues, StartTransaction, StopTransaction};
+use crate::ocpp::v16::station_clock::was_never_set;
 use crate::ocpp::v16::time;
 use crate::store::error::Result;
 use crate::store::transactions::inference::{self, Meant, is_a_number};
 use crate::store::writer::Writing;
 
-/// No message waits in a queue for so long: what lies further behind was written by a clock that was never set.
-const NEVER_SET_MS: i64 = 365 * 86_400_000;
-
-/// Whether the time of a message that was first heard at `heard_ms` tells it from a later one that says the same. It
-/// does if it was near its arrival, or if the station's clock is right by now. Without battery one begins with the
-/// same day at every boot, and the starts of two sessions can be equal to the letter.
+/// Whether the time of a message that was first heard at `heard_ms` tells it from a later one that says the
+/// same. It does if it was near its arrival, or if the station's clock is right by now. Without battery one
+/// begins with the same day at every boot, and the starts of two sessions can be equal to the letter.
 fn tells_apart(
     conn: &Connection,
     station: &StationId,
@@ -24,7 +22,7 @@ fn tells_apart(
     occurred_at: Option<Timestamp>,
     heard_ms: i64,
 ) -> Result<bool> {
-    if occurred_at.is_some_and(|at| heard_ms.saturating_sub(at.unix_ms()) < NEVER_SET_MS) {
+    if occurred_at.is_some_and(|at| !was_never_set(at.unix_ms().saturating_sub(heard_ms))) {
         return Ok(true);
     }
     let skew_ms: Option<Option<i64>> = conn
@@ -32,7 +30,7 @@ fn tells_apart(
         .query_row([station.as_str()], |row| row.get(0))
         .optional()?;
     Ok(match skew_ms.flatten() {
-        Some(skew_ms) if skew_ms <= -NEVER_SET_MS => false,
+        Some(skew_ms) if was_never_set(skew_ms) => false,
         // A session from before the clock was set, which comes out of the queue again.
         Some(_) => occurred_at.is_some() || text.is_some_and(time::is_never_set),
         None => occurred_at.is_some(),
@@ -47,8 +45,8 @@ pub(in crate::store) struct Found {
     pub(in crate::store) id_tag_status: String,
 }
 
-/// The transaction that this very start began before: same connector, tag, time and meter reading. Where the time
-/// tells nothing, as on a clock that was never set, it is a retry only as long as that one is open.
+/// The transaction that this very start began before: same connector, tag, time and meter reading. Where the
+/// time tells nothing, as on a clock that was never set, it is a retry only as long as that one is open.
 pub(in crate::store) fn begun_by(
     conn: &Connection,
     station: &StationId,
@@ -147,8 +145,8 @@ pub(in crate::store) fn ended_by(
     {
         return Ok(StopOf::Retry { event_seq, transaction_id });
     }
-    // A dead clock may say the same at every stop, so there an open transaction comes before a repetition: one on
-    // the connector where the stop was heard before.
+    // A dead clock may say the same at every stop, so there an open transaction comes before a repetition:
+    // one on the connector where the stop was heard before.
     let elsewhere = |meant: &Meant| {
         stopped.as_ref().is_some_and(|stopped| stopped.meant.connector_id != meant.connector_id)
     };
@@ -169,9 +167,9 @@ pub(in crate::store) struct Stopped {
     heard_ms: i64,
 }
 
-/// The first stop that ended a transaction and said what this one says: the same time and meter reading, of the
-/// same transaction. −1, 0 and nothing are no number: they repeat each other if the tags do not differ, and a stop
-/// with a number if the meter shows which one.
+/// The first stop that ended a transaction and said what this one says: the same time and meter reading, of
+/// the same transaction. −1, 0 and nothing are no number: they repeat each other if the tags do not differ,
+/// and a stop with a number if the meter shows which one.
 pub(in crate::store) fn stopped_before(
     conn: &Connection,
     station: &StationId,
@@ -253,11 +251,11 @@ impl Metered {
     }
 }
 
-/// The transaction that meter values belong to: the one they name if it is this station's, else the
-/// only one that is open on their connector. The flag says that the name was of no use.
+/// The transaction that meter values belong to: the one they name if it is this station's, else the only one
+/// that is open on their connector. The flag says that the name was of no use.
 ///
-/// Without a name, values that were taken by the clock belong to nobody, and neither do those of the main meter
-/// (reference 3.3).
+/// Without a name, values that were taken by the clock belong to nobody, and neither do those of the main
+/// meter (reference 3.3).
 pub(in crate::store) fn of_meter_values(
     w: &Writing<'_>,
     station: &StationId,

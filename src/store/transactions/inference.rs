@@ -1,10 +1,10 @@
-//! Which session a stop ends whose number is of no use: −1, 0 or none where the start's answer was lost, or one
-//! that nobody has given.
+//! Which session a stop ends whose number is of no use: −1, 0 or none where the start's answer was lost, or
+//! one that nobody has given.
 //!
-//! Tag, meter and time are weighed against each open session. What contradicts one excludes it; if several are
-//! left, the tag or the meter has to single one out, or the stop stays unattached. Orphans are candidates too,
-//! but only for a stop that lies between their start and the one that has followed, by time and by meter: there it
-//! bounds their bill on both sides, and nothing else can have been meant.
+//! Tag, meter and time are weighed against each open session. What contradicts one excludes it; if several
+//! are left, the tag or the meter has to single one out, or the stop stays unattached. Orphans are candidates
+//! too, but only for a stop that lies between their start and the one that has followed, by time and by
+//! meter: there it bounds their bill on both sides, and nothing else can have been meant.
 
 use rusqlite::{Connection, params};
 
@@ -22,8 +22,8 @@ const CANDIDATES_MAX: usize = 64;
 /// A register is read to whole kWh at the coarsest.
 const REGISTER_SLACK_WH: i128 = 1_000;
 
-/// Of two sessions that are left, one is meant if the register lies ten times nearer to its last reading than to the
-/// other's, where this much counts as no distance.
+/// Of two sessions that are left, one is meant if the register lies ten times nearer to its last reading than
+/// to the other's, where this much counts as no distance.
 const NEAREST_BY: i128 = 10;
 const NO_DISTANCE_WH: i128 = 200;
 
@@ -57,7 +57,8 @@ pub(super) fn meant(
     Ok(choose(&said, &candidates))
 }
 
-/// Whether a transaction can have this number. −1, as firmware with unsigned ones writes it too, and 0 are none.
+/// Whether a transaction can have this number. −1, as firmware with unsigned ones writes it too, and 0 are
+/// none.
 pub(super) fn is_a_number(number: i64) -> bool {
     (1..=i64::from(i32::MAX)).contains(&number)
 }
@@ -122,7 +123,7 @@ fn candidates(
 ) -> Result<Vec<Open>> {
     let mut open = Vec::new();
     let mut select = conn.prepare_cached(
-        "SELECT transaction_id, connector_id, id_tag, started_at_ms, meter_start_wh, last_register_wh,
+        "SELECT transaction_id, connector_id, id_tag, iif(start_untimed, NULL, started_at_ms), meter_start_wh, last_register_wh,
                 last_register_at_ms, orphaned
          FROM transactions INDEXED BY transactions_active
          WHERE station_id = ?1 AND status = 'active' ORDER BY orphaned, transaction_id DESC LIMIT ?2",
@@ -188,7 +189,8 @@ fn choose(said: &Said, open: &[Open]) -> Option<Meant> {
         found.map(|(_, open)| *open)
     };
     if said.names_a_number {
-        // It may be a session of another backend. Only one that runs alone, against which nothing speaks, is taken.
+        // It may be a session of another backend. Only one that runs alone, against which nothing speaks, is
+        // taken.
         let alone = open.iter().filter(|open| open.follower.is_none()).count() == 1;
         return of(Fit::Good, false).next().filter(|_| alone).map(|open| open.meant);
     }
@@ -233,7 +235,8 @@ impl Said {
         }
     }
 
-    /// A moment in whole units of the stop's own time: a stop without milliseconds lies in the start's second.
+    /// A moment in whole units of the stop's own time: a stop without milliseconds lies in the start's
+    /// second.
     fn whole(&self, at_ms: i64) -> i64 {
         at_ms.div_euclid(self.resolution_ms)
     }
@@ -242,7 +245,8 @@ impl Said {
         self.at_ms.zip(start_ms).is_some_and(|(at_ms, start_ms)| self.whole(at_ms) < self.whole(start_ms))
     }
 
-    /// Whether the stop lies between an orphan's start and the next one, by time and by meter, all of them known.
+    /// Whether the stop lies between an orphan's start and the next one, by time and by meter, all of them
+    /// known.
     fn is_between(&self, orphan: &Open, follower: Follower) -> bool {
         let time = match (orphan.started_at_ms, self.at_ms, follower.started_at_ms) {
             (Some(from), Some(at), Some(to)) => {
@@ -265,7 +269,9 @@ impl Said {
             from_ms.zip(to_ms).map(|(from_ms, to_ms)| to_ms.saturating_sub(from_ms).max(0))
         };
         let last_at_ms = open.register_wh.and(open.register_at_ms).or(open.started_at_ms);
-        let waited_ms = since_ms(last_at_ms, self.at_ms).unwrap_or(0);
+        let Some(waited_ms) = since_ms(last_at_ms, self.at_ms) else {
+            return above_wh >= -REGISTER_SLACK_WH;
+        };
         let charged_wh = last_wh - start_wh;
         let (wh, ms) = match since_ms(open.started_at_ms, last_at_ms) {
             Some(took_ms) if took_ms > 0 && charged_wh > 0 => (2 * charged_wh, took_ms),
@@ -275,8 +281,8 @@ impl Said {
         (-REGISTER_SLACK_WH..=expected_wh + REGISTER_SLACK_WH).contains(&above_wh)
     }
 
-    /// How far the register at the stop lies above a session's last reading, that reading, and the start; `None`
-    /// if one of the two ends is not known.
+    /// How far the register at the stop lies above a session's last reading, that reading, and the start;
+    /// `None` if one of the two ends is not known.
     fn above(&self, open: &Open) -> Option<(i128, i128, i128)> {
         let (meter_wh, start_wh) = (i128::from(self.meter_wh?), i128::from(open.meter_start_wh?));
         // A register below the start counts the session, where start and stop count the meter's life.
@@ -399,6 +405,9 @@ mod tests {
         check(stop(80_900), &[open(1), high(2)], Some(2));
         check(stop(82_500), &[Open { meter_start_wh: Some(78_000), ..open(1) }, high(2)], None);
         check(stop(3_050), &[read(open(1), 3_000), read(open(2), 2_990)], None);
+        // When it was is not known.
+        let timeless = Said { at_ms: None, ..stop(85_000) };
+        check(timeless, &[read(open(1), 3_000), read(high(2), 83_000)], Some(2));
         // The meter of neither.
         check(stop(900_000), &[read(open(1), 3_000), read(high(2), 83_000)], None);
         let blind = Said { meter_wh: None, ..stop(0) };
