@@ -141,7 +141,8 @@ impl Send {
             StoreError::Corrupt(_) | StoreError::Setting(_) => UNREADABLE_WAIT,
             _ => NOT_READ_WAIT,
         });
-        let message = format!("the gateway could not read it: {error}");
+        let (id, message) = (self.claimed.id, format!("the gateway could not read it: {error}"));
+        crate::log_limit::limited!(error: "delivery {id} waits, {message}");
         let (seq, attempt) = (self.claimed.seq, self.claimed.attempt);
         self.report.ended.retry_at = Some(due_at);
         self.sender.put_back(NotMade { seq, attempt, message, due_at }).await;
@@ -207,22 +208,11 @@ impl Sender {
             .into_iter()
             .map(|(seq, event)| (seq, event.map(|event| Arc::new(Bodies::new(event)))))
             .collect();
-        let mut unread = 0;
         for send in sends {
             match told.get(&send.claimed.event_seq).cloned().unwrap_or_else(|| Err(failed.clone())) {
                 Ok(told) => drop(tokio::spawn(async move { send.run(&told).await })),
-                Err(error) => {
-                    if unread == 0 {
-                        let id = send.claimed.id;
-                        error!("delivery {id} waits, the gateway could not read what it tells: {error}");
-                    }
-                    unread += 1;
-                    tokio::spawn(async move { send.put_back(&error).await });
-                }
+                Err(error) => drop(tokio::spawn(async move { send.put_back(&error).await })),
             }
-        }
-        if unread > 1 {
-            error!("{unread} deliveries wait, because the gateway could not read what they tell");
         }
     }
 

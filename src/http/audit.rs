@@ -1,8 +1,8 @@
-//! The audit log: every change that is asked for through the API goes on record before it is made.
+//! The audit log: every change that is made through the API goes on record with it.
 //!
 //! One layer around all handlers does it, so none can be forgotten: it knows the key, the operation, what the
-//! path names and how it was answered. It writes before the handler runs, so that no kill and no caller who
-//! hangs up leaves a change without its entry.
+//! path names and how it was answered. The store writes the entry in the transaction of the handler's first change
+//! (`store::recording`), so that no kill and no caller who hangs up leaves a change without its entry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use super::page::{self, Paging};
 use super::problem::Result;
 use super::query::{And, Parameters, Query};
 use super::serve::Peer;
-use super::{ApiState, body, openapi};
+use super::{ApiState, body, idempotency, openapi};
 use crate::api::audit::{AuditEntry, ChangeMethod};
 use crate::api::problem::FieldError;
 use crate::api::text::Bound;
@@ -35,14 +35,12 @@ use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::id::ApiKeyId;
 use crate::log_limit::limited;
-use crate::store::{
-    AuditFilter, Change, ChangeAnswer, Result as StoreResult, Store, StoreError, noting_commits,
-};
+use crate::store::{AuditFilter, Change, ChangeAnswer, KeptAnswer, Recording, RequestKey, StoreError};
 
 const LIST: &str = "audit";
 
-/// How often one tries to write what could not be written.
-const TRY_AGAIN_EVERY: Duration = Duration::from_millis(500);
+/// How often it is tried to write down how a request was answered, while the store fails.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// The largest answer of a change.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
@@ -88,11 +86,11 @@ impl Parameters for AuditQuery {
 
 /// List the changes
 ///
-/// Every request that may change something (POST, PUT, PATCH, DELETE) has an entry, written before the change
-/// and settled before its answer leaves, unless it was refused or failed before anything was changed;
-/// `chargehook keys create` and `revoke` have one too. A repetition that gets the answer of its
-/// `Idempotency-Key` changes nothing and has none. Values are never kept. A key that is bound to an owner
-/// sees the changes to what is its owner's.
+/// Every request that may change something (POST, PUT, PATCH, DELETE) has an entry, written with the change, both or
+/// neither, and settled before its answer leaves, unless it was refused or failed before anything was changed;
+/// `chargehook keys create` and `revoke` have one too. A repetition that gets the answer of its `Idempotency-Key`
+/// changes nothing and has none. Values are never kept. A key that is bound to an owner sees the changes to what is
+/// its owner's.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery, Paging),
     responses((status = 200, body = Page<AuditEntry>)), security(("api_key" = ["admin"])))]
 pub(super) async fn list(
@@ -136,18 +134,16 @@ pub(super) async fn record(
     }
 }
 
-async fn run(state: &ApiState, change: Change, request: Request, next: Next) -> Result<Response> {
-    let (parts, content) = request.into_parts();
+async fn run(state: &Arc<ApiState>, change: Change, request: Request, next: Next) -> Result<Response> {
+    let (mut parts, content) = request.into_parts();
     let content = body::arrived(content, &state.config).await?;
     let fields = content.clone();
     let (names_one, method) = (change.resource_id.clone(), change.method);
-    let entry = state.store.open_change(change).await?;
-    let handled = noting_commits(next.run(Request::from_parts(parts, Body::from(content))));
-    let (response, committed) = handled.await;
-    let status = response.status();
-    // Refused, or a fault of ours before anything was committed, such as a full disk: nothing was changed.
-    if status.is_client_error() || (status.is_server_error() && !committed) {
-        conclude(state, entry, Conclusion::Withdrawn).await;
+    let recording = Recording::of(change, parts.extensions.remove::<RequestKey>());
+    let handler = next.run(Request::from_parts(parts, Body::from(content)));
+    let response = state.store.recorded(recording.clone(), handler).await;
+    // What was refused, or failed, before it changed anything leaves nothing behind.
+    if !response.status().is_success() && !recording.is_on_record().await {
         return Ok(response);
     }
     let (parts, content) = response.into_parts();
@@ -166,40 +162,31 @@ async fn run(state: &ApiState, change: Change, request: Request, next: Next) -> 
     if answer.resource_id.is_some() || matches!(method, ChangeMethod::Put | ChangeMethod::Patch) {
         answer.owner_id = shown.text("owner_id");
     }
-    conclude(state, entry, Conclusion::Answered(answer)).await;
+    let kept = idempotency::kept(&parts, &content);
+    settle(state, recording, answer, kept).await;
     Ok(Response::from_parts(parts, Body::from(content)))
 }
 
-/// What becomes of an entry once its request is answered.
-#[derive(Clone)]
-enum Conclusion {
-    Answered(ChangeAnswer),
-    /// Nothing was changed.
-    Withdrawn,
-}
-
-impl Conclusion {
-    async fn write(self, store: &Store, entry: i64) -> StoreResult<()> {
-        match self {
-            Self::Answered(answer) => store.settle_change(entry, answer).await,
-            Self::Withdrawn => store.withdraw_change(entry).await,
-        }
-    }
-}
-
-/// Writes it down. The answer leaves in any case: what cannot be written now, as on a full disk, is written
-/// beside everything else as soon as it can be. Killed before that, the entry stands there without a status.
-async fn conclude(state: &ApiState, entry: i64, conclusion: Conclusion) {
-    let Err(cause) = conclusion.clone().write(&state.store, entry).await else { return };
-    limited!(error: "the audit log could not be written, that is tried again: {cause}");
-    let (store, stop) = (state.store.clone(), state.stop.clone());
+/// Writes down how a request was answered. Where the store fails, the change is made all the same, so its answer
+/// leaves; its key stays taken, and it is tried again until it is written.
+async fn settle(
+    state: &Arc<ApiState>,
+    recording: Arc<Recording>,
+    answer: ChangeAnswer,
+    kept: Option<KeptAnswer>,
+) {
+    let written = state.store.settle_request(recording.clone(), answer.clone(), kept.clone()).await;
+    let Err(cause) = written else { return };
+    limited!(error: "how a change was answered could not be written yet: {cause}");
+    let state = state.clone();
     tokio::spawn(async move {
         loop {
             tokio::select! {
-                () = sleep(TRY_AGAIN_EVERY) => {}
-                () = stop.cancelled() => return,
+                () = sleep(TRY_AGAIN) => {}
+                () = state.stop.cancelled() => return,
             }
-            if let Ok(()) | Err(StoreError::Closed) = conclusion.clone().write(&store, entry).await {
+            let written = state.store.settle_request(recording.clone(), answer.clone(), kept.clone()).await;
+            if let Ok(()) | Err(StoreError::Closed) = written {
                 return;
             }
         }

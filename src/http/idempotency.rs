@@ -2,13 +2,14 @@
 //! One that was refused left everything as it was, so it is decided anew, whatever it says the next time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
 
@@ -16,19 +17,12 @@ use super::auth::Caller;
 use super::problem::Result;
 use super::{ApiState, body};
 use crate::api::problem::Problem;
-use crate::id::ApiKeyId;
-use crate::store::{KeptAnswer, RequestStanding, Result as StoreResult};
+use crate::store::{KeptAnswer, RequestStanding};
 
 const HEADER: &str = "idempotency-key";
 
 /// The longest key, in characters.
 const KEY_MAX_CHARS: usize = 255;
-
-/// The largest answer that is kept: no change has a larger one.
-const ANSWER_MAX_BYTES: usize = 64 << 20;
-
-/// How often it is tried to write down how a request ended, while the store fails.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Headers of an answer that are kept with it.
 const KEPT_HEADERS: [&str; 3] = ["content-type", "etag", "location"];
@@ -47,7 +41,7 @@ pub(super) async fn replay(State(state): State<Arc<ApiState>>, request: Request,
 async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<Response> {
     let key = read_key(request.headers())?;
     let caller = request.extensions().get::<Caller>().cloned().ok_or_else(Problem::internal)?;
-    let (parts, content) = request.into_parts();
+    let (mut parts, content) = request.into_parts();
     let content = body::arrived(content, &state.config).await?;
     let hash: [u8; 32] = Sha256::new()
         .chain_update(parts.uri.path_and_query().map_or("", |path| path.as_str()))
@@ -55,8 +49,8 @@ async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<
         .chain_update(&content)
         .finalize()
         .into();
-    match state.store.begin_request(caller.key_id, key.clone(), hash).await? {
-        RequestStanding::First => {}
+    let running = match state.store.begin_request(caller.key_id, key.clone(), hash).await? {
+        RequestStanding::First(running) => running,
         RequestStanding::Running => {
             return Err(Problem::conflict("a request with this Idempotency-Key is still running"));
         }
@@ -65,21 +59,17 @@ async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<
             return Err(Problem::invalid_field("Idempotency-Key", message));
         }
         RequestStanding::Answered(answer) => return Ok(again(answer)),
-    }
-    // To the end, also if the caller hangs up: the answer must be there when they ask again.
-    let (ours, key_id, name) = (state.clone(), caller.key_id, key.clone());
-    let running = tokio::spawn(async move {
-        let response = next.run(Request::from_parts(parts, Body::from(content))).await;
-        let (response, kept) = split(response).await?;
-        end(ours, key_id, name, kept).await;
-        Ok(response)
-    });
-    match running.await {
-        Ok(Ok(response)) => Ok(response),
-        // It panicked, or its answer cannot be read, so nobody will answer it: let it be tried again.
-        failed => {
-            end(state, caller.key_id, key, None).await;
-            failed.unwrap_or_else(|_| Err(Problem::internal()))
+    };
+    // To the end, also if the caller hangs up: the answer must be there when they ask again. It is kept where the
+    // request goes on record ([`super::audit`]).
+    parts.extensions.insert(running);
+    let request = Request::from_parts(parts, Body::from(content));
+    match tokio::spawn(async move { next.run(request).await }).await {
+        Ok(response) => Ok(response),
+        Err(_) => {
+            // It panicked, so nobody will answer it: let it be tried again.
+            state.store.forget_request(caller.key_id, key).await?;
+            Err(Problem::internal())
         }
     }
 }
@@ -101,50 +91,16 @@ fn changed_something(status: StatusCode) -> bool {
     status.is_success() || status == StatusCode::GATEWAY_TIMEOUT
 }
 
-/// An answer, and what is kept of it.
-async fn split(response: Response) -> Result<(Response, Option<KeptAnswer>)> {
-    let (parts, content) = response.into_parts();
+/// What is kept of an answer.
+pub(super) fn kept(parts: &Parts, content: &Bytes) -> Option<KeptAnswer> {
     if !changed_something(parts.status) {
-        return Ok((Response::from_parts(parts, content), None));
+        return None;
     }
-    let body = body::read(content, ANSWER_MAX_BYTES).await?;
     let headers = KEPT_HEADERS
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), parts.headers.get(*name)?.to_str().ok()?.to_owned())))
         .collect();
-    let kept = KeptAnswer { status: parts.status.as_u16(), headers, body: body.clone() };
-    Ok((Response::from_parts(parts, Body::from(body)), Some(kept)))
-}
-
-/// Writes down how a request ended: with an answer that is kept, or so that its key is free again. Where the store
-/// fails, the change, if there was one, is made all the same, so its answer leaves; the key stays taken, and it is
-/// tried again until it is written.
-async fn end(state: Arc<ApiState>, key_id: ApiKeyId, key: String, kept: Option<KeptAnswer>) {
-    let Err(error) = write_end(&state, key_id, &key, &kept).await else { return };
-    tracing::error!("how a request with an Idempotency-Key ended could not be written yet: {error}");
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(TRY_AGAIN) => {}
-                () = state.stop.cancelled() => return,
-            }
-            if write_end(&state, key_id, &key, &kept).await.is_ok() {
-                return;
-            }
-        }
-    });
-}
-
-async fn write_end(
-    state: &ApiState,
-    key_id: ApiKeyId,
-    key: &str,
-    kept: &Option<KeptAnswer>,
-) -> StoreResult<()> {
-    match kept {
-        Some(answer) => state.store.answer_request(key_id, key.to_owned(), answer.clone()).await,
-        None => state.store.forget_request(key_id, key.to_owned()).await,
-    }
+    Some(KeptAnswer { status: parts.status.as_u16(), headers, body: content.clone() })
 }
 
 fn again(answer: KeptAnswer) -> Response {

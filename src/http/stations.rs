@@ -393,11 +393,16 @@ pub(super) async fn disconnect(
     _: body::NoBody,
 ) -> Result<(StatusCode, Json<Disconnecting>)> {
     let (station_id, station) = visible(&state, &caller, &id).await?;
+    let not_connected = || Problem::conflict(format!("station {id} is not connected"));
+    if !station.connected {
+        return Err(not_connected());
+    }
+    state.store.put_on_record().await?;
     match state.stations.ask_to_leave(&station_id, Leave::Requested) {
         true => Ok((
             StatusCode::ACCEPTED,
             Json(Disconnecting { station_id: station.station_id, disconnecting: true }),
         )),
-        false => Err(Problem::conflict(format!("station {id} is not connected"))),
+        false => Err(not_connected()),
     }
 }

@@ -1,11 +1,11 @@
-//! The audit log: a row before a change, settled with its answer.
+//! The audit log: a row with a change ([`super::recording`]), settled with its answer.
 
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::error::Result;
 use super::listing::{Conditions, Listed, Slice, page};
 use super::writer::Writing;
-use super::{Priority, Store, cells};
+use super::{Store, cells};
 use crate::api::audit::{AuditEntry, ChangeMethod};
 use crate::api::command::RequestedBy;
 use crate::clock::Timestamp;
@@ -72,77 +72,6 @@ const SELECT: &str = "SELECT seq, at_ms, key_id, key_name, remote_addr, action, 
     resource_id, result_id, owner_id, fields, status FROM audit";
 
 impl Store {
-    /// Puts a change on record before it is made; the number it has there.
-    ///
-    /// # Errors
-    /// Only the store's own; nothing is on record then.
-    pub async fn open_change(&self, change: Change) -> Result<i64> {
-        self.write(Priority::Api, move |w| {
-            let owner_id = match (change.owner_id, &change.resource_id) {
-                (None, Some(id)) => owner_of(w, &change.resource, id)?,
-                (told, _) => told,
-            };
-            w.conn
-                .prepare_cached(
-                    "INSERT INTO audit (at_ms, key_id, key_name, remote_addr, action, method, path, resource,
-                                        resource_id, owner_id)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                )?
-                .execute(params![
-                    w.now.unix_ms(),
-                    change.requested_by.id.to_string(),
-                    change.requested_by.name,
-                    change.remote_addr,
-                    change.action,
-                    change.method.as_str(),
-                    change.path,
-                    change.resource,
-                    change.resource_id,
-                    owner_id,
-                ])?;
-            Ok(w.conn.last_insert_rowid())
-        })
-        .await
-    }
-
-    /// Adds to a change on record how it was answered.
-    ///
-    /// # Errors
-    /// Only the store's own; it is on record without an answer then.
-    pub async fn settle_change(&self, seq: i64, answer: ChangeAnswer) -> Result<()> {
-        self.write(Priority::Api, move |w| {
-            let fields = serde_json::to_string(&answer.fields)?;
-            w.conn
-                .prepare_cached(
-                    "UPDATE audit SET status = ?2, resource_id = coalesce(resource_id, ?3), result_id = ?4,
-                                      owner_id = coalesce(owner_id, ?5), fields = ?6
-                     WHERE seq = ?1",
-                )?
-                .execute(params![
-                    seq,
-                    answer.status,
-                    answer.resource_id,
-                    answer.result_id,
-                    answer.owner_id,
-                    fields
-                ])?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Takes back a change that was refused: nothing was changed.
-    ///
-    /// # Errors
-    /// Only the store's own; it is on record without an answer then.
-    pub async fn withdraw_change(&self, seq: i64) -> Result<()> {
-        self.write(Priority::Api, move |w| {
-            w.conn.prepare_cached("DELETE FROM audit WHERE seq = ?1")?.execute([seq])?;
-            Ok(())
-        })
-        .await
-    }
-
     /// One page of the entries that `filter` wants, in the order they were asked for.
     ///
     /// # Errors
@@ -163,6 +92,61 @@ impl Store {
             page(conn, SELECT, &["seq"], conditions, &slice, read)
         })
         .await
+    }
+}
+
+/// Puts a change on record; the number it has there.
+pub(super) fn insert(w: &Writing<'_>, change: &Change, owner_id: Option<String>) -> Result<i64> {
+    let entry = w
+        .conn
+        .prepare_cached(
+            "INSERT INTO audit (at_ms, key_id, key_name, remote_addr, action, method, path, resource, resource_id,
+                                owner_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING seq",
+        )?
+        .query_row(
+            params![
+                w.now.unix_ms(),
+                change.requested_by.id.to_string(),
+                change.requested_by.name,
+                change.remote_addr,
+                change.action,
+                change.method.as_str(),
+                change.path,
+                change.resource,
+                change.resource_id,
+                owner_id,
+            ],
+            |row| row.get(0),
+        )?;
+    Ok(entry)
+}
+
+/// Adds to a change on record how it was answered.
+pub(super) fn settle(w: &Writing<'_>, entry: i64, answer: &ChangeAnswer) -> Result<()> {
+    let fields = serde_json::to_string(&answer.fields)?;
+    w.conn
+        .prepare_cached(
+            "UPDATE audit SET status = ?2, resource_id = coalesce(resource_id, ?3), result_id = ?4,
+                              owner_id = coalesce(owner_id, ?5), fields = ?6
+             WHERE seq = ?1",
+        )?
+        .execute(params![
+            entry,
+            answer.status,
+            answer.resource_id,
+            answer.result_id,
+            answer.owner_id,
+            fields
+        ])?;
+    Ok(())
+}
+
+/// The customer that a change is about: whom the request names, or to whom belongs what it names.
+pub(super) fn owner_of_change(w: &Writing<'_>, change: &Change) -> Result<Option<String>> {
+    match (&change.owner_id, &change.resource_id) {
+        (None, Some(id)) => owner_of(w, &change.resource, id),
+        (told, _) => Ok(told.clone()),
     }
 }
 

@@ -56,6 +56,7 @@ mod outcomes;
 mod pauses;
 mod presence;
 mod readers;
+mod recording;
 mod remote_start;
 mod replay_search;
 mod replays;
@@ -86,7 +87,6 @@ mod webhook_stats;
 mod webhooks;
 mod writer;
 
-use std::cell::Cell;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -124,6 +124,7 @@ pub use messages::MessageFilter;
 pub use meter_values::MeterValueFilter;
 pub use outcomes::{DeliveryFailure, Finish, GivenUp, Next, NotMade};
 pub use pauses::Paused;
+pub use recording::{Recording, RequestKey};
 pub use replays::{CountedReplay, ReplayFilter, ReplayStep};
 pub use resend_walk::ResendWalk;
 pub use reservations::ReservationFilter;
@@ -144,6 +145,7 @@ use crate::clock::{Clock, Steady};
 use crate::id::{ApiKeyId, CommandId, DeliveryId, EventId, IdMint, ReplayId, ReservationId};
 use checkpoint::Checkpoint;
 use readers::Readers;
+use recording::RunningRequests;
 use search::SearchIndex;
 use signals::Signals;
 use vault::Vault;
@@ -154,20 +156,6 @@ const READERS: usize = 4;
 
 /// Claims whose events may be read at once: one is read while the one before it begins to be sent.
 const DELIVERY_READERS: usize = 2;
-
-tokio::task_local! {
-    /// Whether anything was committed for what runs in this task.
-    static COMMITTED: Cell<bool>;
-}
-
-/// Does all of `work`, and tells whether any write was committed on its way: if not, it has changed nothing.
-pub async fn noting_commits<T>(work: impl Future<Output = T>) -> (T, bool) {
-    let noted = async {
-        let done = work.await;
-        (done, COMMITTED.with(Cell::get))
-    };
-    COMMITTED.scope(Cell::new(false), noted).await
-}
 
 /// The database's name in the data directory.
 const DATABASE: &str = "chargehook.db";
@@ -186,6 +174,8 @@ struct Inner {
     signals: Arc<Signals>,
     statistics: Arc<Statistics>,
     steady: Steady,
+    /// Requests with an `Idempotency-Key` that are being served.
+    running: Arc<RunningRequests>,
     data_dir: PathBuf,
     /// Once it was opened.
     search: OnceLock<Arc<SearchIndex>>,
@@ -280,6 +270,7 @@ impl Store {
             signals,
             statistics,
             steady,
+            running: Arc::default(),
             vault,
             data_dir: data_dir.to_owned(),
             search: OnceLock::new(),
@@ -330,12 +321,10 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Writing<'_>) -> Result<T> + Send + 'static,
     {
-        let written = self.inner.writer.write(priority, work).await;
-        if written.is_ok() {
-            // Most writes are nobody's who asks.
-            let _ = COMMITTED.try_with(|committed| committed.set(true));
+        match Recording::current() {
+            Some(recording) => recording.write(&self.inner.writer, priority, work).await,
+            None => self.inner.writer.write(priority, work).await,
         }
-        written
     }
 
     /// A key for `purpose` that is not in the database and stays the same as long as that of its secrets

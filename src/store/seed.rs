@@ -8,9 +8,13 @@ use serde_json::value::RawValue;
 use super::error::Result;
 use super::events::{self, Manner};
 use super::vault::cell;
-use super::{DATABASE, Priority, Store, schema, webhooks};
+use super::{
+    Change, ChangeAnswer, DATABASE, KeptAnswer, Priority, Recording, RequestStanding, Store, schema, webhooks,
+};
+use crate::api::audit::ChangeMethod;
+use crate::api::command::RequestedBy;
 use crate::event::{Category, NewEvent};
-use crate::id::{EventId, WebhookId};
+use crate::id::{ApiKeyId, EventId, WebhookId};
 
 /// A webhook for a test.
 #[derive(Debug, Clone)]
@@ -79,6 +83,22 @@ pub(crate) fn plain_in(dir: &Path) {
 /// A signing secret of 32 bytes.
 pub(crate) const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
+impl Change {
+    /// A change that this key asks for.
+    pub(crate) fn seed(by: ApiKeyId) -> Self {
+        Self {
+            requested_by: RequestedBy { id: by, name: "test".to_owned() },
+            remote_addr: None,
+            action: "webhooks_create".to_owned(),
+            method: ChangeMethod::Post,
+            path: "/api/v1/webhooks".to_owned(),
+            resource: "webhooks".to_owned(),
+            resource_id: None,
+            owner_id: None,
+        }
+    }
+}
+
 impl Store {
     /// Stores a webhook.
     pub(crate) async fn seed_webhook(&self, seed: SeedWebhook) -> Result<WebhookId> {
@@ -127,6 +147,15 @@ impl Store {
                 .collect()
         })
         .await
+    }
+
+    /// Keeps the answer of a request with this `Idempotency-Key`.
+    pub(crate) async fn seed_answer(&self, by: ApiKeyId, key: &str) {
+        let begun = self.begin_request(by, key.to_owned(), [7; 32]).await.expect("reads");
+        let RequestStanding::First(key) = begun else { panic!("it is not the first") };
+        let answer = KeptAnswer { status: 201, headers: Vec::new(), body: "made".into() };
+        let recording = Recording::of(Change::seed(by), Some(key));
+        self.settle_request(recording, ChangeAnswer::default(), Some(answer)).await.expect("writes");
     }
 
     /// Runs one statement, past all rules.

@@ -166,3 +166,47 @@ async fn a_repeated_request_and_a_key_made_by_hand_have_one_entry() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_change_waits_for_two_commits_and_a_refusal_for_none() {
+    let api = Api::new().await;
+    // The first use of a key is noted aside.
+    assert_eq!(api.get("/api/v1/webhooks").await.status, 200);
+    let used = "SELECT count(*) FROM api_keys WHERE last_used_at_ms IS NOT NULL";
+    while api.store.seed_number(used).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    let commits = || api.store.statistics().commit_us.count();
+    let mut nth = 0;
+    let mut costs = async |method: Method, path: &str, body: Value, status: u16| {
+        let before = commits();
+        nth += 1;
+        let key = nth.to_string();
+        let headers = [("idempotency-key", key.as_str())];
+        let headers = if method == Method::POST { &headers[..] } else { &[] };
+        let path = format!("/api/v1{path}");
+        let answer = api.call_with(&api.admin, method, &path, Some(body), headers).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        commits() - before
+    };
+    assert_eq!(costs(Method::POST, "/webhooks", json!({"url": URL}), 201).await, 2);
+    assert_eq!(costs(Method::PATCH, "/webhooks/1", json!({"name": "Billing"}), 200).await, 2);
+    assert_eq!(costs(Method::POST, "/webhooks/1/pause", json!({}), 200).await, 2);
+    assert_eq!(costs(Method::POST, "/stations", json!({"station_id": "CP"}), 201).await, 2);
+    let command = json!({"action": "ClearCache", "payload": {}, "queue": true});
+    assert_eq!(costs(Method::POST, "/stations/CP/commands", command, 202).await, 2);
+    assert_eq!(costs(Method::PUT, "/id-tags/TAG", json!({}), 201).await, 2);
+    let event = json!({"event": "a.b", "payload": {}, "broadcast": true});
+    assert_eq!(costs(Method::POST, "/events", event, 202).await, 2);
+    let refused = [
+        (Method::POST, "/webhooks", json!({"url": "nowhere"}), 422),
+        (Method::PATCH, "/webhooks/9", json!({"name": "Billing"}), 404),
+        (Method::POST, "/stations/CP/disconnect", json!({}), 409),
+    ];
+    for (method, path, body, status) in refused {
+        assert_eq!(costs(method, path, body, status).await, 0, "{path}");
+    }
+    let entries = entries(&api, &api.admin, "").await;
+    assert_eq!(entries.len(), 7, "those that changed something: {entries:?}");
+    assert!(entries.iter().all(|entry| entry["status"].is_u64()), "{entries:?}");
+}

@@ -1,7 +1,7 @@
 use super::*;
 use crate::id::ApiKeyId;
+use crate::store::Store;
 use crate::store::seed::plain_in;
-use crate::store::{KeptAnswer, Store};
 
 #[tokio::test]
 async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_without_it() {
@@ -18,10 +18,7 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
         )
         .await;
     store.seed_run("UPDATE stations SET password_verifiers = '[\"$argon2id$slow#id.light\"]'").await;
-    let by = ApiKeyId::from_value(1);
-    store.begin_request(by, "once".to_owned(), [7; 32]).await.expect("begins");
-    let answer = KeptAnswer { status: 201, headers: Vec::new(), body: "made".into() };
-    store.answer_request(by, "once".to_owned(), answer).await.expect("is kept");
+    store.seed_answer(ApiKeyId::from_value(1), "once").await;
     store.close();
     let source = KeySource::file_in(dir.path());
     assert!(matches!(losses(dir.path(), &source), Err(KeptAsTheyWere::NotLost(_))));
