@@ -153,10 +153,14 @@ impl Evidence {
     fn is_same_meter(&self, wh: i64, (first, last): &Story) -> bool {
         let (Some(start), Some(stop)) = (self.meter_start, self.meter_stop) else { return false };
         let slack = slack(wh);
-        let ends_well = self.fits(last.wh, stop, slack, elapsed_ms(Some(last.at), self.stopped_at));
+        // Each end is weighed by how fast the rest of the session was.
+        let before_last = pace_w(start, last.wh, elapsed_ms(self.started_at, Some(last.at)));
+        let ends_well =
+            self.fits(last.wh, stop, slack, elapsed_ms(Some(last.at), self.stopped_at), before_last);
         ends_well
             && first.is_none_or(|first| {
-                self.fits(start, first.wh, slack, elapsed_ms(self.started_at, Some(first.at)))
+                let after_first = pace_w(first.wh, stop, elapsed_ms(Some(first.at), self.stopped_at));
+                self.fits(start, first.wh, slack, elapsed_ms(self.started_at, Some(first.at)), after_first)
             })
     }
 
@@ -174,7 +178,9 @@ impl Evidence {
             };
             (-slack..=slack.saturating_add(unseen.saturating_mul(4))).contains(&wh.saturating_sub(counted))
         };
-        let register_counts_it = self.fits(0, first.wh, 0, elapsed_ms(self.started_at, Some(first.at)))
+        // A register that begins below the start is another meter; one that does not is weighed as the same.
+        let register_counts_it = self.meter_start > Some(first.wh)
+            && self.fits(0, first.wh, 0, elapsed_ms(self.started_at, Some(first.at)), None)
             && agree(last.wh, elapsed_ms(self.started_at, Some(last.at)), tail_ms);
         let head_ms = elapsed_ms(self.started_at, Some(first.at));
         let meter_counts_it = self.meter_start == Some(0)
@@ -194,11 +200,11 @@ impl Evidence {
             let first = first.unwrap_or(last);
             let head_ms = elapsed_ms(self.started_at, Some(first.at));
             let in_range = (0..=SESSION_MAX_WH).contains(&wh);
-            if in_range && start >= 0 && self.fits(start, first.wh, slack(wh), head_ms) {
+            if in_range && start >= 0 && self.fits(start, first.wh, slack(wh), head_ms, None) {
                 return Estimate { wh, fits: true };
             }
             // Far below the start: it counts this session alone.
-            if start > SLACK_WH.saturating_add(last.wh) && self.fits(0, first.wh, 0, head_ms) {
+            if start > SLACK_WH.saturating_add(last.wh) && self.fits(0, first.wh, 0, head_ms, None) {
                 return Estimate { wh: last.wh, fits: last.wh <= SESSION_MAX_WH };
             }
             Estimate { wh, fits: false }
@@ -214,22 +220,28 @@ impl Evidence {
         first
     }
 
-    /// Whether a meter that showed `from` may show `to` after so long.
-    fn fits(&self, from: i64, to: i64, slack: i64, elapsed_ms: Option<i64>) -> bool {
-        let most = elapsed_ms.map_or(UNTIMED_WH, |ms| energy_wh(self.power_max_w(), ms.max(MOMENT_MS)));
+    /// Whether a meter that showed `from` may show `to` after so long, where the rest was charged at `rest_w`.
+    fn fits(&self, from: i64, to: i64, slack: i64, elapsed_ms: Option<i64>, rest_w: Option<i64>) -> bool {
+        let most = elapsed_ms.map_or(UNTIMED_WH, |ms| energy_wh(self.power_max_w(rest_w), ms.max(MOMENT_MS)));
         (-slack..=slack.saturating_add(most)).contains(&to.saturating_sub(from))
     }
 
-    /// The most that this session can have been charged with, in W.
-    fn power_max_w(&self) -> i64 {
-        let Track { first: Some(first), last: Some(last), peak_w, .. } = self.track else {
-            return CHARGING_MAX_W;
-        };
-        if last.at.unix_ms().saturating_sub(first.at.unix_ms()) < STRETCH_MIN_MS {
-            return CHARGING_MAX_W;
+    /// The most that this session can have been charged with, in W, by its readings and by what is known of the
+    /// rest of it.
+    fn power_max_w(&self, rest_w: Option<i64>) -> i64 {
+        let span_ms = elapsed_ms(self.track.first.map(|first| first.at), self.track.last.map(|last| last.at));
+        let peak_w = span_ms.filter(|ms| *ms >= STRETCH_MIN_MS).map(|_| self.track.peak_w);
+        match peak_w.max(rest_w) {
+            Some(known_w) => known_w.saturating_mul(TIMES_PEAK).clamp(CHARGING_ANY_W, CHARGING_MAX_W),
+            None => CHARGING_MAX_W,
         }
-        peak_w.saturating_mul(TIMES_PEAK).clamp(CHARGING_ANY_W, CHARGING_MAX_W)
     }
+}
+
+/// How fast a meter went from one reading to another, in W; `None` if there is too little time between them to tell.
+fn pace_w(from: i64, to: i64, elapsed_ms: Option<i64>) -> Option<i64> {
+    let ms = elapsed_ms.filter(|ms| *ms >= STRETCH_MIN_MS)?;
+    Some(share(to.saturating_sub(from).max(0), 3_600_000, ms))
 }
 
 /// For a session of `wh`.

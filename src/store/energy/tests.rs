@@ -95,6 +95,7 @@ fn ordinary_sessions_are_metered() {
     session(100_000, 166_000, 600, &[(15, 102_700), (30, 105_500)]).is(Metered);
     // The car was full early, and the register is read a little below the stop.
     session(100_000, 105_500, 600, &[(15, 105_400), (30, 105_400), (590, 105_400)]).is(Metered);
+    session(100_000, 166_000, 600, &[(15, 102_700)]).is(Metered);
     // A sample that comes late, and a bad one at the end.
     session(100_000, 111_000, 60, &[(15, 102_750), (45, 108_250), (30, 105_500)]).is(Metered);
     session(100_000, 111_000, 60, &[(15, 102_750), (45, 108_250), (60, 0)]).is(Metered);
@@ -119,6 +120,8 @@ fn a_wrong_end_is_not_metered() {
     // Registers that end far below the stop.
     session(340_000, 430_000, 75, &[(15, 341_250), (30, 342_500), (60, 345_000)]).is(Implausible);
     session(340_000, 430_000, 61, &[(60, 345_000)]).is(Implausible);
+    session(340_000, 430_000, 60, &[(30, 345_000)]).is(Implausible);
+    session(0, 45_083, 120, &[(60, 45_010)]).is(Implausible);
     // Both in kWh, where the register tells.
     session(26, 33, 60, &[(15, 27_800), (30, 29_600), (60, 33_250)]).is(Implausible);
     // The register tells two stories.
