@@ -155,7 +155,8 @@ fn may_fit_custom_names(glob: &str) -> bool {
 fn nearest_pattern(glob: &str) -> Option<String> {
     // Names stand without their category: `ocpp.Boot*` is `Boot*`.
     let within = glob.split_once('.').filter(|(first, _)| first.parse::<Category>().is_ok());
-    if let Some((_, name)) = within.filter(|(_, name)| fits_a_type(name)) {
+    let says_more = |name: &str| name.contains(|c: char| c != '*') && fits_a_type(name);
+    if let Some((_, name)) = within.filter(|(_, name)| says_more(name)) {
         return Some(name.to_owned());
     }
     let categories = Category::ALL.map(|category| format!("{category}.*"));
@@ -285,7 +286,7 @@ mod tests {
             ("ocpp.Boot*", Some("Boot*")),
             ("OCPP.*", Some("ocpp.*")),
             ("Zzz*", None),
-            ("ocpp.*x", None),
+            ("ocpp.*x", Some("ocpp.*")),
             ("ocpp.**", Some("ocpp.*")),
             (".x*", None),
             ("a..*", None),
