@@ -47,7 +47,7 @@ pub struct EventInput {
     pub url: Option<String>,
     /// Signs what goes to `url` (`whsec_…`); without it that is unsigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(write_only)]
+    #[schema(min_length = 1, write_only)]
     pub secret: Option<String>,
 }
 

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::command::RequestedBy;
 use super::delivery::DeliveryStatus;
-use super::text::Bound;
+use super::text::{Bound, Pattern};
 use crate::clock::Timestamp;
 use crate::id::{EventId, ReplayId};
 
@@ -29,11 +29,11 @@ pub enum Only {
 #[serde(deny_unknown_fields)]
 pub struct ReplayInput {
     /// Events that arrived then or later.
-    #[schema(inline, value_type = Bound)]
+    #[schema(value_type = Bound)]
     pub since: Timestamp,
     /// Events that arrived before that; up to now if it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(inline, value_type = Option<Bound>)]
+    #[schema(value_type = Option<Bound>)]
     pub until: Option<Timestamp>,
     /// Which of them.
     #[serde(default)]
@@ -41,7 +41,7 @@ pub struct ReplayInput {
     pub only: Only,
     /// Only event types that fit one of these names or patterns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_items = 1, max_items = 50)]
+    #[schema(value_type = Option<Vec<Pattern>>, min_items = 1, max_items = 50)]
     pub events: Option<Vec<String>>,
     /// Only count: nothing is made, and the answer is a 200 with `matched`.
     #[serde(default)]

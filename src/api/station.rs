@@ -24,7 +24,7 @@ pub struct StationInput {
     pub station_id: StationId,
     /// For people.
     #[serde(default)]
-    #[schema(max_length = 200)]
+    #[schema(min_length = 1, max_length = 200)]
     pub name: Option<String>,
     /// The customer it belongs to.
     #[serde(default)]

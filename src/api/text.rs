@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::id::{ApiKeyId, CommandId, DeliveryId, EventId, ReplayId, ReservationId, StationId};
 use crate::ocpp::v16::answer::BootStatus;
 use crate::ocpp::{Validation, Violation};
+use crate::subscription::pattern::MAX_PATTERN_BYTES;
 use crate::units::{ByteSize, Span};
 
 fn text() -> ObjectBuilder {
@@ -37,6 +38,9 @@ impl PartialSchema for Bound {
 }
 
 impl ToSchema for Bound {}
+
+/// A name or pattern of a list: [`crate::subscription`] reads it.
+pub(crate) struct Pattern;
 
 const SPAN_PATTERN: &str = "^[0-9]{1,9} ?(ms|s|m|h|d)$";
 
@@ -72,6 +76,10 @@ appears_as! {
         .description(Some("A charging station's identity: 1 to 64 characters, no control characters, no / and no :; not \
             import, . or .., which paths use for something else"))
         .examples(["WALLBOX_001"]);
+    Pattern => text()
+        .min_length(Some(1))
+        .max_length(Some(MAX_PATTERN_BYTES))
+        .description(Some("A name, or a pattern in which `*` stands for any run of characters"));
     EventId => text()
         .pattern(Some("^evt_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
         .description(Some("Sorts by the order in which events were committed"))

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::text::Pattern;
 use crate::clock::Timestamp;
 use crate::units::Span;
 
@@ -118,12 +119,12 @@ pub struct WebhookInput {
     /// the category `webhook`, which is `webhook.*`. A pattern that nothing can fit is a 422; one that custom
     /// names alone can fit is told of in `warnings`.
     #[serde(default = "every_event")]
-    #[schema(default = json!(["*"]), min_items = 1, max_items = 200)]
+    #[schema(value_type = Vec<Pattern>, default = json!(["*"]), min_items = 1, max_items = 200)]
     pub events: Vec<String>,
     /// Stations it wants: identities or patterns, in which `*` stands for any run of characters and everything else for
     /// itself, also `?`, `%` and `[`; letter case counts. `["*"]` is all, and events without a station too.
     #[serde(default = "every_station")]
-    #[schema(default = json!(["*"]), min_items = 1, max_items = 1000)]
+    #[schema(value_type = Vec<Pattern>, default = json!(["*"]), min_items = 1, max_items = 1000)]
     pub stations: Vec<String>,
     /// The customer it belongs to: it then gets only events with this owner.
     #[serde(default)]
@@ -140,7 +141,7 @@ pub struct WebhookInput {
     pub secret_value: Option<String>,
     /// Signs every delivery: `whsec_` and the base64 of 24 to 64 bytes. Generated if absent.
     #[serde(default)]
-    #[schema(write_only)]
+    #[schema(min_length = 1, write_only)]
     pub signing_secret: Option<String>,
     /// The shape of the body.
     #[serde(default)]

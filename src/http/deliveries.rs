@@ -19,7 +19,7 @@ use super::problem::{self, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use crate::api::delivery::{Delivery, DeliveryStatus};
 use crate::api::problem::{FieldError, Problem};
-use crate::api::text::Bound;
+use crate::api::text::{Bound, Pattern};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::delivery::waiting;
@@ -52,7 +52,7 @@ pub(super) struct DeliveriesQuery {
     pub(super) event_id: Option<EventId>,
     /// Event types or patterns (`Start*`, `ocpp.*`); one of them must fit. May be given several times.
     #[serde(default)]
-    #[param(max_items = 50)]
+    #[param(inline, value_type = Vec<Pattern>, max_items = 50)]
     pub(super) event: Vec<String>,
     /// Its event's station.
     #[param(min_length = 1, max_length = 64)]

@@ -21,7 +21,7 @@ use super::query::{And, NoQuery, Parameters, Query};
 use super::sse::Place;
 use crate::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
 use crate::api::problem::{FieldError, Problem};
-use crate::api::text::Bound;
+use crate::api::text::{Bound, Pattern};
 use crate::api::{Order, Page};
 use crate::clock::Timestamp;
 use crate::event;
@@ -41,7 +41,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 pub(super) struct EventsQuery {
     /// Event types or patterns (`Start*`, `ocpp.*`); one of them must fit. May be given several times.
     #[serde(default)]
-    #[param(max_items = 50)]
+    #[param(inline, value_type = Vec<Pattern>, max_items = 50)]
     event: Vec<String>,
     /// The station it is about.
     #[param(min_length = 1, max_length = 64)]
@@ -265,6 +265,7 @@ pub(super) struct EventDeliveriesQuery {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
+    #[param(min_length = 1)]
     cursor: Option<String>,
 }
 

@@ -23,6 +23,7 @@ pub(super) struct Paging {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
+    #[param(min_length = 1)]
     pub(super) cursor: Option<String>,
 }
 
@@ -101,6 +102,7 @@ pub(super) struct ShortPaging {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
+    #[param(min_length = 1)]
     cursor: Option<String>,
 }
 

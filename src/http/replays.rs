@@ -64,7 +64,8 @@ pub(super) async fn create(
     let mut errors = body::errors::<ReplayInput>(&given)?;
     // What they mean is judged member by member, so that a wrong one beside them hides nothing.
     for (place, text) in given["events"].as_array().into_iter().flatten().enumerate() {
-        if let Some(Err(error)) = text.as_str().map(EventPattern::asked) {
+        let text = text.as_str().filter(|text| !text.is_empty());
+        if let Some(Err(error)) = text.map(EventPattern::asked) {
             errors.push(FieldError::new(format!("events.{place}"), error.to_string()));
         }
     }

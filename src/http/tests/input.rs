@@ -446,3 +446,26 @@ async fn times_that_narrow_a_list_may_be_durations_back_from_now() {
     let resend = api.post("/api/v1/deliveries/resend?since=2h&dry_run=true", json!({})).await;
     assert_eq!((resend.status, &resend.body["matched"]), (200, &json!(0)));
 }
+
+#[tokio::test]
+async fn what_says_nothing_is_refused_where_something_is_asked_for() {
+    let api = Api::new().await;
+    let replay = json!({"since": "2h", "events": [""]});
+    for (path, body, wrong) in [
+        ("webhooks", json!({"url": URL, "events": [""], "stations": [""]}), vec!["events.0", "stations.0"]),
+        (
+            "webhooks",
+            json!({"url": "", "name": "", "signing_secret": ""}),
+            vec!["name", "signing_secret", "url"],
+        ),
+        ("webhooks/1/replay", replay, vec!["events.0"]),
+        ("stations", json!({"station_id": "", "name": ""}), vec!["name", "station_id"]),
+        ("api-keys", json!({"name": "", "scopes": ["read"], "owner_id": ""}), vec!["name", "owner_id"]),
+    ] {
+        let answer = api.post(&format!("/api/v1/{path}"), body).await;
+        assert_eq!((answer.status, answer.wrong_fields()), (422, wrong), "{path}: {}", answer.body);
+    }
+    for (query, wrong) in [("events?event=", "event"), ("webhooks?cursor=", "cursor"), ("events?q=", "q")] {
+        assert_eq!(api.get(&format!("/api/v1/{query}")).await.wrong_fields(), [wrong], "{query}");
+    }
+}
