@@ -184,7 +184,7 @@ fn fits(kind: Kind, value: &str) -> bool {
             value.is_empty() || value.split(',').all(|measurand| Meter::knows(measurand.trim()))
         }
         Kind::Secret if value.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            (32..=40).contains(&value.len()) && value.len() % 2 == 0
+            (32..=40).contains(&value.len()) && value.len().is_multiple_of(2)
         }
         Kind::Secret => {
             let printable = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
