@@ -102,8 +102,8 @@ impl Lane {
         }
     }
 
-    /// Takes over changed settings; what is under way ends with the old ones. With some that cannot be read it is
-    /// out of order until they are put right.
+    /// Takes over changed settings; what is under way ends with the old ones. With some that cannot be read
+    /// it is out of order until they are put right.
     pub(super) fn configure(&mut self, settings: LaneSettings, due_at: Option<Timestamp>, now: Timestamp) {
         let Some(target) = target(&settings) else {
             self.settings.state = LaneState::OutOfOrder;

@@ -1,9 +1,9 @@
 //! All lanes: who may send how many now, so that none starves another. Pure: the moment is passed in.
 //!
-//! **Invariant**: never more sends are under way than there are permits. Lanes that hold many leave half of them
-//! to those that hold few, and lanes whose last send failed leave a quarter to those that have not failed: so
-//! endpoints that hang, each for as long as its timeout, find an end before the permits do. What they may hold in
-//! bytes is shared in much the same way ([`super::room`]).
+//! **Invariant**: never more sends are under way than there are permits. Lanes that hold many leave half of
+//! them to those that hold few, and lanes whose last send failed leave a quarter to those that have not
+//! failed: so endpoints that hang, each for as long as its timeout, find an end before the permits do. What
+//! they may hold in bytes is shared in much the same way ([`super::room`]).
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
@@ -186,7 +186,8 @@ impl Lanes {
 }
 
 impl Lanes {
-    /// The room for bytes. Of those that hold none of it, who has waited longest for some goes first after a while.
+    /// The room for bytes. Of those that hold none of it, who has waited longest for some goes first after
+    /// a while.
     fn room(&self, candidates: &[Candidate], now: Timestamp) -> Room {
         let held = self.lanes.values().map(|lane| lane.share().held).sum();
         let hungry = candidates.iter().filter(|lane| lane.share.held == 0);

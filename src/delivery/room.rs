@@ -1,9 +1,9 @@
 //! How many bytes the deliveries under way may hold, and which of them may take some. Pure.
 //!
-//! **Invariant**: more than all of it is never held, but for one delivery that is larger than half of it: that one
-//! goes once next to nothing else is under way. Lanes that hold much leave half of it to those that hold little, as
-//! with permits, and what is large leaves an eighth to what is small: large bodies that hang, of however many
-//! webhooks, hold up no small ones.
+//! **Invariant**: more than all of it is never held, but for one delivery that is larger than half of it:
+//! that one goes once next to nothing else is under way. Lanes that hold much leave half of it to those
+//! that hold little, as with permits, and what is large leaves an eighth to what is small: large bodies
+//! that hang, of however many webhooks, hold up no small ones.
 
 use std::collections::HashMap;
 

@@ -43,7 +43,8 @@ impl Target {
     /// Reads stored settings.
     ///
     /// # Errors
-    /// The first that cannot be read: nothing is sent in another format, faster or without a signature because of it.
+    /// The first that cannot be read: nothing is sent in another format, faster or without a signature
+    /// because of it.
     pub fn new(settings: &LaneSettings) -> Result<Self, UnreadableSetting> {
         let unreadable = |column, reason: &dyn fmt::Display| {
             UnreadableSetting::of_webhook(settings.webhook_id, column, reason)

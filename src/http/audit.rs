@@ -1,8 +1,9 @@
 //! The audit log: every change that is made through the API goes on record with it.
 //!
-//! One layer around all handlers does it, so none can be forgotten: it knows the key, the operation, what the
-//! path names and how it was answered. The store writes the entry in the transaction of the handler's first change
-//! (`store::recording`), so that no kill and no caller who hangs up leaves a change without its entry.
+//! One layer around all handlers does it, so none can be forgotten: it knows the key, the operation, what
+//! the path names and how it was answered. The store writes the entry in the transaction of the handler's
+//! first change (`store::recording`), so that no kill and no caller who hangs up leaves a change without
+//! its entry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,11 +87,11 @@ impl Parameters for AuditQuery {
 
 /// List the changes
 ///
-/// Every request that may change something (POST, PUT, PATCH, DELETE) has an entry, written with the change, both or
-/// neither, and settled before its answer leaves, unless it was refused or failed before anything was changed;
-/// `chargehook keys create` and `revoke` have one too. A repetition that gets the answer of its `Idempotency-Key`
-/// changes nothing and has none. Values are never kept. A key that is bound to an owner sees the changes to what is
-/// its owner's.
+/// Every request that may change something (POST, PUT, PATCH, DELETE) has an entry, written with the
+/// change, both or neither, and settled before its answer leaves, unless it was refused or failed before
+/// anything was changed; `chargehook keys create` and `revoke` have one too. A repetition that gets the
+/// answer of its `Idempotency-Key` changes nothing and has none. Values are never kept. A key that is bound
+/// to an owner sees the changes to what is its owner's.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery, Paging),
     responses((status = 200, body = Page<AuditEntry>)), security(("api_key" = ["admin"])))]
 pub(super) async fn list(
@@ -167,8 +168,8 @@ async fn run(state: &Arc<ApiState>, change: Change, request: Request, next: Next
     Ok(Response::from_parts(parts, Body::from(content)))
 }
 
-/// Writes down how a request was answered. Where the store fails, the change is made all the same, so its answer
-/// leaves; its key stays taken, and it is tried again until it is written.
+/// Writes down how a request was answered. Where the store fails, the change is made all the same, so its
+/// answer leaves; its key stays taken, and it is tried again until it is written.
 async fn settle(
     state: &Arc<ApiState>,
     recording: Arc<Recording>,

@@ -42,8 +42,8 @@ pub struct KeptAnswer {
 }
 
 impl Store {
-    /// Says where a request stands, and marks it as running if it is the first with its key. Nothing is written:
-    /// that is done with the first change that it makes.
+    /// Says where a request stands, and marks it as running if it is the first with its key. Nothing is
+    /// written: that is done with the first change that it makes.
     ///
     /// # Errors
     /// Only the store's own.

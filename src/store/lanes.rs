@@ -1,7 +1,8 @@
 //! What a lane needs of the store: its webhook's settings, and the deliveries it may send now.
 //!
-//! **Invariant**: a claim reads and writes rows of deliveries alone. What they tell is read after its commit and
-//! aside ([`Store::to_deliver`]), each event once, so that no payload keeps the writer from its work.
+//! **Invariant**: a claim reads and writes rows of deliveries alone. What they tell is read after its
+//! commit and aside ([`Store::to_deliver`]), each event once, so that no payload keeps the writer from its
+//! work.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -140,7 +141,8 @@ pub struct LaneClaimed {
     pub after_station: String,
 }
 
-/// A delivery that is to be sent: its attempt is on disk, without an outcome. Not `Debug`: its URL may be secret.
+/// A delivery that is to be sent: its attempt is on disk, without an outcome. Not `Debug`: its URL may be
+/// secret.
 #[derive(Clone)]
 pub struct Claimed {
     /// The row.
@@ -204,7 +206,8 @@ impl Store {
         .await
     }
 
-    /// These lanes and when the next delivery of each is due; `None` where there is no such webhook or origin.
+    /// These lanes and when the next delivery of each is due; `None` where there is no such webhook or
+    /// origin.
     ///
     /// # Errors
     /// Only the store's own.
@@ -232,8 +235,9 @@ impl Store {
     /// Takes the oldest due deliveries of each lane for sending, and begins an attempt for each.
     ///
     /// Atomic; what is returned is on disk as `processing`, so that a crash from here on leaves an open
-    /// attempt behind (`outcome_unknown`). Lanes whose webhook is not active get nothing. `admits` is asked before
-    /// each one whether its lane may hold so many bytes of payload; once it says no, the lane gets no more.
+    /// attempt behind (`outcome_unknown`). Lanes whose webhook is not active get nothing. `admits` is asked
+    /// before each one whether its lane may hold so many bytes of payload; once it says no, the lane gets
+    /// no more.
     ///
     /// # Errors
     /// Only the store's own: nothing was claimed.
@@ -250,8 +254,8 @@ impl Store {
         self.write(Priority::Outcome, claim).await
     }
 
-    /// The events of these rows with all that goes along with them, each read once. Reads on connections of its
-    /// own, so that no list that somebody asks for holds it up.
+    /// The events of these rows with all that goes along with them, each read once. Reads on connections of
+    /// its own, so that no list that somebody asks for holds it up.
     ///
     /// # Errors
     /// If nothing could be read at all. What is wrong with one event stands in its place.
@@ -333,7 +337,8 @@ fn or_out_of_order(webhook_id: WebhookId, lane: Result<DueLane>) -> Result<DueLa
 
 fn read_lane(conn: &Connection, row: &Row<'_>, vault: &Vault) -> Result<DueLane> {
     let settings = read_settings(conn, row, vault)?;
-    // What it subscribes to is no business of a lane's, but one half of a webhook does not go on without the other.
+    // What it subscribes to is no business of a lane's, but one half of a webhook does not go on without
+    // the other.
     webhooks::load_subscription(conn, settings.webhook_id)?;
     let unordered: [Option<i64>; 2] = [row.get(15)?, row.get(16)?];
     // When those in order are due shows when they are looked at: at once, to be on the safe side.
@@ -466,7 +471,8 @@ impl LaneClaimed {
     }
 }
 
-/// How long what a delivery tells is. The length stands in the row's head, so that the payload is not read for it.
+/// How long what a delivery tells is. The length stands in the row's head, so that the payload is not read
+/// for it.
 fn payload_bytes(conn: &Connection, seq: i64) -> Result<usize> {
     let length: Option<i64> = conn
         .prepare_cached(

@@ -131,8 +131,9 @@ impl Store {
         self.write(Priority::Outcome, move |w| settle(w, &finish)).await
     }
 
-    /// Takes back an attempt that was not made: the next one has its number, and the schedule goes on from where
-    /// it was. The reason is shown until then. A delivery that was discarded meanwhile stays as it is.
+    /// Takes back an attempt that was not made: the next one has its number, and the schedule goes on from
+    /// where it was. The reason is shown until then. A delivery that was discarded meanwhile stays as it
+    /// is.
     ///
     /// # Errors
     /// Only the store's own: nothing was written, and it may be called again.

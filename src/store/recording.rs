@@ -1,11 +1,11 @@
-//! What is written of a request of the API beside what it changes: its entry in the audit log, and the mark of its
-//! `Idempotency-Key`.
+//! What is written of a request of the API beside what it changes: its entry in the audit log, and the mark
+//! of its `Idempotency-Key`.
 //!
-//! Both are written in the transaction of the first change that the request makes, and settled in one other when it
-//! is answered. So a request that was refused before it changed anything costs no commit, and one that changes
-//! something two. **Invariant**: there is no change without its entry and no entry without a change, whatever is
-//! killed or cannot be written when; but for what is done outside the store ([`Store::put_on_record`]), which comes
-//! after its entry.
+//! Both are written in the transaction of the first change that the request makes, and settled in one other
+//! when it is answered. So a request that was refused before it changed anything costs no commit, and one
+//! that changes something two. **Invariant**: there is no change without its entry and no entry without a
+//! change, whatever is killed or cannot be written when; but for what is done outside the store
+//! ([`Store::put_on_record`]), which comes after its entry.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,8 +103,8 @@ impl Store {
         CURRENT.scope(recording, handler).await
     }
 
-    /// Puts the request that this task serves on record, because it is about to change something that the store
-    /// does not know of.
+    /// Puts the request that this task serves on record, because it is about to change something that the
+    /// store does not know of.
     ///
     /// # Errors
     /// Only the store's own: it is not on record, and must change nothing.
@@ -122,11 +122,12 @@ impl Store {
         Ok(())
     }
 
-    /// Adds to a request on record how it was answered, and keeps its answer under its `Idempotency-Key`, or frees
-    /// that: in one transaction. One that has changed nothing gets its entry here.
+    /// Adds to a request on record how it was answered, and keeps its answer under its `Idempotency-Key`,
+    /// or frees that: in one transaction. One that has changed nothing gets its entry here.
     ///
     /// # Errors
-    /// Only the store's own; it is on record without an answer then, its key is taken, and this may be called again.
+    /// Only the store's own; it is on record without an answer then, its key is taken, and this may be
+    /// called again.
     pub async fn settle_request(
         &self,
         recording: Arc<Recording>,

@@ -53,8 +53,8 @@ const COLUMNS: &str = "id, name, url, status, disabled_reason, events, stations,
     paused_at_ms, paused_until_ms, paused_reason";
 
 impl Store {
-    /// Makes a webhook, unless its owner has `at_most` so many; events that are appended after this are judged
-    /// by it. `input` must have been checked, and have its `signing_secret`.
+    /// Makes a webhook, unless its owner has `at_most` so many; events that are appended after this are
+    /// judged by it. `input` must have been checked, and have its `signing_secret`.
     ///
     /// # Errors
     /// Only the store's own.
@@ -317,8 +317,8 @@ pub(super) fn owner_of(conn: &Connection, id: WebhookId) -> Result<Option<String
     Ok(owner.flatten())
 }
 
-/// After any change of a webhook: the next event is judged by its new subscription, and the engine reads its lane
-/// anew. The others are as they were.
+/// After any change of a webhook: the next event is judged by its new subscription, and the engine reads
+/// its lane anew. The others are as they were.
 pub(super) fn changed(w: &mut Writing<'_>, id: WebhookId) -> Result<()> {
     let subscription = or_out_of_order(id, load_subscription(w.conn, id))?.map(Arc::new);
     let before = w.subscriptions.put(id, subscription);
@@ -326,7 +326,8 @@ pub(super) fn changed(w: &mut Writing<'_>, id: WebhookId) -> Result<()> {
     Ok(())
 }
 
-/// The subscription of every webhook that is not out of order, disabled ones included: a matching event makes a discarded delivery.
+/// The subscription of every webhook that is not out of order, disabled ones included: a matching event
+/// makes a discarded delivery.
 pub(super) fn load_subscriptions(conn: &Connection) -> Result<SubscriptionSet> {
     let mut statement = conn.prepare_cached(
         "SELECT id, owner_id, events, stations, filter, created_seq, status NOT IN ('disabled', 'auto_disabled')
@@ -351,8 +352,8 @@ pub(super) fn load_subscription(conn: &Connection, id: WebhookId) -> Result<Opti
     rows.next()?.map(read_subscription).transpose()
 }
 
-/// One that cannot be read keeps the others from nothing. What it would have got while it is out of order is brought
-/// by a replay of what is missing.
+/// One that cannot be read keeps the others from nothing. What it would have got while it is out of order
+/// is brought by a replay of what is missing.
 fn or_out_of_order(id: WebhookId, read: Result<Option<Subscription>>) -> Result<Option<Subscription>> {
     match read {
         Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_))) => {

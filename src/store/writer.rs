@@ -96,8 +96,9 @@ impl Writing<'_> {
     }
 }
 
-/// What a job did that others wait for. Each job has its own, and they join the batch's only when its savepoint is
-/// kept: a row that is rolled back is given to the next event, and whoever was told of it would pass that one over.
+/// What a job did that others wait for. Each job has its own, and they join the batch's only when its
+/// savepoint is kept: a row that is rolled back is given to the next event, and whoever was told of it
+/// would pass that one over.
 #[derive(Default)]
 pub(super) struct Effects {
     /// The newest event's row.

@@ -1,8 +1,8 @@
 //! Which webhook wants which event: patterns, station globs, owners, filters. Pure.
 //!
 //! This runs for every message on the way to its commit, so a [`SubscriptionSet`] knows beforehand which
-//! subscriptions each event type concerns, and a payload is parsed only if a filter asks for it. A change of one
-//! webhook touches that one's subscription alone, however many others there are.
+//! subscriptions each event type concerns, and a payload is parsed only if a filter asks for it. A change
+//! of one webhook touches that one's subscription alone, however many others there are.
 
 pub mod filter;
 mod number;

@@ -74,7 +74,8 @@ impl Bench {
         told
     }
 
-    /// The next event gets the row that was rolled back, goes to the webhook that is there still, and is told.
+    /// The next event gets the row that was rolled back, goes to the webhook that is there still, and is
+    /// told.
     async fn goes_on(&mut self) {
         let mut tail = self.store.tail();
         tail.mark_unchanged();
