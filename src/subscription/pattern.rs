@@ -159,11 +159,10 @@ fn nearest_pattern(glob: &str) -> Option<String> {
     if let Some((_, name)) = within.filter(|(_, name)| says_more(name)) {
         return Some(name.to_owned());
     }
-    let categories = Category::ALL.map(|category| format!("{category}.*"));
-    if glob.contains('.')
-        && let Some(nearest) = near(glob, categories.iter().map(String::as_str))
-    {
-        return Some(nearest.to_owned());
+    let first = glob.split_once('.').map(|(first, _)| first).filter(|first| !first.contains('*'));
+    let category = first.and_then(|first| near(first, Category::ALL.map(Category::as_str)));
+    if let Some(category) = category {
+        return Some(format!("{category}.*"));
     }
     near_fit(glob, event::types().map(|(_, name)| name)).map(str::to_owned)
 }
