@@ -25,13 +25,32 @@ const SLACK_WH: i64 = 1_000;
 const CHARGING_MAX_W: i64 = 500_000;
 
 /// Where readings tell how fast a session was, its ends were at most so many times faster than its best stretch …
-const TIMES_PEAK: i64 = 8;
+const TIMES_PEAK: i64 = 4;
 
 /// … but any charger may give this much, in W: a wallbox with three phases, before the car was full.
 const CHARGING_ANY_W: i64 = 25_000;
 
-/// Readings tell how fast a session was when they are at least this far apart.
-const STRETCH_MIN_MS: i64 = 5 * 60_000;
+/// Readings tell how fast a session was when they are at least this far apart …
+const STRETCH_MIN_MS: i64 = 2 * 60_000;
+
+/// … and this much was charged between them, in Wh: while a car waits, nothing tells how fast it is charged later.
+const STRETCH_MIN_WH: i64 = 1_000;
+
+/// The end of a session alone does not tell how fast it began: the part of it, one in so many, that readings have
+/// to cover for that.
+const COVERED_PART: i64 = 10;
+
+/// A start that is less than one part in so many of the first reading of the register, and one up to this much in
+/// Wh, is of another unit, a placeholder, or of a new meter: the readings have to bear it out.
+const TINY_PART: i64 = 100;
+const TINY_WH: i64 = 100;
+
+/// More than batteries of cars hold, in Wh: a session of more is believed if the register has seen half of it.
+const BATTERY_MAX_WH: i64 = 250_000;
+
+/// Registers of this source or a better one (see `reading`) are whole meters where the bill is made: of others, such
+/// as a single phase or the inlet, an estimate can be made, but they contradict nobody.
+const WITNESS_SOURCE_MAX: i64 = 1;
 
 /// What happened in less counts as this long: clocks of chargers are set, and some tell minutes only.
 const MOMENT_MS: i64 = 2 * 60_000;
@@ -46,7 +65,7 @@ const UNWITNESSED_WH: i64 = 100_000;
 /// How far a meter may start below what it had come to before, in Wh.
 const STEP_BACK_WH: i64 = 5_000;
 
-/// Readings of the meter with decimals that differ by no more than this, in Wh, may be kWh: as such it is a battery.
+/// Readings of the meter with decimals that differ by no more than this, in Wh, may be kWh: that is a battery.
 const DECIMALS_MAX_WH: i64 = 250;
 
 /// What is known of a transaction's energy.
@@ -121,17 +140,20 @@ impl Evidence {
         }
         let duration_ms = elapsed_ms(self.started_at, self.stopped_at);
         let is_too_fast = duration_ms.is_some_and(|ms| wh > UNWITNESSED_WH + energy_wh(CHARGING_MAX_W, ms));
-        if is_too_fast || self.may_be_kwh(wh, duration_ms) || self.track.broken {
+        let is_too_much = wh > BATTERY_MAX_WH && self.track.seen_wh() < wh / 2;
+        if is_too_fast || is_too_much || self.may_be_kwh(wh) {
+            return true;
+        }
+        if self.track.source > WITNESS_SOURCE_MAX {
+            return self.starts_below();
+        }
+        if self.track.broken {
             return true;
         }
         let mut stories = self.track.stories().peekable();
         let is_witnessed =
             self.track.followed && stories.peek().is_some_and(|story| self.is_same_meter(wh, story));
-        let starts_below = self
-            .meter_start
-            .zip(self.meter_before)
-            .is_some_and(|(start, before)| start < before.saturating_sub(STEP_BACK_WH));
-        if starts_below && !is_witnessed {
+        if self.starts_below() && !is_witnessed {
             return true;
         }
         stories.peek().is_some()
@@ -143,10 +165,15 @@ impl Evidence {
         self.started_at.zip(self.stopped_at).is_some_and(|(start, stop)| stop.unix_s() < start.unix_s())
     }
 
-    /// Decimals, next to nothing as Wh, and as kWh just what a charger gives in the time.
-    fn may_be_kwh(&self, wh: i64, duration_ms: Option<i64>) -> bool {
-        let as_kwh = |ms| wh * 1_000 <= SLACK_WH + energy_wh(CHARGING_MAX_W, ms);
-        self.has_decimals && (1..=DECIMALS_MAX_WH).contains(&wh) && duration_ms.is_none_or(as_kwh)
+    /// Decimals, next to nothing as Wh, and a session as kWh.
+    fn may_be_kwh(&self, wh: i64) -> bool {
+        self.has_decimals && (1..=DECIMALS_MAX_WH).contains(&wh)
+    }
+
+    /// Whether it starts far below what the connector's meter had come to.
+    fn starts_below(&self) -> bool {
+        let (start, before) = (self.meter_start, self.meter_before);
+        start.zip(before).is_some_and(|(start, before)| start < before.saturating_sub(STEP_BACK_WH))
     }
 
     /// Whether meter and register show the same: the first reading fits the start, the last one the stop.
@@ -155,13 +182,23 @@ impl Evidence {
         let slack = slack(wh);
         // Each end is weighed by how fast the rest of the session was.
         let before_last = pace_w(start, last.wh, elapsed_ms(self.started_at, Some(last.at)));
-        let ends_well =
-            self.fits(last.wh, stop, slack, elapsed_ms(Some(last.at), self.stopped_at), before_last);
-        ends_well
-            && first.is_none_or(|first| {
-                let after_first = pace_w(first.wh, stop, elapsed_ms(Some(first.at), self.stopped_at));
-                self.fits(start, first.wh, slack, elapsed_ms(self.started_at, Some(first.at)), after_first)
-            })
+        let tail_w = self.track.pace_w().max(before_last);
+        if !fits(last.wh, stop, slack, elapsed_ms(Some(last.at), self.stopped_at), tail_w) {
+            return false;
+        }
+        first.is_none_or(|first| {
+            let is_tiny = start <= TINY_WH.max(first.wh / TINY_PART);
+            let head_w = if is_tiny {
+                // That it began so low has to be borne out, by whatever else there is.
+                let rest_ms = elapsed_ms(Some(first.at), self.stopped_at);
+                let after_first = pace_w(first.wh, stop, rest_ms);
+                let is_slow = rest_ms.is_some_and(|ms| ms >= STRETCH_MIN_MS);
+                self.track.pace_w().max(after_first).or(is_slow.then_some(0))
+            } else {
+                self.track.pace_w().filter(|_| self.track.seen_wh() >= wh / COVERED_PART)
+            };
+            fits(start, first.wh, slack, elapsed_ms(self.started_at, Some(first.at)), head_w)
+        })
     }
 
     /// Whether one of meter and register counts the session and the other the meter's life, and both come to the
@@ -180,7 +217,7 @@ impl Evidence {
         };
         // A register that begins below the start is another meter; one that does not is weighed as the same.
         let register_counts_it = self.meter_start > Some(first.wh)
-            && self.fits(0, first.wh, 0, elapsed_ms(self.started_at, Some(first.at)), None)
+            && fits(0, first.wh, 0, elapsed_ms(self.started_at, Some(first.at)), None)
             && agree(last.wh, elapsed_ms(self.started_at, Some(last.at)), tail_ms);
         let head_ms = elapsed_ms(self.started_at, Some(first.at));
         let meter_counts_it = self.meter_start == Some(0)
@@ -200,11 +237,11 @@ impl Evidence {
             let first = first.unwrap_or(last);
             let head_ms = elapsed_ms(self.started_at, Some(first.at));
             let in_range = (0..=SESSION_MAX_WH).contains(&wh);
-            if in_range && start >= 0 && self.fits(start, first.wh, slack(wh), head_ms, None) {
+            if in_range && start >= 0 && fits(start, first.wh, slack(wh), head_ms, self.track.pace_w()) {
                 return Estimate { wh, fits: true };
             }
             // Far below the start: it counts this session alone.
-            if start > SLACK_WH.saturating_add(last.wh) && self.fits(0, first.wh, 0, head_ms, None) {
+            if start > SLACK_WH.saturating_add(last.wh) && fits(0, first.wh, 0, head_ms, None) {
                 return Estimate { wh: last.wh, fits: last.wh <= SESSION_MAX_WH };
             }
             Estimate { wh, fits: false }
@@ -219,29 +256,23 @@ impl Evidence {
         }
         first
     }
-
-    /// Whether a meter that showed `from` may show `to` after so long, where the rest was charged at `rest_w`.
-    fn fits(&self, from: i64, to: i64, slack: i64, elapsed_ms: Option<i64>, rest_w: Option<i64>) -> bool {
-        let most = elapsed_ms.map_or(UNTIMED_WH, |ms| energy_wh(self.power_max_w(rest_w), ms.max(MOMENT_MS)));
-        (-slack..=slack.saturating_add(most)).contains(&to.saturating_sub(from))
-    }
-
-    /// The most that this session can have been charged with, in W, by its readings and by what is known of the
-    /// rest of it.
-    fn power_max_w(&self, rest_w: Option<i64>) -> i64 {
-        let span_ms = elapsed_ms(self.track.first.map(|first| first.at), self.track.last.map(|last| last.at));
-        let peak_w = span_ms.filter(|ms| *ms >= STRETCH_MIN_MS).map(|_| self.track.peak_w);
-        match peak_w.max(rest_w) {
-            Some(known_w) => known_w.saturating_mul(TIMES_PEAK).clamp(CHARGING_ANY_W, CHARGING_MAX_W),
-            None => CHARGING_MAX_W,
-        }
-    }
 }
 
-/// How fast a meter went from one reading to another, in W; `None` if there is too little time between them to tell.
+/// Whether a meter that showed `from` may show `to` after so long, in a session that was charged at `pace_w` at its
+/// best elsewhere; `None`: nothing tells.
+fn fits(from: i64, to: i64, slack: i64, elapsed_ms: Option<i64>, pace_w: Option<i64>) -> bool {
+    let power_w = pace_w.map_or(CHARGING_MAX_W, |pace_w| {
+        pace_w.saturating_mul(TIMES_PEAK).clamp(CHARGING_ANY_W, CHARGING_MAX_W)
+    });
+    let most = elapsed_ms.map_or(UNTIMED_WH, |ms| energy_wh(power_w, ms.max(MOMENT_MS)));
+    (-slack..=slack.saturating_add(most)).contains(&to.saturating_sub(from))
+}
+
+/// How fast a meter went from one reading to another, in W; `None` if there is too little between them to tell.
 fn pace_w(from: i64, to: i64, elapsed_ms: Option<i64>) -> Option<i64> {
     let ms = elapsed_ms.filter(|ms| *ms >= STRETCH_MIN_MS)?;
-    Some(share(to.saturating_sub(from).max(0), 3_600_000, ms))
+    let wh = to.saturating_sub(from);
+    (wh >= STRETCH_MIN_WH).then(|| share(wh, 3_600_000, ms))
 }
 
 /// For a session of `wh`.

@@ -14,7 +14,9 @@ use crate::id::StationId;
 use crate::ocpp::v16::authorization::id_tag_key;
 use crate::ocpp::v16::inbound::{StartTransaction, StopTransaction};
 
-pub(super) use belonging::{Metered, StopOf, begun_by, ended_by, of_meter_values, stopped_before};
+pub(super) use belonging::{
+    Metered, StopOf, begun_by, ended_by, is_taken_by_the_clock, of_meter_values, stopped_before,
+};
 pub(super) use evidence::{EVIDENCE, evidence, evidence_of, note_register};
 pub(super) use number::next_number;
 

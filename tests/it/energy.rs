@@ -195,6 +195,7 @@ async fn an_estimate_goes_by_the_best_register_there_is() {
         ),
         ("the begin first", json!([{"value": "1000", "context": "Transaction.Begin"}, {"value": "4000"}])),
         ("the total, not a phase", json!([phase("L1", "900"), {"value": "4000"}])),
+        ("the clock's too, where it is named", json!({"value": "4000", "context": "Sample.Clock"})),
         ("the outlet, not the inlet", json!([{"value": "4300", "location": "Inlet"}, {"value": "4000"}])),
     ] {
         let mut session = site.begin(json!(1_000)).await;
@@ -202,6 +203,26 @@ async fn an_estimate_goes_by_the_best_register_there_is() {
         session.stop_without_meter().await;
         let shown = site.shown(&session).await;
         assert_eq!(energy(&shown), ("estimated", &Value::Null, &json!(3_000)), "{what}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn phases_are_added_also_where_each_has_an_entry_of_its_own() {
+    let mut site = Site::open().await;
+    let mut session = site.begin(json!(1_000)).await;
+    let entries: Vec<_> = ["L1", "L2", "L3"]
+        .iter()
+        .map(|phase| json!({"timestamp": at(30), "sampledValue": [{"value": "2000", "phase": phase}]}))
+        .collect();
+    let payload = json!({"connectorId": 1, "transactionId": session.number, "meterValue": entries});
+    session.charger.call("MeterValues", payload).await;
+    assert_eq!(site.shown(&session).await["energy_estimated_wh"], 5_000);
+    // A single phase's register, or the inlet's, is another meter: it contradicts nobody.
+    for sampled in
+        [json!({"value": "101000", "phase": "L1"}), json!({"value": "702000", "location": "Inlet"})]
+    {
+        let shown = site.session(json!(300_000), &[(30, sampled)], json!(306_000)).await;
+        assert_eq!(energy(&shown).0, "metered", "{shown}");
     }
 }
 
@@ -231,6 +252,12 @@ async fn values_without_a_number_are_of_the_session_on_their_connector() {
     let by_the_clock = json!({"value": "4000", "context": "Sample.Clock"});
     session.meter_as(json!({"connectorId": 1}), &at(30), by_the_clock).await;
     assert_eq!(site.shown(&session).await["energy_estimated_wh"], Value::Null);
+    // Of a message that has both only the others count.
+    let both = json!([{"timestamp": at(30), "sampledValue": [{"value": "7000", "context": "Sample.Clock"}]},
+                      {"timestamp": at(31), "sampledValue": [wh(5_000)]}]);
+    session.charger.call("MeterValues", json!({"connectorId": 1, "meterValue": both})).await;
+    assert_eq!(site.shown(&session).await["energy_estimated_wh"], 4_000);
+    let mut session = site.begin(json!(1_000)).await;
     // The main meter's register is nobody's, also where it names a session.
     let named = json!({"connectorId": 0, "transactionId": session.number});
     session.meter_as(named, &at(30), wh(7_000_000)).await;
@@ -262,8 +289,9 @@ async fn what_is_read_after_a_stop_without_meter_is_not_of_the_session() {
     session.meter(&at(45), wh(4_000)).await;
     session.stop_without_meter().await;
     let estimate = |shown: &Value| shown["energy_estimated_wh"].as_i64().expect("an estimate");
-    // Later, and at no time: of nobody. Late, but of the session; and the end's own, a little later.
+    // Before the start; later; at no time: of nobody. Late, but of the session; and the end's own, a little later.
     for (time, sampled, expected) in [
+        (json!("2026-04-14T10:30:00Z"), wh(9_000), 3_000),
         (json!("2026-04-14T13:10:00Z"), wh(9_000), 3_000),
         (Value::Null, wh(9_500), 3_000),
         (json!("2026-04-14T12:55:00Z"), wh(4_600), 3_600),

@@ -48,6 +48,8 @@ async fn a_queue_that_is_replayed_brings_no_second_session() {
     for (name, from, to, live, named) in [
         ("HOURS_AGO", ago(7_200), ago(3_600), true, [None, None]),
         ("NO_LIVE_TIME", ago(7_200), ago(3_600), false, [None, None]),
+        // Old as it is, no live message tells that the clock was never set.
+        ("YEARS_AGO", "2024-05-01T10:00:00Z".into(), "2024-05-01T10:30:00Z".into(), false, [None, None]),
         ("NAMELESS", ago(7_200), ago(3_600), true, [Some(json!(-1)), Some(json!(0))]),
         ("NAMED_LATER", ago(7_200), ago(3_600), true, [Some(json!(-1)), None]),
         ("NAMED_BEFORE", ago(7_200), ago(3_600), true, [None, Some(json!(-1))]),

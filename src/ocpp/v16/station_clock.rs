@@ -7,8 +7,11 @@
 //! |---|---|
 //! | within ten seconds of its arrival | the clock is right: no wrong one meets the delay of a queue so exactly |
 //! | ahead of its arrival | the clock is ahead: no message comes before it is written |
-//! | more than a year behind | the clock was never set: no queue waits for so long |
+//! | a status's more than a year behind, or any from before 2015 | the clock was never set: see below |
 //! | behind otherwise | nothing, until messages agree on it that cannot come out of a queue |
+//!
+//! No status waits for a year, and no session was before there was OCPP 1.6; but one that a charger without network
+//! has kept for longer may come at any time, so that its year alone tells nothing.
 //!
 //! A queue is emptied faster than it was filled, so the delays of its messages shrink. Messages agree if
 //! their clock runs along with ours from each to the next: three of one kind about one connector, or three of
@@ -30,6 +33,9 @@ const SKEW_MAX_MS: u64 = 5 * 60 * 1_000;
 
 /// No offline queue is so old.
 const NEVER_SET_MS: i64 = -365 * 86_400_000;
+
+/// OCPP 1.6 and the chargers that speak it are younger.
+const EARLIEST_LIVED: Timestamp = Timestamp::from_unix_ms(1_420_070_400_000); // 2015-01-01
 
 /// How far the offsets of messages that agree may lie apart: times in whole seconds, and their ways to us.
 const AGREE_MS: u64 = 1_500;
@@ -112,7 +118,8 @@ impl Finding {
             _ if as_known.is_some() => as_known.map(|known| known.max(offset_ms)),
             ahead if ahead > 0 => known.is_none_or(|known| known < ahead).then_some(ahead),
             behind if behind <= NEVER_SET_MS => match known {
-                None => Some(behind),
+                // Of what may have waited only a time that no charger of this protocol can have lived in tells.
+                None => (sighting.rarely_waits || sighting.shown < EARLIEST_LIVED).then_some(behind),
                 Some(known) if was_never_set(known) => (known < behind).then_some(behind),
                 // It was set since, and the message comes from before.
                 Some(_) => sighting.rarely_waits.then_some(behind),

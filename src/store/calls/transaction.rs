@@ -1,5 +1,7 @@
 //! The start and the stop of a transaction, heard once or again, and the meter values between them.
 
+use std::borrow::Cow;
+
 use rusqlite::OptionalExtension;
 use serde_json::value::RawValue;
 
@@ -141,7 +143,11 @@ impl Serving<'_, '_> {
         let occurred_at = call.occurred_at;
         let answered = self.plain(call, request, metered.map(|of| of.transaction_id))?;
         if let Some(of) = metered {
-            bills::hear(self.w, of, &values.meter_value, occurred_at, self.received_at)?;
+            let mut heard = Cow::Borrowed(&values.meter_value);
+            if values.transaction_id.is_none() {
+                heard.to_mut().retain(|value| !transactions::is_taken_by_the_clock(value));
+            }
+            bills::hear(self.w, of, &heard, occurred_at, self.received_at)?;
         }
         Ok(answered)
     }

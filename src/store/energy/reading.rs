@@ -1,6 +1,7 @@
 //! The readings of a session's energy import register among the values of its messages: which of several is the
 //! session's own, and in which order they were taken.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -32,12 +33,17 @@ pub(in crate::store) fn readings(
     started_at: Option<Timestamp>,
     received_at: Timestamp,
 ) -> Vec<Reading> {
-    let mut readings = Vec::new();
+    // Some send each phase in an entry of its own.
+    let mut at_once: BTreeMap<Timestamp, Vec<&SampledValue>> = BTreeMap::new();
     for value in values {
         let sampled_at = value.timestamp.unwrap_or(received_at);
         let sampled_at = if sampled_at > received_at.after(AHEAD_MAX) { received_at } else { sampled_at };
+        at_once.entry(sampled_at).or_default().extend(&value.sampled_value);
+    }
+    let mut readings = Vec::new();
+    for (sampled_at, samples) in at_once {
         for moment in [Moment::Begin, Moment::Between, Moment::End] {
-            let samples = value.sampled_value.iter().filter(|sample| Moment::of(sample) == moment);
+            let samples = samples.iter().copied().filter(|sample| Moment::of(sample) == moment);
             let Some((source, wh)) = best(samples) else { continue };
             let at = match moment {
                 Moment::Begin => started_at.unwrap_or(sampled_at),

@@ -96,6 +96,16 @@ fn ordinary_sessions_are_metered() {
     // The car was full early, and the register is read a little below the stop.
     session(100_000, 105_500, 600, &[(15, 105_400), (30, 105_400), (590, 105_400)]).is(Metered);
     session(100_000, 166_000, 600, &[(15, 102_700)]).is(Metered);
+    // The car waits first, and is charged fast then; or only the end of it is seen.
+    for stop in [510_000, 511_600, 535_000] {
+        session(500_000, stop, 44, &[(15, 500_000), (30, 500_000)]).is(Metered);
+    }
+    session(500_000, 530_000, 20, &[1, 2, 3, 4, 5, 6].map(|minute| (minute, 500_000))).is(Metered);
+    session(500_000, 560_000, 35, &[(5, 500_010), (10, 500_020)]).is(Metered);
+    session(500_000, 570_600, 53, &[(40, 570_000), (46, 570_300), (52, 570_500)]).is(Metered);
+    session(500_000, 582_100, 32, &[(20, 580_000), (30, 582_000)]).is(Metered);
+    // A bus, overnight.
+    session(5_000_000, 5_400_000, 600, &sampled(5_000_000, 40_000, 15, 600)).is(Metered);
     // A sample that comes late, and a bad one at the end.
     session(100_000, 111_000, 60, &[(15, 102_750), (45, 108_250), (30, 105_500)]).is(Metered);
     session(100_000, 111_000, 60, &[(15, 102_750), (45, 108_250), (60, 0)]).is(Metered);
@@ -122,6 +132,19 @@ fn a_wrong_end_is_not_metered() {
     session(340_000, 430_000, 61, &[(60, 345_000)]).is(Implausible);
     session(340_000, 430_000, 60, &[(30, 345_000)]).is(Implausible);
     session(0, 45_083, 120, &[(60, 45_010)]).is(Implausible);
+    session(300_000, 430_000, 150, &sampled(300_000, 22_500, 15, 120)).is(Implausible);
+    session(300_000, 430_000, 69, &sampled(300_000, 50_000, 6, 54)).is(Implausible);
+    session(339_500, 430_000, 90, &[(3, 340_000), (30, 345_000)]).is(Implausible);
+    session(340_000, 430_000, 15, &[(1, 340_100), (4, 345_000)]).is(Implausible);
+    // A start that is far too low, where the readings cover a good part of the session.
+    session(215_000, 333_000, 90, &[(30, 311_000), (60, 322_000), (90, 333_000)]).is(Implausible);
+    // Hundreds of kWh that the register has not seen.
+    for registers in
+        [&[][..], &[(120, 910_031)], &[(0, 0), (120, 910_031)], &[(117, 909_948), (119, 910_031)]]
+    {
+        session(0, 910_031, 120, registers).is(Implausible);
+    }
+    session(310, 321_000, 60, &[(60, 321_000)]).is(Implausible);
     // Both in kWh, where the register tells.
     session(26, 33, 60, &[(15, 27_800), (30, 29_600), (60, 33_250)]).is(Implausible);
     // The register tells two stories.
@@ -147,6 +170,14 @@ fn who_counts_the_session_and_who_the_meters_life_does_not_matter() {
 }
 
 #[test]
+fn the_register_of_one_phase_or_of_the_inlet_contradicts_nobody() {
+    let mut evidence = session(300_000, 306_000, 60, &[(15, 101_000), (45, 102_000)]).evidence();
+    assert_eq!(weigh(&evidence).quality, Implausible);
+    evidence.track.source = 3;
+    assert_eq!(weigh(&evidence).quality, Metered);
+}
+
+#[test]
 fn an_estimate_needs_a_start_that_fits() {
     let open = |start, registers: &[(i64, i64)]| Session { stop: None, ..session(start, 0, 60, registers) };
     open(100_000, &[(15, 102_750), (45, 108_250)]).is(Estimated);
@@ -163,7 +194,7 @@ fn decimals_may_be_kwh() {
         weigh(&evidence).quality
     };
     assert_eq!(with_decimals(26, 33, 60), Implausible);
-    assert_eq!(with_decimals(26, 33, 0), Metered, "7 kWh in no time are none");
+    assert_eq!(with_decimals(26, 33, 0), Implausible);
     assert_eq!(with_decimals(123_456, 129_456, 60), Metered, "fractions of Wh");
     assert_eq!(with_decimals(26, 26, 60), Metered);
     session(26, 33, 60, &[]).is(Metered);

@@ -2,7 +2,7 @@
 //! one story. Pure: a reading in, the next state out.
 
 use super::reading::Reading;
-use super::{CHARGING_MAX_W, MOMENT_MS, SLACK_WH, energy_wh};
+use super::{CHARGING_MAX_W, MOMENT_MS, SLACK_WH, elapsed_ms, energy_wh, pace_w};
 use crate::clock::Timestamp;
 
 /// A register may be read this much lower than a moment before, in Wh: two sources of another rounding.
@@ -80,6 +80,18 @@ impl Track {
         {
             (self.first, self.followed) = (Some(point), true);
         }
+    }
+
+    /// What was charged between the first and the last reading, in Wh.
+    pub(super) fn seen_wh(&self) -> i64 {
+        Option::zip(self.first, self.last).map_or(0, |(first, last)| last.wh.saturating_sub(first.wh))
+    }
+
+    /// How fast the session was at its best between two readings, in W, if they tell.
+    pub(super) fn pace_w(&self) -> Option<i64> {
+        let (first, last) = Option::zip(self.first, self.last)?;
+        let all_w = pace_w(first.wh, last.wh, elapsed_ms(Some(first.at), Some(last.at)))?;
+        Some(all_w.max(self.peak_w))
     }
 
     /// The stories that the readings can have told, the likeliest first: of two readings that contradict each

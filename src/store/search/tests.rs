@@ -192,8 +192,12 @@ async fn an_index_goes_on_from_where_it_was_and_forgets_what_retention_removes()
 
     let all = Expiring::Events { except: Vec::new() };
     let before = NOW.after(Duration::from_secs(9));
-    let removed = fixture.store.remove_expired(all, before, vec![1, 2, 5]).await.expect("removes");
-    assert_eq!(removed.removed, 3);
+    // By time, so on a busy machine in several steps.
+    let mut left = vec![1, 2, 5];
+    while !left.is_empty() {
+        let removed = fixture.store.remove_expired(all.clone(), before, left.clone()).await.expect("removes");
+        left.drain(..removed.removed as usize);
+    }
     assert_eq!(fixture.find(&looking_for("\"n 1\""), true, 50).await, [14], "whatever the index still knows");
     assert_eq!(fixture.store.sweep_index(0).await.expect("sweeps"), None);
     let left: Vec<i64> = (1..=15).filter(|row| ![1, 2, 5].contains(row)).collect();

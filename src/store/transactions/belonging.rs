@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::clock::Timestamp;
 use crate::id::StationId;
 use crate::ocpp::v16::authorization::id_tag_key;
-use crate::ocpp::v16::inbound::{MeterValues, StartTransaction, StopTransaction};
+use crate::ocpp::v16::inbound::{MeterValue, MeterValues, StartTransaction, StopTransaction};
 use crate::ocpp::v16::station_clock::was_never_set;
 use crate::ocpp::v16::time;
 use crate::store::error::Result;
@@ -274,7 +274,9 @@ pub(in crate::store) fn of_meter_values(
             )?
             .query_row(params![number, station.as_str()], read)
             .optional()?,
-        None if main_meter || taken_by_the_clock(values) => return Ok((None, false)),
+        None if main_meter || values.meter_value.iter().all(is_taken_by_the_clock) => {
+            return Ok((None, false));
+        }
         None => None,
     };
     if known.is_some() {
@@ -293,7 +295,8 @@ pub(in crate::store) fn of_meter_values(
     Ok((only, values.transaction_id.is_some()))
 }
 
-fn taken_by_the_clock(values: &MeterValues) -> bool {
-    let mut samples = values.meter_value.iter().flat_map(|value| &value.sampled_value);
-    samples.clone().next().is_some() && samples.all(|sample| sample.context == "Sample.Clock")
+/// Whether these values were taken at the full hour, say, and not because of a session.
+pub(in crate::store) fn is_taken_by_the_clock(value: &MeterValue) -> bool {
+    let samples = &value.sampled_value;
+    !samples.is_empty() && samples.iter().all(|sample| sample.context == "Sample.Clock")
 }

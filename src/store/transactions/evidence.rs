@@ -53,6 +53,8 @@ pub(in crate::store) fn evidence(row: &Row<'_>, at: usize) -> rusqlite::Result<E
 
 /// Which readings of a transaction's messages are of its session.
 struct Bounds {
+    /// It began then, if it is over.
+    started_at: Option<Timestamp>,
     /// It is over since then; `None` also if nobody knows when it ended.
     stopped_at: Option<Timestamp>,
     /// The next session on its connector began then.
@@ -60,10 +62,16 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// What is read after the stop is of nobody, or of the next customer; only the reading of the end itself may
-    /// have a later time than the stop has.
+    /// What is read after the stop is of nobody, or of the next customer, and what is read before the start of the
+    /// one before; only the reading of the end itself may have a later time than the stop has.
     fn hold(&self, reading: &Reading) -> bool {
-        let is_within = |end: Timestamp| reading.at.unix_s() <= end.unix_s();
+        // A stop in whole seconds lies in one with the last readings.
+        let is_whole = |end: Timestamp| end.unix_ms() % 1_000 == 0;
+        let is_within =
+            |end: Timestamp| reading.at <= end || is_whole(end) && reading.at.unix_s() == end.unix_s();
+        if self.started_at.is_some_and(|start| reading.at.unix_s() < start.unix_s()) {
+            return false;
+        }
         self.next_started_at.is_none_or(|next| reading.at <= next)
             && (reading.is_end || self.stopped_at.is_none_or(is_within))
     }
@@ -92,6 +100,7 @@ pub(in crate::store) fn note_register(
         return Ok(());
     }
     let bounds = Bounds {
+        started_at: before.started_at.filter(|_| of.completed && !of_its_stop),
         stopped_at: if of_its_stop { None } else { stopped_at },
         next_started_at: if of.completed || of.orphaned { next_start(w, of.transaction_id)? } else { None },
     };
