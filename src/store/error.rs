@@ -10,6 +10,21 @@ pub enum StoreError {
     /// Another `serve` holds the data directory. Nothing was touched.
     #[error("the data directory {} is in use by another chargehook serve", .0.display())]
     InUse(PathBuf),
+    /// A `serve` of an earlier version holds the data directory, whose schema would have to be changed. Nothing
+    /// was touched.
+    #[error(
+        "the data directory {} is in use by a chargehook serve of an earlier version (schema version {found}, here it is \
+         {known}): stop it first, or use the program that it runs with",
+        .directory.display()
+    )]
+    InUseByEarlier {
+        /// The data directory.
+        directory: PathBuf,
+        /// The version in the file.
+        found: i64,
+        /// The one that this program works with.
+        known: i64,
+    },
     /// The database was written by a newer chargehook. Nothing was touched.
     #[error(
         "the database has schema version {found}, this chargehook knows up to {known}: use a newer chargehook"

@@ -221,7 +221,8 @@ impl Store {
     /// What is sealed in it cannot be read or written this way.
     ///
     /// # Errors
-    /// As [`Store::open`], but never [`StoreError::InUse`].
+    /// As [`Store::open`]; in place of [`StoreError::InUse`] [`StoreError::InUseByEarlier`], if the schema would
+    /// have to be changed under a gateway that runs.
     pub fn open_beside(data_dir: &Path, clock: Clock) -> Result<Self> {
         database_in(data_dir)?;
         files::create_directory(data_dir)?;
@@ -233,7 +234,19 @@ impl Store {
         let path = data_dir.join(DATABASE);
         files::create_for_owner(&path)?;
         let mut conn = schema::open_writer(&path)?;
-        let fresh = schema::version(&conn)? == 0;
+        let version = schema::version(&conn)?;
+        let fresh = version == 0;
+        // A gateway that runs goes on writing by the schema that it knows: nobody changes it meanwhile.
+        let is_older = !fresh && version != schema::NEWEST;
+        let _nobody_else = match lock.is_none() && is_older {
+            true => Some(self::lock(data_dir).map_err(|error| match error {
+                StoreError::InUse(directory) => {
+                    StoreError::InUseByEarlier { directory, found: version, known: schema::NEWEST }
+                }
+                other => other,
+            })?),
+            false => None,
+        };
         upgrade::upgrade(&mut conn, &path)?;
         if lock.is_some() {
             sealing::settle(&mut conn, &vault, fresh)?;

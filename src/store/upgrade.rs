@@ -182,6 +182,23 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_changed_under_a_gateway_that_runs() {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(older_in(dir.path(), 15));
+        let serve = std::fs::File::create(dir.path().join("lock")).expect("makes");
+        serve.try_lock().expect("locks");
+        let beside = || Store::open_beside(dir.path(), Clock::System);
+        let refused = beside().err().expect("refused");
+        assert!(matches!(refused, StoreError::InUseByEarlier { found: 15, .. }), "{refused}");
+        assert_eq!(names(dir.path()), [""; 0]);
+        let conn = Connection::open(dir.path().join(DATABASE)).expect("opens");
+        assert_eq!(schema::version(&conn).expect("reads"), 15);
+        drop(serve);
+        beside().expect("opens").close();
+        assert_eq!(schema::version(&conn).expect("reads"), schema::NEWEST);
+    }
+
+    #[test]
     fn copies_are_bounded_and_none_takes_anothers_place() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join(DATABASE);
