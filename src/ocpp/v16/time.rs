@@ -29,7 +29,7 @@ pub struct Read {
     pub moment: Option<Timestamp>,
     /// The moment that the text names, also one that cannot be true; `None` if there is none.
     pub shown: Option<Timestamp>,
-    /// What was odd about it: the `problem` of a [`Violation`].
+    /// What was odd about it: the `problem` of a [`Violation`](crate::ocpp::Violation).
     pub oddity: Option<&'static str>,
 }
 
