@@ -155,6 +155,8 @@ async fn what_came_before_we_close_is_served_and_answered() {
     let gateway = start(|_| {}).await;
     // Somebody asks for it.
     let mut charger = gateway.charger("ASKED").await;
+    // The handshake is answered before the station's first row is written: only then can it be disconnected.
+    charger.still_serves().await;
     send(&mut charger, (0..100).map(transfer)).await;
     assert_eq!(gateway.api("POST", "/stations/ASKED/disconnect", None).await.0, 202);
     for nth in 0..100 {
