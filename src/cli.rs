@@ -25,19 +25,19 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::api::access::{ApiKey, ApiKeyInput};
 use crate::client::ClientError;
-use crate::clock::Clock;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Override, Sources};
 use crate::demo::{self, DemoError};
 use crate::gateway::{self, StartError};
 use crate::http;
-use crate::id::ApiKeyId;
 use crate::keys::{self, API_KEY_VARIABLE, KeyError};
 use crate::listen::ListenError;
 use crate::serve::{self, Reloads, ServeError};
-use crate::store::{BackupError, KeptAsTheyWere, NoSecretsKey, Store, StoreError};
 use crate::telemetry::{self, TelemetryError};
+use store::{BackupError, KeptAsTheyWere, NoSecretsKey, Store, StoreError};
+use vocabulary::api::access::{ApiKey, ApiKeyInput};
+use vocabulary::clock::Clock;
+use vocabulary::id::ApiKeyId;
 
 /// Connects EV chargers that speak OCPP 1.6-J, keeps what they say, and sends it on as signed webhooks.
 #[derive(Parser)]

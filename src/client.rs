@@ -26,9 +26,9 @@ pub use call::Call;
 pub use follower::{Follower, Told};
 pub use stream::Streamed;
 
-use crate::api::Page;
-use crate::api::access::Health;
-use crate::api::problem::Problem;
+use vocabulary::api::Page;
+use vocabulary::api::access::Health;
+use vocabulary::api::problem::Problem;
 
 /// The environment variable that tells programs where the gateway is. No setting of the gateway's own.
 pub const URL_VARIABLE: &str = "CHARGEHOOK_URL";

@@ -15,19 +15,19 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::access::ApiKeyInput;
-use crate::api::event::Event;
 use crate::client::{Client, ClientError};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::{Gateway, StartError};
-use crate::id::StationId;
 use crate::keys::{self, KeyError};
-use crate::simulator::connection::Endpoint;
-use crate::simulator::notice::Summary;
-use crate::simulator::{ChargerOptions, Sessions, session};
+use charger_sim::connection::Endpoint;
+use charger_sim::notice::Summary;
+use charger_sim::{ChargerOptions, Sessions, session};
 use receiver::Receiver;
 use screen::Screen;
+use vocabulary::api::access::ApiKeyInput;
+use vocabulary::api::event::Event;
+use vocabulary::clock::Clock;
+use vocabulary::id::StationId;
 
 /// Chargers of the demo; one session each makes a round.
 const CHARGERS: usize = 3;

@@ -14,20 +14,20 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::adjustable::Adjustable;
-use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
-use crate::forwarded::TrustedProxies;
 use crate::http::serve::Bounds;
 use crate::http::{self, ApiConfig, ApiLimits, ApiState, Places, Readiness, RequestRates};
 use crate::indexing;
-use crate::outbound::post::{Poster, PosterError};
 use crate::retention;
 use crate::station::password::LightKey;
 use crate::station::{self, Stations};
-use crate::store::{CallPolicy, OutsideVerdicts, Store, StoreError};
-use crate::tls::{Authorities, Authority, AuthoritySettings, File, Files, Tls, TlsError};
+use outbound::post::{Poster, PosterError};
+use store::{CallPolicy, OutsideVerdicts, Store, StoreError};
+use tls::{Authorities, Authority, AuthoritySettings, File, Files, Tls, TlsError};
+use vocabulary::adjustable::Adjustable;
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::forwarded::TrustedProxies;
 
 pub use reload::NotReloaded;
 

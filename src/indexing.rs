@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::log_limit::limited;
-use crate::store::{Result, Store};
+use store::{Result, Store};
+use vocabulary::log_limit::limited;
 
 /// How many events may come together before the next step: many small steps would cost more than a few large ones.
 const GATHER: Duration = Duration::from_millis(500);

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::api::access::{ApiKey, ApiKeyInput};
-use crate::clock::Timestamp;
-use crate::nearest::nearest;
-use crate::ocpp::v16::FromCentralSystem;
-use crate::store::{NewKey, Slice, Store, StoreError, files};
-use crate::subscription::glob_fits;
+use store::{NewKey, Slice, Store, StoreError, files};
+use vocabulary::api::access::{ApiKey, ApiKeyInput};
+use vocabulary::clock::Timestamp;
+use vocabulary::nearest::nearest;
+use vocabulary::ocpp::v16::FromCentralSystem;
+use vocabulary::subscription::glob_fits;
 
 /// The file that holds the first key, if it was generated.
 pub const ADMIN_KEY_FILE: &str = "admin-key";

@@ -2,7 +2,7 @@
 //! event to webhooks.
 //!
 //! [`gateway::Gateway`] is the whole of it in one value; the programs `chargehook` and `charger-sim` are thin
-//! around [`cli`] and [`simulator`].
+//! around [`cli`] and [`charger_sim`].
 //!
 //! ```no_run
 //! use chargehook::clock::Clock;
@@ -24,33 +24,14 @@
 //!
 //! | row | modules |
 //! |---|---|
-//! | vocabulary | [`adjustable`] [`api`] [`bucket`] [`clock`] `der` [`event`] [`forwarded`] [`id`] [`log_limit`] [`nearest`] [`ocpp`] [`subscription`] [`units`] [`zone`] |
-//! | storage, way out, encryption (apart) | [`store`], [`outbound`], [`tls`] |
+//! | floors below, each a crate | [`vocabulary`], then [`store`], [`outbound`], [`tls`], then [`charger_sim`] |
 //! | engines (apart) | [`station`], [`delivery`], [`retention`], [`indexing`] |
 //! | keys | [`keys`] |
-//! | edge (apart) | [`http`], [`client`], [`simulator`] |
+//! | edge (apart) | [`http`], [`client`] |
 //! | assembly | [`config`] [`telemetry`], then [`gateway`], then [`serve`] [`demo`] [`listen`], then [`cli`] |
 
-// Vocabulary: what everybody talks about. No I/O.
-pub mod adjustable;
-pub mod api;
-pub mod bucket;
-pub mod clock;
-mod der;
-pub mod event;
-pub mod forwarded;
-pub mod id;
-pub mod log_limit;
-pub mod nearest;
-pub mod ocpp;
-pub mod subscription;
-pub mod units;
-pub mod zone;
-
-// What must survive, the only way out, and what connections are encrypted with; they do not know each other.
-pub mod outbound;
-pub mod store;
-pub mod tls;
+// Who embeds a gateway gives it one of these.
+pub use vocabulary::clock;
 
 // The engines, which meet only in the store.
 pub mod delivery;
@@ -64,7 +45,6 @@ pub mod keys;
 // The edge; these do not know each other.
 pub mod client;
 pub mod http;
-pub mod simulator;
 
 // Assembly.
 pub mod config;

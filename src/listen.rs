@@ -19,16 +19,16 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use crate::client::{Client, ClientError, Told};
-use crate::clock::{Clock, Timestamp};
-use crate::event::Event;
-use crate::id::{DeliveryId, IdMint};
-use crate::outbound::body::Format;
-use crate::outbound::destination::Guard;
-use crate::outbound::headers::{AttemptHeaders, Trigger};
-use crate::outbound::post::{Poster, PosterError, Request};
-use crate::outbound::signature::SigningSecret;
-use crate::outbound::verdict::Outcome;
+use outbound::body::Format;
+use outbound::destination::Guard;
+use outbound::headers::{AttemptHeaders, Trigger};
+use outbound::post::{Poster, PosterError, Request};
+use outbound::signature::SigningSecret;
+use outbound::verdict::Outcome;
 use turns::Turns;
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::event::Event;
+use vocabulary::id::{DeliveryId, IdMint};
 
 /// How long the endpoint has for its answer; a webhook's default.
 const TIMEOUT: Duration = Duration::from_secs(10);

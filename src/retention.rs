@@ -10,10 +10,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::clock::{Clock, Timestamp};
-use crate::log_limit::limited;
-use crate::store::{Expiring, Result, Store};
-use crate::units::Span;
+use store::{Expiring, Result, Store};
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::log_limit::limited;
+use vocabulary::units::Span;
 
 /// How often one looks, at most and at least.
 const LOOK_EVERY: Duration = Duration::from_secs(60);

@@ -7,10 +7,10 @@ use std::io::Write;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::{Gateway, StartError};
 use crate::keys::{self, API_KEY_VARIABLE, FirstKey, KeyError};
+use vocabulary::clock::Clock;
 
 pub use reload::Reloads;
 

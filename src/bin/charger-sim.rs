@@ -5,20 +5,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use chargehook::id::StationId;
-use chargehook::simulator::connection::{Credentials, Endpoint};
-use chargehook::simulator::console::{Console, Style, write_line};
-use chargehook::simulator::director::Director;
-use chargehook::simulator::load::{self, Counters, LoadOptions};
-use chargehook::simulator::options::Fault;
-use chargehook::simulator::scenario::Scenario;
-use chargehook::simulator::session;
-use chargehook::simulator::trust::Trust;
-use chargehook::simulator::{ChargerOptions, Sessions, progress};
-use chargehook::units::Span;
+use charger_sim::connection::{Credentials, Endpoint};
+use charger_sim::console::{Console, Style, write_line};
+use charger_sim::director::Director;
+use charger_sim::load::{self, Counters, LoadOptions};
+use charger_sim::options::Fault;
+use charger_sim::scenario::Scenario;
+use charger_sim::session;
+use charger_sim::trust::Trust;
+use charger_sim::{ChargerOptions, Sessions, progress};
 use clap::Parser;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use vocabulary::id::StationId;
+use vocabulary::units::Span;
 
 /// Simulated OCPP 1.6-J chargers.
 ///

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::desk::{Counter, Paging};
 use super::table::{Column, cut, listed, or_dash, whole};
 use super::{Failure, given};
-use crate::api::audit::AuditEntry;
-use crate::clock::Timestamp;
+use vocabulary::api::audit::AuditEntry;
+use vocabulary::clock::Timestamp;
 
 pub(super) const HELP: &str = "\
 Examples:

@@ -7,10 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tracing::Level;
 
 use super::{Failure, Place, print};
-use crate::clock::Clock;
 use crate::config::{Log, LogLevel};
-use crate::store::{self, CopyProgress, KeySource, Restore, Restored, Store};
 use crate::telemetry;
+use store::{self, CopyProgress, KeySource, Restore, Restored, Store};
+use vocabulary::clock::Clock;
 
 /// What is backed up, and to where.
 #[derive(Args)]

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use super::desk::Counter;
 use super::table::{Table, or_dash, whole};
 use super::{Failure, given};
-use crate::api::command::{Command, CommandStatus};
-use crate::units::Span;
+use vocabulary::api::command::{Command, CommandStatus};
+use vocabulary::units::Span;
 
 pub(super) const HELP: &str = r#"Examples:
   chargehook command WALLBOX_001 Reset '{"type": "Soft"}'

@@ -6,9 +6,9 @@ use serde::Serialize;
 use super::desk::{Counter, Desk, Paging};
 use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
 use super::{Failure, given, replays};
-use crate::api::delivery::{Attempt, Delivery, DeliveryError};
-use crate::clock::Timestamp;
-use crate::id::{DeliveryId, EventId};
+use vocabulary::api::delivery::{Attempt, Delivery, DeliveryError};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::{DeliveryId, EventId};
 
 pub(super) const HELP: &str = "\
 Examples:

@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::remote::Remote;
 use super::table::{Column, Table};
 use super::{Failure, given, hint, print};
-use crate::api::Page;
 use crate::client::{Call, Client, Follower, Parameters, Told};
+use vocabulary::api::Page;
 
 /// What every command has that asks a gateway.
 #[derive(Args)]
@@ -64,7 +64,7 @@ impl Paging {
         let mut parameters = given::parameters(self);
         let mut add = |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
         if self.all {
-            add("limit", &crate::api::LIMIT_MAX.to_string());
+            add("limit", &vocabulary::api::LIMIT_MAX.to_string());
         }
         if self.oldest_first {
             add("order", "asc");

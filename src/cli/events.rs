@@ -9,10 +9,10 @@ use super::deliveries;
 use super::desk::{Counter, Desk, Paging};
 use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
 use super::{Failure, given};
-use crate::api::event::{Event, EventDeliveries, EventResent, EventType};
-use crate::api::ingest::{EventInput, EventStored};
-use crate::clock::Timestamp;
-use crate::id::{EventId, StationId};
+use vocabulary::api::event::{Event, EventDeliveries, EventResent, EventType};
+use vocabulary::api::ingest::{EventInput, EventStored};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::{EventId, StationId};
 
 pub(super) const HELP: &str = "\
 Examples:

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{Failure, hint};
-use crate::clock::{Clock, Timestamp};
-use crate::units;
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::units;
 
 /// What stands for standard input.
 const STDIN: &str = "-";

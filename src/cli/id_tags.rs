@@ -7,8 +7,8 @@ use super::desk::{Counter, Desk, Paging};
 use super::import::{self, Row};
 use super::table::{Column, Table, cut, fields, or_dash, spelled, whole};
 use super::{Failure, given};
-use crate::api::id_tag::{IdTag, ImportedRow};
-use crate::clock::Timestamp;
+use vocabulary::api::id_tag::{IdTag, ImportedRow};
+use vocabulary::clock::Timestamp;
 
 pub(super) const HELP: &str = "\
 Examples:

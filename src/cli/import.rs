@@ -5,10 +5,10 @@ use serde::de::DeserializeOwned;
 use super::desk::Desk;
 use super::table::{Table, or_dash, whole};
 use super::{Failure, given};
-use crate::api::Page;
-use crate::api::import::ImportResult;
-use crate::api::problem::FieldError;
 use crate::client::Call;
+use vocabulary::api::Page;
+use vocabulary::api::import::ImportResult;
+use vocabulary::api::problem::FieldError;
 
 /// What became of one row, whatever it is about.
 pub(super) struct Row<'a> {

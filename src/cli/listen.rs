@@ -7,9 +7,9 @@ use url::Url;
 use super::remote::Remote;
 use super::{Failure, given, print};
 use crate::listen::{self, Options};
-use crate::outbound::body::Format;
-use crate::outbound::destination::parse_url;
-use crate::outbound::signature::SigningSecret;
+use outbound::body::Format;
+use outbound::destination::parse_url;
+use outbound::signature::SigningSecret;
 
 /// What is forwarded where.
 #[derive(Args)]

@@ -7,10 +7,10 @@ use super::Failure;
 use super::desk::{Desk, Paging};
 use super::table::{Column, Table, fields, or_dash, spelled, whole};
 use super::{given, hint};
-use crate::api::replay::{Replay, ReplayMatched, Selection};
 use crate::client::Call;
-use crate::clock::Timestamp;
-use crate::id::ReplayId;
+use vocabulary::api::replay::{Replay, ReplayMatched, Selection};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::ReplayId;
 
 /// What is asked about replays.
 #[derive(Args)]

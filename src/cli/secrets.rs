@@ -7,9 +7,9 @@ use clap::Subcommand;
 use super::backup::warnings_only;
 use super::table::{Table, spelled, whole};
 use super::{Failure, Place, print};
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::store::{self, KeyChanged, Losses, NEW_KEY_VARIABLE, SecretsKey, Store};
+use store::{self, KeyChanged, Losses, NEW_KEY_VARIABLE, SecretsKey, Store};
+use vocabulary::clock::Clock;
 
 pub(super) const HELP: &str = "\
 Examples:

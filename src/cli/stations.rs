@@ -8,9 +8,9 @@ use super::desk::{Counter, Desk, Paging};
 use super::import::{self, Row};
 use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole, yes_no};
 use super::{Failure, given, print};
-use crate::api::message::{Direction, Message};
-use crate::api::station::{Connector, ImportedStation, Station};
-use crate::clock::Timestamp;
+use vocabulary::api::message::{Direction, Message};
+use vocabulary::api::station::{Connector, ImportedStation, Station};
+use vocabulary::clock::Timestamp;
 
 pub(super) const HELP: &str = "\
 Examples:

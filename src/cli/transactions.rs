@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::desk::{Counter, Desk, Paging};
 use super::table::{Column, Table, cut, fields, or_dash, spelled, whole, yes_no};
 use super::{Failure, given};
-use crate::api::transaction::{CloseInput, MeterValue, Transaction};
-use crate::clock::Timestamp;
+use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction};
+use vocabulary::clock::Timestamp;
 
 pub(super) const HELP: &str = "\
 Examples:

@@ -8,13 +8,13 @@ use super::replays::{self, Replays};
 use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole};
 use super::webhook_fields::Fields;
 use super::{Failure, deliveries, given};
-use crate::api::replay::{Only, ReplayInput};
-use crate::api::webhook::{Webhook, WebhookSecrets, WebhookTest};
-use crate::api::webhook_stats::WebhookStats;
 use crate::client::Call;
-use crate::clock::Timestamp;
-use crate::id::WebhookId;
-use crate::units::Span;
+use vocabulary::api::replay::{Only, ReplayInput};
+use vocabulary::api::webhook::{Webhook, WebhookSecrets, WebhookTest};
+use vocabulary::api::webhook_stats::WebhookStats;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::WebhookId;
+use vocabulary::units::Span;
 
 pub(super) const HELP: &str = "\
 Examples:

@@ -1,9 +1,9 @@
 //! API keys, and what was done with them.
 
 use super::{Call, Client, Parameters};
-use crate::api::Page;
-use crate::api::access::{ApiKey, ApiKeyInput};
-use crate::api::audit::AuditEntry;
+use vocabulary::api::Page;
+use vocabulary::api::access::{ApiKey, ApiKeyInput};
+use vocabulary::api::audit::AuditEntry;
 
 impl Client {
     /// Makes an API key. The answer shows it, and nothing else ever will.

@@ -6,9 +6,9 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
 use super::{Call, Client, Parameters};
-use crate::api::Page;
-use crate::api::command::Command;
-use crate::id::CommandId;
+use vocabulary::api::Page;
+use vocabulary::api::command::Command;
+use vocabulary::id::CommandId;
 
 /// Longer than the longest wait for a command: its turn, then its answer.
 const TIMEOUT: Duration = Duration::from_secs(1_300);

@@ -1,10 +1,10 @@
 //! Deliveries.
 
 use super::{Call, Client, Parameters, flag};
-use crate::api::Page;
-use crate::api::delivery::Delivery;
-use crate::api::replay::{Replay, ReplayMatched};
-use crate::id::DeliveryId;
+use vocabulary::api::Page;
+use vocabulary::api::delivery::Delivery;
+use vocabulary::api::replay::{Replay, ReplayMatched};
+use vocabulary::id::DeliveryId;
 
 impl Client {
     /// One page of the deliveries.

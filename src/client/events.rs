@@ -1,10 +1,10 @@
 //! Events.
 
 use super::{Call, Client, Parameters, flag};
-use crate::api::Page;
-use crate::api::event::{Event, EventDeliveries, EventResent, EventType};
-use crate::api::ingest::{EventInput, EventStored};
-use crate::id::EventId;
+use vocabulary::api::Page;
+use vocabulary::api::event::{Event, EventDeliveries, EventResent, EventType};
+use vocabulary::api::ingest::{EventInput, EventStored};
+use vocabulary::id::EventId;
 
 impl Client {
     /// One page of the events.

@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 
 use super::stream::{Stream, Streamed};
 use super::{Client, ClientError, Result};
-use crate::api::event::Event;
-use crate::api::message::Message;
+use vocabulary::api::event::Event;
+use vocabulary::api::message::Message;
 
 /// Waits between tries to follow again.
 const RECONNECT_MIN: Duration = Duration::from_millis(250);

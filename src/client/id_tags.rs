@@ -5,8 +5,8 @@ use reqwest::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use super::{Call, Client, Parameters};
-use crate::api::Page;
-use crate::api::id_tag::{IdTag, ImportedRow};
+use vocabulary::api::Page;
+use vocabulary::api::id_tag::{IdTag, ImportedRow};
 
 fn whose(owner_id: Option<&str>) -> Vec<(&str, &str)> {
     owner_id.map(|owner| ("owner_id", owner)).into_iter().collect()

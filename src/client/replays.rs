@@ -1,9 +1,9 @@
 //! Replays and bulk resends.
 
 use super::{Call, Client, Parameters};
-use crate::api::Page;
-use crate::api::replay::{Replay, ReplayInput, ReplayMatched};
-use crate::id::{ReplayId, WebhookId};
+use vocabulary::api::Page;
+use vocabulary::api::replay::{Replay, ReplayInput, ReplayMatched};
+use vocabulary::id::{ReplayId, WebhookId};
 
 impl Client {
     /// Brings back what a webhook missed, whatever `input.dry_run` says.

@@ -5,9 +5,9 @@ use reqwest::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use super::{Call, Client, Parameters};
-use crate::api::Page;
-use crate::api::message::Message;
-use crate::api::station::{ConfigurationKey, Connector, Disconnecting, ImportedStation, Station};
+use vocabulary::api::Page;
+use vocabulary::api::message::Message;
+use vocabulary::api::station::{ConfigurationKey, Connector, Disconnecting, ImportedStation, Station};
 
 impl Client {
     /// Makes a station; `input` is the body of `POST /stations`.

@@ -1,8 +1,8 @@
 //! Charging sessions.
 
 use super::{Call, Client, Parameters};
-use crate::api::Page;
-use crate::api::transaction::{CloseInput, MeterValue, Transaction};
+use vocabulary::api::Page;
+use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction};
 
 impl Client {
     /// One page of the transactions.

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::{Call, Client, Parameters};
-use crate::api::Page;
-use crate::api::webhook::{PauseInput, Webhook, WebhookSecrets, WebhookTest};
-use crate::api::webhook_stats::WebhookStats;
-use crate::id::WebhookId;
-use crate::units::Span;
+use vocabulary::api::Page;
+use vocabulary::api::webhook::{PauseInput, Webhook, WebhookSecrets, WebhookTest};
+use vocabulary::api::webhook_stats::WebhookStats;
+use vocabulary::id::WebhookId;
+use vocabulary::units::Span;
 
 impl Client {
     /// Makes a webhook; `input` is the body of `POST /webhooks`. The answer shows its signing secret.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::nearest::nearest;
+use vocabulary::nearest::nearest;
 
 /// Everything that is wrong with a configuration; at least one fault. Shown one to a line.
 #[derive(Debug)]

@@ -9,13 +9,17 @@ use std::str::FromStr;
 
 use tracing::Level;
 
-use crate::nearest::nearest;
+use vocabulary::nearest::nearest;
 
 /// Everything that is logged under names of this crate's begins with it.
 const OURS: &str = env!("CARGO_PKG_NAME");
 
 /// The modules of this crate stand here.
 const CRATE: &str = include_str!("../lib.rs");
+
+/// The floors below this crate. Each logs under a name of its own, `chargehook_store`, and is found by
+/// `chargehook::store` as well.
+const FLOORS: [&str; 5] = ["charger_sim", "outbound", "store", "tls", "vocabulary"];
 
 /// Libraries that log. Below `info` nothing of theirs is written, see `telemetry`.
 const LIBRARIES: [&str; 13] = [
@@ -77,7 +81,7 @@ impl FromStr for LogLevel {
             match part.split_once('=') {
                 Some((target, level)) => {
                     let (target, level) = (target.trim(), level.trim());
-                    known_target(part, target)?;
+                    let target = known_target(part, target)?;
                     let level = known_level(level).ok_or_else(|| wrong_level(part, level))?;
                     directives.push(format!("{target}={level}"));
                 }
@@ -94,11 +98,12 @@ fn known_level(text: &str) -> Option<&'static str> {
     LEVELS.into_iter().find(|level| level.eq_ignore_ascii_case(text))
 }
 
-/// Whether anything is logged under this name.
-fn known_target(part: &str, target: &str) -> Result<(), InvalidLogLevel> {
+/// The name that is written in the filter for a name that something is logged under.
+fn known_target(part: &str, target: &str) -> Result<String, InvalidLogLevel> {
     let (first, rest) = target.split_once("::").map_or((target, None), |(first, rest)| (first, Some(rest)));
     let crates = || std::iter::once(OURS).chain(LIBRARIES);
-    if !crates().any(|known| known == first) {
+    let is_floor = first.strip_prefix(OURS).and_then(|rest| rest.strip_prefix('_'));
+    if !crates().any(|known| known == first) && !is_floor.is_some_and(|floor| FLOORS.contains(&floor)) {
         return Err(unknown(part, first, nearest(first, crates()).map(str::to_owned)));
     }
     let is_path = |path: &str| {
@@ -111,20 +116,24 @@ fn known_target(part: &str, target: &str) -> Result<(), InvalidLogLevel> {
         Some(path) if first == OURS => {
             let module = path.split("::").next().unwrap_or_default();
             match modules().any(|known| known == module) {
-                true => Ok(()),
+                true if FLOORS.contains(&module) => Ok(format!("{OURS}_{path}")),
+                true => Ok(target.to_owned()),
                 false => {
                     let near = nearest(module, modules()).map(|known| format!("{OURS}::{known}"));
                     Err(unknown(part, target, near))
                 }
             }
         }
-        _ => Ok(()),
+        _ => Ok(target.to_owned()),
     }
 }
 
-/// The modules of this crate.
+/// The modules of this crate, and the floors below it.
 fn modules() -> impl Iterator<Item = &'static str> {
-    CRATE.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+    let own = CRATE
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+    own.chain(FLOORS)
 }
 
 fn hint(near: Option<&str>) -> String {
@@ -167,7 +176,8 @@ mod tests {
             ("off", "off"),
             ("info,chargehook::delivery=debug", "info,chargehook::delivery=debug"),
             (" INFO , chargehook = TRACE ", "info,chargehook=trace"),
-            ("chargehook::store::writer=debug,warn", "warn,chargehook::store::writer=debug"),
+            ("chargehook::store::engine=debug,warn", "warn,chargehook_store::engine=debug"),
+            ("chargehook_store=debug", "error,chargehook_store=debug"),
             ("trace,hyper=trace,reqwest::connect=debug", "trace,hyper=trace,reqwest::connect=debug"),
             ("chargehook::delivery=debug", "error,chargehook::delivery=debug"),
             ("off,chargehook=info", "off,chargehook=info"),
@@ -208,7 +218,7 @@ mod tests {
     #[test]
     fn the_modules_are_those_of_the_crate() {
         let all: Vec<_> = modules().collect();
-        for module in ["api", "config", "delivery", "der", "serve", "station", "store"] {
+        for module in ["config", "delivery", "serve", "station", "store"] {
             assert!(all.contains(&module), "{module}: {all:?}");
         }
     }

@@ -17,15 +17,15 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use crate::ocpp::Validation;
-use crate::ocpp::v16::authorization::UnknownIdTag;
-use crate::outbound::destination::{Guard, PrivateUrl};
-use crate::outbound::signature::SigningSecret;
 use crate::retention::{Keep, KeepType};
 use crate::station::Admission;
 use crate::station::handshake::MissingSubprotocol;
-use crate::store::{KeySource, SecretsKey};
-use crate::units::{ByteSize, Span};
+use outbound::destination::{Guard, PrivateUrl};
+use outbound::signature::SigningSecret;
+use store::{KeySource, SecretsKey};
+use vocabulary::ocpp::Validation;
+use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::units::{ByteSize, Span};
 
 pub use error::{ConfigError, Fault, Reason, Source};
 pub use log_level::{InvalidLogLevel, LogLevel};

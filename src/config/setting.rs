@@ -4,20 +4,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::outbound::destination::PrivateUrl;
 use http::HeaderName;
 use ipnet::IpNet;
+use outbound::destination::PrivateUrl;
 use toml::de::DeValue;
 
 use super::log_level::LogLevel;
-use crate::ocpp::Validation;
-use crate::ocpp::v16::authorization::UnknownIdTag;
-use crate::outbound::signature::SigningSecret;
 use crate::retention::{Keep, KeepType};
 use crate::station::Admission;
 use crate::station::handshake::MissingSubprotocol;
-use crate::store::SecretsKey;
-use crate::units::{ByteSize, Span};
+use outbound::signature::SigningSecret;
+use store::SecretsKey;
+use vocabulary::ocpp::Validation;
+use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::units::{ByteSize, Span};
 
 /// A value as somebody gave it.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,7 @@ use super::setting::Given;
 use super::{Config, TABLES};
 use crate::client::URL_VARIABLE;
 use crate::keys::API_KEY_VARIABLE;
-use crate::store::NEW_KEY_VARIABLE;
+use store::NEW_KEY_VARIABLE;
 
 /// What every environment variable of ours begins with.
 const PREFIX: &str = "CHARGEHOOK_";
@@ -210,9 +210,9 @@ impl Merge {
 mod tests {
     use super::*;
     use crate::config::DEFAULT_FILE;
-    use crate::ocpp::v16::authorization::UnknownIdTag;
     use crate::station::Admission;
-    use crate::units::Span;
+    use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+    use vocabulary::units::Span;
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
         pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
@@ -293,7 +293,7 @@ mod tests {
         .expect("all of it is right");
         assert_eq!(config.ocpp.heartbeat_interval, Span::seconds(180));
         assert_eq!(config.ocpp.ping_interval, Span::seconds(120));
-        assert_eq!(config.ocpp.validation, crate::ocpp::Validation::Strict);
+        assert_eq!(config.ocpp.validation, vocabulary::ocpp::Validation::Strict);
         assert_eq!(config.delivery.allowed_networks.len(), 2);
     }
 

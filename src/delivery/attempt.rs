@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::api::delivery::DeliveryError;
-use crate::clock::{Clock, Timestamp};
-use crate::event::Event;
-use crate::id::DeliveryId;
-use crate::outbound::headers::{AttemptHeaders, Trigger};
-use crate::outbound::post::{Poster, Request};
-use crate::outbound::retry_after::RetryAfter;
-use crate::outbound::verdict::{Outcome, Verdict};
-use crate::store::{Finish, Next};
+use outbound::headers::{AttemptHeaders, Trigger};
+use outbound::post::{Poster, Request};
+use outbound::retry_after::RetryAfter;
+use outbound::verdict::{Outcome, Verdict};
+use store::{Finish, Next};
+use vocabulary::api::delivery::DeliveryError;
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::event::Event;
+use vocabulary::id::DeliveryId;
 
 use super::target::Target;
 
@@ -81,7 +81,7 @@ pub(super) fn error(outcome: &Outcome) -> Option<DeliveryError> {
 }
 
 /// What the store is told of an outcome.
-pub(super) fn finish(claimed: &crate::store::Claimed, outcome: Outcome, next: Next) -> Finish {
+pub(super) fn finish(claimed: &store::Claimed, outcome: Outcome, next: Next) -> Finish {
     Finish {
         seq: claimed.seq,
         webhook_id: claimed.webhook_id,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use vocabulary::clock::Timestamp;
 
 /// Failures in a row that open the breaker.
 pub const FAILURES_TO_OPEN: u32 = 5;

@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::clock::{Clock, Timestamp};
-use crate::id::WebhookId;
-use crate::outbound::post::Poster;
-use crate::store::{LaneClaimed, LaneSettings, LaneState, LanesDue, Store, StoreError};
+use outbound::post::Poster;
+use store::{LaneClaimed, LaneSettings, LaneState, LanesDue, Store, StoreError};
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::id::WebhookId;
 
 use super::lane::LaneViews;
 use super::lanes::Lanes;
@@ -112,7 +112,7 @@ impl Running {
         }
         self.end().await;
         if let Err(error) = replays.await {
-            crate::log_limit::limited!(warn: "the replays broke: {error}");
+            vocabulary::log_limit::limited!(warn: "the replays broke: {error}");
         }
     }
 
@@ -196,7 +196,7 @@ impl Running {
             }
             Report::Claimed { asked, answer: Err(error) } => {
                 self.claiming = false;
-                crate::log_limit::limited!(warn: "deliveries could not be claimed, they wait: {error}");
+                vocabulary::log_limit::limited!(warn: "deliveries could not be claimed, they wait: {error}");
                 for webhook_id in asked {
                     if let Some(lane) = self.lanes.get_mut(webhook_id) {
                         lane.claim_failed(now);
@@ -291,7 +291,7 @@ impl Running {
     }
 
     fn not_read(&mut self, error: &StoreError, now: Timestamp) {
-        crate::log_limit::limited!(warn: "the webhooks could not be read: {error}");
+        vocabulary::log_limit::limited!(warn: "the webhooks could not be read: {error}");
         self.reload_at = Some(now.after(LOOK_AGAIN));
     }
 
@@ -304,7 +304,7 @@ impl Running {
                 }
             }
             Err(error) => {
-                crate::log_limit::limited!(warn: "deliveries of deleted webhooks could not be found: {error}")
+                vocabulary::log_limit::limited!(warn: "deliveries of deleted webhooks could not be found: {error}")
             }
         }
     }

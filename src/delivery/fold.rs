@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::id::WebhookId;
-use crate::store::DeliveryFailure;
+use store::DeliveryFailure;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::WebhookId;
 
 /// Events of their own in each window.
 const SINGLES: usize = 10;
@@ -97,8 +97,8 @@ impl Folds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::delivery::DeliveryError;
-    use crate::id::{DeliveryId, EventId};
+    use vocabulary::api::delivery::DeliveryError;
+    use vocabulary::id::{DeliveryId, EventId};
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_unix_ms(ms)

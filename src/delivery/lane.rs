@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tracing::error;
 
-use crate::clock::Timestamp;
-use crate::id::WebhookId;
-use crate::store::{LaneClaim, LaneClaimed, LaneSettings, LaneState};
+use store::{LaneClaim, LaneClaimed, LaneSettings, LaneState};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::WebhookId;
 
 use super::breaker::{Allowance, Breaker, State};
 use super::pace::Pace;

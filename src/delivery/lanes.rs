@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::id::WebhookId;
-use crate::store::{LaneClaim, LaneSettings, LaneState};
+use store::{LaneClaim, LaneSettings, LaneState};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::WebhookId;
 
 use super::lane::{Lane, LaneViews, TooLarge, Want};
 use super::room::{Admission, Room, Share};

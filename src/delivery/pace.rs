@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::bucket::Bucket;
-use crate::clock::Timestamp;
+use vocabulary::bucket::Bucket;
+use vocabulary::clock::Timestamp;
 
 /// A rate as it is written: `10/s` or `600/m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::log_limit::limited;
-use crate::store::{ReplayStep, ResendWalk, Result, Store};
+use store::{ReplayStep, ResendWalk, Result, Store};
+use vocabulary::log_limit::limited;
 
 /// How long replays rest when none of them can go on. What they wait for is sends, of which a lane makes
 /// no signal.
@@ -103,11 +103,11 @@ async fn rested(rest: Option<Duration>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::command::RequestedBy;
-    use crate::api::replay::Status;
-    use crate::clock::{Clock, Timestamp};
-    use crate::id::ApiKeyId;
-    use crate::store::seed::SeedWebhook;
+    use store::seed::SeedWebhook;
+    use vocabulary::api::command::RequestedBy;
+    use vocabulary::api::replay::Status;
+    use vocabulary::clock::{Clock, Timestamp};
+    use vocabulary::id::ApiKeyId;
 
     #[tokio::test]
     async fn a_replay_that_cannot_go_on_does_not_hold_up_the_next() {

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::id::WebhookId;
+use vocabulary::id::WebhookId;
 
 /// What a delivery holds beside its payload: its row, its headers, its request.
 const OVERHEAD_BYTES: u64 = 2 << 10;

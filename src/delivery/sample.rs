@@ -3,8 +3,8 @@
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use crate::clock::Timestamp;
-use crate::event::{Category, NewEvent, OCPP16, category_of};
+use vocabulary::clock::Timestamp;
+use vocabulary::event::{Category, NewEvent, OCPP16, category_of};
 
 /// The station that sample events are about.
 const STATION: &str = "WALLBOX_001";
@@ -121,7 +121,7 @@ fn payload(event: &str, category: Category, now: Timestamp) -> Value {
             "last_error": {"code": "http_status", "message": "the endpoint answered 500 Internal Server Error"},
             "count": 1,
         }),
-        crate::event::PING => json!({"message": "This is a test from chargehook."}),
+        vocabulary::event::PING => json!({"message": "This is a test from chargehook."}),
         _ if category == Category::Command => json!({
             "command_id": sample_id("cmd"), "status": "completed", "request": {},
             "response": {"status": "Accepted"}, "error": null, "metadata": null,
@@ -137,7 +137,7 @@ fn sample_id(prefix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::types;
+    use vocabulary::event::types;
 
     #[test]
     fn every_type_has_a_sample_that_is_an_object() {

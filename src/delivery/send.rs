@@ -8,17 +8,17 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::clock::{Clock, Steady, Timestamp};
-use crate::event::{Category, Event};
-use crate::id::WebhookId;
-use crate::outbound::body::Bodies;
-use crate::outbound::headers::Trigger;
-use crate::outbound::post::Poster;
-use crate::outbound::verdict::Outcome;
-use crate::store::{
+use outbound::body::Bodies;
+use outbound::headers::Trigger;
+use outbound::post::Poster;
+use outbound::verdict::Outcome;
+use store::{
     Claimed, DeliveryFailure, EventsToDeliver, Finish, LaneClaimed, Next, NotMade, Store, StoreError,
     UnreadableSetting,
 };
+use vocabulary::clock::{Clock, Steady, Timestamp};
+use vocabulary::event::{Category, Event};
+use vocabulary::id::WebhookId;
 
 use super::LOOK_AGAIN;
 use super::Settings;
@@ -142,7 +142,7 @@ impl Send {
             _ => NOT_READ_WAIT,
         });
         let (id, message) = (self.claimed.id, format!("the gateway could not read it: {error}"));
-        crate::log_limit::limited!(error: "delivery {id} waits, {message}");
+        vocabulary::log_limit::limited!(error: "delivery {id} waits, {message}");
         let (seq, attempt) = (self.claimed.seq, self.claimed.attempt);
         self.report.ended.retry_at = Some(due_at);
         self.sender.put_back(NotMade { seq, attempt, message, due_at }).await;
@@ -258,7 +258,7 @@ impl Sender {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            crate::log_limit::limited!(warn: delivery.seq = seq, "an outcome could not be written, it is kept: {error}");
+            vocabulary::log_limit::limited!(warn: delivery.seq = seq, "an outcome could not be written, it is kept: {error}");
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(STORE_RETRY_MAX),
                 () = self.cut_off.cancelled() => return,
@@ -281,7 +281,7 @@ impl Sender {
                     }
                 }
                 Err(error) => {
-                    crate::log_limit::limited!(warn: "webhook {webhook_id}: what waits could not be given up: {error}");
+                    vocabulary::log_limit::limited!(warn: "webhook {webhook_id}: what waits could not be given up: {error}");
                     return;
                 }
             }
@@ -290,13 +290,13 @@ impl Sender {
 
     pub(super) async fn end_pauses(self: Arc<Self>) {
         if let Err(error) = self.store.end_pauses().await {
-            crate::log_limit::limited!(warn: "webhooks whose pause is over could not be resumed: {error}");
+            vocabulary::log_limit::limited!(warn: "webhooks whose pause is over could not be resumed: {error}");
         }
     }
 
     pub(super) async fn note_clock(self: Arc<Self>) {
         if let Err(error) = self.store.note_clock().await {
-            crate::log_limit::limited!(warn: "that the clock was set could not be written down yet: {error}");
+            vocabulary::log_limit::limited!(warn: "that the clock was set could not be written down yet: {error}");
         }
     }
 
@@ -306,7 +306,7 @@ impl Sender {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
-                    crate::log_limit::limited!(warn: "webhook {webhook_id}: what waits could not be discarded: {error}");
+                    vocabulary::log_limit::limited!(warn: "webhook {webhook_id}: what waits could not be discarded: {error}");
                     return;
                 }
             }
@@ -336,7 +336,7 @@ impl Sender {
     async fn announce(self: Arc<Self>, failure: DeliveryFailure, count: u64) {
         let webhook_id = failure.webhook_id;
         if let Err(error) = self.store.announce_failures(failure, count).await {
-            crate::log_limit::limited!(warn: "webhook {webhook_id}: {count} dead letters could not be told: {error}");
+            vocabulary::log_limit::limited!(warn: "webhook {webhook_id}: {count} dead letters could not be told: {error}");
         }
     }
 

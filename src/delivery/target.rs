@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::clock::Timestamp;
-use crate::outbound::body::Format;
-use crate::outbound::signature::{InvalidSecret, SigningSecret};
-use crate::store::{Claimed, Elsewhere, LaneSettings, UnreadableSetting};
+use outbound::body::Format;
+use outbound::signature::{InvalidSecret, SigningSecret};
+use store::{Claimed, Elsewhere, LaneSettings, UnreadableSetting};
+use vocabulary::clock::Timestamp;
 
 use super::pace::{InvalidRate, RateLimit};
 

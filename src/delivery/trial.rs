@@ -1,13 +1,13 @@
 //! Sends outside the schedule: a webhook's `test`, and the `verify` before one is made. Both take the same
 //! way as a delivery, past lanes and breaker, and tell at once how it went.
 
-use crate::clock::Clock;
-use crate::event::{Event, NewEvent};
-use crate::id::{DeliveryId, EventId, IdMint, WebhookId};
-use crate::outbound::headers::Trigger;
-use crate::outbound::post::Poster;
-use crate::outbound::verdict::Outcome;
-use crate::store::{LaneSettings, Result, Store};
+use outbound::headers::Trigger;
+use outbound::post::Poster;
+use outbound::verdict::Outcome;
+use store::{LaneSettings, Result, Store};
+use vocabulary::clock::Clock;
+use vocabulary::event::{Event, NewEvent};
+use vocabulary::id::{DeliveryId, EventId, IdMint, WebhookId};
 
 use super::attempt::Attempt;
 use super::sample;
@@ -49,7 +49,7 @@ pub async fn verify(settings: &LaneSettings, poster: &Poster, clock: &Clock) -> 
     let target = Target::new(settings)?;
     let now = clock.now();
     let NewEvent { event, category, protocol, station_id, timestamp, payload, .. } =
-        sample::event(crate::event::PING, now);
+        sample::event(vocabulary::event::PING, now);
     let event = Event {
         seq: 0,
         id: EventId::from_value(IdMint::default().next(now)),

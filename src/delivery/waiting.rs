@@ -1,8 +1,8 @@
 //! What a delivery waits for, in one word.
 
-use crate::api::delivery::DeliveryStatus;
-use crate::clock::Timestamp;
-use crate::store::Delivery;
+use store::Delivery;
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::clock::Timestamp;
 
 use super::lane::{LaneView, LaneViews};
 

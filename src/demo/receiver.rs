@@ -16,9 +16,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::clock::{Clock, Timestamp};
-use crate::event::{self, Category};
-use crate::outbound::signature::{SigningSecret, verify_standard};
+use outbound::signature::{SigningSecret, verify_standard};
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::event::{self, Category};
 
 /// How far a signature's time may be from now (Standard Webhooks).
 const TOLERANCE: Duration = Duration::from_secs(300);

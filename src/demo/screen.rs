@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Counts;
 use super::receiver::Arrival;
-use crate::simulator::notice::Summary;
+use charger_sim::notice::Summary;
 
 /// Columns of the event lines.
 const STATION_WIDTH: usize = 7;

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::store::Store;
+use store::Store;
 
 /// How often one looks.
 const LOOK_EVERY: Duration = Duration::from_secs(10);

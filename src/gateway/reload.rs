@@ -6,9 +6,9 @@ use super::{
     Certificates, Gateway, StartError, api_bounds, api_files, api_limits, doubt, ocpp_files, station_limits,
     unusable, unusable_authority,
 };
-use crate::clock::Timestamp;
 use crate::config::{Config, Reread};
-use crate::tls::Prepared;
+use tls::Prepared;
+use vocabulary::clock::Timestamp;
 
 /// Why nothing of a configuration was put in force.
 #[derive(Debug, thiserror::Error)]

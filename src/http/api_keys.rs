@@ -14,15 +14,15 @@ use super::auth::Caller;
 use super::body;
 use super::page::{self, Paging};
 use super::path::Id;
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
-use crate::api::access::{ApiKey, ApiKeyInput};
-use crate::api::problem::{FieldError, Problem};
-use crate::api::text::Bound;
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::id::ApiKeyId;
 use crate::keys;
+use vocabulary::api::access::{ApiKey, ApiKeyInput};
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::text::Bound;
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::ApiKeyId;
 
 const LIST: &str = "api-keys";
 
@@ -80,7 +80,7 @@ pub(super) async fn create(
         errors.push(FieldError::new("expires_at", "must be in the future"));
     }
     if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
+        return Err(ErrorAnswer::invalid(errors));
     }
     let mut input: ApiKeyInput = body::into(given)?;
     input.owner_id = caller.owner_for(input.owner_id)?;
@@ -88,7 +88,7 @@ pub(super) async fn create(
         keys::KeyError::Store(error) => error.into(),
         other => {
             tracing::error!("an API key could not be made: {other}");
-            Problem::internal()
+            ErrorAnswer::internal()
         }
     })?;
     Ok((StatusCode::CREATED, Json(made)))
@@ -126,6 +126,6 @@ pub(super) async fn revoke(
     };
     match revoked {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found(format_args!("API key {id}"))),
+        false => Err(ErrorAnswer::not_found(format_args!("API key {id}"))),
     }
 }

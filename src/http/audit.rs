@@ -29,14 +29,14 @@ use super::problem::Result;
 use super::query::{And, Parameters, Query};
 use super::serve::Peer;
 use super::{ApiState, body, idempotency, openapi};
-use crate::api::audit::{AuditEntry, ChangeMethod};
-use crate::api::problem::FieldError;
-use crate::api::text::Bound;
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::id::ApiKeyId;
-use crate::log_limit::limited;
-use crate::store::{AuditFilter, Change, ChangeAnswer, KeptAnswer, Recording, RequestKey, StoreError};
+use store::{AuditFilter, Change, ChangeAnswer, KeptAnswer, Recording, RequestKey, StoreError};
+use vocabulary::api::audit::{AuditEntry, ChangeMethod};
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::text::Bound;
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::ApiKeyId;
+use vocabulary::log_limit::limited;
 
 const LIST: &str = "audit";
 

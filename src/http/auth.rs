@@ -12,17 +12,17 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::serve::Peer;
 use super::{ApiState, openapi};
-use crate::api::command::RequestedBy;
-use crate::api::problem::{FieldError, Problem};
-use crate::clock::Timestamp;
-use crate::id::ApiKeyId;
 use crate::keys;
-use crate::ocpp::v16::FromCentralSystem;
-use crate::store::KeyFacts;
-use crate::subscription::glob_fits;
+use store::KeyFacts;
+use vocabulary::api::command::RequestedBy;
+use vocabulary::api::problem::FieldError;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::ApiKeyId;
+use vocabulary::ocpp::v16::FromCentralSystem;
+use vocabulary::subscription::glob_fits;
 
 /// What an operation asks of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Caller {
             None => matches!(scope.as_str(), "admin" | "command"),
         });
         let need = || format!("this call needs the scope \"command\" or \"command:{action}\"");
-        may.then_some(()).ok_or_else(|| Problem::forbidden(need()))
+        may.then_some(()).ok_or_else(|| ErrorAnswer::forbidden(need()))
     }
 
     /// The key as what it asks for shows it.
@@ -114,7 +114,7 @@ impl Caller {
     /// # Errors
     /// 403 if a bound key names another owner.
     pub(super) fn owner_for(&self, named: Option<String>) -> Result<Option<String>> {
-        self.owner_of_row(named).map_err(|error| Problem::forbidden(error.message))
+        self.owner_of_row(named).map_err(|error| ErrorAnswer::forbidden(error.message))
     }
 
     /// The same for one row of many, of which another may be right.
@@ -145,11 +145,15 @@ impl Caller {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Problem;
+    type Rejection = ErrorAnswer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         // Set by `authenticate` on everything under the base path; without it nobody may pass.
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::unauthorized("no API key was given"))
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| ErrorAnswer::unauthorized("no API key was given"))
     }
 }
 
@@ -162,13 +166,15 @@ fn presented(headers: &HeaderMap) -> Result<&str> {
             scheme.eq_ignore_ascii_case("bearer").then_some(key)
         }),
         (None, None) => {
-            return Err(Problem::unauthorized(
+            return Err(ErrorAnswer::unauthorized(
                 "no API key was given: send it as X-API-Key, or as Authorization: Bearer",
             ));
         }
     };
     given.map(str::trim).filter(|key| !key.is_empty()).ok_or_else(|| {
-        Problem::unauthorized("the API key cannot be read: send it as X-API-Key, or as Authorization: Bearer")
+        ErrorAnswer::unauthorized(
+            "the API key cannot be read: send it as X-API-Key, or as Authorization: Bearer",
+        )
     })
 }
 
@@ -179,11 +185,11 @@ async fn identify(state: &ApiState, headers: &HeaderMap, address: Option<IpAddr>
     let now = state.clock.now();
     let hash = keys::hash(key);
     if !state.requests.may_present(&hash, address, now) {
-        return Err(Problem::too_many_bad_keys());
+        return Err(ErrorAnswer::too_many_bad_keys());
     }
     let bad = |words| {
         state.requests.was_bad(&hash, address, now);
-        Problem::unauthorized(words)
+        ErrorAnswer::unauthorized(words)
     };
     let known = state.store.api_key(hash).await?;
     let KeyFacts { id, name, scopes, owner_id, expires_at, last_used_at } =
@@ -192,7 +198,7 @@ async fn identify(state: &ApiState, headers: &HeaderMap, address: Option<IpAddr>
         return Err(bad("this API key has expired"));
     }
     if !state.requests.admit(&hash, now) {
-        return Err(Problem::too_many_requests());
+        return Err(ErrorAnswer::too_many_requests());
     }
     note_use(state, id, last_used_at, now);
     Ok(Caller { key_id: id, key_name: name, scopes, owner_id, hash })
@@ -209,7 +215,7 @@ pub(super) async fn still_good(state: &ApiState, caller: &Caller) -> bool {
 
 /// `last_used_at` is good to the minute: a write per request would cost more than the request.
 fn note_use(state: &ApiState, id: ApiKeyId, last_used_at: Option<Timestamp>, now: Timestamp) {
-    if last_used_at.is_some_and(|used| now.since(used) < crate::store::KEY_USE_STEP) {
+    if last_used_at.is_some_and(|used| now.since(used) < store::KEY_USE_STEP) {
         return;
     }
     let store = state.store.clone();
@@ -242,7 +248,7 @@ pub(super) async fn authenticate(
     let need = matched.and_then(|path| openapi::need(request.method(), path.as_str()));
     if let Some(need) = need.filter(|need| !caller.may(*need)) {
         let scope = need.name();
-        return Problem::forbidden(format!(
+        return ErrorAnswer::forbidden(format!(
             "this call needs the scope {scope:?}, which this API key does not have"
         ))
         .into_response();

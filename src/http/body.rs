@@ -13,16 +13,16 @@ use serde_json::Value;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::problem::{Result, UNKNOWN_FIELD};
+use super::problem::{ErrorAnswer, Result, UNKNOWN_FIELD};
 use super::schema::Checker;
 use super::{ApiConfig, ApiState, openapi};
-use crate::api::problem::{FieldError, Problem};
+use vocabulary::api::problem::FieldError;
 
 /// A JSON body whose content is still to be checked.
 pub(super) struct Json(pub(super) Value);
 
 impl FromRequest<Arc<ApiState>> for Json {
-    type Rejection = Problem;
+    type Rejection = ErrorAnswer;
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         JsonText::from_request(request, state).await.map(|JsonText { value, .. }| Self(value))
@@ -36,17 +36,17 @@ pub(super) struct JsonText {
 }
 
 impl FromRequest<Arc<ApiState>> for JsonText {
-    type Rejection = Problem;
+    type Rejection = ErrorAnswer;
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let given = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
         let text = arrived(request.into_body(), &state.config).await?;
         // Without a Content-Type it can only be JSON; a form or a file is a slip that is worth naming.
         if let Some(given) = given.filter(|given| !is_json(given)) {
-            return Err(Problem::unsupported_media_type(&given, "application/json"));
+            return Err(ErrorAnswer::unsupported_media_type(&given, "application/json"));
         }
         let value = serde_json::from_slice(&text)
-            .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))?;
+            .map_err(|error| ErrorAnswer::malformed(format!("the body is not JSON: {error}")))?;
         Ok(Self { value, text })
     }
 }
@@ -55,7 +55,7 @@ impl FromRequest<Arc<ApiState>> for JsonText {
 pub(super) struct Optional<T>(pub(super) T);
 
 impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Optional<T> {
-    type Rejection = Problem;
+    type Rejection = ErrorAnswer;
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let (parts, body) = request.into_parts();
@@ -72,7 +72,7 @@ impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Optional<T> 
 pub(super) struct NoBody;
 
 impl FromRequest<Arc<ApiState>> for NoBody {
-    type Rejection = Problem;
+    type Rejection = ErrorAnswer;
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let body = arrived(request.into_body(), &state.config).await?;
@@ -83,10 +83,10 @@ impl FromRequest<Arc<ApiState>> for NoBody {
             Ok(Value::Object(members)) if members.is_empty() => Ok(Self),
             Ok(Value::Object(members)) => {
                 let unknown = members.keys().map(|name| FieldError::new(name, UNKNOWN_FIELD));
-                Err(Problem::invalid(unknown.collect()))
+                Err(ErrorAnswer::invalid(unknown.collect()))
             }
-            Ok(_) => Err(Problem::invalid_field("", "this call takes no body")),
-            Err(error) => Err(Problem::malformed(format!("the body is not JSON: {error}"))),
+            Ok(_) => Err(ErrorAnswer::invalid_field("", "this call takes no body")),
+            Err(error) => Err(ErrorAnswer::malformed(format!("the body is not JSON: {error}"))),
         }
     }
 }
@@ -105,7 +105,7 @@ pub(super) async fn arrived(body: HttpBody, config: &ApiConfig) -> Result<Bytes>
     let limits = config.limits.get();
     let arrived = timeout(limits.body_patience, read(body, limits.body_max_bytes)).await;
     arrived.unwrap_or_else(|_| {
-        Err(Problem::unavailable(
+        Err(ErrorAnswer::unavailable(
             "the body did not come in time (limits.api_patience): send the request again",
         ))
     })
@@ -118,7 +118,11 @@ pub(super) async fn arrived(body: HttpBody, config: &ApiConfig) -> Result<Bytes>
 pub(super) async fn read(body: HttpBody, limit_bytes: usize) -> Result<Bytes> {
     to_bytes(body, limit_bytes).await.map_err(|error| {
         let too_long = std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>());
-        if too_long { Problem::too_large(limit_bytes) } else { Problem::malformed("the body broke off") }
+        if too_long {
+            ErrorAnswer::too_large(limit_bytes)
+        } else {
+            ErrorAnswer::malformed("the body broke off")
+        }
     })
 }
 
@@ -150,18 +154,18 @@ pub(super) fn errors<T: ToSchema>(body: &Value) -> Result<Vec<FieldError>> {
 /// # Errors
 /// A 422 with serde's words: only what a schema cannot say gets here, such as a number that is too big.
 pub(super) fn into<T: DeserializeOwned>(body: Value) -> Result<T> {
-    serde_json::from_value(body).map_err(|error| Problem::invalid_field("", error.to_string()))
+    serde_json::from_value(body).map_err(|error| ErrorAnswer::invalid_field("", error.to_string()))
 }
 
 /// A body that the schema of `T` says all about.
 pub(super) struct Checked<T>(pub(super) T);
 
 impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Checked<T> {
-    type Rejection = Problem;
+    type Rejection = ErrorAnswer;
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let Json(body) = Json::from_request(request, state).await?;
         let errors = errors::<T>(&body)?;
-        if errors.is_empty() { into(body).map(Self) } else { Err(Problem::invalid(errors)) }
+        if errors.is_empty() { into(body).map(Self) } else { Err(ErrorAnswer::invalid(errors)) }
     }
 }

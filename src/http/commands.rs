@@ -18,21 +18,21 @@ use super::auth::Caller;
 use super::body;
 use super::page::{self, Paging};
 use super::path::Id;
-use super::problem::{self, Result};
+use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use super::stations;
-use crate::api::command::{Command, CommandInput, CommandStatus};
-use crate::api::problem::{FieldError, Problem};
-use crate::api::text::Bound;
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::id::CommandId;
-use crate::nearest::nearest;
-use crate::ocpp::Violation;
-use crate::ocpp::frame::empty_object;
-use crate::ocpp::v16::{FromCentralSystem, FromChargePoint, command};
-use crate::store::{CalledBack, CommandEnd, CommandFilter, Missing, NewCommand, Ordered, Unfit};
-use crate::units::Span;
+use store::{CalledBack, CommandEnd, CommandFilter, Missing, NewCommand, Ordered, Unfit};
+use vocabulary::api::command::{Command, CommandInput, CommandStatus};
+use vocabulary::api::problem::{FieldError, Problem};
+use vocabulary::api::text::Bound;
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::CommandId;
+use vocabulary::nearest::nearest;
+use vocabulary::ocpp::Violation;
+use vocabulary::ocpp::frame::empty_object;
+use vocabulary::ocpp::v16::{FromCentralSystem, FromChargePoint, command};
+use vocabulary::units::Span;
 
 const LIST: &str = "commands";
 
@@ -163,10 +163,10 @@ fn read(body: &body::JsonText, now: Timestamp) -> Result<Checked> {
     match (payload, errors.is_empty()) {
         (Some((action, payload)), true) => {
             let input = serde_json::from_slice(&body.text)
-                .map_err(|error| Problem::invalid_field("", error.to_string()))?;
+                .map_err(|error| ErrorAnswer::invalid_field("", error.to_string()))?;
             Ok(Checked { input, action, payload })
         }
-        _ => Err(Problem::invalid(errors)),
+        _ => Err(ErrorAnswer::invalid(errors)),
     }
 }
 
@@ -217,9 +217,9 @@ fn queued_for(action: FromCentralSystem) -> Duration {
     }
 }
 
-fn unfit(station: &str, action: FromCentralSystem, unfit: Unfit) -> Problem {
+fn unfit(station: &str, action: FromCentralSystem, unfit: Unfit) -> ErrorAnswer {
     let hint = "; with queue: true the command waits for it";
-    Problem::conflict(match unfit {
+    ErrorAnswer::conflict(match unfit {
         Unfit::NotConnected => format!("station {station} is not connected{hint}"),
         Unfit::NeverBooted => format!("station {station} has not sent a BootNotification yet{hint}"),
         Unfit::Pending => format!(
@@ -283,7 +283,7 @@ pub(super) async fn send(
         return Ok((StatusCode::ACCEPTED, Json(*command)));
     }
     wait(&state, end, input.timeout.0).await;
-    let command = state.store.command(command.id).await?.ok_or_else(Problem::internal)?;
+    let command = state.store.command(command.id).await?.ok_or_else(ErrorAnswer::internal)?;
     Ok((status_of(&command), Json(command)))
 }
 
@@ -368,8 +368,8 @@ async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<(Command
     }
 }
 
-fn unknown(id: &str) -> Problem {
-    Problem::not_found(format_args!("command {id}"))
+fn unknown(id: &str) -> ErrorAnswer {
+    ErrorAnswer::not_found(format_args!("command {id}"))
 }
 
 /// Get a command
@@ -399,15 +399,15 @@ pub(super) async fn cancel(
     _: body::NoBody,
 ) -> Result<Json<Command>> {
     let (command_id, command) = visible(&state, &caller, &id).await?;
-    let action = command.action.parse().map_err(|_| Problem::internal())?;
+    let action = command.action.parse().map_err(|_| ErrorAnswer::internal())?;
     caller.may_send(action)?;
     match state.store.cancel_command(command_id).await? {
         CalledBack::Done(command) => Ok(Json(*command)),
         CalledBack::TooLate(CommandStatus::Sent) => {
-            Err(Problem::conflict("the command was sent: its answer is waited for"))
+            Err(ErrorAnswer::conflict("the command was sent: its answer is waited for"))
         }
         CalledBack::TooLate(status) => {
-            Err(Problem::conflict(format!("the command has ended: it is {}", status.as_str())))
+            Err(ErrorAnswer::conflict(format!("the command has ended: it is {}", status.as_str())))
         }
         CalledBack::Unknown => Err(unknown(&id)),
     }

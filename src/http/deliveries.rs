@@ -15,16 +15,16 @@ use super::body;
 use super::events::{patterns, wrong_patterns};
 use super::page::{self, Paging};
 use super::path::Id;
-use super::problem::{self, Result};
+use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
-use crate::api::delivery::{Delivery, DeliveryStatus};
-use crate::api::problem::{FieldError, Problem};
-use crate::api::text::{Bound, Pattern};
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
 use crate::delivery::waiting;
-use crate::id::{DeliveryId, EventId};
-use crate::store::{self, Canceled, DeliveryFilter, DeliveryPage, Missing, Resent, Slice};
+use store::{self, Canceled, DeliveryFilter, DeliveryPage, Missing, Resent, Slice};
+use vocabulary::api::delivery::{Delivery, DeliveryStatus};
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::text::{Bound, Pattern};
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::{DeliveryId, EventId};
 
 const LIST: &str = "deliveries";
 
@@ -191,10 +191,10 @@ pub(super) async fn failed(
 }
 
 fn parse(id: &str) -> Result<DeliveryId> {
-    id.parse().map_err(|_| Problem::not_found(format_args!("delivery {id}")))
+    id.parse().map_err(|_| ErrorAnswer::not_found(format_args!("delivery {id}")))
 }
 
-async fn unknown(state: &ApiState, id: &str) -> Problem {
+async fn unknown(state: &ApiState, id: &str) -> ErrorAnswer {
     let known = id.parse().ok().map(Missing::Delivery);
     problem::missing(&state.store, &format!("delivery {id}"), known).await
 }
@@ -253,7 +253,7 @@ pub(super) async fn resend(
         Resent::WebhookDisabled => "its webhook is disabled: enable it first",
         Resent::WebhookDeleted => "its webhook was deleted",
     };
-    Err(Problem::conflict(refused))
+    Err(ErrorAnswer::conflict(refused))
 }
 
 /// Cancel a delivery
@@ -272,7 +272,7 @@ pub(super) async fn cancel(
 ) -> Result<Json<Delivery>> {
     match state.store.cancel(parse(&id)?, caller.owner_id.clone()).await? {
         Canceled::Canceled => shown(&state, &caller, &id).await.map(Json),
-        Canceled::Terminal => Err(Problem::conflict("it has come to its end already")),
+        Canceled::Terminal => Err(ErrorAnswer::conflict("it has come to its end already")),
         Canceled::NotFound => Err(unknown(&state, &id).await),
     }
 }

@@ -11,13 +11,12 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::events::EventsQuery;
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::query::{And, Parameters, Query};
 use super::sse::{self, Piece, Place, Source};
-use crate::api::event::Event;
-use crate::api::problem::Problem;
-use crate::id::EventId;
-use crate::store::{EventFilter, Result as StoreResult, Slice, Store};
+use store::{EventFilter, Result as StoreResult, Slice, Store};
+use vocabulary::api::event::Event;
+use vocabulary::id::EventId;
 
 /// How events are followed.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -76,8 +75,8 @@ pub(super) async fn stream(
     Ok(sse::answer(state, caller, place, start, source))
 }
 
-fn forgotten(id: EventId) -> Problem {
-    Problem::gone(format!(
+fn forgotten(id: EventId) -> ErrorAnswer {
+    ErrorAnswer::gone(format!(
         "events that came after event {id} were removed by retention; begin anew without it, or behind \
          evt_00000000000000000000000000 for all that are kept"
     ))

@@ -16,19 +16,19 @@ use super::body;
 use super::deliveries;
 use super::page::{self, Paging, ShortPaging};
 use super::path::Id;
-use super::problem::{self, Result};
+use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use super::sse::Place;
-use crate::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
-use crate::api::problem::{FieldError, Problem};
-use crate::api::text::{Bound, Pattern};
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::event;
-use crate::id::EventId;
-use crate::store::{EventFilter, Listed, Missing, Resent, Slice, Standing, Unwanted};
-use crate::subscription::EventPattern;
-use crate::units::Span;
+use store::{EventFilter, Listed, Missing, Resent, Slice, Standing, Unwanted};
+use vocabulary::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::text::{Bound, Pattern};
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
+use vocabulary::event;
+use vocabulary::id::EventId;
+use vocabulary::subscription::EventPattern;
+use vocabulary::units::Span;
 
 const LIST: &str = "events";
 
@@ -174,7 +174,7 @@ pub(super) async fn list(
             Standing::Overtaken => return Err(overtaken("after")),
             Standing::Behind(seq) if !foreign => Some((seq, 0)),
             Standing::Behind(_) | Standing::Unknown => {
-                return Err(Problem::invalid_field("after", "there is no such event"));
+                return Err(ErrorAnswer::invalid_field("after", "there is no such event"));
             }
         };
     }
@@ -194,11 +194,11 @@ pub(super) async fn list(
     Ok(Json(page::page(LIST, &slice, listed, Event::from)))
 }
 
-fn overtaken(what: &str) -> Problem {
+fn overtaken(what: &str) -> ErrorAnswer {
     let detail = format!(
         "{what}: events that came after it were removed by retention; begin anew without {what} to get what is kept"
     );
-    Problem::gone(detail)
+    ErrorAnswer::gone(detail)
 }
 
 /// The first page that is not empty, or an empty one when the time is up.
@@ -333,7 +333,7 @@ pub(super) async fn resend(
     }
     if resent.is_empty() {
         let detail = "it has no delivery that can be sent again: see its deliveries, and ?force=true";
-        return Err(Problem::conflict(detail));
+        return Err(ErrorAnswer::conflict(detail));
     }
     Ok((StatusCode::ACCEPTED, Json(EventResent { id: event.id, deliveries: resent })))
 }

@@ -8,8 +8,8 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::{ApiState, openapi};
-use crate::api::access::Health;
-use crate::store::Disk;
+use store::Disk;
+use vocabulary::api::access::Health;
 
 /// Why the gateway cannot serve; shared with whoever finds out. Cheap to clone.
 #[derive(Debug, Clone, Default)]

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::openapi;
-use super::problem::{UNKNOWN_FIELD, UNKNOWN_PARAMETER};
-use crate::api::problem::{FieldError, Problem};
-use crate::nearest::near;
+use super::problem::{ErrorAnswer, UNKNOWN_FIELD, UNKNOWN_PARAMETER};
+use vocabulary::api::problem::{FieldError, Problem};
+use vocabulary::nearest::near;
 
 /// Adds to a 422 what there is to say of the unknown names in it.
 pub(super) async fn add(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
@@ -27,7 +27,7 @@ pub(super) async fn add(matched: Option<MatchedPath>, request: Request, next: Ne
             error.message.push_str(&hint);
         }
     }
-    problem.into_response()
+    ErrorAnswer::from(problem).into_response()
 }
 
 /// What a call takes.

@@ -11,9 +11,9 @@ use super::import::{Columns, Row};
 use super::problem::Result;
 use super::query::NoQuery;
 use super::{ApiState, body, id_tags};
-use crate::api::Page;
-use crate::api::id_tag::{IdTagInput, ImportResult, ImportedRow};
-use crate::api::problem::FieldError;
+use vocabulary::api::Page;
+use vocabulary::api::id_tag::{IdTagInput, ImportResult, ImportedRow};
+use vocabulary::api::problem::FieldError;
 
 /// The column, or member, that names the tag.
 const TAG: &str = "id_tag";

@@ -14,14 +14,14 @@ use super::auth::Caller;
 use super::body;
 use super::page::{self, Paging};
 use super::path::Id;
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::query::{And, Parameters, Query};
-use crate::api::id_tag::{IdTag, IdTagInput, TagStatus};
-use crate::api::problem::{FieldError, Problem};
-use crate::api::text::Bound;
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::store::IdTagFilter;
+use store::IdTagFilter;
+use vocabulary::api::id_tag::{IdTag, IdTagInput, TagStatus};
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::text::Bound;
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
 
 const LIST: &str = "id-tags";
 
@@ -157,11 +157,11 @@ pub(super) async fn put(
         errors.push(FieldError::new("tag", message));
     }
     if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
+        return Err(ErrorAnswer::invalid(errors));
     }
     let mut input: IdTagInput = body::into(given)?;
     if whose.owner_id.is_some() && input.owner_id.is_some() && whose.owner_id != input.owner_id {
-        return Err(Problem::invalid_field("owner_id", "is another one in the query and in the body"));
+        return Err(ErrorAnswer::invalid_field("owner_id", "is another one in the query and in the body"));
     }
     input.owner_id = caller.owner_for(whose.owner_id.or(input.owner_id))?;
     let (tag, is_new) = state.store.put_id_tag(id_tag, input).await?;
@@ -187,6 +187,6 @@ pub(super) async fn delete(
     }
 }
 
-fn unknown(id_tag: &str) -> Problem {
-    Problem::not_found(format_args!("id tag {id_tag}"))
+fn unknown(id_tag: &str) -> ErrorAnswer {
+    ErrorAnswer::not_found(format_args!("id tag {id_tag}"))
 }

@@ -14,10 +14,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::auth::Caller;
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::{ApiState, body};
-use crate::api::problem::Problem;
-use crate::store::{KeptAnswer, RequestStanding};
+use store::{KeptAnswer, RequestStanding};
 
 const HEADER: &str = "idempotency-key";
 
@@ -40,7 +39,7 @@ pub(super) async fn replay(State(state): State<Arc<ApiState>>, request: Request,
 
 async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<Response> {
     let key = read_key(request.headers())?;
-    let caller = request.extensions().get::<Caller>().cloned().ok_or_else(Problem::internal)?;
+    let caller = request.extensions().get::<Caller>().cloned().ok_or_else(ErrorAnswer::internal)?;
     let (mut parts, content) = request.into_parts();
     let content = body::arrived(content, &state.config).await?;
     let hash: [u8; 32] = Sha256::new()
@@ -52,11 +51,11 @@ async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<
     let running = match state.store.begin_request(caller.key_id, key.clone(), hash).await? {
         RequestStanding::First(running) => running,
         RequestStanding::Running => {
-            return Err(Problem::conflict("a request with this Idempotency-Key is still running"));
+            return Err(ErrorAnswer::conflict("a request with this Idempotency-Key is still running"));
         }
         RequestStanding::Other => {
             let message = "was used for another request within 24 hours: take a new key";
-            return Err(Problem::invalid_field("Idempotency-Key", message));
+            return Err(ErrorAnswer::invalid_field("Idempotency-Key", message));
         }
         RequestStanding::Answered(answer) => return Ok(again(answer)),
     };
@@ -69,7 +68,7 @@ async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<
         Err(_) => {
             // It panicked, so nobody will answer it: let it be tried again.
             state.store.forget_request(caller.key_id, key).await?;
-            Err(Problem::internal())
+            Err(ErrorAnswer::internal())
         }
     }
 }
@@ -78,7 +77,7 @@ fn read_key(headers: &HeaderMap) -> Result<String> {
     let key = headers.get(HEADER).and_then(|value| value.to_str().ok()).map(str::trim).unwrap_or_default();
     match key.chars().count() {
         1..=KEY_MAX_CHARS => Ok(key.to_owned()),
-        _ => Err(Problem::invalid_field(
+        _ => Err(ErrorAnswer::invalid_field(
             "Idempotency-Key",
             format!("must have 1 to {KEY_MAX_CHARS} visible characters"),
         )),

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::{ApiConfig, body};
-use crate::api::problem::{FieldError, Problem};
+use vocabulary::api::problem::FieldError;
 
 /// Rows of one import: bounds how long the writer is busy with it.
 pub(super) const ROWS_MAX: usize = 10_000;
@@ -37,18 +37,18 @@ impl Columns {
             .is_some_and(|given| given.trim_start().to_ascii_lowercase().starts_with("text/csv"));
         let bytes = body::arrived(request.into_body(), config).await?;
         if let Some(given) = given.filter(|given| !is_csv && !body::is_json(given)) {
-            return Err(Problem::unsupported_media_type(&given, "application/json or text/csv"));
+            return Err(ErrorAnswer::unsupported_media_type(&given, "application/json or text/csv"));
         }
         let rows = if is_csv { self.rows_of_csv(&bytes)? } else { rows_of_json(&bytes)? };
         if rows.len() > ROWS_MAX {
             let message = format!("has more than {ROWS_MAX} rows: import it in parts");
-            return Err(Problem::invalid_field("", message));
+            return Err(ErrorAnswer::invalid_field("", message));
         }
         Ok(rows)
     }
 
     fn rows_of_csv(&self, bytes: &Bytes) -> Result<Vec<Row>> {
-        let malformed = |error: csv::Error| Problem::malformed(format!("the body is no CSV: {error}"));
+        let malformed = |error: csv::Error| ErrorAnswer::malformed(format!("the body is no CSV: {error}"));
         // Spreadsheets put a byte order mark in front.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(bytes);
@@ -56,7 +56,7 @@ impl Columns {
         if !names.iter().any(|name| name == self.key) {
             let key = self.key;
             let message = format!("the first line of the CSV must name the columns, {key} among them");
-            return Err(Problem::malformed(message));
+            return Err(ErrorAnswer::malformed(message));
         }
         let mut rows = Vec::new();
         for record in reader.records() {
@@ -75,7 +75,7 @@ impl Columns {
 
 fn rows_of_json(bytes: &Bytes) -> Result<Vec<Row>> {
     let rows: Vec<Value> = serde_json::from_slice(bytes)
-        .map_err(|error| Problem::malformed(format!("the body is no JSON array of objects: {error}")))?;
+        .map_err(|error| ErrorAnswer::malformed(format!("the body is no JSON array of objects: {error}")))?;
     let object = |row| match row {
         Value::Object(row) => Ok(row),
         _ => Err(FieldError::new("", "must be an object")),

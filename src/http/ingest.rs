@@ -10,15 +10,15 @@ use serde_json::{Map, Value, json};
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::query::NoQuery;
-use crate::api::ingest::{EventInput, EventStored};
-use crate::api::problem::{FieldError, Problem};
-use crate::event::{self, Category, NewEvent};
-use crate::outbound::destination::parse_url;
-use crate::outbound::headers::check_custom_headers;
-use crate::outbound::signature::SigningSecret;
-use crate::store::{Destination, IngestOutcome, NewIngest};
+use outbound::destination::parse_url;
+use outbound::headers::check_custom_headers;
+use outbound::signature::SigningSecret;
+use store::{Destination, IngestOutcome, NewIngest};
+use vocabulary::api::ingest::{EventInput, EventStored};
+use vocabulary::api::problem::{FieldError, Problem};
+use vocabulary::event::{self, Category, NewEvent};
 
 /// Bring an event
 ///
@@ -40,14 +40,14 @@ pub(super) async fn create(
     let (input, destination) = read(&state, given).await?;
     match &destination {
         Destination::Broadcast if caller.owner_id.is_some() => {
-            return Err(Problem::forbidden("this API key is bound to an owner, and may not broadcast"));
+            return Err(ErrorAnswer::forbidden("this API key is bound to an owner, and may not broadcast"));
         }
         Destination::Owner(owner) => drop(caller.owner_for(Some(owner.clone()))?),
         _ => {}
     }
     let custom_headers = match input.custom_headers.is_empty() {
         true => None,
-        false => Some(serde_json::to_string(&input.custom_headers).map_err(|_| Problem::internal())?),
+        false => Some(serde_json::to_string(&input.custom_headers).map_err(|_| ErrorAnswer::internal())?),
     };
     let new = NewIngest {
         event: NewEvent {
@@ -63,8 +63,8 @@ pub(super) async fn create(
         IngestOutcome::Stored { id, deliveries, duplicate } => {
             Ok((StatusCode::ACCEPTED, Json(EventStored { id, deliveries, duplicate })))
         }
-        IngestOutcome::UnknownWebhook => Err(Problem::not_found("webhook of this webhook_id")),
-        IngestOutcome::UnknownStation => Err(Problem::not_found("station of this station_id")),
+        IngestOutcome::UnknownWebhook => Err(ErrorAnswer::not_found("webhook of this webhook_id")),
+        IngestOutcome::UnknownStation => Err(ErrorAnswer::not_found("station of this station_id")),
     }
 }
 
@@ -74,22 +74,22 @@ pub(super) async fn create(
 /// A 422 with every wrong field, whether the schema finds it or what the fields mean.
 async fn read(state: &ApiState, given: body::JsonText) -> Result<(EventInput, Destination)> {
     let mut errors = body::errors::<EventInput>(&given.value)?;
-    let Value::Object(members) = given.value else { return Err(Problem::invalid(errors)) };
+    let Value::Object(members) = given.value else { return Err(ErrorAnswer::invalid(errors)) };
     let targets = targets(&members);
     if errors.is_empty() {
         // From its own text: the payload stays as it was written.
         let input: EventInput = serde_json::from_slice(&given.text)
-            .map_err(|error| Problem::invalid_field("", error.to_string()))?;
+            .map_err(|error| ErrorAnswer::invalid_field("", error.to_string()))?;
         return match check(state, &input, &targets).await {
             (Some(destination), wrong) if wrong.is_empty() => Ok((input, destination)),
-            (_, wrong) => Err(Problem::invalid(wrong)),
+            (_, wrong) => Err(ErrorAnswer::invalid(wrong)),
         };
     }
     let rest: EventInput = body::into(Value::Object(without_wrong(members, &errors)))?;
     let (_, mut wrong) = check(state, &rest, &targets).await;
     wrong.retain(|error| errors.iter().all(|named| named.field != error.field));
     errors.extend(wrong);
-    Err(Problem::invalid(errors))
+    Err(ErrorAnswer::invalid(errors))
 }
 
 /// The members that say where the event goes, also those that are badly written.

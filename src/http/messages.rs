@@ -17,13 +17,13 @@ use super::problem::Result;
 use super::query::{And, Parameters, Query};
 use super::sse::{self, Piece, Place, Source};
 use super::{ApiState, stations};
-use crate::api::message::{Direction, Message};
-use crate::api::problem::FieldError;
-use crate::api::text::Bound;
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::id::StationId;
-use crate::store::{MessageFilter, Result as StoreResult, Slice, Store};
+use store::{MessageFilter, Result as StoreResult, Slice, Store};
+use vocabulary::api::message::{Direction, Message};
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::text::Bound;
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::StationId;
 
 const LIST: &str = "messages";
 

@@ -9,9 +9,9 @@ use http::header::CONTENT_TYPE;
 
 use super::ApiState;
 use super::health::is_nearly_full;
-use super::problem::Result;
-use crate::api::problem::Problem;
-use crate::store::Histogram;
+use super::problem::{ErrorAnswer, Result};
+use store::Histogram;
+use vocabulary::api::problem::Problem;
 
 type Text = ([(http::HeaderName, &'static str); 1], String);
 
@@ -22,7 +22,7 @@ type Text = ([(http::HeaderName, &'static str); 1], String);
 ))]
 pub(super) async fn metrics(State(state): State<Arc<ApiState>>) -> Result<Text> {
     match state.config.metrics_elsewhere {
-        true => Err(Problem::not_found("path /metrics")),
+        true => Err(ErrorAnswer::not_found("path /metrics")),
         false => Ok(elsewhere(State(state)).await),
     }
 }

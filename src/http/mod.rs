@@ -67,16 +67,16 @@ pub use openapi::document as openapi_document;
 pub use rate::RequestRates;
 pub use sse::Places;
 
-use crate::adjustable::Adjustable;
-use crate::api::problem::Problem;
-use crate::clock::Clock;
 use crate::delivery::LaneViews;
-use crate::outbound::post::Poster;
 use crate::station::callout::Counts as CallOutCounts;
 use crate::station::credentials::Passwords;
 use crate::station::refused::Counts as RefusedCounts;
 use crate::station::registry::Registry;
-use crate::store::Store;
+use outbound::post::Poster;
+use problem::ErrorAnswer;
+use store::Store;
+use vocabulary::adjustable::Adjustable;
+use vocabulary::clock::Clock;
 
 /// Where every resource lives.
 pub(crate) const BASE: &str = "/api/v1";
@@ -267,19 +267,19 @@ async fn in_time(
         state.config.request_timeout + if waits_for_station { commands::WAIT_MAX } else { Duration::ZERO };
     let response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::unavailable("the request took too long").into_response(),
+        Err(_) => ErrorAnswer::unavailable("the request took too long").into_response(),
     };
     let (status, duration_ms) = (response.status().as_u16(), began.elapsed().as_millis() as u64);
     debug!(%method, path, status, duration_ms, "{method} {path} was answered {status}");
     response
 }
 
-async fn unknown_path(uri: Uri) -> Problem {
-    Problem::not_found(format_args!("path {}", uri.path()))
+async fn unknown_path(uri: Uri) -> ErrorAnswer {
+    ErrorAnswer::not_found(format_args!("path {}", uri.path()))
 }
 
-async fn unknown_method(method: Method, uri: Uri) -> Problem {
-    Problem::method_not_allowed(format!("{} does not take {method}", uri.path()))
+async fn unknown_method(method: Method, uri: Uri) -> ErrorAnswer {
+    ErrorAnswer::method_not_allowed(format!("{} does not take {method}", uri.path()))
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
 
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::query::Parameters;
-use crate::api::problem::{FieldError, Problem};
-use crate::api::{LIMIT_DEFAULT, Order, Page};
-use crate::store::{Listed, Slice};
+use store::{Listed, Slice};
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::{LIMIT_DEFAULT, Order, Page};
 
 /// Which page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -56,8 +56,8 @@ pub(super) fn slice(
     limit: Option<u32>,
 ) -> Result<Slice> {
     let order = order.unwrap_or_default();
-    let after =
-        cursor.map(|cursor| position(list, order, cursor).ok_or_else(|| Problem::invalid(vec![foreign()])));
+    let after = cursor
+        .map(|cursor| position(list, order, cursor).ok_or_else(|| ErrorAnswer::invalid(vec![foreign()])));
     Ok(Slice {
         ascending: order == Order::Asc,
         after: after.transpose()?,
@@ -134,7 +134,7 @@ impl ShortPaging {
         if let Some(cursor) = self.cursor {
             let last = decoded(&cursor).and_then(|text| Some(text.strip_prefix(&place)?.to_owned()));
             let seen = last.and_then(|last| rows.iter().position(|row| key(row) == last));
-            let seen = seen.ok_or_else(|| Problem::invalid(vec![foreign()]))?;
+            let seen = seen.ok_or_else(|| ErrorAnswer::invalid(vec![foreign()]))?;
             rows.drain(..=seen);
         }
         let more = rows.len() > limit;
@@ -184,7 +184,10 @@ mod tests {
         assert_eq!(slice("events", Some(&cursor), None, None).expect("its own").after, Some((8, 0)));
         for (list, order) in [("stations", None), ("events", Some(Order::Asc))] {
             let refused = slice(list, Some(&cursor), order, None).expect_err("another list");
-            assert_eq!((refused.status, refused.errors[0].field.as_str()), (422, "cursor"));
+            assert_eq!(
+                (refused.problem().status, refused.problem().errors[0].field.as_str()),
+                (422, "cursor")
+            );
         }
         assert!(slice("events", Some("!"), None, None).is_err());
         let named = |list: &str, given: Value| {

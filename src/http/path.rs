@@ -3,17 +3,16 @@
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
-use super::problem::Result;
-use crate::api::problem::Problem;
+use super::problem::{ErrorAnswer, Result};
 
 /// What a path names, percent-decoded. Whether there is such a thing is the handler's question.
 pub(super) struct Id(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
-    type Rejection = Problem;
+    type Rejection = ErrorAnswer;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let path: std::result::Result<Path<String>, _> = Path::from_request_parts(parts, state).await;
-        path.map(|Path(id)| Self(id)).map_err(|error| Problem::malformed(error.body_text()))
+        path.map(|Path(id)| Self(id)).map_err(|error| ErrorAnswer::malformed(error.body_text()))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use crate::tls::Stream;
+use tls::Stream;
 
 /// A connection whose writes fail once nothing of them has left for the time that it was given.
 pub(super) struct Patient {

@@ -5,9 +5,9 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use tracing::error;
 
-use crate::api::problem::{FieldError, Problem};
-use crate::log_limit::limited;
-use crate::store::{Missing, Store, StoreError};
+use store::{Missing, Store, StoreError};
+use vocabulary::api::problem::{FieldError, Problem};
+use vocabulary::log_limit::limited;
 
 /// The media type of every error.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -26,17 +26,31 @@ pub(super) const UNKNOWN_FIELD: &str = "is not a known field";
 pub(super) const UNKNOWN_PARAMETER: &str = "is not a known parameter";
 
 /// A handler's result.
-pub(super) type Result<T> = std::result::Result<T, Problem>;
+pub(super) type Result<T> = std::result::Result<T, ErrorAnswer>;
 
-impl Problem {
+/// An answer that is an error.
+#[derive(Debug)]
+pub(super) struct ErrorAnswer(Problem);
+
+impl ErrorAnswer {
     fn new(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Problem {
             kind: format!("urn:chargehook:problem:{kind}"),
             title: title.to_owned(),
             status: status.as_u16(),
             detail: Some(detail.into()),
             errors: Vec::new(),
-        }
+        })
+    }
+
+    /// What the body of the answer says.
+    pub(super) fn problem(&self) -> &Problem {
+        &self.0
+    }
+
+    /// The same, for whoever puts it into an answer of its own.
+    pub(super) fn into_problem(self) -> Problem {
+        self.0
     }
 
     /// 400: the request is not even readable.
@@ -110,10 +124,10 @@ impl Problem {
             n => format!("{n} fields are wrong"),
         };
         errors.truncate(ERRORS_MAX);
-        Self {
-            errors,
-            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation", "The request is not valid", detail)
-        }
+        let mut refusal =
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation", "The request is not valid", detail);
+        refusal.0.errors = errors;
+        refusal
     }
 
     /// 422: one field that is wrong.
@@ -146,20 +160,26 @@ impl Problem {
     }
 }
 
+impl From<Problem> for ErrorAnswer {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
 /// The answer to who asks for `what`, which cannot be found: 410 where it is so old that it may have been removed.
 /// Whether there ever was one is not told, nor whose it is.
-pub(super) async fn missing(store: &Store, what: &str, missing: Option<Missing>) -> Problem {
-    let Some(missing) = missing else { return Problem::not_found(what) };
+pub(super) async fn missing(store: &Store, what: &str, missing: Option<Missing>) -> ErrorAnswer {
+    let Some(missing) = missing else { return ErrorAnswer::not_found(what) };
     match store.may_be_removed(missing).await {
-        Ok(false) => Problem::not_found(what),
-        Ok(true) => Problem::gone(format!(
+        Ok(false) => ErrorAnswer::not_found(what),
+        Ok(true) => ErrorAnswer::gone(format!(
             "there is no {what} any more: it is older than what was removed by retention"
         )),
         Err(error) => error.into(),
     }
 }
 
-impl From<StoreError> for Problem {
+impl From<StoreError> for ErrorAnswer {
     fn from(cause: StoreError) -> Self {
         match cause {
             StoreError::Closed => Self::unavailable("the gateway is stopping"),
@@ -175,13 +195,13 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for ErrorAnswer {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let unknown =
             |error: &FieldError| [UNKNOWN_FIELD, UNKNOWN_PARAMETER].contains(&error.message.as_str());
-        let names = self.errors.iter().any(unknown).then(|| self.clone());
-        let mut response = (status, axum::Json(self)).into_response();
+        let names = self.0.errors.iter().any(unknown).then(|| self.0.clone());
+        let mut response = (status, axum::Json(self.0)).into_response();
         if let Some(names) = names {
             response.extensions_mut().insert(names);
         }

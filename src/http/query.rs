@@ -13,12 +13,12 @@ use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use super::problem::{Result, UNKNOWN_PARAMETER};
+use super::problem::{ErrorAnswer, Result, UNKNOWN_PARAMETER};
 use super::schema::Checker;
 use super::{ApiState, openapi};
-use crate::api::problem::{FieldError, Problem};
-use crate::clock::Timestamp;
-use crate::units;
+use vocabulary::api::problem::FieldError;
+use vocabulary::clock::Timestamp;
+use vocabulary::units;
 
 /// Parameters of a call, and what their schemas cannot say of them.
 pub(super) trait Parameters: IntoParams + DeserializeOwned {
@@ -93,7 +93,7 @@ impl Shape {
         for parameter in T::into_params(|| Some(ParameterIn::Query)) {
             let schema = serde_json::to_value(&parameter.schema).map_err(|error| {
                 tracing::error!("a parameter of the OpenAPI document is not JSON: {error}");
-                Problem::internal()
+                ErrorAnswer::internal()
             })?;
             kinds.insert(parameter.name.clone(), kind_of(&schema));
             properties.insert(parameter.name, schema);
@@ -190,13 +190,13 @@ pub(super) fn parse<T: Parameters + 'static>(query: &str, now: Timestamp) -> Res
     meant.retain(|error| errors.iter().all(|named| named.field != error.field));
     errors.append(&mut meant);
     if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
+        return Err(ErrorAnswer::invalid(errors));
     }
-    serde_json::from_value(given).map_err(|error| Problem::invalid_field("", error.to_string()))
+    serde_json::from_value(given).map_err(|error| ErrorAnswer::invalid_field("", error.to_string()))
 }
 
 impl<T: Parameters + 'static> FromRequestParts<Arc<ApiState>> for Query<T> {
-    type Rejection = Problem;
+    type Rejection = ErrorAnswer;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<ApiState>) -> Result<Self> {
         parse(parts.uri.query().unwrap_or_default(), state.clock.now()).map(Self)
@@ -207,13 +207,13 @@ impl<T: Parameters + 'static> FromRequestParts<Arc<ApiState>> for Query<T> {
 pub(super) struct NoQuery;
 
 impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
-    type Rejection = Problem;
+    type Rejection = ErrorAnswer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let unknown: Vec<FieldError> =
             url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
                 .map(|(name, _)| FieldError::new(name, UNKNOWN_PARAMETER))
                 .collect();
-        if unknown.is_empty() { Ok(Self) } else { Err(Problem::invalid(unknown)) }
+        if unknown.is_empty() { Ok(Self) } else { Err(ErrorAnswer::invalid(unknown)) }
     }
 }

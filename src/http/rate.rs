@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::bucket::Bucket;
-use crate::clock::Timestamp;
+use vocabulary::bucket::Bucket;
+use vocabulary::clock::Timestamp;
 
 /// So many keys, and so many addresses, are told apart at once; further ones share a rate.
 const APART_MAX: usize = 10_000;

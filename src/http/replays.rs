@@ -16,26 +16,26 @@ use super::body;
 use super::deliveries::DeliveriesQuery;
 use super::page::{self, Paging};
 use super::path::Id;
-use super::problem::{self, Result};
+use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query, set_moments};
 use super::webhooks::visible;
-use crate::api::delivery::DeliveryStatus;
-use crate::api::problem::{FieldError, Problem};
-use crate::api::replay::{Replay, ReplayInput, ReplayMatched, Selection, Status};
-use crate::api::text::Bound;
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::id::ReplayId;
-use crate::store::{Missing, ReplayFilter};
-use crate::subscription::EventPattern;
+use store::{Missing, ReplayFilter};
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::replay::{Replay, ReplayInput, ReplayMatched, Selection, Status};
+use vocabulary::api::text::Bound;
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::ReplayId;
+use vocabulary::subscription::EventPattern;
 
 const LIST: &str = "replays";
 
-fn unknown(id: &str) -> Problem {
-    Problem::not_found(format_args!("replay {id}"))
+fn unknown(id: &str) -> ErrorAnswer {
+    ErrorAnswer::not_found(format_args!("replay {id}"))
 }
 
-async fn missing(state: &ApiState, id: ReplayId) -> Problem {
+async fn missing(state: &ApiState, id: ReplayId) -> ErrorAnswer {
     problem::missing(&state.store, &format!("replay {id}"), Some(Missing::Replay(id))).await
 }
 
@@ -80,13 +80,13 @@ pub(super) async fn create(
         _ => {}
     }
     if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
+        return Err(ErrorAnswer::invalid(errors));
     }
     let input: ReplayInput = body::into(given)?;
     let (events, until) = (input.events.unwrap_or_default(), input.until.unwrap_or(now));
     let webhook = visible(&state, &caller, &id).await?.webhook;
     if !webhook.enabled {
-        return Err(Problem::conflict("its webhook is disabled: enable it first"));
+        return Err(ErrorAnswer::conflict("its webhook is disabled: enable it first"));
     }
     let (webhook_id, since, only) = (webhook.id, input.since, input.only);
     let selection = Selection::Replay { webhook_id, only, events, since, until };
@@ -268,7 +268,7 @@ pub(super) async fn cancel(
     let known: ReplayId = id.parse().map_err(|_| unknown(&id))?;
     match state.store.cancel_replay(known, caller.owner_id.clone()).await? {
         Some(true) => shown(&state, &caller, &id).await,
-        Some(false) => Err(Problem::conflict("it has come to its end already")),
+        Some(false) => Err(ErrorAnswer::conflict("it has come to its end already")),
         None => Err(missing(&state, known).await),
     }
 }

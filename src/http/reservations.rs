@@ -13,12 +13,12 @@ use super::auth::Caller;
 use super::page::{self, Paging};
 use super::problem::Result;
 use super::query::{And, Parameters, Query};
-use crate::api::problem::FieldError;
-use crate::api::reservation::{Reservation, Status};
-use crate::api::text::Bound;
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::store::ReservationFilter;
+use store::ReservationFilter;
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::reservation::{Reservation, Status};
+use vocabulary::api::text::Bound;
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
 
 const LIST: &str = "reservations";
 

@@ -6,8 +6,8 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Value, json};
 
-use super::problem::{Result, UNKNOWN_FIELD};
-use crate::api::problem::{FieldError, Problem};
+use super::problem::{ErrorAnswer, Result, UNKNOWN_FIELD};
+use vocabulary::api::problem::FieldError;
 
 /// A compiled schema.
 pub(super) struct Checker(Validator);
@@ -23,7 +23,7 @@ impl Checker {
         }
         jsonschema::options().should_validate_formats(true).build(&schema).map(Self).map_err(|error| {
             tracing::error!("a schema of the OpenAPI document does not compile: {error}");
-            Problem::internal()
+            ErrorAnswer::internal()
         })
     }
 

@@ -26,10 +26,10 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::patient::Patient;
-use crate::adjustable::Adjustable;
-use crate::api::problem::Problem;
-use crate::forwarded::{TrustedProxies, plain};
-use crate::tls::{Stream, Tls};
+use super::problem::ErrorAnswer;
+use tls::{Stream, Tls};
+use vocabulary::adjustable::Adjustable;
+use vocabulary::forwarded::{TrustedProxies, plain};
 
 /// Bytes of a request's head, and of what waits to be sent on one connection.
 const HEAD_BYTES: usize = 64 << 10;
@@ -102,7 +102,7 @@ pub async fn serve(
 
 async fn crowded() -> impl IntoResponse {
     let problem =
-        Problem::unavailable("too many connections are open (limits.api_connections): try again later");
+        ErrorAnswer::unavailable("too many connections are open (limits.api_connections): try again later");
     ([(CONNECTION, HeaderValue::from_static("close"))], problem)
 }
 

@@ -21,11 +21,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::warn;
 
 use super::auth::{self, Caller};
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::{ApiState, serve};
-use crate::api::problem::Problem;
-use crate::log_limit::limited;
-use crate::store::Result as StoreResult;
+use store::Result as StoreResult;
+use vocabulary::log_limit::limited;
 
 /// How long a stream sleeps at most before it looks at its key and its source again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -122,7 +121,7 @@ impl Place {
     /// # Errors
     /// 503 if all are taken.
     pub(super) fn take(state: &ApiState) -> Result<Self> {
-        let full = || Problem::unavailable("too many streams are open (limits.streams): try again later");
+        let full = || ErrorAnswer::unavailable("too many streams are open (limits.streams): try again later");
         state.streams.take().ok_or_else(full)
     }
 }
@@ -140,8 +139,8 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>> {
 }
 
 /// What a `Last-Event-ID` is answered that is none of ours.
-pub(super) fn foreign_id() -> Problem {
-    Problem::malformed("Last-Event-ID is not the id of an event of this stream")
+pub(super) fn foreign_id() -> ErrorAnswer {
+    ErrorAnswer::malformed("Last-Event-ID is not the id of an event of this stream")
 }
 
 /// Answers with a stream that begins at `start`, if that has a name, and tells what `source` reads.

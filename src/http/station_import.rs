@@ -10,16 +10,16 @@ use serde_json::Value;
 
 use super::auth::Caller;
 use super::import::{Columns, Row};
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::query::NoQuery;
 use super::{ApiState, stations};
-use crate::api::Page;
-use crate::api::problem::{FieldError, Problem};
-use crate::api::station::{ImportResult, ImportedStation, StationInput};
-use crate::id::StationId;
 use crate::station::credentials::hashes_at_once;
 use crate::station::registry::Leave;
-use crate::store::{Imported, StationToImport};
+use store::{Imported, StationToImport};
+use vocabulary::api::Page;
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::station::{ImportResult, ImportedStation, StationInput};
+use vocabulary::id::StationId;
 
 /// Rows with a password in one import: each takes a slow hash, and all of them have to be done in time.
 const PASSWORDS_MAX: usize = 1_000;
@@ -57,7 +57,7 @@ pub(super) async fn import(
         |row: &&Row| row.as_ref().is_ok_and(|row| row.get("password").is_some_and(Value::is_string));
     if rows.iter().filter(with_password).count() > PASSWORDS_MAX {
         let message = format!("has more than {PASSWORDS_MAX} rows with a password: import it in parts");
-        return Err(Problem::invalid_field("", message));
+        return Err(ErrorAnswer::invalid_field("", message));
     }
     let mut results = Vec::with_capacity(rows.len());
     let mut sound = Vec::new();
@@ -165,8 +165,8 @@ async fn check(
     };
     let mut input = match stations::read(members) {
         Ok(input) => input,
-        Err(problem) if problem.status == 422 => return Ok(Err(problem.errors)),
-        Err(problem) => return Err(problem),
+        Err(refused) if refused.problem().status == 422 => return Ok(Err(refused.into_problem().errors)),
+        Err(refused) => return Err(refused),
     };
     input.owner_id = match caller.owner_of_row(input.owner_id) {
         Ok(owner_id) => owner_id,

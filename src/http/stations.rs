@@ -16,20 +16,22 @@ use super::auth::Caller;
 use super::body;
 use super::page::{self, Paging, ShortPaging};
 use super::path::Id;
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use super::versions::{Preconditions, tagged};
-use crate::api::problem::{FieldError, Problem};
-use crate::api::station::{ConfigurationKey, Connector, Disconnecting, Station, StationInput, StationPatch};
-use crate::api::text::Bound;
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::id::StationId;
-use crate::ocpp::v16::answer::BootStatus;
 use crate::station::registry::{Leave, Rules};
-use crate::store::{Changed, Created, StationFilter};
-use crate::units::ByteSize;
-use crate::zone::Zone;
+use store::{Changed, Created, StationFilter};
+use vocabulary::api::problem::{FieldError, Problem};
+use vocabulary::api::station::{
+    ConfigurationKey, Connector, Disconnecting, Station, StationInput, StationPatch,
+};
+use vocabulary::api::text::Bound;
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::StationId;
+use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::units::ByteSize;
+use vocabulary::zone::Zone;
 
 const LIST: &str = "stations";
 
@@ -103,8 +105,8 @@ impl Parameters for StationsQuery {
     }
 }
 
-pub(super) fn unknown(id: &str) -> Problem {
-    Problem::not_found(format_args!("station {id}"))
+pub(super) fn unknown(id: &str) -> ErrorAnswer {
+    ErrorAnswer::not_found(format_args!("station {id}"))
 }
 
 /// The store knows when a connection began, the registry when something was last received on it.
@@ -149,7 +151,7 @@ pub(super) fn read(members: Map<String, Value>) -> Result<StationInput> {
     if given("password").and_then(Value::as_str).is_some_and(|text| text.chars().any(char::is_control)) {
         errors.push(FieldError::new("password", "must have no control characters"));
     }
-    if errors.is_empty() { body::into(members) } else { Err(Problem::invalid(errors)) }
+    if errors.is_empty() { body::into(members) } else { Err(ErrorAnswer::invalid(errors)) }
 }
 
 /// The verifiers of a new password. Slow on purpose.
@@ -157,14 +159,14 @@ pub(super) async fn hash_password(state: &ApiState, password: &str) -> Result<Ve
     let hashed = state.passwords.hash(password.as_bytes()).await;
     hashed.map(|verifier| vec![verifier]).map_err(|error| {
         tracing::error!("{error}");
-        Problem::internal()
+        ErrorAnswer::internal()
     })
 }
 
 fn object(body: Value) -> Result<Map<String, Value>> {
     match body {
         Value::Object(members) => Ok(members),
-        _ => Err(Problem::invalid_field("", "must be an object")),
+        _ => Err(ErrorAnswer::invalid_field("", "must be an object")),
     }
 }
 
@@ -188,7 +190,7 @@ pub(super) async fn create(
     let id = input.station_id.clone();
     match state.store.create_station(input, verifiers).await? {
         Created::Done(station) => Ok(tagged(StatusCode::CREATED, station.updated_at, &station)),
-        Created::Exists => Err(Problem::conflict(format!(
+        Created::Exists => Err(ErrorAnswer::conflict(format!(
             "there is a station {id} already, or another owner's that differs from it in letter case alone"
         ))),
     }
@@ -306,7 +308,7 @@ pub(super) async fn patch(
                 return Ok(tagged(StatusCode::OK, station.updated_at, &station));
             }
             Changed::Unknown => return Err(unknown(&id)),
-            Changed::Stale if preconditions.insists() => return Err(Problem::precondition_failed()),
+            Changed::Stale if preconditions.insists() => return Err(ErrorAnswer::precondition_failed()),
             // Somebody changed it between our reading and writing: the same request on what it is now.
             Changed::Stale => {}
         }
@@ -338,7 +340,7 @@ pub(super) async fn delete(
             }
             Ok(StatusCode::NO_CONTENT)
         }
-        Changed::Stale => Err(Problem::precondition_failed()),
+        Changed::Stale => Err(ErrorAnswer::precondition_failed()),
         Changed::Unknown => Err(unknown(&id)),
     }
 }
@@ -393,7 +395,7 @@ pub(super) async fn disconnect(
     _: body::NoBody,
 ) -> Result<(StatusCode, Json<Disconnecting>)> {
     let (station_id, station) = visible(&state, &caller, &id).await?;
-    let not_connected = || Problem::conflict(format!("station {id} is not connected"));
+    let not_connected = || ErrorAnswer::conflict(format!("station {id} is not connected"));
     if !station.connected {
         return Err(not_connected());
     }

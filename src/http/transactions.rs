@@ -14,14 +14,14 @@ use super::auth::Caller;
 use super::body::Optional;
 use super::page::{self, Paging};
 use super::path::Id;
-use super::problem::{self, Result};
+use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
-use crate::api::problem::{FieldError, Problem};
-use crate::api::text::Bound;
-use crate::api::transaction::{CloseInput, MeterValue, Status, Transaction};
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::store::{Closed, Closing, MeterValueFilter, Missing, TransactionFilter};
+use store::{Closed, Closing, MeterValueFilter, Missing, TransactionFilter};
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::text::Bound;
+use vocabulary::api::transaction::{CloseInput, MeterValue, Status, Transaction};
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
 
 /// How far after the present moment a session may be said to have ended: a charger's clock may be ahead.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 3_600);
@@ -143,8 +143,8 @@ async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<Transact
     }
 }
 
-fn unknown(id: &str) -> Problem {
-    Problem::not_found(format_args!("transaction {id}"))
+fn unknown(id: &str) -> ErrorAnswer {
+    ErrorAnswer::not_found(format_args!("transaction {id}"))
 }
 
 /// How a transaction's meter values are listed.
@@ -243,10 +243,10 @@ pub(super) async fn close(
     }
     if let Some(stopped_at) = input.stopped_at {
         if transaction.started_at.is_some_and(|started_at| stopped_at < started_at) {
-            return Err(Problem::invalid_field("stopped_at", "is before the start of the session"));
+            return Err(ErrorAnswer::invalid_field("stopped_at", "is before the start of the session"));
         }
         if stopped_at > state.clock.now().after(AHEAD_MAX) {
-            return Err(Problem::invalid_field("stopped_at", "is more than a day ahead"));
+            return Err(ErrorAnswer::invalid_field("stopped_at", "is more than a day ahead"));
         }
     }
     let closing =
@@ -258,6 +258,6 @@ pub(super) async fn close(
     }
 }
 
-fn completed(id: &str) -> Problem {
-    Problem::conflict(format!("transaction {id} is completed"))
+fn completed(id: &str) -> ErrorAnswer {
+    ErrorAnswer::conflict(format!("transaction {id} is completed"))
 }

@@ -7,9 +7,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::problem::Result;
-use crate::api::problem::Problem;
-use crate::clock::Timestamp;
+use super::problem::{ErrorAnswer, Result};
+use vocabulary::clock::Timestamp;
 
 /// The version of something that was last changed then. The store lets this moment grow with every change.
 fn tag(updated_at: Timestamp) -> String {
@@ -48,7 +47,7 @@ impl Preconditions {
     /// 412 if it does not.
     pub(super) fn check(&self, updated_at: Timestamp) -> Result<()> {
         match &self.if_match {
-            Some(wanted) if !names(wanted, updated_at) => Err(Problem::precondition_failed()),
+            Some(wanted) if !names(wanted, updated_at) => Err(ErrorAnswer::precondition_failed()),
             _ => Ok(()),
         }
     }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::{ApiState, body};
-use crate::api::problem::{FieldError, Problem};
-use crate::api::webhook::WebhookInput;
-use crate::outbound::destination::{Refusal, parse_url};
-use crate::outbound::headers::{check_custom_headers, check_secret_header, check_secret_value};
-use crate::outbound::signature::SigningSecret;
-use crate::store::StoredWebhook;
-use crate::subscription::{EventPattern, Filter, StationGlob};
-use crate::units::Span;
+use outbound::destination::{Refusal, parse_url};
+use outbound::headers::{check_custom_headers, check_secret_header, check_secret_value};
+use outbound::signature::SigningSecret;
+use store::StoredWebhook;
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::webhook::WebhookInput;
+use vocabulary::subscription::{EventPattern, Filter, StationGlob};
+use vocabulary::units::Span;
 
 /// Fields of a webhook that nobody writes; ignored in `PUT` and `PATCH`.
 const READ_ONLY: [&str; 10] = [
@@ -121,7 +121,7 @@ impl Draft {
             check_url(state, &input, &given, &mut meanings).await;
         }
         errors.extend(meanings);
-        if errors.is_empty() { Ok(input) } else { Err(Problem::invalid(errors)) }
+        if errors.is_empty() { Ok(input) } else { Err(ErrorAnswer::invalid(errors)) }
     }
 }
 
@@ -150,7 +150,7 @@ fn top(field: &str) -> &str {
 fn object(body: Value) -> Result<Map<String, Value>> {
     match body {
         Value::Object(members) => Ok(members),
-        _ => Err(Problem::invalid_field("", "must be an object")),
+        _ => Err(ErrorAnswer::invalid_field("", "must be an object")),
     }
 }
 

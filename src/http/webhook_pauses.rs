@@ -11,14 +11,13 @@ use super::ApiState;
 use super::auth::Caller;
 use super::body;
 use super::path::Id;
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::query::NoQuery;
 use super::versions::tagged;
 use super::webhooks::{unknown, visible};
-use crate::api::problem::Problem;
-use crate::api::webhook::{PauseInput, Webhook};
-use crate::store::Paused;
-use crate::units::Span;
+use store::Paused;
+use vocabulary::api::webhook::{PauseInput, Webhook};
+use vocabulary::units::Span;
 
 /// How long a pause may be that ends by itself.
 const FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(366 * 86_400));
@@ -41,7 +40,7 @@ pub(super) async fn pause(
 ) -> Result<Response> {
     let (least, most) = FOR;
     if how_long.is_some_and(|how_long| !(least..=most).contains(&how_long.0)) {
-        return Err(Problem::invalid_field("for", format!("must be {} to {}", Span(least), Span(most))));
+        return Err(ErrorAnswer::invalid_field("for", format!("must be {} to {}", Span(least), Span(most))));
     }
     let webhook = visible(&state, &caller, &id).await?.webhook;
     let until = how_long.map(|how_long| state.clock.now().after(how_long.0));
@@ -69,7 +68,7 @@ pub(super) async fn resume(
 fn answer(paused: Paused, id: &str) -> Result<Response> {
     match paused {
         Paused::Done(webhook) => Ok(tagged(StatusCode::OK, webhook.updated_at, &*webhook)),
-        Paused::Disabled => Err(Problem::conflict("it is disabled: enable it first")),
+        Paused::Disabled => Err(ErrorAnswer::conflict("it is disabled: enable it first")),
         Paused::Unknown => Err(unknown(id)),
     }
 }

@@ -15,11 +15,11 @@ use super::path::Id;
 use super::problem::Result;
 use super::query::{Parameters, Query};
 use super::webhooks::visible;
-use crate::api::problem::FieldError;
-use crate::api::webhook_stats::{Breaker, BreakerState, WebhookStats};
-use crate::clock::Steady;
 use crate::delivery::breaker::State as Lane;
-use crate::units::Span;
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::webhook_stats::{Breaker, BreakerState, WebhookStats};
+use vocabulary::clock::Steady;
+use vocabulary::units::Span;
 
 /// The window if nothing is said.
 const WINDOW: Duration = Duration::from_secs(86_400);

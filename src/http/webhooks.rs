@@ -16,23 +16,23 @@ use super::auth::Caller;
 use super::body;
 use super::page::{self, Paging};
 use super::path::Id;
-use super::problem::Result;
+use super::problem::{ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use super::versions::{Preconditions, not_modified, tagged};
 use super::webhook_input::Draft;
-use crate::api::delivery::DeliveryError;
-use crate::api::problem::{FieldError, Problem};
-use crate::api::text::Bound;
-use crate::api::webhook::{
+use crate::delivery::{self, Tested};
+use outbound::signature::SigningSecret;
+use store::{Changed, LaneSettings, SigningSecretText, StoredWebhook};
+use vocabulary::api::delivery::DeliveryError;
+use vocabulary::api::problem::{FieldError, Problem};
+use vocabulary::api::text::Bound;
+use vocabulary::api::webhook::{
     Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest,
 };
-use crate::api::{Order, Page};
-use crate::clock::Timestamp;
-use crate::delivery::{self, Tested};
-use crate::event;
-use crate::outbound::signature::SigningSecret;
-use crate::store::{Changed, LaneSettings, SigningSecretText, StoredWebhook};
-use crate::units::Span;
+use vocabulary::api::{Order, Page};
+use vocabulary::clock::Timestamp;
+use vocabulary::event;
+use vocabulary::units::Span;
 
 const LIST: &str = "webhooks";
 
@@ -66,8 +66,8 @@ impl Parameters for WebhooksQuery {
     }
 }
 
-pub(super) fn unknown(id: impl std::fmt::Display) -> Problem {
-    Problem::not_found(format_args!("webhook {id}"))
+pub(super) fn unknown(id: impl std::fmt::Display) -> ErrorAnswer {
+    ErrorAnswer::not_found(format_args!("webhook {id}"))
 }
 
 /// The webhook, if there is one that the caller may see.
@@ -82,7 +82,7 @@ pub(super) async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Resu
 fn generate_secret() -> Result<String> {
     SigningSecret::generate().map(|secret| secret.expose()).map_err(|error| {
         tracing::error!("a signing secret could not be made: {error}");
-        Problem::internal()
+        ErrorAnswer::internal()
     })
 }
 
@@ -112,7 +112,7 @@ pub(super) async fn create(
     let Some(mut made) = state.store.create_webhook(input, at_most).await? else {
         let detail =
             format!("there are {at_most} webhooks of this owner already (limits.webhooks): delete one");
-        return Err(Problem::conflict(detail));
+        return Err(ErrorAnswer::conflict(detail));
     };
     made.signing_secret = Some(secret);
     Ok(tagged(StatusCode::CREATED, made.updated_at, &made))
@@ -123,7 +123,7 @@ async fn verify(state: &ApiState, input: &WebhookInput, kept_secret: &str) -> Re
     let secret = input.signing_secret.as_deref().unwrap_or(kept_secret);
     let settings = LaneSettings {
         webhook_id: 0,
-        state: crate::store::LaneState::Active,
+        state: store::LaneState::Active,
         url: input.url.clone(),
         format: input.format.as_str().to_owned(),
         signing_secrets: vec![SigningSecretText { text: secret.to_owned(), expires_at: None }],
@@ -138,7 +138,7 @@ async fn verify(state: &ApiState, input: &WebhookInput, kept_secret: &str) -> Re
     let shown = show_test(delivery::verify(&settings, &state.poster, &state.clock).await?);
     match shown.error {
         None => Ok(()),
-        Some(error) => Err(Problem::not_verified(format!(
+        Some(error) => Err(ErrorAnswer::not_verified(format!(
             "the test event was not accepted, so nothing was made or changed: {}",
             error.message
         ))),
@@ -202,7 +202,7 @@ async fn change(
         match state.store.replace_webhook(before.webhook.id, before.webhook.updated_at, input).await? {
             Changed::Done(webhook) => return Ok(tagged(StatusCode::OK, webhook.updated_at, &webhook)),
             Changed::Unknown => return Err(unknown(id)),
-            Changed::Stale if preconditions.insists() => return Err(Problem::precondition_failed()),
+            Changed::Stale if preconditions.insists() => return Err(ErrorAnswer::precondition_failed()),
             // Somebody changed it between our reading and writing: the same request on what it is now.
             Changed::Stale => {}
         }
@@ -265,7 +265,7 @@ pub(super) async fn delete(
     let read_at = preconditions.insists().then_some(webhook.updated_at);
     match state.store.delete_webhook(webhook.id, read_at).await? {
         Changed::Done(()) => Ok(StatusCode::NO_CONTENT),
-        Changed::Stale => Err(Problem::precondition_failed()),
+        Changed::Stale => Err(ErrorAnswer::precondition_failed()),
         Changed::Unknown => Err(unknown(id)),
     }
 }

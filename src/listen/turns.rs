@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Numbered;
-use crate::event::Event;
+use vocabulary::event::Event;
 
 /// Events that are forwarded at once, each of another station.
 const AT_ONCE: usize = 16;
@@ -55,13 +55,13 @@ mod tests {
 
     fn numbered(sequence: i64, station: Option<&str>) -> Numbered {
         let event = serde_json::json!({
-            "id": crate::id::EventId::from_value(sequence as u128), "event": "a.b", "category": "custom",
+            "id": vocabulary::id::EventId::from_value(sequence as u128), "event": "a.b", "category": "custom",
             "protocol": null, "station_id": station, "station_seq": null, "owner_id": null,
             "timestamp": "2026-04-14T12:00:00.000Z", "occurred_at": null, "transaction_id": null, "payload": {},
             "message_id": null, "response": null, "violations": [], "duplicate_of": null, "idempotency_key": null,
             "test": false,
         });
-        let event: crate::api::event::Event = serde_json::from_value(event).expect("an event");
+        let event: vocabulary::api::event::Event = serde_json::from_value(event).expect("an event");
         Numbered { sequence, event: event.into() }
     }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tracing::{Level, enabled, error, info, warn};
 
-use crate::clock::Clock;
 use crate::config::{Change, Config, ConfigError};
 use crate::gateway::Gateway;
 use crate::telemetry::LogFilter;
+use vocabulary::clock::Clock;
 
 /// How the configuration is read again, and what is logged by it.
 pub struct Reloads {

@@ -6,21 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::outbound::destination::PrivateUrl;
 use bytes::Bytes;
+use outbound::destination::PrivateUrl;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::lock;
-use crate::clock::{Clock, Timestamp};
-use crate::id::{AuthorizationId, IdMint, StationId};
-use crate::ocpp::v16::FromChargePoint;
-use crate::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo};
-use crate::outbound::headers;
-use crate::outbound::post::{Poster, Request};
-use crate::outbound::signature::SigningSecret;
-use crate::store::Question;
+use outbound::headers;
+use outbound::post::{Poster, Request};
+use outbound::signature::SigningSecret;
+use store::Question;
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::id::{AuthorizationId, IdMint, StationId};
+use vocabulary::ocpp::v16::FromChargePoint;
+use vocabulary::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo};
 
 /// Questions that may be open at once; the next one is not asked.
 const OPEN_MAX: usize = 256;
@@ -180,7 +180,7 @@ fn verdict(status: u16, body: &[u8], now: Timestamp) -> Result<IdTagInfo, String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbound::destination::Guard;
+    use outbound::destination::Guard;
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
 

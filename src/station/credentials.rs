@@ -26,9 +26,9 @@ use super::hashers::Hashers;
 use super::lock;
 use super::password::{self, LightKey, NotHashed};
 use super::strikes::Strikes;
-use crate::id::StationId;
 use line::{Line, Place};
 use recent::Recent;
+use vocabulary::id::StationId;
 
 /// Slow hashes that may run at once; each takes a core and 19 MiB. Half the cores are left for those who are in.
 pub fn hashes_at_once() -> usize {

@@ -15,7 +15,7 @@ use hyper::body::Bytes;
 use percent_encoding::percent_decode_str;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::id::StationId;
+use vocabulary::id::StationId;
 
 /// The one subprotocol that is spoken.
 pub const SUBPROTOCOL: &str = "ocpp1.6";

@@ -26,12 +26,12 @@ use super::refused::Cause;
 use super::registry::Rules;
 use super::socket::{self, Admitted};
 use super::{Admission, Settings, Stations};
-use crate::forwarded::{Address, plain};
-use crate::id::StationId;
-use crate::log_limit::limited;
-use crate::ocpp::v16::answer::BootStatus;
-use crate::store::{Connected, Rejected, StationAccess, UsedCertificate, UsedPassword};
-use crate::tls::{ClientCertificate, Stream, Tls, TlsFailure};
+use store::{Connected, Rejected, StationAccess, UsedCertificate, UsedPassword};
+use tls::{ClientCertificate, Stream, Tls, TlsFailure};
+use vocabulary::forwarded::{Address, plain};
+use vocabulary::id::StationId;
+use vocabulary::log_limit::limited;
+use vocabulary::ocpp::v16::answer::BootStatus;
 
 /// Header bytes of a handshake.
 const HEADER_BYTES: usize = 16 << 10;

@@ -9,9 +9,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::Stations;
-use crate::clock::Timestamp;
-use crate::id::StationId;
-use crate::log_limit::limited;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::StationId;
+use vocabulary::log_limit::limited;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::tls::Stream;
+use tls::Stream;
 
 /// A client's frame header: two bytes, up to eight more for the length, and the masking key.
 const SMALL_HEADER: u64 = 6;

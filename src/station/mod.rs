@@ -41,22 +41,22 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::adjustable::Adjustable;
-use crate::clock::{Clock, Timestamp};
-use crate::forwarded::TrustedProxies;
-use crate::ocpp::Validation;
-use crate::outbound::post::Poster;
-use crate::store::{CallPolicy, Store};
-use crate::tls::{Authorities, Authority, Tls};
 use callout::CallOut;
 use credentials::Passwords;
 use door::Door;
 use handshake::MissingSubprotocol;
+use outbound::post::Poster;
 use pace::{Pace, Rate};
 use password::LightKey;
 use refused::{Cause, Trace, shown_path};
 use registry::{Leave, Registry};
 use rejections::Rejections;
+use store::{CallPolicy, Store};
+use tls::{Authorities, Authority, Tls};
+use vocabulary::adjustable::Adjustable;
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::forwarded::TrustedProxies;
+use vocabulary::ocpp::Validation;
 
 /// What becomes of a station that nobody registered (`stations.unknown`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::Stations;
-use crate::log_limit::limited;
+use vocabulary::log_limit::limited;
 
 /// How often one looks, at most and at least: a look is one read of an index.
 const LOOK_EVERY: Duration = Duration::from_secs(60);

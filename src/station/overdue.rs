@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::Stations;
-use crate::log_limit::limited;
+use vocabulary::log_limit::limited;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 

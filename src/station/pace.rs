@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::bucket::Bucket;
+use vocabulary::bucket::Bucket;
 
 /// How fast: so many a second in the long run, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -15,10 +15,10 @@ use super::Stations;
 use super::registry::{Leave, Registration};
 use super::session::close;
 use super::socket::Socket;
-use crate::clock::Timestamp;
-use crate::id::StationId;
-use crate::log_limit::limited;
-use crate::store::ConnectionEnd;
+use store::ConnectionEnd;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::StationId;
+use vocabulary::log_limit::limited;
 
 /// How long the peer's half of the closing handshake is waited for.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);

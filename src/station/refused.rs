@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::handshake::Refusal;
-use crate::clock::Timestamp;
-use crate::tls::TlsFailure;
+use tls::TlsFailure;
+use vocabulary::clock::Timestamp;
 
 const WINDOW: Duration = Duration::from_secs(60);
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::clock::Timestamp;
-use crate::id::StationId;
-use crate::ocpp::Validation;
-use crate::zone::Zone;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::StationId;
+use vocabulary::ocpp::Validation;
+use vocabulary::zone::Zone;
 
 /// Why a connection is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::clock::Timestamp;
-use crate::store::Rejected;
+use store::Rejected;
+use vocabulary::clock::Timestamp;
 
 /// Rejections per address and minute that are told one by one.
 const SINGLE: u32 = 10;

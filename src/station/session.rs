@@ -9,17 +9,17 @@ use std::collections::VecDeque;
 
 use serde_json::value::RawValue;
 
-use crate::clock::Timestamp;
-use crate::id::CommandId;
-use crate::ocpp::frame::{self, ErrorCode, Frame, MessageId, Unserveable};
-use crate::ocpp::outgoing::{self, CallEnd, Ended, Outgoing, Unexpected};
-use crate::ocpp::rejection::{Refused, Rejection};
-use crate::ocpp::v16::FromChargePoint;
-use crate::ocpp::v16::inbound::Inbound;
-use crate::ocpp::v16::read::{self, Reading};
-use crate::ocpp::{Validation, Violation};
-use crate::zone::Zone;
 use repeats::{Answer, Fingerprint, Repeats};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::CommandId;
+use vocabulary::ocpp::frame::{self, ErrorCode, Frame, MessageId, Unserveable};
+use vocabulary::ocpp::outgoing::{self, CallEnd, Ended, Outgoing, Unexpected};
+use vocabulary::ocpp::rejection::{Refused, Rejection};
+use vocabulary::ocpp::v16::FromChargePoint;
+use vocabulary::ocpp::v16::inbound::Inbound;
+use vocabulary::ocpp::v16::read::{self, Reading};
+use vocabulary::ocpp::{Validation, Violation};
+use vocabulary::zone::Zone;
 
 mod repeats;
 

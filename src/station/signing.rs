@@ -3,8 +3,8 @@
 use tracing::{info, warn};
 
 use super::Stations;
-use crate::id::StationId;
-use crate::store::{Signing, StoreError};
+use store::{Signing, StoreError};
+use vocabulary::id::StationId;
 
 /// What the certificate authority says to a station that has connected with this security profile; `None` if
 /// there is no authority.

@@ -30,14 +30,14 @@ use super::parting::{End, part, record, say_goodbye};
 use super::registry::{Leave, Registration, Rules};
 use super::session::{Action, Append, Input, Now, Session, close};
 use super::signing;
-use crate::clock::Timestamp;
-use crate::id::StationId;
-use crate::log_limit::limited;
-use crate::ocpp::frame::Unserveable;
-use crate::ocpp::v16::authorization::IdTagInfo;
-use crate::ocpp::v16::inbound::{Inbound, Request};
-use crate::store::{Advice, Connected, Signing, StoreError, Turn, Unwelcome, Welcome};
-use crate::tls::Stream;
+use store::{Advice, Connected, Signing, StoreError, Turn, Unwelcome, Welcome};
+use tls::Stream;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::StationId;
+use vocabulary::log_limit::limited;
+use vocabulary::ocpp::frame::Unserveable;
+use vocabulary::ocpp::v16::authorization::IdTagInfo;
+use vocabulary::ocpp::v16::inbound::{Inbound, Request};
 
 /// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
 const BUFFER_BYTES: usize = 4 << 10;

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use tokio::time::Instant;
 
 use super::pace::Pace;
-use crate::id::StationId;
+use vocabulary::id::StationId;
 
 /// Pairs of station and address that are remembered: some megabytes.
 const PAIRS_MAX: usize = 20_000;

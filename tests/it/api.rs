@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
-use chargehook::api::delivery::{Delivery, DeliveryStatus};
-use chargehook::api::transaction::Transaction;
-use chargehook::api::webhook::Webhook;
 use chargehook::client::{Client, ClientError};
 use serde_json::{Value, json};
+use vocabulary::api::delivery::{Delivery, DeliveryStatus};
+use vocabulary::api::transaction::Transaction;
+use vocabulary::api::webhook::Webhook;
 
 use crate::harness::{ADMIN_KEY, Running, eventually, start};
 

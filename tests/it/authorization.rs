@@ -4,13 +4,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use chargehook::clock::Clock;
 use chargehook::config::Config;
-use chargehook::ocpp::v16::authorization::UnknownIdTag;
-use chargehook::outbound::destination::PrivateUrl;
-use chargehook::outbound::signature::{SigningSecret, verify_plain, verify_standard};
-use chargehook::units::Span;
+use outbound::destination::PrivateUrl;
+use outbound::signature::{SigningSecret, verify_plain, verify_standard};
 use serde_json::{Value, json};
+use vocabulary::clock::Clock;
+use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::units::Span;
 
 use crate::harness::{Charger, Running, eventually, http_client, start};
 use crate::receiver::{Answer, Received, Receiver};

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chargehook::clock::Clock;
-use chargehook::store::Store;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use store::Store;
 use tempfile::TempDir;
+use vocabulary::clock::Clock;
 
 use crate::harness::{Charger, Running, eventually, start, start_in};
 use crate::receiver::{Answer, Receiver};

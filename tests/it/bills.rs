@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use chargehook::units::Span;
 use serde_json::{Value, json};
+use vocabulary::units::Span;
 
 use crate::harness::{Charger, Running, eventually, start};
 use crate::receiver::{Answer, Receiver};

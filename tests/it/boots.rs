@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chargehook::clock::Clock;
 use serde_json::{Value, json};
+use vocabulary::clock::Clock;
 
 use crate::golden::NOW;
 use crate::harness::{Charger, Running, eventually, start_by};

@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use chargehook::units::ByteSize;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use vocabulary::units::ByteSize;
 
 use crate::crash::Place;
 use crate::golden::{files, given, unquoted};

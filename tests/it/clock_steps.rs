@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use chargehook::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
+use vocabulary::clock::{Clock, Timestamp};
 
 use crate::deliveries::{deliveries, delivery, has, time, webhook};
 use crate::harness::{Running, eventually, start_by};
@@ -190,7 +190,7 @@ async fn delivery_case_10_a_queued_command_neither_expires_early_nor_waits_longe
 async fn delivery_case_10_a_station_that_speaks_is_not_taken_for_offline() {
     let clock = Clock::manual(NOW);
     let gateway = start_by(clock.clone(), tempfile::tempdir().expect("a directory"), |config| {
-        config.stations.offline_after = Some(chargehook::units::Span(Duration::from_secs(300)));
+        config.stations.offline_after = Some(vocabulary::units::Span(Duration::from_secs(300)));
     })
     .await;
     let mut charger = gateway.charger("CP").await;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chargehook::ocpp::v16::FromCentralSystem;
 use serde_json::{Value, json};
+use vocabulary::ocpp::v16::FromCentralSystem;
 
 use crate::crash::Place;
 use crate::harness::{ADMIN_KEY, Charger, Running, call, eventually, http_client, start};
@@ -366,7 +366,7 @@ async fn remote_start(gateway: &Running, charger: &mut Charger, verdict: &str) -
 }
 
 fn a_start(tag: &str) -> Value {
-    let now = chargehook::clock::Clock::System.now();
+    let now = vocabulary::clock::Clock::System.now();
     json!({"connectorId": 1, "idTag": tag, "meterStart": 0, "timestamp": now})
 }
 
@@ -442,7 +442,7 @@ async fn case_52_a_remote_stop_and_one_that_was_rejected() {
         charger.answer(&id, json!({"status": verdict})).await;
         assert_eq!(asked(asking).await.1["accepted"], accepted);
     }
-    let now = chargehook::clock::Clock::System.now();
+    let now = vocabulary::clock::Clock::System.now();
     let stop = json!({"transactionId": number, "meterStop": 10, "timestamp": now, "reason": "Remote"});
     charger.call("StopTransaction", stop).await;
     assert_eq!(gateway.get(&format!("/transactions/{number}")).await["stop_reason"], "Remote");

@@ -16,14 +16,14 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
-use chargehook::clock::Clock;
-use chargehook::id::StationId;
-use chargehook::outbound::signature::{SigningSecret, verify_standard};
-use chargehook::simulator::connection::Endpoint;
-use chargehook::simulator::{Acknowledged, ChargerOptions, Notice, Sessions, session};
+use charger_sim::connection::Endpoint;
+use charger_sim::{Acknowledged, ChargerOptions, Notice, Sessions, session};
 use http::{HeaderMap, StatusCode};
+use outbound::signature::{SigningSecret, verify_standard};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use vocabulary::clock::Clock;
+use vocabulary::id::StationId;
 
 use crate::harness::{ADMIN_KEY, DEADLINE, eventually, http_client};
 

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use chargehook::clock::{Clock, Timestamp};
-use chargehook::outbound::signature::{SigningSecret, verify_plain, verify_standard};
+use outbound::signature::{SigningSecret, verify_plain, verify_standard};
 use serde_json::{Value, json};
+use vocabulary::clock::{Clock, Timestamp};
 
 use crate::harness::{Charger, Running, eventually, start};
 use crate::receiver::{Answer, Received, Receiver};

@@ -6,15 +6,15 @@ use std::process::Stdio;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use chargehook::api::access::ApiKey;
-use chargehook::api::ingest::EventInput;
-use chargehook::api::station::StationInput;
-use chargehook::api::webhook::{Webhook, WebhookInput, WebhookSecrets};
-use chargehook::tls::Stream;
 use rcgen::KeyPair;
 use serde_json::{Value, json};
+use tls::Stream;
 use tokio::net::TcpSocket;
 use tokio::task::spawn_blocking;
+use vocabulary::api::access::ApiKey;
+use vocabulary::api::ingest::EventInput;
+use vocabulary::api::station::StationInput;
+use vocabulary::api::webhook::{Webhook, WebhookInput, WebhookSecrets};
 
 use crate::crash::{Place, Process};
 use crate::harness::{ADMIN_KEY, Charger, DEADLINE, eventually, http_client};

@@ -7,13 +7,13 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chargehook::clock::Timestamp;
-use chargehook::tls::Stream;
 use futures_util::SinkExt;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tls::Stream;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
+use vocabulary::clock::Timestamp;
 
 use crate::harness::{ADMIN_KEY, Charger, eventually, http_client};
 use crate::kills::Outside;

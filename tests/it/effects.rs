@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chargehook::clock::Clock;
 use serde_json::{Value, json};
+use vocabulary::clock::Clock;
 
 use crate::harness::{Charger, Running, eventually, start};
 use crate::scripted::{Called, ask, asked, reaches};
@@ -717,7 +717,7 @@ async fn a_start_out_of_the_queue_uses_no_reservation_that_was_made_after_it() {
     let live = json!({"connectorId": 1, "errorCode": "NoError", "status": "Available", "timestamp": now.to_string()});
     charger.call("StatusNotification", live).await;
     reserved(&gateway, &mut charger, "CP", 7, 1).await;
-    let begun = |at: chargehook::clock::Timestamp| json!({"connectorId": 1, "idTag": "TAG1", "meterStart": 0, "timestamp": at.to_string()});
+    let begun = |at: vocabulary::clock::Timestamp| json!({"connectorId": 1, "idTag": "TAG1", "meterStart": 0, "timestamp": at.to_string()});
     charger.call("StartTransaction", begun(now.before(Duration::from_secs(3_600)))).await;
     assert_eq!(statuses(&gateway, "CP").await, [(7, "active".to_owned())]);
     charger.call("StartTransaction", begun(Clock::System.now())).await;
@@ -751,7 +751,7 @@ async fn a_fault_that_was_over_before_ends_no_reservation() {
     let gateway = start(|_| {}).await;
     let mut charger = gateway.booted("CP").await;
     let now = Clock::System.now();
-    let was = |status: &str, at: chargehook::clock::Timestamp| json!({"connectorId": 1, "errorCode": "NoError", "status": status, "timestamp": at.to_string()});
+    let was = |status: &str, at: vocabulary::clock::Timestamp| json!({"connectorId": 1, "errorCode": "NoError", "status": status, "timestamp": at.to_string()});
     charger.call("StatusNotification", was("Available", now)).await;
     reserved(&gateway, &mut charger, "CP", 7, 1).await;
     charger.call("StatusNotification", was("Faulted", now.before(Duration::from_secs(3_600)))).await;

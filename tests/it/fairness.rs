@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use chargehook::clock::{Clock, Timestamp};
-use chargehook::units::{ByteSize, Span};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::units::{ByteSize, Span};
 
 use crate::deliveries::{deliveries, webhook};
 use crate::harness::{Charger, Running, eventually, start, start_by};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use chargehook::clock::Clock;
-use chargehook::store::Store;
 use rusqlite::Connection;
 use serde_json::json;
+use store::Store;
+use vocabulary::clock::Clock;
 
 use crate::crash::Place;
 use crate::harness::{call, eventually, http_client, start};

@@ -1,12 +1,12 @@
 //! What a charger may do wrong on an open socket: odd frames, by the numbers of their quirks, and the
 //! limits that end a connection.
 
-use chargehook::units::ByteSize;
 use futures_util::SinkExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use vocabulary::units::ByteSize;
 
 use crate::harness::{eventually, start};
 

@@ -8,13 +8,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use chargehook::clock::Timestamp;
-use chargehook::ocpp::frame::{self, Frame};
-use chargehook::ocpp::v16::answer::{BootStatus, Facts, answer};
-use chargehook::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo};
-use chargehook::ocpp::v16::inbound::{MeterValue, Request};
-use chargehook::ocpp::v16::read::{Read, Reading, read, recognise};
-use chargehook::ocpp::{Validation, Violation};
+use vocabulary::clock::Timestamp;
+use vocabulary::ocpp::frame::{self, Frame};
+use vocabulary::ocpp::v16::answer::{BootStatus, Facts, answer};
+use vocabulary::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo};
+use vocabulary::ocpp::v16::inbound::{MeterValue, Request};
+use vocabulary::ocpp::v16::read::{Read, Reading, read, recognise};
+use vocabulary::ocpp::{Validation, Violation};
 
 /// When every frame arrives: 2026-04-14T12:34:56.789Z.
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);

@@ -4,21 +4,21 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chargehook::clock::Clock;
 use chargehook::config::Config;
 use chargehook::gateway::{Gateway, StartError};
 use chargehook::keys;
-use chargehook::store::StoreError;
-use chargehook::tls::Stream;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
+use store::StoreError;
 use tempfile::TempDir;
+use tls::Stream;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
+use vocabulary::clock::Clock;
 
 use crate::documented;
 

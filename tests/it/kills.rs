@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
-use chargehook::clock::Clock;
-use chargehook::store::{Store, StoreError};
 use serde_json::{Value, json};
+use store::{Store, StoreError};
+use vocabulary::clock::Clock;
 
 use crate::crash::Place;
 use crate::deliveries::time;

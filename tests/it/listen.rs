@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chargehook::client::{Client, Told};
-use chargehook::clock::Clock;
-use chargehook::id::EventId;
-use chargehook::outbound::signature::{SigningSecret, verify_plain, verify_standard};
+use outbound::signature::{SigningSecret, verify_plain, verify_standard};
 use serde_json::{Value, json};
+use vocabulary::clock::Clock;
+use vocabulary::id::EventId;
 
 use crate::harness::{ADMIN_KEY, Running, eventually, start};
 use crate::receiver::{Answer, Received, Receiver};

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use chargehook::config::Config;
 use chargehook::http::openapi_document;
-use chargehook::units::Span;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use vocabulary::units::Span;
 
 use crate::documented;
 use crate::harness::{ADMIN_KEY, Running, eventually, http_client, start};
@@ -415,7 +415,7 @@ async fn every_route_with_every_key_on_things_of_every_owner() {
     let path = format!("/api/v1/api-keys/{}", id(&revoked));
     assert_eq!(world.ask(Some(ADMIN_KEY), "DELETE", &path, "").await.status, 204);
     let revoked = revoked["key"].as_str().expect("shown once").to_owned();
-    let soon = chargehook::clock::Clock::System.now().after(std::time::Duration::from_millis(200));
+    let soon = vocabulary::clock::Clock::System.now().after(std::time::Duration::from_millis(200));
     let expired = json!({"name": "old", "scopes": ["admin"], "expires_at": soon.to_string()});
     let expired = world.made("POST", "/api-keys", expired).await["key"].as_str().expect("shown").to_owned();
     eventually("the key expires", || async {

@@ -3,11 +3,11 @@
 use std::process::Command;
 use std::time::Duration;
 
-use chargehook::clock::Clock;
 use chargehook::config::Config;
-use chargehook::units::Span;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use vocabulary::clock::Clock;
+use vocabulary::units::Span;
 
 use crate::crash::Place;
 use crate::golden::NOW;

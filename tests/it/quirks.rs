@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use chargehook::clock::Clock;
-use chargehook::units::Span;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use vocabulary::clock::Clock;
+use vocabulary::units::Span;
 
 use crate::golden::{NOW, files, name};
 use crate::harness::{Charger, DEADLINE, Running, eventually, start, start_by};

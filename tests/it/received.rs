@@ -3,15 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use chargehook::tls::Stream;
-use chargehook::units::ByteSize;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tls::Stream;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
+use vocabulary::units::ByteSize;
 
 use crate::harness::{Charger, Running, eventually, start};
 use crate::talks::stored;

@@ -179,7 +179,7 @@ async fn a_certificate_waits_for_its_station_and_the_newest_is_enough() {
         place.encrypt(config);
         config.ocpp.tls_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         // Nothing is sent before the station is gone.
-        config.ocpp.first_call_delay = chargehook::units::Span::seconds(60);
+        config.ocpp.first_call_delay = vocabulary::units::Span::seconds(60);
         sign_with_an_intermediate(&place, config);
     })
     .await;
@@ -249,7 +249,7 @@ fn an_authority_that_cannot_sign_is_named_at_the_start() {
         let mut config = Config::default();
         config.ocpp.certificate_ca = Some(place.path(certificate));
         config.ocpp.certificate_ca_key = Some(place.path(key));
-        let checked = chargehook::gateway::check_files(&config, chargehook::clock::Clock::System.now());
+        let checked = chargehook::gateway::check_files(&config, vocabulary::clock::Clock::System.now());
         checked.err().map(|error| error.to_string()).unwrap_or_default()
     };
     for (certificate, key, words) in [
@@ -273,7 +273,7 @@ fn an_authority_that_nobody_trusts_is_told_of() {
     place.encrypt(&mut config);
     sign_with_an_intermediate(&place, &mut config);
     let doubt = |config: &Config| {
-        let now = chargehook::clock::Clock::System.now();
+        let now = vocabulary::clock::Clock::System.now();
         chargehook::gateway::check_files(config, now).expect("the files can be used").unwrap_or_default()
     };
     assert_eq!(doubt(&config), "");

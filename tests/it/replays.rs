@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use chargehook::clock::Clock;
 use serde_json::{Value, json};
+use vocabulary::clock::Clock;
 
 use crate::deliveries::{deliveries, webhook};
 use crate::harness::{Charger, Running, eventually, start};

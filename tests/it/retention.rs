@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use chargehook::clock::{Clock, Timestamp};
 use chargehook::config::Config;
 use chargehook::retention::{Keep, KeepType};
-use chargehook::units::{ByteSize, Span};
 use serde_json::{Value, json};
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::units::{ByteSize, Span};
 
 use crate::deliveries::{deliveries, delivery, has, webhook};
 use crate::harness::{Charger, Running, eventually, http_client, start_by};

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use chargehook::clock::Clock;
-use chargehook::outbound::signature::{SigningSecret, verify_standard};
-use chargehook::store::Store;
+use outbound::signature::{SigningSecret, verify_standard};
 use serde_json::{Value, json};
+use store::Store;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
+use vocabulary::clock::Clock;
 
 use crate::crash::Place;
 use crate::harness::{Running, eventually, start, start_in};

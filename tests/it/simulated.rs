@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use chargehook::id::StationId;
-use chargehook::simulator::connection::Endpoint;
-use chargehook::simulator::director::Director;
-use chargehook::simulator::{ChargerOptions, Sessions, session};
+use charger_sim::connection::Endpoint;
+use charger_sim::director::Director;
+use charger_sim::{ChargerOptions, Sessions, session};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use vocabulary::id::StationId;
 
 use crate::harness::{Running, eventually, start};
 

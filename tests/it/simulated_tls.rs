@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use chargehook::id::StationId;
-use chargehook::simulator::connection::Endpoint;
-use chargehook::simulator::trust::Trust;
-use chargehook::simulator::{ChargerOptions, Sessions, session};
+use charger_sim::connection::Endpoint;
+use charger_sim::trust::Trust;
+use charger_sim::{ChargerOptions, Sessions, session};
 use chrono::{Datelike, TimeDelta, Utc};
 use rcgen::{Issuer, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use vocabulary::id::StationId;
 
 use crate::harness::{Running, eventually, start};
 use crate::tls::{Place, connected_with, make};
@@ -190,10 +190,9 @@ async fn the_options_of_the_program_are_files_that_are_read() {
     let stranger = Trust::read(Some(&place.path("stations.pem")), None).expect("roots");
     let mut options = quick(&url);
     options.trust = stranger;
-    let credentials =
-        chargehook::simulator::Charger::new(options.clone(), chargehook::clock::Clock::System.now())
-            .credentials()
-            .expect("usable");
+    let credentials = charger_sim::Charger::new(options.clone(), vocabulary::clock::Clock::System.now())
+        .credentials()
+        .expect("usable");
     let refused = options.endpoint.dial(&options.id, &credentials, None).await.expect_err("not trusted");
     assert!(refused.to_string().contains("is not trusted"), "{refused}");
 }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use chargehook::clock::Clock;
 use serde_json::{Value, json};
+use vocabulary::clock::Clock;
 
 use crate::harness::{Charger, Running, start};
 

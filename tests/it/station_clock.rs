@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use chargehook::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
+use vocabulary::clock::{Clock, Timestamp};
 
 use crate::golden::NOW;
 use crate::harness::{Charger, Running, start_by};

@@ -1,9 +1,9 @@
 //! Stations as operators manage them: imported in bulk, found by filters, approved, blocked, removed.
 
 use chargehook::client::Client;
-use chargehook::clock::{Clock, Timestamp};
 use chargehook::station::Admission;
 use serde_json::{Value, json};
+use vocabulary::clock::{Clock, Timestamp};
 
 use crate::harness::{ADMIN_KEY, Charger, Running, eventually, http_client, start};
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use chargehook::units::Span;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use vocabulary::units::Span;
 
 use crate::harness::{ADMIN_KEY, DEADLINE, start};
 use crate::receiver::{Answer, Receiver};

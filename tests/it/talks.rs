@@ -19,12 +19,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use chargehook::clock::{Clock, Timestamp};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use vocabulary::clock::{Clock, Timestamp};
 
 use crate::golden::{NOW, files, given, name, unquoted};
 use crate::harness::{Charger, DEADLINE, Running, start_by};

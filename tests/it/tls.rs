@@ -11,13 +11,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chargehook::config::Config;
 use chargehook::gateway::StartError;
-use chargehook::tls::Stream;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use serde_json::json;
 use tempfile::TempDir;
+use tls::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -511,7 +511,7 @@ async fn slow_greetings_are_not_waited_for() {
     let place = Place::new();
     let gateway = start(|config| {
         place.encrypt(config);
-        config.limits.handshake_timeout = chargehook::units::Span(std::time::Duration::from_millis(300));
+        config.limits.handshake_timeout = vocabulary::units::Span(std::time::Duration::from_millis(300));
     })
     .await;
     let mut silent = TcpStream::connect(gateway.ocpp()).await.expect("connects");
@@ -562,7 +562,7 @@ async fn a_gateway_that_does_not_start_leaves_nothing_behind() {
     let mut config = crate::harness::config(&dir.path().join("data"));
     config.api.tls_certificate = vec!["no.pem".into()];
     config.api.tls_key = vec!["no.key".into()];
-    let started = chargehook::gateway::Gateway::start(config, chargehook::clock::Clock::System).await;
+    let started = chargehook::gateway::Gateway::start(config, vocabulary::clock::Clock::System).await;
     let Err(StartError::Tls { key, .. }) = started else { panic!("refused") };
     assert_eq!(key, "api.tls_certificate");
     assert!(!dir.path().join("data").exists());

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use chargehook::config::Config;
-use chargehook::units::Span;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use vocabulary::units::Span;
 
 use crate::deliveries::{deliveries, delivery, webhook};
 use crate::harness::{Charger, Running, eventually, start};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::delivery::send::{Ended, HowEnded};
-use crate::store::{LaneClaimed, SigningSecretText};
+use store::{LaneClaimed, SigningSecretText};
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(ms)

@@ -2,12 +2,12 @@
 
 use super::harness::{house, poster};
 use super::receiver::{Answer, Receiver};
-use crate::api::delivery::DeliveryStatus;
-use crate::clock::Clock;
 use crate::delivery::{test_webhook, verify};
-use crate::id::DeliveryId;
-use crate::store::seed::SeedWebhook;
-use crate::store::{Canceled, Resent};
+use store::seed::SeedWebhook;
+use store::{Canceled, Resent};
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::clock::Clock;
+use vocabulary::id::DeliveryId;
 
 #[tokio::test]
 async fn a_resend_goes_on_counting_and_needs_force_after_success() {

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::delivery::DeliveryStatus;
-use crate::clock::Clock;
 use crate::delivery::breaker::State;
 use crate::delivery::{Engine, EngineHandle, LaneViews, Settings};
-use crate::outbound::destination::Guard;
-use crate::outbound::post::Poster;
-use crate::store::{Delivery, DeliveryFilter, DeliveryPage, Store};
+use outbound::destination::Guard;
+use outbound::post::Poster;
+use store::{Delivery, DeliveryFilter, DeliveryPage, Store};
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::clock::Clock;
 
 /// How long a test waits for what must happen.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::harness::{DEADLINE, House, house, settings};
 use super::receiver::{Answer, Receiver};
-use crate::api::delivery::DeliveryStatus;
-use crate::clock::Clock;
-use crate::outbound::signature;
-use crate::store::seed::{SECRET, SeedWebhook};
-use crate::store::{Resent, Store};
+use outbound::signature;
+use store::seed::{SECRET, SeedWebhook};
+use store::{Resent, Store};
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::clock::Clock;
 
 #[tokio::test]
 async fn an_event_arrives_signed_and_numbered() {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::harness::house;
 use super::receiver::{Answer, Receiver};
-use crate::api::delivery::DeliveryStatus;
-use crate::clock::Clock;
 use crate::delivery::{LaneViews, waiting};
-use crate::store::seed::SeedWebhook;
+use store::seed::SeedWebhook;
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::clock::Clock;
 
 #[tokio::test]
 async fn each_stations_events_come_in_order_and_others_flow_on() {

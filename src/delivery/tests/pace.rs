@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::harness::{house, settings};
 use super::receiver::{Answer, Received, Receiver};
-use crate::api::delivery::DeliveryStatus;
-use crate::clock::Clock;
-use crate::store::seed::SeedWebhook;
-use crate::store::{Resent, Store};
+use store::seed::SeedWebhook;
+use store::{Resent, Store};
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::clock::Clock;
 
 /// The most requests that were under way at a time.
 fn most_at_once(received: &[Received]) -> usize {

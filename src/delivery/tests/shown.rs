@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::harness::{DEADLINE, house};
 use super::receiver::{Answer, Receiver};
-use crate::api::delivery::DeliveryStatus;
-use crate::clock::Clock;
 use crate::delivery::breaker::State;
 use crate::delivery::waiting;
-use crate::store::seed::SeedWebhook;
-use crate::store::{DeliveryFilter, DeliveryPage};
+use store::seed::SeedWebhook;
+use store::{DeliveryFilter, DeliveryPage};
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::clock::Clock;
 
 #[tokio::test]
 async fn a_list_is_filtered_and_paged() {

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use super::harness::{DEADLINE, House, house, settings};
 use super::receiver::{Answer, Receiver};
-use crate::api::delivery::DeliveryStatus;
-use crate::clock::Clock;
 use crate::delivery::LaneViews;
 use crate::delivery::breaker::State;
 use crate::delivery::waiting::waiting_for;
-use crate::store::seed::SeedWebhook;
-use crate::store::{Delivery, Store, StoreError};
+use store::seed::SeedWebhook;
+use store::{Delivery, Store, StoreError};
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::clock::Clock;
 
 impl House {
     /// Waits until this one of the webhook's deliveries has been put back.

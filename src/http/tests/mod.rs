@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::api::access::ApiKeyInput;
-use crate::clock::Timestamp;
-use crate::id::StationId;
 use crate::keys;
-use crate::outbound::destination::Guard;
-use crate::store::Connected;
+use outbound::destination::Guard;
+use store::Connected;
+use vocabulary::api::access::ApiKeyInput;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::StationId;
 
 /// A router on a store of its own, and keys to it.
 struct Api {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::id::StationId;
 use crate::station::lock;
+use vocabulary::id::StationId;
 
 /// Handshakes that may wait for a slow hash: about two seconds of them. Others are told to come back.
 pub(super) const LINE_MAX: usize = 64;

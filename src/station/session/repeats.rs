@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::clock::Timestamp;
-use crate::ocpp::frame::{self, ErrorCode, MessageId};
+use vocabulary::clock::Timestamp;
+use vocabulary::ocpp::frame::{self, ErrorCode, MessageId};
 
 /// So long after a CALL the very same bytes are a repeat of it.
 const REPEAT_WINDOW: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! Conversations as tables of inputs and actions.
 
 use super::*;
-use crate::ocpp::v16::FromCentralSystem;
+use vocabulary::ocpp::v16::FromCentralSystem;
 
 const T0: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
 

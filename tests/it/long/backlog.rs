@@ -21,7 +21,7 @@ async fn delivery_case_13_backlog_of_half_a_million_does_not_delay_a_new_webhook
     let behind = Endpoint::start(Conduct::Slow(Duration::from_millis(200))).await;
     let webhook = site.webhook(&behind.url, json!({"timeout": "30s", "max_in_flight": 500})).await;
     site.kill();
-    let at_ms = chargehook::clock::Clock::System.now().before(Duration::from_secs(3_600)).unix_ms();
+    let at_ms = vocabulary::clock::Clock::System.now().before(Duration::from_secs(3_600)).unix_ms();
     let past = Past { events: 500_000, webhooks: vec![webhook], deliveries: Deliveries::Due, at_ms };
     seed::write(&site.database(), &past);
     site.start(&[]);

@@ -32,7 +32,7 @@ async fn delivery_case_9_million_due_at_the_start_keep_no_charger_waiting() {
         (300_000, vec![ordered], Deliveries::DueInOrder),
     ] {
         // An hour ago: nothing is too old for its schedule.
-        let at_ms = chargehook::clock::Clock::System.now().before(Duration::from_secs(3_600)).unix_ms();
+        let at_ms = vocabulary::clock::Clock::System.now().before(Duration::from_secs(3_600)).unix_ms();
         seed::write(&site.database(), &Past { events, webhooks, deliveries, at_ms });
     }
     tell(CASE, &format!("a million due rows were made in {:.0} s", seeding.elapsed().as_secs_f64()));

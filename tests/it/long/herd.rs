@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use chargehook::clock::{Clock, Timestamp};
 use serde_json::json;
 use tokio::time::sleep;
+use vocabulary::clock::{Clock, Timestamp};
 
 use super::endpoint::{Conduct, Endpoint};
 use super::seed::{self, Deliveries, Past};

@@ -26,7 +26,7 @@ async fn delivery_case_39_retention_of_two_million_rows_slows_no_charger() {
     let endpoint = Endpoint::start(Conduct::Prompt).await;
     let webhook = site.webhook(&endpoint.url, json!({})).await;
     site.kill();
-    let long_ago = chargehook::clock::Clock::System.now().before(Duration::from_secs(40 * 86_400));
+    let long_ago = vocabulary::clock::Clock::System.now().before(Duration::from_secs(40 * 86_400));
     let past = Past {
         events,
         webhooks: vec![webhook],

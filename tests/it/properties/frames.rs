@@ -1,14 +1,14 @@
 //! The envelope: whatever comes is told apart without a panic, and nothing of a payload is lost.
 
-use chargehook::clock::Timestamp;
-use chargehook::ocpp::Validation;
-use chargehook::ocpp::frame::{self, Frame, MessageId};
-use chargehook::ocpp::nesting;
-use chargehook::ocpp::v16::FromChargePoint;
-use chargehook::ocpp::v16::read::{Reading, read, recognise};
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use vocabulary::clock::Timestamp;
+use vocabulary::ocpp::Validation;
+use vocabulary::ocpp::frame::{self, Frame, MessageId};
+use vocabulary::ocpp::nesting;
+use vocabulary::ocpp::v16::FromChargePoint;
+use vocabulary::ocpp::v16::read::{Reading, read, recognise};
 
 use super::cases;
 use super::odd::{any_bytes, any_json, id_of_readable_call};

@@ -1,13 +1,13 @@
 //! One connection's mind: every CALL that can be read is answered once, in order, and what comes before
 //! or after a message changes nothing about it.
 
-use chargehook::clock::Timestamp;
-use chargehook::ocpp::Validation;
-use chargehook::ocpp::v16::inbound::Inbound;
 use chargehook::station::session::{Action, Append, Input, Session};
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use vocabulary::clock::Timestamp;
+use vocabulary::ocpp::Validation;
+use vocabulary::ocpp::v16::inbound::Inbound;
 
 use super::cases;
 use super::odd::{any_bytes, id_of_readable_call};

@@ -1,12 +1,12 @@
 //! Times, patterns and filters: what they are written as they are read as, and nothing makes them panic.
 
-use chargehook::clock::Timestamp;
-use chargehook::event::Category;
-use chargehook::ocpp::v16::time;
-use chargehook::subscription::filter::Filter;
-use chargehook::subscription::pattern::EventPattern;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use vocabulary::clock::Timestamp;
+use vocabulary::event::Category;
+use vocabulary::ocpp::v16::time;
+use vocabulary::subscription::filter::Filter;
+use vocabulary::subscription::pattern::EventPattern;
 
 use super::cases;
 use super::odd::any_json;

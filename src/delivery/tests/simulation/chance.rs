@@ -1,6 +1,6 @@
 //! All chance of a simulation, from one seed.
 
-use crate::simulator::chance::Chance;
+use charger_sim::chance::Chance;
 
 /// Throws dice; the same seed throws the same.
 #[derive(Debug, Clone)]

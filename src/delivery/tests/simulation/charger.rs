@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::chance::Dice;
 use super::commands::Asked;
-use crate::clock::Timestamp;
-use crate::id::StationId;
 use crate::station::session::Session;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::StationId;
 
 /// What chargers of the real world were seen to send, broken frames among them.
 static SEEN: LazyLock<Vec<String>> = LazyLock::new(|| {

@@ -6,13 +6,13 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::World;
-use crate::api::command::RequestedBy;
-use crate::clock::Timestamp;
-use crate::id::ApiKeyId;
-use crate::ocpp::outgoing;
-use crate::ocpp::v16::FromCentralSystem;
 use crate::station::session::{Action, Append, Input};
-use crate::store::{NewCommand, Ordered, Turn};
+use store::{NewCommand, Ordered, Turn};
+use vocabulary::api::command::RequestedBy;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::ApiKeyId;
+use vocabulary::ocpp::outgoing;
+use vocabulary::ocpp::v16::FromCentralSystem;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 

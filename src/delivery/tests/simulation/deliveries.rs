@@ -7,14 +7,14 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 use super::World;
-use crate::api::delivery::DeliveryError;
-use crate::clock::Timestamp;
 use crate::delivery::room::held_by;
 use crate::delivery::schedule;
 use crate::delivery::send::{Ended, HowEnded};
-use crate::event::{Category, Event};
-use crate::id::WebhookId;
-use crate::store::{Changed, Claimed, Finish, LaneState, Next};
+use store::{Changed, Claimed, Finish, LaneState, Next};
+use vocabulary::api::delivery::DeliveryError;
+use vocabulary::clock::Timestamp;
+use vocabulary::event::{Category, Event};
+use vocabulary::id::WebhookId;
 
 /// How long a webhook may fail before it is disabled.
 const AUTO_DISABLE_AFTER: Duration = Duration::from_secs(7_200);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::chance::Dice;
-use crate::event::Event;
-use crate::id::WebhookId;
-use crate::store::Claimed;
+use store::Claimed;
+use vocabulary::event::Event;
+use vocabulary::id::WebhookId;
 
 /// One webhook's endpoint.
 pub(super) struct Endpoint {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::id::StationId;
-use crate::ocpp::frame::Unserveable;
-use crate::ocpp::rejection::Rejection;
 use crate::station::session::Append;
+use vocabulary::id::StationId;
+use vocabulary::ocpp::frame::Unserveable;
+use vocabulary::ocpp::rejection::Rejection;
 
 /// One answer that a charger heard.
 pub(super) struct Promise {

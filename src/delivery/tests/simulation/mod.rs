@@ -23,20 +23,20 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
-use crate::clock::{Clock, Timestamp};
 use crate::delivery::lanes::Lanes;
-use crate::id::WebhookId;
-use crate::ocpp::Validation;
-use crate::ocpp::v16::answer::BootStatus;
-use crate::ocpp::v16::authorization::UnknownIdTag;
 use crate::station::session::{Action, Append, Input, Session};
-use crate::store::seed::SeedWebhook;
-use crate::store::{Advice, CallPolicy, Connected, ConnectionEnd, Store};
 use chance::Dice;
 use charger::{Charger, Line, Says};
 use deliveries::Flight;
 use endpoints::Endpoint;
 use ledger::Ledger;
+use store::seed::SeedWebhook;
+use store::{Advice, CallPolicy, Connected, ConnectionEnd, Store};
+use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::id::WebhookId;
+use vocabulary::ocpp::Validation;
+use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::ocpp::v16::authorization::UnknownIdTag;
 
 const STATIONS: usize = 24;
 const STEPS: usize = 160;
@@ -64,7 +64,7 @@ struct World {
     lanes: Lanes,
     flights: Vec<Flight>,
     endpoints: BTreeMap<WebhookId, Endpoint>,
-    dead_letters: Vec<crate::id::DeliveryId>,
+    dead_letters: Vec<vocabulary::id::DeliveryId>,
     /// Commands that were made.
     orders: usize,
     /// Stations for which some may wait.

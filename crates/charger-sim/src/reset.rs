@@ -1,0 +1,67 @@
+//! Going down and coming back: resets, power cuts, new keys.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::charger::{Charger, Link, Output, Reboot};
+use super::commands::Answer;
+use super::connector::Phase;
+use super::notice::{Notice, millis};
+use vocabulary::clock::Timestamp;
+
+/// A soft reset waits so long for what is still to be said.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Charger {
+    /// Answers `Reset`: transactions are stopped, then the charger restarts.
+    pub(super) fn reset(&mut self, now: Timestamp, payload: &Value) -> Answer {
+        if self.firmware.is_installing() {
+            return Ok(json!({"status": "Rejected"}));
+        }
+        let hard = payload["type"] == "Hard";
+        let reason = if hard { "HardReset" } else { "SoftReset" };
+        for index in 0..self.connectors.len() {
+            self.stop(now, index, reason, None);
+        }
+        // A hard reset takes what is still to be said along into the next life; a soft one says it first.
+        let at_latest = if hard { now } else { now.after(PATIENCE) };
+        self.reboot = Some(Reboot { at_latest, reason: reason.to_owned(), boot: true });
+        Ok(json!({"status": "Accepted"}))
+    }
+
+    /// The power is gone for `down`. What was being charged is recorded, and told after the boot.
+    pub(super) fn lose_power(&mut self, now: Timestamp, down: Duration) {
+        for index in 0..self.connectors.len() {
+            self.stop(now, index, "PowerLoss", None);
+            // Who had not begun yet has to show the tag again.
+            let connector = &mut self.connectors[index];
+            if !matches!(connector.phase, Phase::Finishing) {
+                connector.phase = Phase::Idle;
+            }
+        }
+        self.cut(now, down, "the power is gone");
+        self.begin_next_life();
+    }
+
+    /// The network is gone for `down`; the charger itself goes on.
+    pub(super) fn lose_network(&mut self, now: Timestamp, down: Duration) {
+        self.cut(now, down, "the network is gone");
+    }
+
+    fn cut(&mut self, now: Timestamp, down: Duration, reason: &str) {
+        self.out.push(Output::Cut);
+        self.forget_socket(now);
+        self.reboot = None;
+        self.link = Link::Down { dial_at: now.after(down) };
+        let queued = self.outbox.queued_transactional();
+        self.notice(Notice::Disconnected { reason: reason.to_owned(), queued, retry_ms: millis(down) });
+    }
+
+    /// What the charger knows only until it is switched off is gone.
+    pub(super) fn begin_next_life(&mut self) {
+        self.registration = super::charger::Registration::NotBooted;
+        self.configuration.reboot();
+        self.switch_firmware();
+    }
+}

@@ -1,0 +1,133 @@
+//! What went wrong when there was no answer. The HTTP client gives one error for everything; which kind it
+//! is, and the words that help, are found in the chain of its causes.
+
+use std::error::Error;
+use std::io;
+
+use rustls::{CertificateError, OtherError};
+use url::Url;
+
+use super::trust::MissingIntermediate;
+use crate::resolve::ResolveError;
+use crate::verdict::{ErrorCode, Verdict};
+
+/// The error and its causes.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    /// A custom I/O error hides the error it holds, so that one is unpacked.
+    fn cause<'e>(error: &&'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+        let error: &'e (dyn Error + 'static) = *error;
+        match error.downcast_ref::<io::Error>() {
+            Some(io_error) => io_error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    }
+    std::iter::successors(Some(error), cause)
+}
+
+fn find<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    causes(error).find_map(|cause| cause.downcast_ref::<E>())
+}
+
+/// Whether the connection broke after it had been made, before an answer came.
+pub(super) fn is_broken_connection(error: &reqwest::Error) -> bool {
+    if error.is_connect() || error.is_timeout() {
+        return false;
+    }
+    let broken = |kind| {
+        matches!(
+            kind,
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::NotConnected
+        )
+    };
+    find::<hyper::Error>(error).is_some_and(|e| e.is_incomplete_message() || e.is_canceled() || e.is_closed())
+        || find::<io::Error>(error).is_some_and(|e| broken(e.kind()))
+}
+
+/// The verdict on an attempt that brought no answer.
+pub(super) fn verdict(url: &Url, error: &reqwest::Error) -> Verdict {
+    match find::<ResolveError>(error) {
+        Some(ResolveError::Forbidden(refusal)) => return Verdict::Forbidden { message: refusal.to_string() },
+        Some(dns @ ResolveError::Dns { .. }) => return unreachable(ErrorCode::Dns, dns.to_string()),
+        None => {}
+    }
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or_default();
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return unreachable(ErrorCode::Tls, describe_tls(host, tls));
+    }
+    if error.is_timeout() {
+        return Verdict::TimedOut;
+    }
+    if error.is_connect() {
+        // Of the errors of a connection, only those before TLS begins are the TCP connector's own.
+        let before_tls = causes(error).any(|cause| cause.to_string() == "tcp connect error");
+        return match before_tls || url.scheme() == "http" {
+            true => {
+                unreachable(ErrorCode::Connect, format!("cannot connect to {host}:{port}: {}", root(error)))
+            }
+            false => unreachable(
+                ErrorCode::Tls,
+                format!("{host}:{port} broke off the TLS handshake (does it speak TLS?): {}", root(error)),
+            ),
+        };
+    }
+    if is_broken_connection(error) {
+        return unreachable(
+            ErrorCode::Reset,
+            format!("{host}:{port} closed the connection without an answer"),
+        );
+    }
+    unreachable(ErrorCode::Reset, format!("what {host}:{port} answered cannot be read: {}", root(error)))
+}
+
+fn unreachable(code: ErrorCode, message: String) -> Verdict {
+    Verdict::Unreachable { code, message }
+}
+
+/// The words of the innermost cause: the outer ones only say that something failed.
+fn root(error: &reqwest::Error) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+fn describe_tls(host: &str, error: &rustls::Error) -> String {
+    use CertificateError as C;
+    let rustls::Error::InvalidCertificate(certificate) = error else {
+        return match error {
+            rustls::Error::InvalidMessage(_) => format!("{host} does not speak TLS on this port: {error}"),
+            _ => format!("no TLS connection with {host}: {error}"),
+        };
+    };
+    if let C::Other(OtherError(reason)) = certificate
+        && let Some(MissingIntermediate { issuer }) = reason.downcast_ref()
+    {
+        return format!(
+            "the server did not send its intermediate certificate: {host} shows a certificate issued by {issuer:?}, whose \
+             own it did not send and which is no authority trusted here (it should send its whole chain; \
+             delivery.extra_ca adds an authority of your own)"
+        );
+    }
+    match certificate {
+        C::Expired | C::ExpiredContext { .. } => format!("the certificate of {host} has expired"),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            format!("the certificate of {host} is not valid yet")
+        }
+        C::NotValidForName | C::NotValidForNameContext { .. } => {
+            format!("the certificate is not for {host}: {certificate}")
+        }
+        C::Revoked => format!("the certificate of {host} has been revoked"),
+        C::UnknownIssuer => format!(
+            "the certificate of {host} is self-signed, or of an authority that is not trusted here \
+             (delivery.extra_ca adds one)"
+        ),
+        // The usual self-signed certificate is an authority's that serves itself.
+        other if other.to_string().contains("CaUsedAsEndEntity") => format!(
+            "the certificate of {host} is self-signed, or of an authority that is not trusted here \
+             (delivery.extra_ca adds one)"
+        ),
+        other => format!("the certificate of {host} is not valid: {other}"),
+    }
+}

@@ -1,0 +1,131 @@
+//! Whom requests trust over TLS: the system's authorities and those of the operator; and a word more on whom
+//! not.
+//!
+//! A server that sends its own certificate alone, without the intermediate one that issued it, works in
+//! browsers, which fetch or remember it, and nowhere else. To rustls it is of an unknown authority like any
+//! other.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    RootCertStore, SignatureScheme,
+};
+use rustls_platform_verifier::Verifier;
+
+use vocabulary::der::{self, Certificate};
+
+/// Of an issuer's name, so much is told: a stranger has written it.
+const NAME_MAX_CHARS: usize = 64;
+
+/// What is called so where it has no name.
+const NAMELESS: &str = "(without a name)";
+
+/// The certificate that issued the server's own is neither trusted nor among those that it sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the server did not send the certificate of its issuer {issuer:?}")]
+pub(super) struct MissingIntermediate {
+    /// What the server's own certificate calls its issuer.
+    pub(super) issuer: String,
+}
+
+/// The certificates of a PEM text, each of which can be a root.
+pub(super) fn roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut usable = RootCertStore::empty();
+    CertificateDer::pem_slice_iter(pem)
+        .map(|read| {
+            let certificate = read.map_err(|error| error.to_string())?;
+            usable.add(certificate.clone()).map_err(|error| error.to_string())?;
+            Ok(certificate)
+        })
+        .collect()
+}
+
+/// What connections are made with: the system's roots and these. The same for all, so that idle connections
+/// and sessions are found again.
+pub(super) fn client_config(extra: &[CertificateDer<'static>]) -> Result<ClientConfig, Error> {
+    let provider = match CryptoProvider::get_default() {
+        Some(chosen) => chosen.clone(),
+        None => Arc::new(ring::default_provider()),
+    };
+    let inner = Verifier::new_with_extra_roots(extra.iter().cloned(), provider.clone())?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Explaining { inner }))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Decides nothing by itself: it only tells more of a refusal.
+#[derive(Debug)]
+struct Explaining {
+    inner: Verifier,
+}
+
+impl ServerCertVerifier for Explaining {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified =
+            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| match error {
+            Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                missing_intermediate(end_entity, intermediates).map_or(error, |missing| {
+                    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(missing))))
+                })
+            }
+            other => other,
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        self.inner.root_hint_subjects()
+    }
+}
+
+/// The gap right behind a server's own certificate, if that is why nothing trusted was reached. No root has
+/// that issuer's name and key, or the verifier would have found it.
+fn missing_intermediate(own: &[u8], sent: &[CertificateDer<'_>]) -> Option<MissingIntermediate> {
+    let own = Certificate::read(own)?;
+    let self_signed = own.issuer == own.subject;
+    let issuer_sent =
+        || sent.iter().filter_map(|der| Certificate::read(der)).any(|other| other.subject == own.issuer);
+    (!self_signed && !issuer_sent()).then(|| {
+        let name = der::name_text(&own.issuer).unwrap_or_else(|| NAMELESS.to_owned());
+        let shown = name.chars().filter(|c| !c.is_control()).take(NAME_MAX_CHARS);
+        MissingIntermediate { issuer: shown.collect() }
+    })
+}

@@ -1,0 +1,169 @@
+//! What can go wrong in the store, from the caller's point of view.
+
+use std::path::PathBuf;
+
+use vocabulary::id::WebhookId;
+
+/// Our own fault, or the disk's: never a caller's mistake (those are answers, not errors).
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Another `serve` holds the data directory. Nothing was touched.
+    #[error("the data directory {} is in use by another chargehook serve", .0.display())]
+    InUse(PathBuf),
+    /// A `serve` of an earlier version holds the data directory, whose schema would have to be changed. Nothing
+    /// was touched.
+    #[error(
+        "the data directory {} is in use by a chargehook serve of an earlier version (schema version {found}, here it is \
+         {known}): stop it first, or use the program that it runs with",
+        .directory.display()
+    )]
+    InUseByEarlier {
+        /// The data directory.
+        directory: PathBuf,
+        /// The version in the file.
+        found: i64,
+        /// The one that this program works with.
+        known: i64,
+    },
+    /// The database was written by a newer chargehook. Nothing was touched.
+    #[error(
+        "the database has schema version {found}, this chargehook knows up to {known}: use a newer chargehook"
+    )]
+    NewerSchema {
+        /// The version in the file.
+        found: i64,
+        /// The newest version this program can read.
+        known: i64,
+    },
+    /// A file that is none of this program's stands where one should be. It was left as it is.
+    #[error(
+        "{} is no chargehook database: {reason}. It was left as it is; move it away, or name another place",
+        .path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        reason: String,
+    },
+    /// There is no room to keep a copy of the database before its schema is changed. Nothing was touched.
+    #[error(
+        "the database has schema version {from} and is to be brought to {to}, of which a copy is kept before: that takes \
+         {needed_bytes} bytes in {}, and {free_bytes} are free. Nothing was changed",
+        .directory.display()
+    )]
+    NoRoom {
+        /// The version in the file.
+        from: i64,
+        /// The one that this program works with.
+        to: i64,
+        /// Where the copy would be.
+        directory: PathBuf,
+        /// The room that it takes.
+        needed_bytes: u64,
+        /// The room that there is.
+        free_bytes: u64,
+    },
+    /// The commit failed (disk full, I/O error): nothing of the job was written.
+    #[error("the store could not commit: {0}")]
+    Commit(String),
+    /// A statement failed: nothing of the job was written.
+    #[error("the store failed: {0}")]
+    Sqlite(String),
+    /// The system has no randomness to give: nothing was written.
+    #[error("the system has no randomness to give: {0}")]
+    NoRandomness(getrandom::Error),
+    /// The key of the secrets in the database cannot be used. Nothing was touched.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
+    /// A row holds what no version of this program writes.
+    #[error("unreadable row: {0}")]
+    Corrupt(String),
+    /// A setting is stored that this version does not know: whatever goes by it must not go by another one.
+    #[error(transparent)]
+    Setting(#[from] UnreadableSetting),
+    /// A file or directory could not be used.
+    #[error("{path}: {reason}", path = .path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// The operating system's words.
+        reason: String,
+    },
+    /// The store is closed, or its writer is gone.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// A stored setting that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unreadable setting: {table} {id}, {column}: {reason}")]
+pub struct UnreadableSetting {
+    /// Where it is stored.
+    pub table: &'static str,
+    /// Whose it is.
+    pub id: String,
+    /// Which one.
+    pub column: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl UnreadableSetting {
+    /// A webhook's.
+    pub fn of_webhook(id: WebhookId, column: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self { table: "webhooks", id: id.to_string(), column, reason: reason.to_string() }
+    }
+}
+
+/// What is wrong with the key that the secrets in a database are sealed with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFault {
+    /// Its file does not exist, though the database has something that was sealed with it.
+    #[error(
+        "{}: the key of the database's secrets is not there. Put the file back from where its copy is kept, name it \
+         in [secrets] key_file, or give the key in CHARGEHOOK_SECRETS_KEY. If it is lost for good: `chargehook secrets \
+         drop` tells what goes with it",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// It is not the one that the database's secrets are sealed with.
+    #[error(
+        "{0}: not the key that the database's secrets are sealed with. Put back the one that was in use when the \
+         database was written. If that one is lost for good: `chargehook secrets drop` tells what goes with it"
+    )]
+    Wrong(String),
+    /// The file holds no key.
+    #[error(
+        "{}: {}. Put the file back from where its copy is kept; if the key is lost for good, move this file away",
+        .0.display(),
+        super::secrets_key::NoSecretsKey
+    )]
+    Malformed(PathBuf),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = &error
+            && let Some(setting) = cause.downcast_ref::<UnreadableSetting>()
+        {
+            return Self::Setting(setting.clone());
+        }
+        match error {
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..) => Self::Corrupt(error.to_string()),
+            other => Self::Sqlite(other.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    /// JSON is read from rows and written into them, nothing else.
+    fn from(error: serde_json::Error) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+/// A result whose error is a [`StoreError`].
+pub type Result<T> = std::result::Result<T, StoreError>;

@@ -1,0 +1,196 @@
+//! Lists: conditions that are given, in an order that an index has, one page at a time.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::error::Result;
+use vocabulary::clock::Timestamp;
+use vocabulary::subscription::EventPattern;
+
+/// Texts and blobs that a page has room for, in bytes; the row that goes beyond is its last. What one charger says
+/// may take a megabyte, and who reads hundreds of that at once should not cost the gateway its memory.
+pub(super) const PAGE_BYTES: usize = 4 << 20;
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// The oldest first.
+    pub ascending: bool,
+    /// Behind this position, as [`Listed::next`] gave it.
+    pub after: Option<(i64, i64)>,
+    /// At most so many rows; fewer if they are large.
+    pub limit: u32,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone)]
+pub struct Listed<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// The position of the last one, if there are more behind it.
+    pub next: Option<(i64, i64)>,
+}
+
+/// The conditions of a list, each with its values.
+#[derive(Default)]
+pub(super) struct Conditions {
+    texts: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Adds a condition; each `?` in it takes one of `values`.
+    pub(super) fn and(&mut self, condition: impl Into<String>, values: impl IntoIterator<Item = Value>) {
+        self.texts.push(condition.into());
+        self.values.extend(values);
+    }
+
+    /// Adds a condition on one value, if the value is given.
+    pub(super) fn and_if<T: Into<Value>>(&mut self, condition: &str, value: Option<T>) {
+        if let Some(value) = value {
+            self.and(condition, [value.into()]);
+        }
+    }
+
+    /// All of them, as they stand behind `WHERE`; there is at least one.
+    pub(super) fn text(&self) -> String {
+        self.texts.join(" AND ")
+    }
+
+    /// The values that the `?` take.
+    pub(super) fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+
+    /// Adds a condition on a moment, if it is given.
+    pub(super) fn and_at(&mut self, condition: &str, at: Option<Timestamp>) {
+        self.and_if(condition, at.map(Timestamp::unix_ms));
+    }
+}
+
+/// How much later than its arrival a row's id may have been minted: the wait for a commit, and a clock that
+/// was set back (ids never go back). Rows of this span are read in vain at worst.
+const ID_LAG_MS: i64 = 600_000;
+
+/// Conditions on `seq` for rows of `table` that arrived at or after `since` and before `until`, each with
+/// the value of the id that bounds it. Ids are minted in commit order with their moment in front, so the
+/// unique index on them finds the bounds; the exact moment is another condition, on few rows.
+pub(super) fn arrival_bounds(
+    table: &str,
+    alias: &str,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    spell: impl Fn(u128) -> String,
+) -> Vec<(String, String)> {
+    let bound =
+        |comparison: &str, id: u128| (format!("{alias}.seq {comparison} {}", first_row(table)), spell(id));
+    let (since, until) = least_ids(since, until);
+    let (since, until) = (since.map(|id| bound(">=", id)), until.map(|id| bound("<", id)));
+    since.into_iter().chain(until).collect()
+}
+
+/// The same bounds as numbers: rows of `table` above the first and up to the second.
+pub(super) fn arrival_rows(
+    conn: &Connection,
+    table: &str,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    spell: impl Fn(u128) -> String,
+) -> Result<(i64, i64)> {
+    let mut first = conn.prepare_cached(&format!("SELECT {}", first_row(table)))?;
+    let mut before = |id: Option<u128>| -> Result<Option<i64>> {
+        let Some(id) = id else { return Ok(None) };
+        let first: i64 = first.query_row([spell(id)], |row| row.get(0))?;
+        Ok(Some(first.saturating_sub(1)))
+    };
+    let (since, until) = least_ids(since, until);
+    Ok((before(since)?.unwrap_or(0), before(until)?.unwrap_or(i64::MAX)))
+}
+
+/// The first row of `table` whose id is not smaller; behind all rows if there is none.
+fn first_row(table: &str) -> String {
+    format!("coalesce((SELECT seq FROM {table} WHERE id >= ? ORDER BY id LIMIT 1), {})", i64::MAX)
+}
+
+/// The least id of what arrived then or later, and of what is sure to have arrived after that.
+fn least_ids(since: Option<Timestamp>, until: Option<Timestamp>) -> (Option<u128>, Option<u128>) {
+    // 48 bits of milliseconds: moments after the year 10889 are all the same to us.
+    let least = |unix_ms: i64| (unix_ms.clamp(0, (1 << 48) - 1) as u128) << 80;
+    let since = since.map(|since| least(since.unix_ms()));
+    (since, until.map(|until| least(until.unix_ms().saturating_add(ID_LAG_MS))))
+}
+
+/// A condition that the event type of `alias` fits one of `patterns`, with its values; `None` if any fits.
+/// Here `*` is every event. `may_lead`: the list may be read along the index of types.
+pub(super) fn fits_one_of(
+    alias: &str,
+    patterns: &[EventPattern],
+    may_lead: bool,
+) -> Option<(String, Vec<String>)> {
+    if patterns.is_empty() || patterns.contains(&EventPattern::All) {
+        return None;
+    }
+    // A `+` keeps SQLite from the index of types: what it collects of several types it would have to sort.
+    let plus = if may_lead && matches!(patterns, [EventPattern::Exact(_)]) { "" } else { "+" };
+    let mut values = Vec::with_capacity(patterns.len());
+    let mut alternatives = Vec::with_capacity(patterns.len());
+    for pattern in patterns {
+        let (condition, value) = match pattern {
+            EventPattern::Category(category) => ("category = ?", category.as_str().to_owned()),
+            // In SQLite's globs `?` and `[` mean something too.
+            EventPattern::Glob(glob) => ("event GLOB ?", glob.replace('[', "[[]").replace('?', "[?]")),
+            exact => ("event = ?", exact.to_string()),
+        };
+        alternatives.push(format!("{plus}{alias}.{condition}"));
+        values.push(value);
+    }
+    Some((format!("({})", alternatives.join(" OR ")), values))
+}
+
+/// What a row brings in texts and blobs, in bytes.
+pub(super) fn weight(row: &Row<'_>) -> rusqlite::Result<usize> {
+    (0..row.as_ref().column_count()).try_fold(0, |bytes, column| {
+        let value = row.get_ref(column)?;
+        Ok(bytes + value.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len))
+    })
+}
+
+/// Reads the rows of `select` (without `WHERE`) that fulfil `conditions`, in the order of `keys`: one or
+/// two columns of whole numbers that `select` yields first, in this order. Ends early at [`PAGE_BYTES`].
+pub(super) fn page<T>(
+    conn: &Connection,
+    select: &str,
+    keys: &[&str],
+    mut conditions: Conditions,
+    slice: &Slice,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Listed<T>> {
+    let (beyond, direction) = if slice.ascending { (">", "ASC") } else { ("<", "DESC") };
+    if let Some((first, second)) = slice.after {
+        match keys {
+            [key] => conditions.and(format!("{key} {beyond} ?"), [first.into()]),
+            _ => conditions
+                .and(format!("({}) {beyond} (?, ?)", keys.join(", ")), [first.into(), second.into()]),
+        }
+    }
+    let filter = match conditions.texts.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", conditions.texts.join(" AND ")),
+    };
+    let order: Vec<String> = keys.iter().map(|key| format!("{key} {direction}")).collect();
+    // One row more than asked for tells whether there is a next page.
+    let sql = format!("{select}{filter} ORDER BY {} LIMIT {}", order.join(", "), slice.limit + 1);
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut found = statement.query(params_from_iter(conditions.values))?;
+    let mut rows = Vec::new();
+    let (mut last, mut bytes) = ((0, 0), 0);
+    while let Some(row) = found.next()? {
+        if rows.len() == slice.limit as usize || bytes >= PAGE_BYTES {
+            return Ok(Listed { rows, next: Some(last) });
+        }
+        bytes += weight(row)?;
+        last = (row.get(0)?, if keys.len() > 1 { row.get(1)? } else { 0 });
+        rows.push(read(row)?);
+    }
+    Ok(Listed { rows, next: None })
+}

@@ -1,0 +1,185 @@
+//! Webhooks and events for tests of the delivery engine, made without the API.
+
+#[cfg(test)]
+use std::path::Path;
+
+use rusqlite::params;
+use serde_json::value::RawValue;
+
+use super::error::Result;
+use super::events::{self, Manner};
+use super::vault::cell;
+use super::{Change, ChangeAnswer, KeptAnswer, Priority, Recording, RequestStanding, Store, webhooks};
+use vocabulary::api::audit::ChangeMethod;
+use vocabulary::api::command::RequestedBy;
+use vocabulary::event::{Category, NewEvent};
+use vocabulary::id::{ApiKeyId, EventId, WebhookId};
+
+/// A webhook for a test.
+#[derive(Debug, Clone)]
+pub struct SeedWebhook {
+    /// Where it is sent.
+    pub url: String,
+    /// The pattern of its events.
+    pub events: &'static str,
+    /// A JSON list of spans.
+    pub retry_schedule: &'static str,
+    /// How long a receiver may take.
+    pub timeout_ms: i64,
+    /// Requests at once.
+    pub max_in_flight: i64,
+    /// For example `10/s`.
+    pub rate_limit: Option<&'static str>,
+    /// `none`, `webhook` or `station`.
+    pub ordering: &'static str,
+    /// How long a failed delivery may hold up those behind it.
+    pub ordering_max_wait_ms: i64,
+}
+
+impl SeedWebhook {
+    /// One for all events, without limits.
+    pub fn to(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            events: "*",
+            retry_schedule: r#"["100ms"]"#,
+            timeout_ms: 5_000,
+            max_in_flight: 32,
+            rate_limit: None,
+            ordering: "none",
+            ordering_max_wait_ms: 3_600_000,
+        }
+    }
+}
+
+#[cfg(test)]
+/// A database of before there was a key, with secrets of every kind and what is left of deleted ones.
+const PLAIN: &str = r#"
+    INSERT INTO webhooks (name, url, status, events, stations, secret_header, secret_value, signing_secret,
+        format, custom_headers, ordering, ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight,
+        created_at_ms, updated_at_ms)
+    VALUES ('old', 'https://example.com/', 'active', '["*"]', '["*"]', 'x-key', 'PLAIN-value', 'PLAIN-signing',
+        'flat', '{"x-token":"PLAIN-header"}', 'none', 1000, 1000, '["1s"]', 1, 1, 1);
+    INSERT INTO webhooks SELECT 7, 'gone', url, status, disabled_reason, events, stations, owner_id, secret_header,
+        'PLAIN-gone' || hex(zeroblob(3000)), signing_secret, format, custom_headers, filter, ordering,
+        ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit, 0, 0, NULL, 0, 1, 1,
+        NULL, NULL, NULL FROM webhooks;
+    DELETE FROM webhooks WHERE id = 7;
+    INSERT INTO webhook_previous_secrets VALUES (1, 'PLAIN-previous', 9000000000000);
+    INSERT INTO events (id, event, category, timestamp_ms, payload, custom_headers, target)
+    VALUES ('evt_00000000010000000000000000', 'a.b', 'custom', 1, '{}', '{"x-token":"PLAIN-sent"}', 'url');
+    INSERT INTO origins (origin) VALUES ('https://example.com');
+    INSERT INTO deliveries (id, event_seq, url, origin_id, secret, status, due_at_ms, scheduled_at_ms, created_at_ms)
+    VALUES ('dlv_00000000010000000000000000', 1, 'https://example.com/x', 1, 'PLAIN-dynamic', 'scheduled', 1, 1, 1);
+    INSERT INTO stations (station_id, connected, connection_generation, booted_as, created_at_ms, updated_at_ms)
+    VALUES ('CP', 0, 0, 'accepted', 1, 1);
+    INSERT INTO commands (id, station_id, action, payload, timeout_ms, queue, requested_by_id, requested_by_name,
+        status, generation, expires_at_ms, created_at_ms)
+    VALUES ('cmd_00000000010000000000000000', 'CP', 'ChangeConfiguration',
+        '{"key":"AuthorizationKey","value":"PLAIN-password"}', 1000, 1, 'key_00000000010000000000000000', 'k',
+        'queued', 0, 9000000000000, 1);
+    INSERT INTO idempotent_requests VALUES ('key_00000000010000000000000000', 'once', X'01', 201, '[]',
+        CAST('PLAIN-answer' AS BLOB), 1);
+"#;
+
+/// Makes it in an empty directory.
+#[cfg(test)]
+pub fn plain_in(dir: &Path) {
+    let conn = super::schema::open_writer(&dir.join(super::DATABASE)).expect("opens");
+    super::schema::make_older(&conn, 9);
+    conn.execute_batch(PLAIN).expect("inserts");
+}
+
+/// A signing secret of 32 bytes.
+pub const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+impl Change {
+    /// A change that this key asks for.
+    pub fn seed(by: ApiKeyId) -> Self {
+        Self {
+            requested_by: RequestedBy { id: by, name: "test".to_owned() },
+            remote_addr: None,
+            action: "webhooks_create".to_owned(),
+            method: ChangeMethod::Post,
+            path: "/api/v1/webhooks".to_owned(),
+            resource: "webhooks".to_owned(),
+            resource_id: None,
+            owner_id: None,
+        }
+    }
+}
+
+impl Store {
+    /// Stores a webhook.
+    pub async fn seed_webhook(&self, seed: SeedWebhook) -> Result<WebhookId> {
+        self.write(Priority::Api, move |w| {
+            let webhook_id = webhooks::next_id(w)?;
+            let secret = w.vault.seal(cell::SIGNING_SECRET, webhook_id, SECRET)?;
+            w.conn.execute(
+                "INSERT INTO webhooks (name, url, status, events, stations, signing_secret, format, custom_headers,
+                     ordering, ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit,
+                     created_at_ms, updated_at_ms)
+                 VALUES ('seed', ?1, 'active', json_array(?2), '[\"*\"]', ?3, 'flat', '{}', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
+                params![
+                    seed.url,
+                    seed.events,
+                    secret,
+                    seed.ordering,
+                    seed.ordering_max_wait_ms,
+                    seed.timeout_ms,
+                    seed.retry_schedule,
+                    seed.max_in_flight,
+                    seed.rate_limit,
+                    w.now.unix_ms(),
+                ],
+            )?;
+            webhooks::changed(w, webhook_id)?;
+            Ok(webhook_id)
+        })
+        .await
+    }
+
+    /// Stores `count` events of `station` in one transaction; their payloads are `{"n": 0}`, `{"n": 1}`, …
+    pub async fn seed_events(&self, station: &str, count: usize) -> Result<Vec<EventId>> {
+        let station = station.to_owned();
+        self.write(Priority::Inbound, move |w| {
+            (0..count)
+                .map(|n| {
+                    let payload = RawValue::from_string(format!("{{\"n\":{n}}}")).expect("JSON");
+                    let event = NewEvent {
+                        station_id: Some(station.clone()),
+                        ..NewEvent::new(Category::Ocpp, "StatusNotification", w.now, payload)
+                    };
+                    let seq = events::append(w, &event, Manner::default())?;
+                    let event = super::event_row::by_seq(w.conn, seq)?;
+                    Ok(event.expect("it was just stored").id)
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Keeps the answer of a request with this `Idempotency-Key`.
+    pub async fn seed_answer(&self, by: ApiKeyId, key: &str) {
+        let begun = self.begin_request(by, key.to_owned(), [7; 32]).await.expect("reads");
+        let RequestStanding::First(key) = begun else { panic!("it is not the first") };
+        let answer = KeptAnswer { status: 201, headers: Vec::new(), body: "made".into() };
+        let recording = Recording::of(Change::seed(by), Some(key));
+        self.settle_request(recording, ChangeAnswer::default(), Some(answer)).await.expect("writes");
+    }
+
+    /// Runs one statement, past all rules.
+    pub async fn seed_run(&self, sql: &'static str) {
+        self.write(Priority::Api, move |w| Ok(w.conn.execute(sql, [])?)).await.expect("it runs");
+    }
+
+    /// What one number of the database is.
+    pub async fn seed_number(&self, sql: &'static str) -> i64 {
+        self.read(move |conn| Ok(conn.query_row(sql, [], |row| row.get(0))?)).await.expect("a number")
+    }
+
+    /// One text of the database.
+    pub async fn seed_text(&self, sql: &'static str) -> String {
+        self.read(move |conn| Ok(conn.query_row(sql, [], |row| row.get(0))?)).await.expect("a text")
+    }
+}

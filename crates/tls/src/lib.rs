@@ -1,0 +1,138 @@
+//! TLS for what listens here, and the authority of its clients: certificates and keys from files, read anew when
+//! they change.
+//!
+//! A connection keeps what it was greeted with; only new ones see new files. Files that cannot be used after a
+//! change are told of in the log, and the old ones stay in force.
+
+mod authorities;
+mod authority;
+mod failure;
+mod files;
+mod reload;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::{CertificateError, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use reload::Reloaded;
+use vocabulary::der::Certificate;
+use vocabulary::id::SerialNumber;
+
+pub use authorities::Authorities;
+pub use authority::{Authority, AuthoritySettings, Issued, NotTrusted, RefusedRequest};
+pub use failure::TlsFailure;
+pub use files::{File, TlsError};
+pub use reload::Prepared;
+pub use stream::Stream;
+
+/// Where certificates and keys stand, all of it PEM.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Chains, the server's own certificate first in each. A client is shown the first one whose signatures
+    /// it can check.
+    pub certificates: Vec<PathBuf>,
+    /// The key of each chain, in the same order.
+    pub keys: Vec<PathBuf>,
+    /// The authorities of client certificates; `None`: clients are not asked for any.
+    pub client_ca: Option<PathBuf>,
+    /// Lists of client certificates that are revoked; only looked at with `client_ca`.
+    pub client_crl: Option<PathBuf>,
+}
+
+impl Files {
+    fn all(&self) -> Vec<PathBuf> {
+        let Self { certificates, keys, client_ca, client_crl } = self;
+        certificates.iter().chain(keys).chain(client_ca).chain(client_crl).cloned().collect()
+    }
+}
+
+/// What a listener greets its clients with.
+pub struct Tls {
+    config: Arc<Reloaded<ServerConfig>>,
+}
+
+/// Whom a client's certificate names. Its chain was checked by then, and its dates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    names: Vec<String>,
+    organizations: Vec<String>,
+    serial_number: SerialNumber,
+}
+
+impl ClientCertificate {
+    /// Reads a certificate; `None` if it is none.
+    pub fn read(der: &[u8]) -> Option<Self> {
+        let mut certificate = Certificate::read(der)?;
+        let mut names = std::mem::take(&mut certificate.common_names);
+        names.append(&mut certificate.alternative_names);
+        let Certificate { organizations, serial_number, .. } = certificate;
+        Some(Self { names, organizations, serial_number })
+    }
+
+    /// Whether a common name or an alternative name of its subject is exactly this.
+    pub fn names(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name)
+    }
+
+    /// What its issuer tells it from others by.
+    pub fn serial_number(&self) -> &SerialNumber {
+        &self.serial_number
+    }
+
+    /// Whether it was issued to this organisation.
+    pub fn is_of(&self, organization: &str) -> bool {
+        self.organizations.iter().any(|own| own == organization)
+    }
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Names the file that cannot be used, and why.
+    pub fn load(files: Files) -> Result<Arc<Self>, TlsError> {
+        let config = Reloaded::new("TLS certificates and keys", files.all(), move || files::load(&files))?;
+        Ok(Arc::new(Self { config }))
+    }
+
+    /// Reads these files, or the same ones anew; new connections see them once that is put in force.
+    ///
+    /// # Errors
+    /// As [`Tls::load`]; nothing is different then.
+    pub fn prepare(&self, files: Files) -> Result<Prepared, TlsError> {
+        self.config.prepare(files.all(), move || files::load(&files))
+    }
+
+    /// Greets a client; its certificate, if it has shown one. The caller sees to it that this takes no
+    /// longer than it may.
+    ///
+    /// # Errors
+    /// If the client cannot be agreed with, or its certificate not be trusted; [`TlsFailure::of`] says why.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<(Stream, Option<ClientCertificate>)> {
+        let stream = TlsAcceptor::from(self.config.current()).accept(stream).await?;
+        let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let client = match leaf {
+            // Trusted, but not read here: to be on the safe side, nobody.
+            Some(leaf) => Some(
+                ClientCertificate::read(leaf)
+                    .ok_or(rustls::Error::InvalidCertificate(CertificateError::BadEncoding))
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
+            ),
+            None => None,
+        };
+        Ok((Stream::Tls(Box::new(stream.into())), client))
+    }
+
+    /// Reads the files anew whenever they have changed, until `stop`.
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        self.config.clone().watch(stop).await;
+    }
+}

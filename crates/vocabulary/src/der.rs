@@ -1,0 +1,362 @@
+//! As much of X.509 as OCPP needs: who issued a certificate, its number, its key, and whom it names; and what
+//! new ones are written with.
+//!
+//! Nothing here decides whether a certificate can be trusted.
+
+mod request;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+
+use crate::clock::Timestamp;
+use crate::id::SerialNumber;
+
+pub use request::SigningRequest;
+
+const BOOLEAN: u8 = 0x01;
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTF8_STRING: u8 = 0x0c;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+/// `[0]`, explicit: the version in a certificate, the attributes in a signing request.
+const CONTEXT_0: u8 = 0xa0;
+/// `[3]`, explicit: the extensions of a certificate.
+const CONTEXT_3: u8 = 0xa3;
+
+/// `commonName`, 2.5.4.3.
+pub const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+/// `organizationName`, 2.5.4.10.
+pub const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
+/// `subjectKeyIdentifier`, 2.5.29.14.
+pub const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
+/// `subjectAltName`, 2.5.29.17.
+const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+/// `basicConstraints`, 2.5.29.19.
+pub const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+/// Alternative names that are texts: e-mail, DNS and URI (RFC 5280, 4.2.1.6).
+const TEXTUAL_NAMES: [u8; 3] = [0x81, 0x82, 0x86];
+
+/// The parts of a certificate that OCPP names it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// What its issuer tells it from others by.
+    pub serial_number: SerialNumber,
+    /// The issuer's name, as it is encoded.
+    pub issuer: Vec<u8>,
+    /// The subject's name, as it is encoded.
+    pub subject: Vec<u8>,
+    /// The last moment that it holds, if its encoding can be read.
+    pub not_after: Option<Timestamp>,
+    /// What certificates that it has issued name its key by.
+    pub key_id: Option<Vec<u8>>,
+    /// It may issue certificates.
+    pub is_authority: bool,
+    /// The bits of its public key.
+    pub public_key: Vec<u8>,
+    /// The common names of its subject.
+    pub common_names: Vec<String>,
+    /// The organisations of its subject.
+    pub organizations: Vec<String>,
+    /// The subject's alternative names that are texts.
+    pub alternative_names: Vec<String>,
+}
+
+impl Certificate {
+    /// Reads a certificate; `None` if it is none.
+    pub fn read(der: &[u8]) -> Option<Self> {
+        let (certificate, rest) = take(der, SEQUENCE)?;
+        let (mut body, _) = take(certificate, SEQUENCE)?;
+        if !rest.is_empty() {
+            return None;
+        }
+        if let Some((_, after)) = take(body, CONTEXT_0) {
+            body = after;
+        }
+        let (serial, body) = take(body, INTEGER)?;
+        let (_, body) = take(body, SEQUENCE)?;
+        let (issuer, after_issuer) = take(body, SEQUENCE)?;
+        let (validity, after_validity) = take(after_issuer, SEQUENCE)?;
+        let (subject, after_subject) = take(after_validity, SEQUENCE)?;
+        let (key_info, after_key) = take(after_subject, SEQUENCE)?;
+        let (_, key_info) = take(key_info, SEQUENCE)?;
+        let (bits, _) = take(key_info, BIT_STRING)?;
+        let extensions = extensions(after_key)?;
+        let extension = |kind| extensions.iter().find(|(found, _)| *found == kind).map(|(_, value)| *value);
+        let key_id = extension(SUBJECT_KEY_ID).and_then(|value| take(value, OCTET_STRING));
+        // SEQUENCE { cA BOOLEAN DEFAULT FALSE, … }
+        let constraints = extension(BASIC_CONSTRAINTS).and_then(|value| take(value, SEQUENCE));
+        let is_authority = constraints.and_then(|(value, _)| take(value, BOOLEAN));
+        Some(Self {
+            serial_number: SerialNumber::from_bytes(serial),
+            issuer: sequence(&[issuer]),
+            subject: sequence(&[subject]),
+            not_after: not_after(validity),
+            key_id: key_id.map(|(id, _)| id.to_vec()),
+            is_authority: is_authority.is_some_and(|(value, _)| value != [0]),
+            // The first byte says how many bits of the last one are unused.
+            public_key: bits.get(1..)?.to_vec(),
+            common_names: attributes(subject, COMMON_NAME)?,
+            organizations: attributes(subject, ORGANIZATION)?,
+            alternative_names: alternative_names(extension(ALTERNATIVE_NAMES))?,
+        })
+    }
+
+    /// SHA-256 of the issuer's name, hex (RFC 6960, 4.1.1).
+    pub fn issuer_name_hash(&self) -> String {
+        hex::encode(Sha256::digest(&self.issuer))
+    }
+
+    /// SHA-256 of the issuer's key, hex; a root is its own issuer.
+    pub fn issuer_key_hash(&self) -> String {
+        hex::encode(Sha256::digest(&self.public_key))
+    }
+}
+
+/// What people call a distinguished name, as it is encoded: its common name, or else its organisation.
+pub fn name_text(name: &[u8]) -> Option<String> {
+    let (content, _) = take(name, SEQUENCE)?;
+    let first = |kind| attributes(content, kind)?.into_iter().next();
+    first(COMMON_NAME).or_else(|| first(ORGANIZATION))
+}
+
+/// The values of one kind in a distinguished name; `None` if it is none.
+fn attributes(mut name: &[u8], kind: &[u8]) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    while !name.is_empty() {
+        let (mut set, rest) = take(name, SET)?;
+        name = rest;
+        while !set.is_empty() {
+            let (attribute, rest) = take(set, SEQUENCE)?;
+            set = rest;
+            let (its_kind, value) = take(attribute, OBJECT_IDENTIFIER)?;
+            if its_kind == kind {
+                found.extend(text(value));
+            }
+        }
+    }
+    Some(found)
+}
+
+/// A text of one of the string types; `None` for those that nobody uses any more.
+fn text(value: &[u8]) -> Option<String> {
+    const PRINTABLE: u8 = 0x13;
+    const IA5: u8 = 0x16;
+    let (bytes, _) = take(value, *value.first()?)?;
+    match value.first()? {
+        &UTF8_STRING | &PRINTABLE | &IA5 => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// What follows the key of a certificate: the kind and the content of each extension.
+fn extensions(mut after_key: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    let mut found = Vec::new();
+    while !after_key.is_empty() {
+        let (content, rest) = take(after_key, *after_key.first()?)?;
+        if after_key.first() == Some(&CONTEXT_3) {
+            let (mut extensions, _) = take(content, SEQUENCE)?;
+            while !extensions.is_empty() {
+                let (extension, others) = take(extensions, SEQUENCE)?;
+                extensions = others;
+                let (kind, value) = take(extension, OBJECT_IDENTIFIER)?;
+                let value = take(value, BOOLEAN).map_or(value, |(_critical, value)| value);
+                found.push((kind, take(value, OCTET_STRING)?.0));
+            }
+        }
+        after_key = rest;
+    }
+    Some(found)
+}
+
+/// The texts among the alternative names.
+fn alternative_names(extension: Option<&[u8]>) -> Option<Vec<String>> {
+    let Some(extension) = extension else { return Some(Vec::new()) };
+    let mut found = Vec::new();
+    let (mut names, _) = take(extension, SEQUENCE)?;
+    while let Some(tag) = names.first() {
+        let (name, rest) = take(names, *tag)?;
+        if TEXTUAL_NAMES.contains(tag) {
+            found.extend(std::str::from_utf8(name).ok().map(str::to_owned));
+        }
+        names = rest;
+    }
+    Some(found)
+}
+
+/// The second of two times (RFC 5280, 4.1.2.5).
+fn not_after(validity: &[u8]) -> Option<Timestamp> {
+    let (_, second) = take(validity, *validity.first()?)?;
+    let tag = *second.first()?;
+    let (text, _) = take(second, tag)?;
+    let text = std::str::from_utf8(text).ok()?;
+    let full = match tag {
+        // Two digits of a year mean one from 1950 to 2049.
+        UTC_TIME => format!("{}{text}", if text < "50" { "20" } else { "19" }),
+        GENERALIZED_TIME => text.to_owned(),
+        _ => return None,
+    };
+    let time = NaiveDateTime::parse_from_str(&full, "%Y%m%d%H%M%SZ").ok()?;
+    Some(Timestamp::from_unix_ms(time.and_utc().timestamp_millis()))
+}
+
+/// A moment, in whole seconds; `None` beyond the year 9999.
+pub fn time(at: Timestamp) -> Option<Vec<u8>> {
+    let time = DateTime::<Utc>::from_timestamp_millis(at.unix_ms())?;
+    match time.year() {
+        1950..=2049 => Some(element(UTC_TIME, time.format("%y%m%d%H%M%SZ").to_string().as_bytes())),
+        0..=9999 => Some(element(GENERALIZED_TIME, time.format("%Y%m%d%H%M%SZ").to_string().as_bytes())),
+        _ => None,
+    }
+}
+
+/// A distinguished name of these attributes, each a set of its own.
+pub fn name(attributes: &[(&[u8], &str)]) -> Vec<u8> {
+    let part = |(kind, text): &(&[u8], &str)| {
+        element(SET, &sequence(&[&object_identifier(kind), &element(UTF8_STRING, text.as_bytes())]))
+    };
+    sequence(&attributes.iter().map(part).collect::<Vec<_>>().iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+/// An extension (RFC 5280, 4.1) with this content.
+pub fn extension(kind: &[u8], critical: bool, content: &[u8]) -> Vec<u8> {
+    let critical: &[u8] = if critical { &[BOOLEAN, 1, 0xff] } else { &[] };
+    sequence(&[&object_identifier(kind), critical, &octet_string(content)])
+}
+
+/// The certificates of a PEM text, in order; empty if one of them cannot be read.
+pub fn pem_certificates(pem: &str) -> Vec<Certificate> {
+    let read = |der: Result<CertificateDer<'_>, _>| der.ok().and_then(|der| Certificate::read(&der));
+    CertificateDer::pem_slice_iter(pem.as_bytes()).map(read).collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
+/// The content of the element that begins `der`, if it has this tag, and what follows it.
+fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&found, rest) = der.split_first()?;
+    let (&first, mut rest) = rest.split_first()?;
+    if found != tag {
+        return None;
+    }
+    let length = match first {
+        0..=0x7f => usize::from(first),
+        0x81..=0x84 => {
+            let bytes = rest.get(..usize::from(first & 0x7f))?;
+            rest = &rest[bytes.len()..];
+            bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte))
+        }
+        _ => return None,
+    };
+    (rest.len() >= length).then(|| rest.split_at(length))
+}
+
+/// One element.
+pub fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut der = vec![tag];
+    match content.len() {
+        short @ 0..=0x7f => der.push(short as u8),
+        long => {
+            let bytes = (long as u32).to_be_bytes();
+            let used = bytes.iter().skip_while(|byte| **byte == 0).copied().collect::<Vec<_>>();
+            der.push(0x80 | used.len() as u8);
+            der.extend(used);
+        }
+    }
+    der.extend_from_slice(content);
+    der
+}
+
+/// A sequence of elements.
+pub fn sequence(elements: &[&[u8]]) -> Vec<u8> {
+    element(SEQUENCE, &elements.concat())
+}
+
+/// An object identifier of these bytes.
+pub fn object_identifier(kind: &[u8]) -> Vec<u8> {
+    element(OBJECT_IDENTIFIER, kind)
+}
+
+/// A string of octets.
+pub fn octet_string(bytes: &[u8]) -> Vec<u8> {
+    element(OCTET_STRING, bytes)
+}
+
+/// A positive number of these bytes, most significant first.
+pub fn integer(bytes: &[u8]) -> Vec<u8> {
+    let sign: &[u8] = if bytes.first().is_some_and(|first| *first >= 0x80) { &[0] } else { &[] };
+    element(INTEGER, &[sign, bytes].concat())
+}
+
+/// A PEM text of this label, such as `CERTIFICATE` (RFC 7468).
+pub fn pem(label: &str, der: &[u8]) -> String {
+    let body = BASE64.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in body.as_bytes().chunks(64) {
+        text.extend(line.iter().map(|byte| char::from(*byte)));
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
+}
+
+/// A string of whole bytes.
+pub fn bit_string(bytes: &[u8]) -> Vec<u8> {
+    element(BIT_STRING, &[&[0], bytes].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_read_as_openssl_reads_it() {
+        let pem = include_str!("../../../tests/tls/ca.pem");
+        let [certificate] = &pem_certificates(pem)[..] else { panic!("one certificate") };
+        assert!(!certificate.serial_number.as_str().starts_with('0'));
+        assert_eq!(certificate.issuer_name_hash().len(), 64);
+        // The leaf was issued by it: the same issuer, another key.
+        let [leaf] = &pem_certificates(include_str!("../../../tests/tls/good.pem"))[..] else {
+            panic!("one certificate")
+        };
+        assert_eq!(leaf.issuer, certificate.issuer);
+        assert_ne!(leaf.public_key, certificate.public_key);
+        assert_eq!(leaf.common_names, ["good"]);
+        assert_eq!(name_text(&leaf.subject).as_deref(), Some("good"));
+        assert_eq!(name_text(&name(&[(ORGANIZATION, "O")])).as_deref(), Some("O"));
+        assert_eq!(name_text(b"\x30"), None);
+        assert_eq!(leaf.alternative_names, ["localhost"], "an address is no text");
+        assert!(certificate.is_authority && !leaf.is_authority);
+        assert!(leaf.not_after > Some(Timestamp::from_unix_ms(1_776_170_096_789)), "{:?}", leaf.not_after);
+    }
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        for text in ["2026-11-22T05:00:00.000Z", "2049-12-31T23:59:59.000Z", "2050-01-01T00:00:00.000Z"] {
+            let at: Timestamp = text.parse().expect("a time");
+            let der = time(at).expect("a year of four digits");
+            assert_eq!(not_after(&[der.clone(), der].concat()), Some(at));
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_not_read() {
+        assert!(pem_certificates("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----").is_empty());
+        assert!(pem_certificates("certificate").is_empty());
+        assert!(Certificate::read(&[0x30, 0x84, 0xff]).is_none());
+    }
+
+    #[test]
+    fn long_elements_can_be_read_again() {
+        for length in [0, 127, 128, 300, 70_000] {
+            let content = vec![7; length];
+            let der = element(SEQUENCE, &content);
+            assert_eq!(take(&der, SEQUENCE), Some((&content[..], &[][..])));
+        }
+    }
+}

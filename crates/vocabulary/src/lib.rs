@@ -1,0 +1,18 @@
+//! What everybody in chargehook talks about: ids, time, events, subscriptions, the bodies of the REST API, and OCPP.
+//!
+//! **Invariant**: no I/O but for the system's clock and randomness; nothing here knows a store, a socket or a runtime.
+
+pub mod adjustable;
+pub mod api;
+pub mod bucket;
+pub mod clock;
+pub mod der;
+pub mod event;
+pub mod forwarded;
+pub mod id;
+pub mod log_limit;
+pub mod nearest;
+pub mod ocpp;
+pub mod subscription;
+pub mod units;
+pub mod zone;
