@@ -8,12 +8,12 @@ use rusqlite::types::Type;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::error::UnreadableSetting;
-use super::vault::{Cell, Vault};
+use crate::error::UnreadableSetting;
+use crate::secrecy::vault::{Cell, Vault};
 use vocabulary::clock::Timestamp;
 
 /// A text that is something's own spelling.
-pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+pub(crate) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,
@@ -22,7 +22,7 @@ where
 }
 
 /// The same, or NULL.
-pub(super) fn maybe_parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>
+pub(crate) fn maybe_parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>
 where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,
@@ -32,40 +32,40 @@ where
 }
 
 /// JSON text.
-pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(crate) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))
 }
 
 /// The same, or NULL.
-pub(super) fn maybe_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+pub(crate) fn maybe_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
     let text = row.get_ref(column)?.as_str_or_null()?;
     text.map(serde_json::from_str).transpose().map_err(|error| unreadable(column, error))
 }
 
 /// JSON text, kept as it is.
-pub(super) fn raw(row: &Row<'_>, column: usize) -> rusqlite::Result<Box<RawValue>> {
+pub(crate) fn raw(row: &Row<'_>, column: usize) -> rusqlite::Result<Box<RawValue>> {
     RawValue::from_string(row.get(column)?).map_err(|error| unreadable(column, error))
 }
 
 /// The same, or NULL.
-pub(super) fn maybe_raw(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Box<RawValue>>> {
+pub(crate) fn maybe_raw(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Box<RawValue>>> {
     let text: Option<String> = row.get(column)?;
     text.map(RawValue::from_string).transpose().map_err(|error| unreadable(column, error))
 }
 
 /// A word of an enum, spelled as its JSON is.
-pub(super) fn word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(crate) fn word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_value(serde_json::Value::String(text)).map_err(|error| unreadable(column, error))
 }
 
 /// The same, or NULL.
-pub(super) fn maybe_word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+pub(crate) fn maybe_word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
     row.get_ref(column)?.as_str_or_null()?.map(|_| word(row, column)).transpose()
 }
 
 /// Says which setting it was that could not be read.
-pub(super) fn setting<T>(
+pub(crate) fn setting<T>(
     (table, id, column): (&'static str, &dyn Display, &'static str),
     read: rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
@@ -80,17 +80,17 @@ pub(super) fn setting<T>(
 }
 
 /// Unix milliseconds.
-pub(super) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(crate) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_unix_ms)
 }
 
 /// Unix milliseconds, or NULL.
-pub(super) fn maybe_moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+pub(crate) fn maybe_moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_unix_ms))
 }
 
 /// A text that is sealed, opened.
-pub(super) fn sealed(
+pub(crate) fn sealed(
     row: &Row<'_>,
     column: usize,
     vault: &Vault,
@@ -101,7 +101,7 @@ pub(super) fn sealed(
 }
 
 /// The same, or NULL.
-pub(super) fn maybe_sealed(
+pub(crate) fn maybe_sealed(
     row: &Row<'_>,
     column: usize,
     vault: &Vault,
@@ -111,7 +111,7 @@ pub(super) fn maybe_sealed(
 }
 
 /// Headers that are sealed, opened; none are written `{}`, or are NULL.
-pub(super) fn headers(
+pub(crate) fn headers(
     row: &Row<'_>,
     column: usize,
     vault: &Vault,
@@ -127,7 +127,7 @@ pub(super) fn headers(
 }
 
 /// How headers are written that are none: there is nothing to seal.
-pub(super) const NO_HEADERS: &str = "{}";
+pub(crate) const NO_HEADERS: &str = "{}";
 
 fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: usize, error: E) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))

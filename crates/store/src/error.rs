@@ -137,7 +137,7 @@ pub enum KeyFault {
     #[error(
         "{}: {}. Put the file back from where its copy is kept; if the key is lost for good, move this file away",
         .0.display(),
-        super::secrets_key::NoSecretsKey
+        crate::secrecy::key_source::NoSecretsKey
     )]
     Malformed(PathBuf),
 }

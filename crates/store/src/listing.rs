@@ -3,13 +3,13 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::error::Result;
+use crate::error::Result;
 use vocabulary::clock::Timestamp;
 use vocabulary::subscription::EventPattern;
 
 /// Texts and blobs that a page has room for, in bytes; the row that goes beyond is its last. What one charger says
 /// may take a megabyte, and who reads hundreds of that at once should not cost the gateway its memory.
-pub(super) const PAGE_BYTES: usize = 4 << 20;
+pub(crate) const PAGE_BYTES: usize = 4 << 20;
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,37 +33,37 @@ pub struct Listed<T> {
 
 /// The conditions of a list, each with its values.
 #[derive(Default)]
-pub(super) struct Conditions {
+pub(crate) struct Conditions {
     texts: Vec<String>,
     values: Vec<Value>,
 }
 
 impl Conditions {
     /// Adds a condition; each `?` in it takes one of `values`.
-    pub(super) fn and(&mut self, condition: impl Into<String>, values: impl IntoIterator<Item = Value>) {
+    pub(crate) fn and(&mut self, condition: impl Into<String>, values: impl IntoIterator<Item = Value>) {
         self.texts.push(condition.into());
         self.values.extend(values);
     }
 
     /// Adds a condition on one value, if the value is given.
-    pub(super) fn and_if<T: Into<Value>>(&mut self, condition: &str, value: Option<T>) {
+    pub(crate) fn and_if<T: Into<Value>>(&mut self, condition: &str, value: Option<T>) {
         if let Some(value) = value {
             self.and(condition, [value.into()]);
         }
     }
 
     /// All of them, as they stand behind `WHERE`; there is at least one.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.texts.join(" AND ")
     }
 
     /// The values that the `?` take.
-    pub(super) fn into_values(self) -> Vec<Value> {
+    pub(crate) fn into_values(self) -> Vec<Value> {
         self.values
     }
 
     /// Adds a condition on a moment, if it is given.
-    pub(super) fn and_at(&mut self, condition: &str, at: Option<Timestamp>) {
+    pub(crate) fn and_at(&mut self, condition: &str, at: Option<Timestamp>) {
         self.and_if(condition, at.map(Timestamp::unix_ms));
     }
 }
@@ -75,7 +75,7 @@ const ID_LAG_MS: i64 = 600_000;
 /// Conditions on `seq` for rows of `table` that arrived at or after `since` and before `until`, each with
 /// the value of the id that bounds it. Ids are minted in commit order with their moment in front, so the
 /// unique index on them finds the bounds; the exact moment is another condition, on few rows.
-pub(super) fn arrival_bounds(
+pub(crate) fn arrival_bounds(
     table: &str,
     alias: &str,
     since: Option<Timestamp>,
@@ -90,7 +90,7 @@ pub(super) fn arrival_bounds(
 }
 
 /// The same bounds as numbers: rows of `table` above the first and up to the second.
-pub(super) fn arrival_rows(
+pub(crate) fn arrival_rows(
     conn: &Connection,
     table: &str,
     since: Option<Timestamp>,
@@ -122,7 +122,7 @@ fn least_ids(since: Option<Timestamp>, until: Option<Timestamp>) -> (Option<u128
 
 /// A condition that the event type of `alias` fits one of `patterns`, with its values; `None` if any fits.
 /// Here `*` is every event. `may_lead`: the list may be read along the index of types.
-pub(super) fn fits_one_of(
+pub(crate) fn fits_one_of(
     alias: &str,
     patterns: &[EventPattern],
     may_lead: bool,
@@ -148,7 +148,7 @@ pub(super) fn fits_one_of(
 }
 
 /// What a row brings in texts and blobs, in bytes.
-pub(super) fn weight(row: &Row<'_>) -> rusqlite::Result<usize> {
+pub(crate) fn weight(row: &Row<'_>) -> rusqlite::Result<usize> {
     (0..row.as_ref().column_count()).try_fold(0, |bytes, column| {
         let value = row.get_ref(column)?;
         Ok(bytes + value.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len))
@@ -157,7 +157,7 @@ pub(super) fn weight(row: &Row<'_>) -> rusqlite::Result<usize> {
 
 /// Reads the rows of `select` (without `WHERE`) that fulfil `conditions`, in the order of `keys`: one or
 /// two columns of whole numbers that `select` yields first, in this order. Ends early at [`PAGE_BYTES`].
-pub(super) fn page<T>(
+pub(crate) fn page<T>(
     conn: &Connection,
     select: &str,
     keys: &[&str],

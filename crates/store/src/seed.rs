@@ -6,10 +6,12 @@ use std::path::Path;
 use rusqlite::params;
 use serde_json::value::RawValue;
 
-use super::error::Result;
-use super::events::{self, Manner};
-use super::vault::cell;
-use super::{Change, ChangeAnswer, KeptAnswer, Priority, Recording, RequestStanding, Store, webhooks};
+use crate::error::Result;
+use crate::log::append;
+use crate::log::append::Manner;
+use crate::secrecy::vault::cell;
+use crate::webhooks::settings;
+use crate::{Change, ChangeAnswer, KeptAnswer, Priority, Recording, RequestStanding, Store};
 use vocabulary::api::audit::ChangeMethod;
 use vocabulary::api::command::RequestedBy;
 use vocabulary::event::{Category, NewEvent};
@@ -85,8 +87,10 @@ const PLAIN: &str = r#"
 /// Makes it in an empty directory.
 #[cfg(test)]
 pub fn plain_in(dir: &Path) {
-    let conn = super::schema::open_writer(&dir.join(super::DATABASE)).expect("opens");
-    super::schema::make_older(&conn, 9);
+    let conn =
+        crate::engine::embedded::schema::open_writer(&dir.join(crate::engine::embedded::data_dir::DATABASE))
+            .expect("opens");
+    crate::engine::embedded::schema::make_older(&conn, 9);
     conn.execute_batch(PLAIN).expect("inserts");
 }
 
@@ -113,7 +117,7 @@ impl Store {
     /// Stores a webhook.
     pub async fn seed_webhook(&self, seed: SeedWebhook) -> Result<WebhookId> {
         self.write(Priority::Api, move |w| {
-            let webhook_id = webhooks::next_id(w)?;
+            let webhook_id = settings::next_id(w)?;
             let secret = w.vault.seal(cell::SIGNING_SECRET, webhook_id, SECRET)?;
             w.conn.execute(
                 "INSERT INTO webhooks (name, url, status, events, stations, signing_secret, format, custom_headers,
@@ -133,7 +137,7 @@ impl Store {
                     w.now.unix_ms(),
                 ],
             )?;
-            webhooks::changed(w, webhook_id)?;
+            settings::changed(w, webhook_id)?;
             Ok(webhook_id)
         })
         .await
@@ -150,8 +154,8 @@ impl Store {
                         station_id: Some(station.clone()),
                         ..NewEvent::new(Category::Ocpp, "StatusNotification", w.now, payload)
                     };
-                    let seq = events::append(w, &event, Manner::default())?;
-                    let event = super::event_row::by_seq(w.conn, seq)?;
+                    let seq = append::append(w, &event, Manner::default())?;
+                    let event = crate::log::event_row::by_seq(w.conn, seq)?;
                     Ok(event.expect("it was just stored").id)
                 })
                 .collect()

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::writer::Effects;
+use crate::engine::embedded::writer::Effects;
 use vocabulary::id::{CommandId, WebhookId};
 
-pub(super) struct Signals {
+pub(crate) struct Signals {
     tail: watch::Sender<i64>,
     lanes: Mutex<LanesDue>,
     lanes_raised: Notify,
@@ -27,7 +27,7 @@ pub struct LanesDue {
 }
 
 impl Signals {
-    pub(super) fn new(newest_event: i64) -> Self {
+    pub(crate) fn new(newest_event: i64) -> Self {
         Self {
             tail: watch::Sender::new(newest_event),
             lanes: Mutex::default(),
@@ -37,7 +37,7 @@ impl Signals {
         }
     }
 
-    pub(super) fn raise(&self, effects: Effects) {
+    pub(crate) fn raise(&self, effects: Effects) {
         if let Some(seq) = effects.newest_event {
             self.tail.send_replace(seq);
         }
@@ -61,23 +61,23 @@ impl Signals {
     }
 
     /// Tells of the end of a command that is about to be committed. One waiter per command.
-    pub(super) fn command_end(self: Arc<Self>, id: CommandId) -> CommandEnd {
+    pub(crate) fn command_end(self: Arc<Self>, id: CommandId) -> CommandEnd {
         let (waiter, ended) = oneshot::channel();
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(id, waiter);
         CommandEnd { id, ended, signals: self }
     }
 
-    pub(super) fn tail(&self) -> watch::Receiver<i64> {
+    pub(crate) fn tail(&self) -> watch::Receiver<i64> {
         self.tail.subscribe()
     }
 
     /// Waits until a replay was begun. For one waiter only.
-    pub(super) async fn replays_begun(&self) {
+    pub(crate) async fn replays_begun(&self) {
         self.replays_begun.notified().await;
     }
 
     /// Waits until some lane has work, and takes the list. For one waiter only.
-    pub(super) async fn lanes_due(&self) -> LanesDue {
+    pub(crate) async fn lanes_due(&self) -> LanesDue {
         loop {
             let raised = self.lanes_raised.notified();
             let due = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));

@@ -7,10 +7,12 @@ use serde_json::value::RawValue;
 
 use super::{Answered, Serving};
 use crate::error::Result;
-use crate::events::Manner;
-use crate::remote_start::{self, StartTime};
-use crate::transactions::{self, Begun, Ending, Metered, StopOf};
-use crate::{bills, reservations};
+use crate::log::append::Manner;
+use crate::sessions::remote_start;
+use crate::sessions::remote_start::StartTime;
+use crate::sessions::transactions;
+use crate::sessions::transactions::{Begun, Ending, Metered, StopOf};
+use crate::sessions::{completion, reservations};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::v16::FromChargePoint;
@@ -103,7 +105,7 @@ impl Serving<'_, '_> {
                 let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
                 let ending =
                     Ending { transaction_id, inferred, completed, occurred_at, received_at, event_seq };
-                bills::stop(self.w, stop, &ending)?;
+                completion::stop(self.w, stop, &ending)?;
             }
             StopOf::Conflicting { transaction_id } => {
                 call.violations.push(Violation::message("conflicting_stop"));
@@ -147,7 +149,7 @@ impl Serving<'_, '_> {
             if values.transaction_id.is_none() {
                 heard.to_mut().retain(|value| !transactions::is_taken_by_the_clock(value));
             }
-            bills::hear(self.w, of, &heard, occurred_at, self.received_at)?;
+            completion::hear(self.w, of, &heard, occurred_at, self.received_at)?;
         }
         Ok(answered)
     }
@@ -162,7 +164,7 @@ impl Serving<'_, '_> {
         match transaction_id {
             Some(transaction_id) if !stop.transaction_data.is_empty() => {
                 let of = Metered { completed: true, ..Metered::by(transaction_id) };
-                bills::hear(self.w, of, &stop.transaction_data, occurred_at, self.received_at)
+                completion::hear(self.w, of, &stop.transaction_data, occurred_at, self.received_at)
             }
             _ => Ok(()),
         }

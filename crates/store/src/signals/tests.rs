@@ -3,10 +3,11 @@
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::engine::embedded::writer::Writing;
 use crate::error::{Result, StoreError};
-use crate::events::{self, Manner};
+use crate::log::append;
+use crate::log::append::Manner;
 use crate::seed::SeedWebhook;
-use crate::writer::Writing;
 use crate::{Priority, Store};
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::event::{Category, NewEvent};
@@ -20,14 +21,14 @@ const UNTENABLE: &str =
 fn append(w: &mut Writing<'_>) -> Result<i64> {
     let payload = RawValue::from_string("{}".to_owned()).expect("JSON");
     let event = NewEvent::new(Category::Custom, "invoice.paid", w.now, payload);
-    events::append(w, &event, Manner::default())
+    append::append(w, &event, Manner::default())
 }
 
 /// A job that has every effect there is.
 fn does_everything(w: &mut Writing<'_>, command: CommandId) -> Result<()> {
     append(w)?;
     w.conn.execute("DELETE FROM webhooks WHERE id = 1", [])?;
-    crate::webhooks::changed(w, 1)?;
+    crate::webhooks::settings::changed(w, 1)?;
     w.effects.commands_ended.push(command);
     w.effects.replays = true;
     Ok(())

@@ -1,0 +1,218 @@
+//! The audit log: a row with a change ([`crate::access::request_record`]), settled with its answer.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::engine::embedded::writer::Writing;
+use crate::error::Result;
+use crate::listing::{Conditions, Listed, Slice, page};
+use crate::{Store, cells};
+use vocabulary::api::audit::{AuditEntry, ChangeMethod};
+use vocabulary::api::command::RequestedBy;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::ApiKeyId;
+
+/// A change that is asked for.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The key that asks for it.
+    pub requested_by: RequestedBy,
+    /// Where the request came from.
+    pub remote_addr: Option<String>,
+    /// The operation's name.
+    pub action: String,
+    /// Its method.
+    pub method: ChangeMethod,
+    /// Its path, without the query.
+    pub path: String,
+    /// The kind of thing it is about, as paths spell it.
+    pub resource: String,
+    /// Which one, if the path names it.
+    pub resource_id: Option<String>,
+    /// The customer, if the request tells; else it is the one of the thing that the path names.
+    pub owner_id: Option<String>,
+}
+
+/// How a change was answered.
+#[derive(Debug, Clone, Default)]
+pub struct ChangeAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// What was made, if the path named nothing.
+    pub resource_id: Option<String>,
+    /// What came of it, if that is another thing.
+    pub result_id: Option<String>,
+    /// The customer that the answer tells of.
+    pub owner_id: Option<String>,
+    /// Names of the members of the request's body.
+    pub fields: Vec<String>,
+}
+
+/// Which entries are wanted; what is not given does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// The key that asked for it.
+    pub key_id: Option<ApiKeyId>,
+    /// The operation's name.
+    pub action: Option<String>,
+    /// Its method.
+    pub method: Option<ChangeMethod>,
+    /// The kind of thing.
+    pub resource: Option<String>,
+    /// The thing, or what came of it.
+    pub resource_id: Option<String>,
+    /// The customer.
+    pub owner_id: Option<String>,
+    /// Asked for then or later.
+    pub since: Option<Timestamp>,
+    /// Asked for before that.
+    pub until: Option<Timestamp>,
+}
+
+const SELECT: &str = "SELECT seq, at_ms, key_id, key_name, remote_addr, action, method, path, resource,
+    resource_id, result_id, owner_id, fields, status FROM audit";
+
+impl Store {
+    /// One page of the entries that `filter` wants, in the order they were asked for.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn audit(&self, filter: AuditFilter, slice: Slice) -> Result<Listed<AuditEntry>> {
+        self.read(move |conn| {
+            let mut conditions = Conditions::default();
+            conditions.and_if("key_id = ?", filter.key_id.map(|id| id.to_string()));
+            conditions.and_if("action = ?", filter.action);
+            conditions.and_if("method = ?", filter.method.map(|method| method.as_str().to_owned()));
+            conditions.and_if("resource = ?", filter.resource);
+            if let Some(id) = filter.resource_id {
+                conditions.and("(resource_id = ? OR result_id = ?)", [id.clone().into(), id.into()]);
+            }
+            conditions.and_if("owner_id = ?", filter.owner_id);
+            conditions.and_at("at_ms >= ?", filter.since);
+            conditions.and_at("at_ms < ?", filter.until);
+            page(conn, SELECT, &["seq"], conditions, &slice, read)
+        })
+        .await
+    }
+}
+
+/// Puts a change on record; the number it has there.
+pub(crate) fn insert(w: &Writing<'_>, change: &Change, owner_id: Option<String>) -> Result<i64> {
+    let entry = w
+        .conn
+        .prepare_cached(
+            "INSERT INTO audit (at_ms, key_id, key_name, remote_addr, action, method, path, resource, resource_id,
+                                owner_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING seq",
+        )?
+        .query_row(
+            params![
+                w.now.unix_ms(),
+                change.requested_by.id.to_string(),
+                change.requested_by.name,
+                change.remote_addr,
+                change.action,
+                change.method.as_str(),
+                change.path,
+                change.resource,
+                change.resource_id,
+                owner_id,
+            ],
+            |row| row.get(0),
+        )?;
+    Ok(entry)
+}
+
+/// Adds to a change on record how it was answered.
+pub(crate) fn settle(w: &Writing<'_>, entry: i64, answer: &ChangeAnswer) -> Result<()> {
+    let fields = serde_json::to_string(&answer.fields)?;
+    w.conn
+        .prepare_cached(
+            "UPDATE audit SET status = ?2, resource_id = coalesce(resource_id, ?3), result_id = ?4,
+                              owner_id = coalesce(owner_id, ?5), fields = ?6
+             WHERE seq = ?1",
+        )?
+        .execute(params![
+            entry,
+            answer.status,
+            answer.resource_id,
+            answer.result_id,
+            answer.owner_id,
+            fields
+        ])?;
+    Ok(())
+}
+
+/// The customer that a change is about: whom the request names, or to whom belongs what it names.
+pub(crate) fn owner_of_change(w: &Writing<'_>, change: &Change) -> Result<Option<String>> {
+    match (&change.owner_id, &change.resource_id) {
+        (None, Some(id)) => owner_of(w, &change.resource, id),
+        (told, _) => Ok(told.clone()),
+    }
+}
+
+/// A key was made or revoked on the data directory, where no API key is asked for.
+pub(crate) fn by_hand(w: &Writing<'_>, action: &str, id: ApiKeyId, owner_id: Option<&str>) -> Result<()> {
+    insert_by_hand(w, action, "api-keys", Some(id), owner_id)
+}
+
+/// Something was done to the secrets of the whole database.
+pub(crate) fn secrets_by_hand(w: &Writing<'_>, action: &str) -> Result<()> {
+    insert_by_hand(w, action, "secrets", None, None)
+}
+
+fn insert_by_hand(
+    w: &Writing<'_>,
+    action: &str,
+    resource: &str,
+    id: Option<ApiKeyId>,
+    owner_id: Option<&str>,
+) -> Result<()> {
+    w.conn
+        .prepare_cached(
+            "INSERT INTO audit (at_ms, action, resource, resource_id, owner_id)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![w.now.unix_ms(), action, resource, id.map(|id| id.to_string()), owner_id])?;
+    Ok(())
+}
+
+/// The customer that a thing belongs to. Looked up before the change, which may be its end.
+fn owner_of(w: &Writing<'_>, resource: &str, id: &str) -> Result<Option<String>> {
+    let query = match resource {
+        "webhooks" => "SELECT owner_id FROM webhooks WHERE id = ?1",
+        "stations" => "SELECT owner_id FROM stations WHERE station_id = ?1",
+        "commands" => "SELECT owner_id FROM commands WHERE id = ?1",
+        "transactions" => "SELECT owner_id FROM transactions WHERE transaction_id = ?1",
+        "events" => "SELECT owner_id FROM events WHERE id = ?1",
+        // As lists show them: what a webhook without owner got is the operator's business.
+        "deliveries" => {
+            "SELECT CASE WHEN d.webhook_id IS NULL THEN (SELECT owner_id FROM events WHERE seq = d.event_seq)
+                         ELSE (SELECT owner_id FROM webhooks WHERE id = d.webhook_id) END
+             FROM deliveries AS d WHERE d.id = ?1"
+        }
+        "replays" => "SELECT owner_id FROM replays WHERE id = ?1",
+        "api-keys" => "SELECT owner_id FROM api_keys WHERE id = ?1",
+        _ => return Ok(None),
+    };
+    let owner = w.conn.prepare_cached(query)?.query_row([id], |row| row.get(0)).optional()?;
+    Ok(owner.flatten())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    let key = cells::maybe_parsed(row, 2)?.zip(row.get::<_, Option<String>>(3)?);
+    Ok(AuditEntry {
+        id: row.get(0)?,
+        created_at: cells::moment(row, 1)?,
+        requested_by: key.map(|(id, name)| RequestedBy { id, name }),
+        remote_addr: row.get(4)?,
+        action: row.get(5)?,
+        method: cells::maybe_word(row, 6)?,
+        path: row.get(7)?,
+        resource: row.get(8)?,
+        resource_id: row.get(9)?,
+        result_id: row.get(10)?,
+        owner_id: row.get(11)?,
+        fields: cells::json(row, 12)?,
+        status: row.get(13)?,
+    })
+}

@@ -1,0 +1,171 @@
+//! What the authorisation endpoint is asked, and what it last answered.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::access::id_tags;
+use crate::engine::embedded::writer::Writing;
+use crate::error::Result;
+use crate::sessions::transactions;
+use crate::{Store, cells};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::StationId;
+use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo, UnknownIdTag, id_tag_key};
+use vocabulary::ocpp::v16::inbound::{Inbound, Request};
+
+/// How verdicts are found where an endpoint gives them.
+#[derive(Debug, Clone)]
+pub struct OutsideVerdicts {
+    /// How long its last answer about a tag stands in for one that does not come.
+    pub cache: Duration,
+    /// The verdict if nothing is known of a tag.
+    pub fallback: UnknownIdTag,
+}
+
+/// What the endpoint is told beside the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The customer the station belongs to.
+    pub owner_id: Option<String>,
+    /// The connector that the message names.
+    pub connector_id: Option<i64>,
+    /// The tag as it came.
+    pub id_tag: String,
+    /// Whether the tag is registered here, with the station's owner or nobody.
+    pub registered: bool,
+}
+
+/// How spelled that a station has no owner.
+const NOBODY: &str = "";
+
+/// Answers that are kept; beyond it the oldest go.
+const ANSWERS_MAX: i64 = 1_000_000;
+
+/// Old answers that each new one takes away: more than one, so that they come to an end.
+const SWEPT_AT_ONCE: u32 = 4;
+
+impl Store {
+    /// What to ask the endpoint about a message; `None` if there is no tag in it, if its station is not
+    /// accepted, or if it repeats one that was answered before.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn question(&self, station: StationId, call: &Inbound) -> Result<Option<Question>> {
+        let (id_tag, connector_id) = match &call.request {
+            Request::Authorize { id_tag } => (id_tag.clone(), None),
+            Request::StartTransaction(start) => (start.id_tag.clone(), start.connector_id),
+            Request::StopTransaction(stop) => (stop.id_tag.clone(), None),
+            _ => return Ok(None),
+        };
+        let Some(id_tag) = id_tag else { return Ok(None) };
+        let (request, occurred_at) = (call.request.clone(), call.occurred_at);
+        self.read(move |conn| {
+            let known: Option<(Option<String>, BootStatus)> = conn
+                .prepare_cached("SELECT owner_id, boot_status FROM stations WHERE station_id = ?1")?
+                .query_row([station.as_str()], |row| Ok((row.get(0)?, cells::word(row, 1)?)))
+                .optional()?;
+            let Some((owner_id, BootStatus::Accepted)) = known else { return Ok(None) };
+            let repeated = match &request {
+                Request::StartTransaction(start) => {
+                    transactions::begun_by(conn, &station, start, occurred_at)?.is_some()
+                }
+                Request::StopTransaction(stop) => {
+                    transactions::stopped_before(conn, &station, stop)?.is_some()
+                }
+                _ => false,
+            };
+            if repeated {
+                return Ok(None);
+            }
+            let registered = id_tags::registered(conn, owner_id.as_deref(), &id_tag)?.is_some();
+            Ok(Some(Question { owner_id, connector_id, id_tag, registered }))
+        })
+        .await
+    }
+}
+
+/// Keeps the endpoint's answer for the time when it gives none. `ConcurrentTx` tells of its moment, not of
+/// the tag: what was known of the tag before stays known.
+pub(crate) fn remember(
+    w: &Writing<'_>,
+    owner_id: Option<&str>,
+    id_tag: &str,
+    answer: &IdTagInfo,
+    cache: Duration,
+) -> Result<()> {
+    if answer.status == AuthorizationStatus::ConcurrentTx || cache.is_zero() {
+        return Ok(());
+    }
+    w.conn
+        .prepare_cached(
+            "INSERT OR REPLACE INTO authorization_answers
+                 (owner_id, tag_key, status, expiry_date_ms, parent_id_tag, answered_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            owner_id.unwrap_or(NOBODY),
+            id_tag_key(id_tag),
+            answer.status.as_str(),
+            answer.expiry_date.map(Timestamp::unix_ms),
+            answer.parent_id_tag,
+            w.now.unix_ms(),
+        ])?;
+    let newest = w.conn.last_insert_rowid();
+    w.conn
+        .prepare_cached(
+            "DELETE FROM authorization_answers
+             WHERE seq IN (SELECT seq FROM authorization_answers ORDER BY seq LIMIT ?1)
+               AND (answered_at_ms < ?2 OR seq <= ?3)",
+        )?
+        .execute(params![SWEPT_AT_ONCE, w.now.before(cache).unix_ms(), newest - ANSWERS_MAX])?;
+    Ok(())
+}
+
+/// The endpoint's last answer about a tag, if it is not older than `cache`. What was accepted until a time
+/// that is over is `Expired`.
+pub(crate) fn remembered(
+    conn: &Connection,
+    owner_id: Option<&str>,
+    id_tag: &str,
+    cache: Duration,
+    now: Timestamp,
+) -> Result<Option<IdTagInfo>> {
+    let answer = conn
+        .prepare_cached(
+            "SELECT status, expiry_date_ms, parent_id_tag FROM authorization_answers
+             WHERE owner_id = ?1 AND tag_key = ?2 AND answered_at_ms > ?3",
+        )?
+        .query_row(
+            params![owner_id.unwrap_or(NOBODY), id_tag_key(id_tag), now.before(cache).unix_ms()],
+            |row| {
+                Ok(IdTagInfo {
+                    status: cells::parsed(row, 0)?,
+                    expiry_date: cells::maybe_moment(row, 1)?,
+                    parent_id_tag: row.get(2)?,
+                })
+            },
+        )
+        .optional()?;
+    Ok(answer.map(|answer| {
+        let lapsed = answer.expiry_date.is_some_and(|expiry| expiry <= now);
+        match answer.status {
+            AuthorizationStatus::Accepted if lapsed => {
+                IdTagInfo { status: AuthorizationStatus::Expired, ..answer }
+            }
+            _ => answer,
+        }
+    }))
+}
+
+/// The group that the endpoint last said a tag belongs to, however long ago.
+pub(crate) fn last_group(conn: &Connection, owner_id: Option<&str>, id_tag: &str) -> Result<Option<String>> {
+    let group: Option<Option<String>> = conn
+        .prepare_cached(
+            "SELECT parent_id_tag FROM authorization_answers WHERE owner_id = ?1 AND tag_key = ?2",
+        )?
+        .query_row(params![owner_id.unwrap_or(NOBODY), id_tag_key(id_tag)], |row| row.get(0))
+        .optional()?;
+    Ok(group.flatten())
+}

@@ -1,0 +1,8 @@
+//! Who may do what: API keys, the audit log, idempotent requests, and id tags.
+
+pub(crate) mod api_keys;
+pub(crate) mod audit;
+pub(crate) mod authorization_cache;
+pub(crate) mod id_tags;
+pub(crate) mod idempotency;
+pub(crate) mod request_record;

@@ -1,0 +1,189 @@
+//! What is written of a request of the API beside what it changes: its entry in the audit log, and the mark
+//! of its `Idempotency-Key`.
+//!
+//! Both are written in the transaction of the first change that the request makes, and settled in one other
+//! when it is answered. So a request that was refused before it changed anything costs no commit, and one
+//! that changes something two. **Invariant**: there is no change without its entry and no entry without a
+//! change, whatever is killed or cannot be written when; but for what is done outside the store
+//! ([`Store::put_on_record`]), which comes after its entry.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::access::audit;
+use crate::access::audit::{Change, ChangeAnswer};
+use crate::access::idempotency;
+use crate::access::idempotency::KeptAnswer;
+use crate::engine::embedded::writer::{Writer, Writing};
+use crate::error::Result;
+use crate::{Priority, Store};
+use vocabulary::id::ApiKeyId;
+
+tokio::task_local! {
+    /// The request that the task serves.
+    static CURRENT: Arc<Recording>;
+}
+
+/// A request that may change something, while it is served.
+pub struct Recording {
+    change: Change,
+    key: Option<RequestKey>,
+    /// The number of its entry, once that is on disk. Held while the change that it goes with is written.
+    entry: tokio::sync::Mutex<Option<i64>>,
+}
+
+/// The `Idempotency-Key` of a request that runs. It is nobody else's as long as a copy of this is there.
+#[derive(Clone)]
+pub struct RequestKey {
+    pub(crate) api_key: ApiKeyId,
+    pub(crate) key: String,
+    /// Tells this request from others.
+    pub(crate) hash: [u8; 32],
+    _running: Arc<Running>,
+}
+
+impl Recording {
+    /// Nothing is written yet.
+    pub fn of(change: Change, key: Option<RequestKey>) -> Arc<Self> {
+        Arc::new(Self { change, key, entry: tokio::sync::Mutex::default() })
+    }
+
+    /// The one of the request that this task serves.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// Whether it has changed something, or is about to outside the store.
+    pub async fn is_on_record(&self) -> bool {
+        self.entry.lock().await.is_some()
+    }
+
+    /// Writes `work`, and the entry beside it if this is the first that changes anything.
+    pub(crate) async fn write<T, F>(
+        self: Arc<Self>,
+        writer: &Writer,
+        priority: Priority,
+        work: F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writing<'_>) -> Result<T> + Send + 'static,
+    {
+        let mut entry = self.entry.lock().await;
+        if entry.is_some() {
+            drop(entry);
+            return writer.write(priority, work).await;
+        }
+        let ours = self.clone();
+        let written = writer.write(priority, move |w| {
+            // Before the change, which may be the end of what it is about.
+            let owner_id = audit::owner_of_change(w, &ours.change)?;
+            let before = w.conn.total_changes();
+            let done = work(w)?;
+            let entry = match w.conn.total_changes() == before {
+                true => None,
+                false => Some(ours.open(w, owner_id)?),
+            };
+            Ok((done, entry))
+        });
+        let (done, opened) = written.await?;
+        *entry = opened;
+        Ok(done)
+    }
+
+    fn open(&self, w: &Writing<'_>, owner_id: Option<String>) -> Result<i64> {
+        if let Some(key) = &self.key {
+            idempotency::begin(w, key)?;
+        }
+        audit::insert(w, &self.change, owner_id)
+    }
+}
+
+impl Store {
+    /// Serves a request: what `handler` writes goes on record.
+    pub async fn recorded<H: Future>(&self, recording: Arc<Recording>, handler: H) -> H::Output {
+        CURRENT.scope(recording, handler).await
+    }
+
+    /// Puts the request that this task serves on record, because it is about to change something that the
+    /// store does not know of.
+    ///
+    /// # Errors
+    /// Only the store's own: it is not on record, and must change nothing.
+    pub async fn put_on_record(&self) -> Result<()> {
+        let Some(recording) = Recording::current() else { return Ok(()) };
+        let mut entry = recording.entry.lock().await;
+        if entry.is_none() {
+            let ours = recording.clone();
+            let opened = self.inner.writer.write(Priority::Api, move |w| {
+                let owner_id = audit::owner_of_change(w, &ours.change)?;
+                ours.open(w, owner_id)
+            });
+            *entry = Some(opened.await?);
+        }
+        Ok(())
+    }
+
+    /// Adds to a request on record how it was answered, and keeps its answer under its `Idempotency-Key`,
+    /// or frees that: in one transaction. One that has changed nothing gets its entry here.
+    ///
+    /// # Errors
+    /// Only the store's own; it is on record without an answer then, its key is taken, and this may be
+    /// called again.
+    pub async fn settle_request(
+        &self,
+        recording: Arc<Recording>,
+        answer: ChangeAnswer,
+        kept: Option<KeptAnswer>,
+    ) -> Result<()> {
+        let entry = *recording.entry.lock().await;
+        let settle = move |w: &mut Writing<'_>| {
+            let entry = match entry {
+                Some(entry) => entry,
+                None => audit::insert(w, &recording.change, audit::owner_of_change(w, &recording.change)?)?,
+            };
+            audit::settle(w, entry, &answer)?;
+            match (&recording.key, kept) {
+                (Some(key), Some(answer)) => idempotency::keep(w, key, &answer),
+                (Some(key), None) => idempotency::forget(w, key.api_key, &key.key),
+                (None, _) => Ok(()),
+            }
+        };
+        self.inner.writer.write(Priority::Api, settle).await
+    }
+}
+
+/// The keys of requests that run.
+#[derive(Default)]
+pub(crate) struct RunningRequests(Mutex<HashSet<(ApiKeyId, String)>>);
+
+/// One of them, until it is dropped.
+struct Running {
+    key: (ApiKeyId, String),
+    all: Arc<RunningRequests>,
+}
+
+impl RunningRequests {
+    /// Marks one as running; `None` if it is already.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        api_key: ApiKeyId,
+        key: String,
+        hash: [u8; 32],
+    ) -> Option<RequestKey> {
+        let named = (api_key, key.clone());
+        let is_first = self.lock().insert(named.clone());
+        let running = || Arc::new(Running { key: named, all: self.clone() });
+        is_first.then(|| RequestKey { api_key, key, hash, _running: running() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<(ApiKeyId, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.key);
+    }
+}

@@ -1,0 +1,31 @@
+//! A request for a certificate.
+
+use super::{Answered, Serving};
+use crate::error::Result;
+use crate::stations::certificate_signing;
+use crate::stations::certificate_signing::Signing;
+use vocabulary::ocpp::Violation;
+use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::ocpp::v16::inbound::{Inbound, Request};
+
+impl Serving<'_, '_> {
+    /// A request for a certificate. One that is granted brings forth the command that sends it, after the answer.
+    pub(super) fn sign(&mut self, mut call: Inbound, request: &Request) -> Result<Answered> {
+        let refused = match self.advice.signing.take() {
+            // There is no authority: whoever subscribes to the event may have one.
+            None => None,
+            Some(Signing::Refused { reason }) => Some(reason),
+            Some(Signing::Signed { .. }) if self.known.boot_status == BootStatus::Rejected => {
+                Some("not_accepted: its boots are answered Rejected".to_owned())
+            }
+            Some(Signing::Signed { chain }) => {
+                let refused = certificate_signing::order(self.w, self.station, &chain)?;
+                self.signed = refused.is_none();
+                refused
+            }
+        };
+        call.violations.extend(refused.map(|reason| Violation::field("csr", reason)));
+        let answered = self.plain(call, request, None)?;
+        Ok(Answered { command_made: self.signed, ..answered })
+    }
+}

@@ -1,0 +1,340 @@
+//! One CALL of a charger: facts, verdict, event and deliveries, in one transaction.
+//!
+//! The store gathers the facts, the pure `ocpp::v16::answer` decides, and what it decides is stored
+//! with the event. Only what is returned from here, after the commit, may be sent to the charger.
+
+mod certificate_request;
+mod station_facts;
+mod tag_verdict;
+mod transaction;
+
+use rusqlite::OptionalExtension;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::access::authorization_cache::OutsideVerdicts;
+use crate::engine::embedded::writer::Writing;
+use crate::error::Result;
+use crate::log::append;
+use crate::log::append::Manner;
+use crate::sessions::reservations;
+use crate::stations::certificate_signing::Signing;
+use crate::stations::flags::{BOOT_LOOP, Change, Until};
+use crate::stations::{boot_loops, configuration, unsupported_actions};
+use crate::{Priority, Store, cells};
+use vocabulary::clock::Timestamp;
+use vocabulary::event::{Category, NewEvent};
+use vocabulary::id::StationId;
+use vocabulary::ocpp::Violation;
+use vocabulary::ocpp::rejection::Rejection;
+use vocabulary::ocpp::v16::answer::{self, BootStatus, Facts};
+use vocabulary::ocpp::v16::authorization::{IdTagInfo, UnknownIdTag};
+use vocabulary::ocpp::v16::inbound::{BootNotification, Inbound, Request};
+use vocabulary::ocpp::v16::station_clock::{self, Sighting};
+
+/// What the operator has decided about answers.
+#[derive(Debug, Clone)]
+pub struct CallPolicy {
+    /// What an accepted boot is told.
+    pub heartbeat_interval_s: u32,
+    /// The verdict on tags nobody registered.
+    pub unknown_id_tag: UnknownIdTag,
+    /// Where an endpoint gives verdicts: what becomes of tags it says nothing of.
+    pub outside_verdicts: Option<OutsideVerdicts>,
+    /// Whose `DataTransfer` is accepted.
+    pub data_transfer_vendors: Vec<String>,
+}
+
+/// The answer to a CALL whose event is on disk.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The CALLRESULT's payload.
+    pub payload: Box<RawValue>,
+    /// It repeated an earlier message and got that one's answer.
+    pub duplicate: bool,
+    /// It has brought forth a command to the station, which the connection has to be told of.
+    pub command_made: bool,
+}
+
+/// What others were asked before a CALL is served.
+#[derive(Debug, Clone, Default)]
+pub struct Advice {
+    /// What the authorisation endpoint says of its tag, if it was asked and answered.
+    pub verdict: Option<IdTagInfo>,
+    /// What the certificate authority says to its request, if there are both.
+    pub signing: Option<Signing>,
+}
+
+/// How many times longer a charger that boots again and again is asked to leave between heartbeats (quirk
+/// Q32). Less than the three after which it counts as offline.
+const LOOPING_SLOWER: u32 = 2;
+
+/// The station's row, as far as answers depend on it.
+struct Station {
+    owner_id: Option<String>,
+    boot_status: BootStatus,
+    booted_at_ms: Option<i64>,
+    flags: String,
+    /// How far its clock was ahead before this message.
+    clock_skew_ms: Option<i64>,
+    /// Messages that agree on another skew; JSON.
+    clock_doubt: Option<String>,
+}
+
+impl Store {
+    /// Stores one CALL with everything that follows from it, and returns the answer to it.
+    ///
+    /// A retried start or stop becomes an event with `duplicate_of` and gets the first one's answer.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written, and the charger must not be answered.
+    pub async fn serve_call(
+        &self,
+        station: StationId,
+        call: Inbound,
+        received_at: Timestamp,
+        policy: std::sync::Arc<CallPolicy>,
+        advice: Advice,
+    ) -> Result<Answered> {
+        let priority = Priority::Inbound.of_bytes(call.payload.get().len());
+        self.write(priority, move |w| {
+            let known = read_station(w, &station)?;
+            let policy = &policy;
+            Serving {
+                w,
+                station: &station,
+                clock_skew_ms: known.clock_skew_ms,
+                known,
+                received_at,
+                policy,
+                advice,
+                signed: false,
+                looping: false,
+                flags: Change::default(),
+            }
+            .serve(call)
+        })
+        .await
+    }
+
+    /// Keeps a message that cannot be served as a `MessageRejected`.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written, and the charger must not be answered.
+    pub async fn reject_message(
+        &self,
+        station: StationId,
+        rejection: Rejection,
+        received_at: Timestamp,
+    ) -> Result<()> {
+        self.write(Priority::Inbound, move |w| keep_rejected(w, &station, rejection, received_at)).await
+    }
+}
+
+/// Inserts the `MessageRejected` of a message that cannot be served.
+pub(crate) fn keep_rejected(
+    w: &mut Writing<'_>,
+    station: &StationId,
+    rejection: Rejection,
+    received_at: Timestamp,
+) -> Result<()> {
+    let known = read_station(w, station)?;
+    let mut flags = Change::default();
+    flags.seen(rejection.reason.as_str());
+    flags.violations(&rejection.violations);
+    flags.write(w, station, &known.flags)?;
+    let payload = to_raw_value(&rejection.payload())?;
+    let response = rejection.answer.as_ref().map(|refused| {
+        let (code, description) = (refused.code, refused.description.as_str());
+        to_raw_value(&serde_json::json!({ "code": code, "description": description, "details": {} }))
+    });
+    let event = NewEvent {
+        response: response.transpose()?,
+        message_id: rejection.answer.map(|refused| refused.message_id.text()),
+        violations: rejection.violations,
+        ..NewEvent::about_station(Category::Station, "MessageRejected", station, received_at, payload)
+    };
+    append::append(w, &event, Manner::default()).map(drop)
+}
+
+fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
+    let known = w
+        .conn
+        .prepare_cached(
+            "SELECT owner_id, boot_status, booted_at_ms, flags, clock_skew_ms, clock_doubt
+             FROM stations WHERE station_id = ?1",
+        )?
+        .query_row([station.as_str()], |row| {
+            Ok(Station {
+                owner_id: row.get(0)?,
+                boot_status: cells::word(row, 1)?,
+                booted_at_ms: row.get(2)?,
+                flags: row.get(3)?,
+                clock_skew_ms: row.get(4)?,
+                clock_doubt: row.get(5)?,
+            })
+        })
+        .optional()?;
+    // A station deleted while its last messages were on their way: they are kept all the same.
+    Ok(known.unwrap_or_else(|| Station {
+        owner_id: None,
+        boot_status: BootStatus::Rejected,
+        booted_at_ms: None,
+        flags: "[]".to_owned(),
+        clock_skew_ms: None,
+        clock_doubt: None,
+    }))
+}
+
+/// One CALL being served.
+struct Serving<'a, 'w> {
+    w: &'a mut Writing<'w>,
+    station: &'a StationId,
+    known: Station,
+    received_at: Timestamp,
+    policy: &'a CallPolicy,
+    advice: Advice,
+    /// The station gets the certificate that it asks for.
+    signed: bool,
+    /// How far the station's clock is ahead, this message included.
+    clock_skew_ms: Option<i64>,
+    /// The message is a boot, and one of too many.
+    looping: bool,
+    /// What the message changes about the station's flags.
+    flags: Change,
+}
+
+impl Serving<'_, '_> {
+    /// Whether the station's clock was never set: its live messages lie years behind, or the first that it
+    /// sends.
+    pub(crate) fn clock_was_never_set(&self) -> bool {
+        self.clock_skew_ms.is_some_and(station_clock::was_never_set)
+    }
+
+    fn serve(mut self, mut call: Inbound) -> Result<Answered> {
+        if self.known.booted_at_ms.is_none() && !matches!(call.request, Request::BootNotification(_)) {
+            call.violations.push(Violation::message("before_boot"));
+        }
+        let request = std::mem::replace(&mut call.request, Request::Heartbeat);
+        if let Some(sighting) = Sighting::of(&call, &request, self.received_at) {
+            self.note_clock(&sighting, &mut call)?;
+        }
+        self.note_what_time_ends()?;
+        match &request {
+            Request::StartTransaction(start) => self.start(call, &request, start),
+            Request::StopTransaction(stop) => self.stop(call, &request, stop),
+            Request::MeterValues(values) => self.meter_values(call, &request, values),
+            Request::BootNotification(boot) => self.boot(call, &request, boot),
+            Request::StatusNotification(status) => {
+                self.note_connector(status, call.occurred_at)?;
+                reservations::told_status(self.w, self.station, status, self.by_our_clock(call.occurred_at))?;
+                self.plain(call, &request, None)
+            }
+            Request::FirmwareStatusNotification { status }
+            | Request::SignedFirmwareStatusNotification { status } => {
+                boot_loops::firmware_progress(self.w, self.station, status.as_deref())?;
+                self.note_progress("firmware_status", status.as_deref())?;
+                self.plain(call, &request, None)
+            }
+            Request::DiagnosticsStatusNotification { status } => {
+                self.note_progress("diagnostics_status", status.as_deref())?;
+                self.plain(call, &request, None)
+            }
+            Request::LogStatusNotification { status } => {
+                self.note_progress("log_status", status.as_deref())?;
+                self.plain(call, &request, None)
+            }
+            Request::Authorize { .. }
+            | Request::DataTransfer { .. }
+            | Request::Heartbeat
+            | Request::SecurityEventNotification => self.plain(call, &request, None),
+            Request::SignCertificate { .. } => self.sign(call, &request),
+        }
+    }
+
+    fn boot(&mut self, mut call: Inbound, request: &Request, boot: &BootNotification) -> Result<Answered> {
+        let new_firmware = self.has_new_firmware(boot)?;
+        let asked_for = new_firmware || self.was_to_boot_again()?;
+        self.flags.over(Until::BootsApart);
+        if let Some(boots) = boot_loops::count(self.w, self.station, asked_for)? {
+            let minutes = boot_loops::LOOP_WINDOW.as_secs() / 60;
+            let problem =
+                format!("{BOOT_LOOP}: {boots} boots within {minutes} minutes that nobody asked for");
+            call.violations.push(Violation::message(problem));
+            self.looping = true;
+        }
+        if self.known.booted_at_ms.is_some() {
+            self.flags.over(Until::NextBoot);
+        }
+        if new_firmware {
+            self.flags.over(Until::NewFirmware);
+            unsupported_actions::forget(self.w, self.station)?;
+        }
+        if self.clock_was_never_set() {
+            // It counts anew with its power: what it showed before says nothing of what it shows now.
+            self.write_clock(None, None)?;
+        }
+        self.note_boot(boot)?;
+        configuration::booted(self.w, self.station)?;
+        self.plain(call, request, None)
+    }
+
+    /// A time of the station's clock by ours; `None` if nobody knows how far that is off.
+    fn by_our_clock(&self, occurred_at: Option<Timestamp>) -> Option<Timestamp> {
+        let (at, ahead_ms) = occurred_at.zip(self.clock_skew_ms)?;
+        Some(Timestamp::from_unix_ms(at.unix_ms().saturating_sub(ahead_ms)))
+    }
+
+    /// A message that neither begins nor ends a transaction.
+    fn plain(&mut self, call: Inbound, request: &Request, transaction_id: Option<i64>) -> Result<Answered> {
+        let id_tag_info = match request {
+            Request::Authorize { id_tag } => Some(self.verdict(id_tag.as_deref(), None)?),
+            _ => None,
+        };
+        let payload = self.answer(request, id_tag_info, None);
+        self.append(call, transaction_id, &payload, Manner::default())?;
+        Ok(Answered { payload, duplicate: false, command_made: false })
+    }
+
+    fn append(
+        &mut self,
+        call: Inbound,
+        transaction_id: Option<i64>,
+        response: &RawValue,
+        manner: Manner<'_>,
+    ) -> Result<i64> {
+        let mut flags = std::mem::take(&mut self.flags);
+        flags.violations(&call.violations);
+        flags.write(self.w, self.station, &self.known.flags)?;
+        let action = call.action.as_str();
+        let event = NewEvent {
+            occurred_at: call.occurred_at,
+            transaction_id,
+            message_id: Some(call.message_id.text()),
+            response: Some(response.to_owned()),
+            violations: call.violations,
+            ..NewEvent::about_station(Category::Ocpp, action, self.station, self.received_at, call.payload)
+        };
+        let owner_id = self.known.owner_id.as_deref();
+        append::append(self.w, &event, Manner { owner_id: Some(owner_id), ..manner })
+    }
+
+    fn answer(
+        &self,
+        request: &Request,
+        id_tag_info: Option<IdTagInfo>,
+        transaction_id: Option<i64>,
+    ) -> Box<RawValue> {
+        let facts = Facts {
+            boot_status: self.known.boot_status,
+            heartbeat_interval_s: match self.looping {
+                true => self.policy.heartbeat_interval_s.saturating_mul(LOOPING_SLOWER),
+                false => self.policy.heartbeat_interval_s,
+            },
+            id_tag_info,
+            transaction_id,
+            data_transfer_vendors: &self.policy.data_transfer_vendors,
+            certificate_authority: self.signed,
+        };
+        answer::answer(request, &facts, self.w.now)
+    }
+}

@@ -1,0 +1,6 @@
+//! Commands to stations: created, sent, ended, and what follows from their end.
+
+pub(crate) mod consequences;
+pub(crate) mod end;
+pub(crate) mod list;
+pub(crate) mod queue;

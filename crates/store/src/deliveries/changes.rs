@@ -1,0 +1,232 @@
+//! Deliveries as they are sent again, cancelled and discarded.
+
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+
+use crate::deliveries::direct_url::is_origin;
+use crate::deliveries::list::{FROM, Query};
+use crate::deliveries::outcomes::OUTCOME_UNKNOWN;
+use crate::engine::embedded::writer::Writing;
+use crate::error::Result;
+use crate::{Priority, Store, cells};
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::id::{DeliveryId, WebhookId};
+
+/// Spelled exactly as in the index `deliveries_due`, which is only used for what it is spelled like.
+pub(crate) const UNORDERED_WAITING: &str =
+    "status IN ('scheduled', 'retry') AND order_station IS NULL AND bulk = 0";
+
+/// Spelled exactly as in the index `deliveries_due_in_bulk`: what replays and bulk resends brought back.
+pub(crate) const BULK_WAITING: &str =
+    "status IN ('scheduled', 'retry') AND order_station IS NULL AND bulk = 1";
+
+/// Spelled exactly as in the index `deliveries_in_order`.
+pub(crate) const ORDERED_LIVE: &str =
+    "status IN ('scheduled', 'retry', 'processing') AND order_station IS NOT NULL";
+
+/// Why a delivery is discarded, as it is stored and shown.
+pub(crate) const WEBHOOK_DISABLED: &str = "webhook_disabled";
+pub(crate) const WEBHOOK_DELETED: &str = "webhook_deleted";
+
+/// Deliveries discarded in one step, so that a backlog of millions stalls nobody.
+const DISCARD_STEP: usize = 1_000;
+
+/// What became of a wish to send a delivery again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resent {
+    /// It is due now.
+    Resent,
+    /// It has not come to its end yet.
+    NotTerminal,
+    /// It has arrived already: only with force.
+    NeedsForce,
+    /// Its webhook is disabled: nothing is sent until it is enabled.
+    WebhookDisabled,
+    /// Its webhook is deleted.
+    WebhookDeleted,
+    /// There is none of this id.
+    NotFound,
+}
+
+/// What became of a wish to cancel a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Canceled {
+    /// It is discarded; an attempt that is under way is not called back.
+    Canceled,
+    /// It has come to its end already.
+    Terminal,
+    /// There is none of this id.
+    NotFound,
+}
+
+impl Store {
+    /// Makes a terminal delivery due again, at once and with its schedule anew; attempt numbers go on. One
+    /// that has arrived needs `force`.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written.
+    pub async fn resend(&self, id: DeliveryId, force: bool, visible_to: Option<String>) -> Result<Resent> {
+        self.write(Priority::Api, move |w| reopen(w, id, force, visible_to)).await
+    }
+
+    /// Discards a delivery that has not come to its end. An attempt that is under way is not called back; its
+    /// outcome is still noted, and changes nothing.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written.
+    pub async fn cancel(&self, id: DeliveryId, visible_to: Option<String>) -> Result<Canceled> {
+        self.write(Priority::Api, move |w| {
+            let Some((seq, status, webhook_id)) = find(w.conn, id, visible_to)? else {
+                return Ok(Canceled::NotFound);
+            };
+            if status.is_terminal() {
+                return Ok(Canceled::Terminal);
+            }
+            w.conn
+                .prepare_cached(
+                    "UPDATE deliveries SET status = 'discarded', discarded_because = 'canceled', due_at_ms = NULL,
+                                           completed_at_ms = ?2 WHERE seq = ?1",
+                )?
+                .execute(params![seq, w.now.unix_ms()])?;
+            if status == DeliveryStatus::Processing {
+                // Until its outcome comes, which a stop may prevent: nobody looks at this row again.
+                w.conn
+                    .prepare_cached(
+                        "UPDATE attempts SET error_code = ?2, error_message = 'cancelled while it was under way'
+                         WHERE delivery_seq = ?1 AND duration_ms IS NULL AND error_code IS NULL",
+                    )?
+                    .execute(params![seq, OUTCOME_UNKNOWN])?;
+            }
+            // Others of its station may have waited for it.
+            w.effects.lanes.extend(webhook_id);
+            Ok(Canceled::Canceled)
+        })
+        .await
+    }
+
+    /// Discards a step of what waits for a webhook that is disabled or deleted; false once none is left,
+    /// or if the webhook is enabled again.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written.
+    pub async fn discard_step(&self, webhook_id: WebhookId) -> Result<bool> {
+        self.write(Priority::Outcome, move |w| {
+            let status: Option<String> = w
+                .conn
+                .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
+                .query_row([webhook_id], |row| row.get(0))
+                .optional()?;
+            match status.as_deref() {
+                Some("disabled" | "auto_disabled") | None => discard_waiting(w, webhook_id),
+                Some(_) => Ok(false),
+            }
+        })
+        .await
+    }
+
+    /// Webhooks that are deleted but have deliveries that wait.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn orphaned_lanes(&self) -> Result<Vec<WebhookId>> {
+        self.read(|conn| {
+            let mut orphans = Vec::new();
+            for which in [UNORDERED_WAITING, BULK_WAITING, ORDERED_LIVE] {
+                // From one webhook to the next, not over all their rows.
+                let mut next = conn.prepare_cached(&format!(
+                    "SELECT min(webhook_id) FROM deliveries WHERE webhook_id > ?1 AND {which}"
+                ))?;
+                let mut exists = conn.prepare_cached("SELECT 1 FROM webhooks WHERE id = ?1")?;
+                let mut last = 0;
+                while let Some(id) = next.query_row([last], |row| row.get::<_, Option<WebhookId>>(0))? {
+                    if !exists.exists([id])? {
+                        orphans.push(id);
+                    }
+                    last = id;
+                }
+            }
+            orphans.sort_unstable();
+            orphans.dedup();
+            Ok(orphans)
+        })
+        .await
+    }
+}
+
+/// Discards up to a step of what waits for `webhook_id`; true if there may be more. What is under way ends
+/// by itself.
+pub(crate) fn discard_waiting(w: &Writing<'_>, webhook_id: WebhookId) -> Result<bool> {
+    let exists = w.conn.prepare_cached("SELECT 1 FROM webhooks WHERE id = ?1")?.exists([webhook_id])?;
+    let because = if exists { WEBHOOK_DISABLED } else { WEBHOOK_DELETED };
+    let mut discarded = 0;
+    // The order costs nothing: it is the index's own, and so makes sure that the index is used.
+    for (which, order) in [
+        (UNORDERED_WAITING, "due_at_ms, seq"),
+        (BULK_WAITING, "due_at_ms, seq"),
+        (ORDERED_LIVE, "order_station, seq"),
+    ] {
+        discarded += w
+            .conn
+            .prepare_cached(&format!(
+                "UPDATE deliveries SET status = 'discarded', discarded_because = ?4, due_at_ms = NULL,
+                                       completed_at_ms = ?2
+                 WHERE seq IN (SELECT seq FROM deliveries
+                               WHERE webhook_id = ?1 AND {which} AND status <> 'processing'
+                               ORDER BY {order} LIMIT ?3)"
+            ))?
+            .execute(params![webhook_id, w.now.unix_ms(), (DISCARD_STEP - discarded) as i64, because])?;
+    }
+    Ok(discarded >= DISCARD_STEP)
+}
+
+/// The row, status and lane of a delivery that `visible_to` may see.
+fn find(
+    conn: &Connection,
+    id: DeliveryId,
+    visible_to: Option<String>,
+) -> Result<Option<(i64, DeliveryStatus, Option<WebhookId>)>> {
+    let mut query = Query::default();
+    query.and("d.id = ?", id.to_string());
+    query.visible_to(visible_to);
+    let sql = format!(
+        "SELECT d.seq, d.status, coalesce(d.webhook_id, -d.origin_id) {FROM} WHERE {}",
+        query.conditions()
+    );
+    let found = conn
+        .prepare_cached(&sql)?
+        .query_row(params_from_iter(&query.values), |row| {
+            Ok((row.get(0)?, cells::word(row, 1)?, row.get(2)?))
+        })
+        .optional()?;
+    Ok(found)
+}
+
+fn reopen(w: &mut Writing<'_>, id: DeliveryId, force: bool, visible_to: Option<String>) -> Result<Resent> {
+    let Some((seq, status, webhook_id)) = find(w.conn, id, visible_to)? else { return Ok(Resent::NotFound) };
+    if !status.is_terminal() {
+        return Ok(Resent::NotTerminal);
+    }
+    if status == DeliveryStatus::Success && !force {
+        return Ok(Resent::NeedsForce);
+    }
+    w.effects.lanes.extend(webhook_id);
+    if let Some(webhook_id) = webhook_id.filter(|lane| !is_origin(*lane)) {
+        let webhook: Option<String> = w
+            .conn
+            .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
+            .query_row([webhook_id], |row| row.get(0))
+            .optional()?;
+        match webhook.as_deref() {
+            None => return Ok(Resent::WebhookDeleted),
+            Some("disabled" | "auto_disabled") => return Ok(Resent::WebhookDisabled),
+            Some(_) => {}
+        }
+    }
+    w.conn
+        .prepare_cached(
+            "UPDATE deliveries SET status = 'scheduled', trigger = 'resend', bulk = 0, step = 0, due_at_ms = ?2,
+                    scheduled_at_ms = ?2, completed_at_ms = NULL, order_station = NULL, replay_seq = NULL,
+                    before_replay = NULL WHERE seq = ?1",
+        )?
+        .execute(params![seq, w.steady.unix_ms()])?;
+    Ok(Resent::Resent)
+}

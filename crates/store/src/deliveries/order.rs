@@ -1,0 +1,121 @@
+//! Deliveries of webhooks with `ordering: station`: which of a station's may be sent now.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::deliveries::changes::ORDERED_LIVE;
+use crate::deliveries::claim::LaneClaim;
+use crate::engine::embedded::writer::Writing;
+use crate::error::Result;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::WebhookId;
+
+/// Stations looked at in one claim; the next one goes on behind them.
+const STATIONS_PER_CLAIM: usize = 1_000;
+
+/// Deliveries of one station that may have blocked too long; a schedule of days and a wait of an hour
+/// make a few dozen.
+const OVERTAKEN_MAX: usize = 64;
+
+/// When not all stations could be looked at, the rest is after this long.
+const NEXT_LOOK: Duration = Duration::from_millis(50);
+
+/// What the look at a webhook's stations found.
+pub(crate) struct InOrder {
+    /// Rows to be sent now, at most one per station but for those that have been overtaken.
+    pub(crate) due: Vec<i64>,
+    /// When one of the others is due, or may be overtaken.
+    pub(crate) next_due_at: Option<Timestamp>,
+    /// The last station that was looked at.
+    pub(crate) after_station: String,
+}
+
+/// Looks at one station after the other, round and round over many claims, so that none is left out. What
+/// blocks others has done so since the lane was `resumed_at` at most: nothing could be sent before.
+pub(crate) fn due(
+    w: &Writing<'_>,
+    lane: &LaneClaim,
+    resumed_at: Option<Timestamp>,
+    limit: usize,
+) -> Result<InOrder> {
+    let mut found = InOrder { due: Vec::new(), next_due_at: None, after_station: lane.after_station.clone() };
+    let mut wrapped = false;
+    for _ in 0..STATIONS_PER_CLAIM {
+        if found.due.len() >= limit {
+            found.wait_until(w.steady);
+            return Ok(found);
+        }
+        match next_station(w, lane.webhook_id, &found.after_station)? {
+            // Once around: everything has been looked at.
+            Some(station) if wrapped && station > lane.after_station => return Ok(found),
+            Some(station) => {
+                look_at(w, lane, resumed_at, &station, &mut found)?;
+                found.after_station = station;
+            }
+            None if wrapped || lane.after_station.is_empty() => return Ok(found),
+            None => {
+                wrapped = true;
+                found.after_station.clear();
+            }
+        }
+    }
+    found.wait_until(w.steady.after(NEXT_LOOK));
+    Ok(found)
+}
+
+impl InOrder {
+    fn wait_until(&mut self, moment: Timestamp) {
+        self.next_due_at = Some(self.next_due_at.map_or(moment, |at| at.min(moment)));
+    }
+}
+
+fn next_station(w: &Writing<'_>, webhook_id: WebhookId, after: &str) -> Result<Option<String>> {
+    let station = w
+        .conn
+        .prepare_cached(&format!(
+            "SELECT order_station FROM deliveries WHERE webhook_id = ?1 AND order_station > ?2 AND {ORDERED_LIVE}
+             ORDER BY order_station LIMIT 1"
+        ))?
+        .query_row(params![webhook_id, after], |row| row.get(0))
+        .optional()?;
+    Ok(station)
+}
+
+/// The station's oldest delivery holds up the others, unless it has done so for too long.
+fn look_at(
+    w: &Writing<'_>,
+    lane: &LaneClaim,
+    resumed_at: Option<Timestamp>,
+    station: &str,
+    found: &mut InOrder,
+) -> Result<()> {
+    let mut statement = w.conn.prepare_cached(&format!(
+        "SELECT d.seq, d.due_at_ms,
+                -- Rows of older versions have only what the wall said.
+                coalesce(d.first_tried_at_ms,
+                         (SELECT a.started_at_ms FROM attempts a WHERE a.delivery_seq = d.seq AND a.number = 1))
+         FROM deliveries d WHERE d.webhook_id = ?1 AND d.order_station = ?2 AND {ORDERED_LIVE}
+         ORDER BY d.seq LIMIT ?3"
+    ))?;
+    let mut rows = statement.query(params![lane.webhook_id, station, OVERTAKEN_MAX as i64])?;
+    while let Some(row) = rows.next()? {
+        let due_at = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_unix_ms);
+        match due_at {
+            Some(due_at) if due_at <= w.steady => found.due.push(row.get(0)?),
+            Some(due_at) => found.wait_until(due_at),
+            // Under way: its end wakes the lane.
+            None => {}
+        }
+        let first_tried_at = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_unix_ms);
+        let blocks_since = first_tried_at.max(resumed_at.filter(|_| first_tried_at.is_some()));
+        let blocks_until = blocks_since.unwrap_or(w.steady).after(lane.order_max_wait);
+        if blocks_until > w.steady {
+            if first_tried_at.is_some() {
+                found.wait_until(blocks_until);
+            }
+            return Ok(());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! Whose a database file is: asked before it is opened for good, because that alone would change a file of
+//! somebody else's, or put others beside it.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::engine::embedded::files::{remove, with_suffix};
+use crate::engine::embedded::schema;
+use crate::error::{Result, StoreError};
+
+/// A kind of file of ours.
+pub(crate) struct Kind {
+    /// What its header says of the program that made it (`PRAGMA application_id`).
+    id: i32,
+    /// Tables by which those are known that were made before they had it.
+    tables: &'static [&'static str],
+}
+
+/// The database: `CHGH`.
+pub(crate) const DATABASE: Kind = Kind { id: 0x4348_4748, tables: &["meta", "stations", "events"] };
+
+/// The search index: `CHGS`.
+pub(crate) const SEARCH: Kind = Kind { id: 0x4348_4753, tables: &["words", "reach"] };
+
+/// What is at a path, if it is nothing foreign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// No file, or one in which nothing was ever written.
+    Nothing,
+    /// A file of this kind.
+    Ours,
+}
+
+/// What a path in a URI of SQLite's has as it is.
+const AS_IT_IS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-');
+
+/// Looks whether the file at `path`, if there is one, is of this kind. Nothing is changed, and nothing left
+/// beside it.
+///
+/// # Errors
+/// [`StoreError::Foreign`].
+pub(crate) fn look(path: &Path, kind: &Kind) -> Result<Found> {
+    let is_empty = !std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
+    if is_empty && !has_log(path) {
+        return Ok(Found::Nothing);
+    }
+    // What SQLite makes beside a file to read its log, this look leaves to nobody.
+    let index = with_suffix(path, "-shm");
+    let had_index = index.exists();
+    let refuse = |reason: String| {
+        if !had_index {
+            let _ = remove(&index);
+        }
+        Err(StoreError::Foreign { path: path.to_owned(), reason })
+    };
+    if !is_empty {
+        match id_of(path)? {
+            Ok(id) if id == kind.id => return Ok(Found::Ours),
+            // Made before there was an id, or foreign.
+            Ok(0) => {}
+            Ok(id) => return refuse(format!("its application_id, {id:#010x}, is that of another program")),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+                return refuse("it is no SQLite file".to_owned());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let tables = tables_at(path)?;
+    let has = |name: &&str| tables.iter().any(|table| table == name);
+    match tables.first() {
+        None => Ok(Found::Nothing),
+        Some(_) if kind.tables.iter().all(has) => Ok(Found::Ours),
+        Some(first) => refuse(format!("it has tables of another program, such as {first:?}")),
+    }
+}
+
+/// What the header of a file says; the inner error is SQLite's of a file that cannot be read.
+fn id_of(path: &Path) -> Result<rusqlite::Result<i32>> {
+    let alone = open_immutable(path).and_then(|conn| application_id(&conn));
+    match &alone {
+        // Somebody is copying its log back just now: for a moment the file is shorter than it says itself.
+        // Who reads with locks and the log, as everybody else does, sees nothing of that.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+            Ok(application_id(&schema::open_untouched(path)?))
+        }
+        _ => Ok(alone),
+    }
+}
+
+/// Says in the file that it is of this kind.
+pub(crate) fn mark(conn: &Connection, kind: &Kind) -> Result<()> {
+    if application_id(conn)? != kind.id {
+        conn.pragma_update(None, "application_id", kind.id)?;
+    }
+    Ok(())
+}
+
+fn application_id(conn: &Connection) -> rusqlite::Result<i32> {
+    conn.query_row("PRAGMA application_id", [], |row| row.get(0))
+}
+
+/// Whether there is a write-ahead log with something in it.
+fn has_log(path: &Path) -> bool {
+    std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// The tables that somebody has made there; what is in the log alone counts too.
+fn tables_at(path: &Path) -> Result<Vec<String>> {
+    match has_log(path) {
+        false => Ok(tables(&open_immutable(path)?)?),
+        true => Ok(tables(&schema::open_untouched(path)?)?),
+    }
+}
+
+fn tables(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let made = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite#_%' ESCAPE '#'";
+    conn.prepare(made)?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// The file by itself: no lock is taken, no log is looked at, and nothing is made beside it.
+fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let uri = format!("file://{}?immutable=1", percent_encode(path.as_os_str().as_bytes(), AS_IT_IS));
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(uri, flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_log_is_copied_back_just_now_is_known_all_the_same() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (source, path) = (dir.path().join("source.db"), dir.path().join("chargehook.db"));
+        let conn = schema::open_writer(&source).expect("opens");
+        let tables = "CREATE TABLE meta (a); CREATE TABLE stations (a); CREATE TABLE events (a);";
+        conn.execute_batch(&format!("{tables} INSERT INTO events VALUES (randomblob(100000))"))
+            .expect("makes");
+        for suffix in ["", "-wal"] {
+            std::fs::copy(with_suffix(&source, suffix), with_suffix(&path, suffix)).expect("copies");
+        }
+        conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("copies the log back");
+        // Of that only the first page has been written when somebody looks.
+        let whole = std::fs::read(&source).expect("reads");
+        assert!(whole.len() > 100_000, "{} bytes", whole.len());
+        std::fs::write(&path, &whole[..4_096]).expect("writes");
+        let log = std::fs::read(with_suffix(&path, "-wal")).expect("reads");
+        let alone = open_immutable(&path).and_then(|conn| application_id(&conn)).expect_err("by itself");
+        assert_eq!(alone.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt));
+        assert_eq!(look(&path, &DATABASE).expect("is ours"), Found::Ours);
+        assert!(std::fs::read(&path).expect("reads") == whole[..4_096], "nothing is written");
+        assert!(std::fs::read(with_suffix(&path, "-wal")).expect("reads") == log, "nor there");
+    }
+}

@@ -1,0 +1,44 @@
+//! The hand of the clock that never jumps, over restarts.
+//!
+//! Rows that wait are due by it; whoever reads a row for people adds [`WALL_AHEAD_MS`].
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::error::Result;
+use crate::{Priority, Store};
+use vocabulary::clock::{Clock, Steady, Timestamp};
+
+/// How far the wall is ahead, as a term of SQL.
+pub(crate) const WALL_AHEAD_MS: &str = "coalesce((SELECT value FROM meta WHERE key = 'wall_ahead_ms'), 0)";
+
+/// Goes on with the hand where the last run left it, and not before anything that the store knows of it.
+pub(crate) fn resume(conn: &Connection, clock: &Clock) -> Result<(Steady, i64)> {
+    let known_ms = conn.query_row(&format!("SELECT {WALL_AHEAD_MS}"), [], |row| row.get(0))?;
+    let newest = "SELECT scheduled_at_ms FROM deliveries ORDER BY seq DESC LIMIT 1";
+    let reached_ms: Option<i64> = conn.query_row(newest, [], |row| row.get(0)).optional()?;
+    let reached = Timestamp::from_unix_ms(reached_ms.unwrap_or(0));
+    Ok((Steady::resume(clock.clone(), known_ms, reached), known_ms))
+}
+
+/// Writes down how far the wall is ahead.
+pub(crate) fn note(conn: &Connection, wall_ahead_ms: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('wall_ahead_ms', ?1)")?
+        .execute([wall_ahead_ms])
+        .map(drop)
+}
+
+impl Store {
+    /// The hand of the clock that never jumps. What the store says is due is due by it.
+    pub fn steady(&self) -> &Steady {
+        &self.inner.steady
+    }
+
+    /// Writes down that the clock was set, where nothing else is written meanwhile.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn note_clock(&self) -> Result<()> {
+        // Every batch begins with it.
+        self.write(Priority::Api, |_| Ok(())).await
+    }
+}

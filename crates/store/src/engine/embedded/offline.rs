@@ -1,0 +1,38 @@
+//! One transaction on a database that no gateway runs on.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::engine::embedded::monotonic;
+use crate::engine::embedded::newest_ids::newest_ids;
+use crate::engine::embedded::writer::{Effects, Writing};
+use crate::error::Result;
+use crate::secrecy::vault::Vault;
+use crate::webhooks::settings;
+use vocabulary::clock::Clock;
+
+/// Does all of `work`, or nothing. What it writes is as the next start will see it: what waits does so by the same
+/// hand of the clock. Nobody is told of it before.
+pub(crate) fn write_alone<T>(
+    conn: &mut Connection,
+    clock: &Clock,
+    vault: &Vault,
+    work: impl FnOnce(&mut Writing<'_>) -> Result<T>,
+) -> Result<T> {
+    let (steady, _) = monotonic::resume(conn, clock)?;
+    let (_, mut mint) = newest_ids(conn)?;
+    let mut subscriptions = settings::load_subscriptions(conn)?;
+    let mut effects = Effects::default();
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&mut Writing {
+        conn: &tx,
+        now: clock.now(),
+        steady: steady.now(),
+        wall_ahead_ms: steady.wall_ahead_ms(),
+        mint: &mut mint,
+        subscriptions: &mut subscriptions,
+        vault,
+        effects: &mut effects,
+    })?;
+    tx.commit()?;
+    Ok(done)
+}

@@ -1,0 +1,546 @@
+//! The one thread that writes: it takes every job that waits, runs each in a savepoint, commits once
+//! and only then tells the callers (group commit).
+//!
+//! **Invariant**: a caller hears `Ok` only after the commit that holds its job is on disk.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::{error, warn};
+
+use crate::engine::embedded::checkpoint::Checkpoint;
+use crate::engine::embedded::monotonic;
+use crate::engine::embedded::statistics::Statistics;
+use crate::error::{Result, StoreError};
+use crate::secrecy::vault::Vault;
+use crate::signals::Signals;
+use vocabulary::clock::{Clock, Steady, Timestamp};
+use vocabulary::id::{CommandId, IdMint, WebhookId};
+use vocabulary::subscription::{Subscription, SubscriptionSet};
+
+/// Who goes first when several wait. What chargers sent comes before everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// Messages of chargers, and the coming and going of their connections.
+    Inbound,
+    /// Claims and outcomes of deliveries.
+    Outcome,
+    /// What integrators ask for.
+    Api,
+    /// What is so large that nobody should wait for its commit.
+    Bulky,
+    /// The removal of what is past its time.
+    Retention,
+}
+
+impl Priority {
+    /// The same for something of that size: chargers that speak now do not wait for a megabyte of another.
+    pub(crate) fn of_bytes(self, bytes: usize) -> Self {
+        if bytes < BULKY_BYTES { self } else { Self::Bulky }
+    }
+
+    /// Whether it goes when nobody else waits, or has waited for long, and then one at a time.
+    fn gives_way(self) -> bool {
+        matches!(self, Self::Bulky | Self::Retention)
+    }
+}
+
+/// In the order in which they go.
+const PRIORITIES: [Priority; 5] =
+    [Priority::Inbound, Priority::Outcome, Priority::Api, Priority::Bulky, Priority::Retention];
+
+/// From here on a commit of it alone takes longer than a hundred small ones together.
+const BULKY_BYTES: usize = 64 << 10;
+
+/// Jobs that may wait per priority; beyond it callers wait, which slows sockets down, not the store.
+const QUEUED_JOBS: usize = 8_192;
+
+/// Jobs per commit: bounds how long the first of them waits.
+const BATCH_JOBS: usize = 1_000;
+
+/// Of which so many may be of one kind that is not a charger's: bounds how long one that speaks now waits for those
+/// who came before it. A commit for a hundred costs them next to nothing more than one for a thousand.
+const LESSER_JOBS: usize = 100;
+
+/// Batches that go before one that gives way, which would hold up everybody of its own.
+const PASSED_OVER_MAX: u32 = 8;
+
+/// What a job works with: the open transaction and the counters that only the writer holds.
+pub(crate) struct Writing<'a> {
+    /// The connection, inside this batch's transaction.
+    pub(crate) conn: &'a Connection,
+    /// When the batch began.
+    pub(crate) now: Timestamp,
+    /// The same moment on the hand that never jumps: what waits is due by it.
+    pub(crate) steady: Timestamp,
+    /// How far the wall is ahead of it.
+    pub(crate) wall_ahead_ms: i64,
+    /// Gives ids in commit order.
+    pub(crate) mint: &'a mut IdMint,
+    /// Every webhook's subscription, as of the last commit or of this batch.
+    pub(crate) subscriptions: &'a mut SubscriptionSet,
+    /// Seals and opens what is secret.
+    pub(crate) vault: &'a Vault,
+    /// Whom to wake once this job is on disk; forgotten with it if it is rolled back.
+    pub(crate) effects: &'a mut Effects,
+}
+
+impl Writing<'_> {
+    /// What the wall shows at a moment of the hand that never jumps.
+    pub(crate) fn shown(&self, moment: Timestamp) -> Timestamp {
+        Timestamp::from_unix_ms(moment.unix_ms() + self.wall_ahead_ms)
+    }
+}
+
+/// What a job did that others wait for. Each job has its own, and they join the batch's only when its
+/// savepoint is kept: a row that is rolled back is given to the next event, and whoever was told of it
+/// would pass that one over.
+#[derive(Default)]
+pub(crate) struct Effects {
+    /// The newest event's row.
+    pub(crate) newest_event: Option<i64>,
+    /// Webhooks with deliveries that are new or due anew.
+    pub(crate) lanes: BTreeSet<WebhookId>,
+    /// Webhooks that were made, changed or removed, with the compiled subscription that each had before.
+    pub(crate) webhooks: Vec<(WebhookId, Option<Arc<Subscription>>)>,
+    /// Commands that have come to their end.
+    pub(crate) commands_ended: Vec<CommandId>,
+    /// A replay was begun.
+    pub(crate) replays: bool,
+}
+
+impl Effects {
+    /// Adds those of a later job that is kept.
+    fn join(&mut self, later: Self) {
+        self.newest_event = later.newest_event.or(self.newest_event);
+        self.lanes.extend(later.lanes);
+        self.webhooks.extend(later.webhooks);
+        self.commands_ended.extend(later.commands_ended);
+        self.replays |= later.replays;
+    }
+}
+
+type Completion = Box<dyn FnOnce(Option<StoreError>) + Send>;
+/// Runs in the transaction, or hears why there is none; tells whether what it wrote is to be kept.
+type Job = Box<dyn FnOnce(Result<&mut Writing<'_>>) -> (bool, Completion) + Send>;
+
+struct Queued {
+    job: Job,
+    _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Default)]
+struct Queues {
+    waiting: [VecDeque<Queued>; PRIORITIES.len()],
+    /// How many batches went before the first of each, if it gives way.
+    passed_over: [u32; PRIORITIES.len()],
+    closed: bool,
+}
+
+impl Queues {
+    /// Moves into an empty `batch` what goes next.
+    fn take(&mut self, batch: &mut Vec<Queued>) {
+        for priority in PRIORITIES {
+            let waiting = &mut self.waiting[priority as usize];
+            let passed_over = &mut self.passed_over[priority as usize];
+            if priority.gives_way()
+                && !waiting.is_empty()
+                && !batch.is_empty()
+                && *passed_over < PASSED_OVER_MAX
+            {
+                *passed_over += 1;
+                continue;
+            }
+            *passed_over = 0;
+            let most = match priority {
+                Priority::Inbound => BATCH_JOBS,
+                Priority::Outcome | Priority::Api => LESSER_JOBS,
+                Priority::Bulky | Priority::Retention => 1,
+            };
+            let taken = waiting.len().min(most).min(BATCH_JOBS - batch.len());
+            batch.extend(waiting.drain(..taken));
+        }
+    }
+}
+
+/// The callers' end of the writer.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    permits: [Arc<Semaphore>; PRIORITIES.len()],
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    arrived: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whatever ends the thread, nobody is left waiting for it: those who wait and those who come are told
+/// that the store is closed.
+struct CloseOnExit<'a>(&'a Shared);
+
+impl Drop for CloseOnExit<'_> {
+    fn drop(&mut self) {
+        let mut queues = self.0.lock();
+        queues.closed = true;
+        queues.waiting.iter_mut().for_each(VecDeque::clear);
+    }
+}
+
+/// Everything the thread owns.
+pub(crate) struct Pen {
+    pub(crate) conn: Connection,
+    pub(crate) clock: Clock,
+    pub(crate) steady: Steady,
+    /// How far the database says that the wall is ahead of the steady hand; `None`: that is for another process
+    /// to say.
+    pub(crate) wall_ahead_ms: Option<i64>,
+    pub(crate) mint: IdMint,
+    pub(crate) subscriptions: SubscriptionSet,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) statistics: Arc<Statistics>,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) vault: Vault,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(pen: Pen) -> Result<Self> {
+        let shared = Arc::new(Shared { queues: Mutex::default(), arrived: Condvar::new() });
+        let of_thread = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || pen.write_until_closed(&of_thread))
+            .map_err(|error| StoreError::Sqlite(format!("no thread for the writer: {error}")))?;
+        let permits = std::array::from_fn(|_| Arc::new(Semaphore::new(QUEUED_JOBS)));
+        Ok(Self { shared, permits, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs `work` in the next batch and returns once it is durable.
+    ///
+    /// # Errors
+    /// `work`'s own error, with nothing of it written; or [`StoreError::Commit`] for the whole batch.
+    pub(crate) async fn write<T, F>(&self, priority: Priority, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writing<'_>) -> Result<T> + Send + 'static,
+    {
+        let permit = self.permits[priority as usize].clone().acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::Closed)?;
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |writing| {
+            let outcome = writing.and_then(|writing| {
+                catch_unwind(AssertUnwindSafe(|| work(writing))).unwrap_or_else(|_| {
+                    error!("a write panicked; it was rolled back");
+                    Err(StoreError::Sqlite("a write panicked".into()))
+                })
+            });
+            let keep = outcome.is_ok();
+            let completion: Completion = Box::new(move |failed: Option<StoreError>| {
+                // A caller that went away still has its job committed; nobody is left to tell.
+                let _ = tell.send(match failed {
+                    Some(error) => outcome.and(Err(error)),
+                    None => outcome,
+                });
+            });
+            (keep, completion)
+        });
+        {
+            let mut queues = self.shared.lock();
+            if queues.closed {
+                return Err(StoreError::Closed);
+            }
+            queues.waiting[priority as usize].push_back(Queued { job, _permit: permit });
+        }
+        self.shared.arrived.notify_one();
+        told.await.unwrap_or_else(|_| match self.shared.lock().closed {
+            true => Err(StoreError::Closed),
+            false => Err(StoreError::Commit("the transaction could not begin".to_owned())),
+        })
+    }
+
+    /// Lets what waits be written, then ends the thread. Later writes are refused.
+    pub(crate) fn close(&self) {
+        self.refuse_more();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+
+    fn refuse_more(&self) {
+        self.shared.lock().closed = true;
+        self.shared.arrived.notify_one();
+    }
+}
+
+impl Drop for Writer {
+    /// The thread does not outlive its callers, not even of a gateway that did not start.
+    fn drop(&mut self) {
+        self.refuse_more();
+    }
+}
+
+impl Pen {
+    /// Runs one job in a transaction of its own, before the thread starts.
+    pub(crate) fn transact(&mut self, work: impl FnOnce(&mut Writing<'_>) -> Result<()>) -> Result<()> {
+        let mut effects = Effects::default();
+        let tx = self.conn.unchecked_transaction()?;
+        let mut writing = Writing {
+            conn: &self.conn,
+            now: self.clock.now(),
+            steady: self.steady.now(),
+            wall_ahead_ms: self.steady.wall_ahead_ms(),
+            mint: &mut self.mint,
+            subscriptions: &mut self.subscriptions,
+            vault: &self.vault,
+            effects: &mut effects,
+        };
+        work(&mut writing)?;
+        tx.commit()?;
+        self.signals.raise(effects);
+        Ok(())
+    }
+
+    fn write_until_closed(mut self, shared: &Shared) {
+        let _last = CloseOnExit(shared);
+        let mut batch = Vec::with_capacity(BATCH_JOBS);
+        loop {
+            {
+                let mut queues = shared.lock();
+                while queues.waiting.iter().all(VecDeque::is_empty) {
+                    if queues.closed {
+                        return;
+                    }
+                    queues = shared.arrived.wait(queues).unwrap_or_else(PoisonError::into_inner);
+                }
+                queues.take(&mut batch);
+            }
+            self.commit(&mut batch);
+            self.checkpoint.after_commit(&self.conn);
+        }
+    }
+
+    /// One transaction for the whole batch; then every caller hears how it went.
+    fn commit(&mut self, batch: &mut Vec<Queued>) {
+        let began = Instant::now();
+        let jobs = batch.len();
+        let mut effects = Effects::default();
+        let mut completions = Vec::with_capacity(jobs);
+        let mut waiting = batch.drain(..);
+        let failed = self.run(&mut waiting, &mut effects, &mut completions).err();
+        self.statistics.committed(jobs, began.elapsed());
+        match &failed {
+            None => self.signals.raise(effects),
+            Some(error) => {
+                vocabulary::log_limit::limited!(warn: "a batch of {jobs} writes was not committed: {error}");
+                let _ = self.conn.execute_batch("ROLLBACK");
+                completions.extend(waiting.map(|Queued { job, .. }| job(Err(error.clone())).1));
+                take_back(&mut self.subscriptions, effects);
+            }
+        }
+        for completion in completions {
+            completion(failed.clone());
+        }
+    }
+
+    fn run(
+        &mut self,
+        waiting: &mut impl Iterator<Item = Queued>,
+        effects: &mut Effects,
+        completions: &mut Vec<Completion>,
+    ) -> Result<()> {
+        execute(&self.conn, "BEGIN IMMEDIATE")?;
+        let (now, steady, wall_ahead_ms) = (self.clock.now(), self.steady.now(), self.steady.wall_ahead_ms());
+        self.note_step(wall_ahead_ms)?;
+        for Queued { job, _permit } in waiting {
+            let begun = execute(&self.conn, "SAVEPOINT job");
+            let mut of_job = Effects::default();
+            let mut writing = Writing {
+                conn: &self.conn,
+                now,
+                steady,
+                wall_ahead_ms,
+                mint: &mut self.mint,
+                subscriptions: &mut self.subscriptions,
+                vault: &self.vault,
+                effects: &mut of_job,
+            };
+            let (keep, completion) = job(begun.clone().map(|()| &mut writing));
+            completions.push(completion);
+            begun?;
+            if keep {
+                effects.join(of_job);
+            } else {
+                take_back(&mut self.subscriptions, of_job);
+                execute(&self.conn, "ROLLBACK TO job")?;
+            }
+            execute(&self.conn, "RELEASE job")?;
+        }
+        execute(&self.conn, "COMMIT")?;
+        self.wall_ahead_ms = self.wall_ahead_ms.and(Some(wall_ahead_ms));
+        Ok(())
+    }
+
+    /// Writes down that the clock was set, before anything else is written.
+    fn note_step(&self, wall_ahead_ms: i64) -> Result<()> {
+        match self.wall_ahead_ms {
+            Some(known_ms) if known_ms != wall_ahead_ms => monotonic::note(&self.conn, wall_ahead_ms)
+                .map_err(|error| StoreError::Commit(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is rolled back has replaced compiled subscriptions: back to those of before, the last one first.
+fn take_back(subscriptions: &mut SubscriptionSet, effects: Effects) {
+    for (webhook_id, before) in effects.webhooks.into_iter().rev() {
+        subscriptions.put(webhook_id, before);
+    }
+}
+
+fn execute(conn: &Connection, sql: &str) -> Result<()> {
+    conn.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([]))
+        .map(drop)
+        .map_err(|error| StoreError::Commit(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Store;
+    use crate::engine::embedded::data_dir::DATABASE;
+    use crate::engine::embedded::schema;
+
+    #[tokio::test]
+    async fn callers_of_a_batch_that_cannot_begin_hear_that_it_was_not_committed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), Clock::System).expect("a store");
+        store.write(Priority::Api, |w| Ok(w.conn.busy_timeout(Duration::ZERO)?)).await.expect("it commits");
+        let other = schema::open_writer(&dir.path().join(DATABASE)).expect("opens");
+        other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
+        let refused = store.write(Priority::Api, |_| Ok(())).await;
+        assert!(matches!(refused, Err(StoreError::Commit(_))), "{refused:?}");
+        other.execute_batch("ROLLBACK").expect("gives it back");
+        store.write(Priority::Api, |_| Ok(())).await.expect("it commits again");
+    }
+
+    /// Sizes of the batches that a queue is taken in, by priority.
+    fn batches(queues: &mut Queues, arriving: Priority) -> Vec<[usize; PRIORITIES.len()]> {
+        let mut sizes = Vec::new();
+        let mut batch = Vec::new();
+        loop {
+            let before = queues.waiting.each_ref().map(VecDeque::len);
+            queues.take(&mut batch);
+            if batch.is_empty() {
+                return sizes;
+            }
+            batch.clear();
+            let after = queues.waiting.each_ref().map(VecDeque::len);
+            sizes.push(std::array::from_fn(|nth| before[nth] - after[nth]));
+            // Somebody speaks all the time, until what gave way has gone.
+            if after[Priority::Bulky as usize] > 0 {
+                queues.waiting[arriving as usize].push_back(a_job());
+            }
+        }
+    }
+
+    fn a_job() -> Queued {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("the only one");
+        Queued { job: Box::new(|_| (true, Box::new(|_| ()))), _permit: permit }
+    }
+
+    #[test]
+    fn what_is_bulky_goes_alone_and_gives_way_but_not_for_ever() {
+        assert_eq!(Priority::Inbound.of_bytes(BULKY_BYTES - 1), Priority::Inbound);
+        assert_eq!(Priority::Inbound.of_bytes(BULKY_BYTES), Priority::Bulky);
+        let mut queues = Queues::default();
+        queues.waiting[Priority::Bulky as usize].extend([a_job(), a_job()]);
+        // Nobody else is there: at once, and by itself.
+        queues.take(&mut Vec::new());
+        assert_eq!(queues.waiting[Priority::Bulky as usize].len(), 1);
+        queues.waiting[Priority::Inbound as usize].push_back(a_job());
+        let batches = batches(&mut queues, Priority::Inbound);
+        let passed_over = PASSED_OVER_MAX as usize;
+        assert!(batches[..passed_over].iter().all(|batch| *batch == [1, 0, 0, 0, 0]), "{batches:?}");
+        assert_eq!(batches[passed_over..], [[1, 0, 0, 1, 0]], "after so many it goes with them");
+    }
+
+    /// Waits until so many jobs of a kind wait for the writer.
+    async fn queued(store: &Store, priority: Priority, count: usize) {
+        let began = Instant::now();
+        while store.inner.writer.shared.lock().waiting[priority as usize].len() < count {
+            assert!(began.elapsed() < Duration::from_secs(20), "{count} of {priority:?} never waited");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_charger_waits_for_no_more_than_one_batch_of_the_outcomes_that_came_before_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), Clock::System).expect("a store");
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let (go, may_go) = channel::<()>();
+        let (tell_begun, begun) = channel::<()>();
+        let (tell_inbound_waits, inbound_waits) = channel::<()>();
+        let first = Arc::new(Mutex::new(Some((tell_begun, inbound_waits))));
+        let job = |priority: Priority, then: Box<dyn FnOnce() + Send>| {
+            let (store, order) = (store.clone(), order.clone());
+            tokio::spawn(async move {
+                let write = store.write(priority, move |_| {
+                    order.lock().expect("sound").push(priority);
+                    then();
+                    Ok(())
+                });
+                write.await.expect("it commits");
+            })
+        };
+        // The writer is kept busy until all of them wait.
+        let (tell_busy, busy) = channel::<()>();
+        let keep_busy = move || {
+            tell_busy.send(()).expect("the test waits");
+            may_go.recv().expect("told to go");
+        };
+        let mut jobs = vec![job(Priority::Api, Box::new(keep_busy))];
+        tokio::task::block_in_place(|| busy.recv()).expect("it begins");
+        for _ in 0..2 * LESSER_JOBS {
+            let first = first.clone();
+            let wait_if_first = move || {
+                if let Some((tell_begun, inbound_waits)) = first.lock().expect("sound").take() {
+                    tell_begun.send(()).expect("the test waits");
+                    inbound_waits.recv().expect("told to go on");
+                }
+            };
+            jobs.push(job(Priority::Outcome, Box::new(wait_if_first)));
+        }
+        queued(&store, Priority::Outcome, 2 * LESSER_JOBS).await;
+        go.send(()).expect("the writer waits");
+        tokio::task::block_in_place(|| begun.recv()).expect("the outcomes' turn");
+        jobs.push(job(Priority::Inbound, Box::new(|| {})));
+        queued(&store, Priority::Inbound, 1).await;
+        tell_inbound_waits.send(()).expect("the writer waits");
+        for job in jobs {
+            job.await.expect("it ends");
+        }
+        let order = order.lock().expect("sound");
+        let outcomes_before = order
+            .iter()
+            .take_while(|priority| **priority != Priority::Inbound)
+            .filter(|p| **p == Priority::Outcome);
+        assert_eq!(outcomes_before.count(), LESSER_JOBS, "of {}", 2 * LESSER_JOBS);
+    }
+}

@@ -1,0 +1,3 @@
+//! What the use cases run on.
+
+pub(crate) mod embedded;

@@ -1,0 +1,10 @@
+//! The log: events as they are appended, listed, searched and removed.
+
+pub(crate) mod append;
+pub(crate) mod event_list;
+pub(crate) mod event_row;
+pub(crate) mod ingest;
+pub(crate) mod messages;
+pub(crate) mod removed_before;
+pub(crate) mod retention;
+pub(crate) mod search;

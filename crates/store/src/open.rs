@@ -1,0 +1,135 @@
+//! The opening of a store: its directory's lock, its schema and its key, and what the last run left open.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::{DELIVERY_READERS, Inner, READERS, Store};
+use crate::access::idempotency;
+use crate::commands::queue;
+use crate::deliveries::outcomes;
+use crate::engine::embedded::checkpoint::Checkpoint;
+use crate::engine::embedded::data_dir::{DATABASE, database_in};
+use crate::engine::embedded::newest_ids::newest_ids;
+use crate::engine::embedded::readers::Readers;
+use crate::engine::embedded::statistics::Statistics;
+use crate::engine::embedded::writer::{Pen, Writer};
+use crate::engine::embedded::{data_dir, files, monotonic, schema, upgrade};
+use crate::error::{Result, StoreError};
+use crate::log::search;
+use crate::secrecy::key_source::KeySource;
+use crate::secrecy::unlock;
+use crate::secrecy::vault::Vault;
+use crate::signals::Signals;
+use crate::stations::connections;
+use crate::webhooks::settings;
+use vocabulary::clock::Clock;
+
+impl Store {
+    /// [`Store::open_with`], with the key of its secrets in the directory.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(data_dir: &Path, clock: Clock) -> Result<Self> {
+        Self::open_with(data_dir, &KeySource::file_in(data_dir), clock)
+    }
+
+    /// Opens the store of `data_dir` for a gateway: takes the directory's lock, brings the schema up to
+    /// date, seals what older versions kept in the clear, and settles what the last run left open
+    /// (connections, attempts). A key that is a file is made with the database.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another gateway runs here; [`StoreError::Foreign`], [`StoreError::Key`],
+    /// [`StoreError::NewerSchema`] and [`StoreError::NoRoom`], with nothing touched; I/O.
+    pub fn open_with(data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Self> {
+        let database = database_in(data_dir)?;
+        files::create_directory(data_dir)?;
+        let lock = data_dir::lock(data_dir)?;
+        let vault = unlock::unlock(&database, key)?;
+        // As an earlier version, a copy or a hand has left them.
+        let logged = |file: &Path| ["", "-wal", "-shm"].map(|suffix| files::with_suffix(file, suffix));
+        let kept = [logged(&database), logged(&data_dir.join(search::FILE))].concat();
+        files::warn_of_open(kept.iter().map(PathBuf::as_path));
+        Self::start(data_dir, clock, Some(lock), vault)
+    }
+
+    /// Whether a store was ever made in `data_dir`.
+    pub fn exists_in(data_dir: &Path) -> bool {
+        data_dir.join(DATABASE).exists()
+    }
+
+    /// Opens the store beside a gateway that may be running, for a short errand such as making an API key.
+    /// What is sealed in it cannot be read or written this way.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; in place of [`StoreError::InUse`] [`StoreError::InUseByEarlier`], if the schema would
+    /// have to be changed under a gateway that runs.
+    pub fn open_beside(data_dir: &Path, clock: Clock) -> Result<Self> {
+        database_in(data_dir)?;
+        files::create_directory(data_dir)?;
+        Self::start(data_dir, clock, None, Vault::locked())
+    }
+
+    /// With the directory's lock: as its only gateway.
+    fn start(data_dir: &Path, clock: Clock, lock: Option<File>, vault: Vault) -> Result<Self> {
+        let path = data_dir.join(DATABASE);
+        files::create_for_owner(&path)?;
+        let mut conn = schema::open_writer(&path)?;
+        let version = schema::version(&conn)?;
+        let fresh = version == 0;
+        // A gateway that runs goes on writing by the schema that it knows: nobody changes it meanwhile.
+        let is_older = !fresh && version != schema::NEWEST;
+        let _nobody_else = match lock.is_none() && is_older {
+            true => Some(data_dir::lock(data_dir).map_err(|error| match error {
+                StoreError::InUse(directory) => {
+                    StoreError::InUseByEarlier { directory, found: version, known: schema::NEWEST }
+                }
+                other => other,
+            })?),
+            false => None,
+        };
+        upgrade::upgrade(&mut conn, &path)?;
+        if lock.is_some() {
+            unlock::settle(&mut conn, &vault, fresh)?;
+        }
+        let (newest_event, mint) = newest_ids(&conn)?;
+        let (steady, wall_ahead_ms) = monotonic::resume(&conn, &clock)?;
+        let signals = Arc::new(Signals::new(newest_event));
+        let statistics = Arc::new(Statistics::default());
+        let mut pen = Pen {
+            subscriptions: settings::load_subscriptions(&conn)?,
+            checkpoint: Checkpoint::start(&path, &mut conn, statistics.clone())?,
+            conn,
+            clock,
+            steady: steady.clone(),
+            wall_ahead_ms: lock.is_some().then_some(wall_ahead_ms),
+            mint,
+            signals: signals.clone(),
+            statistics: statistics.clone(),
+            vault: vault.clone(),
+        };
+        if lock.is_some() {
+            pen.transact(connections::settle)?;
+            pen.transact(queue::settle)?;
+            pen.transact(idempotency::settle)?;
+            pen.transact(|writing| outcomes::recover(writing.conn, writing.steady))?;
+        }
+        let writer = Writer::start(pen)?;
+        let readers = Arc::new(Readers::new(path.clone(), READERS));
+        let delivery_readers = Arc::new(Readers::new(path, DELIVERY_READERS));
+        let inner = Inner {
+            writer,
+            readers,
+            delivery_readers,
+            signals,
+            statistics,
+            steady,
+            running: Arc::default(),
+            vault,
+            data_dir: data_dir.to_owned(),
+            search: OnceLock::new(),
+            lock: Mutex::new(lock),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}

@@ -1,0 +1,116 @@
+//! Ends of transactions without the charger's word: closed by hand, or given up as orphans.
+
+use rusqlite::params;
+
+use crate::engine::embedded::writer::Writing;
+use crate::error::Result;
+use crate::sessions::{completion, meter_values, transaction_list, transactions};
+use crate::{Priority, Store};
+use vocabulary::api::transaction::{Status, Transaction};
+use vocabulary::clock::Timestamp;
+
+/// Orphans that are completed in one commit, so that a site's worth of them stalls nobody.
+const ORPHANS_PER_STEP: usize = 20;
+
+/// What somebody says of a stop that never came.
+#[derive(Debug, Clone, Default)]
+pub struct Closing {
+    /// When it ended; `None`: now.
+    pub stopped_at: Option<Timestamp>,
+    /// The meter then, in Wh.
+    pub meter_stop_wh: Option<i64>,
+    /// Why it ended.
+    pub reason: Option<String>,
+}
+
+/// What became of an attempt to close a transaction.
+#[derive(Debug, Clone)]
+pub enum Closed {
+    /// It is completed, as it stands here.
+    Done(Box<Transaction>),
+    /// It was completed before; nothing was changed.
+    Completed,
+    /// There is none of this number.
+    Unknown,
+}
+
+impl Store {
+    /// Completes an active transaction on somebody's word and appends its `TransactionCompleted`. The
+    /// charger's own stop, should it come, corrects it.
+    ///
+    /// # Errors
+    /// Only the store's own; nothing is changed then.
+    pub async fn close_transaction(&self, transaction_id: i64, closing: Closing) -> Result<Closed> {
+        self.write(Priority::Api, move |w| {
+            let Some(before) = transaction_list::by_id(w.conn, transaction_id)? else {
+                return Ok(Closed::Unknown);
+            };
+            if before.status == Status::Completed {
+                return Ok(Closed::Completed);
+            }
+            let stopped_at = closing.stopped_at.unwrap_or(w.now);
+            complete(w, transaction_id, "close", Some(stopped_at), &closing)?;
+            let closed = transaction_list::by_id(w.conn, transaction_id)?;
+            Ok(closed.map_or(Closed::Unknown, |closed| Closed::Done(Box::new(closed))))
+        })
+        .await
+    }
+
+    /// Completes some of the orphans of which nothing was heard since `silent_since`; returns whether there
+    /// may be more. With nothing to do it only reads.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn complete_orphans(&self, silent_since: Timestamp) -> Result<bool> {
+        const DUE: &str = "SELECT transaction_id FROM transactions
+             WHERE status = 'active' AND orphaned = 1 AND orphan_news_at_ms <= ?1
+             ORDER BY orphan_news_at_ms LIMIT ?2";
+        let is_due = self
+            .read(move |conn| Ok(conn.prepare_cached(DUE)?.exists(params![silent_since.unix_ms(), 1])?));
+        if !is_due.await? {
+            return Ok(false);
+        }
+        self.write(Priority::Api, move |w| {
+            let due: Vec<i64> = w
+                .conn
+                .prepare_cached(DUE)?
+                .query_map(params![silent_since.unix_ms(), ORPHANS_PER_STEP as i64], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            for &transaction_id in &due {
+                // The last sign of life is the nearest thing to an end that there is.
+                let stopped_at = meter_values::last_at(w.conn, transaction_id)?;
+                complete(w, transaction_id, "orphan", stopped_at, &Closing::default())?;
+            }
+            Ok(due.len() == ORPHANS_PER_STEP)
+        })
+        .await
+    }
+}
+
+fn complete(
+    w: &mut Writing<'_>,
+    transaction_id: i64,
+    ended_by: &str,
+    stopped_at: Option<Timestamp>,
+    closing: &Closing,
+) -> Result<()> {
+    let stamp = transactions::stamp(w)?;
+    w.conn
+        .prepare_cached(
+            "UPDATE transactions
+             SET status = 'completed', inferred = 1, ended_by = ?2, stopped_at_ms = ?3, meter_stop_wh = ?4,
+                 stop_reason = ?5, revision = 1, completed_at_ms = ?6, updated_at_ms = ?7, change_seq = ?8
+             WHERE transaction_id = ?1",
+        )?
+        .execute(params![
+            transaction_id,
+            ended_by,
+            stopped_at.map(Timestamp::unix_ms),
+            closing.meter_stop_wh,
+            closing.reason,
+            w.now.unix_ms(),
+            stamp.at_ms,
+            stamp.seq,
+        ])?;
+    completion::complete(w, transaction_id, None)
+}

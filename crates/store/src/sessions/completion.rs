@@ -1,0 +1,190 @@
+//! What a session comes to: one `TransactionCompleted` in the commit that ends it, and a
+//! `TransactionCorrected` for each change of its stop, energy or times afterwards.
+
+use rusqlite::params;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::engine::embedded::writer::Writing;
+use crate::error::{Result, StoreError};
+use crate::log::append;
+use crate::log::append::Manner;
+use crate::sessions::downsample;
+use crate::sessions::downsample::Candidate;
+use crate::sessions::transactions;
+use crate::sessions::transactions::{Ending, Metered};
+use crate::sessions::{meter_values, transaction_list};
+use vocabulary::api::transaction::{EnergyQuality, Transaction};
+use vocabulary::clock::Timestamp;
+use vocabulary::event::{Category, NewEvent};
+use vocabulary::ocpp::v16::inbound::{MeterValue, StopTransaction};
+
+/// The largest payload of the two events. A webhook's body, with what stands around the payload, has at
+/// most 64 KiB.
+const PAYLOAD_MAX_BYTES: usize = 63 << 10;
+
+/// Keeps what was metered in a transaction. One that is over stays so, and is corrected if its energy
+/// changes.
+pub(crate) fn hear(
+    w: &mut Writing<'_>,
+    of: Metered,
+    values: &[MeterValue],
+    occurred_at: Option<Timestamp>,
+    received_at: Timestamp,
+) -> Result<()> {
+    let before = match of.completed {
+        true => transaction_list::by_id(w.conn, of.transaction_id)?,
+        false => None,
+    };
+    meter_values::keep(w, of.transaction_id, values, received_at)?;
+    transactions::note_register(w, of, values, received_at, false)?;
+    match before {
+        Some(before) => correct(w, &before, occurred_at),
+        None if of.orphaned => transactions::note_orphan_news(w, of.transaction_id),
+        None => Ok(()),
+    }
+}
+
+/// Ends a transaction with its first stop, or corrects one that was ended without the charger's word.
+pub(crate) fn stop(w: &mut Writing<'_>, stop: &StopTransaction, ending: &Ending) -> Result<()> {
+    let before = match ending.completed {
+        true => transaction_list::by_id(w.conn, ending.transaction_id)?,
+        false => None,
+    };
+    meter_values::keep(w, ending.transaction_id, &stop.transaction_data, ending.received_at)?;
+    let of = Metered { completed: ending.completed, ..Metered::by(ending.transaction_id) };
+    transactions::note_register(w, of, &stop.transaction_data, ending.received_at, true)?;
+    transactions::end(w, stop, ending)?;
+    match before {
+        Some(before) => correct(w, &before, ending.occurred_at),
+        None => complete(w, ending.transaction_id, ending.occurred_at),
+    }
+}
+
+/// Tells that a transaction is complete. `occurred_at`: when it ended, if the charger said so.
+pub(crate) fn complete(
+    w: &mut Writing<'_>,
+    transaction_id: i64,
+    occurred_at: Option<Timestamp>,
+) -> Result<()> {
+    let transaction = present(w, transaction_id)?;
+    append(w, "TransactionCompleted", &transaction, None, occurred_at)
+}
+
+/// Counts and tells what has changed of a completed transaction, if it is worth telling.
+fn correct(w: &mut Writing<'_>, before: &Transaction, occurred_at: Option<Timestamp>) -> Result<()> {
+    let after = present(w, before.transaction_id)?;
+    let changed = changed(before, &after);
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let stamp = transactions::stamp(w)?;
+    w.conn
+        .prepare_cached(
+            "UPDATE transactions SET revision = revision + 1, updated_at_ms = ?2, change_seq = ?3
+             WHERE transaction_id = ?1",
+        )?
+        .execute(params![before.transaction_id, stamp.at_ms, stamp.seq])?;
+    let after = present(w, before.transaction_id)?;
+    append(w, "TransactionCorrected", &after, Some(changed), occurred_at)
+}
+
+fn present(w: &Writing<'_>, transaction_id: i64) -> Result<Transaction> {
+    transaction_list::by_id(w.conn, transaction_id)?
+        .ok_or_else(|| StoreError::Corrupt(format!("transaction {transaction_id} is gone")))
+}
+
+/// The fields of a stop, of energy or of times that differ; none if all that differs is an estimate that
+/// nobody counts on, because the meter's own readings are there.
+fn changed(before: &Transaction, after: &Transaction) -> Vec<&'static str> {
+    let mut changed = Vec::new();
+    macro_rules! compare {
+        ($($field:ident)+) => {
+            $(if before.$field != after.$field {
+                changed.push(stringify!($field));
+            })+
+        };
+    }
+    compare!(orphaned inferred started_at stopped_at meter_start meter_stop stop_reason stop_id_tag);
+    compare!(energy_wh energy_quality);
+    let estimate_counts = [before, after].iter().any(|of| of.energy_quality == EnergyQuality::Estimated);
+    if !changed.is_empty() || estimate_counts {
+        compare!(energy_estimated_wh);
+    }
+    changed
+}
+
+/// The payload of both events.
+#[derive(Serialize)]
+struct Bill<'a> {
+    #[serde(flatten)]
+    transaction: &'a Transaction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<Vec<&'static str>>,
+    missing: Vec<&'static str>,
+    meter_values: Vec<Box<RawValue>>,
+    meter_values_truncated: bool,
+}
+
+fn append(
+    w: &mut Writing<'_>,
+    name: &str,
+    transaction: &Transaction,
+    changed: Option<Vec<&'static str>>,
+    occurred_at: Option<Timestamp>,
+) -> Result<()> {
+    let missing = missing(w, transaction)?;
+    let mut bill =
+        Bill { transaction, changed, missing, meter_values: Vec::new(), meter_values_truncated: false };
+    let bare_bytes = to_raw_value(&bill)?.get().len();
+    add_meter_values(w, &mut bill, PAYLOAD_MAX_BYTES.saturating_sub(bare_bytes))?;
+    let event = NewEvent {
+        station_id: Some(transaction.station_id.clone()),
+        occurred_at,
+        transaction_id: Some(transaction.transaction_id),
+        ..NewEvent::new(Category::Transaction, name, w.now, to_raw_value(&bill)?)
+    };
+    // The session is the customer's whose station it was when it began.
+    let owner_id = transaction.owner_id.as_deref();
+    append::append(w, &event, Manner { owner_id: Some(owner_id), ..Manner::default() }).map(drop)
+}
+
+fn add_meter_values(w: &Writing<'_>, bill: &mut Bill<'_>, room_bytes: usize) -> Result<()> {
+    let excerpt = meter_values::excerpt(w.conn, bill.transaction.transaction_id, room_bytes)?;
+    let mut texts = Vec::with_capacity(excerpt.values.len());
+    let mut candidates = Vec::with_capacity(excerpt.values.len());
+    for (moment, value) in excerpt.values {
+        let text = to_raw_value(&value)?;
+        // With the comma behind it.
+        let bytes = text.get().len() + 1;
+        candidates.push(Candidate { moment, signed: value.format == meter_values::SIGNED_DATA, bytes });
+        texts.push(text);
+    }
+    let kept = downsample::choose(&candidates, room_bytes);
+    bill.meter_values_truncated = excerpt.cut || kept.contains(&false);
+    bill.meter_values = texts.into_iter().zip(kept).filter_map(|(text, kept)| kept.then_some(text)).collect();
+    Ok(())
+}
+
+/// The facts that nobody has told: a start or a stop without them, or one that never came.
+fn missing(w: &Writing<'_>, transaction: &Transaction) -> Result<Vec<&'static str>> {
+    let (start_untimed, stop_untimed): (bool, bool) = w
+        .conn
+        .prepare_cached(
+            "SELECT start_timestamp_text IS NULL,
+                    CASE ended_by WHEN 'stop' THEN stop_timestamp_text IS NULL ELSE ended_by = 'orphan' END
+             FROM transactions WHERE transaction_id = ?1",
+        )?
+        .query_row([transaction.transaction_id], |row| {
+            Ok((row.get(0)?, row.get::<_, Option<bool>>(1)?.unwrap_or(false)))
+        })?;
+    let facts = [
+        ("connector_id", transaction.connector_id.is_none()),
+        ("id_tag", transaction.id_tag.is_none()),
+        ("started_at", start_untimed),
+        ("meter_start", transaction.meter_start.is_none()),
+        ("stopped_at", stop_untimed),
+        ("meter_stop", transaction.meter_stop.is_none()),
+    ];
+    Ok(facts.into_iter().filter_map(|(name, is_missing)| is_missing.then_some(name)).collect())
+}

@@ -1,0 +1,11 @@
+//! Charging sessions: transactions, their meter values and energy, reservations and remote starts.
+
+pub(crate) mod close;
+pub(crate) mod completion;
+pub(crate) mod downsample;
+pub(crate) mod energy;
+pub(crate) mod meter_values;
+pub(crate) mod remote_start;
+pub(crate) mod reservations;
+pub(crate) mod transaction_list;
+pub(crate) mod transactions;

@@ -1,0 +1,114 @@
+//! Boots that nobody asked for, and the loops they make (quirk Q32).
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, params};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::commands::consequences::{EndedCommand, SentCommand, Verdict};
+use crate::engine::embedded::writer::Writing;
+use crate::error::Result;
+use vocabulary::id::StationId;
+use vocabulary::ocpp::v16::FromCentralSystem;
+use vocabulary::ocpp::v16::command::AUTHORIZATION_KEY;
+
+/// So many boots within [`LOOP_WINDOW`] are a loop.
+const LOOP_BOOTS: usize = 3;
+
+/// A charger needs a minute to boot, and nobody needs three boots in five.
+pub(crate) const LOOP_WINDOW: Duration = Duration::from_secs(300);
+
+/// Boots that are remembered: a loop needs no more.
+const REMEMBERED_BOOTS: usize = 20;
+
+/// Takes in a boot; how many there were of late, if that makes a loop. One that was expected, or that
+/// something else has `asked_for`, does not count.
+pub(crate) fn count(w: &Writing<'_>, station: &StationId, asked_for: bool) -> Result<Option<usize>> {
+    let known: Option<(bool, String)> = w
+        .conn
+        .prepare_cached("SELECT boot_expected, recent_boots FROM stations WHERE station_id = ?1")?
+        .query_row([station.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((expected, recent)) = known else { return Ok(None) };
+    let mut boots: Vec<i64> = serde_json::from_str(&recent).unwrap_or_default();
+    let since_ms = w.steady.before(LOOP_WINDOW).unix_ms();
+    boots.retain(|at_ms| *at_ms > since_ms);
+    let counts = !expected && !asked_for;
+    if counts {
+        boots.push(w.steady.unix_ms());
+        let surplus = boots.len().saturating_sub(REMEMBERED_BOOTS);
+        boots.drain(..surplus);
+    }
+    w.conn
+        .prepare_cached("UPDATE stations SET boot_expected = 0, recent_boots = ?2 WHERE station_id = ?1")?
+        .execute(params![station.as_str(), serde_json::to_string(&boots)?])?;
+    Ok((counts && boots.len() >= LOOP_BOOTS).then_some(boots.len()))
+}
+
+/// The station's next boot is no surprise.
+pub(crate) fn expect(w: &Writing<'_>, station: &StationId) -> Result<()> {
+    set_expected(w, station, true)
+}
+
+/// Nor is that of any station: they come back to a gateway that was started anew.
+pub(crate) fn expect_all(w: &Writing<'_>) -> Result<()> {
+    w.conn.execute("UPDATE stations SET boot_expected = 1", [])?;
+    Ok(())
+}
+
+/// A command is sent: some make a station boot, before it has answered too.
+pub(crate) fn sent(w: &Writing<'_>, command: &SentCommand<'_>) -> Result<()> {
+    match makes_boot(command.action, command.payload) {
+        true => expect(w, command.station),
+        false => Ok(()),
+    }
+}
+
+/// A command has ended: what was refused makes no station boot, and some need a boot to take effect.
+pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdict) -> Result<()> {
+    if command.answered("RebootRequired") {
+        return expect(w, command.station);
+    }
+    match verdict == Verdict::Refused && makes_boot(command.action, command.payload) {
+        true => set_expected(w, command.station, false),
+        false => Ok(()),
+    }
+}
+
+/// How far an update of its firmware has come: it may boot for that at any time now.
+pub(crate) fn firmware_progress(w: &Writing<'_>, station: &StationId, status: Option<&str>) -> Result<()> {
+    match status {
+        Some("Installing" | "InstallRebooting" | "Installed") => expect(w, station),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a station that does this may boot, or send a boot.
+fn makes_boot(action: FromCentralSystem, payload: &RawValue) -> bool {
+    use FromCentralSystem as Action;
+    let names = |member: &str, names: &[&str]| {
+        let payload: Value = serde_json::from_str(payload.get()).unwrap_or_default();
+        let named = payload.get(member).and_then(Value::as_str).unwrap_or_default().trim();
+        names.iter().any(|name| named.eq_ignore_ascii_case(name))
+    };
+    match action {
+        Action::Reset | Action::UpdateFirmware | Action::SignedUpdateFirmware | Action::CertificateSigned => {
+            true
+        }
+        Action::TriggerMessage | Action::ExtendedTriggerMessage => {
+            names("requestedMessage", &["BootNotification"])
+        }
+        Action::ChangeConfiguration => names("key", &[AUTHORIZATION_KEY, "SecurityProfile"]),
+        _ => false,
+    }
+}
+
+fn set_expected(w: &Writing<'_>, station: &StationId, expected: bool) -> Result<()> {
+    w.conn
+        .prepare_cached(
+            "UPDATE stations SET boot_expected = ?2 WHERE station_id = ?1 AND boot_expected <> ?2",
+        )?
+        .execute(params![station.as_str(), expected])?;
+    Ok(())
+}

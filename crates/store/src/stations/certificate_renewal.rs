@@ -1,0 +1,242 @@
+//! The change of the one certificate that opens for a station (`certificate_serial`).
+//!
+//! A station may come back with a new certificate before its answer to `CertificateSigned` is here, or after an
+//! answer that was lost, or never take it on. So from the commit that sends it the new one opens beside the
+//! stored one, until a connection shows it: from then on the old one, which may be in other hands by now, does
+//! not open any more. **Invariant**: `stations.certificate_serial` holds what is settled,
+//! `certificate_renewals` what is not, so a restart changes nothing.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tracing::info;
+
+use crate::cells;
+use crate::commands::consequences::{EndedCommand, SentCommand, Verdict};
+use crate::engine::embedded::writer::Writing;
+use crate::error::Result;
+use vocabulary::der;
+use vocabulary::id::{CommandId, SerialNumber, StationId};
+
+/// Certificates that may be unsettled per station, of one that never uses what it is sent.
+const UNSETTLED_PER_STATION: i64 = 4;
+
+/// A client certificate that a connection has been let in with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedCertificate {
+    /// Its number.
+    pub serial_number: SerialNumber,
+    /// If it was sent to the station, it becomes the only one that opens, also where any has opened so far.
+    pub pin: bool,
+}
+
+/// The certificates that open for a station beside the one that is stored for it.
+pub(crate) fn unsettled(conn: &Connection, station: &StationId) -> Result<Vec<SerialNumber>> {
+    let mut statement =
+        conn.prepare_cached("SELECT serial_number FROM certificate_renewals WHERE station_id = ?1")?;
+    let numbers = statement
+        .query_map([station.as_str()], |row| cells::parsed(row, 0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(numbers)
+}
+
+/// A `CertificateSigned` leaves after this commit. Of a station that uses none of what it is sent the newest few
+/// are kept.
+pub(crate) fn sent(w: &Writing<'_>, command: &SentCommand<'_>) -> Result<()> {
+    let Some(number) = leaf(command.payload) else { return Ok(()) };
+    w.conn
+        .prepare_cached(
+            "INSERT INTO certificate_renewals (command_id, station_id, serial_number) VALUES (?1, ?2, ?3)
+             ON CONFLICT (command_id) DO NOTHING",
+        )?
+        .execute(params![command.id.to_string(), command.station.as_str(), number.as_str()])?;
+    w.conn
+        .prepare_cached(
+            "DELETE FROM certificate_renewals
+             WHERE station_id = ?1 AND command_id NOT IN (
+                SELECT command_id FROM certificate_renewals WHERE station_id = ?1
+                ORDER BY command_id DESC LIMIT ?2)",
+        )?
+        .execute(params![command.station.as_str(), UNSETTLED_PER_STATION])?;
+    Ok(())
+}
+
+/// The number of the certificate that comes first in a chain; `None` if it cannot be read, and so not be shown.
+fn leaf(payload: &RawValue) -> Option<SerialNumber> {
+    let payload: Value = serde_json::from_str(payload.get()).ok()?;
+    let chain = der::pem_certificates(payload["certificateChain"].as_str()?);
+    chain.into_iter().next().map(|leaf| leaf.serial_number)
+}
+
+/// A `CertificateSigned` has ended, or was answered after that.
+pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdict) -> Result<()> {
+    match verdict {
+        // What it had been sent before is overwritten.
+        Verdict::Accepted => forget_before(w, command.station, command.id, "<"),
+        Verdict::Refused | Verdict::NeverSent => {
+            w.conn
+                .prepare_cached("DELETE FROM certificate_renewals WHERE command_id = ?1")?
+                .execute([command.id.to_string()])?;
+            Ok(())
+        }
+        Verdict::Unknown => Ok(()),
+    }
+}
+
+/// Whether a certificate still opens for the station, and if it is a new one, settles that this is the one it
+/// uses: the stored number is its number from now on, if there was one or it is to be pinned.
+pub(crate) fn used(w: &Writing<'_>, station: &StationId, used: &UsedCertificate) -> Result<bool> {
+    let number = used.serial_number.as_str();
+    let stored: Option<String> = w
+        .conn
+        .prepare_cached("SELECT certificate_serial FROM stations WHERE station_id = ?1")?
+        .query_row([station.as_str()], |row| row.get(0))
+        .optional()?
+        .flatten();
+    let sent_with: Option<CommandId> = w
+        .conn
+        .prepare_cached(
+            "SELECT max(command_id) FROM certificate_renewals WHERE station_id = ?1 AND serial_number = ?2",
+        )?
+        .query_row(params![station.as_str(), number], |row| cells::maybe_parsed(row, 0))?;
+    let Some(sent_with) = sent_with else { return Ok(stored.is_none_or(|stored| stored == number)) };
+    // One that was sent later may still be used.
+    forget_before(w, station, sent_with, "<=")?;
+    if stored.is_some() || used.pin {
+        w.conn
+            .prepare_cached(
+                "UPDATE stations SET certificate_serial = ?2, updated_at_ms = max(?3, updated_at_ms + 1)
+                 WHERE station_id = ?1",
+            )?
+            .execute(params![station.as_str(), number, w.now.unix_ms()])?;
+        info!(station.id = %station, "{station} uses certificate {number} now: no older one opens for it");
+    }
+    Ok(true)
+}
+
+/// An operator has said which certificate it is, or the station is gone.
+pub(crate) fn forget(w: &Writing<'_>, station: &StationId) -> Result<()> {
+    w.conn
+        .prepare_cached("DELETE FROM certificate_renewals WHERE station_id = ?1")?
+        .execute([station.as_str()])?;
+    Ok(())
+}
+
+/// Forgets what was sent before a command (`<`), or with it too (`<=`).
+fn forget_before(w: &Writing<'_>, station: &StationId, command: CommandId, which: &str) -> Result<()> {
+    w.conn
+        .prepare_cached(&format!(
+            "DELETE FROM certificate_renewals WHERE station_id = ?1 AND command_id {which} ?2"
+        ))?
+        .execute(params![station.as_str(), command.to_string()])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Connected, Priority, Store, Unwelcome};
+    use vocabulary::clock::{Clock, Timestamp};
+    use vocabulary::ocpp::v16::FromCentralSystem;
+
+    /// What `CertificateSigned` brings: a certificate of this number.
+    fn payload(number: u64) -> Box<RawValue> {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+        params.serial_number = Some(number.into());
+        let chain = params.self_signed(&key).expect("signs").pem();
+        let payload = serde_json::json!({ "certificateChain": chain });
+        RawValue::from_string(payload.to_string()).expect("JSON")
+    }
+
+    struct Bench {
+        _dir: tempfile::TempDir,
+        store: Store,
+        station: StationId,
+    }
+
+    impl Bench {
+        /// A station that keeps to certificate 1.
+        async fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a directory");
+            let clock = Clock::manual(Timestamp::from_unix_ms(1_776_170_096_789));
+            let store = Store::open(dir.path(), clock).expect("a store");
+            let input = r#"{"station_id": "CP", "certificate_serial": "1"}"#;
+            let input = serde_json::from_str(input).expect("a station");
+            store.create_station(input, Vec::new()).await.expect("writes");
+            Self { _dir: dir, store, station: StationId::new("CP").expect("legal") }
+        }
+
+        async fn sends(&self, number: u64) {
+            let station = self.station.clone();
+            let work = self.store.write(Priority::Api, move |w| {
+                let (id, payload) = (CommandId::from_value(number.into()), payload(number));
+                let action = FromCentralSystem::CertificateSigned;
+                sent(w, &SentCommand { id, station: &station, action, payload: &payload })
+            });
+            work.await.expect("writes");
+        }
+
+        /// Whether a connection that shows this certificate is taken.
+        async fn takes(&self, number: u8) -> bool {
+            let serial_number = SerialNumber::from_bytes(&[number]);
+            let connected = Connected {
+                station_id: self.station.clone(),
+                generation: 1,
+                remote_addr: "127.0.0.1:1".to_owned(),
+                security_profile: 3,
+                certificate: Some(UsedCertificate { serial_number, pin: false }),
+                ratchet: true,
+                discovered_as: None,
+                flags: Vec::new(),
+            };
+            match self.store.connected(connected).await.expect("decides") {
+                Ok(_) => true,
+                Err(unwelcome) => {
+                    assert_eq!(unwelcome, Unwelcome::WrongCertificate);
+                    false
+                }
+            }
+        }
+
+        /// The number that is stored, and those that open beside it.
+        async fn state(&self) -> (String, String) {
+            let station = self.station.clone();
+            let open = self.store.read(move |conn| unsettled(conn, &station)).await.expect("reads");
+            let open: Vec<_> = open.iter().map(SerialNumber::as_str).collect();
+            let stored = self.store.station(self.station.clone()).await.expect("reads");
+            let stored = stored.and_then(|station| station.certificate_serial);
+            (stored.map(|number| number.to_string()).unwrap_or_default(), open.join(" "))
+        }
+    }
+
+    fn state(stored: &str, open: &str) -> (String, String) {
+        (stored.to_owned(), open.to_owned())
+    }
+
+    #[tokio::test]
+    async fn the_newest_few_open_until_one_is_used_and_those_before_it_are_over() {
+        let bench = Bench::new().await;
+        assert!(bench.takes(1).await);
+        for number in 2..=7 {
+            bench.sends(number).await;
+        }
+        assert_eq!(bench.state().await, state("1", "4 5 6 7"));
+        assert!(!bench.takes(3).await, "four others were sent since");
+        assert!(bench.takes(1).await, "none was used");
+        assert!(bench.takes(5).await);
+        assert_eq!(bench.state().await, state("5", "6 7"), "one that was sent later may still be used");
+        for (number, is_taken) in [(1, false), (4, false), (5, true), (7, true), (6, false), (5, false)] {
+            assert_eq!(bench.takes(number).await, is_taken, "{number}");
+        }
+        assert_eq!(bench.state().await, state("7", ""));
+    }
+
+    #[tokio::test]
+    async fn a_station_that_is_removed_leaves_nothing_that_opens() {
+        let bench = Bench::new().await;
+        bench.sends(2).await;
+        bench.store.delete_station(bench.station.clone(), None).await.expect("writes");
+        assert_eq!(bench.state().await, state("", ""));
+    }
+}

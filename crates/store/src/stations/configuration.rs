@@ -1,0 +1,166 @@
+//! Each station's configuration as it was last read or set.
+
+use rusqlite::{Row, params};
+use serde::Deserialize;
+
+use crate::commands::consequences::{EndedCommand, Verdict};
+use crate::engine::embedded::writer::Writing;
+use crate::error::{Result, StoreError};
+use crate::{Store, cells};
+use vocabulary::api::station::ConfigurationKey;
+use vocabulary::id::StationId;
+use vocabulary::ocpp::v16::command::{self, AUTHORIZATION_KEY};
+
+/// Keys kept per station: chargers have a hundred, and one that invents new ones must not fill the disk.
+const KEYS_PER_STATION: usize = 2_000;
+
+impl Store {
+    /// The configuration of a station as far as it is known, by key.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn configuration(&self, station: StationId) -> Result<Vec<ConfigurationKey>> {
+        self.read(move |conn| {
+            let mut statement = conn.prepare_cached(
+                "SELECT key, value, readonly, known, pending_reboot, read_at_ms, set_at_ms
+                 FROM configuration_keys WHERE station_id = ?1 ORDER BY key",
+            )?;
+            let keys = statement.query_map([station.as_str()], read)?.collect::<rusqlite::Result<_>>()?;
+            Ok(keys)
+        })
+        .await
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<ConfigurationKey> {
+    Ok(ConfigurationKey {
+        key: row.get(0)?,
+        value: row.get(1)?,
+        readonly: row.get(2)?,
+        known: row.get(3)?,
+        pending_reboot: row.get(4)?,
+        read_at: cells::maybe_moment(row, 5)?,
+        set_at: cells::maybe_moment(row, 6)?,
+    })
+}
+
+/// What is new about a key.
+#[derive(Default)]
+struct News<'a> {
+    key: &'a str,
+    known: bool,
+    value: Option<&'a str>,
+    readonly: Option<bool>,
+    pending_reboot: Option<bool>,
+    /// It was set rather than read.
+    set: bool,
+}
+
+/// A `GetConfiguration` was answered, possibly late: what it tells is true either way.
+pub(crate) fn told(w: &Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
+    let Some(response) = command.response else { return Ok(()) };
+    let Ok(response) = serde_json::from_str(response.get()) else { return Ok(()) };
+    let told = command::configuration(&response);
+    let known = told.keys.iter().map(|entry| News {
+        key: &entry.key,
+        known: true,
+        value: entry.value.as_deref(),
+        readonly: entry.readonly,
+        ..News::default()
+    });
+    let unknown = told.unknown.iter().map(|key| News { key, ..News::default() });
+    note(w, command.station, known.chain(unknown))
+}
+
+/// What a `ChangeConfiguration` asks for; it was checked before it was sent.
+#[derive(Deserialize)]
+struct ChangeConfiguration {
+    key: String,
+    value: String,
+}
+
+/// A `ChangeConfiguration` has ended, or was answered after that.
+pub(crate) fn changed(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdict) -> Result<()> {
+    let asked: ChangeConfiguration = serde_json::from_str(command.payload.get())
+        .map_err(|error| StoreError::Corrupt(format!("the payload of {}: {error}", command.id)))?;
+    let news = match verdict {
+        Verdict::Accepted => News {
+            key: &asked.key,
+            known: true,
+            value: Some(&asked.value),
+            pending_reboot: Some(command.answered("RebootRequired")),
+            set: true,
+            ..News::default()
+        },
+        Verdict::Refused if command.answered("NotSupported") => {
+            News { key: &asked.key, set: true, ..News::default() }
+        }
+        // The key is as it was, or nobody knows: what was last known stays.
+        Verdict::Refused | Verdict::Unknown | Verdict::NeverSent => return Ok(()),
+    };
+    note(w, command.station, std::iter::once(news))
+}
+
+/// Writes what is new, the last of several where a key comes twice.
+fn note<'a>(w: &Writing<'_>, station: &StationId, news: impl Iterator<Item = News<'a>>) -> Result<()> {
+    let kept: i64 = w
+        .conn
+        .prepare_cached("SELECT count(*) FROM configuration_keys WHERE station_id = ?1")?
+        .query_row([station.as_str()], |row| row.get(0))?;
+    let mut room = KEYS_PER_STATION.saturating_sub(kept.max(0) as usize);
+    for news in news.take(KEYS_PER_STATION) {
+        // A password is nobody's business, whoever tells it.
+        let value = news.value.filter(|_| !news.key.eq_ignore_ascii_case(AUTHORIZATION_KEY));
+        let now = w.now.unix_ms();
+        let (read_at, set_at) = if news.set { (None, Some(now)) } else { (Some(now), None) };
+        let values = params![
+            station.as_str(),
+            news.key,
+            value,
+            news.readonly,
+            news.known,
+            news.pending_reboot,
+            read_at,
+            set_at
+        ];
+        let updated = w
+            .conn
+            .prepare_cached(
+                "UPDATE configuration_keys
+                 SET key = ?2, value = ?3, readonly = coalesce(?4, readonly), known = ?5,
+                     pending_reboot = ?5 AND coalesce(?6, pending_reboot),
+                     read_at_ms = coalesce(?7, read_at_ms), set_at_ms = coalesce(?8, set_at_ms)
+                 WHERE station_id = ?1 AND key = ?2",
+            )?
+            .execute(values)?;
+        if updated == 0 && room > 0 {
+            room -= 1;
+            w.conn
+                .prepare_cached(
+                    "INSERT INTO configuration_keys (station_id, key, value, readonly, known, pending_reboot,
+                                                     read_at_ms, set_at_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, 0), ?7, ?8)",
+                )?
+                .execute(values)?;
+        }
+    }
+    Ok(())
+}
+
+/// The station has booted: what waited for that has taken effect.
+pub(crate) fn booted(w: &Writing<'_>, station: &StationId) -> Result<()> {
+    w.conn
+        .prepare_cached(
+            "UPDATE configuration_keys SET pending_reboot = 0 WHERE station_id = ?1 AND pending_reboot = 1",
+        )?
+        .execute([station.as_str()])?;
+    Ok(())
+}
+
+/// The station is gone.
+pub(crate) fn forget(w: &Writing<'_>, station: &StationId) -> Result<()> {
+    w.conn
+        .prepare_cached("DELETE FROM configuration_keys WHERE station_id = ?1")?
+        .execute([station.as_str()])?;
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! The change of a station's password with `ChangeConfiguration(AuthorizationKey)`.
+//!
+//! The charger may come back with the new password before its answer is here, or after an answer that was
+//! lost, or never take it on. So from the commit that sends it the new one counts beside the old one, until an
+//! answer or a handshake settles which it is. **Invariant**: `stations.password_verifiers` holds what is
+//! settled, `key_rotations` what is not, so a restart changes nothing.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::commands::consequences::{EndedCommand, Verdict};
+use crate::engine::embedded::writer::Writing;
+use crate::error::Result;
+use crate::{Priority, Store};
+use vocabulary::id::{CommandId, StationId};
+
+/// Passwords that may be unsettled per station: each costs a wrong one a slow hash.
+const UNSETTLED_PER_STATION: i64 = 4;
+
+/// Which password a station has come back with, while it is not settled which one it uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsedPassword {
+    /// The one it had.
+    Old,
+    /// The one it was told to use, by its verifier.
+    New(String),
+}
+
+impl Store {
+    /// Settles which password a station uses: the one it has just been let in with.
+    ///
+    /// # Errors
+    /// Only the store's own; it is not settled then.
+    pub async fn password_used(&self, station: StationId, used: UsedPassword) -> Result<()> {
+        self.write(Priority::Inbound, move |w| match used {
+            UsedPassword::New(verifier) => settle(w, &station, &verifier),
+            UsedPassword::Old => {
+                // An answer that is still to come says more than a connection lost before it. And one that
+                // takes effect with a reboot, or where the old password is none, may well be used later.
+                w.conn
+                    .prepare_cached(
+                        "DELETE FROM key_rotations
+                         WHERE station_id = ?1 AND state = 'open' AND NOT EXISTS (
+                            SELECT 1 FROM commands WHERE id = command_id AND status IN ('queued', 'sent'))",
+                    )?
+                    .execute([station.as_str()])?;
+                Ok(())
+            }
+        })
+        .await
+    }
+
+    /// Puts a verifier in the place of another one of the same password, settled or not. Nothing happens if
+    /// there is no such one any more.
+    ///
+    /// # Errors
+    /// Only the store's own; nothing is changed then.
+    pub async fn renew_verifier(&self, station: StationId, old: String, renewed: String) -> Result<()> {
+        self.write(Priority::Inbound, move |w| {
+            let settled: Option<String> = w
+                .conn
+                .prepare_cached("SELECT password_verifiers FROM stations WHERE station_id = ?1")?
+                .query_row([station.as_str()], |row| row.get(0))
+                .optional()?
+                .flatten();
+            if let Some(settled) = settled {
+                let mut verifiers: Vec<String> = serde_json::from_str(&settled)?;
+                verifiers.iter_mut().filter(|own| **own == old).for_each(|own| own.clone_from(&renewed));
+                w.conn
+                    .prepare_cached("UPDATE stations SET password_verifiers = ?2 WHERE station_id = ?1")?
+                    .execute(params![station.as_str(), serde_json::to_string(&verifiers)?])?;
+            }
+            w.conn
+                .prepare_cached(
+                    "UPDATE key_rotations SET verifier = ?3 WHERE station_id = ?1 AND verifier = ?2",
+                )?
+                .execute(params![station.as_str(), old, renewed])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The verifiers that let a station in beside its own.
+pub(crate) fn open_verifiers(conn: &Connection, station: &StationId) -> Result<Vec<String>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT verifier FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered' ORDER BY command_id",
+    )?;
+    let verifiers =
+        statement.query_map([station.as_str()], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok(verifiers)
+}
+
+/// A command that brings a new password was made; the password counts once it is sent.
+pub(crate) fn ordered(w: &Writing<'_>, id: CommandId, station: &StationId, verifier: &str) -> Result<()> {
+    w.conn
+        .prepare_cached(
+            "INSERT INTO key_rotations (command_id, station_id, verifier, state) VALUES (?1, ?2, ?3, 'ordered')",
+        )?
+        .execute(params![id.to_string(), station.as_str(), verifier])?;
+    Ok(())
+}
+
+/// The command leaves after this commit. Of a station that never says what it makes of its new passwords
+/// the newest few are kept.
+pub(crate) fn sent(w: &Writing<'_>, id: CommandId, station: &StationId) -> Result<()> {
+    let opened = w
+        .conn
+        .prepare_cached("UPDATE key_rotations SET state = 'open' WHERE command_id = ?1")?
+        .execute([id.to_string()])?;
+    if opened == 1 {
+        w.conn
+            .prepare_cached(
+                "DELETE FROM key_rotations
+                 WHERE station_id = ?1 AND state <> 'ordered' AND command_id NOT IN (
+                    SELECT command_id FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered'
+                    ORDER BY command_id DESC LIMIT ?2)",
+            )?
+            .execute(params![station.as_str(), UNSETTLED_PER_STATION])?;
+    }
+    Ok(())
+}
+
+/// The command has ended, or was answered after that.
+pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdict) -> Result<()> {
+    let id = command.id.to_string();
+    let verifier: Option<String> = w
+        .conn
+        .prepare_cached("SELECT verifier FROM key_rotations WHERE command_id = ?1")?
+        .query_row([&id], |row| row.get(0))
+        .optional()?;
+    // Another key, or a handshake has settled it before the answer came.
+    let Some(verifier) = verifier else { return Ok(()) };
+    match verdict {
+        Verdict::Accepted if !command.answered("RebootRequired") && has_password(w, command.station)? => {
+            settle(w, command.station, &verifier)
+        }
+        // After the next boot; or, of a station that had none so far, with its first use of it: one of
+        // security profile 0 keeps the key, and sends none before it is told to use profile 1.
+        Verdict::Accepted => {
+            // What it was told before is overwritten.
+            forget(w, command.station)?;
+            w.conn
+                .prepare_cached(
+                    "INSERT INTO key_rotations (command_id, station_id, verifier, state)
+                     VALUES (?1, ?2, ?3, 'kept')",
+                )?
+                .execute(params![id, command.station.as_str(), verifier])?;
+            Ok(())
+        }
+        Verdict::Refused | Verdict::NeverSent => {
+            w.conn.prepare_cached("DELETE FROM key_rotations WHERE command_id = ?1")?.execute([&id])?;
+            Ok(())
+        }
+        Verdict::Unknown => Ok(()),
+    }
+}
+
+/// An operator has said what the password is, or the station is gone.
+pub(crate) fn forget(w: &Writing<'_>, station: &StationId) -> Result<()> {
+    w.conn
+        .prepare_cached("DELETE FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered'")?
+        .execute([station.as_str()])?;
+    Ok(())
+}
+
+fn has_password(w: &Writing<'_>, station: &StationId) -> Result<bool> {
+    let found = w
+        .conn
+        .prepare_cached("SELECT password_verifiers IS NOT NULL FROM stations WHERE station_id = ?1")?
+        .query_row([station.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(found.unwrap_or(false))
+}
+
+/// From now on this is the station's only password.
+fn settle(w: &Writing<'_>, station: &StationId, verifier: &str) -> Result<()> {
+    let verifiers = serde_json::to_string(&[verifier])?;
+    w.conn
+        .prepare_cached(
+            "UPDATE stations SET password_verifiers = ?2, updated_at_ms = max(?3, updated_at_ms + 1)
+             WHERE station_id = ?1",
+        )?
+        .execute(params![station.as_str(), verifiers, w.now.unix_ms()])?;
+    forget(w, station)
+}

@@ -1,0 +1,7 @@
+//! Webhooks: their settings and secrets, pauses, health and numbers.
+
+pub(crate) mod auto_disable;
+pub(crate) mod numbers;
+pub(crate) mod pauses;
+pub(crate) mod settings;
+pub(crate) mod signing_secrets;

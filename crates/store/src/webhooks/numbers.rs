@@ -1,0 +1,189 @@
+//! How a webhook is doing, from bounded samples: the same effort for a thousand deliveries and for millions.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::deliveries::changes::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
+use crate::engine::embedded::monotonic::WALL_AHEAD_MS;
+use crate::error::Result;
+use crate::{Store, cells};
+use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::api::webhook_stats::{Latency, StatusCounts};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::{DeliveryId, WebhookId};
+
+/// Deliveries that are counted at most.
+const COUNTED_MAX: i64 = 100_000;
+
+/// Deliveries whose attempts are looked at for the latency.
+const TIMED_MAX: i64 = 10_000;
+
+/// Deliveries in stations' order that are looked at for the oldest one.
+const ORDERED_MAX: i64 = 20_000;
+
+/// What the store knows of how a webhook is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookNumbers {
+    /// From when on deliveries were counted.
+    pub since: Timestamp,
+    /// Those deliveries by state.
+    pub counts: StatusCounts,
+    /// How fast the endpoint answers.
+    pub latency_ms: Latency,
+    /// Deliveries that have not come to their end.
+    pub backlog: u64,
+    /// When the first that waits is due.
+    pub oldest_due_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// A webhook's numbers over the deliveries made from `since` on, of which the newest are looked at.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn webhook_numbers(&self, id: WebhookId, since: Timestamp) -> Result<WebhookNumbers> {
+        self.read(move |conn| {
+            let (since, counts) = counts(conn, id, since)?;
+            Ok(WebhookNumbers {
+                since,
+                counts,
+                latency_ms: latency(conn, id, since)?,
+                backlog: backlog(conn, id)?,
+                oldest_due_at: oldest_due_at(conn, id)?,
+            })
+        })
+        .await
+    }
+}
+
+/// Ids are minted in the order of time, so the index on them finds the first row of a window.
+fn first_id(since: Timestamp) -> String {
+    DeliveryId::from_value((since.unix_ms().clamp(0, (1 << 48) - 1) as u128) << 80).to_string()
+}
+
+fn counts(conn: &Connection, id: WebhookId, since: Timestamp) -> Result<(Timestamp, StatusCounts)> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT status, count(*), min(created_at_ms) FROM (
+             SELECT status, created_at_ms FROM deliveries WHERE webhook_id = ?1
+                 AND seq >= coalesce((SELECT seq FROM deliveries WHERE id >= ?2 ORDER BY id LIMIT 1), {})
+             ORDER BY seq DESC LIMIT {COUNTED_MAX})
+         GROUP BY status",
+        i64::MAX
+    ))?;
+    let mut rows = statement.query(params![id, first_id(since)])?;
+    let (mut counts, mut counted, mut oldest) = (StatusCounts::default(), 0, i64::MAX);
+    while let Some(row) = rows.next()? {
+        let count: i64 = row.get(1)?;
+        let place = match cells::word(row, 0)? {
+            DeliveryStatus::Scheduled => &mut counts.scheduled,
+            DeliveryStatus::Processing => &mut counts.processing,
+            DeliveryStatus::Retry => &mut counts.retry,
+            DeliveryStatus::Success => &mut counts.success,
+            DeliveryStatus::Failed => &mut counts.failed,
+            DeliveryStatus::Discarded => &mut counts.discarded,
+        };
+        *place = count.max(0) as u64;
+        counted += count;
+        oldest = oldest.min(row.get(2)?);
+    }
+    let all = counted < COUNTED_MAX;
+    Ok((if all { since } else { Timestamp::from_unix_ms(oldest) }, counts))
+}
+
+fn latency(conn: &Connection, id: WebhookId, since: Timestamp) -> Result<Latency> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT a.duration_ms FROM (
+             SELECT seq FROM deliveries WHERE webhook_id = ?1
+                 AND seq >= coalesce((SELECT seq FROM deliveries WHERE id >= ?2 ORDER BY id LIMIT 1), {})
+             ORDER BY seq DESC LIMIT {TIMED_MAX}) d
+         JOIN attempts a ON a.delivery_seq = d.seq
+         WHERE a.status_code IS NOT NULL AND a.duration_ms IS NOT NULL",
+        i64::MAX
+    ))?;
+    let rows = statement.query_map(params![id, first_id(since)], |row| row.get::<_, i64>(0))?;
+    let mut durations: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
+    durations.sort_unstable();
+    let at = |percent: usize| {
+        let place = (durations.len() * percent).div_ceil(100).saturating_sub(1);
+        durations.get(place).map(|ms| (*ms).max(0) as u64)
+    };
+    Ok(Latency { p50: at(50), p95: at(95) })
+}
+
+fn backlog(conn: &Connection, id: WebhookId) -> Result<u64> {
+    let mut all = 0;
+    for which in [UNORDERED_WAITING, BULK_WAITING, ORDERED_LIVE] {
+        all += conn
+            .prepare_cached(&format!("SELECT count(*) FROM deliveries WHERE webhook_id = ?1 AND {which}"))?
+            .query_row([id], |row| row.get::<_, i64>(0))?;
+    }
+    // No more of these than there are permits.
+    all += conn
+        .prepare_cached(
+            "SELECT count(*) FROM deliveries WHERE status = 'processing' AND +webhook_id = ?1
+                 AND order_station IS NULL",
+        )?
+        .query_row([id], |row| row.get::<_, i64>(0))?;
+    Ok(all.max(0) as u64)
+}
+
+fn oldest_due_at(conn: &Connection, id: WebhookId) -> Result<Option<Timestamp>> {
+    let ordered = format!(
+        "SELECT min(due_at_ms) FROM (SELECT due_at_ms FROM deliveries WHERE webhook_id = ?1 AND {ORDERED_LIVE}
+             LIMIT {ORDERED_MAX})"
+    );
+    let by_time =
+        |which: &str| format!("SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = ?1 AND {which}");
+    let mut oldest: Option<i64> = None;
+    for sql in [by_time(UNORDERED_WAITING), by_time(BULK_WAITING), ordered] {
+        let due_at: Option<i64> =
+            conn.prepare_cached(&sql)?.query_row([id], |row| row.get(0)).optional()?.flatten();
+        oldest = [oldest, due_at].into_iter().flatten().min();
+    }
+    let wall_ahead_ms: i64 =
+        conn.prepare_cached(&format!("SELECT {WALL_AHEAD_MS}"))?.query_row([], |row| row.get(0))?;
+    Ok(oldest.map(|oldest| Timestamp::from_unix_ms(oldest + wall_ahead_ms)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::seed::SeedWebhook;
+    use vocabulary::clock::Clock;
+
+    #[tokio::test]
+    async fn of_very_many_deliveries_the_newest_are_looked_at() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let clock = Clock::manual(Timestamp::from_unix_ms(1_776_170_096_789));
+        let store = Store::open(dir.path(), clock.clone()).expect("a store");
+        let webhook = store.seed_webhook(SeedWebhook::to("https://example.com/")).await.expect("stored");
+        store.seed_events("CP_1", 1).await.expect("stored");
+        let day = Duration::from_secs(86_400);
+        let few = store.webhook_numbers(webhook, clock.now().before(day)).await.expect("read");
+        assert_eq!((few.since, few.counts.scheduled, few.backlog), (clock.now().before(day), 1, 1));
+        assert_eq!(few.oldest_due_at, Some(clock.now()));
+        // One per millisecond, of which every tenth has failed; their attempts took 0 to 99 ms.
+        store
+            .seed_run(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000)
+                 INSERT INTO deliveries (id, event_seq, webhook_id, status, scheduled_at_ms, created_at_ms, completed_at_ms)
+                 SELECT format('dlv_7%025d', i), 1, 1, iif(i % 10 = 0, 'failed', 'success'), 0,
+                        1776170096789 + i, 1776170096789 + i FROM n",
+            )
+            .await;
+        store
+            .seed_run(
+                "INSERT INTO attempts (delivery_seq, number, trigger, started_at_ms, duration_ms, status_code)
+                 SELECT seq, 1, 'event', created_at_ms, seq % 100, 200 FROM deliveries WHERE seq > 100000",
+            )
+            .await;
+        let began = Instant::now();
+        let many = store.webhook_numbers(webhook, clock.now().before(day)).await.expect("read");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert_eq!((many.counts.success, many.counts.failed, many.counts.scheduled), (90_000, 10_000, 0));
+        assert_eq!(many.since, clock.now().after(Duration::from_millis(20_001)));
+        assert_eq!(many.latency_ms, Latency { p50: Some(49), p95: Some(94) });
+        assert_eq!(many.backlog, 1, "the old one is there as well");
+    }
+}

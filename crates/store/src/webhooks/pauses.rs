@@ -1,0 +1,201 @@
+//! Pauses: a webhook's deliveries wait, nothing is sent, and no attempt is spent.
+//!
+//! Time that was spent in a pause is held against nobody. The waits that end in a dead letter or in another
+//! delivery's turn count anew from the end of the pause (`resumed_at_ms`), and the time since when everything
+//! has failed is moved on by the length of the pause. All of it is one row, whatever waits.
+
+use rusqlite::params;
+
+use crate::engine::embedded::writer::Writing;
+use crate::error::{Result, StoreError};
+use crate::webhooks::settings::{changed, stored};
+use crate::{Priority, Store};
+use vocabulary::api::webhook::{Status, Webhook};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::WebhookId;
+
+/// What became of a wish to pause or resume a webhook.
+#[derive(Debug, Clone)]
+pub enum Paused {
+    /// It is as it was asked for, perhaps as before.
+    Done(Box<Webhook>),
+    /// Nothing was changed: it is disabled.
+    Disabled,
+    /// There is none.
+    Unknown,
+}
+
+impl Store {
+    /// Lets a webhook's deliveries wait, until `until` or until it is resumed. One that is paused already is
+    /// paused until then instead.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written.
+    pub async fn pause_webhook(&self, id: WebhookId, until: Option<Timestamp>) -> Result<Paused> {
+        self.write(Priority::Api, move |w| {
+            if let Some(refused) = refusal(w, id)? {
+                return Ok(refused);
+            }
+            w.conn
+                .prepare_cached(
+                    "UPDATE webhooks SET status = 'paused', paused_at_ms = coalesce(paused_at_ms, ?2),
+                            paused_until_ms = ?3, updated_at_ms = max(?2, updated_at_ms + 1) WHERE id = ?1",
+                )?
+                .execute(params![id, w.now.unix_ms(), until.map(Timestamp::unix_ms)])?;
+            changed(w, id)?;
+            shown(w, id)
+        })
+        .await
+    }
+
+    /// Ends a webhook's pause: what has become due meanwhile goes at once. One that is not paused stays as
+    /// it is.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written.
+    pub async fn resume_webhook(&self, id: WebhookId) -> Result<Paused> {
+        self.write(Priority::Api, move |w| {
+            if let Some(refused) = refusal(w, id)? {
+                return Ok(refused);
+            }
+            resume(w, "id = ?2", id)?;
+            shown(w, id)
+        })
+        .await
+    }
+
+    /// Ends every pause whose time is up.
+    ///
+    /// # Errors
+    /// Only the store's own: nothing was written.
+    pub async fn end_pauses(&self) -> Result<()> {
+        self.write(Priority::Outcome, |w| resume(w, "paused_until_ms <= ?2", w.now.unix_ms())).await
+    }
+}
+
+fn refusal(w: &Writing<'_>, id: WebhookId) -> Result<Option<Paused>> {
+    Ok(match stored(w.conn, w.vault, id)?.map(|stored| stored.webhook.status) {
+        None => Some(Paused::Unknown),
+        Some(Status::Disabled | Status::AutoDisabled) => Some(Paused::Disabled),
+        Some(Status::Active | Status::Paused) => None,
+    })
+}
+
+fn resume(w: &mut Writing<'_>, which: &str, value: i64) -> Result<()> {
+    let resumed: Vec<WebhookId> = w
+        .conn
+        .prepare_cached(&format!(
+            "UPDATE webhooks SET status = 'active', paused_at_ms = NULL, paused_until_ms = NULL, paused_reason = NULL,
+                    resumed_at_ms = ?3,
+                    failing_since_ms = failing_since_ms
+                        + max(?3 - max(paused_at_ms - (?1 - ?3), failing_since_ms), 0),
+                    updated_at_ms = max(?1, updated_at_ms + 1)
+             WHERE status = 'paused' AND {which} RETURNING id"
+        ))?
+        .query_map(params![w.now.unix_ms(), value, w.steady.unix_ms()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    resumed.into_iter().try_for_each(|id| changed(w, id))
+}
+
+fn shown(w: &Writing<'_>, id: WebhookId) -> Result<Paused> {
+    let found = stored(w.conn, w.vault, id)?;
+    found
+        .map(|stored| Paused::Done(Box::new(stored.webhook)))
+        .ok_or_else(|| StoreError::Corrupt(format!("webhook {id} is gone")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::LaneClaim;
+    use crate::seed::SeedWebhook;
+    use vocabulary::clock::Clock;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    async fn bench(seed: SeedWebhook) -> (tempfile::TempDir, Store, Clock, WebhookId) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let clock = Clock::manual(Timestamp::from_unix_ms(1_776_170_096_789));
+        let store = Store::open(dir.path(), clock.clone()).expect("a store");
+        let webhook = store.seed_webhook(seed).await.expect("stored");
+        (dir, store, clock, webhook)
+    }
+
+    async fn claimed(store: &Store, webhook_id: WebhookId) -> usize {
+        let claim = LaneClaim {
+            webhook_id,
+            limit: 10,
+            resends_only: false,
+            order_max_wait: HOUR,
+            after_station: String::new(),
+        };
+        store.claim(vec![claim], |_, _| true).await.expect("claimed").remove(0).deliveries.len()
+    }
+
+    async fn pause_for(store: &Store, clock: &Clock, webhook: WebhookId, how_long: Duration) {
+        store.pause_webhook(webhook, None).await.expect("paused");
+        clock.advance(how_long);
+        assert_eq!(claimed(store, webhook).await, 0, "nothing is sent in a pause");
+        store.resume_webhook(webhook).await.expect("resumed");
+    }
+
+    #[tokio::test]
+    async fn an_age_that_was_spent_in_a_pause_makes_no_dead_letter() {
+        let (_dir, store, clock, webhook) = bench(SeedWebhook::to("https://example.com/")).await;
+        store.seed_events("CP_1", 1).await.expect("stored");
+        let given_up = |store: Store, clock: Clock| async move {
+            let began_before = clock.now().before(HOUR);
+            store.give_up_waiting(webhook, began_before, 0).await.expect("looked at").untold.len()
+        };
+        store.pause_webhook(webhook, None).await.expect("paused");
+        clock.advance(HOUR * 5);
+        assert_eq!(given_up(store.clone(), clock.clone()).await, 0, "a probe that ended in the pause");
+        store.resume_webhook(webhook).await.expect("resumed");
+        assert_eq!(
+            given_up(store.clone(), clock.clone()).await,
+            0,
+            "its age counts from the end of the pause"
+        );
+        clock.advance(HOUR + Duration::from_secs(1));
+        assert_eq!(given_up(store, clock).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_pause_does_not_let_others_overtake() {
+        let seed = SeedWebhook { ordering: "station", ..SeedWebhook::to("https://example.com/") };
+        let (_dir, store, clock, webhook) = bench(seed).await;
+        store.seed_events("CP_1", 2).await.expect("stored");
+        assert_eq!(claimed(&store, webhook).await, 1, "the first blocks the second");
+        pause_for(&store, &clock, webhook, HOUR * 5).await;
+        assert_eq!(claimed(&store, webhook).await, 0, "it has blocked for no time at all");
+        clock.advance(HOUR);
+        assert_eq!(claimed(&store, webhook).await, 1);
+    }
+
+    #[tokio::test]
+    async fn the_way_to_being_disabled_stands_still_in_a_pause() {
+        let (_dir, store, clock, webhook) = bench(SeedWebhook::to("https://example.com/")).await;
+        let since = "SELECT failing_since_ms FROM webhooks";
+        store.seed_run("UPDATE webhooks SET failing_since_ms = 1776170096789").await;
+        clock.advance(HOUR);
+        pause_for(&store, &clock, webhook, HOUR * 100).await;
+        assert_eq!(clock.now().unix_ms() - store.seed_number(since).await, 3_600_000);
+    }
+
+    #[tokio::test]
+    async fn a_pause_whose_time_is_up_is_over_and_no_other() {
+        let (_dir, store, clock, webhook) = bench(SeedWebhook::to("https://example.com/")).await;
+        let other = store.seed_webhook(SeedWebhook::to("https://example.com/")).await.expect("stored");
+        store.pause_webhook(webhook, Some(clock.now().after(HOUR))).await.expect("paused");
+        store.pause_webhook(other, None).await.expect("paused");
+        let paused = "SELECT sum(id) FROM webhooks WHERE status = 'paused'";
+        clock.advance(HOUR - Duration::from_millis(1));
+        store.end_pauses().await.expect("written");
+        assert_eq!(store.seed_number(paused).await, webhook + other);
+        clock.advance(Duration::from_millis(1));
+        store.end_pauses().await.expect("written");
+        assert_eq!(store.seed_number(paused).await, other);
+    }
+}

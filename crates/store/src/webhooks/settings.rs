@@ -1,0 +1,477 @@
+//! Webhooks: made, changed, switched off and on, removed; and the subscriptions that follow from them.
+//!
+//! **Invariant**: every write here replaces the webhook's compiled subscription in the same transaction,
+//! so that the next event in the same batch is already judged by them.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use tracing::error;
+
+use crate::deliveries::changes;
+use crate::engine::embedded::writer::Writing;
+use crate::error::{Result, StoreError, UnreadableSetting};
+use crate::listing::{Conditions, Listed, Slice, page};
+use crate::secrecy::vault::{Vault, cell};
+use crate::{Priority, Store, cells};
+use vocabulary::api::webhook::{Status, Webhook, WebhookInput};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::WebhookId;
+use vocabulary::subscription::{Filter, InvalidPattern, StationGlob, Subscription, SubscriptionSet};
+use vocabulary::units::Span;
+
+/// A webhook with what only the gateway may know.
+#[derive(Clone)]
+pub struct StoredWebhook {
+    /// What is shown of it.
+    pub webhook: Webhook,
+    /// The value of its secret header.
+    pub secret_value: Option<String>,
+    /// What signs its deliveries (`whsec_…`).
+    pub signing_secret: String,
+}
+
+impl std::fmt::Debug for StoredWebhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredWebhook").field("webhook", &self.webhook).finish_non_exhaustive()
+    }
+}
+
+/// What became of a change.
+#[derive(Debug, Clone)]
+pub enum Changed<T> {
+    /// It was made.
+    Done(T),
+    /// Nothing was changed: it is not what it was when it was read.
+    Stale,
+    /// Nothing was changed: there is none.
+    Unknown,
+}
+
+const COLUMNS: &str = "id, name, url, status, disabled_reason, events, stations, owner_id, secret_header,
+    secret_value IS NOT NULL, format, custom_headers, filter, ordering, ordering_max_wait_ms, timeout_ms,
+    retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms, secret_value, signing_secret,
+    paused_at_ms, paused_until_ms, paused_reason";
+
+impl Store {
+    /// Makes a webhook, unless its owner has `at_most` so many; events that are appended after this are
+    /// judged by it. `input` must have been checked, and have its `signing_secret`.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn create_webhook(&self, input: WebhookInput, at_most: u32) -> Result<Option<Webhook>> {
+        self.write(Priority::Api, move |w| {
+            let own: u32 = w
+                .conn
+                .prepare_cached("SELECT count(*) FROM webhooks WHERE owner_id IS ?1")?
+                .query_row([&input.owner_id], |row| row.get(0))?;
+            if own >= at_most {
+                return Ok(None);
+            }
+            let status = if input.enabled { Status::Active } else { Status::Disabled };
+            // Known before it is inserted, because secrets are sealed for their row.
+            let id = next_id(w)?;
+            let secrets = Sealed::of(w, id, &input)?;
+            w.conn
+                .prepare_cached(
+                    "INSERT INTO webhooks (id, name, url, status, disabled_reason, events, stations, owner_id, secret_header,
+                        secret_value, signing_secret, format, custom_headers, filter, ordering, ordering_max_wait_ms,
+                        timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms,
+                        created_seq)
+                     VALUES (:id, :name, :url, :status, :reason, :events, :stations, :owner_id, :secret_header,
+                        :secret_value, :signing_secret, :format, :custom_headers, :filter, :ordering, :max_wait_ms,
+                        :timeout_ms, :retry_schedule, :max_in_flight, :rate_limit, :now, :now,
+                        (SELECT coalesce(max(seq), 0) FROM events))",
+                )?
+                .execute(named_params! {
+                    ":id": id,
+                    ":name": name(&input),
+                    ":url": input.url,
+                    ":status": word(&status)?,
+                    ":reason": (!input.enabled).then_some(BY_REQUEST),
+                    ":events": serde_json::to_string(&input.events)?,
+                    ":stations": serde_json::to_string(&input.stations)?,
+                    ":owner_id": input.owner_id,
+                    ":secret_header": input.secret_header,
+                    ":secret_value": secrets.secret_value,
+                    ":signing_secret": secrets.signing_secret,
+                    ":format": word(&input.format)?,
+                    ":custom_headers": secrets.custom_headers,
+                    ":filter": input.filter.as_ref().map(serde_json::to_string).transpose()?,
+                    ":ordering": word(&input.ordering)?,
+                    ":max_wait_ms": millis(input.ordering_max_wait),
+                    ":timeout_ms": millis(input.timeout),
+                    ":retry_schedule": serde_json::to_string(&input.retry_schedule)?,
+                    ":max_in_flight": input.max_in_flight,
+                    ":rate_limit": input.rate_limit,
+                    ":now": w.now.unix_ms(),
+                })?;
+            changed(w, id)?;
+            shown(w, id).map(Some)
+        })
+        .await
+    }
+
+    /// The webhook of this number, with its secrets.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn webhook(&self, id: WebhookId) -> Result<Option<StoredWebhook>> {
+        let vault = self.vault();
+        self.read(move |conn| stored(conn, &vault, id)).await
+    }
+
+    /// One page of the webhooks, in the order they were made.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn webhooks(
+        &self,
+        owner_id: Option<String>,
+        status: Option<Status>,
+        (since, until): (Option<Timestamp>, Option<Timestamp>),
+        slice: Slice,
+    ) -> Result<Listed<Webhook>> {
+        let vault = self.vault();
+        self.read(move |conn| {
+            let mut conditions = Conditions::default();
+            conditions.and_if("owner_id = ?", owner_id);
+            conditions.and_if("status = ?", status.as_ref().map(word).transpose()?);
+            conditions.and_at("created_at_ms >= ?", since);
+            conditions.and_at("created_at_ms < ?", until);
+            let select = format!("SELECT {COLUMNS} FROM webhooks");
+            page(conn, &select, &["id"], conditions, &slice, |row| {
+                read(row, &vault).map(|stored| stored.webhook)
+            })
+        })
+        .await
+    }
+
+    /// Replaces all that is written in a webhook, secrets included, if it was last changed at `read_at`.
+    /// Switching it off discards what waits for it; switching it on puts it back to work.
+    ///
+    /// # Errors
+    /// Only the store's own; nothing is changed then.
+    pub async fn replace_webhook(
+        &self,
+        id: WebhookId,
+        read_at: Timestamp,
+        input: WebhookInput,
+    ) -> Result<Changed<Webhook>> {
+        self.write(Priority::Api, move |w| {
+            let Some(before) = stored(w.conn, w.vault, id)? else { return Ok(Changed::Unknown) };
+            if before.webhook.updated_at != read_at {
+                return Ok(Changed::Stale);
+            }
+            replace(w, &before.webhook, &input)?;
+            if !input.enabled {
+                // A first step; the engine, told of the change, takes the others.
+                changes::discard_waiting(w, id)?;
+            }
+            changed(w, id)?;
+            shown(w, id).map(Changed::Done)
+        })
+        .await
+    }
+
+    /// Puts a webhook that was switched off back to work; `None` if there is none.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn enable_webhook(&self, id: WebhookId) -> Result<Option<Webhook>> {
+        self.write(Priority::Api, move |w| {
+            w.conn
+                .prepare_cached(
+                    "UPDATE webhooks SET status = 'active', disabled_reason = NULL, failing_since_ms = NULL,
+                            updated_at_ms = max(?2, updated_at_ms + 1)
+                     WHERE id = ?1 AND status IN ('disabled', 'auto_disabled')",
+                )?
+                .execute(params![id, w.now.unix_ms()])?;
+            changed(w, id)?;
+            stored(w.conn, w.vault, id).map(|found| found.map(|stored| stored.webhook))
+        })
+        .await
+    }
+
+    /// Removes a webhook, if `read_at` is not given or it was last changed then; what waits for it is
+    /// discarded, what was delivered stays in the lists.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn delete_webhook(&self, id: WebhookId, read_at: Option<Timestamp>) -> Result<Changed<()>> {
+        self.write(Priority::Api, move |w| {
+            let updated_at: Option<i64> = w
+                .conn
+                .prepare_cached("SELECT updated_at_ms FROM webhooks WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))
+                .optional()?;
+            let Some(updated_at) = updated_at else { return Ok(Changed::Unknown) };
+            if read_at.is_some_and(|read_at| read_at.unix_ms() != updated_at) {
+                return Ok(Changed::Stale);
+            }
+            w.conn.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
+            // A first step; the engine, told of the change, takes the others.
+            changes::discard_waiting(w, id)?;
+            changed(w, id)?;
+            Ok(Changed::Done(()))
+        })
+        .await
+    }
+}
+
+/// The number that the next webhook gets.
+pub(crate) fn next_id(w: &Writing<'_>) -> Result<WebhookId> {
+    let next = w
+        .conn
+        .prepare_cached("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'webhooks'), 0) + 1")?
+        .query_row([], |row| row.get(0))?;
+    Ok(next)
+}
+
+/// What of a webhook is, or may be, secret, as it is stored.
+struct Sealed {
+    signing_secret: String,
+    secret_value: Option<String>,
+    custom_headers: String,
+}
+
+impl Sealed {
+    fn of(w: &Writing<'_>, id: WebhookId, input: &WebhookInput) -> Result<Self> {
+        let signing_secret = input
+            .signing_secret
+            .as_deref()
+            .ok_or_else(|| StoreError::Corrupt(format!("webhook {id} has no signing secret")))?;
+        let secret_value = input.secret_value.as_deref();
+        Ok(Self {
+            signing_secret: w.vault.seal(cell::SIGNING_SECRET, id, signing_secret)?,
+            secret_value: secret_value
+                .map(|value| w.vault.seal(cell::SECRET_VALUE, id, value))
+                .transpose()?,
+            custom_headers: match input.custom_headers.is_empty() {
+                true => cells::NO_HEADERS.to_owned(),
+                false => {
+                    w.vault.seal(cell::WEBHOOK_HEADERS, id, &serde_json::to_string(&input.custom_headers)?)?
+                }
+            },
+        })
+    }
+}
+
+/// Why a webhook is disabled that nobody but its owner disabled.
+const BY_REQUEST: &str = "disabled through the API";
+
+fn replace(w: &Writing<'_>, before: &Webhook, input: &WebhookInput) -> Result<()> {
+    let (status, reason) = match (input.enabled, before.enabled) {
+        (true, false) => (Status::Active, None),
+        (false, true) => (Status::Disabled, Some(BY_REQUEST)),
+        _ => (before.status, before.disabled_reason.as_deref()),
+    };
+    let secrets = Sealed::of(w, before.id, input)?;
+    w.conn
+        .prepare_cached(
+            "UPDATE webhooks SET name = :name, url = :url, status = :status, disabled_reason = :reason,
+                paused_at_ms = iif(:status = 'paused', paused_at_ms, NULL),
+                paused_until_ms = iif(:status = 'paused', paused_until_ms, NULL),
+                paused_reason = iif(:status = 'paused', paused_reason, NULL),
+                events = :events, stations = :stations, owner_id = :owner_id, secret_header = :secret_header,
+                secret_value = :secret_value, signing_secret = :signing_secret, format = :format,
+                custom_headers = :custom_headers, filter = :filter, ordering = :ordering,
+                ordering_max_wait_ms = :max_wait_ms, timeout_ms = :timeout_ms, retry_schedule = :retry_schedule,
+                max_in_flight = :max_in_flight, rate_limit = :rate_limit,
+                failing_since_ms = CASE WHEN :put_back THEN NULL ELSE failing_since_ms END,
+                updated_at_ms = max(:now, updated_at_ms + 1)
+             WHERE id = :id",
+        )?
+        .execute(named_params! {
+            ":id": before.id,
+            ":name": name(input),
+            ":url": input.url,
+            ":status": word(&status)?,
+            ":reason": reason,
+            ":events": serde_json::to_string(&input.events)?,
+            ":stations": serde_json::to_string(&input.stations)?,
+            ":owner_id": input.owner_id,
+            ":secret_header": input.secret_header,
+            ":secret_value": secrets.secret_value,
+            ":signing_secret": secrets.signing_secret,
+            ":format": word(&input.format)?,
+            ":custom_headers": secrets.custom_headers,
+            ":filter": input.filter.as_ref().map(serde_json::to_string).transpose()?,
+            ":ordering": word(&input.ordering)?,
+            ":max_wait_ms": millis(input.ordering_max_wait),
+            ":timeout_ms": millis(input.timeout),
+            ":retry_schedule": serde_json::to_string(&input.retry_schedule)?,
+            ":max_in_flight": input.max_in_flight,
+            ":rate_limit": input.rate_limit,
+            ":put_back": input.enabled && !before.enabled,
+            ":now": w.now.unix_ms(),
+        })?;
+    Ok(())
+}
+
+/// The customer that a webhook belongs to, if there is the one, and the other.
+pub(crate) fn owner_of(conn: &Connection, id: WebhookId) -> Result<Option<String>> {
+    let owner = conn
+        .prepare_cached("SELECT owner_id FROM webhooks WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(owner.flatten())
+}
+
+/// After any change of a webhook: the next event is judged by its new subscription, and the engine reads
+/// its lane anew. The others are as they were.
+pub(crate) fn changed(w: &mut Writing<'_>, id: WebhookId) -> Result<()> {
+    let subscription = or_out_of_order(id, load_subscription(w.conn, id))?.map(Arc::new);
+    let before = w.subscriptions.put(id, subscription);
+    w.effects.webhooks.push((id, before));
+    Ok(())
+}
+
+/// The subscription of every webhook that is not out of order, disabled ones included: a matching event
+/// makes a discarded delivery.
+pub(crate) fn load_subscriptions(conn: &Connection) -> Result<SubscriptionSet> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, owner_id, events, stations, filter, created_seq, status NOT IN ('disabled', 'auto_disabled')
+         FROM webhooks ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut subscriptions = Vec::new();
+    while let Some(row) = rows.next()? {
+        let subscription = read_subscription(row).map(Some);
+        subscriptions.extend(or_out_of_order(row.get(0)?, subscription)?);
+    }
+    Ok(SubscriptionSet::new(subscriptions))
+}
+
+/// One webhook's subscription.
+pub(crate) fn load_subscription(conn: &Connection, id: WebhookId) -> Result<Option<Subscription>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, owner_id, events, stations, filter, created_seq, status NOT IN ('disabled', 'auto_disabled')
+         FROM webhooks WHERE id = ?1",
+    )?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(read_subscription).transpose()
+}
+
+/// One that cannot be read keeps the others from nothing. What it would have got while it is out of order
+/// is brought by a replay of what is missing.
+fn or_out_of_order(id: WebhookId, read: Result<Option<Subscription>>) -> Result<Option<Subscription>> {
+    match read {
+        Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_))) => {
+            error!(webhook.id = id, "webhook {id} is out of order, it gets no events: {error}");
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
+fn read_subscription(row: &Row<'_>) -> Result<Subscription> {
+    let webhook_id: WebhookId = row.get(0)?;
+    let unreadable = |column, reason: &dyn std::fmt::Display| {
+        StoreError::from(UnreadableSetting::of_webhook(webhook_id, column, reason))
+    };
+    let named = |column| ("webhooks", &webhook_id as &dyn std::fmt::Display, column);
+    let events: Vec<String> = cells::setting(named("events"), cells::json(row, 2))?;
+    let stations: Vec<String> = cells::setting(named("stations"), cells::json(row, 3))?;
+    let filter: Option<serde_json::Value> = cells::setting(named("filter"), cells::maybe_json(row, 4))?;
+    let pattern = |text: &String| text.parse().map_err(|error: InvalidPattern| unreadable("events", &error));
+    Ok(Subscription {
+        webhook_id,
+        owner_id: row.get::<_, Option<String>>(1)?.map(Into::into),
+        events: events.iter().map(pattern).collect::<Result<_>>()?,
+        stations: stations_of(&stations).map_err(|error| unreadable("stations", &error))?,
+        filter: match filter {
+            None => None,
+            Some(json) => Some(Filter::parse(&json).map_err(|errors| match errors.first() {
+                Some(error) => unreadable("filter", error),
+                None => unreadable("filter", &"it is none"),
+            })?),
+        },
+        created_seq: row.get(5)?,
+        enabled: row.get(6)?,
+    })
+}
+
+/// `["*"]` takes every event, also one without a station; anything else asks for a station.
+fn stations_of(patterns: &[String]) -> std::result::Result<Vec<StationGlob>, InvalidPattern> {
+    if patterns.iter().any(|pattern| pattern == "*") {
+        return Ok(Vec::new());
+    }
+    patterns.iter().map(|pattern| pattern.parse()).collect()
+}
+
+pub(crate) fn stored(conn: &Connection, vault: &Vault, id: WebhookId) -> Result<Option<StoredWebhook>> {
+    let found = conn
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM webhooks WHERE id = ?1"))?
+        .query_row([id], |row| read(row, vault))
+        .optional()?;
+    Ok(found)
+}
+
+fn shown(w: &Writing<'_>, id: WebhookId) -> Result<Webhook> {
+    let found = stored(w.conn, w.vault, id)?;
+    found.map(|stored| stored.webhook).ok_or_else(|| StoreError::Corrupt(format!("webhook {id} is gone")))
+}
+
+fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
+    let id: WebhookId = row.get(0)?;
+    let named = |column| ("webhooks", &id as &dyn std::fmt::Display, column);
+    let status: Status = cells::setting(named("status"), cells::word(row, 3))?;
+    let span = |column| {
+        let ms: i64 = row.get(column)?;
+        Ok::<_, rusqlite::Error>(Span(std::time::Duration::from_millis(ms.max(0) as u64)))
+    };
+    let custom_headers = cells::headers(row, 11, vault, (cell::WEBHOOK_HEADERS, &id));
+    let secret_value = cells::maybe_sealed(row, 21, vault, (cell::SECRET_VALUE, &id));
+    let signing_secret = cells::sealed(row, 22, vault, (cell::SIGNING_SECRET, &id));
+    let events: Vec<String> = cells::setting(named("events"), cells::json(row, 5))?;
+    let webhook = Webhook {
+        id,
+        name: row.get(1)?,
+        url: row.get(2)?,
+        enabled: matches!(status, Status::Active | Status::Paused),
+        status,
+        disabled_reason: row.get(4)?,
+        paused_at: cells::maybe_moment(row, 23)?,
+        paused_until: cells::maybe_moment(row, 24)?,
+        paused_reason: row.get(25)?,
+        warnings: vocabulary::subscription::warnings(&events),
+        events,
+        stations: cells::setting(named("stations"), cells::json(row, 6))?,
+        owner_id: row.get(7)?,
+        secret_header: row.get(8)?,
+        secret_value_set: row.get(9)?,
+        signing_secret: None,
+        format: cells::setting(named("format"), cells::word(row, 10))?,
+        custom_headers: cells::setting(named("custom_headers"), custom_headers)?,
+        filter: cells::setting(named("filter"), cells::maybe_json(row, 12))?,
+        ordering: cells::setting(named("ordering"), cells::word(row, 13))?,
+        ordering_max_wait: span(14)?,
+        timeout: span(15)?,
+        retry_schedule: cells::setting(named("retry_schedule"), cells::json(row, 16))?,
+        max_in_flight: row.get(17)?,
+        rate_limit: row.get(18)?,
+        created_at: cells::moment(row, 19)?,
+        updated_at: cells::moment(row, 20)?,
+    };
+    Ok(StoredWebhook {
+        webhook,
+        secret_value: cells::setting(named("secret_value"), secret_value)?,
+        signing_secret: cells::setting(named("signing_secret"), signing_secret)?,
+    })
+}
+
+/// A webhook without a name is called by its URL's host.
+fn name(input: &WebhookInput) -> String {
+    let host = || url::Url::parse(&input.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    input.name.clone().or_else(host).unwrap_or_else(|| input.url.clone())
+}
+
+/// An enum's own spelling, without the quotes.
+fn word(value: &impl serde::Serialize) -> Result<String> {
+    Ok(serde_json::to_string(value).map(|quoted| quoted.trim_matches('"').to_owned())?)
+}
+
+fn millis(span: Span) -> i64 {
+    span.0.as_millis().min(i64::MAX as u128) as i64
+}
