@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::access::authorization_cache;
+use crate::calls::authorization_cache;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};

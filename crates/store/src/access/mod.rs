@@ -2,7 +2,6 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod audit;
-pub(crate) mod authorization_cache;
 pub(crate) mod id_tags;
 pub(crate) mod idempotency;
 pub(crate) mod request_record;

@@ -11,15 +11,15 @@ mod transaction;
 use rusqlite::OptionalExtension;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::access::authorization_cache::OutsideVerdicts;
+use crate::calls::authorization_cache::OutsideVerdicts;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use crate::log::append;
 use crate::log::append::Manner;
 use crate::sessions::reservations;
+use crate::station_state::flags::{BOOT_LOOP, Change, Until};
+use crate::station_state::{boot_loops, configuration, unsupported_actions};
 use crate::stations::certificate_signing::Signing;
-use crate::stations::flags::{BOOT_LOOP, Change, Until};
-use crate::stations::{boot_loops, configuration, unsupported_actions};
 use crate::{Priority, Store, cells};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
@@ -338,3 +338,4 @@ impl Serving<'_, '_> {
         answer::answer(request, &facts, self.w.now)
     }
 }
+pub(crate) mod authorization_cache;

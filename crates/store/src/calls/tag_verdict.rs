@@ -1,9 +1,9 @@
 //! The verdict on an id tag: who is asked, and in which order.
 
 use super::Serving;
-use crate::access::authorization_cache;
-use crate::access::authorization_cache::OutsideVerdicts;
 use crate::access::id_tags;
+use crate::calls::authorization_cache;
+use crate::calls::authorization_cache::OutsideVerdicts;
 use crate::error::Result;
 use vocabulary::ocpp::v16::answer::BootStatus;
 use vocabulary::ocpp::v16::authorization::{self, AuthorizationStatus, IdTagInfo};

@@ -7,7 +7,7 @@ use crate::commands::end::MALFORMED;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use crate::sessions::{remote_start, reservations};
-use crate::stations::{
+use crate::station_state::{
     boot_loops, certificate_renewal, configuration, local_list, password_change, unsupported_actions,
 };
 use vocabulary::api::command::CommandError;

@@ -15,7 +15,7 @@ use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use crate::log::append;
 use crate::log::append::Manner;
-use crate::stations::flags::{Change, UNRESPONSIVE, Until};
+use crate::station_state::flags::{Change, UNRESPONSIVE, Until};
 use crate::{Priority, Store, calls, cells};
 use vocabulary::api::command::{CommandError, CommandStatus};
 use vocabulary::clock::Timestamp;

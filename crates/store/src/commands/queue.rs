@@ -21,7 +21,7 @@ use crate::engine::embedded::writer::Writing;
 use crate::error::{Result, StoreError};
 use crate::secrecy::vault::cell;
 use crate::signals::{CommandEnd, Signals};
-use crate::stations::password_change;
+use crate::station_state::password_change;
 use crate::{Priority, Store, cells};
 use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
 use vocabulary::clock::Timestamp;

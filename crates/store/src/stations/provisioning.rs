@@ -6,7 +6,7 @@ use crate::commands::queue;
 use crate::engine::embedded::writer::Writing;
 use crate::error::{Result, StoreError};
 use crate::listing::{Conditions, Listed, Slice, page};
-use crate::stations::{boot_loops, certificate_renewal, configuration, password_change};
+use crate::station_state::{boot_loops, certificate_renewal, configuration, password_change};
 use crate::webhooks::settings::Changed;
 use crate::{Priority, Store, cells};
 use vocabulary::api::station::{Connector, Station, StationInput};

@@ -1,6 +1,5 @@
 //! The embedded engine: SQLite, in one file of the data directory.
 
-pub(crate) mod backup;
 pub(crate) mod checkpoint;
 pub(crate) mod data_dir;
 pub(crate) mod file_identity;
@@ -8,10 +7,8 @@ pub mod files;
 pub(crate) mod free_space;
 pub(crate) mod monotonic;
 pub(crate) mod newest_ids;
-pub(crate) mod offline;
 pub(crate) mod readers;
-pub(crate) mod restore;
 pub(crate) mod schema;
+pub(crate) mod search_index;
 pub(crate) mod statistics;
-pub(crate) mod upgrade;
 pub(crate) mod writer;

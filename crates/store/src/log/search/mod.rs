@@ -1,10 +1,9 @@
 //! Full-text search in the payloads of events.
 //!
-//! An index of words ([`index`]) follows the log, behind the writes. What it finds is only where to look: whether
+//! An index of words ([`search_index`](crate::engine::embedded::search_index)) follows the log, behind the writes. What it finds is only where to look: whether
 //! an event fits is decided by [`words`] on its payload, and events that the index has not reached yet are looked
 //! at one by one. So a search gives the same whether the index has come far, is behind, or is not there at all.
 
-mod index;
 mod words;
 
 use std::sync::Arc;
@@ -16,18 +15,16 @@ use rusqlite::{Connection, OptionalExtension};
 use tracing::warn;
 
 use crate::Store;
+use crate::engine::embedded::search_index::{Entry, SearchIndex};
 use crate::error::{Result, StoreError};
 use crate::listing::{Listed, PAGE_BYTES, Slice, arrival_rows};
 use crate::log::event_list;
 use crate::log::event_list::EventFilter;
 use crate::log::removed_before;
-use index::{Entry, Index};
 use vocabulary::event::Event;
 use vocabulary::id::EventId;
 use vocabulary::log_limit::limited;
 use words::Wanted;
-
-pub(crate) use index::Index as SearchIndex;
 
 /// The index's name in the data directory.
 pub(crate) const FILE: &str = "search.db";
@@ -63,7 +60,7 @@ impl Store {
             let log = crate::engine::embedded::schema::open_reader(
                 &inner.data_dir.join(crate::engine::embedded::data_dir::DATABASE),
             )?;
-            let index = Index::open(&inner.data_dir.join(FILE), |seq, id| belongs(&log, seq, id))?;
+            let index = SearchIndex::open(&inner.data_dir.join(FILE), |seq, id| belongs(&log, seq, id))?;
             let _ = inner.search.set(Arc::new(index));
             Ok(())
         });

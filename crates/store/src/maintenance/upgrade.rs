@@ -6,13 +6,13 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use tracing::{info, warn};
 
-use crate::engine::embedded::backup;
-use crate::engine::embedded::backup::BackupError;
 use crate::engine::embedded::files;
 use crate::engine::embedded::files::{directory_of, file_error, with_suffix};
 use crate::engine::embedded::{free_space, schema};
 use crate::error::{Result, StoreError};
-use crate::secrecy::{sealed_columns, unlock};
+use crate::maintenance::backup;
+use crate::maintenance::backup::BackupError;
+use crate::maintenance::{sealed_columns, unlock};
 
 /// What the name of a copy has behind the database's own; the version it is of follows.
 const SUFFIX: &str = ".schema-";

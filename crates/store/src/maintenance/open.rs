@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::{DELIVERY_READERS, Inner, READERS, Store};
 use crate::access::idempotency;
 use crate::commands::queue;
 use crate::deliveries::outcomes;
@@ -14,15 +13,17 @@ use crate::engine::embedded::newest_ids::newest_ids;
 use crate::engine::embedded::readers::Readers;
 use crate::engine::embedded::statistics::Statistics;
 use crate::engine::embedded::writer::{Pen, Writer};
-use crate::engine::embedded::{data_dir, files, monotonic, schema, upgrade};
+use crate::engine::embedded::{data_dir, files, monotonic, schema};
 use crate::error::{Result, StoreError};
 use crate::log::search;
+use crate::maintenance::unlock;
+use crate::maintenance::upgrade;
 use crate::secrecy::key_source::KeySource;
-use crate::secrecy::unlock;
 use crate::secrecy::vault::Vault;
 use crate::signals::Signals;
 use crate::stations::connections;
 use crate::webhooks::settings;
+use crate::{DELIVERY_READERS, Inner, READERS, Store};
 use vocabulary::clock::Clock;
 
 impl Store {

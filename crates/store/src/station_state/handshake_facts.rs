@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::error::Result;
-use crate::stations::{certificate_renewal, password_change};
+use crate::station_state::{certificate_renewal, password_change};
 use crate::{Store, cells};
 use vocabulary::id::{SerialNumber, StationId};
 use vocabulary::ocpp::Validation;

@@ -11,9 +11,9 @@ use tracing::{info, warn};
 use crate::cells;
 use crate::engine::embedded::schema;
 use crate::error::{KeyFault, Result, StoreError};
+use crate::maintenance::sealed_columns::COLUMNS;
 use crate::secrecy::key_source;
 use crate::secrecy::key_source::{KeySource, SecretsKey};
-use crate::secrecy::sealed_columns::COLUMNS;
 use crate::secrecy::vault::{Vault, cell};
 use vocabulary::ocpp::v16::{FromCentralSystem, command};
 

@@ -29,27 +29,27 @@ const SCHEMA: &str = "
 ";
 
 /// An event on its way into the index.
-pub(super) struct Entry {
-    pub(super) seq: i64,
-    pub(super) event_id: String,
+pub(crate) struct Entry {
+    pub(crate) seq: i64,
+    pub(crate) event_id: String,
     /// As `words::of_payload` spells it.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
-pub(crate) struct Index {
+pub(crate) struct SearchIndex {
     readers: Arc<Readers>,
     pen: Mutex<Connection>,
     /// Events up to this row are in it.
     reach: AtomicI64,
 }
 
-impl Index {
+impl SearchIndex {
     /// Opens the index at `path`, or makes it anew if it cannot be used or `belongs` does not know the event
     /// (row and id) up to which it goes.
     ///
     /// # Errors
     /// `StoreError::Foreign` for a file that is none of ours, and is left as it is; the file's.
-    pub(super) fn open(path: &Path, belongs: impl Fn(i64, &str) -> Result<bool>) -> Result<Self> {
+    pub(crate) fn open(path: &Path, belongs: impl Fn(i64, &str) -> Result<bool>) -> Result<Self> {
         file_identity::look(path, &file_identity::SEARCH)?;
         let opened = open(path).and_then(|conn| {
             let reach = reach(&conn)?;
@@ -74,12 +74,12 @@ impl Index {
     }
 
     /// The row up to which every event is in it.
-    pub(super) fn reach(&self) -> i64 {
+    pub(crate) fn reach(&self) -> i64 {
         self.reach.load(Ordering::Acquire)
     }
 
     /// Takes in the events that come next, in one commit; how long that took.
-    pub(super) fn add(&self, entries: &[Entry]) -> Result<Duration> {
+    pub(crate) fn add(&self, entries: &[Entry]) -> Result<Duration> {
         let began = Instant::now();
         let Some(last) = entries.last() else { return Ok(Duration::ZERO) };
         let conn = self.pen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +98,7 @@ impl Index {
     }
 
     /// The first rows that it knows behind `behind`, at most `limit`.
-    pub(super) async fn rows(&self, behind: i64, limit: usize) -> Result<Vec<i64>> {
+    pub(crate) async fn rows(&self, behind: i64, limit: usize) -> Result<Vec<i64>> {
         self.readers
             .read(move |conn| {
                 let mut rows =
@@ -110,7 +110,7 @@ impl Index {
     }
 
     /// Forgets these rows, in one commit.
-    pub(super) fn forget(&self, rows: &[i64]) -> Result<()> {
+    pub(crate) fn forget(&self, rows: &[i64]) -> Result<()> {
         let conn = self.pen.lock().unwrap_or_else(PoisonError::into_inner);
         let tx = conn.unchecked_transaction()?;
         for row in rows {
@@ -121,7 +121,7 @@ impl Index {
 
     /// The rows above `low` and up to `high` in which all terms of `expression` occur, at most `limit`: the
     /// lowest ones, or the highest.
-    pub(super) async fn find(
+    pub(crate) async fn find(
         &self,
         expression: String,
         (low, high): (i64, i64),
@@ -221,7 +221,7 @@ mod tests {
         let path = dir.path().join("search.db");
         let content = "this was never a database, whatever its name says".repeat(99);
         std::fs::write(&path, &content).expect("writes");
-        let refused = Index::open(&path, |_, _| Ok(true)).err().expect("refused");
+        let refused = SearchIndex::open(&path, |_, _| Ok(true)).err().expect("refused");
         assert!(refused.to_string().contains("no SQLite file"), "{refused}");
         assert_eq!(std::fs::read_to_string(&path).expect("reads"), content);
         assert_eq!(std::fs::read_dir(dir.path()).expect("reads").count(), 1, "nothing is made beside it");
@@ -236,14 +236,14 @@ mod tests {
         older.execute_batch(&format!("{SCHEMA}; PRAGMA user_version = 99")).expect("makes");
         drop(older);
         let entry = || Entry { seq: 7, event_id: "evt_7".to_owned(), text: " a b ".to_owned() };
-        let index = Index::open(&path, |_, _| Ok(true)).expect("opens");
+        let index = SearchIndex::open(&path, |_, _| Ok(true)).expect("opens");
         assert_eq!(index.reach(), 0);
         index.add(&[entry()]).expect("is taken in");
         drop(index);
-        let index = Index::open(&path, |seq, id| Ok((seq, id) == (7, "evt_7"))).expect("opens");
+        let index = SearchIndex::open(&path, |seq, id| Ok((seq, id) == (7, "evt_7"))).expect("opens");
         assert_eq!(index.reach(), 7, "goes on from where it was");
         drop(index);
-        let index = Index::open(&path, |_, _| Ok(false)).expect("opens");
+        let index = SearchIndex::open(&path, |_, _| Ok(false)).expect("opens");
         assert_eq!(index.reach(), 0);
         index.add(&[entry()]).expect("the row is free again");
     }

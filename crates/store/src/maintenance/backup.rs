@@ -15,7 +15,7 @@ use crate::engine::embedded::files;
 use crate::engine::embedded::files::{directory_of, file_error};
 use crate::engine::embedded::schema;
 use crate::error::{KeyFault, StoreError};
-use crate::secrecy::unlock;
+use crate::maintenance::unlock;
 use vocabulary::clock::Timestamp;
 
 /// Pages that are copied at once: about a megabyte, after which others have the disk.

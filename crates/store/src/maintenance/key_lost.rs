@@ -14,16 +14,17 @@ use crate::commands::end;
 use crate::deliveries::outcomes;
 use crate::engine::embedded::data_dir::database_in;
 use crate::engine::embedded::data_dir::lock;
-use crate::engine::embedded::offline::write_alone;
+use crate::engine::embedded::schema;
 use crate::engine::embedded::writer::Writing;
-use crate::engine::embedded::{schema, upgrade};
 use crate::error::{KeyFault, Result, StoreError};
-use crate::secrecy::key_change::{KeptAsTheyWere, settle_new};
-use crate::secrecy::key_source::KeySource;
-use crate::secrecy::sealed_columns::{
+use crate::maintenance::key_change::{KeptAsTheyWere, settle_new};
+use crate::maintenance::offline::write_alone;
+use crate::maintenance::sealed_columns::{
     COMMAND_PAYLOAD, DELIVERY_SECRET, EVENT_HEADERS, REQUEST_HASH, SIGNING_SECRET, WEBHOOK_HEADERS,
 };
-use crate::secrecy::unlock;
+use crate::maintenance::unlock;
+use crate::maintenance::upgrade;
+use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
 use vocabulary::api::command::CommandStatus;
 use vocabulary::api::webhook::Status;
