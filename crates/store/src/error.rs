@@ -116,6 +116,11 @@ impl UnreadableSetting {
     }
 }
 
+/// A text that is no key. Shows nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key is 64 hex digits, or the base64 of 32 bytes (openssl rand -hex 32 makes one)")]
+pub struct NoSecretsKey;
+
 /// What is wrong with the key that the secrets in a database are sealed with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
@@ -137,7 +142,7 @@ pub enum KeyFault {
     #[error(
         "{}: {}. Put the file back from where its copy is kept; if the key is lost for good, move this file away",
         .0.display(),
-        crate::secrecy::key_source::NoSecretsKey
+        NoSecretsKey
     )]
     Malformed(PathBuf),
 }

@@ -3,11 +3,39 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use vocabulary::subscription::Subscription;
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::engine::embedded::writer::Effects;
 use vocabulary::id::{CommandId, WebhookId};
+
+/// What a job did that others wait for. Each job has its own, and they join the batch's only when its
+/// savepoint is kept: a row that is rolled back is given to the next event, and whoever was told of it
+/// would pass that one over.
+#[derive(Default)]
+pub(crate) struct AfterCommit {
+    /// The newest event's row.
+    pub(crate) newest_event: Option<i64>,
+    /// Webhooks with deliveries that are new or due anew.
+    pub(crate) lanes: BTreeSet<WebhookId>,
+    /// Webhooks that were made, changed or removed, with the compiled subscription that each had before.
+    pub(crate) webhooks: Vec<(WebhookId, Option<Arc<Subscription>>)>,
+    /// Commands that have come to their end.
+    pub(crate) commands_ended: Vec<CommandId>,
+    /// A replay was begun.
+    pub(crate) replays: bool,
+}
+
+impl AfterCommit {
+    /// Adds those of a later job that is kept.
+    pub(crate) fn join(&mut self, later: Self) {
+        self.newest_event = later.newest_event.or(self.newest_event);
+        self.lanes.extend(later.lanes);
+        self.webhooks.extend(later.webhooks);
+        self.commands_ended.extend(later.commands_ended);
+        self.replays |= later.replays;
+    }
+}
 
 pub(crate) struct Signals {
     tail: watch::Sender<i64>,
@@ -37,23 +65,23 @@ impl Signals {
         }
     }
 
-    pub(crate) fn raise(&self, effects: Effects) {
-        if let Some(seq) = effects.newest_event {
+    pub(crate) fn raise(&self, after_commit: AfterCommit) {
+        if let Some(seq) = after_commit.newest_event {
             self.tail.send_replace(seq);
         }
-        if effects.replays {
+        if after_commit.replays {
             self.replays_begun.notify_one();
         }
-        if !effects.webhooks.is_empty() || !effects.lanes.is_empty() {
+        if !after_commit.webhooks.is_empty() || !after_commit.lanes.is_empty() {
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-            lanes.webhooks.extend(effects.lanes);
-            lanes.changed.extend(effects.webhooks.into_iter().map(|(webhook_id, _)| webhook_id));
+            lanes.webhooks.extend(after_commit.lanes);
+            lanes.changed.extend(after_commit.webhooks.into_iter().map(|(webhook_id, _)| webhook_id));
             drop(lanes);
             self.lanes_raised.notify_one();
         }
-        if !effects.commands_ended.is_empty() {
+        if !after_commit.commands_ended.is_empty() {
             let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-            for waiter in effects.commands_ended.iter().filter_map(|id| awaited.remove(id)) {
+            for waiter in after_commit.commands_ended.iter().filter_map(|id| awaited.remove(id)) {
                 // Whoever waited may have gone away.
                 let _ = waiter.send(());
             }

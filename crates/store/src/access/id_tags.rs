@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::calls::authorization_cache;
+use crate::access::authorization_answers;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
@@ -228,7 +228,7 @@ fn group(conn: &Connection, owner_id: Option<&str>, id_tag: &str) -> Result<Opti
     let registered = registered(conn, owner_id, id_tag)?.and_then(|found| found.tag.parent_id_tag);
     match registered {
         Some(parent) => Ok(Some(parent)),
-        None => authorization_cache::last_group(conn, owner_id, id_tag),
+        None => authorization_answers::last_group(conn, owner_id, id_tag),
     }
 }
 

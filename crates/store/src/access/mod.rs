@@ -2,6 +2,7 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod audit;
+pub(crate) mod authorization_answers;
 pub(crate) mod id_tags;
 pub(crate) mod idempotency;
 pub(crate) mod request_record;

@@ -8,10 +8,11 @@ mod station_facts;
 mod tag_verdict;
 mod transaction;
 
+use crate::station_state::rejected_messages;
 use rusqlite::OptionalExtension;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
-use crate::calls::authorization_cache::OutsideVerdicts;
+use crate::calls::authorization_question::OutsideVerdicts;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use crate::log::append;
@@ -126,34 +127,9 @@ impl Store {
         rejection: Rejection,
         received_at: Timestamp,
     ) -> Result<()> {
-        self.write(Priority::Inbound, move |w| keep_rejected(w, &station, rejection, received_at)).await
+        self.write(Priority::Inbound, move |w| rejected_messages::keep(w, &station, rejection, received_at))
+            .await
     }
-}
-
-/// Inserts the `MessageRejected` of a message that cannot be served.
-pub(crate) fn keep_rejected(
-    w: &mut Writing<'_>,
-    station: &StationId,
-    rejection: Rejection,
-    received_at: Timestamp,
-) -> Result<()> {
-    let known = read_station(w, station)?;
-    let mut flags = Change::default();
-    flags.seen(rejection.reason.as_str());
-    flags.violations(&rejection.violations);
-    flags.write(w, station, &known.flags)?;
-    let payload = to_raw_value(&rejection.payload())?;
-    let response = rejection.answer.as_ref().map(|refused| {
-        let (code, description) = (refused.code, refused.description.as_str());
-        to_raw_value(&serde_json::json!({ "code": code, "description": description, "details": {} }))
-    });
-    let event = NewEvent {
-        response: response.transpose()?,
-        message_id: rejection.answer.map(|refused| refused.message_id.text()),
-        violations: rejection.violations,
-        ..NewEvent::about_station(Category::Station, "MessageRejected", station, received_at, payload)
-    };
-    append::append(w, &event, Manner::default()).map(drop)
 }
 
 fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
@@ -338,4 +314,4 @@ impl Serving<'_, '_> {
         answer::answer(request, &facts, self.w.now)
     }
 }
-pub(crate) mod authorization_cache;
+pub(crate) mod authorization_question;

@@ -1,9 +1,9 @@
 //! The verdict on an id tag: who is asked, and in which order.
 
 use super::Serving;
+use crate::access::authorization_answers;
 use crate::access::id_tags;
-use crate::calls::authorization_cache;
-use crate::calls::authorization_cache::OutsideVerdicts;
+use crate::calls::authorization_question::OutsideVerdicts;
 use crate::error::Result;
 use vocabulary::ocpp::v16::answer::BootStatus;
 use vocabulary::ocpp::v16::authorization::{self, AuthorizationStatus, IdTagInfo};
@@ -31,10 +31,10 @@ impl Serving<'_, '_> {
         let mut unknown = self.policy.unknown_id_tag;
         if let Some(OutsideVerdicts { cache, fallback }) = &self.policy.outside_verdicts {
             if let Some(answer) = &self.advice.verdict {
-                authorization_cache::remember(self.w, owner_id, id_tag, answer, *cache)?;
+                authorization_answers::remember(self.w, owner_id, id_tag, answer, *cache)?;
                 return Ok(answer.clone());
             }
-            let last = authorization_cache::remembered(self.w.conn, owner_id, id_tag, *cache, self.w.now)?;
+            let last = authorization_answers::remembered(self.w.conn, owner_id, id_tag, *cache, self.w.now)?;
             if let Some(last) = last {
                 return Ok(last);
             }

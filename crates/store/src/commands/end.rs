@@ -2,6 +2,8 @@
 //!
 //! **Invariant**: [`finish`] is the only way to an end, and a command ends once.
 
+use crate::command_result::MALFORMED;
+use crate::station_state::rejected_messages;
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
@@ -9,14 +11,14 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::command_result::EndedCommand;
 use crate::commands::consequences;
-use crate::commands::consequences::EndedCommand;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use crate::log::append;
 use crate::log::append::Manner;
 use crate::station_state::flags::{Change, UNRESPONSIVE, Until};
-use crate::{Priority, Store, calls, cells};
+use crate::{Priority, Store, cells};
 use vocabulary::api::command::{CommandError, CommandStatus};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{self, Category, NewEvent};
@@ -32,9 +34,6 @@ const LATE_FOR: Duration = Duration::from_secs(600);
 
 /// Time-outs in a row after which a station is flagged as not answering (quirk Q29).
 const UNANSWERED_IN_A_ROW: i64 = 3;
-
-/// The code of an answer that cannot be read.
-pub(crate) const MALFORMED: &str = "MalformedResponse";
 
 /// The most that is kept of an answer that cannot be read, in characters.
 const RAW_CHARS_MAX: usize = 16 << 10;
@@ -66,7 +65,7 @@ impl Store {
     ) -> Result<()> {
         self.write(Priority::Inbound, move |w| match keep_late(w, &station, &unexpected)? {
             true => Ok(()),
-            false => calls::keep_rejected(w, &station, unexpected.rejection, received_at),
+            false => rejected_messages::keep(w, &station, unexpected.rejection, received_at),
         })
         .await
     }
@@ -262,7 +261,7 @@ pub(crate) fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
         transaction_id: row.transaction_id,
     };
     consequences::ended(w, &ended)?;
-    w.effects.commands_ended.push(row.id);
+    w.after_commit.commands_ended.push(row.id);
     Ok(())
 }
 

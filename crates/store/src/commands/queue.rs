@@ -13,8 +13,8 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, params};
 use serde_json::value::RawValue;
 
+use crate::command_result::SentCommand;
 use crate::commands::consequences;
-use crate::commands::consequences::SentCommand;
 use crate::commands::end::{End, Row, end_each, finish};
 use crate::commands::list::by_id;
 use crate::engine::embedded::writer::Writing;

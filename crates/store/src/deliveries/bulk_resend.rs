@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::Connection;
 
 use crate::Store;
-use crate::deliveries::changes::BULK_WAITING;
 use crate::deliveries::direct_url::{ELSEWHERE_IN_BULK, is_origin};
 use crate::deliveries::replay_search;
 use crate::deliveries::replay_search::{Lanes, Search};
 use crate::deliveries::replays::{AHEAD, ReplayStep, STEP, WINDOWS_PER_STEP};
 use crate::error::Result;
+use crate::log::waiting_deliveries::BULK_WAITING;
 use vocabulary::id::WebhookId;
 
 /// How far a bulk resend over several webhooks has come. Of it only the row is stored behind which there is something

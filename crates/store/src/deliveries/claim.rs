@@ -12,15 +12,14 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tracing::error;
 
-use crate::deliveries::changes::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use crate::deliveries::{direct_url, order};
 use crate::engine::embedded::writer::Writing;
 use crate::error::{Result, StoreError, UnreadableSetting};
 use crate::log::append;
 use crate::log::append::Manner;
 use crate::log::event_row;
+use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use crate::secrecy::vault::{Vault, cell};
-use crate::webhooks::settings;
 use crate::webhooks::settings::owner_of;
 use crate::{Priority, Store, cells};
 use vocabulary::api::webhook::{Ordering, Status};
@@ -342,7 +341,7 @@ fn read_lane(conn: &Connection, row: &Row<'_>, vault: &Vault) -> Result<DueLane>
     let settings = read_settings(conn, row, vault)?;
     // What it subscribes to is no business of a lane's, but one half of a webhook does not go on without
     // the other.
-    settings::load_subscription(conn, settings.webhook_id)?;
+    crate::log::subscriptions::load_subscription(conn, settings.webhook_id)?;
     let unordered: [Option<i64>; 2] = [row.get(15)?, row.get(16)?];
     // When those in order are due shows when they are looked at: at once, to be on the safe side.
     let ordered = row.get::<_, bool>(17)?.then_some(0);

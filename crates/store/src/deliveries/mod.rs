@@ -1,5 +1,6 @@
 //! Deliveries: claimed, sent, settled, listed, sent again.
 
+pub(crate) mod auto_disable;
 pub(crate) mod bulk_resend;
 pub(crate) mod changes;
 pub(crate) mod claim;

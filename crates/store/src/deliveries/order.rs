@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::deliveries::changes::ORDERED_LIVE;
 use crate::deliveries::claim::LaneClaim;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
+use crate::log::waiting_deliveries::ORDERED_LIVE;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 

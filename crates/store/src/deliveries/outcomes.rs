@@ -5,11 +5,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use crate::deliveries::changes;
+use crate::deliveries::auto_disable;
 use crate::deliveries::direct_url::{ELSEWHERE_IN_BULK, ELSEWHERE_WAITING, is_origin};
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
-use crate::webhooks::auto_disable;
 use crate::{Priority, Store, cells};
 use vocabulary::api::delivery::DeliveryError;
 use vocabulary::clock::Timestamp;
@@ -204,7 +203,7 @@ fn settle(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
                 due_at.is_none().then_some(w.now.unix_ms()),
                 finish.error.as_ref().map(|error| &error.code),
                 finish.error.as_ref().map(|error| &error.message),
-                if webhook.is_some() { changes::WEBHOOK_DISABLED } else { changes::WEBHOOK_DELETED },
+                if webhook.is_some() { crate::log::waiting_deliveries::WEBHOOK_DISABLED } else { crate::log::waiting_deliveries::WEBHOOK_DELETED },
             ])?;
     }
     if announce_it && row.category != Category::Webhook.as_str() {
@@ -352,9 +351,9 @@ fn too_old(
         message: "the endpoint was down for longer than the retry schedule lasts".to_owned(),
     };
     let by_time = |which: &str| format!("{which} AND due_at_ms <= ?2 ORDER BY due_at_ms, seq");
-    let unordered = by_time(changes::UNORDERED_WAITING);
-    let bulk = by_time(changes::BULK_WAITING);
-    let ordered = format!("{} ORDER BY order_station, seq", changes::ORDERED_LIVE);
+    let unordered = by_time(crate::log::waiting_deliveries::UNORDERED_WAITING);
+    let bulk = by_time(crate::log::waiting_deliveries::BULK_WAITING);
+    let ordered = format!("{} ORDER BY order_station, seq", crate::log::waiting_deliveries::ORDERED_LIVE);
     let elsewhere = vec![by_time(ELSEWHERE_WAITING), by_time(ELSEWHERE_IN_BULK)];
     let (of_lane, lanes) = match is_origin(webhook_id) {
         true => ("origin_id = -?1", elsewhere),

@@ -10,7 +10,6 @@ use crate::error::{Result, StoreError};
 use crate::listing::fits_one_of;
 use crate::log::search::as_list;
 use crate::log::{event_row, removed_before};
-use crate::webhooks::settings;
 use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::api::replay::{Only, Selection};
 use vocabulary::clock::Timestamp;
@@ -162,7 +161,7 @@ pub(crate) fn next(conn: &Connection, search: &Search, position: i64, limit: usi
         }
         Walk::Events { webhook_id, only, events, since, until } => {
             let mut found = Found { candidates: Vec::new(), position };
-            let Some(subscription) = settings::load_subscription(conn, webhook_id)? else {
+            let Some(subscription) = crate::log::subscriptions::load_subscription(conn, webhook_id)? else {
                 return Ok(Found { position: search.end, ..found });
             };
             let window_end = window_end(conn, "events", search, position, EVENTS_WINDOW)?;

@@ -131,7 +131,7 @@ impl Store {
                     w.now.unix_ms(),
                     (!running).then_some(w.now.unix_ms()),
                 ])?;
-            w.effects.replays = true;
+            w.after_commit.replays = true;
             shown(w.conn, id)
         })
         .await
@@ -189,7 +189,7 @@ impl Store {
                     return Ok(Some((seq, None)));
                 }
                 w.conn.prepare_cached("UPDATE replays SET takes_back = 1 WHERE seq = ?1")?.execute([seq])?;
-                w.effects.replays = true;
+                w.after_commit.replays = true;
                 take_back(w, seq).map(|more| Some((seq, Some(more))))
             })
             .await?;
@@ -362,7 +362,7 @@ fn reopen(w: &mut Writing<'_>, replay: i64, seq: i64, trigger: &str, asked_at: T
         )?
         .query_row(params![seq, trigger, w.steady.unix_ms(), asked_at.unix_ms(), replay], |row| row.get(0))
         .optional()?;
-    w.effects.lanes.extend(webhook_id.flatten());
+    w.after_commit.lanes.extend(webhook_id.flatten());
     Ok(webhook_id.is_some())
 }
 
@@ -394,7 +394,7 @@ fn make_delivery(w: &mut Writing<'_>, replay: i64, event_seq: i64, webhook_id: W
             w.now.unix_ms(),
             replay,
         ])?;
-    w.effects.lanes.insert(webhook_id);
+    w.after_commit.lanes.insert(webhook_id);
     Ok(true)
 }
 
@@ -442,7 +442,7 @@ fn take_back(w: &mut Writing<'_>, seq: i64) -> Result<bool> {
     w.conn
         .prepare_cached("UPDATE replays SET done = done - ?2, takes_back = ?3 WHERE seq = ?1")?
         .execute(params![seq, lanes.len() as i64, more])?;
-    w.effects.lanes.extend(lanes.into_iter().flatten());
+    w.after_commit.lanes.extend(lanes.into_iter().flatten());
     Ok(more)
 }
 

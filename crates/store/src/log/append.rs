@@ -3,9 +3,9 @@
 use rusqlite::{OptionalExtension, params};
 use serde_json::value::RawValue;
 
-use crate::deliveries::changes::WEBHOOK_DISABLED;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
+use crate::log::waiting_deliveries::WEBHOOK_DISABLED;
 use crate::secrecy::vault::cell;
 use vocabulary::event::{Category, NewEvent, Target};
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
@@ -96,7 +96,7 @@ pub(crate) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) 
             manner.ingested.and_then(|ingested| ingested.idempotency_key),
         ])?;
     let seq = w.conn.last_insert_rowid();
-    w.effects.newest_event = Some(seq);
+    w.after_commit.newest_event = Some(seq);
     if manner.duplicate_of.is_none() && !manner.test {
         fan_out(w, event, owner_id, target, seq)?;
     }
@@ -150,7 +150,7 @@ fn fan_out(
                 (!subscription.enabled).then_some(WEBHOOK_DISABLED),
             ])?;
         if subscription.enabled {
-            w.effects.lanes.insert(webhook_id);
+            w.after_commit.lanes.insert(webhook_id);
         }
     }
     Ok(())

@@ -7,7 +7,6 @@ use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, arrival_bounds, fits_one_of, page};
 use crate::log::search::Among;
 use crate::log::{event_row, removed_before};
-use crate::webhooks::settings;
 use crate::{Store, cells};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::Event;
@@ -173,7 +172,7 @@ impl Store {
     /// Only the store's own.
     pub async fn not_matched(&self, event: Event) -> Result<Vec<Unwanted>> {
         self.read(move |conn| {
-            let subscriptions = settings::load_subscriptions(conn)?;
+            let subscriptions = crate::log::subscriptions::load_subscriptions(conn)?;
             let mut has_delivery =
                 conn.prepare_cached("SELECT 1 FROM deliveries WHERE event_seq = ?1 AND webhook_id = ?2")?;
             let mut of_webhook =
@@ -281,7 +280,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let mut conn = schema::open_writer(&dir.path().join("t.db")).expect("opens");
         schema::migrate(&mut conn).expect("migrates");
-        crate::log::search::teach(&conn).expect("learns");
+        crate::engine::embedded::search_index::teach(&conn).expect("learns");
         let select = "EXPLAIN QUERY PLAN SELECT e.seq FROM events e";
         let slice = Slice { ascending, after: Some((7, 0)), limit: 50 };
         let steps = std::cell::RefCell::new(Vec::new());

@@ -196,6 +196,6 @@ fn deliver_elsewhere(
             w.steady.unix_ms(),
             w.now.unix_ms(),
         ])?;
-    w.effects.lanes.insert(-origin_id);
+    w.after_commit.lanes.insert(-origin_id);
     Ok(())
 }

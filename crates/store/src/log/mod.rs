@@ -8,3 +8,5 @@ pub(crate) mod messages;
 pub(crate) mod removed_before;
 pub(crate) mod retention;
 pub(crate) mod search;
+pub(crate) mod subscriptions;
+pub(crate) mod waiting_deliveries;

@@ -11,10 +11,10 @@ use rusqlite::backup::{Backup, StepResult};
 use crate::engine::embedded::data_dir::database_in;
 use crate::engine::embedded::file_identity;
 use crate::engine::embedded::file_identity::Found;
-use crate::engine::embedded::files;
-use crate::engine::embedded::files::{directory_of, file_error};
 use crate::engine::embedded::schema;
 use crate::error::{KeyFault, StoreError};
+use crate::files;
+use crate::files::{directory_of, file_error};
 use crate::maintenance::unlock;
 use vocabulary::clock::Timestamp;
 

@@ -4,10 +4,10 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::engine::embedded::monotonic;
 use crate::engine::embedded::newest_ids::newest_ids;
-use crate::engine::embedded::writer::{Effects, Writing};
+use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use crate::secrecy::vault::Vault;
-use crate::webhooks::settings;
+use crate::signals::AfterCommit;
 use vocabulary::clock::Clock;
 
 /// Does all of `work`, or nothing. What it writes is as the next start will see it: what waits does so by the same
@@ -20,8 +20,8 @@ pub(crate) fn write_alone<T>(
 ) -> Result<T> {
     let (steady, _) = monotonic::resume(conn, clock)?;
     let (_, mut mint) = newest_ids(conn)?;
-    let mut subscriptions = settings::load_subscriptions(conn)?;
-    let mut effects = Effects::default();
+    let mut subscriptions = crate::log::subscriptions::load_subscriptions(conn)?;
+    let mut after_commit = AfterCommit::default();
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = work(&mut Writing {
         conn: &tx,
@@ -31,7 +31,7 @@ pub(crate) fn write_alone<T>(
         mint: &mut mint,
         subscriptions: &mut subscriptions,
         vault,
-        effects: &mut effects,
+        after_commit: &mut after_commit,
     })?;
     tx.commit()?;
     Ok(done)

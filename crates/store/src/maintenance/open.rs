@@ -13,8 +13,9 @@ use crate::engine::embedded::newest_ids::newest_ids;
 use crate::engine::embedded::readers::Readers;
 use crate::engine::embedded::statistics::Statistics;
 use crate::engine::embedded::writer::{Pen, Writer};
-use crate::engine::embedded::{data_dir, files, monotonic, schema};
+use crate::engine::embedded::{data_dir, monotonic, schema};
 use crate::error::{Result, StoreError};
+use crate::files;
 use crate::log::search;
 use crate::maintenance::unlock;
 use crate::maintenance::upgrade;
@@ -22,7 +23,6 @@ use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
 use crate::signals::Signals;
 use crate::stations::connections;
-use crate::webhooks::settings;
 use crate::{DELIVERY_READERS, Inner, READERS, Store};
 use vocabulary::clock::Clock;
 
@@ -98,7 +98,7 @@ impl Store {
         let signals = Arc::new(Signals::new(newest_event));
         let statistics = Arc::new(Statistics::default());
         let mut pen = Pen {
-            subscriptions: settings::load_subscriptions(&conn)?,
+            subscriptions: crate::log::subscriptions::load_subscriptions(&conn)?,
             checkpoint: Checkpoint::start(&path, &mut conn, statistics.clone())?,
             conn,
             clock,

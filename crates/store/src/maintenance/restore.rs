@@ -15,11 +15,11 @@ use tracing::warn;
 
 use crate::engine::embedded::data_dir::DATABASE;
 use crate::engine::embedded::data_dir::lock;
-use crate::engine::embedded::files;
-use crate::engine::embedded::files::{create_directory, create_for_owner, file_error, remove, with_suffix};
 use crate::engine::embedded::writer::Writing;
 use crate::engine::embedded::{file_identity, schema};
 use crate::error::{KeyFault, Result, StoreError};
+use crate::files;
+use crate::files::{create_directory, create_for_owner, file_error, remove, with_suffix};
 use crate::log::append;
 use crate::log::append::Manner;
 use crate::log::search;

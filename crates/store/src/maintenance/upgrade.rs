@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use tracing::{info, warn};
 
-use crate::engine::embedded::files;
-use crate::engine::embedded::files::{directory_of, file_error, with_suffix};
 use crate::engine::embedded::{free_space, schema};
 use crate::error::{Result, StoreError};
+use crate::files;
+use crate::files::{directory_of, file_error, with_suffix};
 use crate::maintenance::backup;
 use crate::maintenance::backup::BackupError;
 use crate::maintenance::{sealed_columns, unlock};

@@ -1,6 +1,7 @@
 //! The key that the secrets in the database are sealed with, and the file it is kept in: apart from the
 //! database, so that a copy of that alone reveals none of them.
 
+use crate::error::NoSecretsKey;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,9 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 use tracing::info;
 
-use crate::engine::embedded::files;
-use crate::engine::embedded::files::file_error;
 use crate::error::{KeyFault, Result, StoreError};
+use crate::files;
+use crate::files::file_error;
 
 /// The environment variable with the key that comes next. No setting: it is asked for once.
 pub const NEW_KEY_VARIABLE: &str = "CHARGEHOOK_NEW_SECRETS_KEY";
@@ -23,11 +24,6 @@ const FILE_NAME: &str = "secrets.key";
 /// 256 random bits, written as 64 hex digits or as the base64 of 32 bytes.
 #[derive(Clone)]
 pub struct SecretsKey([u8; Self::BYTES]);
-
-/// A text that is no key. Shows nothing of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a key is 64 hex digits, or the base64 of 32 bytes (openssl rand -hex 32 makes one)")]
-pub struct NoSecretsKey;
 
 impl SecretsKey {
     const BYTES: usize = 32;

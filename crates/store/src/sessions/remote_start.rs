@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::to_raw_value;
 
 use crate::cells;
-use crate::commands::consequences::EndedCommand;
+use crate::command_result::EndedCommand;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use crate::log::append;

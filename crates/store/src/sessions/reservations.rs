@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 
 use crate::access::id_tags;
-use crate::commands::consequences::{EndedCommand, Verdict};
+use crate::command_result::{CommandVerdict, EndedCommand};
 use crate::engine::embedded::writer::Writing;
 use crate::error::{Result, StoreError};
 use crate::listing::{Conditions, Listed, Slice, page};
@@ -124,12 +124,16 @@ fn asked<'a, T: Deserialize<'a>>(command: &EndedCommand<'a>) -> Result<T> {
 }
 
 /// A `ReserveNow` has ended, or was answered after that.
-pub(crate) fn reserved(w: &mut Writing<'_>, command: &EndedCommand<'_>, verdict: Verdict) -> Result<()> {
+pub(crate) fn reserved(
+    w: &mut Writing<'_>,
+    command: &EndedCommand<'_>,
+    verdict: CommandVerdict,
+) -> Result<()> {
     let status = match verdict {
-        Verdict::Accepted => Status::Active,
-        Verdict::Refused => Status::Rejected,
-        Verdict::Unknown => Status::Unknown,
-        Verdict::NeverSent => return Ok(()),
+        CommandVerdict::Accepted => Status::Active,
+        CommandVerdict::Refused => Status::Rejected,
+        CommandVerdict::Unknown => Status::Unknown,
+        CommandVerdict::NeverSent => return Ok(()),
     };
     if command.late {
         // Only what was assumed then is put right, not what has been learned since.
@@ -188,8 +192,8 @@ pub(crate) fn reserved(w: &mut Writing<'_>, command: &EndedCommand<'_>, verdict:
 }
 
 /// A `CancelReservation` has ended. Without a clear answer the reservation is left as it is.
-pub(crate) fn canceled(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdict) -> Result<()> {
-    if verdict != Verdict::Accepted {
+pub(crate) fn canceled(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
+    if verdict != CommandVerdict::Accepted {
         return Ok(());
     }
     let asked: CancelReservation = asked(command)?;

@@ -29,8 +29,8 @@ fn does_everything(w: &mut Writing<'_>, command: CommandId) -> Result<()> {
     append(w)?;
     w.conn.execute("DELETE FROM webhooks WHERE id = 1", [])?;
     crate::webhooks::settings::changed(w, 1)?;
-    w.effects.commands_ended.push(command);
-    w.effects.replays = true;
+    w.after_commit.commands_ended.push(command);
+    w.after_commit.replays = true;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::commands::consequences::{EndedCommand, SentCommand, Verdict};
+use crate::command_result::{CommandVerdict, EndedCommand, SentCommand};
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use vocabulary::id::StationId;
@@ -66,11 +66,11 @@ pub(crate) fn sent(w: &Writing<'_>, command: &SentCommand<'_>) -> Result<()> {
 }
 
 /// A command has ended: what was refused makes no station boot, and some need a boot to take effect.
-pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdict) -> Result<()> {
+pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
     if command.answered("RebootRequired") {
         return expect(w, command.station);
     }
-    match verdict == Verdict::Refused && makes_boot(command.action, command.payload) {
+    match verdict == CommandVerdict::Refused && makes_boot(command.action, command.payload) {
         true => set_expected(w, command.station, false),
         false => Ok(()),
     }

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tracing::info;
 
 use crate::cells;
-use crate::commands::consequences::{EndedCommand, SentCommand, Verdict};
+use crate::command_result::{CommandVerdict, EndedCommand, SentCommand};
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use vocabulary::der;
@@ -69,17 +69,17 @@ fn leaf(payload: &RawValue) -> Option<SerialNumber> {
 }
 
 /// A `CertificateSigned` has ended, or was answered after that.
-pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdict) -> Result<()> {
+pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
     match verdict {
         // What it had been sent before is overwritten.
-        Verdict::Accepted => forget_before(w, command.station, command.id, "<"),
-        Verdict::Refused | Verdict::NeverSent => {
+        CommandVerdict::Accepted => forget_before(w, command.station, command.id, "<"),
+        CommandVerdict::Refused | CommandVerdict::NeverSent => {
             w.conn
                 .prepare_cached("DELETE FROM certificate_renewals WHERE command_id = ?1")?
                 .execute([command.id.to_string()])?;
             Ok(())
         }
-        Verdict::Unknown => Ok(()),
+        CommandVerdict::Unknown => Ok(()),
     }
 }
 

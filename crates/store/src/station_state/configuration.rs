@@ -3,7 +3,7 @@
 use rusqlite::{Row, params};
 use serde::Deserialize;
 
-use crate::commands::consequences::{EndedCommand, Verdict};
+use crate::command_result::{CommandVerdict, EndedCommand};
 use crate::engine::embedded::writer::Writing;
 use crate::error::{Result, StoreError};
 use crate::{Store, cells};
@@ -80,11 +80,11 @@ struct ChangeConfiguration {
 }
 
 /// A `ChangeConfiguration` has ended, or was answered after that.
-pub(crate) fn changed(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdict) -> Result<()> {
+pub(crate) fn changed(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
     let asked: ChangeConfiguration = serde_json::from_str(command.payload.get())
         .map_err(|error| StoreError::Corrupt(format!("the payload of {}: {error}", command.id)))?;
     let news = match verdict {
-        Verdict::Accepted => News {
+        CommandVerdict::Accepted => News {
             key: &asked.key,
             known: true,
             value: Some(&asked.value),
@@ -92,11 +92,11 @@ pub(crate) fn changed(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verd
             set: true,
             ..News::default()
         },
-        Verdict::Refused if command.answered("NotSupported") => {
+        CommandVerdict::Refused if command.answered("NotSupported") => {
             News { key: &asked.key, set: true, ..News::default() }
         }
         // The key is as it was, or nobody knows: what was last known stays.
-        Verdict::Refused | Verdict::Unknown | Verdict::NeverSent => return Ok(()),
+        CommandVerdict::Refused | CommandVerdict::Unknown | CommandVerdict::NeverSent => return Ok(()),
     };
     note(w, command.station, std::iter::once(news))
 }

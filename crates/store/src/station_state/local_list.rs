@@ -4,7 +4,7 @@ use rusqlite::params;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::commands::consequences::EndedCommand;
+use crate::command_result::EndedCommand;
 use crate::engine::embedded::writer::Writing;
 use crate::error::{Result, StoreError};
 use vocabulary::id::StationId;

@@ -6,4 +6,5 @@ pub(crate) mod flags;
 pub(crate) mod handshake_facts;
 pub(crate) mod local_list;
 pub(crate) mod password_change;
+pub(crate) mod rejected_messages;
 pub(crate) mod unsupported_actions;

@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::commands::consequences::{EndedCommand, Verdict};
+use crate::command_result::{CommandVerdict, EndedCommand};
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use crate::{Priority, Store};
@@ -121,7 +121,7 @@ pub(crate) fn sent(w: &Writing<'_>, id: CommandId, station: &StationId) -> Resul
 }
 
 /// The command has ended, or was answered after that.
-pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdict) -> Result<()> {
+pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
     let id = command.id.to_string();
     let verifier: Option<String> = w
         .conn
@@ -131,12 +131,14 @@ pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdic
     // Another key, or a handshake has settled it before the answer came.
     let Some(verifier) = verifier else { return Ok(()) };
     match verdict {
-        Verdict::Accepted if !command.answered("RebootRequired") && has_password(w, command.station)? => {
+        CommandVerdict::Accepted
+            if !command.answered("RebootRequired") && has_password(w, command.station)? =>
+        {
             settle(w, command.station, &verifier)
         }
         // After the next boot; or, of a station that had none so far, with its first use of it: one of
         // security profile 0 keeps the key, and sends none before it is told to use profile 1.
-        Verdict::Accepted => {
+        CommandVerdict::Accepted => {
             // What it was told before is overwritten.
             forget(w, command.station)?;
             w.conn
@@ -147,11 +149,11 @@ pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Verdic
                 .execute(params![id, command.station.as_str(), verifier])?;
             Ok(())
         }
-        Verdict::Refused | Verdict::NeverSent => {
+        CommandVerdict::Refused | CommandVerdict::NeverSent => {
             w.conn.prepare_cached("DELETE FROM key_rotations WHERE command_id = ?1")?.execute([&id])?;
             Ok(())
         }
-        Verdict::Unknown => Ok(()),
+        CommandVerdict::Unknown => Ok(()),
     }
 }
 

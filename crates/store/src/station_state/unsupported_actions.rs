@@ -3,7 +3,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::commands::consequences::EndedCommand;
+use crate::command_result::EndedCommand;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use vocabulary::id::StationId;

@@ -1,6 +1,5 @@
 //! Webhooks: their settings and secrets, pauses, health and numbers.
 
-pub(crate) mod auto_disable;
 pub(crate) mod numbers;
 pub(crate) mod pauses;
 pub(crate) mod settings;

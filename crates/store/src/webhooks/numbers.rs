@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::deliveries::changes::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use crate::engine::embedded::monotonic::WALL_AHEAD_MS;
 use crate::error::Result;
+use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use crate::{Store, cells};
 use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::api::webhook_stats::{Latency, StatusCounts};

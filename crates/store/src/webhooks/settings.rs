@@ -3,21 +3,19 @@
 //! **Invariant**: every write here replaces the webhook's compiled subscription in the same transaction,
 //! so that the next event in the same batch is already judged by them.
 
+use crate::log::subscriptions::{load_subscription, or_out_of_order};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
-use tracing::error;
 
-use crate::deliveries::changes;
 use crate::engine::embedded::writer::Writing;
-use crate::error::{Result, StoreError, UnreadableSetting};
+use crate::error::{Result, StoreError};
 use crate::listing::{Conditions, Listed, Slice, page};
 use crate::secrecy::vault::{Vault, cell};
 use crate::{Priority, Store, cells};
 use vocabulary::api::webhook::{Status, Webhook, WebhookInput};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
-use vocabulary::subscription::{Filter, InvalidPattern, StationGlob, Subscription, SubscriptionSet};
 use vocabulary::units::Span;
 
 /// A webhook with what only the gateway may know.
@@ -166,7 +164,7 @@ impl Store {
             replace(w, &before.webhook, &input)?;
             if !input.enabled {
                 // A first step; the engine, told of the change, takes the others.
-                changes::discard_waiting(w, id)?;
+                crate::log::waiting_deliveries::discard_waiting(w, id)?;
             }
             changed(w, id)?;
             shown(w, id).map(Changed::Done)
@@ -211,7 +209,7 @@ impl Store {
             }
             w.conn.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
             // A first step; the engine, told of the change, takes the others.
-            changes::discard_waiting(w, id)?;
+            crate::log::waiting_deliveries::discard_waiting(w, id)?;
             changed(w, id)?;
             Ok(Changed::Done(()))
         })
@@ -323,81 +321,8 @@ pub(crate) fn owner_of(conn: &Connection, id: WebhookId) -> Result<Option<String
 pub(crate) fn changed(w: &mut Writing<'_>, id: WebhookId) -> Result<()> {
     let subscription = or_out_of_order(id, load_subscription(w.conn, id))?.map(Arc::new);
     let before = w.subscriptions.put(id, subscription);
-    w.effects.webhooks.push((id, before));
+    w.after_commit.webhooks.push((id, before));
     Ok(())
-}
-
-/// The subscription of every webhook that is not out of order, disabled ones included: a matching event
-/// makes a discarded delivery.
-pub(crate) fn load_subscriptions(conn: &Connection) -> Result<SubscriptionSet> {
-    let mut statement = conn.prepare_cached(
-        "SELECT id, owner_id, events, stations, filter, created_seq, status NOT IN ('disabled', 'auto_disabled')
-         FROM webhooks ORDER BY id",
-    )?;
-    let mut rows = statement.query([])?;
-    let mut subscriptions = Vec::new();
-    while let Some(row) = rows.next()? {
-        let subscription = read_subscription(row).map(Some);
-        subscriptions.extend(or_out_of_order(row.get(0)?, subscription)?);
-    }
-    Ok(SubscriptionSet::new(subscriptions))
-}
-
-/// One webhook's subscription.
-pub(crate) fn load_subscription(conn: &Connection, id: WebhookId) -> Result<Option<Subscription>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT id, owner_id, events, stations, filter, created_seq, status NOT IN ('disabled', 'auto_disabled')
-         FROM webhooks WHERE id = ?1",
-    )?;
-    let mut rows = statement.query([id])?;
-    rows.next()?.map(read_subscription).transpose()
-}
-
-/// One that cannot be read keeps the others from nothing. What it would have got while it is out of order
-/// is brought by a replay of what is missing.
-fn or_out_of_order(id: WebhookId, read: Result<Option<Subscription>>) -> Result<Option<Subscription>> {
-    match read {
-        Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_))) => {
-            error!(webhook.id = id, "webhook {id} is out of order, it gets no events: {error}");
-            Ok(None)
-        }
-        read => read,
-    }
-}
-
-fn read_subscription(row: &Row<'_>) -> Result<Subscription> {
-    let webhook_id: WebhookId = row.get(0)?;
-    let unreadable = |column, reason: &dyn std::fmt::Display| {
-        StoreError::from(UnreadableSetting::of_webhook(webhook_id, column, reason))
-    };
-    let named = |column| ("webhooks", &webhook_id as &dyn std::fmt::Display, column);
-    let events: Vec<String> = cells::setting(named("events"), cells::json(row, 2))?;
-    let stations: Vec<String> = cells::setting(named("stations"), cells::json(row, 3))?;
-    let filter: Option<serde_json::Value> = cells::setting(named("filter"), cells::maybe_json(row, 4))?;
-    let pattern = |text: &String| text.parse().map_err(|error: InvalidPattern| unreadable("events", &error));
-    Ok(Subscription {
-        webhook_id,
-        owner_id: row.get::<_, Option<String>>(1)?.map(Into::into),
-        events: events.iter().map(pattern).collect::<Result<_>>()?,
-        stations: stations_of(&stations).map_err(|error| unreadable("stations", &error))?,
-        filter: match filter {
-            None => None,
-            Some(json) => Some(Filter::parse(&json).map_err(|errors| match errors.first() {
-                Some(error) => unreadable("filter", error),
-                None => unreadable("filter", &"it is none"),
-            })?),
-        },
-        created_seq: row.get(5)?,
-        enabled: row.get(6)?,
-    })
-}
-
-/// `["*"]` takes every event, also one without a station; anything else asks for a station.
-fn stations_of(patterns: &[String]) -> std::result::Result<Vec<StationGlob>, InvalidPattern> {
-    if patterns.iter().any(|pattern| pattern == "*") {
-        return Ok(Vec::new());
-    }
-    patterns.iter().map(|pattern| pattern.parse()).collect()
 }
 
 pub(crate) fn stored(conn: &Connection, vault: &Vault, id: WebhookId) -> Result<Option<StoredWebhook>> {

@@ -3,8 +3,9 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::{file_identity, files};
+use super::file_identity;
 use crate::error::{Result, StoreError};
+use crate::files;
 
 /// The database's name in the data directory.
 pub(crate) const DATABASE: &str = "chargehook.db";

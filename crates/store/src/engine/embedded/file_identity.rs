@@ -7,9 +7,9 @@ use std::path::Path;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::engine::embedded::files::{remove, with_suffix};
 use crate::engine::embedded::schema;
 use crate::error::{Result, StoreError};
+use crate::files::{remove, with_suffix};
 
 /// A kind of file of ours.
 pub(crate) struct Kind {

@@ -3,7 +3,6 @@
 pub(crate) mod checkpoint;
 pub(crate) mod data_dir;
 pub(crate) mod file_identity;
-pub mod files;
 pub(crate) mod free_space;
 pub(crate) mod monotonic;
 pub(crate) mod newest_ids;

@@ -3,7 +3,7 @@
 //!
 //! **Invariant**: a caller hears `Ok` only after the commit that holds its job is on disk.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -17,10 +17,10 @@ use crate::engine::embedded::monotonic;
 use crate::engine::embedded::statistics::Statistics;
 use crate::error::{Result, StoreError};
 use crate::secrecy::vault::Vault;
-use crate::signals::Signals;
+use crate::signals::{AfterCommit, Signals};
 use vocabulary::clock::{Clock, Steady, Timestamp};
-use vocabulary::id::{CommandId, IdMint, WebhookId};
-use vocabulary::subscription::{Subscription, SubscriptionSet};
+use vocabulary::id::IdMint;
+use vocabulary::subscription::SubscriptionSet;
 
 /// Who goes first when several wait. What chargers sent comes before everything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,41 +86,13 @@ pub(crate) struct Writing<'a> {
     /// Seals and opens what is secret.
     pub(crate) vault: &'a Vault,
     /// Whom to wake once this job is on disk; forgotten with it if it is rolled back.
-    pub(crate) effects: &'a mut Effects,
+    pub(crate) after_commit: &'a mut AfterCommit,
 }
 
 impl Writing<'_> {
     /// What the wall shows at a moment of the hand that never jumps.
     pub(crate) fn shown(&self, moment: Timestamp) -> Timestamp {
         Timestamp::from_unix_ms(moment.unix_ms() + self.wall_ahead_ms)
-    }
-}
-
-/// What a job did that others wait for. Each job has its own, and they join the batch's only when its
-/// savepoint is kept: a row that is rolled back is given to the next event, and whoever was told of it
-/// would pass that one over.
-#[derive(Default)]
-pub(crate) struct Effects {
-    /// The newest event's row.
-    pub(crate) newest_event: Option<i64>,
-    /// Webhooks with deliveries that are new or due anew.
-    pub(crate) lanes: BTreeSet<WebhookId>,
-    /// Webhooks that were made, changed or removed, with the compiled subscription that each had before.
-    pub(crate) webhooks: Vec<(WebhookId, Option<Arc<Subscription>>)>,
-    /// Commands that have come to their end.
-    pub(crate) commands_ended: Vec<CommandId>,
-    /// A replay was begun.
-    pub(crate) replays: bool,
-}
-
-impl Effects {
-    /// Adds those of a later job that is kept.
-    fn join(&mut self, later: Self) {
-        self.newest_event = later.newest_event.or(self.newest_event);
-        self.lanes.extend(later.lanes);
-        self.webhooks.extend(later.webhooks);
-        self.commands_ended.extend(later.commands_ended);
-        self.replays |= later.replays;
     }
 }
 
@@ -294,7 +266,7 @@ impl Drop for Writer {
 impl Pen {
     /// Runs one job in a transaction of its own, before the thread starts.
     pub(crate) fn transact(&mut self, work: impl FnOnce(&mut Writing<'_>) -> Result<()>) -> Result<()> {
-        let mut effects = Effects::default();
+        let mut after_commit = AfterCommit::default();
         let tx = self.conn.unchecked_transaction()?;
         let mut writing = Writing {
             conn: &self.conn,
@@ -304,11 +276,11 @@ impl Pen {
             mint: &mut self.mint,
             subscriptions: &mut self.subscriptions,
             vault: &self.vault,
-            effects: &mut effects,
+            after_commit: &mut after_commit,
         };
         work(&mut writing)?;
         tx.commit()?;
-        self.signals.raise(effects);
+        self.signals.raise(after_commit);
         Ok(())
     }
 
@@ -335,18 +307,18 @@ impl Pen {
     fn commit(&mut self, batch: &mut Vec<Queued>) {
         let began = Instant::now();
         let jobs = batch.len();
-        let mut effects = Effects::default();
+        let mut after_commit = AfterCommit::default();
         let mut completions = Vec::with_capacity(jobs);
         let mut waiting = batch.drain(..);
-        let failed = self.run(&mut waiting, &mut effects, &mut completions).err();
+        let failed = self.run(&mut waiting, &mut after_commit, &mut completions).err();
         self.statistics.committed(jobs, began.elapsed());
         match &failed {
-            None => self.signals.raise(effects),
+            None => self.signals.raise(after_commit),
             Some(error) => {
                 vocabulary::log_limit::limited!(warn: "a batch of {jobs} writes was not committed: {error}");
                 let _ = self.conn.execute_batch("ROLLBACK");
                 completions.extend(waiting.map(|Queued { job, .. }| job(Err(error.clone())).1));
-                take_back(&mut self.subscriptions, effects);
+                take_back(&mut self.subscriptions, after_commit);
             }
         }
         for completion in completions {
@@ -357,7 +329,7 @@ impl Pen {
     fn run(
         &mut self,
         waiting: &mut impl Iterator<Item = Queued>,
-        effects: &mut Effects,
+        after_commit: &mut AfterCommit,
         completions: &mut Vec<Completion>,
     ) -> Result<()> {
         execute(&self.conn, "BEGIN IMMEDIATE")?;
@@ -365,7 +337,7 @@ impl Pen {
         self.note_step(wall_ahead_ms)?;
         for Queued { job, _permit } in waiting {
             let begun = execute(&self.conn, "SAVEPOINT job");
-            let mut of_job = Effects::default();
+            let mut of_job = AfterCommit::default();
             let mut writing = Writing {
                 conn: &self.conn,
                 now,
@@ -374,13 +346,13 @@ impl Pen {
                 mint: &mut self.mint,
                 subscriptions: &mut self.subscriptions,
                 vault: &self.vault,
-                effects: &mut of_job,
+                after_commit: &mut of_job,
             };
             let (keep, completion) = job(begun.clone().map(|()| &mut writing));
             completions.push(completion);
             begun?;
             if keep {
-                effects.join(of_job);
+                after_commit.join(of_job);
             } else {
                 take_back(&mut self.subscriptions, of_job);
                 execute(&self.conn, "ROLLBACK TO job")?;
@@ -403,8 +375,8 @@ impl Pen {
 }
 
 /// What is rolled back has replaced compiled subscriptions: back to those of before, the last one first.
-fn take_back(subscriptions: &mut SubscriptionSet, effects: Effects) {
-    for (webhook_id, before) in effects.webhooks.into_iter().rev() {
+fn take_back(subscriptions: &mut SubscriptionSet, after_commit: AfterCommit) {
+    for (webhook_id, before) in after_commit.webhooks.into_iter().rev() {
         subscriptions.put(webhook_id, before);
     }
 }

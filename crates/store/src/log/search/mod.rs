@@ -1,15 +1,12 @@
 //! Full-text search in the payloads of events.
 //!
 //! An index of words ([`search_index`](crate::engine::embedded::search_index)) follows the log, behind the writes. What it finds is only where to look: whether
-//! an event fits is decided by [`words`] on its payload, and events that the index has not reached yet are looked
+//! an event fits is decided by [`search_words`](crate::search_words) on its payload, and events that the index has not reached yet are looked
 //! at one by one. So a search gives the same whether the index has come far, is behind, or is not there at all.
-
-mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 use tracing::warn;
@@ -21,10 +18,10 @@ use crate::listing::{Listed, PAGE_BYTES, Slice, arrival_rows};
 use crate::log::event_list;
 use crate::log::event_list::EventFilter;
 use crate::log::removed_before;
+use crate::search_words::{self as words, Wanted};
 use vocabulary::event::Event;
 use vocabulary::id::EventId;
 use vocabulary::log_limit::limited;
-use words::Wanted;
 
 /// The index's name in the data directory.
 pub(crate) const FILE: &str = "search.db";
@@ -294,20 +291,6 @@ fn belongs(log: &Connection, seq: i64, event_id: &str) -> Result<bool> {
         Some(id) => Ok(id == event_id),
         None => Ok(removed_before::of_events(log)? >= seq),
     }
-}
-
-/// Teaches a connection `payload_fits(payload, text)`: whether what a user looks for is in a payload.
-pub(crate) fn teach(conn: &Connection) -> Result<()> {
-    let flags =
-        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
-    conn.create_scalar_function("payload_fits", 2, flags, |context| {
-        let wanted: Arc<Wanted> = context.get_or_create_aux(1, |text| {
-            text.as_str().map(Wanted::parse).map_err(Box::<dyn std::error::Error + Send + Sync>::from)
-        })?;
-        let payload = context.get_raw(0).as_str();
-        Ok(payload.is_ok_and(|payload| wanted.is_in(payload)))
-    })?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ impl Fixture {
         );
         let write = self.store.write(crate::Priority::Api, move |w| {
             w.conn.execute(&sql, [])?;
-            w.effects.newest_event = Some(w.conn.last_insert_rowid());
+            w.after_commit.newest_event = Some(w.conn.last_insert_rowid());
             Ok(())
         });
         write.await.expect("stored");

@@ -4,7 +4,7 @@
 //! are written without blanks are words of their own.
 
 /// Characters of a word that the index knows; of longer ones (signed documents, certificates) only so many.
-pub(super) const INDEXED_CHARS: usize = 64;
+pub(crate) const INDEXED_CHARS: usize = 64;
 
 /// What somebody looks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Wanted {
     }
 
     /// Whether there is nothing to look for, so that nothing is found.
-    pub(super) fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.needles.is_empty() && self.verbatim.is_none()
     }
 
@@ -60,7 +60,7 @@ impl Wanted {
 
     /// What to ask the index for: it finds all that fit, and others in which the words follow each other in
     /// another way. `None`: the index knows nothing of it.
-    pub(super) fn expression(&self) -> Option<String> {
+    pub(crate) fn expression(&self) -> Option<String> {
         let mut terms: Vec<String> = Vec::new();
         for needle in &self.needles {
             let begins = !needle.ends_with(' ');
@@ -81,7 +81,7 @@ impl Wanted {
 
 /// The words of a JSON text, names of members among them, with a blank before, between and behind them; of each
 /// word at most `most` characters.
-pub(super) fn of_payload(json: &str, most: usize) -> String {
+pub(crate) fn of_payload(json: &str, most: usize) -> String {
     // Nothing but strings has backslashes.
     match json.contains('\\') {
         true => spell(unescaped(json).chars(), most),

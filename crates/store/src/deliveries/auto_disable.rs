@@ -4,7 +4,6 @@ use rusqlite::params;
 use serde::Serialize;
 use serde_json::value::to_raw_value;
 
-use crate::deliveries::changes;
 use crate::deliveries::outcomes::{Finish, Next};
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
@@ -112,7 +111,7 @@ fn disable(w: &mut Writing<'_>, webhook_id: WebhookId, reason: &str, failing_sin
                                  updated_at_ms = max(?3, updated_at_ms + 1) WHERE id = ?1",
         )?
         .execute(params![webhook_id, reason, w.now.unix_ms()])?;
-    changes::discard_waiting(w, webhook_id)?;
+    crate::log::waiting_deliveries::discard_waiting(w, webhook_id)?;
     let payload = Disabled { webhook_id, reason, failing_since };
     append_operational(w, "WebhookDisabled", webhook_id, &payload)?;
     settings::changed(w, webhook_id)

@@ -1,0 +1,76 @@
+//! What the authorisation endpoint is asked, and what it last answered.
+
+use std::time::Duration;
+
+use rusqlite::OptionalExtension;
+
+use crate::access::id_tags;
+use crate::error::Result;
+use crate::sessions::transactions;
+use crate::{Store, cells};
+use vocabulary::id::StationId;
+use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::ocpp::v16::inbound::{Inbound, Request};
+
+/// How verdicts are found where an endpoint gives them.
+#[derive(Debug, Clone)]
+pub struct OutsideVerdicts {
+    /// How long its last answer about a tag stands in for one that does not come.
+    pub cache: Duration,
+    /// The verdict if nothing is known of a tag.
+    pub fallback: UnknownIdTag,
+}
+
+/// What the endpoint is told beside the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The customer the station belongs to.
+    pub owner_id: Option<String>,
+    /// The connector that the message names.
+    pub connector_id: Option<i64>,
+    /// The tag as it came.
+    pub id_tag: String,
+    /// Whether the tag is registered here, with the station's owner or nobody.
+    pub registered: bool,
+}
+
+impl Store {
+    /// What to ask the endpoint about a message; `None` if there is no tag in it, if its station is not
+    /// accepted, or if it repeats one that was answered before.
+    ///
+    /// # Errors
+    /// Only the store's own.
+    pub async fn question(&self, station: StationId, call: &Inbound) -> Result<Option<Question>> {
+        let (id_tag, connector_id) = match &call.request {
+            Request::Authorize { id_tag } => (id_tag.clone(), None),
+            Request::StartTransaction(start) => (start.id_tag.clone(), start.connector_id),
+            Request::StopTransaction(stop) => (stop.id_tag.clone(), None),
+            _ => return Ok(None),
+        };
+        let Some(id_tag) = id_tag else { return Ok(None) };
+        let (request, occurred_at) = (call.request.clone(), call.occurred_at);
+        self.read(move |conn| {
+            let known: Option<(Option<String>, BootStatus)> = conn
+                .prepare_cached("SELECT owner_id, boot_status FROM stations WHERE station_id = ?1")?
+                .query_row([station.as_str()], |row| Ok((row.get(0)?, cells::word(row, 1)?)))
+                .optional()?;
+            let Some((owner_id, BootStatus::Accepted)) = known else { return Ok(None) };
+            let repeated = match &request {
+                Request::StartTransaction(start) => {
+                    transactions::begun_by(conn, &station, start, occurred_at)?.is_some()
+                }
+                Request::StopTransaction(stop) => {
+                    transactions::stopped_before(conn, &station, stop)?.is_some()
+                }
+                _ => false,
+            };
+            if repeated {
+                return Ok(None);
+            }
+            let registered = id_tags::registered(conn, owner_id.as_deref(), &id_tag)?.is_some();
+            Ok(Some(Question { owner_id, connector_id, id_tag, registered }))
+        })
+        .await
+    }
+}

@@ -1,0 +1,52 @@
+//! Deliveries that wait: how the indexes know them, and how those of a webhook are discarded.
+
+use rusqlite::params;
+
+use crate::engine::embedded::writer::Writing;
+use crate::error::Result;
+use vocabulary::id::WebhookId;
+
+/// Spelled exactly as in the index `deliveries_due`, which is only used for what it is spelled like.
+pub(crate) const UNORDERED_WAITING: &str =
+    "status IN ('scheduled', 'retry') AND order_station IS NULL AND bulk = 0";
+
+/// Spelled exactly as in the index `deliveries_due_in_bulk`: what replays and bulk resends brought back.
+pub(crate) const BULK_WAITING: &str =
+    "status IN ('scheduled', 'retry') AND order_station IS NULL AND bulk = 1";
+
+/// Spelled exactly as in the index `deliveries_in_order`.
+pub(crate) const ORDERED_LIVE: &str =
+    "status IN ('scheduled', 'retry', 'processing') AND order_station IS NOT NULL";
+
+/// Why a delivery is discarded, as it is stored and shown.
+pub(crate) const WEBHOOK_DISABLED: &str = "webhook_disabled";
+pub(crate) const WEBHOOK_DELETED: &str = "webhook_deleted";
+
+/// Deliveries discarded in one step, so that a backlog of millions stalls nobody.
+const DISCARD_STEP: usize = 1_000;
+
+/// Discards up to a step of what waits for `webhook_id`; true if there may be more. What is under way ends
+/// by itself.
+pub(crate) fn discard_waiting(w: &Writing<'_>, webhook_id: WebhookId) -> Result<bool> {
+    let exists = w.conn.prepare_cached("SELECT 1 FROM webhooks WHERE id = ?1")?.exists([webhook_id])?;
+    let because = if exists { WEBHOOK_DISABLED } else { WEBHOOK_DELETED };
+    let mut discarded = 0;
+    // The order costs nothing: it is the index's own, and so makes sure that the index is used.
+    for (which, order) in [
+        (UNORDERED_WAITING, "due_at_ms, seq"),
+        (BULK_WAITING, "due_at_ms, seq"),
+        (ORDERED_LIVE, "order_station, seq"),
+    ] {
+        discarded += w
+            .conn
+            .prepare_cached(&format!(
+                "UPDATE deliveries SET status = 'discarded', discarded_because = ?4, due_at_ms = NULL,
+                                       completed_at_ms = ?2
+                 WHERE seq IN (SELECT seq FROM deliveries
+                               WHERE webhook_id = ?1 AND {which} AND status <> 'processing'
+                               ORDER BY {order} LIMIT ?3)"
+            ))?
+            .execute(params![webhook_id, w.now.unix_ms(), (DISCARD_STEP - discarded) as i64, because])?;
+    }
+    Ok(discarded >= DISCARD_STEP)
+}
