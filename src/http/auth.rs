@@ -13,6 +13,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 use super::problem::{ErrorAnswer, Result};
+use super::scope::RequiredScope;
 use super::serve::Peer;
 use super::{ApiState, openapi};
 use crate::keys;
@@ -23,41 +24,6 @@ use vocabulary::clock::Timestamp;
 use vocabulary::id::ApiKeyId;
 use vocabulary::ocpp::v16::FromCentralSystem;
 use vocabulary::subscription::glob_fits;
-
-/// What an operation asks of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
-    Read,
-    Write,
-    Command,
-    /// Commands of some kind; which, the request itself says ([`Caller::may_send`]).
-    SomeCommand,
-    Admin,
-}
-
-impl Need {
-    /// The need that a scope's name stands for.
-    pub(super) fn named(scope: &str) -> Option<Self> {
-        match scope {
-            "read" => Some(Self::Read),
-            "write" => Some(Self::Write),
-            "command" => Some(Self::Command),
-            "command:ACTION" => Some(Self::SomeCommand),
-            "admin" => Some(Self::Admin),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Command => "command",
-            Self::SomeCommand => "command:ACTION",
-            Self::Admin => "admin",
-        }
-    }
-}
 
 /// What a scope for single commands begins with.
 const COMMAND_OF: &str = "command:";
@@ -75,13 +41,13 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Whether it may do what needs `need`. A scope `command:PATTERN` is for single commands only.
-    fn may(&self, need: Need) -> bool {
-        self.scopes.iter().any(|scope| match need {
-            Need::SomeCommand => {
+    /// Whether its scopes include the required one. A scope `command:PATTERN` is for single commands only.
+    fn may(&self, required: RequiredScope) -> bool {
+        self.scopes.iter().any(|scope| match required {
+            RequiredScope::SomeCommand => {
                 matches!(scope.as_str(), "admin" | "command") || scope.starts_with(COMMAND_OF)
             }
-            _ => scope == "admin" || scope == need.name(),
+            _ => scope == "admin" || scope == required.name(),
         })
     }
 
@@ -245,9 +211,9 @@ pub(super) async fn authenticate(
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
-    let need = matched.and_then(|path| openapi::need(request.method(), path.as_str()));
-    if let Some(need) = need.filter(|need| !caller.may(*need)) {
-        let scope = need.name();
+    let required = matched.and_then(|path| openapi::required_scope(request.method(), path.as_str()));
+    if let Some(required) = required.filter(|required| !caller.may(*required)) {
+        let scope = required.name();
         return ErrorAnswer::forbidden(format!(
             "this call needs the scope {scope:?}, which this API key does not have"
         ))

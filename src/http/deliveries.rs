@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::body;
-use super::events::{patterns, wrong_patterns};
+use super::event_patterns::{patterns, wrong_patterns};
 use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, ErrorAnswer, Result};

@@ -14,6 +14,7 @@ use super::ApiState;
 use super::auth::Caller;
 use super::body;
 use super::deliveries;
+use super::event_patterns::{patterns, wrong_patterns};
 use super::page::{self, Paging, ShortPaging};
 use super::path::Id;
 use super::problem::{self, ErrorAnswer, Result};
@@ -27,7 +28,6 @@ use vocabulary::api::{Order, Page};
 use vocabulary::clock::Timestamp;
 use vocabulary::event;
 use vocabulary::id::EventId;
-use vocabulary::subscription::EventPattern;
 use vocabulary::units::Span;
 
 const LIST: &str = "events";
@@ -133,20 +133,6 @@ impl Parameters for PollQuery {
         }
         let order = if polls { Order::Asc } else { Order::Desc };
         page::wrong_cursor(LIST, order, given, errors);
-    }
-}
-
-/// The patterns of a list, as [`wrong_patterns`] has let them pass.
-pub(super) fn patterns(texts: &[String]) -> Vec<EventPattern> {
-    texts.iter().filter_map(|text| text.parse().ok()).collect()
-}
-
-/// Adds what is wrong with the event patterns of a list.
-pub(super) fn wrong_patterns(given: &Value, errors: &mut Vec<FieldError>) {
-    for text in given["event"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if let Err(error) = EventPattern::asked(text) {
-            errors.push(FieldError::new("event", error.to_string()));
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use utoipa::openapi::{
     Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server,
 };
 
-use super::auth::Need;
+use super::scope::RequiredScope;
 
 const DESCRIPTION: &str = "\
 chargehook is an OCPP 1.6-J central system that hands every message of every charger to webhooks.
@@ -43,11 +43,11 @@ static AS_JSON: LazyLock<Value> = LazyLock::new(|| {
     document
 });
 
-static NEEDS: LazyLock<HashMap<(Method, String), Need>> = LazyLock::new(|| {
+static REQUIRED_SCOPES: LazyLock<HashMap<(Method, String), RequiredScope>> = LazyLock::new(|| {
     operations(&AS_JSON)
         .filter_map(|(method, path, operation)| {
             let scope = operation["security"][0]["api_key"][0].as_str()?;
-            Some(((method, path.to_owned()), Need::named(scope)?))
+            Some(((method, path.to_owned()), RequiredScope::named(scope)?))
         })
         .collect()
 });
@@ -62,10 +62,10 @@ pub(super) fn components() -> &'static Value {
     &AS_JSON["components"]
 }
 
-/// What a call needs of an API key; `None` for what is no operation of the API.
-pub(super) fn need(method: &Method, path: &str) -> Option<Need> {
+/// The scope that a call needs; `None` for a path or method that is no operation of the API.
+pub(super) fn required_scope(method: &Method, path: &str) -> Option<RequiredScope> {
     let method = if method == Method::HEAD { Method::GET } else { method.clone() };
-    NEEDS.get(&(method, path.to_owned())).copied()
+    REQUIRED_SCOPES.get(&(method, path.to_owned())).copied()
 }
 
 /// The name of an operation, as the document has it; `None` for what is no operation of the API.

@@ -12,9 +12,10 @@ use tokio::task::{coop::unconstrained, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::parting::End;
+use super::closing::Closing;
+use super::connection::Connection;
 use super::registry::Leave;
-use super::socket::{Connection, Received};
+use super::websocket::Received;
 
 /// So long everything is served as fast as it can be, because somebody waits; from then on at the station's
 /// rate. A gateway that stops does not go on after it: what is left was not answered, and is sent again.
@@ -25,7 +26,7 @@ const NOTICE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// Serves what has been received before `end`; how it has ended after all.
-    pub(super) async fn serve_what_was_received(&mut self, end: End) -> End {
+    pub(super) async fn serve_what_was_received(&mut self, end: Closing) -> Closing {
         if !end.serves_the_rest {
             return end;
         }
@@ -36,7 +37,7 @@ impl Connection {
         end
     }
 
-    async fn serve_the_rest(&mut self, end: End) -> End {
+    async fn serve_the_rest(&mut self, end: Closing) -> Closing {
         let hurry_until = Instant::now() + HURRY;
         let stops = self.leaving == Some(Leave::Shutdown);
         loop {

@@ -19,13 +19,13 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use super::connection::{self, Admitted};
 use super::credentials::{Checked, Claim};
 use super::handshake::{self, Refusal};
 use super::password;
 use super::refused::Cause;
 use super::registry::Rules;
-use super::socket::{self, Admitted};
-use super::{Admission, Settings, Stations};
+use super::{Admission, Settings, Stations, websocket};
 use store::{Connected, Rejected, StationAccess, UsedCertificate, UsedPassword};
 use tls::{ClientCertificate, Stream, Tls, TlsFailure};
 use vocabulary::forwarded::{Address, plain};
@@ -129,10 +129,10 @@ pub(super) async fn accept(
                     };
                     let stations = of_task.clone();
                     let serve = async move {
-                        let socket = socket::websocket(upgraded, admitted.message_size_bytes);
+                        let socket = websocket::take_over(upgraded, admitted.message_size_bytes);
                         // Boxed: the future of a connection, which lives for days, keeps no room for this.
                         if let Some(socket) = Box::pin(socket).await {
-                            socket::serve(stations.clone(), socket, admitted).await;
+                            connection::serve(stations.clone(), socket, admitted).await;
                         }
                         stations.open.fetch_sub(1, Relaxed);
                     };

@@ -1,6 +1,6 @@
 //! The engine that chargers talk to: from a TCP connection to a stored message and its answer.
 //!
-//! [`listener`] accepts, [`door`] is where handshakes are made, [`handshake`] decides, [`credentials`] checks passwords, [`socket`] is the actor around one WebSocket and
+//! [`listener`] accepts, [`door`] is where handshakes are made, [`handshake`] decides, [`credentials`] checks passwords, [`connection`] is the actor around one WebSocket and
 //! [`session`] its mind; [`callout`] asks others for verdicts on id tags; [`registry`] knows who is connected,
 //! [`liveness`] who has fallen silent, [`overdue`] which commands have waited too long, [`orphans`] whose stop
 //! will not come any more.
@@ -8,6 +8,8 @@
 //! **Invariant**: `session` knows no socket, no clock and no database.
 
 pub mod callout;
+mod closing;
+mod connection;
 pub mod credentials;
 mod door;
 mod drain;
@@ -19,15 +21,14 @@ mod metered;
 mod orphans;
 mod overdue;
 mod pace;
-mod parting;
 pub mod password;
 pub mod refused;
 pub mod registry;
 mod rejections;
 pub mod session;
 mod signing;
-mod socket;
 mod strikes;
+mod websocket;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

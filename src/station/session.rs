@@ -1,6 +1,6 @@
 //! One charger's side of the conversation, without a socket, a clock or a database.
 //!
-//! [`Session::handle`] takes what came in and says what to do; the actor in `socket` does it and
+//! [`Session::handle`] takes what came in and says what to do; the actor in `connection` does it and
 //! reports back. **Invariants**: every CALL that can be parsed is answered exactly once, in order; an
 //! answer leaves only after [`Input::Stored`] said that its event is on disk; at most one CALL of ours is
 //! open, and while it is the charger's are served as ever.
@@ -35,7 +35,7 @@ const EMPTY_ARRAY: &str = "empty_array";
 const NO_OBJECT: &str = "the payload is not a JSON object";
 
 /// WebSocket close codes that the gateway uses (RFC 6455, 7.4.1).
-pub mod close {
+pub mod close_code {
     /// Done: taken over by a newer connection, or asked to leave.
     pub const NORMAL: u16 = 1000;
     /// The gateway stops.
@@ -279,7 +279,7 @@ impl Session {
             is_a_clock: false,
         });
         let close = (refused.is_none() && self.is_too_much_junk(now.steady, reason))
-            .then_some((close::PROTOCOL, "too many unreadable frames"));
+            .then_some((close_code::PROTOCOL, "too many unreadable frames"));
         let rejection = Rejection {
             raw: Some(text.to_owned()),
             size: text.len(),
@@ -370,9 +370,9 @@ impl Session {
             return Vec::new();
         }
         let close = match reason {
-            Unserveable::TooLarge => (close::TOO_LARGE, "message over the size limit"),
-            Unserveable::Binary => (close::UNSUPPORTED, "binary messages are not OCPP"),
-            _ => (close::NOT_UTF8, "text that is not UTF-8"),
+            Unserveable::TooLarge => (close_code::TOO_LARGE, "message over the size limit"),
+            Unserveable::Binary => (close_code::UNSUPPORTED, "binary messages are not OCPP"),
+            _ => (close_code::NOT_UTF8, "text that is not UTF-8"),
         };
         let rejection = Rejection { raw: None, size, reason, answer: None, violations: Vec::new() };
         self.append_rejection(rejection, Pending { close: Some(close), ..Pending::default() })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use super::resolve;
+use super::lookup::lookup;
 
 /// How long the resolution at a webhook's creation may take, before the name counts as not resolving.
 const CREATION_LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -256,7 +256,7 @@ impl Guard {
     pub async fn check_creation(&self, url: &Url, carries_secret: bool) -> Result<(), Refusal> {
         self.check_url(url, carries_secret)?;
         let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
-        let looked_up = tokio::time::timeout(CREATION_LOOKUP_TIMEOUT, resolve::lookup(name)).await;
+        let looked_up = tokio::time::timeout(CREATION_LOOKUP_TIMEOUT, lookup(name)).await;
         let addresses = looked_up.ok().and_then(Result::ok).unwrap_or_default();
         if in_clear(url, carries_secret) && !addresses.iter().any(|ip| self.is_allowed_network(*ip)) {
             return Err(Refusal::SecretInClear { host: name.to_owned() });

@@ -8,6 +8,7 @@ pub mod body;
 pub mod destination;
 mod echo;
 pub mod headers;
+pub mod lookup;
 pub mod post;
 pub mod resolve;
 pub mod retry_after;

@@ -14,7 +14,8 @@ use url::Url;
 
 use super::destination::{self, Guard};
 use super::echo::Secrets;
-use super::resolve::{GuardedResolver, Lookups};
+use super::lookup::Lookups;
+use super::resolve::GuardedResolver;
 use super::retry_after::RetryAfter;
 use super::verdict::{Outcome, Verdict};
 

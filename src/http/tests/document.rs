@@ -10,7 +10,7 @@ async fn every_route_has_an_entry_and_every_entry_a_route() {
     for (method, path, operation) in openapi::operations(document) {
         entries += 1;
         if path.starts_with(BASE) {
-            assert!(openapi::need(&method, path).is_some(), "{method} {path} names no scope");
+            assert!(openapi::required_scope(&method, path).is_some(), "{method} {path} names no scope");
         }
         assert!(operation["summary"].is_string(), "{method} {path} has no summary");
         let concrete = path.replace("{id}", "1");

@@ -51,7 +51,7 @@ pub(super) fn is_broken_connection(error: &reqwest::Error) -> bool {
 pub(super) fn verdict(url: &Url, error: &reqwest::Error) -> Verdict {
     match find::<ResolveError>(error) {
         Some(ResolveError::Forbidden(refusal)) => return Verdict::Forbidden { message: refusal.to_string() },
-        Some(dns @ ResolveError::Dns { .. }) => return unreachable(ErrorCode::Dns, dns.to_string()),
+        Some(dns @ ResolveError::Dns(_)) => return unreachable(ErrorCode::Dns, dns.to_string()),
         None => {}
     }
     let host = url.host_str().unwrap_or_default();

@@ -13,8 +13,8 @@ use tracing::warn;
 
 use super::Stations;
 use super::registry::{Leave, Registration};
-use super::session::close;
-use super::socket::Socket;
+use super::session::close_code;
+use super::websocket::Socket;
 use store::ConnectionEnd;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
@@ -27,11 +27,12 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// How a connection came to its end.
-pub(super) struct End {
+pub(super) struct Closing {
+    /// The code that is put on record.
     pub(super) code: Option<u16>,
     pub(super) reason: String,
-    /// What is still to be said to the peer.
-    pub(super) farewell: Option<u16>,
+    /// The code that is still to be sent to the peer.
+    pub(super) close_code: Option<u16>,
     pub(super) replaced: bool,
     /// What had been received by then is still served.
     pub(super) serves_the_rest: bool,
@@ -39,12 +40,12 @@ pub(super) struct End {
     pub(super) answers_the_rest: bool,
 }
 
-impl End {
+impl Closing {
     pub(super) fn of(code: Option<u16>, reason: impl Into<String>) -> Self {
         Self {
             code,
             reason: reason.into(),
-            farewell: None,
+            close_code: None,
             replaced: false,
             serves_the_rest: true,
             answers_the_rest: true,
@@ -53,18 +54,18 @@ impl End {
 
     /// We end it, with this code.
     pub(super) fn by_us(code: u16, reason: impl Into<String>) -> Self {
-        Self { farewell: Some(code), ..Self::of(Some(code), reason) }
+        Self { close_code: Some(code), ..Self::of(Some(code), reason) }
     }
 
     /// Somebody asks for it.
     pub(super) fn asked(why: Leave) -> Self {
         match why {
-            Leave::Replaced => Self { replaced: true, ..Self::by_us(close::NORMAL, "replaced") },
-            Leave::Requested => Self::by_us(close::NORMAL, "requested"),
+            Leave::Replaced => Self { replaced: true, ..Self::by_us(close_code::NORMAL, "replaced") },
+            Leave::Requested => Self::by_us(close_code::NORMAL, "requested"),
             // Nobody is there any more whose messages they could be.
-            Leave::Removed => Self { serves_the_rest: false, ..Self::by_us(close::POLICY, "removed") },
-            Leave::Blocked => Self::by_us(close::POLICY, "blocked"),
-            Leave::Shutdown => Self::by_us(close::GOING_AWAY, "shutdown"),
+            Leave::Removed => Self { serves_the_rest: false, ..Self::by_us(close_code::POLICY, "removed") },
+            Leave::Blocked => Self::by_us(close_code::POLICY, "blocked"),
+            Leave::Shutdown => Self::by_us(close_code::GOING_AWAY, "shutdown"),
         }
     }
 
@@ -76,13 +77,13 @@ impl End {
     /// Nothing can be stored: the charger keeps its message, and those behind it, and sends them again in
     /// order.
     pub(super) fn without_storage() -> Self {
-        Self { serves_the_rest: false, ..Self::by_us(close::INTERNAL, "storage unavailable") }
+        Self { serves_the_rest: false, ..Self::by_us(close_code::INTERNAL, "storage unavailable") }
     }
 
     /// This end, after what was received before it has led to another one.
     pub(super) fn followed_by(self, found: Self) -> Self {
         // A peer that has gone by itself says best how; what we have said to it, we have said.
-        match self.farewell.is_none() || self.replaced || !found.serves_the_rest {
+        match self.close_code.is_none() || self.replaced || !found.serves_the_rest {
             true => Self { replaced: self.replaced, ..found },
             false => self,
         }
@@ -93,23 +94,24 @@ impl End {
         match error {
             // The stream ended without a close frame: the charger lost its network or its power.
             WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-                End::of(None, "connection_lost")
+                Closing::of(None, "connection_lost")
             }
-            WsError::Protocol(violation) => {
-                End { reason: violation.to_string(), ..End::by_us(close::PROTOCOL, "protocol_error") }
-            }
+            WsError::Protocol(violation) => Closing {
+                reason: violation.to_string(),
+                ..Closing::by_us(close_code::PROTOCOL, "protocol_error")
+            },
             WsError::Io(_) | WsError::ConnectionClosed | WsError::AlreadyClosed => {
-                End::of(None, "connection_lost")
+                Closing::of(None, "connection_lost")
             }
-            other => End::of(None, other.to_string()),
+            other => Closing::of(None, other.to_string()),
         }
     }
 }
 
 /// Says what is still to be said, then closes the connection.
-pub(super) async fn part(mut socket: Socket, end: &End) {
-    if let Some(code) = end.farewell {
-        say_goodbye(&mut socket, code, &end.reason).await;
+pub(super) async fn close(mut socket: Socket, end: &Closing) {
+    if let Some(code) = end.close_code {
+        send_close_frame(&mut socket, code, &end.reason).await;
     }
 }
 
@@ -118,7 +120,7 @@ pub(super) async fn record(
     stations: &Stations,
     station: &StationId,
     began: Timestamp,
-    end: &End,
+    end: &Closing,
     registration: &Registration,
 ) {
     let ended = ConnectionEnd {
@@ -149,7 +151,7 @@ pub(super) async fn record(
 }
 
 /// Sends a close frame and waits a moment for the peer's.
-pub(super) async fn say_goodbye(socket: &mut Socket, code: u16, reason: &str) {
+pub(super) async fn send_close_frame(socket: &mut Socket, code: u16, reason: &str) {
     let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
     let goodbye = async {
         socket.close(Some(frame)).await?;

@@ -10,37 +10,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, info, warn};
 
 use super::Stations;
+use super::closing::{Closing, close, record, send_close_frame};
 use super::liveness::tell_of_takeovers;
-use super::metered::Metered;
 use super::pace::Pace;
-use super::parting::{End, part, record, say_goodbye};
 use super::registry::{Leave, Registration, Rules};
-use super::session::{Action, Append, Input, Now, Session, close};
+use super::session::{Action, Append, Input, Now, Session, close_code};
 use super::signing;
+use super::websocket::{Received, Socket};
 use store::{Advice, Connected, Signing, StoreError, Turn, Unwelcome, Welcome};
-use tls::Stream;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::log_limit::limited;
 use vocabulary::ocpp::frame::Unserveable;
 use vocabulary::ocpp::v16::authorization::IdTagInfo;
 use vocabulary::ocpp::v16::inbound::{Inbound, Request};
-
-/// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
-const BUFFER_BYTES: usize = 4 << 10;
 
 /// A message counts once more for every so many bytes of it, as what it costs grows with them.
 const COUNTED_BYTES: usize = 4 << 10;
@@ -63,36 +55,11 @@ const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 /// Silent ping intervals after which a peer is taken for dead.
 const MISSED_PINGS: u32 = 3;
 
-/// A charger's WebSocket.
-pub(super) type Socket = WebSocketStream<Metered>;
-
-/// What a socket gives; `None`: it is over.
-pub(super) type Received = Option<Result<Message, WsError>>;
-
 /// A connection that the handshake has let in.
 pub(super) struct Admitted {
     pub(super) connected: Connected,
     pub(super) rules: Rules,
     pub(super) message_size_bytes: usize,
-}
-
-/// Makes the upgraded connection a WebSocket again on the bare stream, without HTTP's buffers. From now on it is
-/// watched by the threads that this runs on.
-pub(super) async fn websocket(upgraded: Upgraded, message_size_bytes: usize) -> Option<Socket> {
-    let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
-    let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_message_size(Some(message_size_bytes))
-        .max_frame_size(Some(message_size_bytes));
-    let already_read = parts.read_buf.to_vec();
-    let mut stream = parts.io.into_inner();
-    if let Err(error) = stream.watch_here() {
-        warn!("a connection could not be taken over from its handshake: {error}");
-        return None;
-    }
-    let stream = Metered::new(stream, already_read.len(), message_size_bytes);
-    Some(WebSocketStream::from_partially_read(stream, already_read, Role::Server, Some(config)).await)
 }
 
 /// Serves one connection to its end, whatever that is, and records both.
@@ -122,13 +89,13 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
                 Unwelcome::SecurityProfileTooLow => "security_profile_too_low",
                 Unwelcome::WrongCertificate => "wrong_certificate",
             };
-            say_goodbye(&mut socket, close::POLICY, reason).await;
+            send_close_frame(&mut socket, close_code::POLICY, reason).await;
             stations.registry.unregister(&station, registration.generation);
             return;
         }
         Err(error) => {
             limited!(warn: station.id = %station, "the connection of {station} could not be recorded: {error}");
-            say_goodbye(&mut socket, close::INTERNAL, "storage unavailable").await;
+            send_close_frame(&mut socket, close_code::INTERNAL, "storage unavailable").await;
             stations.registry.unregister(&station, registration.generation);
             return;
         }
@@ -154,7 +121,7 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
     info!(station.id = %station, "{station} disconnected: {}", end.reason.escape_debug());
     let Connection { socket, registration, .. } = connection;
     // A successor waits for the record alone: a peer that is gone never says goodbye.
-    tokio::join!(part(socket, &end), record(&stations, &station, began, &end, &registration));
+    tokio::join!(close(socket, &end), record(&stations, &station, began, &end, &registration));
 }
 
 async fn wait_until_gone(mut predecessor: watch::Receiver<bool>) {
@@ -213,14 +180,14 @@ impl Connection {
         }
     }
 
-    async fn run(&mut self) -> End {
+    async fn run(&mut self) -> Closing {
         let mut heard = Instant::now();
         loop {
             if let Some(why) = self.leaving {
-                return End::asked(why);
+                return Closing::asked(why);
             }
             if self.socket.get_ref().is_mute() {
-                return End::of(None, "connection_lost");
+                return Closing::of(None, "connection_lost");
             }
             if self.may_call() {
                 // Boxed, like all that is rare: thousands of idle connections hold room for what is not.
@@ -314,7 +281,7 @@ impl Connection {
     }
 
     /// Sends the next command, if there is one that may be sent.
-    async fn call_next(&mut self) -> Option<End> {
+    async fn call_next(&mut self) -> Option<Closing> {
         self.calls.not_before = None;
         match self.stations.store.claim_command(self.station.clone(), self.registration.generation).await {
             Ok(Turn::Send(command)) => {
@@ -340,23 +307,23 @@ impl Connection {
     }
 
     /// Nothing was heard for a while: ask with a ping, or take the peer for dead.
-    async fn on_silence(&mut self, heard: Instant) -> Option<End> {
+    async fn on_silence(&mut self, heard: Instant) -> Option<Closing> {
         let settings = &self.stations.settings;
         let silent = heard.elapsed();
         if settings.limits.get().idle_timeout.is_some_and(|limit| silent >= limit) {
-            return Some(End::by_us(close::NORMAL, "idle_timeout"));
+            return Some(Closing::by_us(close_code::NORMAL, "idle_timeout"));
         }
         if !self.pings() || silent < settings.ping_interval {
             return None;
         }
         if silent >= settings.ping_interval * MISSED_PINGS {
-            return Some(End::of(None, "ping_timeout"));
+            return Some(Closing::of(None, "ping_timeout"));
         }
         self.send(Some(Message::Ping(Default::default()))).await
     }
 
     /// Serves what the socket gave.
-    pub(super) async fn receive(&mut self, received: Received, now: Now) -> Option<End> {
+    pub(super) async fn receive(&mut self, received: Received, now: Now) -> Option<Closing> {
         if matches!(received, Some(Ok(_))) {
             self.socket.get_mut().mark();
         }
@@ -370,9 +337,9 @@ impl Connection {
                 let _ = self.send(None).await;
                 Some(match frame {
                     Some(frame) => {
-                        End::of(Some(frame.code.into()), words(&frame.reason, "closed_by_station"))
+                        Closing::of(Some(frame.code.into()), words(&frame.reason, "closed_by_station"))
                     }
-                    None => End::of(None, "closed_by_station"),
+                    None => Closing::of(None, "closed_by_station"),
                 })
             }
             Some(Err(WsError::Capacity(CapacityError::MessageTooLong { size, .. }))) => {
@@ -382,14 +349,14 @@ impl Connection {
                 let size = self.socket.get_ref().payload_bytes();
                 self.act(now, Input::Unreadable { reason: Unserveable::NotUtf8, size }).await
             }
-            Some(Err(error)) => Some(End::broken(&error)),
-            None => Some(End::of(None, "connection_lost")),
+            Some(Err(error)) => Some(Closing::broken(&error)),
+            None => Some(Closing::of(None, "connection_lost")),
         }
     }
 
     /// Sends a message, or what the library has to say. What fails or takes too long makes the connection
     /// mute: the answers of what was received are dropped from then on, and not the messages.
-    async fn send(&mut self, message: Option<Message>) -> Option<End> {
+    async fn send(&mut self, message: Option<Message>) -> Option<Closing> {
         let Self { socket, registration, leaving, silent, .. } = self;
         if *silent || socket.get_ref().is_mute() {
             return None;
@@ -416,18 +383,18 @@ impl Connection {
         };
         match sent {
             Some(Ok(()) | Err(WsError::ConnectionClosed)) => {
-                socket.get_ref().is_mute().then(|| End::of(None, "connection_lost"))
+                socket.get_ref().is_mute().then(|| Closing::of(None, "connection_lost"))
             }
-            Some(Err(error)) => Some(End::broken(&error)),
+            Some(Err(error)) => Some(Closing::broken(&error)),
             None => {
                 socket.get_mut().fall_mute();
-                Some(End::of(None, "send_timeout"))
+                Some(Closing::of(None, "send_timeout"))
             }
         }
     }
 
     /// Does what the session says until it says nothing more.
-    async fn act(&mut self, now: Now, input: Input<'_>) -> Option<End> {
+    async fn act(&mut self, now: Now, input: Input<'_>) -> Option<Closing> {
         let mut todo: VecDeque<Action> = match input.bytes() {
             // Milliseconds, in which this thread would look after no other socket.
             LONG_BYTES.. => aside(|| self.session.handle(now, input)),
@@ -444,7 +411,7 @@ impl Connection {
                     // No answer: the charger keeps its message and sends it again.
                     Err(error) => {
                         limited!(warn: station.id = %self.station, "a message of {} could not be stored: {error}", self.station);
-                        return Some(End::without_storage());
+                        return Some(Closing::without_storage());
                     }
                 },
                 Action::Send(text) => {
@@ -456,7 +423,7 @@ impl Connection {
                     self.calls.not_before = None;
                     self.calls.until_boot = false;
                 }
-                Action::Close(code, reason) => return Some(End::at_fault(code, reason)),
+                Action::Close(code, reason) => return Some(Closing::at_fault(code, reason)),
             }
         }
         None
