@@ -1,0 +1,95 @@
+//! How the house is built, held against the sources: the layers of ARCHITECTURE.md (arrows point down only, and what
+//! stands in one row of the lower layers does not know its neighbours), and what must not be known where.
+
+mod cases;
+mod circles;
+mod paths;
+mod secrets;
+mod source;
+
+use source::sources;
+
+/// The gateway's own sources, whose modules stand in [`ROWS`].
+const GATEWAY: &str = "src";
+
+/// The only place that speaks SQL.
+const STORE: &str = "crates/store/src";
+
+/// Modules of the gateway from the bottom up; Cargo holds the floors below it. Rows marked `true` are apart: a module
+/// of it imports no other of it.
+const ROWS: &[(bool, &[&str])] = &[
+    (true, &["station", "delivery", "retention", "indexing"]),
+    (false, &["keys"]),
+    (true, &["http", "client"]),
+    (false, &["config", "telemetry"]),
+    (false, &["gateway"]),
+    (false, &["serve", "demo", "listen"]),
+    (false, &["cli"]),
+];
+
+/// Pure modules: no runtime, no store.
+const PURE: &[&str] = &[
+    "crates/vocabulary/src",
+    "src/listen/turns.rs",
+    "src/delivery/schedule.rs",
+    "src/station/session.rs",
+    "src/station/session",
+];
+
+fn row_of(module: &str) -> Option<usize> {
+    ROWS.iter().position(|(_, modules)| modules.contains(&module))
+}
+
+#[test]
+fn arrows_point_down_only() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.is_in(GATEWAY)) {
+        let Some(module) = source.module().into_iter().next().filter(|module| module != "bin") else {
+            continue;
+        };
+        let path = &source.path;
+        let row = row_of(&module).unwrap_or_else(|| panic!("{path}: in which layer is {module}?"));
+        for import in source.imports().iter().filter_map(|import| import.first()) {
+            let Some(target) = row_of(import) else { continue };
+            let apart = ROWS[row].0;
+            if target > row || (target == row && apart && *import != module) {
+                wrong.push(format!("{path} imports {import}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_crate_lists_its_modules_in_layer_order() {
+    let sources = sources();
+    let lib = sources.iter().find(|source| source.path == format!("{GATEWAY}/lib.rs")).expect("lib.rs");
+    let lines = lib.text.lines();
+    let rows: Vec<_> = lines
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .map(|module| row_of(module).unwrap_or_else(|| panic!("in which layer is {module}?")))
+        .collect();
+    assert_eq!(rows.len(), ROWS.iter().map(|(_, modules)| modules.len()).sum::<usize>());
+    assert!(rows.is_sorted(), "{rows:?}");
+}
+
+#[test]
+fn pure_modules_know_no_runtime_and_no_store() {
+    let sources = sources();
+    for pure in PURE {
+        let mut files = sources.iter().filter(|source| source.is_in(pure)).peekable();
+        assert!(files.peek().is_some(), "{pure} does not exist");
+        for source in files {
+            for word in ["tokio::", "store::"] {
+                assert!(!source.text.contains(word), "{} names {word}", source.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn sql_stays_in_the_store() {
+    for source in sources().iter().filter(|source| !source.is_in(STORE)) {
+        assert!(!source.text.contains("rusqlite"), "{} names the database library", source.path);
+    }
+}
