@@ -5,8 +5,15 @@ use std::iter;
 
 use super::source::{Source, sources};
 
-/// Directories, with all below them, that are still full of circles.
-const UNCHECKED: &[&str] = &["crates/charger-sim/src", "crates/store/src"];
+/// Directories whose files still import each other in circles. None may be added.
+const UNCHECKED: &[&str] = &[
+    "crates/charger-sim/src",
+    "crates/store/src/access",
+    "crates/store/src/deliveries",
+    "crates/store/src/engine/embedded",
+    "crates/store/src/log",
+    "crates/store/src/stations",
+];
 
 /// Which module of a directory imports which of its neighbours.
 type Imports = BTreeMap<String, BTreeSet<String>>;
@@ -72,9 +79,11 @@ fn circles(sources: &[Source]) -> Vec<String> {
 
 #[test]
 fn no_circle_between_neighbours() {
-    let is_unchecked = |source: &Source| UNCHECKED.iter().any(|directory| source.is_in(directory));
-    let checked: Vec<_> = sources().into_iter().filter(|source| !is_unchecked(source)).collect();
-    let circles = circles(&checked);
+    let mut circles = circles(&sources());
+    circles.retain(|circle| {
+        let (directory, _) = circle.split_once(':').expect("a directory first");
+        !UNCHECKED.contains(&directory)
+    });
     assert!(circles.is_empty(), "{circles:#?}");
 }
 
