@@ -24,9 +24,6 @@ pub struct Tested {
 
 /// Sends a synthetic `event` (one of our types, or a custom name) to a webhook, whatever its state.
 /// The event is stored, marked as a test; there is no delivery. `None` if there is no such webhook.
-///
-/// # Errors
-/// Only the store's own: nothing was sent.
 pub async fn test_webhook(
     store: &Store,
     poster: &Poster,

@@ -41,9 +41,6 @@ const RECONNECT_MS: u64 = 1_000;
 /// What a stream tells.
 pub(super) trait Source: Send + 'static {
     /// Reads the next piece behind where it has come to; `newest` is the row of the newest event.
-    ///
-    /// # Errors
-    /// Only the store's own.
     fn read(&mut self, newest: i64) -> impl Future<Output = StoreResult<Piece>> + Send;
 }
 

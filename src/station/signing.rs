@@ -8,9 +8,6 @@ use vocabulary::id::StationId;
 
 /// What the certificate authority says to a station that has connected with this security profile; `None` if
 /// there is no authority.
-///
-/// # Errors
-/// Only the store's own.
 pub(super) async fn answer(
     stations: &Stations,
     station: &StationId,

@@ -4,6 +4,9 @@
 //! SQL and no rusqlite type. Writes go through one thread ([`engine::embedded::writer`]), reads through a small pool
 //! ([`engine::embedded::readers`]); after a commit the engines are told by [`signals`].
 //!
+//! `# Errors`: where a use case says nothing of them, they are the store's own ([`StoreError`]), and nothing of it was
+//! written.
+//!
 //! **Invariant**: one function inserts events (`log::append::append`), and in the same transaction it
 //! inserts one delivery per webhook that matches.
 

@@ -53,9 +53,6 @@ const SELECT: &str =
 
 impl Store {
     /// The key with this SHA-256.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn api_key(&self, hash: [u8; 32]) -> Result<Option<KeyFacts>> {
         self.read(move |conn| {
             let key = conn
@@ -75,9 +72,6 @@ impl Store {
     }
 
     /// Notes that a key is in use, unless that was noted a moment ago.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn note_key_use(&self, id: ApiKeyId) -> Result<()> {
         self.write(Priority::Api, move |w| {
             let before = w.now.before(KEY_USE_STEP).unix_ms();
@@ -93,17 +87,11 @@ impl Store {
     }
 
     /// Makes a key.
-    ///
-    /// # Errors
-    /// Only the store's own; there is no key then.
     pub async fn create_api_key(&self, key: NewKey) -> Result<ApiKey> {
         self.write(Priority::Api, move |w| insert(w, &key)).await
     }
 
     /// Makes a key on the data directory, where no key asks for it: the audit log says so.
-    ///
-    /// # Errors
-    /// Only the store's own; there is no key then.
     pub async fn create_api_key_by_hand(&self, key: NewKey) -> Result<ApiKey> {
         self.write(Priority::Api, move |w| {
             let made = insert(w, &key)?;
@@ -114,9 +102,6 @@ impl Store {
     }
 
     /// Makes the first key of an installation; `None`, with nothing written, if there is one already.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn create_first_api_key(&self, key: NewKey) -> Result<Option<ApiKey>> {
         self.write(Priority::Api, move |w| {
             let any = w.conn.prepare_cached("SELECT 1 FROM api_keys LIMIT 1")?.exists([])?;
@@ -126,17 +111,11 @@ impl Store {
     }
 
     /// Whether the installation has any key.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn has_api_keys(&self) -> Result<bool> {
         self.read(|conn| Ok(conn.prepare_cached("SELECT 1 FROM api_keys LIMIT 1")?.exists([])?)).await
     }
 
     /// One page of the keys, those of one owner if it is given.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn api_keys(
         &self,
         owner_id: Option<String>,
@@ -154,9 +133,6 @@ impl Store {
     }
 
     /// Makes a key useless at once; false if there is none, or it is not of the owner that is given.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn revoke_api_key(&self, id: ApiKeyId, owner_id: Option<String>) -> Result<bool> {
         self.write(Priority::Api, move |w| {
             let gone = w
@@ -169,9 +145,6 @@ impl Store {
     }
 
     /// Makes a key useless at once, on the data directory: the audit log says so. False if there is none.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn revoke_api_key_by_hand(&self, id: ApiKeyId) -> Result<bool> {
         self.write(Priority::Api, move |w| {
             let gone: Option<Option<String>> = w

@@ -73,9 +73,6 @@ const SELECT: &str = "SELECT seq, at_ms, key_id, key_name, remote_addr, action, 
 
 impl Store {
     /// One page of the entries that `filter` wants, in the order they were asked for.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn audit(&self, filter: AuditFilter, slice: Slice) -> Result<Listed<AuditEntry>> {
         self.read(move |conn| {
             let mut conditions = Conditions::default();

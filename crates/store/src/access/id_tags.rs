@@ -42,17 +42,11 @@ pub struct IdTagFilter {
 
 impl Store {
     /// Registers a tag or replaces what is registered of it; true if it is new.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn put_id_tag(&self, id_tag: String, input: IdTagInput) -> Result<(IdTag, bool)> {
         self.write(Priority::Api, move |w| put(w, &id_tag, &input)).await
     }
 
     /// Registers many tags at once: all of them, or none.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn put_id_tags(&self, tags: Vec<(String, IdTagInput)>) -> Result<Vec<bool>> {
         self.write(Priority::Api, move |w| {
             tags.iter().map(|(id_tag, input)| Ok(put(w, id_tag, input)?.1)).collect()
@@ -61,17 +55,11 @@ impl Store {
     }
 
     /// The tag of this owner, or of nobody.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn id_tag(&self, owner_id: Option<String>, id_tag: String) -> Result<Option<IdTag>> {
         self.read(move |conn| by_key(conn, owner_id.as_deref().unwrap_or(NOBODY), &id_tag_key(&id_tag))).await
     }
 
     /// Forgets a tag; false if there is none.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn delete_id_tag(&self, owner_id: Option<String>, id_tag: String) -> Result<bool> {
         self.write(Priority::Api, move |w| {
             let gone = w
@@ -84,9 +72,6 @@ impl Store {
     }
 
     /// One page of the tags that `filter` wants.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn id_tags(&self, filter: IdTagFilter, slice: Slice) -> Result<Listed<IdTag>> {
         self.read(move |conn| {
             let mut conditions = Conditions::default();

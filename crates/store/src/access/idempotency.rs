@@ -44,9 +44,6 @@ pub struct KeptAnswer {
 impl Store {
     /// Says where a request stands, and marks it as running if it is the first with its key. Nothing is
     /// written: that is done with the first change that it makes.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn begin_request(
         &self,
         api_key: ApiKeyId,
@@ -76,9 +73,6 @@ impl Store {
     }
 
     /// Frees the key of a request that nobody will answer.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn forget_request(&self, api_key: ApiKeyId, key: String) -> Result<()> {
         self.write(Priority::Api, move |w| forget(w, api_key, &key)).await
     }

@@ -38,9 +38,6 @@ pub struct Question {
 impl Store {
     /// What to ask the endpoint about a message; `None` if there is no tag in it, if its station is not
     /// accepted, or if it repeats one that was answered before.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn question(&self, station: StationId, call: &Inbound) -> Result<Option<Question>> {
         let (id_tag, connector_id) = match &call.request {
             Request::Authorize { id_tag } => (id_tag.clone(), None),

@@ -40,9 +40,6 @@ const RAW_CHARS_MAX: usize = 16 << 10;
 
 impl Store {
     /// Ends a command that was sent. One that has ended otherwise meanwhile keeps its end.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn end_command(&self, ended: Ended) -> Result<()> {
         self.write(Priority::Inbound, move |w| {
             let Some(row) = Row::sent(w, ended.id)? else { return Ok(()) };
@@ -54,9 +51,6 @@ impl Store {
 
     /// Keeps an answer that nobody waits for: with its command if that ended without one less than ten
     /// minutes ago, else as a `MessageRejected`.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn unexpected_answer(
         &self,
         station: StationId,

@@ -37,17 +37,11 @@ const COLUMNS: &str = "seq, id, station_id, owner_id, action, payload, requested
 
 impl Store {
     /// The command of this id.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn command(&self, id: CommandId) -> Result<Option<Command>> {
         self.read(move |conn| by_id(conn, id)).await
     }
 
     /// One page of the commands that `filter` wants, in the order they were made.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn commands(&self, filter: CommandFilter, slice: Slice) -> Result<Listed<Command>> {
         self.read(move |conn| {
             let select = format!("SELECT {COLUMNS} FROM commands");

@@ -162,9 +162,6 @@ fn starts_or_stops(action: FromCentralSystem) -> bool {
 
 impl Store {
     /// Makes a command. Its station's connection, if there is one, has to be told.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn order_command(&self, new: NewCommand) -> Result<Ordered> {
         let signals = self.inner.signals.clone();
         self.write(Priority::Api, move |w| order(w, &new, &signals)).await
@@ -172,17 +169,11 @@ impl Store {
 
     /// The next command that the station's connection of this generation may send, on record as sent from
     /// now on. Commands whose time is over are ended on the way.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was claimed.
     pub async fn claim_command(&self, station: StationId, generation: u64) -> Result<Turn> {
         self.write(Priority::Inbound, move |w| claim(w, &station, generation as i64)).await
     }
 
     /// Calls a command back, if it was not sent.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn cancel_command(&self, id: CommandId) -> Result<CalledBack> {
         self.write(Priority::Api, move |w| {
             let Some(row) = Row::by_id(w, id)? else { return Ok(CalledBack::Unknown) };
@@ -197,9 +188,6 @@ impl Store {
 
     /// Whether time has brought something: a command that waited too long, a remote start without result. `now` is
     /// what [`Store::steady`] says.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn commands_overdue(&self, now: Timestamp) -> Result<bool> {
         self.read(move |conn| {
             let overdue = conn
@@ -214,9 +202,6 @@ impl Store {
     }
 
     /// Ends what [`Store::commands_overdue`] found, a bounded number at a time.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn settle_overdue_commands(&self) -> Result<()> {
         self.write(Priority::Outcome, |w| {
             let overdue = "SELECT id FROM commands WHERE status = 'queued' AND expires_at_ms <= ?1 LIMIT 500";

@@ -43,18 +43,12 @@ pub enum Canceled {
 impl Store {
     /// Makes a terminal delivery due again, at once and with its schedule anew; attempt numbers go on. One
     /// that has arrived needs `force`.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn resend(&self, id: DeliveryId, force: bool, visible_to: Option<String>) -> Result<Resent> {
         self.write(Priority::Api, move |w| reopen(w, id, force, visible_to)).await
     }
 
     /// Discards a delivery that has not come to its end. An attempt that is under way is not called back; its
     /// outcome is still noted, and changes nothing.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn cancel(&self, id: DeliveryId, visible_to: Option<String>) -> Result<Canceled> {
         self.write(Priority::Api, move |w| {
             let Some((seq, status, webhook_id)) = find(w.conn, id, visible_to)? else {
@@ -87,9 +81,6 @@ impl Store {
 
     /// Discards a step of what waits for a webhook that is disabled or deleted; false once none is left,
     /// or if the webhook is enabled again.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn discard_step(&self, webhook_id: WebhookId) -> Result<bool> {
         self.write(Priority::Outcome, move |w| {
             let status: Option<String> = w
@@ -106,9 +97,6 @@ impl Store {
     }
 
     /// Webhooks that are deleted but have deliveries that wait.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn orphaned_lanes(&self) -> Result<Vec<WebhookId>> {
         self.read(|conn| {
             let mut orphans = Vec::new();

@@ -189,9 +189,6 @@ impl fmt::Debug for Elsewhere {
 
 impl Store {
     /// Every webhook's lane and when its next delivery is due.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn lanes(&self) -> Result<Vec<(LaneSettings, Option<Timestamp>)>> {
         let vault = self.vault();
         self.read(move |conn| {
@@ -210,9 +207,6 @@ impl Store {
 
     /// These lanes and when the next delivery of each is due; `None` where there is no such webhook or
     /// origin.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn lanes_of(
         &self,
         ids: BTreeSet<WebhookId>,
@@ -240,9 +234,6 @@ impl Store {
     /// attempt behind (`outcome_unknown`). Lanes whose webhook is not active get nothing. `admits` is asked
     /// before each one whether its lane may hold so many bytes of payload; once it says no, the lane gets
     /// no more.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was claimed.
     pub async fn claim<A>(&self, lanes: Vec<LaneClaim>, mut admits: A) -> Result<Vec<LaneClaimed>>
     where
         A: FnMut(WebhookId, usize) -> bool + Send + 'static,
@@ -284,9 +275,6 @@ impl Store {
 impl Store {
     /// Stores an event that was made to test a webhook: marked, uncounted, with the webhook's owner, and
     /// without deliveries.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn append_test(&self, webhook_id: WebhookId, event: NewEvent) -> Result<Event> {
         self.write(Priority::Api, move |w| {
             let owner = owner_of(w.conn, webhook_id)?;

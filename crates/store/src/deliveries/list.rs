@@ -99,9 +99,6 @@ pub struct DeliveryPage {
 
 impl Store {
     /// One delivery with its attempts; `visible_to` as in [`DeliveryFilter`].
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn delivery(&self, id: DeliveryId, visible_to: Option<String>) -> Result<Option<Delivery>> {
         self.read(move |conn| {
             let mut query = Query::default();
@@ -113,9 +110,6 @@ impl Store {
     }
 
     /// The deliveries that fit `filter`, newest first unless the page says otherwise.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn deliveries(&self, filter: DeliveryFilter, page: DeliveryPage) -> Result<Listed<Delivery>> {
         let few = match &filter.q {
             Some(text) => self.few_events_with(text).await?,
@@ -136,9 +130,6 @@ impl Store {
     }
 
     /// The ids of one event's deliveries, in the order in which they were made.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn deliveries_of_event(
         &self,
         event_id: EventId,

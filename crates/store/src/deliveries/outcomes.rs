@@ -144,9 +144,6 @@ impl Store {
     /// Makes dead letters (`circuit_open`) of deliveries that are due and whose schedule began before
     /// `began_before`, looking at the oldest due ones. None if the webhook is paused, or was since then. Returns which ones no event tells of: all behind the
     /// first `announce`.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn give_up_waiting(
         &self,
         webhook_id: WebhookId,
@@ -157,9 +154,6 @@ impl Store {
     }
 
     /// Stores one `DeliveryFailed` event that stands for `count` dead letters, `latest` being one of them.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn announce_failures(&self, latest: DeliveryFailure, count: u64) -> Result<()> {
         self.write(Priority::Outcome, move |w| announce(w, &latest, count)).await
     }

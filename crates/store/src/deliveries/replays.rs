@@ -68,9 +68,6 @@ const SELECT: &str = "SELECT r.seq, r.id, r.status, r.matched, r.done, r.selecti
 
 impl Store {
     /// Counts what `selection` is about now. `visible_to`: the owner whose key asks for deliveries by filter.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn count_replay(
         &self,
         selection: Selection,
@@ -92,9 +89,6 @@ impl Store {
     }
 
     /// Begins what was counted; steps of it follow ([`Store::replay_step`]). `owner_id` is who can see it.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn create_replay(
         &self,
         counted: CountedReplay,
@@ -138,9 +132,6 @@ impl Store {
     }
 
     /// A replay, if there is one that `visible_to` may see.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn replay(&self, id: ReplayId, visible_to: Option<String>) -> Result<Option<Replay>> {
         self.read(move |conn| {
             if seq_of(conn, id, visible_to)?.is_none() {
@@ -152,9 +143,6 @@ impl Store {
     }
 
     /// One page of the replays.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn replays(&self, filter: ReplayFilter, slice: Slice) -> Result<Listed<Replay>> {
         self.read(move |conn| {
             let mut conditions = Conditions::default();
@@ -178,9 +166,6 @@ impl Store {
     ///
     /// It makes nothing more from the first commit on. Many deliveries take more than one; what is left when
     /// this breaks off, [`Store::replay_step`] takes back.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn cancel_replay(&self, id: ReplayId, visible_to: Option<String>) -> Result<Option<bool>> {
         let begun = self
             .write(Priority::Api, move |w| {
@@ -202,9 +187,6 @@ impl Store {
     }
 
     /// The rows of the replays that run, the oldest first; and of those that take something back.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn running_replays(&self) -> Result<Vec<i64>> {
         self.read(|conn| {
             let mut statement = conn.prepare_cached(

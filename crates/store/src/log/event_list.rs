@@ -84,9 +84,6 @@ pub struct Stretch {
 impl Store {
     /// What `filter` wants of the events behind row `after`, as far as one look goes, and not behind row
     /// `newest`. Costs the same however little of it fits.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn stretch(&self, filter: EventFilter, after: i64, newest: i64) -> Result<Stretch> {
         self.read(move |conn| {
             // Rows count on by millions where a backup was restored: a gap is no stretch.
@@ -123,9 +120,6 @@ impl Store {
     /// The row of the newest event that is no newer than this id, whether that very event is still there or
     /// not. `None` if newer ones are removed, or everything that is kept is newer, so that nobody can say what came
     /// between; the id zero is in front of everything that is kept.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn event_position(&self, id: EventId) -> Result<Option<i64>> {
         self.read(move |conn| {
             if id.value() != 0 && removed_before::has_passed(conn, &id.to_string())? {
@@ -147,17 +141,11 @@ impl Store {
     }
 
     /// The event of this id.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn event(&self, id: EventId) -> Result<Option<Event>> {
         self.read(move |conn| by_id(conn, id)).await
     }
 
     /// One page of the events that `filter` wants, by commit.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn events(&self, filter: EventFilter, slice: Slice) -> Result<Listed<Event>> {
         if filter.q.is_some() {
             return self.search_events(filter, slice).await;
@@ -167,9 +155,6 @@ impl Store {
 
     /// Why each webhook that has no delivery of the event has none, by what it subscribes to now. Left out is a webhook
     /// that it did fit when it came: there was a delivery, which retention has removed.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn not_matched(&self, event: Event) -> Result<Vec<Unwanted>> {
         self.read(move |conn| {
             let subscriptions = crate::log::subscriptions::load_subscriptions(conn)?;

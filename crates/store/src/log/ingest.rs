@@ -82,9 +82,6 @@ pub enum IngestOutcome {
 impl Store {
     /// Stores an ingested event with its deliveries. One whose idempotency key was used before, by the same
     /// owner, is stored as a repeat of the first and goes nowhere.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn ingest(&self, new: NewIngest) -> Result<IngestOutcome> {
         let priority = Priority::Api.of_bytes(new.event.payload.get().len());
         self.write(priority, move |w| ingest(w, &new)).await

@@ -45,9 +45,6 @@ const POSITION: &str = "((sent_at_ms << 21) | (seq & 2097151))";
 
 impl Store {
     /// One page of a station's messages. Its position is that of the last event's half and of the last command.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn messages(
         &self,
         station: StationId,
@@ -59,9 +56,6 @@ impl Store {
     }
 
     /// A station's messages behind a position, each with its own.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn messages_after(
         &self,
         station: StationId,
@@ -132,9 +126,6 @@ impl Store {
     }
 
     /// The position behind everything that a station's messages have come to: where following begins.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn newest_message(&self, station: StationId) -> Result<(i64, i64)> {
         self.read(move |conn| {
             let event: i64 = conn

@@ -52,9 +52,6 @@ pub enum Standing {
 
 impl Store {
     /// Whether retention may have removed it: ids are given in order, and newer ones were removed.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn may_be_removed(&self, missing: Missing) -> Result<bool> {
         self.read(move |conn| {
             let (kind, id) = match missing {
@@ -73,17 +70,11 @@ impl Store {
     }
 
     /// The newest event's row that the rule for all events has removed; 0 if there is none.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn log_horizon(&self) -> Result<i64> {
         self.read(|conn| Ok(of(conn, Horizon::Log)?.map_or(0, |(seq, _)| seq))).await
     }
 
     /// Since when the log is complete, as far as retention goes; `None`: from its beginning.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn log_complete_since(&self) -> Result<Option<Timestamp>> {
         self.read(|conn| {
             let newest = of(conn, Horizon::Log)?.and_then(|(_, id)| id.parse::<EventId>().ok());
@@ -94,9 +85,6 @@ impl Store {
     }
 
     /// Where somebody stands who has this event and asks for what came after it.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn standing(&self, id: EventId) -> Result<Standing> {
         self.read(move |conn| {
             let text = id.to_string();

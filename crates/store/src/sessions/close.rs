@@ -37,9 +37,6 @@ pub enum Closed {
 impl Store {
     /// Completes an active transaction on somebody's word and appends its `TransactionCompleted`. The
     /// charger's own stop, should it come, corrects it.
-    ///
-    /// # Errors
-    /// Only the store's own; nothing is changed then.
     pub async fn close_transaction(&self, transaction_id: i64, closing: Closing) -> Result<Closed> {
         self.write(Priority::Api, move |w| {
             let Some(before) = transaction_list::by_id(w.conn, transaction_id)? else {
@@ -58,9 +55,6 @@ impl Store {
 
     /// Completes some of the orphans of which nothing was heard since `silent_since`; returns whether there
     /// may be more. With nothing to do it only reads.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn complete_orphans(&self, silent_since: Timestamp) -> Result<bool> {
         const DUE: &str = "SELECT transaction_id FROM transactions
              WHERE status = 'active' AND orphaned = 1 AND orphan_news_at_ms <= ?1

@@ -173,9 +173,6 @@ impl MeterValueFilter {
 impl Store {
     /// One page of a transaction's meter values that `filter` wants, in the charger's time order; values
     /// without a time of their own stand where they arrived.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn meter_values(
         &self,
         transaction_id: i64,

@@ -43,9 +43,6 @@ const COLUMNS: &str = "seq, id, reservation_id, station_id, owner_id, connector_
 impl Store {
     /// One page of the reservations that `filter` wants, as they stand at `now`, in the order their
     /// `ReserveNow` ended.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn reservations(
         &self,
         filter: ReservationFilter,

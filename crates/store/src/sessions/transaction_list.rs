@@ -63,18 +63,12 @@ const KEYS: usize = 2;
 
 impl Store {
     /// The transaction of this number.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn transaction(&self, transaction_id: i64) -> Result<Option<Transaction>> {
         self.read(move |conn| by_id(conn, transaction_id)).await
     }
 
     /// One page of the transactions that `filter` wants, by the order in which they began, or by their last
     /// change (see [`TransactionFilter::sorts_by_update`]).
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn transactions(&self, filter: TransactionFilter, slice: Slice) -> Result<Listed<Transaction>> {
         self.read(move |conn| {
             if filter.sorts_by_update(slice.ascending) {

@@ -16,9 +16,6 @@ const KEYS_PER_STATION: usize = 2_000;
 
 impl Store {
     /// The configuration of a station as far as it is known, by key.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn configuration(&self, station: StationId) -> Result<Vec<ConfigurationKey>> {
         self.read(move |conn| {
             let mut statement = conn.prepare_cached(

@@ -41,9 +41,6 @@ pub struct StationAccess {
 impl Store {
     /// What is known of the station that calls itself `identity`: an exact match, else a single one in
     /// another letter case among those made through the API.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn station_access(&self, identity: &StationId) -> Result<Option<StationAccess>> {
         const COLUMNS: &str =
             "SELECT station_id, password_verifiers, min_security_profile, blocked, validation,

@@ -27,9 +27,6 @@ pub enum UsedPassword {
 
 impl Store {
     /// Settles which password a station uses: the one it has just been let in with.
-    ///
-    /// # Errors
-    /// Only the store's own; it is not settled then.
     pub async fn password_used(&self, station: StationId, used: UsedPassword) -> Result<()> {
         self.write(Priority::Inbound, move |w| match used {
             UsedPassword::New(verifier) => settle(w, &station, &verifier),
@@ -51,9 +48,6 @@ impl Store {
 
     /// Puts a verifier in the place of another one of the same password, settled or not. Nothing happens if
     /// there is no such one any more.
-    ///
-    /// # Errors
-    /// Only the store's own; nothing is changed then.
     pub async fn renew_verifier(&self, station: StationId, old: String, renewed: String) -> Result<()> {
         self.write(Priority::Inbound, move |w| {
             let settled: Option<String> = w

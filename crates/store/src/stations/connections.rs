@@ -98,18 +98,12 @@ impl Store {
     /// Records a connection: registers the station if it is new and may be, marks it connected and
     /// appends `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`. Of a
     /// station that is not welcome any more since its handshake nothing is recorded.
-    ///
-    /// # Errors
-    /// Only the store's own; nothing is recorded then.
     pub async fn connected(&self, connected: Connected) -> Result<std::result::Result<Welcome, Unwelcome>> {
         self.write(Priority::Inbound, move |w| connect(w, &connected)).await
     }
 
     /// Records the end of a connection with a `StationDisconnected`, and ends the commands that are lost with
     /// it; the station stays connected if a newer generation took over.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn disconnected(
         &self,
         station_id: StationId,
@@ -134,9 +128,6 @@ impl Store {
     }
 
     /// Records that a charger was turned away: a `StationRejected`, which no station counts.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn rejected(&self, rejected: Rejected) -> Result<()> {
         self.write(Priority::Inbound, move |w| {
             let event = NewEvent {

@@ -17,9 +17,6 @@ impl Store {
     /// Records that nothing has been heard of a station for too long, or that it is heard of again. Returns
     /// false, with nothing written, if that was known or the station is not. Without `last_seen` it was not
     /// heard of since the gateway started, and what is on record tells when it was.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn set_offline(
         &self,
         station_id: StationId,
@@ -31,9 +28,6 @@ impl Store {
 
     /// Every station that has connected at some time and was not reported offline since: whose
     /// silence is to be watched.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn stations_to_watch(&self) -> Result<Vec<StationId>> {
         self.read(|conn| {
             let mut statement = conn.prepare_cached(

@@ -78,9 +78,6 @@ const COLUMNS: &str = "seq, station_id, name, owner_id, connected, connected_at_
 impl Store {
     /// Makes a station. One that connected without being known becomes a provisioned one only by a change.
     /// `password_verifiers` are argon2id PHC strings, any of which lets it in; none: no password.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn create_station(
         &self,
         input: StationInput,
@@ -90,9 +87,6 @@ impl Store {
     }
 
     /// Makes and changes stations, each on its own terms, in one transaction.
-    ///
-    /// # Errors
-    /// Only the store's own; nothing is written then.
     pub async fn import_stations(
         &self,
         stations: Vec<(StationInput, StationToImport)>,
@@ -117,17 +111,11 @@ impl Store {
     }
 
     /// The station of this identity.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn station(&self, id: StationId) -> Result<Option<Station>> {
         self.read(move |conn| by_id(conn, &id)).await
     }
 
     /// One page of the stations that `filter` wants, in the order they became known.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn stations(&self, filter: StationFilter, slice: Slice) -> Result<Listed<Station>> {
         self.read(move |conn| {
             let mut conditions = Conditions::default();
@@ -161,9 +149,6 @@ impl Store {
     /// Replaces all that is written in a station, if it was last changed at `read_at`.
     /// `password_verifiers`: `None` keeps the password, an empty list removes it, and with it the lowest security
     /// profile that connections with it have led to.
-    ///
-    /// # Errors
-    /// Only the store's own; nothing is changed then.
     pub async fn replace_station(
         &self,
         read_at: Timestamp,
@@ -175,9 +160,6 @@ impl Store {
 
     /// Removes a station with its connectors and the commands that wait for it, if `read_at` is not given or it was last changed then. Its
     /// events and transactions stay, and so does its count of events, should it come back.
-    ///
-    /// # Errors
-    /// Only the store's own; nothing is changed then.
     pub async fn delete_station(&self, id: StationId, read_at: Option<Timestamp>) -> Result<Changed<()>> {
         self.write(Priority::Api, move |w| {
             let Some(before) = by_id(w.conn, &id)? else { return Ok(Changed::Unknown) };
@@ -197,9 +179,6 @@ impl Store {
 
     /// The connectors that a station has told of, each with the transaction that runs on it, if `visible_to` may see
     /// that: it may have begun while the station was another owner's.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn connectors(&self, id: StationId, visible_to: Option<String>) -> Result<Vec<Connector>> {
         self.read(move |conn| {
             let mut statement = conn.prepare_cached(

@@ -37,9 +37,6 @@ pub struct WebhookNumbers {
 
 impl Store {
     /// A webhook's numbers over the deliveries made from `since` on, of which the newest are looked at.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn webhook_numbers(&self, id: WebhookId, since: Timestamp) -> Result<WebhookNumbers> {
         self.read(move |conn| {
             let (since, counts) = counts(conn, id, since)?;

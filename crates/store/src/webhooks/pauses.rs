@@ -28,9 +28,6 @@ pub enum Paused {
 impl Store {
     /// Lets a webhook's deliveries wait, until `until` or until it is resumed. One that is paused already is
     /// paused until then instead.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn pause_webhook(&self, id: WebhookId, until: Option<Timestamp>) -> Result<Paused> {
         self.write(Priority::Api, move |w| {
             if let Some(refused) = refusal(w, id)? {
@@ -50,9 +47,6 @@ impl Store {
 
     /// Ends a webhook's pause: what has become due meanwhile goes at once. One that is not paused stays as
     /// it is.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn resume_webhook(&self, id: WebhookId) -> Result<Paused> {
         self.write(Priority::Api, move |w| {
             if let Some(refused) = refusal(w, id)? {
@@ -65,9 +59,6 @@ impl Store {
     }
 
     /// Ends every pause whose time is up.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was written.
     pub async fn end_pauses(&self) -> Result<()> {
         self.write(Priority::Outcome, |w| resume(w, "paused_until_ms <= ?2", w.now.unix_ms())).await
     }

@@ -54,9 +54,6 @@ const COLUMNS: &str = "id, name, url, status, disabled_reason, events, stations,
 impl Store {
     /// Makes a webhook, unless its owner has `at_most` so many; events that are appended after this are
     /// judged by it. `input` must have been checked, and have its `signing_secret`.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn create_webhook(&self, input: WebhookInput, at_most: u32) -> Result<Option<Webhook>> {
         self.write(Priority::Api, move |w| {
             let own: u32 = w
@@ -111,18 +108,12 @@ impl Store {
     }
 
     /// The webhook of this number, with its secrets.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn webhook(&self, id: WebhookId) -> Result<Option<StoredWebhook>> {
         let vault = self.vault();
         self.read(move |conn| stored(conn, &vault, id)).await
     }
 
     /// One page of the webhooks, in the order they were made.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn webhooks(
         &self,
         owner_id: Option<String>,
@@ -147,9 +138,6 @@ impl Store {
 
     /// Replaces all that is written in a webhook, secrets included, if it was last changed at `read_at`.
     /// Switching it off discards what waits for it; switching it on puts it back to work.
-    ///
-    /// # Errors
-    /// Only the store's own; nothing is changed then.
     pub async fn replace_webhook(
         &self,
         id: WebhookId,
@@ -173,9 +161,6 @@ impl Store {
     }
 
     /// Puts a webhook that was switched off back to work; `None` if there is none.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn enable_webhook(&self, id: WebhookId) -> Result<Option<Webhook>> {
         self.write(Priority::Api, move |w| {
             w.conn
@@ -193,9 +178,6 @@ impl Store {
 
     /// Removes a webhook, if `read_at` is not given or it was last changed then; what waits for it is
     /// discarded, what was delivered stays in the lists.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn delete_webhook(&self, id: WebhookId, read_at: Option<Timestamp>) -> Result<Changed<()>> {
         self.write(Priority::Api, move |w| {
             let updated_at: Option<i64> = w

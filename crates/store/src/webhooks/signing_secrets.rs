@@ -15,9 +15,6 @@ use vocabulary::id::WebhookId;
 
 impl Store {
     /// The secrets that sign at `now`, the current one first; `None` if there is no such webhook.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn webhook_secrets(&self, id: WebhookId, now: Timestamp) -> Result<Option<WebhookSecrets>> {
         let vault = self.vault();
         self.read(move |conn| secrets(conn, &vault, id, now)).await
@@ -25,9 +22,6 @@ impl Store {
 
     /// Makes `signing_secret` the current one; the one before it signs beside it for `overlap`. Secrets
     /// whose time is up are removed. `None` if there is no such webhook.
-    ///
-    /// # Errors
-    /// Only the store's own; nothing is changed then.
     pub async fn rotate_webhook_secret(
         &self,
         id: WebhookId,

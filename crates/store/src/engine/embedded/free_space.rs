@@ -75,9 +75,6 @@ impl Store {
     }
 
     /// The room that the database takes now.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn space(&self) -> Result<Space> {
         self.read(|conn| {
             let number = |pragma: &str| -> Result<u64> {
@@ -95,9 +92,6 @@ impl Store {
     }
 
     /// Gives a few free pages back; how long that kept the writer.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was given back.
     pub async fn shrink_step(&self) -> Result<Duration> {
         self.write(Priority::Retention, |w| {
             let began = Instant::now();

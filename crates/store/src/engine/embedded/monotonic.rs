@@ -34,9 +34,6 @@ impl Store {
     }
 
     /// Writes down that the clock was set, where nothing else is written meanwhile.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn note_clock(&self) -> Result<()> {
         // Every batch begins with it.
         self.write(Priority::Api, |_| Ok(())).await

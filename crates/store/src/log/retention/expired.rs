@@ -21,9 +21,6 @@ pub struct Expired {
 
 impl Store {
     /// Looks for what `expiring` says and is older than `before`, behind the row `position`; removes nothing.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn expired(&self, expiring: Expiring, before: Timestamp, position: i64) -> Result<Expired> {
         self.read(move |conn| look(conn, &expiring, before, position)).await
     }

@@ -33,9 +33,6 @@ pub struct Removed {
 impl Store {
     /// Removes the first of `rows`: as many as one step has time for, and of those the ones that may go now as
     /// well.
-    ///
-    /// # Errors
-    /// Only the store's own: nothing was removed.
     pub async fn remove_expired(
         &self,
         expiring: Expiring,

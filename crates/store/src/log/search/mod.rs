@@ -81,9 +81,6 @@ impl Store {
 
     /// Removes from the index, behind row `behind`, what retention has removed from the log; where to go on, or
     /// `None` at the end.
-    ///
-    /// # Errors
-    /// Only the store's own.
     pub async fn sweep_index(&self, behind: i64) -> Result<Option<i64>> {
         let Some(index) = self.inner.search.get().cloned() else { return Ok(None) };
         let known = index.rows(behind, SWEEP_ROWS).await?;
