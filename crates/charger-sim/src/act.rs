@@ -2,29 +2,33 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::charger::{Charger, Output};
 use super::connector::{Phase, Request};
+use super::messages::{ChargePointErrorCode as ErrorCode, ConfigurationStatus, Reason, spelling};
 use vocabulary::clock::Timestamp;
 
 /// What `StatusNotification` may name as broken.
-const ERROR_CODES: [&str; 14] = [
-    "ConnectorLockFailure",
-    "EVCommunicationError",
-    "GroundFailure",
-    "HighTemperature",
-    "InternalError",
-    "OtherError",
-    "OverCurrentFailure",
-    "OverVoltage",
-    "PowerMeterFailure",
-    "PowerSwitchFailure",
-    "ReaderFailure",
-    "ResetFailure",
-    "UnderVoltage",
-    "WeakSignal",
+const ERROR_CODES: [ErrorCode; 14] = [
+    ErrorCode::ConnectorLockFailure,
+    ErrorCode::EVCommunicationError,
+    ErrorCode::GroundFailure,
+    ErrorCode::HighTemperature,
+    ErrorCode::InternalError,
+    ErrorCode::OtherError,
+    ErrorCode::OverCurrentFailure,
+    ErrorCode::OverVoltage,
+    ErrorCode::PowerMeterFailure,
+    ErrorCode::PowerSwitchFailure,
+    ErrorCode::ReaderFailure,
+    ErrorCode::ResetFailure,
+    ErrorCode::UnderVoltage,
+    ErrorCode::WeakSignal,
 ];
 /// Why a transaction may be stopped at the charger itself.
-const STOP_REASONS: [&str; 5] = ["EmergencyStop", "EVDisconnected", "Local", "Other", "PowerLoss"];
+const STOP_REASONS: [Reason; 5] =
+    [Reason::EmergencyStop, Reason::EVDisconnected, Reason::Local, Reason::Other, Reason::PowerLoss];
 
 /// Something done to a charger. Connectors are counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,12 +95,16 @@ pub enum CannotAct {
     NotCharging(u32),
     #[error("connector {0} is charging for {1}: another tag cannot stop it")]
     OtherTag(u32, String),
-    #[error("{0} is no error code: one of {list}", list = ERROR_CODES.join(", "))]
+    #[error("{0} is no error code: one of {list}", list = spellings(&ERROR_CODES))]
     ErrorCode(String),
-    #[error("{0} is no reason to stop: one of {list}", list = STOP_REASONS.join(", "))]
+    #[error("{0} is no reason to stop: one of {list}", list = spellings(&STOP_REASONS))]
     Reason(String),
     #[error("{key} cannot be set to {value:?} ({status})")]
-    Setting { key: String, value: String, status: &'static str },
+    Setting { key: String, value: String, status: String },
+}
+
+fn spellings(words: &[impl Serialize]) -> String {
+    words.iter().map(spelling).collect::<Vec<_>>().join(", ")
 }
 
 impl Charger {
@@ -122,7 +130,7 @@ impl Charger {
             Act::Tag { id_tag, connector } => self.hold_tag(now, id_tag, *connector)?,
             Act::Stop { connector, reason } => {
                 let index = self.index_of(*connector)?;
-                let known = STOP_REASONS.into_iter().find(|known| known == reason);
+                let known = STOP_REASONS.into_iter().find(|known| spelling(known) == *reason);
                 let reason = known.ok_or_else(|| CannotAct::Reason(reason.clone()))?;
                 self.connectors[index].transaction().ok_or(CannotAct::NotCharging(*connector))?;
                 self.stop(now, index, reason, None);
@@ -136,9 +144,9 @@ impl Charger {
             }
             Act::Break { connector, error_code } => {
                 let index = self.index_of(*connector)?;
-                let known = ERROR_CODES.into_iter().find(|known| known == error_code);
+                let known = ERROR_CODES.into_iter().find(|known| spelling(known) == *error_code);
                 let code = known.ok_or_else(|| CannotAct::ErrorCode(error_code.clone()))?;
-                self.stop(now, index, "Other", None);
+                self.stop(now, index, Reason::Other, None);
                 self.connectors[index].fault = Some(code);
                 self.drop_reservations_of(*connector);
                 self.refresh(now, index);
@@ -171,7 +179,7 @@ impl Charger {
                 self.redraw(now, index);
                 return Ok(());
             }
-            self.stop(now, index, "EVDisconnected", None);
+            self.stop(now, index, Reason::EVDisconnected, None);
         }
         self.leave(now, index);
         Ok(())
@@ -193,7 +201,7 @@ impl Charger {
                 if !running.id_tag.eq_ignore_ascii_case(id_tag) && !same_group() {
                     return Err(CannotAct::OtherTag(one.id, running.id_tag.clone()));
                 }
-                self.stop(now, index, "Local", Some(id_tag.to_owned()));
+                self.stop(now, index, Reason::Local, Some(id_tag.to_owned()));
             }
             Phase::Authorizing(_) => return Err(CannotAct::ReaderBusy(one.id)),
             _ if one.inoperative || one.fault.is_some() => return Err(CannotAct::OutOfService(one.id)),
@@ -218,12 +226,9 @@ impl Charger {
 
     fn set(&mut self, now: Timestamp, key: &str, value: &str) -> Result<(), CannotAct> {
         let change = self.configuration.change(key, value);
-        if matches!(
-            change,
-            super::configuration::Change::Rejected | super::configuration::Change::NotSupported
-        ) {
+        if matches!(change, ConfigurationStatus::Rejected | ConfigurationStatus::NotSupported) {
             let (key, value) = (key.to_owned(), value.to_owned());
-            return Err(CannotAct::Setting { key, value, status: change.as_str() });
+            return Err(CannotAct::Setting { key, value, status: spelling(&change) });
         }
         self.configured(now, key, value);
         Ok(())

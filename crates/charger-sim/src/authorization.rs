@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::charger::Charger;
-use super::commands::Answer;
 use super::connector::{Errand, Phase, Request};
+use super::messages::{ClearCacheStatus, requests};
 use super::notice::Notice;
 use super::outbox::About;
 use super::reservation::Claim;
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::FromChargePoint as Action;
 
 /// What is known about a tag: its `idTagInfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,8 +94,8 @@ impl Charger {
 
     fn ask_for_tag(&mut self, index: usize) {
         let Phase::Authorizing(request) = &self.connectors[index].phase else { return };
-        let payload = json!({"idTag": request.id_tag});
-        self.queue(Action::Authorize, payload, About::Authorize { connector: index });
+        let request = requests::authorize(&request.id_tag);
+        self.queue(&request, About::Authorize { connector: index });
     }
 
     /// Drivers who still wait for a verdict when the socket is back.
@@ -196,11 +195,11 @@ impl Charger {
     }
 
     /// Answers `ClearCache`.
-    pub(super) fn clear_cache(&mut self) -> Answer {
+    pub(super) fn clear_cache(&mut self) -> ClearCacheStatus {
         if !self.configuration.flag("AuthorizationCacheEnabled") {
-            return Ok(json!({"status": "Rejected"}));
+            return ClearCacheStatus::Rejected;
         }
         self.cache.0.clear();
-        Ok(json!({"status": "Accepted"}))
+        ClearCacheStatus::Accepted
     }
 }

@@ -7,15 +7,17 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::SignatureScheme;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, alg_id};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::charger::Charger;
-use super::commands::Answer;
+use super::messages::security::{
+    CertificateHashData, CertificateSignedStatus, DeleteCertificateStatus, InstallCertificateStatus,
+    SignCertificate,
+};
 use super::outbox::{About, Message};
 use super::trust::{OwnCertificate, Trust};
 use vocabulary::clock::Timestamp;
 use vocabulary::der::{self, COMMON_NAME, Certificate, ORGANIZATION, SigningRequest};
-use vocabulary::ocpp::v16::FromChargePoint as Action;
 
 /// So long before its certificate expires a charger asks for the next one (OCPP security whitepaper, A03).
 const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 86_400);
@@ -102,50 +104,50 @@ impl Certificates {
 
 impl Charger {
     /// Answers `InstallCertificate`.
-    pub(super) fn install_certificate(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn install_certificate(
+        &mut self,
+        now: Timestamp,
+        payload: &Value,
+    ) -> InstallCertificateStatus {
         let kind = payload["certificateType"].as_str().unwrap_or_default();
         let pem = payload["certificate"].as_str().unwrap_or_default();
         let Some((certificate, der)) = first_of(&chain(pem)) else {
             if kind == CENTRAL_SYSTEM {
                 self.security_event(now, "InvalidCentralSystemCertificate", None);
             }
-            return Ok(json!({"status": "Rejected"}));
+            return InstallCertificateStatus::Rejected;
         };
         let room = self.configuration.whole("CertificateStoreMaxLength") as usize;
         let roots = &mut self.certificates.roots;
         roots.retain(|root| root.kind != kind || root.certificate != certificate);
         if roots.len() >= room {
-            return Ok(json!({"status": "Failed"}));
+            return InstallCertificateStatus::Failed;
         }
         roots.push(Root { kind: kind.to_owned(), certificate, der });
-        Ok(json!({"status": "Accepted"}))
+        InstallCertificateStatus::Accepted
     }
 
     /// Answers `GetInstalledCertificateIds`.
-    pub(super) fn installed_certificates(&self, payload: &Value) -> Answer {
+    pub(super) fn installed_certificates(&self, payload: &Value) -> Vec<CertificateHashData> {
         let of_kind = self.certificates.roots.iter().filter(|root| payload["certificateType"] == root.kind);
-        let ids: Vec<Value> = of_kind.map(|root| hash_data(&root.certificate)).collect();
-        Ok(match ids.is_empty() {
-            true => json!({"status": "NotFound"}),
-            false => json!({"status": "Accepted", "certificateHashData": ids}),
-        })
+        of_kind.map(|root| hash_data(&root.certificate)).collect()
     }
 
     /// Answers `DeleteCertificate`; the charger's own certificate stays.
-    pub(super) fn delete_certificate(&mut self, payload: &Value) -> Answer {
+    pub(super) fn delete_certificate(&mut self, payload: &Value) -> DeleteCertificateStatus {
         let named =
             |certificate: &Certificate| is_same(&hash_data(certificate), &payload["certificateHashData"]);
         if self.certificates.own().is_some_and(|own| named(&own)) {
-            return Ok(json!({"status": "Failed"}));
+            return DeleteCertificateStatus::Failed;
         }
         let before = self.certificates.roots.len();
         self.certificates.roots.retain(|root| !named(&root.certificate));
         let found = self.certificates.roots.len() < before;
-        Ok(json!({"status": if found { "Accepted" } else { "NotFound" }}))
+        if found { DeleteCertificateStatus::Accepted } else { DeleteCertificateStatus::NotFound }
     }
 
     /// Answers `CertificateSigned`: the leaf must be for the key of the last signing request.
-    pub(super) fn certificate_signed(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn certificate_signed(&mut self, now: Timestamp, payload: &Value) -> CertificateSignedStatus {
         let pem = payload["certificateChain"].as_str().unwrap_or_default();
         let room = self.configuration.whole("CertificateSignedMaxChainSize") as usize;
         let chain = chain(pem);
@@ -157,11 +159,11 @@ impl Charger {
             Some(key) => {
                 let old = self.certificates.own.replace(OwnCertificate { chain, key });
                 self.change_certificate(now, old);
-                Ok(json!({"status": "Accepted"}))
+                CertificateSignedStatus::Accepted
             }
             None => {
                 self.security_event(now, "InvalidChargePointCertificate", None);
-                Ok(json!({"status": "Rejected"}))
+                CertificateSignedStatus::Rejected
             }
         }
     }
@@ -181,7 +183,7 @@ impl Charger {
             return false;
         };
         self.certificates.requested = Some(requested);
-        let mut message = Message::new(Action::SignCertificate, json!({"csr": csr}), About::Plain);
+        let mut message = Message::new(&SignCertificate { csr }, About::Plain);
         message.triggered = true;
         self.outbox.push(message);
         true
@@ -216,36 +218,42 @@ fn signing_request(name: &str, organization: &str) -> Option<(String, Requested)
     Some((request, Requested { public_key, key }))
 }
 
-fn hash_data(certificate: &Certificate) -> Value {
-    json!({
-        "hashAlgorithm": "SHA256",
-        "issuerNameHash": certificate.issuer_name_hash(),
-        "issuerKeyHash": certificate.issuer_key_hash(),
-        "serialNumber": certificate.serial_number,
-    })
+fn hash_data(certificate: &Certificate) -> CertificateHashData {
+    CertificateHashData {
+        hash_algorithm: "SHA256",
+        issuer_name_hash: certificate.issuer_name_hash(),
+        issuer_key_hash: certificate.issuer_key_hash(),
+        serial_number: certificate.serial_number.to_string(),
+    }
 }
 
 /// Hex in any case, serial numbers with or without leading zeros.
-fn is_same(mine: &Value, named: &Value) -> bool {
-    let plain = |value: &Value, field: &str| {
-        let text = value[field].as_str().unwrap_or_default().to_lowercase();
-        if field == "serialNumber" { text.trim_start_matches('0').to_owned() } else { text }
-    };
-    ["hashAlgorithm", "issuerNameHash", "issuerKeyHash", "serialNumber"]
-        .iter()
-        .all(|field| plain(mine, field) == plain(named, field))
+fn is_same(mine: &CertificateHashData, named: &Value) -> bool {
+    let plain = |field: &str| named[field].as_str().unwrap_or_default().to_lowercase();
+    let without_zeros = |text: &str| text.to_lowercase().trim_start_matches('0').to_owned();
+    plain("hashAlgorithm") == mine.hash_algorithm.to_lowercase()
+        && plain("issuerNameHash") == mine.issuer_name_hash.to_lowercase()
+        && plain("issuerKeyHash") == mine.issuer_key_hash.to_lowercase()
+        && without_zeros(&plain("serialNumber")) == without_zeros(&mine.serial_number)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages::payload;
 
     #[test]
     fn certificates_are_named_in_any_case_and_with_zeros_in_front() {
-        let name = |serial: &str, key: &str| json!({"hashAlgorithm": "SHA256", "issuerNameHash": "ab", "issuerKeyHash": key, "serialNumber": serial});
-        assert!(is_same(&name("1f", "cd"), &name("001F", "CD")));
-        assert!(!is_same(&name("1f", "cd"), &name("1f0", "cd")));
-        assert!(!is_same(&name("1f", "cd"), &name("1f", "ce")));
+        let name = |serial: &str, key: &str| CertificateHashData {
+            hash_algorithm: "SHA256",
+            issuer_name_hash: "ab".to_owned(),
+            issuer_key_hash: key.to_owned(),
+            serial_number: serial.to_owned(),
+        };
+        let is_same = |named| is_same(&name("1f", "cd"), &payload(&named));
+        assert!(is_same(name("001F", "CD")));
+        assert!(!is_same(name("1f0", "cd")));
+        assert!(!is_same(name("1f", "ce")));
     }
 
     #[test]

@@ -13,16 +13,15 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::authorization::Cache;
 use super::certificates::Certificates;
 use super::chance::Chance;
 use super::configuration::Configuration;
-use super::connector::{Connector, Status, Transaction};
+use super::connector::{Connector, Transaction};
 use super::firmware::Firmware;
 use super::local_list::LocalList;
 use super::logs::Uploads;
+use super::messages::{ChargePointStatus, Request, requests};
 use super::meter::Meter;
 use super::notice::Notice;
 use super::options::{ChargerOptions, Sessions};
@@ -31,7 +30,6 @@ use super::reservation::Reservation;
 use super::schedule::Profiles;
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::frame::{self, Frame};
-use vocabulary::ocpp::v16::FromChargePoint as Action;
 
 pub(super) use boot::Registration;
 pub(super) use security::Trial;
@@ -116,7 +114,7 @@ pub struct Charger {
     /// By the charger's own clock.
     pub(super) switched_on: Timestamp,
     /// What the central system was told about connector 0.
-    pub(super) told_whole: Option<Status>,
+    pub(super) told_whole: Option<ChargePointStatus>,
     pub(super) aligned_due: Option<Timestamp>,
     password: Option<Vec<u8>>,
     /// What is new about the next connection, until it stands.
@@ -267,8 +265,8 @@ impl Charger {
         self.out.push(Output::Notice(Box::new(notice)));
     }
 
-    pub(super) fn queue(&mut self, action: Action, payload: Value, about: About) {
-        self.outbox.push(Message::new(action, payload, about));
+    pub(super) fn queue(&mut self, request: &impl Request, about: About) {
+        self.outbox.push(Message::new(request, about));
     }
 
     /// Everything whose time has come.
@@ -298,7 +296,7 @@ impl Charger {
                 if due(self.heartbeat_due) {
                     self.schedule_heartbeat(now);
                     if !self.outbox.has(About::Heartbeat) {
-                        self.queue(Action::Heartbeat, json!({}), About::Heartbeat);
+                        self.queue(&requests::heartbeat(), About::Heartbeat);
                     }
                 }
                 if due(self.ping_due) {

@@ -1,16 +1,16 @@
 //! Charging sessions: what drivers do, and what the charger makes of it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::authorization::Verdict;
 use super::charger::Charger;
 use super::connector::{Errand, Phase, Request, Transaction};
+use super::messages::{MeterValue, ReadingContext, Reason, requests, spelling};
 use super::notice::{Notice, millis};
 use super::options::Sessions;
 use super::outbox::{About, LocalTransaction};
 use super::reservation::Claim;
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::FromChargePoint as Action;
 
 impl Charger {
     /// The first car comes once the charger is in service.
@@ -44,7 +44,7 @@ impl Charger {
                     let (ends, samples) = (due(transaction.ends_at), due(transaction.next_sample));
                     if ends {
                         let driver = transaction.id_tag.clone();
-                        self.stop(now, index, "Local", Some(driver));
+                        self.stop(now, index, Reason::Local, Some(driver));
                     } else if samples {
                         self.sample(now, index);
                     } else if due(transaction.limit_changes_at) {
@@ -130,18 +130,10 @@ impl Charger {
             limit_changes_at: None,
             refused: false,
             throttled: false,
-            first: connector.meter.meter_value(&stop_data, "Transaction.Begin", own_time),
+            first: connector.meter.meter_value(&stop_data, &ReadingContext::TransactionBegin, own_time),
         });
-        let mut payload = json!({
-            "connectorId": connector_id,
-            "idTag": id_tag,
-            "meterStart": meter_start_wh,
-            "timestamp": own_time,
-        });
-        if let Some(id) = reservation_id {
-            payload["reservationId"] = id.into();
-        }
-        self.queue(Action::StartTransaction, payload, About::Start(local));
+        let request = requests::start(connector_id, &id_tag, meter_start_wh, reservation_id, own_time);
+        self.queue(&request, About::Start(local));
         self.notice(Notice::Charging { connector_id, id_tag, meter_start_wh });
         self.redraw_all(now);
     }
@@ -164,22 +156,15 @@ impl Charger {
             return;
         }
         if self.configuration.flag("StopTransactionOnInvalidId") {
-            self.stop(now, index, "DeAuthorized", None);
+            self.stop(now, index, Reason::DeAuthorized, None);
         } else if let Some(transaction) = self.connectors[index].transaction_mut() {
             transaction.refused = true;
             self.redraw(now, index);
         }
     }
 
-    /// Ends the transaction at this connector, if one runs; `reason` as OCPP spells it, `id_tag` if
-    /// somebody showed a tag for it.
-    pub(super) fn stop(
-        &mut self,
-        now: Timestamp,
-        index: usize,
-        reason: &'static str,
-        id_tag: Option<String>,
-    ) {
+    /// Ends the transaction at this connector, if one runs; `id_tag` if somebody showed a tag for it.
+    pub(super) fn stop(&mut self, now: Timestamp, index: usize, reason: Reason, id_tag: Option<String>) {
         let own_time = self.own_time(now);
         let unplugs_at = self.has_drivers().then(|| now.after(self.options.real(self.options.handling)));
         let stop_data = self.configuration.text("StopTxnSampledData").to_owned();
@@ -191,30 +176,19 @@ impl Charger {
         let Phase::Charging(transaction) = std::mem::replace(&mut connector.phase, after) else { return };
         connector.meter.pass_until(own_time);
         let meter_stop_wh = connector.meter.register_wh();
-        let last = connector.meter.meter_value(&stop_data, "Transaction.End", own_time);
+        let last = connector.meter.meter_value(&stop_data, &ReadingContext::TransactionEnd, own_time);
         connector.meter.end();
         connector.errand = unplugs_at.map(|at| (at, Errand::Unplug));
-        let data: Vec<Value> = transaction.first.into_iter().chain(last).collect();
+        let data: Vec<MeterValue> = transaction.first.into_iter().chain(last).collect();
         let connector_id = connector.id;
-        // `transactionId` is filled in on sending; it may not be known yet.
-        let mut payload = json!({
-            "transactionId": -1,
-            "meterStop": meter_stop_wh,
-            "timestamp": own_time,
-            "reason": reason,
-        });
-        if let Some(id_tag) = id_tag {
-            payload["idTag"] = id_tag.into();
-        }
-        if !data.is_empty() {
-            payload["transactionData"] = data.into();
-        }
         self.profiles.transaction_ended(connector_id);
         self.refresh(now, index);
-        self.queue(Action::StopTransaction, payload, About::Stop(transaction.local));
+        let told = spelling(&reason);
+        let request = requests::stop(id_tag, meter_stop_wh, reason, data, own_time);
+        self.queue(&request, About::Stop(transaction.local));
         self.notice(Notice::SessionEnded {
             connector_id,
-            reason,
+            reason: told,
             energy_wh: meter_stop_wh - transaction.meter_start_wh,
             took_ms: millis(own_time.since(transaction.began)),
         });

@@ -1,9 +1,10 @@
-//! What the charger answers when the central system asks for something: from its real state, whatever
-//! the action. Each answer is made where the state is; here is only who answers what.
+//! What the charger does when the central system asks for something: a CALL is held against its schema, obeyed and
+//! answered, from the charger's real state whatever the action.
 
 use serde_json::{Value, json};
 
 use super::charger::{Charger, Output};
+use super::messages::{self, DataTransferStatus, GetConfigurationResponse, TriggerMessageStatus};
 use super::notice::{Notice, raw};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::frame::{self, Call, ErrorCode};
@@ -29,7 +30,7 @@ impl Charger {
         // Whatever the command makes the charger say or do comes after its answer.
         let consequences = self.out.len();
         let answer = match call.action.parse::<Command>() {
-            Ok(command) => self.obey(now, command, &payload),
+            Ok(command) => self.checked(now, command, &payload),
             Err(_) => Err((ErrorCode::NotImplemented, "no such action in OCPP 1.6".to_owned())),
         };
         let (text, told) = match answer {
@@ -48,50 +49,24 @@ impl Charger {
         self.out.splice(consequences..consequences, first);
     }
 
-    fn obey(&mut self, now: Timestamp, command: Command, payload: &Value) -> Answer {
+    /// Held against its schema first; then obeyed.
+    fn checked(&mut self, now: Timestamp, command: Command, payload: &Value) -> Answer {
         if let Some(breach) = schema::breaches(Part::Request, command.as_str(), payload).first() {
             // A message that no charger knows is one that this charger cannot send.
             if breach.violation.field.as_deref() == Some("requestedMessage")
                 && payload["requestedMessage"].is_string()
             {
-                return Ok(json!({"status": "NotImplemented"}));
+                return Ok(messages::triggered(TriggerMessageStatus::NotImplemented));
             }
             let field = breach.violation.field.as_deref().unwrap_or("the payload");
             let words = format!("{field}: {}", breach.violation.problem);
             return Err((breach.code, words));
         }
-        match command {
-            Command::GetConfiguration => self.get_configuration(payload),
-            Command::ChangeConfiguration => self.change_configuration(now, payload),
-            Command::ChangeAvailability => self.change_availability(now, payload),
-            Command::RemoteStartTransaction => self.remote_start(now, payload),
-            Command::RemoteStopTransaction => self.remote_stop(now, payload),
-            Command::UnlockConnector => self.unlock(now, payload),
-            Command::Reset => self.reset(now, payload),
-            Command::ClearCache => self.clear_cache(),
-            Command::DataTransfer => data_transfer(payload),
-            Command::TriggerMessage | Command::ExtendedTriggerMessage => {
-                self.trigger(now, payload, command == Command::ExtendedTriggerMessage)
-            }
-            Command::SendLocalList => self.send_local_list(payload),
-            Command::GetLocalListVersion => self.local_list_version(),
-            Command::ReserveNow => self.reserve(now, payload),
-            Command::CancelReservation => self.cancel_reservation(now, payload),
-            Command::SetChargingProfile => self.set_charging_profile(now, payload),
-            Command::ClearChargingProfile => self.clear_charging_profile(now, payload),
-            Command::GetCompositeSchedule => self.composite_schedule(now, payload),
-            Command::UpdateFirmware => self.update_firmware(now, payload),
-            Command::SignedUpdateFirmware => self.update_signed_firmware(now, payload),
-            Command::GetDiagnostics => self.get_diagnostics(now, payload),
-            Command::GetLog => self.get_log(now, payload),
-            Command::InstallCertificate => self.install_certificate(now, payload),
-            Command::GetInstalledCertificateIds => self.installed_certificates(payload),
-            Command::DeleteCertificate => self.delete_certificate(payload),
-            Command::CertificateSigned => self.certificate_signed(now, payload),
-        }
+        self.obey(now, command, payload)
     }
 
-    fn get_configuration(&self, payload: &Value) -> Answer {
+    /// Answers `GetConfiguration`, if not too much is asked at once.
+    pub(super) fn get_configuration(&self, payload: &Value) -> Result<GetConfigurationResponse, Refusal> {
         let keys = payload["key"].as_array().map(Vec::as_slice).unwrap_or_default();
         let keys: Vec<String> = keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect();
         let most = self.configuration.whole("GetConfigurationMaxKeys");
@@ -109,13 +84,13 @@ impl Charger {
     }
 }
 
-fn data_transfer(payload: &Value) -> Answer {
-    Ok(match (payload["vendorId"].as_str(), payload["messageId"].as_str()) {
-        (Some(VENDOR), Some("echo")) => match &payload["data"] {
-            Value::Null => json!({"status": "Accepted"}),
-            data => json!({"status": "Accepted", "data": data}),
-        },
-        (Some(VENDOR), _) => json!({"status": "UnknownMessageId"}),
-        _ => json!({"status": "UnknownVendorId"}),
-    })
+/// Answers `DataTransfer`: a status, and what comes back.
+pub(super) fn data_transfer(payload: &Value) -> (DataTransferStatus, Option<String>) {
+    match (payload["vendorId"].as_str(), payload["messageId"].as_str()) {
+        (Some(VENDOR), Some("echo")) => {
+            (DataTransferStatus::Accepted, payload["data"].as_str().map(str::to_owned))
+        }
+        (Some(VENDOR), _) => (DataTransferStatus::UnknownMessageId, None),
+        _ => (DataTransferStatus::UnknownVendorId, None),
+    }
 }

@@ -5,8 +5,7 @@ mod keys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
+use super::messages::{ConfigurationStatus as Change, GetConfigurationResponse, KeyValue};
 use super::meter::Meter;
 use keys::{DEFAULTS, Row};
 
@@ -33,28 +32,6 @@ enum Access {
     ReadWrite,
     /// Stored at once, in force after the next boot.
     AfterReboot,
-}
-
-/// How a change ended; the spelling is OCPP's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the specification's own")]
-pub enum Change {
-    Accepted,
-    Rejected,
-    RebootRequired,
-    NotSupported,
-}
-
-impl Change {
-    /// The status as OCPP spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "Accepted",
-            Self::Rejected => "Rejected",
-            Self::RebootRequired => "RebootRequired",
-            Self::NotSupported => "NotSupported",
-        }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -120,7 +97,7 @@ impl Configuration {
     }
 
     /// Answers `ChangeConfiguration`.
-    pub fn change(&mut self, key: &str, value: &str) -> Change {
+    pub(super) fn change(&mut self, key: &str, value: &str) -> Change {
         let with_key = u8::from(!self.text("AuthorizationKey").is_empty());
         let profiles = self.whole("SecurityProfile") as u8 + 1..=self.profile_max.max(with_key);
         let Some(setting) = self.settings.get_mut(&key.to_lowercase()) else { return Change::NotSupported };
@@ -148,27 +125,27 @@ impl Configuration {
     }
 
     /// Answers `GetConfiguration`: all keys if none is asked for, each once. Secrets are never shown.
-    pub fn describe(&self, keys: &[String]) -> Value {
+    pub(super) fn describe(&self, keys: &[String]) -> GetConfigurationResponse {
         let shown = |setting: &Setting| {
             // A value that waits for a boot is already the configured one.
             let value = setting.pending.as_ref().unwrap_or(&setting.value);
             let readonly = setting.access == Access::ReadOnly;
-            json!({"key": setting.key, "readonly": readonly, "value": value})
+            KeyValue { key: setting.key.to_owned(), readonly, value: Some(value.clone()) }
         };
         let visible = |setting: &&Setting| setting.kind != Kind::Secret;
         if keys.is_empty() {
-            let all: Vec<Value> = self.settings.values().filter(visible).map(shown).collect();
-            return json!({"configurationKey": all});
+            let all = self.settings.values().filter(visible).map(shown).collect();
+            return GetConfigurationResponse { configuration_key: Some(all), unknown_key: None };
         }
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
         let mut asked = BTreeSet::new();
         for key in keys.iter().filter(|key| asked.insert(key.to_lowercase())) {
             match self.settings.get(&key.to_lowercase()).filter(visible) {
                 Some(setting) => known.push(shown(setting)),
-                None => unknown.push(key),
+                None => unknown.push(key.clone()),
             }
         }
-        json!({"configurationKey": known, "unknownKey": unknown})
+        GetConfigurationResponse { configuration_key: Some(known), unknown_key: Some(unknown) }
     }
 }
 
@@ -204,7 +181,10 @@ fn is_phase_rotation(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::messages::payload;
 
     #[test]
     fn values_have_to_fit_their_keys() {
@@ -253,12 +233,12 @@ mod tests {
         assert_eq!(configuration.change("AuthorizationKey", key), Change::Accepted);
         assert_eq!(configuration.change("AuthorizationKey", "short"), Change::Rejected);
         let all = configuration.describe(&[]);
-        assert_eq!(all["configurationKey"].as_array().map(Vec::len), Some(DEFAULTS.len() - 1));
-        assert!(!all.to_string().contains(key));
+        assert_eq!(all.configuration_key.as_ref().map(Vec::len), Some(DEFAULTS.len() - 1));
+        assert!(!format!("{all:?}").contains(key));
         let asked = ["NumberOfConnectors", "AuthorizationKey", "numberofconnectors", "AuthorizationKey"];
         let some = configuration.describe(&asked.map(str::to_owned));
         assert_eq!(
-            some,
+            payload(&some),
             json!({
                 "configurationKey": [{"key": "NumberOfConnectors", "readonly": true, "value": "2"}],
                 "unknownKey": ["AuthorizationKey"],

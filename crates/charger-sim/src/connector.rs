@@ -1,41 +1,10 @@
 //! One connector: its cable, its meter, and how far the session on it has come.
 
-use serde_json::Value;
-
+use super::messages::{ChargePointErrorCode, ChargePointStatus as Status, MeterValue};
 use super::meter::Meter;
 use super::outbox::LocalTransaction;
 use super::profile::Profile;
 use vocabulary::clock::Timestamp;
-
-/// A connector's status as OCPP knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
-    Available,
-    Preparing,
-    Charging,
-    SuspendedEv,
-    SuspendedEvse,
-    Finishing,
-    Reserved,
-    Unavailable,
-    Faulted,
-}
-
-impl Status {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Available => "Available",
-            Self::Preparing => "Preparing",
-            Self::Charging => "Charging",
-            Self::SuspendedEv => "SuspendedEV",
-            Self::SuspendedEvse => "SuspendedEVSE",
-            Self::Finishing => "Finishing",
-            Self::Reserved => "Reserved",
-            Self::Unavailable => "Unavailable",
-            Self::Faulted => "Faulted",
-        }
-    }
-}
 
 /// Somebody who wants to charge.
 #[derive(Debug, Clone)]
@@ -90,7 +59,7 @@ pub(super) struct Transaction {
     /// A charging profile allows no power at all.
     pub throttled: bool,
     /// The `MeterValue` of its first moment, for `transactionData`.
-    pub first: Option<Value>,
+    pub first: Option<MeterValue>,
 }
 
 /// What the simulated driver is about to do.
@@ -115,8 +84,8 @@ pub(super) struct Connector {
     pub errand: Option<(Timestamp, Errand)>,
     /// Switched off by `ChangeAvailability`, from the end of the session on.
     pub inoperative: bool,
-    /// What is broken, as `StatusNotification` names it.
-    pub fault: Option<&'static str>,
+    /// What is broken.
+    pub fault: Option<ChargePointErrorCode>,
     /// The session counts towards those the charger was to begin of its own accord.
     pub planned: bool,
 }
@@ -182,9 +151,9 @@ impl Connector {
             return Status::Faulted;
         }
         match &self.phase {
-            Phase::Charging(running) if running.refused || running.throttled => Status::SuspendedEvse,
+            Phase::Charging(running) if running.refused || running.throttled => Status::SuspendedEVSE,
             // Unplugged, or full.
-            Phase::Charging(_) if !self.cable || self.meter.power_w() == 0.0 => Status::SuspendedEv,
+            Phase::Charging(_) if !self.cable || self.meter.power_w() == 0.0 => Status::SuspendedEV,
             Phase::Charging(_) => Status::Charging,
             Phase::Finishing => Status::Finishing,
             Phase::Expecting { .. } => Status::Preparing,

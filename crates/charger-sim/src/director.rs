@@ -219,7 +219,7 @@ impl Director {
     fn has_come_true(&mut self, expectation: &Expectation, charger: &Charger) -> bool {
         match expectation {
             Expectation::Online => charger.is_in_service(),
-            Expectation::Status(id, status) => charger.status(*id) == Some(status),
+            Expectation::Status(id, status) => charger.status(*id).as_ref() == Some(status),
             Expectation::Sent(pattern) => self.find(true, pattern),
             Expectation::Command(pattern) => self.find(false, pattern),
             Expectation::Waiting(count) => charger.waiting() == *count,

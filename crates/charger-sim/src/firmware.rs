@@ -7,15 +7,18 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::charger::{Charger, Reboot};
-use super::commands::Answer;
+use super::messages::requests;
+use super::messages::security::{
+    SecurityEventNotification, SignedFirmwareStatus as Status, SignedFirmwareStatusNotification,
+    UpdateFirmwareStatus,
+};
 use super::outbox::{About, Message};
 use super::profile::whole;
 use vocabulary::clock::Timestamp;
 use vocabulary::der;
-use vocabulary::ocpp::v16::FromChargePoint as Action;
 
 /// How far an update is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub(super) struct Firmware {
     pub version: Option<String>,
     job: Option<Job>,
     /// What was reported last, for `TriggerMessage`.
-    told: Option<(&'static str, Option<i64>)>,
+    told: Option<(Status, Option<i64>)>,
 }
 
 impl Firmware {
@@ -77,26 +80,25 @@ impl Firmware {
 
 impl Charger {
     /// Answers `UpdateFirmware`; a newer request takes the place of an older one.
-    pub(super) fn update_firmware(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn update_firmware(&mut self, now: Timestamp, payload: &Value) {
         if !self.firmware.is_installing() {
             self.begin_update(now, &payload["location"], &payload["retrieveDate"], None);
         }
-        Ok(json!({}))
     }
 
     /// Answers `SignedUpdateFirmware`.
-    pub(super) fn update_signed_firmware(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn update_signed_firmware(&mut self, now: Timestamp, payload: &Value) -> UpdateFirmwareStatus {
         let firmware = &payload["firmware"];
         let certificate = firmware["signingCertificate"].as_str().unwrap_or_default();
         if self.firmware.is_installing() {
-            return Ok(json!({"status": "Rejected"}));
+            return UpdateFirmwareStatus::Rejected;
         }
         if certificate.contains("revoked") {
-            return Ok(json!({"status": "RevokedCertificate"}));
+            return UpdateFirmwareStatus::RevokedCertificate;
         }
         if der::pem_certificates(certificate).is_empty() {
             self.security_event(now, "InvalidFirmwareSigningCertificate", None);
-            return Ok(json!({"status": "InvalidCertificate"}));
+            return UpdateFirmwareStatus::InvalidCertificate;
         }
         let replaced = self.firmware.job.is_some();
         let request_id = whole(&payload["requestId"]).unwrap_or_default();
@@ -105,7 +107,7 @@ impl Charger {
             job.install_at = time(&firmware["installDateTime"]);
             job.signature_valid = firmware["signature"] != "invalid";
         }
-        Ok(json!({"status": if replaced { "AcceptedCanceled" } else { "Accepted" }}))
+        if replaced { UpdateFirmwareStatus::AcceptedCanceled } else { UpdateFirmwareStatus::Accepted }
     }
 
     fn begin_update(&mut self, now: Timestamp, location: &Value, at: &Value, request_id: Option<i64>) {
@@ -118,8 +120,8 @@ impl Charger {
             stage: Stage::Scheduled,
             due,
         });
-        if due > now && request_id.is_some() {
-            self.tell_firmware("DownloadScheduled");
+        if due > now {
+            self.tell_firmware(Status::DownloadScheduled);
         }
     }
 
@@ -132,24 +134,26 @@ impl Charger {
         let (stage, signed) = (job.stage, job.request_id.is_some());
         let install_at = job.install_at.filter(|at| *at > now);
         match stage {
-            Stage::Scheduled => self.enter(now, Stage::Downloading, "Downloading"),
-            Stage::Downloading if self.firmware.fails_at("download-failed") => self.give_up("DownloadFailed"),
-            Stage::Downloading => self.enter(now, Stage::Downloaded, "Downloaded"),
+            Stage::Scheduled => self.enter(now, Stage::Downloading, Status::Downloading),
+            Stage::Downloading if self.firmware.fails_at("download-failed") => {
+                self.give_up(Status::DownloadFailed)
+            }
+            Stage::Downloading => self.enter(now, Stage::Downloaded, Status::Downloaded),
             Stage::Downloaded if signed && !job.signature_valid => {
-                self.give_up("InvalidSignature");
+                self.give_up(Status::InvalidSignature);
                 self.security_event(now, "InvalidFirmwareSignature", None);
             }
-            Stage::Downloaded if signed => self.enter(now, Stage::SignatureVerified, "SignatureVerified"),
+            Stage::Downloaded if signed => {
+                self.enter(now, Stage::SignatureVerified, Status::SignatureVerified)
+            }
             Stage::Downloaded | Stage::SignatureVerified | Stage::InstallScheduled => {
                 let busy = self.connectors.iter().any(|connector| connector.is_in_session());
                 if !busy && install_at.is_none() {
-                    self.enter(now, Stage::Installing, "Installing");
+                    self.enter(now, Stage::Installing, Status::Installing);
                 } else if stage == Stage::InstallScheduled {
                     self.wait_until(install_at.unwrap_or_else(|| now.after(self.step())));
                 } else {
-                    if signed {
-                        self.tell_firmware("InstallScheduled");
-                    }
+                    self.tell_firmware(Status::InstallScheduled);
                     self.wait_until(install_at.unwrap_or_else(|| now.after(self.step())));
                     if let Some(job) = &mut self.firmware.job {
                         job.stage = Stage::InstallScheduled;
@@ -157,12 +161,10 @@ impl Charger {
                 }
             }
             Stage::Installing if self.firmware.fails_at("installation-failed") => {
-                self.give_up("InstallationFailed");
+                self.give_up(Status::InstallationFailed);
             }
             Stage::Installing => {
-                if signed {
-                    self.tell_firmware("InstallRebooting");
-                }
+                self.tell_firmware(Status::InstallRebooting);
                 if let Some(job) = &mut self.firmware.job {
                     job.stage = Stage::Rebooting;
                 }
@@ -185,7 +187,7 @@ impl Charger {
     pub(super) fn report_installed(&mut self, now: Timestamp) {
         if self.firmware.job.as_ref().is_some_and(|job| job.stage == Stage::Rebooting) {
             let signed = self.firmware.job.as_ref().is_some_and(|job| job.request_id.is_some());
-            self.give_up("Installed");
+            self.give_up(Status::Installed);
             if signed {
                 let version = self.firmware.version.clone();
                 self.security_event(now, "FirmwareUpdated", version);
@@ -196,10 +198,11 @@ impl Charger {
     /// Reports the status asked for by a trigger: `Idle` unless an update is on its way.
     pub(super) fn push_firmware_status(&mut self, signed: bool) {
         let busy = self.firmware.job.as_ref().is_some_and(|job| job.request_id.is_some() == signed);
-        let told = self.firmware.told.filter(|_| busy).unwrap_or(("Idle", None));
-        let mut message = firmware_status(signed, told);
-        message.triggered = true;
-        self.outbox.push(message);
+        let told = self.firmware.told.filter(|_| busy).unwrap_or((Status::Idle, None));
+        if let Some(mut message) = firmware_status(signed, told) {
+            message.triggered = true;
+            self.outbox.push(message);
+        }
     }
 
     fn step(&self) -> Duration {
@@ -212,7 +215,7 @@ impl Charger {
         }
     }
 
-    fn enter(&mut self, now: Timestamp, stage: Stage, status: &'static str) {
+    fn enter(&mut self, now: Timestamp, stage: Stage, status: Status) {
         let due = now.after(self.step());
         if let Some(job) = &mut self.firmware.job {
             (job.stage, job.due) = (stage, due);
@@ -221,38 +224,33 @@ impl Charger {
     }
 
     /// Says how it ended; nothing is on its way any more.
-    fn give_up(&mut self, status: &'static str) {
+    fn give_up(&mut self, status: Status) {
         self.tell_firmware(status);
         self.firmware.job = None;
     }
 
-    fn tell_firmware(&mut self, status: &'static str) {
+    fn tell_firmware(&mut self, status: Status) {
         let Some(job) = &self.firmware.job else { return };
         let told = (status, job.request_id);
-        self.outbox.push(firmware_status(job.request_id.is_some(), told));
-        self.firmware.told = Some(told);
+        if let Some(message) = firmware_status(job.request_id.is_some(), told) {
+            self.outbox.push(message);
+            self.firmware.told = Some(told);
+        }
     }
 
     /// Reports something that matters for security (whitepaper, A04).
     pub(super) fn security_event(&mut self, now: Timestamp, kind: &str, info: Option<String>) {
-        let mut payload = json!({"type": kind, "timestamp": self.own_time(now)});
-        if let Some(info) = info {
-            payload["techInfo"] = info.into();
-        }
-        self.queue(Action::SecurityEventNotification, payload, About::Plain);
+        let timestamp = self.own_time(now);
+        self.queue(&SecurityEventNotification { kind, timestamp, tech_info: info }, About::Plain);
     }
 }
 
-fn firmware_status(signed: bool, (status, request_id): (&str, Option<i64>)) -> Message {
-    let mut payload = json!({"status": status});
-    if let Some(id) = request_id {
-        payload["requestId"] = id.into();
+/// The notification of a status; `None` where an update that is not signed has no word for it.
+fn firmware_status(signed: bool, (status, request_id): (Status, Option<i64>)) -> Option<Message> {
+    if signed {
+        return Some(Message::new(&SignedFirmwareStatusNotification { status, request_id }, About::Plain));
     }
-    let action = match signed {
-        true => Action::SignedFirmwareStatusNotification,
-        false => Action::FirmwareStatusNotification,
-    };
-    Message::new(action, payload, About::Plain)
+    Some(Message::new(&requests::firmware_status(status.unsigned()?), About::Plain))
 }
 
 fn time(value: &Value) -> Option<Timestamp> {

@@ -1,7 +1,7 @@
 //! Many chargers at once: how many calls a central system answers, and how fast.
 //!
-//! These chargers are as cheap as can be, since they run beside what they measure: their messages are
-//! written by hand, and only the answers that matter are read.
+//! These chargers are as cheap as can be, since they run beside what they measure: their messages become text
+//! at once, and only the answers that matter are read.
 
 mod charger;
 mod report;

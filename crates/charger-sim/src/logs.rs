@@ -3,14 +3,14 @@
 //! The log begins when the charger is switched on, so a request for earlier times finds nothing. With
 //! `upload-failed` in the last segment of the location the upload fails.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::charger::Charger;
-use super::commands::Answer;
+use super::messages::security::{GetLogResponse, LogStatus, LogStatusNotification, LogUploadStatus};
+use super::messages::{DiagnosticsStatus, requests};
 use super::outbox::{About, Message};
 use super::profile::whole;
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::FromChargePoint as Action;
 
 /// An upload on its way.
 #[derive(Debug)]
@@ -20,6 +20,15 @@ pub(super) struct Upload {
     fails: bool,
     announced: bool,
     due: Timestamp,
+}
+
+/// How far an upload is; diagnostics and logs have different words for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Idle,
+    Uploading,
+    Uploaded,
+    Failed,
 }
 
 /// Uploads: diagnostics and logs do not get in each other's way.
@@ -36,27 +45,28 @@ impl Uploads {
 }
 
 impl Charger {
-    /// Answers `GetDiagnostics`: without a file name where there is nothing to upload.
-    pub(super) fn get_diagnostics(&mut self, now: Timestamp, payload: &Value) -> Answer {
-        let name = self.log_file(now, "diagnostics", &payload["startTime"], &payload["stopTime"]);
-        let Some(name) = name else { return Ok(json!({})) };
+    /// Answers `GetDiagnostics`: the file's name, or none where there is nothing to upload.
+    pub(super) fn get_diagnostics(&mut self, now: Timestamp, payload: &Value) -> Option<String> {
+        let name = self.log_file(now, "diagnostics", &payload["startTime"], &payload["stopTime"])?;
         self.uploads.diagnostics = Some(upload(now, &payload["location"], None));
-        Ok(json!({"fileName": name}))
+        Some(name)
     }
 
     /// Answers `GetLog`.
-    pub(super) fn get_log(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn get_log(&mut self, now: Timestamp, payload: &Value) -> GetLogResponse {
         let (log, kind) = (&payload["log"], payload["logType"].as_str().unwrap_or("DiagnosticsLog"));
         let name = self.log_file(now, kind, &log["oldestTimestamp"], &log["latestTimestamp"]);
-        let Some(name) = name else { return Ok(json!({"status": "Rejected"})) };
+        if name.is_none() {
+            return GetLogResponse { status: LogStatus::Rejected, filename: None };
+        }
         let request_id = whole(&payload["requestId"]);
         let replaced = self.uploads.log.replace(upload(
             now,
             &log["remoteLocation"],
             Some(request_id.unwrap_or_default()),
         ));
-        let status = if replaced.is_some() { "AcceptedCanceled" } else { "Accepted" };
-        Ok(json!({"status": status, "filename": name}))
+        let status = if replaced.is_some() { LogStatus::AcceptedCanceled } else { LogStatus::Accepted };
+        GetLogResponse { status, filename: name }
     }
 
     /// The file with what was logged between two moments; `None` if nothing was.
@@ -73,11 +83,10 @@ impl Charger {
             let slot = if diagnostics { &mut uploads.diagnostics } else { &mut uploads.log };
             let Some(upload) = slot.as_mut().filter(|upload| upload.due <= now) else { continue };
             let (announced, request_id) = (upload.announced, upload.request_id);
-            let status = match (announced, upload.fails, diagnostics) {
-                (false, ..) => "Uploading",
-                (true, false, _) => "Uploaded",
-                (true, true, true) => "UploadFailed",
-                (true, true, false) => "UploadFailure",
+            let progress = match (announced, upload.fails) {
+                (false, _) => Progress::Uploading,
+                (true, false) => Progress::Uploaded,
+                (true, true) => Progress::Failed,
             };
             if announced {
                 *slot = None;
@@ -85,18 +94,18 @@ impl Charger {
                 upload.announced = true;
                 upload.due = now.after(self.options.transfer);
             }
-            self.outbox.push(upload_status(diagnostics, status, request_id));
+            self.outbox.push(upload_status(diagnostics, progress, request_id));
         }
     }
 
     /// Reports the status asked for by a trigger.
     pub(super) fn push_upload_status(&mut self, diagnostics: bool) {
         let slot = if diagnostics { &self.uploads.diagnostics } else { &self.uploads.log };
-        let (status, request_id) = match slot {
-            Some(upload) => ("Uploading", upload.request_id),
-            None => ("Idle", None),
+        let (progress, request_id) = match slot {
+            Some(upload) => (Progress::Uploading, upload.request_id),
+            None => (Progress::Idle, None),
         };
-        let mut message = upload_status(diagnostics, status, request_id);
+        let mut message = upload_status(diagnostics, progress, request_id);
         message.triggered = true;
         self.outbox.push(message);
     }
@@ -107,14 +116,21 @@ fn upload(now: Timestamp, location: &Value, request_id: Option<i64>) -> Upload {
     Upload { request_id, fails: name.contains("upload-failed"), announced: false, due: now }
 }
 
-fn upload_status(diagnostics: bool, status: &str, request_id: Option<i64>) -> Message {
-    let mut payload = json!({"status": status});
-    if let Some(id) = request_id {
-        payload["requestId"] = id.into();
+fn upload_status(diagnostics: bool, progress: Progress, request_id: Option<i64>) -> Message {
+    if diagnostics {
+        let status = match progress {
+            Progress::Idle => DiagnosticsStatus::Idle,
+            Progress::Uploading => DiagnosticsStatus::Uploading,
+            Progress::Uploaded => DiagnosticsStatus::Uploaded,
+            Progress::Failed => DiagnosticsStatus::UploadFailed,
+        };
+        return Message::new(&requests::diagnostics_status(status), About::Plain);
     }
-    let action = match diagnostics {
-        true => Action::DiagnosticsStatusNotification,
-        false => Action::LogStatusNotification,
+    let status = match progress {
+        Progress::Idle => LogUploadStatus::Idle,
+        Progress::Uploading => LogUploadStatus::Uploading,
+        Progress::Uploaded => LogUploadStatus::Uploaded,
+        Progress::Failed => LogUploadStatus::UploadFailure,
     };
-    Message::new(action, payload, About::Plain)
+    Message::new(&LogStatusNotification { status, request_id }, About::Plain)
 }

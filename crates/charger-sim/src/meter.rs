@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::chance::Chance;
+use super::messages::{Measurand, MeterValue, Phase, ReadingContext, SampledValue, UnitOfMeasure, requests};
 use vocabulary::clock::Timestamp;
 
 const PHASES: f64 = 3.0;
@@ -87,23 +86,15 @@ impl Meter {
         self.read_at = None;
     }
 
-    /// One `MeterValue` with those of `measurands` (a comma list, as in the configuration) that this meter knows;
-    /// `None` if it knows none of them.
-    pub fn meter_value(&self, measurands: &str, context: &str, at: Timestamp) -> Option<Value> {
-        let sampled: Vec<Value> = measurands
-            .split(',')
-            .filter_map(|measurand| {
-                let measurand = measurand.trim();
-                let (value, unit, phase) = self.read(measurand)?;
-                let mut sample =
-                    json!({"value": value, "context": context, "measurand": measurand, "unit": unit});
-                if let Some(phase) = phase {
-                    sample["phase"] = phase.into();
-                }
-                Some(sample)
-            })
-            .collect();
-        (!sampled.is_empty()).then(|| json!({"timestamp": at, "sampledValue": sampled}))
+    /// What it shows of `measurands` (a comma list, as in the configuration); `None` if it knows none of them.
+    pub(super) fn meter_value(
+        &self,
+        measurands: &str,
+        context: &ReadingContext,
+        at: Timestamp,
+    ) -> Option<MeterValue> {
+        let samples: Vec<_> = measurands.split(',').filter_map(|name| self.read(name.trim())).collect();
+        (!samples.is_empty()).then(|| requests::meter_value(samples, context, at))
     }
 
     /// Whether this meter can measure it.
@@ -114,15 +105,31 @@ impl Meter {
         )
     }
 
-    fn read(&self, measurand: &str) -> Option<(String, &'static str, Option<&'static str>)> {
-        Some(match measurand {
-            "Energy.Active.Import.Register" => (self.register_wh().to_string(), "Wh", None),
-            "Power.Active.Import" => (format!("{:.0}", self.power_w), "W", None),
-            "Current.Import" => (format!("{:.2}", self.power_w / PHASES / self.voltage_v), "A", Some("L1")),
-            "Voltage" => (format!("{:.1}", self.voltage_v), "V", Some("L1-N")),
-            "SoC" => (format!("{:.0}", 100.0 * self.stored_wh / self.battery_wh), "Percent", None),
+    fn read(&self, measurand: &str) -> Option<SampledValue> {
+        let (measurand, value, unit, phase) = match measurand {
+            "Energy.Active.Import.Register" => (
+                Measurand::EnergyActiveImportRegister,
+                self.register_wh().to_string(),
+                UnitOfMeasure::Wh,
+                None,
+            ),
+            "Power.Active.Import" => {
+                (Measurand::PowerActiveImport, format!("{:.0}", self.power_w), UnitOfMeasure::W, None)
+            }
+            "Current.Import" => {
+                let current = self.power_w / PHASES / self.voltage_v;
+                (Measurand::CurrentImport, format!("{current:.2}"), UnitOfMeasure::A, Some(Phase::L1))
+            }
+            "Voltage" => {
+                (Measurand::Voltage, format!("{:.1}", self.voltage_v), UnitOfMeasure::V, Some(Phase::L1N))
+            }
+            "SoC" => {
+                let soc = 100.0 * self.stored_wh / self.battery_wh;
+                (Measurand::SoC, format!("{soc:.0}"), UnitOfMeasure::Percent, None)
+            }
             _ => return None,
-        })
+        };
+        Some(requests::sample(measurand, value, unit, phase))
     }
 }
 
@@ -135,9 +142,7 @@ mod tests {
     use super::*;
 
     fn value(meter: &Meter, measurand: &str) -> f64 {
-        let sample =
-            meter.meter_value(measurand, "Sample.Periodic", Timestamp::from_unix_ms(0)).expect("known");
-        sample["sampledValue"][0]["value"].as_str().expect("a text").parse().expect("a number")
+        meter.read(measurand).expect("known").value.parse().expect("a number")
     }
 
     #[test]
@@ -166,6 +171,6 @@ mod tests {
     #[test]
     fn a_meter_leaves_out_what_it_cannot_measure() {
         let meter = Meter::new(1.0, 1.0, Chance::seeded(1));
-        assert!(meter.meter_value("RPM", "Trigger", Timestamp::from_unix_ms(0)).is_none());
+        assert!(meter.meter_value("RPM", &ReadingContext::Trigger, Timestamp::from_unix_ms(0)).is_none());
     }
 }

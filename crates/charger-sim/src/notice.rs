@@ -65,7 +65,7 @@ pub enum Notice {
     /// A reservation's time is over.
     ReservationExpired { reservation_id: i64, connector_id: u32 },
     /// A session is over.
-    SessionEnded { connector_id: u32, reason: &'static str, energy_wh: i64, took_ms: u64 },
+    SessionEnded { connector_id: u32, reason: String, energy_wh: i64, took_ms: u64 },
     /// A step of a scenario, or a line from the terminal, begins.
     Step { line: usize, step: String },
     /// It could not be done, or what it expected did not happen.

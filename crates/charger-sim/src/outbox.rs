@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
+use super::messages::{self, Request};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::frame::MessageId;
 use vocabulary::ocpp::v16::FromChargePoint;
@@ -42,8 +43,9 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn new(action: FromChargePoint, payload: Value, about: About) -> Self {
-        Self { action, payload, about, triggered: false, refusals: 0, ids: Vec::new() }
+    pub(super) fn new<R: Request>(request: &R, about: About) -> Self {
+        let payload = messages::payload(request);
+        Self { action: R::ACTION, payload, about, triggered: false, refusals: 0, ids: Vec::new() }
     }
 
     /// Whether the message belongs to a transaction's record and has to arrive, however late.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::charger::Charger;
-use super::commands::Answer;
 use super::connector::Phase;
+use super::messages::{ChargingProfileStatus, ClearChargingProfileStatus};
 use super::profile::{Limit, Profile, Purpose, Unit, Word, whole};
-use super::schedule::{Criteria, PERIODS_MAX, STACK_LEVEL_MAX, composite};
+use super::schedule::{Composite, Criteria, PERIODS_MAX, STACK_LEVEL_MAX, composite};
 use vocabulary::clock::Timestamp;
 
 impl Charger {
@@ -59,12 +59,11 @@ impl Charger {
     }
 
     /// Answers `SetChargingProfile`.
-    pub(super) fn set_charging_profile(&mut self, now: Timestamp, payload: &Value) -> Answer {
-        let rejected = Ok(json!({"status": "Rejected"}));
+    pub(super) fn set_charging_profile(&mut self, now: Timestamp, payload: &Value) -> ChargingProfileStatus {
         let connector_id = whole(&payload["connectorId"]).and_then(|id| u32::try_from(id).ok());
         let known = connector_id.filter(|id| *id as usize <= self.connectors.len());
         let (Some(connector_id), Some(profile)) = (known, readable(&payload["csChargingProfiles"])) else {
-            return rejected;
+            return ChargingProfileStatus::Rejected;
         };
         let fits = match profile.purpose {
             Purpose::ChargePointMax => connector_id == 0,
@@ -72,10 +71,10 @@ impl Charger {
             Purpose::Tx => self.is_for_running(connector_id, &profile),
         };
         if !fits || !self.profiles.install(connector_id, profile) {
-            return rejected;
+            return ChargingProfileStatus::Rejected;
         }
         self.redraw_all(now);
-        Ok(json!({"status": "Accepted"}))
+        ChargingProfileStatus::Accepted
     }
 
     /// A `TxProfile` needs its transaction.
@@ -87,23 +86,27 @@ impl Charger {
     }
 
     /// Answers `ClearChargingProfile`.
-    pub(super) fn clear_charging_profile(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn clear_charging_profile(
+        &mut self,
+        now: Timestamp,
+        payload: &Value,
+    ) -> ClearChargingProfileStatus {
         let cleared = self.profiles.clear(&Criteria::read(payload));
         self.redraw_all(now);
-        Ok(json!({"status": if cleared { "Accepted" } else { "Unknown" }}))
+        if cleared { ClearChargingProfileStatus::Accepted } else { ClearChargingProfileStatus::Unknown }
     }
 
-    /// Answers `GetCompositeSchedule`; connector 0 is the connection to the grid.
-    pub(super) fn composite_schedule(&self, now: Timestamp, payload: &Value) -> Answer {
+    /// Answers `GetCompositeSchedule`: a connector and its schedule, if there is such a one. Connector 0 is the
+    /// connection to the grid.
+    pub(super) fn composite_schedule(&self, now: Timestamp, payload: &Value) -> Option<(u32, Composite)> {
         let start = self.own_time(now);
         let unit = payload["chargingRateUnit"].as_str().and_then(Unit::read).unwrap_or(Unit::Watt);
-        let duration = whole(&payload["duration"]).and_then(|seconds| u64::try_from(seconds).ok());
-        let connector_id = whole(&payload["connectorId"]);
+        let duration = whole(&payload["duration"]).and_then(|seconds| u64::try_from(seconds).ok())?;
+        let connector_id = whole(&payload["connectorId"]).and_then(|id| u32::try_from(id).ok())?;
         let count = self.connectors.len();
-        let known = connector_id.and_then(|id| usize::try_from(id).ok()).filter(|id| *id <= count);
-        let (Some(duration), Some(connector_id)) = (duration, known) else {
-            return Ok(json!({"status": "Rejected"}));
-        };
+        if connector_id as usize > count {
+            return None;
+        }
         let hardware =
             |connectors: usize| Limit { watts: self.options.max_power_w * connectors as f64, phases: 3 };
         let duration = Duration::from_secs(duration);
@@ -112,20 +115,15 @@ impl Charger {
                 self.profiles.for_charger(at, self.switched_on)
             }),
             Some(index) => {
-                let running = self.connectors[index].transaction();
+                let running = self.connectors[index as usize].transaction();
                 let began = running.map_or(start, |transaction| transaction.began);
                 composite(start, duration, unit, hardware(1), |at| {
                     let all = self.profiles.for_charger(at, self.switched_on);
-                    either(all, self.profiles.for_transaction(connector_id as u32, at, began))
+                    either(all, self.profiles.for_transaction(connector_id, at, began))
                 })
             }
         };
-        Ok(json!({
-            "status": "Accepted",
-            "connectorId": connector_id,
-            "scheduleStart": start,
-            "chargingSchedule": schedule,
-        }))
+        Some((connector_id, schedule))
     }
 }
 

@@ -53,13 +53,6 @@ impl Unit {
             _ => None,
         }
     }
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Ampere => "A",
-            Self::Watt => "W",
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,11 +1,13 @@
 //! What the central system does from afar: start, stop, unlock, switch on and off, change settings.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::charger::{Charger, Registration};
-use super::commands::Answer;
-use super::configuration::Change;
 use super::connector::{Phase, Request};
+use super::messages::{
+    AvailabilityStatus, ChargePointErrorCode, ConfigurationStatus as Change, Reason, RemoteStartStopStatus,
+    UnlockStatus,
+};
 use super::power::readable;
 use super::profile::{Purpose, whole};
 use super::reservation::Claim;
@@ -13,7 +15,7 @@ use vocabulary::clock::Timestamp;
 
 impl Charger {
     /// Answers `RemoteStartTransaction`; a driver then comes, or does not.
-    pub(super) fn remote_start(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn remote_start(&mut self, now: Timestamp, payload: &Value) -> RemoteStartStopStatus {
         let id_tag = payload["idTag"].as_str().unwrap_or_default().to_owned();
         let connector = match &payload["connectorId"] {
             Value::Null => (0..self.connectors.len()).find(|&index| self.may_start_at(index, &id_tag)),
@@ -31,9 +33,9 @@ impl Charger {
             (Some(index), Ok(profile)) => {
                 let request = Request { id_tag, parent: None, remote: true, profile };
                 self.present(now, index, request);
-                Ok(json!({"status": "Accepted"}))
+                RemoteStartStopStatus::Accepted
             }
-            _ => Ok(json!({"status": "Rejected"})),
+            _ => RemoteStartStopStatus::Rejected,
         }
     }
 
@@ -50,40 +52,40 @@ impl Charger {
     }
 
     /// Answers `RemoteStopTransaction`.
-    pub(super) fn remote_stop(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn remote_stop(&mut self, now: Timestamp, payload: &Value) -> RemoteStartStopStatus {
         let running = whole(&payload["transactionId"]).and_then(|id| self.transaction_by_id(id));
         match running.filter(|_| self.registration != Registration::Pending) {
             Some(index) => {
-                self.stop(now, index, "Remote", None);
-                Ok(json!({"status": "Accepted"}))
+                self.stop(now, index, Reason::Remote, None);
+                RemoteStartStopStatus::Accepted
             }
-            None => Ok(json!({"status": "Rejected"})),
+            None => RemoteStartStopStatus::Rejected,
         }
     }
 
     /// Answers `UnlockConnector`; a cable that is part of the charger has no lock.
-    pub(super) fn unlock(&mut self, now: Timestamp, payload: &Value) -> Answer {
-        let status = match self.connector_index(payload) {
-            Some(_) if self.options.fixed_cables => "NotSupported",
-            Some(index) if self.connectors[index].fault == Some("ConnectorLockFailure") => "UnlockFailed",
+    pub(super) fn unlock(&mut self, now: Timestamp, payload: &Value) -> UnlockStatus {
+        let lock_is_broken = Some(ChargePointErrorCode::ConnectorLockFailure);
+        match self.connector_index(payload) {
+            Some(_) if self.options.fixed_cables => UnlockStatus::NotSupported,
+            Some(index) if self.connectors[index].fault == lock_is_broken => UnlockStatus::UnlockFailed,
             Some(index) => {
-                self.stop(now, index, "UnlockCommand", None);
-                "Unlocked"
+                self.stop(now, index, Reason::UnlockCommand, None);
+                UnlockStatus::Unlocked
             }
-            None => "NotSupported",
-        };
-        Ok(json!({"status": status}))
+            None => UnlockStatus::NotSupported,
+        }
     }
 
     /// Answers `ChangeAvailability`; connector 0 is all of them. What was set outlives a reboot.
-    pub(super) fn change_availability(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn change_availability(&mut self, now: Timestamp, payload: &Value) -> AvailabilityStatus {
         let inoperative = payload["type"] == "Inoperative";
         let indices: Vec<usize> = match whole(&payload["connectorId"]) {
             Some(0) => (0..self.connectors.len()).collect(),
             _ => self.connector_index(payload).into_iter().collect(),
         };
         if indices.is_empty() {
-            return Ok(json!({"status": "Rejected"}));
+            return AvailabilityStatus::Rejected;
         }
         let mut scheduled = false;
         for index in indices {
@@ -96,11 +98,11 @@ impl Charger {
             }
         }
         self.refresh_all(now);
-        Ok(json!({"status": if scheduled { "Scheduled" } else { "Accepted" }}))
+        if scheduled { AvailabilityStatus::Scheduled } else { AvailabilityStatus::Accepted }
     }
 
     /// Answers `ChangeConfiguration`, and lets the new value work at once where it can.
-    pub(super) fn change_configuration(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn change_configuration(&mut self, now: Timestamp, payload: &Value) -> Change {
         let key = payload["key"].as_str().unwrap_or_default();
         let value = payload["value"].as_str().unwrap_or_default();
         self.configuration.allow_profile(self.profile_max());
@@ -111,7 +113,7 @@ impl Charger {
         } else if change == Change::Accepted {
             self.configured(now, key, value);
         }
-        Ok(json!({"status": change.as_str()}))
+        change
     }
 
     /// What a new value changes at once.

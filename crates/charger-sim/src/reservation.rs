@@ -1,9 +1,9 @@
 //! Who may come: reservations of a connector, or of any.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::charger::{Charger, Registration};
-use super::commands::Answer;
+use super::messages::{CancelReservationStatus, ReservationStatus};
 use super::notice::Notice;
 use super::profile::whole;
 use vocabulary::clock::Timestamp;
@@ -11,7 +11,7 @@ use vocabulary::clock::Timestamp;
 /// A claim on a connector.
 #[derive(Debug, Clone)]
 pub(super) struct Reservation {
-    pub id: i64,
+    pub id: i32,
     /// 0: on any connector.
     pub connector_id: u32,
     id_tag: String,
@@ -33,30 +33,28 @@ pub(super) enum Claim {
     /// Nobody else has a claim.
     Free,
     /// The tag's own reservation has this number.
-    Own(i64),
+    Own(i32),
     /// Somebody else's.
     Foreign,
 }
 
 impl Charger {
     /// Answers `ReserveNow`.
-    pub(super) fn reserve(&mut self, now: Timestamp, payload: &Value) -> Answer {
-        let status = |status: &str| Ok(json!({"status": status}));
-        let (Some(id), Some(connector_id)) =
-            (whole(&payload["reservationId"]), whole(&payload["connectorId"]))
-        else {
-            return status("Rejected");
+    pub(super) fn reserve(&mut self, now: Timestamp, payload: &Value) -> ReservationStatus {
+        let id = whole(&payload["reservationId"]).and_then(|id| i32::try_from(id).ok());
+        let (Some(id), Some(connector_id)) = (id, whole(&payload["connectorId"])) else {
+            return ReservationStatus::Rejected;
         };
         let expires_at = payload["expiryDate"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
-        let Some(expires_at) = expires_at.filter(|at| *at > now) else { return status("Rejected") };
+        let Some(expires_at) = expires_at.filter(|at| *at > now) else { return ReservationStatus::Rejected };
         let in_service = self.registration == Registration::Accepted && self.reboot.is_none();
         let known = u32::try_from(connector_id).ok().filter(|id| *id as usize <= self.connectors.len());
-        let Some(connector_id) = known.filter(|_| in_service) else { return status("Rejected") };
+        let Some(connector_id) = known.filter(|_| in_service) else { return ReservationStatus::Rejected };
         if connector_id == 0 && !self.configuration.flag("ReserveConnectorZeroSupported") {
-            return status("Rejected");
+            return ReservationStatus::Rejected;
         }
         if let Some(refusal) = self.why_not_reserve(id, connector_id) {
-            return status(refusal);
+            return refusal;
         }
         self.reservations.retain(|old| old.id != id);
         self.reservations.push(Reservation {
@@ -67,11 +65,11 @@ impl Charger {
             expires_at,
         });
         self.refresh_all(now);
-        status("Accepted")
+        ReservationStatus::Accepted
     }
 
     /// The status that refuses a reservation; the one with the same id does not count, it is replaced.
-    fn why_not_reserve(&self, id: i64, connector_id: u32) -> Option<&'static str> {
+    fn why_not_reserve(&self, id: i32, connector_id: u32) -> Option<ReservationStatus> {
         let others = || self.reservations.iter().filter(|other| other.id != id);
         let claimed = |id: u32| others().any(|other| other.connector_id == id);
         let candidates: Vec<_> = self
@@ -86,11 +84,11 @@ impl Charger {
             return None;
         }
         Some(if candidates.iter().all(|connector| connector.fault.is_some()) {
-            "Faulted"
+            ReservationStatus::Faulted
         } else if candidates.iter().all(|connector| connector.fault.is_some() || connector.inoperative) {
-            "Unavailable"
+            ReservationStatus::Unavailable
         } else {
-            "Occupied"
+            ReservationStatus::Occupied
         })
     }
 
@@ -103,13 +101,16 @@ impl Charger {
     }
 
     /// Answers `CancelReservation`.
-    pub(super) fn cancel_reservation(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn cancel_reservation(&mut self, now: Timestamp, payload: &Value) -> CancelReservationStatus {
         let id = whole(&payload["reservationId"]);
         let before = self.reservations.len();
-        self.reservations.retain(|one| Some(one.id) != id);
-        let status = if self.reservations.len() < before { "Accepted" } else { "Rejected" };
+        self.reservations.retain(|one| Some(i64::from(one.id)) != id);
         self.refresh_all(now);
-        Ok(json!({"status": status}))
+        if self.reservations.len() < before {
+            CancelReservationStatus::Accepted
+        } else {
+            CancelReservationStatus::Rejected
+        }
     }
 
     /// What reservations say about this tag at the `index`-th connector.
@@ -155,7 +156,7 @@ impl Charger {
         }
         for one in self.reservations.extract_if(.., |one| one.expires_at <= now).collect::<Vec<_>>() {
             self.notice(Notice::ReservationExpired {
-                reservation_id: one.id,
+                reservation_id: one.id.into(),
                 connector_id: one.connector_id,
             });
         }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::charger::{Charger, Link, Output, Reboot};
-use super::commands::Answer;
 use super::connector::Phase;
+use super::messages::{Reason, ResetResponseStatus, spelling};
 use super::notice::{Notice, millis};
 use vocabulary::clock::Timestamp;
 
@@ -15,25 +15,25 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Charger {
     /// Answers `Reset`: transactions are stopped, then the charger restarts.
-    pub(super) fn reset(&mut self, now: Timestamp, payload: &Value) -> Answer {
+    pub(super) fn reset(&mut self, now: Timestamp, payload: &Value) -> ResetResponseStatus {
         if self.firmware.is_installing() {
-            return Ok(json!({"status": "Rejected"}));
+            return ResetResponseStatus::Rejected;
         }
         let hard = payload["type"] == "Hard";
-        let reason = if hard { "HardReset" } else { "SoftReset" };
+        let reason = if hard { Reason::HardReset } else { Reason::SoftReset };
         for index in 0..self.connectors.len() {
-            self.stop(now, index, reason, None);
+            self.stop(now, index, reason.clone(), None);
         }
         // A hard reset takes what is still to be said along into the next life; a soft one says it first.
         let at_latest = if hard { now } else { now.after(PATIENCE) };
-        self.reboot = Some(Reboot { at_latest, reason: reason.to_owned(), boot: true });
-        Ok(json!({"status": "Accepted"}))
+        self.reboot = Some(Reboot { at_latest, reason: spelling(&reason), boot: true });
+        ResetResponseStatus::Accepted
     }
 
     /// The power is gone for `down`. What was being charged is recorded, and told after the boot.
     pub(super) fn lose_power(&mut self, now: Timestamp, down: Duration) {
         for index in 0..self.connectors.len() {
-            self.stop(now, index, "PowerLoss", None);
+            self.stop(now, index, Reason::PowerLoss, None);
             // Who had not begun yet has to show the tag again.
             let connector = &mut self.connectors[index];
             if !matches!(connector.phase, Phase::Finishing) {

@@ -1,12 +1,10 @@
 //! Meter values: in a session's own rhythm, by the clock, and when they are asked for.
 
-use serde_json::json;
-
 use super::charger::Charger;
 use super::connector::Phase;
+use super::messages::{ReadingContext, requests};
 use super::outbox::{About, Message};
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::FromChargePoint as Action;
 
 impl Charger {
     /// The regular sample of a running transaction.
@@ -19,7 +17,7 @@ impl Charger {
             if regular > now { regular } else { now.after(interval) }
         });
         let measurands = self.configuration.text("MeterValuesSampledData").to_owned();
-        if let Some(message) = self.measure(now, index, &measurands, "Sample.Periodic") {
+        if let Some(message) = self.measure(now, index, &measurands, &ReadingContext::SamplePeriodic) {
             self.outbox.push(message);
         }
         self.redraw(now, index);
@@ -32,7 +30,7 @@ impl Charger {
             if connector_id.is_some_and(|id| id != self.connectors[index].id) {
                 continue;
             }
-            if let Some(mut message) = self.measure(now, index, &measurands, "Trigger") {
+            if let Some(mut message) = self.measure(now, index, &measurands, &ReadingContext::Trigger) {
                 message.triggered = true;
                 self.outbox.push(message);
             }
@@ -47,7 +45,7 @@ impl Charger {
         self.schedule_aligned(now);
         let measurands = self.configuration.text("MeterValuesAlignedData").to_owned();
         for index in 0..self.connectors.len() {
-            if let Some(message) = self.measure(now, index, &measurands, "Sample.Clock") {
+            if let Some(message) = self.measure(now, index, &measurands, &ReadingContext::SampleClock) {
                 self.outbox.push(message);
             }
         }
@@ -61,16 +59,22 @@ impl Charger {
         self.aligned_due = (interval_ms > 0).then(|| self.real_moment(now, next(interval_ms)));
     }
 
-    fn measure(&mut self, now: Timestamp, index: usize, measurands: &str, context: &str) -> Option<Message> {
+    fn measure(
+        &mut self,
+        now: Timestamp,
+        index: usize,
+        measurands: &str,
+        context: &ReadingContext,
+    ) -> Option<Message> {
         let own_time = self.own_time(now);
         let connector = &mut self.connectors[index];
         connector.meter.pass_until(own_time);
         let value = connector.meter.meter_value(measurands, context, own_time)?;
-        let payload = json!({"connectorId": connector.id, "meterValue": [value]});
+        let request = requests::meter_values(connector.id, value);
         let about = match connector.transaction() {
             Some(transaction) => About::Sample(transaction.local),
             None => About::Plain,
         };
-        Some(Message::new(Action::MeterValues, payload, about))
+        Some(Message::new(&request, about))
     }
 }

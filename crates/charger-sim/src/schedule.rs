@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::profile::{Limit, Profile, Purpose, Unit, Word, whole};
 use vocabulary::clock::Timestamp;
@@ -131,6 +131,17 @@ impl Profiles {
     }
 }
 
+/// What profiles and hardware allow together, over some time.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Composite {
+    pub start: Timestamp,
+    pub duration: Duration,
+    /// The unit that was asked for.
+    pub unit: Unit,
+    /// Each limit with its beginning, counted from the start.
+    pub periods: Vec<(Duration, Limit)>,
+}
+
 /// The schedule from `start` on for `duration`, as `GetCompositeSchedule` answers it. `hardware` is what
 /// the connector can give at most, `word` what the profiles say about a moment.
 pub(super) fn composite(
@@ -139,21 +150,14 @@ pub(super) fn composite(
     unit: Unit,
     hardware: Limit,
     word: impl Fn(Timestamp) -> Word,
-) -> Value {
+) -> Composite {
     let end = start.after(duration);
     let (mut periods, mut at, mut last) = (Vec::new(), start, None);
     while at < end && periods.len() < PERIODS_MAX {
         let Word { limit, until } = word(at);
         let limit = limit.map_or(hardware, |limit| hardware.or_lower(limit));
         if last != Some(limit) {
-            let mut period = json!({
-                "startPeriod": at.since(start).as_secs(),
-                "limit": (limit.in_unit(unit) * 10.0 + 1e-6).floor() / 10.0,
-            });
-            if limit.phases != 3 {
-                period["numberPhases"] = limit.phases.into();
-            }
-            periods.push(period);
+            periods.push((at.since(start), limit));
             last = Some(limit);
         }
         match until.filter(|until| *until > at) {
@@ -161,17 +165,15 @@ pub(super) fn composite(
             None => break,
         }
     }
-    json!({
-        "duration": duration.as_secs(),
-        "startSchedule": start,
-        "chargingRateUnit": unit.as_str(),
-        "chargingSchedulePeriod": periods,
-    })
+    Composite { start, duration, unit, periods }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::messages::charging_schedule;
 
     const HARDWARE: Limit = Limit { watts: 11_040.0, phases: 3 };
 
@@ -192,7 +194,7 @@ mod tests {
         .expect("usable")
     }
 
-    fn combined(profiles: &Profiles, unit: Unit) -> Vec<(i64, f64)> {
+    fn combined(profiles: &Profiles, unit: Unit) -> Vec<(i32, f64)> {
         let word = |at| {
             let whole = profiles.for_charger(at, start());
             let mine = profiles.for_transaction(1, at, start());
@@ -203,11 +205,8 @@ mod tests {
             Word { limit, until: whole.until.into_iter().chain(mine.until).min() }
         };
         let schedule = composite(start(), Duration::from_secs(1_000), unit, HARDWARE, word);
-        let periods = schedule["chargingSchedulePeriod"].as_array().expect("periods");
-        periods
-            .iter()
-            .map(|one| (one["startPeriod"].as_i64().expect("s"), one["limit"].as_f64().expect("a limit")))
-            .collect()
+        let periods = charging_schedule(&schedule).charging_schedule_period.into_iter();
+        periods.map(|one| (one.start_period, one.limit.to_string().parse().expect("a number"))).collect()
     }
 
     #[test]

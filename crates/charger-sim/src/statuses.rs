@@ -1,12 +1,9 @@
 //! What the central system is told about connectors, and when.
 
-use serde_json::{Value, json};
-
 use super::charger::{Charger, Link, Registration};
-use super::connector::Status;
+use super::messages::{ChargePointErrorCode, ChargePointStatus as Status, requests};
 use super::outbox::{About, Message};
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::FromChargePoint as Action;
 
 impl Charger {
     /// Works out the status of a connector; tells of it if it is another one than before.
@@ -57,7 +54,7 @@ impl Charger {
             messages.push(self.status_of_whole(now));
         }
         for index in 0..self.connectors.len() {
-            if self.connectors[index].told != Some(self.connectors[index].status) {
+            if self.connectors[index].told.as_ref() != Some(&self.connectors[index].status) {
                 messages.push(self.status_of(now, index));
             }
         }
@@ -92,14 +89,15 @@ impl Charger {
     fn status_of(&mut self, now: Timestamp, index: usize) -> Message {
         let timestamp = self.own_time(now);
         let connector = &mut self.connectors[index];
-        connector.told = Some(connector.status);
-        message(connector.id, connector.status, connector.fault.unwrap_or("NoError"), timestamp)
+        connector.told = Some(connector.status.clone());
+        let fault = connector.fault.clone().unwrap_or_default();
+        message(connector.id, connector.status.clone(), fault, timestamp)
     }
 
     fn status_of_whole(&mut self, now: Timestamp) -> Message {
         let status = self.whole_status();
-        self.told_whole = Some(status);
-        message(0, status, "NoError", self.own_time(now))
+        self.told_whole = Some(status.clone());
+        message(0, status, ChargePointErrorCode::NoError, self.own_time(now))
     }
 
     fn whole_status(&self) -> Status {
@@ -110,12 +108,11 @@ impl Charger {
     }
 }
 
-fn message(connector_id: u32, status: Status, error_code: &str, timestamp: Timestamp) -> Message {
-    let payload: Value = json!({
-        "connectorId": connector_id,
-        "errorCode": error_code,
-        "status": status.as_str(),
-        "timestamp": timestamp,
-    });
-    Message::new(Action::StatusNotification, payload, About::Status)
+fn message(
+    connector_id: u32,
+    status: Status,
+    error_code: ChargePointErrorCode,
+    timestamp: Timestamp,
+) -> Message {
+    Message::new(&requests::status(connector_id, status, error_code, timestamp), About::Status)
 }

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use rust_ocpp::v1_6::messages::boot_notification::BootNotificationRequest;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Charger;
-use crate::introduction;
+use crate::messages::requests;
 use crate::notice::Notice;
 use crate::outbox::{About, Message};
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::FromChargePoint as Action;
 
 /// A retry of a boot that was not accepted never comes sooner, whatever the answer said.
 const BOOT_RETRY_MIN: Duration = Duration::from_millis(200);
@@ -32,12 +30,8 @@ impl Charger {
         }
         let options = &self.options;
         let version = self.firmware.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
-        let payload = json!(BootNotificationRequest {
-            firmware_version: Some(version.to_owned()),
-            meter_type: Some("simulated".to_owned()),
-            ..introduction::of(options.id.as_str(), &options.vendor, &options.model)
-        });
-        let mut message = Message::new(Action::BootNotification, payload, About::Boot);
+        let request = requests::boot(options.id.as_str(), &options.vendor, &options.model, version);
+        let mut message = Message::new(&request, About::Boot);
         message.triggered = triggered;
         self.outbox.push_front(message);
     }

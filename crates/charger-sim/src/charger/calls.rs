@@ -6,6 +6,8 @@ use serde_json::value::RawValue;
 use super::boot::BOOT_RETRY_DEFAULT;
 use super::{Charger, Link, Output, Registration};
 use crate::authorization::Verdict;
+use crate::messages::requests::UNNUMBERED;
+use crate::messages::set_transaction_id;
 use crate::notice::{Acknowledged, Notice, raw};
 use crate::outbox::{About, Answered, Message, Outstanding};
 use vocabulary::clock::Timestamp;
@@ -49,11 +51,13 @@ impl Charger {
         match message.about {
             About::Sample(local) => {
                 if let Some(id) = known(local) {
-                    message.payload["transactionId"] = id.into();
+                    set_transaction_id(&mut message.payload, id);
                 }
             }
-            // The start was refused for good: −1 says "one you never numbered".
-            About::Stop(local) => message.payload["transactionId"] = known(local).unwrap_or(-1).into(),
+            // Without a number the start was refused for good.
+            About::Stop(local) => {
+                set_transaction_id(&mut message.payload, known(local).unwrap_or(UNNUMBERED.into()));
+            }
             _ => {}
         }
     }

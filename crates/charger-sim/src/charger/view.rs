@@ -1,18 +1,19 @@
 //! What can be seen of a charger from the outside.
 
 use super::{Charger, Link};
+use crate::messages::spelling;
 use crate::outbox::Message;
 
 impl Charger {
     /// The status of a connector as it is; `None` if there is no such one.
-    pub fn status(&self, connector: u32) -> Option<&'static str> {
+    pub fn status(&self, connector: u32) -> Option<String> {
         let found = self.connectors.iter().find(|one| one.id == connector)?;
-        Some(found.status.as_str())
+        Some(spelling(&found.status))
     }
 
     /// Every connector with its status, and the tag it is busy with.
-    pub fn overview(&self) -> Vec<(u32, &'static str, Option<&str>)> {
-        self.connectors.iter().map(|one| (one.id, one.status.as_str(), one.id_tag())).collect()
+    pub fn overview(&self) -> Vec<(u32, String, Option<&str>)> {
+        self.connectors.iter().map(|one| (one.id, spelling(&one.status), one.id_tag())).collect()
     }
 
     /// Connected and accepted.

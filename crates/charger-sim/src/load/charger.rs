@@ -17,6 +17,8 @@ use super::script::{self, Call, Script};
 use super::{Counters, LoadOptions, Stage};
 use crate::chance::Chance;
 use crate::connection::Socket;
+use crate::messages::ChargePointStatus;
+use crate::messages::requests::UNNUMBERED;
 use crate::notice::Acknowledged;
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::id::StationId;
@@ -197,7 +199,7 @@ impl Charger {
             }
         }
         self.booted = true;
-        let available = script::status("Available", Clock::System.now());
+        let available = script::status(ChargePointStatus::Available, Clock::System.now());
         if let Outcome::Lost(reason) = self.call(socket, &available, 0).await {
             return Err(Some(reason));
         }
@@ -302,13 +304,13 @@ async fn next_text(socket: &mut Socket) -> Result<tokio_tungstenite::tungstenite
     }
 }
 
-fn transaction_id(response: &RawValue) -> i64 {
+fn transaction_id(response: &RawValue) -> i32 {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Started {
-        transaction_id: i64,
+        transaction_id: i32,
     }
-    serde_json::from_str::<Started>(response.get()).map_or(-1, |started| started.transaction_id)
+    serde_json::from_str::<Started>(response.get()).map_or(UNNUMBERED, |started| started.transaction_id)
 }
 
 /// How long to wait before the next boot, if this one was not accepted.

@@ -1,6 +1,9 @@
 //! What a load charger says: one session after the other, in the order a real one would.
 
-use crate::introduction;
+use crate::messages::{
+    self, ChargePointErrorCode, ChargePointStatus, Measurand, Phase, ReadingContext, Reason, Request,
+    UnitOfMeasure, requests,
+};
 use vocabulary::clock::Timestamp;
 
 /// The power every car takes, W.
@@ -38,7 +41,7 @@ pub(super) struct Script {
     spoken: u64,
     register_wh: f64,
     read_at: Timestamp,
-    transaction_id: i64,
+    transaction_id: i32,
 }
 
 impl Script {
@@ -52,12 +55,12 @@ impl Script {
             spoken: 0,
             register_wh: 100_000.0 + index as f64,
             read_at: now,
-            transaction_id: -1,
+            transaction_id: requests::UNNUMBERED,
         }
     }
 
     /// The central system numbered the running transaction.
-    pub(super) fn numbered(&mut self, transaction_id: i64) {
+    pub(super) fn numbered(&mut self, transaction_id: i32) {
         self.transaction_id = transaction_id;
     }
 
@@ -65,7 +68,7 @@ impl Script {
     pub(super) fn next(&mut self, now: Timestamp) -> Call {
         self.spoken += 1;
         if self.spoken.is_multiple_of(HEARTBEAT_EVERY) {
-            return call("Heartbeat", "{}".to_owned());
+            return Call::new(&requests::heartbeat());
         }
         let hours = now.since(self.read_at).as_secs_f64() / 3_600.0;
         self.read_at = now;
@@ -75,72 +78,59 @@ impl Script {
         let wh = self.register_wh as i64;
         let (id_tag, id) = (&self.id_tag, self.transaction_id);
         let (call, next) = match self.step {
-            Step::Preparing => (status("Preparing", now), Step::Authorize),
-            Step::Authorize => (call("Authorize", format!(r#"{{"idTag":"{id_tag}"}}"#)), Step::Start),
-            Step::Start => (
-                transactional(
-                    "StartTransaction",
-                    format!(
-                        r#"{{"connectorId":1,"idTag":"{id_tag}","meterStart":{wh},"timestamp":"{now}"}}"#
-                    ),
-                ),
-                Step::Charging,
-            ),
-            Step::Charging => (status("Charging", now), Step::Sample(0)),
-            Step::Sample(count) => (
-                transactional(
-                    "MeterValues",
-                    format!(
-                        concat!(
-                            r#"{{"connectorId":1,"transactionId":{id},"meterValue":[{{"timestamp":"{now}","sampledValue":["#,
-                            r#"{{"value":"{wh}","context":"Sample.Periodic","measurand":"Energy.Active.Import.Register","unit":"Wh"}},"#,
-                            r#"{{"value":"{power}","context":"Sample.Periodic","measurand":"Power.Active.Import","unit":"W"}},"#,
-                            r#"{{"value":"230.0","context":"Sample.Periodic","measurand":"Voltage","phase":"L1-N","unit":"V"}}]}}]}}"#,
-                        ),
-                        id = id,
-                        now = now,
-                        wh = wh,
-                        power = POWER_W,
-                    ),
-                ),
-                if count + 1 < self.samples { Step::Sample(count + 1) } else { Step::Finishing },
-            ),
-            Step::Finishing => (status("Finishing", now), Step::Stop),
-            Step::Stop => (
-                transactional(
-                    "StopTransaction",
-                    format!(
-                        r#"{{"transactionId":{id},"idTag":"{id_tag}","meterStop":{wh},"timestamp":"{now}","reason":"Local"}}"#
-                    ),
-                ),
-                Step::Available,
-            ),
-            Step::Available => (status("Available", now), Step::Preparing),
+            Step::Preparing => (status(ChargePointStatus::Preparing, now), Step::Authorize),
+            Step::Authorize => (Call::new(&requests::authorize(id_tag)), Step::Start),
+            Step::Start => (Call::transactional(&requests::start(1, id_tag, wh, None, now)), Step::Charging),
+            Step::Charging => (status(ChargePointStatus::Charging, now), Step::Sample(0)),
+            Step::Sample(count) => {
+                let next = if count + 1 < self.samples { Step::Sample(count + 1) } else { Step::Finishing };
+                (sample(id, wh, now), next)
+            }
+            Step::Finishing => (status(ChargePointStatus::Finishing, now), Step::Stop),
+            Step::Stop => {
+                let mut stop = requests::stop(Some(id_tag.clone()), wh, Reason::Local, Vec::new(), now);
+                stop.transaction_id = id;
+                (Call::transactional(&stop), Step::Available)
+            }
+            Step::Available => (status(ChargePointStatus::Available, now), Step::Preparing),
         };
         self.step = next;
         call
     }
 }
 
+/// The meter of connector 1.
+fn sample(transaction_id: i32, wh: i64, now: Timestamp) -> Call {
+    let samples = vec![
+        requests::sample(Measurand::EnergyActiveImportRegister, wh.to_string(), UnitOfMeasure::Wh, None),
+        requests::sample(Measurand::PowerActiveImport, POWER_W.to_string(), UnitOfMeasure::W, None),
+        requests::sample(Measurand::Voltage, "230.0".to_owned(), UnitOfMeasure::V, Some(Phase::L1N)),
+    ];
+    let value = requests::meter_value(samples, &ReadingContext::SamplePeriodic, now);
+    let mut values = requests::meter_values(1, value);
+    values.transaction_id = Some(transaction_id);
+    Call::transactional(&values)
+}
+
 /// The status of connector 1.
-pub(super) fn status(status: &str, now: Timestamp) -> Call {
-    call(
-        "StatusNotification",
-        format!(r#"{{"connectorId":1,"errorCode":"NoError","status":"{status}","timestamp":"{now}"}}"#),
-    )
+pub(super) fn status(status: ChargePointStatus, now: Timestamp) -> Call {
+    Call::new(&requests::status(1, status, ChargePointErrorCode::NoError, now))
 }
 
 pub(super) fn boot(station: &str) -> Call {
-    let payload = introduction::of(station, "chargehook", "charger-sim load");
-    call("BootNotification", serde_json::json!(payload).to_string())
+    let version = env!("CARGO_PKG_VERSION");
+    Call::new(&requests::boot(station, "chargehook", "charger-sim load", version))
 }
 
-fn call(action: &'static str, payload: String) -> Call {
-    Call { action, payload, transactional: false }
-}
+impl Call {
+    fn new<R: Request>(request: &R) -> Self {
+        let payload = messages::payload_text(request);
+        Self { action: R::ACTION.as_str(), payload, transactional: false }
+    }
 
-fn transactional(action: &'static str, payload: String) -> Call {
-    Call { action, payload, transactional: true }
+    fn transactional(request: &impl Request) -> Self {
+        Self { transactional: true, ..Self::new(request) }
+    }
 }
 
 #[cfg(test)]
