@@ -181,8 +181,6 @@ fn write(payload: &impl Serialize) -> Box<RawValue> {
 mod tests {
     use std::time::Duration;
 
-    use rust_ocpp::v1_6::messages as typed;
-    use serde::de::DeserializeOwned;
     use serde_json::Value;
 
     use super::*;
@@ -303,74 +301,36 @@ mod tests {
         check(Request::SignCertificate { csr: None }, &facts(), r#"{"status":"Rejected"}"#);
     }
 
-    type ReadsIt = fn(&str) -> bool;
-
-    /// Every kind of request, with its action and whether another implementation reads its answer.
-    fn every_request() -> Vec<(FromChargePoint, Request, ReadsIt)> {
+    /// Every kind of request, with its action.
+    fn every_request() -> Vec<(FromChargePoint, Request)> {
         use FromChargePoint as Action;
-        fn reads<T: DeserializeOwned>(json: &str) -> bool {
-            serde_json::from_str::<T>(json).is_ok()
-        }
-        fn empty(json: &str) -> bool {
-            json == "{}"
-        }
         vec![
-            (Action::Authorize, authorize(), reads::<typed::authorize::AuthorizeResponse>),
-            (Action::BootNotification, boot(), reads::<typed::boot_notification::BootNotificationResponse>),
-            (
-                Action::DataTransfer,
-                data_transfer(Some("V")),
-                reads::<typed::data_transfer::DataTransferResponse>,
-            ),
-            (
-                Action::DiagnosticsStatusNotification,
-                Request::DiagnosticsStatusNotification { status: None },
-                reads::<typed::diagnostics_status_notification::DiagnosticsStatusNotificationResponse>,
-            ),
-            (
-                Action::FirmwareStatusNotification,
-                Request::FirmwareStatusNotification { status: None },
-                reads::<typed::firmware_status_notification::FirmwareStatusNotificationResponse>,
-            ),
-            (Action::Heartbeat, Request::Heartbeat, reads::<typed::heart_beat::HeartbeatResponse>),
-            (
-                Action::MeterValues,
-                Request::MeterValues(MeterValues::default()),
-                reads::<typed::meter_values::MeterValuesResponse>,
-            ),
-            (
-                Action::StartTransaction,
-                Request::StartTransaction(StartTransaction::default()),
-                reads::<typed::start_transaction::StartTransactionResponse>,
-            ),
-            (
-                Action::StatusNotification,
-                Request::StatusNotification(StatusNotification::default()),
-                reads::<typed::status_notification::StatusNotificationResponse>,
-            ),
-            (
-                Action::StopTransaction,
-                stop(Some("A")),
-                reads::<typed::stop_transaction::StopTransactionResponse>,
-            ),
-            // rust-ocpp knows nothing of the security extension.
-            (Action::LogStatusNotification, Request::LogStatusNotification { status: None }, empty),
-            (Action::SecurityEventNotification, Request::SecurityEventNotification, empty),
-            (Action::SignCertificate, Request::SignCertificate { csr: None }, reads::<Value>),
+            (Action::Authorize, authorize()),
+            (Action::BootNotification, boot()),
+            (Action::DataTransfer, data_transfer(Some("V"))),
+            (Action::DiagnosticsStatusNotification, Request::DiagnosticsStatusNotification { status: None }),
+            (Action::FirmwareStatusNotification, Request::FirmwareStatusNotification { status: None }),
+            (Action::Heartbeat, Request::Heartbeat),
+            (Action::MeterValues, Request::MeterValues(MeterValues::default())),
+            (Action::StartTransaction, Request::StartTransaction(StartTransaction::default())),
+            (Action::StatusNotification, Request::StatusNotification(StatusNotification::default())),
+            (Action::StopTransaction, stop(Some("A"))),
+            (Action::LogStatusNotification, Request::LogStatusNotification { status: None }),
+            (Action::SecurityEventNotification, Request::SecurityEventNotification),
+            (Action::SignCertificate, Request::SignCertificate { csr: None }),
             (
                 Action::SignedFirmwareStatusNotification,
                 Request::SignedFirmwareStatusNotification { status: None },
-                empty,
             ),
         ]
     }
 
     #[test]
-    fn every_answer_is_legal_for_the_schema_and_for_another_implementation() {
+    fn every_answer_is_legal_for_the_schema() {
         let requests = every_request();
         assert_eq!(requests.iter().map(|(action, ..)| *action).collect::<Vec<_>>(), FromChargePoint::ALL);
         let vendors = ["V".to_owned()];
-        for (action, request, reads) in &requests {
+        for (action, request) in &requests {
             for boot_status in BootStatus::ALL {
                 for id_tag_info in [Some(accepted()), None]
                     .into_iter()
@@ -391,7 +351,6 @@ mod tests {
                             [],
                             "{action}"
                         );
-                        assert!(reads(answer.get()), "{action}: {answer}");
                     }
                 }
             }
