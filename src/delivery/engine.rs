@@ -44,8 +44,8 @@ struct Running {
     published_at: Instant,
     /// Something has happened since.
     unpublished: bool,
-    /// How far the wall was ahead of the hand that never jumps, when it was last looked at.
-    wall_ahead_ms: i64,
+    /// How far the wall was ahead of the monotonic clock, when it was last looked at.
+    wall_offset_ms: i64,
 }
 
 impl Engine {
@@ -62,9 +62,9 @@ impl Engine {
         let (tell, reports) = mpsc::unbounded_channel();
         let (views, seen) = watch::channel(LaneViews::new());
         let lanes = Lanes::new(settings.permits, settings.bytes);
-        let wall_ahead_ms = store.steady().wall_ahead_ms();
+        let wall_offset_ms = store.monotonic().wall_offset_ms();
         let sender = Arc::new(Sender {
-            steady: store.steady().clone(),
+            monotonic: store.monotonic().clone(),
             store,
             poster,
             clock,
@@ -83,7 +83,7 @@ impl Engine {
             views,
             published_at: Instant::now(),
             unpublished: true,
-            wall_ahead_ms,
+            wall_offset_ms,
         };
         EngineHandle { task: tokio::spawn(running.run(stop)), views: seen }
     }
@@ -106,7 +106,7 @@ impl Running {
             while let Ok(report) = self.reports.try_recv() {
                 self.take_in(report);
             }
-            if self.reload_at.is_some_and(|at| at <= self.sender.steady.now()) {
+            if self.reload_at.is_some_and(|at| at <= self.sender.monotonic.now()) {
                 self.reload().await;
             }
         }
@@ -118,14 +118,14 @@ impl Running {
 
     /// Claims what may be sent, tells what is due to be told; returns when to look again.
     fn go_on(&mut self) -> Option<Timestamp> {
-        let now = self.sender.steady.now();
+        let now = self.sender.monotonic.now();
         self.note_clock();
         let tell_at = self.sender.tell_folded(now);
-        let mut resume_at = self.resume_at.map(|at| self.sender.steady.of_wall(at));
+        let mut resume_at = self.resume_at.map(|at| self.sender.monotonic.from_wall(at));
         if resume_at.is_some_and(|at| at <= now) {
             // The end is told like any change of a webhook; if it could not be written, once more.
             resume_at = Some(now.after(LOOK_AGAIN));
-            self.resume_at = resume_at.map(|at| self.sender.steady.shown(at));
+            self.resume_at = resume_at.map(|at| self.sender.monotonic.to_wall(at));
             tokio::spawn(self.sender.clone().end_pauses());
         }
         let mut wake_at = [tell_at, self.reload_at, resume_at].into_iter().flatten().min();
@@ -160,8 +160,8 @@ impl Running {
     /// What waits is shown by the wall, so the store is told when that was set, also if nothing else is
     /// written.
     fn note_clock(&mut self) {
-        let wall_ahead_ms = self.sender.steady.wall_ahead_ms();
-        if std::mem::replace(&mut self.wall_ahead_ms, wall_ahead_ms) != wall_ahead_ms {
+        let wall_offset_ms = self.sender.monotonic.wall_offset_ms();
+        if std::mem::replace(&mut self.wall_offset_ms, wall_offset_ms) != wall_offset_ms {
             tokio::spawn(self.sender.clone().note_clock());
         }
     }
@@ -174,7 +174,7 @@ impl Running {
         if !to_read.is_empty() {
             self.read_lanes(to_read).await;
         }
-        let now = self.sender.steady.now();
+        let now = self.sender.monotonic.now();
         for webhook_id in due.webhooks {
             // A lane that is not there was read with all that waits for it, or its webhook is deleted.
             if let Some(lane) = self.lanes.get_mut(webhook_id) {
@@ -185,7 +185,7 @@ impl Running {
 
     fn take_in(&mut self, report: Report) {
         self.unpublished = true;
-        let now = self.sender.steady.now();
+        let now = self.sender.monotonic.now();
         match report {
             Report::Claimed { answer: Ok(answers), .. } => {
                 self.claiming = false;
@@ -230,7 +230,7 @@ impl Running {
         let Some(lane) = self.lanes.get_mut(answer.webhook_id) else { return Vec::new() };
         // None is asked for by a lane that never had one.
         let Some(target) = lane.target.clone() else { return Vec::new() };
-        let probe = lane.claimed(answer.deliveries.len(), &answer, self.sender.steady.now());
+        let probe = lane.claimed(answer.deliveries.len(), &answer, self.sender.monotonic.now());
         let schedule: Arc<[Duration]> = lane.settings.retry_schedule.clone().into();
         let send = |(nth, claimed)| Send {
             sender: self.sender.clone(),
@@ -244,7 +244,7 @@ impl Running {
 
     /// Reads every webhook's settings and when its next delivery is due.
     async fn reload(&mut self) {
-        let now = self.sender.steady.now();
+        let now = self.sender.monotonic.now();
         match self.sender.store.lanes().await {
             Ok(all) => {
                 self.reload_at = None;
@@ -266,7 +266,7 @@ impl Running {
 
     /// Reads the lanes of these webhooks anew, however many others there are.
     async fn read_lanes(&mut self, ids: BTreeSet<WebhookId>) {
-        let now = self.sender.steady.now();
+        let now = self.sender.monotonic.now();
         let read = match self.sender.store.lanes_of(ids).await {
             Ok(read) => read,
             Err(error) => return self.not_read(&error, now),

@@ -16,7 +16,7 @@ use store::{
     Claimed, DeliveryFailure, EventsToDeliver, Finish, LaneClaimed, Next, NotMade, Store, StoreError,
     UnreadableSetting,
 };
-use vocabulary::clock::{Clock, Steady, Timestamp};
+use vocabulary::clock::{Clock, Monotonic, Timestamp};
 use vocabulary::event::{Category, Event};
 use vocabulary::id::WebhookId;
 
@@ -70,7 +70,7 @@ pub(super) struct Sender {
     /// What is told to receivers.
     pub(super) clock: Clock,
     /// What waits, waits by this.
-    pub(super) steady: Steady,
+    pub(super) monotonic: Monotonic,
     pub(super) settings: Settings,
     pub(super) folds: Mutex<Folds>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
@@ -137,7 +137,7 @@ impl Send {
 
     /// What we cannot read ourselves costs the receiver no attempt, and says nothing about its endpoint.
     async fn put_back(mut self, error: &StoreError) {
-        let due_at = self.sender.steady.now().after(match error {
+        let due_at = self.sender.monotonic.now().after(match error {
             StoreError::Corrupt(_) | StoreError::Setting(_) => UNREADABLE_WAIT,
             _ => NOT_READ_WAIT,
         });
@@ -150,7 +150,7 @@ impl Send {
 
     fn decide(&self, event: &Event, outcome: Outcome) -> Finish {
         let claimed = &self.claimed;
-        let now = self.sender.steady.now();
+        let now = self.sender.monotonic.now();
         let next = if outcome.is_success() {
             Next::Delivered
         } else {
@@ -268,7 +268,7 @@ impl Sender {
 
     pub(super) async fn give_up_waiting(self: Arc<Self>, webhook_id: WebhookId, began_before: Timestamp) {
         loop {
-            let now = self.steady.now();
+            let now = self.monotonic.now();
             let singles = self.folds().of(webhook_id).singles_left(now);
             match self.store.give_up_waiting(webhook_id, began_before, singles).await {
                 Ok(given_up) => {
@@ -342,7 +342,7 @@ impl Sender {
 
     pub(super) async fn sleep_until(&self, moment: Option<Timestamp>) {
         match moment {
-            Some(moment) => tokio::time::sleep(moment.since(self.steady.now()).min(LOOK_AGAIN)).await,
+            Some(moment) => tokio::time::sleep(moment.since(self.monotonic.now()).min(LOOK_AGAIN)).await,
             None => std::future::pending().await,
         }
     }

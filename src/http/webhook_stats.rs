@@ -18,7 +18,7 @@ use super::webhooks::visible;
 use crate::delivery::breaker::State as Lane;
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::webhook_stats::{Breaker, BreakerState, WebhookStats};
-use vocabulary::clock::Steady;
+use vocabulary::clock::Monotonic;
 use vocabulary::units::Span;
 
 /// The window if nothing is said.
@@ -72,18 +72,18 @@ pub(super) async fn stats(
         latency_ms: numbers.latency_ms,
         backlog: numbers.backlog,
         oldest_due_at: numbers.oldest_due_at,
-        breaker: breaker(lane, state.store.steady()),
+        breaker: breaker(lane, state.store.monotonic()),
     }))
 }
 
-fn breaker(lane: Lane, steady: &Steady) -> Breaker {
+fn breaker(lane: Lane, monotonic: &Monotonic) -> Breaker {
     match lane {
         Lane::Closed => Breaker { state: BreakerState::Closed, since: None, next_probe_at: None },
         Lane::Ramp { .. } => Breaker { state: BreakerState::Ramp, since: None, next_probe_at: None },
         Lane::Open { since, probe_at, .. } => Breaker {
             state: BreakerState::Open,
-            since: Some(steady.shown(since)),
-            next_probe_at: Some(steady.shown(probe_at)),
+            since: Some(monotonic.to_wall(since)),
+            next_probe_at: Some(monotonic.to_wall(probe_at)),
         },
     }
 }

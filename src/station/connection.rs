@@ -65,7 +65,7 @@ pub(super) struct Admitted {
 /// Serves one connection to its end, whatever that is, and records both.
 pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admitted: Admitted) {
     let station = admitted.connected.station_id.clone();
-    let began = stations.store.steady().now();
+    let began = stations.store.monotonic().now();
     let mut registration = stations.registry.register(&station, admitted.connected.generation, began);
     if stations.stop.is_cancelled() {
         // All have been asked to leave before this one was known.
@@ -221,7 +221,7 @@ impl Connection {
             heard = Instant::now();
             let now = self.now();
             if matches!(received, Some(Ok(_))) {
-                self.registration.last_seen.mark(now.steady);
+                self.registration.last_seen.mark(now.monotonic);
             }
             self.follow_changes();
             self.wait_for_its_turn(&received).await;
@@ -255,7 +255,7 @@ impl Connection {
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { wall: self.stations.clock.now(), steady: self.stations.store.steady().now() }
+        Now { wall: self.stations.clock.now(), monotonic: self.stations.store.monotonic().now() }
     }
 
     /// When something is to be done if nothing is heard until then.

@@ -512,7 +512,7 @@ async fn turn_away(stations: &Stations, request: &Request<Incoming>, client: &Cl
         remote_addr: remote.to_string(),
         count: 1,
     };
-    let told = stations.rejections().note(stations.store.steady().now(), remote.ip, rejected);
+    let told = stations.rejections().note(stations.store.monotonic().now(), remote.ip, rejected);
     if let Some(rejected) = told
         && let Err(error) = stations.store.rejected(rejected).await
     {

@@ -298,7 +298,7 @@ impl Stations {
     /// Leaves a trace of a connection that comes to nothing; `path`: what it has asked for.
     fn note_refused(&self, address: IpAddr, cause: Cause, path: Option<&str>) {
         let address = address.to_canonical();
-        let tell = lock(&self.trace).note(&self.refused, self.store.steady().now(), address, cause);
+        let tell = lock(&self.trace).note(&self.refused, self.store.monotonic().now(), address, cause);
         let path = path.map(|path| format!(" to {}", shown_path(path))).unwrap_or_default();
         let (reason, words) = (cause.as_str(), cause.words());
         match tell {

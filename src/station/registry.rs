@@ -30,7 +30,7 @@ pub enum Leave {
     Shutdown,
 }
 
-/// When a station was last heard of, by the hand of the clock that never jumps (as all moments here); shared
+/// When a station was last heard of, by the monotonic clock (as all moments here); shared
 /// between its connection and the registry.
 #[derive(Debug, Clone)]
 pub struct LastSeen(Arc<AtomicI64>);

@@ -54,19 +54,19 @@ pub mod close_code {
     pub const INTERNAL: u16 = 1011;
 }
 
-/// The moment at which something happens, by both hands of the clock.
+/// The moment at which something happens, by the wall and by the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     /// What messages are stamped with.
     pub wall: Timestamp,
     /// What times are measured by: it never jumps.
-    pub steady: Timestamp,
+    pub monotonic: Timestamp,
 }
 
 impl From<Timestamp> for Now {
     /// Where nobody sets the clock, both are one.
     fn from(now: Timestamp) -> Self {
-        Self { wall: now, steady: now }
+        Self { wall: now, monotonic: now }
     }
 }
 
@@ -259,7 +259,7 @@ impl Session {
         };
         let fingerprint = Fingerprint::of(text);
         if let Some((id, _)) = &answer
-            && let Some(again) = self.answered.again(id, fingerprint, now.steady)
+            && let Some(again) = self.answered.again(id, fingerprint, now.monotonic)
         {
             return vec![Action::Send(again)];
         }
@@ -275,10 +275,10 @@ impl Session {
         let call = refused.as_ref().map(|refused| Answering {
             id: refused.message_id.clone(),
             fingerprint,
-            received_at: now.steady,
+            received_at: now.monotonic,
             is_a_clock: false,
         });
-        let close = (refused.is_none() && self.is_too_much_junk(now.steady, reason))
+        let close = (refused.is_none() && self.is_too_much_junk(now.monotonic, reason))
             .then_some((close_code::PROTOCOL, "too many unreadable frames"));
         let rejection = Rejection {
             raw: Some(text.to_owned()),
@@ -292,7 +292,7 @@ impl Session {
 
     fn call(&mut self, now: Now, text: &str, call: frame::Call, envelope: Vec<Violation>) -> Vec<Action> {
         let fingerprint = Fingerprint::of(text);
-        if let Some(again) = self.answered.again(&call.id, fingerprint, now.steady) {
+        if let Some(again) = self.answered.again(&call.id, fingerprint, now.monotonic) {
             return vec![Action::Send(again)];
         }
         let mut violations = envelope.clone();
@@ -302,7 +302,8 @@ impl Session {
         let recognised = read::recognise(&call.action);
         let is_a_clock =
             matches!(recognised, Some((FromChargePoint::Heartbeat | FromChargePoint::BootNotification, _)));
-        let answering = Answering { id: call.id.clone(), fingerprint, received_at: now.steady, is_a_clock };
+        let answering =
+            Answering { id: call.id.clone(), fingerprint, received_at: now.monotonic, is_a_clock };
         let strict = self.validation == Validation::Strict;
         let reading = Reading { validation: self.validation, received_at: now.wall, zone: self.zone };
         let refuse = |session: &mut Self, answering, reason, code, description, violations| {

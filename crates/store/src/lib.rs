@@ -93,7 +93,7 @@ use engine::embedded::search_index::SearchIndex;
 use engine::embedded::writer::{Priority, Writer, Writing};
 use secrecy::vault::Vault;
 use signals::Signals;
-use vocabulary::clock::Steady;
+use vocabulary::clock::Monotonic;
 
 /// What is asked for that may be read at once.
 const READERS: usize = 4;
@@ -114,7 +114,7 @@ struct Inner {
     delivery_readers: Arc<Readers>,
     signals: Arc<Signals>,
     statistics: Arc<Statistics>,
-    steady: Steady,
+    monotonic: Monotonic,
     /// Requests with an `Idempotency-Key` that are being served.
     running: Arc<RunningRequests>,
     data_dir: PathBuf,

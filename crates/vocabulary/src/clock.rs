@@ -84,33 +84,33 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 /// Where engines read the time from, so that tests can move it.
 ///
-/// A clock has two hands. The wall time ([`Clock::now`]) is what is told to people and written on what happens; it
-/// may be set, and then it jumps. The other hand never jumps, and waits are measured by it: see [`Steady`].
+/// It tells two times. The wall time ([`Clock::now`]) is shown to people and written on events; somebody may set it,
+/// and then it jumps. The monotonic time never jumps, and waits are measured by it: see [`Monotonic`].
 #[derive(Debug, Clone)]
 pub enum Clock {
     /// The machine's clock.
     System,
     /// A clock that stands still until somebody moves it.
-    Manual(Arc<Hands>),
+    Manual(Arc<ManualClock>),
 }
 
-/// The hands of a clock that is moved by hand, in milliseconds since the Unix epoch.
+/// Both times of a clock that tests move, in milliseconds since the Unix epoch.
 #[derive(Debug)]
-pub struct Hands {
+pub struct ManualClock {
     wall: AtomicI64,
-    steady: AtomicI64,
+    monotonic: AtomicI64,
 }
 
-/// The wall time at which this process looked at its clock first, in microseconds, and that moment on the hand
-/// that never jumps. In this order: the steady hand is then never ahead of a wall that nobody has set.
+/// The wall time at which this process looked at its clock first, in microseconds, and that moment of the
+/// monotonic clock. In this order: the monotonic clock is then never ahead of a wall that nobody has set.
 static FIRST_LOOK: LazyLock<(i64, Instant)> =
     LazyLock::new(|| (Utc::now().timestamp_micros(), Instant::now()));
 
 impl Clock {
     /// A clock that stands at `start`.
     pub fn manual(start: Timestamp) -> Self {
-        let hand = || AtomicI64::new(start.unix_ms());
-        Self::Manual(Arc::new(Hands { wall: hand(), steady: hand() }))
+        let time = || AtomicI64::new(start.unix_ms());
+        Self::Manual(Arc::new(ManualClock { wall: time(), monotonic: time() }))
     }
 
     /// The moment this clock shows.
@@ -120,7 +120,7 @@ impl Clock {
                 LazyLock::force(&FIRST_LOOK);
                 Timestamp::from_unix_ms(Utc::now().timestamp_millis())
             }
-            Self::Manual(hands) => Timestamp::from_unix_ms(hands.wall.load(SeqCst)),
+            Self::Manual(clock) => Timestamp::from_unix_ms(clock.wall.load(SeqCst)),
         }
     }
 
@@ -131,85 +131,85 @@ impl Clock {
                 let (wall_us, at) = *FIRST_LOOK;
                 (wall_us + at.elapsed().as_micros() as i64).div_euclid(1_000)
             }
-            Self::Manual(hands) => hands.steady.load(SeqCst),
+            Self::Manual(clock) => clock.monotonic.load(SeqCst),
         })
     }
 
     /// Moves a manual clock forward; the system's clock takes no orders.
     pub fn advance(&self, by: Duration) {
-        if let Self::Manual(hands) = self {
-            hands.steady.fetch_add(by.as_millis() as i64, SeqCst);
-            hands.wall.fetch_add(by.as_millis() as i64, SeqCst);
+        if let Self::Manual(clock) = self {
+            clock.monotonic.fetch_add(by.as_millis() as i64, SeqCst);
+            clock.wall.fetch_add(by.as_millis() as i64, SeqCst);
         }
     }
 
     /// Sets a manual clock, forward or back by `by_ms`: no time passes.
     pub fn set(&self, by_ms: i64) {
-        if let Self::Manual(hands) = self {
-            hands.wall.fetch_add(by_ms, SeqCst);
+        if let Self::Manual(clock) = self {
+            clock.wall.fetch_add(by_ms, SeqCst);
         }
     }
 }
 
-/// A clock that is further off than this was set. What is less is the granularity of two hands, or a correction
+/// A clock that is further off than this was set. What is less is the granularity of two clocks, or a correction
 /// that nobody's timer needs to know of.
 const STEP_MS: i64 = 1_000;
 
-/// The hand that never jumps: what waits is due by it, however the machine's clock is set meanwhile.
+/// The clock that never jumps: waits are measured by it, whoever sets the machine's clock meanwhile.
 ///
-/// Its moments are near the wall's, and are kept by the store; to people they are [`Steady::shown`]. Cheap to
+/// Its moments are near the wall's, and are kept by the store; to people they are [`Monotonic::shown`]. Cheap to
 /// clone; clones are one.
 #[derive(Debug, Clone)]
-pub struct Steady(Arc<SteadyHand>);
+pub struct Monotonic(Arc<MonotonicClock>);
 
 #[derive(Debug)]
-struct SteadyHand {
+struct MonotonicClock {
     clock: Clock,
     /// How far it is ahead of what the clock would show, had nobody set it.
     shift_ms: i64,
     /// How far the wall was ahead of it when that was last found changed.
-    wall_ahead_ms: AtomicI64,
+    wall_offset_ms: AtomicI64,
 }
 
-impl Steady {
-    /// Goes on with a hand of which it is known that the wall was ahead by `wall_ahead_ms`, and that it has been at
-    /// `reached`: what happened to the clock while nobody looked cannot be known, but time does not go back.
-    pub fn resume(clock: Clock, wall_ahead_ms: i64, reached: Timestamp) -> Self {
+impl Monotonic {
+    /// Goes on with a monotonic clock that the wall was ahead of by `wall_offset_ms` and that has reached `reached`.
+    /// Nobody knows what was done to the machine's clock meanwhile, but time does not go back.
+    pub fn resume(clock: Clock, wall_offset_ms: i64, reached: Timestamp) -> Self {
         let unset_ms = clock.unset().unix_ms();
         let was_set_by = clock.now().unix_ms() - unset_ms;
         let set_by = if was_set_by.abs() < STEP_MS { 0 } else { was_set_by };
-        let begin_ms = (unset_ms + set_by - wall_ahead_ms).max(reached.unix_ms());
+        let begin_ms = (unset_ms + set_by - wall_offset_ms).max(reached.unix_ms());
         let shift_ms = begin_ms - unset_ms;
-        Self(Arc::new(SteadyHand { clock, shift_ms, wall_ahead_ms: AtomicI64::new(set_by - shift_ms) }))
+        Self(Arc::new(MonotonicClock { clock, shift_ms, wall_offset_ms: AtomicI64::new(set_by - shift_ms) }))
     }
 
-    /// Where the hand is.
+    /// The time that it shows.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.0.clock.unset().unix_ms() + self.0.shift_ms)
     }
 
     /// How far the wall is ahead, in milliseconds; changes only when the clock is set.
-    pub fn wall_ahead_ms(&self) -> i64 {
+    pub fn wall_offset_ms(&self) -> i64 {
         let ahead_ms = self.0.clock.now().unix_ms() - self.now().unix_ms();
-        let known_ms = self.0.wall_ahead_ms.load(SeqCst);
+        let known_ms = self.0.wall_offset_ms.load(SeqCst);
         if (ahead_ms - known_ms).abs() < STEP_MS {
             return known_ms;
         }
-        if self.0.wall_ahead_ms.swap(ahead_ms, SeqCst) == known_ms {
+        if self.0.wall_offset_ms.swap(ahead_ms, SeqCst) == known_ms {
             let by = ahead_ms - known_ms;
             tracing::warn!("the clock was set by {by} ms; what waits goes on waiting as long as it had to");
         }
         ahead_ms
     }
 
-    /// What the wall shows when the hand is at `moment`, unless it is set again.
-    pub fn shown(&self, moment: Timestamp) -> Timestamp {
-        Timestamp::from_unix_ms(moment.unix_ms() + self.wall_ahead_ms())
+    /// What the wall shows when this clock shows `moment`, unless it is set again.
+    pub fn to_wall(&self, moment: Timestamp) -> Timestamp {
+        Timestamp::from_unix_ms(moment.unix_ms() + self.wall_offset_ms())
     }
 
-    /// Where the hand is when the wall shows `moment`, unless it is set again.
-    pub fn of_wall(&self, moment: Timestamp) -> Timestamp {
-        Timestamp::from_unix_ms(moment.unix_ms() - self.wall_ahead_ms())
+    /// What this clock shows when the wall shows `moment`, unless it is set again.
+    pub fn from_wall(&self, moment: Timestamp) -> Timestamp {
+        Timestamp::from_unix_ms(moment.unix_ms() - self.wall_offset_ms())
     }
 }
 
@@ -228,18 +228,18 @@ mod tests {
     const TEN_MINUTES_MS: i64 = 600_000;
 
     #[test]
-    fn the_steady_hand_goes_on_when_the_clock_is_set() {
+    fn the_monotonic_clock_goes_on_when_the_clock_is_set() {
         for by_ms in [TEN_MINUTES_MS, -TEN_MINUTES_MS] {
             let clock = Clock::manual(START);
-            let steady = Steady::resume(clock.clone(), 0, Timestamp::from_unix_ms(0));
-            assert_eq!((steady.now(), steady.wall_ahead_ms()), (START, 0));
+            let monotonic = Monotonic::resume(clock.clone(), 0, Timestamp::from_unix_ms(0));
+            assert_eq!((monotonic.now(), monotonic.wall_offset_ms()), (START, 0));
             clock.set(by_ms);
             clock.advance(Duration::from_secs(1));
-            assert_eq!(steady.now(), START.after(Duration::from_secs(1)));
-            assert_eq!(steady.wall_ahead_ms(), by_ms);
+            assert_eq!(monotonic.now(), START.after(Duration::from_secs(1)));
+            assert_eq!(monotonic.wall_offset_ms(), by_ms);
             assert_eq!(
-                (steady.shown(steady.now()), steady.of_wall(clock.now())),
-                (clock.now(), steady.now())
+                (monotonic.to_wall(monotonic.now()), monotonic.from_wall(clock.now())),
+                (clock.now(), monotonic.now())
             );
         }
     }
@@ -248,29 +248,29 @@ mod tests {
     fn it_goes_on_over_restarts_and_never_back() {
         let clock = Clock::manual(START);
         clock.set(TEN_MINUTES_MS);
-        let again = |ahead_ms, reached| Steady::resume(clock.clone(), ahead_ms, reached);
-        let steady = again(TEN_MINUTES_MS, START);
-        assert_eq!((steady.now(), steady.wall_ahead_ms()), (START, TEN_MINUTES_MS));
-        let steady = again(0, START);
-        assert_eq!((steady.now(), steady.wall_ahead_ms()), (clock.now(), 0), "time that has passed");
+        let again = |ahead_ms, reached| Monotonic::resume(clock.clone(), ahead_ms, reached);
+        let monotonic = again(TEN_MINUTES_MS, START);
+        assert_eq!((monotonic.now(), monotonic.wall_offset_ms()), (START, TEN_MINUTES_MS));
+        let monotonic = again(0, START);
+        assert_eq!((monotonic.now(), monotonic.wall_offset_ms()), (clock.now(), 0), "time that has passed");
         let reached = clock.now().after(Duration::from_secs(60));
-        let steady = again(0, reached);
+        let monotonic = again(0, reached);
         assert_eq!(
-            (steady.now(), steady.wall_ahead_ms()),
+            (monotonic.now(), monotonic.wall_offset_ms()),
             (reached, -60_000),
             "set back while nobody looked"
         );
         clock.advance(Duration::from_secs(1));
-        assert_eq!(steady.shown(steady.now()), clock.now());
+        assert_eq!(monotonic.to_wall(monotonic.now()), clock.now());
     }
 
     #[test]
-    fn the_machines_steady_hand_is_not_ahead_of_its_wall() {
-        let steady = Steady::resume(Clock::System, 0, Timestamp::from_unix_ms(0));
+    fn the_machines_monotonic_clock_is_not_ahead_of_its_wall() {
+        let monotonic = Monotonic::resume(Clock::System, 0, Timestamp::from_unix_ms(0));
         for _ in 0..1_000 {
-            let moment = steady.now();
+            let moment = monotonic.now();
             assert!(moment <= Clock::System.now());
         }
-        assert_eq!(steady.wall_ahead_ms(), 0);
+        assert_eq!(monotonic.wall_offset_ms(), 0);
     }
 }

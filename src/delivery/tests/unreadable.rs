@@ -97,7 +97,7 @@ async fn a_webhook_with_a_setting_that_is_not_known_is_out_of_order_and_no_other
     house.wait_for(healthy, DeliveryStatus::Success, 1).await;
     house.store.seed_events("CP_1", 1).await.expect("the others are judged as ever");
     house.wait_for(healthy, DeliveryStatus::Success, 2).await;
-    let now = house.store.steady().now();
+    let now = house.store.monotonic().now();
     for (id, (column, _)) in (1..).zip(UNKNOWN) {
         let mut views = house.engine.views();
         let is_told = |views: &LaneViews| views.get(&id).is_some_and(|lane| lane.out_of_order);

@@ -101,9 +101,9 @@ fn a_repeat_is_compared_with_the_newest_call_of_its_id_alone() {
 
 #[test]
 fn a_repeat_comes_within_a_minute_by_the_hand_that_never_jumps() {
-    let moment = |wall_s: u64, steady_s: u64| Now {
+    let moment = |wall_s: u64, monotonic_s: u64| Now {
         wall: T0.after(std::time::Duration::from_secs(wall_s)),
-        steady: T0.after(std::time::Duration::from_secs(steady_s)),
+        monotonic: T0.after(std::time::Duration::from_secs(monotonic_s)),
     };
     let is_new = |session: &mut Session, now: Now| {
         let actions = session.handle(now, Input::Text(&status("1", "Available")));

@@ -53,9 +53,9 @@ impl Store {
         let Some(running) = self.inner.running.begin(api_key, key, hash) else {
             return Ok(RequestStanding::Running);
         };
-        let (vault, steady) = (self.vault(), self.steady().clone());
+        let (vault, monotonic) = (self.vault(), self.monotonic().clone());
         self.read(move |conn| {
-            let oldest = steady.shown(steady.now()).before(KEPT_FOR).unix_ms();
+            let oldest = monotonic.to_wall(monotonic.now()).before(KEPT_FOR).unix_ms();
             let api_key = api_key.to_string();
             let known = conn
                 .prepare_cached(

@@ -138,7 +138,7 @@ impl Serving<'_, '_> {
                 status.vendor_error_code,
                 occurred_at.map(|at| at.unix_ms()),
                 self.w.now.unix_ms(),
-                self.as_of(occurred_at).unix_ms() - self.w.wall_ahead_ms,
+                self.as_of(occurred_at).unix_ms() - self.w.wall_offset_ms,
             ])?;
         Ok(changed == 1)
     }

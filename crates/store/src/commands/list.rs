@@ -28,7 +28,7 @@ pub struct CommandFilter {
     pub until: Option<Timestamp>,
 }
 
-/// When it expires is kept by the hand that never jumps, and shown as the wall will have it.
+/// When it expires is kept by the monotonic clock, and shown as the wall will have it.
 const COLUMNS: &str = "seq, id, station_id, owner_id, action, payload, requested_by_id, requested_by_name, status,
     response, accepted, error, violations, late_response, outcome, transaction_id, timeout_ms, queue, metadata,
     created_at_ms,

@@ -187,7 +187,7 @@ impl Store {
     }
 
     /// Whether time has brought something: a command that waited too long, a remote start without result. `now` is
-    /// what [`Store::steady`] says.
+    /// what [`Store::monotonic`] says.
     pub async fn commands_overdue(&self, now: Timestamp) -> Result<bool> {
         self.read(move |conn| {
             let overdue = conn
@@ -205,7 +205,7 @@ impl Store {
     pub async fn settle_overdue_commands(&self) -> Result<()> {
         self.write(Priority::Outcome, |w| {
             let overdue = "SELECT id FROM commands WHERE status = 'queued' AND expires_at_ms <= ?1 LIMIT 500";
-            end_each(w, overdue, params![w.steady.unix_ms()], CommandStatus::Expired)?;
+            end_each(w, overdue, params![w.monotonic.unix_ms()], CommandStatus::Expired)?;
             crate::sessions::remote_start::give_up(w)
         })
         .await
@@ -275,7 +275,7 @@ fn insert(w: &mut Writing<'_>, new: &NewCommand, generation: i64) -> Result<Comm
             new.requested_by.id.to_string(),
             new.requested_by.name,
             generation,
-            w.steady.after(new.queue_for.unwrap_or(new.timeout)).unix_ms(),
+            w.monotonic.after(new.queue_for.unwrap_or(new.timeout)).unix_ms(),
             w.now.unix_ms(),
             sealed,
             (!warnings.is_empty()).then(|| serde_json::to_string(&warnings)).transpose()?,
@@ -293,7 +293,7 @@ fn claim(w: &mut Writing<'_>, station: &StationId, generation: i64) -> Result<Tu
     }
     let overdue = "SELECT id FROM commands INDEXED BY commands_queued
                    WHERE station_id = ?2 AND status = 'queued' AND expires_at_ms <= ?1 ORDER BY seq";
-    end_each(w, overdue, params![w.steady.unix_ms(), station.as_str()], CommandStatus::Expired)?;
+    end_each(w, overdue, params![w.monotonic.unix_ms(), station.as_str()], CommandStatus::Expired)?;
     let Next { id, action, payload, timeout } = match next_fit(w, station, &readiness)? {
         Ok(next) => next,
         Err(turn) => return Ok(turn),

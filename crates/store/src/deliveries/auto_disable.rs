@@ -29,8 +29,8 @@ pub(crate) fn record(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
             None => Ok(()),
         };
     }
-    let (since, told) = failing_since.map_or((w.steady, 0), |since| (since, told));
-    let failed_for = w.steady.since(since);
+    let (since, told) = failing_since.map_or((w.monotonic, 0), |since| (since, told));
+    let failed_for = w.monotonic.since(since);
     // With a limit of zero the first failure is the last.
     let quarters = finish.auto_disable_after.map_or(0, |limit| match limit.as_millis() {
         0 => FAILED_TOO_LONG,
@@ -42,7 +42,7 @@ pub(crate) fn record(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
             .execute(params![finish.webhook_id, since.unix_ms(), quarters.max(told)])?;
     }
     // From here on it is told.
-    let since = w.shown(since);
+    let since = w.to_wall(since);
     if matches!(finish.next, Next::Gone { .. }) {
         return disable(w, finish.webhook_id, "the endpoint answered 410 Gone", since);
     }
@@ -92,7 +92,7 @@ fn recovered(w: &mut Writing<'_>, webhook_id: WebhookId, since: Timestamp, told:
     if told == 0 {
         return Ok(());
     }
-    let failing_since = w.shown(since);
+    let failing_since = w.to_wall(since);
     append_operational(w, "WebhookRecovered", webhook_id, &Recovered { webhook_id, failing_since })
 }
 

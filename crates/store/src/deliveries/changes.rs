@@ -171,6 +171,6 @@ fn reopen(w: &mut Writing<'_>, id: DeliveryId, force: bool, visible_to: Option<S
                     scheduled_at_ms = ?2, completed_at_ms = NULL, order_station = NULL, replay_seq = NULL,
                     before_replay = NULL WHERE seq = ?1",
         )?
-        .execute(params![seq, w.steady.unix_ms()])?;
+        .execute(params![seq, w.monotonic.unix_ms()])?;
     Ok(Resent::Resent)
 }

@@ -480,8 +480,8 @@ fn due_by_time(w: &Writing<'_>, lane: &LaneClaim, which: &str, limit: usize) -> 
         "SELECT seq FROM deliveries WHERE webhook_id = ?1 AND {which} AND due_at_ms <= ?2
          ORDER BY due_at_ms, seq LIMIT ?3"
     ))?;
-    let rows =
-        statement.query_map(params![lane.webhook_id, w.steady.unix_ms(), limit as i64], |row| row.get(0))?;
+    let rows = statement
+        .query_map(params![lane.webhook_id, w.monotonic.unix_ms(), limit as i64], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -507,7 +507,7 @@ fn begin_attempt(w: &Writing<'_>, seq: i64, payload_bytes: usize) -> Result<Clai
         direct_url::LANE
     ))?;
     let (id, webhook_id, sequence, attempt, trigger, step, event_seq, url, secret) =
-        statement.query_row(params![seq, w.steady.unix_ms()], |row| {
+        statement.query_row(params![seq, w.monotonic.unix_ms()], |row| {
             Ok((
                 row.get::<_, String>(0)?,
                 row.get(1)?,

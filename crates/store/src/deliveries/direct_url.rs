@@ -101,7 +101,7 @@ pub(crate) fn due(w: &Writing<'_>, lane: &LaneClaim) -> Result<Vec<i64>> {
         ))?;
         let room = (lane.limit - due.len()) as i64;
         let rows =
-            statement.query_map(params![-lane.webhook_id, w.steady.unix_ms(), room], |row| row.get(0))?;
+            statement.query_map(params![-lane.webhook_id, w.monotonic.unix_ms(), room], |row| row.get(0))?;
         due.extend(rows.collect::<rusqlite::Result<Vec<i64>>>()?);
     }
     Ok(due)

@@ -4,7 +4,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::value::RawValue;
 
-use crate::engine::embedded::monotonic::WALL_AHEAD_MS;
+use crate::engine::embedded::monotonic::WALL_OFFSET_MS;
 use crate::error::Result;
 use crate::listing::{Listed, PAGE_BYTES, arrival_bounds, fits_one_of, weight};
 use crate::log::search;
@@ -240,7 +240,7 @@ impl Query {
     fn run(self, conn: &Connection, order: &str, limit: usize) -> Result<Listed<Delivery>> {
         let sql = format!(
             "SELECT d.seq, d.id, e.id, e.event, d.webhook_id, d.sequence, coalesce(d.url, w.url), e.station_id,
-                    e.owner_id, e.payload, d.status, d.last_error_code, d.last_error_message, d.due_at_ms + {WALL_AHEAD_MS},
+                    e.owner_id, e.payload, d.status, d.last_error_code, d.last_error_message, d.due_at_ms + {WALL_OFFSET_MS},
                     d.order_station IS NOT NULL,
                     d.order_station IS NOT NULL AND EXISTS (
                         SELECT 1 FROM deliveries o WHERE o.webhook_id = d.webhook_id

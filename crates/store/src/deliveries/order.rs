@@ -43,7 +43,7 @@ pub(crate) fn due(
     let mut wrapped = false;
     for _ in 0..STATIONS_PER_CLAIM {
         if found.due.len() >= limit {
-            found.wait_until(w.steady);
+            found.wait_until(w.monotonic);
             return Ok(found);
         }
         match next_station(w, lane.webhook_id, &found.after_station)? {
@@ -60,7 +60,7 @@ pub(crate) fn due(
             }
         }
     }
-    found.wait_until(w.steady.after(NEXT_LOOK));
+    found.wait_until(w.monotonic.after(NEXT_LOOK));
     Ok(found)
 }
 
@@ -102,15 +102,15 @@ fn look_at(
     while let Some(row) = rows.next()? {
         let due_at = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_unix_ms);
         match due_at {
-            Some(due_at) if due_at <= w.steady => found.due.push(row.get(0)?),
+            Some(due_at) if due_at <= w.monotonic => found.due.push(row.get(0)?),
             Some(due_at) => found.wait_until(due_at),
             // Under way: its end wakes the lane.
             None => {}
         }
         let first_tried_at = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_unix_ms);
         let blocks_since = first_tried_at.max(resumed_at.filter(|_| first_tried_at.is_some()));
-        let blocks_until = blocks_since.unwrap_or(w.steady).after(lane.order_max_wait);
-        if blocks_until > w.steady {
+        let blocks_until = blocks_since.unwrap_or(w.monotonic).after(lane.order_max_wait);
+        if blocks_until > w.monotonic {
             if first_tried_at.is_some() {
                 found.wait_until(blocks_until);
             }

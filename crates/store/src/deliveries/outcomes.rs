@@ -293,7 +293,7 @@ fn give_up(
     if !counts_against(w.conn, webhook_id, began_before)? {
         return Ok(GivenUp::default());
     }
-    let too_old = too_old(w.conn, webhook_id, began_before, w.steady)?;
+    let too_old = too_old(w.conn, webhook_id, began_before, w.monotonic)?;
     let mut given_up = GivenUp { more: !too_old.is_empty(), ..GivenUp::default() };
     for TooOld { seq, operational, failure } in too_old {
         w.conn

@@ -342,7 +342,7 @@ fn reopen(w: &mut Writing<'_>, replay: i64, seq: i64, trigger: &str, asked_at: T
                                                       AND w.status IN ('active', 'paused')))
              RETURNING coalesce(webhook_id, -origin_id)",
         )?
-        .query_row(params![seq, trigger, w.steady.unix_ms(), asked_at.unix_ms(), replay], |row| row.get(0))
+        .query_row(params![seq, trigger, w.monotonic.unix_ms(), asked_at.unix_ms(), replay], |row| row.get(0))
         .optional()?;
     w.after_commit.lanes.extend(webhook_id.flatten());
     Ok(webhook_id.is_some())
@@ -372,7 +372,7 @@ fn make_delivery(w: &mut Writing<'_>, replay: i64, event_seq: i64, webhook_id: W
             event_seq,
             webhook_id,
             sequence,
-            w.steady.unix_ms(),
+            w.monotonic.unix_ms(),
             w.now.unix_ms(),
             replay,
         ])?;

@@ -127,7 +127,7 @@ fn fan_out(
             .query_row([webhook_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let order_station = event.station_id.as_deref().filter(|_| in_order);
         let (status, due, completed) = match subscription.enabled {
-            true => ("scheduled", Some(w.steady.unix_ms()), None),
+            true => ("scheduled", Some(w.monotonic.unix_ms()), None),
             false => ("discarded", None, Some(now_ms)),
         };
         w.conn
@@ -146,7 +146,7 @@ fn fan_out(
                 now_ms,
                 completed,
                 order_station,
-                w.steady.unix_ms(),
+                w.monotonic.unix_ms(),
                 (!subscription.enabled).then_some(WEBHOOK_DISABLED),
             ])?;
         if subscription.enabled {

@@ -190,7 +190,7 @@ fn deliver_elsewhere(
             url,
             origin_id,
             secret,
-            w.steady.unix_ms(),
+            w.monotonic.unix_ms(),
             w.now.unix_ms(),
         ])?;
     w.after_commit.lanes.insert(-origin_id);

@@ -163,7 +163,7 @@ impl Losses {
 
 fn drop_all(w: &mut Writing<'_>) -> Result<Losses> {
     // What was under way when the gateway stopped waits too, from now on.
-    outcomes::recover(w.conn, w.steady)?;
+    outcomes::recover(w.conn, w.monotonic)?;
     let losses = Losses::of(w.conn)?;
     w.conn.execute(
         &format!(

@@ -10,15 +10,15 @@ use crate::secrecy::vault::Vault;
 use crate::signals::AfterCommit;
 use vocabulary::clock::Clock;
 
-/// Does all of `work`, or nothing. What it writes is as the next start will see it: what waits does so by the same
-/// hand of the clock. Nobody is told of it before.
+/// Does all of `work`, or nothing. The next start goes on with the same monotonic clock, and nobody is told of the
+/// change before.
 pub(crate) fn write_alone<T>(
     conn: &mut Connection,
     clock: &Clock,
     vault: &Vault,
     work: impl FnOnce(&mut Writing<'_>) -> Result<T>,
 ) -> Result<T> {
-    let (steady, _) = monotonic::resume(conn, clock)?;
+    let (monotonic, _) = monotonic::resume(conn, clock)?;
     let (_, mut mint) = newest_ids(conn)?;
     let mut subscriptions = crate::log::subscriptions::load_subscriptions(conn)?;
     let mut after_commit = AfterCommit::default();
@@ -26,8 +26,8 @@ pub(crate) fn write_alone<T>(
     let done = work(&mut Writing {
         conn: &tx,
         now: clock.now(),
-        steady: steady.now(),
-        wall_ahead_ms: steady.wall_ahead_ms(),
+        monotonic: monotonic.now(),
+        wall_offset_ms: monotonic.wall_offset_ms(),
         mint: &mut mint,
         subscriptions: &mut subscriptions,
         vault,

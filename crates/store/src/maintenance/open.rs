@@ -94,7 +94,7 @@ impl Store {
             unlock::settle(&mut conn, &vault, fresh)?;
         }
         let (newest_event, mint) = newest_ids(&conn)?;
-        let (steady, wall_ahead_ms) = monotonic::resume(&conn, &clock)?;
+        let (monotonic, wall_offset_ms) = monotonic::resume(&conn, &clock)?;
         let signals = Arc::new(Signals::new(newest_event));
         let statistics = Arc::new(Statistics::default());
         let mut pen = Pen {
@@ -102,8 +102,8 @@ impl Store {
             checkpoint: Checkpoint::start(&path, &mut conn, statistics.clone())?,
             conn,
             clock,
-            steady: steady.clone(),
-            wall_ahead_ms: lock.is_some().then_some(wall_ahead_ms),
+            monotonic: monotonic.clone(),
+            wall_offset_ms: lock.is_some().then_some(wall_offset_ms),
             mint,
             signals: signals.clone(),
             statistics: statistics.clone(),
@@ -113,7 +113,7 @@ impl Store {
             pen.transact(connections::settle)?;
             pen.transact(queue::settle)?;
             pen.transact(idempotency::settle)?;
-            pen.transact(|writing| outcomes::recover(writing.conn, writing.steady))?;
+            pen.transact(|writing| outcomes::recover(writing.conn, writing.monotonic))?;
         }
         let writer = Writer::start(pen)?;
         let readers = Arc::new(Readers::new(path.clone(), READERS));
@@ -124,7 +124,7 @@ impl Store {
             delivery_readers,
             signals,
             statistics,
-            steady,
+            monotonic,
             running: Arc::default(),
             vault,
             data_dir: data_dir.to_owned(),

@@ -77,7 +77,7 @@ pub(crate) fn accepted(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Resul
     }
     w.conn
         .prepare_cached("UPDATE commands SET outcome_due_ms = ?2 WHERE id = ?1")?
-        .execute(params![command.id.to_string(), w.steady.after(OPEN_FOR).unix_ms()])?;
+        .execute(params![command.id.to_string(), w.monotonic.after(OPEN_FOR).unix_ms()])?;
     Ok(())
 }
 
@@ -163,7 +163,7 @@ fn oldest_open(
              ORDER BY seq",
     )?;
     let mut rows =
-        open.query(params![station.as_str(), w.steady.unix_ms(), latest_sent_ms, start.connector_id])?;
+        open.query(params![station.as_str(), w.monotonic.unix_ms(), latest_sent_ms, start.connector_id])?;
     while let Some(row) = rows.next()? {
         if names_this_tag(row, 2, start.id_tag.as_deref())? {
             return Ok(Some((cells::parsed(row, 0)?, row.get(1)?)));
@@ -177,7 +177,7 @@ pub(crate) fn give_up(w: &mut Writing<'_>) -> Result<()> {
     let overdue: Vec<(CommandId, StationId)> = w
         .conn
         .prepare_cached("SELECT id, station_id FROM commands WHERE outcome_due_ms <= ?1 LIMIT 500")?
-        .query_map([w.steady.unix_ms()], |row| Ok((cells::parsed(row, 0)?, cells::parsed(row, 1)?)))?
+        .query_map([w.monotonic.unix_ms()], |row| Ok((cells::parsed(row, 0)?, cells::parsed(row, 1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (id, station) in overdue {
         conclude(w, id, &station, None)?;

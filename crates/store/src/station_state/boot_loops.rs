@@ -32,11 +32,11 @@ pub(crate) fn count(w: &Writing<'_>, station: &StationId, asked_for: bool) -> Re
         .optional()?;
     let Some((expected, recent)) = known else { return Ok(None) };
     let mut boots: Vec<i64> = serde_json::from_str(&recent).unwrap_or_default();
-    let since_ms = w.steady.before(LOOP_WINDOW).unix_ms();
+    let since_ms = w.monotonic.before(LOOP_WINDOW).unix_ms();
     boots.retain(|at_ms| *at_ms > since_ms);
     let counts = !expected && !asked_for;
     if counts {
-        boots.push(w.steady.unix_ms());
+        boots.push(w.monotonic.unix_ms());
         let surplus = boots.len().saturating_sub(REMEMBERED_BOOTS);
         boots.drain(..surplus);
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::engine::embedded::monotonic::WALL_AHEAD_MS;
+use crate::engine::embedded::monotonic::WALL_OFFSET_MS;
 use crate::error::Result;
 use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use crate::{Store, cells};
@@ -136,9 +136,9 @@ fn oldest_due_at(conn: &Connection, id: WebhookId) -> Result<Option<Timestamp>> 
             conn.prepare_cached(&sql)?.query_row([id], |row| row.get(0)).optional()?.flatten();
         oldest = [oldest, due_at].into_iter().flatten().min();
     }
-    let wall_ahead_ms: i64 =
-        conn.prepare_cached(&format!("SELECT {WALL_AHEAD_MS}"))?.query_row([], |row| row.get(0))?;
-    Ok(oldest.map(|oldest| Timestamp::from_unix_ms(oldest + wall_ahead_ms)))
+    let wall_offset_ms: i64 =
+        conn.prepare_cached(&format!("SELECT {WALL_OFFSET_MS}"))?.query_row([], |row| row.get(0))?;
+    Ok(oldest.map(|oldest| Timestamp::from_unix_ms(oldest + wall_offset_ms)))
 }
 
 #[cfg(test)]

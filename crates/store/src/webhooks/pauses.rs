@@ -83,7 +83,7 @@ fn resume(w: &mut Writing<'_>, which: &str, value: i64) -> Result<()> {
                     updated_at_ms = max(?1, updated_at_ms + 1)
              WHERE status = 'paused' AND {which} RETURNING id"
         ))?
-        .query_map(params![w.now.unix_ms(), value, w.steady.unix_ms()], |row| row.get(0))?
+        .query_map(params![w.now.unix_ms(), value, w.monotonic.unix_ms()], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     resumed.into_iter().try_for_each(|id| changed(w, id))
 }

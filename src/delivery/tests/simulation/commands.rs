@@ -65,8 +65,8 @@ impl World {
         for nth in self.in_demand.clone() {
             self.ask(nth).await;
         }
-        let (now, steady) = (self.clock.now(), self.store.steady().now());
-        if self.store.commands_overdue(steady).await.expect("read") {
+        let (now, monotonic) = (self.clock.now(), self.store.monotonic().now());
+        if self.store.commands_overdue(monotonic).await.expect("read") {
             self.store.settle_overdue_commands().await.expect("settled");
         }
         while self.store.complete_orphans(now.before(ORPHAN_AFTER)).await.expect("completed") {}
@@ -75,7 +75,7 @@ impl World {
     }
 
     async fn ask(&mut self, nth: usize) {
-        let (now, steady) = (self.clock.now(), self.store.steady().now());
+        let (now, monotonic) = (self.clock.now(), self.store.monotonic().now());
         let id = self.chargers[nth].id.clone();
         let Some(line) = self.chargers[nth].line.as_mut().filter(|line| line.session.may_call()) else {
             return;
@@ -85,7 +85,7 @@ impl World {
             return;
         };
         let message_id = outgoing::message_id(outgoing.id);
-        let deadline = steady.after(outgoing.timeout);
+        let deadline = monotonic.after(outgoing.timeout);
         let actions = line.session.handle(now, Input::Command(outgoing));
         let [Action::Send(text)] = actions.as_slice() else { panic!("it is sent: {actions:?}") };
         assert!(text.starts_with("[2,"));
@@ -101,20 +101,20 @@ impl World {
             Duration::from_millis(
                 self.dice.below(if self.dice.clone().one_in(4) { 20_000 } else { 1_500 }) as u64
             );
-        line.asked = Some(Asked { answer: answer.map(|text| (steady.after(after), text)), deadline });
+        line.asked = Some(Asked { answer: answer.map(|text| (monotonic.after(after), text)), deadline });
     }
 
     async fn hear(&mut self, nth: usize) {
-        let (now, steady) = (self.clock.now(), self.store.steady().now());
+        let (now, monotonic) = (self.clock.now(), self.store.monotonic().now());
         let Some(line) = self.chargers[nth].line.as_mut() else { return };
         let Some(asked) = line.asked.as_mut() else { return };
         let mut actions = Vec::new();
         if let Some((at, text)) = &asked.answer
-            && *at <= steady
+            && *at <= monotonic
         {
             actions.extend(line.session.handle(now, Input::Text(text)));
             line.asked = None;
-        } else if asked.deadline <= steady && !line.session.may_call() {
+        } else if asked.deadline <= monotonic && !line.session.may_call() {
             actions.extend(line.session.handle(now, Input::TimedOut));
             if asked.answer.is_none() {
                 line.asked = None;

@@ -38,7 +38,7 @@ impl World {
     }
 
     async fn look(&mut self) {
-        let now = self.store.steady().now();
+        let now = self.store.monotonic().now();
         let Some(due) = self.store.lanes_due().now_or_never() else { return };
         if !due.changed.is_empty() {
             self.reload().await;
@@ -52,7 +52,7 @@ impl World {
 
     /// Reads every webhook's settings, and discards what waits for those that are off.
     pub(super) async fn reload(&mut self) {
-        let now = self.store.steady().now();
+        let now = self.store.monotonic().now();
         let all = self.store.lanes().await.expect("read");
         let off = all.iter().filter(|(lane, due_at)| lane.state == LaneState::Disabled && due_at.is_some());
         let mut to_discard: Vec<WebhookId> = off.map(|(lane, _)| lane.webhook_id).collect();
@@ -64,7 +64,7 @@ impl World {
     }
 
     async fn claim(&mut self) -> Option<Timestamp> {
-        let now = self.store.steady().now();
+        let now = self.store.monotonic().now();
         let plan = self.lanes.plan(now);
         if plan.claims.is_empty() {
             return plan.wake_at;
@@ -95,7 +95,7 @@ impl World {
     }
 
     async fn settle_what_ended(&mut self) {
-        let now = self.store.steady().now();
+        let now = self.store.monotonic().now();
         let (ended, under_way): (Vec<Flight>, Vec<Flight>) =
             self.flights.drain(..).partition(|flight| flight.ends_at <= now);
         self.flights = under_way;
@@ -172,7 +172,7 @@ impl World {
 
     /// The gateway is gone: half of what was under way had arrived.
     pub(super) fn forget_flights(&mut self) {
-        let now = self.store.steady().now();
+        let now = self.store.monotonic().now();
         for flight in std::mem::take(&mut self.flights) {
             if self.dice.one_in(2) {
                 self.decide(&flight, now);

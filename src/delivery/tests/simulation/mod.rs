@@ -373,7 +373,7 @@ impl World {
             }
             let lands_at = self.flights.iter().map(|flight| flight.ends_at).min();
             let next = [wake_at, lands_at].into_iter().flatten().min();
-            let wait = next.map_or(NOTHING_KNOWN, |next| next.since(self.store.steady().now()));
+            let wait = next.map_or(NOTHING_KNOWN, |next| next.since(self.store.monotonic().now()));
             self.clock.advance(wait.max(Duration::from_millis(50)));
         }
         panic!("it does not come to rest: {} sends under way", self.flights.len());

@@ -1,36 +1,36 @@
-//! The hand of the clock that never jumps, over restarts.
+//! The monotonic clock, over restarts.
 //!
-//! Rows that wait are due by it; whoever reads a row for people adds [`WALL_AHEAD_MS`].
+//! Rows that wait are due by it; a row that people see gets [`WALL_OFFSET_MS`] added.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::error::Result;
 use crate::{Priority, Store};
-use vocabulary::clock::{Clock, Steady, Timestamp};
+use vocabulary::clock::{Clock, Monotonic, Timestamp};
 
 /// How far the wall is ahead, as a term of SQL.
-pub(crate) const WALL_AHEAD_MS: &str = "coalesce((SELECT value FROM meta WHERE key = 'wall_ahead_ms'), 0)";
+pub(crate) const WALL_OFFSET_MS: &str = "coalesce((SELECT value FROM meta WHERE key = 'wall_ahead_ms'), 0)";
 
-/// Goes on with the hand where the last run left it, and not before anything that the store knows of it.
-pub(crate) fn resume(conn: &Connection, clock: &Clock) -> Result<(Steady, i64)> {
-    let known_ms = conn.query_row(&format!("SELECT {WALL_AHEAD_MS}"), [], |row| row.get(0))?;
+/// Goes on where the last run has left the monotonic clock, and not before any moment of it in the store.
+pub(crate) fn resume(conn: &Connection, clock: &Clock) -> Result<(Monotonic, i64)> {
+    let known_ms = conn.query_row(&format!("SELECT {WALL_OFFSET_MS}"), [], |row| row.get(0))?;
     let newest = "SELECT scheduled_at_ms FROM deliveries ORDER BY seq DESC LIMIT 1";
     let reached_ms: Option<i64> = conn.query_row(newest, [], |row| row.get(0)).optional()?;
     let reached = Timestamp::from_unix_ms(reached_ms.unwrap_or(0));
-    Ok((Steady::resume(clock.clone(), known_ms, reached), known_ms))
+    Ok((Monotonic::resume(clock.clone(), known_ms, reached), known_ms))
 }
 
 /// Writes down how far the wall is ahead.
-pub(crate) fn note(conn: &Connection, wall_ahead_ms: i64) -> rusqlite::Result<()> {
+pub(crate) fn note(conn: &Connection, wall_offset_ms: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('wall_ahead_ms', ?1)")?
-        .execute([wall_ahead_ms])
+        .execute([wall_offset_ms])
         .map(drop)
 }
 
 impl Store {
-    /// The hand of the clock that never jumps. What the store says is due is due by it.
-    pub fn steady(&self) -> &Steady {
-        &self.inner.steady
+    /// The monotonic clock. What the store says is due is due by it.
+    pub fn monotonic(&self) -> &Monotonic {
+        &self.inner.monotonic
     }
 
     /// Writes down that the clock was set, where nothing else is written meanwhile.

@@ -18,7 +18,7 @@ use crate::engine::embedded::statistics::Statistics;
 use crate::error::{Result, StoreError};
 use crate::secrecy::vault::Vault;
 use crate::signals::{AfterCommit, Signals};
-use vocabulary::clock::{Clock, Steady, Timestamp};
+use vocabulary::clock::{Clock, Monotonic, Timestamp};
 use vocabulary::id::IdMint;
 use vocabulary::subscription::SubscriptionSet;
 
@@ -75,10 +75,10 @@ pub(crate) struct Writing<'a> {
     pub(crate) conn: &'a Connection,
     /// When the batch began.
     pub(crate) now: Timestamp,
-    /// The same moment on the hand that never jumps: what waits is due by it.
-    pub(crate) steady: Timestamp,
+    /// The same moment on the monotonic clock: what waits is due by it.
+    pub(crate) monotonic: Timestamp,
     /// How far the wall is ahead of it.
-    pub(crate) wall_ahead_ms: i64,
+    pub(crate) wall_offset_ms: i64,
     /// Gives ids in commit order.
     pub(crate) mint: &'a mut IdMint,
     /// Every webhook's subscription, as of the last commit or of this batch.
@@ -90,9 +90,9 @@ pub(crate) struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// What the wall shows at a moment of the hand that never jumps.
-    pub(crate) fn shown(&self, moment: Timestamp) -> Timestamp {
-        Timestamp::from_unix_ms(moment.unix_ms() + self.wall_ahead_ms)
+    /// What the wall shows at a moment of the monotonic clock.
+    pub(crate) fn to_wall(&self, moment: Timestamp) -> Timestamp {
+        Timestamp::from_unix_ms(moment.unix_ms() + self.wall_offset_ms)
     }
 }
 
@@ -173,10 +173,10 @@ impl Drop for CloseOnExit<'_> {
 pub(crate) struct Pen {
     pub(crate) conn: Connection,
     pub(crate) clock: Clock,
-    pub(crate) steady: Steady,
-    /// How far the database says that the wall is ahead of the steady hand; `None`: that is for another process
+    pub(crate) monotonic: Monotonic,
+    /// How far the database says that the wall is ahead of the monotonic clock; `None`: that is for another process
     /// to say.
-    pub(crate) wall_ahead_ms: Option<i64>,
+    pub(crate) wall_offset_ms: Option<i64>,
     pub(crate) mint: IdMint,
     pub(crate) subscriptions: SubscriptionSet,
     pub(crate) signals: Arc<Signals>,
@@ -271,8 +271,8 @@ impl Pen {
         let mut writing = Writing {
             conn: &self.conn,
             now: self.clock.now(),
-            steady: self.steady.now(),
-            wall_ahead_ms: self.steady.wall_ahead_ms(),
+            monotonic: self.monotonic.now(),
+            wall_offset_ms: self.monotonic.wall_offset_ms(),
             mint: &mut self.mint,
             subscriptions: &mut self.subscriptions,
             vault: &self.vault,
@@ -333,16 +333,17 @@ impl Pen {
         completions: &mut Vec<Completion>,
     ) -> Result<()> {
         execute(&self.conn, "BEGIN IMMEDIATE")?;
-        let (now, steady, wall_ahead_ms) = (self.clock.now(), self.steady.now(), self.steady.wall_ahead_ms());
-        self.note_step(wall_ahead_ms)?;
+        let (now, monotonic, wall_offset_ms) =
+            (self.clock.now(), self.monotonic.now(), self.monotonic.wall_offset_ms());
+        self.note_step(wall_offset_ms)?;
         for Queued { job, _permit } in waiting {
             let begun = execute(&self.conn, "SAVEPOINT job");
             let mut of_job = AfterCommit::default();
             let mut writing = Writing {
                 conn: &self.conn,
                 now,
-                steady,
-                wall_ahead_ms,
+                monotonic,
+                wall_offset_ms,
                 mint: &mut self.mint,
                 subscriptions: &mut self.subscriptions,
                 vault: &self.vault,
@@ -360,14 +361,14 @@ impl Pen {
             execute(&self.conn, "RELEASE job")?;
         }
         execute(&self.conn, "COMMIT")?;
-        self.wall_ahead_ms = self.wall_ahead_ms.and(Some(wall_ahead_ms));
+        self.wall_offset_ms = self.wall_offset_ms.and(Some(wall_offset_ms));
         Ok(())
     }
 
     /// Writes down that the clock was set, before anything else is written.
-    fn note_step(&self, wall_ahead_ms: i64) -> Result<()> {
-        match self.wall_ahead_ms {
-            Some(known_ms) if known_ms != wall_ahead_ms => monotonic::note(&self.conn, wall_ahead_ms)
+    fn note_step(&self, wall_offset_ms: i64) -> Result<()> {
+        match self.wall_offset_ms {
+            Some(known_ms) if known_ms != wall_offset_ms => monotonic::note(&self.conn, wall_offset_ms)
                 .map_err(|error| StoreError::Commit(error.to_string())),
             _ => Ok(()),
         }
