@@ -24,7 +24,7 @@ use outbound::destination::{Guard, PrivateUrl};
 use outbound::signature::SigningSecret;
 use store::{KeySource, SecretsKey};
 use vocabulary::ocpp::Validation;
-use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::units::{ByteSize, Span};
 
 pub use error::{ConfigError, Fault, Reason, Source};

@@ -16,7 +16,7 @@ use crate::station::handshake::MissingSubprotocol;
 use outbound::signature::SigningSecret;
 use store::SecretsKey;
 use vocabulary::ocpp::Validation;
-use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::units::{ByteSize, Span};
 
 /// A value as somebody gave it.

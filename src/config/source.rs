@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::config::DEFAULT_FILE;
     use crate::station::Admission;
-    use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+    use vocabulary::ocpp::authorization::UnknownIdTag;
     use vocabulary::units::Span;
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {

@@ -29,7 +29,7 @@ use vocabulary::api::text::Bound;
 use vocabulary::api::{Order, Page};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::units::ByteSize;
 use vocabulary::zone::Zone;
 

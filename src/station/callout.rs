@@ -19,8 +19,8 @@ use outbound::signature::SigningSecret;
 use store::Question;
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::id::{AuthorizationId, IdMint, StationId};
+use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo};
 use vocabulary::ocpp::v16::FromChargePoint;
-use vocabulary::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo};
 
 /// Questions that may be open at once; the next one is not asked.
 const OPEN_MAX: usize = 256;

@@ -30,8 +30,8 @@ use store::{Advice, Connected, Signing, StoreError, Turn, Unwelcome, Welcome};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::log_limit::limited;
+use vocabulary::ocpp::authorization::IdTagInfo;
 use vocabulary::ocpp::frame::Unserveable;
-use vocabulary::ocpp::v16::authorization::IdTagInfo;
 use vocabulary::ocpp::v16::inbound::{Inbound, Request};
 
 /// A message counts once more for every so many bytes of it, as what it costs grows with them.

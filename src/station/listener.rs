@@ -31,7 +31,7 @@ use tls::{ClientCertificate, Stream, Tls, TlsFailure};
 use vocabulary::forwarded::{Address, plain};
 use vocabulary::id::StationId;
 use vocabulary::log_limit::limited;
-use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::ocpp::boot_status::BootStatus;
 
 /// Header bytes of a handshake.
 const HEADER_BYTES: usize = 16 << 10;

@@ -9,7 +9,7 @@ use outbound::destination::PrivateUrl;
 use outbound::signature::{SigningSecret, verify_plain, verify_standard};
 use serde_json::{Value, json};
 use vocabulary::clock::Clock;
-use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::units::Span;
 
 use crate::harness::{Charger, Running, eventually, http_client, start};

@@ -9,9 +9,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use vocabulary::clock::Timestamp;
+use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo};
+use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::frame::{self, Frame};
-use vocabulary::ocpp::v16::answer::{BootStatus, Facts, answer};
-use vocabulary::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo};
+use vocabulary::ocpp::v16::answer::{Facts, answer};
 use vocabulary::ocpp::v16::inbound::{MeterValue, Request};
 use vocabulary::ocpp::v16::read::{Read, Reading, read, recognise};
 use vocabulary::ocpp::{Validation, Violation};

@@ -1,7 +1,7 @@
 //! Registered id tags: the API, and what chargers are told (cases 31 to 34 of the reference).
 
 use serde_json::{Value, json};
-use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::ocpp::authorization::UnknownIdTag;
 
 use crate::harness::{ADMIN_KEY, Charger, Running, http_client, start};
 

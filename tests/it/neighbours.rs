@@ -1,7 +1,7 @@
 //! What a station says of things that are another's: it can neither read, stop nor disturb them.
 
 use serde_json::{Value, json};
-use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::ocpp::authorization::UnknownIdTag;
 
 use crate::harness::{Running, start};
 use crate::scripted::{Called, ask, asked};

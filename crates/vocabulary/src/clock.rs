@@ -64,7 +64,7 @@ impl fmt::Debug for Timestamp {
 impl FromStr for Timestamp {
     type Err = chrono::ParseError;
 
-    /// Reads RFC 3339 strictly. What chargers send is read by `ocpp::v16::time` instead.
+    /// Reads RFC 3339 strictly. What chargers send is read by `ocpp::time` instead.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         DateTime::parse_from_rfc3339(text).map(|time| Self(time.timestamp_millis()))
     }

@@ -11,7 +11,7 @@ async fn connect(api: &Api, station: &str) {
         security_profile: 0,
         certificate: None,
         ratchet: true,
-        discovered_as: Some(vocabulary::ocpp::v16::answer::BootStatus::Accepted),
+        discovered_as: Some(vocabulary::ocpp::boot_status::BootStatus::Accepted),
         flags: Vec::new(),
     };
     api.store.connected(connected).await.expect("stored").expect("known");

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::Category;
-use vocabulary::ocpp::v16::time;
+use vocabulary::ocpp::time;
 use vocabulary::subscription::filter::Filter;
 use vocabulary::subscription::pattern::EventPattern;
 

@@ -8,7 +8,7 @@ use crate::cells;
 use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo, id_tag_key};
+use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo, id_tag_key};
 
 /// How spelled that a station has no owner.
 const NOBODY: &str = "";

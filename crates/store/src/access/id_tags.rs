@@ -10,7 +10,7 @@ use crate::{Priority, Store, cells};
 use vocabulary::api::id_tag::{IdTag, IdTagInput, TagStatus};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::v16::authorization::{
+use vocabulary::ocpp::authorization::{
     AuthorizationStatus, RegisteredTag, id_tag_key, is_same_id_tag, shortened_id_tag_key,
 };
 use vocabulary::ocpp::v16::inbound::StartTransaction;

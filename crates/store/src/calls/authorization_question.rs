@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::sessions::transactions;
 use crate::{Store, cells};
 use vocabulary::id::StationId;
-use vocabulary::ocpp::v16::answer::BootStatus;
-use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::ocpp::authorization::UnknownIdTag;
+use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::v16::inbound::{Inbound, Request};
 
 /// How verdicts are found where an endpoint gives them.

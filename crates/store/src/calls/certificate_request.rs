@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::stations::certificate_signing;
 use crate::stations::certificate_signing::Signing;
 use vocabulary::ocpp::Violation;
-use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::v16::inbound::{Inbound, Request};
 
 impl Serving<'_, '_> {

@@ -26,11 +26,12 @@ use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::StationId;
 use vocabulary::ocpp::Violation;
+use vocabulary::ocpp::authorization::{IdTagInfo, UnknownIdTag};
+use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::rejection::Rejection;
-use vocabulary::ocpp::v16::answer::{self, BootStatus, Facts};
-use vocabulary::ocpp::v16::authorization::{IdTagInfo, UnknownIdTag};
+use vocabulary::ocpp::station_clock::{self, Sighting};
+use vocabulary::ocpp::v16::answer::{self, Facts};
 use vocabulary::ocpp::v16::inbound::{BootNotification, Inbound, Request};
-use vocabulary::ocpp::v16::station_clock::{self, Sighting};
 
 /// What the operator has decided about answers.
 #[derive(Debug, Clone)]

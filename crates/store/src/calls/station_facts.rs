@@ -10,9 +10,9 @@ use crate::error::Result;
 use crate::station_state::boot_loops;
 use crate::station_state::flags::{BOOT_LOOP, FLAPPING, Until, of_clock};
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::ocpp::boot_status::BootStatus;
+use vocabulary::ocpp::station_clock::{self, Finding, Sighting};
 use vocabulary::ocpp::v16::inbound::{BootNotification, Inbound, StatusNotification};
-use vocabulary::ocpp::v16::station_clock::{self, Finding, Sighting};
 
 /// A connection that lasts longer is not replaced all the time.
 const FLAPPING_FOR: Duration = Duration::from_secs(60);

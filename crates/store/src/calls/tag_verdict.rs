@@ -5,8 +5,8 @@ use crate::access::authorization_answers;
 use crate::access::id_tags;
 use crate::calls::authorization_question::OutsideVerdicts;
 use crate::error::Result;
-use vocabulary::ocpp::v16::answer::BootStatus;
-use vocabulary::ocpp::v16::authorization::{self, AuthorizationStatus, IdTagInfo};
+use vocabulary::ocpp::authorization::{self, AuthorizationStatus, IdTagInfo};
+use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::v16::inbound::StartTransaction;
 
 impl Serving<'_, '_> {

@@ -15,8 +15,8 @@ use crate::sessions::transactions::{Begun, Ending, Metered, StopOf};
 use crate::sessions::{completion, reservations};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::Violation;
+use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo};
 use vocabulary::ocpp::v16::FromChargePoint;
-use vocabulary::ocpp::v16::authorization::{AuthorizationStatus, IdTagInfo};
 use vocabulary::ocpp::v16::inbound::{Inbound, MeterValues, Request, StartTransaction, StopTransaction};
 
 impl Serving<'_, '_> {

@@ -26,8 +26,8 @@ use crate::{Priority, Store, cells};
 use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{CommandId, StationId};
+use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::outgoing::Outgoing;
-use vocabulary::ocpp::v16::answer::BootStatus;
 use vocabulary::ocpp::v16::{FromCentralSystem, command};
 
 /// Commands that may wait for one station.

@@ -18,9 +18,9 @@ use vocabulary::api::command::RemoteStartOutcome;
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::{CommandId, StationId};
-use vocabulary::ocpp::v16::authorization::is_same_id_tag;
+use vocabulary::ocpp::authorization::is_same_id_tag;
+use vocabulary::ocpp::station_clock;
 use vocabulary::ocpp::v16::inbound::StartTransaction;
-use vocabulary::ocpp::v16::station_clock;
 
 /// How long an accepted remote start may take to become a transaction: longer than any charger waits for
 /// its cable to be plugged in.

@@ -15,7 +15,7 @@ use crate::{Store, cells};
 use vocabulary::api::reservation::{Reservation, Status};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{ReservationId, StationId};
-use vocabulary::ocpp::v16::authorization::is_same_id_tag;
+use vocabulary::ocpp::authorization::is_same_id_tag;
 use vocabulary::ocpp::v16::inbound::{StartTransaction, StatusNotification};
 
 /// How much earlier than a reservation something that came after it can claim to be: chargers' clocks are not

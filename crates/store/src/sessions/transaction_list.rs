@@ -10,7 +10,7 @@ use crate::sessions::transactions::{EVIDENCE, evidence};
 use crate::{Store, cells};
 use vocabulary::api::transaction::{Status, Transaction};
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::authorization::id_tag_key;
+use vocabulary::ocpp::authorization::id_tag_key;
 
 /// Which transactions are wanted; what is not given does not matter.
 #[derive(Debug, Clone, Default)]

@@ -11,7 +11,7 @@ use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::v16::authorization::id_tag_key;
+use vocabulary::ocpp::authorization::id_tag_key;
 use vocabulary::ocpp::v16::inbound::{StartTransaction, StopTransaction};
 
 pub(crate) use evidence::{EVIDENCE, evidence, evidence_of, note_register};

@@ -8,7 +8,7 @@ use crate::engine::embedded::writer::Writing;
 use crate::error::Result;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::Violation;
-use vocabulary::ocpp::v16::station_clock;
+use vocabulary::ocpp::station_clock;
 
 /// Kinds of oddities remembered per station.
 const MAX_FLAGS: usize = 64;

@@ -20,7 +20,7 @@ use crate::{Priority, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent, OCPP16};
 use vocabulary::id::{SerialNumber, StationId};
-use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::ocpp::boot_status::BootStatus;
 
 /// A connection that was admitted.
 #[derive(Debug, Clone)]

@@ -115,7 +115,7 @@ mod tests {
             security_profile: 0,
             certificate: None,
             ratchet: false,
-            discovered_as: Some(vocabulary::ocpp::v16::answer::BootStatus::Accepted),
+            discovered_as: Some(vocabulary::ocpp::boot_status::BootStatus::Accepted),
             flags: Vec::new(),
         };
         assert!(store.connected(connected).await.expect("writes").is_ok());

@@ -13,7 +13,7 @@ use vocabulary::api::station::{Connector, Station, StationInput};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{SerialNumber, StationId};
 use vocabulary::ocpp::Validation;
-use vocabulary::ocpp::v16::answer::BootStatus;
+use vocabulary::ocpp::boot_status::BootStatus;
 
 /// Which stations are wanted; what is not given does not matter.
 #[derive(Debug, Clone, Default)]

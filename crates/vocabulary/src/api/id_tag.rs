@@ -1,6 +1,6 @@
 //! Id tags: what a driver holds against a charger, as integrators register it.
 
-use crate::ocpp::v16::authorization::AuthorizationStatus;
+use crate::ocpp::authorization::AuthorizationStatus;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

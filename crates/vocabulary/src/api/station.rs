@@ -8,7 +8,7 @@ pub use super::import::ImportResult;
 use crate::clock::Timestamp;
 use crate::id::{SerialNumber, StationId};
 use crate::ocpp::Validation;
-use crate::ocpp::v16::answer::BootStatus;
+use crate::ocpp::boot_status::BootStatus;
 use crate::units::ByteSize;
 
 fn yes() -> bool {

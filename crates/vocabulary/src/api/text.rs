@@ -7,7 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::clock::Timestamp;
 use crate::id::{ApiKeyId, CommandId, DeliveryId, EventId, ReplayId, ReservationId, StationId};
-use crate::ocpp::v16::answer::BootStatus;
+use crate::ocpp::boot_status::BootStatus;
 use crate::ocpp::{Validation, Violation};
 use crate::subscription::pattern::MAX_PATTERN_BYTES;
 use crate::units::{ByteSize, Span};

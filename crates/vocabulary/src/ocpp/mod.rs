@@ -3,12 +3,18 @@
 //! Nothing here does I/O or knows the time: what a message means, and what it is to be answered
 //! with, follows from its text and the facts that are passed in.
 
+pub mod authorization;
+pub mod boot_status;
+mod decimal;
 mod escapes;
 pub mod frame;
 pub mod nesting;
 pub mod outgoing;
 pub mod rejection;
 pub mod schema;
+pub mod station_clock;
+pub mod time;
+mod unit;
 pub mod v16;
 pub mod violations;
 

@@ -35,8 +35,8 @@ use store::{Advice, CallPolicy, Connected, ConnectionEnd, Store};
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::id::WebhookId;
 use vocabulary::ocpp::Validation;
-use vocabulary::ocpp::v16::answer::BootStatus;
-use vocabulary::ocpp::v16::authorization::UnknownIdTag;
+use vocabulary::ocpp::authorization::UnknownIdTag;
+use vocabulary::ocpp::boot_status::BootStatus;
 
 const STATIONS: usize = 24;
 const STEPS: usize = 160;

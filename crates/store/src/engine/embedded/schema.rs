@@ -125,7 +125,7 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<()> {
 
 /// Teaches a connection `id_tag_key(text)`, which migrations fill columns with.
 fn teach_id_tag_key(conn: &Connection) -> Result<()> {
-    use vocabulary::ocpp::v16::authorization::id_tag_key;
+    use vocabulary::ocpp::authorization::id_tag_key;
 
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     conn.create_scalar_function("id_tag_key", 1, flags, |context| {

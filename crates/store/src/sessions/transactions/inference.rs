@@ -12,9 +12,9 @@ use crate::access::id_tags;
 use crate::error::Result;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::v16::authorization::is_same_id_tag;
+use vocabulary::ocpp::authorization::is_same_id_tag;
+use vocabulary::ocpp::time;
 use vocabulary::ocpp::v16::inbound::StopTransaction;
-use vocabulary::ocpp::v16::time;
 
 /// Open sessions of one station that are looked at, newest first; a station has a handful.
 const CANDIDATES_MAX: usize = 64;

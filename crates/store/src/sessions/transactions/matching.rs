@@ -8,10 +8,10 @@ use crate::sessions::transactions::inference;
 use crate::sessions::transactions::inference::{Meant, is_a_number};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::v16::authorization::id_tag_key;
+use vocabulary::ocpp::authorization::id_tag_key;
+use vocabulary::ocpp::station_clock::was_never_set;
+use vocabulary::ocpp::time;
 use vocabulary::ocpp::v16::inbound::{MeterValue, MeterValues, StartTransaction, StopTransaction};
-use vocabulary::ocpp::v16::station_clock::was_never_set;
-use vocabulary::ocpp::v16::time;
 
 /// Whether the time of a message that was first heard at `heard_ms` tells it from a later one that says the
 /// same. It does if it was near its arrival, or if the station's clock is right by now. Without battery one

@@ -3,57 +3,14 @@
 //! What is written is exactly right, whatever was read: official spellings, UTC with `Z`, no nulls,
 //! nothing the schema does not name, members in the order of the reference.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::authorization::{AuthorizationStatus, ID_TAG_CHARS_MAX, IdTagInfo};
 use super::inbound::Request;
 use crate::clock::Timestamp;
+use crate::ocpp::authorization::{AuthorizationStatus, ID_TAG_CHARS_MAX, IdTagInfo};
+use crate::ocpp::boot_status::BootStatus;
 use crate::ocpp::frame::empty_object;
-
-/// Whether a station is served (`boot_status`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BootStatus {
-    /// It is.
-    #[default]
-    Accepted,
-    /// Not yet: it may be configured, but starts nothing.
-    Pending,
-    /// It is not, and is to stay silent.
-    Rejected,
-}
-
-impl BootStatus {
-    /// Every status.
-    pub const ALL: [Self; 3] = [Self::Accepted, Self::Pending, Self::Rejected];
-
-    /// The status as the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Pending => "pending",
-            Self::Rejected => "rejected",
-        }
-    }
-
-    /// The status as it is spelled in a frame.
-    pub fn wire(self) -> &'static str {
-        match self {
-            Self::Accepted => "Accepted",
-            Self::Pending => "Pending",
-            Self::Rejected => "Rejected",
-        }
-    }
-}
-
-impl fmt::Display for BootStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What an answer depends on beside the request.
 #[derive(Debug, Clone)]

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::decimal::Decimal;
-use super::time;
 use crate::clock::Timestamp;
 use crate::ocpp::Violation;
+use crate::ocpp::decimal::Decimal;
+use crate::ocpp::time;
 use crate::ocpp::violations::Violations;
 use crate::zone::Zone;
 

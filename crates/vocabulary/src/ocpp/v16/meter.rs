@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::decimal::Decimal;
 use super::fields::{Fields, Path, Reader, parse_with_comma, scalar_text};
 use super::inbound::{MeterValue, SampledValue};
-use super::unit;
+use crate::ocpp::decimal::Decimal;
+use crate::ocpp::unit;
 
 /// The most values read of one message: a session sampled every ten seconds for a day, all phases.
 /// What lies beyond is in the raw payload only.

@@ -1,18 +1,13 @@
 //! OCPP 1.6: its actions, a tolerant reader of what chargers send, and the answers to it.
 
 pub mod answer;
-pub mod authorization;
 pub mod command;
-mod decimal;
 mod fields;
 pub mod inbound;
 mod meter;
 mod payload;
 pub mod read;
 mod request;
-pub mod station_clock;
-pub mod time;
-mod unit;
 
 use std::fmt;
 use std::str::FromStr;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::explain::{TIME, URI};
 use super::{Wrong, below};
 use crate::clock::Timestamp;
-use crate::ocpp::v16::decimal::Decimal;
+use crate::ocpp::decimal::Decimal;
 
 /// Fields that are times.
 const TIMES: [&str; 11] = [

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::values;
 use crate::clock::Timestamp;
-use crate::ocpp::v16::decimal::Decimal;
+use crate::ocpp::decimal::Decimal;
 
 /// The payload written compactly, its members in the order given, numbers and times in their plainest form.
 /// Recursion ends where the closed schema it has passed ends. `None` only for what is no JSON.

@@ -20,8 +20,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::FromChargePoint;
-use super::inbound::{Inbound, Request};
+use super::v16::FromChargePoint;
+use super::v16::inbound::{Inbound, Request};
 use crate::clock::Timestamp;
 use crate::ocpp::Violation;
 
