@@ -96,7 +96,7 @@ fn configuration(data_dir: &Path) -> Config {
     config.server.data_dir = data_dir.to_owned();
     config.ocpp.listen = any_port;
     config.api.listen = any_port;
-    config.delivery.allowed_networks = vec![ipnet::Ipv4Net::from(Ipv4Addr::LOCALHOST).into()];
+    config.outbound.allowed_networks = vec![ipnet::Ipv4Net::from(Ipv4Addr::LOCALHOST).into()];
     config
 }
 

@@ -28,7 +28,7 @@
 //! | engines (apart) | [`station`], [`delivery`], [`retention`], [`indexing`] |
 //! | keys | [`keys`] |
 //! | edge (apart) | [`http`], [`client`] |
-//! | assembly | [`config`] [`telemetry`], then [`gateway`], then [`serve`] [`demo`] [`listen`], then [`cli`] |
+//! | assembly | [`telemetry`], then [`config`], then [`gateway`], then [`serve`] [`demo`] [`listen`], then [`cli`] |
 
 // Who embeds a gateway gives it one of these.
 pub use vocabulary::clock;
@@ -47,8 +47,9 @@ pub mod client;
 pub mod http;
 
 // Assembly.
-pub mod config;
 pub mod telemetry;
+
+pub mod config;
 
 pub mod gateway;
 

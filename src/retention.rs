@@ -1,8 +1,8 @@
 //! Removes what is past its time, beside everything else and without stalling it: the store removes in short
 //! steps, and between two of them the writer is free for several times as long.
 
-use std::fmt;
-use std::str::FromStr;
+mod settings;
+
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -13,7 +13,8 @@ use tracing::{info, warn};
 use store::{Expiring, Result, Store};
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::log_limit::limited;
-use vocabulary::units::Span;
+
+pub use settings::{InvalidKeep, Keep, KeepType, Retention};
 
 /// How often one looks, at most and at least.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -27,109 +28,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Long work tells how far it has come.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
-/// How long something is kept: `30d`, or `forever`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// Until somebody deletes it.
-    Forever,
-    /// So long.
-    For(Span),
-}
-
-/// How long events of one type are kept: `Heartbeat=1d`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeepType {
-    /// The type's name.
-    pub event: String,
-    /// How long.
-    pub keep: Keep,
-}
-
-/// A text that does not say how long something is kept.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} {1}")]
-pub struct InvalidKeep(String, &'static str);
-
-impl Keep {
-    /// For so many days.
-    pub const fn days(days: u64) -> Self {
-        Self::For(Span::seconds(days * 86_400))
-    }
-
-    /// How long; `None` is forever.
-    pub fn limit(self) -> Option<Duration> {
-        match self {
-            Self::Forever => None,
-            Self::For(span) => Some(span.0),
-        }
-    }
-}
-
-impl fmt::Display for Keep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Forever => f.write_str("forever"),
-            Self::For(span) => span.fmt(f),
-        }
-    }
-}
-
-impl FromStr for Keep {
-    type Err = InvalidKeep;
-
-    fn from_str(text: &str) -> std::result::Result<Self, InvalidKeep> {
-        if text == "forever" {
-            return Ok(Self::Forever);
-        }
-        match text.parse::<Span>() {
-            Ok(span) if span > Span::seconds(0) => Ok(Self::For(span)),
-            _ => Err(InvalidKeep(
-                text.to_owned(),
-                "is not how long to keep something: write a duration such as 30d, or forever",
-            )),
-        }
-    }
-}
-
-impl FromStr for KeepType {
-    type Err = InvalidKeep;
-
-    fn from_str(text: &str) -> std::result::Result<Self, InvalidKeep> {
-        let wrong = || {
-            InvalidKeep(
-                text.to_owned(),
-                "is not an event type and how long to keep it: write it such as Heartbeat=1d",
-            )
-        };
-        let (event, keep) = text.split_once('=').ok_or_else(wrong)?;
-        let event = event.trim();
-        if event.is_empty() || event.contains('*') {
-            return Err(wrong());
-        }
-        Ok(Self { event: event.to_owned(), keep: keep.trim().parse()? })
-    }
-}
-
-/// How long what is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Events, with their deliveries.
-    pub events: Keep,
-    /// Events of these types, instead.
-    pub by_type: Vec<KeepType>,
-    /// Deliveries, from their end on.
-    pub deliveries: Keep,
-    /// Commands, from their end on.
-    pub commands: Keep,
-    /// Transactions, from their end on.
-    pub transactions: Keep,
-    /// Entries of the audit log.
-    pub audit: Keep,
-    /// Bytes that the database may use; beyond it the oldest events and commands go before their time.
-    pub max_database_bytes: Option<u64>,
-}
-
-impl Settings {
+impl Retention {
     /// Every rule that ever removes something. Events come last: most of their deliveries are gone by then.
     fn rules(&self) -> Vec<(Expiring, Duration)> {
         let except = self.by_type.iter().map(|rule| rule.event.clone()).collect();
@@ -154,9 +53,9 @@ impl Settings {
 }
 
 /// Starts to look, now and again and again, until `stop`.
-pub fn start(store: Store, settings: &Settings, clock: Clock, stop: CancellationToken) -> JoinHandle<()> {
-    let rules = settings.rules();
-    let max_bytes = settings.max_database_bytes;
+pub fn start(store: Store, kept: &Retention, clock: Clock, stop: CancellationToken) -> JoinHandle<()> {
+    let rules = kept.rules();
+    let max_bytes = kept.max_database_size.map(|size| size.0);
     tokio::spawn(async move {
         let shortest = rules.iter().map(|(_, limit)| *limit).min().unwrap_or(LOOK_EVERY);
         let mut ticks = interval((shortest / 4).clamp(LOOK_EVERY_MIN, LOOK_EVERY));
@@ -298,25 +197,5 @@ fn name(what: &Expiring) -> String {
         Expiring::Replays => "replays".to_owned(),
         Expiring::Reservations => "reservations".to_owned(),
         Expiring::Origins => "origins of URLs".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn how_long_something_is_kept_is_read_as_it_is_written() {
-        for text in ["forever", "30d", "400d", "90m"] {
-            assert_eq!(text.parse::<Keep>().expect(text).to_string(), text);
-        }
-        let heartbeats = "Heartbeat=1d".parse::<KeepType>().expect("a rule");
-        assert_eq!((heartbeats.event.as_str(), heartbeats.keep), ("Heartbeat", Keep::days(1)));
-        for text in ["", "0s", "30", "never"] {
-            assert!(text.parse::<Keep>().is_err(), "{text}");
-        }
-        for text in ["Heartbeat", "=1d", "*=1d", "Heartbeat=", "Heartbeat=soon"] {
-            assert!(text.parse::<KeepType>().is_err(), "{text}");
-        }
     }
 }

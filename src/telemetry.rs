@@ -3,6 +3,9 @@
 //! At `debug` and `trace` the libraries under this crate write down headers, frames and URLs as they are, with
 //! the passwords and keys in them. So whatever `log.level` says, nothing of theirs below `info` is written.
 
+mod log_level;
+mod settings;
+
 use std::io::IsTerminal;
 
 use tracing::{Level, Metadata, Subscriber};
@@ -12,7 +15,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, reload};
 
-use crate::config::{Log, LogFormat, LogLevel};
+pub use log_level::{InvalidLogLevel, LogLevel};
+pub use settings::{Log, LogFormat};
 
 /// The log was not set up.
 #[derive(Debug, thiserror::Error)]

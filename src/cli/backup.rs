@@ -7,8 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tracing::Level;
 
 use super::{Failure, Place, print};
-use crate::config::{Log, LogLevel};
-use crate::telemetry;
+use crate::telemetry::{self, Log, LogLevel};
 use store::{self, CopyProgress, KeySource, Restore, Restored, Store};
 use vocabulary::clock::Clock;
 

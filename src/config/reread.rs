@@ -109,7 +109,7 @@ mod tests {
         let reread = running.reread(&next).expect("no rule is broken");
         assert_eq!(names(&reread.applied), ["limits.connections", "limits.streams", "log.level"]);
         assert_eq!(names(&reread.restart), ["server.data_dir", "retention.events", "log.format"]);
-        assert_eq!((reread.config.limits.streams, &reread.config.server), (1, &running.server));
+        assert_eq!((reread.config.api_limits.streams, &reread.config.server), (1, &running.server));
         let again = reread.config.reread(&next).expect("no rule is broken");
         assert_eq!(names(&again.applied), [""; 0], "once");
         assert_eq!(names(&again.restart), names(&reread.restart), "until there was a restart");

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Fault, Reason, Source};
-use super::setting::Given;
+use super::value::given;
 use super::{Config, TABLES};
 use crate::client::URL_VARIABLE;
 use crate::keys::API_KEY_VARIABLE;
 use store::NEW_KEY_VARIABLE;
+use vocabulary::setting::Given;
 
 /// What every environment variable of ours begins with.
 const PREFIX: &str = "CHARGEHOOK_";
@@ -90,12 +91,13 @@ fn file(path: &Path, line: Option<usize>) -> Source {
 
 /// The key as the tables declare it, or why there is none.
 fn known(table: &str, key: &str) -> Result<(&'static str, &'static str), Reason> {
-    let Some((table, keys)) = TABLES.iter().find(|(name, _)| *name == table) else {
+    let Some((table, _)) = TABLES.iter().find(|(name, _)| *name == table) else {
         return Err(Reason::unknown("table", table, TABLES.iter().map(|(name, _)| *name)));
     };
-    match keys.iter().find(|name| **name == key) {
+    let keys = || TABLES.iter().filter(|(name, _)| name == table).flat_map(|(_, keys)| keys.iter().copied());
+    match keys().find(|name| *name == key) {
         Some(key) => Ok((table, key)),
-        None => Err(Reason::unknown("key", key, keys.iter().copied())),
+        None => Err(Reason::unknown("key", key, keys())),
     }
 }
 
@@ -143,7 +145,7 @@ impl Merge {
             }
             for (key, value) in keys {
                 let source = file(path, line(key.span().start));
-                self.set(source, name, key.get_ref(), Given::Toml(value.get_ref()));
+                self.set(source, name, key.get_ref(), given(value.get_ref()));
             }
         }
         // The parser hands tables and keys out by name; people read from the top.
@@ -294,7 +296,7 @@ mod tests {
         assert_eq!(config.ocpp.heartbeat_interval, Span::seconds(180));
         assert_eq!(config.ocpp.ping_interval, Span::seconds(120));
         assert_eq!(config.ocpp.validation, vocabulary::ocpp::Validation::Strict);
-        assert_eq!(config.delivery.allowed_networks.len(), 2);
+        assert_eq!(config.outbound.allowed_networks.len(), 2);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Engine;
 
 struct Running {
     sender: Arc<Sender>,
+    /// How long what is under way at a stop may take to end.
+    shutdown_grace: Duration,
     lanes: Lanes,
     reports: mpsc::UnboundedReceiver<Report>,
     claiming: bool,
@@ -50,31 +52,33 @@ struct Running {
 
 impl Engine {
     /// Starts delivering. Cancel `stop` to end: nothing more is claimed, what is under way is given
-    /// `settings.shutdown_grace`, and [`EngineHandle::join`] returns.
+    /// `shutdown_grace`, and [`EngineHandle::join`] returns.
     pub fn start(
         store: Store,
         poster: Poster,
-        settings: Settings,
+        settings: &Settings,
+        shutdown_grace: Duration,
         clock: Clock,
         stop: CancellationToken,
     ) -> EngineHandle {
         // Bounded by the permits: every report belongs to a claim or to a send.
         let (tell, reports) = mpsc::unbounded_channel();
         let (views, seen) = watch::channel(LaneViews::new());
-        let lanes = Lanes::new(settings.permits, settings.bytes);
+        let lanes = Lanes::new(settings.max_in_flight as usize, settings.max_in_flight_size.0);
         let wall_offset_ms = store.monotonic().wall_offset_ms();
         let sender = Arc::new(Sender {
             monotonic: store.monotonic().clone(),
             store,
             poster,
             clock,
-            settings,
+            auto_disable_after: settings.auto_disable_after.0,
             folds: Mutex::default(),
             reports: tell,
             cut_off: CancellationToken::new(),
         });
         let running = Running {
             sender,
+            shutdown_grace,
             lanes,
             reports,
             claiming: false,
@@ -311,7 +315,7 @@ impl Running {
 
     /// Lets what is under way end; what does not end in time is cut off, and made again at the next start.
     async fn end(mut self) {
-        let grace = tokio::time::sleep(self.sender.settings.shutdown_grace);
+        let grace = tokio::time::sleep(self.shutdown_grace);
         tokio::pin!(grace);
         while self.claiming || self.lanes.in_flight() > 0 {
             tokio::select! {

@@ -18,6 +18,7 @@ mod room;
 mod sample;
 pub mod schedule;
 mod send;
+mod settings;
 mod target;
 mod trial;
 pub mod waiting;
@@ -29,36 +30,13 @@ use tokio::task::JoinHandle;
 
 pub use engine::Engine;
 pub use lane::{LaneView, LaneViews};
+pub use settings::Settings;
 pub use target::Target;
 pub use trial::{Tested, test_webhook, verify};
 
 /// The longest the engine sleeps while something waits: so long it may take to notice that the machine's
 /// clock was set, which moves the ends of pauses and what is shown of those that wait.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// How the engine works.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Sends under way at once, over all webhooks.
-    pub permits: usize,
-    /// Bytes that what is under way may hold, over all webhooks.
-    pub bytes: u64,
-    /// How long what is under way at a stop may take to end.
-    pub shutdown_grace: Duration,
-    /// A webhook whose every delivery has failed for this long is disabled; `None`: never.
-    pub auto_disable_after: Option<Duration>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            permits: 1_024,
-            bytes: 64 << 20,
-            shutdown_grace: Duration::from_secs(10),
-            auto_disable_after: Some(Duration::from_secs(5 * 86_400)),
-        }
-    }
-}
 
 /// A running engine.
 #[derive(Debug)]

@@ -21,7 +21,6 @@ use vocabulary::event::{Category, Event};
 use vocabulary::id::WebhookId;
 
 use super::LOOK_AGAIN;
-use super::Settings;
 use super::attempt::{self, Attempt};
 use super::fold::Folds;
 use super::schedule;
@@ -71,7 +70,8 @@ pub(super) struct Sender {
     pub(super) clock: Clock,
     /// What waits, waits by this.
     pub(super) monotonic: Monotonic,
-    pub(super) settings: Settings,
+    /// A webhook whose every delivery has failed for this long is disabled.
+    pub(super) auto_disable_after: Duration,
     pub(super) folds: Mutex<Folds>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
     /// The time for ending in good order is up.
@@ -166,7 +166,7 @@ impl Send {
             }
         };
         let mut finish = attempt::finish(claimed, outcome, next);
-        finish.auto_disable_after = self.sender.settings.auto_disable_after;
+        finish.auto_disable_after = Some(self.sender.auto_disable_after);
         finish
     }
 }

@@ -1,6 +1,5 @@
 //! Warns before the disk is full: what comes after that costs more than a line in the log.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -8,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use store::Store;
+use vocabulary::setting::Server;
+use vocabulary::units::ByteSize;
 
 /// How often one looks.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -15,9 +16,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often it is said again while there is as little room as before.
 const TELL_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Looks after the room that the file system of `data_dir` has, until `stop`; fewer free bytes than
-/// `least_bytes` are too few.
-pub(super) async fn watch(store: Store, data_dir: PathBuf, least_bytes: u64, stop: CancellationToken) {
+/// Looks after the room that the file system of the data directory has, until `stop`.
+pub(super) async fn watch(store: Store, server: Server, stop: CancellationToken) {
+    let Server { data_dir, warn_free_space: ByteSize(least_bytes), .. } = server;
     let mut told: Option<(Instant, u64)> = None;
     loop {
         if let Some(disk) = store.disk().await {

@@ -137,7 +137,7 @@ pub(super) async fn record(
 
 async fn run(state: &Arc<ApiState>, change: Change, request: Request, next: Next) -> Result<Response> {
     let (mut parts, content) = request.into_parts();
-    let content = body::arrived(content, &state.config).await?;
+    let content = body::arrived(content, &state.limits).await?;
     let fields = content.clone();
     let (names_one, method) = (change.resource_id.clone(), change.method);
     let recording = Recording::of(change, parts.extensions.remove::<RequestKey>());

@@ -150,11 +150,11 @@ async fn identify(state: &ApiState, headers: &HeaderMap, address: Option<IpAddr>
     let key = presented(headers)?;
     let now = state.clock.now();
     let hash = keys::hash(key);
-    if !state.requests.may_present(&hash, address, now) {
+    if !state.limits.requests.may_present(&hash, address, now) {
         return Err(ErrorAnswer::too_many_bad_keys());
     }
     let bad = |words| {
-        state.requests.was_bad(&hash, address, now);
+        state.limits.requests.was_bad(&hash, address, now);
         ErrorAnswer::unauthorized(words)
     };
     let known = state.store.api_key(hash).await?;
@@ -163,7 +163,7 @@ async fn identify(state: &ApiState, headers: &HeaderMap, address: Option<IpAddr>
     if expires_at.is_some_and(|end| end <= now) {
         return Err(bad("this API key has expired"));
     }
-    if !state.requests.admit(&hash, now) {
+    if !state.limits.requests.admit(&hash, now) {
         return Err(ErrorAnswer::too_many_requests());
     }
     note_use(state, id, last_used_at, now);

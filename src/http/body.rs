@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::problem::{ErrorAnswer, Result, UNKNOWN_FIELD};
 use super::schema::Checker;
-use super::{ApiConfig, ApiState, openapi};
+use super::{ApiState, LimitsInForce, openapi};
 use vocabulary::api::problem::FieldError;
 
 /// A JSON body whose content is still to be checked.
@@ -40,7 +40,7 @@ impl FromRequest<Arc<ApiState>> for JsonText {
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let given = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
-        let text = arrived(request.into_body(), &state.config).await?;
+        let text = arrived(request.into_body(), &state.limits).await?;
         // Without a Content-Type it can only be JSON; a form or a file is a slip that is worth naming.
         if let Some(given) = given.filter(|given| !is_json(given)) {
             return Err(ErrorAnswer::unsupported_media_type(&given, "application/json"));
@@ -59,7 +59,7 @@ impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Optional<T> 
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let (parts, body) = request.into_parts();
-        let mut body = arrived(body, &state.config).await?;
+        let mut body = arrived(body, &state.limits).await?;
         if body.trim_ascii().is_empty() {
             body = Bytes::from_static(b"{}");
         }
@@ -75,7 +75,7 @@ impl FromRequest<Arc<ApiState>> for NoBody {
     type Rejection = ErrorAnswer;
 
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
-        let body = arrived(request.into_body(), &state.config).await?;
+        let body = arrived(request.into_body(), &state.limits).await?;
         if body.trim_ascii().is_empty() {
             return Ok(Self);
         }
@@ -101,9 +101,9 @@ pub(super) fn is_json(content_type: &str) -> bool {
 ///
 /// # Errors
 /// 413 past `limit_bytes`; 400 if it breaks off.
-pub(super) async fn arrived(body: HttpBody, config: &ApiConfig) -> Result<Bytes> {
-    let limits = config.limits.get();
-    let arrived = timeout(limits.body_patience, read(body, limits.body_max_bytes)).await;
+pub(super) async fn arrived(body: HttpBody, limits: &LimitsInForce) -> Result<Bytes> {
+    let limits = limits.get();
+    let arrived = timeout(limits.api_patience.0, read(body, limits.api_body.0 as usize)).await;
     arrived.unwrap_or_else(|_| {
         Err(ErrorAnswer::unavailable(
             "the body did not come in time (limits.api_patience): send the request again",

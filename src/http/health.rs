@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{ApiState, openapi};
 use store::Disk;
 use vocabulary::api::access::Health;
+use vocabulary::units::ByteSize;
 
 /// Why the gateway cannot serve; shared with whoever finds out. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +70,8 @@ pub(super) async fn readyz(State(state): State<Arc<ApiState>>) -> (StatusCode, J
 
 async fn warnings(state: &ApiState, disk: Option<Disk>) -> Vec<String> {
     let mut warnings = Vec::new();
-    if let (Some(max_bytes), Ok(space)) = (state.config.max_database_bytes, state.store.space().await) {
+    let max_size = state.settings.retention.max_database_size;
+    if let (Some(ByteSize(max_bytes)), Ok(space)) = (max_size, state.store.space().await) {
         let used_bytes = space.used_bytes();
         if is_nearly_full(used_bytes, max_bytes) {
             warnings.push(format!(
@@ -78,7 +80,7 @@ async fn warnings(state: &ApiState, disk: Option<Disk>) -> Vec<String> {
             ));
         }
     }
-    let least_bytes = state.config.warn_free_bytes;
+    let ByteSize(least_bytes) = state.settings.server.warn_free_space;
     if let Some(Disk { free_bytes, .. }) = disk.filter(|disk| disk.free_bytes < least_bytes) {
         warnings.push(format!(
             "disk: only {free_bytes} bytes are free where the data directory is, fewer than the {least_bytes} of \

@@ -35,7 +35,7 @@ pub(super) async fn import(
     _: NoQuery,
     request: Request,
 ) -> Result<Json<Page<ImportedRow>>> {
-    let rows = COLUMNS.read(request, &state.config).await?;
+    let rows = COLUMNS.read(request, &state.limits).await?;
     let mut results = Vec::with_capacity(rows.len());
     let mut accepted = Vec::new();
     for (place, row) in rows.into_iter().enumerate() {

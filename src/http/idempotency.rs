@@ -41,7 +41,7 @@ async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<
     let key = read_key(request.headers())?;
     let caller = request.extensions().get::<Caller>().cloned().ok_or_else(ErrorAnswer::internal)?;
     let (mut parts, content) = request.into_parts();
-    let content = body::arrived(content, &state.config).await?;
+    let content = body::arrived(content, &state.limits).await?;
     let hash: [u8; 32] = Sha256::new()
         .chain_update(parts.uri.path_and_query().map_or("", |path| path.as_str()))
         .chain_update([0])

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
 use super::problem::{ErrorAnswer, Result};
-use super::{ApiConfig, body};
+use super::{LimitsInForce, body};
 use vocabulary::api::problem::FieldError;
 
 /// Rows of one import: bounds how long the writer is busy with it.
@@ -30,12 +30,12 @@ impl Columns {
     /// # Errors
     /// 400 if the body is neither, 413 if it is too large, 415 if it says that it is something else, 422 if it has
     /// too many rows.
-    pub(super) async fn read(&self, request: Request, config: &ApiConfig) -> Result<Vec<Row>> {
+    pub(super) async fn read(&self, request: Request, limits: &LimitsInForce) -> Result<Vec<Row>> {
         let given = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
         let is_csv = given
             .as_ref()
             .is_some_and(|given| given.trim_start().to_ascii_lowercase().starts_with("text/csv"));
-        let bytes = body::arrived(request.into_body(), config).await?;
+        let bytes = body::arrived(request.into_body(), limits).await?;
         if let Some(given) = given.filter(|given| !is_csv && !body::is_json(given)) {
             return Err(ErrorAnswer::unsupported_media_type(&given, "application/json or text/csv"));
         }

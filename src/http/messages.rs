@@ -78,7 +78,7 @@ pub(super) async fn messages(
 ) -> Result<Response> {
     let (station_id, _) = stations::visible(&state, &caller, &id).await?;
     let MessagesQuery { direction, action, since, until, .. } = query;
-    let kept_since = state.config.messages_for.map(|span| state.clock.now().before(span));
+    let kept_since = state.settings.retention.messages.limit().map(|span| state.clock.now().before(span));
     // What was said while the station was another owner's is not this one's to read.
     let owner_id = caller.owner_id.clone();
     let filter = MessageFilter { owner_id, direction, action, since: since.max(kept_since), until };

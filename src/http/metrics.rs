@@ -12,6 +12,7 @@ use super::health::is_nearly_full;
 use super::problem::{ErrorAnswer, Result};
 use store::Histogram;
 use vocabulary::api::problem::Problem;
+use vocabulary::units::ByteSize;
 
 type Text = ([(http::HeaderName, &'static str); 1], String);
 
@@ -21,7 +22,7 @@ type Text = ([(http::HeaderName, &'static str); 1], String);
     (status = 404, body = Problem, description = "They are on a listener of their own (`api.metrics_listen`)"),
 ))]
 pub(super) async fn metrics(State(state): State<Arc<ApiState>>) -> Result<Text> {
-    match state.config.metrics_elsewhere {
+    match state.settings.api.metrics_listen.is_some() {
         true => Err(ErrorAnswer::not_found("path /metrics")),
         false => Ok(elsewhere(State(state)).await),
     }
@@ -56,7 +57,7 @@ pub(super) async fn elsewhere(State(state): State<Arc<ApiState>>) -> Text {
             "Size of the database's pages that hold something: what retention.max_database_size limits.",
             space.used_bytes(),
         );
-        if let Some(max_bytes) = state.config.max_database_bytes {
+        if let Some(ByteSize(max_bytes)) = state.settings.retention.max_database_size {
             gauge(
                 &mut text,
                 "chargehook_store_max_bytes",
@@ -88,7 +89,7 @@ pub(super) async fn elsewhere(State(state): State<Arc<ApiState>>) -> Text {
             &mut text,
             "chargehook_disk_nearly_full",
             "1 if fewer bytes are free there than server.warn_free_space.",
-            u64::from(disk.free_bytes < state.config.warn_free_bytes),
+            u64::from(disk.free_bytes < state.settings.server.warn_free_space.0),
         );
     }
     gauge(

@@ -21,6 +21,7 @@ mod id_tags;
 mod idempotency;
 mod import;
 mod ingest;
+mod limits;
 mod messages;
 mod metrics;
 mod openapi;
@@ -36,6 +37,7 @@ mod reservations;
 mod schema;
 mod scope;
 pub mod serve;
+mod settings;
 mod sse;
 mod station_import;
 mod stations;
@@ -50,7 +52,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -65,11 +67,12 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 pub use health::Readiness;
+pub use limits::LimitsInForce;
 pub use openapi::document as openapi_document;
-pub use rate::RequestRates;
-pub use sse::Places;
+pub use settings::{Api, ApiLimits};
 
 use crate::delivery::LaneViews;
+use crate::retention::Retention;
 use crate::station::callout::Counts as CallOutCounts;
 use crate::station::credentials::Passwords;
 use crate::station::refused::Counts as RefusedCounts;
@@ -77,8 +80,8 @@ use crate::station::registry::Registry;
 use outbound::post::Poster;
 use problem::ErrorAnswer;
 use store::Store;
-use vocabulary::adjustable::Adjustable;
 use vocabulary::clock::Clock;
+use vocabulary::setting::Server;
 
 /// Where every resource lives.
 pub(crate) const BASE: &str = "/api/v1";
@@ -101,62 +104,29 @@ pub struct ApiState {
     pub refused: Arc<RefusedCounts>,
     /// What the delivery engine's lanes are doing.
     pub lanes: watch::Receiver<LaneViews>,
-    /// How many requests each key makes.
-    pub requests: RequestRates,
     /// Whether the gateway can serve.
     pub readiness: Readiness,
-    /// Limits.
-    pub config: ApiConfig,
+    /// The configuration.
+    pub settings: Settings,
+    /// Limits, and what is counted by them.
+    pub limits: Arc<LimitsInForce>,
     /// Ends calls that only wait for something to happen.
     pub stop: CancellationToken,
-    /// Places for streams of server-sent events and for long-polls (`limits.streams`).
-    pub streams: Places,
 }
 
-/// What one request, or one owner, may ask of the API (`[limits]`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ApiLimits {
-    /// The largest body, in bytes (`limits.api_body`).
-    pub body_max_bytes: usize,
-    /// How long a request's body may take to come (`limits.api_patience`).
-    pub body_patience: Duration,
-    /// Webhooks that one owner may have (`limits.webhooks`).
-    pub webhooks: u32,
+/// What the API goes by, beside its limits.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// `[server]`
+    pub server: Server,
+    /// `[api]`
+    pub api: Api,
+    /// `[retention]`
+    pub retention: Retention,
 }
 
-/// How the API answers.
-#[derive(Debug)]
-pub struct ApiConfig {
-    /// Limits, which may change while it answers.
-    pub limits: Adjustable<ApiLimits>,
-    /// How far back the messages of a station are shown (`retention.messages`); `None`: as far as there are any.
-    pub messages_for: Option<Duration>,
-    /// Bytes that the database may use (`retention.max_database_size`); `None`: no limit.
-    pub max_database_bytes: Option<u64>,
-    /// Free bytes of the data directory's file system below which the API warns (`server.warn_free_space`).
-    pub warn_free_bytes: u64,
-    /// Metrics are answered on a listener of their own, and not here (`api.metrics_listen`).
-    pub metrics_elsewhere: bool,
-    /// How long a request may take. Longer than the longest webhook test.
-    pub request_timeout: Duration,
-}
-
-impl Default for ApiConfig {
-    fn default() -> Self {
-        Self {
-            limits: Adjustable::new(ApiLimits {
-                body_max_bytes: 1 << 20,
-                body_patience: Duration::from_secs(30),
-                webhooks: 1_000,
-            }),
-            messages_for: None,
-            max_database_bytes: None,
-            warn_free_bytes: 1 << 30,
-            metrics_elsewhere: false,
-            request_timeout: Duration::from_secs(90),
-        }
-    }
-}
+/// How long a request may take. Longer than the longest webhook test.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Every route, each with its entry in the OpenAPI document.
 fn routes() -> OpenApiRouter<Arc<ApiState>> {
@@ -228,7 +198,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .layer(from_fn_with_state(state.clone(), audit::record))
         .layer(from_fn_with_state(state.clone(), idempotency::replay))
         .layer(from_fn_with_state(state.clone(), auth::authenticate))
-        .layer(from_fn_with_state(state.clone(), in_time))
+        .layer(from_fn(in_time))
         .with_state(state);
     let docs = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
     let all = api.merge(docs).layer(map_response(kept_by_nobody));
@@ -256,17 +226,11 @@ pub fn metrics_router(state: Arc<ApiState>) -> Router {
 }
 
 /// Ends a request that takes too long, and logs every one without its query, which may name customers.
-async fn in_time(
-    State(state): State<Arc<ApiState>>,
-    matched: Option<MatchedPath>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn in_time(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let began = Instant::now();
     let waits_for_station = matched.is_some_and(|path| path.as_str().ends_with(commands::PATH));
-    let limit =
-        state.config.request_timeout + if waits_for_station { commands::WAIT_MAX } else { Duration::ZERO };
+    let limit = REQUEST_TIMEOUT + if waits_for_station { commands::WAIT_MAX } else { Duration::ZERO };
     let response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ErrorAnswer::unavailable("the request took too long").into_response(),

@@ -21,14 +21,14 @@ type KeyHash = [u8; 32];
 /// The rates of requests, each with a burst of one second: of each key (`limits.api_requests_per_second`), and of
 /// each address with keys that are not valid (`limits.api_bad_keys_per_second`).
 #[derive(Debug)]
-pub struct RequestRates {
+pub(super) struct RequestRates {
     keys: Mutex<Rates<KeyHash>>,
     strangers: Mutex<Rates<IpAddr>>,
 }
 
 impl RequestRates {
     /// So many requests a second for every key, and so many with a bad key for every address; at least one.
-    pub fn new(per_key: u32, bad_keys_per_address: u32) -> Self {
+    pub(super) fn new(per_key: u32, bad_keys_per_address: u32) -> Self {
         Self {
             keys: Mutex::new(Rates::new(per_key)),
             strangers: Mutex::new(Rates::new(bad_keys_per_address)),
@@ -36,7 +36,7 @@ impl RequestRates {
     }
 
     /// Takes other rates, for those who are known too.
-    pub fn set(&self, per_key: u32, bad_keys_per_address: u32) {
+    pub(super) fn set(&self, per_key: u32, bad_keys_per_address: u32) {
         lock(&self.keys).set(per_key);
         lock(&self.strangers).set(bad_keys_per_address);
     }

@@ -27,9 +27,10 @@ use tracing::{debug, warn};
 
 use super::patient::Patient;
 use super::problem::ErrorAnswer;
+use super::{ApiLimits, LimitsInForce};
 use tls::{Stream, Tls};
-use vocabulary::adjustable::Adjustable;
 use vocabulary::forwarded::{TrustedProxies, plain};
+use vocabulary::units::Span;
 
 /// Bytes of a request's head, and of what waits to be sent on one connection.
 const HEAD_BYTES: usize = 64 << 10;
@@ -37,28 +38,18 @@ const HEAD_BYTES: usize = 64 << 10;
 /// Connections beyond the limit that are still told so; further ones are just closed.
 const REFUSED_AT_ONCE: usize = 100;
 
-/// What one connection, and all of them, may ask.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Open connections (`limits.api_connections`).
-    pub connections: usize,
-    /// How long a request's head may take to come, a kept connection to bring its next one, and a client to
-    /// take something of its answer (`limits.api_patience`).
-    pub patience: Duration,
-}
-
 /// How long a connection without a whole request is still kept at a stop, so that an answer on its way out
 /// leaves in full.
 const STOP_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Serves `router` on `listener`, encrypted if there is `tls`, until `stop`; then accepts nothing more, lets
 /// whole requests be answered and returns when they are. What `proxies` tell of their clients counts. Who comes when
-/// `bounds` are reached is answered 503; a connection keeps the patience it began with.
+/// `limits.api_connections` are open is answered 503; a connection keeps the patience it began with.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     proxies: Arc<TrustedProxies>,
-    bounds: Arc<Adjustable<Bounds>>,
+    limits: Arc<LimitsInForce>,
     router: Router,
     stop: CancellationToken,
 ) {
@@ -71,20 +62,21 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let bounds = bounds.get();
+                let ApiLimits { api_connections, api_patience: Span(patience), .. } = limits.get();
+                let most = api_connections as usize;
                 let peer = plain(peer);
-                if connections.len() >= bounds.connections + REFUSED_AT_ONCE {
+                if connections.len() >= most + REFUSED_AT_ONCE {
                     continue;
                 }
-                let router = if connections.len() < bounds.connections { &router } else { &crowded };
+                let router = if connections.len() < most { &router } else { &crowded };
                 let (tls, proxies) = (tls.clone(), proxies.clone());
                 let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
                     // Answers are small and waited for.
                     let _ = stream.set_nodelay(true);
-                    if let Some(stream) = encrypt(stream, tls, bounds.patience, &stop).await {
-                        let stream = Patient::new(stream, bounds.patience);
-                        serve_connection(stream, peer, &proxies, bounds.patience, router, stop).await;
+                    if let Some(stream) = encrypt(stream, tls, patience, &stop).await {
+                        let stream = Patient::new(stream, patience);
+                        serve_connection(stream, peer, &proxies, patience, router, stop).await;
                     }
                 });
             }

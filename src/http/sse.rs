@@ -75,7 +75,7 @@ impl Piece {
 
 /// How many streams may be open at once, and are.
 #[derive(Debug, Clone, Default)]
-pub struct Places(Arc<Counts>);
+pub(super) struct Places(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -85,14 +85,14 @@ struct Counts {
 
 impl Places {
     /// So many may be.
-    pub fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         let places = Self::default();
         places.set(most);
         places
     }
 
     /// So many may be from now on. Streams that are open stay, also if they are more.
-    pub fn set(&self, most: usize) {
+    pub(super) fn set(&self, most: usize) {
         self.0.most.store(most, Relaxed);
     }
 
@@ -119,7 +119,7 @@ impl Place {
     /// 503 if all are taken.
     pub(super) fn take(state: &ApiState) -> Result<Self> {
         let full = || ErrorAnswer::unavailable("too many streams are open (limits.streams): try again later");
-        state.streams.take().ok_or_else(full)
+        state.limits.streams.take().ok_or_else(full)
     }
 }
 

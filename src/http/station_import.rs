@@ -52,7 +52,7 @@ pub(super) async fn import(
     _: NoQuery,
     request: Request,
 ) -> Result<Json<Page<ImportedStation>>> {
-    let rows = COLUMNS.read(request, &state.config).await?;
+    let rows = COLUMNS.read(request, &state.limits).await?;
     let with_password =
         |row: &&Row| row.as_ref().is_ok_and(|row| row.get("password").is_some_and(Value::is_string));
     if rows.iter().filter(with_password).count() > PASSWORDS_MAX {

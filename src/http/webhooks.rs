@@ -108,7 +108,7 @@ pub(super) async fn create(
     if input.verify {
         verify(&state, &input, &secret).await?;
     }
-    let at_most = state.config.limits.get().webhooks;
+    let at_most = state.limits.get().webhooks;
     let Some(mut made) = state.store.create_webhook(input, at_most).await? else {
         let detail =
             format!("there are {at_most} webhooks of this owner already (limits.webhooks): delete one");

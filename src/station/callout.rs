@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::lock;
+use super::settings::Authorization;
 use outbound::headers;
 use outbound::post::{Poster, Request};
 use outbound::signature::SigningSecret;
@@ -34,17 +35,6 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 /// The `type` of a question, and its `X-Webhook-Event`.
 const KIND: &str = "authorize";
 
-/// Whom to ask, and how long to wait.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The endpoint.
-    pub url: PrivateUrl,
-    /// How long its answer may take, to the last byte.
-    pub timeout: Duration,
-    /// Signs the questions.
-    pub signing_secret: SigningSecret,
-}
-
 /// How the questions since the start went.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -58,7 +48,9 @@ pub struct Counts {
 
 /// Asks.
 pub(super) struct CallOut {
-    settings: Settings,
+    url: PrivateUrl,
+    signing_secret: SigningSecret,
+    timeout: Duration,
     poster: Poster,
     clock: Clock,
     open: Semaphore,
@@ -89,16 +81,25 @@ struct Told {
 }
 
 impl CallOut {
-    pub(super) fn new(settings: Settings, poster: Poster, clock: Clock, counts: Arc<Counts>) -> Self {
-        Self {
-            settings,
+    /// `None` if nobody is to be asked.
+    pub(super) fn new(
+        settings: &Authorization,
+        poster: Poster,
+        clock: Clock,
+        counts: Arc<Counts>,
+    ) -> Option<Self> {
+        let (url, signing_secret) = settings.endpoint()?;
+        Some(Self {
+            url: url.clone(),
+            signing_secret: signing_secret.clone(),
+            timeout: settings.timeout.0,
             poster,
             clock,
             open: Semaphore::new(OPEN_MAX),
             mint: Mutex::default(),
             warned_at: Mutex::default(),
             counts,
-        }
+        })
     }
 
     /// The endpoint's verdict; `None` if it gives none, which costs no more than its timeout.
@@ -126,9 +127,9 @@ impl CallOut {
             registered: question.registered,
         };
         let body = Bytes::from(serde_json::to_vec(&body).ok()?);
-        let Settings { url, timeout, signing_secret } = &self.settings;
-        let headers = headers::of_question(id, KIND, now.unix_s(), signing_secret, &body);
-        let request = Request { url: url.0.clone(), headers, body, timeout: *timeout, carries_secret: false };
+        let headers = headers::of_question(id, KIND, now.unix_s(), &self.signing_secret, &body);
+        let (url, timeout) = (self.url.0.clone(), self.timeout);
+        let request = Request { url, headers, body, timeout, carries_secret: false };
         let verdict = match self.poster.ask(request, ANSWER_MAX_BYTES).await {
             Ok((status, body)) => verdict(status, &body, self.clock.now()),
             Err(outcome) => Err(outcome.error().map_or_else(String::new, |(_, message)| message)),
@@ -199,13 +200,14 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_than_a_bounded_number_of_questions_are_open() {
-        let settings = Settings {
-            url: "https://8.8.8.8/authorize".parse().expect("a URL"),
-            timeout: Duration::from_secs(2),
-            signing_secret: SigningSecret::generate().expect("random"),
+        let settings = Authorization {
+            url: Some("https://8.8.8.8/authorize".parse().expect("a URL")),
+            signing_secret: Some(SigningSecret::generate().expect("random")),
+            ..Authorization::default()
         };
         let poster = Poster::new(Guard::default(), None).expect("a poster");
-        let call_out = CallOut::new(settings, poster, Clock::manual(NOW), Arc::default());
+        let call_out = CallOut::new(&settings, poster, Clock::manual(NOW), Arc::default());
+        let call_out = call_out.expect("there is an endpoint");
         let _open = call_out.open.try_acquire_many(OPEN_MAX as u32).expect("all of them");
         let question =
             Question { owner_id: None, connector_id: None, id_tag: "T".to_owned(), registered: false };

@@ -102,7 +102,7 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
     };
     info!(station.id = %station, "{station} connected from {}", admitted.connected.remote_addr);
     let mut connection = Connection {
-        session: Session::new(stations.settings.validation),
+        session: Session::new(stations.settings.ocpp.validation),
         pace: stations.message_pace(),
         stations: stations.clone(),
         station: station.clone(),
@@ -111,7 +111,7 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
         registration,
         leaving: None,
         silent: false,
-        calls: Calls::new(commands_waiting, Instant::now() + stations.settings.first_call_delay),
+        calls: Calls::new(commands_waiting, Instant::now() + stations.settings.ocpp.first_call_delay.0),
     };
     connection.follow(connection.admitted.rules);
     let end = connection.run().await;
@@ -170,7 +170,7 @@ pub(super) struct Connection {
 impl Connection {
     fn follow(&mut self, rules: Rules) {
         self.admitted.rules = rules;
-        self.session.read_by(rules.validation.unwrap_or(self.stations.settings.validation), rules.zone);
+        self.session.read_by(rules.validation.unwrap_or(self.stations.settings.ocpp.validation), rules.zone);
     }
 
     fn follow_changes(&mut self) {
@@ -260,12 +260,12 @@ impl Connection {
 
     /// When something is to be done if nothing is heard until then.
     fn next_wake(&self, heard: Instant) -> Instant {
-        let settings = &self.stations.settings;
+        let interval = self.ping_interval();
         let ping = (self.pings()).then(|| {
-            let silent = heard.elapsed().as_secs_f64() / settings.ping_interval.as_secs_f64();
-            heard + settings.ping_interval * (silent as u32 + 1)
+            let silent = heard.elapsed().as_secs_f64() / interval.as_secs_f64();
+            heard + interval * (silent as u32 + 1)
         });
-        let idle = settings.limits.get().idle_timeout.map(|limit| heard + limit);
+        let idle = self.stations.limits.get().idle_timeout.map(|limit| heard + limit.0);
         let wakes = [ping, idle, self.calls.next_wake()];
         // A day: far enough to mean never.
         wakes.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400))
@@ -303,20 +303,23 @@ impl Connection {
     }
 
     fn pings(&self) -> bool {
-        self.admitted.rules.ping && !self.stations.settings.ping_interval.is_zero()
+        self.admitted.rules.ping && !self.ping_interval().is_zero()
+    }
+
+    fn ping_interval(&self) -> Duration {
+        self.stations.settings.ocpp.ping_interval.0
     }
 
     /// Nothing was heard for a while: ask with a ping, or take the peer for dead.
     async fn on_silence(&mut self, heard: Instant) -> Option<Closing> {
-        let settings = &self.stations.settings;
         let silent = heard.elapsed();
-        if settings.limits.get().idle_timeout.is_some_and(|limit| silent >= limit) {
+        if self.stations.limits.get().idle_timeout.is_some_and(|limit| silent >= limit.0) {
             return Some(Closing::by_us(close_code::NORMAL, "idle_timeout"));
         }
-        if !self.pings() || silent < settings.ping_interval {
+        if !self.pings() || silent < self.ping_interval() {
             return None;
         }
-        if silent >= settings.ping_interval * MISSED_PINGS {
+        if silent >= self.ping_interval() * MISSED_PINGS {
             return Some(Closing::of(None, "ping_timeout"));
         }
         self.send(Some(Message::Ping(Default::default()))).await

@@ -16,6 +16,7 @@ use percent_encoding::percent_decode_str;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use vocabulary::id::StationId;
+use vocabulary::setting::words;
 
 /// The one subprotocol that is spoken.
 pub const SUBPROTOCOL: &str = "ocpp1.6";
@@ -270,6 +271,8 @@ pub enum MissingSubprotocol {
     /// It is refused with 400.
     Reject,
 }
+
+words!(MissingSubprotocol: "accept" => MissingSubprotocol::Accept, "reject" => MissingSubprotocol::Reject);
 
 /// The charger's own spelling of the `ocpp1.6` it offers, which is the only one a careful client takes as
 /// an answer; none if it offers nothing at all and that is accepted.

@@ -25,7 +25,8 @@ use super::handshake::{self, Refusal};
 use super::password;
 use super::refused::Cause;
 use super::registry::Rules;
-use super::{Admission, Settings, Stations, websocket};
+use super::settings::Ocpp;
+use super::{Admission, Stations, websocket};
 use store::{Connected, Rejected, StationAccess, UsedCertificate, UsedPassword};
 use tls::{ClientCertificate, Stream, Tls, TlsFailure};
 use vocabulary::forwarded::{Address, plain};
@@ -67,7 +68,7 @@ impl Client {
         remote: SocketAddr,
         encryption: Option<&Encryption>,
     ) -> Self {
-        let (proxies, headers) = (&stations.settings.proxies, request.headers());
+        let (proxies, headers) = (&stations.proxies, request.headers());
         let Some(forwarded) = proxies.forwarded(remote, headers) else {
             let certificate = encryption.and_then(|encryption| encryption.client.clone());
             return Self {
@@ -87,10 +88,9 @@ impl Client {
 
 /// The certificate that a station has shown to a trusted proxy.
 fn handed_on(stations: &Stations, headers: &HeaderMap) -> Result<Option<ClientCertificate>, Refusal> {
-    let Settings { proxies, client_authorities, .. } = &stations.settings;
-    let chain = proxies.certificate(headers).map_err(|_| Refusal::WrongCertificate)?;
+    let chain = stations.proxies.certificate(headers).map_err(|_| Refusal::WrongCertificate)?;
     let Some(chain) = chain else { return Ok(None) };
-    let certificate = match client_authorities {
+    let certificate = match &stations.certificates.handed_on {
         Some(authorities) => authorities.check(&chain),
         None => chain.first().and_then(|own| ClientCertificate::read(own)),
     };
@@ -113,7 +113,7 @@ pub(super) async fn accept(
             Ok((stream, remote)) => {
                 let remote = plain(remote);
                 let open = stations.open.fetch_add(1, Relaxed);
-                let limit = stations.settings.limits.get().connections;
+                let limit = stations.limits.get().connections as usize;
                 if open >= limit + REFUSED_AT_ONCE {
                     stations.open.fetch_sub(1, Relaxed);
                     stations.note_refused(remote.ip(), Cause::TooManyConnections, None);
@@ -155,7 +155,7 @@ const TLS_HELLO: u8 = 22;
 async fn first_byte(stations: &Stations, stream: &TcpStream, remote: SocketAddr) -> Option<u8> {
     let mut first = [0];
     let seen = tokio::select! {
-        seen = timeout(stations.settings.limits.get().handshake_timeout, stream.peek(&mut first)) => seen,
+        seen = timeout(stations.handshake_timeout(), stream.peek(&mut first)) => seen,
         () = stations.stop.cancelled() => return None,
     };
     match seen {
@@ -185,7 +185,7 @@ async fn encrypt(
         return Some((Stream::Plain(stream), None));
     };
     let agreed = tokio::select! {
-        agreed = timeout(stations.settings.limits.get().handshake_timeout, tls.accept(stream)) => agreed,
+        agreed = timeout(stations.handshake_timeout(), tls.accept(stream)) => agreed,
         () = stations.stop.cancelled() => return None,
     };
     match agreed {
@@ -242,7 +242,7 @@ async fn greet(
     });
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(stations.settings.limits.get().handshake_timeout)
+        .header_read_timeout(stations.handshake_timeout())
         .max_buf_size(HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
@@ -254,7 +254,7 @@ async fn greet(
             }
         },
         // A client that reads nothing, or an answer that never comes.
-        () = sleep(stations.settings.limits.get().handshake_timeout * 2) => {
+        () = sleep(stations.handshake_timeout() * 2) => {
             stations.note_refused(remote.ip(), Cause::TooSlow, None);
             return None;
         }
@@ -293,9 +293,9 @@ async fn decide(
     if over_limit || !stations.take_handshake(Instant::now()) {
         return Err(Refusal::Overloaded);
     }
-    let identity = handshake::identity(request.uri().path(), &settings.paths)?;
+    let identity = handshake::identity(request.uri().path(), &settings.ocpp.paths)?;
     let key = handshake::websocket_key(request)?;
-    let subprotocol = handshake::offered_ocpp16(request.headers(), settings.missing_subprotocol)?;
+    let subprotocol = handshake::offered_ocpp16(request.headers(), settings.ocpp.missing_subprotocol)?;
     let known = stations.store.station_access(&identity).await.map_err(|error| {
         limited!(warn: "the station {identity} could not be looked up: {error}");
         Refusal::Internal
@@ -303,7 +303,7 @@ async fn decide(
     let (access, discovered_as) = match known {
         Some(access) => (access, None),
         None => {
-            let boot_status = match settings.unknown {
+            let boot_status = match settings.stations.unknown {
                 Admission::Accept => BootStatus::Accepted,
                 Admission::Pending => BootStatus::Pending,
                 Admission::Reject if passwords.note_stranger(Instant::now(), client.address.ip) => {
@@ -319,7 +319,7 @@ async fn decide(
     };
     let proved = match client.certificate.as_ref().map_err(|refusal| *refusal)? {
         Some(certificate) => {
-            let by_certificate = identify(certificate, settings, &identity, &access)?;
+            let by_certificate = identify(certificate, &settings.ocpp, &identity, &access)?;
             // Whoever shows a certificate need not send a password; one that is sent has to be right.
             match request.headers().contains_key(http::header::AUTHORIZATION) {
                 true => Proved {
@@ -366,16 +366,15 @@ async fn decide(
     }
     let admitted = Admitted {
         rules: Rules { validation: access.validation, ping: access.ping, zone: access.zone },
-        message_size_bytes: access
-            .message_size_bytes
-            .map_or(settings.limits.get().message_size_bytes, |own| own as usize),
+        message_size_bytes: access.message_size_bytes.unwrap_or(stations.limits.get().message_size.0)
+            as usize,
         connected: Connected {
             station_id: access.station_id,
             generation: stations.registry.next_generation(),
             remote_addr: client.address.to_string(),
             security_profile,
             certificate: proved.certificate,
-            ratchet: settings.ratchet_profile,
+            ratchet: settings.stations.ratchet_profile,
             discovered_as,
             flags,
         },
@@ -416,11 +415,11 @@ struct Proved {
 /// Sees whether a client certificate, which its authority was trusted for, is this station's.
 fn identify(
     certificate: &ClientCertificate,
-    settings: &Settings,
+    settings: &Ocpp,
     identity: &StationId,
     access: &StationAccess,
 ) -> Result<Proved, Refusal> {
-    let is_ours = settings.client_organization.as_ref().is_none_or(|own| certificate.is_of(own));
+    let is_ours = settings.tls_client_organization.as_ref().is_none_or(|own| certificate.is_of(own));
     let own_names = [identity.as_str(), access.station_id.as_str()];
     let mut names = own_names.into_iter().chain(access.certificate_name.as_deref());
     let number = certificate.serial_number();
@@ -429,7 +428,7 @@ fn identify(
         || access.new_serials.contains(number);
     match is_ours && is_the_one && names.any(|name| certificate.names(name)) {
         true => {
-            let used = UsedCertificate { serial_number: number.clone(), pin: settings.pin_certificates };
+            let used = UsedCertificate { serial_number: number.clone(), pin: settings.certificate_pin };
             Ok(Proved { profile: 3, with_hex_text: false, certificate: Some(used), used: None })
         }
         false => Err(Refusal::WrongCertificate),
@@ -504,7 +503,9 @@ async fn turn_away(stations: &Stations, request: &Request<Incoming>, client: &Cl
     if !refusal.is_event() {
         return;
     }
-    let Ok(identity) = handshake::identity(request.uri().path(), &stations.settings.paths) else { return };
+    let Ok(identity) = handshake::identity(request.uri().path(), &stations.settings.ocpp.paths) else {
+        return;
+    };
     let rejected = Rejected {
         identity: identity.as_str().to_owned(),
         reason: refusal.as_str(),

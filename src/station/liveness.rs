@@ -33,7 +33,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             }
         }
         let now = stations.store.monotonic().now();
-        let silences = stations.registry.silences(now, stations.settings.offline_after);
+        let silences = stations.registry.silences(now, stations.settings.offline_after());
         // All at once: when a site's network fails, its stations share a few commits.
         join_all(
             silences

@@ -1,13 +1,15 @@
 //! The engine that chargers talk to: from a TCP connection to a stored message and its answer.
 //!
-//! [`listener`] accepts, [`door`] is where handshakes are made, [`handshake`] decides, [`credentials`] checks passwords, [`connection`] is the actor around one WebSocket and
+//! [`addresses`] are bound, [`listener`] accepts, [`door`] is where handshakes are made, [`handshake`] decides, [`credentials`] checks passwords, [`connection`] is the actor around one WebSocket and
 //! [`session`] its mind; [`callout`] asks others for verdicts on id tags; [`registry`] knows who is connected,
 //! [`liveness`] who has fallen silent, [`overdue`] which commands have waited too long, [`orphans`] whose stop
 //! will not come any more.
 //!
 //! **Invariant**: `session` knows no socket, no clock and no database.
 
+mod addresses;
 pub mod callout;
+mod certificates;
 mod closing;
 mod connection;
 pub mod credentials;
@@ -26,6 +28,7 @@ pub mod refused;
 pub mod registry;
 mod rejections;
 pub mod session;
+pub mod settings;
 mod signing;
 mod strikes;
 mod websocket;
@@ -45,116 +48,21 @@ use tracing::{debug, warn};
 use callout::CallOut;
 use credentials::Passwords;
 use door::Door;
-use handshake::MissingSubprotocol;
 use outbound::post::Poster;
-use pace::{Pace, Rate};
+use pace::Pace;
 use password::LightKey;
 use refused::{Cause, Trace, shown_path};
 use registry::{Leave, Registry};
 use rejections::Rejections;
+use settings::Limits;
 use store::{CallPolicy, Store};
-use tls::{Authorities, Authority, Tls};
 use vocabulary::adjustable::Adjustable;
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::forwarded::TrustedProxies;
-use vocabulary::ocpp::Validation;
 
-/// What becomes of a station that nobody registered (`stations.unknown`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// It is registered on the spot.
-    Accept,
-    /// It is registered, and its boots are answered `Pending`.
-    Pending,
-    /// It is turned away with 404.
-    Reject,
-}
-
-/// How chargers are let in and served.
-#[derive(Clone)]
-pub struct Settings {
-    /// The path prefixes a station may connect under; none listed means any.
-    pub paths: Vec<String>,
-    /// What becomes of a handshake without subprotocol.
-    pub missing_subprotocol: MissingSubprotocol,
-    /// What becomes of strangers.
-    pub unknown: Admission,
-    /// Who has connected with a security profile is refused below it from then on.
-    pub ratchet_profile: bool,
-    /// How strictly messages are read.
-    pub validation: Validation,
-    /// How long a new connection is not called before it has booted.
-    pub first_call_delay: Duration,
-    /// How long a peer may be silent before it is pinged; zero never pings.
-    pub ping_interval: Duration,
-    /// How long a station may be silent before it counts as offline.
-    pub offline_after: Duration,
-    /// How long nothing may be heard of an orphaned transaction before it is completed without its stop.
-    pub orphan_after: Duration,
-    /// What may be asked; it may change while chargers are served.
-    pub limits: Arc<Adjustable<Limits>>,
-    /// The proxies whose word about their clients counts.
-    pub proxies: TrustedProxies,
-    /// What certificates that they hand on must lead to; `None`: they have seen to that themselves.
-    pub client_authorities: Option<Arc<Authorities>>,
-    /// The organisation that client certificates must be issued to, if not any.
-    pub client_organization: Option<String>,
-    /// A certificate that was sent to a station becomes the only one that opens for it, once it was used.
-    pub pin_certificates: bool,
-    /// Who signs the certificates that stations ask for, if anybody.
-    pub authority: Option<Arc<Authority>>,
-    /// Who is asked for verdicts on id tags, if anybody.
-    pub call_out: Option<callout::Settings>,
-}
-
-/// What a station, or all of them, may ask of the gateway (`[limits]`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest message, in bytes; a connection keeps the one it began with.
-    pub message_size_bytes: usize,
-    /// Messages a second per station in the long run.
-    pub messages_per_second: u32,
-    /// Messages that may come at once.
-    pub message_burst: u32,
-    /// Open sockets.
-    pub connections: usize,
-    /// New sockets a second.
-    pub handshakes_per_second: u32,
-    /// How long a handshake may take.
-    pub handshake_timeout: Duration,
-    /// How long a socket may be silent before it is closed; `None` is for ever.
-    pub idle_timeout: Option<Duration>,
-    /// Strangers that are registered in a minute.
-    pub discovered_per_minute: u32,
-    /// Wrong or missing credentials a minute that are looked at of one station at one address.
-    pub bad_credentials_per_minute: u32,
-}
-
-impl Limits {
-    fn handshakes(&self) -> Rate {
-        let per_second = f64::from(self.handshakes_per_second);
-        Rate { per_second, burst: per_second }
-    }
-
-    fn discoveries(&self) -> Rate {
-        let per_minute = f64::from(self.discovered_per_minute);
-        Rate { per_second: per_minute / 60.0, burst: per_minute }
-    }
-
-    fn messages(&self) -> Rate {
-        Rate { per_second: f64::from(self.messages_per_second), burst: f64::from(self.message_burst) }
-    }
-}
-
-/// An address that chargers connect to.
-pub struct Listener {
-    /// The setting that says so, as `table.key`.
-    pub key: &'static str,
-    /// Address and port; port 0 takes a free one.
-    pub address: SocketAddr,
-    /// What chargers are greeted with there; `None`: nothing is encrypted.
-    pub tls: Option<Arc<Tls>>,
-}
+pub use addresses::Addresses;
+pub use certificates::Certificates;
+pub use settings::{Admission, Settings};
 
 /// Why no chargers are served.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +88,11 @@ pub enum NotStarted {
 /// The engine, shared by all its tasks.
 pub struct Stations {
     settings: Settings,
+    /// As they are now.
+    limits: Adjustable<Limits>,
+    /// Whose word about their clients counts.
+    proxies: TrustedProxies,
+    certificates: Certificates,
     policy: Arc<CallPolicy>,
     store: Store,
     clock: Clock,
@@ -207,7 +120,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Stations {
-    /// Binds the listeners and begins to serve chargers; returns the real addresses, in the same order.
+    /// Binds the listeners and begins to serve chargers; returns the real addresses.
     ///
     /// # Errors
     /// If an address cannot be bound, or there is no randomness.
@@ -215,30 +128,21 @@ impl Stations {
         store: Store,
         clock: Clock,
         poster: Poster,
-        listeners: Vec<Listener>,
         settings: Settings,
-        policy: CallPolicy,
-        light_key: Option<LightKey>,
-    ) -> Result<(Arc<Self>, Vec<SocketAddr>), NotStarted> {
+        certificates: Certificates,
+    ) -> Result<(Arc<Self>, Addresses), NotStarted> {
         let door = Door::open().map_err(NotStarted::Door)?;
-        let (mut bound, mut addresses) = (Vec::new(), Vec::new());
-        for Listener { key, address, tls } in listeners {
-            let refused = |reason| NotStarted::Listen { key, address, reason };
-            let listener = door.bind(address).map_err(refused)?;
-            addresses.push(listener.local_addr().map_err(refused)?);
-            bound.push((listener, tls));
-        }
-        let limits = settings.limits.get();
+        let (bound, addresses) = addresses::bind(&door, &settings.ocpp, certificates.tls.as_ref())?;
+        let limits = settings.limits;
+        let light_key = store.derived_key("passwords of stations").map(LightKey::new);
         let passwords = Passwords::new(light_key, limits.bad_credentials_per_minute);
         let passwords = passwords.map_err(NotStarted::Passwords)?;
         let now = Instant::now();
         let call_outs = Arc::<callout::Counts>::default();
-        let call_out = settings.call_out.clone();
         let stations = Arc::new(Self {
-            call_out: call_out
-                .map(|settings| CallOut::new(settings, poster, clock.clone(), call_outs.clone())),
+            call_out: CallOut::new(&settings.authorization, poster, clock.clone(), call_outs.clone()),
             call_outs,
-            policy: Arc::new(policy),
+            policy: Arc::new(settings.call_policy()),
             store,
             clock,
             registry: Arc::default(),
@@ -252,6 +156,9 @@ impl Stations {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             door,
+            limits: Adjustable::new(limits),
+            proxies: settings.ocpp.proxies(),
+            certificates,
             settings,
         });
         for (listener, tls) in bound {
@@ -329,21 +236,25 @@ impl Stations {
 
     /// Takes other limits, for those who are connected too.
     pub fn set_limits(&self, limits: Limits) {
-        self.settings.limits.set(limits);
+        self.limits.set(limits);
         let now = Instant::now();
         lock(&self.handshakes).follow(limits.handshakes(), now);
         lock(&self.discoveries).follow(limits.discoveries(), now);
         self.passwords.bear_per_minute(limits.bad_credentials_per_minute);
     }
 
+    fn handshake_timeout(&self) -> Duration {
+        self.limits.get().handshake_timeout.0
+    }
+
     fn message_pace(&self) -> Pace {
-        Pace::at(self.settings.limits.get().messages(), Instant::now())
+        Pace::at(self.limits.get().messages(), Instant::now())
     }
 
     /// Takes one message at the pace of its station; else how long until it is worth asking again.
     fn take_message(&self, pace: &mut Pace) -> Result<(), Duration> {
         let now = Instant::now();
-        pace.follow(self.settings.limits.get().messages(), now);
+        pace.follow(self.limits.get().messages(), now);
         pace.take(now).map_err(|wait| wait.min(LIMITS_LOOKED_AT_EVERY))
     }
 }

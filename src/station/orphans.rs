@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const LOOK_EVERY_MIN: Duration = Duration::from_millis(100);
 
 pub(super) async fn watch(stations: Arc<Stations>) {
-    let orphan_after = stations.settings.orphan_after;
+    let orphan_after = stations.settings.transactions.orphan_after.0;
     let mut ticks = interval((orphan_after / 4).clamp(LOOK_EVERY_MIN, LOOK_EVERY));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -14,7 +14,7 @@ pub(super) async fn answer(
     security_profile: u8,
     request: Option<&str>,
 ) -> Result<Option<Signing>, StoreError> {
-    let Some(authority) = stations.settings.authority.clone() else { return Ok(None) };
+    let Some(authority) = stations.certificates.authority.clone() else { return Ok(None) };
     let refused = |reason: &str| Ok(Some(Signing::Refused { reason: reason.to_owned() }));
     let Some(request) = request.map(str::to_owned) else {
         return refused("unreadable: there is no request");

@@ -293,7 +293,7 @@ async fn the_question_goes_only_where_deliveries_may_go() {
     let endpoint = Endpoint::of(json!({"status": "Accepted"})).await;
     let gateway = start(|config| {
         asking(&endpoint.receiver.url)(config);
-        config.delivery.allowed_networks = Vec::new();
+        config.outbound.allowed_networks = Vec::new();
     })
     .await;
     let mut charger = gateway.booted("CP").await;

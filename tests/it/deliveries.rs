@@ -299,12 +299,12 @@ async fn delivery_case_28_an_answer_that_is_not_utf8_is_kept_safely() {
 #[tokio::test]
 async fn delivery_case_31_and_33_test_verify_and_deliveries_judge_a_destination_alike() {
     let gateway =
-        start(|config| config.delivery.allowed_networks.push("::1/128".parse().expect("one"))).await;
+        start(|config| config.outbound.allowed_networks.push("::1/128".parse().expect("one"))).await;
     let receiver = Receiver::always(Answer::Status(200)).await;
     let url = receiver.url.replace("127.0.0.1", "localhost");
     let hook = webhook(&gateway, &url, json!({"retry_schedule": ["1h"]})).await;
     // Where the name leads was allowed when it was made, and is not any more.
-    let gateway = gateway.restart(|config| config.delivery.allowed_networks.clear()).await;
+    let gateway = gateway.restart(|config| config.outbound.allowed_networks.clear()).await;
     let _charger = heartbeat(&gateway).await;
     let refused = delivery(&gateway, &hook, has("retry")).await;
     assert_eq!(refused["attempts"][0]["error"]["code"], "forbidden_destination");

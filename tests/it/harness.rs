@@ -40,7 +40,7 @@ pub(crate) fn config(dir: &Path) -> Config {
     config.server.data_dir = dir.to_owned();
     config.ocpp.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.api.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    config.delivery.allowed_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+    config.outbound.allowed_networks = vec!["127.0.0.0/8".parse().expect("a network")];
     config
 }
 

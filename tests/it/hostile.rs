@@ -146,7 +146,7 @@ pub(crate) async fn tls_receiver(certificate: &str) -> (String, Arc<std::sync::a
 #[tokio::test]
 async fn delivery_case_27_bad_certificates_are_told_apart_and_there_is_no_way_around() {
     let ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls/ca.pem");
-    let gateway = start(|config| config.delivery.extra_ca = Some(ca)).await;
+    let gateway = start(|config| config.outbound.extra_ca = Some(ca)).await;
     let mut charger = gateway.charger("CP").await;
     for (certificate, words) in [
         ("good.pem", None),
@@ -203,7 +203,7 @@ async fn delivery_case_29_a_name_that_does_not_resolve_is_retried_by_the_schedul
 
 #[tokio::test]
 async fn delivery_case_30_no_spelling_of_a_special_address_is_taken() {
-    let gateway = start(|config| config.delivery.allowed_networks.clear()).await;
+    let gateway = start(|config| config.outbound.allowed_networks.clear()).await;
     for host in [
         "127.1",
         "0x7f000001",
@@ -240,7 +240,7 @@ async fn delivery_case_30_no_spelling_of_a_special_address_is_taken() {
 #[tokio::test]
 async fn delivery_case_32_of_a_name_with_two_addresses_the_refused_one_is_never_dialled() {
     let gateway = start(|config| {
-        config.delivery.allowed_networks = vec!["::1/128".parse().expect("a network")];
+        config.outbound.allowed_networks = vec!["::1/128".parse().expect("a network")];
     })
     .await;
     let refused = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -95,7 +95,7 @@ async fn a_missing_intermediate_certificate_is_called_that_and_nothing_else_is()
     let dir = tempfile::tempdir().expect("a directory");
     let extra_ca = dir.path().join("root.pem");
     std::fs::write(&extra_ca, &root.pem).expect("written");
-    let gateway = start(|config| config.delivery.extra_ca = Some(extra_ca)).await;
+    let gateway = start(|config| config.outbound.extra_ca = Some(extra_ca)).await;
 
     let missing = "the server did not send its intermediate certificate";
     let untrusted = "self-signed, or of an authority that is not trusted here";

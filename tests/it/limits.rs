@@ -246,7 +246,7 @@ fn event_of(bytes: usize) -> String {
 #[tokio::test]
 async fn a_body_of_the_limit_is_taken_and_one_byte_more_is_413() {
     const LIMIT: usize = 4 << 10;
-    let gateway = start(|config| config.limits.api_body = ByteSize(LIMIT as u64)).await;
+    let gateway = start(|config| config.api_limits.api_body = ByteSize(LIMIT as u64)).await;
     let post = |body: reqwest::Body| {
         let request = http_client().post(gateway.url("/api/v1/events")).header("X-API-Key", ADMIN_KEY);
         request.header("Content-Type", "application/json").body(body).send()
@@ -290,7 +290,7 @@ async fn bodies_may_nest_as_deep_as_they_can_be_read() {
 
 #[tokio::test]
 async fn an_owner_may_have_so_many_webhooks() {
-    let gateway = start(|config| config.limits.webhooks = 2).await;
+    let gateway = start(|config| config.api_limits.webhooks = 2).await;
     let make = |owner: Value| {
         gateway.api("POST", "/webhooks", Some(json!({"url": "http://127.0.0.1:9/", "owner_id": owner})))
     };
@@ -327,7 +327,7 @@ async fn end_of(mut stream: TcpStream) -> Duration {
 
 #[tokio::test]
 async fn api_clients_that_send_slowly_are_given_up() {
-    let gateway = start(|config| config.limits.api_patience = SHORT).await;
+    let gateway = start(|config| config.api_limits.api_patience = SHORT).await;
     let api = gateway.gateway.api_addr();
     let connect = || async { TcpStream::connect(api).await.expect("connects") };
     let silent = connect().await;
@@ -353,8 +353,8 @@ async fn api_clients_that_send_slowly_are_given_up() {
 #[tokio::test]
 async fn a_reader_that_takes_nothing_loses_its_stream() {
     let gateway = start(|config| {
-        config.limits.api_patience = SHORT;
-        config.limits.streams = 1;
+        config.api_limits.api_patience = SHORT;
+        config.api_limits.streams = 1;
         config.limits.message_burst = 100_000;
     })
     .await;
@@ -382,7 +382,7 @@ async fn a_reader_that_takes_nothing_loses_its_stream() {
 
 #[tokio::test]
 async fn requests_that_wait_for_an_event_have_a_place_each() {
-    let gateway = start(|config| config.limits.streams = 1).await;
+    let gateway = start(|config| config.api_limits.streams = 1).await;
     gateway.charger("CP").await.still_serves().await;
     let newest = eventually("there is an event", || async {
         gateway.events("CP").await.pop().map(|event| event["id"].as_str().expect("an id").to_owned())
@@ -415,7 +415,7 @@ async fn requests_that_wait_for_an_event_have_a_place_each() {
 
 #[tokio::test]
 async fn api_connections_beyond_the_limit_are_answered_503() {
-    let gateway = start(|config| config.limits.api_connections = 2).await;
+    let gateway = start(|config| config.api_limits.api_connections = 2).await;
     let api = gateway.gateway.api_addr();
     let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut open = Vec::new();

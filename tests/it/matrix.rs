@@ -225,8 +225,8 @@ struct Answer {
 impl World {
     async fn new() -> Self {
         let gateway = start(|config: &mut Config| {
-            config.limits.api_requests_per_second = 1_000_000;
-            config.limits.api_bad_keys_per_second = 1_000_000;
+            config.api_limits.api_requests_per_second = 1_000_000;
+            config.api_limits.api_bad_keys_per_second = 1_000_000;
             config.limits.handshake_timeout = Span::seconds(20);
         })
         .await;

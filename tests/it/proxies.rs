@@ -251,7 +251,7 @@ async fn ask(gateway: &Running, key: &str, told: &str) -> u16 {
 
 #[tokio::test]
 async fn the_api_knows_addresses_by_its_trusted_proxies() {
-    let one_guess = |config: &mut Config| config.limits.api_bad_keys_per_second = 1;
+    let one_guess = |config: &mut Config| config.api_limits.api_bad_keys_per_second = 1;
     let behind = start(|config| {
         trusting(&["127.0.0.1/32"])(config);
         one_guess(config);

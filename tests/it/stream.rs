@@ -274,7 +274,7 @@ async fn a_payload_of_several_lines_arrives_as_it_was_sent() {
 
 #[tokio::test]
 async fn places_are_limited_and_freed() {
-    let gateway = start(|config| config.limits.streams = 2).await;
+    let gateway = start(|config| config.api_limits.streams = 2).await;
     let first = Reader::open(&gateway, ADMIN_KEY, "", None).await;
     let _second = Reader::open(&gateway, ADMIN_KEY, "", None).await;
     assert_eq!(open(&gateway, ADMIN_KEY, "", None).await.status(), 503);

@@ -171,7 +171,7 @@ async fn why_did_it_not_arrive() {
     }
     // What was allowed when it was made is not any more.
     let only = |config: &mut Config| {
-        config.delivery.allowed_networks = vec!["127.0.0.1/32".parse().expect("a network")];
+        config.outbound.allowed_networks = vec!["127.0.0.1/32".parse().expect("a network")];
         // Who hangs is cut off soon.
         config.server.stop_deadline = Span(Duration::from_millis(400));
     };

@@ -12,5 +12,8 @@ pub mod lookup;
 pub mod post;
 pub mod resolve;
 pub mod retry_after;
+mod settings;
 pub mod signature;
 pub mod verdict;
+
+pub use settings::Outbound;

@@ -72,6 +72,7 @@ pub use maintenance::key_change::{KeptAsTheyWere, KeyChanged, change_key, copy_k
 pub use maintenance::key_lost::{LosingWebhook, Losses, drop_secrets, losses};
 pub use maintenance::restore::{Restore, Restored, Steps, restore};
 pub use secrecy::key_source::{KeySource, NEW_KEY_VARIABLE, SecretsKey};
+pub use secrecy::settings::Secrets;
 pub use sessions::close::{Closed, Closing};
 pub use sessions::meter_values::MeterValueFilter;
 pub use sessions::reservations::ReservationFilter;

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use reload::Reloaded;
 use vocabulary::der::Certificate;
 use vocabulary::id::SerialNumber;
+use vocabulary::setting::Broken;
 
 pub use authorities::Authorities;
 pub use authority::{Authority, AuthoritySettings, Issued, NotTrusted, RefusedRequest};
@@ -48,6 +49,12 @@ pub struct Files {
 }
 
 impl Files {
+    /// Notes chains without a key and keys without a chain; `table` has both.
+    pub fn check(&self, table: &str, broken: &mut Broken) {
+        let rule = format!("lists one key for each file of {table}.tls_certificate, in the same order");
+        broken.unless(self.certificates.len() == self.keys.len(), "tls_key", rule);
+    }
+
     fn all(&self) -> Vec<PathBuf> {
         let Self { certificates, keys, client_ca, client_crl } = self;
         certificates.iter().chain(keys).chain(client_ca).chain(client_crl).cloned().collect()

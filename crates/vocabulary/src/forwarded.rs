@@ -12,6 +12,8 @@ use http::header::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
+use crate::setting::Broken;
+
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -28,6 +30,15 @@ pub struct TrustedProxies {
     pub networks: Vec<IpNet>,
     /// The header in which they hand on a client's certificate, if they do.
     pub certificate_header: Option<HeaderName>,
+}
+
+/// Notes proxies that are everybody, under the key that they are named by in every table.
+pub fn check_trusted(networks: &[IpNet], broken: &mut Broken) {
+    broken.unless(
+        networks.iter().all(|network| network.prefix_len() > 0),
+        "trusted_proxies",
+        "must not be every address there is: whoever is trusted can claim any address, and any station",
+    );
 }
 
 /// The address of a client.

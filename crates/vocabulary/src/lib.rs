@@ -13,6 +13,7 @@ pub mod id;
 pub mod log_limit;
 pub mod nearest;
 pub mod ocpp;
+pub mod setting;
 pub mod subscription;
 pub mod units;
 pub mod zone;

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 
 /// A duration written as a whole number and a unit: `ms`, `s`, `m`, `h` or `d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(pub Duration);
 
 /// A size in bytes, written as a whole number and a unit: `B`, `KiB`, `MiB` or `GiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(pub u64);
 
 /// A text that is no duration or size.

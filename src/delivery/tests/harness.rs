@@ -28,24 +28,23 @@ pub(super) fn poster() -> Poster {
     Poster::new(guard, None).expect("a poster")
 }
 
+/// How long what is sent at a stop may take to end.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
+
 pub(super) fn settings() -> Settings {
-    Settings {
-        permits: 64,
-        bytes: 64 << 20,
-        shutdown_grace: Duration::from_millis(300),
-        auto_disable_after: None,
-    }
+    Settings { max_in_flight: 64, ..Settings::default() }
 }
 
 impl House {
-    pub(super) fn open(dir: &Path, settings: Settings) -> Self {
+    pub(super) fn open(dir: &Path, settings: &Settings) -> Self {
         let store = Store::open(dir, Clock::System).expect("a store");
         Self::start(store, settings)
     }
 
-    pub(super) fn start(store: Store, settings: Settings) -> Self {
+    pub(super) fn start(store: Store, settings: &Settings) -> Self {
         let stop = CancellationToken::new();
-        let engine = Engine::start(store.clone(), poster(), settings, Clock::System, stop.clone());
+        let engine =
+            Engine::start(store.clone(), poster(), settings, SHUTDOWN_GRACE, Clock::System, stop.clone());
         Self { store, stop, engine }
     }
 
@@ -92,6 +91,6 @@ impl House {
 
 pub(super) async fn house() -> (TempDir, House) {
     let dir = tempfile::tempdir().expect("a directory");
-    let house = House::open(dir.path(), settings());
+    let house = House::open(dir.path(), &settings());
     (dir, house)
 }

@@ -95,13 +95,13 @@ async fn a_used_up_schedule_is_a_dead_letter_that_others_are_told_of() {
 async fn an_attempt_that_a_stop_cut_off_is_shown_and_made_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let receiver = Receiver::start(|nth| if nth == 0 { Answer::Silence } else { Answer::Status(200) }).await;
-    let house = House::open(dir.path(), settings());
+    let house = House::open(dir.path(), &settings());
     let webhook = house.store.seed_webhook(SeedWebhook::to(&receiver.url)).await.expect("stored");
     house.store.seed_events("CP_1", 1).await.expect("stored");
     receiver.wait_for(1).await;
     house.close().await;
 
-    let house = House::open(dir.path(), settings());
+    let house = House::open(dir.path(), &settings());
     let all = house.wait_for(webhook, DeliveryStatus::Success, 1).await;
     let codes: Vec<_> = all[0].attempts.iter().map(|a| a.error.as_ref().map(|e| e.code.as_str())).collect();
     assert_eq!(codes, [Some("outcome_unknown"), None]);
@@ -164,7 +164,7 @@ async fn a_backlog_is_discarded_in_steps_when_its_webhook_is_deleted() {
     store.seed_run("DELETE FROM webhooks").await;
     assert_eq!(store.orphaned_lanes().await.expect("read"), [1, 2]);
     // The engine finds them when it starts.
-    let house = House::start(store, settings());
+    let house = House::start(store, &settings());
     let began = Instant::now();
     while house.store.seed_number("SELECT count(*) FROM deliveries WHERE status = 'discarded'").await < 3_000
     {

@@ -92,7 +92,7 @@ async fn a_webhook_with_a_setting_that_is_not_known_is_out_of_order_and_no_other
     }
     store.close();
 
-    let house = House::open(dir.path(), settings());
+    let house = House::open(dir.path(), &settings());
     let healthy = UNKNOWN.len() as i64 + 1;
     house.wait_for(healthy, DeliveryStatus::Success, 1).await;
     house.store.seed_events("CP_1", 1).await.expect("the others are judged as ever");
@@ -121,7 +121,7 @@ async fn a_webhook_with_a_setting_that_is_not_known_is_out_of_order_and_no_other
     // One is put right.
     house.store.seed_run("UPDATE webhooks SET format = 'envelope' WHERE id = 1").await;
     house.close().await;
-    let house = House::open(dir.path(), settings());
+    let house = House::open(dir.path(), &settings());
     house.wait_for(1, DeliveryStatus::Success, 2).await;
     assert!(receiver.so_far()[2].body.contains("createdAt"), "{}", receiver.so_far()[2].body);
     house.close().await;

@@ -74,11 +74,10 @@ impl Api {
             call_outs: Arc::default(),
             refused: Arc::default(),
             lanes: watch::Sender::new(LaneViews::default()).subscribe(),
-            requests: RequestRates::new(500, 50),
             readiness: Readiness::default(),
-            config: ApiConfig::default(),
+            settings: Settings::default(),
+            limits: Arc::new(LimitsInForce::new(ApiLimits { streams: 8, ..ApiLimits::default() })),
             stop: CancellationToken::new(),
-            streams: Places::new(8),
         };
         let stop = state.stop.clone();
         Self { router: router(Arc::new(state)), store, admin, stop, _dir: dir }

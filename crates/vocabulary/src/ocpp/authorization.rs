@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::setting::words;
 
 /// The verdict on an id tag, spelled as in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -98,6 +99,8 @@ pub enum UnknownIdTag {
     /// It is `Invalid`.
     Invalid,
 }
+
+words!(UnknownIdTag: "accept" => UnknownIdTag::Accept, "invalid" => UnknownIdTag::Invalid);
 
 /// The longest id tag of the specification, in characters.
 pub const ID_TAG_CHARS_MAX: usize = 20;

@@ -20,6 +20,8 @@ pub mod violations;
 
 use serde::{Deserialize, Serialize};
 
+use crate::setting::words;
+
 /// Something about a message that is not as the specification wants it. The message was served all the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
@@ -58,6 +60,8 @@ pub enum Validation {
     /// Oddities of the schema are not even looked for.
     Off,
 }
+
+words!(Validation: "lenient" => Validation::Lenient, "strict" => Validation::Strict, "off" => Validation::Off);
 
 impl Validation {
     /// The mode as the configuration, the API and the store spell it.

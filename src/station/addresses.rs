@@ -1,0 +1,43 @@
+//! Where chargers connect.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use super::NotStarted;
+use super::door::Door;
+use super::settings::Ocpp;
+use tls::Tls;
+
+/// The addresses that chargers connect to, with the real ports.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// `ocpp.listen`
+    pub listen: SocketAddr,
+    /// `ocpp.tls_listen`
+    pub tls_listen: Option<SocketAddr>,
+}
+
+/// The listeners, each with what it greets chargers with. One of its own for TLS leaves the other one plain.
+pub(super) fn bind(
+    door: &Door,
+    settings: &Ocpp,
+    tls: Option<&Arc<Tls>>,
+) -> Result<(Vec<(TcpListener, Option<Arc<Tls>>)>, Addresses), NotStarted> {
+    let bind = |key, address| {
+        let refused = |reason| NotStarted::Listen { key, address, reason };
+        let listener = door.bind(address).map_err(refused)?;
+        let real = listener.local_addr().map_err(refused)?;
+        Ok((listener, real))
+    };
+    let (first, listen) = bind("ocpp.listen", settings.listen)?;
+    match settings.tls_listen {
+        None => Ok((vec![(first, tls.cloned())], Addresses { listen, tls_listen: None })),
+        Some(address) => {
+            let (second, real) = bind("ocpp.tls_listen", address)?;
+            let addresses = Addresses { listen, tls_listen: Some(real) };
+            Ok((vec![(first, None), (second, tls.cloned())], addresses))
+        }
+    }
+}
