@@ -34,8 +34,8 @@ const TIMEOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const ORDERING_MAX_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(7 * 86_400));
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(7 * 86_400));
 
-/// A body, and which of its members the caller gave. Those are blamed for what they mean, and for what they make of the
-/// others: what was stored before is nobody's fault now.
+/// A body, and which of its members the caller gave. Those are blamed for what they mean, and for what they
+/// make of the others: what was stored before is nobody's fault now.
 pub(super) struct Draft {
     members: Map<String, Value>,
     given: Given,
@@ -88,10 +88,6 @@ impl Draft {
         let patch = object(without_read_only(body)?)?;
         let given = Given::Members(patch.keys().cloned().collect());
         let mut members = present(before);
-        if before.webhook.name.is_empty() {
-            // As earlier versions let it be.
-            members.remove("name");
-        }
         members.extend(patch);
         keep_secrets(before, &mut members);
         Ok(Self { members, given })
@@ -179,7 +175,8 @@ fn present(before: &StoredWebhook) -> Map<String, Value> {
     members
 }
 
-/// What the secret's header and the other headers make of each other. Header names are told apart whatever their case.
+/// What the secret's header and the other headers make of each other. Header names are told apart whatever
+/// their case.
 fn check_secret(input: &WebhookInput, given: &Given, errors: &mut Vec<FieldError>) {
     let mut wrong = |message: String| errors.push(FieldError::new("secret_header", message));
     let Some(header) = &input.secret_header else {

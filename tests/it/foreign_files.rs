@@ -10,7 +10,7 @@ use store::Store;
 use vocabulary::clock::Clock;
 
 use crate::crash::Place;
-use crate::harness::{call, eventually, http_client, start};
+use crate::harness::{call, eventually, http_client};
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
@@ -69,6 +69,15 @@ fn tables_in_the_log(path: &Path) {
     }
 }
 
+/// As the programs before 0.2.0 made it: `CHGH`, and a version that means another schema than it does now.
+fn development(path: &Path) {
+    let conn = Connection::open(path).expect("opens");
+    conn.execute_batch(
+        "PRAGMA application_id = 1128810312; PRAGMA journal_mode = WAL; CREATE TABLE meta (a); PRAGMA user_version = 1",
+    )
+    .expect("makes");
+}
+
 const FOREIGN: [(&str, Make, &str); 5] = [
     ("no SQLite", not_sqlite, "it is no SQLite file"),
     ("hardly anything", short, "it is no SQLite file"),
@@ -86,7 +95,9 @@ fn a_foreign_database_is_refused_untouched_by_every_command() {
     let backed_up = run(&["backup", text(&backup), "--data-dir", text(&ours)]);
     assert_eq!(backed_up.status.code(), Some(0), "{backed_up:?}");
     let elsewhere = aside.path().join("elsewhere");
-    for (what, make, words) in FOREIGN {
+    let old: [(&str, Make, &str); 1] =
+        [("a development version's", development, "a development version of chargehook before 0.2.0")];
+    for (what, make, words) in FOREIGN.into_iter().chain(old) {
         let dir = tempfile::tempdir().expect("a directory");
         let database = dir.path().join("chargehook.db");
         make(&database);
@@ -110,7 +121,7 @@ fn a_foreign_database_is_refused_untouched_by_every_command() {
             let refused = run(&arguments);
             let error = String::from_utf8(refused.stderr).expect("UTF-8");
             assert_eq!(refused.status.code(), Some(1), "{what}: {arguments:?}: {error}");
-            assert!(error.contains("is no chargehook database") && error.contains(words), "{what}: {error}");
+            assert!(error.contains("It was left as it is") && error.contains(words), "{what}: {error}");
             assert!(content(dir.path()) == before, "{what}: {arguments:?} has changed something");
             assert!(!copy.exists() && !elsewhere.exists(), "{what}: {arguments:?} has made something");
         }
@@ -143,24 +154,4 @@ async fn a_foreign_search_index_is_left_alone_and_searches_go_without() {
         assert_eq!(found["data"].as_array().map(Vec::len), Some(1), "{what}: {found}");
         assert!(foreign(dir.path()) == before, "{what}: the file was changed");
     }
-}
-
-#[tokio::test]
-async fn our_own_of_before_there_was_an_id_gets_it_at_the_next_start() {
-    let gateway = start(|_| {}).await;
-    let id = |path: &Path| -> i64 {
-        let conn = Connection::open(path).expect("opens");
-        conn.query_row("PRAGMA application_id", [], |row| row.get(0)).expect("reads")
-    };
-    let given = id(&gateway.database());
-    assert_ne!(given, 0, "a new one has it");
-    let dir = gateway.stop().await;
-    let database = dir.path().join("chargehook.db");
-    let conn = Connection::open(&database).expect("opens");
-    conn.execute_batch("PRAGMA application_id = 0").expect("sets");
-    drop(conn);
-    assert_eq!(id(&database), 0);
-    let gateway = crate::harness::start_in(dir, |_| {}).await;
-    assert_eq!(id(&gateway.database()), given);
-    gateway.gateway.stop().await;
 }

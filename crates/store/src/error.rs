@@ -10,8 +10,8 @@ pub enum StoreError {
     /// Another `serve` holds the data directory. Nothing was touched.
     #[error("the data directory {} is in use by another chargehook serve", .0.display())]
     InUse(PathBuf),
-    /// A `serve` of an earlier version holds the data directory, whose schema would have to be changed. Nothing
-    /// was touched.
+    /// A `serve` of an earlier version holds the data directory, whose schema would have to be changed.
+    /// Nothing was touched.
     #[error(
         "the data directory {} is in use by a chargehook serve of an earlier version (schema version {found}, here it is \
          {known}): stop it first, or use the program that it runs with",
@@ -35,6 +35,13 @@ pub enum StoreError {
         /// The newest version this program can read.
         known: i64,
     },
+    /// The database was made by a development version before 0.2.0. It was left as it is.
+    #[error(
+        "{} was made by a development version of chargehook before 0.2.0, whose databases no released version reads. It \
+         was left as it is; start with a new data directory",
+        .0.display()
+    )]
+    Development(PathBuf),
     /// A file that is none of this program's stands where one should be. It was left as it is.
     #[error(
         "{} is no chargehook database: {reason}. It was left as it is; move it away, or name another place",

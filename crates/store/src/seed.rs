@@ -1,8 +1,5 @@
 //! Webhooks and events for tests of the delivery engine, made without the API.
 
-#[cfg(test)]
-use std::path::Path;
-
 use rusqlite::params;
 use serde_json::value::RawValue;
 
@@ -11,7 +8,7 @@ use crate::log::append;
 use crate::log::append::Manner;
 use crate::secrecy::vault::cell;
 use crate::webhooks::settings;
-use crate::{Change, ChangeAnswer, KeptAnswer, Priority, Recording, RequestStanding, Store};
+use crate::{Change, Priority, Store};
 use vocabulary::api::audit::ChangeMethod;
 use vocabulary::api::command::RequestedBy;
 use vocabulary::event::{Category, NewEvent};
@@ -54,44 +51,46 @@ impl SeedWebhook {
     }
 }
 
+/// Secrets of every kind, which are sealed afterwards.
 #[cfg(test)]
-/// A database of before there was a key, with secrets of every kind and what is left of deleted ones.
-const PLAIN: &str = r#"
+const SECRETS: &str = r#"
     INSERT INTO webhooks (name, url, status, events, stations, secret_header, secret_value, signing_secret,
         format, custom_headers, ordering, ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight,
         created_at_ms, updated_at_ms)
-    VALUES ('old', 'https://example.com/', 'active', '["*"]', '["*"]', 'x-key', 'PLAIN-value', 'PLAIN-signing',
-        'flat', '{"x-token":"PLAIN-header"}', 'none', 1000, 1000, '["1s"]', 1, 1, 1);
-    INSERT INTO webhooks SELECT 7, 'gone', url, status, disabled_reason, events, stations, owner_id, secret_header,
-        'PLAIN-gone' || hex(zeroblob(3000)), signing_secret, format, custom_headers, filter, ordering,
-        ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit, 0, 0, NULL, 0, 1, 1,
-        NULL, NULL, NULL FROM webhooks;
-    DELETE FROM webhooks WHERE id = 7;
-    INSERT INTO webhook_previous_secrets VALUES (1, 'PLAIN-previous', 9000000000000);
+    VALUES ('all', 'https://example.com/', 'active', '["*"]', '["*"]', 'x-key', 'SECRET-value', 'SECRET-signing',
+        'flat', '{"x-token":"SECRET-header"}', 'none', 1000, 1000, '["1s"]', 1, 1, 1);
+    INSERT INTO webhook_previous_secrets (webhook_id, signing_secret, expires_at_ms)
+    VALUES (1, 'SECRET-previous', 9000000000000);
     INSERT INTO events (id, event, category, timestamp_ms, payload, custom_headers, target)
-    VALUES ('evt_00000000010000000000000000', 'a.b', 'custom', 1, '{}', '{"x-token":"PLAIN-sent"}', 'url');
+    VALUES ('evt_00000000010000000000000000', 'a.b', 'custom', 1, '{}', '{"x-token":"SECRET-sent"}', 'url');
     INSERT INTO origins (origin) VALUES ('https://example.com');
     INSERT INTO deliveries (id, event_seq, url, origin_id, secret, status, due_at_ms, scheduled_at_ms, created_at_ms)
-    VALUES ('dlv_00000000010000000000000000', 1, 'https://example.com/x', 1, 'PLAIN-dynamic', 'scheduled', 1, 1, 1);
-    INSERT INTO stations (station_id, connected, connection_generation, booted_as, created_at_ms, updated_at_ms)
-    VALUES ('CP', 0, 0, 'accepted', 1, 1);
-    INSERT INTO commands (id, station_id, action, payload, timeout_ms, queue, requested_by_id, requested_by_name,
-        status, generation, expires_at_ms, created_at_ms)
-    VALUES ('cmd_00000000010000000000000000', 'CP', 'ChangeConfiguration',
-        '{"key":"AuthorizationKey","value":"PLAIN-password"}', 1000, 1, 'key_00000000010000000000000000', 'k',
+    VALUES ('dlv_00000000010000000000000000', 1, 'https://example.com/x', 1, 'SECRET-dynamic', 'scheduled', 1, 1, 1);
+    INSERT INTO stations (station_id, created_at_ms, updated_at_ms) VALUES ('CP', 1, 1);
+    INSERT INTO commands (id, station_id, action, payload, sealed_payload, timeout_ms, queue, requested_by_id,
+        requested_by_name, status, generation, expires_at_ms, created_at_ms)
+    VALUES ('cmd_00000000010000000000000000', 'CP', 'ChangeConfiguration', '{"key":"AuthorizationKey","value":"***"}',
+        '{"key":"AuthorizationKey","value":"SECRET-password"}', 1000, 1, 'key_00000000010000000000000000', 'k',
         'queued', 0, 9000000000000, 1);
-    INSERT INTO idempotent_requests VALUES ('key_00000000010000000000000000', 'once', X'01', 201, '[]',
-        CAST('PLAIN-answer' AS BLOB), 1);
+    INSERT INTO idempotent_requests (api_key_id, idempotency_key, request_hash, status, headers, body, created_at_ms)
+    VALUES ('key_00000000010000000000000000', 'once', X'01', 201, '[]', CAST('SECRET-answer' AS BLOB), 1);
 "#;
 
-/// Makes it in an empty directory.
+/// Makes a database with them, under the key of its file, in an empty directory.
 #[cfg(test)]
-pub fn plain_in(dir: &Path) {
-    let conn =
-        crate::engine::embedded::schema::open_writer(&dir.join(crate::engine::embedded::data_dir::DATABASE))
-            .expect("opens");
-    crate::engine::embedded::schema::make_older(&conn, 9);
-    conn.execute_batch(PLAIN).expect("inserts");
+pub(crate) fn secrets_in(dir: &std::path::Path) {
+    use crate::engine::embedded::{data_dir::DATABASE, schema};
+    use crate::maintenance::sealed_columns::COLUMNS;
+    use crate::secrecy::{key_source::KeySource, vault::Vault};
+    use vocabulary::clock::Clock;
+
+    Store::open(dir, Clock::System).expect("opens").close();
+    let key = KeySource::file_in(dir).read().expect("reads").expect("was made");
+    let conn = schema::open_writer(&dir.join(DATABASE)).expect("opens");
+    conn.execute_batch(SECRETS).expect("inserts");
+    for column in &COLUMNS {
+        assert_eq!(column.seal(&conn, &Vault::new(&key)).expect("seals"), 1);
+    }
 }
 
 /// A signing secret of 32 bytes.
@@ -161,15 +160,6 @@ impl Store {
                 .collect()
         })
         .await
-    }
-
-    /// Keeps the answer of a request with this `Idempotency-Key`.
-    pub async fn seed_answer(&self, by: ApiKeyId, key: &str) {
-        let begun = self.begin_request(by, key.to_owned(), [7; 32]).await.expect("reads");
-        let RequestStanding::First(key) = begun else { panic!("it is not the first") };
-        let answer = KeptAnswer { status: 201, headers: Vec::new(), body: "made".into() };
-        let recording = Recording::of(Change::seed(by), Some(key));
-        self.settle_request(recording, ChangeAnswer::default(), Some(answer)).await.expect("writes");
     }
 
     /// Runs one statement, past all rules.

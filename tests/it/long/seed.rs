@@ -54,9 +54,10 @@ fn write_rows(database: &Path, past: &Past) -> rusqlite::Result<()> {
     };
     tx.execute(
         "INSERT INTO deliveries (seq, id, event_seq, webhook_id, sequence, status, attempts, due_at_ms, scheduled_at_ms,
-                                 created_at_ms, completed_at_ms, order_station)
+                                 created_at_ms, completed_at_ms, order_station, first_tried_at_ms)
          SELECT e.seq, replace(e.id, 'evt_', 'dlv_'), e.seq, json_extract(?1, format('$[%d]', e.seq % ?2)),
-                (e.seq - ?3) / ?2 + 1, ?4, ?8, ?5, e.timestamp_ms, e.timestamp_ms, ?6, iif(?7, e.station_id, NULL)
+                (e.seq - ?3) / ?2 + 1, ?4, ?8, ?5, e.timestamp_ms, e.timestamp_ms, ?6, iif(?7, e.station_id, NULL),
+                iif(?8 > 0, e.timestamp_ms, NULL)
          FROM events e WHERE e.seq > ?3",
         params![
             webhooks,

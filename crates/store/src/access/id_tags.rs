@@ -77,7 +77,7 @@ impl Store {
             let mut conditions = Conditions::default();
             conditions.and_if("t.owner_id = ?", filter.owner_id);
             conditions.and_if("t.status = ?", filter.status.map(|status| word(status).to_owned()));
-            conditions.and_if("t.parent_id_tag = ? COLLATE NOCASE", filter.parent_id_tag);
+            conditions.and_if("lower(t.parent_id_tag) = lower(?)", filter.parent_id_tag);
             conditions.and_at("t.created_at_ms >= ?", filter.since);
             conditions.and_at("t.created_at_ms < ?", filter.until);
             page(conn, SELECT, &["t.seq"], conditions, &slice, read)

@@ -127,7 +127,7 @@ impl Serving<'_, '_> {
                  SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
                      vendor_error_code = excluded.vendor_error_code, occurred_at_ms = excluded.occurred_at_ms,
                      updated_at_ms = excluded.updated_at_ms, as_of_ms = excluded.as_of_ms
-                 WHERE connectors.as_of_ms IS NULL OR connectors.as_of_ms <= excluded.as_of_ms",
+                 WHERE connectors.as_of_ms <= excluded.as_of_ms",
             )?
             .execute(params![
                 self.station.as_str(),

@@ -116,8 +116,7 @@ impl Row {
                     station: cells::parsed(row, 0)?,
                     action,
                     status: cells::word(row, 2)?,
-                    // Earlier versions did not hide all that is hidden now.
-                    payload: command::shown(action, &cells::raw(row, 3)?),
+                    payload: cells::raw(row, 3)?,
                     metadata: cells::maybe_raw(row, 4)?,
                     completed_at: cells::maybe_moment(row, 5)?,
                     answered_late: row.get(6)?,

@@ -32,7 +32,7 @@ pub struct CommandFilter {
 const COLUMNS: &str = "seq, id, station_id, owner_id, action, payload, requested_by_id, requested_by_name, status,
     response, accepted, error, violations, late_response, outcome, transaction_id, timeout_ms, queue, metadata,
     created_at_ms,
-    expires_at_ms + coalesce((SELECT value FROM meta WHERE key = 'wall_ahead_ms'), 0), sent_at_ms, completed_at_ms,
+    expires_at_ms + coalesce((SELECT value FROM meta WHERE key = 'wall_offset_ms'), 0), sent_at_ms, completed_at_ms,
     warnings";
 
 impl Store {
@@ -91,8 +91,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Command> {
         station_id: row.get(2)?,
         owner_id: row.get(3)?,
         action: action.as_str().to_owned(),
-        // Earlier versions did not hide all that is hidden now.
-        payload: command::shown(action, &cells::raw(row, 5)?),
+        payload: cells::raw(row, 5)?,
         requested_by: RequestedBy { id: cells::parsed(row, 6)?, name: row.get(7)? },
         status: cells::word(row, 8)?,
         response,
@@ -123,7 +122,7 @@ mod tests {
     fn every_list_follows_an_index_and_sorts_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut conn = schema::open_writer(&dir.path().join("t.db")).expect("opens");
-        schema::migrate(&mut conn).expect("migrates");
+        schema::SCHEMA.migrate(&mut conn).expect("migrates");
         let with = |status| CommandFilter { status: Some(status), ..Default::default() };
         for (filter, wanted) in [
             (CommandFilter::default(), "SEARCH commands USING INTEGER PRIMARY KEY"),

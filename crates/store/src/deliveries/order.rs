@@ -91,12 +91,9 @@ fn look_at(
     found: &mut InOrder,
 ) -> Result<()> {
     let mut statement = w.conn.prepare_cached(&format!(
-        "SELECT d.seq, d.due_at_ms,
-                -- Rows of older versions have only what the wall said.
-                coalesce(d.first_tried_at_ms,
-                         (SELECT a.started_at_ms FROM attempts a WHERE a.delivery_seq = d.seq AND a.number = 1))
-         FROM deliveries d WHERE d.webhook_id = ?1 AND d.order_station = ?2 AND {ORDERED_LIVE}
-         ORDER BY d.seq LIMIT ?3"
+        "SELECT seq, due_at_ms, first_tried_at_ms
+         FROM deliveries WHERE webhook_id = ?1 AND order_station = ?2 AND {ORDERED_LIVE}
+         ORDER BY seq LIMIT ?3"
     ))?;
     let mut rows = statement.query(params![lane.webhook_id, station, OVERTAKEN_MAX as i64])?;
     while let Some(row) = rows.next()? {

@@ -24,8 +24,8 @@ pub struct EventFilter {
     pub owner_id: Option<String>,
     /// There is a delivery of it to this webhook.
     pub webhook_id: Option<WebhookId>,
-    /// Of its deliveries only those count that an owner sees: to a webhook of the event's own owner, or to one that is
-    /// no more.
+    /// Of its deliveries only those count that an owner sees: to a webhook of the event's own owner, or to
+    /// one that is no more.
     pub own_webhooks: bool,
     /// The transaction it was attached to.
     pub transaction_id: Option<i64>,
@@ -264,7 +264,7 @@ mod tests {
     fn plan(filter: &EventFilter, among: &Among, ascending: bool) -> Vec<String> {
         let dir = tempfile::tempdir().expect("a directory");
         let mut conn = schema::open_writer(&dir.path().join("t.db")).expect("opens");
-        schema::migrate(&mut conn).expect("migrates");
+        schema::SCHEMA.migrate(&mut conn).expect("migrates");
         crate::engine::embedded::search_index::teach(&conn).expect("learns");
         let select = "EXPLAIN QUERY PLAN SELECT e.seq FROM events e";
         let slice = Slice { ascending, after: Some((7, 0)), limit: 50 };

@@ -1,7 +1,8 @@
 //! What a station and the gateway said to each other: a view over events and commands, not a log of its own.
 //!
-//! A charger's CALL and the answer to it are one event; a message that was refused is another; the answer to a
-//! CALL of ours is in the event of the command's end. The CALL itself is in the command, at the time it was sent.
+//! A charger's CALL and the answer to it are one event; a message that was refused is another; the answer to
+//! a CALL of ours is in the event of the command's end. The CALL itself is in the command, at the time it was
+//! sent.
 
 use std::collections::VecDeque;
 
@@ -18,7 +19,7 @@ use vocabulary::clock::Timestamp;
 use vocabulary::id::{CommandId, StationId};
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::outgoing;
-use vocabulary::ocpp::v16::{FromCentralSystem, command};
+use vocabulary::ocpp::v16::FromCentralSystem;
 
 /// Which messages of a station are wanted; what is not given does not matter.
 #[derive(Debug, Clone, Default)]
@@ -202,7 +203,7 @@ fn of_command(row: &Row<'_>) -> Result<Half> {
     let id: CommandId = cells::parsed(row, 1)?;
     let action: FromCentralSystem = cells::word(row, 2)?;
     let message_id = outgoing::message_id(id);
-    let payload = command::shown(action, &cells::raw(row, 3)?);
+    let payload = cells::raw(row, 3)?;
     let message = Message {
         id: id.to_string(),
         at: cells::moment(row, 4)?,
@@ -305,7 +306,8 @@ impl Told {
         Half { position: self.seq * 2 + part, rank, message }
     }
 
-    /// The message id as it stands in a frame. A number is noted as odd, which tells it from a string of digits.
+    /// The message id as it stands in a frame. A number is noted as odd, which tells it from a string of
+    /// digits.
     fn id_json(&self) -> String {
         let text = self.message_id.as_deref().unwrap_or_default();
         match self.violations.iter().any(|odd| odd.problem.starts_with("message_id: a number")) {

@@ -11,7 +11,7 @@ use rusqlite::backup::{Backup, StepResult};
 use crate::engine::embedded::data_dir::database_in;
 use crate::engine::embedded::file_identity;
 use crate::engine::embedded::file_identity::Found;
-use crate::engine::embedded::schema;
+use crate::engine::embedded::schema::{self, SCHEMA};
 use crate::error::{KeyFault, StoreError};
 use crate::files;
 use crate::files::{directory_of, file_error};
@@ -87,9 +87,9 @@ pub struct CopyProgress {
     pub total_bytes: u64,
 }
 
-/// Copies the database of `data_dir`, as it is at `now`, to the file `to`, or into the directory `to` under a name
-/// that tells the time. Works beside a gateway, whose commits go on; its write-ahead log grows meanwhile. Blocks
-/// until the backup was checked and is on disk.
+/// Copies the database of `data_dir`, as it is at `now`, to the file `to`, or into the directory `to` under a
+/// name that tells the time. Works beside a gateway, whose commits go on; its write-ahead log grows
+/// meanwhile. Blocks until the backup was checked and is on disk.
 ///
 /// # Errors
 /// [`BackupError`]; a backup that is not whole is not left behind.
@@ -139,7 +139,7 @@ pub(crate) fn open_source(path: &Path) -> Result<Connection, BackupError> {
         return Err(empty().into());
     }
     let conn = schema::open_untouched(path)?;
-    match schema::version(&conn)? {
+    match SCHEMA.version_of(&conn)? {
         0 => Err(empty().into()),
         _ => Ok(conn),
     }

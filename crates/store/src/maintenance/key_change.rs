@@ -1,8 +1,8 @@
 //! Another key for the secrets of a database.
 //!
-//! **Invariant**: whatever is killed when, the database is sealed under one key as a whole, and that key is on disk:
-//! under its own name, or beside it as the next one, where the next start finds it. Where somebody else keeps the
-//! keys, it is one of the two that they have.
+//! **Invariant**: whatever is killed when, the database is sealed under one key as a whole, and that key is
+//! on disk: under its own name, or beside it as the next one, where the next start finds it. Where somebody
+//! else keeps the keys, it is one of the two that they have.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use crate::access::audit;
 use crate::engine::embedded::data_dir::database_in;
 use crate::engine::embedded::data_dir::lock;
-use crate::engine::embedded::schema;
+use crate::engine::embedded::schema::{self, SCHEMA};
 use crate::engine::embedded::writer::Writing;
 use crate::error::{KeyFault, Result, StoreError};
 use crate::maintenance::offline::write_alone;
@@ -66,9 +66,10 @@ pub enum KeyChanged {
     Given,
 }
 
-/// Changes the key of `data_dir`'s secrets, in which no gateway may be running: to `next`, or, where the key is a
-/// file, to a new one that takes the file's place. Asked for anew after it was cut off, it finishes what it began.
-/// The second value is false if the file of the database may still hold what the old key opens, until the next start.
+/// Changes the key of `data_dir`'s secrets, in which no gateway may be running: to `next`, or, where the key
+/// is a file, to a new one that takes the file's place. Asked for anew after it was cut off, it finishes what
+/// it began. The second value is false if the file of the database may still hold what the old key opens,
+/// until the next start.
 ///
 /// # Errors
 /// [`KeptAsTheyWere`]: the old key is the key.
@@ -103,9 +104,7 @@ pub fn change_key(
     }
     let old = unlock::unlock(&path, source)?;
     let mut conn = schema::open_writer(&path)?;
-    upgrade::upgrade(&mut conn, &path)?;
-    // What an older version has left in the clear is sealed first, as at any start.
-    unlock::settle(&mut conn, &old, false)?;
+    upgrade::upgrade(&mut conn, &path, SCHEMA)?;
     let key = match &keeper {
         Keeper::They(key) => key.clone(),
         Keeper::We(file) => prepared(file)?,
@@ -148,8 +147,8 @@ fn reseal(w: &mut Writing<'_>, old: &Vault) -> Result<()> {
     settle_new(w, "secrets_change_key")
 }
 
-/// What every new key asks for: it is the database's from now on, nothing is left of the old one, and it is on
-/// record.
+/// What every new key asks for: it is the database's from now on, nothing is left of the old one, and it is
+/// on record.
 pub(crate) fn settle_new(w: &mut Writing<'_>, action: &str) -> Result<()> {
     strip_verifiers(w.conn)?;
     unlock::sign(w.conn, w.vault)?;
@@ -157,8 +156,8 @@ pub(crate) fn settle_new(w: &mut Writing<'_>, action: &str) -> Result<()> {
     audit::secrets_by_hand(w, action)
 }
 
-/// What follows a `#` in the verifier of a station's password was made under a key that is derived from the old one,
-/// and would let whoever has that guess quickly. It is made anew when the station next connects.
+/// What follows a `#` in the verifier of a station's password was made under a key that is derived from the
+/// old one, and would let whoever has that guess quickly. It is made anew when the station next connects.
 fn strip_verifiers(conn: &Connection) -> Result<()> {
     let stations: Vec<(i64, String)> = conn
         .prepare("SELECT seq, password_verifiers FROM stations WHERE password_verifiers LIKE '%#%'")?

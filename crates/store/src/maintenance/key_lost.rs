@@ -1,7 +1,8 @@
 //! A database whose key is lost: what goes with the key, and how the rest goes on without.
 //!
-//! **Invariant**: nothing is ever sent unsigned, or without a header, that was to be sent with it: webhooks that have
-//! lost something wait until somebody resumes them, and what was under way with a secret of its own is cancelled.
+//! **Invariant**: nothing is ever sent unsigned, or without a header, that was to be sent with it: webhooks
+//! that have lost something wait until somebody resumes them, and what was under way with a secret of its own
+//! is cancelled.
 
 use std::path::Path;
 
@@ -14,7 +15,7 @@ use crate::commands::end;
 use crate::deliveries::outcomes;
 use crate::engine::embedded::data_dir::database_in;
 use crate::engine::embedded::data_dir::lock;
-use crate::engine::embedded::schema;
+use crate::engine::embedded::schema::{self, SCHEMA};
 use crate::engine::embedded::writer::Writing;
 use crate::error::{KeyFault, Result, StoreError};
 use crate::maintenance::key_change::{KeptAsTheyWere, settle_new};
@@ -92,10 +93,10 @@ pub fn losses(data_dir: &Path, source: &KeySource) -> std::result::Result<Losses
     Ok(Losses::of(&conn)?)
 }
 
-/// Drops what cannot be opened without the lost key of `data_dir`'s secrets, in which no gateway may be running, and
-/// lets the rest go on under the key of `source`, which is made if it is a file that is not there. Webhooks get a
-/// new signing secret and wait, paused. The second value is false if the file of the database may still hold what
-/// the lost key opens, until the next start.
+/// Drops what cannot be opened without the lost key of `data_dir`'s secrets, in which no gateway may be
+/// running, and lets the rest go on under the key of `source`, which is made if it is a file that is not
+/// there. Webhooks get a new signing secret and wait, paused. The second value is false if the file of the
+/// database may still hold what the lost key opens, until the next start.
 ///
 /// # Errors
 /// As [`losses`]; nothing is dropped then.
@@ -110,7 +111,7 @@ pub fn drop_secrets(
     // On disk before anything is sealed under it. Cut off behind this, it is the next try's key.
     let vault = Vault::new(&source.read_or_make()?);
     let mut conn = schema::open_writer(&path)?;
-    upgrade::upgrade(&mut conn, &path)?;
+    upgrade::upgrade(&mut conn, &path, SCHEMA)?;
     let losses = write_alone(&mut conn, clock, &vault, drop_all)?;
     Ok((losses, unlock::sweep(&conn)?))
 }
@@ -124,7 +125,8 @@ fn ensure_lost(conn: &Connection, source: &KeySource) -> std::result::Result<(),
     }
 }
 
-/// Deliveries that have not come to their end and would be made without their secret, or without headers of their event.
+/// Deliveries that have not come to their end and would be made without their secret, or without headers of
+/// their event.
 fn robbed() -> String {
     format!(
         "status IN ('scheduled', 'retry', 'processing') AND (secret IS NOT NULL OR event_seq IN (SELECT seq FROM events WHERE {}))",
@@ -173,7 +175,8 @@ fn drop_all(w: &mut Writing<'_>) -> Result<Losses> {
         ),
         [w.now.unix_ms()],
     )?;
-    // A resend of one that has ended would go unsigned without any, and its receiver could not tell it from anybody's.
+    // A resend of one that has ended would go unsigned without any, and its receiver could not tell it from
+    // anybody's.
     for column in [DELIVERY_SECRET, SIGNING_SECRET] {
         column.write(w.conn, w.vault, new_secret)?;
     }

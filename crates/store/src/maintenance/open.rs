@@ -11,10 +11,11 @@ use crate::engine::embedded::checkpoint::Checkpoint;
 use crate::engine::embedded::data_dir::{DATABASE, database_in};
 use crate::engine::embedded::newest_ids::newest_ids;
 use crate::engine::embedded::readers::Readers;
+use crate::engine::embedded::schema::{self, SCHEMA};
 use crate::engine::embedded::statistics::Statistics;
 use crate::engine::embedded::writer::{Pen, Writer};
-use crate::engine::embedded::{data_dir, monotonic, schema};
-use crate::error::{Result, StoreError};
+use crate::engine::embedded::{data_dir, monotonic};
+use crate::error::Result;
 use crate::files;
 use crate::log::search;
 use crate::maintenance::unlock;
@@ -35,19 +36,19 @@ impl Store {
         Self::open_with(data_dir, &KeySource::file_in(data_dir), clock)
     }
 
-    /// Opens the store of `data_dir` for a gateway: takes the directory's lock, brings the schema up to
-    /// date, seals what older versions kept in the clear, and settles what the last run left open
-    /// (connections, attempts). A key that is a file is made with the database.
+    /// Opens the store of `data_dir` for a gateway: takes the directory's lock, brings the schema up to date,
+    /// and settles what the last run left open (connections, attempts). A key that is a file is made with the
+    /// database.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another gateway runs here; [`StoreError::Foreign`], [`StoreError::Key`],
-    /// [`StoreError::NewerSchema`] and [`StoreError::NoRoom`], with nothing touched; I/O.
+    /// Of [`crate::StoreError`]: `InUse` if another gateway runs here; `Foreign`, `Development`, `Key`,
+    /// `NewerSchema` and `NoRoom`, with nothing touched; I/O.
     pub fn open_with(data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Self> {
         let database = database_in(data_dir)?;
         files::create_directory(data_dir)?;
         let lock = data_dir::lock(data_dir)?;
         let vault = unlock::unlock(&database, key)?;
-        // As an earlier version, a copy or a hand has left them.
+        // As a copy or a hand has left them.
         let logged = |file: &Path| ["", "-wal", "-shm"].map(|suffix| files::with_suffix(file, suffix));
         let kept = [logged(&database), logged(&data_dir.join(search::FILE))].concat();
         files::warn_of_open(kept.iter().map(PathBuf::as_path));
@@ -63,8 +64,8 @@ impl Store {
     /// What is sealed in it cannot be read or written this way.
     ///
     /// # Errors
-    /// As [`Store::open`]; in place of [`StoreError::InUse`] [`StoreError::InUseByEarlier`], if the schema would
-    /// have to be changed under a gateway that runs.
+    /// As [`Store::open`]; in place of `InUse` `InUseByEarlier`, if the schema would have to be changed under
+    /// a gateway that runs.
     pub fn open_beside(data_dir: &Path, clock: Clock) -> Result<Self> {
         database_in(data_dir)?;
         files::create_directory(data_dir)?;
@@ -76,22 +77,12 @@ impl Store {
         let path = data_dir.join(DATABASE);
         files::create_for_owner(&path)?;
         let mut conn = schema::open_writer(&path)?;
-        let version = schema::version(&conn)?;
-        let fresh = version == 0;
-        // A gateway that runs goes on writing by the schema that it knows: nobody changes it meanwhile.
-        let is_older = !fresh && version != schema::NEWEST;
-        let _nobody_else = match lock.is_none() && is_older {
-            true => Some(data_dir::lock(data_dir).map_err(|error| match error {
-                StoreError::InUse(directory) => {
-                    StoreError::InUseByEarlier { directory, found: version, known: schema::NEWEST }
-                }
-                other => other,
-            })?),
-            false => None,
-        };
-        upgrade::upgrade(&mut conn, &path)?;
-        if lock.is_some() {
-            unlock::settle(&mut conn, &vault, fresh)?;
+        match lock {
+            Some(_) => {
+                upgrade::upgrade(&mut conn, &path, SCHEMA)?;
+                unlock::settle(&conn, &vault)?;
+            }
+            None => upgrade::upgrade_beside(&mut conn, &path, SCHEMA)?,
         }
         let (newest_event, mint) = newest_ids(&conn)?;
         let (monotonic, wall_offset_ms) = monotonic::resume(&conn, &clock)?;

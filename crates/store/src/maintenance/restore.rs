@@ -3,8 +3,8 @@
 //! What was done between the backup and now is lost here, but not in the world: chargers and integrators were
 //! told numbers that the backup knows nothing of. So every count goes on far behind them (`move_past`).
 //!
-//! **Invariant**: whatever is killed when, the directory holds the old database or the new one. The new one is
-//! made beside it, whole and on disk, and takes its name in one step.
+//! **Invariant**: whatever is killed when, the directory holds the old database or the new one. The new one
+//! is made beside it, whole and on disk, and takes its name in one step.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,8 +15,9 @@ use tracing::warn;
 
 use crate::engine::embedded::data_dir::DATABASE;
 use crate::engine::embedded::data_dir::lock;
+use crate::engine::embedded::file_identity;
+use crate::engine::embedded::schema::{self, SCHEMA};
 use crate::engine::embedded::writer::Writing;
-use crate::engine::embedded::{file_identity, schema};
 use crate::error::{KeyFault, Result, StoreError};
 use crate::files;
 use crate::files::{create_directory, create_for_owner, file_error, remove, with_suffix};
@@ -103,8 +104,8 @@ impl Steps {
     }
 }
 
-/// Puts a backup in the place of a data directory's database, in which no gateway may be running. Blocks until
-/// it is on disk.
+/// Puts a backup in the place of a data directory's database, in which no gateway may be running. Blocks
+/// until it is on disk.
 ///
 /// # Errors
 /// [`BackupError`]: the directory's database is what it was.
@@ -151,10 +152,11 @@ pub fn restore(
     Ok(Restored { key_written, replaced, ..restored })
 }
 
-/// What is damaged may be replaced: that may be why there is a restore. What is somebody else's may not.
+/// What is damaged may be replaced: that may be why there is a restore. What this version does not make may
+/// not.
 fn refuse_foreign(path: &Path, kind: &file_identity::Kind) -> Result<()> {
     match file_identity::look(path, kind) {
-        Err(foreign @ StoreError::Foreign { .. }) => Err(foreign),
+        Err(refusal @ (StoreError::Foreign { .. } | StoreError::Development(_))) => Err(refusal),
         _ => Ok(()),
     }
 }
@@ -185,7 +187,7 @@ fn key_to_write(
 fn prepare(staged: &Path, from: &Path, clock: &Clock) -> std::result::Result<Restored, BackupError> {
     let mut conn = schema::open_writer(staged)?;
     backup::check(&conn, from)?;
-    schema::migrate(&mut conn)?;
+    SCHEMA.migrate(&mut conn)?;
     let (backup_at, steps) = write_alone(&mut conn, clock, &Vault::locked(), |w| {
         let backup_at = made_at(w.conn)?.unwrap_or(w.now);
         let steps = move_past(w, Steps::over(w.now.since(backup_at)))?;
@@ -234,8 +236,9 @@ fn move_past(w: &Writing<'_>, mut steps: Steps) -> Result<Steps> {
     Ok(steps)
 }
 
-/// The tables whose rows are numbered once and for all (`AUTOINCREMENT`), as SQLite itself understands them: the
-/// text of a schema says that word in comments and names too. Of those that never had a row nothing else tells.
+/// The tables whose rows are numbered once and for all (`AUTOINCREMENT`), as SQLite itself understands them:
+/// the text of a schema says that word in comments and names too. Of those that never had a row nothing else
+/// tells.
 fn counting_tables(conn: &Connection) -> Result<Vec<String>> {
     let keys: Vec<(String, String)> = conn
         .prepare(
@@ -289,8 +292,8 @@ fn tell(w: &mut Writing<'_>, backup_at: Timestamp, steps: Steps) -> Result<()> {
     append::append(w, &event, Manner::default()).map(drop)
 }
 
-/// Keeps the old database under another name, and leaves it under its own without a write-ahead log: one that is
-/// there when the new database takes the name would be taken for the new one's.
+/// Keeps the old database under another name, and leaves it under its own without a write-ahead log: one that
+/// is there when the new database takes the name would be taken for the new one's.
 fn set_aside(target: &Path) -> Result<PathBuf> {
     let emptied = schema::open_writer(target).and_then(|conn| {
         let busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
@@ -334,7 +337,7 @@ mod tests {
         .expect("makes tables");
         assert_eq!(counting_tables(&conn).expect("reads"), ["counts"]);
         let mut ours = Connection::open_in_memory().expect("in memory");
-        schema::migrate(&mut ours).expect("migrates");
+        SCHEMA.migrate(&mut ours).expect("migrates");
         let counting = counting_tables(&ours).expect("reads");
         for table in ["events", "deliveries", "webhooks", "commands", "audit", "origins"] {
             assert!(counting.iter().any(|name| name == table), "{table}: {counting:?}");

@@ -65,8 +65,8 @@ impl Column {
         format!("{0} IS NOT NULL AND {0} <> '{NO_HEADERS}'", self.column)
     }
 
-    /// Writes into each cell that is filled what `change` makes of its row's name and what it holds; how many there
-    /// were. A page at a time, so that a long log is not held in memory.
+    /// Writes into each cell that is filled what `change` makes of its row's name and what it holds; how many
+    /// there were. A page at a time, so that a long log is not held in memory.
     pub(crate) fn change(
         &self,
         conn: &Connection,
@@ -123,7 +123,8 @@ impl Column {
         })
     }
 
-    /// What is there in the clear, sealed.
+    /// What a test has put there in the clear, sealed.
+    #[cfg(test)]
     pub(crate) fn seal(&self, conn: &Connection, vault: &Vault) -> Result<usize> {
         self.change(conn, |row, plain| match plain {
             Value::Text(text) => Ok(vault.seal(self.cell, row, &text)?.into()),
@@ -147,23 +148,6 @@ impl Column {
         let count = format!("SELECT count(*) FROM {} WHERE {}", self.table, self.filled());
         Ok(conn.query_row(&count, [], |row| row.get(0))?)
     }
-}
-
-/// Whether a database of which nothing is sealed, of whatever version, has anything that would be.
-pub(crate) fn holds_secrets(conn: &Connection) -> Result<bool> {
-    for column in &COLUMNS {
-        let there = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
-        if conn.query_row(there, [column.table, column.column], |row| row.get(0))? && column.count(conn)? > 0
-        {
-            return Ok(true);
-        }
-    }
-    let commands = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'commands')";
-    if !conn.query_row(commands, [], |row| row.get::<_, bool>(0))? {
-        return Ok(false);
-    }
-    let password = "SELECT EXISTS (SELECT 1 FROM commands WHERE payload LIKE '%AuthorizationKey%')";
-    Ok(conn.query_row(password, [], |row| row.get(0))?)
 }
 
 fn name(keys: &[Value]) -> String {

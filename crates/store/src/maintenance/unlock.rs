@@ -1,21 +1,18 @@
-//! A database and its key: whether they belong together, and how one that was plain is sealed.
+//! A database and its key: whether they belong together, and what a change of the key leaves in the file.
 //!
-//! **Invariant**: `meta` holds `secrets_check` exactly when every secret in the database is sealed, and
-//! `secrets_residue` as long as its file may still hold some in pages that nothing uses.
+//! **Invariant**: `meta` holds `secrets_check` before anything is sealed, and `secrets_residue` as long as
+//! the file may still hold what an earlier key opens, in pages that nothing uses.
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use tracing::{info, warn};
 
-use crate::cells;
 use crate::engine::embedded::schema;
-use crate::error::{KeyFault, Result, StoreError};
-use crate::maintenance::sealed_columns::COLUMNS;
+use crate::error::{KeyFault, Result};
 use crate::secrecy::key_source;
 use crate::secrecy::key_source::{KeySource, SecretsKey};
 use crate::secrecy::vault::{Vault, cell};
-use vocabulary::ocpp::v16::{FromCentralSystem, command};
 
 /// The entry of `meta` that only the right key opens, and what it holds.
 const CHECK: &str = "secrets_check";
@@ -46,8 +43,8 @@ pub(crate) fn unlock(path: &Path, source: &KeySource) -> Result<Vault> {
     Ok(Vault::new(&fitting(&check, source)?))
 }
 
-/// Puts the next key in place, if the database is sealed under that already: somebody was killed in between. `None`
-/// if it is not; else where the key before is kept, if there was one.
+/// Puts the next key in place, if the database is sealed under that already: somebody was killed in between.
+/// `None` if it is not; else where the key before is kept, if there was one.
 pub(crate) fn finish_change(conn: &Connection, source: &KeySource) -> Result<Option<Option<PathBuf>>> {
     let (KeySource::File(file), Some(next)) = (source, key_source::next(source)) else { return Ok(None) };
     let due = is_key(conn, &next)?;
@@ -102,17 +99,11 @@ fn check_of(conn: &Connection) -> Result<Option<String>> {
     Ok(check)
 }
 
-/// Seals what a database holds in the clear, once; afterwards nothing of it is left in the file.
-/// `fresh`: it was made just now, so there is nothing that could be left.
-pub(crate) fn settle(conn: &mut Connection, vault: &Vault, fresh: bool) -> Result<()> {
+/// Sees to it that the database knows its key, and that nothing is left in the file of how its secrets were
+/// sealed before.
+pub(crate) fn settle(conn: &Connection, vault: &Vault) -> Result<()> {
     if check_of(conn)?.is_none() {
-        let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        seal_all(&tx, vault)?;
-        sign(&tx, vault)?;
-        if !fresh {
-            note_residue(&tx)?;
-        }
-        tx.commit()?;
+        sign(conn, vault)?;
     }
     sweep(conn).map(drop)
 }
@@ -165,82 +156,11 @@ pub(crate) fn sweep(conn: &Connection) -> Result<bool> {
     Ok(swept.unwrap_or(false))
 }
 
-fn seal_all(conn: &Connection, vault: &Vault) -> Result<()> {
-    for column in &COLUMNS {
-        column.seal(conn, vault)?;
-    }
-    seal_commands(conn, vault)
-}
-
-fn seal_commands(conn: &Connection, vault: &Vault) -> Result<()> {
-    let queued: Vec<(String, String, FromCentralSystem)> = conn
-        .prepare("SELECT id, payload, action FROM commands WHERE status = 'queued'")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, cells::word(row, 2)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (id, text, action) in queued {
-        let payload = serde_json::value::RawValue::from_string(text)
-            .map_err(|error| StoreError::Corrupt(format!("command {id}: {error}")))?;
-        if command::has_secret(action, &payload) {
-            let sealed = vault.seal(cell::COMMAND_PAYLOAD, &id, payload.get())?;
-            conn.execute(
-                "UPDATE commands SET payload = ?2, sealed_payload = ?3 WHERE id = ?1",
-                params![id, command::shown(action, &payload).get(), sealed],
-            )?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::seed::plain_in;
-    use crate::{LaneClaim, Store, Turn};
+    use crate::{Store, StoreError};
     use vocabulary::clock::Clock;
-
-    fn holds_plain(dir: &Path) -> bool {
-        let files = std::fs::read_dir(dir).expect("a directory");
-        let mut all = files.map(|file| std::fs::read(file.expect("a file").path()).expect("reads"));
-        all.any(|bytes| bytes.windows(6).any(|window| window == b"PLAIN-"))
-    }
-
-    #[tokio::test]
-    async fn a_plain_database_is_sealed_at_the_first_start_and_nothing_plain_is_left() {
-        let dir = tempfile::tempdir().expect("a directory");
-        plain_in(dir.path());
-        assert!(holds_plain(dir.path()));
-
-        let store = Store::open(dir.path(), Clock::System).expect("opens");
-        assert!(!holds_plain(dir.path()), "neither rows, nor free pages, nor the write-ahead log");
-        let lane = store.lane(1).await.expect("reads").expect("is there");
-        let signing: Vec<_> = lane.signing_secrets.iter().map(|secret| secret.text.as_str()).collect();
-        assert_eq!(signing, ["PLAIN-signing", "PLAIN-previous"]);
-        assert_eq!(lane.secret, Some(("x-key".to_owned(), "PLAIN-value".to_owned())));
-        assert_eq!(lane.custom_headers["x-token"], "PLAIN-header");
-        let claim = LaneClaim {
-            webhook_id: -1,
-            limit: 1,
-            resends_only: false,
-            order_max_wait: Duration::ZERO,
-            after_station: String::new(),
-        };
-        let claimed = store.claim(vec![claim], |_, _| true).await.expect("claims");
-        let delivery = &claimed[0].deliveries[0];
-        let events = store.to_deliver([delivery.event_seq].into()).await.expect("reads");
-        let event = events[&delivery.event_seq].as_ref().expect("it can be read");
-        assert_eq!(event.custom_headers["x-token"], "PLAIN-sent");
-        let elsewhere = store.elsewhere(delivery).expect("opens").expect("a URL of its own");
-        assert_eq!(elsewhere.secret.as_deref(), Some("PLAIN-dynamic"));
-        store.seed_run("UPDATE stations SET connected = 1, booted_at_ms = 1").await;
-        let turn = store.claim_command("CP".parse().expect("an id"), 0).await.expect("claims");
-        let Turn::Send(outgoing) = turn else { panic!("{turn:?}") };
-        assert_eq!(outgoing.payload.get(), r#"{"key":"AuthorizationKey","value":"PLAIN-password"}"#);
-        let shown = store.command(outgoing.id).await.expect("reads").expect("is there");
-        assert!(!shown.payload.get().contains("PLAIN"), "{}", shown.payload);
-        assert!(!holds_plain(dir.path()), "not even once it was used");
-    }
 
     #[test]
     fn a_database_and_another_key_do_not_touch_each_other() {

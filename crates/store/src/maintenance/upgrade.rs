@@ -6,13 +6,14 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use tracing::{info, warn};
 
-use crate::engine::embedded::{free_space, schema};
+use crate::engine::embedded::data_dir::lock;
+use crate::engine::embedded::free_space;
+use crate::engine::embedded::schema::Schema;
 use crate::error::{Result, StoreError};
 use crate::files;
 use crate::files::{directory_of, file_error, with_suffix};
 use crate::maintenance::backup;
 use crate::maintenance::backup::BackupError;
-use crate::maintenance::{sealed_columns, unlock};
 
 /// What the name of a copy has behind the database's own; the version it is of follows.
 const SUFFIX: &str = ".schema-";
@@ -23,53 +24,55 @@ const KEPT: usize = 2;
 /// Room that the change itself may take, beside the copy.
 const SPARE_BYTES: u64 = 16 << 20;
 
-/// Brings the database at `path` to this program's schema. A copy of one that has an older schema is kept
-/// before.
+/// Brings the database at `path` to `schema`. A copy of one that has an older schema is kept before. The
+/// caller holds the data directory's lock, or has found nothing to do.
 ///
 /// # Errors
 /// [`StoreError::NewerSchema`]; [`StoreError::NoRoom`] for the copy, with nothing changed.
-pub(crate) fn upgrade(conn: &mut Connection, path: &Path) -> Result<()> {
-    let (from, to) = (schema::version(conn)?, schema::NEWEST);
+pub(crate) fn upgrade(conn: &mut Connection, path: &Path, schema: Schema) -> Result<()> {
+    let (from, to) = (schema.version_of(conn)?, schema.newest());
     if from == 0 || from == to {
-        return schema::migrate(conn);
+        return schema.migrate(conn);
     }
-    let kept = keep(conn, path, from)?;
-    match &kept {
-        Some(kept) => info!("the database of schema version {from} is kept as it is: {}", kept.display()),
-        None => warn!(
-            "no copy is kept of the database of schema version {from}: it would hold secrets in the clear"
-        ),
-    }
-    schema::migrate(conn)?;
+    let kept = keep(conn, path, from, to)?;
+    info!("the database of schema version {from} is kept as it is: {}", kept.display());
+    schema.migrate(conn)?;
     info!("the database has schema version {to} now");
     forget_oldest(path);
     Ok(())
 }
 
-/// Copies the database, its write-ahead log included; `None` if that would keep secrets that are about to be
-/// sealed.
-fn keep(conn: &Connection, path: &Path, version: i64) -> Result<Option<PathBuf>> {
-    let sealed = unlock::is_sealed(conn)?;
-    if !sealed && sealed_columns::holds_secrets(conn)? {
-        return Ok(None);
-    }
+/// The same beside a gateway that may be running. One of an earlier version goes on writing by the schema
+/// that it knows: nobody changes that meanwhile.
+///
+/// # Errors
+/// As [`upgrade`]; [`StoreError::InUseByEarlier`], with nothing changed.
+pub(crate) fn upgrade_beside(conn: &mut Connection, path: &Path, schema: Schema) -> Result<()> {
+    let (found, known) = (schema.version_of(conn)?, schema.newest());
+    let is_older = found != 0 && found != known;
+    let _nobody_else =
+        is_older.then(|| lock(directory_of(path))).transpose().map_err(|error| match error {
+            StoreError::InUse(directory) => StoreError::InUseByEarlier { directory, found, known },
+            other => other,
+        })?;
+    upgrade(conn, path, schema)
+}
+
+/// Copies the database, its write-ahead log included.
+fn keep(conn: &Connection, path: &Path, from: i64, to: i64) -> Result<PathBuf> {
     let directory = directory_of(path);
-    check_room(conn, directory, version)?;
+    check_room(conn, directory, from, to)?;
     let partial = tempfile::Builder::new()
         .prefix(".chargehook-schema-")
         .tempfile_in(directory)
         .map_err(|error| file_error(directory, &error))?;
-    match sealed {
-        true => backup::copy(conn, partial.path(), &mut |_| {}).map_err(ours)?,
-        // Without the pages that nothing uses any more: there may be secrets in them.
-        false => drop(conn.execute("VACUUM INTO ?1", [partial.path().to_string_lossy()])?),
-    }
+    backup::copy(conn, partial.path(), &mut |_| {}).map_err(ours)?;
     let copied = backup::open_copy(partial.path()).map_err(ours)?;
     backup::check(&copied, path).map_err(ours)?;
     drop(copied);
-    let name = free_name(path, version);
+    let name = free_name(path, from);
     files::settle(partial, &name)?;
-    Ok(Some(name))
+    Ok(name)
 }
 
 /// What a copy fails with is the store's own.
@@ -80,7 +83,7 @@ fn ours(error: BackupError) -> StoreError {
     }
 }
 
-fn check_room(conn: &Connection, directory: &Path, version: i64) -> Result<()> {
+fn check_room(conn: &Connection, directory: &Path, from: i64, to: i64) -> Result<()> {
     let number = |pragma: &str| -> Result<u64> {
         let value: i64 = conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))?;
         Ok(value.max(0) as u64)
@@ -88,8 +91,8 @@ fn check_room(conn: &Connection, directory: &Path, version: i64) -> Result<()> {
     let needed_bytes = number("page_size")? * number("page_count")? + SPARE_BYTES;
     match free_space::disk_of(directory) {
         Some(disk) if disk.free_bytes < needed_bytes => Err(StoreError::NoRoom {
-            from: version,
-            to: schema::NEWEST,
+            from,
+            to,
             directory: directory.to_owned(),
             needed_bytes,
             free_bytes: disk.free_bytes,
@@ -98,7 +101,7 @@ fn check_room(conn: &Connection, directory: &Path, version: i64) -> Result<()> {
     }
 }
 
-/// `chargehook.db.schema-15`, or the first with a number behind that which nothing has.
+/// `chargehook.db.schema-1`, or the first with a number behind that which nothing has.
 fn free_name(path: &Path, version: i64) -> PathBuf {
     let name = with_suffix(path, &format!("{SUFFIX}{version}"));
     let numbered = |number: u32| match number {
@@ -145,14 +148,13 @@ mod tests {
     use super::*;
     use crate::Store;
     use crate::engine::embedded::data_dir::DATABASE;
-    use crate::seed::plain_in;
+    use crate::engine::embedded::schema::{self, LATER, SCHEMA};
     use vocabulary::clock::Clock;
 
-    /// A database of an older schema, without any secret, whose newest row stands in its log alone.
-    fn older_in(dir: &Path, version: usize) -> Connection {
-        let conn = Connection::open(dir.join(DATABASE)).expect("opens");
-        conn.pragma_update(None, "journal_mode", "WAL").expect("sets");
-        schema::make_older(&conn, version);
+    /// A database of this version, whose newest row stands in its log alone.
+    fn database_in(dir: &Path) -> Connection {
+        Store::open(dir, Clock::System).expect("opens").close();
+        let conn = schema::open_writer(&dir.join(DATABASE)).expect("opens");
         conn.execute("INSERT INTO meta (key, value) VALUES ('word', 'kept')", []).expect("inserts");
         conn
     }
@@ -165,41 +167,43 @@ mod tests {
     }
 
     #[test]
-    fn an_older_database_is_kept_whole_and_a_new_one_or_todays_leaves_nothing() {
+    fn a_database_of_an_earlier_version_is_kept_whole_and_a_new_one_or_todays_leaves_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
-        let open = || Store::open(dir.path(), Clock::System).expect("opens").close();
-        let conn = older_in(dir.path(), 12);
-        open();
-        drop(conn);
-        assert_eq!(names(dir.path()), ["chargehook.db.schema-12"]);
-        let kept = Connection::open(dir.path().join("chargehook.db.schema-12")).expect("opens");
-        let version: i64 = kept.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("reads");
+        let path = dir.path().join(DATABASE);
+        let mut conn = database_in(dir.path());
+        upgrade(&mut conn, &path, SCHEMA).expect("is there already");
+        assert_eq!(names(dir.path()), [""; 0], "there was nothing to do");
+        upgrade(&mut conn, &path, LATER).expect("goes on");
+        assert_eq!(LATER.version_of(&conn).expect("reads"), LATER.newest());
+        assert_eq!(names(dir.path()), ["chargehook.db.schema-1"]);
+        let kept = Connection::open(dir.path().join("chargehook.db.schema-1")).expect("opens");
+        assert_eq!(SCHEMA.version_of(&kept).expect("reads"), 1);
         let word: String =
             kept.query_row("SELECT value FROM meta WHERE key = 'word'", [], |row| row.get(0)).expect("reads");
-        assert_eq!((version, word.as_str()), (12, "kept"));
-        assert!(!dir.path().join("chargehook.db.schema-12-wal").exists(), "it is whole by itself");
-        open();
-        assert_eq!(names(dir.path()).len(), 1, "there was nothing to do");
-        let fresh = tempfile::tempdir().expect("a directory");
-        Store::open(fresh.path(), Clock::System).expect("opens").close();
-        assert_eq!(names(fresh.path()), [""; 0], "nor with one that is new");
+        assert_eq!(word, "kept");
+        assert!(!dir.path().join("chargehook.db.schema-1-wal").exists(), "it is whole by itself");
+        upgrade(&mut conn, &path, LATER).expect("is there already");
+        assert_eq!(names(dir.path()).len(), 1);
+        drop(conn);
+        let refused = Store::open(dir.path(), Clock::System).err().expect("refused");
+        assert!(matches!(refused, StoreError::NewerSchema { found: 2, known: 1 }), "{refused}");
     }
 
     #[test]
     fn nothing_is_changed_under_a_gateway_that_runs() {
         let dir = tempfile::tempdir().expect("a directory");
-        drop(older_in(dir.path(), 15));
-        let serve = std::fs::File::create(dir.path().join("lock")).expect("makes");
-        serve.try_lock().expect("locks");
-        let beside = || Store::open_beside(dir.path(), Clock::System);
-        let refused = beside().err().expect("refused");
-        assert!(matches!(refused, StoreError::InUseByEarlier { found: 15, .. }), "{refused}");
+        let path = dir.path().join(DATABASE);
+        let mut conn = database_in(dir.path());
+        let serve = lock(dir.path()).expect("locks");
+        upgrade_beside(&mut conn, &path, SCHEMA).expect("has nothing to do");
+        let refused = upgrade_beside(&mut conn, &path, LATER).expect_err("refused");
+        assert!(matches!(refused, StoreError::InUseByEarlier { found: 1, known: 2, .. }), "{refused}");
         assert_eq!(names(dir.path()), [""; 0]);
-        let conn = Connection::open(dir.path().join(DATABASE)).expect("opens");
-        assert_eq!(schema::version(&conn).expect("reads"), 15);
+        assert_eq!(LATER.version_of(&conn).expect("reads"), 1);
         drop(serve);
-        beside().expect("opens").close();
-        assert_eq!(schema::version(&conn).expect("reads"), schema::NEWEST);
+        upgrade_beside(&mut conn, &path, LATER).expect("goes on");
+        assert_eq!(LATER.version_of(&conn).expect("reads"), 2);
+        assert_eq!(names(dir.path()), ["chargehook.db.schema-1"]);
     }
 
     #[test]
@@ -207,7 +211,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join(DATABASE);
         for age in 0..4 {
-            let name = free_name(&path, 12);
+            let name = free_name(&path, 1);
             std::fs::write(&name, age.to_string()).expect("writes");
             let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age);
             std::fs::File::options()
@@ -220,15 +224,7 @@ mod tests {
         forget_oldest(&path);
         let mut left = names(dir.path());
         left.sort();
-        assert_eq!(left, ["chargehook.db.schema-12-3", "chargehook.db.schema-12-4"]);
+        assert_eq!(left, ["chargehook.db.schema-1-3", "chargehook.db.schema-1-4"]);
         assert!(dir.path().join("chargehook.db.schema-mine").exists());
-    }
-
-    #[test]
-    fn secrets_in_the_clear_are_not_kept_for_it() {
-        let dir = tempfile::tempdir().expect("a directory");
-        plain_in(dir.path());
-        Store::open(dir.path(), Clock::System).expect("opens").close();
-        assert_eq!(names(dir.path()), [""; 0]);
     }
 }

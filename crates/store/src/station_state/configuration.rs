@@ -20,7 +20,7 @@ impl Store {
         self.read(move |conn| {
             let mut statement = conn.prepare_cached(
                 "SELECT key, value, readonly, known, pending_reboot, read_at_ms, set_at_ms
-                 FROM configuration_keys WHERE station_id = ?1 ORDER BY key",
+                 FROM configuration_keys WHERE station_id = ?1 ORDER BY folded_key",
             )?;
             let keys = statement.query_map([station.as_str()], read)?.collect::<rusqlite::Result<_>>()?;
             Ok(keys)
@@ -127,16 +127,16 @@ fn note<'a>(w: &Writing<'_>, station: &StationId, news: impl Iterator<Item = New
                  SET key = ?2, value = ?3, readonly = coalesce(?4, readonly), known = ?5,
                      pending_reboot = ?5 AND coalesce(?6, pending_reboot),
                      read_at_ms = coalesce(?7, read_at_ms), set_at_ms = coalesce(?8, set_at_ms)
-                 WHERE station_id = ?1 AND key = ?2",
+                 WHERE station_id = ?1 AND folded_key = lower(?2)",
             )?
             .execute(values)?;
         if updated == 0 && room > 0 {
             room -= 1;
             w.conn
                 .prepare_cached(
-                    "INSERT INTO configuration_keys (station_id, key, value, readonly, known, pending_reboot,
-                                                     read_at_ms, set_at_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, 0), ?7, ?8)",
+                    "INSERT INTO configuration_keys (station_id, folded_key, key, value, readonly, known,
+                                                     pending_reboot, read_at_ms, set_at_ms)
+                     VALUES (?1, lower(?2), ?2, ?3, ?4, ?5, coalesce(?6, 0), ?7, ?8)",
                 )?
                 .execute(values)?;
         }

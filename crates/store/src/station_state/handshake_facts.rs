@@ -56,7 +56,7 @@ impl Store {
                 return with_unsettled(conn, exact);
             }
             let mut statement = conn.prepare_cached(&format!(
-                "{COLUMNS} WHERE station_id = ?1 COLLATE NOCASE AND provisioned = 1 LIMIT 2"
+                "{COLUMNS} WHERE lower(station_id) = lower(?1) AND provisioned = 1 LIMIT 2"
             ))?;
             let mut similar = statement
                 .query_map([identity.as_str()], read_access)?

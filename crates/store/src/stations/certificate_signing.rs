@@ -1,5 +1,5 @@
-//! A certificate that a station has asked for and gets: a command of the gateway's own, made in the transaction
-//! that answers the request, so that no station is promised one that is then forgotten.
+//! A certificate that a station has asked for and gets: a command of the gateway's own, made in the
+//! transaction that answers the request, so that no station is promised one that is then forgotten.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ fn chars_max(w: &Writing<'_>, station: &StationId) -> Result<usize> {
         .conn
         .prepare_cached(
             "SELECT value FROM configuration_keys
-             WHERE station_id = ?1 AND key = 'CertificateSignedMaxChainSize' COLLATE NOCASE",
+             WHERE station_id = ?1 AND folded_key = lower('CertificateSignedMaxChainSize')",
         )?
         .query_row([station.as_str()], |row| row.get(0))
         .optional()?;

@@ -198,8 +198,8 @@ impl Store {
     }
 }
 
-/// A charger that spells its identity in another letter case is still the one that was provisioned, so nobody else's
-/// may be made that differs in nothing but that: it would be taken for the other, or both for none.
+/// A charger that spells its identity in another letter case is still the one that was provisioned, so nobody
+/// else's may be made that differs in nothing but that: it would be taken for the other, or both for none.
 fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) -> Result<Created> {
     let inserted = w
                 .conn
@@ -210,7 +210,7 @@ fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) 
                         updated_at_ms)
                      SELECT :station_id, :name, :owner_id, 1, :verifiers, :min_profile, :certificate_name, :boot_status,
                         :blocked, :validation, :time_zone, :message_size, :ping, :metadata, :certificate_serial, 0, :now, :now
-                     WHERE NOT EXISTS (SELECT 1 FROM stations other WHERE other.station_id = :station_id COLLATE NOCASE
+                     WHERE NOT EXISTS (SELECT 1 FROM stations other WHERE lower(other.station_id) = lower(:station_id)
                         AND other.provisioned = 1 AND other.owner_id IS NOT :owner_id)
                      ON CONFLICT (station_id) DO NOTHING",
                 )?
@@ -301,8 +301,9 @@ fn replace(
     by_id(w.conn, id)?.map(Changed::Done).ok_or_else(|| lost(id))
 }
 
-/// The lowest profile of a station whose password is taken away. If it was its connections that raised it to 1 or
-/// 2, which nobody reaches without a password, it goes back to what was written; what was written stands.
+/// The lowest profile of a station whose password is taken away. If it was its connections that raised it to
+/// 1 or 2, which nobody reaches without a password, it goes back to what was written; what was written
+/// stands.
 fn without_password(w: &Writing<'_>, id: &StationId, min_profile: u8) -> Result<u8> {
     let raised_from: Option<u8> = w
         .conn

@@ -171,7 +171,7 @@ async fn a_webhook_disabled_meanwhile_gets_no_retry() {
     let bench = bench().await;
     bench.store.seed_events("CP_1", 1).await.expect("stored");
     let claimed = bench.claim().await.expect("one is due");
-    bench.store.seed_run("UPDATE webhooks SET status = 'disabled'").await;
+    bench.store.seed_run("UPDATE webhooks SET status = 'disabled', disabled_reason = 'by hand'").await;
     let finish = Finish {
         seq: claimed.seq,
         webhook_id: bench.webhook,

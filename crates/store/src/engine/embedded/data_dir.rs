@@ -13,7 +13,7 @@ pub(crate) const DATABASE: &str = "chargehook.db";
 /// The database of a data directory, which need not exist.
 ///
 /// # Errors
-/// [`StoreError::Foreign`] if something else stands there. Nothing was touched.
+/// [`StoreError::Foreign`] if something else stands there; [`StoreError::Development`]. Nothing was touched.
 pub(crate) fn database_in(data_dir: &Path) -> Result<PathBuf> {
     let path = data_dir.join(DATABASE);
     file_identity::look(&path, &file_identity::DATABASE)?;

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::engine::embedded::schema;
 use crate::error::{Result, StoreError};
@@ -15,15 +15,16 @@ use crate::files::{remove, with_suffix};
 pub(crate) struct Kind {
     /// What its header says of the program that made it (`PRAGMA application_id`).
     id: i32,
-    /// Tables by which those are known that were made before they had it.
-    tables: &'static [&'static str],
+    /// What development versions before 0.2.0 wrote there. Their schemas had numbers too, which mean other
+    /// schemas than the same numbers do now, so that their files are told apart by this.
+    development: Option<i32>,
 }
 
-/// The database: `CHGH`.
-pub(crate) const DATABASE: Kind = Kind { id: 0x4348_4748, tables: &["meta", "stations", "events"] };
+/// The database: `CHG2`, and `CHGH` before 0.2.0.
+pub(crate) const DATABASE: Kind = Kind { id: 0x4348_4732, development: Some(0x4348_4748) };
 
 /// The search index: `CHGS`.
-pub(crate) const SEARCH: Kind = Kind { id: 0x4348_4753, tables: &["words", "reach"] };
+pub(crate) const SEARCH: Kind = Kind { id: 0x4348_4753, development: None };
 
 /// What is at a path, if it is nothing foreign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ const AS_IT_IS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b
 /// beside it.
 ///
 /// # Errors
-/// [`StoreError::Foreign`].
+/// [`StoreError::Foreign`], [`StoreError::Development`].
 pub(crate) fn look(path: &Path, kind: &Kind) -> Result<Found> {
     let is_empty = !std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
     if is_empty && !has_log(path) {
@@ -50,30 +51,34 @@ pub(crate) fn look(path: &Path, kind: &Kind) -> Result<Found> {
     // What SQLite makes beside a file to read its log, this look leaves to nobody.
     let index = with_suffix(path, "-shm");
     let had_index = index.exists();
-    let refuse = |reason: String| {
+    let refuse = |error: StoreError| {
         if !had_index {
             let _ = remove(&index);
         }
-        Err(StoreError::Foreign { path: path.to_owned(), reason })
+        Err(error)
     };
+    let foreign = |reason: String| StoreError::Foreign { path: path.to_owned(), reason };
     if !is_empty {
         match id_of(path)? {
             Ok(id) if id == kind.id => return Ok(Found::Ours),
-            // Made before there was an id, or foreign.
             Ok(0) => {}
-            Ok(id) => return refuse(format!("its application_id, {id:#010x}, is that of another program")),
+            Ok(id) if Some(id) == kind.development => {
+                return refuse(StoreError::Development(path.to_owned()));
+            }
+            Ok(id) => {
+                return refuse(foreign(format!(
+                    "its application_id, {id:#010x}, is that of another program"
+                )));
+            }
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
-                return refuse("it is no SQLite file".to_owned());
+                return refuse(foreign("it is no SQLite file".to_owned()));
             }
             Err(error) => return Err(error.into()),
         }
     }
-    let tables = tables_at(path)?;
-    let has = |name: &&str| tables.iter().any(|table| table == name);
-    match tables.first() {
+    match first_table_at(path)? {
         None => Ok(Found::Nothing),
-        Some(_) if kind.tables.iter().all(has) => Ok(Found::Ours),
-        Some(first) => refuse(format!("it has tables of another program, such as {first:?}")),
+        Some(table) => refuse(foreign(format!("it has tables of another program, such as {table:?}"))),
     }
 }
 
@@ -107,17 +112,14 @@ fn has_log(path: &Path) -> bool {
     std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
-/// The tables that somebody has made there; what is in the log alone counts too.
-fn tables_at(path: &Path) -> Result<Vec<String>> {
-    match has_log(path) {
-        false => Ok(tables(&open_immutable(path)?)?),
-        true => Ok(tables(&schema::open_untouched(path)?)?),
-    }
-}
-
-fn tables(conn: &Connection) -> rusqlite::Result<Vec<String>> {
-    let made = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite#_%' ESCAPE '#'";
-    conn.prepare(made)?.query_map([], |row| row.get(0))?.collect()
+/// A table that somebody has made there, if there is one; what is in the log alone counts too.
+fn first_table_at(path: &Path) -> Result<Option<String>> {
+    let conn = match has_log(path) {
+        false => open_immutable(path)?,
+        true => schema::open_untouched(path)?,
+    };
+    let made = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite#_%' ESCAPE '#' LIMIT 1";
+    Ok(conn.query_row(made, [], |row| row.get(0)).optional()?)
 }
 
 /// The file by itself: no lock is taken, no log is looked at, and nothing is made beside it.
@@ -138,8 +140,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (source, path) = (dir.path().join("source.db"), dir.path().join("chargehook.db"));
         let conn = schema::open_writer(&source).expect("opens");
-        let tables = "CREATE TABLE meta (a); CREATE TABLE stations (a); CREATE TABLE events (a);";
-        conn.execute_batch(&format!("{tables} INSERT INTO events VALUES (randomblob(100000))"))
+        conn.execute_batch("CREATE TABLE events (a); INSERT INTO events VALUES (randomblob(100000))")
             .expect("makes");
         for suffix in ["", "-wal"] {
             std::fs::copy(with_suffix(&source, suffix), with_suffix(&path, suffix)).expect("copies");

@@ -22,8 +22,8 @@ pub struct Space {
     pages: u64,
     /// How many of them hold nothing.
     free_pages: u64,
-    /// Whether free pages can be given back; where an earlier version's database could not be written anew they are
-    /// only used again.
+    /// Whether free pages can be given back. Where somebody has set another mode by hand they are only used
+    /// again.
     shrinks: bool,
 }
 
@@ -110,25 +110,9 @@ const INCREMENTAL: u64 = 2;
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
-
     use super::*;
     use crate::engine::embedded::data_dir::DATABASE;
-    use crate::engine::embedded::schema;
     use vocabulary::clock::Clock;
-
-    #[tokio::test]
-    async fn the_database_of_an_earlier_version_shrinks_once_its_secrets_are_sealed() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let conn = Connection::open(dir.path().join(DATABASE)).expect("opens");
-        conn.pragma_update(None, "journal_mode", "WAL").expect("sets");
-        schema::make_older(&conn, 9);
-        let mode = conn.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0));
-        assert_eq!(mode, Ok(0), "free pages are not given back");
-        drop(conn);
-        let store = Store::open(dir.path(), Clock::System).expect("a store");
-        assert!(store.space().await.expect("reads").shrinks);
-    }
 
     #[tokio::test]
     async fn what_is_free_is_given_back_in_steps_and_some_is_kept() {

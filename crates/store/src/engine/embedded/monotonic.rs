@@ -9,7 +9,7 @@ use crate::{Priority, Store};
 use vocabulary::clock::{Clock, Monotonic, Timestamp};
 
 /// How far the wall is ahead, as a term of SQL.
-pub(crate) const WALL_OFFSET_MS: &str = "coalesce((SELECT value FROM meta WHERE key = 'wall_ahead_ms'), 0)";
+pub(crate) const WALL_OFFSET_MS: &str = "coalesce((SELECT value FROM meta WHERE key = 'wall_offset_ms'), 0)";
 
 /// Goes on where the last run has left the monotonic clock, and not before any moment of it in the store.
 pub(crate) fn resume(conn: &Connection, clock: &Clock) -> Result<(Monotonic, i64)> {
@@ -22,7 +22,7 @@ pub(crate) fn resume(conn: &Connection, clock: &Clock) -> Result<(Monotonic, i64
 
 /// Writes down how far the wall is ahead.
 pub(crate) fn note(conn: &Connection, wall_offset_ms: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('wall_ahead_ms', ?1)")?
+    conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('wall_offset_ms', ?1)")?
         .execute([wall_offset_ms])
         .map(drop)
 }

@@ -248,7 +248,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("search.db");
         let older = Connection::open(&path).expect("opens");
-        // As versions made it that gave it no id.
+        file_identity::mark(&older, &file_identity::SEARCH).expect("marks");
         older.execute_batch(&format!("{SCHEMA}; PRAGMA user_version = 99")).expect("makes");
         drop(older);
         let entry = || Entry { seq: 7, event_id: "evt_7".to_owned(), text: " a b ".to_owned() };

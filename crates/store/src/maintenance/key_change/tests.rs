@@ -1,8 +1,7 @@
 use super::*;
 use crate::Store;
 use crate::engine::embedded::data_dir::DATABASE;
-use crate::secrecy::vault::cell;
-use crate::seed::plain_in;
+use crate::seed::secrets_in;
 
 fn key(digits: &str) -> SecretsKey {
     digits.repeat(32).parse().expect("a key")
@@ -41,18 +40,16 @@ fn holds(dir: &Path, needles: &[Vec<u8>]) -> bool {
 
 async fn tells_its_secrets(store: &Store) {
     let secrets = store.webhook_secrets(1, Clock::System.now()).await.expect("opens").expect("is there");
-    assert_eq!(secrets.signing_secret, "PLAIN-signing");
-    assert_eq!(secrets.previous[0].signing_secret, "PLAIN-previous");
+    assert_eq!(secrets.signing_secret, "SECRET-signing");
+    assert_eq!(secrets.previous[0].signing_secret, "SECRET-previous");
     let webhook = store.webhook(1).await.expect("opens").expect("is there");
-    assert_eq!(webhook.secret_value.as_deref(), Some("PLAIN-value"));
-    assert_eq!(webhook.webhook.custom_headers["x-token"], "PLAIN-header");
+    assert_eq!(webhook.secret_value.as_deref(), Some("SECRET-value"));
+    assert_eq!(webhook.webhook.custom_headers["x-token"], "SECRET-header");
 }
 
 /// A directory with a database that has secrets of every kind, sealed under the key of its file.
 fn sealed_in(dir: &Path) -> (KeySource, SecretsKey) {
-    plain_in(dir);
-    let store = Store::open(dir, Clock::System).expect("opens");
-    store.close();
+    secrets_in(dir);
     let conn = schema::open_writer(&dir.join(DATABASE)).expect("opens");
     conn.execute_batch(
         r#"UPDATE stations SET password_verifiers = '["$argon2id$slow#id.LIGHT-under-the-old-key","$bare"]';
@@ -62,13 +59,6 @@ fn sealed_in(dir: &Path) -> (KeySource, SecretsKey) {
     .expect("sets");
     let source = KeySource::file_in(dir);
     let key = source.read().expect("reads").expect("was made");
-    // What was kept in the clear for repeated requests is not kept over the upgrade.
-    let (vault, row) = (Vault::new(&key), "key_00000000010000000000000000/once");
-    let hash = vault.seal_bytes(cell::REQUEST_HASH, row, b"PLAIN-hash").expect("seals");
-    let body = vault.seal_bytes(cell::REQUEST_ANSWER, row, b"PLAIN-answer").expect("seals");
-    let insert = "INSERT INTO idempotent_requests
-                  VALUES ('key_00000000010000000000000000', 'once', ?1, 201, '[]', ?2, 1)";
-    conn.execute(insert, [hash, body]).expect("inserts");
     (source, key)
 }
 

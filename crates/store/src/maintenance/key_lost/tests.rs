@@ -1,12 +1,11 @@
 use super::*;
 use crate::Store;
-use crate::seed::plain_in;
-use vocabulary::id::ApiKeyId;
+use crate::seed::secrets_in;
 
 #[tokio::test]
 async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_without_it() {
     let dir = tempfile::tempdir().expect("a directory");
-    plain_in(dir.path());
+    secrets_in(dir.path());
     let store = Store::open(dir.path(), Clock::System).expect("opens");
     store
         .seed_run(
@@ -18,7 +17,6 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
         )
         .await;
     store.seed_run("UPDATE stations SET password_verifiers = '[\"$argon2id$slow#id.light\"]'").await;
-    store.seed_answer(ApiKeyId::from_value(1), "once").await;
     store.close();
     let source = KeySource::file_in(dir.path());
     assert!(matches!(losses(dir.path(), &source), Err(KeptAsTheyWere::NotLost(_))));
@@ -75,7 +73,7 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
 #[test]
 fn a_database_that_has_nothing_sealed_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
-    plain_in(dir.path());
+    Store::open_beside(dir.path(), Clock::System).expect("makes it").close();
     let source = KeySource::file_in(dir.path());
     assert!(matches!(losses(dir.path(), &source), Err(KeptAsTheyWere::NotSealed)));
 }

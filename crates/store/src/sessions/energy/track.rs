@@ -1,5 +1,5 @@
-//! The energy register of one session, as its readings come: where it began, where it is, and whether it has told
-//! one story. Pure: a reading in, the next state out.
+//! The energy register of one session, as its readings come: where it began, where it is, and whether it has
+//! told one story. Pure: a reading in, the next state out.
 
 use super::reading::Reading;
 use super::{CHARGING_MAX_W, MOMENT_MS, SLACK_WH, elapsed_ms, energy_wh, pace_w};
@@ -23,7 +23,7 @@ pub(crate) struct Point {
 /// What is kept of a session's register.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Track {
-    /// The first reading; `None` also where only the last was kept, by earlier versions.
+    /// The first reading.
     pub(crate) first: Option<Point>,
     /// The last reading that follows from those before it.
     pub(crate) last: Option<Point>,
