@@ -441,12 +441,11 @@ impl Connection {
         match append {
             Append::Call(call) => {
                 debug!(station.id = %station, "{station} sent {}", call.action);
-                let policy = self.stations.policy.clone();
                 let advice = Advice {
                     verdict: self.outside_verdict(&call).await?,
                     signing: self.signing(&call).await?,
                 };
-                let answered = store.serve_call(station, *call, received_at, policy, advice).await?;
+                let answered = self.stations.calls.serve(station, *call, received_at, advice).await?;
                 if answered.command_made {
                     self.stations.registry.tell_of_commands(&self.station);
                 }

@@ -55,7 +55,7 @@ use refused::{Cause, Trace, shown_path};
 use registry::{Leave, Registry};
 use rejections::Rejections;
 use settings::Limits;
-use store::{CallPolicy, Store};
+use store::{Calls, Store};
 use vocabulary::adjustable::Adjustable;
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::forwarded::TrustedProxies;
@@ -93,7 +93,7 @@ pub struct Stations {
     /// Whose word about their clients counts.
     proxies: TrustedProxies,
     certificates: Certificates,
-    policy: Arc<CallPolicy>,
+    calls: Calls,
     store: Store,
     clock: Clock,
     registry: Arc<Registry>,
@@ -142,7 +142,7 @@ impl Stations {
         let stations = Arc::new(Self {
             call_out: CallOut::new(&settings.authorization, poster, clock.clone(), call_outs.clone()),
             call_outs,
-            policy: Arc::new(settings.call_policy()),
+            calls: store.calls(settings.call_policy()),
             store,
             clock,
             registry: Arc::default(),

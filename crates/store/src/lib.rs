@@ -46,7 +46,7 @@ pub use access::id_tags::IdTagFilter;
 pub use access::idempotency::{KeptAnswer, RequestStanding};
 pub use access::request_record::{Recording, RequestKey};
 pub use calls::authorization_question::{OutsideVerdicts, Question};
-pub use calls::{Advice, Answered, CallPolicy};
+pub use calls::{Advice, Answered, CallPolicy, Calls};
 pub use commands::list::CommandFilter;
 pub use commands::queue::{CalledBack, NewCommand, Ordered, Turn, Unfit};
 pub use deliveries::bulk_resend::ResendWalk;

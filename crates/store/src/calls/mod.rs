@@ -8,6 +8,8 @@ mod station_facts;
 mod tag_verdict;
 mod transaction;
 
+use std::sync::Arc;
+
 use crate::station_state::rejected_messages;
 use rusqlite::OptionalExtension;
 use serde_json::value::RawValue;
@@ -82,40 +84,55 @@ struct Station {
     clock_doubt: Option<String>,
 }
 
-impl Store {
+/// Serves CALLs, each answered by the same policy. Cheap to clone.
+#[derive(Clone)]
+pub struct Calls {
+    store: Store,
+    policy: Arc<CallPolicy>,
+}
+
+impl Calls {
     /// Stores one CALL with everything that follows from it, and returns the answer to it.
     ///
     /// A retried start or stop becomes an event with `duplicate_of` and gets the first one's answer.
     ///
     /// # Errors
     /// Only the store's own: nothing was written, and the charger must not be answered.
-    pub async fn serve_call(
+    pub async fn serve(
         &self,
         station: StationId,
         call: Inbound,
         received_at: Timestamp,
-        policy: std::sync::Arc<CallPolicy>,
         advice: Advice,
     ) -> Result<Answered> {
         let priority = Priority::Inbound.of_bytes(call.payload.get().len());
-        self.write(priority, move |w| {
-            let known = read_station(w, &station)?;
-            let policy = &policy;
-            Serving {
-                w,
-                station: &station,
-                clock_skew_ms: known.clock_skew_ms,
-                known,
-                received_at,
-                policy,
-                advice,
-                signed: false,
-                looping: false,
-                flags: Change::default(),
-            }
-            .serve(call)
-        })
-        .await
+        let Self { store, policy } = self.clone();
+        store
+            .write(priority, move |w| {
+                let known = read_station(w, &station)?;
+                let policy = &policy;
+                Serving {
+                    w,
+                    station: &station,
+                    clock_skew_ms: known.clock_skew_ms,
+                    known,
+                    received_at,
+                    policy,
+                    advice,
+                    signed: false,
+                    looping: false,
+                    flags: Change::default(),
+                }
+                .serve(call)
+            })
+            .await
+    }
+}
+
+impl Store {
+    /// What serves CALLs by `policy`.
+    pub fn calls(&self, policy: CallPolicy) -> Calls {
+        Calls { store: self.clone(), policy: Arc::new(policy) }
     }
 
     /// Keeps a message that cannot be served as a `MessageRejected`.

@@ -14,7 +14,6 @@ mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -31,7 +30,7 @@ use deliveries::Flight;
 use endpoints::Endpoint;
 use ledger::Ledger;
 use store::seed::SeedWebhook;
-use store::{Advice, CallPolicy, Connected, ConnectionEnd, Store};
+use store::{Advice, CallPolicy, Calls, Connected, ConnectionEnd, Store};
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::id::WebhookId;
 use vocabulary::ocpp::Validation;
@@ -58,7 +57,7 @@ struct World {
     clock: Clock,
     dir: TempDir,
     store: Store,
-    policy: Arc<CallPolicy>,
+    calls: Calls,
     chargers: Vec<Charger>,
     generations: u64,
     lanes: Lanes,
@@ -79,23 +78,27 @@ struct UnderWay {
     append: Append,
 }
 
+/// Everybody may charge.
+fn calls(store: &Store) -> Calls {
+    store.calls(CallPolicy {
+        heartbeat_interval_s: 300,
+        unknown_id_tag: UnknownIdTag::Accept,
+        outside_verdicts: None,
+        data_transfer_vendors: Vec::new(),
+    })
+}
+
 impl World {
     async fn new(seed: u64) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let clock = Clock::manual(BEGINNING);
         let store = Store::open(dir.path(), clock.clone()).expect("a store");
-        let policy = CallPolicy {
-            heartbeat_interval_s: 300,
-            unknown_id_tag: UnknownIdTag::Accept,
-            outside_verdicts: None,
-            data_transfer_vendors: Vec::new(),
-        };
         let mut world = Self {
             dice: Dice::seeded(seed),
             clock,
             dir,
+            calls: calls(&store),
             store,
-            policy: Arc::new(policy),
             chargers: (0..STATIONS).map(Charger::new).collect(),
             generations: 0,
             lanes: Lanes::new(PERMITS, BYTES),
@@ -228,14 +231,14 @@ impl World {
         let mut stored = Vec::new();
         for message in &mut under_way {
             let station = self.chargers[message.charger].id.clone();
-            let (store, policy) = (self.store.clone(), self.policy.clone());
+            let (store, calls) = (self.store.clone(), self.calls.clone());
             self.ledger.note_attempt(&station, &message.append);
             let append =
                 std::mem::replace(&mut message.append, Append::Rejected(Box::new(ledger::nothing())));
             stored.push(async move {
                 match append {
-                    Append::Call(call) => store
-                        .serve_call(station, *call, now, policy, Advice::default())
+                    Append::Call(call) => calls
+                        .serve(station, *call, now, Advice::default())
                         .await
                         .map(|answered| Some(answered.payload)),
                     Append::Rejected(rejection) => {
@@ -322,11 +325,10 @@ impl World {
             {
                 self.ledger.note_attempt(&self.chargers[nth].id, &message.append);
                 if let Append::Call(call) = message.append {
-                    let (store, policy) = (self.store.clone(), self.policy.clone());
+                    let calls = self.calls.clone();
                     let (station, now) = (self.chargers[nth].id.clone(), self.clock.now());
-                    left_behind.push(async move {
-                        drop(store.serve_call(station, *call, now, policy, Advice::default()).await)
-                    });
+                    left_behind
+                        .push(async move { drop(calls.serve(station, *call, now, Advice::default()).await) });
                 }
             }
         }
@@ -341,6 +343,7 @@ impl World {
         self.forget_flights();
         self.clock.advance(Duration::from_millis(self.dice.below(5_000) as u64));
         self.store = Store::open(self.dir.path(), self.clock.clone()).expect("opens again");
+        self.calls = calls(&self.store);
         self.lanes = Lanes::new(PERMITS, BYTES);
         self.reload().await;
     }

@@ -101,10 +101,7 @@ impl Bench {
     }
 
     async fn serve(&self, inbound: Inbound, now: Timestamp, policy: CallPolicy) {
-        self.store
-            .serve_call(station(), inbound, now, policy.into(), Advice::default())
-            .await
-            .expect("serves");
+        self.store.calls(policy).serve(station(), inbound, now, Advice::default()).await.expect("serves");
     }
 
     async fn order(&self, new: NewCommand) -> Command {
