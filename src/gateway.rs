@@ -118,20 +118,8 @@ impl Gateway {
         let indexing = indexing::start(store.clone(), stop_api.clone());
         let mut watches = certificates.watch(&stop_api);
         watches.push(tokio::spawn(disk::watch(store.clone(), config.server.clone(), stop_api.clone())));
-        let state = ApiState {
-            store: store.clone(),
-            clock,
-            poster,
-            passwords: stations.passwords().clone(),
-            stations: stations.registry().clone(),
-            call_outs: stations.call_outs().clone(),
-            refused: stations.refused().clone(),
-            lanes: deliveries.views(),
-            readiness: Readiness::default(),
-            settings: config.http(),
-            limits: Arc::new(LimitsInForce::new(config.api_limits)),
-            stop: stop_api.clone(),
-        };
+        let engines = (&*stations, &deliveries);
+        let state = api_state(&config, store.clone(), clock, poster, engines, stop_api.clone());
         let api = listeners.serve(Arc::new(state), certificates.api());
         Ok(Self {
             store,
@@ -199,6 +187,31 @@ async fn open_store(config: &Config, clock: Clock) -> Result<Store, StoreError> 
     let (data_dir, key) = (config.server.data_dir.clone(), config.secrets_key());
     let opened = tokio::task::spawn_blocking(move || Store::open_with(&data_dir, &key, clock)).await;
     opened.map_err(|_| StoreError::Closed)?
+}
+
+/// What the API's handlers work with.
+fn api_state(
+    config: &Config,
+    store: Store,
+    clock: Clock,
+    poster: Poster,
+    (stations, deliveries): (&Stations, &EngineHandle),
+    stop: CancellationToken,
+) -> ApiState {
+    ApiState {
+        store,
+        clock,
+        poster,
+        passwords: stations.passwords().clone(),
+        stations: stations.registry().clone(),
+        call_outs: stations.call_outs().clone(),
+        refused: stations.refused().clone(),
+        lanes: deliveries.views(),
+        readiness: Readiness::default(),
+        settings: config.http(),
+        limits: Arc::new(LimitsInForce::new(config.api_limits)),
+        stop,
+    }
 }
 
 fn poster(settings: &Outbound) -> Result<Poster, StartError> {
