@@ -4,15 +4,15 @@ mod audit;
 mod backup;
 mod command;
 mod deliveries;
-mod desk;
 mod events;
-mod given;
 mod id_tags;
 mod import;
+mod input;
 mod listen;
 mod remote;
 mod replays;
 mod secrets;
+mod session;
 mod stations;
 mod table;
 mod transactions;
@@ -86,7 +86,7 @@ enum Command {
     /// a webhook, and prints the status of each. Nothing is sent twice, and nothing is left out if the gateway
     /// is away for a while. Ends with Ctrl-C.
     #[command(after_help = LISTEN_HELP)]
-    Listen(listen::Listening),
+    Listen(listen::ListenArgs),
     /// Lists, provisions and changes stations
     #[command(after_help = stations::HELP)]
     Stations(stations::Stations),
@@ -110,7 +110,7 @@ enum Command {
     /// Waits for the charger's answer and prints it. Exits with 0 if the charger does what was asked, or if the
     /// answer was not waited for.
     #[command(name = "command", after_help = command::HELP)]
-    Send(command::Order),
+    Send(command::CommandArgs),
     /// Lists who changed what through the API, and when
     ///
     /// Every request that may have changed something, with the names of the fields it gave, never their values. Needs a
@@ -126,13 +126,13 @@ enum Command {
     ///
     /// The copy is of one moment, checked and on disk when this is done. The key of the database's secrets is not
     /// in it: keep that apart, a restore needs both.
-    Backup(backup::Backup),
+    Backup(backup::BackupArgs),
     /// Puts a backup in the place of the database
     ///
     /// Refused while `serve` runs there, and where a database is unless --force is given. What was done since the
     /// backup is lost, but its numbers were told to others: transaction ids, station_seq and webhooks' sequences
     /// go on far behind what can have been used, and the next start sends a GatewayRestored event.
-    Restore(backup::PutBack),
+    Restore(backup::RestoreArgs),
     /// Changes the key of the database's secrets, or goes on without a lost one
     #[command(subcommand, after_help = secrets::HELP)]
     Secrets(secrets::Secrets),
@@ -157,25 +157,25 @@ enum KeysCommand {
         #[arg(long)]
         owner: Option<String>,
         #[command(flatten)]
-        place: Place,
+        place: DatabaseArgs,
     },
     /// Lists all keys, without the keys themselves
     List {
         #[command(flatten)]
-        place: Place,
+        place: DatabaseArgs,
     },
     /// Makes a key useless at once
     Revoke {
         /// The key's id, as `list` shows it
         id: ApiKeyId,
         #[command(flatten)]
-        place: Place,
+        place: DatabaseArgs,
     },
 }
 
 /// Where the data directory is.
 #[derive(Args)]
-struct Place {
+struct DatabaseArgs {
     /// Configuration file (TOML) that names the data directory
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -184,7 +184,7 @@ struct Place {
     data_dir: Option<String>,
 }
 
-impl Place {
+impl DatabaseArgs {
     fn load(self) -> Result<Config, ConfigError> {
         let Self { config, data_dir } = self;
         Settings { config, data_dir, ..Settings::default() }.load()

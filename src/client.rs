@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use call::Call;
-pub use follower::{Follower, Told};
+pub use follower::{Follower, FollowerEvent};
 pub use stream::Streamed;
 
 use vocabulary::api::Page;

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use store::{NewKey, Slice, Store, StoreError, files};
 use vocabulary::api::access::{ApiKey, ApiKeyInput};
 use vocabulary::clock::Timestamp;
-use vocabulary::nearest::nearest;
 use vocabulary::ocpp::v16::FromCentralSystem;
+use vocabulary::similar_name::nearest;
 use vocabulary::subscription::glob_fits;
 
 /// The file that holds the first key, if it was generated.

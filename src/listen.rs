@@ -2,9 +2,9 @@
 //! for those who develop one on a machine that no gateway can reach.
 //!
 //! A station's events are forwarded in their order, one after the other, those of several stations side by side
-//! ([`turns`]).
+//! ([`station_order`]).
 
-mod turns;
+mod station_order;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
@@ -18,14 +18,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::client::{Client, ClientError, Told};
+use crate::client::{Client, ClientError, FollowerEvent};
 use outbound::body::Format;
 use outbound::destination::Guard;
 use outbound::headers::{AttemptHeaders, Trigger};
+use outbound::outcome::Outcome;
 use outbound::post::{Poster, PosterError, Request};
 use outbound::signature::SigningSecret;
-use outbound::verdict::Outcome;
-use turns::Turns;
+use station_order::StationOrder;
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::event::Event;
 use vocabulary::id::{DeliveryId, IdMint};
@@ -106,24 +106,24 @@ async fn forward(options: Options, out: &mut impl Write) -> Result<(), ListenErr
             }
         }
     });
-    let mut turns = Turns::default();
+    let mut order = StationOrder::default();
     let mut posts = FuturesUnordered::new();
     let mut end = None;
     loop {
         let line = tokio::select! {
             Some((event, outcome)) = posts.next() => {
-                posts.extend(turns.ended(&event).map(|next| forwarder.post(next)));
+                posts.extend(order.ended(&event).map(|next| forwarder.post(next)));
                 line(forwarder.clock.now(), &event, &outcome)
             }
-            Some(next) = told.recv(), if turns.has_room() && end.is_none() => match next {
-                Ok(Told::Next(streamed)) => {
+            Some(next) = told.recv(), if order.has_room() && end.is_none() => match next {
+                Ok(FollowerEvent::Next(streamed)) => {
                     let numbered = forwarder.numbered(Event::from(streamed.told));
-                    posts.extend(turns.take(numbered).map(|now| forwarder.post(now)));
+                    posts.extend(order.take(numbered).map(|now| forwarder.post(now)));
                     continue;
                 }
-                Ok(Told::BrokeOff(reason)) => format!("the stream broke off ({reason}); connecting again"),
-                Ok(Told::Again) => "connected again, going on behind the last event".to_owned(),
-                Ok(Told::Forgotten(reason)) => format!("{reason}; going on with what comes now"),
+                Ok(FollowerEvent::BrokeOff(reason)) => format!("the stream broke off ({reason}); connecting again"),
+                Ok(FollowerEvent::Again) => "connected again, going on behind the last event".to_owned(),
+                Ok(FollowerEvent::Forgotten(reason)) => format!("{reason}; going on with what comes now"),
                 Err(error) => {
                     // What was told before is forwarded first.
                     end = Some(error);

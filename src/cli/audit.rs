@@ -3,9 +3,9 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::desk::{Counter, Paging};
+use super::session::{GatewayArgs, Paging};
 use super::table::{Column, cut, listed, or_dash, whole};
-use super::{Failure, given};
+use super::{Failure, input};
 use vocabulary::api::audit::AuditEntry;
 use vocabulary::clock::Timestamp;
 
@@ -23,7 +23,7 @@ pub(super) struct Audit {
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
-    counter: Counter,
+    gateway: GatewayArgs,
 }
 
 #[derive(Args, Serialize)]
@@ -47,16 +47,16 @@ struct Filter {
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
     /// Asked for then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
     /// Asked for before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
 
-pub(super) async fn run(Audit { filter, paging, counter }: Audit) -> Result<(), Failure> {
-    let desk = counter.open()?;
-    desk.list(&paging, &filter, |parameters| desk.client.audit(parameters), COLUMNS, row).await
+pub(super) async fn run(Audit { filter, paging, gateway }: Audit) -> Result<(), Failure> {
+    let session = gateway.open()?;
+    session.list(&paging, &filter, |parameters| session.client.audit(parameters), COLUMNS, row).await
 }
 
 const COLUMNS: [Column; 7] = [

@@ -6,14 +6,14 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::Level;
 
-use super::{Failure, Place, print};
+use super::{DatabaseArgs, Failure, print};
 use crate::telemetry::{self, Log, LogLevel};
 use store::{self, CopyProgress, KeySource, Restore, Restored, Store};
 use vocabulary::clock::Clock;
 
 /// What is backed up, and to where.
 #[derive(Args)]
-pub(super) struct Backup {
+pub(super) struct BackupArgs {
     /// The file to write, or a directory for a file named after the time
     #[arg(value_name = "TO")]
     to: PathBuf,
@@ -23,12 +23,12 @@ pub(super) struct Backup {
     #[arg(long, value_name = "FILE")]
     with_key: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
 }
 
 /// What is put back, and where.
 #[derive(Args)]
-pub(super) struct PutBack {
+pub(super) struct RestoreArgs {
     /// The backup
     #[arg(value_name = "FROM")]
     from: PathBuf,
@@ -39,25 +39,25 @@ pub(super) struct PutBack {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
 }
 
 /// Makes a backup and says what is not in it.
-pub(super) fn back_up(order: Backup) -> Result<(), Failure> {
-    let config = order.place.load()?;
+pub(super) fn back_up(args: BackupArgs) -> Result<(), Failure> {
+    let config = args.place.load()?;
     let (data_dir, key) = (&config.server.data_dir, config.secrets_key());
     if !Store::exists_in(data_dir) {
         return Err(Failure::NoDatabase(data_dir.clone()));
     }
     warnings_only()?;
-    if let Some(path) = &order.with_key {
+    if let Some(path) = &args.with_key {
         store::copy_key(data_dir, &key, path)?;
     }
     let bar = Bar::new("copying");
-    let made = store::back_up(data_dir, &order.to, Clock::System.now(), &mut |copied| bar.show(copied))?;
+    let made = store::back_up(data_dir, &args.to, Clock::System.now(), &mut |copied| bar.show(copied))?;
     bar.done();
     let mut text = format!("{}: {} bytes, checked\n", made.path.display(), made.bytes);
-    text += &match (&order.with_key, key) {
+    text += &match (&args.with_key, key) {
         (Some(path), _) => format!("the key of its secrets: {}, to be kept apart from it\n", path.display()),
         (None, _) if !made.sealed => {
             "nothing in it is sealed: it holds its secrets in the clear\n".to_owned()
@@ -75,19 +75,19 @@ pub(super) fn back_up(order: Backup) -> Result<(), Failure> {
 }
 
 /// Puts a backup back and says what that means.
-pub(super) fn restore(order: PutBack) -> Result<(), Failure> {
-    let config = order.place.load()?;
+pub(super) fn restore(args: RestoreArgs) -> Result<(), Failure> {
+    let config = args.place.load()?;
     let key = config.secrets_key();
     warnings_only()?;
     let bar = Bar::new("copying");
     let data_dir = &config.server.data_dir;
     let restored = store::restore(
         &Restore {
-            from: &order.from,
+            from: &args.from,
             data_dir,
             key: &key,
-            key_file: order.key_file.as_deref(),
-            force: order.force,
+            key_file: args.key_file.as_deref(),
+            force: args.force,
         },
         &Clock::System,
         &mut |copied| bar.show(copied),

@@ -4,9 +4,9 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::desk::Counter;
+use super::session::GatewayArgs;
 use super::table::{Table, or_dash, whole};
-use super::{Failure, given};
+use super::{Failure, input};
 use vocabulary::api::command::{Command, CommandStatus};
 use vocabulary::units::Span;
 
@@ -17,13 +17,13 @@ pub(super) const HELP: &str = r#"Examples:
 
 /// What is asked of whom.
 #[derive(Args)]
-pub(super) struct Order {
+pub(super) struct CommandArgs {
     /// The station's identity
     station: String,
     /// Any message that a central system of OCPP 1.6 may send, such as Reset
     action: String,
     /// The message's payload [default: {}]
-    #[arg(value_name = "JSON", value_parser = given::json)]
+    #[arg(value_name = "JSON", value_parser = input::json)]
     payload: Option<Box<RawValue>>,
     /// How long the answer is waited for [default: 30s]
     #[arg(long, value_name = "DURATION")]
@@ -38,7 +38,7 @@ pub(super) struct Order {
     #[arg(long, value_name = "DURATION", requires = "queue")]
     expires_in: Option<Span>,
     #[command(flatten)]
-    counter: Counter,
+    gateway: GatewayArgs,
 }
 
 /// The body of the call; what is not given is left to the gateway.
@@ -56,19 +56,19 @@ struct Body<'a> {
 }
 
 /// Sends the command, prints what came of it, and fails if the charger does not do it.
-pub(super) async fn send(order: Order) -> Result<(), Failure> {
-    let desk = order.counter.open()?;
+pub(super) async fn send(args: CommandArgs) -> Result<(), Failure> {
+    let session = args.gateway.open()?;
     let body = Body {
-        action: &order.action,
-        payload: order.payload.as_deref(),
-        timeout: order.timeout,
-        wait: !order.no_wait,
-        queue: order.queue,
-        expires_in: order.expires_in,
+        action: &args.action,
+        payload: args.payload.as_deref(),
+        timeout: args.timeout,
+        wait: !args.no_wait,
+        queue: args.queue,
+        expires_in: args.expires_in,
     };
     let columns = [whole("ID"), whole("STATION"), whole("ACTION"), whole("STATUS"), whole("ANSWER")];
-    let call = desk.client.send_command(&order.station, &body);
-    let command = desk.add(&mut Table::new(columns), call, row).await?;
+    let call = session.client.send_command(&args.station, &body);
+    let command = session.add(&mut Table::new(columns), call, row).await?;
     let under_way = matches!(command.status, CommandStatus::Queued | CommandStatus::Sent);
     match under_way || command.accepted == Some(true) {
         true => Ok(()),

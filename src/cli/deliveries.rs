@@ -3,9 +3,9 @@
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
-use super::desk::{Counter, Desk, Paging};
+use super::session::{GatewayArgs, Paging, Session};
 use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
-use super::{Failure, given, replays};
+use super::{Failure, input, replays};
 use vocabulary::api::delivery::{Attempt, Delivery, DeliveryError};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{DeliveryId, EventId};
@@ -24,7 +24,7 @@ pub(super) struct Deliveries {
     #[command(subcommand)]
     task: Task,
     #[command(flatten)]
-    counter: Counter,
+    gateway: GatewayArgs,
 }
 
 #[derive(Subcommand)]
@@ -83,10 +83,10 @@ struct Filter {
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
     /// Made then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
     /// Made before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
     /// Text in the event's payload
     #[arg(long, value_name = "TEXT")]
@@ -124,45 +124,47 @@ struct With<'a> {
     status: &'a [String],
 }
 
-pub(super) async fn run(Deliveries { task, counter }: Deliveries) -> Result<(), Failure> {
-    let desk = counter.open()?;
-    let client = &desk.client;
+pub(super) async fn run(Deliveries { task, gateway }: Deliveries) -> Result<(), Failure> {
+    let session = gateway.open()?;
+    let client = &session.client;
     match task {
         Task::List { status, filter, paging } => {
             let filter = With { filter: &filter, status: &status };
-            desk.list(&paging, &filter, |parameters| client.deliveries(parameters), COLUMNS, row).await
+            session.list(&paging, &filter, |parameters| client.deliveries(parameters), COLUMNS, row).await
         }
         Task::Failed { filter, paging } => {
-            desk.list(&paging, &filter, |parameters| client.failed_deliveries(parameters), COLUMNS, row).await
+            session
+                .list(&paging, &filter, |parameters| client.failed_deliveries(parameters), COLUMNS, row)
+                .await
         }
-        Task::Show { id } => desk.show(client.delivery(id), details).await.map(drop),
-        Task::Resend(resending) if resending.ids.is_empty() => resend_all(&desk, &resending).await,
+        Task::Show { id } => session.show(client.delivery(id), details).await.map(drop),
+        Task::Resend(resending) if resending.ids.is_empty() => resend_all(&session, &resending).await,
         Task::Resend(Resending { ids, force, .. }) => {
             let mut table = Table::new(COLUMNS);
             for id in ids {
-                desk.add(&mut table, client.resend(id, force), row).await?;
+                session.add(&mut table, client.resend(id, force), row).await?;
             }
             Ok(())
         }
         Task::Cancel { ids } => {
             let mut table = Table::new(COLUMNS);
             for id in ids {
-                desk.add(&mut table, client.cancel_delivery(id), row).await?;
+                session.add(&mut table, client.cancel_delivery(id), row).await?;
             }
             Ok(())
         }
     }
 }
 
-async fn resend_all(desk: &Desk, resending: &Resending) -> Result<(), Failure> {
-    let mut parameters = given::parameters(&With { filter: &resending.filter, status: &resending.status });
+async fn resend_all(session: &Session, resending: &Resending) -> Result<(), Failure> {
+    let mut parameters = input::parameters(&With { filter: &resending.filter, status: &resending.status });
     if resending.force {
         parameters.push(("force".to_owned(), "true".to_owned()));
     }
-    let parameters = given::borrowed(&parameters);
+    let parameters = input::borrowed(&parameters);
     match resending.dry_run {
-        true => desk.show(desk.client.count_resend(&parameters), replays::counted).await.map(drop),
-        false => replays::begun(desk, desk.client.resend_all(&parameters)).await,
+        true => session.show(session.client.count_resend(&parameters), replays::counted).await.map(drop),
+        false => replays::begun(session, session.client.resend_all(&parameters)).await,
     }
 }
 

@@ -6,9 +6,9 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
 use super::deliveries;
-use super::desk::{Counter, Desk, Paging};
+use super::session::{GatewayArgs, Paging, Session};
 use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
-use super::{Failure, given};
+use super::{Failure, input};
 use vocabulary::api::event::{Event, EventDeliveries, EventResent, EventType};
 use vocabulary::api::ingest::{EventInput, EventStored};
 use vocabulary::clock::Timestamp;
@@ -28,7 +28,7 @@ pub(super) struct Events {
     #[command(subcommand)]
     task: Task,
     #[command(flatten)]
-    counter: Counter,
+    gateway: GatewayArgs,
 }
 
 #[derive(Subcommand)]
@@ -92,16 +92,16 @@ struct Filter {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     duplicate: Option<bool>,
     /// Arrived then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
     /// Arrived before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
     /// Happened then or later, by the charger's own clock
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     occurred_since: Option<Timestamp>,
     /// Happened before that, by the charger's own clock
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     occurred_until: Option<Timestamp>,
     /// Text in the payload
     #[arg(long, value_name = "TEXT")]
@@ -134,7 +134,7 @@ struct Sending {
     #[arg(long, value_name = "ID", value_parser = station)]
     station: Option<StationId>,
     /// A header that is sent along, 'Name: value' (repeatable)
-    #[arg(long, value_name = "HEADER", value_parser = given::header)]
+    #[arg(long, value_name = "HEADER", value_parser = input::header)]
     header: Vec<(String, String)>,
     /// Makes it safe to send again: a second event with the same key goes nowhere
     #[arg(long, value_name = "KEY")]
@@ -145,27 +145,27 @@ fn station(text: &str) -> Result<StationId, String> {
     StationId::new(text).map_err(|error| error.to_string())
 }
 
-pub(super) async fn run(Events { task, counter }: Events) -> Result<(), Failure> {
-    let desk = counter.open()?;
-    let client = &desk.client;
+pub(super) async fn run(Events { task, gateway }: Events) -> Result<(), Failure> {
+    let session = gateway.open()?;
+    let client = &session.client;
     match task {
-        Task::List { filter, paging, follow: true } => follow(&desk, &filter, &paging).await,
+        Task::List { filter, paging, follow: true } => follow(&session, &filter, &paging).await,
         Task::List { filter, paging, follow: false } => {
-            desk.list(&paging, &filter, |parameters| client.events(parameters), COLUMNS, row).await
+            session.list(&paging, &filter, |parameters| client.events(parameters), COLUMNS, row).await
         }
-        Task::Show { id, explain } => show(&desk, id, explain).await,
-        Task::Send(sending) => send(&desk, sending).await,
+        Task::Show { id, explain } => show(&session, id, explain).await,
+        Task::Send(sending) => send(&session, sending).await,
         Task::Resend { id, force } => {
             let call = client.resend_event(id, force);
             let tell = |resent: &EventResent| {
                 resent.deliveries.iter().map(|delivery| format!("{delivery} is on its way again\n")).collect()
             };
-            desk.show(call, tell).await.map(drop)
+            session.show(call, tell).await.map(drop)
         }
         Task::Types => {
             let columns = [whole("EVENT"), whole("CATEGORY")];
             let row = |kind: &EventType| [kind.event.clone(), kind.category.to_string()];
-            desk.page(client.event_types(), columns, row).await.map(drop)
+            session.page(client.event_types(), columns, row).await.map(drop)
         }
     }
 }
@@ -185,22 +185,22 @@ fn row(event: &Event) -> [String; 6] {
 }
 
 /// The last events, then every one that comes.
-async fn follow(desk: &Desk, filter: &Filter, paging: &Paging) -> Result<(), Failure> {
-    let filters = given::parameters(filter);
-    let follower = desk.client.follow_events(filters.clone()).await?;
-    let before = desk.client.events(&given::borrowed(&paging.before_following(filters)));
-    desk.follow(follower, before, COLUMNS, row, |event| event.id.to_string()).await
+async fn follow(session: &Session, filter: &Filter, paging: &Paging) -> Result<(), Failure> {
+    let filters = input::parameters(filter);
+    let follower = session.client.follow_events(filters.clone()).await?;
+    let before = session.client.events(&input::borrowed(&paging.before_following(filters)));
+    session.follow(follower, before, COLUMNS, row, |event| event.id.to_string()).await
 }
 
-async fn show(desk: &Desk, id: EventId, explain: bool) -> Result<(), Failure> {
-    if desk.json && explain {
-        return desk.show(desk.client.event_deliveries(id, true), |_| String::new()).await.map(drop);
+async fn show(session: &Session, id: EventId, explain: bool) -> Result<(), Failure> {
+    if session.json && explain {
+        return session.show(session.client.event_deliveries(id, true), |_| String::new()).await.map(drop);
     }
-    desk.show(desk.client.event(id), details).await?;
-    if desk.json {
+    session.show(session.client.event(id), details).await?;
+    if session.json {
         return Ok(());
     }
-    desk.show(desk.client.event_deliveries(id, explain), sent_where).await.map(drop)
+    session.show(session.client.event_deliveries(id, explain), sent_where).await.map(drop)
 }
 
 fn details(event: &Event) -> String {
@@ -266,15 +266,15 @@ fn because(reason: &str) -> &str {
     }
 }
 
-async fn send(desk: &Desk, sending: Sending) -> Result<(), Failure> {
+async fn send(session: &Session, sending: Sending) -> Result<(), Failure> {
     let payload = match sending.payload.strip_prefix('@') {
-        Some(file) => String::from_utf8_lossy(&given::content(file)?).into_owned(),
-        None if sending.payload == "-" => String::from_utf8_lossy(&given::content("-")?).into_owned(),
+        Some(file) => String::from_utf8_lossy(&input::content(file)?).into_owned(),
+        None if sending.payload == "-" => String::from_utf8_lossy(&input::content("-")?).into_owned(),
         None => sending.payload,
     };
     let input = EventInput {
         event: sending.event,
-        payload: given::json(&payload).map_err(Failure::Payload)?,
+        payload: input::json(&payload).map_err(Failure::Payload)?,
         station_id: sending.station,
         custom_headers: BTreeMap::from_iter(sending.header),
         idempotency_key: sending.idempotency_key,
@@ -282,11 +282,11 @@ async fn send(desk: &Desk, sending: Sending) -> Result<(), Failure> {
         owner_id: sending.owner,
         broadcast: sending.broadcast,
         url: sending.to,
-        secret: given::secret(sending.secret)?,
+        secret: input::secret(sending.secret)?,
     };
     let tell = |stored: &EventStored| match stored.duplicate {
         true => format!("{} repeats an event with this key, and goes nowhere\n", stored.id),
         false => format!("{} with {} deliveries\n", stored.id, stored.deliveries),
     };
-    desk.show(desk.client.send_event(&input), tell).await.map(drop)
+    session.show(session.client.send_event(&input), tell).await.map(drop)
 }

@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::desk::{Counter, Desk, Paging};
-use super::import::{self, Row};
+use super::import::{self, RowResult};
+use super::session::{GatewayArgs, Paging, Session};
 use super::table::{Column, Table, cut, fields, or_dash, spelled, whole};
-use super::{Failure, given};
+use super::{Failure, input};
 use vocabulary::api::id_tag::{IdTag, ImportedRow};
 use vocabulary::clock::Timestamp;
 
@@ -24,7 +24,7 @@ pub(super) struct IdTags {
     #[command(subcommand)]
     task: Task,
     #[command(flatten)]
-    counter: Counter,
+    gateway: GatewayArgs,
 }
 
 #[derive(Subcommand)]
@@ -84,10 +84,10 @@ struct Filter {
     #[arg(long = "parent", value_name = "TAG")]
     parent_id_tag: Option<String>,
     /// Registered then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
     /// Registered before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
 
@@ -118,30 +118,30 @@ struct Fields {
     note: Option<String>,
 }
 
-pub(super) async fn run(IdTags { task, counter }: IdTags) -> Result<(), Failure> {
-    let desk: Desk = counter.open()?;
-    let client = &desk.client;
+pub(super) async fn run(IdTags { task, gateway }: IdTags) -> Result<(), Failure> {
+    let session: Session = gateway.open()?;
+    let client = &session.client;
     match task {
         Task::List { filter, paging } => {
-            desk.list(&paging, &filter, |parameters| client.id_tags(parameters), COLUMNS, row).await
+            session.list(&paging, &filter, |parameters| client.id_tags(parameters), COLUMNS, row).await
         }
         Task::Show { tag, whose } => {
-            desk.show(client.id_tag(&tag, whose.owner_id.as_deref()), details).await.map(drop)
+            session.show(client.id_tag(&tag, whose.owner_id.as_deref()), details).await.map(drop)
         }
         Task::Register { tag, whose, fields } => {
-            let call = client.put_id_tag(&tag, whose.owner_id.as_deref(), &given::body(&fields, &[]));
-            desk.add(&mut Table::new(COLUMNS), call, row).await.map(drop)
+            let call = client.put_id_tag(&tag, whose.owner_id.as_deref(), &input::body(&fields, &[]));
+            session.add(&mut Table::new(COLUMNS), call, row).await.map(drop)
         }
         Task::Delete { tags, whose } => {
             for tag in tags {
                 let call = client.delete_id_tag(&tag, whose.owner_id.as_deref());
-                desk.show(call, |()| format!("{tag} is forgotten\n")).await?;
+                session.show(call, |()| format!("{tag} is forgotten\n")).await?;
             }
             Ok(())
         }
         Task::Import { file } => {
             let send = |content_type, rows| client.import_id_tags(content_type, rows);
-            import::run(&desk, &file, "ID TAG", send, imported).await
+            import::run(&session, &file, "ID TAG", send, imported).await
         }
     }
 }
@@ -190,6 +190,6 @@ fn details(tag: &IdTag) -> String {
     ])
 }
 
-fn imported(row: &ImportedRow) -> Row<'_> {
-    Row { number: row.row, name: row.id_tag.as_deref(), result: row.result, errors: &row.errors }
+fn imported(row: &ImportedRow) -> RowResult<'_> {
+    RowResult { number: row.row, name: row.id_tag.as_deref(), result: row.result, errors: &row.errors }
 }

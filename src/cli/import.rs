@@ -2,16 +2,16 @@
 
 use serde::de::DeserializeOwned;
 
-use super::desk::Desk;
+use super::session::Session;
 use super::table::{Table, or_dash, whole};
-use super::{Failure, given};
+use super::{Failure, input};
 use crate::client::Call;
 use vocabulary::api::Page;
 use vocabulary::api::import::ImportResult;
 use vocabulary::api::problem::FieldError;
 
 /// What became of one row, whatever it is about.
-pub(super) struct Row<'a> {
+pub(super) struct RowResult<'a> {
     pub(super) number: u64,
     pub(super) name: Option<&'a str>,
     pub(super) result: ImportResult,
@@ -24,23 +24,23 @@ pub(super) struct Row<'a> {
 /// # Errors
 /// [`Failure::LeftOut`] if any were, beside those of the call.
 pub(super) async fn run<T: DeserializeOwned>(
-    desk: &Desk,
+    session: &Session,
     file: &str,
     heading: &'static str,
     send: impl FnOnce(&'static str, Vec<u8>) -> Call<Page<T>>,
-    row: fn(&T) -> Row<'_>,
+    row: fn(&T) -> RowResult<'_>,
 ) -> Result<(), Failure> {
-    let rows = given::content(file)?;
+    let rows = input::content(file)?;
     // A CSV begins with the name of a column, JSON with a bracket.
     let is_json = rows.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte == b'[');
     let content_type = if is_json { "application/json" } else { "text/csv" };
     let tell = |page: &Page<T>| told(heading, &page.data.iter().map(row).collect::<Vec<_>>());
-    let page = desk.show(send(content_type, rows), tell).await?;
+    let page = session.show(send(content_type, rows), tell).await?;
     let left_out = page.data.iter().map(row).filter(|row| row.result == ImportResult::Invalid).count();
     if left_out == 0 { Ok(()) } else { Err(Failure::LeftOut(left_out)) }
 }
 
-fn told(heading: &'static str, rows: &[Row<'_>]) -> String {
+fn told(heading: &'static str, rows: &[RowResult<'_>]) -> String {
     let invalid = rows.iter().filter(|row| row.result == ImportResult::Invalid);
     let lines: Vec<[String; 3]> = invalid
         .map(|row| {

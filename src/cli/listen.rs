@@ -5,7 +5,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::remote::Remote;
-use super::{Failure, given, print};
+use super::{Failure, input, print};
 use crate::listen::{self, Options};
 use outbound::body::Format;
 use outbound::destination::parse_url;
@@ -13,7 +13,7 @@ use outbound::signature::SigningSecret;
 
 /// What is forwarded where.
 #[derive(Args)]
-pub(super) struct Listening {
+pub(super) struct ListenArgs {
     /// The endpoint that gets each event, signed like a webhook; any address, this machine's own included
     #[arg(long, value_name = "URL", value_parser = read_url)]
     to: Url,
@@ -55,8 +55,8 @@ fn read_format(text: &str) -> Result<Format, String> {
 }
 
 /// Forwards until it is interrupted.
-pub(super) async fn run(listening: Listening) -> Result<(), Failure> {
-    let Listening { remote, to, filter, secret, format } = listening;
+pub(super) async fn run(listening: ListenArgs) -> Result<(), Failure> {
+    let ListenArgs { remote, to, filter, secret, format } = listening;
     let client = remote.client()?;
     let secret = match secret {
         Some(secret) => secret,
@@ -67,6 +67,6 @@ pub(super) async fn run(listening: Listening) -> Result<(), Failure> {
             secret
         }
     };
-    let filters = given::parameters(&filter);
+    let filters = input::parameters(&filter);
     Ok(listen::run(Options { client, to, filters, secret, format }, std::io::stdout()).await?)
 }

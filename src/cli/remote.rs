@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use url::{Host, Url};
 
-use super::{Failure, given};
+use super::{Failure, input};
 use crate::client::{Client, URL_VARIABLE};
 use crate::keys::{ADMIN_KEY_FILE, API_KEY_VARIABLE};
 
@@ -50,7 +50,7 @@ pub(super) struct Remote {
 impl Remote {
     /// A client for the gateway.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        let authorities = self.ca.as_deref().map(given::content).transpose()?;
+        let authorities = self.ca.as_deref().map(input::content).transpose()?;
         Ok(Client::trusting(&self.url, &self.key()?, authorities.as_deref())?)
     }
 

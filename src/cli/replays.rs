@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::Failure;
-use super::desk::{Desk, Paging};
+use super::session::{Paging, Session};
 use super::table::{Column, Table, fields, or_dash, spelled, whole};
-use super::{given, hint};
+use super::{hint, input};
 use crate::client::Call;
 use vocabulary::api::replay::{Replay, ReplayMatched, Selection};
 use vocabulary::clock::Timestamp;
@@ -50,27 +50,27 @@ struct Filter {
     #[arg(long)]
     status: Option<String>,
     /// Asked for then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
     /// Asked for before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
 
-pub(super) async fn run(desk: &Desk, Replays { task, filter, paging }: Replays) -> Result<(), Failure> {
-    let client = &desk.client;
+pub(super) async fn run(session: &Session, Replays { task, filter, paging }: Replays) -> Result<(), Failure> {
+    let client = &session.client;
     match task {
-        None => desk.list(&paging, &filter, |parameters| client.replays(parameters), COLUMNS, row).await,
-        Some(Task::Show { id }) => desk.show(client.replay_status(id), details).await.map(drop),
+        None => session.list(&paging, &filter, |parameters| client.replays(parameters), COLUMNS, row).await,
+        Some(Task::Show { id }) => session.show(client.replay_status(id), details).await.map(drop),
         Some(Task::Cancel { id }) => {
-            desk.add(&mut Table::new(COLUMNS), client.cancel_replay(id), row).await.map(drop)
+            session.add(&mut Table::new(COLUMNS), client.cancel_replay(id), row).await.map(drop)
         }
     }
 }
 
 /// Shows a replay that was asked for just now, and how to look after it.
-pub(super) async fn begun(desk: &Desk, call: Call<Replay>) -> Result<(), Failure> {
-    let replay = desk.add(&mut Table::new(COLUMNS), call, row).await?;
+pub(super) async fn begun(session: &Session, call: Call<Replay>) -> Result<(), Failure> {
+    let replay = session.add(&mut Table::new(COLUMNS), call, row).await?;
     hint(&format!("it goes on in the background: chargehook webhooks replays show {}", replay.id));
     Ok(())
 }

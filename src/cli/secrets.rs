@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::backup::warnings_only;
 use super::table::{Table, spelled, whole};
-use super::{Failure, Place, print};
+use super::{DatabaseArgs, Failure, print};
 use crate::config::Config;
 use store::{self, KeyChanged, Losses, NEW_KEY_VARIABLE, SecretsKey, Store};
 use vocabulary::clock::Clock;
@@ -32,7 +32,7 @@ pub(super) enum Secrets {
         #[arg(long, value_name = "FILE")]
         new_key_file: Option<PathBuf>,
         #[command(flatten)]
-        place: Place,
+        place: DatabaseArgs,
     },
     /// Gives up what only a lost key would open, and lets the rest go on
     ///
@@ -45,7 +45,7 @@ pub(super) enum Secrets {
         #[arg(long)]
         force: bool,
         #[command(flatten)]
-        place: Place,
+        place: DatabaseArgs,
     },
 }
 
@@ -61,7 +61,7 @@ pub(super) fn run(asked: Secrets) -> Result<(), Failure> {
     }
 }
 
-fn existing(place: Place) -> Result<Config, Failure> {
+fn existing(place: DatabaseArgs) -> Result<Config, Failure> {
     let config = place.load()?;
     if !Store::exists_in(&config.server.data_dir) {
         return Err(Failure::NoDatabase(config.server.data_dir));

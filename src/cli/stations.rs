@@ -4,10 +4,10 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::desk::{Counter, Desk, Paging};
-use super::import::{self, Row};
+use super::import::{self, RowResult};
+use super::session::{GatewayArgs, Paging, Session};
 use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole, yes_no};
-use super::{Failure, given, print};
+use super::{Failure, input, print};
 use vocabulary::api::message::{Direction, Message};
 use vocabulary::api::station::{Connector, ImportedStation, Station};
 use vocabulary::clock::Timestamp;
@@ -27,7 +27,7 @@ pub(super) struct Stations {
     #[command(subcommand)]
     task: Task,
     #[command(flatten)]
-    counter: Counter,
+    gateway: GatewayArgs,
 }
 
 #[derive(Subcommand)]
@@ -133,10 +133,10 @@ struct Filter {
     #[arg(long, value_name = "TEXT")]
     q: Option<String>,
     /// Made, or first connected, then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
     /// Made, or first connected, before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
 
@@ -149,10 +149,10 @@ struct Wire {
     #[arg(long)]
     action: Option<String>,
     /// Went over the wire then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
     /// Went over the wire before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
 
@@ -195,61 +195,61 @@ struct Fields {
     #[arg(long, value_name = "BOOL")]
     ping: Option<bool>,
     /// Whatever is to be kept with it: a JSON object
-    #[arg(long, value_name = "JSON", value_parser = given::object)]
+    #[arg(long, value_name = "JSON", value_parser = input::object)]
     metadata: Option<Value>,
 }
 
 impl Fields {
     fn ready(mut self) -> Result<Self, Failure> {
-        self.password = given::secret(self.password)?;
+        self.password = input::secret(self.password)?;
         Ok(self)
     }
 }
 
-pub(super) async fn run(Stations { task, counter }: Stations) -> Result<(), Failure> {
-    let desk = counter.open()?;
-    let client = &desk.client;
+pub(super) async fn run(Stations { task, gateway }: Stations) -> Result<(), Failure> {
+    let session = gateway.open()?;
+    let client = &session.client;
     match task {
         Task::List { filter, paging } => {
-            desk.list(&paging, &filter, |parameters| client.stations(parameters), COLUMNS, row).await
+            session.list(&paging, &filter, |parameters| client.stations(parameters), COLUMNS, row).await
         }
-        Task::Show { id } => show(&desk, &id).await,
+        Task::Show { id } => show(&session, &id).await,
         Task::Connectors { id } => {
-            desk.page(client.connectors(&id), CONNECTOR_COLUMNS, connector_row).await.map(drop)
+            session.page(client.connectors(&id), CONNECTOR_COLUMNS, connector_row).await.map(drop)
         }
-        Task::Configuration { id } => configuration(&desk, &id).await,
+        Task::Configuration { id } => configuration(&session, &id).await,
         Task::Messages { id, filter, paging, follow: true } => {
-            let filters = given::parameters(&filter);
+            let filters = input::parameters(&filter);
             let follower = client.follow_messages(&id, filters.clone()).await?;
-            let before = client.messages(&id, &given::borrowed(&paging.before_following(filters)));
-            desk.follow(follower, before, MESSAGE_COLUMNS, message_row, |message| message.id.clone()).await
+            let before = client.messages(&id, &input::borrowed(&paging.before_following(filters)));
+            session.follow(follower, before, MESSAGE_COLUMNS, message_row, |message| message.id.clone()).await
         }
         Task::Messages { id, filter, paging, follow: false } => {
             let ask = |parameters: &[(&str, &str)]| client.messages(&id, parameters);
-            desk.list(&paging, &filter, ask, MESSAGE_COLUMNS, message_row).await
+            session.list(&paging, &filter, ask, MESSAGE_COLUMNS, message_row).await
         }
         Task::Add { id, fields } => {
-            let mut body = given::body(&fields.ready()?, &[]);
+            let mut body = input::body(&fields.ready()?, &[]);
             body.insert("station_id".to_owned(), id.into());
-            desk.add(&mut Table::new(COLUMNS), client.create_station(&body), row).await.map(drop)
+            session.add(&mut Table::new(COLUMNS), client.create_station(&body), row).await.map(drop)
         }
         Task::Set { id, fields, clear } => {
-            let patch = given::body(&fields.ready()?, &clear);
-            desk.add(&mut Table::new(COLUMNS), client.patch_station(&id, &patch), row).await.map(drop)
+            let patch = input::body(&fields.ready()?, &clear);
+            session.add(&mut Table::new(COLUMNS), client.patch_station(&id, &patch), row).await.map(drop)
         }
         Task::Delete { ids } => {
             for id in ids {
-                desk.show(client.delete_station(&id), |()| format!("{id} is removed\n")).await?;
+                session.show(client.delete_station(&id), |()| format!("{id} is removed\n")).await?;
             }
             Ok(())
         }
         Task::Disconnect { id } => {
             let tell = |_: &_| format!("the socket of {id} is being closed\n");
-            desk.show(client.disconnect_station(&id), tell).await.map(drop)
+            session.show(client.disconnect_station(&id), tell).await.map(drop)
         }
         Task::Import { file } => {
             let send = |content_type, rows| client.import_stations(content_type, rows);
-            import::run(&desk, &file, "STATION", send, imported).await
+            import::run(&session, &file, "STATION", send, imported).await
         }
     }
 }
@@ -288,13 +288,13 @@ fn connected(station: &Station) -> &'static str {
     }
 }
 
-async fn show(desk: &Desk, id: &str) -> Result<(), Failure> {
-    desk.show(desk.client.station(id), details).await?;
-    if desk.json {
+async fn show(session: &Session, id: &str) -> Result<(), Failure> {
+    session.show(session.client.station(id), details).await?;
+    if session.json {
         return Ok(());
     }
     print("\n")?;
-    desk.page(desk.client.connectors(id), CONNECTOR_COLUMNS, connector_row).await.map(drop)
+    session.page(session.client.connectors(id), CONNECTOR_COLUMNS, connector_row).await.map(drop)
 }
 
 fn details(station: &Station) -> String {
@@ -367,9 +367,9 @@ fn connector_row(connector: &Connector) -> [String; 6] {
     ]
 }
 
-async fn configuration(desk: &Desk, id: &str) -> Result<(), Failure> {
+async fn configuration(session: &Session, id: &str) -> Result<(), Failure> {
     let columns = [whole("KEY"), cut("VALUE"), whole("READONLY"), whole("READ"), whole("SET")];
-    let page = desk.page(desk.client.configuration(id), columns, |key| {
+    let page = session.page(session.client.configuration(id), columns, |key| {
         let value = match (key.known, key.pending_reboot) {
             (false, _) => "(not known to the station)".to_owned(),
             (true, true) => format!("{} (from the next boot on)", or_dash(key.value.as_ref())),
@@ -397,8 +397,8 @@ fn message_row(message: &Message) -> [String; 5] {
     ]
 }
 
-fn imported(row: &ImportedStation) -> Row<'_> {
-    Row { number: row.row, name: row.station_id.as_deref(), result: row.result, errors: &row.errors }
+fn imported(row: &ImportedStation) -> RowResult<'_> {
+    RowResult { number: row.row, name: row.station_id.as_deref(), result: row.result, errors: &row.errors }
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::desk::{Counter, Desk, Paging};
+use super::session::{GatewayArgs, Paging, Session};
 use super::table::{Column, Table, cut, fields, or_dash, spelled, whole, yes_no};
-use super::{Failure, given};
+use super::{Failure, input};
 use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction};
 use vocabulary::clock::Timestamp;
 
@@ -24,7 +24,7 @@ pub(super) struct Transactions {
     #[command(subcommand)]
     task: Task,
     #[command(flatten)]
-    counter: Counter,
+    gateway: GatewayArgs,
 }
 
 #[derive(Subcommand)]
@@ -58,7 +58,7 @@ enum Task {
         /// The number that OCPP knows it by
         id: i64,
         /// When it ended: a time, or how long ago (2h) [default: now]
-        #[arg(long, value_name = "TIME", value_parser = given::moment)]
+        #[arg(long, value_name = "TIME", value_parser = input::moment)]
         stopped_at: Option<Timestamp>,
         /// The meter at the end, in Wh
         #[arg(long, value_name = "WH")]
@@ -90,25 +90,25 @@ struct Filter {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     inferred: Option<bool>,
     /// Their start arrived then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
     /// Their start arrived before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
     /// They began then or later, by the charger's clock
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     started_since: Option<Timestamp>,
     /// They began before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     started_until: Option<Timestamp>,
     /// They ended then or later, by the charger's clock
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     stopped_since: Option<Timestamp>,
     /// They ended before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     stopped_until: Option<Timestamp>,
     /// Something about them changed then or later; with --oldest-first sorted by that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     updated_since: Option<Timestamp>,
 }
 
@@ -130,29 +130,29 @@ struct Metered {
     #[arg(long)]
     format: Option<String>,
     /// Arrived then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
     /// Arrived before that
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
 
-pub(super) async fn run(Transactions { task, counter }: Transactions) -> Result<(), Failure> {
-    let desk: Desk = counter.open()?;
-    let client = &desk.client;
+pub(super) async fn run(Transactions { task, gateway }: Transactions) -> Result<(), Failure> {
+    let session: Session = gateway.open()?;
+    let client = &session.client;
     match task {
         Task::List { filter, paging } => {
-            desk.list(&paging, &filter, |parameters| client.transactions(parameters), COLUMNS, row).await
+            session.list(&paging, &filter, |parameters| client.transactions(parameters), COLUMNS, row).await
         }
-        Task::Show { id } => desk.show(client.transaction(id), details).await.map(drop),
+        Task::Show { id } => session.show(client.transaction(id), details).await.map(drop),
         Task::MeterValues { id, filter, paging } => {
             let ask = |parameters: &[(&str, &str)]| client.meter_values(id, parameters);
-            desk.list(&paging, &filter, ask, METER_COLUMNS, meter_row).await
+            session.list(&paging, &filter, ask, METER_COLUMNS, meter_row).await
         }
         Task::Close { id, stopped_at, meter_stop, reason } => {
             let closing = CloseInput { stopped_at, meter_stop, reason };
             let call = client.close_transaction(id, &closing);
-            desk.add(&mut Table::new(COLUMNS), call, row).await.map(drop)
+            session.add(&mut Table::new(COLUMNS), call, row).await.map(drop)
         }
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Failure, given};
+use super::{Failure, input};
 
 #[derive(Args, Serialize)]
 pub(super) struct Fields {
@@ -23,7 +23,7 @@ pub(super) struct Fields {
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
     /// Which payloads it wants: a JSON object such as '{"connectorId": 1}'
-    #[arg(long, value_name = "JSON", value_parser = given::object)]
+    #[arg(long, value_name = "JSON", value_parser = input::object)]
     filter: Option<Value>,
     /// The body's shape: flat, envelope, standard or cloudevents
     #[arg(long)]
@@ -38,7 +38,7 @@ pub(super) struct Fields {
     #[arg(long, value_name = "VALUE")]
     secret_value: Option<String>,
     /// A header sent with every delivery, 'Name: value' (repeatable); all of them are replaced
-    #[arg(long, value_name = "HEADER", value_parser = given::header)]
+    #[arg(long, value_name = "HEADER", value_parser = input::header)]
     #[serde(skip)]
     header: Option<Vec<(String, String)>>,
     /// In which order deliveries are made: none, or station for each station's strictly one after the other
@@ -74,9 +74,9 @@ impl Fields {
         url: Option<String>,
         clear: &[String],
     ) -> Result<Map<String, Value>, Failure> {
-        self.signing_secret = given::secret(self.signing_secret)?;
-        self.secret_value = given::secret(self.secret_value)?;
-        let mut body = given::body(&self, clear);
+        self.signing_secret = input::secret(self.signing_secret)?;
+        self.secret_value = input::secret(self.secret_value)?;
+        let mut body = input::body(&self, clear);
         body.extend(url.map(|url| ("url".to_owned(), url.into())));
         if let Some(headers) = self.header {
             let headers: BTreeMap<String, String> = headers.into_iter().collect();

@@ -3,11 +3,11 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::desk::{Counter, Desk, Paging};
 use super::replays::{self, Replays};
+use super::session::{GatewayArgs, Paging, Session};
 use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole};
 use super::webhook_fields::Fields;
-use super::{Failure, deliveries, given};
+use super::{Failure, deliveries, input};
 use crate::client::Call;
 use vocabulary::api::replay::{Only, ReplayInput};
 use vocabulary::api::webhook::{Webhook, WebhookSecrets, WebhookTest};
@@ -31,7 +31,7 @@ pub(super) struct Webhooks {
     #[command(subcommand)]
     task: Task,
     #[command(flatten)]
-    counter: Counter,
+    gateway: GatewayArgs,
 }
 
 #[derive(Subcommand)]
@@ -147,10 +147,10 @@ struct Replaying {
     /// The webhook's number
     id: WebhookId,
     /// Events that arrived then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Timestamp,
     /// Events that arrived before that [default: up to now]
-    #[arg(long, value_name = "TIME", value_parser = given::moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
     /// Which of them: failed (dead letters), missing (discarded, or never made) or all
     #[arg(long, default_value = "failed", value_parser = read_only)]
@@ -167,55 +167,55 @@ fn read_only(text: &str) -> Result<Only, String> {
     serde_json::from_value(text.into()).map_err(|_| "must be failed, missing or all".to_owned())
 }
 
-pub(super) async fn run(Webhooks { task, counter }: Webhooks) -> Result<(), Failure> {
-    let desk = counter.open()?;
-    let client = &desk.client;
+pub(super) async fn run(Webhooks { task, gateway }: Webhooks) -> Result<(), Failure> {
+    let session = gateway.open()?;
+    let client = &session.client;
     match task {
         Task::List { filter, paging } => {
-            desk.list(&paging, &filter, |parameters| client.webhooks(parameters), COLUMNS, row).await
+            session.list(&paging, &filter, |parameters| client.webhooks(parameters), COLUMNS, row).await
         }
-        Task::Show { id } => changed(&desk, client.webhook(id)).await,
+        Task::Show { id } => changed(&session, client.webhook(id)).await,
         Task::Create { to, fields } => {
-            changed(&desk, client.create_webhook(&fields.body(Some(to), &[])?)).await
+            changed(&session, client.create_webhook(&fields.body(Some(to), &[])?)).await
         }
         Task::Set { id, to, fields, clear } => {
-            changed(&desk, client.patch_webhook(id, &fields.body(to, &clear)?)).await
+            changed(&session, client.patch_webhook(id, &fields.body(to, &clear)?)).await
         }
         Task::Delete { id } => {
-            desk.show(client.delete_webhook(id), |()| format!("webhook {id} is removed\n")).await
+            session.show(client.delete_webhook(id), |()| format!("webhook {id} is removed\n")).await
         }
         Task::Test { id, event } => {
-            let passed = desk.show(client.test_webhook(id, event.as_deref()), tested).await?;
+            let passed = session.show(client.test_webhook(id, event.as_deref()), tested).await?;
             if passed.ok { Ok(()) } else { Err(Failure::NotTaken) }
         }
-        Task::Enable { id } => changed(&desk, client.enable_webhook(id)).await,
+        Task::Enable { id } => changed(&session, client.enable_webhook(id)).await,
         Task::Disable { id } => {
-            changed(&desk, client.patch_webhook(id, &serde_json::json!({ "enabled": false }))).await
+            changed(&session, client.patch_webhook(id, &serde_json::json!({ "enabled": false }))).await
         }
-        Task::Pause { id, how_long } => changed(&desk, client.pause_webhook(id, how_long)).await,
-        Task::Resume { id } => changed(&desk, client.resume_webhook(id)).await,
-        Task::Secret { id } => desk.show(client.webhook_secrets(id), secrets).await.map(drop),
+        Task::Pause { id, how_long } => changed(&session, client.pause_webhook(id, how_long)).await,
+        Task::Resume { id } => changed(&session, client.resume_webhook(id)).await,
+        Task::Secret { id } => session.show(client.webhook_secrets(id), secrets).await.map(drop),
         Task::Rotate { id, overlap } => {
             let overlap = overlap.map(|overlap| overlap.to_string());
-            desk.show(client.rotate_webhook_secret(id, overlap.as_deref()), secrets).await.map(drop)
+            session.show(client.rotate_webhook_secret(id, overlap.as_deref()), secrets).await.map(drop)
         }
-        Task::Stats { id, window } => desk.show(client.webhook_stats(id, window), stats).await.map(drop),
-        Task::Replay(replaying) => replay(&desk, replaying).await,
-        Task::Replays(asked) => replays::run(&desk, asked).await,
+        Task::Stats { id, window } => session.show(client.webhook_stats(id, window), stats).await.map(drop),
+        Task::Replay(replaying) => replay(&session, replaying).await,
+        Task::Replays(asked) => replays::run(&session, asked).await,
     }
 }
 
 /// Shows a webhook as it is now.
-async fn changed(desk: &Desk, call: Call<Webhook>) -> Result<(), Failure> {
-    desk.show(call, details).await.map(drop)
+async fn changed(session: &Session, call: Call<Webhook>) -> Result<(), Failure> {
+    session.show(call, details).await.map(drop)
 }
 
-async fn replay(desk: &Desk, replaying: Replaying) -> Result<(), Failure> {
+async fn replay(session: &Session, replaying: Replaying) -> Result<(), Failure> {
     let Replaying { id, since, until, only, event, dry_run } = replaying;
     let input = ReplayInput { since, until, only, events: event, dry_run };
     match dry_run {
-        true => desk.show(desk.client.count_replay(id, &input), replays::counted).await.map(drop),
-        false => replays::begun(desk, desk.client.replay(id, &input)).await,
+        true => session.show(session.client.count_replay(id, &input), replays::counted).await.map(drop),
+        false => replays::begun(session, session.client.replay(id, &input)).await,
     }
 }
 

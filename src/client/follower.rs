@@ -16,7 +16,7 @@ const RECONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// What there is to be said about a stream that is followed.
 #[derive(Debug)]
-pub enum Told<T> {
+pub enum FollowerEvent<T> {
     /// The next thing.
     Next(Box<Streamed<T>>),
     /// The stream broke off, for this reason. It is opened again where it was.
@@ -76,7 +76,7 @@ impl<T: DeserializeOwned> Follower<T> {
     ///
     /// # Errors
     /// If the gateway refuses, for instance because the API key was revoked.
-    pub async fn next(&mut self) -> Result<Told<T>> {
+    pub async fn next(&mut self) -> Result<FollowerEvent<T>> {
         loop {
             let Some(stream) = &mut self.stream else {
                 if let Some(told) = self.open_again().await? {
@@ -89,7 +89,7 @@ impl<T: DeserializeOwned> Follower<T> {
             let reason = match next {
                 Ok(Some(streamed)) => {
                     self.wait = RECONNECT_MIN;
-                    return Ok(Told::Next(Box::new(streamed)));
+                    return Ok(FollowerEvent::Next(Box::new(streamed)));
                 }
                 Ok(None) => "the gateway ended it".to_owned(),
                 Err(error) => error.to_string(),
@@ -99,22 +99,22 @@ impl<T: DeserializeOwned> Follower<T> {
             if self.opened_at.elapsed() > RECONNECT_MAX {
                 self.wait = RECONNECT_MIN;
             }
-            return Ok(Told::BrokeOff(reason));
+            return Ok(FollowerEvent::BrokeOff(reason));
         }
     }
 
-    async fn open_again(&mut self) -> Result<Option<Told<T>>> {
+    async fn open_again(&mut self) -> Result<Option<FollowerEvent<T>>> {
         sleep(self.wait).await;
         self.wait = (self.wait * 2).min(RECONNECT_MAX);
         match self.open().await {
             Ok(stream) => {
                 self.stream = Some(stream);
                 self.opened_at = Instant::now();
-                Ok(Some(Told::Again))
+                Ok(Some(FollowerEvent::Again))
             }
             Err(error) if error.status() == Some(410) && self.last.is_some() => {
                 self.last = None;
-                Ok(Some(Told::Forgotten(error.to_string())))
+                Ok(Some(FollowerEvent::Forgotten(error.to_string())))
             }
             Err(error) if is_final(&error) => Err(error),
             Err(_) => Ok(None),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use vocabulary::nearest::nearest;
+use vocabulary::similar_name::nearest;
 
 /// Everything that is wrong with a configuration; at least one fault. Shown one to a line.
 #[derive(Debug)]

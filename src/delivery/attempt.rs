@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use outbound::headers::{AttemptHeaders, Trigger};
+use outbound::outcome::{AttemptVerdict, Outcome};
 use outbound::post::{Poster, Request};
 use outbound::retry_after::RetryAfter;
-use outbound::verdict::{Outcome, Verdict};
 use store::{Finish, Next};
 use vocabulary::api::delivery::DeliveryError;
 use vocabulary::clock::{Clock, Timestamp};
@@ -59,7 +59,7 @@ impl Attempt<'_> {
 
 fn unusable(reason: &str) -> Outcome {
     Outcome {
-        verdict: Verdict::Forbidden { message: format!("not a URL: {reason}") },
+        verdict: AttemptVerdict::Forbidden { message: format!("not a URL: {reason}") },
         duration: Duration::ZERO,
         response_headers: Vec::new(),
         response_body: None,
@@ -70,7 +70,9 @@ fn unusable(reason: &str) -> Outcome {
 /// How long the endpoint asked to be left alone.
 pub(super) fn retry_after(outcome: &Outcome, now: Timestamp) -> Option<Duration> {
     match outcome.verdict {
-        Verdict::Refused { retry_after, .. } => retry_after.and_then(|asked: RetryAfter| asked.wait(now)),
+        AttemptVerdict::Refused { retry_after, .. } => {
+            retry_after.and_then(|asked: RetryAfter| asked.wait(now))
+        }
         _ => None,
     }
 }

@@ -20,7 +20,7 @@ use super::lane::LaneViews;
 use super::lanes::Lanes;
 use super::replays;
 use super::schedule;
-use super::send::{Ended, HowEnded, Report, ReportEnd, Send, Sender};
+use super::send::{EndpointSign, Report, ReportEnd, Send, SendEnd, Sender};
 use super::{EngineHandle, LOOK_AGAIN, Settings};
 
 /// How often the lanes' views are published at most: with thousands of lanes each is some work.
@@ -72,7 +72,7 @@ impl Engine {
             poster,
             clock,
             auto_disable_after: settings.auto_disable_after.0,
-            folds: Mutex::default(),
+            dead_letters: Mutex::default(),
             reports: tell,
             cut_off: CancellationToken::new(),
         });
@@ -207,8 +207,8 @@ impl Running {
                     }
                 }
             }
-            Report::Ended(ended) => {
-                let Ended { webhook_id, probe, how, .. } = ended;
+            Report::SendEnd(ended) => {
+                let SendEnd { webhook_id, probe, how, .. } = ended;
                 let Some(lane) = self.lanes.get_mut(webhook_id) else { return };
                 let was_open = lane.breaker.is_open();
                 lane.ended(&ended, now);
@@ -221,7 +221,7 @@ impl Running {
                     // At the same level: whoever was told that it is open hears that it is no longer.
                     warn!(webhook.id = webhook_id, "webhook {webhook_id} answers again: its breaker closes");
                 }
-                if probe && how == HowEnded::Failed {
+                if probe && how == EndpointSign::Failed {
                     let too_old = now.before(schedule::total(&lane.settings.retry_schedule));
                     tokio::spawn(self.sender.clone().give_up_waiting(webhook_id, too_old));
                 }

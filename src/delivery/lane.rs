@@ -11,10 +11,10 @@ use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
 use super::breaker::{Allowance, Breaker, State};
-use super::pace::Pace;
-use super::room::{Share, held_by};
-use super::send::{Ended, HowEnded};
+use super::byte_budget::{Share, held_by};
+use super::send::{EndpointSign, SendEnd};
 use super::target::Target;
+use super::webhook_rate::WebhookRate;
 
 /// How long a lane waits after a claim that failed for reasons of our own.
 const AFTER_FAILED_CLAIM: Duration = Duration::from_millis(500);
@@ -26,7 +26,7 @@ pub(super) struct Lane {
     /// What an attempt needs of the settings; `None` if they could never be read.
     pub(super) target: Option<Arc<Target>>,
     pub(super) breaker: Breaker,
-    pace: Option<Pace>,
+    rate: Option<WebhookRate>,
     /// Claimed, or asked for.
     in_flight: usize,
     /// Bytes that those hold that were claimed.
@@ -84,12 +84,12 @@ impl Lane {
         }
         let breaker = Breaker::new(&settings.retry_schedule, settings.max_in_flight);
         let limit = target.as_ref().and_then(|target| target.rate_limit);
-        let pace = limit.map(|limit| Pace::new(limit, now));
+        let rate = limit.map(|limit| WebhookRate::new(limit, now));
         Self {
             settings,
             target,
             breaker,
-            pace,
+            rate,
             in_flight: 0,
             held: 0,
             too_large: None,
@@ -120,8 +120,8 @@ impl Lane {
         }
         let limit = target.rate_limit;
         self.target = Some(target);
-        if self.pace.as_ref().map(Pace::limit) != limit {
-            self.pace = limit.map(|limit| Pace::new(limit, now));
+        if self.rate.as_ref().map(WebhookRate::limit) != limit {
+            self.rate = limit.map(|limit| WebhookRate::new(limit, now));
         }
         self.settings = settings;
         self.due_by(due_at);
@@ -157,7 +157,7 @@ impl Lane {
             return Want::Wait(None);
         }
         let slots = self.settings.max_in_flight.saturating_sub(self.in_flight);
-        let tokens = self.pace.as_mut().map_or(usize::MAX, |pace| pace.available(now));
+        let tokens = self.rate.as_mut().map_or(usize::MAX, |rate| rate.available(now));
         let room = slots.min(tokens);
         let due = self.due_at.is_some_and(|due_at| due_at <= now);
         let resends = Want::Send { limit: room, probe: false, resends_only: true };
@@ -180,7 +180,7 @@ impl Lane {
     }
 
     fn next_token_at(&self, now: Timestamp) -> Option<Timestamp> {
-        self.pace
+        self.rate
             .as_ref()
             .filter(|_| self.in_flight < self.settings.max_in_flight)
             .map(|b| b.next_token_at(now))
@@ -189,8 +189,8 @@ impl Lane {
     /// Asks for `limit` of what it wanted; they count as under way from here on.
     pub(super) fn ask(&mut self, limit: usize, probe: bool, resends_only: bool) -> LaneClaim {
         self.in_flight += limit;
-        if let Some(pace) = &mut self.pace {
-            pace.take(limit);
+        if let Some(rate) = &mut self.rate {
+            rate.take(limit);
         }
         self.probing |= probe;
         // Whatever is marked from here on is not in the answer, so it is not forgotten with it.
@@ -234,8 +234,8 @@ impl Lane {
 
     fn give_back(&mut self, asked: Asked, got: usize) {
         self.in_flight -= asked.limit - got;
-        if let Some(pace) = &mut self.pace {
-            pace.give_back(asked.limit - got);
+        if let Some(rate) = &mut self.rate {
+            rate.give_back(asked.limit - got);
         }
         if asked.probe && got == 0 {
             self.probing = false;
@@ -243,23 +243,23 @@ impl Lane {
     }
 
     /// A send has ended.
-    pub(super) fn ended(&mut self, ended: &Ended, now: Timestamp) {
-        let Ended { payload_bytes, probe, how, retry_at, .. } = *ended;
+    pub(super) fn ended(&mut self, ended: &SendEnd, now: Timestamp) {
+        let SendEnd { payload_bytes, probe, how, retry_at, .. } = *ended;
         self.in_flight -= 1;
         self.held = self.held.saturating_sub(held_by(payload_bytes));
         if probe {
             self.probing = false;
         }
         match how {
-            HowEnded::Arrived => {
+            EndpointSign::Arrived => {
                 self.failing = false;
                 self.breaker.succeeded();
             }
-            HowEnded::Failed => {
+            EndpointSign::Failed => {
                 self.failing = true;
                 self.breaker.failed(probe, now);
             }
-            HowEnded::NotMade => {}
+            EndpointSign::NotMade => {}
         }
         self.due_by(retry_at);
         if self.settings.station_order.is_some() {
@@ -276,7 +276,7 @@ impl Lane {
             max_in_flight: self.settings.max_in_flight,
             breaker: self.breaker.state(),
             out_of_order: self.settings.state == LaneState::OutOfOrder,
-            rate_limited: self.pace.as_ref().is_some_and(|pace| pace.is_empty()),
+            rate_limited: self.rate.as_ref().is_some_and(|rate| rate.is_empty()),
         }
     }
 }

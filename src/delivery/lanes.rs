@@ -3,7 +3,7 @@
 //! **Invariant**: never more sends are under way than there are permits. Lanes that hold many leave half of
 //! them to those that hold few, and lanes whose last send failed leave a quarter to those that have not
 //! failed: so endpoints that hang, each for as long as its timeout, find an end before the permits do. What
-//! they may hold in bytes is shared in much the same way ([`super::room`]).
+//! they may hold in bytes is shared in much the same way ([`super::byte_budget`]).
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
@@ -13,8 +13,8 @@ use store::{LaneClaim, LaneSettings, LaneState};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
+use super::byte_budget::{Admission, ByteBudget, Share};
 use super::lane::{Lane, LaneViews, TooLarge, Want};
-use super::room::{Admission, Room, Share};
 
 /// Rows taken in one claim: bounds how long the writer is busy with it.
 const CLAIM_ROWS: usize = 128;
@@ -188,12 +188,12 @@ impl Lanes {
 impl Lanes {
     /// The room for bytes. Of those that hold none of it, who has waited longest for some goes first after
     /// a while.
-    fn room(&self, candidates: &[Candidate], now: Timestamp) -> Room {
+    fn room(&self, candidates: &[Candidate], now: Timestamp) -> ByteBudget {
         let held = self.lanes.values().map(|lane| lane.share().held).sum();
         let hungry = candidates.iter().filter(|lane| lane.share.held == 0);
         let longest = hungry.filter_map(|lane| Some((lane.too_large?.since, lane.webhook_id))).min();
         let first = longest.filter(|(since, _)| since.after(ROOM_PATIENCE) <= now).map(|(_, id)| id);
-        Room::new(self.bytes, held, first)
+        ByteBudget::new(self.bytes, held, first)
     }
 }
 

@@ -8,20 +8,20 @@
 
 mod attempt;
 pub mod breaker;
+mod byte_budget;
+mod dead_letter_events;
 mod engine;
-mod fold;
 mod lane;
 mod lanes;
-pub mod pace;
 mod replays;
-mod room;
-mod sample;
+mod sample_events;
 pub mod schedule;
 mod send;
 mod settings;
 mod target;
-mod trial;
-pub mod waiting;
+pub mod wait_reason;
+pub mod webhook_rate;
+mod webhook_test;
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub use engine::Engine;
 pub use lane::{LaneView, LaneViews};
 pub use settings::Settings;
 pub use target::Target;
-pub use trial::{Tested, test_webhook, verify};
+pub use webhook_test::{Tested, test_webhook, verify};
 
 /// The longest the engine sleeps while something waits: so long it may take to notice that the machine's
 /// clock was set, which moves the ends of pauses and what is shown of those that wait.

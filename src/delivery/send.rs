@@ -10,8 +10,8 @@ use tracing::{error, warn};
 
 use outbound::body::Bodies;
 use outbound::headers::Trigger;
+use outbound::outcome::Outcome;
 use outbound::post::Poster;
-use outbound::verdict::Outcome;
 use store::{
     Claimed, DeliveryFailure, EventsToDeliver, Finish, LaneClaimed, Next, NotMade, Store, StoreError,
     UnreadableSetting,
@@ -22,7 +22,7 @@ use vocabulary::id::WebhookId;
 
 use super::LOOK_AGAIN;
 use super::attempt::{self, Attempt};
-use super::fold::Folds;
+use super::dead_letter_events::DeadLetterEvents;
 use super::schedule;
 use super::target::Target;
 
@@ -37,23 +37,23 @@ const NOT_READ_WAIT: Duration = Duration::from_secs(1);
 /// What tasks tell the loop.
 pub(super) enum Report {
     Claimed { asked: Vec<WebhookId>, answer: Result<Vec<LaneClaimed>, StoreError> },
-    Ended(Ended),
+    SendEnd(SendEnd),
 }
 
 /// A send whose outcome is on disk, or cannot be written any more.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ended {
+pub(super) struct SendEnd {
     pub(super) webhook_id: WebhookId,
     /// Bytes of its payload.
     pub(super) payload_bytes: usize,
     pub(super) probe: bool,
-    pub(super) how: HowEnded,
+    pub(super) how: EndpointSign,
     pub(super) retry_at: Option<Timestamp>,
 }
 
 /// What a send says about its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HowEnded {
+pub(super) enum EndpointSign {
     /// It takes what is sent.
     Arrived,
     /// It does not.
@@ -72,7 +72,7 @@ pub(super) struct Sender {
     pub(super) monotonic: Monotonic,
     /// A webhook whose every delivery has failed for this long is disabled.
     pub(super) auto_disable_after: Duration,
-    pub(super) folds: Mutex<Folds>,
+    pub(super) dead_letters: Mutex<DeadLetterEvents>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
     /// The time for ending in good order is up.
     pub(super) cut_off: CancellationToken,
@@ -110,7 +110,8 @@ impl Send {
             () = sender.cut_off.cancelled() => None,
         };
         if let Some(outcome) = outcome {
-            self.report.ended.how = if outcome.is_success() { HowEnded::Arrived } else { HowEnded::Failed };
+            self.report.ended.how =
+                if outcome.is_success() { EndpointSign::Arrived } else { EndpointSign::Failed };
             let finish = self.decide(told.event(), outcome);
             if let Next::Retry { due_at } = finish.next {
                 self.report.ended.retry_at = Some(due_at);
@@ -173,14 +174,14 @@ impl Send {
 
 /// Reports when it goes out of scope, so that not even a bug can keep a permit.
 pub(super) struct ReportEnd {
-    ended: Ended,
+    ended: SendEnd,
     reports: mpsc::UnboundedSender<Report>,
 }
 
 impl ReportEnd {
     pub(super) fn of(sender: &Sender, claimed: &Claimed, probe: bool) -> Self {
         let (webhook_id, payload_bytes) = (claimed.webhook_id, claimed.payload_bytes);
-        let ended = Ended { webhook_id, payload_bytes, probe, how: HowEnded::NotMade, retry_at: None };
+        let ended = SendEnd { webhook_id, payload_bytes, probe, how: EndpointSign::NotMade, retry_at: None };
         Self { ended, reports: sender.reports.clone() }
     }
 }
@@ -188,13 +189,13 @@ impl ReportEnd {
 impl Drop for ReportEnd {
     fn drop(&mut self) {
         // Nobody listens once the engine has ended.
-        let _ = self.reports.send(Report::Ended(self.ended));
+        let _ = self.reports.send(Report::SendEnd(self.ended));
     }
 }
 
 impl Sender {
-    fn folds(&self) -> MutexGuard<'_, Folds> {
-        self.folds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn dead_letters(&self) -> MutexGuard<'_, DeadLetterEvents> {
+        self.dead_letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads what was claimed, each event once, and sends it.
@@ -221,8 +222,8 @@ impl Sender {
         if event.category == Category::Webhook {
             return false;
         }
-        let mut folds = self.folds();
-        let fold = folds.of(claimed.webhook_id);
+        let mut dead_letters = self.dead_letters();
+        let fold = dead_letters.of(claimed.webhook_id);
         if fold.singles_left(now) > 0 {
             fold.told(1);
             return true;
@@ -269,11 +270,11 @@ impl Sender {
     pub(super) async fn give_up_waiting(self: Arc<Self>, webhook_id: WebhookId, began_before: Timestamp) {
         loop {
             let now = self.monotonic.now();
-            let singles = self.folds().of(webhook_id).singles_left(now);
+            let singles = self.dead_letters().of(webhook_id).singles_left(now);
             match self.store.give_up_waiting(webhook_id, began_before, singles).await {
                 Ok(given_up) => {
-                    let mut folds = self.folds();
-                    let fold = folds.of(webhook_id);
+                    let mut dead_letters = self.dead_letters();
+                    let fold = dead_letters.of(webhook_id);
                     fold.told(given_up.told);
                     given_up.untold.into_iter().for_each(|failure| fold.hold(failure));
                     if !given_up.more {
@@ -315,16 +316,16 @@ impl Sender {
 
     /// Tells of the dead letters whose minute is up; returns when the next ones are due.
     pub(super) fn tell_folded(self: &Arc<Self>, now: Timestamp) -> Option<Timestamp> {
-        let mut folds = self.folds();
-        for (failure, count) in folds.take_due(now) {
+        let mut dead_letters = self.dead_letters();
+        for (failure, count) in dead_letters.take_due(now) {
             tokio::spawn(self.clone().announce(failure, count));
         }
-        folds.due_at()
+        dead_letters.due_at()
     }
 
     /// Before the end, nothing that is held is kept back.
     pub(super) fn tell_all_folded(self: &Arc<Self>) -> impl Future<Output = ()> + use<> {
-        let held: Vec<_> = self.folds().take_all();
+        let held: Vec<_> = self.dead_letters().take_all();
         let sender = self.clone();
         async move {
             for (failure, count) in held {

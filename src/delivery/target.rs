@@ -11,7 +11,7 @@ use outbound::signature::{InvalidSecret, SigningSecret};
 use store::{Claimed, Elsewhere, LaneSettings, UnreadableSetting};
 use vocabulary::clock::Timestamp;
 
-use super::pace::{InvalidRate, RateLimit};
+use super::webhook_rate::{InvalidRate, RateLimit};
 
 /// Where and how one webhook's deliveries are sent.
 #[derive(Clone)]

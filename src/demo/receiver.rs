@@ -40,7 +40,7 @@ impl Arrival {
 }
 
 /// What the handler works with.
-struct Desk {
+struct ReceiverState {
     secret: OnceLock<SigningSecret>,
     arrived: mpsc::UnboundedSender<Arrival>,
     refused: AtomicU64,
@@ -49,14 +49,14 @@ struct Desk {
 /// A running endpoint; it ends when it is dropped.
 pub(super) struct Receiver {
     address: SocketAddr,
-    desk: Arc<Desk>,
+    state: Arc<ReceiverState>,
     task: JoinHandle<()>,
 }
 
 impl Receiver {
     pub(super) async fn start(arrived: mpsc::UnboundedSender<Arrival>) -> std::io::Result<Self> {
-        let desk = Arc::new(Desk { secret: OnceLock::new(), arrived, refused: AtomicU64::new(0) });
-        let app = Router::new().route("/webhooks", post(receive)).with_state(desk.clone());
+        let state = Arc::new(ReceiverState { secret: OnceLock::new(), arrived, refused: AtomicU64::new(0) });
+        let app = Router::new().route("/webhooks", post(receive)).with_state(state.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
@@ -64,7 +64,7 @@ impl Receiver {
                 tracing::warn!("the demo's receiver ended: {error}");
             }
         });
-        Ok(Self { address, desk, task })
+        Ok(Self { address, state, task })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -74,13 +74,13 @@ impl Receiver {
     /// From here on, what this secret signed is believed.
     pub(super) fn trust(&self, secret: &str) {
         if let Ok(secret) = secret.parse() {
-            let _ = self.desk.secret.set(secret);
+            let _ = self.state.secret.set(secret);
         }
     }
 
     /// Requests that were turned away.
     pub(super) fn refused(&self) -> u64 {
-        self.desk.refused.load(Relaxed)
+        self.state.refused.load(Relaxed)
     }
 }
 
@@ -90,25 +90,25 @@ impl Drop for Receiver {
     }
 }
 
-async fn receive(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    match verified(&desk, &headers, &body) {
+async fn receive(State(state): State<Arc<ReceiverState>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    match verified(&state, &headers, &body) {
         Some(arrival) => {
             // The demo may be over; then nobody looks any more.
-            let _ = desk.arrived.send(arrival);
+            let _ = state.arrived.send(arrival);
             StatusCode::NO_CONTENT
         }
         None => {
-            desk.refused.fetch_add(1, Relaxed);
+            state.refused.fetch_add(1, Relaxed);
             StatusCode::BAD_REQUEST
         }
     }
 }
 
-fn verified(desk: &Desk, headers: &HeaderMap, body: &[u8]) -> Option<Arrival> {
+fn verified(state: &ReceiverState, headers: &HeaderMap, body: &[u8]) -> Option<Arrival> {
     let header = |name: &str| headers.get(name)?.to_str().ok();
     let (id, timestamp) = (header("webhook-id")?, header("webhook-timestamp")?.parse().ok()?);
     let signature = header("webhook-signature")?;
     let now = Clock::System.now();
-    verify_standard(desk.secret.get()?, id, timestamp, body, signature, now, TOLERANCE).ok()?;
+    verify_standard(state.secret.get()?, id, timestamp, body, signature, now, TOLERANCE).ok()?;
     serde_json::from_slice(body).ok()
 }

@@ -28,10 +28,10 @@ use vocabulary::api::text::Bound;
 use vocabulary::api::{Order, Page};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::CommandId;
-use vocabulary::nearest::nearest;
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::frame::empty_object;
 use vocabulary::ocpp::v16::{FromCentralSystem, FromChargePoint, command};
+use vocabulary::similar_name::nearest;
 use vocabulary::units::Span;
 
 const LIST: &str = "commands";

@@ -17,7 +17,7 @@ use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
-use crate::delivery::waiting;
+use crate::delivery::wait_reason;
 use store::{self, Canceled, DeliveryFilter, DeliveryPage, Missing, Resent, Slice};
 use vocabulary::api::delivery::{Delivery, DeliveryStatus};
 use vocabulary::api::problem::FieldError;
@@ -144,7 +144,7 @@ async fn one_page(
 
 /// A delivery as it is shown.
 pub(super) fn show(state: &ApiState, delivery: store::Delivery) -> Delivery {
-    let waiting_for = waiting::waiting_for(&delivery, &state.lanes.borrow(), state.clock.now());
+    let waiting_for = wait_reason::wait_reason(&delivery, &state.lanes.borrow(), state.clock.now());
     Delivery {
         id: delivery.id,
         event_id: delivery.event_id,

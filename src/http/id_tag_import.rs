@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use serde_json::{Number, Value};
 
 use super::auth::Caller;
-use super::import::{Columns, Row};
+use super::import::{Columns, ImportRow};
 use super::problem::Result;
 use super::query::NoQuery;
 use super::{ApiState, body, id_tags};
@@ -73,7 +73,7 @@ fn cell_value(name: &str, cell: &str) -> Value {
 #[expect(clippy::type_complexity, reason = "a tag that may be missing, and what its row says or lacks")]
 fn check(
     caller: &Caller,
-    row: Row,
+    row: ImportRow,
 ) -> Result<(Option<String>, std::result::Result<IdTagInput, Vec<FieldError>>)> {
     let mut row = match row {
         Ok(row) => row,

@@ -13,7 +13,7 @@ use vocabulary::api::problem::FieldError;
 pub(super) const ROWS_MAX: usize = 10_000;
 
 /// One row, as far as it could be read.
-pub(super) type Row = std::result::Result<Map<String, Value>, FieldError>;
+pub(super) type ImportRow = std::result::Result<Map<String, Value>, FieldError>;
 
 /// How the rows of one kind are written.
 pub(super) struct Columns {
@@ -30,7 +30,7 @@ impl Columns {
     /// # Errors
     /// 400 if the body is neither, 413 if it is too large, 415 if it says that it is something else, 422 if it has
     /// too many rows.
-    pub(super) async fn read(&self, request: Request, limits: &LimitsInForce) -> Result<Vec<Row>> {
+    pub(super) async fn read(&self, request: Request, limits: &LimitsInForce) -> Result<Vec<ImportRow>> {
         let given = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
         let is_csv = given
             .as_ref()
@@ -47,7 +47,7 @@ impl Columns {
         Ok(rows)
     }
 
-    fn rows_of_csv(&self, bytes: &Bytes) -> Result<Vec<Row>> {
+    fn rows_of_csv(&self, bytes: &Bytes) -> Result<Vec<ImportRow>> {
         let malformed = |error: csv::Error| ErrorAnswer::malformed(format!("the body is no CSV: {error}"));
         // Spreadsheets put a byte order mark in front.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -73,7 +73,7 @@ impl Columns {
     }
 }
 
-fn rows_of_json(bytes: &Bytes) -> Result<Vec<Row>> {
+fn rows_of_json(bytes: &Bytes) -> Result<Vec<ImportRow>> {
     let rows: Vec<Value> = serde_json::from_slice(bytes)
         .map_err(|error| ErrorAnswer::malformed(format!("the body is no JSON array of objects: {error}")))?;
     let object = |row| match row {

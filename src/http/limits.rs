@@ -1,6 +1,6 @@
 //! What of `[limits]` is in force, and what is counted by it.
 
-use super::rate::RequestRates;
+use super::request_rates::RequestRates;
 use super::settings::ApiLimits;
 use super::sse::Places;
 use vocabulary::adjustable::Adjustable;

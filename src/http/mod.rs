@@ -11,11 +11,11 @@ mod auth;
 mod body;
 mod commands;
 mod deliveries;
+mod did_you_mean;
 mod event_patterns;
 mod event_stream;
 mod events;
 mod health;
-mod hints;
 mod id_tag_import;
 mod id_tags;
 mod idempotency;
@@ -25,14 +25,13 @@ mod limits;
 mod messages;
 mod metrics;
 mod openapi;
-mod outgoing;
+mod openapi_webhooks;
 mod page;
 mod path;
-mod patient;
 mod problem;
 mod query;
-mod rate;
 mod replays;
+mod request_rates;
 mod reservations;
 mod schema;
 mod scope;
@@ -47,6 +46,7 @@ mod webhook_input;
 mod webhook_pauses;
 mod webhook_stats;
 mod webhooks;
+mod write_timeout;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,9 +73,9 @@ pub use settings::{Api, ApiLimits};
 
 use crate::delivery::LaneViews;
 use crate::retention::Retention;
-use crate::station::callout::Counts as CallOutCounts;
+use crate::station::callout::CallOutCounts;
 use crate::station::credentials::Passwords;
-use crate::station::refused::Counts as RefusedCounts;
+use crate::station::refusal_log::RefusalCounts;
 use crate::station::registry::Registry;
 use outbound::post::Poster;
 use problem::ErrorAnswer;
@@ -101,7 +101,7 @@ pub struct ApiState {
     /// How the questions to the authorisation endpoint went.
     pub call_outs: Arc<CallOutCounts>,
     /// How many connections of chargers were refused, and why.
-    pub refused: Arc<RefusedCounts>,
+    pub refused: Arc<RefusalCounts>,
     /// What the delivery engine's lanes are doing.
     pub lanes: watch::Receiver<LaneViews>,
     /// Whether the gateway can serve.
@@ -193,7 +193,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
     let api = router
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(from_fn(hints::add))
+        .layer(from_fn(did_you_mean::add))
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(state.clone(), audit::record))
         .layer(from_fn_with_state(state.clone(), idempotency::replay))

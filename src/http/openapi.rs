@@ -39,7 +39,7 @@ static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| super::routes().split_for_
 static AS_JSON: LazyLock<Value> = LazyLock::new(|| {
     let mut document = serde_json::to_value(&*DOCUMENT).unwrap_or_default();
     complete(&mut document);
-    document["webhooks"] = super::outgoing::webhooks();
+    document["webhooks"] = super::openapi_webhooks::webhooks();
     document
 });
 

@@ -25,8 +25,8 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::patient::Patient;
 use super::problem::ErrorAnswer;
+use super::write_timeout::WriteTimeout;
 use super::{ApiLimits, LimitsInForce};
 use tls::{Stream, Tls};
 use vocabulary::forwarded::{TrustedProxies, plain};
@@ -75,7 +75,7 @@ pub async fn serve(
                     // Answers are small and waited for.
                     let _ = stream.set_nodelay(true);
                     if let Some(stream) = encrypt(stream, tls, patience, &stop).await {
-                        let stream = Patient::new(stream, patience);
+                        let stream = WriteTimeout::new(stream, patience);
                         serve_connection(stream, peer, &proxies, patience, router, stop).await;
                     }
                 });
@@ -118,7 +118,7 @@ async fn encrypt(
 }
 
 async fn serve_connection(
-    stream: Patient,
+    stream: WriteTimeout,
     peer: SocketAddr,
     proxies: &TrustedProxies,
     patience: Duration,

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::auth::Caller;
-use super::import::{Columns, Row};
+use super::import::{Columns, ImportRow};
 use super::problem::{ErrorAnswer, Result};
 use super::query::NoQuery;
 use super::{ApiState, stations};
@@ -54,7 +54,7 @@ pub(super) async fn import(
 ) -> Result<Json<Page<ImportedStation>>> {
     let rows = COLUMNS.read(request, &state.limits).await?;
     let with_password =
-        |row: &&Row| row.as_ref().is_ok_and(|row| row.get("password").is_some_and(Value::is_string));
+        |row: &&ImportRow| row.as_ref().is_ok_and(|row| row.get("password").is_some_and(Value::is_string));
     if rows.iter().filter(with_password).count() > PASSWORDS_MAX {
         let message = format!("has more than {PASSWORDS_MAX} rows with a password: import it in parts");
         return Err(ErrorAnswer::invalid_field("", message));
@@ -140,7 +140,7 @@ fn cell_value(name: &str, cell: &str) -> Value {
 async fn check(
     state: &ApiState,
     caller: &Caller,
-    row: Row,
+    row: ImportRow,
 ) -> Result<std::result::Result<(StationInput, StationToImport), Vec<FieldError>>> {
     let row = match row {
         Ok(row) => row,

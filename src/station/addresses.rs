@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::NotStarted;
-use super::door::Door;
+use super::handshake_runtime::HandshakeRuntime;
 use super::settings::Ocpp;
 use tls::Tls;
 
@@ -21,13 +21,13 @@ pub struct Addresses {
 
 /// The listeners, each with what it greets chargers with. One of its own for TLS leaves the other one plain.
 pub(super) fn bind(
-    door: &Door,
+    handshake_runtime: &HandshakeRuntime,
     settings: &Ocpp,
     tls: Option<&Arc<Tls>>,
 ) -> Result<(Vec<(TcpListener, Option<Arc<Tls>>)>, Addresses), NotStarted> {
     let bind = |key, address| {
         let refused = |reason| NotStarted::Listen { key, address, reason };
-        let listener = door.bind(address).map_err(refused)?;
+        let listener = handshake_runtime.bind(address).map_err(refused)?;
         let real = listener.local_addr().map_err(refused)?;
         Ok((listener, real))
     };

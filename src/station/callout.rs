@@ -37,7 +37,7 @@ const KIND: &str = "authorize";
 
 /// How the questions since the start went.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct CallOutCounts {
     /// Answered with a verdict.
     pub answered: AtomicU64,
     /// Asked in vain: no answer in time, or none that is a verdict.
@@ -56,7 +56,7 @@ pub(super) struct CallOut {
     open: Semaphore,
     mint: Mutex<IdMint>,
     warned_at: Mutex<Option<Timestamp>>,
-    counts: Arc<Counts>,
+    counts: Arc<CallOutCounts>,
 }
 
 /// A question as the endpoint reads it.
@@ -74,7 +74,7 @@ struct Body<'a> {
 
 /// An answer as the endpoint writes it; what else it says is not read.
 #[derive(Deserialize)]
-struct Told {
+struct EndpointAnswer {
     status: AuthorizationStatus,
     expiry_date: Option<Timestamp>,
     parent_id_tag: Option<String>,
@@ -86,7 +86,7 @@ impl CallOut {
         settings: &Authorization,
         poster: Poster,
         clock: Clock,
-        counts: Arc<Counts>,
+        counts: Arc<CallOutCounts>,
     ) -> Option<Self> {
         let (url, signing_secret) = settings.endpoint()?;
         Some(Self {
@@ -169,9 +169,9 @@ fn verdict(status: u16, body: &[u8], now: Timestamp) -> Result<IdTagInfo, String
     if status != 200 {
         return Err(format!("the endpoint answered {status}, where only 200 is a verdict"));
     }
-    let told: Told =
+    let told: EndpointAnswer =
         serde_json::from_slice(body).map_err(|error| format!("the answer is no verdict: {error}"))?;
-    let Told { status, expiry_date, parent_id_tag } = told;
+    let EndpointAnswer { status, expiry_date, parent_id_tag } = told;
     if status == AuthorizationStatus::Accepted && expiry_date.is_some_and(|expiry| expiry <= now) {
         return Err("the answer is Accepted with an expiry_date that is over".to_owned());
     }

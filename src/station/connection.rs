@@ -19,12 +19,12 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::{debug, info, warn};
 
 use super::Stations;
+use super::certificate_signing;
 use super::closing::{Closing, close, record, send_close_frame};
-use super::liveness::tell_of_takeovers;
-use super::pace::Pace;
+use super::offline_watch::tell_of_takeovers;
+use super::rate_limiter::RateLimiter;
 use super::registry::{Leave, Registration, Rules};
 use super::session::{Action, Append, Input, Now, Session, close_code};
-use super::signing;
 use super::websocket::{Received, Socket};
 use store::{Advice, Connected, Signing, StoreError, Turn, Unwelcome, Welcome};
 use vocabulary::clock::Timestamp;
@@ -103,7 +103,7 @@ pub(super) async fn serve(stations: Arc<Stations>, mut socket: Socket, mut admit
     info!(station.id = %station, "{station} connected from {}", admitted.connected.remote_addr);
     let mut connection = Connection {
         session: Session::new(stations.settings.ocpp.validation),
-        pace: stations.message_pace(),
+        limiter: stations.message_limiter(),
         stations: stations.clone(),
         station: station.clone(),
         socket,
@@ -157,7 +157,7 @@ pub(super) struct Connection {
     station: StationId,
     pub(super) socket: Socket,
     session: Session,
-    pub(super) pace: Pace,
+    pub(super) limiter: RateLimiter,
     admitted: Admitted,
     registration: Registration,
     /// It has been asked to leave.
@@ -233,7 +233,7 @@ impl Connection {
 
     /// Over its rate, a socket is read slower: nothing is dropped. Nobody waits for that when it is to end.
     async fn wait_for_its_turn(&mut self, received: &Received) {
-        while let Err(wait) = self.stations.take_message(&mut self.pace) {
+        while let Err(wait) = self.stations.take_message(&mut self.limiter) {
             if self.leaving.is_some() {
                 break;
             }
@@ -250,7 +250,7 @@ impl Connection {
         if let Some(Ok(message)) = received {
             // Its fragments, too: what is read for them, and not what is in them.
             let bytes = self.socket.get_ref().payload_bytes().max(message.len());
-            self.pace.owe(bytes / COUNTED_BYTES);
+            self.limiter.owe(bytes / COUNTED_BYTES);
         }
     }
 
@@ -487,7 +487,7 @@ impl Connection {
     async fn signing(&self, call: &Inbound) -> Result<Option<Signing>, StoreError> {
         let Request::SignCertificate { csr } = &call.request else { return Ok(None) };
         let profile = self.admitted.connected.security_profile;
-        Box::pin(signing::answer(&self.stations, &self.station, profile, csr.as_deref())).await
+        Box::pin(certificate_signing::answer(&self.stations, &self.station, profile, csr.as_deref())).await
     }
 }
 

@@ -5,10 +5,10 @@
 //! station; who has tried too many wrong ones costs no hash; every table and line here is bounded, what was right by
 //! the stations that there are.
 
-mod line;
-mod recent;
+mod hash_queue;
 #[cfg(test)]
 mod tests;
+mod wrong_passwords;
 
 use std::collections::HashMap;
 use std::io;
@@ -22,13 +22,13 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use super::hashers::Hashers;
+use super::hash_threads::HashThreads;
 use super::lock;
+use super::login_limit::LoginLimit;
 use super::password::{self, LightKey, NotHashed};
-use super::strikes::Strikes;
-use line::{Line, Place};
-use recent::Recent;
+use hash_queue::{HashQueue, QueuePlace};
 use vocabulary::id::StationId;
+use wrong_passwords::WrongPasswords;
 
 /// Slow hashes that may run at once; each takes a core and 19 MiB. Half the cores are left for those who are in.
 pub fn hashes_at_once() -> usize {
@@ -46,16 +46,16 @@ pub struct Passwords {
     digest_key: [u8; 32],
     light_key: Option<Arc<LightKey>>,
     right: Mutex<HashMap<StationId, Digest>>,
-    wrong: Mutex<Recent>,
-    strikes: Mutex<Strikes>,
-    line: Arc<Mutex<Line>>,
+    wrong: Mutex<WrongPasswords>,
+    login_limit: Mutex<LoginLimit>,
+    hash_queue: Arc<Mutex<HashQueue>>,
     light: Semaphore,
     slow: Semaphore,
-    hashers: Hashers,
+    hash_threads: HashThreads,
 }
 
 /// Credentials that somebody brings.
-pub(super) struct Claim<'a> {
+pub(super) struct PresentedPassword<'a> {
     /// Whose they are said to be.
     pub(super) station: &'a StationId,
     /// Where they come from.
@@ -66,7 +66,7 @@ pub(super) struct Claim<'a> {
 
 /// What was found of a password.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Checked {
+pub(super) enum PasswordCheck {
     /// It is that of the verifier at this place.
     Right {
         nth: usize,
@@ -95,17 +95,17 @@ impl Passwords {
             light_key: light_key.map(Arc::new),
             right: Mutex::default(),
             wrong: Mutex::default(),
-            strikes: Mutex::new(Strikes::new(wrong_per_minute)),
-            line: Arc::default(),
+            login_limit: Mutex::new(LoginLimit::new(wrong_per_minute)),
+            hash_queue: Arc::default(),
             light: Semaphore::new(cores()),
             slow: Semaphore::new(hashes_at_once()),
-            hashers: Hashers::start(hashes_at_once())?,
+            hash_threads: HashThreads::start(hashes_at_once())?,
         })
     }
 
     /// Bears so many wrong passwords a minute of a station at an address from now on.
     pub fn bear_per_minute(&self, wrong: u32) {
-        lock(&self.strikes).bear_per_minute(wrong);
+        lock(&self.login_limit).bear_per_minute(wrong);
     }
 
     /// The verifier of a new password. It waits for its turn among the slow hashes.
@@ -115,7 +115,7 @@ impl Passwords {
     pub async fn hash(&self, password: &[u8]) -> Result<String, NotHashed> {
         let (password, key) = (password::normalise(password), self.light_key.clone());
         let _permit = self.slow.acquire().await.map_err(|error| NotHashed(error.to_string()))?;
-        let hashed = self.hashers.run(move || password::hash(&password, key.as_deref())).await;
+        let hashed = self.hash_threads.run(move || password::hash(&password, key.as_deref())).await;
         hashed.unwrap_or_else(|| Err(NotHashed("no thread".to_owned())))
     }
 
@@ -126,106 +126,117 @@ impl Passwords {
 
     /// Takes in that a station came without the credentials that it needs; whether that is still borne.
     pub(super) fn note_missing(&self, now: Instant, station: &StationId, from: IpAddr) -> bool {
-        let mut strikes = lock(&self.strikes);
-        let borne = strikes.allow(now, station, from);
+        let mut login_limit = lock(&self.login_limit);
+        let borne = login_limit.allow(now, station, from);
         if borne {
-            strikes.note(now, station, from);
+            login_limit.note(now, station, from);
         }
         borne
     }
 
     /// Takes in that a station came which nobody knows; whether that is still borne.
     pub(super) fn note_stranger(&self, now: Instant, from: IpAddr) -> bool {
-        lock(&self.strikes).note_stranger(now, from)
+        lock(&self.login_limit).note_stranger(now, from)
     }
 
     /// Whether a password is that of one of these verifiers, of which there is at least one.
-    pub(super) async fn check(&self, claim: Claim<'_>, verifiers: &[&String]) -> Checked {
-        let password = password::normalise(claim.password);
-        let of = |verifier: &str| self.digest(claim.station, &[verifier], &password);
-        if let Some(remembered) = lock(&self.right).get(claim.station).copied() {
+    pub(super) async fn check(
+        &self,
+        presented: PresentedPassword<'_>,
+        verifiers: &[&String],
+    ) -> PasswordCheck {
+        let password = password::normalise(presented.password);
+        let of = |verifier: &str| self.digest(presented.station, &[verifier], &password);
+        if let Some(remembered) = lock(&self.right).get(presented.station).copied() {
             let fits =
                 |verifier: &&String| of(verifier).is_some_and(|digest| digest.ct_eq(&remembered).into());
             if let Some(nth) = verifiers.iter().position(fits) {
-                return Checked::Right { nth, renewed: None };
+                return PasswordCheck::Right { nth, renewed: None };
             }
         }
-        if !self.allows(&claim) {
-            return Checked::TooManyWrong;
+        if !self.allows(&presented) {
+            return PasswordCheck::TooManyWrong;
         }
         // Over all verifiers: with another password set, what was wrong may be right.
         let texts: Vec<&str> = verifiers.iter().map(|verifier| verifier.as_str()).collect();
-        let of_all = self.digest(claim.station, &texts, &password);
+        let of_all = self.digest(presented.station, &texts, &password);
         let checked = match of_all.is_some_and(|digest| lock(&self.wrong).holds(&digest)) {
-            true => Checked::Wrong,
-            false => self.hold_against(&claim, &password, verifiers).await,
+            true => PasswordCheck::Wrong,
+            false => self.hold_against(&presented, &password, verifiers).await,
         };
         match &checked {
-            Checked::Right { nth, renewed } => {
+            PasswordCheck::Right { nth, renewed } => {
                 if let Some(digest) = of(renewed.as_ref().unwrap_or(verifiers[*nth])) {
-                    lock(&self.right).insert(claim.station.clone(), digest);
+                    lock(&self.right).insert(presented.station.clone(), digest);
                 }
             }
-            Checked::Wrong => {
-                lock(&self.strikes).note(Instant::now(), claim.station, claim.from);
+            PasswordCheck::Wrong => {
+                lock(&self.login_limit).note(Instant::now(), presented.station, presented.from);
                 of_all.into_iter().for_each(|digest| lock(&self.wrong).add(digest));
             }
-            Checked::TooManyWrong | Checked::Busy => {}
+            PasswordCheck::TooManyWrong | PasswordCheck::Busy => {}
         }
         checked
     }
 
-    fn allows(&self, claim: &Claim<'_>) -> bool {
-        lock(&self.strikes).allow(Instant::now(), claim.station, claim.from)
+    fn allows(&self, presented: &PresentedPassword<'_>) -> bool {
+        lock(&self.login_limit).allow(Instant::now(), presented.station, presented.from)
     }
 
     /// Hashes: lightly where that is enough, and slowly where it is not.
-    async fn hold_against(&self, claim: &Claim<'_>, password: &[u8], verifiers: &[&String]) -> Checked {
+    async fn hold_against(
+        &self,
+        presented: &PresentedPassword<'_>,
+        password: &[u8],
+        verifiers: &[&String],
+    ) -> PasswordCheck {
         let mut left: Vec<(usize, String)> =
             verifiers.iter().map(|verifier| (*verifier).clone()).enumerate().collect();
         if let Some(key) = self.light_key.clone() {
-            let Ok(_permit) = self.light.acquire().await else { return Checked::Busy };
+            let Ok(_permit) = self.light.acquire().await else { return PasswordCheck::Busy };
             // Again: those before us in line may have been too many.
-            if !self.allows(claim) {
-                return Checked::TooManyWrong;
+            if !self.allows(presented) {
+                return PasswordCheck::TooManyWrong;
             }
             let (password, all) = (password.to_vec(), left);
             let tried = spawn_blocking(move || {
                 let fits = |verifier: &str| password::fits_lightly(verifier, &password, &key);
                 all.into_iter().map(|(nth, verifier)| (fits(&verifier), nth, verifier)).collect::<Vec<_>>()
             });
-            let Ok(tried) = tried.await else { return Checked::Busy };
+            let Ok(tried) = tried.await else { return PasswordCheck::Busy };
             if let Some((_, nth, _)) = tried.iter().find(|(fits, ..)| *fits == Some(true)) {
-                return Checked::Right { nth: *nth, renewed: None };
+                return PasswordCheck::Right { nth: *nth, renewed: None };
             }
             let unknown = tried.into_iter().filter(|(fits, ..)| fits.is_none());
             left = unknown.map(|(_, nth, verifier)| (nth, verifier)).collect();
         }
-        if left.is_empty() { Checked::Wrong } else { self.hold_slowly(claim, password, left).await }
+        if left.is_empty() { PasswordCheck::Wrong } else { self.hold_slowly(presented, password, left).await }
     }
 
     async fn hold_slowly(
         &self,
-        claim: &Claim<'_>,
+        presented: &PresentedPassword<'_>,
         password: &[u8],
         verifiers: Vec<(usize, String)>,
-    ) -> Checked {
-        let Some(_place) = Place::take(&self.line, claim.station) else { return Checked::Busy };
-        let Ok(_permit) = self.slow.acquire().await else { return Checked::Busy };
-        if !self.allows(claim) {
-            return Checked::TooManyWrong;
+    ) -> PasswordCheck {
+        let Some(_place) = QueuePlace::take(&self.hash_queue, presented.station) else {
+            return PasswordCheck::Busy;
+        };
+        let Ok(_permit) = self.slow.acquire().await else { return PasswordCheck::Busy };
+        if !self.allows(presented) {
+            return PasswordCheck::TooManyWrong;
         }
         let (password, key) = (password.to_vec(), self.light_key.clone());
-        let tried = self.hashers.run(move || {
+        let tried = self.hash_threads.run(move || {
             let (nth, verifier) =
                 verifiers.into_iter().find(|(_, verifier)| password::fits(verifier, &password))?;
             let renewed = key.and_then(|key| password::lightened(&verifier, &password, &key));
-            Some(Checked::Right { nth, renewed })
+            Some(PasswordCheck::Right { nth, renewed })
         });
         match tried.await {
             Some(Some(right)) => right,
-            Some(None) => Checked::Wrong,
-            None => Checked::Busy,
+            Some(None) => PasswordCheck::Wrong,
+            None => PasswordCheck::Busy,
         }
     }
 

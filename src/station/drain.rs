@@ -71,7 +71,7 @@ impl Connection {
 
     /// Waits until a message may be served by the station's rate; false if the gateway stops meanwhile.
     async fn keep_its_rate(&mut self, received: &Received) -> bool {
-        while let Err(wait) = self.stations.take_message(&mut self.pace) {
+        while let Err(wait) = self.stations.take_message(&mut self.limiter) {
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.stations.stop.cancelled() => return false,

@@ -20,10 +20,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::connection::{self, Admitted};
-use super::credentials::{Checked, Claim};
+use super::credentials::{PasswordCheck, PresentedPassword};
 use super::handshake::{self, Refusal};
 use super::password;
-use super::refused::Cause;
+use super::refusal_log::Cause;
 use super::registry::Rules;
 use super::settings::Ocpp;
 use super::{Admission, Stations, websocket};
@@ -460,9 +460,9 @@ async fn authenticate(
         return otherwise(if is_borne { Refusal::BadCredentials } else { Refusal::TooManyFailures });
     };
     let verifiers: Vec<&String> = own.iter().chain(new).collect();
-    let claim = Claim { station: station_id, from, password: &password };
+    let claim = PresentedPassword { station: station_id, from, password: &password };
     match passwords.check(claim, &verifiers).await {
-        Checked::Right { nth, renewed } => {
+        PasswordCheck::Right { nth, renewed } => {
             let used = match nth.checked_sub(own.len()) {
                 None => (!new.is_empty()).then_some(UsedPassword::Old),
                 Some(_) => Some(UsedPassword::New(renewed.as_ref().unwrap_or(verifiers[nth]).clone())),
@@ -473,9 +473,9 @@ async fn authenticate(
             let with_hex_text = password::is_hex_key(&password);
             Ok(Proved { profile: 1, with_hex_text, certificate: None, used })
         }
-        Checked::Wrong => otherwise(Refusal::BadCredentials),
-        Checked::TooManyWrong => otherwise(Refusal::TooManyFailures),
-        Checked::Busy => Err(Refusal::PasswordsWait),
+        PasswordCheck::Wrong => otherwise(Refusal::BadCredentials),
+        PasswordCheck::TooManyWrong => otherwise(Refusal::TooManyFailures),
+        PasswordCheck::Busy => Err(Refusal::PasswordsWait),
     }
 }
 
@@ -488,7 +488,7 @@ async fn renew(stations: &Stations, station: &StationId, old: &str, renewed: Str
     })
 }
 
-/// Leaves a trace of a refusal, and makes its event, folded in floods. The charger's answer does not depend
+/// Logs a refusal, and makes its event, folded in floods. The charger's answer does not depend
 /// on it.
 async fn turn_away(stations: &Stations, request: &Request<Incoming>, client: &Client, refusal: Refusal) {
     let remote = client.address;
@@ -513,7 +513,7 @@ async fn turn_away(stations: &Stations, request: &Request<Incoming>, client: &Cl
         remote_addr: remote.to_string(),
         count: 1,
     };
-    let told = stations.rejections().note(stations.store.monotonic().now(), remote.ip, rejected);
+    let told = stations.refusal_events().note(stations.store.monotonic().now(), remote.ip, rejected);
     if let Some(rejected) = told
         && let Err(error) = stations.store.rejected(rejected).await
     {

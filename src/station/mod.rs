@@ -1,36 +1,37 @@
 //! The engine that chargers talk to: from a TCP connection to a stored message and its answer.
 //!
-//! [`addresses`] are bound, [`listener`] accepts, [`door`] is where handshakes are made, [`handshake`] decides, [`credentials`] checks passwords, [`connection`] is the actor around one WebSocket and
-//! [`session`] its mind; [`callout`] asks others for verdicts on id tags; [`registry`] knows who is connected,
-//! [`liveness`] who has fallen silent, [`overdue`] which commands have waited too long, [`orphans`] whose stop
-//! will not come any more.
+//! [`addresses`] are bound, [`listener`] accepts connections, on the threads of [`handshake_runtime`]. [`handshake`]
+//! decides, [`credentials`] checks passwords. [`connection`] is the actor around one WebSocket and [`session`] its
+//! logic. [`callout`] asks an operator's endpoint for verdicts on id tags. [`registry`] knows who is connected.
+//! [`offline_watch`] finds stations that have fallen silent, [`overdue_commands`] ends commands that have waited too
+//! long, and [`orphaned_transactions`] completes transactions whose stop will not come any more.
 //!
 //! **Invariant**: `session` knows no socket, no clock and no database.
 
 mod addresses;
 pub mod callout;
+mod certificate_signing;
 mod certificates;
 mod closing;
 mod connection;
+mod counted_stream;
 pub mod credentials;
-mod door;
 mod drain;
 pub mod handshake;
-mod hashers;
+mod handshake_runtime;
+mod hash_threads;
 mod listener;
-mod liveness;
-mod metered;
-mod orphans;
-mod overdue;
-mod pace;
+mod login_limit;
+mod offline_watch;
+mod orphaned_transactions;
+mod overdue_commands;
 pub mod password;
-pub mod refused;
+mod rate_limiter;
+mod refusal_events;
+pub mod refusal_log;
 pub mod registry;
-mod rejections;
 pub mod session;
 pub mod settings;
-mod signing;
-mod strikes;
 mod websocket;
 
 use std::io;
@@ -45,15 +46,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use callout::CallOut;
+use callout::{CallOut, CallOutCounts};
 use credentials::Passwords;
-use door::Door;
+use handshake_runtime::HandshakeRuntime;
 use outbound::post::Poster;
-use pace::Pace;
 use password::LightKey;
-use refused::{Cause, Trace, shown_path};
+use rate_limiter::RateLimiter;
+use refusal_events::RefusalEvents;
+use refusal_log::{Cause, RefusalCounts, RefusalLog, shown_path};
 use registry::{Leave, Registry};
-use rejections::Rejections;
 use settings::Limits;
 use store::{Calls, Store};
 use vocabulary::adjustable::Adjustable;
@@ -82,7 +83,7 @@ pub enum NotStarted {
     Passwords(io::Error),
     /// There are no threads for handshakes.
     #[error("no threads for handshakes: {0}")]
-    Door(io::Error),
+    HandshakeRuntime(io::Error),
 }
 
 /// The engine, shared by all its tasks.
@@ -99,17 +100,17 @@ pub struct Stations {
     registry: Arc<Registry>,
     passwords: Arc<Passwords>,
     call_out: Option<CallOut>,
-    call_outs: Arc<callout::Counts>,
-    rejections: Mutex<Rejections>,
-    trace: Mutex<Trace>,
-    refused: Arc<refused::Counts>,
-    handshakes: Mutex<Pace>,
-    discoveries: Mutex<Pace>,
+    call_outs: Arc<CallOutCounts>,
+    refusal_events: Mutex<RefusalEvents>,
+    refusal_log: Mutex<RefusalLog>,
+    refused: Arc<RefusalCounts>,
+    handshakes: Mutex<RateLimiter>,
+    discoveries: Mutex<RateLimiter>,
     /// TCP connections that are open, refused ones among them.
     open: AtomicUsize,
     tasks: TaskTracker,
     stop: CancellationToken,
-    door: Door,
+    handshake_runtime: HandshakeRuntime,
 }
 
 /// A station that is read slower notices within so long that the limit is another one.
@@ -131,14 +132,15 @@ impl Stations {
         settings: Settings,
         certificates: Certificates,
     ) -> Result<(Arc<Self>, Addresses), NotStarted> {
-        let door = Door::open().map_err(NotStarted::Door)?;
-        let (bound, addresses) = addresses::bind(&door, &settings.ocpp, certificates.tls.as_ref())?;
+        let handshake_runtime = HandshakeRuntime::start().map_err(NotStarted::HandshakeRuntime)?;
+        let (bound, addresses) =
+            addresses::bind(&handshake_runtime, &settings.ocpp, certificates.tls.as_ref())?;
         let limits = settings.limits;
         let light_key = store.derived_key("passwords of stations").map(LightKey::new);
         let passwords = Passwords::new(light_key, limits.bad_credentials_per_minute);
         let passwords = passwords.map_err(NotStarted::Passwords)?;
         let now = Instant::now();
-        let call_outs = Arc::<callout::Counts>::default();
+        let call_outs = Arc::<CallOutCounts>::default();
         let stations = Arc::new(Self {
             call_out: CallOut::new(&settings.authorization, poster, clock.clone(), call_outs.clone()),
             call_outs,
@@ -147,15 +149,15 @@ impl Stations {
             clock,
             registry: Arc::default(),
             passwords: Arc::new(passwords),
-            rejections: Mutex::default(),
-            trace: Mutex::default(),
+            refusal_events: Mutex::default(),
+            refusal_log: Mutex::default(),
             refused: Arc::default(),
-            handshakes: Mutex::new(Pace::at(limits.handshakes(), now)),
-            discoveries: Mutex::new(Pace::at(limits.discoveries(), now)),
+            handshakes: Mutex::new(RateLimiter::at(limits.handshakes(), now)),
+            discoveries: Mutex::new(RateLimiter::at(limits.discoveries(), now)),
             open: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            door,
+            handshake_runtime,
             limits: Adjustable::new(limits),
             proxies: settings.ocpp.proxies(),
             certificates,
@@ -163,11 +165,11 @@ impl Stations {
         });
         for (listener, tls) in bound {
             let accept = listener::accept(stations.clone(), listener, tls, Handle::current());
-            stations.tasks.spawn_on(accept, stations.door.handle());
+            stations.tasks.spawn_on(accept, stations.handshake_runtime.handle());
         }
-        stations.tasks.spawn(liveness::watch(stations.clone()));
-        stations.tasks.spawn(overdue::watch(stations.clone()));
-        stations.tasks.spawn(orphans::watch(stations.clone()));
+        stations.tasks.spawn(offline_watch::watch(stations.clone()));
+        stations.tasks.spawn(overdue_commands::watch(stations.clone()));
+        stations.tasks.spawn(orphaned_transactions::watch(stations.clone()));
         Ok((stations, addresses))
     }
 
@@ -193,19 +195,19 @@ impl Stations {
     }
 
     /// How the questions to the authorisation endpoint went.
-    pub fn call_outs(&self) -> &Arc<callout::Counts> {
+    pub fn call_outs(&self) -> &Arc<CallOutCounts> {
         &self.call_outs
     }
 
     /// How many connections were refused, and why.
-    pub fn refused(&self) -> &Arc<refused::Counts> {
+    pub fn refused(&self) -> &Arc<RefusalCounts> {
         &self.refused
     }
 
-    /// Leaves a trace of a connection that comes to nothing; `path`: what it has asked for.
+    /// Logs a connection that comes to nothing; `path`: what it has asked for.
     fn note_refused(&self, address: IpAddr, cause: Cause, path: Option<&str>) {
         let address = address.to_canonical();
-        let tell = lock(&self.trace).note(&self.refused, self.store.monotonic().now(), address, cause);
+        let tell = lock(&self.refusal_log).note(&self.refused, self.store.monotonic().now(), address, cause);
         let path = path.map(|path| format!(" to {}", shown_path(path))).unwrap_or_default();
         let (reason, words) = (cause.as_str(), cause.words());
         match tell {
@@ -216,7 +218,7 @@ impl Stations {
 
     /// Tells of the refusals that were folded.
     fn tell_of_refused(&self, now: Timestamp) {
-        let folded = lock(&self.trace).sweep(now);
+        let folded = lock(&self.refusal_log).sweep(now);
         for folded in folded {
             warn!("{folded}");
         }
@@ -230,8 +232,8 @@ impl Stations {
         lock(&self.discoveries).take(now).is_ok()
     }
 
-    fn rejections(&self) -> MutexGuard<'_, Rejections> {
-        lock(&self.rejections)
+    fn refusal_events(&self) -> MutexGuard<'_, RefusalEvents> {
+        lock(&self.refusal_events)
     }
 
     /// Takes other limits, for those who are connected too.
@@ -247,14 +249,14 @@ impl Stations {
         self.limits.get().handshake_timeout.0
     }
 
-    fn message_pace(&self) -> Pace {
-        Pace::at(self.limits.get().messages(), Instant::now())
+    fn message_limiter(&self) -> RateLimiter {
+        RateLimiter::at(self.limits.get().messages(), Instant::now())
     }
 
-    /// Takes one message at the pace of its station; else how long until it is worth asking again.
-    fn take_message(&self, pace: &mut Pace) -> Result<(), Duration> {
+    /// Takes one message at the rate of its station; else how long until it is worth asking again.
+    fn take_message(&self, limiter: &mut RateLimiter) -> Result<(), Duration> {
         let now = Instant::now();
-        pace.follow(self.limits.get().messages(), now);
-        pace.take(now).map_err(|wait| wait.min(LIMITS_LOOKED_AT_EVERY))
+        limiter.follow(self.limits.get().messages(), now);
+        limiter.take(now).map_err(|wait| wait.min(LIMITS_LOOKED_AT_EVERY))
     }
 }

@@ -13,7 +13,7 @@ use repeats::{Answer, Fingerprint, Repeats};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::CommandId;
 use vocabulary::ocpp::frame::{self, ErrorCode, Frame, MessageId, Unserveable};
-use vocabulary::ocpp::outgoing::{self, CallEnd, Ended, Outgoing, Unexpected};
+use vocabulary::ocpp::outgoing::{self, CallEnd, EndedCall, Outgoing, Unexpected};
 use vocabulary::ocpp::rejection::{Refused, Rejection};
 use vocabulary::ocpp::v16::FromChargePoint;
 use vocabulary::ocpp::v16::inbound::Inbound;
@@ -111,7 +111,7 @@ pub enum Append {
     /// A message that cannot be served.
     Rejected(Box<Rejection>),
     /// Our CALL has ended.
-    Ended(Box<Ended>),
+    Ended(Box<EndedCall>),
     /// An answer that nobody waits for.
     Unexpected(Box<Unexpected>),
 }
@@ -215,7 +215,7 @@ impl Session {
     fn end(&mut self, end: CallEnd, violations: Vec<Violation>) -> Vec<Action> {
         let Some(id) = self.open.take() else { return Vec::new() };
         self.pending = Some(Pending::default());
-        vec![Action::Append(Append::Ended(Box::new(Ended { id, end, violations })))]
+        vec![Action::Append(Append::Ended(Box::new(EndedCall { id, end, violations })))]
     }
 
     /// What the charger says to a CALL of ours.

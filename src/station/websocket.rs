@@ -7,14 +7,14 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::warn;
 
-use super::metered::Metered;
+use super::counted_stream::CountedStream;
 use tls::Stream;
 
 /// Read and write buffers per connection. The library's 128 KiB would be 1.3 GB for 10,000 idle chargers.
 const BUFFER_BYTES: usize = 4 << 10;
 
 /// A charger's WebSocket.
-pub(super) type Socket = WebSocketStream<Metered>;
+pub(super) type Socket = WebSocketStream<CountedStream>;
 
 /// What a socket gives; `None`: it is over.
 pub(super) type Received = Option<Result<Message, WsError>>;
@@ -34,6 +34,6 @@ pub(super) async fn take_over(upgraded: Upgraded, message_size_bytes: usize) -> 
         warn!("a connection could not be taken over from its handshake: {error}");
         return None;
     }
-    let stream = Metered::new(stream, already_read.len(), message_size_bytes);
+    let stream = CountedStream::new(stream, already_read.len(), message_size_bytes);
     Some(WebSocketStream::from_partially_read(stream, already_read, Role::Server, Some(config)).await)
 }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use tracing::Level;
 
-use vocabulary::nearest::nearest;
+use vocabulary::similar_name::nearest;
 
 /// Everything that is logged under names of this crate's begins with it.
 const OURS: &str = env!("CARGO_PKG_NAME");

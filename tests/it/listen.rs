@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chargehook::client::{Client, Told};
+use chargehook::client::{Client, FollowerEvent};
 use outbound::signature::{SigningSecret, verify_plain, verify_standard};
 use serde_json::{Value, json};
 use vocabulary::clock::Clock;
@@ -243,7 +243,7 @@ async fn a_stream_that_is_cut_in_two_is_resumed_in_front_of_the_cut() {
     let mut told = Vec::new();
     let end = loop {
         match follower.next().await {
-            Ok(Told::Next(streamed)) => told.push(streamed.told.payload.get().to_owned()),
+            Ok(FollowerEvent::Next(streamed)) => told.push(streamed.told.payload.get().to_owned()),
             Ok(other) => told.push(format!("{other:?}").split('(').next().expect("a name").to_owned()),
             Err(end) => break end,
         }

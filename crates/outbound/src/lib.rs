@@ -2,18 +2,18 @@
 //! what came of it.
 //!
 //! Nothing here knows of webhooks, schedules or the store: the delivery engine says what to send, and
-//! gets an [`verdict::Outcome`] back.
+//! gets an [`outcome::Outcome`] back.
 
 pub mod body;
 pub mod destination;
-mod echo;
 pub mod headers;
 pub mod lookup;
+pub mod outcome;
 pub mod post;
 pub mod resolve;
 pub mod retry_after;
+mod secret_mask;
 mod settings;
 pub mod signature;
-pub mod verdict;
 
 pub use settings::Outbound;

@@ -13,11 +13,11 @@ use tower::util::MapRequestLayer;
 use url::Url;
 
 use super::destination::{self, Guard};
-use super::echo::Secrets;
 use super::lookup::Lookups;
+use super::outcome::{AttemptVerdict, Outcome};
 use super::resolve::GuardedResolver;
 use super::retry_after::RetryAfter;
-use super::verdict::{Outcome, Verdict};
+use super::secret_mask::SecretMask;
 
 mod failure;
 #[cfg(test)]
@@ -165,7 +165,7 @@ impl Poster {
     pub async fn post(&self, request: Request) -> Outcome {
         let start = Instant::now();
         let deadline = tokio::time::Instant::now() + request.timeout;
-        let secrets = Secrets::of(&request.headers);
+        let secrets = SecretMask::of(&request.headers);
         let (mut response, mut outcome) = match self.answered(&request, start, deadline).await {
             Ok(answered) => answered,
             Err(outcome) => return outcome,
@@ -204,7 +204,7 @@ impl Poster {
                 outcome.verdict = failure::verdict(&request.url, &error);
                 Err(outcome)
             }
-            Err(_) => Err(without_answer(Verdict::TimedOut, start, outcome.reconnected)),
+            Err(_) => Err(without_answer(AttemptVerdict::TimedOut, start, outcome.reconnected)),
         }
     }
 
@@ -216,19 +216,23 @@ impl Poster {
         deadline: tokio::time::Instant,
     ) -> Result<(reqwest::Response, Outcome), Outcome> {
         if let Err(refusal) = self.guard.check_url(&request.url, request.carries_secret) {
-            return Err(without_answer(Verdict::Forbidden { message: refusal.to_string() }, start, false));
+            return Err(without_answer(
+                AttemptVerdict::Forbidden { message: refusal.to_string() },
+                start,
+                false,
+            ));
         }
         let reconnected = AtomicBool::new(false);
         let answer = tokio::time::timeout_at(deadline, self.send(request, &reconnected)).await;
         let reconnected = reconnected.load(Relaxed);
         match answer {
-            Err(_) => Err(without_answer(Verdict::TimedOut, start, reconnected)),
+            Err(_) => Err(without_answer(AttemptVerdict::TimedOut, start, reconnected)),
             Ok(Err(error)) => Err(without_answer(failure::verdict(&request.url, &error), start, reconnected)),
             Ok(Ok(response)) => {
                 let outcome = Outcome {
                     verdict: judge(response.status(), response.headers()),
                     duration: start.elapsed(),
-                    response_headers: kept_headers(response.headers(), &Secrets::of(&request.headers)),
+                    response_headers: kept_headers(response.headers(), &SecretMask::of(&request.headers)),
                     response_body: None,
                     reconnected,
                 };
@@ -265,7 +269,7 @@ impl Poster {
     }
 }
 
-fn without_answer(verdict: Verdict, start: Instant, reconnected: bool) -> Outcome {
+fn without_answer(verdict: AttemptVerdict, start: Instant, reconnected: bool) -> Outcome {
     Outcome {
         verdict,
         duration: start.elapsed(),
@@ -275,19 +279,19 @@ fn without_answer(verdict: Verdict, start: Instant, reconnected: bool) -> Outcom
     }
 }
 
-fn judge(status: StatusCode, headers: &HeaderMap) -> Verdict {
+fn judge(status: StatusCode, headers: &HeaderMap) -> AttemptVerdict {
     if status.is_success() {
-        return Verdict::Delivered { status: status.as_u16() };
+        return AttemptVerdict::Delivered { status: status.as_u16() };
     }
     let asked_to_wait = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
     let retry_after = headers
         .get(http::header::RETRY_AFTER)
         .filter(|_| asked_to_wait)
         .and_then(|value| RetryAfter::parse(value.to_str().ok()?));
-    Verdict::Refused { status: status.as_u16(), retry_after }
+    AttemptVerdict::Refused { status: status.as_u16(), retry_after }
 }
 
-fn kept_headers(headers: &HeaderMap, secrets: &Secrets) -> Vec<(String, String)> {
+fn kept_headers(headers: &HeaderMap, secrets: &SecretMask) -> Vec<(String, String)> {
     KEPT_HEADERS
         .iter()
         .filter_map(|name| {

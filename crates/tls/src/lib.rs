@@ -4,11 +4,11 @@
 //! A connection keeps what it was greeted with; only new ones see new files. Files that cannot be used after a
 //! change are told of in the log, and the old ones stay in force.
 
-mod authorities;
-mod authority;
+mod client_authorities;
 mod failure;
 mod files;
 mod reload;
+mod signing_authority;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -27,11 +27,11 @@ use vocabulary::der::Certificate;
 use vocabulary::id::SerialNumber;
 use vocabulary::setting::Broken;
 
-pub use authorities::Authorities;
-pub use authority::{Authority, AuthoritySettings, Issued, NotTrusted, RefusedRequest};
+pub use client_authorities::Authorities;
 pub use failure::TlsFailure;
 pub use files::{File, TlsError};
 pub use reload::Prepared;
+pub use signing_authority::{Authority, AuthoritySettings, Issued, NotTrusted, RefusedRequest};
 pub use stream::Stream;
 
 /// Where certificates and keys stand, all of it PEM.

@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::id::{EventId, StationId, WebhookId};
-use crate::nearest::nearest;
 use crate::ocpp::Violation;
 use crate::ocpp::v16::{FromCentralSystem, FromChargePoint};
+use crate::similar_name::nearest;
 
 /// The families that event types come in; each can be subscribed to as a whole (`ocpp.*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

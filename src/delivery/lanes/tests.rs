@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::delivery::send::{Ended, HowEnded};
+use crate::delivery::send::{EndpointSign, SendEnd};
 use store::{LaneClaimed, SigningSecretText};
 
 fn at(ms: i64) -> Timestamp {
@@ -63,8 +63,8 @@ impl Lanes {
 }
 
 /// The end of a send that the planner counts.
-fn ended(probe: bool, how: HowEnded, retry_at: Option<Timestamp>) -> Ended {
-    Ended { webhook_id: 0, payload_bytes: 0, probe, how, retry_at }
+fn ended(probe: bool, how: EndpointSign, retry_at: Option<Timestamp>) -> SendEnd {
+    SendEnd { webhook_id: 0, payload_bytes: 0, probe, how, retry_at }
 }
 
 fn limits(plan: &Plan) -> Vec<(WebhookId, usize)> {
@@ -129,7 +129,7 @@ fn retries_of_a_thousand_dead_endpoints_leave_a_quarter_to_first_attempts_of_oth
         for (lane, _) in &dead {
             let lane = lanes.get_mut(lane.webhook_id).expect("its lane");
             while lane.in_flight() > 0 {
-                lane.ended(&ended(false, HowEnded::Failed, Some(at(round))), at(round));
+                lane.ended(&ended(false, EndpointSign::Failed, Some(at(round))), at(round));
             }
         }
     }
@@ -198,7 +198,7 @@ fn an_open_breaker_lets_one_probe_pass_and_resends() {
     let plan = lanes.plan(at(0));
     answer(&mut lanes, &plan, true);
     for _ in 0..32 {
-        lanes.get_mut(1).expect("its lane").ended(&ended(false, HowEnded::Failed, None), at(0));
+        lanes.get_mut(1).expect("its lane").ended(&ended(false, EndpointSign::Failed, None), at(0));
     }
     let plan = lanes.plan(at(1));
     assert_eq!(plan.wake_at, Some(at(30_000)), "the schedule's only entry");
@@ -212,7 +212,7 @@ fn an_open_breaker_lets_one_probe_pass_and_resends() {
     assert_eq!((limits(&plan), plan.claims[0].resends_only), (vec![(1, 1)], false));
     answer(&mut lanes, &plan, true);
     assert!(lanes.plan(at(30_001)).claims.is_empty(), "one probe at a time");
-    lanes.get_mut(1).expect("its lane").ended(&ended(true, HowEnded::Arrived, None), at(30_002));
+    lanes.get_mut(1).expect("its lane").ended(&ended(true, EndpointSign::Arrived, None), at(30_002));
     assert_eq!(limits(&lanes.plan(at(30_002))), [(1, 2)], "a ramp");
 }
 
@@ -247,7 +247,7 @@ fn whatever_happens_the_permits_hold_and_all_work_is_done() {
             let (which, _) = choices.next().expect("endless");
             if !under_way.is_empty() {
                 let id = under_way.swap_remove(usize::from(which) % under_way.len());
-                lanes.get_mut(id).expect("its lane").ended(&ended(false, HowEnded::Arrived, None), at(step));
+                lanes.get_mut(id).expect("its lane").ended(&ended(false, EndpointSign::Arrived, None), at(step));
             }
         }
         prop_assert!(false, "work is left: {left:?}");

@@ -2,12 +2,12 @@
 
 mod by_hand;
 mod harness;
+mod lane_views;
 mod life;
 mod order;
-mod pace;
 #[path = "../../../tests/it/receiver.rs"]
 #[allow(dead_code, reason = "tests of the whole gateway ask more of it")]
 mod receiver;
-mod shown;
 mod simulation;
 mod unreadable;
+mod webhook_rate;

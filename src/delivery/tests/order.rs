@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::harness::house;
 use super::receiver::{Answer, Receiver};
-use crate::delivery::{LaneViews, waiting};
+use crate::delivery::{LaneViews, wait_reason};
 use store::seed::SeedWebhook;
 use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::clock::Clock;
@@ -52,7 +52,7 @@ async fn an_event_that_has_blocked_its_station_too_long_is_overtaken() {
     let waiting = house.wait_for(webhook, DeliveryStatus::Retry, 1).await;
     assert!(waiting[1].behind_another, "the second waits for the first");
     let lanes = LaneViews::new();
-    assert_eq!(waiting::waiting_for(&waiting[1], &lanes, Clock::System.now()), Some("order"));
+    assert_eq!(wait_reason::wait_reason(&waiting[1], &lanes, Clock::System.now()), Some("order"));
     let all = house.wait_for(webhook, DeliveryStatus::Success, 3).await;
     assert_eq!(all[0].status, DeliveryStatus::Retry, "it keeps its own time");
     let blocked = all[1].attempts[0].started_at.since(all[0].attempts[0].started_at);

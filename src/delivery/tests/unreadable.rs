@@ -6,7 +6,7 @@ use super::harness::{DEADLINE, House, house, settings};
 use super::receiver::{Answer, Receiver};
 use crate::delivery::LaneViews;
 use crate::delivery::breaker::State;
-use crate::delivery::waiting::waiting_for;
+use crate::delivery::wait_reason::wait_reason;
 use store::seed::SeedWebhook;
 use store::{Delivery, Store, StoreError};
 use vocabulary::api::delivery::DeliveryStatus;
@@ -108,7 +108,7 @@ async fn a_webhook_with_a_setting_that_is_not_known_is_out_of_order_and_no_other
                 (DeliveryStatus::Scheduled, 0),
                 "{column}"
             );
-            assert_eq!(waiting_for(&delivery, &views.borrow(), now), Some("settings"), "{column}");
+            assert_eq!(wait_reason(&delivery, &views.borrow(), now), Some("settings"), "{column}");
         }
         match house.store.webhook(id).await {
             Err(StoreError::Setting(setting)) => {

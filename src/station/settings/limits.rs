@@ -1,6 +1,6 @@
 //! `[limits]`, as far as it is about stations.
 
-use crate::station::pace::Rate;
+use crate::station::rate_limiter::Rate;
 use vocabulary::setting::{Broken, Rules, table};
 use vocabulary::units::{ByteSize, Span};
 

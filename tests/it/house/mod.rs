@@ -31,7 +31,7 @@ const ROWS: &[(bool, &[&str])] = &[
 /// Pure modules: no runtime, no store.
 const PURE: &[&str] = &[
     "crates/vocabulary/src",
-    "src/listen/turns.rs",
+    "src/listen/station_order.rs",
     "src/delivery/schedule.rs",
     "src/station/session.rs",
     "src/station/session",

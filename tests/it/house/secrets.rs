@@ -25,7 +25,7 @@ fn nothing_that_holds_a_secret_derives_debug() {
     // They hold names of headers, and the few headers of an answer that are kept and listed.
     let shown_on_purpose = [
         "crates/vocabulary/src/api/delivery.rs",
-        "crates/outbound/src/verdict.rs",
+        "crates/outbound/src/outcome.rs",
         "crates/store/src/deliveries/list.rs",
     ];
     let sources = sources();

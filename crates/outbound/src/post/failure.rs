@@ -8,8 +8,8 @@ use rustls::{CertificateError, OtherError};
 use url::Url;
 
 use super::trust::MissingIntermediate;
+use crate::outcome::{AttemptVerdict, ErrorCode};
 use crate::resolve::ResolveError;
-use crate::verdict::{ErrorCode, Verdict};
 
 /// The error and its causes.
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
@@ -48,9 +48,11 @@ pub(super) fn is_broken_connection(error: &reqwest::Error) -> bool {
 }
 
 /// The verdict on an attempt that brought no answer.
-pub(super) fn verdict(url: &Url, error: &reqwest::Error) -> Verdict {
+pub(super) fn verdict(url: &Url, error: &reqwest::Error) -> AttemptVerdict {
     match find::<ResolveError>(error) {
-        Some(ResolveError::Forbidden(refusal)) => return Verdict::Forbidden { message: refusal.to_string() },
+        Some(ResolveError::Forbidden(refusal)) => {
+            return AttemptVerdict::Forbidden { message: refusal.to_string() };
+        }
         Some(dns @ ResolveError::Dns(_)) => return unreachable(ErrorCode::Dns, dns.to_string()),
         None => {}
     }
@@ -60,7 +62,7 @@ pub(super) fn verdict(url: &Url, error: &reqwest::Error) -> Verdict {
         return unreachable(ErrorCode::Tls, describe_tls(host, tls));
     }
     if error.is_timeout() {
-        return Verdict::TimedOut;
+        return AttemptVerdict::TimedOut;
     }
     if error.is_connect() {
         // Of the errors of a connection, only those before TLS begins are the TCP connector's own.
@@ -84,8 +86,8 @@ pub(super) fn verdict(url: &Url, error: &reqwest::Error) -> Verdict {
     unreachable(ErrorCode::Reset, format!("what {host}:{port} answered cannot be read: {}", root(error)))
 }
 
-fn unreachable(code: ErrorCode, message: String) -> Verdict {
-    Verdict::Unreachable { code, message }
+fn unreachable(code: ErrorCode, message: String) -> AttemptVerdict {
+    AttemptVerdict::Unreachable { code, message }
 }
 
 /// The words of the innermost cause: the outer ones only say that something failed.

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
-use crate::verdict::ErrorCode;
+use crate::outcome::ErrorCode;
 use vocabulary::clock::Timestamp;
 
 const TEST_CA: &[u8] = include_bytes!("../../../../tests/tls/ca.pem");
@@ -143,7 +143,7 @@ async fn the_request_arrives_as_it_was_given_and_connections_are_used_again() {
         let mut request = request(&format!("{}?q=1", server.url()));
         request.headers.insert("x-env", "prod".parse().expect("a value"));
         let outcome = poster.post(request).await;
-        assert_eq!(outcome.verdict, Verdict::Delivered { status: 200 });
+        assert_eq!(outcome.verdict, AttemptVerdict::Delivered { status: 200 });
         assert_eq!(outcome.response_body.as_deref(), Some("ok"));
         let text = requests.recv().await.expect("a request").to_ascii_lowercase();
         assert!(text.starts_with("post /hook?q=1 http/1.1\r\n"), "{text}");
@@ -168,7 +168,7 @@ async fn redirects_are_failures_with_their_location() {
         })
         .await;
         let outcome = poster().post(request(&server.url())).await;
-        assert_eq!(outcome.verdict, Verdict::Refused { status, retry_after: None });
+        assert_eq!(outcome.verdict, AttemptVerdict::Refused { status, retry_after: None });
         let location = format!("http://{}/loop", server.address);
         assert!(outcome.response_headers.contains(&("location".to_owned(), location.clone())));
         assert!(error(&outcome).1.contains(&location));
@@ -191,7 +191,11 @@ async fn retry_after_is_read_where_it_means_something() {
     ] {
         let server = Server::answering(answer(status, value)).await;
         let outcome = poster().post(request(&server.url())).await;
-        assert_eq!(outcome.verdict, Verdict::Refused { status, retry_after: expected }, "{status} {value}");
+        assert_eq!(
+            outcome.verdict,
+            AttemptVerdict::Refused { status, retry_after: expected },
+            "{status} {value}"
+        );
     }
 }
 
@@ -214,7 +218,7 @@ async fn silence_and_trickling_headers_end_at_the_deadline() {
     for server in [silent, trickling] {
         let start = Instant::now();
         let outcome = poster().post(Request { timeout: SHORT, ..request(&server.url()) }).await;
-        assert_eq!(outcome.verdict, Verdict::TimedOut);
+        assert_eq!(outcome.verdict, AttemptVerdict::TimedOut);
         assert_eq!(error(&outcome).0, ErrorCode::Timeout);
         assert!(start.elapsed() >= SHORT && start.elapsed() < SHORT * 10, "{:?}", start.elapsed());
     }
@@ -233,7 +237,7 @@ async fn a_trickling_body_ends_at_the_deadline_and_is_a_success_all_the_same() {
     .await;
     let start = Instant::now();
     let outcome = poster().post(Request { timeout: SHORT, ..request(&server.url()) }).await;
-    assert_eq!(outcome.verdict, Verdict::Delivered { status: 200 });
+    assert_eq!(outcome.verdict, AttemptVerdict::Delivered { status: 200 });
     assert!(outcome.response_body.is_some_and(|body| body.starts_with('x')));
     assert!(start.elapsed() >= SHORT && start.elapsed() < SHORT * 10, "{:?}", start.elapsed());
 }
@@ -255,7 +259,7 @@ async fn of_an_endless_body_no_more_than_the_cap_is_read() {
     })
     .await;
     let outcome = poster().post(request(&server.url())).await;
-    assert_eq!(outcome.verdict, Verdict::Refused { status: 500, retry_after: None });
+    assert_eq!(outcome.verdict, AttemptVerdict::Refused { status: 500, retry_after: None });
     assert_eq!(outcome.response_body.expect("a body"), "y".repeat(KEPT_BODY_BYTES));
     let sent = end.recv().await.expect("the connection is given up");
     assert!(sent < 100 * 1024 * 1024, "what the system buffers comes on top, but not 10 GB: {sent}");
@@ -430,7 +434,7 @@ async fn a_forbidden_destination_is_never_dialled() {
         let (code, message) = error(&outcome);
         assert_eq!(code, ErrorCode::ForbiddenDestination, "{url}: {message}");
         assert!(message.contains("--allow-network"), "{message}");
-        assert!(matches!(outcome.verdict, Verdict::Forbidden { .. }));
+        assert!(matches!(outcome.verdict, AttemptVerdict::Forbidden { .. }));
     }
     assert_eq!(server.connections(), 0);
     for host in ["127.0.0.1", "localhost"] {

@@ -25,7 +25,7 @@ use vocabulary::event::{self, Category, NewEvent};
 use vocabulary::id::{CommandId, StationId};
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::frame::empty_object;
-use vocabulary::ocpp::outgoing::{self, CallEnd, Ended, Unexpected};
+use vocabulary::ocpp::outgoing::{self, CallEnd, EndedCall, Unexpected};
 use vocabulary::ocpp::v16::{FromCentralSystem, command};
 use vocabulary::ocpp::violations::Violations;
 
@@ -40,7 +40,7 @@ const RAW_CHARS_MAX: usize = 16 << 10;
 
 impl Store {
     /// Ends a command that was sent. One that has ended otherwise meanwhile keeps its end.
-    pub async fn end_command(&self, ended: Ended) -> Result<()> {
+    pub async fn end_command(&self, ended: EndedCall) -> Result<()> {
         self.write(Priority::Inbound, move |w| {
             let Some(row) = Row::sent(w, ended.id)? else { return Ok(()) };
             let end = End::of_call(row.action, ended.end, ended.violations);

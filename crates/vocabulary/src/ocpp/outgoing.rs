@@ -73,7 +73,7 @@ pub struct Unexpected {
 
 /// A CALL of ours that has ended.
 #[derive(Debug, Clone)]
-pub struct Ended {
+pub struct EndedCall {
     /// Which command.
     pub id: CommandId,
     /// How.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::event::{self, Category, UnknownEventType};
 use crate::id::StationId;
-use crate::nearest::{near, near_fit};
+use crate::similar_name::{near, near_fit};
 
 /// The longest pattern, in bytes.
 pub const MAX_PATTERN_BYTES: usize = 128;

@@ -7,9 +7,9 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 use super::World;
-use crate::delivery::room::held_by;
+use crate::delivery::byte_budget::held_by;
 use crate::delivery::schedule;
-use crate::delivery::send::{Ended, HowEnded};
+use crate::delivery::send::{EndpointSign, SendEnd};
 use store::{Changed, Claimed, Finish, LaneState, Next};
 use vocabulary::api::delivery::DeliveryError;
 use vocabulary::clock::Timestamp;
@@ -114,8 +114,8 @@ impl World {
                 _ => None,
             };
             let Some(lane) = self.lanes.get_mut(finish.webhook_id) else { continue };
-            let how = if success { HowEnded::Arrived } else { HowEnded::Failed };
-            let ended = Ended {
+            let how = if success { EndpointSign::Arrived } else { EndpointSign::Failed };
+            let ended = SendEnd {
                 webhook_id: finish.webhook_id,
                 payload_bytes: flight.claimed.payload_bytes,
                 probe: flight.probe,

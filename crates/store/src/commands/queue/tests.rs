@@ -6,7 +6,7 @@ use vocabulary::clock::Clock;
 use vocabulary::id::ApiKeyId;
 use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::ocpp::frame::{CallError, MessageId, Unserveable, empty_object};
-use vocabulary::ocpp::outgoing::{self, CallEnd, Ended, Unexpected};
+use vocabulary::ocpp::outgoing::{self, CallEnd, EndedCall, Unexpected};
 use vocabulary::ocpp::rejection::Rejection;
 use vocabulary::ocpp::v16::inbound::Inbound;
 use vocabulary::ocpp::v16::read::{self, Reading};
@@ -120,7 +120,7 @@ impl Bench {
     }
 
     async fn end(&self, id: CommandId, end: CallEnd) {
-        self.store.end_command(Ended { id, end, violations: Vec::new() }).await.expect("writes");
+        self.store.end_command(EndedCall { id, end, violations: Vec::new() }).await.expect("writes");
     }
 
     /// Orders a command, sends it and has it answered.

@@ -17,18 +17,18 @@ const BACKLOG: u32 = 4_096;
 const NICER_BY: i32 = 5;
 
 /// The threads. What still runs on them when it is dropped ends at its next wait.
-pub(super) struct Door {
+pub(super) struct HandshakeRuntime {
     handle: Handle,
     /// Only for the drop.
     threads: Option<Runtime>,
 }
 
-impl Door {
+impl HandshakeRuntime {
     /// Starts as many threads as there are processors.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn open() -> io::Result<Self> {
+    pub(super) fn start() -> io::Result<Self> {
         let mut threads = Builder::new_multi_thread();
         threads.thread_name("handshakes").enable_all();
         // There a thread has a niceness of its own.
@@ -59,7 +59,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for HandshakeRuntime {
     /// Whoever drops it may be a task, which must not wait for threads.
     fn drop(&mut self) {
         if let Some(threads) = self.threads.take() {

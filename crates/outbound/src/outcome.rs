@@ -86,7 +86,7 @@ impl FromStr for ErrorCode {
 
 /// What the receiver, or the way to it, made of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AttemptVerdict {
     /// A 2xx whose headers were complete in time.
     Delivered {
         /// The status, 200 to 299.
@@ -119,7 +119,7 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// What came of it.
-    pub verdict: Verdict,
+    pub verdict: AttemptVerdict,
     /// From the start of the attempt to its verdict; the time for reading a body is not in it.
     pub duration: Duration,
     /// A few of the answer's headers, names in lower case, values as safe text.
@@ -133,13 +133,13 @@ pub struct Outcome {
 impl Outcome {
     /// Whether the receiver took it.
     pub fn is_success(&self) -> bool {
-        matches!(self.verdict, Verdict::Delivered { .. })
+        matches!(self.verdict, AttemptVerdict::Delivered { .. })
     }
 
     /// The answer's status, if there was an answer.
     pub fn status(&self) -> Option<u16> {
         match self.verdict {
-            Verdict::Delivered { status } | Verdict::Refused { status, .. } => Some(status),
+            AttemptVerdict::Delivered { status } | AttemptVerdict::Refused { status, .. } => Some(status),
             _ => None,
         }
     }
@@ -147,14 +147,16 @@ impl Outcome {
     /// The error as the API shows it: a code for programs, words for people. `None` on success.
     pub fn error(&self) -> Option<(ErrorCode, String)> {
         match &self.verdict {
-            Verdict::Delivered { .. } => None,
-            Verdict::Refused { status, .. } => Some((ErrorCode::HttpStatus, self.describe_status(*status))),
-            Verdict::TimedOut => Some((
+            AttemptVerdict::Delivered { .. } => None,
+            AttemptVerdict::Refused { status, .. } => {
+                Some((ErrorCode::HttpStatus, self.describe_status(*status)))
+            }
+            AttemptVerdict::TimedOut => Some((
                 ErrorCode::Timeout,
                 format!("no complete answer within {} ms", self.duration.as_millis()),
             )),
-            Verdict::Unreachable { code, message } => Some((*code, message.clone())),
-            Verdict::Forbidden { message } => Some((ErrorCode::ForbiddenDestination, message.clone())),
+            AttemptVerdict::Unreachable { code, message } => Some((*code, message.clone())),
+            AttemptVerdict::Forbidden { message } => Some((ErrorCode::ForbiddenDestination, message.clone())),
         }
     }
 

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use tokio::time::Instant;
 
-use super::pace::Pace;
+use super::rate_limiter::RateLimiter;
 use vocabulary::id::StationId;
 
 /// Pairs of station and address that are remembered: some megabytes.
@@ -22,13 +22,13 @@ const ADDRESSES_MAX: usize = 10_000;
 const STATIONS_PER_ADDRESS: f64 = 10.0;
 
 /// Failures of the last minutes.
-pub(super) struct Strikes {
+pub(super) struct LoginLimit {
     per_minute: f64,
-    pairs: HashMap<(StationId, IpAddr), Pace>,
-    addresses: HashMap<IpAddr, Pace>,
+    pairs: HashMap<(StationId, IpAddr), RateLimiter>,
+    addresses: HashMap<IpAddr, RateLimiter>,
 }
 
-impl Strikes {
+impl LoginLimit {
     /// None yet; so many a minute are borne of a station at an address, and as many at once.
     pub(super) fn new(per_minute: u32) -> Self {
         Self { per_minute: f64::from(per_minute), pairs: HashMap::new(), addresses: HashMap::new() }
@@ -44,21 +44,21 @@ impl Strikes {
     /// Whether credentials for `station` that come from `address` are still looked at.
     pub(super) fn allow(&mut self, now: Instant, station: &StationId, address: IpAddr) -> bool {
         let address = counted_as(address);
-        let allowed = |pace: Option<&mut Pace>| pace.is_none_or(|pace| pace.has_any(now));
+        let allowed = |limiter: Option<&mut RateLimiter>| limiter.is_none_or(|limiter| limiter.has_any(now));
         allowed(self.addresses.get_mut(&address)) && allowed(self.pairs.get_mut(&(station.clone(), address)))
     }
 
     /// Takes in that credentials for `station` from `address` were wrong.
     pub(super) fn note(&mut self, now: Instant, station: &StationId, address: IpAddr) {
         let pair = (station.clone(), counted_as(address));
-        strike(&mut self.pairs, PAIRS_MAX, self.per_minute, pair, now);
+        take_token(&mut self.pairs, PAIRS_MAX, self.per_minute, pair, now);
         self.note_stranger(now, address);
     }
 
     /// Takes in that somebody whom nobody knows came from `address`; whether that is still borne.
     pub(super) fn note_stranger(&mut self, now: Instant, address: IpAddr) -> bool {
         let per_minute = self.per_minute * STATIONS_PER_ADDRESS;
-        strike(&mut self.addresses, ADDRESSES_MAX, per_minute, counted_as(address), now)
+        take_token(&mut self.addresses, ADDRESSES_MAX, per_minute, counted_as(address), now)
     }
 }
 
@@ -70,8 +70,8 @@ fn counted_as(address: IpAddr) -> IpAddr {
     }
 }
 
-fn strike<K: Hash + Eq + Clone>(
-    table: &mut HashMap<K, Pace>,
+fn take_token<K: Hash + Eq + Clone>(
+    table: &mut HashMap<K, RateLimiter>,
     max: usize,
     per_minute: f64,
     key: K,
@@ -80,13 +80,13 @@ fn strike<K: Hash + Eq + Clone>(
     if table.len() >= max && !table.contains_key(&key) {
         make_room(table, max, now);
     }
-    let pace = table.entry(key).or_insert_with(|| Pace::new(per_minute / 60.0, per_minute, now));
-    pace.take(now).is_ok()
+    let limiter = table.entry(key).or_insert_with(|| RateLimiter::new(per_minute / 60.0, per_minute, now));
+    limiter.take(now).is_ok()
 }
 
 /// Forgets those of which there is nothing to remember, and if that is not enough, some others.
-fn make_room<K: Hash + Eq + Clone>(table: &mut HashMap<K, Pace>, max: usize, now: Instant) {
-    table.retain(|_, pace| !pace.is_full(now));
+fn make_room<K: Hash + Eq + Clone>(table: &mut HashMap<K, RateLimiter>, max: usize, now: Instant) {
+    table.retain(|_, limiter| !limiter.is_full(now));
     // More than one place, lest every newcomer has the whole table looked through.
     let enough = max - max / 8;
     let others: Vec<K> = table.keys().skip(enough).cloned().collect();
@@ -110,12 +110,12 @@ mod tests {
     }
 
     /// How many failures in a row are looked at.
-    fn borne(strikes: &mut Strikes, now: Instant, station: &StationId, address: IpAddr) -> usize {
+    fn borne(login_limit: &mut LoginLimit, now: Instant, station: &StationId, address: IpAddr) -> usize {
         (0..1_000)
             .take_while(|_| {
-                let allowed = strikes.allow(now, station, address);
+                let allowed = login_limit.allow(now, station, address);
                 if allowed {
-                    strikes.note(now, station, address);
+                    login_limit.note(now, station, address);
                 }
                 allowed
             })
@@ -124,60 +124,60 @@ mod tests {
 
     #[test]
     fn a_station_is_slowed_down_at_one_address_and_not_at_another() {
-        let (mut strikes, start) = (Strikes::new(10), Instant::now());
+        let (mut login_limit, start) = (LoginLimit::new(10), Instant::now());
         let (a, b) = (station("A"), station("B"));
-        assert_eq!(borne(&mut strikes, start, &a, v4(1)), 10);
-        assert!(!strikes.allow(start, &a, v4(1)));
-        assert!(strikes.allow(start, &a, v4(2)), "another address is another matter");
-        assert!(strikes.allow(start, &b, v4(1)), "and so is another station");
-        assert!(!strikes.allow(start + Duration::from_secs(5), &a, v4(1)));
-        assert!(strikes.allow(start + Duration::from_millis(6_100), &a, v4(1)), "ten a minute");
+        assert_eq!(borne(&mut login_limit, start, &a, v4(1)), 10);
+        assert!(!login_limit.allow(start, &a, v4(1)));
+        assert!(login_limit.allow(start, &a, v4(2)), "another address is another matter");
+        assert!(login_limit.allow(start, &b, v4(1)), "and so is another station");
+        assert!(!login_limit.allow(start + Duration::from_secs(5), &a, v4(1)));
+        assert!(login_limit.allow(start + Duration::from_millis(6_100), &a, v4(1)), "ten a minute");
     }
 
     #[test]
     fn an_address_has_its_own_bounds_over_all_stations() {
-        let (mut strikes, start) = (Strikes::new(10), Instant::now());
+        let (mut login_limit, start) = (LoginLimit::new(10), Instant::now());
         for nth in 0..10 {
-            assert_eq!(borne(&mut strikes, start, &station(&format!("S{nth}")), v4(1)), 10);
+            assert_eq!(borne(&mut login_limit, start, &station(&format!("S{nth}")), v4(1)), 10);
         }
-        assert!(!strikes.allow(start, &station("NEW"), v4(1)));
-        assert!(strikes.allow(start, &station("NEW"), v4(2)));
+        assert!(!login_limit.allow(start, &station("NEW"), v4(1)));
+        assert!(login_limit.allow(start, &station("NEW"), v4(2)));
     }
 
     #[test]
     fn strangers_count_for_their_address() {
-        let (mut strikes, start) = (Strikes::new(1), Instant::now());
-        let borne = (0..100).take_while(|_| strikes.note_stranger(start, v4(1))).count();
+        let (mut login_limit, start) = (LoginLimit::new(1), Instant::now());
+        let borne = (0..100).take_while(|_| login_limit.note_stranger(start, v4(1))).count();
         assert_eq!(borne, 10);
-        assert!(!strikes.allow(start, &station("A"), v4(1)));
+        assert!(!login_limit.allow(start, &station("A"), v4(1)));
     }
 
     #[test]
     fn a_v6_network_is_one_address_and_a_mapped_one_is_its_own() {
-        let (mut strikes, start) = (Strikes::new(3), Instant::now());
+        let (mut login_limit, start) = (LoginLimit::new(3), Instant::now());
         let at = |text: &str| text.parse::<IpAddr>().expect("an address");
         let a = station("A");
-        assert_eq!(borne(&mut strikes, start, &a, at("2001:db8:0:1::1")), 3);
-        assert!(!strikes.allow(start, &a, at("2001:db8:0:1:ffff::2")));
-        assert!(strikes.allow(start, &a, at("2001:db8:0:2::1")));
-        assert_eq!(borne(&mut strikes, start, &a, at("::ffff:192.0.2.1")), 3);
-        assert!(!strikes.allow(start, &a, at("192.0.2.1")));
+        assert_eq!(borne(&mut login_limit, start, &a, at("2001:db8:0:1::1")), 3);
+        assert!(!login_limit.allow(start, &a, at("2001:db8:0:1:ffff::2")));
+        assert!(login_limit.allow(start, &a, at("2001:db8:0:2::1")));
+        assert_eq!(borne(&mut login_limit, start, &a, at("::ffff:192.0.2.1")), 3);
+        assert!(!login_limit.allow(start, &a, at("192.0.2.1")));
     }
 
     #[test]
     fn the_tables_do_not_grow_beyond_their_bounds() {
-        let (mut strikes, start) = (Strikes::new(10), Instant::now());
+        let (mut login_limit, start) = (LoginLimit::new(10), Instant::now());
         let a = station("A");
         for nth in 0..3 * PAIRS_MAX as u32 {
-            strikes.note(start, &a, v4(nth));
+            login_limit.note(start, &a, v4(nth));
         }
-        assert!(strikes.pairs.len() <= PAIRS_MAX && strikes.addresses.len() <= ADDRESSES_MAX);
+        assert!(login_limit.pairs.len() <= PAIRS_MAX && login_limit.addresses.len() <= ADDRESSES_MAX);
         // What has recovered goes first.
         let later = start + Duration::from_secs(3_600);
-        assert_eq!(borne(&mut strikes, later, &a, v4(0)), 10);
+        assert_eq!(borne(&mut login_limit, later, &a, v4(0)), 10);
         for nth in 1..PAIRS_MAX as u32 {
-            strikes.note(later, &station("B"), v4(nth));
+            login_limit.note(later, &station("B"), v4(nth));
         }
-        assert!(!strikes.allow(later, &a, v4(0)), "still remembered");
+        assert!(!login_limit.allow(later, &a, v4(0)), "still remembered");
     }
 }

@@ -7,40 +7,40 @@ use crate::station::lock;
 use vocabulary::id::StationId;
 
 /// Handshakes that may wait for a slow hash: about two seconds of them. Others are told to come back.
-pub(super) const LINE_MAX: usize = 64;
+pub(super) const QUEUE_MAX: usize = 64;
 
 /// Of these, for one station: who tries passwords for one holds up no other.
-pub(super) const LINE_MAX_PER_STATION: usize = 4;
+pub(super) const QUEUE_MAX_PER_STATION: usize = 4;
 
 /// Who waits for a slow hash, or has one made.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct HashQueue {
     pub(super) length: usize,
     pub(super) of: HashMap<StationId, usize>,
 }
 
 /// A place in the line, for as long as it is held.
-pub(super) struct Place {
-    line: Arc<Mutex<Line>>,
+pub(super) struct QueuePlace {
+    hash_queue: Arc<Mutex<HashQueue>>,
     station: StationId,
 }
 
-impl Place {
-    pub(super) fn take(line: &Arc<Mutex<Line>>, station: &StationId) -> Option<Self> {
-        let mut held = lock(line);
+impl QueuePlace {
+    pub(super) fn take(queue: &Arc<Mutex<HashQueue>>, station: &StationId) -> Option<Self> {
+        let mut held = lock(queue);
         let own = held.of.get(station).copied().unwrap_or(0);
-        if held.length >= LINE_MAX || own >= LINE_MAX_PER_STATION {
+        if held.length >= QUEUE_MAX || own >= QUEUE_MAX_PER_STATION {
             return None;
         }
         held.length += 1;
         held.of.insert(station.clone(), own + 1);
-        Some(Self { line: line.clone(), station: station.clone() })
+        Some(Self { hash_queue: queue.clone(), station: station.clone() })
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
-        let mut held = lock(&self.line);
+        let mut held = lock(&self.hash_queue);
         held.length -= 1;
         let left = held.of.get(&self.station).map_or(0, |own| own - 1);
         match left {

@@ -15,13 +15,13 @@ pub(super) struct Rate {
 
 /// Hands out tokens at a rate; what is not used gathers up to the burst.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     bucket: Bucket,
     rate: Rate,
     at: Instant,
 }
 
-impl Pace {
+impl RateLimiter {
     /// A full bucket.
     pub(super) fn new(per_second: f64, burst: f64, now: Instant) -> Self {
         Self::at(Rate { per_second, burst }, now)
@@ -83,28 +83,28 @@ mod tests {
     #[test]
     fn a_burst_passes_and_then_the_rate_holds() {
         let start = Instant::now();
-        let mut pace = Pace::new(10.0, 3.0, start);
+        let mut limiter = RateLimiter::new(10.0, 3.0, start);
         for _ in 0..3 {
-            assert_eq!(pace.take(start), Ok(()));
+            assert_eq!(limiter.take(start), Ok(()));
         }
-        let wait = pace.take(start).expect_err("empty");
+        let wait = limiter.take(start).expect_err("empty");
         assert!((0.099..0.101).contains(&wait.as_secs_f64()), "{wait:?}");
-        assert_eq!(pace.take(start + Duration::from_millis(101)), Ok(()));
+        assert_eq!(limiter.take(start + Duration::from_millis(101)), Ok(()));
     }
 
     #[test]
     fn another_rate_holds_from_then_on() {
         let start = Instant::now();
-        let mut pace = Pace::new(1.0, 3.0, start);
-        pace.owe(3);
-        assert!(pace.take(start).expect_err("empty") > Duration::from_millis(990));
-        pace.follow(Rate { per_second: 100.0, burst: 50.0 }, start);
-        assert!(pace.take(start).expect_err("no tokens are given for it") < Duration::from_millis(11));
-        assert_eq!(pace.take(start + Duration::from_millis(11)), Ok(()));
+        let mut limiter = RateLimiter::new(1.0, 3.0, start);
+        limiter.owe(3);
+        assert!(limiter.take(start).expect_err("empty") > Duration::from_millis(990));
+        limiter.follow(Rate { per_second: 100.0, burst: 50.0 }, start);
+        assert!(limiter.take(start).expect_err("no tokens are given for it") < Duration::from_millis(11));
+        assert_eq!(limiter.take(start + Duration::from_millis(11)), Ok(()));
         let later = start + Duration::from_secs(60);
-        assert!(pace.is_full(later), "the new burst");
-        pace.follow(Rate { per_second: 1.0, burst: 1.0 }, later);
-        assert_eq!(pace.take(later), Ok(()));
-        assert!(pace.take(later).is_err(), "what is beyond the new burst is gone");
+        assert!(limiter.is_full(later), "the new burst");
+        limiter.follow(Rate { per_second: 1.0, burst: 1.0 }, later);
+        assert_eq!(limiter.take(later), Ok(()));
+        assert!(limiter.take(later).is_err(), "what is beyond the new burst is gone");
     }
 }

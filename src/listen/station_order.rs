@@ -15,12 +15,12 @@ const WAITING_MAX: usize = 1_000;
 /// Which stations have an event under way, and what waits for it to be done. Events without station are as those of
 /// one more.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct StationOrder {
     under_way: HashMap<Option<String>, VecDeque<Numbered>>,
     waiting: usize,
 }
 
-impl Turns {
+impl StationOrder {
     /// Whether another event may be taken.
     pub(super) fn has_room(&self) -> bool {
         self.under_way.len() < AT_ONCE && self.waiting < WAITING_MAX
@@ -67,34 +67,34 @@ mod tests {
 
     #[test]
     fn a_station_keeps_its_order_and_holds_up_no_other() {
-        let mut turns = Turns::default();
-        let a1 = turns.take(numbered(1, Some("A"))).expect("goes at once");
-        assert!(turns.take(numbered(2, Some("A"))).is_none() && turns.take(numbered(3, Some("A"))).is_none());
-        let b1 = turns.take(numbered(4, Some("B"))).expect("another station");
-        assert!(turns.take(numbered(5, None)).is_some() && turns.take(numbered(6, None)).is_none());
-        assert!(turns.ended(&b1.event).is_none());
-        let a2 = turns.ended(&a1.event).expect("the next one");
-        let a3 = turns.ended(&a2.event).expect("the next one");
+        let mut order = StationOrder::default();
+        let a1 = order.take(numbered(1, Some("A"))).expect("goes at once");
+        assert!(order.take(numbered(2, Some("A"))).is_none() && order.take(numbered(3, Some("A"))).is_none());
+        let b1 = order.take(numbered(4, Some("B"))).expect("another station");
+        assert!(order.take(numbered(5, None)).is_some() && order.take(numbered(6, None)).is_none());
+        assert!(order.ended(&b1.event).is_none());
+        let a2 = order.ended(&a1.event).expect("the next one");
+        let a3 = order.ended(&a2.event).expect("the next one");
         assert_eq!((a2.sequence, a3.sequence), (2, 3));
-        assert!(turns.ended(&a3.event).is_none());
-        assert!(turns.take(numbered(7, Some("A"))).is_some(), "nothing is under way");
+        assert!(order.ended(&a3.event).is_none());
+        assert!(order.take(numbered(7, Some("A"))).is_some(), "nothing is under way");
     }
 
     #[test]
     fn there_are_bounds() {
-        let mut turns = Turns::default();
+        let mut order = StationOrder::default();
         for n in 0..AT_ONCE {
-            assert!(turns.has_room());
-            assert!(turns.take(numbered(n as i64, Some(&n.to_string()))).is_some());
+            assert!(order.has_room());
+            assert!(order.take(numbered(n as i64, Some(&n.to_string()))).is_some());
         }
-        assert!(!turns.has_room(), "so many at once");
-        let mut turns = Turns::default();
-        let first = turns.take(numbered(0, Some("A"))).expect("goes at once");
+        assert!(!order.has_room(), "so many at once");
+        let mut order = StationOrder::default();
+        let first = order.take(numbered(0, Some("A"))).expect("goes at once");
         for n in 0..WAITING_MAX {
-            assert!(turns.has_room());
-            assert!(turns.take(numbered(n as i64, Some("A"))).is_none());
+            assert!(order.has_room());
+            assert!(order.take(numbered(n as i64, Some("A"))).is_none());
         }
-        assert!(!turns.has_room(), "so many wait");
-        assert!(turns.ended(&first.event).is_some() && turns.has_room());
+        assert!(!order.has_room(), "so many wait");
+        assert!(order.ended(&first.event).is_some() && order.has_room());
     }
 }

@@ -14,9 +14,9 @@ use super::lock;
 type Work = Box<dyn FnOnce() + Send>;
 
 /// The threads; they end with it.
-pub(super) struct Hashers(Sender<Work>);
+pub(super) struct HashThreads(Sender<Work>);
 
-impl Hashers {
+impl HashThreads {
     /// So many of them.
     ///
     /// # Errors

@@ -10,13 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::remote::Remote;
 use super::table::{Column, Table};
-use super::{Failure, given, hint, print};
-use crate::client::{Call, Client, Follower, Parameters, Told};
+use super::{Failure, hint, input, print};
+use crate::client::{Call, Client, Follower, FollowerEvent, Parameters};
 use vocabulary::api::Page;
 
 /// What every command has that asks a gateway.
 #[derive(Args)]
-pub(super) struct Counter {
+pub(super) struct GatewayArgs {
     #[command(flatten)]
     remote: Remote,
     /// Prints the API's own JSON instead of tables
@@ -24,9 +24,9 @@ pub(super) struct Counter {
     json: bool,
 }
 
-impl Counter {
-    pub(super) fn open(&self) -> Result<Desk, Failure> {
-        Ok(Desk { client: self.remote.client()?, json: self.json })
+impl GatewayArgs {
+    pub(super) fn open(&self) -> Result<Session, Failure> {
+        Ok(Session { client: self.remote.client()?, json: self.json })
     }
 }
 
@@ -61,7 +61,7 @@ impl Paging {
     }
 
     fn parameters(&self) -> Vec<(String, String)> {
-        let mut parameters = given::parameters(self);
+        let mut parameters = input::parameters(self);
         let mut add = |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
         if self.all {
             add("limit", &vocabulary::api::LIMIT_MAX.to_string());
@@ -75,12 +75,12 @@ impl Paging {
 
 /// A gateway that is asked, and how its answers are shown.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct Session {
     pub(super) client: Client,
     pub(super) json: bool,
 }
 
-impl Desk {
+impl Session {
     /// Makes a call and shows its answer: as it came, or as `tell` words it.
     pub(super) async fn show<T: DeserializeOwned>(
         &self,
@@ -126,14 +126,14 @@ impl Desk {
         columns: [Column; N],
         row: impl Fn(&T) -> [String; N],
     ) -> Result<(), Failure> {
-        let mut parameters = given::parameters(filters);
+        let mut parameters = input::parameters(filters);
         parameters.extend(paging.parameters());
         if paging.all && self.json {
             return self.all_as_one(parameters, ask).await;
         }
         let mut table = Table::new(columns);
         loop {
-            let call = ask(&given::borrowed(&parameters));
+            let call = ask(&input::borrowed(&parameters));
             let page = self.show(call, |page| table.lines(page.data.iter().map(&row))).await?;
             let Some(cursor) = page.next_cursor else { return Ok(()) };
             if !paging.all {
@@ -179,14 +179,14 @@ impl Desk {
                 _ = hangup.recv() => return Ok(()),
             };
             match told {
-                Told::Next(streamed) if shown.contains(&id(&streamed.told)) => {}
-                Told::Next(streamed) if self.json => print(&format!("{}\n", streamed.json))?,
-                Told::Next(streamed) => print(&table.lines([row(&streamed.told)]))?,
-                Told::BrokeOff(reason) => {
+                FollowerEvent::Next(streamed) if shown.contains(&id(&streamed.told)) => {}
+                FollowerEvent::Next(streamed) if self.json => print(&format!("{}\n", streamed.json))?,
+                FollowerEvent::Next(streamed) => print(&table.lines([row(&streamed.told)]))?,
+                FollowerEvent::BrokeOff(reason) => {
                     hint(&format!("the stream broke off ({reason}); connecting again"));
                 }
-                Told::Again => hint("connected again"),
-                Told::Forgotten(reason) => hint(&format!("{reason}; going on with what comes now")),
+                FollowerEvent::Again => hint("connected again"),
+                FollowerEvent::Forgotten(reason) => hint(&format!("{reason}; going on with what comes now")),
             }
         }
     }
@@ -203,7 +203,7 @@ impl Desk {
         print(r#"{"data":["#)?;
         let mut between = "";
         loop {
-            let (page, text) = ask(&given::borrowed(&parameters)).with_text().await?;
+            let (page, text) = ask(&input::borrowed(&parameters)).with_text().await?;
             let raw: Page<Box<RawValue>> = serde_json::from_str(&text).map_err(std::io::Error::from)?;
             for row in raw.data {
                 print(&format!("{between}{row}"))?;

@@ -11,14 +11,14 @@ use tokio::time::{Sleep, sleep};
 use tls::Stream;
 
 /// A connection whose writes fail once nothing of them has left for the time that it was given.
-pub(super) struct Patient {
+pub(super) struct WriteTimeout {
     stream: Stream,
     patience: Duration,
     /// When it is over; `None` while all that is to be sent leaves.
     until: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
+impl WriteTimeout {
     pub(super) fn new(stream: Stream, patience: Duration) -> Self {
         Self { stream, patience, until: None }
     }
@@ -38,7 +38,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -48,7 +48,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for WriteTimeout {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.waited(cx, written)

@@ -23,7 +23,7 @@ const LARGE_HEADER: u64 = 14;
 /// What may be read beyond a message in one go.
 const READ_AHEAD: u64 = 16 << 10;
 
-pub(super) struct Metered {
+pub(super) struct CountedStream {
     stream: Stream,
     read: u64,
     marked: u64,
@@ -37,7 +37,7 @@ pub(super) struct Metered {
     failure: Option<io::Error>,
 }
 
-impl Metered {
+impl CountedStream {
     pub(super) fn new(stream: Stream, already_read: usize, message_size_bytes: usize) -> Self {
         let most = 2 * message_size_bytes as u64 + READ_AHEAD;
         Self { stream, read: already_read as u64, marked: 0, most, end: u64::MAX, mute: false, failure: None }
@@ -90,7 +90,7 @@ impl Metered {
     }
 }
 
-impl AsyncRead for Metered {
+impl AsyncRead for CountedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -119,7 +119,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl AsyncWrite for CountedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if !self.mute {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, bytes)) {

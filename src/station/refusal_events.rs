@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use store::Rejected;
 use vocabulary::clock::Timestamp;
 
-/// Rejections per address and minute that are told one by one.
+/// Refusals per address and minute that are told one by one.
 const SINGLE: u32 = 10;
 const WINDOW_MS: i64 = 60_000;
 
@@ -23,11 +23,11 @@ struct Window {
 
 /// What each address has been refused in the last minute.
 #[derive(Default)]
-pub(super) struct Rejections {
+pub(super) struct RefusalEvents {
     windows: HashMap<Option<IpAddr>, Window>,
 }
 
-impl Rejections {
+impl RefusalEvents {
     /// Takes one rejection in; returns it if it is to be told by itself.
     pub(super) fn note(&mut self, now: Timestamp, address: IpAddr, rejected: Rejected) -> Option<Rejected> {
         let full = self.windows.len() >= MAX_ADDRESSES;
@@ -77,7 +77,7 @@ mod tests {
             count: 1,
         };
         let start = Timestamp::from_unix_ms(0);
-        let mut rejections = Rejections::default();
+        let mut rejections = RefusalEvents::default();
         let told = (0..100).filter(|_| rejections.note(start, address, rejected.clone()).is_some()).count();
         assert_eq!(told, 10);
         assert!(rejections.sweep(start.after(Duration::from_secs(59))).is_empty());

@@ -67,13 +67,13 @@ impl fmt::Display for RateLimit {
 
 /// A webhook's [`RateLimit`] as it is used up; its burst is what one second brings, at least one.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub struct WebhookRate {
     limit: RateLimit,
     bucket: Bucket,
     at: Timestamp,
 }
 
-impl Pace {
+impl WebhookRate {
     /// Nothing is used up yet.
     pub fn new(limit: RateLimit, now: Timestamp) -> Self {
         let per_second = limit.per_second();
@@ -135,11 +135,11 @@ mod tests {
 
     #[test]
     fn never_more_than_the_rate_and_one_second_of_it() {
-        let mut pace = Pace::new("10/s".parse().expect("a rate"), at(0));
+        let mut rate = WebhookRate::new("10/s".parse().expect("a rate"), at(0));
         let mut sent = 0;
         for ms in 0..=3_000 {
-            let available = pace.available(at(ms));
-            pace.take(available);
+            let available = rate.available(at(ms));
+            rate.take(available);
             sent += available;
         }
         assert!((39..=40).contains(&sent), "10 at once and 10 a second: {sent}");
@@ -147,23 +147,23 @@ mod tests {
 
     #[test]
     fn a_slow_rate_tells_when_the_next_may_go() {
-        let mut pace = Pace::new("6/m".parse().expect("a rate"), at(0));
-        assert_eq!(pace.available(at(0)), 1);
-        pace.take(1);
-        assert_eq!(pace.next_token_at(at(0)), at(10_000));
-        assert_eq!(pace.available(at(9_000)), 0);
-        let next = pace.next_token_at(at(9_000));
-        assert_eq!(pace.available(next), 1);
-        pace.take(1);
-        pace.give_back(1);
-        assert_eq!(pace.available(at(1_000_000)), 1, "no more than its capacity");
+        let mut rate = WebhookRate::new("6/m".parse().expect("a rate"), at(0));
+        assert_eq!(rate.available(at(0)), 1);
+        rate.take(1);
+        assert_eq!(rate.next_token_at(at(0)), at(10_000));
+        assert_eq!(rate.available(at(9_000)), 0);
+        let next = rate.next_token_at(at(9_000));
+        assert_eq!(rate.available(next), 1);
+        rate.take(1);
+        rate.give_back(1);
+        assert_eq!(rate.available(at(1_000_000)), 1, "no more than its capacity");
     }
 
     #[test]
     fn a_clock_that_steps_back_neither_stops_nor_floods_it() {
-        let mut pace = Pace::new("1/s".parse().expect("a rate"), at(600_000));
-        pace.take(1);
-        assert_eq!(pace.available(at(0)), 0);
-        assert_eq!(pace.available(at(1_000)), 1);
+        let mut rate = WebhookRate::new("1/s".parse().expect("a rate"), at(600_000));
+        rate.take(1);
+        assert_eq!(rate.available(at(0)), 0);
+        assert_eq!(rate.available(at(1_000)), 1);
     }
 }

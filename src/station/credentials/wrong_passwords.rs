@@ -9,12 +9,12 @@ const WRONG_MAX: usize = 10_000;
 
 /// The newest few of many.
 #[derive(Default)]
-pub(super) struct Recent {
+pub(super) struct WrongPasswords {
     digests: HashSet<Digest>,
     order: VecDeque<Digest>,
 }
 
-impl Recent {
+impl WrongPasswords {
     pub(super) fn holds(&self, digest: &Digest) -> bool {
         self.digests.contains(digest)
     }
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn of_wrong_ones_the_newest_are_remembered() {
-        let mut recent = Recent::default();
+        let mut recent = WrongPasswords::default();
         let digest = |nth: usize| {
             let mut digest = [0; 32];
             digest[..8].copy_from_slice(&nth.to_le_bytes());

@@ -27,14 +27,14 @@ pub(super) struct Share {
 
 /// The room, as it is at one moment.
 #[derive(Debug, Clone)]
-pub(super) struct Room {
+pub(super) struct ByteBudget {
     total: u64,
     held: u64,
     /// A lane that has waited for long with something large: no other takes anything large before it.
     first: Option<WebhookId>,
 }
 
-impl Room {
+impl ByteBudget {
     pub(super) fn new(total: u64, held: u64, first: Option<WebhookId>) -> Self {
         Self { total, held, first }
     }
@@ -66,12 +66,12 @@ impl Room {
 /// The room during one claim: who is admitted holds its bytes at once.
 #[derive(Debug)]
 pub(super) struct Admission {
-    pub(super) room: Room,
+    pub(super) room: ByteBudget,
     pub(super) shares: HashMap<WebhookId, Share>,
 }
 
 impl Admission {
-    pub(super) fn new(room: Room) -> Self {
+    pub(super) fn new(room: ByteBudget) -> Self {
         Self { room, shares: HashMap::new() }
     }
 
@@ -95,7 +95,7 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     fn admission(total_mib: usize) -> Admission {
-        Admission::new(Room::new((total_mib * MIB) as u64, 0, None))
+        Admission::new(ByteBudget::new((total_mib * MIB) as u64, 0, None))
     }
 
     /// How many deliveries of this payload the lane gets until it is refused one.

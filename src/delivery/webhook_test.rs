@@ -2,15 +2,15 @@
 //! way as a delivery, past lanes and breaker, and tell at once how it went.
 
 use outbound::headers::Trigger;
+use outbound::outcome::Outcome;
 use outbound::post::Poster;
-use outbound::verdict::Outcome;
 use store::{LaneSettings, Result, Store};
 use vocabulary::clock::Clock;
 use vocabulary::event::{Event, NewEvent};
 use vocabulary::id::{DeliveryId, EventId, IdMint, WebhookId};
 
 use super::attempt::Attempt;
-use super::sample;
+use super::sample_events;
 use super::target::Target;
 
 /// How a test send went.
@@ -33,7 +33,7 @@ pub async fn test_webhook(
 ) -> Result<Option<Tested>> {
     let Some(settings) = store.lane(webhook_id).await? else { return Ok(None) };
     let target = Target::new(&settings)?;
-    let event = store.append_test(webhook_id, sample::event(event, clock.now())).await?;
+    let event = store.append_test(webhook_id, sample_events::event(event, clock.now())).await?;
     let outcome = send(&target, poster, clock, &event).await;
     Ok(Some(Tested { event_id: event.id, outcome }))
 }
@@ -46,7 +46,7 @@ pub async fn verify(settings: &LaneSettings, poster: &Poster, clock: &Clock) -> 
     let target = Target::new(settings)?;
     let now = clock.now();
     let NewEvent { event, category, protocol, station_id, timestamp, payload, .. } =
-        sample::event(vocabulary::event::PING, now);
+        sample_events::event(vocabulary::event::PING, now);
     let event = Event {
         seq: 0,
         id: EventId::from_value(IdMint::default().next(now)),

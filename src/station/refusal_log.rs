@@ -1,4 +1,4 @@
-//! The trace that refused connections leave: a line in the log, folded for each address, and a count by
+//! How refused connections are logged: one line each, folded for each address, and a count by
 //! reason.
 //!
 //! Of each address the first refusal of a kind is told at once; what follows is counted, and told in one line
@@ -105,9 +105,9 @@ pub(super) fn shown_path(path: &str) -> String {
 
 /// How many connections were refused since the start, by cause.
 #[derive(Debug, Default)]
-pub struct Counts(Mutex<BTreeMap<Cause, u64>>);
+pub struct RefusalCounts(Mutex<BTreeMap<Cause, u64>>);
 
-impl Counts {
+impl RefusalCounts {
     fn count(&self, cause: Cause) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(cause).or_default() += 1;
     }
@@ -128,13 +128,19 @@ struct Window {
 
 /// What each address has been refused of late.
 #[derive(Default)]
-pub(super) struct Trace {
+pub(super) struct RefusalLog {
     windows: HashMap<Option<IpAddr>, Window>,
 }
 
-impl Trace {
+impl RefusalLog {
     /// Takes one refusal in; whether it is to be told by itself.
-    pub(super) fn note(&mut self, counts: &Counts, now: Timestamp, address: IpAddr, cause: Cause) -> bool {
+    pub(super) fn note(
+        &mut self,
+        counts: &RefusalCounts,
+        now: Timestamp,
+        address: IpAddr,
+        cause: Cause,
+    ) -> bool {
         counts.count(cause);
         let full = self.windows.len() >= MAX_ADDRESSES;
         let key = Some(address).filter(|address| !full || self.windows.contains_key(&Some(*address)));
@@ -212,39 +218,40 @@ mod tests {
 
     #[test]
     fn a_flood_is_told_once_of_each_kind_and_then_once_a_minute() {
-        let (counts, mut trace) = (Counts::default(), Trace::default());
+        let (counts, mut refusal_log) = (RefusalCounts::default(), RefusalLog::default());
         let expired = Cause::Tls(TlsFailure::CertificateExpired);
         let told: Vec<bool> = [Cause::NotHttp, Cause::NotHttp, expired, Cause::NotHttp, expired]
-            .map(|cause| trace.note(&counts, T0, address(1), cause))
+            .map(|cause| refusal_log.note(&counts, T0, address(1), cause))
             .into();
         assert_eq!(told, [true, false, true, false, false]);
-        assert!(trace.note(&counts, T0, address(2), Cause::NotHttp), "an address of its own");
-        assert!(trace.sweep(T0.after(Duration::from_secs(59))).is_empty());
+        assert!(refusal_log.note(&counts, T0, address(2), Cause::NotHttp), "an address of its own");
+        assert!(refusal_log.sweep(T0.after(Duration::from_secs(59))).is_empty());
         let minute = T0.after(WINDOW);
-        let lines: Vec<String> = trace.sweep(minute).iter().map(Folded::to_string).collect();
+        let lines: Vec<String> = refusal_log.sweep(minute).iter().map(Folded::to_string).collect();
         assert_eq!(
             lines,
             ["3 more connections from 192.0.2.1 were refused in the last minute: \
               1 × its client certificate has expired; 2 × not HTTP/1.1"]
         );
-        assert!(!trace.note(&counts, minute, address(1), Cause::NotHttp), "the flood goes on");
-        assert!(trace.note(&counts, minute, address(2), Cause::NotHttp), "it was quiet for a minute");
+        assert!(!refusal_log.note(&counts, minute, address(1), Cause::NotHttp), "the flood goes on");
+        assert!(refusal_log.note(&counts, minute, address(2), Cause::NotHttp), "it was quiet for a minute");
         let later = minute.after(WINDOW);
-        assert_eq!(trace.sweep(later).len(), 1);
-        assert!(trace.sweep(later.after(WINDOW)).is_empty());
-        assert!(trace.windows.is_empty(), "nothing is kept of who is gone");
+        assert_eq!(refusal_log.sweep(later).len(), 1);
+        assert!(refusal_log.sweep(later.after(WINDOW)).is_empty());
+        assert!(refusal_log.windows.is_empty(), "nothing is kept of who is gone");
         let count = |name| counts.all().into_iter().find(|(own, _)| *own == name).expect("a cause").1;
         assert_eq!((count("not_http"), count("tls_certificate_expired"), count("blocked")), (6, 2, 0));
     }
 
     #[test]
     fn addresses_beyond_those_that_are_kept_apart_share_a_line() {
-        let (counts, mut trace) = (Counts::default(), Trace::default());
+        let (counts, mut refusal_log) = (RefusalCounts::default(), RefusalLog::default());
         let addresses =
             (0..MAX_ADDRESSES as u32 + 3).map(|nth| IpAddr::from((0x0a00_0000 + nth).to_be_bytes()));
-        let told = addresses.filter(|address| trace.note(&counts, T0, *address, Cause::TooSlow)).count();
-        assert_eq!((told, trace.windows.len()), (MAX_ADDRESSES + 1, MAX_ADDRESSES + 1));
-        let lines = trace.sweep(T0.after(WINDOW));
+        let told =
+            addresses.filter(|address| refusal_log.note(&counts, T0, *address, Cause::TooSlow)).count();
+        assert_eq!((told, refusal_log.windows.len()), (MAX_ADDRESSES + 1, MAX_ADDRESSES + 1));
+        let lines = refusal_log.sweep(T0.after(WINDOW));
         assert_eq!(lines.len(), 1);
         assert!(lines[0].to_string().starts_with("2 more connections from further addresses "));
     }

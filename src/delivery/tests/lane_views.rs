@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::harness::{DEADLINE, house};
 use super::receiver::{Answer, Receiver};
 use crate::delivery::breaker::State;
-use crate::delivery::waiting;
+use crate::delivery::wait_reason;
 use store::seed::SeedWebhook;
 use store::{DeliveryFilter, DeliveryPage};
 use vocabulary::api::delivery::DeliveryStatus;
@@ -56,12 +56,12 @@ async fn a_delivery_tells_what_it_waits_for() {
     let there = views.wait_for(|views| views.contains_key(&webhook));
     let lanes = tokio::time::timeout(DEADLINE, there).await.expect("it is published").expect("alive").clone();
     let now = Clock::System.now();
-    assert_eq!(waiting::waiting_for(&all[0], &lanes, now), Some("schedule"));
+    assert_eq!(wait_reason::wait_reason(&all[0], &lanes, now), Some("schedule"));
     let later = now.after(Duration::from_secs(7_200));
-    assert_eq!(waiting::waiting_for(&all[0], &lanes, later), Some("slot"));
+    assert_eq!(wait_reason::wait_reason(&all[0], &lanes, later), Some("slot"));
     let mut open = lanes;
     open.get_mut(&webhook).expect("its lane").breaker =
         State::Open { since: now, probe_at: later, interval: Duration::from_secs(30) };
-    assert_eq!(waiting::waiting_for(&all[0], &open, later), Some("breaker"));
+    assert_eq!(wait_reason::wait_reason(&all[0], &open, later), Some("breaker"));
     house.close().await;
 }

@@ -7,7 +7,7 @@ use vocabulary::clock::Timestamp;
 use super::lane::{LaneView, LaneViews};
 
 /// `schedule`, `breaker`, `rate_limit`, `order`, `slot`, `settings` or `paused`; `None` if it does not wait.
-pub fn waiting_for(delivery: &Delivery, lanes: &LaneViews, now: Timestamp) -> Option<&'static str> {
+pub fn wait_reason(delivery: &Delivery, lanes: &LaneViews, now: Timestamp) -> Option<&'static str> {
     if !matches!(delivery.status, DeliveryStatus::Scheduled | DeliveryStatus::Retry) {
         return None;
     }

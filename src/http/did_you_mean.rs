@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::openapi;
 use super::problem::{ErrorAnswer, UNKNOWN_FIELD, UNKNOWN_PARAMETER};
 use vocabulary::api::problem::{FieldError, Problem};
-use vocabulary::nearest::near;
+use vocabulary::similar_name::near;
 
 /// Adds to a 422 what there is to say of the unknown names in it.
 pub(super) async fn add(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {

@@ -45,7 +45,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
         for (station, count) in stations.registry.untold_takeovers(now) {
             tell_of_takeovers(&station, count);
         }
-        let folded = stations.rejections().sweep(now);
+        let folded = stations.refusal_events().sweep(now);
         for rejected in folded {
             if let Err(error) = stations.store.rejected(rejected).await {
                 limited!(warn: "refused connections could not be recorded: {error}");

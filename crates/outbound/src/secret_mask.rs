@@ -12,12 +12,12 @@ const MASK: &[u8] = b"***";
 const MIN_BYTES: usize = 6;
 
 /// The secrets that a request carried, in the spellings in which they come back.
-pub(super) struct Secrets {
+pub(super) struct SecretMask {
     /// The longest first, as one may be part of another.
     spellings: Vec<Vec<u8>>,
 }
 
-impl Secrets {
+impl SecretMask {
     /// Those among a request's headers: whatever was marked as sensitive.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut spellings = Vec::new();
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    fn secrets(values: &[&'static str]) -> Secrets {
+    fn secrets(values: &[&'static str]) -> SecretMask {
         let mut headers = HeaderMap::new();
         for value in values {
             let mut value = HeaderValue::from_bytes(value.as_bytes()).expect("a legal value");
@@ -94,7 +94,7 @@ mod tests {
             headers.append("x-secret", value);
         }
         headers.insert("user-agent", HeaderValue::from_static("chargehook"));
-        Secrets::of(&headers)
+        SecretMask::of(&headers)
     }
 
     #[track_caller]

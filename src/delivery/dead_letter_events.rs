@@ -15,7 +15,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// What one webhook's dead letters have made of this minute.
 #[derive(Debug, Default)]
-pub(super) struct Fold {
+pub(super) struct FoldedEvents {
     window: Option<Window>,
     held: Option<(DeliveryFailure, u64)>,
 }
@@ -26,7 +26,7 @@ struct Window {
     singles: usize,
 }
 
-impl Fold {
+impl FoldedEvents {
     /// How many events of their own there may be now.
     pub(super) fn singles_left(&mut self, now: Timestamp) -> usize {
         let window = match self.window {
@@ -68,13 +68,13 @@ impl Fold {
     }
 }
 
-/// All webhooks' folds.
+/// The dead letters of all webhooks, folded.
 #[derive(Debug, Default)]
-pub(super) struct Folds(BTreeMap<WebhookId, Fold>);
+pub(super) struct DeadLetterEvents(BTreeMap<WebhookId, FoldedEvents>);
 
-impl Folds {
+impl DeadLetterEvents {
     /// The fold of one webhook.
-    pub(super) fn of(&mut self, webhook_id: WebhookId) -> &mut Fold {
+    pub(super) fn of(&mut self, webhook_id: WebhookId) -> &mut FoldedEvents {
         self.0.entry(webhook_id).or_default()
     }
 
@@ -90,7 +90,7 @@ impl Folds {
 
     /// When the next one is due.
     pub(super) fn due_at(&self) -> Option<Timestamp> {
-        self.0.values().filter_map(Fold::due_at).min()
+        self.0.values().filter_map(FoldedEvents::due_at).min()
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
     }
 
     /// One failure: true if it gets an event of its own.
-    fn fail(fold: &mut Fold, now: Timestamp) -> bool {
+    fn fail(fold: &mut FoldedEvents, now: Timestamp) -> bool {
         if fold.singles_left(now) > 0 {
             fold.told(1);
             return true;
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn ten_a_minute_are_single_and_the_rest_is_counted() {
-        let mut fold = Fold::default();
+        let mut fold = FoldedEvents::default();
         let single = (0..25).filter(|n| fail(&mut fold, at(n * 100))).count();
         assert_eq!(single, 10);
         assert_eq!(fold.due_at(), Some(at(60_000)));
