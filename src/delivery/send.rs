@@ -139,7 +139,7 @@ impl Send {
     /// What we cannot read ourselves costs the receiver no attempt, and says nothing about its endpoint.
     async fn put_back(mut self, error: &StoreError) {
         let due_at = self.sender.monotonic.now().after(match error {
-            StoreError::Corrupt(_) | StoreError::Setting(_) => UNREADABLE_WAIT,
+            StoreError::Corrupt(_) | StoreError::Cell(_) | StoreError::Setting(_) => UNREADABLE_WAIT,
             _ => NOT_READ_WAIT,
         });
         let (id, message) = (self.claimed.id, format!("the gateway could not read it: {error}"));

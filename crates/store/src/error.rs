@@ -86,6 +86,9 @@ pub enum StoreError {
     /// A row holds what no version of this program writes.
     #[error("unreadable row: {0}")]
     Corrupt(String),
+    /// A cell holds what no version of this program writes.
+    #[error("unreadable row: column {}: {}", .0.column, .0.reason)]
+    Cell(Box<UnreadableCell>),
     /// A setting is stored that this version does not know: whatever goes by it must not go by another one.
     #[error(transparent)]
     Setting(#[from] UnreadableSetting),
@@ -100,6 +103,15 @@ pub enum StoreError {
     /// The store is closed, or its writer is gone.
     #[error("the store is closed")]
     Closed,
+}
+
+/// A cell that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableCell {
+    /// The name that its column has in the statement.
+    pub column: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// A stored setting that cannot be read.
@@ -154,19 +166,10 @@ pub enum KeyFault {
     Malformed(PathBuf),
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = &error
-            && let Some(setting) = cause.downcast_ref::<UnreadableSetting>()
-        {
-            return Self::Setting(setting.clone());
-        }
-        match error {
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..) => Self::Corrupt(error.to_string()),
-            other => Self::Sqlite(other.to_string()),
-        }
+impl StoreError {
+    /// A cell of this column cannot be read.
+    pub(crate) fn cell(column: String, reason: impl std::fmt::Display) -> Self {
+        Self::Cell(Box::new(UnreadableCell { column, reason: reason.to_string() }))
     }
 }
 

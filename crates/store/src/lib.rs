@@ -28,16 +28,15 @@ mod command_result;
 mod error;
 pub mod files;
 mod listing;
+mod positions;
 mod search_words;
 #[cfg(any(test, feature = "testing"))]
 pub mod seed;
 mod signals;
 
-use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-use rusqlite::Connection;
 use tokio::sync::watch;
 
 pub use access::api_keys::{KEY_USE_STEP, KeyFacts, NewKey};
@@ -59,7 +58,7 @@ pub use deliveries::outcomes::{DeliveryFailure, Finish, GivenUp, Next, NotMade};
 pub use deliveries::replays::{CountedReplay, ReplayFilter, ReplayStep};
 pub use engine::embedded::free_space::{Disk, Space};
 pub use engine::embedded::statistics::{Histogram, Statistics};
-pub use error::{KeyFault, NoSecretsKey, Result, StoreError, UnreadableSetting};
+pub use error::{KeyFault, NoSecretsKey, Result, StoreError, UnreadableCell, UnreadableSetting};
 pub use listing::{Listed, Slice};
 pub use log::event_list::{EventFilter, Stretch, Unwanted};
 pub use log::ingest::{Destination, IngestOutcome, NewIngest};
@@ -71,6 +70,7 @@ pub use maintenance::backup::{BackupError, CopyProgress, MadeBackup, back_up};
 pub use maintenance::key_change::{KeptAsTheyWere, KeyChanged, change_key, copy_key};
 pub use maintenance::key_lost::{LosingWebhook, Losses, drop_secrets, losses};
 pub use maintenance::restore::{Restore, Restored, Steps, restore};
+pub use positions::{DeliveryRow, LogPosition};
 pub use secrecy::key_source::{KeySource, NEW_KEY_VARIABLE, SecretsKey};
 pub use secrecy::settings::Secrets;
 pub use sessions::close::{Closed, Closing};
@@ -89,18 +89,13 @@ pub use webhooks::pauses::Paused;
 pub use webhooks::settings::{Changed, StoredWebhook};
 
 use access::request_record::RunningRequests;
-use engine::embedded::readers::Readers;
 use engine::embedded::search_index::SearchIndex;
-use engine::embedded::writer::{Priority, Writer, Writing};
+use engine::sql::params;
+use engine::tx::{Read, Tx};
+use engine::{Engine, Priority, Scope};
 use secrecy::vault::Vault;
 use signals::Signals;
 use vocabulary::clock::Monotonic;
-
-/// What is asked for that may be read at once.
-const READERS: usize = 4;
-
-/// Claims whose events may be read at once: one is read while the one before it begins to be sent.
-const DELIVERY_READERS: usize = 2;
 
 /// A handle on the store; cheap to clone.
 #[derive(Clone)]
@@ -109,12 +104,8 @@ pub struct Store {
 }
 
 struct Inner {
-    writer: Writer,
-    readers: Arc<Readers>,
-    /// Those of what is to be delivered.
-    delivery_readers: Arc<Readers>,
+    engine: Engine,
     signals: Arc<Signals>,
-    statistics: Arc<Statistics>,
     monotonic: Monotonic,
     /// Requests with an `Idempotency-Key` that are being served.
     running: Arc<RunningRequests>,
@@ -122,8 +113,6 @@ struct Inner {
     /// Once it was opened.
     search: OnceLock<Arc<SearchIndex>>,
     vault: Vault,
-    /// Held until the store is closed: one `serve` per data directory.
-    lock: Mutex<Option<File>>,
 }
 
 impl Store {
@@ -142,36 +131,36 @@ impl Store {
     /// # Errors
     /// What keeps it from serving.
     pub async fn probe(&self) -> Result<()> {
-        self.write(Priority::Api, |w| {
-            w.conn
-                .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('probed_at_ms', ?1)")?
-                .execute([w.now.unix_ms()])?;
-            Ok(())
+        self.write(Priority::Api, Scope::Installation, |w| {
+            w.run(
+                "INSERT INTO meta (key, value) VALUES ('probed_at_ms', ?1)
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                params![w.now],
+            )
         })
         .await?;
-        self.read(|conn| Ok(conn.prepare_cached("SELECT 1 FROM meta LIMIT 1")?.exists([]).map(drop)?)).await
+        self.read(|read| read.has("SELECT 1 FROM meta LIMIT 1", &[]).map(drop)).await
     }
 
     /// What the writer counts of itself.
     pub fn statistics(&self) -> &Statistics {
-        &self.inner.statistics
+        self.inner.engine.statistics()
     }
 
     /// Writes what waits, closes the store and frees its directory for another gateway, whoever still
     /// holds a handle; later writes fail with [`StoreError::Closed`]. Blocks until the last commit.
     pub fn close(&self) {
-        self.inner.writer.close();
-        drop(self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.inner.engine.close();
     }
 
-    async fn write<T, F>(&self, priority: Priority, work: F) -> Result<T>
+    async fn write<T, F>(&self, priority: Priority, scope: Scope, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Writing<'_>) -> Result<T> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         match Recording::current() {
-            Some(recording) => recording.write(&self.inner.writer, priority, work).await,
-            None => self.inner.writer.write(priority, work).await,
+            Some(recording) => recording.write(&self.inner.engine, priority, scope, work).await,
+            None => self.inner.engine.write(priority, scope, work).await,
         }
     }
 
@@ -189,8 +178,8 @@ impl Store {
     async fn read<T, F>(&self, query: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        F: FnOnce(&Read<'_>) -> Result<T> + Send + 'static,
     {
-        self.inner.readers.read(query).await
+        self.inner.engine.read(query).await
     }
 }

@@ -1,8 +1,10 @@
 //! Lists: conditions that are given, in an order that an index has, one page at a time.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use std::ops::ControlFlow;
 
+use crate::engine::row::Row;
+use crate::engine::sql::{Value, params, values_of};
+use crate::engine::tx::Read;
 use crate::error::Result;
 use vocabulary::clock::Timestamp;
 use vocabulary::subscription::EventPattern;
@@ -91,16 +93,16 @@ pub(crate) fn arrival_bounds(
 
 /// The same bounds as numbers: rows of `table` above the first and up to the second.
 pub(crate) fn arrival_rows(
-    conn: &Connection,
+    read: &Read<'_>,
     table: &str,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     spell: impl Fn(u128) -> String,
 ) -> Result<(i64, i64)> {
-    let mut first = conn.prepare_cached(&format!("SELECT {}", first_row(table)))?;
-    let mut before = |id: Option<u128>| -> Result<Option<i64>> {
+    let sql = format!("SELECT {}", first_row(table));
+    let before = |id: Option<u128>| -> Result<Option<i64>> {
         let Some(id) = id else { return Ok(None) };
-        let first: i64 = first.query_row([spell(id)], |row| row.get(0))?;
+        let first: i64 = read.one(&sql, params![spell(id)], |row| row.get(0))?;
         Ok(Some(first.saturating_sub(1)))
     };
     let (since, until) = least_ids(since, until);
@@ -147,23 +149,15 @@ pub(crate) fn fits_one_of(
     Some((format!("({})", alternatives.join(" OR ")), values))
 }
 
-/// What a row brings in texts and blobs, in bytes.
-pub(crate) fn weight(row: &Row<'_>) -> rusqlite::Result<usize> {
-    (0..row.as_ref().column_count()).try_fold(0, |bytes, column| {
-        let value = row.get_ref(column)?;
-        Ok(bytes + value.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len))
-    })
-}
-
 /// Reads the rows of `select` (without `WHERE`) that fulfil `conditions`, in the order of `keys`: one or
 /// two columns of whole numbers that `select` yields first, in this order. Ends early at [`PAGE_BYTES`].
 pub(crate) fn page<T>(
-    conn: &Connection,
+    conn: &Read<'_>,
     select: &str,
     keys: &[&str],
     mut conditions: Conditions,
     slice: &Slice,
-    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    read: impl Fn(&Row<'_>) -> Result<T>,
 ) -> Result<Listed<T>> {
     let (beyond, direction) = if slice.ascending { (">", "ASC") } else { ("<", "DESC") };
     if let Some((first, second)) = slice.after {
@@ -180,17 +174,18 @@ pub(crate) fn page<T>(
     let order: Vec<String> = keys.iter().map(|key| format!("{key} {direction}")).collect();
     // One row more than asked for tells whether there is a next page.
     let sql = format!("{select}{filter} ORDER BY {} LIMIT {}", order.join(", "), slice.limit + 1);
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut found = statement.query(params_from_iter(conditions.values))?;
     let mut rows = Vec::new();
+    let mut next = None;
     let (mut last, mut bytes) = ((0, 0), 0);
-    while let Some(row) = found.next()? {
+    conn.each(&sql, &values_of(&conditions.values), |row| {
         if rows.len() == slice.limit as usize || bytes >= PAGE_BYTES {
-            return Ok(Listed { rows, next: Some(last) });
+            next = Some(last);
+            return Ok(ControlFlow::Break(()));
         }
-        bytes += weight(row)?;
+        bytes += row.weight()?;
         last = (row.get(0)?, if keys.len() > 1 { row.get(1)? } else { 0 });
         rows.push(read(row)?);
-    }
-    Ok(Listed { rows, next: None })
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(Listed { rows, next })
 }

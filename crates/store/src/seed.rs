@@ -8,7 +8,7 @@ use crate::log::append;
 use crate::log::append::Manner;
 use crate::secrecy::vault::cell;
 use crate::webhooks::settings;
-use crate::{Change, Priority, Store};
+use crate::{Change, Priority, Scope, Store};
 use vocabulary::api::audit::ChangeMethod;
 use vocabulary::api::command::RequestedBy;
 use vocabulary::event::{Category, NewEvent};
@@ -115,7 +115,7 @@ impl Change {
 impl Store {
     /// Stores a webhook.
     pub async fn seed_webhook(&self, seed: SeedWebhook) -> Result<WebhookId> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let webhook_id = settings::next_id(w)?;
             let secret = w.vault.seal(cell::SIGNING_SECRET, webhook_id, SECRET)?;
             w.conn.execute(
@@ -145,7 +145,7 @@ impl Store {
     /// Stores `count` events of `station` in one transaction; their payloads are `{"n": 0}`, `{"n": 1}`, …
     pub async fn seed_events(&self, station: &str, count: usize) -> Result<Vec<EventId>> {
         let station = station.to_owned();
-        self.write(Priority::Inbound, move |w| {
+        self.write(Priority::Inbound, Scope::Installation, move |w| {
             (0..count)
                 .map(|n| {
                     let payload = RawValue::from_string(format!("{{\"n\":{n}}}")).expect("JSON");
@@ -164,7 +164,9 @@ impl Store {
 
     /// Runs one statement, past all rules.
     pub async fn seed_run(&self, sql: &'static str) {
-        self.write(Priority::Api, move |w| Ok(w.conn.execute(sql, [])?)).await.expect("it runs");
+        self.write(Priority::Api, Scope::Installation, move |w| Ok(w.conn.execute(sql, [])?))
+            .await
+            .expect("it runs");
     }
 
     /// What one number of the database is.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::access::audit;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::access::ApiKey;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::ApiKeyId;
@@ -73,7 +74,7 @@ impl Store {
 
     /// Notes that a key is in use, unless that was noted a moment ago.
     pub async fn note_key_use(&self, id: ApiKeyId) -> Result<()> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let before = w.now.before(KEY_USE_STEP).unix_ms();
             w.conn
                 .prepare_cached(
@@ -88,12 +89,12 @@ impl Store {
 
     /// Makes a key.
     pub async fn create_api_key(&self, key: NewKey) -> Result<ApiKey> {
-        self.write(Priority::Api, move |w| insert(w, &key)).await
+        self.write(Priority::Api, Scope::Installation, move |w| insert(w, &key)).await
     }
 
     /// Makes a key on the data directory, where no key asks for it: the audit log says so.
     pub async fn create_api_key_by_hand(&self, key: NewKey) -> Result<ApiKey> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let made = insert(w, &key)?;
             audit::by_hand(w, "api_keys_create", made.id, made.owner_id.as_deref())?;
             Ok(made)
@@ -103,7 +104,7 @@ impl Store {
 
     /// Makes the first key of an installation; `None`, with nothing written, if there is one already.
     pub async fn create_first_api_key(&self, key: NewKey) -> Result<Option<ApiKey>> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let any = w.conn.prepare_cached("SELECT 1 FROM api_keys LIMIT 1")?.exists([])?;
             if any { Ok(None) } else { insert(w, &key).map(Some) }
         })
@@ -127,14 +128,14 @@ impl Store {
             conditions.and_if("owner_id = ?", owner_id);
             conditions.and_at("created_at_ms >= ?", since);
             conditions.and_at("created_at_ms < ?", until);
-            page(conn, SELECT, &["seq"], conditions, &slice, read_key)
+            page(conn, SELECT, &["seq"], conditions, &slice, |row| Ok(read_key(row.raw())?))
         })
         .await
     }
 
     /// Makes a key useless at once; false if there is none, or it is not of the owner that is given.
     pub async fn revoke_api_key(&self, id: ApiKeyId, owner_id: Option<String>) -> Result<bool> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let gone = w
                 .conn
                 .prepare_cached("DELETE FROM api_keys WHERE id = ?1 AND (?2 IS NULL OR owner_id = ?2)")?
@@ -146,7 +147,7 @@ impl Store {
 
     /// Makes a key useless at once, on the data directory: the audit log says so. False if there is none.
     pub async fn revoke_api_key_by_hand(&self, id: ApiKeyId) -> Result<bool> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let gone: Option<Option<String>> = w
                 .conn
                 .prepare_cached("DELETE FROM api_keys WHERE id = ?1 RETURNING owner_id")?
@@ -161,7 +162,7 @@ impl Store {
     }
 }
 
-fn insert(w: &mut Writing<'_>, key: &NewKey) -> Result<ApiKey> {
+fn insert(w: &mut Tx<'_>, key: &NewKey) -> Result<ApiKey> {
     let id = ApiKeyId::from_value(w.mint.next(w.now));
     let scopes = serde_json::to_string(&key.scopes)?;
     w.conn

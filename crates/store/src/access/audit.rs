@@ -2,10 +2,11 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::engine::embedded::writer::Writing;
+use crate::Store;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
-use crate::{Store, cells};
 use vocabulary::api::audit::{AuditEntry, ChangeMethod};
 use vocabulary::api::command::RequestedBy;
 use vocabulary::clock::Timestamp;
@@ -86,14 +87,14 @@ impl Store {
             conditions.and_if("owner_id = ?", filter.owner_id);
             conditions.and_at("at_ms >= ?", filter.since);
             conditions.and_at("at_ms < ?", filter.until);
-            page(conn, SELECT, &["seq"], conditions, &slice, read)
+            page(conn, SELECT, &["seq"], conditions, &slice, |row| Ok(read(row.raw())?))
         })
         .await
     }
 }
 
 /// Puts a change on record; the number it has there.
-pub(crate) fn insert(w: &Writing<'_>, change: &Change, owner_id: Option<String>) -> Result<i64> {
+pub(crate) fn insert(w: &Tx<'_>, change: &Change, owner_id: Option<String>) -> Result<i64> {
     let entry = w
         .conn
         .prepare_cached(
@@ -120,7 +121,7 @@ pub(crate) fn insert(w: &Writing<'_>, change: &Change, owner_id: Option<String>)
 }
 
 /// Adds to a change on record how it was answered.
-pub(crate) fn settle(w: &Writing<'_>, entry: i64, answer: &ChangeAnswer) -> Result<()> {
+pub(crate) fn settle(w: &Tx<'_>, entry: i64, answer: &ChangeAnswer) -> Result<()> {
     let fields = serde_json::to_string(&answer.fields)?;
     w.conn
         .prepare_cached(
@@ -140,7 +141,7 @@ pub(crate) fn settle(w: &Writing<'_>, entry: i64, answer: &ChangeAnswer) -> Resu
 }
 
 /// The customer that a change is about: whom the request names, or to whom belongs what it names.
-pub(crate) fn owner_of_change(w: &Writing<'_>, change: &Change) -> Result<Option<String>> {
+pub(crate) fn owner_of_change(w: &Tx<'_>, change: &Change) -> Result<Option<String>> {
     match (&change.owner_id, &change.resource_id) {
         (None, Some(id)) => owner_of(w, &change.resource, id),
         (told, _) => Ok(told.clone()),
@@ -148,17 +149,17 @@ pub(crate) fn owner_of_change(w: &Writing<'_>, change: &Change) -> Result<Option
 }
 
 /// A key was made or revoked on the data directory, where no API key is asked for.
-pub(crate) fn by_hand(w: &Writing<'_>, action: &str, id: ApiKeyId, owner_id: Option<&str>) -> Result<()> {
+pub(crate) fn by_hand(w: &Tx<'_>, action: &str, id: ApiKeyId, owner_id: Option<&str>) -> Result<()> {
     insert_by_hand(w, action, "api-keys", Some(id), owner_id)
 }
 
 /// Something was done to the secrets of the whole database.
-pub(crate) fn secrets_by_hand(w: &Writing<'_>, action: &str) -> Result<()> {
+pub(crate) fn secrets_by_hand(w: &Tx<'_>, action: &str) -> Result<()> {
     insert_by_hand(w, action, "secrets", None, None)
 }
 
 fn insert_by_hand(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     action: &str,
     resource: &str,
     id: Option<ApiKeyId>,
@@ -174,7 +175,7 @@ fn insert_by_hand(
 }
 
 /// The customer that a thing belongs to. Looked up before the change, which may be its end.
-fn owner_of(w: &Writing<'_>, resource: &str, id: &str) -> Result<Option<String>> {
+fn owner_of(w: &Tx<'_>, resource: &str, id: &str) -> Result<Option<String>> {
     let query = match resource {
         "webhooks" => "SELECT owner_id FROM webhooks WHERE id = ?1",
         "stations" => "SELECT owner_id FROM stations WHERE station_id = ?1",

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::cells;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo, id_tag_key};
@@ -22,7 +22,7 @@ const SWEPT_AT_ONCE: u32 = 4;
 /// Keeps the endpoint's answer for the time when it gives none. `ConcurrentTx` tells of its moment, not of
 /// the tag: what was known of the tag before stays known.
 pub(crate) fn remember(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     owner_id: Option<&str>,
     id_tag: &str,
     answer: &IdTagInfo,

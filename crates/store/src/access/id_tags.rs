@@ -3,10 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::access::authorization_answers;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::id_tag::{IdTag, IdTagInput, TagStatus};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
@@ -43,12 +44,12 @@ pub struct IdTagFilter {
 impl Store {
     /// Registers a tag or replaces what is registered of it; true if it is new.
     pub async fn put_id_tag(&self, id_tag: String, input: IdTagInput) -> Result<(IdTag, bool)> {
-        self.write(Priority::Api, move |w| put(w, &id_tag, &input)).await
+        self.write(Priority::Api, Scope::Installation, move |w| put(w, &id_tag, &input)).await
     }
 
     /// Registers many tags at once: all of them, or none.
     pub async fn put_id_tags(&self, tags: Vec<(String, IdTagInput)>) -> Result<Vec<bool>> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             tags.iter().map(|(id_tag, input)| Ok(put(w, id_tag, input)?.1)).collect()
         })
         .await
@@ -61,7 +62,7 @@ impl Store {
 
     /// Forgets a tag; false if there is none.
     pub async fn delete_id_tag(&self, owner_id: Option<String>, id_tag: String) -> Result<bool> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let gone = w
                 .conn
                 .prepare_cached("DELETE FROM id_tags WHERE owner_id = ?1 AND tag_key = ?2")?
@@ -80,7 +81,7 @@ impl Store {
             conditions.and_if("lower(t.parent_id_tag) = lower(?)", filter.parent_id_tag);
             conditions.and_at("t.created_at_ms >= ?", filter.since);
             conditions.and_at("t.created_at_ms < ?", filter.until);
-            page(conn, SELECT, &["t.seq"], conditions, &slice, read)
+            page(conn, SELECT, &["t.seq"], conditions, &slice, |row| Ok(read(row.raw())?))
         })
         .await
     }
@@ -90,7 +91,7 @@ fn word(status: TagStatus) -> &'static str {
     AuthorizationStatus::from(status).as_str()
 }
 
-fn put(w: &Writing<'_>, id_tag: &str, input: &IdTagInput) -> Result<(IdTag, bool)> {
+fn put(w: &Tx<'_>, id_tag: &str, input: &IdTagInput) -> Result<(IdTag, bool)> {
     let owner = input.owner_id.as_deref().unwrap_or(NOBODY);
     let key = id_tag_key(id_tag);
     let is_new = by_key(w.conn, owner, &key)?.is_none();

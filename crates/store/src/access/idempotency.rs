@@ -5,10 +5,11 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, params};
 
 use crate::access::request_record::RequestKey;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::secrecy::vault::{Vault, cell};
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::id::ApiKeyId;
 
 /// How long an answer is kept.
@@ -74,7 +75,7 @@ impl Store {
 
     /// Frees the key of a request that nobody will answer.
     pub async fn forget_request(&self, api_key: ApiKeyId, key: String) -> Result<()> {
-        self.write(Priority::Api, move |w| forget(w, api_key, &key)).await
+        self.write(Priority::Api, Scope::Installation, move |w| forget(w, api_key, &key)).await
     }
 }
 
@@ -86,7 +87,7 @@ impl RequestKey {
 }
 
 /// Notes, with the first change of a request, that it runs.
-pub(crate) fn begin(w: &Writing<'_>, key: &RequestKey) -> Result<()> {
+pub(crate) fn begin(w: &Tx<'_>, key: &RequestKey) -> Result<()> {
     sweep(w)?;
     let hash = w.vault.seal_bytes(cell::REQUEST_HASH, key.sealed_for(), &key.hash)?;
     w.conn
@@ -101,7 +102,7 @@ pub(crate) fn begin(w: &Writing<'_>, key: &RequestKey) -> Result<()> {
 }
 
 /// Keeps the answer of a request.
-pub(crate) fn keep(w: &Writing<'_>, key: &RequestKey, answer: &KeptAnswer) -> Result<()> {
+pub(crate) fn keep(w: &Tx<'_>, key: &RequestKey, answer: &KeptAnswer) -> Result<()> {
     let headers = serde_json::to_string(&answer.headers)?;
     let hash = w.vault.seal_bytes(cell::REQUEST_HASH, key.sealed_for(), &key.hash)?;
     let body = w.vault.seal_bytes(cell::REQUEST_ANSWER, key.sealed_for(), &answer.body)?;
@@ -127,7 +128,7 @@ pub(crate) fn keep(w: &Writing<'_>, key: &RequestKey, answer: &KeptAnswer) -> Re
 }
 
 /// Frees a key: its request changed nothing, or nobody will answer it.
-pub(crate) fn forget(w: &Writing<'_>, api_key: ApiKeyId, key: &str) -> Result<()> {
+pub(crate) fn forget(w: &Tx<'_>, api_key: ApiKeyId, key: &str) -> Result<()> {
     w.conn
         .prepare_cached("DELETE FROM idempotent_requests WHERE api_key_id = ?1 AND idempotency_key = ?2")?
         .execute(params![api_key.to_string(), key])?;
@@ -135,7 +136,7 @@ pub(crate) fn forget(w: &Writing<'_>, api_key: ApiKeyId, key: &str) -> Result<()
 }
 
 /// Takes away some of what is too old.
-fn sweep(w: &Writing<'_>) -> Result<()> {
+fn sweep(w: &Tx<'_>) -> Result<()> {
     w.conn
         .prepare_cached(
             "DELETE FROM idempotent_requests WHERE (api_key_id, idempotency_key) IN
@@ -177,7 +178,7 @@ impl Row {
 }
 
 /// Forgets the requests that a crash cut off: nobody will ever answer them.
-pub(crate) fn settle(w: &mut Writing<'_>) -> Result<()> {
+pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
     w.conn.execute("DELETE FROM idempotent_requests WHERE status IS NULL", [])?;
     Ok(())
 }
@@ -231,7 +232,8 @@ mod tests {
         let written = "SELECT (SELECT count(*) FROM idempotent_requests) + (SELECT count(*) FROM audit)";
         let RequestStanding::First(key) = begin(&store, 1).await else { panic!("it is not the first") };
         let recording = Recording::of(Change::seed(by()), Some(key));
-        let nothing = store.write(Priority::Api, |w| Ok(w.conn.execute("DELETE FROM webhooks", [])?));
+        let nothing = store
+            .write(Priority::Api, Scope::Installation, |w| Ok(w.conn.execute("DELETE FROM webhooks", [])?));
         assert_eq!(store.recorded(recording.clone(), nothing).await.expect("writes"), 0);
         assert!(!recording.is_on_record().await);
         assert_eq!(store.seed_number(written).await, 0);
@@ -239,14 +241,14 @@ mod tests {
         // Another one with the key changes something, and is rolled back with all that is written beside it.
         let RequestStanding::First(key) = begin(&store, 2).await else { panic!("it is free") };
         let recording = Recording::of(Change::seed(by()), Some(key));
-        let failed = store.write(Priority::Api, |w| {
+        let failed = store.write(Priority::Api, Scope::Installation, |w| {
             w.conn.execute("INSERT INTO origins (origin) VALUES ('http://a')", [])?;
             Err::<(), _>(crate::StoreError::Corrupt("on purpose".to_owned()))
         });
         assert!(store.recorded(recording.clone(), failed).await.is_err());
         assert!(!recording.is_on_record().await);
         assert_eq!(store.seed_number(written).await, 0);
-        let done = store.write(Priority::Api, |w| {
+        let done = store.write(Priority::Api, Scope::Installation, |w| {
             Ok(w.conn.execute("INSERT INTO origins (origin) VALUES ('http://a')", [])?)
         });
         store.recorded(recording.clone(), done).await.expect("writes");

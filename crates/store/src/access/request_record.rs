@@ -10,13 +10,14 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::Store;
 use crate::access::audit;
 use crate::access::audit::{Change, ChangeAnswer};
 use crate::access::idempotency;
 use crate::access::idempotency::KeptAnswer;
-use crate::engine::embedded::writer::{Writer, Writing};
+use crate::engine::tx::Tx;
+use crate::engine::{Engine, Priority, Scope};
 use crate::error::Result;
-use crate::{Priority, Store};
 use vocabulary::id::ApiKeyId;
 
 tokio::task_local! {
@@ -61,26 +62,27 @@ impl Recording {
     /// Writes `work`, and the entry beside it if this is the first that changes anything.
     pub(crate) async fn write<T, F>(
         self: Arc<Self>,
-        writer: &Writer,
+        engine: &Engine,
         priority: Priority,
+        scope: Scope,
         work: F,
     ) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Writing<'_>) -> Result<T> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let mut entry = self.entry.lock().await;
         if entry.is_some() {
             drop(entry);
-            return writer.write(priority, work).await;
+            return engine.write(priority, scope, work).await;
         }
         let ours = self.clone();
-        let written = writer.write(priority, move |w| {
+        let written = engine.write(priority, scope, move |w| {
             // Before the change, which may be the end of what it is about.
             let owner_id = audit::owner_of_change(w, &ours.change)?;
-            let before = w.conn.total_changes();
+            let before = w.changes();
             let done = work(w)?;
-            let entry = match w.conn.total_changes() == before {
+            let entry = match w.changes() == before {
                 true => None,
                 false => Some(ours.open(w, owner_id)?),
             };
@@ -91,7 +93,7 @@ impl Recording {
         Ok(done)
     }
 
-    fn open(&self, w: &Writing<'_>, owner_id: Option<String>) -> Result<i64> {
+    fn open(&self, w: &Tx<'_>, owner_id: Option<String>) -> Result<i64> {
         if let Some(key) = &self.key {
             idempotency::begin(w, key)?;
         }
@@ -115,7 +117,7 @@ impl Store {
         let mut entry = recording.entry.lock().await;
         if entry.is_none() {
             let ours = recording.clone();
-            let opened = self.inner.writer.write(Priority::Api, move |w| {
+            let opened = self.inner.engine.write(Priority::Api, Scope::Installation, move |w| {
                 let owner_id = audit::owner_of_change(w, &ours.change)?;
                 ours.open(w, owner_id)
             });
@@ -137,7 +139,7 @@ impl Store {
         kept: Option<KeptAnswer>,
     ) -> Result<()> {
         let entry = *recording.entry.lock().await;
-        let settle = move |w: &mut Writing<'_>| {
+        let settle = move |w: &mut Tx<'_>| {
             let entry = match entry {
                 Some(entry) => entry,
                 None => audit::insert(w, &recording.change, audit::owner_of_change(w, &recording.change)?)?,
@@ -149,7 +151,7 @@ impl Store {
                 (None, _) => Ok(()),
             }
         };
-        self.inner.writer.write(Priority::Api, settle).await
+        self.inner.engine.write(Priority::Api, Scope::Installation, settle).await
     }
 }
 

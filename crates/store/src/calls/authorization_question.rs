@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rusqlite::OptionalExtension;
 
+use crate::Store;
 use crate::access::id_tags;
+use crate::engine::embedded::raw_cells as cells;
 use crate::error::Result;
 use crate::sessions::transactions;
-use crate::{Store, cells};
 use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::ocpp::boot_status::BootStatus;

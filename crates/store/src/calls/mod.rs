@@ -15,7 +15,8 @@ use rusqlite::OptionalExtension;
 use serde_json::value::RawValue;
 
 use crate::calls::authorization_question::OutsideVerdicts;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
 use crate::log::append::Manner;
@@ -23,7 +24,7 @@ use crate::sessions::reservations;
 use crate::station_state::flags::{BOOT_LOOP, Change, Until};
 use crate::station_state::{boot_loops, configuration, unsupported_actions};
 use crate::stations::certificate_signing::Signing;
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::StationId;
@@ -108,7 +109,7 @@ impl Calls {
         let priority = Priority::Inbound.of_bytes(call.payload.get().len());
         let Self { store, policy } = self.clone();
         store
-            .write(priority, move |w| {
+            .write(priority, Scope::Station(station.clone()), move |w| {
                 let known = read_station(w, &station)?;
                 let policy = &policy;
                 Serving {
@@ -145,12 +146,14 @@ impl Store {
         rejection: Rejection,
         received_at: Timestamp,
     ) -> Result<()> {
-        self.write(Priority::Inbound, move |w| rejected_messages::keep(w, &station, rejection, received_at))
-            .await
+        self.write(Priority::Inbound, Scope::Installation, move |w| {
+            rejected_messages::keep(w, &station, rejection, received_at)
+        })
+        .await
     }
 }
 
-fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
+fn read_station(w: &Tx<'_>, station: &StationId) -> Result<Station> {
     let known = w
         .conn
         .prepare_cached(
@@ -181,7 +184,7 @@ fn read_station(w: &Writing<'_>, station: &StationId) -> Result<Station> {
 
 /// One CALL being served.
 struct Serving<'a, 'w> {
-    w: &'a mut Writing<'w>,
+    w: &'a mut Tx<'w>,
     station: &'a StationId,
     known: Station,
     received_at: Timestamp,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, params};
 
 use super::Serving;
-use crate::cells;
+use crate::engine::embedded::raw_cells as cells;
 use crate::error::Result;
 use crate::station_state::boot_loops;
 use crate::station_state::flags::{BOOT_LOOP, FLAPPING, Until, of_clock};

@@ -1,7 +1,7 @@
 //! What commands change beside themselves, in the transaction that sends or ends them.
 
 use crate::command_result::{CommandVerdict, EndedCommand, SentCommand};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::sessions::{remote_start, reservations};
 use crate::station_state::{
@@ -10,7 +10,7 @@ use crate::station_state::{
 use vocabulary::ocpp::v16::FromCentralSystem;
 
 /// What follows from a command's being sent.
-pub(crate) fn sent(w: &mut Writing<'_>, command: &SentCommand<'_>) -> Result<()> {
+pub(crate) fn sent(w: &mut Tx<'_>, command: &SentCommand<'_>) -> Result<()> {
     boot_loops::sent(w, command)?;
     match command.action {
         FromCentralSystem::ChangeConfiguration => password_change::sent(w, command.id, command.station),
@@ -20,7 +20,7 @@ pub(crate) fn sent(w: &mut Writing<'_>, command: &SentCommand<'_>) -> Result<()>
 }
 
 /// What follows from a command's end, or from an answer that came after it.
-pub(crate) fn ended(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
+pub(crate) fn ended(w: &mut Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
     use FromCentralSystem as Action;
     let verdict = command.verdict();
     unsupported_actions::note(w, command)?;

@@ -13,12 +13,13 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::command_result::EndedCommand;
 use crate::commands::consequences;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
 use crate::log::append::Manner;
 use crate::station_state::flags::{Change, UNRESPONSIVE, Until};
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::command::{CommandError, CommandStatus};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{self, Category, NewEvent};
@@ -41,7 +42,7 @@ const RAW_CHARS_MAX: usize = 16 << 10;
 impl Store {
     /// Ends a command that was sent. One that has ended otherwise meanwhile keeps its end.
     pub async fn end_command(&self, ended: EndedCall) -> Result<()> {
-        self.write(Priority::Inbound, move |w| {
+        self.write(Priority::Inbound, Scope::Installation, move |w| {
             let Some(row) = Row::sent(w, ended.id)? else { return Ok(()) };
             let end = End::of_call(row.action, ended.end, ended.violations);
             finish(w, row, end)
@@ -57,9 +58,11 @@ impl Store {
         unexpected: Unexpected,
         received_at: Timestamp,
     ) -> Result<()> {
-        self.write(Priority::Inbound, move |w| match keep_late(w, &station, &unexpected)? {
-            true => Ok(()),
-            false => rejected_messages::keep(w, &station, unexpected.rejection, received_at),
+        self.write(Priority::Inbound, Scope::Installation, move |w| {
+            match keep_late(w, &station, &unexpected)? {
+                true => Ok(()),
+                false => rejected_messages::keep(w, &station, unexpected.rejection, received_at),
+            }
         })
         .await
     }
@@ -67,7 +70,7 @@ impl Store {
 
 /// Ends every command that `select` names, without an answer.
 pub(crate) fn end_each(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     select: &str,
     values: impl rusqlite::Params,
     status: CommandStatus,
@@ -101,7 +104,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn by_id(w: &Writing<'_>, id: CommandId) -> Result<Option<Self>> {
+    pub(crate) fn by_id(w: &Tx<'_>, id: CommandId) -> Result<Option<Self>> {
         let found = w
             .conn
             .prepare_cached(
@@ -127,7 +130,7 @@ impl Row {
         Ok(found)
     }
 
-    fn sent(w: &Writing<'_>, id: CommandId) -> Result<Option<Self>> {
+    fn sent(w: &Tx<'_>, id: CommandId) -> Result<Option<Self>> {
         Ok(Self::by_id(w, id)?.filter(|row| row.status == CommandStatus::Sent))
     }
 }
@@ -212,7 +215,7 @@ fn raw_detail(raw: &str) -> Box<RawValue> {
 }
 
 /// Ends a command: its row, its event, and what follows from it.
-pub(crate) fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
+pub(crate) fn finish(w: &mut Tx<'_>, row: Row, end: End) -> Result<()> {
     let end = end.without(&row);
     let violations =
         (!end.violations.is_empty()).then(|| serde_json::to_string(&end.violations)).transpose()?;
@@ -258,7 +261,7 @@ pub(crate) fn finish(w: &mut Writing<'_>, row: Row, end: End) -> Result<()> {
     Ok(())
 }
 
-fn append_event(w: &mut Writing<'_>, row: &Row, end: &End) -> Result<()> {
+fn append_event(w: &mut Tx<'_>, row: &Row, end: &End) -> Result<()> {
     #[derive(Serialize)]
     struct Payload<'a> {
         command_id: CommandId,
@@ -286,7 +289,7 @@ fn append_event(w: &mut Writing<'_>, row: &Row, end: &End) -> Result<()> {
 }
 
 /// Flags a station whose last calls all went unanswered (quirk Q29).
-fn note_silence(w: &mut Writing<'_>, station: &StationId) -> Result<()> {
+fn note_silence(w: &mut Tx<'_>, station: &StationId) -> Result<()> {
     let silent: i64 = w
         .conn
         .prepare_cached(
@@ -305,7 +308,7 @@ fn note_silence(w: &mut Writing<'_>, station: &StationId) -> Result<()> {
 }
 
 /// Keeps an answer with the command it is to, if that ended without one a short while ago.
-fn keep_late(w: &mut Writing<'_>, station: &StationId, unexpected: &Unexpected) -> Result<bool> {
+fn keep_late(w: &mut Tx<'_>, station: &StationId, unexpected: &Unexpected) -> Result<bool> {
     let Some(id) = outgoing::command_of(&unexpected.message_id) else { return Ok(false) };
     let Some(row) = Row::by_id(w, id)? else { return Ok(false) };
     let unanswered = matches!(row.status, CommandStatus::Timeout | CommandStatus::ConnectionLost);

@@ -2,9 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::Store;
+use crate::engine::embedded::raw_cells as cells;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
-use crate::{Store, cells};
 use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::CommandId;
@@ -45,7 +46,7 @@ impl Store {
     pub async fn commands(&self, filter: CommandFilter, slice: Slice) -> Result<Listed<Command>> {
         self.read(move |conn| {
             let select = format!("SELECT {COLUMNS} FROM commands");
-            page(conn, &select, &["seq"], conditions(filter), &slice, read)
+            page(conn, &select, &["seq"], conditions(filter), &slice, |row| Ok(read(row.raw())?))
         })
         .await
     }
@@ -117,6 +118,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Command> {
 mod tests {
     use super::*;
     use crate::engine::embedded::schema;
+    use crate::engine::tx::Read;
 
     #[test]
     fn every_list_follows_an_index_and_sorts_nothing() {
@@ -134,11 +136,12 @@ mod tests {
             for ascending in [false, true] {
                 let slice = Slice { ascending, after: Some((7, 0)), limit: 50 };
                 let select = "EXPLAIN QUERY PLAN SELECT seq FROM commands";
-                let steps = page(&conn, select, &["seq"], conditions(filter.clone()), &slice, |row| {
-                    row.get::<_, String>(3)
-                })
-                .expect("explains")
-                .rows;
+                let steps =
+                    page(&Read::of(&conn), select, &["seq"], conditions(filter.clone()), &slice, |row| {
+                        row.get::<String>(3)
+                    })
+                    .expect("explains")
+                    .rows;
                 let text = steps.join("; ");
                 assert!(text.contains(wanted), "{filter:?}: {text}");
                 assert!(!text.contains("TEMP B-TREE"), "{filter:?}: {text}");

@@ -17,12 +17,13 @@ use crate::command_result::SentCommand;
 use crate::commands::consequences;
 use crate::commands::end::{End, Row, end_each, finish};
 use crate::commands::list::by_id;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::secrecy::vault::cell;
 use crate::signals::{CommandEnd, Signals};
 use crate::station_state::password_change;
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{CommandId, StationId};
@@ -118,7 +119,7 @@ struct Readiness {
 }
 
 impl Readiness {
-    fn of(w: &Writing<'_>, station: &StationId) -> Result<Option<Self>> {
+    fn of(w: &Tx<'_>, station: &StationId) -> Result<Option<Self>> {
         let found = w
             .conn
             .prepare_cached(
@@ -164,18 +165,19 @@ impl Store {
     /// Makes a command. Its station's connection, if there is one, has to be told.
     pub async fn order_command(&self, new: NewCommand) -> Result<Ordered> {
         let signals = self.inner.signals.clone();
-        self.write(Priority::Api, move |w| order(w, &new, &signals)).await
+        self.write(Priority::Api, Scope::Installation, move |w| order(w, &new, &signals)).await
     }
 
     /// The next command that the station's connection of this generation may send, on record as sent from
     /// now on. Commands whose time is over are ended on the way.
     pub async fn claim_command(&self, station: StationId, generation: u64) -> Result<Turn> {
-        self.write(Priority::Inbound, move |w| claim(w, &station, generation as i64)).await
+        self.write(Priority::Inbound, Scope::Installation, move |w| claim(w, &station, generation as i64))
+            .await
     }
 
     /// Calls a command back, if it was not sent.
     pub async fn cancel_command(&self, id: CommandId) -> Result<CalledBack> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let Some(row) = Row::by_id(w, id)? else { return Ok(CalledBack::Unknown) };
             if row.status != CommandStatus::Queued {
                 return Ok(CalledBack::TooLate(row.status));
@@ -203,7 +205,7 @@ impl Store {
 
     /// Ends what [`Store::commands_overdue`] found, a bounded number at a time.
     pub async fn settle_overdue_commands(&self) -> Result<()> {
-        self.write(Priority::Outcome, |w| {
+        self.write(Priority::Outcome, Scope::Installation, |w| {
             let overdue = "SELECT id FROM commands WHERE status = 'queued' AND expires_at_ms <= ?1 LIMIT 500";
             end_each(w, overdue, params![w.monotonic.unix_ms()], CommandStatus::Expired)?;
             crate::sessions::remote_start::give_up(w)
@@ -212,7 +214,7 @@ impl Store {
     }
 }
 
-fn order(w: &mut Writing<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Result<Ordered> {
+fn order(w: &mut Tx<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Result<Ordered> {
     let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(Ordered::UnknownStation) };
     if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
         return Ok(Ordered::Refused(Unfit::Full));
@@ -232,7 +234,7 @@ fn order(w: &mut Writing<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Resul
 
 /// Makes a command that nobody has asked for and that may wait for its station; false if too many wait for it, or
 /// it is gone.
-pub(crate) fn order_unasked(w: &mut Writing<'_>, new: &NewCommand) -> Result<bool> {
+pub(crate) fn order_unasked(w: &mut Tx<'_>, new: &NewCommand) -> Result<bool> {
     let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(false) };
     if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
         return Ok(false);
@@ -242,7 +244,7 @@ pub(crate) fn order_unasked(w: &mut Writing<'_>, new: &NewCommand) -> Result<boo
 }
 
 /// How many commands wait for the station.
-fn queued(w: &Writing<'_>, station: &StationId) -> Result<i64> {
+fn queued(w: &Tx<'_>, station: &StationId) -> Result<i64> {
     let waiting = w
         .conn
         .prepare_cached("SELECT count(*) FROM commands INDEXED BY commands_queued WHERE station_id = ?1 AND status = 'queued'")?
@@ -250,7 +252,7 @@ fn queued(w: &Writing<'_>, station: &StationId) -> Result<i64> {
     Ok(waiting)
 }
 
-fn insert(w: &mut Writing<'_>, new: &NewCommand, generation: i64) -> Result<CommandId> {
+fn insert(w: &mut Tx<'_>, new: &NewCommand, generation: i64) -> Result<CommandId> {
     let id = CommandId::from_value(w.mint.next(w.now));
     let shown = command::shown(new.action, &new.payload);
     let hides = command::has_secret(new.action, &new.payload);
@@ -286,7 +288,7 @@ fn insert(w: &mut Writing<'_>, new: &NewCommand, generation: i64) -> Result<Comm
     Ok(id)
 }
 
-fn claim(w: &mut Writing<'_>, station: &StationId, generation: i64) -> Result<Turn> {
+fn claim(w: &mut Tx<'_>, station: &StationId, generation: i64) -> Result<Turn> {
     let Some(readiness) = Readiness::of(w, station)? else { return Ok(Turn::Nothing) };
     if !readiness.connected || readiness.generation != generation {
         return Ok(Turn::Nothing);
@@ -317,7 +319,7 @@ struct Next {
 
 /// The oldest command that the station may be asked now: what it may not be asked yet lets the others pass.
 fn next_fit(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     station: &StationId,
     readiness: &Readiness,
 ) -> Result<std::result::Result<Next, Turn>> {
@@ -346,7 +348,7 @@ fn next_fit(
 }
 
 /// Whether something waits for the station's new connection.
-pub(crate) fn waiting(w: &Writing<'_>, station: &StationId) -> Result<bool> {
+pub(crate) fn waiting(w: &Tx<'_>, station: &StationId) -> Result<bool> {
     let waiting = w
         .conn
         .prepare_cached(
@@ -358,7 +360,7 @@ pub(crate) fn waiting(w: &Writing<'_>, station: &StationId) -> Result<bool> {
 }
 
 /// A connection has ended: what it had sent is lost, and what was made for it alone.
-pub(crate) fn connection_lost(w: &mut Writing<'_>, station: &StationId, generation: u64) -> Result<()> {
+pub(crate) fn connection_lost(w: &mut Tx<'_>, station: &StationId, generation: u64) -> Result<()> {
     let lost = "SELECT id FROM (
                     SELECT id, seq FROM commands INDEXED BY commands_sent
                     WHERE station_id = ?1 AND status = 'sent' AND generation = ?2
@@ -370,14 +372,14 @@ pub(crate) fn connection_lost(w: &mut Writing<'_>, station: &StationId, generati
 }
 
 /// A station is gone for good: what waits for it will never be sent.
-pub(crate) fn station_removed(w: &mut Writing<'_>, station: &StationId) -> Result<()> {
+pub(crate) fn station_removed(w: &mut Tx<'_>, station: &StationId) -> Result<()> {
     let waiting = "SELECT id FROM commands INDEXED BY commands_queued
                    WHERE station_id = ?1 AND status = 'queued' ORDER BY seq";
     end_each(w, waiting, params![station.as_str()], CommandStatus::Canceled)
 }
 
 /// What the last run left open. What may wait for its station goes on waiting.
-pub(crate) fn settle(w: &mut Writing<'_>) -> Result<()> {
+pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
     let lost = "SELECT id FROM (SELECT id, seq FROM commands WHERE status = 'sent'
                                 UNION ALL
                                 SELECT id, seq FROM commands WHERE status = 'queued' AND queue = 0)

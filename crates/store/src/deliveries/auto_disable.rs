@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::to_raw_value;
 
 use crate::deliveries::outcomes::{Finish, Next};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
 use crate::log::append::Manner;
@@ -17,7 +17,7 @@ use vocabulary::id::WebhookId;
 
 /// Remembers since when everything fails, warns, and disables a webhook that is gone or has failed for too
 /// long.
-pub(crate) fn record(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
+pub(crate) fn record(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
     let (failing_since, told): (Option<i64>, i64) = w
         .conn
         .prepare_cached("SELECT failing_since_ms, failing_told FROM webhooks WHERE id = ?1")?
@@ -59,12 +59,7 @@ pub(crate) fn record(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
 const FAILED_TOO_LONG: i64 = 4;
 
 /// Warns that a webhook will be disabled unless something arrives.
-fn failing(
-    w: &mut Writing<'_>,
-    webhook_id: WebhookId,
-    since: Timestamp,
-    disabled_at: Timestamp,
-) -> Result<()> {
+fn failing(w: &mut Tx<'_>, webhook_id: WebhookId, since: Timestamp, disabled_at: Timestamp) -> Result<()> {
     #[derive(Serialize)]
     struct Failing {
         webhook_id: WebhookId,
@@ -80,7 +75,7 @@ fn failing(
 }
 
 /// Something arrived; where a warning was given, its end is told too.
-fn recovered(w: &mut Writing<'_>, webhook_id: WebhookId, since: Timestamp, told: i64) -> Result<()> {
+fn recovered(w: &mut Tx<'_>, webhook_id: WebhookId, since: Timestamp, told: i64) -> Result<()> {
     #[derive(Serialize)]
     struct Recovered {
         webhook_id: WebhookId,
@@ -97,7 +92,7 @@ fn recovered(w: &mut Writing<'_>, webhook_id: WebhookId, since: Timestamp, told:
 }
 
 /// Switches a webhook off on the gateway's own account; what waits is discarded, in steps.
-fn disable(w: &mut Writing<'_>, webhook_id: WebhookId, reason: &str, failing_since: Timestamp) -> Result<()> {
+fn disable(w: &mut Tx<'_>, webhook_id: WebhookId, reason: &str, failing_since: Timestamp) -> Result<()> {
     #[derive(Serialize)]
     struct Disabled<'a> {
         webhook_id: WebhookId,
@@ -119,7 +114,7 @@ fn disable(w: &mut Writing<'_>, webhook_id: WebhookId, reason: &str, failing_sin
 
 /// Stores an event about a webhook; it belongs to the webhook's owner.
 pub(crate) fn append_operational(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     event: &str,
     webhook_id: WebhookId,
     payload: &impl Serialize,

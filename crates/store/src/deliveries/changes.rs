@@ -5,10 +5,11 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use crate::deliveries::direct_url::is_origin;
 use crate::deliveries::list::{FROM, Query};
 use crate::deliveries::outcomes::OUTCOME_UNKNOWN;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING, discard_waiting};
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::id::{DeliveryId, WebhookId};
 
@@ -44,13 +45,13 @@ impl Store {
     /// Makes a terminal delivery due again, at once and with its schedule anew; attempt numbers go on. One
     /// that has arrived needs `force`.
     pub async fn resend(&self, id: DeliveryId, force: bool, visible_to: Option<String>) -> Result<Resent> {
-        self.write(Priority::Api, move |w| reopen(w, id, force, visible_to)).await
+        self.write(Priority::Api, Scope::Installation, move |w| reopen(w, id, force, visible_to)).await
     }
 
     /// Discards a delivery that has not come to its end. An attempt that is under way is not called back; its
     /// outcome is still noted, and changes nothing.
     pub async fn cancel(&self, id: DeliveryId, visible_to: Option<String>) -> Result<Canceled> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let Some((seq, status, webhook_id)) = find(w.conn, id, visible_to)? else {
                 return Ok(Canceled::NotFound);
             };
@@ -82,7 +83,7 @@ impl Store {
     /// Discards a step of what waits for a webhook that is disabled or deleted; false once none is left,
     /// or if the webhook is enabled again.
     pub async fn discard_step(&self, webhook_id: WebhookId) -> Result<bool> {
-        self.write(Priority::Outcome, move |w| {
+        self.write(Priority::Outcome, Scope::Installation, move |w| {
             let status: Option<String> = w
                 .conn
                 .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
@@ -144,7 +145,7 @@ fn find(
     Ok(found)
 }
 
-fn reopen(w: &mut Writing<'_>, id: DeliveryId, force: bool, visible_to: Option<String>) -> Result<Resent> {
+fn reopen(w: &mut Tx<'_>, id: DeliveryId, force: bool, visible_to: Option<String>) -> Result<Resent> {
     let Some((seq, status, webhook_id)) = find(w.conn, id, visible_to)? else { return Ok(Resent::NotFound) };
     if !status.is_terminal() {
         return Ok(Resent::NotTerminal);

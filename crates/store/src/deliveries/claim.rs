@@ -13,7 +13,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tracing::error;
 
 use crate::deliveries::{direct_url, order};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::{Read, Tx};
 use crate::error::{Result, StoreError, UnreadableSetting};
 use crate::log::append;
 use crate::log::append::Manner;
@@ -21,7 +22,7 @@ use crate::log::event_row;
 use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use crate::secrecy::vault::{Vault, cell};
 use crate::webhooks::settings::owner_of;
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::webhook::{Ordering, Status};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Event, NewEvent};
@@ -238,13 +239,13 @@ impl Store {
     where
         A: FnMut(WebhookId, usize) -> bool + Send + 'static,
     {
-        let claim = move |w: &mut Writing<'_>| {
+        let claim = move |w: &mut Tx<'_>| {
             lanes
                 .iter()
                 .map(|lane| claim_lane(w, lane, &mut |bytes| admits(lane.webhook_id, bytes)))
                 .collect()
         };
-        self.write(Priority::Outcome, claim).await
+        self.write(Priority::Outcome, Scope::Installation, claim).await
     }
 
     /// The events of these rows with all that goes along with them, each read once. Reads on connections of
@@ -254,11 +255,11 @@ impl Store {
     /// If nothing could be read at all. What is wrong with one event stands in its place.
     pub async fn to_deliver(&self, event_seqs: BTreeSet<i64>) -> Result<EventsToDeliver> {
         let vault = self.vault();
-        let load = move |conn: &Connection| {
+        let load = move |conn: &Read<'_>| {
             let read = |seq| event_row::to_deliver(conn, &vault, seq).map(Arc::new);
             Ok(event_seqs.into_iter().map(|seq| (seq, read(seq))).collect())
         };
-        self.inner.delivery_readers.read(load).await
+        self.inner.engine.read_to_deliver(load).await
     }
 
     /// Where a delivery goes that has a URL of its own; `None`: where its lane says.
@@ -276,7 +277,7 @@ impl Store {
     /// Stores an event that was made to test a webhook: marked, uncounted, with the webhook's owner, and
     /// without deliveries.
     pub async fn append_test(&self, webhook_id: WebhookId, event: NewEvent) -> Result<Event> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let owner = owner_of(w.conn, webhook_id)?;
             let manner = Manner { test: true, owner_id: Some(owner.as_deref()), ..Manner::default() };
             let seq = append::append(w, &event, manner)?;
@@ -314,7 +315,7 @@ fn one_lane(conn: &Connection, id: WebhookId, vault: &Vault) -> Result<Option<Du
 /// A webhook whose settings cannot be read is out of order, and the others are not.
 fn or_out_of_order(webhook_id: WebhookId, lane: Result<DueLane>) -> Result<DueLane> {
     match lane {
-        Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_))) => {
+        Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_) | StoreError::Cell(_))) => {
             error!(
                 webhook.id = webhook_id,
                 "webhook {webhook_id} is out of order, nothing is sent to it: {error}"
@@ -398,7 +399,7 @@ fn millis(ms: i64) -> Duration {
 }
 
 fn claim_lane(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     lane: &LaneClaim,
     admits: &mut dyn FnMut(usize) -> bool,
 ) -> Result<LaneClaimed> {
@@ -443,7 +444,7 @@ fn claim_lane(
 
 impl LaneClaimed {
     /// Begins an attempt for each of these rows, until one is not admitted.
-    fn take(&mut self, w: &Writing<'_>, due: Vec<i64>, admits: &mut dyn FnMut(usize) -> bool) -> Result<()> {
+    fn take(&mut self, w: &Tx<'_>, due: Vec<i64>, admits: &mut dyn FnMut(usize) -> bool) -> Result<()> {
         let mut seen = BTreeSet::new();
         for seq in due {
             // A resend is also among those that are due by time.
@@ -475,7 +476,7 @@ fn payload_bytes(conn: &Connection, seq: i64) -> Result<usize> {
     Ok(length.unwrap_or_default().max(0) as usize)
 }
 
-fn due_by_time(w: &Writing<'_>, lane: &LaneClaim, which: &str, limit: usize) -> Result<Vec<i64>> {
+fn due_by_time(w: &Tx<'_>, lane: &LaneClaim, which: &str, limit: usize) -> Result<Vec<i64>> {
     let mut statement = w.conn.prepare_cached(&format!(
         "SELECT seq FROM deliveries WHERE webhook_id = ?1 AND {which} AND due_at_ms <= ?2
          ORDER BY due_at_ms, seq LIMIT ?3"
@@ -485,7 +486,7 @@ fn due_by_time(w: &Writing<'_>, lane: &LaneClaim, which: &str, limit: usize) -> 
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn next_unordered(w: &Writing<'_>, webhook_id: WebhookId) -> Result<Option<Timestamp>> {
+fn next_unordered(w: &Tx<'_>, webhook_id: WebhookId) -> Result<Option<Timestamp>> {
     let mut next: Option<i64> = None;
     for which in [UNORDERED_WAITING, BULK_WAITING] {
         let due_at: Option<i64> = w
@@ -499,7 +500,7 @@ fn next_unordered(w: &Writing<'_>, webhook_id: WebhookId) -> Result<Option<Times
     Ok(next.map(Timestamp::from_unix_ms))
 }
 
-fn begin_attempt(w: &Writing<'_>, seq: i64, payload_bytes: usize) -> Result<Claimed> {
+fn begin_attempt(w: &Tx<'_>, seq: i64, payload_bytes: usize) -> Result<Claimed> {
     let mut statement = w.conn.prepare_cached(&format!(
         "UPDATE deliveries SET status = 'processing', due_at_ms = NULL, attempts = attempts + 1,
                                first_tried_at_ms = coalesce(first_tried_at_ms, ?2) WHERE seq = ?1

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::deliveries::claim::{LaneClaim, LaneSettings, LaneState};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::api::webhook::default_retry_schedule;
 use vocabulary::clock::Timestamp;
@@ -86,7 +86,7 @@ fn settings(lane: WebhookId, origin: String) -> LaneSettings {
 }
 
 /// Rows of an origin's lane that are due, the oldest first, and behind them what was brought back in bulk.
-pub(crate) fn due(w: &Writing<'_>, lane: &LaneClaim) -> Result<Vec<i64>> {
+pub(crate) fn due(w: &Tx<'_>, lane: &LaneClaim) -> Result<Vec<i64>> {
     let mut due = Vec::new();
     let live = if lane.resends_only {
         format!("{ELSEWHERE_WAITING} AND status = 'scheduled' AND trigger = 'resend'")

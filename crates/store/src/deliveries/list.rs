@@ -4,11 +4,12 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::value::RawValue;
 
+use crate::Store;
 use crate::engine::embedded::monotonic::WALL_OFFSET_MS;
+use crate::engine::embedded::raw_cells as cells;
 use crate::error::Result;
-use crate::listing::{Listed, PAGE_BYTES, arrival_bounds, fits_one_of, weight};
+use crate::listing::{Listed, PAGE_BYTES, arrival_bounds, fits_one_of};
 use crate::log::search;
-use crate::{Store, cells};
 use vocabulary::api::delivery::{Attempt, DeliveryError, DeliveryStatus};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
@@ -262,7 +263,7 @@ impl Query {
                 let next = deliveries.last().map(|last| (last.seq, 0));
                 return Ok(Listed { rows: deliveries, next });
             }
-            bytes += weight(row)?;
+            bytes += crate::engine::row::Row::Embedded(row).weight()?;
             deliveries.push(read(conn, row)?);
         }
         Ok(Listed { rows: deliveries, next: None })

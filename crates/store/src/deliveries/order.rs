@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, params};
 
 use crate::deliveries::claim::LaneClaim;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::waiting_deliveries::ORDERED_LIVE;
 use vocabulary::clock::Timestamp;
@@ -34,7 +34,7 @@ pub(crate) struct InOrder {
 /// Looks at one station after the other, round and round over many claims, so that none is left out. What
 /// blocks others has done so since the lane was `resumed_at` at most: nothing could be sent before.
 pub(crate) fn due(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     lane: &LaneClaim,
     resumed_at: Option<Timestamp>,
     limit: usize,
@@ -70,7 +70,7 @@ impl InOrder {
     }
 }
 
-fn next_station(w: &Writing<'_>, webhook_id: WebhookId, after: &str) -> Result<Option<String>> {
+fn next_station(w: &Tx<'_>, webhook_id: WebhookId, after: &str) -> Result<Option<String>> {
     let station = w
         .conn
         .prepare_cached(&format!(
@@ -84,7 +84,7 @@ fn next_station(w: &Writing<'_>, webhook_id: WebhookId, after: &str) -> Result<O
 
 /// The station's oldest delivery holds up the others, unless it has done so for too long.
 fn look_at(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     lane: &LaneClaim,
     resumed_at: Option<Timestamp>,
     station: &str,

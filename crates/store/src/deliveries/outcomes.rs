@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::deliveries::auto_disable;
 use crate::deliveries::direct_url::{ELSEWHERE_IN_BULK, ELSEWHERE_WAITING, is_origin};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::delivery::DeliveryError;
 use vocabulary::clock::Timestamp;
 use vocabulary::event::Category;
@@ -128,7 +129,7 @@ impl Store {
     /// # Errors
     /// Only the store's own: nothing was written, and it may be called again.
     pub async fn finish(&self, finish: Finish) -> Result<()> {
-        self.write(Priority::Outcome, move |w| settle(w, &finish)).await
+        self.write(Priority::Outcome, Scope::Installation, move |w| settle(w, &finish)).await
     }
 
     /// Takes back an attempt that was not made: the next one has its number, and the schedule goes on from
@@ -138,7 +139,7 @@ impl Store {
     /// # Errors
     /// Only the store's own: nothing was written, and it may be called again.
     pub async fn put_back(&self, not_made: NotMade) -> Result<()> {
-        self.write(Priority::Outcome, move |w| put_back(w, &not_made)).await
+        self.write(Priority::Outcome, Scope::Installation, move |w| put_back(w, &not_made)).await
     }
 
     /// Makes dead letters (`circuit_open`) of deliveries that are due and whose schedule began before
@@ -150,12 +151,15 @@ impl Store {
         began_before: Timestamp,
         announce: usize,
     ) -> Result<GivenUp> {
-        self.write(Priority::Outcome, move |w| give_up(w, webhook_id, began_before, announce)).await
+        self.write(Priority::Outcome, Scope::Installation, move |w| {
+            give_up(w, webhook_id, began_before, announce)
+        })
+        .await
     }
 
     /// Stores one `DeliveryFailed` event that stands for `count` dead letters, `latest` being one of them.
     pub async fn announce_failures(&self, latest: DeliveryFailure, count: u64) -> Result<()> {
-        self.write(Priority::Outcome, move |w| announce(w, &latest, count)).await
+        self.write(Priority::Outcome, Scope::Installation, move |w| announce(w, &latest, count)).await
     }
 }
 
@@ -166,7 +170,7 @@ struct Row {
     live: bool,
 }
 
-fn settle(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
+fn settle(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
     close_attempt(w.conn, finish)?;
     let Some(row) = row_of(w.conn, finish)? else { return Ok(()) };
     let webhook: Option<String> = w
@@ -217,7 +221,7 @@ fn settle(w: &mut Writing<'_>, finish: &Finish) -> Result<()> {
     Ok(())
 }
 
-fn put_back(w: &Writing<'_>, not_made: &NotMade) -> Result<()> {
+fn put_back(w: &Tx<'_>, not_made: &NotMade) -> Result<()> {
     let NotMade { seq, attempt, message, due_at } = not_made;
     let was_live = w
         .conn
@@ -274,7 +278,7 @@ fn row_of(conn: &Connection, finish: &Finish) -> Result<Option<Row>> {
     Ok(row)
 }
 
-fn announce(w: &mut Writing<'_>, failure: &DeliveryFailure, count: u64) -> Result<()> {
+fn announce(w: &mut Tx<'_>, failure: &DeliveryFailure, count: u64) -> Result<()> {
     #[derive(Serialize)]
     struct Told<'a> {
         #[serde(flatten)]
@@ -285,7 +289,7 @@ fn announce(w: &mut Writing<'_>, failure: &DeliveryFailure, count: u64) -> Resul
 }
 
 fn give_up(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     webhook_id: WebhookId,
     began_before: Timestamp,
     announce_max: usize,

@@ -7,10 +7,11 @@ use crate::deliveries::bulk_resend;
 use crate::deliveries::bulk_resend::ResendWalk;
 use crate::deliveries::replay_search;
 use crate::deliveries::replay_search::{Candidate, Search};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, arrival_bounds, page};
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::command::RequestedBy;
 use vocabulary::api::replay::{Replay, Selection, Status};
 use vocabulary::clock::Timestamp;
@@ -95,7 +96,7 @@ impl Store {
         owner_id: Option<String>,
         requested_by: RequestedBy,
     ) -> Result<Replay> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let CountedReplay { search, start, matched } = counted;
             let webhook_id = match &search.selection {
                 Selection::Replay { webhook_id, .. } => Some(*webhook_id),
@@ -155,7 +156,7 @@ impl Store {
             }
             conditions.and_at("r.created_at_ms >= ?", filter.since);
             conditions.and_at("r.created_at_ms < ?", filter.until);
-            page(conn, SELECT, &["r.seq"], conditions, &slice, read)
+            page(conn, SELECT, &["r.seq"], conditions, &slice, |row| Ok(read(row.raw())?))
         })
         .await
     }
@@ -168,7 +169,7 @@ impl Store {
     /// this breaks off, [`Store::replay_step`] takes back.
     pub async fn cancel_replay(&self, id: ReplayId, visible_to: Option<String>) -> Result<Option<bool>> {
         let begun = self
-            .write(Priority::Api, move |w| {
+            .write(Priority::Api, Scope::Installation, move |w| {
                 let Some(seq) = seq_of(w.conn, id, visible_to)? else { return Ok(None) };
                 if !end(w, seq, Status::Canceled)? && !revoke(w, seq)? {
                     return Ok(Some((seq, None)));
@@ -181,7 +182,7 @@ impl Store {
         let Some((seq, canceled)) = begun else { return Ok(None) };
         let Some(mut more) = canceled else { return Ok(Some(false)) };
         while more {
-            more = self.write(Priority::Api, move |w| take_back(w, seq)).await?;
+            more = self.write(Priority::Api, Scope::Installation, move |w| take_back(w, seq)).await?;
         }
         Ok(Some(true))
     }
@@ -211,7 +212,7 @@ impl Store {
     /// Only the store's own: the step is not made, and may be made again.
     pub async fn replay_step(&self, seq: i64, walk: &mut ResendWalk) -> Result<ReplayStep> {
         let Some(running) = self.read(move |conn| running(conn, seq)).await? else {
-            let more = self.write(Priority::Api, move |w| take_back(w, seq)).await?;
+            let more = self.write(Priority::Api, Scope::Installation, move |w| take_back(w, seq)).await?;
             return Ok(if more { ReplayStep::Made } else { ReplayStep::Ended });
         };
         if running.is_over_several {
@@ -229,7 +230,10 @@ impl Store {
                 break;
             }
         }
-        self.write(Priority::Api, move |w| make(w, seq, &running.search, &candidates, position)).await
+        self.write(Priority::Api, Scope::Installation, move |w| {
+            make(w, seq, &running.search, &candidates, position)
+        })
+        .await
     }
 
     /// Makes these deliveries (rows) due again, and notes how far the replay has come.
@@ -241,7 +245,8 @@ impl Store {
         position: i64,
     ) -> Result<ReplayStep> {
         let candidates: Vec<Candidate> = rows.into_iter().map(Candidate::Reopen).collect();
-        self.write(Priority::Api, move |w| make(w, seq, &search, &candidates, position)).await
+        self.write(Priority::Api, Scope::Installation, move |w| make(w, seq, &search, &candidates, position))
+            .await
     }
 }
 
@@ -275,7 +280,7 @@ fn running(conn: &Connection, seq: i64) -> Result<Option<Running>> {
 }
 
 fn make(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     seq: i64,
     search: &Search,
     candidates: &[Candidate],
@@ -328,7 +333,7 @@ fn takes_deliveries(conn: &Connection, webhook_id: WebhookId) -> Result<bool> {
 }
 
 /// Makes an ended delivery due again, behind what is live; false if it is not what it was when it was asked for.
-fn reopen(w: &mut Writing<'_>, replay: i64, seq: i64, trigger: &str, asked_at: Timestamp) -> Result<bool> {
+fn reopen(w: &mut Tx<'_>, replay: i64, seq: i64, trigger: &str, asked_at: Timestamp) -> Result<bool> {
     let webhook_id: Option<Option<WebhookId>> = w
         .conn
         .prepare_cached(
@@ -349,7 +354,7 @@ fn reopen(w: &mut Writing<'_>, replay: i64, seq: i64, trigger: &str, asked_at: T
 }
 
 /// Makes the delivery that an event never had; false if it has one by now.
-fn make_delivery(w: &mut Writing<'_>, replay: i64, event_seq: i64, webhook_id: WebhookId) -> Result<bool> {
+fn make_delivery(w: &mut Tx<'_>, replay: i64, event_seq: i64, webhook_id: WebhookId) -> Result<bool> {
     let mut has =
         w.conn.prepare_cached("SELECT 1 FROM deliveries WHERE event_seq = ?1 AND webhook_id = ?2")?;
     if has.exists([event_seq, webhook_id])? {
@@ -386,7 +391,7 @@ const UNTRIED: &str = "SELECT seq FROM deliveries INDEXED BY deliveries_of_repla
      WHERE replay_seq = ?1 AND status = 'scheduled' AND attempts = coalesce(json_extract(before_replay, '$.attempts'), 0)";
 
 /// A replay that has made everything due is canceled too, as long as something of it was not tried.
-fn revoke(w: &Writing<'_>, seq: i64) -> Result<bool> {
+fn revoke(w: &Tx<'_>, seq: i64) -> Result<bool> {
     let revoked = w
         .conn
         .prepare_cached(&format!(
@@ -397,7 +402,7 @@ fn revoke(w: &Writing<'_>, seq: i64) -> Result<bool> {
 }
 
 /// Takes a step of what a canceled replay has made back, if there is any; whether there may be more.
-fn take_back(w: &mut Writing<'_>, seq: i64) -> Result<bool> {
+fn take_back(w: &mut Tx<'_>, seq: i64) -> Result<bool> {
     let takes_back =
         w.conn.prepare_cached("SELECT 1 FROM replays WHERE seq = ?1 AND takes_back = 1")?.exists([seq])?;
     if !takes_back {
@@ -428,7 +433,7 @@ fn take_back(w: &mut Writing<'_>, seq: i64) -> Result<bool> {
     Ok(more)
 }
 
-fn end(w: &Writing<'_>, seq: i64, status: Status) -> Result<bool> {
+fn end(w: &Tx<'_>, seq: i64, status: Status) -> Result<bool> {
     let ended = w
         .conn
         .prepare_cached(

@@ -1,3 +1,142 @@
 //! What the use cases run on.
+//!
+//! A use case works with a [`Tx`] or a [`Read`] and names no driver; an [`Engine`] runs it. Each engine promises:
+//!
+//! - **Durable**: [`Engine::write`] returns `Ok` only after the commit that holds the job is on disk. An error means
+//!   that nothing of the job was written. One job that fails or panics is rolled back alone.
+//! - **In order**: rows of the log, minted ids and sequences grow in commit order. Whoever has read up to a
+//!   [`LogPosition`](crate::positions::LogPosition) finds nothing new below it later.
+//! - **Alone in its scope**: between what a job reads and its commit, nobody else writes rows of its [`Scope`].
+//! - **Chargers first**: jobs go by [`Priority`], and a bounded number waits; beyond it callers wait.
+//! - **Told after**: what a job leaves in `after_commit` reaches the signals after its commit, and never if it was
+//!   rolled back.
+//! - **Reads** see what was last committed, statement by statement: two statements of one [`Read`] may see two commits.
 
+pub(crate) mod batch;
 pub(crate) mod embedded;
+mod job;
+pub(crate) mod row;
+pub(crate) mod sql;
+pub(crate) mod tx;
+
+use std::fmt;
+
+use crate::engine::embedded::Embedded;
+use crate::engine::embedded::statistics::Statistics;
+use crate::engine::job::job;
+use crate::engine::tx::{Read, Tx};
+use crate::error::Result;
+use vocabulary::id::{StationId, WebhookId};
+
+/// What runs the use cases.
+pub(crate) enum Engine {
+    /// SQLite, in this process.
+    Embedded(Embedded),
+}
+
+impl Engine {
+    /// Runs `work` in a transaction and returns once it is durable.
+    ///
+    /// # Errors
+    /// `work`'s own error, with nothing of it written; or [`StoreError::Commit`](crate::StoreError::Commit) for all
+    /// jobs that were to be committed together.
+    pub(crate) async fn write<T, F>(&self, priority: Priority, scope: Scope, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (job, told) = job(scope, work);
+        match self {
+            Self::Embedded(embedded) => {
+                let on_sqlite: embedded::writer::Job = Box::new(|part| match part {
+                    Ok((conn, batch)) => job(Ok(&mut Tx::new(Read::of(conn), batch))),
+                    Err(error) => job(Err(error)),
+                });
+                embedded.write(priority, on_sqlite, told).await
+            }
+        }
+    }
+
+    /// Runs `query`, which somebody waits for.
+    pub(crate) async fn read<T, F>(&self, query: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Read<'_>) -> Result<T> + Send + 'static,
+    {
+        match self {
+            Self::Embedded(embedded) => embedded.read(|conn| query(&Read::of(conn))).await,
+        }
+    }
+
+    /// Runs `query`, which brings deliveries their bodies: no list that somebody asks for holds it up.
+    pub(crate) async fn read_to_deliver<T, F>(&self, query: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Read<'_>) -> Result<T> + Send + 'static,
+    {
+        match self {
+            Self::Embedded(embedded) => embedded.read_to_deliver(|conn| query(&Read::of(conn))).await,
+        }
+    }
+
+    /// Writes what waits, then ends; later writes are refused. Blocks until the last commit.
+    pub(crate) fn close(&self) {
+        match self {
+            Self::Embedded(embedded) => embedded.close(),
+        }
+    }
+
+    /// What it counts of itself.
+    pub(crate) fn statistics(&self) -> &Statistics {
+        match self {
+            Self::Embedded(embedded) => embedded.statistics(),
+        }
+    }
+}
+
+/// Who goes first when several wait. What chargers sent comes before everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// Messages of chargers, and the coming and going of their connections.
+    Inbound,
+    /// Claims and outcomes of deliveries.
+    Outcome,
+    /// What integrators ask for.
+    Api,
+    /// What is so large that nobody should wait for its commit.
+    Bulky,
+    /// The removal of what is past its time.
+    Retention,
+}
+
+/// From here on a commit of it alone takes longer than a hundred small ones together.
+pub(crate) const BULKY_BYTES: usize = 64 << 10;
+
+impl Priority {
+    /// The same for something of that size: chargers that speak now do not wait for a megabyte of another.
+    pub(crate) fn of_bytes(self, bytes: usize) -> Self {
+        if bytes < BULKY_BYTES { self } else { Self::Bulky }
+    }
+}
+
+/// What a job's changes depend on and change: of several nodes one at a time writes in a scope. A job may append
+/// events and deliveries, and write rows that nobody else knows yet, in any scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// One station, with its sessions, commands and connection.
+    Station(StationId),
+    /// One webhook, with its deliveries.
+    Webhook(WebhookId),
+    /// Several of these, or something else: settings, keys, tags, retention.
+    Installation,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Station(station) => write!(f, "station {station}"),
+            Self::Webhook(webhook) => write!(f, "webhook {webhook}"),
+            Self::Installation => f.write_str("the installation"),
+        }
+    }
+}

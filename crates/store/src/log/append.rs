@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 use serde_json::value::RawValue;
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::waiting_deliveries::WEBHOOK_DISABLED;
 use crate::secrecy::vault::cell;
@@ -45,7 +45,7 @@ pub(crate) struct Ingested<'a> {
 /// Inserts the event and one delivery per webhook that matches, in the caller's transaction; returns its row.
 ///
 /// The event gets its id, its row and its place in the station's count here, in commit order.
-pub(crate) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) -> Result<i64> {
+pub(crate) fn append(w: &mut Tx<'_>, event: &NewEvent, manner: Manner<'_>) -> Result<i64> {
     let counted = !manner.uncounted && !manner.test && manner.duplicate_of.is_none();
     let station_seq = match (&event.station_id, counted) {
         (Some(station), true) => Some(next_station_seq(w, station)?),
@@ -105,7 +105,7 @@ pub(crate) fn append(w: &mut Writing<'_>, event: &NewEvent, manner: Manner<'_>) 
 
 /// One delivery per webhook that wants the event: due at once, or `discarded` where it is disabled.
 fn fan_out(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     event: &NewEvent,
     owner_id: Option<&str>,
     target: Target,
@@ -168,7 +168,7 @@ fn about_webhook(event: &NewEvent) -> Option<WebhookId> {
     serde_json::from_str::<About>(event.payload.get()).ok().map(|about| about.webhook_id)
 }
 
-fn next_station_seq(w: &Writing<'_>, station: &str) -> Result<i64> {
+fn next_station_seq(w: &Tx<'_>, station: &str) -> Result<i64> {
     let next = w
         .conn
         .prepare_cached("UPDATE station_sequences SET last = last + 1 WHERE station_id = ?1 RETURNING last")?
@@ -187,7 +187,7 @@ fn next_station_seq(w: &Writing<'_>, station: &str) -> Result<i64> {
     Ok(first)
 }
 
-fn owner_of_station(w: &Writing<'_>, station: &str) -> Result<Option<String>> {
+fn owner_of_station(w: &Tx<'_>, station: &str) -> Result<Option<String>> {
     let owner = w
         .conn
         .prepare_cached("SELECT owner_id FROM stations WHERE station_id = ?1")?

@@ -1,13 +1,15 @@
 //! Events as they are looked up and listed.
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
+use crate::Store;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::sql::Value;
+use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, arrival_bounds, fits_one_of, page};
 use crate::log::search::Among;
 use crate::log::{event_row, removed_before};
-use crate::{Store, cells};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::Event;
 use vocabulary::id::{EventId, WebhookId};
@@ -195,13 +197,15 @@ impl Store {
 
 /// One page of the events that `filter` wants of those rows.
 pub(crate) fn list(
-    conn: &Connection,
+    read: &Read<'_>,
     filter: &EventFilter,
     slice: &Slice,
     among: Among,
 ) -> Result<Listed<Event>> {
     let select = format!("SELECT {} FROM events e", event_row::COLUMNS);
-    page(conn, &select, &["e.seq"], conditions_among(filter, &among), slice, event_row::read)
+    page(read, &select, &["e.seq"], conditions_among(filter, &among), slice, |row| {
+        Ok(event_row::read(row.raw())?)
+    })
 }
 
 fn by_id(conn: &Connection, id: EventId) -> Result<Option<Event>> {
@@ -269,8 +273,8 @@ mod tests {
         let select = "EXPLAIN QUERY PLAN SELECT e.seq FROM events e";
         let slice = Slice { ascending, after: Some((7, 0)), limit: 50 };
         let steps = std::cell::RefCell::new(Vec::new());
-        page(&conn, select, &["e.seq"], conditions_among(filter, among), &slice, |row| {
-            steps.borrow_mut().push(row.get::<_, String>(3)?);
+        page(&Read::of(&conn), select, &["e.seq"], conditions_among(filter, among), &slice, |row| {
+            steps.borrow_mut().push(row.get::<String>(3)?);
             Ok(())
         })
         .expect("explains");

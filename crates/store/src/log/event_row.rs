@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::cells;
+use crate::engine::embedded::raw_cells as cells;
 use crate::error::{Result, StoreError};
 use crate::secrecy::vault::{Vault, cell};
 use vocabulary::event::{Event, Target};

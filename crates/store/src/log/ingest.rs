@@ -4,13 +4,13 @@ use std::fmt;
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::log::append;
 use crate::log::append::{Ingested, Manner};
 use crate::log::event_row;
 use crate::secrecy::vault::cell;
-use crate::{Priority, Store};
+use crate::{Priority, Scope, Store};
 use vocabulary::event::{NewEvent, Target};
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
 
@@ -84,15 +84,15 @@ impl Store {
     /// owner, is stored as a repeat of the first and goes nowhere.
     pub async fn ingest(&self, new: NewIngest) -> Result<IngestOutcome> {
         let priority = Priority::Api.of_bytes(new.event.payload.get().len());
-        self.write(priority, move |w| ingest(w, &new)).await
+        self.write(priority, Scope::Installation, move |w| ingest(w, &new)).await
     }
 }
 
-fn owner(w: &Writing<'_>, sql: &str, of: impl rusqlite::ToSql) -> Result<Option<Option<String>>> {
+fn owner(w: &Tx<'_>, sql: &str, of: impl rusqlite::ToSql) -> Result<Option<Option<String>>> {
     Ok(w.conn.prepare_cached(sql)?.query_row([of], |row| row.get(0)).optional()?)
 }
 
-fn ingest(w: &mut Writing<'_>, new: &NewIngest) -> Result<IngestOutcome> {
+fn ingest(w: &mut Tx<'_>, new: &NewIngest) -> Result<IngestOutcome> {
     let foreign = |of: &Option<String>| new.bound_to.is_some() && *of != new.bound_to;
     let mut of_station = None;
     if let Some(station) = &new.event.station_id {
@@ -158,7 +158,7 @@ fn ingest(w: &mut Writing<'_>, new: &NewIngest) -> Result<IngestOutcome> {
 
 /// The delivery to a URL of the event's own.
 fn deliver_elsewhere(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     event_seq: i64,
     url: &str,
     origin: &str,

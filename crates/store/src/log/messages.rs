@@ -6,14 +6,15 @@
 
 use std::collections::VecDeque;
 
-use rusqlite::types::Value;
 use rusqlite::{Row, Rows, params_from_iter};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::Store;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::sql::Value;
 use crate::error::{Result, StoreError};
 use crate::listing::{Conditions, Listed, PAGE_BYTES, Slice};
-use crate::{Store, cells};
 use vocabulary::api::message::{Direction, FrameType, Message};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{CommandId, StationId};

@@ -2,9 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::engine::embedded::writer::Writing;
+use crate::Store;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::{Store, cells};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{CommandId, DeliveryId, EventId, ReplayId};
 
@@ -154,7 +155,7 @@ fn of(conn: &Connection, kind: Horizon) -> Result<Option<(i64, String)>> {
 }
 
 /// Notes that this one was removed; horizons never go back.
-pub(crate) fn advance(w: &Writing<'_>, kind: Horizon, seq: i64, id: &str) -> Result<()> {
+pub(crate) fn advance(w: &Tx<'_>, kind: Horizon, seq: i64, id: &str) -> Result<()> {
     w.conn
         .prepare_cached(
             "INSERT INTO horizons (kind, seq, id) VALUES (?1, ?2, ?3)

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row};
 use tracing::error;
 
-use crate::cells;
+use crate::engine::embedded::raw_cells as cells;
 use crate::error::{Result, StoreError, UnreadableSetting};
 use vocabulary::id::WebhookId;
 use vocabulary::subscription::{Filter, InvalidPattern, StationGlob, Subscription, SubscriptionSet};
@@ -41,7 +41,7 @@ pub(crate) fn or_out_of_order(
     read: Result<Option<Subscription>>,
 ) -> Result<Option<Subscription>> {
     match read {
-        Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_))) => {
+        Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_) | StoreError::Cell(_))) => {
             error!(webhook.id = id, "webhook {id} is out of order, it gets no events: {error}");
             Ok(None)
         }

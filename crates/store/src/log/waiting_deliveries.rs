@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::id::WebhookId;
 
@@ -27,7 +27,7 @@ const DISCARD_STEP: usize = 1_000;
 
 /// Discards up to a step of what waits for `webhook_id`; true if there may be more. What is under way ends
 /// by itself.
-pub(crate) fn discard_waiting(w: &Writing<'_>, webhook_id: WebhookId) -> Result<bool> {
+pub(crate) fn discard_waiting(w: &Tx<'_>, webhook_id: WebhookId) -> Result<bool> {
     let exists = w.conn.prepare_cached("SELECT 1 FROM webhooks WHERE id = ?1")?.exists([webhook_id])?;
     let because = if exists { WEBHOOK_DISABLED } else { WEBHOOK_DELETED };
     let mut discarded = 0;

@@ -12,7 +12,7 @@ use crate::access::audit;
 use crate::engine::embedded::data_dir::database_in;
 use crate::engine::embedded::data_dir::lock;
 use crate::engine::embedded::schema::{self, SCHEMA};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::{KeyFault, Result, StoreError};
 use crate::maintenance::offline::write_alone;
 use crate::maintenance::sealed_columns::COLUMNS;
@@ -140,7 +140,7 @@ fn prepared(file: &Path) -> Result<SecretsKey> {
 }
 
 /// Seals everything under the key of `w`.
-fn reseal(w: &mut Writing<'_>, old: &Vault) -> Result<()> {
+fn reseal(w: &mut Tx<'_>, old: &Vault) -> Result<()> {
     for column in &COLUMNS {
         column.reseal(w.conn, old, w.vault)?;
     }
@@ -149,7 +149,7 @@ fn reseal(w: &mut Writing<'_>, old: &Vault) -> Result<()> {
 
 /// What every new key asks for: it is the database's from now on, nothing is left of the old one, and it is
 /// on record.
-pub(crate) fn settle_new(w: &mut Writing<'_>, action: &str) -> Result<()> {
+pub(crate) fn settle_new(w: &mut Tx<'_>, action: &str) -> Result<()> {
     strip_verifiers(w.conn)?;
     unlock::sign(w.conn, w.vault)?;
     unlock::note_residue(w.conn)?;

@@ -10,13 +10,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, params};
 
-use crate::cells;
 use crate::commands::end;
 use crate::deliveries::outcomes;
 use crate::engine::embedded::data_dir::database_in;
 use crate::engine::embedded::data_dir::lock;
+use crate::engine::embedded::raw_cells as cells;
 use crate::engine::embedded::schema::{self, SCHEMA};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::{KeyFault, Result, StoreError};
 use crate::maintenance::key_change::{KeptAsTheyWere, settle_new};
 use crate::maintenance::offline::write_alone;
@@ -163,7 +163,7 @@ impl Losses {
     }
 }
 
-fn drop_all(w: &mut Writing<'_>) -> Result<Losses> {
+fn drop_all(w: &mut Tx<'_>) -> Result<Losses> {
     // What was under way when the gateway stopped waits too, from now on.
     outcomes::recover(w.conn, w.monotonic)?;
     let losses = Losses::of(w.conn)?;

@@ -2,9 +2,10 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::engine::batch::Batch;
 use crate::engine::embedded::monotonic;
 use crate::engine::embedded::newest_ids::newest_ids;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use crate::secrecy::vault::Vault;
 use crate::signals::AfterCommit;
@@ -16,15 +17,14 @@ pub(crate) fn write_alone<T>(
     conn: &mut Connection,
     clock: &Clock,
     vault: &Vault,
-    work: impl FnOnce(&mut Writing<'_>) -> Result<T>,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
 ) -> Result<T> {
     let (monotonic, _) = monotonic::resume(conn, clock)?;
     let (_, mut mint) = newest_ids(conn)?;
     let mut subscriptions = crate::log::subscriptions::load_subscriptions(conn)?;
     let mut after_commit = AfterCommit::default();
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let done = work(&mut Writing {
-        conn: &tx,
+    let batch = Batch {
         now: clock.now(),
         monotonic: monotonic.now(),
         wall_offset_ms: monotonic.wall_offset_ms(),
@@ -32,7 +32,8 @@ pub(crate) fn write_alone<T>(
         subscriptions: &mut subscriptions,
         vault,
         after_commit: &mut after_commit,
-    })?;
+    };
+    let done = work(&mut Tx::new(Read::of(&tx), batch))?;
     tx.commit()?;
     Ok(done)
 }

@@ -2,19 +2,20 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use crate::access::idempotency;
 use crate::commands::queue;
 use crate::deliveries::outcomes;
+use crate::engine::Engine;
 use crate::engine::embedded::checkpoint::Checkpoint;
 use crate::engine::embedded::data_dir::{DATABASE, database_in};
 use crate::engine::embedded::newest_ids::newest_ids;
-use crate::engine::embedded::readers::Readers;
 use crate::engine::embedded::schema::{self, SCHEMA};
 use crate::engine::embedded::statistics::Statistics;
-use crate::engine::embedded::writer::{Pen, Writer};
-use crate::engine::embedded::{data_dir, monotonic};
+use crate::engine::embedded::writer::WriterState;
+use crate::engine::embedded::{Embedded, data_dir, monotonic};
+use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use crate::files;
 use crate::log::search;
@@ -24,7 +25,7 @@ use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
 use crate::signals::Signals;
 use crate::stations::connections;
-use crate::{DELIVERY_READERS, Inner, READERS, Store};
+use crate::{Inner, Store};
 use vocabulary::clock::Clock;
 
 impl Store {
@@ -88,7 +89,7 @@ impl Store {
         let (monotonic, wall_offset_ms) = monotonic::resume(&conn, &clock)?;
         let signals = Arc::new(Signals::new(newest_event));
         let statistics = Arc::new(Statistics::default());
-        let mut pen = Pen {
+        let mut state = WriterState {
             subscriptions: crate::log::subscriptions::load_subscriptions(&conn)?,
             checkpoint: Checkpoint::start(&path, &mut conn, statistics.clone())?,
             conn,
@@ -97,31 +98,29 @@ impl Store {
             wall_offset_ms: lock.is_some().then_some(wall_offset_ms),
             mint,
             signals: signals.clone(),
-            statistics: statistics.clone(),
+            statistics,
             vault: vault.clone(),
         };
         if lock.is_some() {
-            pen.transact(connections::settle)?;
-            pen.transact(queue::settle)?;
-            pen.transact(idempotency::settle)?;
-            pen.transact(|writing| outcomes::recover(writing.conn, writing.monotonic))?;
+            transact(&mut state, connections::settle)?;
+            transact(&mut state, queue::settle)?;
+            transact(&mut state, idempotency::settle)?;
+            transact(&mut state, |tx| outcomes::recover(tx.conn, tx.monotonic))?;
         }
-        let writer = Writer::start(pen)?;
-        let readers = Arc::new(Readers::new(path.clone(), READERS));
-        let delivery_readers = Arc::new(Readers::new(path, DELIVERY_READERS));
         let inner = Inner {
-            writer,
-            readers,
-            delivery_readers,
+            engine: Engine::Embedded(Embedded::start(&path, state, lock)?),
             signals,
-            statistics,
             monotonic,
             running: Arc::default(),
             vault,
             data_dir: data_dir.to_owned(),
             search: OnceLock::new(),
-            lock: Mutex::new(lock),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
+}
+
+/// Does `work` in a transaction of its own, before anybody else writes.
+fn transact(state: &mut WriterState, work: impl FnOnce(&mut Tx<'_>) -> Result<()>) -> Result<()> {
+    state.transact(|conn, batch| work(&mut Tx::new(Read::of(conn), batch)))
 }

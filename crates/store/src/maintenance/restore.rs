@@ -17,7 +17,7 @@ use crate::engine::embedded::data_dir::DATABASE;
 use crate::engine::embedded::data_dir::lock;
 use crate::engine::embedded::file_identity;
 use crate::engine::embedded::schema::{self, SCHEMA};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::{KeyFault, Result, StoreError};
 use crate::files;
 use crate::files::{create_directory, create_for_owner, file_error, remove, with_suffix};
@@ -213,7 +213,7 @@ fn made_at(conn: &Connection) -> Result<Option<Timestamp>> {
 }
 
 /// Moves every count behind what the lost time can have used.
-fn move_past(w: &Writing<'_>, mut steps: Steps) -> Result<Steps> {
+fn move_past(w: &Tx<'_>, mut steps: Steps) -> Result<Steps> {
     steps.transaction_ids = move_transaction_ids(w, steps.transaction_ids)?;
     w.conn.execute("UPDATE station_sequences SET last = last + ?1", [steps.station_seq])?;
     // Stations that came in the lost time have counted too, and nothing here knows them.
@@ -259,7 +259,7 @@ fn counting_tables(conn: &Connection) -> Result<Vec<String>> {
 
 /// OCPP's numbers end at 2³¹ − 1, so no step takes more than half of what is left. A backup without any
 /// transaction begins at random, as it did.
-fn move_transaction_ids(w: &Writing<'_>, step: i64) -> Result<i64> {
+fn move_transaction_ids(w: &Tx<'_>, step: i64) -> Result<i64> {
     let last: Option<i64> = w
         .conn
         .query_row("SELECT value FROM meta WHERE key = 'last_transaction_id'", [], |row| row.get(0))
@@ -270,7 +270,7 @@ fn move_transaction_ids(w: &Writing<'_>, step: i64) -> Result<i64> {
     Ok(step)
 }
 
-fn tell(w: &mut Writing<'_>, backup_at: Timestamp, steps: Steps) -> Result<()> {
+fn tell(w: &mut Tx<'_>, backup_at: Timestamp, steps: Steps) -> Result<()> {
     #[derive(Serialize)]
     struct Payload {
         backup_at: Timestamp,

@@ -2,10 +2,10 @@
 
 use rusqlite::params;
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::sessions::{completion, meter_values, transaction_list, transactions};
-use crate::{Priority, Store};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::transaction::{Status, Transaction};
 use vocabulary::clock::Timestamp;
 
@@ -38,7 +38,7 @@ impl Store {
     /// Completes an active transaction on somebody's word and appends its `TransactionCompleted`. The
     /// charger's own stop, should it come, corrects it.
     pub async fn close_transaction(&self, transaction_id: i64, closing: Closing) -> Result<Closed> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let Some(before) = transaction_list::by_id(w.conn, transaction_id)? else {
                 return Ok(Closed::Unknown);
             };
@@ -64,7 +64,7 @@ impl Store {
         if !is_due.await? {
             return Ok(false);
         }
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let due: Vec<i64> = w
                 .conn
                 .prepare_cached(DUE)?
@@ -82,7 +82,7 @@ impl Store {
 }
 
 fn complete(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     transaction_id: i64,
     ended_by: &str,
     stopped_at: Option<Timestamp>,

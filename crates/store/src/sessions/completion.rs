@@ -5,7 +5,7 @@ use rusqlite::params;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::log::append;
 use crate::log::append::Manner;
@@ -26,7 +26,7 @@ const PAYLOAD_MAX_BYTES: usize = 63 << 10;
 /// Keeps what was metered in a transaction. One that is over stays so, and is corrected if its energy
 /// changes.
 pub(crate) fn hear(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     of: Metered,
     values: &[MeterValue],
     occurred_at: Option<Timestamp>,
@@ -46,7 +46,7 @@ pub(crate) fn hear(
 }
 
 /// Ends a transaction with its first stop, or corrects one that was ended without the charger's word.
-pub(crate) fn stop(w: &mut Writing<'_>, stop: &StopTransaction, ending: &Ending) -> Result<()> {
+pub(crate) fn stop(w: &mut Tx<'_>, stop: &StopTransaction, ending: &Ending) -> Result<()> {
     let before = match ending.completed {
         true => transaction_list::by_id(w.conn, ending.transaction_id)?,
         false => None,
@@ -62,17 +62,13 @@ pub(crate) fn stop(w: &mut Writing<'_>, stop: &StopTransaction, ending: &Ending)
 }
 
 /// Tells that a transaction is complete. `occurred_at`: when it ended, if the charger said so.
-pub(crate) fn complete(
-    w: &mut Writing<'_>,
-    transaction_id: i64,
-    occurred_at: Option<Timestamp>,
-) -> Result<()> {
+pub(crate) fn complete(w: &mut Tx<'_>, transaction_id: i64, occurred_at: Option<Timestamp>) -> Result<()> {
     let transaction = present(w, transaction_id)?;
     append(w, "TransactionCompleted", &transaction, None, occurred_at)
 }
 
 /// Counts and tells what has changed of a completed transaction, if it is worth telling.
-fn correct(w: &mut Writing<'_>, before: &Transaction, occurred_at: Option<Timestamp>) -> Result<()> {
+fn correct(w: &mut Tx<'_>, before: &Transaction, occurred_at: Option<Timestamp>) -> Result<()> {
     let after = present(w, before.transaction_id)?;
     let changed = changed(before, &after);
     if changed.is_empty() {
@@ -89,7 +85,7 @@ fn correct(w: &mut Writing<'_>, before: &Transaction, occurred_at: Option<Timest
     append(w, "TransactionCorrected", &after, Some(changed), occurred_at)
 }
 
-fn present(w: &Writing<'_>, transaction_id: i64) -> Result<Transaction> {
+fn present(w: &Tx<'_>, transaction_id: i64) -> Result<Transaction> {
     transaction_list::by_id(w.conn, transaction_id)?
         .ok_or_else(|| StoreError::Corrupt(format!("transaction {transaction_id} is gone")))
 }
@@ -127,7 +123,7 @@ struct Bill<'a> {
 }
 
 fn append(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     name: &str,
     transaction: &Transaction,
     changed: Option<Vec<&'static str>>,
@@ -149,7 +145,7 @@ fn append(
     append::append(w, &event, Manner { owner_id: Some(owner_id), ..Manner::default() }).map(drop)
 }
 
-fn add_meter_values(w: &Writing<'_>, bill: &mut Bill<'_>, room_bytes: usize) -> Result<()> {
+fn add_meter_values(w: &Tx<'_>, bill: &mut Bill<'_>, room_bytes: usize) -> Result<()> {
     let excerpt = meter_values::excerpt(w.conn, bill.transaction.transaction_id, room_bytes)?;
     let mut texts = Vec::with_capacity(excerpt.values.len());
     let mut candidates = Vec::with_capacity(excerpt.values.len());
@@ -167,7 +163,7 @@ fn add_meter_values(w: &Writing<'_>, bill: &mut Bill<'_>, room_bytes: usize) -> 
 }
 
 /// The facts that nobody has told: a start or a stop without them, or one that never came.
-fn missing(w: &Writing<'_>, transaction: &Transaction) -> Result<Vec<&'static str>> {
+fn missing(w: &Tx<'_>, transaction: &Transaction) -> Result<Vec<&'static str>> {
     let (start_untimed, stop_untimed): (bool, bool) = w
         .conn
         .prepare_cached(

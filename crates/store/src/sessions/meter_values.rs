@@ -9,12 +9,13 @@ use std::collections::{BTreeSet, HashSet};
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::embedded::writer::Writing;
+use crate::Store;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::listing::{Listed, Slice};
 use crate::sessions::downsample;
 use crate::sessions::downsample::Candidate;
-use crate::{Store, cells};
 use vocabulary::api::transaction::MeterValue;
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::v16::inbound::{self, SampledValue};
@@ -227,7 +228,7 @@ fn list(
 
 /// Keeps what was metered in a transaction; what is equal in moment and content is kept once.
 pub(crate) fn keep(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     transaction_id: i64,
     values: &[inbound::MeterValue],
     received_at: Timestamp,
@@ -263,7 +264,7 @@ pub(crate) fn keep(
 
 /// A stop repeats some of what was sent before: each value is compared by itself.
 fn leave_out_known(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     transaction_id: i64,
     at: Timestamp,
     samples: &mut Vec<Sample<'_>>,
@@ -281,7 +282,7 @@ fn leave_out_known(
 }
 
 /// Without a time, a message that says the same is taken for the same.
-fn is_known(w: &Writing<'_>, transaction_id: i64, samples: &str) -> Result<bool> {
+fn is_known(w: &Tx<'_>, transaction_id: i64, samples: &str) -> Result<bool> {
     let known = w
         .conn
         .prepare_cached(

@@ -7,9 +7,9 @@ use rusqlite::{Row, params};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
 
-use crate::cells;
 use crate::command_result::EndedCommand;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
 use crate::log::append::Manner;
@@ -65,7 +65,7 @@ impl StartTime {
 }
 
 /// A remote start was accepted: its outcome is open, unless the transaction has come before the answer.
-pub(crate) fn accepted(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
+pub(crate) fn accepted(w: &mut Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
     if let Some(transaction_id) = command.transaction_id {
         return conclude(w, command.id, command.station, Some(transaction_id));
     }
@@ -83,7 +83,7 @@ pub(crate) fn accepted(w: &mut Writing<'_>, command: &EndedCommand<'_>) -> Resul
 
 /// The transaction that a remote start has brought about between its end without an answer and the late one:
 /// when it began nobody knew that the charger had accepted.
-fn begun_meanwhile(w: &Writing<'_>, id: CommandId) -> Result<Option<i64>> {
+fn begun_meanwhile(w: &Tx<'_>, id: CommandId) -> Result<Option<i64>> {
     let mut begun = w.conn.prepare_cached(
         "SELECT t.transaction_id, json_extract(c.payload, '$.idTag'), t.id_tag
              FROM commands c
@@ -113,7 +113,7 @@ fn names_this_tag(row: &Row<'_>, column: usize, id_tag: Option<&str>) -> Result<
 }
 
 /// Ties a transaction and the command that it comes of to each other.
-fn meant(w: &mut Writing<'_>, id: CommandId, transaction_id: i64) -> Result<()> {
+fn meant(w: &mut Tx<'_>, id: CommandId, transaction_id: i64) -> Result<()> {
     let stamp = transactions::stamp(w)?;
     w.conn
         .prepare_cached(
@@ -129,7 +129,7 @@ fn meant(w: &mut Writing<'_>, id: CommandId, transaction_id: i64) -> Result<()> 
 /// A transaction has begun: the oldest remote start that can have meant it has its outcome, and the
 /// transaction its command. One whose answer is still waited for has it when that comes.
 pub(crate) fn begun(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     station: &StationId,
     start: &StartTransaction,
     transaction_id: i64,
@@ -146,7 +146,7 @@ pub(crate) fn begun(
 
 /// The oldest remote start that can mean this transaction, and whether its answer is still waited for.
 fn oldest_open(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     station: &StationId,
     start: &StartTransaction,
     latest_sent_ms: i64,
@@ -173,7 +173,7 @@ fn oldest_open(
 }
 
 /// Gives up waiting for transactions that are overdue, a bounded number at a time.
-pub(crate) fn give_up(w: &mut Writing<'_>) -> Result<()> {
+pub(crate) fn give_up(w: &mut Tx<'_>) -> Result<()> {
     let overdue: Vec<(CommandId, StationId)> = w
         .conn
         .prepare_cached("SELECT id, station_id FROM commands WHERE outcome_due_ms <= ?1 LIMIT 500")?
@@ -186,12 +186,7 @@ pub(crate) fn give_up(w: &mut Writing<'_>) -> Result<()> {
 }
 
 /// Settles the outcome of a remote start, with its event.
-fn conclude(
-    w: &mut Writing<'_>,
-    id: CommandId,
-    station: &StationId,
-    transaction_id: Option<i64>,
-) -> Result<()> {
+fn conclude(w: &mut Tx<'_>, id: CommandId, station: &StationId, transaction_id: Option<i64>) -> Result<()> {
     #[derive(Serialize)]
     struct Payload {
         command_id: CommandId,

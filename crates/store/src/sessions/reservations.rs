@@ -6,12 +6,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 
+use crate::Store;
 use crate::access::id_tags;
 use crate::command_result::{CommandVerdict, EndedCommand};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::listing::{Conditions, Listed, Slice, page};
-use crate::{Store, cells};
 use vocabulary::api::reservation::{Reservation, Status};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{ReservationId, StationId};
@@ -67,7 +68,7 @@ impl Store {
             conditions.and_at("created_at_ms >= ?", filter.since);
             conditions.and_at("created_at_ms < ?", filter.until);
             let select = format!("SELECT {COLUMNS} FROM reservations");
-            page(conn, &select, &["seq"], conditions, &slice, |row| read(row, now))
+            page(conn, &select, &["seq"], conditions, &slice, |row| Ok(read(row.raw(), now)?))
         })
         .await
     }
@@ -121,11 +122,7 @@ fn asked<'a, T: Deserialize<'a>>(command: &EndedCommand<'a>) -> Result<T> {
 }
 
 /// A `ReserveNow` has ended, or was answered after that.
-pub(crate) fn reserved(
-    w: &mut Writing<'_>,
-    command: &EndedCommand<'_>,
-    verdict: CommandVerdict,
-) -> Result<()> {
+pub(crate) fn reserved(w: &mut Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
     let status = match verdict {
         CommandVerdict::Accepted => Status::Active,
         CommandVerdict::Refused => Status::Rejected,
@@ -189,7 +186,7 @@ pub(crate) fn reserved(
 }
 
 /// A `CancelReservation` has ended. Without a clear answer the reservation is left as it is.
-pub(crate) fn canceled(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
+pub(crate) fn canceled(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
     if verdict != CommandVerdict::Accepted {
         return Ok(());
     }
@@ -289,7 +286,7 @@ fn kept_for(
 }
 
 /// A transaction has begun on a reservation.
-pub(crate) fn use_up(w: &Writing<'_>, used: Used, transaction_id: i64) -> Result<()> {
+pub(crate) fn use_up(w: &Tx<'_>, used: Used, transaction_id: i64) -> Result<()> {
     w.conn
         .prepare_cached(
             "UPDATE reservations SET status = 'used', transaction_id = ?2, updated_at_ms = ?3 WHERE seq = ?1",
@@ -303,7 +300,7 @@ pub(crate) fn use_up(w: &Writing<'_>, used: Used, transaction_id: i64) -> Result
 ///
 /// `since` is when it became so by our own clock, if that is known: what was reserved later is not concerned.
 pub(crate) fn told_status(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     station: &StationId,
     status: &StatusNotification,
     since: Option<Timestamp>,

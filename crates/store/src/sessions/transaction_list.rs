@@ -2,12 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::Store;
+use crate::engine::embedded::raw_cells as cells;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
 use crate::sessions::energy;
 use crate::sessions::energy::Energy;
 use crate::sessions::transactions::{EVIDENCE, evidence};
-use crate::{Store, cells};
 use vocabulary::api::transaction::{Status, Transaction};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::authorization::id_tag_key;
@@ -76,11 +77,11 @@ impl Store {
                 let select =
                     format!("SELECT updated_at_ms, change_seq, {COLUMNS}, {EVIDENCE} FROM transactions");
                 let keys = ["updated_at_ms", "change_seq"];
-                return page(conn, &select, &keys, conditions(filter), &slice, read);
+                return page(conn, &select, &keys, conditions(filter), &slice, |row| Ok(read(row.raw())?));
             }
             let select =
                 format!("SELECT transaction_id, updated_at_ms, {COLUMNS}, {EVIDENCE} FROM transactions");
-            page(conn, &select, &["transaction_id"], conditions(filter), &slice, read)
+            page(conn, &select, &["transaction_id"], conditions(filter), &slice, |row| Ok(read(row.raw())?))
         })
         .await
     }

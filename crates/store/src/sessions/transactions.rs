@@ -7,7 +7,7 @@ mod number;
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
@@ -22,7 +22,7 @@ pub(crate) use number::next_number;
 
 /// Begins a transaction. One that is still open on the same connector is orphaned, but stays stoppable.
 pub(crate) fn begin(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     station: &StationId,
     owner_id: Option<&str>,
     start: &StartTransaction,
@@ -65,7 +65,7 @@ pub(crate) fn begin(
 }
 
 /// Marks what is open on a connector where something else begins: its stop is lost, or late.
-fn orphan_open_ones(w: &Writing<'_>, station: &StationId, connector_id: Option<i64>) -> Result<()> {
+fn orphan_open_ones(w: &Tx<'_>, station: &StationId, connector_id: Option<i64>) -> Result<()> {
     let open: Vec<i64> = w
         .conn
         .prepare_cached(
@@ -95,7 +95,7 @@ pub(crate) struct Stamp {
 
 /// The stamp of the next change: behind all others, even if the clock was set back. A poller that stands
 /// behind a change has seen all before it.
-pub(crate) fn stamp(w: &Writing<'_>) -> Result<Stamp> {
+pub(crate) fn stamp(w: &Tx<'_>) -> Result<Stamp> {
     let last: Option<(i64, i64)> = w
         .conn
         .prepare_cached(
@@ -138,7 +138,7 @@ pub(crate) struct Ending {
 
 /// Ends a transaction with its first stop, whose word replaces what was guessed or given by hand. What the
 /// stop does not say stays, and leaves the end inferred.
-pub(crate) fn end(w: &Writing<'_>, stop: &StopTransaction, ending: &Ending) -> Result<()> {
+pub(crate) fn end(w: &Tx<'_>, stop: &StopTransaction, ending: &Ending) -> Result<()> {
     let stamp = stamp(w)?;
     w.conn
         .prepare_cached(
@@ -172,7 +172,7 @@ pub(crate) fn end(w: &Writing<'_>, stop: &StopTransaction, ending: &Ending) -> R
 }
 
 /// Notes that something was heard of a transaction whose stop is overdue.
-pub(crate) fn note_orphan_news(w: &Writing<'_>, transaction_id: i64) -> Result<()> {
+pub(crate) fn note_orphan_news(w: &Tx<'_>, transaction_id: i64) -> Result<()> {
     w.conn
         .prepare_cached("UPDATE transactions SET orphan_news_at_ms = ?2 WHERE transaction_id = ?1")?
         .execute(params![transaction_id, w.now.unix_ms()])?;

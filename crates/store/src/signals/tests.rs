@@ -3,12 +3,12 @@
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::log::append;
 use crate::log::append::Manner;
 use crate::seed::SeedWebhook;
-use crate::{Priority, Store};
+use crate::{Priority, Scope, Store};
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::event::{Category, NewEvent};
 
@@ -18,14 +18,14 @@ const NOW: Timestamp = Timestamp::from_unix_ms(1_776_168_000_000);
 const UNTENABLE: &str =
     "CREATE TABLE untenable (event INTEGER REFERENCES events (seq) DEFERRABLE INITIALLY DEFERRED)";
 
-fn append(w: &mut Writing<'_>) -> Result<i64> {
+fn append(w: &mut Tx<'_>) -> Result<i64> {
     let payload = RawValue::from_string("{}".to_owned()).expect("JSON");
     let event = NewEvent::new(Category::Custom, "invoice.paid", w.now, payload);
     append::append(w, &event, Manner::default())
 }
 
 /// A job that has every effect there is.
-fn does_everything(w: &mut Writing<'_>, command: CommandId) -> Result<()> {
+fn does_everything(w: &mut Tx<'_>, command: CommandId) -> Result<()> {
     append(w)?;
     w.conn.execute("DELETE FROM webhooks WHERE id = 1", [])?;
     crate::webhooks::settings::changed(w, 1)?;
@@ -80,7 +80,7 @@ impl Bench {
     async fn goes_on(&mut self) {
         let mut tail = self.store.tail();
         tail.mark_unchanged();
-        let seq = self.store.write(Priority::Inbound, append).await.expect("it commits");
+        let seq = self.store.write(Priority::Inbound, Scope::Installation, append).await.expect("it commits");
         assert_eq!(seq, 2);
         assert!(tail.has_changed().expect("alive"), "nobody was told of event {seq}");
         assert_eq!(*tail.borrow(), seq);
@@ -92,7 +92,7 @@ impl Bench {
 async fn nobody_is_told_of_a_job_that_was_rolled_back() {
     let mut bench = bench().await;
     let command = bench.command;
-    let failed = bench.store.write(Priority::Api, move |w| {
+    let failed = bench.store.write(Priority::Api, Scope::Installation, move |w| {
         does_everything(w, command)?;
         Err::<(), _>(StoreError::Corrupt("on purpose".into()))
     });
@@ -105,7 +105,7 @@ async fn nobody_is_told_of_a_job_that_was_rolled_back() {
 async fn nobody_is_told_of_a_job_that_panicked() {
     let mut bench = bench().await;
     let command = bench.command;
-    let panicked = bench.store.write(Priority::Api, move |w| {
+    let panicked = bench.store.write(Priority::Api, Scope::Installation, move |w| {
         does_everything(w, command)?;
         let nothing: Option<()> = None;
         nothing.ok_or(()).map_err(|()| std::panic::panic_any("on purpose"))
@@ -119,7 +119,7 @@ async fn nobody_is_told_of_a_job_that_panicked() {
 async fn nobody_is_told_of_a_batch_whose_commit_failed() {
     let mut bench = bench().await;
     let command = bench.command;
-    let refused = bench.store.write(Priority::Api, move |w| {
+    let refused = bench.store.write(Priority::Api, Scope::Installation, move |w| {
         does_everything(w, command)?;
         w.conn.execute("INSERT INTO untenable VALUES (1000)", [])?;
         Ok(())
@@ -133,6 +133,10 @@ async fn nobody_is_told_of_a_batch_whose_commit_failed() {
 async fn what_was_kept_is_told_also_beside_what_was_rolled_back() {
     let mut bench = bench().await;
     let command = bench.command;
-    bench.store.write(Priority::Api, move |w| does_everything(w, command)).await.expect("it commits");
+    bench
+        .store
+        .write(Priority::Api, Scope::Installation, move |w| does_everything(w, command))
+        .await
+        .expect("it commits");
     assert_eq!(bench.told(), ["newest event", "lanes", "command", "replays"]);
 }

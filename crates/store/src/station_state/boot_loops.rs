@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::command_result::{CommandVerdict, EndedCommand, SentCommand};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::v16::FromCentralSystem;
@@ -24,7 +24,7 @@ const REMEMBERED_BOOTS: usize = 20;
 
 /// Takes in a boot; how many there were of late, if that makes a loop. One that was expected, or that
 /// something else has `asked_for`, does not count.
-pub(crate) fn count(w: &Writing<'_>, station: &StationId, asked_for: bool) -> Result<Option<usize>> {
+pub(crate) fn count(w: &Tx<'_>, station: &StationId, asked_for: bool) -> Result<Option<usize>> {
     let known: Option<(bool, String)> = w
         .conn
         .prepare_cached("SELECT boot_expected, recent_boots FROM stations WHERE station_id = ?1")?
@@ -47,18 +47,18 @@ pub(crate) fn count(w: &Writing<'_>, station: &StationId, asked_for: bool) -> Re
 }
 
 /// The station's next boot is no surprise.
-pub(crate) fn expect(w: &Writing<'_>, station: &StationId) -> Result<()> {
+pub(crate) fn expect(w: &Tx<'_>, station: &StationId) -> Result<()> {
     set_expected(w, station, true)
 }
 
 /// Nor is that of any station: they come back to a gateway that was started anew.
-pub(crate) fn expect_all(w: &Writing<'_>) -> Result<()> {
+pub(crate) fn expect_all(w: &Tx<'_>) -> Result<()> {
     w.conn.execute("UPDATE stations SET boot_expected = 1", [])?;
     Ok(())
 }
 
 /// A command is sent: some make a station boot, before it has answered too.
-pub(crate) fn sent(w: &Writing<'_>, command: &SentCommand<'_>) -> Result<()> {
+pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>) -> Result<()> {
     match makes_boot(command.action, command.payload) {
         true => expect(w, command.station),
         false => Ok(()),
@@ -66,7 +66,7 @@ pub(crate) fn sent(w: &Writing<'_>, command: &SentCommand<'_>) -> Result<()> {
 }
 
 /// A command has ended: what was refused makes no station boot, and some need a boot to take effect.
-pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
+pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
     if command.answered("RebootRequired") {
         return expect(w, command.station);
     }
@@ -77,7 +77,7 @@ pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Comman
 }
 
 /// How far an update of its firmware has come: it may boot for that at any time now.
-pub(crate) fn firmware_progress(w: &Writing<'_>, station: &StationId, status: Option<&str>) -> Result<()> {
+pub(crate) fn firmware_progress(w: &Tx<'_>, station: &StationId, status: Option<&str>) -> Result<()> {
     match status {
         Some("Installing" | "InstallRebooting" | "Installed") => expect(w, station),
         _ => Ok(()),
@@ -104,7 +104,7 @@ fn makes_boot(action: FromCentralSystem, payload: &RawValue) -> bool {
     }
 }
 
-fn set_expected(w: &Writing<'_>, station: &StationId, expected: bool) -> Result<()> {
+fn set_expected(w: &Tx<'_>, station: &StationId, expected: bool) -> Result<()> {
     w.conn
         .prepare_cached(
             "UPDATE stations SET boot_expected = ?2 WHERE station_id = ?1 AND boot_expected <> ?2",

@@ -11,9 +11,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::info;
 
-use crate::cells;
 use crate::command_result::{CommandVerdict, EndedCommand, SentCommand};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::der;
 use vocabulary::id::{CommandId, SerialNumber, StationId};
@@ -42,7 +42,7 @@ pub(crate) fn unsettled(conn: &Connection, station: &StationId) -> Result<Vec<Se
 
 /// A `CertificateSigned` leaves after this commit. Of a station that uses none of what it is sent the newest few
 /// are kept.
-pub(crate) fn sent(w: &Writing<'_>, command: &SentCommand<'_>) -> Result<()> {
+pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>) -> Result<()> {
     let Some(number) = leaf(command.payload) else { return Ok(()) };
     w.conn
         .prepare_cached(
@@ -69,7 +69,7 @@ fn leaf(payload: &RawValue) -> Option<SerialNumber> {
 }
 
 /// A `CertificateSigned` has ended, or was answered after that.
-pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
+pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
     match verdict {
         // What it had been sent before is overwritten.
         CommandVerdict::Accepted => forget_before(w, command.station, command.id, "<"),
@@ -85,7 +85,7 @@ pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Comman
 
 /// Whether a certificate still opens for the station, and if it is a new one, settles that this is the one it
 /// uses: the stored number is its number from now on, if there was one or it is to be pinned.
-pub(crate) fn used(w: &Writing<'_>, station: &StationId, used: &UsedCertificate) -> Result<bool> {
+pub(crate) fn used(w: &Tx<'_>, station: &StationId, used: &UsedCertificate) -> Result<bool> {
     let number = used.serial_number.as_str();
     let stored: Option<String> = w
         .conn
@@ -115,7 +115,7 @@ pub(crate) fn used(w: &Writing<'_>, station: &StationId, used: &UsedCertificate)
 }
 
 /// An operator has said which certificate it is, or the station is gone.
-pub(crate) fn forget(w: &Writing<'_>, station: &StationId) -> Result<()> {
+pub(crate) fn forget(w: &Tx<'_>, station: &StationId) -> Result<()> {
     w.conn
         .prepare_cached("DELETE FROM certificate_renewals WHERE station_id = ?1")?
         .execute([station.as_str()])?;
@@ -123,7 +123,7 @@ pub(crate) fn forget(w: &Writing<'_>, station: &StationId) -> Result<()> {
 }
 
 /// Forgets what was sent before a command (`<`), or with it too (`<=`).
-fn forget_before(w: &Writing<'_>, station: &StationId, command: CommandId, which: &str) -> Result<()> {
+fn forget_before(w: &Tx<'_>, station: &StationId, command: CommandId, which: &str) -> Result<()> {
     w.conn
         .prepare_cached(&format!(
             "DELETE FROM certificate_renewals WHERE station_id = ?1 AND command_id {which} ?2"
@@ -135,7 +135,7 @@ fn forget_before(w: &Writing<'_>, station: &StationId, command: CommandId, which
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Connected, Priority, Store, Unwelcome};
+    use crate::{Connected, Priority, Scope, Store, Unwelcome};
     use vocabulary::clock::{Clock, Timestamp};
     use vocabulary::ocpp::v16::FromCentralSystem;
 
@@ -169,7 +169,7 @@ mod tests {
 
         async fn sends(&self, number: u64) {
             let station = self.station.clone();
-            let work = self.store.write(Priority::Api, move |w| {
+            let work = self.store.write(Priority::Api, Scope::Installation, move |w| {
                 let (id, payload) = (CommandId::from_value(number.into()), payload(number));
                 let action = FromCentralSystem::CertificateSigned;
                 sent(w, &SentCommand { id, station: &station, action, payload: &payload })

@@ -3,10 +3,11 @@
 use rusqlite::{Row, params};
 use serde::Deserialize;
 
+use crate::Store;
 use crate::command_result::{CommandVerdict, EndedCommand};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
-use crate::{Store, cells};
 use vocabulary::api::station::ConfigurationKey;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::v16::command::{self, AUTHORIZATION_KEY};
@@ -54,7 +55,7 @@ struct News<'a> {
 }
 
 /// A `GetConfiguration` was answered, possibly late: what it tells is true either way.
-pub(crate) fn told(w: &Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
+pub(crate) fn told(w: &Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
     let Some(response) = command.response else { return Ok(()) };
     let Ok(response) = serde_json::from_str(response.get()) else { return Ok(()) };
     let told = command::configuration(&response);
@@ -77,7 +78,7 @@ struct ChangeConfiguration {
 }
 
 /// A `ChangeConfiguration` has ended, or was answered after that.
-pub(crate) fn changed(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
+pub(crate) fn changed(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
     let asked: ChangeConfiguration = serde_json::from_str(command.payload.get())
         .map_err(|error| StoreError::Corrupt(format!("the payload of {}: {error}", command.id)))?;
     let news = match verdict {
@@ -99,7 +100,7 @@ pub(crate) fn changed(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Comm
 }
 
 /// Writes what is new, the last of several where a key comes twice.
-fn note<'a>(w: &Writing<'_>, station: &StationId, news: impl Iterator<Item = News<'a>>) -> Result<()> {
+fn note<'a>(w: &Tx<'_>, station: &StationId, news: impl Iterator<Item = News<'a>>) -> Result<()> {
     let kept: i64 = w
         .conn
         .prepare_cached("SELECT count(*) FROM configuration_keys WHERE station_id = ?1")?
@@ -145,7 +146,7 @@ fn note<'a>(w: &Writing<'_>, station: &StationId, news: impl Iterator<Item = New
 }
 
 /// The station has booted: what waited for that has taken effect.
-pub(crate) fn booted(w: &Writing<'_>, station: &StationId) -> Result<()> {
+pub(crate) fn booted(w: &Tx<'_>, station: &StationId) -> Result<()> {
     w.conn
         .prepare_cached(
             "UPDATE configuration_keys SET pending_reboot = 0 WHERE station_id = ?1 AND pending_reboot = 1",
@@ -155,7 +156,7 @@ pub(crate) fn booted(w: &Writing<'_>, station: &StationId) -> Result<()> {
 }
 
 /// The station is gone.
-pub(crate) fn forget(w: &Writing<'_>, station: &StationId) -> Result<()> {
+pub(crate) fn forget(w: &Tx<'_>, station: &StationId) -> Result<()> {
     w.conn
         .prepare_cached("DELETE FROM configuration_keys WHERE station_id = ?1")?
         .execute([station.as_str()])?;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::Violation;
@@ -116,7 +116,7 @@ impl Change {
     }
 
     /// Writes what comes of the flags that are `known` so far; nothing if they stay as they are.
-    pub(crate) fn write(self, w: &Writing<'_>, id: &StationId, known: &str) -> Result<()> {
+    pub(crate) fn write(self, w: &Tx<'_>, id: &StationId, known: &str) -> Result<()> {
         if self.seen.is_empty() && (self.over.is_empty() || known == "[]") {
             return Ok(());
         }
@@ -132,7 +132,7 @@ impl Change {
     }
 
     /// The same for a station whose flags nobody has read yet, if it is still there.
-    pub(crate) fn write_unread(self, w: &Writing<'_>, id: &StationId) -> Result<()> {
+    pub(crate) fn write_unread(self, w: &Tx<'_>, id: &StationId) -> Result<()> {
         let known: Option<String> = w
             .conn
             .prepare_cached("SELECT flags FROM stations WHERE station_id = ?1")?

@@ -2,9 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::Store;
+use crate::engine::embedded::raw_cells as cells;
 use crate::error::Result;
 use crate::station_state::{certificate_renewal, password_change};
-use crate::{Store, cells};
 use vocabulary::id::{SerialNumber, StationId};
 use vocabulary::ocpp::Validation;
 use vocabulary::zone::Zone;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::command_result::EndedCommand;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use vocabulary::id::StationId;
 use vocabulary::ocpp::v16::command;
@@ -18,14 +18,14 @@ struct SendLocalList {
 }
 
 /// A `SendLocalList` was accepted: the station has that version now.
-pub(crate) fn accepted(w: &Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
+pub(crate) fn accepted(w: &Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
     let asked: SendLocalList = serde_json::from_str(command.payload.get())
         .map_err(|error| StoreError::Corrupt(format!("the payload of {}: {error}", command.id)))?;
     note(w, command.station, asked.list_version)
 }
 
 /// A `GetLocalListVersion` was answered: 0 for an empty list, -1 where there can be none.
-pub(crate) fn told(w: &Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
+pub(crate) fn told(w: &Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
     let version =
         command.response_value().as_ref().and_then(|response: &Value| command::list_version(response));
     match version {
@@ -34,7 +34,7 @@ pub(crate) fn told(w: &Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
     }
 }
 
-fn note(w: &Writing<'_>, station: &StationId, version: i64) -> Result<()> {
+fn note(w: &Tx<'_>, station: &StationId, version: i64) -> Result<()> {
     w.conn
         .prepare_cached("UPDATE stations SET local_list_version = ?2 WHERE station_id = ?1")?
         .execute(params![station.as_str(), version])?;

@@ -8,9 +8,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::command_result::{CommandVerdict, EndedCommand};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::{Priority, Store};
+use crate::{Priority, Scope, Store};
 use vocabulary::id::{CommandId, StationId};
 
 /// Passwords that may be unsettled per station: each costs a wrong one a slow hash.
@@ -28,7 +28,7 @@ pub enum UsedPassword {
 impl Store {
     /// Settles which password a station uses: the one it has just been let in with.
     pub async fn password_used(&self, station: StationId, used: UsedPassword) -> Result<()> {
-        self.write(Priority::Inbound, move |w| match used {
+        self.write(Priority::Inbound, Scope::Installation, move |w| match used {
             UsedPassword::New(verifier) => settle(w, &station, &verifier),
             UsedPassword::Old => {
                 // An answer that is still to come says more than a connection lost before it. And one that
@@ -49,7 +49,7 @@ impl Store {
     /// Puts a verifier in the place of another one of the same password, settled or not. Nothing happens if
     /// there is no such one any more.
     pub async fn renew_verifier(&self, station: StationId, old: String, renewed: String) -> Result<()> {
-        self.write(Priority::Inbound, move |w| {
+        self.write(Priority::Inbound, Scope::Installation, move |w| {
             let settled: Option<String> = w
                 .conn
                 .prepare_cached("SELECT password_verifiers FROM stations WHERE station_id = ?1")?
@@ -85,7 +85,7 @@ pub(crate) fn open_verifiers(conn: &Connection, station: &StationId) -> Result<V
 }
 
 /// A command that brings a new password was made; the password counts once it is sent.
-pub(crate) fn ordered(w: &Writing<'_>, id: CommandId, station: &StationId, verifier: &str) -> Result<()> {
+pub(crate) fn ordered(w: &Tx<'_>, id: CommandId, station: &StationId, verifier: &str) -> Result<()> {
     w.conn
         .prepare_cached(
             "INSERT INTO key_rotations (command_id, station_id, verifier, state) VALUES (?1, ?2, ?3, 'ordered')",
@@ -96,7 +96,7 @@ pub(crate) fn ordered(w: &Writing<'_>, id: CommandId, station: &StationId, verif
 
 /// The command leaves after this commit. Of a station that never says what it makes of its new passwords
 /// the newest few are kept.
-pub(crate) fn sent(w: &Writing<'_>, id: CommandId, station: &StationId) -> Result<()> {
+pub(crate) fn sent(w: &Tx<'_>, id: CommandId, station: &StationId) -> Result<()> {
     let opened = w
         .conn
         .prepare_cached("UPDATE key_rotations SET state = 'open' WHERE command_id = ?1")?
@@ -115,7 +115,7 @@ pub(crate) fn sent(w: &Writing<'_>, id: CommandId, station: &StationId) -> Resul
 }
 
 /// The command has ended, or was answered after that.
-pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
+pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
     let id = command.id.to_string();
     let verifier: Option<String> = w
         .conn
@@ -152,14 +152,14 @@ pub(crate) fn ended(w: &Writing<'_>, command: &EndedCommand<'_>, verdict: Comman
 }
 
 /// An operator has said what the password is, or the station is gone.
-pub(crate) fn forget(w: &Writing<'_>, station: &StationId) -> Result<()> {
+pub(crate) fn forget(w: &Tx<'_>, station: &StationId) -> Result<()> {
     w.conn
         .prepare_cached("DELETE FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered'")?
         .execute([station.as_str()])?;
     Ok(())
 }
 
-fn has_password(w: &Writing<'_>, station: &StationId) -> Result<bool> {
+fn has_password(w: &Tx<'_>, station: &StationId) -> Result<bool> {
     let found = w
         .conn
         .prepare_cached("SELECT password_verifiers IS NOT NULL FROM stations WHERE station_id = ?1")?
@@ -169,7 +169,7 @@ fn has_password(w: &Writing<'_>, station: &StationId) -> Result<bool> {
 }
 
 /// From now on this is the station's only password.
-fn settle(w: &Writing<'_>, station: &StationId, verifier: &str) -> Result<()> {
+fn settle(w: &Tx<'_>, station: &StationId, verifier: &str) -> Result<()> {
     let verifiers = serde_json::to_string(&[verifier])?;
     w.conn
         .prepare_cached(

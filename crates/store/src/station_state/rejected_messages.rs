@@ -2,7 +2,7 @@
 
 use serde_json::value::to_raw_value;
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
 use crate::log::append::Manner;
@@ -14,7 +14,7 @@ use vocabulary::ocpp::rejection::Rejection;
 
 /// Inserts the `MessageRejected` of a message that cannot be served.
 pub(crate) fn keep(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     station: &StationId,
     rejection: Rejection,
     received_at: Timestamp,

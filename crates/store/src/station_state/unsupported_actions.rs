@@ -4,13 +4,13 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::command_result::EndedCommand;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::v16::command;
 
 /// Takes note of what a command's end says about its action.
-pub(crate) fn note(w: &Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
+pub(crate) fn note(w: &Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
     let response = command.response_value();
     let code = command.error.map(|error| error.code.as_str());
     let Some(supported) = command::supported(command.action, response.as_ref(), code) else { return Ok(()) };
@@ -31,11 +31,11 @@ pub(crate) fn note(w: &Writing<'_>, command: &EndedCommand<'_>) -> Result<()> {
 }
 
 /// It has another firmware, which may have learned what the one before could not do.
-pub(crate) fn forget(w: &Writing<'_>, station: &StationId) -> Result<()> {
+pub(crate) fn forget(w: &Tx<'_>, station: &StationId) -> Result<()> {
     write(w, station, "[]")
 }
 
-fn write(w: &Writing<'_>, station: &StationId, abilities: &str) -> Result<()> {
+fn write(w: &Tx<'_>, station: &StationId, abilities: &str) -> Result<()> {
     w.conn
         .prepare_cached("UPDATE stations SET abilities = ?2 WHERE station_id = ?1")?
         .execute(params![station.as_str(), abilities])?;

@@ -10,7 +10,7 @@ use serde_json::value::to_raw_value;
 use crate::commands::end::end_each;
 use crate::commands::queue;
 use crate::commands::queue::NewCommand;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::api::command::{CommandStatus, RequestedBy};
 use vocabulary::id::StationId;
@@ -42,7 +42,7 @@ pub enum Signing {
 
 /// Orders that a chain be sent to its station. One that waits to be sent is about a key that the station has
 /// given up since. What is returned is the reason why the chain cannot be sent.
-pub(crate) fn order(w: &mut Writing<'_>, station: &StationId, chain: &str) -> Result<Option<String>> {
+pub(crate) fn order(w: &mut Tx<'_>, station: &StationId, chain: &str) -> Result<Option<String>> {
     let most = chars_max(w, station)?;
     if chain.len() > most {
         let length = chain.len();
@@ -70,7 +70,7 @@ pub(crate) fn order(w: &mut Writing<'_>, station: &StationId, chain: &str) -> Re
 }
 
 /// How long a chain may be: what the station has said of itself counts, if it has said anything.
-fn chars_max(w: &Writing<'_>, station: &StationId) -> Result<usize> {
+fn chars_max(w: &Tx<'_>, station: &StationId) -> Result<usize> {
     let said: Option<Option<String>> = w
         .conn
         .prepare_cached(

@@ -6,7 +6,7 @@ use serde_json::value::to_raw_value;
 use tracing::info;
 
 use crate::commands::queue;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
 use crate::log::append::Manner;
@@ -16,7 +16,7 @@ use crate::station_state::certificate_renewal::UsedCertificate;
 use crate::station_state::flags::{Change, Until};
 use crate::stations::presence;
 use crate::stations::presence::set_offline;
-use crate::{Priority, Store};
+use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent, OCPP16};
 use vocabulary::id::{SerialNumber, StationId};
@@ -99,7 +99,7 @@ impl Store {
     /// appends `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`. Of a
     /// station that is not welcome any more since its handshake nothing is recorded.
     pub async fn connected(&self, connected: Connected) -> Result<std::result::Result<Welcome, Unwelcome>> {
-        self.write(Priority::Inbound, move |w| connect(w, &connected)).await
+        self.write(Priority::Inbound, Scope::Installation, move |w| connect(w, &connected)).await
     }
 
     /// Records the end of a connection with a `StationDisconnected`, and ends the commands that are lost with
@@ -111,7 +111,7 @@ impl Store {
         last_seen: Timestamp,
         end: ConnectionEnd,
     ) -> Result<()> {
-        self.write(Priority::Inbound, move |w| {
+        self.write(Priority::Inbound, Scope::Installation, move |w| {
             w.conn
                 .prepare_cached(
                     "UPDATE stations SET connected = 0, last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), ?3)
@@ -129,7 +129,7 @@ impl Store {
 
     /// Records that a charger was turned away: a `StationRejected`, which no station counts.
     pub async fn rejected(&self, rejected: Rejected) -> Result<()> {
-        self.write(Priority::Inbound, move |w| {
+        self.write(Priority::Inbound, Scope::Installation, move |w| {
             let event = NewEvent {
                 station_id: Some(rejected.identity.clone()),
                 ..NewEvent::new(Category::Station, "StationRejected", w.now, to_raw_value(&rejected)?)
@@ -141,7 +141,7 @@ impl Store {
     }
 }
 
-fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Result<Welcome, Unwelcome>> {
+fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<std::result::Result<Welcome, Unwelcome>> {
     let id = &connected.station_id;
     if let Some(boot_status) = connected.discovered_as {
         discover(w, id, boot_status, &connected.remote_addr)?;
@@ -216,7 +216,7 @@ fn connect(w: &mut Writing<'_>, connected: &Connected) -> Result<std::result::Re
 
 /// Whoever has shown that it can do better is not let in with less; a failed attempt at more costs nothing.
 /// What was written in the station is remembered, for when the password that it connected with is taken away.
-fn raise_min_profile(w: &Writing<'_>, id: &StationId, profile: u8) -> Result<()> {
+fn raise_min_profile(w: &Tx<'_>, id: &StationId, profile: u8) -> Result<()> {
     w.conn
         .prepare_cached(
             "UPDATE stations SET profile_raised_from = coalesce(profile_raised_from, min_security_profile),
@@ -228,7 +228,7 @@ fn raise_min_profile(w: &Writing<'_>, id: &StationId, profile: u8) -> Result<()>
 }
 
 /// Registers a station on the spot, unless it is known already.
-fn discover(w: &mut Writing<'_>, id: &StationId, boot_status: BootStatus, remote_addr: &str) -> Result<()> {
+fn discover(w: &mut Tx<'_>, id: &StationId, boot_status: BootStatus, remote_addr: &str) -> Result<()> {
     let inserted = w
         .conn
         .prepare_cached(
@@ -251,7 +251,7 @@ fn discover(w: &mut Writing<'_>, id: &StationId, boot_status: BootStatus, remote
 
 /// Appends what has happened to a station: an event of its own.
 pub(crate) fn append_station_event(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     id: &StationId,
     event: &'static str,
     payload: &impl Serialize,
@@ -261,7 +261,7 @@ pub(crate) fn append_station_event(
 }
 
 /// What the last run left open: stations recorded as connected are not any more.
-pub(crate) fn settle(w: &mut Writing<'_>) -> Result<()> {
+pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
     let left: Vec<(String, Option<i64>)> = w
         .conn
         .prepare("SELECT station_id, connected_at_ms FROM stations WHERE connected = 1 ORDER BY seq")?

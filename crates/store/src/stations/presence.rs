@@ -3,10 +3,11 @@
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::stations::connections::append_station_event;
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 
@@ -23,7 +24,10 @@ impl Store {
         offline: bool,
         last_seen: Option<Timestamp>,
     ) -> Result<bool> {
-        self.write(Priority::Inbound, move |w| set_offline(w, &station_id, offline, last_seen)).await
+        self.write(Priority::Inbound, Scope::Installation, move |w| {
+            set_offline(w, &station_id, offline, last_seen)
+        })
+        .await
     }
 
     /// Every station that has connected at some time and was not reported offline since: whose
@@ -42,7 +46,7 @@ impl Store {
     }
 }
 
-fn recorded(w: &Writing<'_>, id: &StationId) -> Result<Option<Timestamp>> {
+fn recorded(w: &Tx<'_>, id: &StationId) -> Result<Option<Timestamp>> {
     let seen = w
         .conn
         .prepare_cached("SELECT last_seen_at_ms FROM stations WHERE station_id = ?1")?
@@ -53,7 +57,7 @@ fn recorded(w: &Writing<'_>, id: &StationId) -> Result<Option<Timestamp>> {
 
 /// Whoever was connected when the gateway was stopped without warning was last seen with the newest message
 /// that is on record.
-pub(crate) fn note_last_messages(w: &Writing<'_>) -> Result<()> {
+pub(crate) fn note_last_messages(w: &Tx<'_>) -> Result<()> {
     w.conn.execute(
         "UPDATE stations SET last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), coalesce((
              SELECT max(newest.timestamp_ms) FROM (
@@ -68,7 +72,7 @@ pub(crate) fn note_last_messages(w: &Writing<'_>) -> Result<()> {
 
 /// As [`Store::set_offline`], in a transaction that is under way.
 pub(crate) fn set_offline(
-    w: &mut Writing<'_>,
+    w: &mut Tx<'_>,
     id: &StationId,
     offline: bool,
     last_seen_at: Option<Timestamp>,

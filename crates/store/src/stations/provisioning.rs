@@ -3,12 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use crate::commands::queue;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::listing::{Conditions, Listed, Slice, page};
 use crate::station_state::{boot_loops, certificate_renewal, configuration, password_change};
 use crate::webhooks::settings::Changed;
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::station::{Connector, Station, StationInput};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{SerialNumber, StationId};
@@ -83,7 +84,7 @@ impl Store {
         input: StationInput,
         password_verifiers: Vec<String>,
     ) -> Result<Created> {
-        self.write(Priority::Api, move |w| create(w, &input, &password_verifiers)).await
+        self.write(Priority::Api, Scope::Installation, move |w| create(w, &input, &password_verifiers)).await
     }
 
     /// Makes and changes stations, each on its own terms, in one transaction.
@@ -91,7 +92,7 @@ impl Store {
         &self,
         stations: Vec<(StationInput, StationToImport)>,
     ) -> Result<Vec<Imported>> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let import = |(input, station): &(StationInput, StationToImport)| {
                 let StationToImport { read_at, password_verifiers } = station;
                 Ok(match read_at {
@@ -133,7 +134,7 @@ impl Store {
             conditions.and_if("firmware_version = ?", filter.firmware_version);
             if let Some(text) = filter.text {
                 let escaped = text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
-                let part = rusqlite::types::Value::Text(format!("%{escaped}%"));
+                let part = crate::engine::sql::Value::Text(format!("%{escaped}%"));
                 conditions.and(
                     r"(station_id LIKE ? ESCAPE '\' OR name LIKE ? ESCAPE '\' OR serial_number LIKE ? ESCAPE '\')",
                     [part.clone(), part.clone(), part],
@@ -141,7 +142,7 @@ impl Store {
             }
             conditions.and_at("created_at_ms >= ?", filter.since);
             conditions.and_at("created_at_ms < ?", filter.until);
-            page(conn, &format!("SELECT {COLUMNS} FROM stations"), &["seq"], conditions, &slice, read)
+            page(conn, &format!("SELECT {COLUMNS} FROM stations"), &["seq"], conditions, &slice, |row| Ok(read(row.raw())?))
         })
         .await
     }
@@ -155,13 +156,16 @@ impl Store {
         input: StationInput,
         password_verifiers: Option<Vec<String>>,
     ) -> Result<Changed<Station>> {
-        self.write(Priority::Api, move |w| replace(w, read_at, &input, password_verifiers.as_deref())).await
+        self.write(Priority::Api, Scope::Installation, move |w| {
+            replace(w, read_at, &input, password_verifiers.as_deref())
+        })
+        .await
     }
 
     /// Removes a station with its connectors and the commands that wait for it, if `read_at` is not given or it was last changed then. Its
     /// events and transactions stay, and so does its count of events, should it come back.
     pub async fn delete_station(&self, id: StationId, read_at: Option<Timestamp>) -> Result<Changed<()>> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let Some(before) = by_id(w.conn, &id)? else { return Ok(Changed::Unknown) };
             if read_at.is_some_and(|read_at| read_at != before.updated_at) {
                 return Ok(Changed::Stale);
@@ -200,7 +204,7 @@ impl Store {
 
 /// A charger that spells its identity in another letter case is still the one that was provisioned, so nobody
 /// else's may be made that differs in nothing but that: it would be taken for the other, or both for none.
-fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) -> Result<Created> {
+fn create(w: &Tx<'_>, input: &StationInput, password_verifiers: &[String]) -> Result<Created> {
     let inserted = w
                 .conn
                 .prepare_cached(
@@ -239,7 +243,7 @@ fn create(w: &Writing<'_>, input: &StationInput, password_verifiers: &[String]) 
 }
 
 fn replace(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     read_at: Timestamp,
     input: &StationInput,
     password_verifiers: Option<&[String]>,
@@ -304,7 +308,7 @@ fn replace(
 /// The lowest profile of a station whose password is taken away. If it was its connections that raised it to
 /// 1 or 2, which nobody reaches without a password, it goes back to what was written; what was written
 /// stands.
-fn without_password(w: &Writing<'_>, id: &StationId, min_profile: u8) -> Result<u8> {
+fn without_password(w: &Tx<'_>, id: &StationId, min_profile: u8) -> Result<u8> {
     let raised_from: Option<u8> = w
         .conn
         .prepare_cached("SELECT profile_raised_from FROM stations WHERE station_id = ?1")?

@@ -2,10 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::Store;
 use crate::engine::embedded::monotonic::WALL_OFFSET_MS;
+use crate::engine::embedded::raw_cells as cells;
 use crate::error::Result;
 use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
-use crate::{Store, cells};
 use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::api::webhook_stats::{Latency, StatusCounts};
 use vocabulary::clock::Timestamp;

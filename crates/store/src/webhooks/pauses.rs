@@ -6,10 +6,10 @@
 
 use rusqlite::params;
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::webhooks::settings::{changed, stored};
-use crate::{Priority, Store};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::webhook::{Status, Webhook};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
@@ -29,7 +29,7 @@ impl Store {
     /// Lets a webhook's deliveries wait, until `until` or until it is resumed. One that is paused already is
     /// paused until then instead.
     pub async fn pause_webhook(&self, id: WebhookId, until: Option<Timestamp>) -> Result<Paused> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             if let Some(refused) = refusal(w, id)? {
                 return Ok(refused);
             }
@@ -48,7 +48,7 @@ impl Store {
     /// Ends a webhook's pause: what has become due meanwhile goes at once. One that is not paused stays as
     /// it is.
     pub async fn resume_webhook(&self, id: WebhookId) -> Result<Paused> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             if let Some(refused) = refusal(w, id)? {
                 return Ok(refused);
             }
@@ -60,11 +60,14 @@ impl Store {
 
     /// Ends every pause whose time is up.
     pub async fn end_pauses(&self) -> Result<()> {
-        self.write(Priority::Outcome, |w| resume(w, "paused_until_ms <= ?2", w.now.unix_ms())).await
+        self.write(Priority::Outcome, Scope::Installation, |w| {
+            resume(w, "paused_until_ms <= ?2", w.now.unix_ms())
+        })
+        .await
     }
 }
 
-fn refusal(w: &Writing<'_>, id: WebhookId) -> Result<Option<Paused>> {
+fn refusal(w: &Tx<'_>, id: WebhookId) -> Result<Option<Paused>> {
     Ok(match stored(w.conn, w.vault, id)?.map(|stored| stored.webhook.status) {
         None => Some(Paused::Unknown),
         Some(Status::Disabled | Status::AutoDisabled) => Some(Paused::Disabled),
@@ -72,7 +75,7 @@ fn refusal(w: &Writing<'_>, id: WebhookId) -> Result<Option<Paused>> {
     })
 }
 
-fn resume(w: &mut Writing<'_>, which: &str, value: i64) -> Result<()> {
+fn resume(w: &mut Tx<'_>, which: &str, value: i64) -> Result<()> {
     let resumed: Vec<WebhookId> = w
         .conn
         .prepare_cached(&format!(
@@ -88,7 +91,7 @@ fn resume(w: &mut Writing<'_>, which: &str, value: i64) -> Result<()> {
     resumed.into_iter().try_for_each(|id| changed(w, id))
 }
 
-fn shown(w: &Writing<'_>, id: WebhookId) -> Result<Paused> {
+fn shown(w: &Tx<'_>, id: WebhookId) -> Result<Paused> {
     let found = stored(w.conn, w.vault, id)?;
     found
         .map(|stored| Paused::Done(Box::new(stored.webhook)))

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::listing::{Conditions, Listed, Slice, page};
 use crate::secrecy::vault::{Vault, cell};
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::webhook::{Status, Webhook, WebhookInput};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
@@ -55,7 +56,7 @@ impl Store {
     /// Makes a webhook, unless its owner has `at_most` so many; events that are appended after this are
     /// judged by it. `input` must have been checked, and have its `signing_secret`.
     pub async fn create_webhook(&self, input: WebhookInput, at_most: u32) -> Result<Option<Webhook>> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let own: u32 = w
                 .conn
                 .prepare_cached("SELECT count(*) FROM webhooks WHERE owner_id IS ?1")?
@@ -130,7 +131,7 @@ impl Store {
             conditions.and_at("created_at_ms < ?", until);
             let select = format!("SELECT {COLUMNS} FROM webhooks");
             page(conn, &select, &["id"], conditions, &slice, |row| {
-                read(row, &vault).map(|stored| stored.webhook)
+                Ok(read(row.raw(), &vault).map(|stored| stored.webhook)?)
             })
         })
         .await
@@ -144,7 +145,7 @@ impl Store {
         read_at: Timestamp,
         input: WebhookInput,
     ) -> Result<Changed<Webhook>> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let Some(before) = stored(w.conn, w.vault, id)? else { return Ok(Changed::Unknown) };
             if before.webhook.updated_at != read_at {
                 return Ok(Changed::Stale);
@@ -162,7 +163,7 @@ impl Store {
 
     /// Puts a webhook that was switched off back to work; `None` if there is none.
     pub async fn enable_webhook(&self, id: WebhookId) -> Result<Option<Webhook>> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             w.conn
                 .prepare_cached(
                     "UPDATE webhooks SET status = 'active', disabled_reason = NULL, failing_since_ms = NULL,
@@ -179,7 +180,7 @@ impl Store {
     /// Removes a webhook, if `read_at` is not given or it was last changed then; what waits for it is
     /// discarded, what was delivered stays in the lists.
     pub async fn delete_webhook(&self, id: WebhookId, read_at: Option<Timestamp>) -> Result<Changed<()>> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let updated_at: Option<i64> = w
                 .conn
                 .prepare_cached("SELECT updated_at_ms FROM webhooks WHERE id = ?1")?
@@ -200,7 +201,7 @@ impl Store {
 }
 
 /// The number that the next webhook gets.
-pub(crate) fn next_id(w: &Writing<'_>) -> Result<WebhookId> {
+pub(crate) fn next_id(w: &Tx<'_>) -> Result<WebhookId> {
     let next = w
         .conn
         .prepare_cached("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'webhooks'), 0) + 1")?
@@ -216,7 +217,7 @@ struct Sealed {
 }
 
 impl Sealed {
-    fn of(w: &Writing<'_>, id: WebhookId, input: &WebhookInput) -> Result<Self> {
+    fn of(w: &Tx<'_>, id: WebhookId, input: &WebhookInput) -> Result<Self> {
         let signing_secret = input
             .signing_secret
             .as_deref()
@@ -240,7 +241,7 @@ impl Sealed {
 /// Why a webhook is disabled that nobody but its owner disabled.
 const BY_REQUEST: &str = "disabled through the API";
 
-fn replace(w: &Writing<'_>, before: &Webhook, input: &WebhookInput) -> Result<()> {
+fn replace(w: &Tx<'_>, before: &Webhook, input: &WebhookInput) -> Result<()> {
     let (status, reason) = match (input.enabled, before.enabled) {
         (true, false) => (Status::Active, None),
         (false, true) => (Status::Disabled, Some(BY_REQUEST)),
@@ -300,7 +301,7 @@ pub(crate) fn owner_of(conn: &Connection, id: WebhookId) -> Result<Option<String
 
 /// After any change of a webhook: the next event is judged by its new subscription, and the engine reads
 /// its lane anew. The others are as they were.
-pub(crate) fn changed(w: &mut Writing<'_>, id: WebhookId) -> Result<()> {
+pub(crate) fn changed(w: &mut Tx<'_>, id: WebhookId) -> Result<()> {
     let subscription = or_out_of_order(id, load_subscription(w.conn, id))?.map(Arc::new);
     let before = w.subscriptions.put(id, subscription);
     w.after_commit.webhooks.push((id, before));
@@ -315,7 +316,7 @@ pub(crate) fn stored(conn: &Connection, vault: &Vault, id: WebhookId) -> Result<
     Ok(found)
 }
 
-fn shown(w: &Writing<'_>, id: WebhookId) -> Result<Webhook> {
+fn shown(w: &Tx<'_>, id: WebhookId) -> Result<Webhook> {
     let found = stored(w.conn, w.vault, id)?;
     found.map(|stored| stored.webhook).ok_or_else(|| StoreError::Corrupt(format!("webhook {id} is gone")))
 }

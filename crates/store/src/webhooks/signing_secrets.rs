@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::secrecy::vault::{Vault, cell};
 use crate::webhooks::settings;
-use crate::{Priority, Store, cells};
+use crate::{Priority, Scope, Store};
 use vocabulary::api::webhook::{PreviousSecret, WebhookSecrets};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
@@ -28,7 +29,7 @@ impl Store {
         signing_secret: String,
         overlap: Duration,
     ) -> Result<Option<WebhookSecrets>> {
-        self.write(Priority::Api, move |w| {
+        self.write(Priority::Api, Scope::Installation, move |w| {
             let Some(before) = secrets(w.conn, w.vault, id, w.now)? else { return Ok(None) };
             w.conn
                 .prepare_cached("DELETE FROM webhook_previous_secrets WHERE webhook_id = ?1 AND expires_at_ms <= ?2")?
@@ -60,7 +61,7 @@ impl Store {
 }
 
 /// One that was the current one twice is a previous one once, with the later end.
-fn forget_previous(w: &Writing<'_>, id: WebhookId, text: &str) -> Result<()> {
+fn forget_previous(w: &Tx<'_>, id: WebhookId, text: &str) -> Result<()> {
     let sealed: Vec<String> = w
         .conn
         .prepare_cached("SELECT signing_secret FROM webhook_previous_secrets WHERE webhook_id = ?1")?

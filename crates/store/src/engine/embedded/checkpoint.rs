@@ -154,7 +154,7 @@ fn run(conn: &Connection, mode: &str) -> rusqlite::Result<bool> {
 #[cfg(test)]
 mod tests {
     use crate::engine::embedded::data_dir::DATABASE;
-    use crate::{Priority, Store};
+    use crate::{Priority, Scope, Store};
     use vocabulary::clock::Clock;
 
     use super::*;
@@ -169,7 +169,7 @@ mod tests {
                 for _ in 0..count {
                     let fill = "INSERT OR REPLACE INTO filled VALUES (1, randomblob(1 << 20))";
                     store
-                        .write(Priority::Api, move |w| Ok(w.conn.execute(fill, [])?))
+                        .write(Priority::Api, Scope::Installation, move |w| Ok(w.conn.execute(fill, [])?))
                         .await
                         .expect("it commits");
                 }

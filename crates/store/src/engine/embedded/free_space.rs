@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::{Priority, Store};
+use crate::{Priority, Scope, Store};
 
 /// Pages given back in one step: some milliseconds of the writer's time.
 const PAGES_AT_ONCE: u32 = 64;
@@ -93,7 +93,7 @@ impl Store {
 
     /// Gives a few free pages back; how long that kept the writer.
     pub async fn shrink_step(&self) -> Result<Duration> {
-        self.write(Priority::Retention, |w| {
+        self.write(Priority::Retention, Scope::Installation, |w| {
             let began = Instant::now();
             // One row for each page: whoever does not ask for the next one gives one page back.
             let mut vacuum = w.conn.prepare_cached(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;

@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::error::Result;
-use crate::{Priority, Store};
+use crate::{Priority, Scope, Store};
 use vocabulary::clock::{Clock, Monotonic, Timestamp};
 
 /// How far the wall is ahead, as a term of SQL.
@@ -36,6 +36,6 @@ impl Store {
     /// Writes down that the clock was set, where nothing else is written meanwhile.
     pub async fn note_clock(&self) -> Result<()> {
         // Every batch begins with it.
-        self.write(Priority::Api, |_| Ok(())).await
+        self.write(Priority::Api, Scope::Installation, |_| Ok(())).await
     }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::cells;
+use crate::engine::embedded::raw_cells;
 use crate::error::Result;
 use vocabulary::id::{ApiKeyId, CommandId, DeliveryId, EventId, IdMint, ReplayId, ReservationId};
 
@@ -10,7 +10,7 @@ use vocabulary::id::{ApiKeyId, CommandId, DeliveryId, EventId, IdMint, ReplayId,
 pub(crate) fn newest_ids(conn: &Connection) -> Result<(i64, IdMint)> {
     let event: Option<(i64, EventId)> = conn
         .query_row("SELECT seq, id FROM events ORDER BY seq DESC LIMIT 1", [], |row| {
-            Ok((row.get(0)?, cells::parsed(row, 1)?))
+            Ok((row.get(0)?, raw_cells::parsed(row, 1)?))
         })
         .optional()?;
     let (seq, event) = event.map_or((0, 0), |(seq, id)| (seq, id.value()));
@@ -31,7 +31,7 @@ where
     T: std::str::FromStr<Err = vocabulary::id::InvalidId>,
 {
     let sql = format!("SELECT id FROM {table} ORDER BY seq DESC LIMIT 1");
-    Ok(conn.query_row(&sql, [], |row| cells::parsed(row, 0)).optional()?)
+    Ok(conn.query_row(&sql, [], |row| raw_cells::parsed(row, 0)).optional()?)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
 use tracing::{info, warn};
 
-use crate::READERS;
+use crate::engine::embedded::READERS;
 use crate::engine::embedded::file_identity;
 use crate::engine::embedded::readers::Readers;
 use crate::engine::embedded::schema;

@@ -4,57 +4,33 @@
 //! **Invariant**: a caller hears `Ok` only after the commit that holds its job is on disk.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tracing::{error, warn};
+use tracing::warn;
 
+use crate::engine::Priority;
+use crate::engine::batch::{Batch, Completion};
 use crate::engine::embedded::checkpoint::Checkpoint;
 use crate::engine::embedded::monotonic;
 use crate::engine::embedded::statistics::Statistics;
 use crate::error::{Result, StoreError};
 use crate::secrecy::vault::Vault;
 use crate::signals::{AfterCommit, Signals};
-use vocabulary::clock::{Clock, Monotonic, Timestamp};
+use vocabulary::clock::{Clock, Monotonic};
 use vocabulary::id::IdMint;
 use vocabulary::subscription::SubscriptionSet;
 
-/// Who goes first when several wait. What chargers sent comes before everything else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Priority {
-    /// Messages of chargers, and the coming and going of their connections.
-    Inbound,
-    /// Claims and outcomes of deliveries.
-    Outcome,
-    /// What integrators ask for.
-    Api,
-    /// What is so large that nobody should wait for its commit.
-    Bulky,
-    /// The removal of what is past its time.
-    Retention,
-}
-
-impl Priority {
-    /// The same for something of that size: chargers that speak now do not wait for a megabyte of another.
-    pub(crate) fn of_bytes(self, bytes: usize) -> Self {
-        if bytes < BULKY_BYTES { self } else { Self::Bulky }
-    }
-
-    /// Whether it goes when nobody else waits, or has waited for long, and then one at a time.
-    fn gives_way(self) -> bool {
-        matches!(self, Self::Bulky | Self::Retention)
-    }
+/// Whether it goes when nobody else waits, or has waited for long, and then one at a time.
+fn gives_way(priority: Priority) -> bool {
+    matches!(priority, Priority::Bulky | Priority::Retention)
 }
 
 /// In the order in which they go.
 const PRIORITIES: [Priority; 5] =
     [Priority::Inbound, Priority::Outcome, Priority::Api, Priority::Bulky, Priority::Retention];
-
-/// From here on a commit of it alone takes longer than a hundred small ones together.
-const BULKY_BYTES: usize = 64 << 10;
 
 /// Jobs that may wait per priority; beyond it callers wait, which slows sockets down, not the store.
 const QUEUED_JOBS: usize = 8_192;
@@ -69,36 +45,9 @@ const LESSER_JOBS: usize = 100;
 /// Batches that go before one that gives way, which would hold up everybody of its own.
 const PASSED_OVER_MAX: u32 = 8;
 
-/// What a job works with: the open transaction and the counters that only the writer holds.
-pub(crate) struct Writing<'a> {
-    /// The connection, inside this batch's transaction.
-    pub(crate) conn: &'a Connection,
-    /// When the batch began.
-    pub(crate) now: Timestamp,
-    /// The same moment on the monotonic clock: what waits is due by it.
-    pub(crate) monotonic: Timestamp,
-    /// How far the wall is ahead of it.
-    pub(crate) wall_offset_ms: i64,
-    /// Gives ids in commit order.
-    pub(crate) mint: &'a mut IdMint,
-    /// Every webhook's subscription, as of the last commit or of this batch.
-    pub(crate) subscriptions: &'a mut SubscriptionSet,
-    /// Seals and opens what is secret.
-    pub(crate) vault: &'a Vault,
-    /// Whom to wake once this job is on disk; forgotten with it if it is rolled back.
-    pub(crate) after_commit: &'a mut AfterCommit,
-}
-
-impl Writing<'_> {
-    /// What the wall shows at a moment of the monotonic clock.
-    pub(crate) fn to_wall(&self, moment: Timestamp) -> Timestamp {
-        Timestamp::from_unix_ms(moment.unix_ms() + self.wall_offset_ms)
-    }
-}
-
-type Completion = Box<dyn FnOnce(Option<StoreError>) + Send>;
-/// Runs in the transaction, or hears why there is none; tells whether what it wrote is to be kept.
-type Job = Box<dyn FnOnce(Result<&mut Writing<'_>>) -> (bool, Completion) + Send>;
+/// Runs in the transaction that is open on the connection, or hears why there is none; tells whether what it wrote is
+/// to be kept.
+pub(crate) type Job = Box<dyn FnOnce(Result<(&Connection, Batch<'_>)>) -> (bool, Completion) + Send>;
 
 struct Queued {
     job: Job,
@@ -119,7 +68,7 @@ impl Queues {
         for priority in PRIORITIES {
             let waiting = &mut self.waiting[priority as usize];
             let passed_over = &mut self.passed_over[priority as usize];
-            if priority.gives_way()
+            if gives_way(priority)
                 && !waiting.is_empty()
                 && !batch.is_empty()
                 && *passed_over < PASSED_OVER_MAX
@@ -170,7 +119,7 @@ impl Drop for CloseOnExit<'_> {
 }
 
 /// Everything the thread owns.
-pub(crate) struct Pen {
+pub(crate) struct WriterState {
     pub(crate) conn: Connection,
     pub(crate) clock: Clock,
     pub(crate) monotonic: Monotonic,
@@ -187,46 +136,29 @@ pub(crate) struct Pen {
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn start(pen: Pen) -> Result<Self> {
+    pub(crate) fn start(state: WriterState) -> Result<Self> {
         let shared = Arc::new(Shared { queues: Mutex::default(), arrived: Condvar::new() });
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || pen.write_until_closed(&of_thread))
+            .spawn(move || state.write_until_closed(&of_thread))
             .map_err(|error| StoreError::Sqlite(format!("no thread for the writer: {error}")))?;
         let permits = std::array::from_fn(|_| Arc::new(Semaphore::new(QUEUED_JOBS)));
         Ok(Self { shared, permits, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Runs `work` in the next batch and returns once it is durable.
+    /// Runs `job` in the next batch, and returns what its caller is `told` once it is durable.
     ///
     /// # Errors
-    /// `work`'s own error, with nothing of it written; or [`StoreError::Commit`] for the whole batch.
-    pub(crate) async fn write<T, F>(&self, priority: Priority, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Writing<'_>) -> Result<T> + Send + 'static,
-    {
+    /// The job's own error, with nothing of it written; or [`StoreError::Commit`] for the whole batch.
+    pub(crate) async fn write<T>(
+        &self,
+        priority: Priority,
+        job: Job,
+        told: oneshot::Receiver<Result<T>>,
+    ) -> Result<T> {
         let permit = self.permits[priority as usize].clone().acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::Closed)?;
-        let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |writing| {
-            let outcome = writing.and_then(|writing| {
-                catch_unwind(AssertUnwindSafe(|| work(writing))).unwrap_or_else(|_| {
-                    error!("a write panicked; it was rolled back");
-                    Err(StoreError::Sqlite("a write panicked".into()))
-                })
-            });
-            let keep = outcome.is_ok();
-            let completion: Completion = Box::new(move |failed: Option<StoreError>| {
-                // A caller that went away still has its job committed; nobody is left to tell.
-                let _ = tell.send(match failed {
-                    Some(error) => outcome.and(Err(error)),
-                    None => outcome,
-                });
-            });
-            (keep, completion)
-        });
         {
             let mut queues = self.shared.lock();
             if queues.closed {
@@ -263,13 +195,12 @@ impl Drop for Writer {
     }
 }
 
-impl Pen {
+impl WriterState {
     /// Runs one job in a transaction of its own, before the thread starts.
-    pub(crate) fn transact(&mut self, work: impl FnOnce(&mut Writing<'_>) -> Result<()>) -> Result<()> {
+    pub(crate) fn transact(&mut self, work: impl FnOnce(&Connection, Batch<'_>) -> Result<()>) -> Result<()> {
         let mut after_commit = AfterCommit::default();
         let tx = self.conn.unchecked_transaction()?;
-        let mut writing = Writing {
-            conn: &self.conn,
+        let batch = Batch {
             now: self.clock.now(),
             monotonic: self.monotonic.now(),
             wall_offset_ms: self.monotonic.wall_offset_ms(),
@@ -278,7 +209,7 @@ impl Pen {
             vault: &self.vault,
             after_commit: &mut after_commit,
         };
-        work(&mut writing)?;
+        work(&self.conn, batch)?;
         tx.commit()?;
         self.signals.raise(after_commit);
         Ok(())
@@ -339,8 +270,7 @@ impl Pen {
         for Queued { job, _permit } in waiting {
             let begun = execute(&self.conn, "SAVEPOINT job");
             let mut of_job = AfterCommit::default();
-            let mut writing = Writing {
-                conn: &self.conn,
+            let batch = Batch {
                 now,
                 monotonic,
                 wall_offset_ms,
@@ -349,7 +279,7 @@ impl Pen {
                 vault: &self.vault,
                 after_commit: &mut of_job,
             };
-            let (keep, completion) = job(begun.clone().map(|()| &mut writing));
+            let (keep, completion) = job(begun.clone().map(|()| (&self.conn, batch)));
             completions.push(completion);
             begun?;
             if keep {
@@ -395,21 +325,25 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::Store;
     use crate::engine::embedded::data_dir::DATABASE;
     use crate::engine::embedded::schema;
+    use crate::engine::{BULKY_BYTES, Engine};
+    use crate::{Scope, Store};
 
     #[tokio::test]
     async fn callers_of_a_batch_that_cannot_begin_hear_that_it_was_not_committed() {
         let dir = tempfile::tempdir().expect("a directory");
         let store = Store::open(dir.path(), Clock::System).expect("a store");
-        store.write(Priority::Api, |w| Ok(w.conn.busy_timeout(Duration::ZERO)?)).await.expect("it commits");
+        store
+            .write(Priority::Api, Scope::Installation, |w| Ok(w.conn.busy_timeout(Duration::ZERO)?))
+            .await
+            .expect("it commits");
         let other = schema::open_writer(&dir.path().join(DATABASE)).expect("opens");
         other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
-        let refused = store.write(Priority::Api, |_| Ok(())).await;
+        let refused = store.write(Priority::Api, Scope::Installation, |_| Ok(())).await;
         assert!(matches!(refused, Err(StoreError::Commit(_))), "{refused:?}");
         other.execute_batch("ROLLBACK").expect("gives it back");
-        store.write(Priority::Api, |_| Ok(())).await.expect("it commits again");
+        store.write(Priority::Api, Scope::Installation, |_| Ok(())).await.expect("it commits again");
     }
 
     /// Sizes of the batches that a queue is taken in, by priority.
@@ -456,7 +390,8 @@ mod tests {
     /// Waits until so many jobs of a kind wait for the writer.
     async fn queued(store: &Store, priority: Priority, count: usize) {
         let began = Instant::now();
-        while store.inner.writer.shared.lock().waiting[priority as usize].len() < count {
+        let Engine::Embedded(embedded) = &store.inner.engine;
+        while embedded.writer.shared.lock().waiting[priority as usize].len() < count {
             assert!(began.elapsed() < Duration::from_secs(20), "{count} of {priority:?} never waited");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -474,7 +409,7 @@ mod tests {
         let job = |priority: Priority, then: Box<dyn FnOnce() + Send>| {
             let (store, order) = (store.clone(), order.clone());
             tokio::spawn(async move {
-                let write = store.write(priority, move |_| {
+                let write = store.write(priority, Scope::Installation, move |_| {
                     order.lock().expect("sound").push(priority);
                     then();
                     Ok(())

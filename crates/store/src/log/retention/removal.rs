@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Expiring, ORIGIN_UNUSED, RESERVATION_OVER, event_may_go, not_in_replay};
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::removed_before;
 use crate::log::removed_before::Horizon;
-use crate::{Priority, Store};
+use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 
 /// How long one step may keep the writer, and with it a charger that speaks just then. A step removes one row
@@ -39,7 +39,7 @@ impl Store {
         before: Timestamp,
         rows: Vec<i64>,
     ) -> Result<Removed> {
-        self.write(Priority::Retention, move |w| {
+        self.write(Priority::Retention, Scope::Installation, move |w| {
             let began = Instant::now();
             let mut step = Removed::default();
             for row in rows {
@@ -59,7 +59,7 @@ impl Store {
 
 /// Removes a row, unless it is needed by now; `None` if the step was over before.
 fn remove(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     expiring: &Expiring,
     row: i64,
     before: Timestamp,
@@ -86,7 +86,7 @@ fn remove(
 }
 
 /// Removes the event and its deliveries, unless it is needed by now; its id stays where something names it.
-fn remove_event(w: &Writing<'_>, seq: i64, before: Timestamp, of_the_log: bool) -> Result<bool> {
+fn remove_event(w: &Tx<'_>, seq: i64, before: Timestamp, of_the_log: bool) -> Result<bool> {
     let found: Option<(String, Option<i64>, Option<i64>)> = w
         .conn
         .prepare_cached(&format!(
@@ -131,7 +131,7 @@ fn remove_event(w: &Writing<'_>, seq: i64, before: Timestamp, of_the_log: bool) 
     Ok(true)
 }
 
-fn remove_delivery(w: &Writing<'_>, seq: i64, before: Timestamp) -> Result<bool> {
+fn remove_delivery(w: &Tx<'_>, seq: i64, before: Timestamp) -> Result<bool> {
     let id: Option<String> = w
         .conn
         .prepare_cached(&format!(
@@ -149,7 +149,7 @@ fn remove_delivery(w: &Writing<'_>, seq: i64, before: Timestamp) -> Result<bool>
 }
 
 /// Removes a row that nothing else hangs on, if `condition` still holds.
-fn remove_row(w: &Writing<'_>, table: &str, condition: &str, row: i64, before: Timestamp) -> Result<bool> {
+fn remove_row(w: &Tx<'_>, table: &str, condition: &str, row: i64, before: Timestamp) -> Result<bool> {
     // `?1` of the condition is the time too, as where rows are looked for.
     let removed = w
         .conn
@@ -158,7 +158,7 @@ fn remove_row(w: &Writing<'_>, table: &str, condition: &str, row: i64, before: T
     Ok(removed > 0)
 }
 
-fn remove_replay(w: &Writing<'_>, seq: i64, before: Timestamp) -> Result<bool> {
+fn remove_replay(w: &Tx<'_>, seq: i64, before: Timestamp) -> Result<bool> {
     let id: Option<String> = w
         .conn
         .prepare_cached("DELETE FROM replays WHERE seq = ?1 AND completed_at_ms < ?2 RETURNING id")?
@@ -170,7 +170,7 @@ fn remove_replay(w: &Writing<'_>, seq: i64, before: Timestamp) -> Result<bool> {
     Ok(id.is_some())
 }
 
-fn remove_command(w: &Writing<'_>, seq: i64, before: Timestamp) -> Result<bool> {
+fn remove_command(w: &Tx<'_>, seq: i64, before: Timestamp) -> Result<bool> {
     let id: Option<String> = w
         .conn
         .prepare_cached(
@@ -185,12 +185,7 @@ fn remove_command(w: &Writing<'_>, seq: i64, before: Timestamp) -> Result<bool> 
 }
 
 /// Removes a transaction's meter values, and then itself; `None` if the step was over before.
-fn remove_transaction(
-    w: &Writing<'_>,
-    number: i64,
-    before: Timestamp,
-    began: Instant,
-) -> Result<Option<bool>> {
+fn remove_transaction(w: &Tx<'_>, number: i64, before: Timestamp, began: Instant) -> Result<Option<bool>> {
     let goes = w
         .conn
         .prepare_cached("SELECT 1 FROM transactions WHERE transaction_id = ?1 AND completed_at_ms < ?2")?

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::seed::SeedWebhook;
-use crate::{Priority, Store};
+use crate::{Priority, Scope, Store};
 use vocabulary::clock::{Clock, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_776_168_000_000);
@@ -46,7 +46,7 @@ async fn a_replay_that_is_under_way_keeps_what_it_may_still_bring_back() {
              VALUES ('r{kind}{only}', '{{\"kind\":\"{kind}\",\"only\":\"{only}\"}}', 'running', 9, {position}, {end},
                      'k', 'k', 0, 0)"
         );
-        store.write(Priority::Api, move |w| Ok(w.conn.execute(&sql, [])?))
+        store.write(Priority::Api, Scope::Installation, move |w| Ok(w.conn.execute(&sql, [])?))
     };
     replay("replay", "missing", 1, 2).await.expect("stored");
     replay("replay", "failed", 3, 4).await.expect("stored");

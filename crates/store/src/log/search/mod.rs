@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 use tracing::warn;
 
 use crate::Store;
 use crate::engine::embedded::search_index::{Entry, SearchIndex};
+use crate::engine::sql::Value;
 use crate::error::{Result, StoreError};
 use crate::listing::{Listed, PAGE_BYTES, Slice, arrival_rows};
 use crate::log::event_list;

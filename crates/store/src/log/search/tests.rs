@@ -139,7 +139,7 @@ impl Fixture {
              SELECT printf('evt_%026d', n), 'MeterValues', 'ocpp', {}, {payload} FROM numbers",
             NOW.unix_ms()
         );
-        let write = self.store.write(crate::Priority::Api, move |w| {
+        let write = self.store.write(crate::Priority::Api, crate::Scope::Installation, move |w| {
             w.conn.execute(&sql, [])?;
             w.after_commit.newest_event = Some(w.conn.last_insert_rowid());
             Ok(())

@@ -4,8 +4,8 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Metered, stamp};
-use crate::cells;
-use crate::engine::embedded::writer::Writing;
+use crate::engine::embedded::raw_cells as cells;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::sessions::energy;
 use crate::sessions::energy::{Evidence, Point, Reading, Track};
@@ -80,7 +80,7 @@ impl Bounds {
 
 /// Hears what a message of the transaction tells of its energy register. `of_its_stop`: the message is what ends it.
 pub(crate) fn note_register(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     of: Metered,
     values: &[MeterValue],
     received_at: Timestamp,
@@ -112,7 +112,7 @@ pub(crate) fn note_register(
     if after.track != before.track { keep(w, of.transaction_id, &before, &after) } else { Ok(()) }
 }
 
-fn keep(w: &Writing<'_>, transaction_id: i64, before: &Evidence, after: &Evidence) -> Result<()> {
+fn keep(w: &Tx<'_>, transaction_id: i64, before: &Evidence, after: &Evidence) -> Result<()> {
     let wh = |point: Option<Point>| point.map(|point| point.wh);
     let at_ms = |point: Option<Point>| point.map(|point| point.at.unix_ms());
     let shown = |of: &Evidence| (wh(of.track.first), wh(of.track.last), energy::weigh(of));
@@ -151,7 +151,7 @@ fn keep(w: &Writing<'_>, transaction_id: i64, before: &Evidence, after: &Evidenc
 }
 
 /// When the session after this one began on its connector.
-fn next_start(w: &Writing<'_>, transaction_id: i64) -> Result<Option<Timestamp>> {
+fn next_start(w: &Tx<'_>, transaction_id: i64) -> Result<Option<Timestamp>> {
     let next: Option<i64> = w
         .conn
         .prepare_cached(
@@ -167,7 +167,7 @@ fn next_start(w: &Writing<'_>, transaction_id: i64) -> Result<Option<Timestamp>>
 /// What the meter of a connector had come to before a session that starts with `meter_start`: the last stop that
 /// can be relied on. `None` also if the meter counts each session anew.
 pub(super) fn meter_before(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     station_id: &str,
     connector_id: Option<i64>,
     started_at: Timestamp,
@@ -196,7 +196,7 @@ pub(super) fn meter_before(
 }
 
 /// What is known so far of a transaction.
-pub(crate) fn evidence_of(w: &Writing<'_>, transaction_id: i64) -> Result<Option<Evidence>> {
+pub(crate) fn evidence_of(w: &Tx<'_>, transaction_id: i64) -> Result<Option<Evidence>> {
     let found = w
         .conn
         .prepare_cached(&format!("SELECT {EVIDENCE} FROM transactions WHERE transaction_id = ?1"))?

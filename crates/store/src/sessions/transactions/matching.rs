@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::sessions::transactions::inference;
 use crate::sessions::transactions::inference::{Meant, is_a_number};
@@ -103,7 +103,7 @@ pub(crate) enum StopOf {
 
 /// Finds what `stop` ends. Another station's transaction is never touched.
 pub(crate) fn ended_by(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     station: &StationId,
     owner_id: Option<&str>,
     stop: &StopTransaction,
@@ -207,7 +207,7 @@ pub(crate) fn stopped_before(
 /// The first of the stops that say exactly this and ended nothing: they came after the first one of
 /// their transaction, or have none. With the moment it came.
 fn told_before(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     station: &StationId,
     transaction_id: Option<i64>,
     payload: &str,
@@ -258,7 +258,7 @@ impl Metered {
 /// Without a name, values that were taken by the clock belong to nobody, and neither do those of the main
 /// meter (reference 3.3).
 pub(crate) fn of_meter_values(
-    w: &Writing<'_>,
+    w: &Tx<'_>,
     station: &StationId,
     values: &MeterValues,
 ) -> Result<(Option<Metered>, bool)> {

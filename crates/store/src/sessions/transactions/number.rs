@@ -2,14 +2,14 @@
 
 use rusqlite::OptionalExtension;
 
-use crate::engine::embedded::writer::Writing;
+use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 
 /// The first number is random in this range, so that sessions begun at another backend do not collide.
 const FIRST_NUMBER: std::ops::Range<u64> = 100_000_000..1_000_000_000;
 
 /// The next transaction's number: positive, unique in the installation, never used again.
-pub(crate) fn next_number(w: &Writing<'_>) -> Result<i64> {
+pub(crate) fn next_number(w: &Tx<'_>) -> Result<i64> {
     let next = w
         .conn
         .prepare_cached(

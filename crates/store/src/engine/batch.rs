@@ -1,0 +1,29 @@
+//! What an engine lends to one job after another while a batch is written.
+
+use crate::error::StoreError;
+use crate::secrecy::vault::Vault;
+use crate::signals::AfterCommit;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::IdMint;
+use vocabulary::subscription::SubscriptionSet;
+
+/// The times of a batch, and the counters that only an engine's writer holds.
+pub(crate) struct Batch<'a> {
+    /// When it began.
+    pub(crate) now: Timestamp,
+    /// The same moment on the monotonic clock.
+    pub(crate) monotonic: Timestamp,
+    /// How far the wall is ahead of it.
+    pub(crate) wall_offset_ms: i64,
+    /// Gives ids in commit order.
+    pub(crate) mint: &'a mut IdMint,
+    /// Every webhook's subscription, as of the last commit or of this batch.
+    pub(crate) subscriptions: &'a mut SubscriptionSet,
+    /// Seals and opens what is secret.
+    pub(crate) vault: &'a Vault,
+    /// Whom to wake once the job is on disk.
+    pub(crate) after_commit: &'a mut AfterCommit,
+}
+
+/// Tells a job's caller how it went: `None` once the commit is on disk, or why there was none.
+pub(crate) type Completion = Box<dyn FnOnce(Option<StoreError>) + Send>;

@@ -1,0 +1,127 @@
+//! Statements on SQLite: values in, rows out. Every text is prepared once per connection.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Error, params_from_iter};
+
+use crate::engine::sql::{CellValue, Param, ToParam, Value};
+use crate::error::{Result, StoreError, UnreadableSetting};
+
+pub(crate) use rusqlite::Connection;
+
+/// A row as the driver has it.
+pub(crate) type RawRow<'a> = rusqlite::Row<'a>;
+
+impl ToSql for Param<'_> {
+    #[inline]
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Real(number) => ValueRef::Real(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+/// For rooms that are not converted yet.
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.to_param() {
+            Param::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+            Param::Int(number) => ToSqlOutput::Owned(number.into()),
+            Param::Real(number) => ToSqlOutput::Owned(number.into()),
+            Param::Text(Cow::Borrowed(text)) => ToSqlOutput::from(text),
+            Param::Text(Cow::Owned(text)) => ToSqlOutput::from(text),
+            Param::Bytes(bytes) => ToSqlOutput::Owned(bytes.into_owned().into()),
+        })
+    }
+}
+
+#[inline]
+pub(crate) fn one<T>(
+    conn: &Connection,
+    sql: &str,
+    params: &[Param<'_>],
+    read: impl FnOnce(&RawRow<'_>) -> Result<T>,
+) -> Result<T> {
+    maybe(conn, sql, params, read)?.ok_or_else(|| Error::QueryReturnedNoRows.into())
+}
+
+#[inline]
+pub(crate) fn maybe<T>(
+    conn: &Connection,
+    sql: &str,
+    params: &[Param<'_>],
+    read: impl FnOnce(&RawRow<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params_from_iter(params))?;
+    rows.next()?.map(read).transpose()
+}
+
+#[inline]
+pub(crate) fn each(
+    conn: &Connection,
+    sql: &str,
+    params: &[Param<'_>],
+    mut read: impl FnMut(&RawRow<'_>) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params_from_iter(params))?;
+    while let Some(row) = rows.next()? {
+        if read(row)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+pub(crate) fn run(conn: &Connection, sql: &str, params: &[Param<'_>]) -> Result<usize> {
+    Ok(conn.prepare_cached(sql)?.execute(params_from_iter(params))?)
+}
+
+#[inline]
+pub(crate) fn cell<'a>(row: &'a RawRow<'_>, column: usize) -> Result<CellValue<'a>> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => CellValue::Null,
+        ValueRef::Integer(number) => CellValue::Int(number),
+        ValueRef::Real(number) => CellValue::Real(number),
+        ValueRef::Text(text) => CellValue::Text(
+            std::str::from_utf8(text).map_err(|error| StoreError::cell(column_name(row, column), error))?,
+        ),
+        ValueRef::Blob(bytes) => CellValue::Bytes(bytes),
+    })
+}
+
+pub(crate) fn column_name(row: &RawRow<'_>, column: usize) -> String {
+    row.as_ref().column_name(column).unwrap_or("?").to_owned()
+}
+
+/// The bytes of all texts and blobs of a row.
+pub(crate) fn weight(row: &RawRow<'_>) -> Result<usize> {
+    (0..row.as_ref().column_count()).try_fold(0, |bytes, column| {
+        let value = row.get_ref(column)?;
+        Ok(bytes + value.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len))
+    })
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        if let Error::FromSqlConversionFailure(_, _, cause) = &error
+            && let Some(setting) = cause.downcast_ref::<UnreadableSetting>()
+        {
+            return Self::Setting(setting.clone());
+        }
+        match error {
+            Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..) => Self::Corrupt(error.to_string()),
+            other => Self::Sqlite(other.to_string()),
+        }
+    }
+}

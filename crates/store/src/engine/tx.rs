@@ -1,0 +1,172 @@
+//! What use cases work with: [`Read`], which only reads, and [`Tx`], a job's part of a transaction.
+
+use std::ops::{ControlFlow, Deref};
+
+use crate::engine::batch::Batch;
+use crate::engine::embedded::driver;
+use crate::engine::row::Row;
+use crate::engine::sql::Param;
+use crate::error::Result;
+use crate::secrecy::vault::Vault;
+use crate::signals::AfterCommit;
+use vocabulary::clock::Timestamp;
+use vocabulary::id::IdMint;
+use vocabulary::subscription::SubscriptionSet;
+
+/// Reads. A row's reader runs no statement of its own; collect the rows first.
+#[derive(Clone, Copy)]
+pub(crate) struct Read<'a> {
+    session: Session<'a>,
+    /// The driver's connection, for rooms that are not converted yet.
+    pub(crate) conn: &'a driver::Connection,
+}
+
+#[derive(Clone, Copy)]
+enum Session<'a> {
+    Embedded(&'a driver::Connection),
+}
+
+impl<'a> Read<'a> {
+    /// On a connection of SQLite.
+    pub(crate) fn of(conn: &'a driver::Connection) -> Self {
+        Self { session: Session::Embedded(conn), conn }
+    }
+
+    /// The only row, or the first one.
+    ///
+    /// # Errors
+    /// Without any; what `read` says.
+    #[inline]
+    pub(crate) fn one<T>(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<T> {
+        match self.session {
+            Session::Embedded(conn) => driver::one(conn, sql, params, |row| read(&Row::Embedded(row))),
+        }
+    }
+
+    /// The only row, or the first one, if there is any.
+    ///
+    /// # Errors
+    /// What `read` says.
+    #[inline]
+    pub(crate) fn maybe<T>(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        match self.session {
+            Session::Embedded(conn) => driver::maybe(conn, sql, params, |row| read(&Row::Embedded(row))),
+        }
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// What `read` says, at the first row that it cannot read.
+    #[inline]
+    pub(crate) fn all<T>(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        self.each(sql, params, |row| {
+            rows.push(read(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(rows)
+    }
+
+    /// Row by row, as long as `read` goes on.
+    ///
+    /// # Errors
+    /// What `read` says.
+    #[inline]
+    pub(crate) fn each(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        match self.session {
+            Session::Embedded(conn) => driver::each(conn, sql, params, |row| read(&Row::Embedded(row))),
+        }
+    }
+
+    /// Whether there is any row.
+    #[inline]
+    pub(crate) fn has(&self, sql: &str, params: &[Param<'_>]) -> Result<bool> {
+        Ok(self.maybe(sql, params, |_| Ok(()))?.is_some())
+    }
+}
+
+/// Rooms that are not converted yet work with the driver's connection.
+impl Deref for Read<'_> {
+    type Target = driver::Connection;
+
+    fn deref(&self) -> &driver::Connection {
+        self.conn
+    }
+}
+
+/// What a job works with: its part of the open transaction, and the counters that only an engine's writer holds.
+pub(crate) struct Tx<'a> {
+    read: Read<'a>,
+    /// When the batch began.
+    pub(crate) now: Timestamp,
+    /// The same moment on the monotonic clock: what waits is due by it.
+    pub(crate) monotonic: Timestamp,
+    /// How far the wall is ahead of it.
+    pub(crate) wall_offset_ms: i64,
+    /// Gives ids in commit order.
+    pub(crate) mint: &'a mut IdMint,
+    /// Every webhook's subscription, as of the last commit or of this batch.
+    pub(crate) subscriptions: &'a mut SubscriptionSet,
+    /// Seals and opens what is secret.
+    pub(crate) vault: &'a Vault,
+    /// Whom to wake once this job is on disk; forgotten with it if it is rolled back.
+    pub(crate) after_commit: &'a mut AfterCommit,
+}
+
+impl<'a> Tx<'a> {
+    /// A job's part of the transaction that is open on `read`.
+    pub(crate) fn new(read: Read<'a>, batch: Batch<'a>) -> Self {
+        let Batch { now, monotonic, wall_offset_ms, mint, subscriptions, vault, after_commit } = batch;
+        Self { read, now, monotonic, wall_offset_ms, mint, subscriptions, vault, after_commit }
+    }
+
+    /// Runs a statement that yields no rows; how many it has inserted, changed or deleted.
+    #[inline]
+    pub(crate) fn run(&self, sql: &str, params: &[Param<'_>]) -> Result<usize> {
+        match self.read.session {
+            Session::Embedded(conn) => driver::run(conn, sql, params),
+        }
+    }
+
+    /// Counts what is inserted, changed or deleted; it has changed since if anything was.
+    pub(crate) fn changes(&self) -> u64 {
+        match self.read.session {
+            Session::Embedded(conn) => conn.total_changes(),
+        }
+    }
+
+    /// What the wall shows at a moment of the monotonic clock.
+    pub(crate) fn to_wall(&self, moment: Timestamp) -> Timestamp {
+        Timestamp::from_unix_ms(moment.unix_ms() + self.wall_offset_ms)
+    }
+}
+
+impl<'a> Deref for Tx<'a> {
+    type Target = Read<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Read<'a> {
+        &self.read
+    }
+}
