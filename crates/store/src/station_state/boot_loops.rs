@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::command_result::{CommandVerdict, EndedCommand, SentCommand};
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::id::StationId;
@@ -25,11 +25,11 @@ const REMEMBERED_BOOTS: usize = 20;
 /// Takes in a boot; how many there were of late, if that makes a loop. One that was expected, or that
 /// something else has `asked_for`, does not count.
 pub(crate) fn count(w: &Tx<'_>, station: &StationId, asked_for: bool) -> Result<Option<usize>> {
-    let known: Option<(bool, String)> = w
-        .conn
-        .prepare_cached("SELECT boot_expected, recent_boots FROM stations WHERE station_id = ?1")?
-        .query_row([station.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+    let known: Option<(bool, String)> = w.maybe(
+        "SELECT boot_expected, recent_boots FROM stations WHERE station_id = ?1",
+        params![station],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
     let Some((expected, recent)) = known else { return Ok(None) };
     let mut boots: Vec<i64> = serde_json::from_str(&recent).unwrap_or_default();
     let since_ms = w.monotonic.before(LOOP_WINDOW).unix_ms();
@@ -40,9 +40,10 @@ pub(crate) fn count(w: &Tx<'_>, station: &StationId, asked_for: bool) -> Result<
         let surplus = boots.len().saturating_sub(REMEMBERED_BOOTS);
         boots.drain(..surplus);
     }
-    w.conn
-        .prepare_cached("UPDATE stations SET boot_expected = 0, recent_boots = ?2 WHERE station_id = ?1")?
-        .execute(params![station.as_str(), serde_json::to_string(&boots)?])?;
+    w.run(
+        "UPDATE stations SET boot_expected = 0, recent_boots = ?2 WHERE station_id = ?1",
+        params![station, serde_json::to_string(&boots)?],
+    )?;
     Ok((counts && boots.len() >= LOOP_BOOTS).then_some(boots.len()))
 }
 
@@ -53,7 +54,7 @@ pub(crate) fn expect(w: &Tx<'_>, station: &StationId) -> Result<()> {
 
 /// Nor is that of any station: they come back to a gateway that was started anew.
 pub(crate) fn expect_all(w: &Tx<'_>) -> Result<()> {
-    w.conn.execute("UPDATE stations SET boot_expected = 1", [])?;
+    w.run("UPDATE stations SET boot_expected = 1", &[])?;
     Ok(())
 }
 
@@ -105,10 +106,9 @@ fn makes_boot(action: FromCentralSystem, payload: &RawValue) -> bool {
 }
 
 fn set_expected(w: &Tx<'_>, station: &StationId, expected: bool) -> Result<()> {
-    w.conn
-        .prepare_cached(
-            "UPDATE stations SET boot_expected = ?2 WHERE station_id = ?1 AND boot_expected <> ?2",
-        )?
-        .execute(params![station.as_str(), expected])?;
+    w.run(
+        "UPDATE stations SET boot_expected = ?2 WHERE station_id = ?1 AND boot_expected <> ?2",
+        params![station, expected],
+    )?;
     Ok(())
 }

@@ -6,14 +6,13 @@
 //! not open any more. **Invariant**: `stations.certificate_serial` holds what is settled,
 //! `certificate_renewals` what is not, so a restart changes nothing.
 
-use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::info;
 
 use crate::command_result::{CommandVerdict, EndedCommand, SentCommand};
-use crate::engine::embedded::raw_cells as cells;
-use crate::engine::tx::Tx;
+use crate::engine::sql::params;
+use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use vocabulary::der;
 use vocabulary::id::{CommandId, SerialNumber, StationId};
@@ -31,33 +30,28 @@ pub struct UsedCertificate {
 }
 
 /// The certificates that open for a station beside the one that is stored for it.
-pub(crate) fn unsettled(conn: &Connection, station: &StationId) -> Result<Vec<SerialNumber>> {
-    let mut statement =
-        conn.prepare_cached("SELECT serial_number FROM certificate_renewals WHERE station_id = ?1")?;
-    let numbers = statement
-        .query_map([station.as_str()], |row| cells::parsed(row, 0))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(numbers)
+pub(crate) fn unsettled(db: &Read<'_>, station: &StationId) -> Result<Vec<SerialNumber>> {
+    db.all("SELECT serial_number FROM certificate_renewals WHERE station_id = ?1", params![station], |row| {
+        row.parsed(0)
+    })
 }
 
 /// A `CertificateSigned` leaves after this commit. Of a station that uses none of what it is sent the newest few
 /// are kept.
 pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>) -> Result<()> {
     let Some(number) = leaf(command.payload) else { return Ok(()) };
-    w.conn
-        .prepare_cached(
-            "INSERT INTO certificate_renewals (command_id, station_id, serial_number) VALUES (?1, ?2, ?3)
+    w.run(
+        "INSERT INTO certificate_renewals (command_id, station_id, serial_number) VALUES (?1, ?2, ?3)
              ON CONFLICT (command_id) DO NOTHING",
-        )?
-        .execute(params![command.id.to_string(), command.station.as_str(), number.as_str()])?;
-    w.conn
-        .prepare_cached(
-            "DELETE FROM certificate_renewals
+        params![command.id, command.station, number.as_str()],
+    )?;
+    w.run(
+        "DELETE FROM certificate_renewals
              WHERE station_id = ?1 AND command_id NOT IN (
                 SELECT command_id FROM certificate_renewals WHERE station_id = ?1
                 ORDER BY command_id DESC LIMIT ?2)",
-        )?
-        .execute(params![command.station.as_str(), UNSETTLED_PER_STATION])?;
+        params![command.station, UNSETTLED_PER_STATION],
+    )?;
     Ok(())
 }
 
@@ -74,9 +68,7 @@ pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerd
         // What it had been sent before is overwritten.
         CommandVerdict::Accepted => forget_before(w, command.station, command.id, "<"),
         CommandVerdict::Refused | CommandVerdict::NeverSent => {
-            w.conn
-                .prepare_cached("DELETE FROM certificate_renewals WHERE command_id = ?1")?
-                .execute([command.id.to_string()])?;
+            w.run("DELETE FROM certificate_renewals WHERE command_id = ?1", params![command.id])?;
             Ok(())
         }
         CommandVerdict::Unknown => Ok(()),
@@ -88,27 +80,26 @@ pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerd
 pub(crate) fn used(w: &Tx<'_>, station: &StationId, used: &UsedCertificate) -> Result<bool> {
     let number = used.serial_number.as_str();
     let stored: Option<String> = w
-        .conn
-        .prepare_cached("SELECT certificate_serial FROM stations WHERE station_id = ?1")?
-        .query_row([station.as_str()], |row| row.get(0))
-        .optional()?
+        .maybe("SELECT certificate_serial FROM stations WHERE station_id = ?1", params![station], |row| {
+            row.get(0)
+        })?
         .flatten();
-    let sent_with: Option<CommandId> = w
-        .conn
-        .prepare_cached(
-            "SELECT max(command_id) FROM certificate_renewals WHERE station_id = ?1 AND serial_number = ?2",
-        )?
-        .query_row(params![station.as_str(), number], |row| cells::maybe_parsed(row, 0))?;
+    let sent_with: Option<CommandId> = w.one(
+        "SELECT max(command_id) FROM certificate_renewals WHERE station_id = ?1 AND serial_number = ?2",
+        params![station, number],
+        |row| row.get(0),
+    )?;
     let Some(sent_with) = sent_with else { return Ok(stored.is_none_or(|stored| stored == number)) };
     // One that was sent later may still be used.
     forget_before(w, station, sent_with, "<=")?;
     if stored.is_some() || used.pin {
-        w.conn
-            .prepare_cached(
-                "UPDATE stations SET certificate_serial = ?2, updated_at_ms = max(?3, updated_at_ms + 1)
-                 WHERE station_id = ?1",
-            )?
-            .execute(params![station.as_str(), number, w.now.unix_ms()])?;
+        w.run(
+            "UPDATE stations
+             SET certificate_serial = ?2,
+                 updated_at_ms = CASE WHEN ?3 > updated_at_ms THEN ?3 ELSE updated_at_ms + 1 END
+             WHERE station_id = ?1",
+            params![station, number, w.now],
+        )?;
         info!(station.id = %station, "{station} uses certificate {number} now: no older one opens for it");
     }
     Ok(true)
@@ -116,19 +107,16 @@ pub(crate) fn used(w: &Tx<'_>, station: &StationId, used: &UsedCertificate) -> R
 
 /// An operator has said which certificate it is, or the station is gone.
 pub(crate) fn forget(w: &Tx<'_>, station: &StationId) -> Result<()> {
-    w.conn
-        .prepare_cached("DELETE FROM certificate_renewals WHERE station_id = ?1")?
-        .execute([station.as_str()])?;
+    w.run("DELETE FROM certificate_renewals WHERE station_id = ?1", params![station])?;
     Ok(())
 }
 
 /// Forgets what was sent before a command (`<`), or with it too (`<=`).
 fn forget_before(w: &Tx<'_>, station: &StationId, command: CommandId, which: &str) -> Result<()> {
-    w.conn
-        .prepare_cached(&format!(
-            "DELETE FROM certificate_renewals WHERE station_id = ?1 AND command_id {which} ?2"
-        ))?
-        .execute(params![station.as_str(), command.to_string()])?;
+    w.run(
+        &format!("DELETE FROM certificate_renewals WHERE station_id = ?1 AND command_id {which} ?2"),
+        params![station, command],
+    )?;
     Ok(())
 }
 
@@ -202,7 +190,7 @@ mod tests {
         /// The number that is stored, and those that open beside it.
         async fn state(&self) -> (String, String) {
             let station = self.station.clone();
-            let open = self.store.read(move |conn| unsettled(conn, &station)).await.expect("reads");
+            let open = self.store.read(move |db| unsettled(db, &station)).await.expect("reads");
             let open: Vec<_> = open.iter().map(SerialNumber::as_str).collect();
             let stored = self.store.station(self.station.clone()).await.expect("reads");
             let stored = stored.and_then(|station| station.certificate_serial);

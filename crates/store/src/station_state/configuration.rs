@@ -1,11 +1,11 @@
 //! Each station's configuration as it was last read or set.
 
-use rusqlite::{Row, params};
 use serde::Deserialize;
 
 use crate::Store;
 use crate::command_result::{CommandVerdict, EndedCommand};
-use crate::engine::embedded::raw_cells as cells;
+use crate::engine::row::Row;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use vocabulary::api::station::ConfigurationKey;
@@ -18,27 +18,27 @@ const KEYS_PER_STATION: usize = 2_000;
 impl Store {
     /// The configuration of a station as far as it is known, by key.
     pub async fn configuration(&self, station: StationId) -> Result<Vec<ConfigurationKey>> {
-        self.read(move |conn| {
-            let mut statement = conn.prepare_cached(
+        self.read(move |db| {
+            db.all(
                 "SELECT key, value, readonly, known, pending_reboot, read_at_ms, set_at_ms
                  FROM configuration_keys WHERE station_id = ?1 ORDER BY folded_key",
-            )?;
-            let keys = statement.query_map([station.as_str()], read)?.collect::<rusqlite::Result<_>>()?;
-            Ok(keys)
+                params![station],
+                read,
+            )
         })
         .await
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<ConfigurationKey> {
+fn read(row: &Row<'_>) -> Result<ConfigurationKey> {
     Ok(ConfigurationKey {
         key: row.get(0)?,
         value: row.get(1)?,
         readonly: row.get(2)?,
         known: row.get(3)?,
         pending_reboot: row.get(4)?,
-        read_at: cells::maybe_moment(row, 5)?,
-        set_at: cells::maybe_moment(row, 6)?,
+        read_at: row.get(5)?,
+        set_at: row.get(6)?,
     })
 }
 
@@ -101,18 +101,17 @@ pub(crate) fn changed(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVe
 
 /// Writes what is new, the last of several where a key comes twice.
 fn note<'a>(w: &Tx<'_>, station: &StationId, news: impl Iterator<Item = News<'a>>) -> Result<()> {
-    let kept: i64 = w
-        .conn
-        .prepare_cached("SELECT count(*) FROM configuration_keys WHERE station_id = ?1")?
-        .query_row([station.as_str()], |row| row.get(0))?;
+    let kept: i64 =
+        w.one("SELECT count(*) FROM configuration_keys WHERE station_id = ?1", params![station], |row| {
+            row.get(0)
+        })?;
     let mut room = KEYS_PER_STATION.saturating_sub(kept.max(0) as usize);
     for news in news.take(KEYS_PER_STATION) {
         // A password is nobody's business, whoever tells it.
         let value = news.value.filter(|_| !news.key.eq_ignore_ascii_case(AUTHORIZATION_KEY));
-        let now = w.now.unix_ms();
-        let (read_at, set_at) = if news.set { (None, Some(now)) } else { (Some(now), None) };
+        let (read_at, set_at) = if news.set { (None, Some(w.now)) } else { (Some(w.now), None) };
         let values = params![
-            station.as_str(),
+            station,
             news.key,
             value,
             news.readonly,
@@ -121,25 +120,22 @@ fn note<'a>(w: &Tx<'_>, station: &StationId, news: impl Iterator<Item = News<'a>
             read_at,
             set_at
         ];
-        let updated = w
-            .conn
-            .prepare_cached(
-                "UPDATE configuration_keys
+        let updated = w.run(
+            "UPDATE configuration_keys
                  SET key = ?2, value = ?3, readonly = coalesce(?4, readonly), known = ?5,
-                     pending_reboot = ?5 AND coalesce(?6, pending_reboot),
+                     pending_reboot = CASE WHEN ?5 = 1 THEN coalesce(?6, pending_reboot) ELSE 0 END,
                      read_at_ms = coalesce(?7, read_at_ms), set_at_ms = coalesce(?8, set_at_ms)
                  WHERE station_id = ?1 AND folded_key = lower(?2)",
-            )?
-            .execute(values)?;
+            values,
+        )?;
         if updated == 0 && room > 0 {
             room -= 1;
-            w.conn
-                .prepare_cached(
-                    "INSERT INTO configuration_keys (station_id, folded_key, key, value, readonly, known,
+            w.run(
+                "INSERT INTO configuration_keys (station_id, folded_key, key, value, readonly, known,
                                                      pending_reboot, read_at_ms, set_at_ms)
                      VALUES (?1, lower(?2), ?2, ?3, ?4, ?5, coalesce(?6, 0), ?7, ?8)",
-                )?
-                .execute(values)?;
+                values,
+            )?;
         }
     }
     Ok(())
@@ -147,18 +143,15 @@ fn note<'a>(w: &Tx<'_>, station: &StationId, news: impl Iterator<Item = News<'a>
 
 /// The station has booted: what waited for that has taken effect.
 pub(crate) fn booted(w: &Tx<'_>, station: &StationId) -> Result<()> {
-    w.conn
-        .prepare_cached(
-            "UPDATE configuration_keys SET pending_reboot = 0 WHERE station_id = ?1 AND pending_reboot = 1",
-        )?
-        .execute([station.as_str()])?;
+    w.run(
+        "UPDATE configuration_keys SET pending_reboot = 0 WHERE station_id = ?1 AND pending_reboot = 1",
+        params![station],
+    )?;
     Ok(())
 }
 
 /// The station is gone.
 pub(crate) fn forget(w: &Tx<'_>, station: &StationId) -> Result<()> {
-    w.conn
-        .prepare_cached("DELETE FROM configuration_keys WHERE station_id = ?1")?
-        .execute([station.as_str()])?;
+    w.run("DELETE FROM configuration_keys WHERE station_id = ?1", params![station])?;
     Ok(())
 }

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use rusqlite::{OptionalExtension, params};
-
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::id::StationId;
@@ -125,19 +124,17 @@ impl Change {
         if flags == before {
             return Ok(());
         }
-        w.conn
-            .prepare_cached("UPDATE stations SET flags = ?2 WHERE station_id = ?1")?
-            .execute(params![id.as_str(), serde_json::to_string(&flags)?])?;
+        w.run(
+            "UPDATE stations SET flags = ?2 WHERE station_id = ?1",
+            params![id, serde_json::to_string(&flags)?],
+        )?;
         Ok(())
     }
 
     /// The same for a station whose flags nobody has read yet, if it is still there.
     pub(crate) fn write_unread(self, w: &Tx<'_>, id: &StationId) -> Result<()> {
-        let known: Option<String> = w
-            .conn
-            .prepare_cached("SELECT flags FROM stations WHERE station_id = ?1")?
-            .query_row([id.as_str()], |row| row.get(0))
-            .optional()?;
+        let known: Option<String> =
+            w.maybe("SELECT flags FROM stations WHERE station_id = ?1", params![id], |row| row.get(0))?;
         known.map_or(Ok(()), |known| self.write(w, id, &known))
     }
 

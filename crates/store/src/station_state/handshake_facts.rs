@@ -1,9 +1,10 @@
 //! What the handshake asks of a station before it lets it in.
 
-use rusqlite::{Connection, OptionalExtension, Row};
-
 use crate::Store;
-use crate::engine::embedded::raw_cells as cells;
+use crate::cells;
+use crate::engine::row::Row;
+use crate::engine::sql::params;
+use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::station_state::{certificate_renewal, password_change};
 use vocabulary::id::{SerialNumber, StationId};
@@ -48,35 +49,32 @@ impl Store {
                                       message_size_bytes, ping, time_zone, certificate_name,
                                       certificate_serial FROM stations";
         let identity = identity.clone();
-        self.read(move |conn| {
-            let exact = conn
-                .prepare_cached(&format!("{COLUMNS} WHERE station_id = ?1"))?
-                .query_row([identity.as_str()], read_access)
-                .optional()?;
+        self.read(move |db| {
+            let exact =
+                db.maybe(&format!("{COLUMNS} WHERE station_id = ?1"), params![identity], read_access)?;
             if exact.is_some() {
-                return with_unsettled(conn, exact);
+                return with_unsettled(db, exact);
             }
-            let mut statement = conn.prepare_cached(&format!(
-                "{COLUMNS} WHERE lower(station_id) = lower(?1) AND provisioned = 1 LIMIT 2"
-            ))?;
-            let mut similar = statement
-                .query_map([identity.as_str()], read_access)?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut similar = db.all(
+                &format!("{COLUMNS} WHERE lower(station_id) = lower(?1) AND provisioned = 1 LIMIT 2"),
+                params![identity],
+                read_access,
+            )?;
             let similar = similar.pop().filter(|_| similar.is_empty());
-            with_unsettled(conn, similar)
+            with_unsettled(db, similar)
         })
         .await
     }
 }
 
 /// Adds what a station was told to prove itself with, and perhaps does.
-fn with_unsettled(conn: &Connection, access: Option<StationAccess>) -> Result<Option<StationAccess>> {
+fn with_unsettled(db: &Read<'_>, access: Option<StationAccess>) -> Result<Option<StationAccess>> {
     access
         .map(|access| {
             Ok(StationAccess {
-                new_verifiers: password_change::open_verifiers(conn, &access.station_id)?,
+                new_verifiers: password_change::open_verifiers(db, &access.station_id)?,
                 new_serials: match access.certificate_serial {
-                    Some(_) => certificate_renewal::unsettled(conn, &access.station_id)?,
+                    Some(_) => certificate_renewal::unsettled(db, &access.station_id)?,
                     None => Vec::new(),
                 },
                 ..access
@@ -85,22 +83,22 @@ fn with_unsettled(conn: &Connection, access: Option<StationAccess>) -> Result<Op
         .transpose()
 }
 
-fn read_access(row: &Row<'_>) -> rusqlite::Result<StationAccess> {
-    let station_id: StationId = cells::parsed(row, 0)?;
+fn read_access(row: &Row<'_>) -> Result<StationAccess> {
+    let station_id: StationId = row.get(0)?;
     let of = station_id.to_string();
     let named = |column| ("stations", &of as &dyn std::fmt::Display, column);
     Ok(StationAccess {
         station_id,
-        password_verifiers: cells::maybe_json(row, 1)?.unwrap_or_default(),
+        password_verifiers: row.maybe_json(1)?.unwrap_or_default(),
         new_verifiers: Vec::new(),
         min_security_profile: row.get(2)?,
         certificate_name: row.get(8)?,
-        certificate_serial: cells::maybe_parsed(row, 9)?,
+        certificate_serial: row.get(9)?,
         new_serials: Vec::new(),
         blocked: row.get(3)?,
-        validation: cells::setting(named("validation"), cells::maybe_word(row, 4))?,
-        message_size_bytes: row.get::<_, Option<i64>>(5)?.map(|bytes| bytes.max(0) as u64),
+        validation: cells::setting(named("validation"), row.maybe_word(4))?,
+        message_size_bytes: row.get::<Option<i64>>(5)?.map(|bytes| bytes.max(0) as u64),
         ping: row.get(6)?,
-        zone: cells::setting(named("time_zone"), cells::maybe_parsed(row, 7))?,
+        zone: cells::setting(named("time_zone"), row.maybe_parsed(7))?,
     })
 }

@@ -1,10 +1,10 @@
 //! The version of the local authorisation list that each station has.
 
-use rusqlite::params;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::command_result::EndedCommand;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use vocabulary::id::StationId;
@@ -35,8 +35,6 @@ pub(crate) fn told(w: &Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
 }
 
 fn note(w: &Tx<'_>, station: &StationId, version: i64) -> Result<()> {
-    w.conn
-        .prepare_cached("UPDATE stations SET local_list_version = ?2 WHERE station_id = ?1")?
-        .execute(params![station.as_str(), version])?;
+    w.run("UPDATE stations SET local_list_version = ?2 WHERE station_id = ?1", params![station, version])?;
     Ok(())
 }

@@ -5,10 +5,9 @@
 //! answer or a handshake settles which it is. **Invariant**: `stations.password_verifiers` holds what is
 //! settled, `key_rotations` what is not, so a restart changes nothing.
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use crate::command_result::{CommandVerdict, EndedCommand};
-use crate::engine::tx::Tx;
+use crate::engine::sql::params;
+use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use crate::{Priority, Scope, Store};
 use vocabulary::id::{CommandId, StationId};
@@ -28,18 +27,17 @@ pub enum UsedPassword {
 impl Store {
     /// Settles which password a station uses: the one it has just been let in with.
     pub async fn password_used(&self, station: StationId, used: UsedPassword) -> Result<()> {
-        self.write(Priority::Inbound, Scope::Installation, move |w| match used {
+        self.write(Priority::Inbound, Scope::Station(station.clone()), move |w| match used {
             UsedPassword::New(verifier) => settle(w, &station, &verifier),
             UsedPassword::Old => {
                 // An answer that is still to come says more than a connection lost before it. And one that
                 // takes effect with a reboot, or where the old password is none, may well be used later.
-                w.conn
-                    .prepare_cached(
-                        "DELETE FROM key_rotations
+                w.run(
+                    "DELETE FROM key_rotations
                          WHERE station_id = ?1 AND state = 'open' AND NOT EXISTS (
                             SELECT 1 FROM commands WHERE id = command_id AND status IN ('queued', 'sent'))",
-                    )?
-                    .execute([station.as_str()])?;
+                    params![station],
+                )?;
                 Ok(())
             }
         })
@@ -49,25 +47,26 @@ impl Store {
     /// Puts a verifier in the place of another one of the same password, settled or not. Nothing happens if
     /// there is no such one any more.
     pub async fn renew_verifier(&self, station: StationId, old: String, renewed: String) -> Result<()> {
-        self.write(Priority::Inbound, Scope::Installation, move |w| {
+        self.write(Priority::Inbound, Scope::Station(station.clone()), move |w| {
             let settled: Option<String> = w
-                .conn
-                .prepare_cached("SELECT password_verifiers FROM stations WHERE station_id = ?1")?
-                .query_row([station.as_str()], |row| row.get(0))
-                .optional()?
+                .maybe(
+                    "SELECT password_verifiers FROM stations WHERE station_id = ?1",
+                    params![station],
+                    |row| row.get(0),
+                )?
                 .flatten();
             if let Some(settled) = settled {
                 let mut verifiers: Vec<String> = serde_json::from_str(&settled)?;
                 verifiers.iter_mut().filter(|own| **own == old).for_each(|own| own.clone_from(&renewed));
-                w.conn
-                    .prepare_cached("UPDATE stations SET password_verifiers = ?2 WHERE station_id = ?1")?
-                    .execute(params![station.as_str(), serde_json::to_string(&verifiers)?])?;
+                w.run(
+                    "UPDATE stations SET password_verifiers = ?2 WHERE station_id = ?1",
+                    params![station, serde_json::to_string(&verifiers)?],
+                )?;
             }
-            w.conn
-                .prepare_cached(
-                    "UPDATE key_rotations SET verifier = ?3 WHERE station_id = ?1 AND verifier = ?2",
-                )?
-                .execute(params![station.as_str(), old, renewed])?;
+            w.run(
+                "UPDATE key_rotations SET verifier = ?3 WHERE station_id = ?1 AND verifier = ?2",
+                params![station, old, renewed],
+            )?;
             Ok(())
         })
         .await
@@ -75,53 +74,44 @@ impl Store {
 }
 
 /// The verifiers that let a station in beside its own.
-pub(crate) fn open_verifiers(conn: &Connection, station: &StationId) -> Result<Vec<String>> {
-    let mut statement = conn.prepare_cached(
+pub(crate) fn open_verifiers(db: &Read<'_>, station: &StationId) -> Result<Vec<String>> {
+    db.all(
         "SELECT verifier FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered' ORDER BY command_id",
-    )?;
-    let verifiers =
-        statement.query_map([station.as_str()], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    Ok(verifiers)
+        params![station],
+        |row| row.get(0),
+    )
 }
 
 /// A command that brings a new password was made; the password counts once it is sent.
 pub(crate) fn ordered(w: &Tx<'_>, id: CommandId, station: &StationId, verifier: &str) -> Result<()> {
-    w.conn
-        .prepare_cached(
-            "INSERT INTO key_rotations (command_id, station_id, verifier, state) VALUES (?1, ?2, ?3, 'ordered')",
-        )?
-        .execute(params![id.to_string(), station.as_str(), verifier])?;
+    w.run(
+        "INSERT INTO key_rotations (command_id, station_id, verifier, state) VALUES (?1, ?2, ?3, 'ordered')",
+        params![id, station, verifier],
+    )?;
     Ok(())
 }
 
 /// The command leaves after this commit. Of a station that never says what it makes of its new passwords
 /// the newest few are kept.
 pub(crate) fn sent(w: &Tx<'_>, id: CommandId, station: &StationId) -> Result<()> {
-    let opened = w
-        .conn
-        .prepare_cached("UPDATE key_rotations SET state = 'open' WHERE command_id = ?1")?
-        .execute([id.to_string()])?;
+    let opened = w.run("UPDATE key_rotations SET state = 'open' WHERE command_id = ?1", params![id])?;
     if opened == 1 {
-        w.conn
-            .prepare_cached(
-                "DELETE FROM key_rotations
+        w.run(
+            "DELETE FROM key_rotations
                  WHERE station_id = ?1 AND state <> 'ordered' AND command_id NOT IN (
                     SELECT command_id FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered'
                     ORDER BY command_id DESC LIMIT ?2)",
-            )?
-            .execute(params![station.as_str(), UNSETTLED_PER_STATION])?;
+            params![station, UNSETTLED_PER_STATION],
+        )?;
     }
     Ok(())
 }
 
 /// The command has ended, or was answered after that.
 pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
-    let id = command.id.to_string();
-    let verifier: Option<String> = w
-        .conn
-        .prepare_cached("SELECT verifier FROM key_rotations WHERE command_id = ?1")?
-        .query_row([&id], |row| row.get(0))
-        .optional()?;
+    let id = command.id;
+    let verifier: Option<String> =
+        w.maybe("SELECT verifier FROM key_rotations WHERE command_id = ?1", params![id], |row| row.get(0))?;
     // Another key, or a handshake has settled it before the answer came.
     let Some(verifier) = verifier else { return Ok(()) };
     match verdict {
@@ -135,16 +125,15 @@ pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerd
         CommandVerdict::Accepted => {
             // What it was told before is overwritten.
             forget(w, command.station)?;
-            w.conn
-                .prepare_cached(
-                    "INSERT INTO key_rotations (command_id, station_id, verifier, state)
+            w.run(
+                "INSERT INTO key_rotations (command_id, station_id, verifier, state)
                      VALUES (?1, ?2, ?3, 'kept')",
-                )?
-                .execute(params![id, command.station.as_str(), verifier])?;
+                params![id, command.station, verifier],
+            )?;
             Ok(())
         }
         CommandVerdict::Refused | CommandVerdict::NeverSent => {
-            w.conn.prepare_cached("DELETE FROM key_rotations WHERE command_id = ?1")?.execute([&id])?;
+            w.run("DELETE FROM key_rotations WHERE command_id = ?1", params![id])?;
             Ok(())
         }
         CommandVerdict::Unknown => Ok(()),
@@ -153,29 +142,28 @@ pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerd
 
 /// An operator has said what the password is, or the station is gone.
 pub(crate) fn forget(w: &Tx<'_>, station: &StationId) -> Result<()> {
-    w.conn
-        .prepare_cached("DELETE FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered'")?
-        .execute([station.as_str()])?;
+    w.run("DELETE FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered'", params![station])?;
     Ok(())
 }
 
 fn has_password(w: &Tx<'_>, station: &StationId) -> Result<bool> {
-    let found = w
-        .conn
-        .prepare_cached("SELECT password_verifiers IS NOT NULL FROM stations WHERE station_id = ?1")?
-        .query_row([station.as_str()], |row| row.get(0))
-        .optional()?;
+    let found = w.maybe(
+        "SELECT password_verifiers IS NOT NULL FROM stations WHERE station_id = ?1",
+        params![station],
+        |row| row.get(0),
+    )?;
     Ok(found.unwrap_or(false))
 }
 
 /// From now on this is the station's only password.
 fn settle(w: &Tx<'_>, station: &StationId, verifier: &str) -> Result<()> {
     let verifiers = serde_json::to_string(&[verifier])?;
-    w.conn
-        .prepare_cached(
-            "UPDATE stations SET password_verifiers = ?2, updated_at_ms = max(?3, updated_at_ms + 1)
-             WHERE station_id = ?1",
-        )?
-        .execute(params![station.as_str(), verifiers, w.now.unix_ms()])?;
+    w.run(
+        "UPDATE stations
+         SET password_verifiers = ?2,
+             updated_at_ms = CASE WHEN ?3 > updated_at_ms THEN ?3 ELSE updated_at_ms + 1 END
+         WHERE station_id = ?1",
+        params![station, verifiers, w.now],
+    )?;
     forget(w, station)
 }

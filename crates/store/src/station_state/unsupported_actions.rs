@@ -1,9 +1,8 @@
 //! What a station has shown it cannot do: remembered as `unsupported:Action` among its `abilities` until it
 //! does it, or boots with another firmware.
 
-use rusqlite::{OptionalExtension, params};
-
 use crate::command_result::EndedCommand;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::id::StationId;
@@ -14,11 +13,10 @@ pub(crate) fn note(w: &Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
     let response = command.response_value();
     let code = command.error.map(|error| error.code.as_str());
     let Some(supported) = command::supported(command.action, response.as_ref(), code) else { return Ok(()) };
-    let known: Option<String> = w
-        .conn
-        .prepare_cached("SELECT abilities FROM stations WHERE station_id = ?1")?
-        .query_row([command.station.as_str()], |row| row.get(0))
-        .optional()?;
+    let known: Option<String> =
+        w.maybe("SELECT abilities FROM stations WHERE station_id = ?1", params![command.station], |row| {
+            row.get(0)
+        })?;
     let Some(known) = known else { return Ok(()) };
     let mut abilities: Vec<String> = serde_json::from_str(&known).unwrap_or_default();
     let lacking = format!("unsupported:{}", command.action);
@@ -36,8 +34,6 @@ pub(crate) fn forget(w: &Tx<'_>, station: &StationId) -> Result<()> {
 }
 
 fn write(w: &Tx<'_>, station: &StationId, abilities: &str) -> Result<()> {
-    w.conn
-        .prepare_cached("UPDATE stations SET abilities = ?2 WHERE station_id = ?1")?
-        .execute(params![station.as_str(), abilities])?;
+    w.run("UPDATE stations SET abilities = ?2 WHERE station_id = ?1", params![station, abilities])?;
     Ok(())
 }
