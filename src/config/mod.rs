@@ -1,9 +1,10 @@
-//! The configuration: the tables that the engines declare, and what file, environment and command line say over
-//! them.
+//! The configuration: the tables that the engines declare, and what file, environment and command line say
+//! over them.
 //!
-//! A setting is declared once, in the `settings.rs` of the engine that goes by it: its name there is the key of the
-//! file and, with the heading, the name of its environment variable. [`source`] merges, [`rules`] has what no table
-//! can tell alone, [`reread`] what can change while the gateway runs, [`error`] what is wrong, all of it at once.
+//! A setting is declared once, in the `settings.rs` of the engine that uses it: its name there is the key of
+//! the file and, with the heading, the name of its environment variable. [`source`] merges, [`rules`] has
+//! what no table can tell alone, [`reread`] what can change while the gateway runs, [`error`] what is wrong,
+//! all of it at once.
 
 mod error;
 mod reread;
@@ -28,8 +29,8 @@ pub use source::{Override, Sources};
 /// The documented default file, as `chargehook config default` prints it.
 pub const DEFAULT_FILE: &str = include_str!("../../config/chargehook.toml");
 
-/// Lists the tables: the heading of the file that each one's keys stand under, in the order of the file. Several
-/// engines may have keys under one heading.
+/// Lists the tables: the heading of the file that each one's keys stand under, in the order of the file.
+/// Several engines may have keys under one heading.
 macro_rules! tables {
     ($($heading:literal: $table:ident: $Table:ty,)+) => {
         /// The whole configuration.
@@ -103,7 +104,7 @@ impl Config {
         self.secrets.key_source(&self.server.data_dir)
     }
 
-    /// The tables that chargers are served by.
+    /// The tables that the stations' engine uses.
     pub fn station(&self) -> station::Settings {
         station::Settings {
             ocpp: self.ocpp.clone(),
@@ -114,7 +115,7 @@ impl Config {
         }
     }
 
-    /// The tables that the API goes by, beside its limits.
+    /// The tables that the API uses, beside its limits.
     pub fn http(&self) -> http::Settings {
         http::Settings {
             server: self.server.clone(),

@@ -1,4 +1,5 @@
-//! The files of TLS that a configuration names: read at the start, when they change, and when it is read again.
+//! The files of TLS that a configuration names: read at the start, when they change, and when it is read
+//! again.
 
 use std::sync::Arc;
 
@@ -78,8 +79,8 @@ impl Certificates {
         Ok(prepared)
     }
 
-    /// Why stations could not come back with what the gateway signs for them, if so. Not a fault: the one file may be
-    /// on its way, and is read when it has come.
+    /// Why stations could not come back with what the gateway signs for them, if so. Not a fault: the one
+    /// file may be on its way, and is read when it has come.
     pub(super) fn doubt(&self, config: &Config, now: Timestamp) -> Option<String> {
         let (authority, ocpp) = (self.stations.authority.as_ref()?, &config.ocpp);
         let useless = "stations cannot connect with the certificates that ocpp.certificate_ca signs";

@@ -114,7 +114,7 @@ pub struct ApiState {
     pub stop: CancellationToken,
 }
 
-/// What the API goes by, beside its limits.
+/// The settings of the API, beside its limits.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// `[server]`

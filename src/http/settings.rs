@@ -21,7 +21,8 @@ table! {
         tls_key: Vec<PathBuf> = Vec::new(),
         /// Networks of proxies that say truly where their clients come from.
         trusted_proxies: Vec<IpNet> = Vec::new(),
-        /// Address and port of a listener of its own for `/metrics`, in plain HTTP; `None`: `listen` answers it.
+        /// Address and port of a listener of its own for `/metrics`, in plain HTTP; `None`: `listen` answers
+        /// it.
         metrics_listen: Option<SocketAddr> = None,
     }
 }

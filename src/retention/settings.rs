@@ -24,7 +24,8 @@ table! {
         audit: Keep = Keep::days(400),
         /// Transactions with their meter values, from their end on.
         transactions: Keep = Keep::Forever,
-        /// Beyond this size of the database the oldest events and commands go before their time; `None`: no limit.
+        /// Beyond this size of the database the oldest events and commands go before their time; `None`: no
+        /// limit.
         max_database_size: Option<ByteSize> = None,
     }
 }

@@ -69,7 +69,7 @@ table! {
     }
 }
 
-/// All that the engine goes by.
+/// All settings of the engine.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// `[ocpp]`

@@ -10,7 +10,8 @@ table! {
     pub struct Limits {
         /// The largest OCPP message; a larger one closes the socket with 1009.
         message_size: ByteSize = ByteSize(1 << 20),
-        /// Messages a second that one station is read at in the long run; beyond it the socket is read slower.
+        /// Messages a second that one station is read at in the long run; beyond it the socket is read
+        /// slower.
         messages_per_second: u32 = 100,
         /// Messages that one station may send at once before `messages_per_second` slows it down.
         message_burst: u32 = 1_000,

@@ -34,8 +34,8 @@ table! {
         tls_client_cert_header: Option<HeaderName> = None,
         /// A PEM file of revocation lists, of stations' certificates that are not let in any more.
         tls_client_crl: Option<PathBuf> = None,
-        /// A PEM file of the certificate that issues stations' certificates, and of those between it and its root;
-        /// `None`: the gateway signs none.
+        /// A PEM file of the certificate that issues stations' certificates, and of those between it and its
+        /// root; `None`: the gateway signs none.
         certificate_ca: Option<PathBuf> = None,
         /// The PEM file of its key.
         certificate_ca_key: Option<PathBuf> = None,
