@@ -4,6 +4,7 @@
 mod cases;
 mod circles;
 mod paths;
+mod pointers;
 mod secrets;
 mod source;
 
