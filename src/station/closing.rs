@@ -151,7 +151,7 @@ pub(super) async fn record(
 }
 
 /// Sends a close frame and waits a moment for the peer's.
-pub(super) async fn send_close_frame(socket: &mut Socket, code: u16, reason: &str) {
+async fn send_close_frame(socket: &mut Socket, code: u16, reason: &str) {
     let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
     let goodbye = async {
         socket.close(Some(frame)).await?;

@@ -16,7 +16,6 @@ mod closing;
 mod connection;
 mod counted_stream;
 pub mod credentials;
-mod drain;
 pub mod handshake;
 mod handshake_runtime;
 mod hash_threads;

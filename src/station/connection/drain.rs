@@ -12,10 +12,10 @@ use tokio::task::{coop::unconstrained, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::closing::Closing;
-use super::connection::Connection;
-use super::registry::Leave;
-use super::websocket::Received;
+use super::Connection;
+use crate::station::closing::Closing;
+use crate::station::registry::Leave;
+use crate::station::websocket::Received;
 
 /// So long everything is served as fast as it can be, because somebody waits; from then on at the station's
 /// rate. A gateway that stops does not go on after it: what is left was not answered, and is sent again.
