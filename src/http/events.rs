@@ -19,7 +19,7 @@ use super::page::{self, Paging, ShortPaging};
 use super::path::Id;
 use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
-use super::sse::Place;
+use super::stream_places::Place;
 use store::{EventFilter, Listed, Missing, Resent, Slice, Standing, Unwanted};
 use vocabulary::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
 use vocabulary::api::problem::FieldError;

@@ -2,7 +2,7 @@
 
 use super::request_rates::RequestRates;
 use super::settings::ApiLimits;
-use super::sse::Places;
+use super::stream_places::Places;
 use vocabulary::adjustable::Adjustable;
 
 /// The limits of the API, which may change while it answers.

@@ -40,6 +40,7 @@ mod settings;
 mod sse;
 mod station_import;
 mod stations;
+mod stream_places;
 mod transactions;
 mod versions;
 mod webhook_input;

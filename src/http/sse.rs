@@ -6,8 +6,6 @@
 use std::convert::Infallible;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -22,6 +20,7 @@ use tracing::warn;
 
 use super::auth::{self, Caller};
 use super::problem::{ErrorAnswer, Result};
+use super::stream_places::Place;
 use super::{ApiState, serve};
 use store::Result as StoreResult;
 use vocabulary::log_limit::limited;
@@ -70,56 +69,6 @@ impl Piece {
             let _ = writeln!(self.text, "data: {line}");
         }
         self.text.push('\n');
-    }
-}
-
-/// How many streams may be open at once, and are.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Places(Arc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    most: AtomicUsize,
-    taken: AtomicUsize,
-}
-
-impl Places {
-    /// So many may be.
-    pub(super) fn new(most: usize) -> Self {
-        let places = Self::default();
-        places.set(most);
-        places
-    }
-
-    /// So many may be from now on. Streams that are open stay, also if they are more.
-    pub(super) fn set(&self, most: usize) {
-        self.0.most.store(most, Relaxed);
-    }
-
-    /// One of them, if it is free.
-    fn take(&self) -> Option<Place> {
-        let place = Place(self.0.clone());
-        // Taken first and given back by the drop: two who come at once do not both find the last one.
-        let before = place.0.taken.fetch_add(1, Relaxed);
-        (before < self.0.most.load(Relaxed)).then_some(place)
-    }
-}
-
-/// The place of one open stream among those that may be open at once.
-pub(super) struct Place(Arc<Counts>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Relaxed);
-    }
-}
-
-impl Place {
-    /// # Errors
-    /// 503 if all are taken.
-    pub(super) fn take(state: &ApiState) -> Result<Self> {
-        let full = || ErrorAnswer::unavailable("too many streams are open (limits.streams): try again later");
-        state.limits.streams.take().ok_or_else(full)
     }
 }
 
