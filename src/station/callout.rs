@@ -21,7 +21,7 @@ use store::Question;
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::id::{AuthorizationId, IdMint, StationId};
 use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo};
-use vocabulary::ocpp::v16::FromChargePoint;
+use vocabulary::ocpp::message::MessageAction;
 
 /// Questions that may be open at once; the next one is not asked.
 const OPEN_MAX: usize = 256;
@@ -106,7 +106,7 @@ impl CallOut {
     pub(super) async fn ask(
         &self,
         station: &StationId,
-        action: FromChargePoint,
+        action: MessageAction,
         question: &Question,
     ) -> Option<IdTagInfo> {
         let Ok(_permit) = self.open.try_acquire() else {
@@ -182,6 +182,7 @@ fn verdict(status: u16, body: &[u8], now: Timestamp) -> Result<IdTagInfo, String
 mod tests {
     use super::*;
     use outbound::destination::Guard;
+    use vocabulary::ocpp::protocol::Protocol;
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
 
@@ -212,7 +213,8 @@ mod tests {
         let question =
             Question { owner_id: None, connector_id: None, id_tag: "T".to_owned(), registered: false };
         let station = StationId::new("CP").expect("legal");
-        assert_eq!(call_out.ask(&station, FromChargePoint::Authorize, &question).await, None);
+        let (action, _) = MessageAction::recognise(Protocol::V16, "Authorize").expect("an action");
+        assert_eq!(call_out.ask(&station, action, &question).await, None);
         assert_eq!(call_out.counts.skipped.load(Relaxed), 1);
     }
 

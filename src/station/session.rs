@@ -12,12 +12,13 @@ use serde_json::value::RawValue;
 use repeats::{Answer, Fingerprint, Repeats};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::CommandId;
+use vocabulary::ocpp::fact::Fact;
 use vocabulary::ocpp::frame::{self, ErrorCode, Frame, MessageId, Unserveable};
+use vocabulary::ocpp::message::{Inbound, MessageAction};
 use vocabulary::ocpp::outgoing::{self, CallEnd, EndedCall, Outgoing, Unexpected};
+use vocabulary::ocpp::protocol::Protocol;
+use vocabulary::ocpp::reading::Reading;
 use vocabulary::ocpp::rejection::{Refused, Rejection};
-use vocabulary::ocpp::v16::FromChargePoint;
-use vocabulary::ocpp::v16::inbound::Inbound;
-use vocabulary::ocpp::v16::read::{self, Reading};
 use vocabulary::ocpp::{Validation, Violation};
 use vocabulary::zone::Zone;
 
@@ -149,6 +150,7 @@ struct Pending {
 
 /// The state of one connection's conversation.
 pub struct Session {
+    protocol: Protocol,
     validation: Validation,
     zone: Option<Zone>,
     answered: Repeats,
@@ -164,6 +166,7 @@ impl Session {
     /// A conversation that begins now.
     pub fn new(validation: Validation) -> Self {
         Self {
+            protocol: Protocol::default(),
             validation,
             zone: None,
             answered: Repeats::default(),
@@ -299,9 +302,8 @@ impl Session {
         if self.answered.knows(&call.id) {
             violations.push(Violation::message("reused_message_id"));
         }
-        let recognised = read::recognise(&call.action);
-        let is_a_clock =
-            matches!(recognised, Some((FromChargePoint::Heartbeat | FromChargePoint::BootNotification, _)));
+        let recognised = MessageAction::recognise(self.protocol, &call.action);
+        let is_a_clock = recognised.as_ref().is_some_and(|(action, _)| action.asks_for_the_time());
         let answering =
             Answering { id: call.id.clone(), fingerprint, received_at: now.monotonic, is_a_clock };
         let strict = self.validation == Validation::Strict;
@@ -320,7 +322,8 @@ impl Session {
         };
         let unknown = |session: &mut Self, answering, violations| {
             let (reason, code) = (Unserveable::UnknownAction, ErrorCode::NotImplemented);
-            refuse(session, answering, reason, code, no_such_action(&call.action), violations)
+            let description = no_such_action(session.protocol, &call.action);
+            refuse(session, answering, reason, code, description, violations)
         };
         let Some((action, mapped)) = recognised else { return unknown(self, answering, violations) };
         if strict {
@@ -339,28 +342,18 @@ impl Session {
             }
         }
         violations.extend(mapped);
-        match read::read_with_clock(action, &call.payload, &reading) {
+        match Inbound::read(call.id.clone(), action, call.payload, &reading) {
             Err(refusal) => {
                 violations.extend(refusal.violations);
                 let (code, description) = (refusal.code, refusal.description);
                 refuse(self, answering, Unserveable::SchemaViolation, code, description, violations)
             }
-            Ok((read, clock_shows)) => {
-                violations.extend(read.violations);
-                self.pending = Some(Pending {
-                    call: Some(answering),
-                    boot: action == FromChargePoint::BootNotification,
-                    ..Pending::default()
-                });
-                vec![Action::Append(Append::Call(Box::new(Inbound {
-                    message_id: call.id,
-                    action,
-                    payload: call.payload,
-                    request: read.request,
-                    occurred_at: read.occurred_at,
-                    clock_shows,
-                    violations,
-                })))]
+            Ok(mut inbound) => {
+                violations.append(&mut inbound.violations);
+                inbound.violations = violations;
+                let boot = matches!(inbound.message.fact(), Fact::Booted(_));
+                self.pending = Some(Pending { call: Some(answering), boot, ..Pending::default() });
+                vec![Action::Append(Append::Call(Box::new(inbound)))]
             }
         }
     }
@@ -418,8 +411,8 @@ impl Session {
 }
 
 /// Why an action is refused, be it nobody's or one that only the gateway sends.
-fn no_such_action(action: &str) -> String {
-    format!("charge points send no \"{}\" in OCPP 1.6", shorten(action))
+fn no_such_action(protocol: Protocol, action: &str) -> String {
+    format!("charge points send no \"{}\" in {}", shorten(action), protocol.title())
 }
 
 /// A charger's word for an error message: short, and on one line.

@@ -11,10 +11,13 @@ use std::path::{Path, PathBuf};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo};
 use vocabulary::ocpp::boot_status::BootStatus;
+use vocabulary::ocpp::decision::Decision;
+use vocabulary::ocpp::fact::MeterValue;
 use vocabulary::ocpp::frame::{self, Frame};
-use vocabulary::ocpp::v16::answer::{Facts, answer};
-use vocabulary::ocpp::v16::inbound::{MeterValue, Request};
-use vocabulary::ocpp::v16::read::{Read, Reading, read, recognise};
+use vocabulary::ocpp::reading::Reading;
+use vocabulary::ocpp::v16::answer::answer;
+use vocabulary::ocpp::v16::read::{Read, read, recognise};
+use vocabulary::ocpp::v16::request::Request;
 use vocabulary::ocpp::{Validation, Violation};
 
 /// When every frame arrives: 2026-04-14T12:34:56.789Z.
@@ -53,6 +56,15 @@ fn write_violations(out: &mut String, violations: &[Violation]) {
     }
 }
 
+/// What every version says has a name of ours; the files show the one that OCPP 1.6 gives it.
+const NAMES: [(&str, &str); 5] = [
+    ("(Booted {", "(BootNotification {"),
+    ("(ConnectorStatus {", "(StatusNotification {"),
+    ("(MeterReadings {", "(MeterValues {"),
+    ("(SessionEnded {", "(StopTransaction {"),
+    ("(SessionStarted {", "(StartTransaction {"),
+];
+
 fn write_request(out: &mut String, request: &Request) {
     let mut request = request.clone();
     let meter_values = match &mut request {
@@ -60,7 +72,8 @@ fn write_request(out: &mut String, request: &Request) {
         Request::StopTransaction(read) => std::mem::take(&mut read.transaction_data),
         _ => Vec::new(),
     };
-    let _ = writeln!(out, "read {request:?}");
+    let read = NAMES.iter().fold(format!("{request:?}"), |read, (ours, theirs)| read.replace(ours, theirs));
+    let _ = writeln!(out, "read {read}");
     for MeterValue { timestamp, sampled_value } in meter_values {
         let _ =
             writeln!(out, "metered {}", timestamp.map_or("at no known time".to_owned(), |at| at.to_string()));
@@ -101,7 +114,7 @@ fn serve(frame: &str) -> String {
     };
     write_violations(&mut out, mapped.as_slice());
     let reading = |validation| Reading { validation, received_at: NOW, zone: None };
-    let Read { request, occurred_at, violations } =
+    let Read { request, occurred_at, violations, .. } =
         read(action, &call.payload, &reading(Validation::Lenient)).expect("lenient reading refuses nothing");
     write_violations(&mut out, &violations);
     if let Err(refusal) = read(action, &call.payload, &reading(Validation::Strict)) {
@@ -111,7 +124,7 @@ fn serve(frame: &str) -> String {
         let _ = writeln!(out, "occurred {occurred_at}");
     }
     write_request(&mut out, &request);
-    let facts = Facts {
+    let decision = Decision {
         boot_status: BootStatus::Accepted,
         heartbeat_interval_s: 300,
         id_tag_info: Some(IdTagInfo::bare(AuthorizationStatus::Accepted)),
@@ -119,7 +132,7 @@ fn serve(frame: &str) -> String {
         data_transfer_vendors: &["com.example".to_owned()],
         certificate_authority: false,
     };
-    let answered = frame::encode_result(&call.id, &answer(&request, &facts, NOW)).expect("JSON");
+    let answered = frame::encode_result(&call.id, &answer(&request, &decision, NOW)).expect("JSON");
     let _ = writeln!(out, "< {answered}");
     out
 }

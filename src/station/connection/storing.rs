@@ -16,7 +16,8 @@ use store::{Advice, Signing, StoreError};
 use vocabulary::clock::Timestamp;
 use vocabulary::log_limit::limited;
 use vocabulary::ocpp::authorization::IdTagInfo;
-use vocabulary::ocpp::v16::inbound::{Inbound, Request};
+use vocabulary::ocpp::fact::Fact;
+use vocabulary::ocpp::message::Inbound;
 
 /// A message of so many bytes takes longer to read than a socket should wait for its turn.
 const LONG_BYTES: usize = 64 << 10;
@@ -107,9 +108,9 @@ impl Connection {
 
     /// What the certificate authority says to the message, if it is a request for a certificate.
     async fn signing(&self, call: &Inbound) -> Result<Option<Signing>, StoreError> {
-        let Request::SignCertificate { csr } = &call.request else { return Ok(None) };
+        let Fact::CertificateRequested { csr } = call.message.fact() else { return Ok(None) };
         let profile = self.admitted.connected.security_profile;
-        Box::pin(certificate_signing::answer(&self.stations, &self.station, profile, csr.as_deref())).await
+        Box::pin(certificate_signing::answer(&self.stations, &self.station, profile, csr)).await
     }
 }
 

@@ -7,8 +7,9 @@ use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::Validation;
 use vocabulary::ocpp::frame::{self, Frame, MessageId};
 use vocabulary::ocpp::nesting;
+use vocabulary::ocpp::reading::Reading;
 use vocabulary::ocpp::v16::FromChargePoint;
-use vocabulary::ocpp::v16::read::{Reading, read, recognise};
+use vocabulary::ocpp::v16::read::{read, recognise};
 
 use super::cases;
 use super::odd::{any_bytes, any_json, id_of_readable_call};

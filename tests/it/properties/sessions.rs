@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::Validation;
-use vocabulary::ocpp::v16::inbound::Inbound;
+use vocabulary::ocpp::message::Inbound;
 
 use super::cases;
 use super::odd::{any_bytes, id_of_readable_call};

@@ -14,7 +14,7 @@ use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::{
     AuthorizationStatus, RegisteredTag, id_tag_key, is_same_id_tag, shortened_id_tag_key,
 };
-use vocabulary::ocpp::v16::inbound::StartTransaction;
+use vocabulary::ocpp::fact::SessionStarted;
 
 /// How `owner_id` spells that a tag belongs to nobody.
 const NOBODY: &str = "";
@@ -187,7 +187,7 @@ pub(crate) fn charging_elsewhere(
     conn: &Connection,
     registered: &Registered,
     station: &StationId,
-    start: &StartTransaction,
+    start: &SessionStarted,
 ) -> Result<u32> {
     let count = conn
         .prepare_cached(

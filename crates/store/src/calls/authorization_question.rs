@@ -12,7 +12,8 @@ use crate::sessions::transactions;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::ocpp::boot_status::BootStatus;
-use vocabulary::ocpp::v16::inbound::{Inbound, Request};
+use vocabulary::ocpp::fact::Fact;
+use vocabulary::ocpp::message::Inbound;
 
 /// How verdicts are found where an endpoint gives them.
 #[derive(Debug, Clone)]
@@ -40,27 +41,25 @@ impl Store {
     /// What to ask the endpoint about a message; `None` if there is no tag in it, if its station is not
     /// accepted, or if it repeats one that was answered before.
     pub async fn question(&self, station: StationId, call: &Inbound) -> Result<Option<Question>> {
-        let (id_tag, connector_id) = match &call.request {
-            Request::Authorize { id_tag } => (id_tag.clone(), None),
-            Request::StartTransaction(start) => (start.id_tag.clone(), start.connector_id),
-            Request::StopTransaction(stop) => (stop.id_tag.clone(), None),
+        let (id_tag, connector_id) = match call.message.fact() {
+            Fact::TagShown { id_tag } => (id_tag, None),
+            Fact::SessionStarted(start) => (start.id_tag.as_deref(), start.connector_id),
+            Fact::SessionEnded(stop) => (stop.id_tag.as_deref(), None),
             _ => return Ok(None),
         };
-        let Some(id_tag) = id_tag else { return Ok(None) };
-        let (request, occurred_at) = (call.request.clone(), call.occurred_at);
+        let Some(id_tag) = id_tag.map(str::to_owned) else { return Ok(None) };
+        let (message, occurred_at) = (call.message.clone(), call.occurred_at);
         self.read(move |conn| {
             let known: Option<(Option<String>, BootStatus)> = conn
                 .prepare_cached("SELECT owner_id, boot_status FROM stations WHERE station_id = ?1")?
                 .query_row([station.as_str()], |row| Ok((row.get(0)?, cells::word(row, 1)?)))
                 .optional()?;
             let Some((owner_id, BootStatus::Accepted)) = known else { return Ok(None) };
-            let repeated = match &request {
-                Request::StartTransaction(start) => {
+            let repeated = match message.fact() {
+                Fact::SessionStarted(start) => {
                     transactions::begun_by(conn, &station, start, occurred_at)?.is_some()
                 }
-                Request::StopTransaction(stop) => {
-                    transactions::stopped_before(conn, &station, stop)?.is_some()
-                }
+                Fact::SessionEnded(stop) => transactions::stopped_before(conn, &station, stop)?.is_some(),
                 _ => false,
             };
             if repeated {

@@ -6,11 +6,11 @@ use crate::stations::certificate_signing;
 use crate::stations::certificate_signing::Signing;
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::boot_status::BootStatus;
-use vocabulary::ocpp::v16::inbound::{Inbound, Request};
+use vocabulary::ocpp::message::{Inbound, Message};
 
 impl Serving<'_, '_> {
     /// A request for a certificate. One that is granted brings forth the command that sends it, after the answer.
-    pub(super) fn sign(&mut self, mut call: Inbound, request: &Request) -> Result<Answered> {
+    pub(super) fn sign(&mut self, mut call: Inbound, message: &Message) -> Result<Answered> {
         let refused = match self.advice.signing.take() {
             // There is no authority: whoever subscribes to the event may have one.
             None => None,
@@ -25,7 +25,7 @@ impl Serving<'_, '_> {
             }
         };
         call.violations.extend(refused.map(|reason| Violation::field("csr", reason)));
-        let answered = self.plain(call, request, None)?;
+        let answered = self.plain(call, message, None)?;
         Ok(Answered { command_made: self.signed, ..answered })
     }
 }

@@ -1,6 +1,6 @@
 //! One CALL of a charger: facts, verdict, event and deliveries, in one transaction.
 //!
-//! The store gathers the facts, the pure `ocpp::v16::answer` decides, and what it decides is stored
+//! The store gathers what the answer depends on, the pure `Message::answer` makes it, and it is stored
 //! with the event. Only what is returned from here, after the commit, may be sent to the charger.
 
 mod certificate_request;
@@ -31,10 +31,11 @@ use vocabulary::id::StationId;
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::authorization::{IdTagInfo, UnknownIdTag};
 use vocabulary::ocpp::boot_status::BootStatus;
+use vocabulary::ocpp::decision::Decision;
+use vocabulary::ocpp::fact::{Booted, Fact};
+use vocabulary::ocpp::message::{Inbound, Message};
 use vocabulary::ocpp::rejection::Rejection;
 use vocabulary::ocpp::station_clock::{self, Sighting};
-use vocabulary::ocpp::v16::answer::{self, Facts};
-use vocabulary::ocpp::v16::inbound::{BootNotification, Inbound, Request};
 
 /// What the operator has decided about answers.
 #[derive(Debug, Clone)]
@@ -208,47 +209,44 @@ impl Serving<'_, '_> {
     }
 
     fn serve(mut self, mut call: Inbound) -> Result<Answered> {
-        if self.known.booted_at_ms.is_none() && !matches!(call.request, Request::BootNotification(_)) {
+        let message = call.message.clone();
+        let fact = message.fact();
+        if self.known.booted_at_ms.is_none() && !matches!(fact, Fact::Booted(_)) {
             call.violations.push(Violation::message("before_boot"));
         }
-        let request = std::mem::replace(&mut call.request, Request::Heartbeat);
-        if let Some(sighting) = Sighting::of(&call, &request, self.received_at) {
+        if let Some(sighting) = Sighting::of(&call, self.received_at) {
             self.note_clock(&sighting, &mut call)?;
         }
         self.note_what_time_ends()?;
-        match &request {
-            Request::StartTransaction(start) => self.start(call, &request, start),
-            Request::StopTransaction(stop) => self.stop(call, &request, stop),
-            Request::MeterValues(values) => self.meter_values(call, &request, values),
-            Request::BootNotification(boot) => self.boot(call, &request, boot),
-            Request::StatusNotification(status) => {
+        match fact {
+            Fact::SessionStarted(start) => self.start(call, &message, start),
+            Fact::SessionEnded(stop) => self.stop(call, &message, stop),
+            Fact::Metered(values) => self.meter_values(call, &message, values),
+            Fact::Booted(boot) => self.boot(call, &message, boot),
+            Fact::ConnectorStatus(status) => {
                 self.note_connector(status, call.occurred_at)?;
                 reservations::told_status(self.w, self.station, status, self.by_our_clock(call.occurred_at))?;
-                self.plain(call, &request, None)
+                self.plain(call, &message, None)
             }
-            Request::FirmwareStatusNotification { status }
-            | Request::SignedFirmwareStatusNotification { status } => {
-                boot_loops::firmware_progress(self.w, self.station, status.as_deref())?;
-                self.note_progress("firmware_status", status.as_deref())?;
-                self.plain(call, &request, None)
+            Fact::FirmwareProgress(status) => {
+                boot_loops::firmware_progress(self.w, self.station, status)?;
+                self.note_progress("firmware_status", status)?;
+                self.plain(call, &message, None)
             }
-            Request::DiagnosticsStatusNotification { status } => {
-                self.note_progress("diagnostics_status", status.as_deref())?;
-                self.plain(call, &request, None)
+            Fact::DiagnosticsProgress(status) => {
+                self.note_progress("diagnostics_status", status)?;
+                self.plain(call, &message, None)
             }
-            Request::LogStatusNotification { status } => {
-                self.note_progress("log_status", status.as_deref())?;
-                self.plain(call, &request, None)
+            Fact::LogProgress(status) => {
+                self.note_progress("log_status", status)?;
+                self.plain(call, &message, None)
             }
-            Request::Authorize { .. }
-            | Request::DataTransfer { .. }
-            | Request::Heartbeat
-            | Request::SecurityEventNotification => self.plain(call, &request, None),
-            Request::SignCertificate { .. } => self.sign(call, &request),
+            Fact::TagShown { .. } | Fact::Other => self.plain(call, &message, None),
+            Fact::CertificateRequested { .. } => self.sign(call, &message),
         }
     }
 
-    fn boot(&mut self, mut call: Inbound, request: &Request, boot: &BootNotification) -> Result<Answered> {
+    fn boot(&mut self, mut call: Inbound, message: &Message, boot: &Booted) -> Result<Answered> {
         let new_firmware = self.has_new_firmware(boot)?;
         let asked_for = new_firmware || self.was_to_boot_again()?;
         self.flags.over(Until::BootsApart);
@@ -272,7 +270,7 @@ impl Serving<'_, '_> {
         }
         self.note_boot(boot)?;
         configuration::booted(self.w, self.station)?;
-        self.plain(call, request, None)
+        self.plain(call, message, None)
     }
 
     /// A time of the station's clock by ours; `None` if nobody knows how far that is off.
@@ -282,12 +280,12 @@ impl Serving<'_, '_> {
     }
 
     /// A message that neither begins nor ends a transaction.
-    fn plain(&mut self, call: Inbound, request: &Request, transaction_id: Option<i64>) -> Result<Answered> {
-        let id_tag_info = match request {
-            Request::Authorize { id_tag } => Some(self.verdict(id_tag.as_deref(), None)?),
+    fn plain(&mut self, call: Inbound, message: &Message, transaction_id: Option<i64>) -> Result<Answered> {
+        let id_tag_info = match message.fact() {
+            Fact::TagShown { id_tag } => Some(self.verdict(id_tag, None)?),
             _ => None,
         };
-        let payload = self.answer(request, id_tag_info, None);
+        let payload = self.answer(message, id_tag_info, None);
         self.append(call, transaction_id, &payload, Manner::default())?;
         Ok(Answered { payload, duplicate: false, command_made: false })
     }
@@ -317,11 +315,11 @@ impl Serving<'_, '_> {
 
     fn answer(
         &self,
-        request: &Request,
+        message: &Message,
         id_tag_info: Option<IdTagInfo>,
         transaction_id: Option<i64>,
     ) -> Box<RawValue> {
-        let facts = Facts {
+        let decision = Decision {
             boot_status: self.known.boot_status,
             heartbeat_interval_s: match self.looping {
                 true => self.policy.heartbeat_interval_s.saturating_mul(LOOPING_SLOWER),
@@ -332,7 +330,7 @@ impl Serving<'_, '_> {
             data_transfer_vendors: &self.policy.data_transfer_vendors,
             certificate_authority: self.signed,
         };
-        answer::answer(request, &facts, self.w.now)
+        message.answer(&decision, self.w.now)
     }
 }
 pub(crate) mod authorization_question;

@@ -11,8 +11,9 @@ use crate::station_state::boot_loops;
 use crate::station_state::flags::{BOOT_LOOP, FLAPPING, Until, of_clock};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::boot_status::BootStatus;
+use vocabulary::ocpp::fact::{Booted, ConnectorStatus};
+use vocabulary::ocpp::message::Inbound;
 use vocabulary::ocpp::station_clock::{self, Finding, Sighting};
-use vocabulary::ocpp::v16::inbound::{BootNotification, Inbound, StatusNotification};
 
 /// A connection that lasts longer is not replaced all the time.
 const FLAPPING_FOR: Duration = Duration::from_secs(60);
@@ -28,7 +29,7 @@ const CLOCK_STEP_MS: u64 = 1_000;
 
 impl Serving<'_, '_> {
     /// Who the charger says it is, and that it was answered.
-    pub(super) fn note_boot(&self, boot: &BootNotification) -> Result<()> {
+    pub(super) fn note_boot(&self, boot: &Booted) -> Result<()> {
         self.w
             .conn
             .prepare_cached(
@@ -52,7 +53,7 @@ impl Serving<'_, '_> {
     }
 
     /// Whether it boots with other firmware than it had, or is another charger altogether.
-    pub(super) fn has_new_firmware(&self, boot: &BootNotification) -> Result<bool> {
+    pub(super) fn has_new_firmware(&self, boot: &Booted) -> Result<bool> {
         let known: Option<[Option<String>; 3]> = self
             .w
             .conn
@@ -112,7 +113,7 @@ impl Serving<'_, '_> {
     /// is known: then this one comes out of a queue, and nothing is changed.
     pub(super) fn note_connector(
         &self,
-        status: &StatusNotification,
+        status: &ConnectorStatus,
         occurred_at: Option<Timestamp>,
     ) -> Result<bool> {
         let Some(connector_id) = status.connector_id else { return Ok(false) };

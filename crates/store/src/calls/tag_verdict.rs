@@ -7,18 +7,14 @@ use crate::calls::authorization_question::OutsideVerdicts;
 use crate::error::Result;
 use vocabulary::ocpp::authorization::{self, AuthorizationStatus, IdTagInfo};
 use vocabulary::ocpp::boot_status::BootStatus;
-use vocabulary::ocpp::v16::inbound::StartTransaction;
+use vocabulary::ocpp::fact::SessionStarted;
 
 impl Serving<'_, '_> {
     /// The verdict on a tag. A station that is not accepted starts nothing, whatever the tag.
     ///
     /// Only a start asks how many transactions the tag is in: a driver who holds it out again may want to
     /// end the one there is.
-    pub(super) fn verdict(
-        &self,
-        id_tag: Option<&str>,
-        start: Option<&StartTransaction>,
-    ) -> Result<IdTagInfo> {
+    pub(super) fn verdict(&self, id_tag: Option<&str>, start: Option<&SessionStarted>) -> Result<IdTagInfo> {
         if self.known.boot_status != BootStatus::Accepted {
             return Ok(IdTagInfo::bare(AuthorizationStatus::Invalid));
         }

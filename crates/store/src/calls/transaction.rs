@@ -16,28 +16,28 @@ use crate::sessions::{completion, reservations};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo};
-use vocabulary::ocpp::v16::FromChargePoint;
-use vocabulary::ocpp::v16::inbound::{Inbound, MeterValues, Request, StartTransaction, StopTransaction};
+use vocabulary::ocpp::fact::{Fact, MeterReadings, SessionEnded, SessionStarted};
+use vocabulary::ocpp::message::{Inbound, Message};
 
 impl Serving<'_, '_> {
     pub(super) fn start(
         &mut self,
         mut call: Inbound,
-        request: &Request,
-        start: &StartTransaction,
+        message: &Message,
+        start: &SessionStarted,
     ) -> Result<Answered> {
         if let Some(first) = transactions::begun_by(self.w.conn, self.station, start, call.occurred_at)? {
             let fallback = |serving: &Self| {
                 let status = first.id_tag_status.parse().unwrap_or(AuthorizationStatus::Invalid);
                 let info = IdTagInfo { status, expiry_date: None, parent_id_tag: None };
-                serving.answer(request, Some(info), Some(first.transaction_id))
+                serving.answer(message, Some(info), Some(first.transaction_id))
             };
             return self.repeat(call, first.event_seq, Some(first.transaction_id), fallback);
         }
         let transaction_id = transactions::next_number(self.w)?;
         let id_tag_info = self.verdict(start.id_tag.as_deref(), Some(start))?;
         let id_tag_status = id_tag_info.status.as_str();
-        let payload = self.answer(request, Some(id_tag_info), Some(transaction_id));
+        let payload = self.answer(message, Some(id_tag_info), Some(transaction_id));
         let (occurred_at, clock_shows) = (call.occurred_at, call.clock_shows);
         let reserved = self.reservation_of(start, occurred_at)?;
         if reserved.names_an_unknown {
@@ -66,8 +66,8 @@ impl Serving<'_, '_> {
     pub(super) fn stop(
         &mut self,
         mut call: Inbound,
-        request: &Request,
-        stop: &StopTransaction,
+        message: &Message,
+        stop: &SessionEnded,
     ) -> Result<Answered> {
         let owner_id = self.known.owner_id.as_deref();
         let (occurred_at, payload) = (call.occurred_at, call.payload.get());
@@ -76,7 +76,7 @@ impl Serving<'_, '_> {
             Some(id_tag) => Some(self.verdict(Some(id_tag), None)?),
             None => None,
         };
-        let payload = self.answer(request, id_tag_info, None);
+        let payload = self.answer(message, id_tag_info, None);
         match of {
             StopOf::Retry { event_seq, transaction_id } => {
                 let occurred_at = call.occurred_at;
@@ -123,7 +123,7 @@ impl Serving<'_, '_> {
 
     fn reservation_of(
         &self,
-        start: &StartTransaction,
+        start: &SessionStarted,
         occurred_at: Option<Timestamp>,
     ) -> Result<reservations::OfStart> {
         let begun_at = self.by_our_clock(occurred_at);
@@ -135,15 +135,15 @@ impl Serving<'_, '_> {
     pub(super) fn meter_values(
         &mut self,
         mut call: Inbound,
-        request: &Request,
-        values: &MeterValues,
+        message: &Message,
+        values: &MeterReadings,
     ) -> Result<Answered> {
         let (metered, of_no_use) = transactions::of_meter_values(self.w, self.station, values)?;
         if of_no_use {
             call.violations.push(Violation::field("transactionId", "unknown_transaction"));
         }
         let occurred_at = call.occurred_at;
-        let answered = self.plain(call, request, metered.map(|of| of.transaction_id))?;
+        let answered = self.plain(call, message, metered.map(|of| of.transaction_id))?;
         if let Some(of) = metered {
             let mut heard = Cow::Borrowed(&values.meter_value);
             if values.transaction_id.is_none() {
@@ -158,7 +158,7 @@ impl Serving<'_, '_> {
     fn hear_late(
         &mut self,
         transaction_id: Option<i64>,
-        stop: &StopTransaction,
+        stop: &SessionEnded,
         occurred_at: Option<Timestamp>,
     ) -> Result<()> {
         match transaction_id {
@@ -191,7 +191,7 @@ impl Serving<'_, '_> {
             _ => fallback(self),
         };
         let call = match transaction_id {
-            Some(number) if matches!(call.action, FromChargePoint::StartTransaction) => {
+            Some(number) if matches!(call.message.fact(), Fact::SessionStarted(_)) => {
                 Inbound { payload: with_transaction_id(&call.payload, number)?, ..call }
             }
             _ => call,

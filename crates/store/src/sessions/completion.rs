@@ -17,7 +17,7 @@ use crate::sessions::{meter_values, transaction_list};
 use vocabulary::api::transaction::{EnergyQuality, Transaction};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
-use vocabulary::ocpp::v16::inbound::{MeterValue, StopTransaction};
+use vocabulary::ocpp::fact::{MeterValue, SessionEnded};
 
 /// The largest payload of the two events. A webhook's body, with what stands around the payload, has at
 /// most 64 KiB.
@@ -46,7 +46,7 @@ pub(crate) fn hear(
 }
 
 /// Ends a transaction with its first stop, or corrects one that was ended without the charger's word.
-pub(crate) fn stop(w: &mut Tx<'_>, stop: &StopTransaction, ending: &Ending) -> Result<()> {
+pub(crate) fn stop(w: &mut Tx<'_>, stop: &SessionEnded, ending: &Ending) -> Result<()> {
     let before = match ending.completed {
         true => transaction_list::by_id(w.conn, ending.transaction_id)?,
         false => None,

@@ -18,7 +18,7 @@ use crate::sessions::downsample;
 use crate::sessions::downsample::Candidate;
 use vocabulary::api::transaction::MeterValue;
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::inbound::{self, SampledValue};
+use vocabulary::ocpp::fact::{self, SampledValue};
 
 /// Rows of one moment that a new one is compared with. A retry comes soon; a clock that stands still names
 /// the same moment for ever.
@@ -230,7 +230,7 @@ fn list(
 pub(crate) fn keep(
     w: &Tx<'_>,
     transaction_id: i64,
-    values: &[inbound::MeterValue],
+    values: &[fact::MeterValue],
     received_at: Timestamp,
 ) -> Result<()> {
     for value in values {

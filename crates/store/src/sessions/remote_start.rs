@@ -19,8 +19,8 @@ use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::{CommandId, StationId};
 use vocabulary::ocpp::authorization::is_same_id_tag;
+use vocabulary::ocpp::fact::SessionStarted;
 use vocabulary::ocpp::station_clock;
-use vocabulary::ocpp::v16::inbound::StartTransaction;
 
 /// How long an accepted remote start may take to become a transaction: longer than any charger waits for
 /// its cable to be plugged in.
@@ -131,7 +131,7 @@ fn meant(w: &mut Tx<'_>, id: CommandId, transaction_id: i64) -> Result<()> {
 pub(crate) fn begun(
     w: &mut Tx<'_>,
     station: &StationId,
-    start: &StartTransaction,
+    start: &SessionStarted,
     transaction_id: i64,
     time: &StartTime,
 ) -> Result<()> {
@@ -148,7 +148,7 @@ pub(crate) fn begun(
 fn oldest_open(
     w: &Tx<'_>,
     station: &StationId,
-    start: &StartTransaction,
+    start: &SessionStarted,
     latest_sent_ms: i64,
 ) -> Result<Option<(CommandId, bool)>> {
     let mut open = w.conn.prepare_cached(

@@ -17,7 +17,7 @@ use vocabulary::api::reservation::{Reservation, Status};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{ReservationId, StationId};
 use vocabulary::ocpp::authorization::is_same_id_tag;
-use vocabulary::ocpp::v16::inbound::{StartTransaction, StatusNotification};
+use vocabulary::ocpp::fact::{ConnectorStatus, SessionStarted};
 
 /// How much earlier than a reservation something that came after it can claim to be: chargers' clocks are not
 /// exact.
@@ -227,7 +227,7 @@ pub(crate) fn of_start(
     conn: &Connection,
     station: &StationId,
     owner_id: Option<&str>,
-    start: &StartTransaction,
+    start: &SessionStarted,
     begun_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<OfStart> {
@@ -254,7 +254,7 @@ fn kept_for(
     conn: &Connection,
     station: &StationId,
     owner_id: Option<&str>,
-    start: &StartTransaction,
+    start: &SessionStarted,
     begun_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Option<Used>> {
@@ -302,7 +302,7 @@ pub(crate) fn use_up(w: &Tx<'_>, used: Used, transaction_id: i64) -> Result<()> 
 pub(crate) fn told_status(
     w: &Tx<'_>,
     station: &StationId,
-    status: &StatusNotification,
+    status: &ConnectorStatus,
     since: Option<Timestamp>,
 ) -> Result<()> {
     let (Some(connector_id), Some("Faulted" | "Unavailable")) =

@@ -12,7 +12,7 @@ use crate::error::Result;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::id_tag_key;
-use vocabulary::ocpp::v16::inbound::{StartTransaction, StopTransaction};
+use vocabulary::ocpp::fact::{SessionEnded, SessionStarted};
 
 pub(crate) use evidence::{EVIDENCE, evidence, evidence_of, note_register};
 pub(crate) use matching::{
@@ -25,7 +25,7 @@ pub(crate) fn begin(
     w: &Tx<'_>,
     station: &StationId,
     owner_id: Option<&str>,
-    start: &StartTransaction,
+    start: &SessionStarted,
     begun: &Begun<'_>,
 ) -> Result<()> {
     orphan_open_ones(w, station, start.connector_id)?;
@@ -138,7 +138,7 @@ pub(crate) struct Ending {
 
 /// Ends a transaction with its first stop, whose word replaces what was guessed or given by hand. What the
 /// stop does not say stays, and leaves the end inferred.
-pub(crate) fn end(w: &Tx<'_>, stop: &StopTransaction, ending: &Ending) -> Result<()> {
+pub(crate) fn end(w: &Tx<'_>, stop: &SessionEnded, ending: &Ending) -> Result<()> {
     let stamp = stamp(w)?;
     w.conn
         .prepare_cached(

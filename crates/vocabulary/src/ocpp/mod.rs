@@ -6,10 +6,15 @@
 pub mod authorization;
 pub mod boot_status;
 mod decimal;
+pub mod decision;
 mod escapes;
+pub mod fact;
 pub mod frame;
+pub mod message;
 pub mod nesting;
 pub mod outgoing;
+pub mod protocol;
+pub mod reading;
 pub mod rejection;
 pub mod schema;
 pub mod station_clock;

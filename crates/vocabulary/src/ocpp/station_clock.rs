@@ -20,8 +20,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::v16::FromChargePoint;
-use super::v16::inbound::{Inbound, Request};
+use super::fact::Fact;
+use super::message::Inbound;
 use crate::clock::Timestamp;
 use crate::ocpp::Violation;
 
@@ -86,18 +86,19 @@ pub enum Finding {
 
 impl Sighting {
     /// The time that a message shows, if it shows any.
-    pub fn of(call: &Inbound, request: &Request, received_at: Timestamp) -> Option<Self> {
-        let connector = match request {
-            Request::StatusNotification(status) => status.connector_id,
-            Request::MeterValues(values) => values.connector_id,
-            Request::StartTransaction(start) => start.connector_id,
+    pub fn of(call: &Inbound, received_at: Timestamp) -> Option<Self> {
+        let fact = call.message.fact();
+        let connector = match fact {
+            Fact::ConnectorStatus(status) => status.connector_id,
+            Fact::Metered(readings) => readings.connector_id,
+            Fact::SessionStarted(started) => started.connector_id,
             _ => None,
         };
         Some(Self {
             shown: call.clock_shows?,
             received_at,
             kind: format!("{} {}", call.action, connector.unwrap_or_default()),
-            rarely_waits: call.action == FromChargePoint::StatusNotification,
+            rarely_waits: matches!(fact, Fact::ConnectorStatus(_)),
         })
     }
 

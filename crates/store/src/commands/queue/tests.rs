@@ -4,13 +4,14 @@ use super::*;
 use crate::{Advice, CallPolicy, Connected, ConnectionEnd, Slice};
 use vocabulary::clock::Clock;
 use vocabulary::id::ApiKeyId;
+use vocabulary::ocpp::Validation;
 use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::ocpp::frame::{CallError, MessageId, Unserveable, empty_object};
+use vocabulary::ocpp::message::{Inbound, MessageAction};
 use vocabulary::ocpp::outgoing::{self, CallEnd, EndedCall, Unexpected};
+use vocabulary::ocpp::protocol::Protocol;
+use vocabulary::ocpp::reading::Reading;
 use vocabulary::ocpp::rejection::Rejection;
-use vocabulary::ocpp::v16::inbound::Inbound;
-use vocabulary::ocpp::v16::read::{self, Reading};
-use vocabulary::ocpp::{Validation, v16::FromChargePoint};
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -77,20 +78,11 @@ impl Bench {
 
     /// Serves a CALL of the charger.
     async fn hears(&self, action: &str, payload: &str) {
-        let action: FromChargePoint = action.parse().expect("an action");
+        let (action, _) = MessageAction::recognise(Protocol::V16, action).expect("an action");
         let now = self.clock.now();
         let reading = Reading { validation: Validation::Lenient, received_at: now, zone: None };
-        let payload = raw(payload);
-        let (read, clock_shows) = read::read_with_clock(action, &payload, &reading).expect("readable");
-        let inbound = Inbound {
-            message_id: MessageId::from_text("1"),
-            action,
-            payload,
-            request: read.request,
-            occurred_at: read.occurred_at,
-            clock_shows,
-            violations: read.violations,
-        };
+        let id = MessageId::from_text("1");
+        let inbound = Inbound::read(id, action, raw(payload), &reading).expect("readable");
         let policy = CallPolicy {
             heartbeat_interval_s: 300,
             unknown_id_tag: UnknownIdTag::Accept,

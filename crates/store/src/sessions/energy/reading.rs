@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::inbound::{MeterValue, SampledValue};
+use vocabulary::ocpp::fact::{MeterValue, SampledValue};
 
 /// A time further ahead of its arrival than this is that of a clock that runs ahead: the arrival counts.
 const AHEAD_MAX: Duration = Duration::from_secs(5 * 60);

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::sessions::energy;
 use crate::sessions::energy::{Evidence, Point, Reading, Track};
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::inbound::MeterValue;
+use vocabulary::ocpp::fact::MeterValue;
 
 /// The columns that [`evidence`] reads.
 pub(crate) const EVIDENCE: &str = "meter_start_wh, meter_stop_wh, started_at_ms, stopped_at_ms,

@@ -13,8 +13,8 @@ use crate::error::Result;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::is_same_id_tag;
+use vocabulary::ocpp::fact::SessionEnded;
 use vocabulary::ocpp::time;
-use vocabulary::ocpp::v16::inbound::StopTransaction;
 
 /// Open sessions of one station that are looked at, newest first; a station has a handful.
 const CANDIDATES_MAX: usize = 64;
@@ -44,7 +44,7 @@ pub(super) fn meant(
     conn: &Connection,
     station: &StationId,
     owner_id: Option<&str>,
-    stop: &StopTransaction,
+    stop: &SessionEnded,
     occurred_at: Option<Timestamp>,
 ) -> Result<Option<Meant>> {
     let candidates = candidates(conn, station, owner_id, stop)?;
@@ -119,7 +119,7 @@ fn candidates(
     conn: &Connection,
     station: &StationId,
     owner_id: Option<&str>,
-    stop: &StopTransaction,
+    stop: &SessionEnded,
 ) -> Result<Vec<Open>> {
     let mut open = Vec::new();
     let mut select = conn.prepare_cached(

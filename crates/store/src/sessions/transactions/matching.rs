@@ -9,9 +9,9 @@ use crate::sessions::transactions::inference::{Meant, is_a_number};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::id_tag_key;
+use vocabulary::ocpp::fact::{MeterReadings, MeterValue, SessionEnded, SessionStarted};
 use vocabulary::ocpp::station_clock::was_never_set;
 use vocabulary::ocpp::time;
-use vocabulary::ocpp::v16::inbound::{MeterValue, MeterValues, StartTransaction, StopTransaction};
 
 /// Whether the time of a message that was first heard at `heard_ms` tells it from a later one that says the
 /// same. It does if it was near its arrival, or if the station's clock is right by now. Without battery one
@@ -51,7 +51,7 @@ pub(crate) struct Found {
 pub(crate) fn begun_by(
     conn: &Connection,
     station: &StationId,
-    start: &StartTransaction,
+    start: &SessionStarted,
     occurred_at: Option<Timestamp>,
 ) -> Result<Option<Found>> {
     let newest = conn
@@ -106,7 +106,7 @@ pub(crate) fn ended_by(
     w: &Tx<'_>,
     station: &StationId,
     owner_id: Option<&str>,
-    stop: &StopTransaction,
+    stop: &SessionEnded,
     occurred_at: Option<Timestamp>,
     payload: &str,
 ) -> Result<StopOf> {
@@ -174,7 +174,7 @@ pub(crate) struct Stopped {
 pub(crate) fn stopped_before(
     conn: &Connection,
     station: &StationId,
-    stop: &StopTransaction,
+    stop: &SessionEnded,
 ) -> Result<Option<Stopped>> {
     let named = stop.transaction_id.filter(|number| is_a_number(*number));
     let mut select = conn.prepare_cached(
@@ -260,7 +260,7 @@ impl Metered {
 pub(crate) fn of_meter_values(
     w: &Tx<'_>,
     station: &StationId,
-    values: &MeterValues,
+    values: &MeterReadings,
 ) -> Result<(Option<Metered>, bool)> {
     let main_meter = values.connector_id == Some(0);
     let read = |row: &Row<'_>| {

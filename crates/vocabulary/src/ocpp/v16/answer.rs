@@ -1,4 +1,4 @@
-//! What a charge point is answered: a pure function of its request and the facts.
+//! What a charge point is answered: a pure function of its request and what was decided.
 //!
 //! What is written is exactly right, whatever was read: official spellings, UTC with `Z`, no nulls,
 //! nothing the schema does not name, members in the order of the reference.
@@ -6,28 +6,11 @@
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::inbound::Request;
+use super::request::Request;
 use crate::clock::Timestamp;
-use crate::ocpp::authorization::{AuthorizationStatus, ID_TAG_CHARS_MAX, IdTagInfo};
-use crate::ocpp::boot_status::BootStatus;
+use crate::ocpp::authorization::{AuthorizationStatus, ID_TAG_CHARS_MAX};
+use crate::ocpp::decision::Decision;
 use crate::ocpp::frame::empty_object;
-
-/// What an answer depends on beside the request.
-#[derive(Debug, Clone)]
-pub struct Facts<'a> {
-    /// Whether the station is served.
-    pub boot_status: BootStatus,
-    /// What an accepted station is given as its heartbeat interval, any other as the wait before its next boot.
-    pub heartbeat_interval_s: u32,
-    /// The verdict on the request's id tag; without one the tag is `Invalid`.
-    pub id_tag_info: Option<IdTagInfo>,
-    /// The number of the transaction that a `StartTransaction` began; always given for one.
-    pub transaction_id: Option<i64>,
-    /// Vendors whose `DataTransfer` is accepted, in any case.
-    pub data_transfer_vendors: &'a [String],
-    /// The certificate that the request asks for is on its way.
-    pub certificate_authority: bool,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,33 +55,33 @@ struct Status {
 }
 
 /// The payload of the CALLRESULT to `request`.
-pub fn answer(request: &Request, facts: &Facts<'_>, now: Timestamp) -> Box<RawValue> {
+pub fn answer(request: &Request, decision: &Decision<'_>, now: Timestamp) -> Box<RawValue> {
     match request {
-        Request::Authorize { .. } => write(&Authorized { id_tag_info: id_tag_info(facts, now) }),
+        Request::Authorize { .. } => write(&Authorized { id_tag_info: id_tag_info(decision, now) }),
         Request::BootNotification(_) => write(&Booted {
-            status: facts.boot_status.wire(),
+            status: decision.boot_status.wire(),
             current_time: now,
             // 0 would leave the pace to the charger, and some then send without pause.
-            interval: facts.heartbeat_interval_s.clamp(1, i32::MAX as u32),
+            interval: decision.heartbeat_interval_s.clamp(1, i32::MAX as u32),
         }),
         Request::Heartbeat => write(&CurrentTime { current_time: now }),
         Request::StartTransaction(_) => {
-            debug_assert!(facts.transaction_id.is_some(), "a StartTransaction always gets a number");
+            debug_assert!(decision.transaction_id.is_some(), "a StartTransaction always gets a number");
             write(&Started {
-                id_tag_info: id_tag_info(facts, now),
-                transaction_id: facts.transaction_id.unwrap_or_default(),
+                id_tag_info: id_tag_info(decision, now),
+                transaction_id: decision.transaction_id.unwrap_or_default(),
             })
         }
-        Request::StopTransaction(stop) if stop.id_tag.is_some() && facts.id_tag_info.is_some() => {
-            write(&Authorized { id_tag_info: id_tag_info(facts, now) })
+        Request::StopTransaction(stop) if stop.id_tag.is_some() && decision.id_tag_info.is_some() => {
+            write(&Authorized { id_tag_info: id_tag_info(decision, now) })
         }
         Request::DataTransfer { vendor_id, .. } => {
             let vendor = vendor_id.as_deref().unwrap_or_default();
-            let known = facts.data_transfer_vendors.iter().any(|known| known.eq_ignore_ascii_case(vendor));
+            let known = decision.data_transfer_vendors.iter().any(|known| known.eq_ignore_ascii_case(vendor));
             write(&Status { status: if known { "Accepted" } else { "UnknownVendorId" } })
         }
         Request::SignCertificate { .. } => {
-            write(&Status { status: if facts.certificate_authority { "Accepted" } else { "Rejected" } })
+            write(&Status { status: if decision.certificate_authority { "Accepted" } else { "Rejected" } })
         }
         Request::StopTransaction(_)
         | Request::MeterValues(_)
@@ -111,8 +94,8 @@ pub fn answer(request: &Request, facts: &Facts<'_>, now: Timestamp) -> Box<RawVa
     }
 }
 
-fn id_tag_info<'a>(facts: &'a Facts<'_>, now: Timestamp) -> WireIdTagInfo<'a> {
-    let Some(info) = &facts.id_tag_info else {
+fn id_tag_info<'a>(decision: &'a Decision<'_>, now: Timestamp) -> WireIdTagInfo<'a> {
+    let Some(info) = &decision.id_tag_info else {
         return WireIdTagInfo {
             status: AuthorizationStatus::Invalid,
             expiry_date: None,
@@ -141,11 +124,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::ocpp::authorization::IdTagInfo;
+    use crate::ocpp::boot_status::BootStatus;
+    use crate::ocpp::fact::{Booted, ConnectorStatus, MeterReadings, SessionEnded, SessionStarted};
     use crate::ocpp::schema::{self, Part};
     use crate::ocpp::v16::FromChargePoint;
-    use crate::ocpp::v16::inbound::{
-        BootNotification, MeterValues, StartTransaction, StatusNotification, StopTransaction,
-    };
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
 
@@ -157,8 +140,8 @@ mod tests {
         }
     }
 
-    fn facts<'a>() -> Facts<'a> {
-        Facts {
+    fn decision<'a>() -> Decision<'a> {
+        Decision {
             boot_status: BootStatus::Accepted,
             heartbeat_interval_s: 300,
             id_tag_info: Some(accepted()),
@@ -169,8 +152,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(request: Request, facts: &Facts<'_>, expected: &str) {
-        assert_eq!(answer(&request, facts, NOW).get(), expected);
+    fn check(request: Request, decision: &Decision<'_>, expected: &str) {
+        assert_eq!(answer(&request, decision, NOW).get(), expected);
     }
 
     fn authorize() -> Request {
@@ -178,11 +161,11 @@ mod tests {
     }
 
     fn boot() -> Request {
-        Request::BootNotification(BootNotification::default())
+        Request::BootNotification(Booted::default())
     }
 
     fn stop(id_tag: Option<&str>) -> Request {
-        Request::StopTransaction(StopTransaction { id_tag: id_tag.map(str::to_owned), ..Default::default() })
+        Request::StopTransaction(SessionEnded { id_tag: id_tag.map(str::to_owned), ..Default::default() })
     }
 
     fn data_transfer(vendor: Option<&str>) -> Request {
@@ -193,47 +176,51 @@ mod tests {
     fn boots_and_heartbeats() {
         check(
             boot(),
-            &facts(),
+            &decision(),
             r#"{"status":"Accepted","currentTime":"2026-04-14T12:34:56.789Z","interval":300}"#,
         );
-        let pending = Facts { boot_status: BootStatus::Pending, heartbeat_interval_s: 0, ..facts() };
+        let pending = Decision { boot_status: BootStatus::Pending, heartbeat_interval_s: 0, ..decision() };
         check(
             boot(),
             &pending,
             r#"{"status":"Pending","currentTime":"2026-04-14T12:34:56.789Z","interval":1}"#,
         );
-        check(Request::Heartbeat, &facts(), r#"{"currentTime":"2026-04-14T12:34:56.789Z"}"#);
+        check(Request::Heartbeat, &decision(), r#"{"currentTime":"2026-04-14T12:34:56.789Z"}"#);
     }
 
     #[test]
     fn verdicts_are_written_without_nulls_and_past_dates() {
         check(
             authorize(),
-            &facts(),
+            &decision(),
             r#"{"idTagInfo":{"status":"Accepted","expiryDate":"2026-04-14T12:35:56.789Z","parentIdTag":"FLEET"}}"#,
         );
         let past = IdTagInfo { expiry_date: Some(NOW), parent_id_tag: Some("F".repeat(21)), ..accepted() };
         check(
             authorize(),
-            &Facts { id_tag_info: Some(past.clone()), ..facts() },
+            &Decision { id_tag_info: Some(past.clone()), ..decision() },
             r#"{"idTagInfo":{"status":"Accepted"}}"#,
         );
         let expired = IdTagInfo { status: AuthorizationStatus::Expired, parent_id_tag: None, ..past };
         check(
             authorize(),
-            &Facts { id_tag_info: Some(expired), ..facts() },
+            &Decision { id_tag_info: Some(expired), ..decision() },
             r#"{"idTagInfo":{"status":"Expired","expiryDate":"2026-04-14T12:34:56.789Z"}}"#,
         );
-        check(authorize(), &Facts { id_tag_info: None, ..facts() }, r#"{"idTagInfo":{"status":"Invalid"}}"#);
+        check(
+            authorize(),
+            &Decision { id_tag_info: None, ..decision() },
+            r#"{"idTagInfo":{"status":"Invalid"}}"#,
+        );
     }
 
     #[test]
     fn a_start_always_gets_its_number_and_a_verdict() {
-        let start = || Request::StartTransaction(StartTransaction::default());
+        let start = || Request::StartTransaction(SessionStarted::default());
         for status in AuthorizationStatus::ALL {
             check(
                 start(),
-                &Facts { id_tag_info: Some(IdTagInfo::bare(status)), ..facts() },
+                &Decision { id_tag_info: Some(IdTagInfo::bare(status)), ..decision() },
                 &format!(r#"{{"idTagInfo":{{"status":"{status}"}},"transactionId":123456789}}"#),
             );
         }
@@ -241,21 +228,22 @@ mod tests {
 
     #[test]
     fn a_stop_gets_a_verdict_only_if_it_names_a_tag() {
-        let bare = Facts { id_tag_info: Some(IdTagInfo::bare(AuthorizationStatus::Blocked)), ..facts() };
+        let bare =
+            Decision { id_tag_info: Some(IdTagInfo::bare(AuthorizationStatus::Blocked)), ..decision() };
         check(stop(Some("A")), &bare, r#"{"idTagInfo":{"status":"Blocked"}}"#);
         check(stop(None), &bare, "{}");
-        check(stop(Some("A")), &Facts { id_tag_info: None, ..facts() }, "{}");
+        check(stop(Some("A")), &Decision { id_tag_info: None, ..decision() }, "{}");
     }
 
     #[test]
     fn vendors_and_certificates_need_somebody_who_understands_them() {
         let vendors = ["com.Vendor".to_owned()];
-        let known = Facts { data_transfer_vendors: &vendors, certificate_authority: true, ..facts() };
+        let known = Decision { data_transfer_vendors: &vendors, certificate_authority: true, ..decision() };
         check(data_transfer(Some("COM.vendor")), &known, r#"{"status":"Accepted"}"#);
         check(data_transfer(Some("com.other")), &known, r#"{"status":"UnknownVendorId"}"#);
         check(data_transfer(None), &known, r#"{"status":"UnknownVendorId"}"#);
         check(Request::SignCertificate { csr: None }, &known, r#"{"status":"Accepted"}"#);
-        check(Request::SignCertificate { csr: None }, &facts(), r#"{"status":"Rejected"}"#);
+        check(Request::SignCertificate { csr: None }, &decision(), r#"{"status":"Rejected"}"#);
     }
 
     /// Every kind of request, with its action.
@@ -268,9 +256,9 @@ mod tests {
             (Action::DiagnosticsStatusNotification, Request::DiagnosticsStatusNotification { status: None }),
             (Action::FirmwareStatusNotification, Request::FirmwareStatusNotification { status: None }),
             (Action::Heartbeat, Request::Heartbeat),
-            (Action::MeterValues, Request::MeterValues(MeterValues::default())),
-            (Action::StartTransaction, Request::StartTransaction(StartTransaction::default())),
-            (Action::StatusNotification, Request::StatusNotification(StatusNotification::default())),
+            (Action::MeterValues, Request::MeterValues(MeterReadings::default())),
+            (Action::StartTransaction, Request::StartTransaction(SessionStarted::default())),
+            (Action::StatusNotification, Request::StatusNotification(ConnectorStatus::default())),
             (Action::StopTransaction, stop(Some("A"))),
             (Action::LogStatusNotification, Request::LogStatusNotification { status: None }),
             (Action::SecurityEventNotification, Request::SecurityEventNotification),
@@ -294,14 +282,14 @@ mod tests {
                     .chain(AuthorizationStatus::ALL.map(IdTagInfo::bare).map(Some))
                 {
                     for (vendors, authority) in [(&vendors[..], true), (&[], false)] {
-                        let facts = Facts {
+                        let decision = Decision {
                             boot_status,
                             id_tag_info: id_tag_info.clone(),
                             data_transfer_vendors: vendors,
                             certificate_authority: authority,
-                            ..facts()
+                            ..decision()
                         };
-                        let answer = answer(request, &facts, NOW);
+                        let answer = answer(request, &decision, NOW);
                         let value: Value = serde_json::from_str(answer.get()).expect("JSON");
                         assert_eq!(
                             schema::violations(Part::Response, action.as_str(), &value),

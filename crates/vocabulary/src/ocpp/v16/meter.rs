@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::fields::{Fields, Path, Reader, parse_with_comma, scalar_text};
-use super::inbound::{MeterValue, SampledValue};
 use crate::ocpp::decimal::Decimal;
+use crate::ocpp::fact::{MeterValue, SampledValue};
 use crate::ocpp::unit;
 
 /// The most values read of one message: a session sampled every ten seconds for a day, all phases.

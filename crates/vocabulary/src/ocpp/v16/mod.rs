@@ -3,11 +3,10 @@
 pub mod answer;
 pub mod command;
 mod fields;
-pub mod inbound;
 mod meter;
 mod payload;
 pub mod read;
-mod request;
+pub mod request;
 
 use std::fmt;
 use std::str::FromStr;

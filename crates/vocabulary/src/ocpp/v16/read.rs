@@ -8,24 +8,13 @@ use serde_json::value::RawValue;
 
 use super::FromChargePoint;
 use super::fields::{Fields, Path, Reader};
-use super::inbound::Request;
-use super::{payload, request};
+use super::payload;
+use super::request::{self, Request};
 use crate::clock::Timestamp;
 use crate::ocpp::frame::ErrorCode;
+use crate::ocpp::reading::{Reading, Refusal};
 use crate::ocpp::schema::{self, Breach, Part};
 use crate::ocpp::{Validation, Violation};
-use crate::zone::Zone;
-
-/// How a message is to be read.
-#[derive(Debug, Clone, Copy)]
-pub struct Reading {
-    /// How strictly.
-    pub validation: Validation,
-    /// When it arrived.
-    pub received_at: Timestamp,
-    /// What the station's clock may show where a time names no zone; `None` if nobody knows.
-    pub zone: Option<Zone>,
-}
 
 /// A message that can be served.
 #[derive(Debug, Clone)]
@@ -34,18 +23,9 @@ pub struct Read {
     pub request: Request,
     /// The charger's own time for it, if it names one that can be read; of several meter values the last one's.
     pub occurred_at: Option<Timestamp>,
+    /// The newest time in it as the charger's clock shows it, also one that cannot be true.
+    pub clock_shows: Option<Timestamp>,
     /// What was odd about the payload.
-    pub violations: Vec<Violation>,
-}
-
-/// A message that the strict mode refuses, and how it is answered.
-#[derive(Debug, Clone)]
-pub struct Refusal {
-    /// The CALLERROR's code.
-    pub code: ErrorCode,
-    /// The CALLERROR's description: the field and what is wrong with it.
-    pub description: String,
-    /// Everything that was odd about the payload.
     pub violations: Vec<Violation>,
 }
 
@@ -71,26 +51,13 @@ pub fn recognise(action: &str) -> Option<(FromChargePoint, Option<Violation>)> {
 /// # Errors
 /// Only in strict mode: the payload breaks the schema of its action.
 pub fn read(action: FromChargePoint, payload: &RawValue, reading: &Reading) -> Result<Read, Refusal> {
-    read_with_clock(action, payload, reading).map(|(read, _)| read)
-}
-
-/// As [`read`], with the newest time in the payload as the charger's clock shows it, also one that cannot be
-/// true.
-///
-/// # Errors
-/// As there.
-pub fn read_with_clock(
-    action: FromChargePoint,
-    payload: &RawValue,
-    reading: &Reading,
-) -> Result<(Read, Option<Timestamp>), Refusal> {
     let mut reader = Reader::new(reading.received_at, reading.zone);
     let value = payload::parse(payload.get(), &mut reader.violations);
     let root = Fields { object: value.as_ref().and_then(Value::as_object), path: Path::Root };
     let (request, occurred_at) = request::read(action, &root, &mut reader);
     let (mut violations, clock_shows) = (reader.violations, reader.clock_shows);
     if reading.validation == Validation::Off {
-        return Ok((Read { request, occurred_at, violations: violations.into_vec() }, clock_shows));
+        return Ok(Read { request, occurred_at, clock_shows, violations: violations.into_vec() });
     }
     let breaches = match &value {
         Some(value) => schema::breaches(Part::Request, action.as_str(), value),
@@ -110,7 +77,7 @@ pub fn read_with_clock(
     let violations = violations.into_vec();
     match refusal {
         Some((code, description)) => Err(Refusal { code, description, violations }),
-        None => Ok((Read { request, occurred_at, violations }, clock_shows)),
+        None => Ok(Read { request, occurred_at, clock_shows, violations }),
     }
 }
 
@@ -151,7 +118,7 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::ocpp::v16::inbound::StartTransaction;
+    use crate::ocpp::fact::SessionStarted;
     use crate::ocpp::violations::Violations;
 
     const RECEIVED: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
@@ -224,7 +191,7 @@ mod tests {
     fn what_is_no_object_is_read_as_an_empty_one() {
         for json in ["null", "[]", "1", "\"x\"", "[[[]]]"] {
             let read = read_as(Validation::Lenient, FromChargePoint::StartTransaction, json).expect("served");
-            assert_eq!(read.request, Request::StartTransaction(StartTransaction::default()), "{json}");
+            assert_eq!(read.request, Request::StartTransaction(SessionStarted::default()), "{json}");
             assert_eq!(read.violations.len(), 1, "{json}");
             let refusal =
                 read_as(Validation::Strict, FromChargePoint::StartTransaction, json).expect_err("refused");
@@ -352,7 +319,7 @@ mod tests {
             let json = Value::from(payload).to_string();
             let read = read_as(Validation::Strict, FromChargePoint::StartTransaction, &json).expect("legal");
             prop_assert_eq!(read.violations, []);
-            prop_assert_eq!(read.request, Request::StartTransaction(StartTransaction {
+            prop_assert_eq!(read.request, Request::StartTransaction(SessionStarted {
                 connector_id: Some(connector),
                 id_tag: Some(tag),
                 meter_start_wh: Some(meter),

@@ -1,12 +1,50 @@
-//! The fields of each request, and the words the specification knows for them.
+//! The requests of a charge point: their fields, and the words the specification knows for them.
 
 use super::FromChargePoint;
 use super::fields::{Fields, Reader, canonical};
-use super::inbound::{
-    BootNotification, MeterValues, Request, StartTransaction, StatusNotification, StopTransaction,
-};
 use super::meter;
 use crate::clock::Timestamp;
+use crate::ocpp::fact::{Booted, ConnectorStatus, Fact, MeterReadings, SessionEnded, SessionStarted};
+
+/// The fields of a request that decide something.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "variants and fields are the specification's own")]
+pub enum Request {
+    Authorize { id_tag: Option<String> },
+    BootNotification(Booted),
+    DataTransfer { vendor_id: Option<String>, message_id: Option<String> },
+    DiagnosticsStatusNotification { status: Option<String> },
+    FirmwareStatusNotification { status: Option<String> },
+    Heartbeat,
+    LogStatusNotification { status: Option<String> },
+    MeterValues(MeterReadings),
+    SecurityEventNotification,
+    SignCertificate { csr: Option<String> },
+    SignedFirmwareStatusNotification { status: Option<String> },
+    StartTransaction(SessionStarted),
+    StatusNotification(ConnectorStatus),
+    StopTransaction(SessionEnded),
+}
+
+impl Request {
+    /// What it says, in the words of every version.
+    pub fn fact(&self) -> Fact<'_> {
+        match self {
+            Self::Authorize { id_tag } => Fact::TagShown { id_tag: id_tag.as_deref() },
+            Self::BootNotification(booted) => Fact::Booted(booted),
+            Self::DiagnosticsStatusNotification { status } => Fact::DiagnosticsProgress(status.as_deref()),
+            Self::FirmwareStatusNotification { status }
+            | Self::SignedFirmwareStatusNotification { status } => Fact::FirmwareProgress(status.as_deref()),
+            Self::LogStatusNotification { status } => Fact::LogProgress(status.as_deref()),
+            Self::MeterValues(readings) => Fact::Metered(readings),
+            Self::SignCertificate { csr } => Fact::CertificateRequested { csr: csr.as_deref() },
+            Self::StartTransaction(started) => Fact::SessionStarted(started),
+            Self::StatusNotification(status) => Fact::ConnectorStatus(status),
+            Self::StopTransaction(ended) => Fact::SessionEnded(ended),
+            Self::DataTransfer { .. } | Self::Heartbeat | Self::SecurityEventNotification => Fact::Other,
+        }
+    }
+}
 
 const DIAGNOSTICS_STATUSES: &[&str] = &["Idle", "Uploaded", "UploadFailed", "Uploading"];
 const FIRMWARE_STATUSES: &[&str] = &[
@@ -109,7 +147,7 @@ pub(super) fn read(
         FromChargePoint::MeterValues => {
             let meter_value = meter::read_all(fields, "meterValue", reader);
             let occurred_at = meter_value.iter().filter_map(|value| value.timestamp).max();
-            let read = MeterValues {
+            let read = MeterReadings {
                 connector_id: read_connector(fields, reader),
                 transaction_id: fields.integer("transactionId", reader),
                 meter_value,
@@ -123,7 +161,7 @@ pub(super) fn read(
             (Request::SignCertificate { csr: fields.required_text("csr", reader) }, None)
         }
         FromChargePoint::StartTransaction => {
-            let read = StartTransaction {
+            let read = SessionStarted {
                 connector_id: read_connector(fields, reader),
                 id_tag: fields.required_text("idTag", reader),
                 meter_start_wh: fields.register_wh("meterStart", reader),
@@ -137,7 +175,7 @@ pub(super) fn read(
             (Request::StatusNotification(read_status(fields, reader)), fields.time("timestamp", reader))
         }
         FromChargePoint::StopTransaction => {
-            let read = StopTransaction {
+            let read = SessionEnded {
                 transaction_id: fields.integer("transactionId", reader),
                 id_tag: fields.optional_text("idTag"),
                 meter_stop_wh: fields.register_wh("meterStop", reader),
@@ -153,8 +191,8 @@ pub(super) fn read(
     }
 }
 
-fn read_boot(fields: &Fields<'_>, reader: &mut Reader) -> BootNotification {
-    BootNotification {
+fn read_boot(fields: &Fields<'_>, reader: &mut Reader) -> Booted {
+    Booted {
         vendor: fields.required_text("chargePointVendor", reader),
         model: fields.required_text("chargePointModel", reader),
         serial_number: fields
@@ -164,13 +202,13 @@ fn read_boot(fields: &Fields<'_>, reader: &mut Reader) -> BootNotification {
     }
 }
 
-fn read_status(fields: &Fields<'_>, reader: &mut Reader) -> StatusNotification {
+fn read_status(fields: &Fields<'_>, reader: &mut Reader) -> ConnectorStatus {
     // OCPP 1.5's name for what 1.6 calls EVCommunicationError.
     let renamed = |code: String| match code.eq_ignore_ascii_case("Mode3Error") {
         true => "EVCommunicationError".to_owned(),
         false => code,
     };
-    StatusNotification {
+    ConnectorStatus {
         connector_id: read_connector(fields, reader),
         status: fields.word("status", CONNECTOR_STATUSES),
         error_code: fields

@@ -1,58 +1,47 @@
-//! What a charge point said, read as far as anybody needs it: the fields a handler decides on.
+//! What the messages of chargers say, whatever version of the protocol says it: the fields that something is decided by.
 //!
 //! The raw payload stays the truth; these are taken out beside it. A field that could not be read
 //! is `None` here and a violation on the event, never a lost message.
 
-use serde_json::value::RawValue;
-
-use super::FromChargePoint;
 use crate::clock::Timestamp;
-use crate::ocpp::Violation;
-use crate::ocpp::frame::MessageId;
 
-/// One CALL of a charge point, ready to be stored and answered.
-#[derive(Debug, Clone)]
-pub struct Inbound {
-    /// The charger's id for it.
-    pub message_id: MessageId,
-    /// What it asks.
-    pub action: FromChargePoint,
-    /// The payload exactly as it came.
-    pub payload: Box<RawValue>,
-    /// What a handler needs of it.
-    pub request: Request,
-    /// The charger's own time for it, if it names one that can be read.
-    pub occurred_at: Option<Timestamp>,
-    /// The newest time in it as the charger's clock shows it, also one that cannot be true.
-    pub clock_shows: Option<Timestamp>,
-    /// What was odd, of the envelope and of the payload.
-    pub violations: Vec<Violation>,
-}
-
-/// The payload's fields that decide something.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "variants and fields are the specification's own")]
-pub enum Request {
-    Authorize { id_tag: Option<String> },
-    BootNotification(BootNotification),
-    DataTransfer { vendor_id: Option<String>, message_id: Option<String> },
-    DiagnosticsStatusNotification { status: Option<String> },
-    FirmwareStatusNotification { status: Option<String> },
-    Heartbeat,
-    LogStatusNotification { status: Option<String> },
-    MeterValues(MeterValues),
-    SecurityEventNotification,
-    SignCertificate { csr: Option<String> },
-    SignedFirmwareStatusNotification { status: Option<String> },
-    StartTransaction(StartTransaction),
-    StatusNotification(StatusNotification),
-    StopTransaction(StopTransaction),
+/// What a message says, as far as anything follows from it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fact<'a> {
+    /// Somebody shows an id tag, and may charge or not.
+    TagShown {
+        /// The tag as it came.
+        id_tag: Option<&'a str>,
+    },
+    /// The charger has started, and wants to be served.
+    Booted(&'a Booted),
+    /// A session has begun.
+    SessionStarted(&'a SessionStarted),
+    /// Meters were read.
+    Metered(&'a MeterReadings),
+    /// A session has ended.
+    SessionEnded(&'a SessionEnded),
+    /// A connector has changed its state.
+    ConnectorStatus(&'a ConnectorStatus),
+    /// How far an update of the firmware has come.
+    FirmwareProgress(Option<&'a str>),
+    /// How far the upload of diagnostics has come.
+    DiagnosticsProgress(Option<&'a str>),
+    /// How far the upload of a log has come.
+    LogProgress(Option<&'a str>),
+    /// The charger asks for a certificate.
+    CertificateRequested {
+        /// The signing request, as PEM.
+        csr: Option<&'a str>,
+    },
+    /// Nothing but that it was sent.
+    Other,
 }
 
 /// Who a charger says it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(missing_docs, reason = "fields are the specification's own")]
-pub struct BootNotification {
+pub struct Booted {
     pub vendor: Option<String>,
     pub model: Option<String>,
     /// `chargePointSerialNumber`, else `chargeBoxSerialNumber`.
@@ -63,7 +52,7 @@ pub struct BootNotification {
 /// A session begins.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(missing_docs, reason = "fields are the specification's own")]
-pub struct StartTransaction {
+pub struct SessionStarted {
     pub connector_id: Option<i64>,
     pub id_tag: Option<String>,
     /// Rounded to whole Wh.
@@ -78,7 +67,8 @@ pub struct StartTransaction {
 /// A session ends.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(missing_docs, reason = "fields are the specification's own")]
-pub struct StopTransaction {
+pub struct SessionEnded {
+    /// Our number, as the charger gives it back.
     pub transaction_id: Option<i64>,
     pub id_tag: Option<String>,
     /// Rounded to whole Wh.
@@ -94,7 +84,7 @@ pub struct StopTransaction {
 /// A connector, or the whole station (connector 0), reports how it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(missing_docs, reason = "fields are the specification's own")]
-pub struct StatusNotification {
+pub struct ConnectorStatus {
     pub connector_id: Option<i64>,
     /// Canonical where it is known in any case, else as it was sent.
     pub status: Option<String>,
@@ -104,11 +94,12 @@ pub struct StatusNotification {
     pub vendor_error_code: Option<String>,
 }
 
-/// What meters show.
+/// What meters show, of a session or of none.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(missing_docs, reason = "fields are the specification's own")]
-pub struct MeterValues {
+pub struct MeterReadings {
     pub connector_id: Option<i64>,
+    /// Our number, as the charger gives it back.
     pub transaction_id: Option<i64>,
     pub meter_value: Vec<MeterValue>,
 }
