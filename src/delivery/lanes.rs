@@ -19,8 +19,8 @@ use super::lane::{Lane, LaneViews, TooLarge, Want};
 /// Rows taken in one claim: bounds how long the writer is busy with it.
 const CLAIM_ROWS: usize = 128;
 
-/// How long a lane waits for room while others take what is large.
-const ROOM_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a lane waits for bytes while others take large deliveries.
+const BYTES_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Every webhook's lane, and the permits they share.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ pub(super) struct Plan {
     pub(super) wake_at: Option<Timestamp>,
 }
 
+/// A lane that wants to send.
 struct Candidate {
     webhook_id: WebhookId,
     limit: usize,
@@ -53,6 +54,15 @@ struct Candidate {
     too_large: Option<TooLarge>,
     granted: usize,
     in_flight: usize,
+}
+
+/// What the lanes want.
+struct Demand {
+    candidates: Vec<Candidate>,
+    /// Sends under way, of all lanes.
+    in_flight: usize,
+    /// When the next lane wants to send that only waits for a time.
+    wake_at: Option<Timestamp>,
 }
 
 impl Lanes {
@@ -126,17 +136,34 @@ impl Lanes {
 
     /// Gives out permits one by one, round and round over the lanes that want to send.
     pub(super) fn plan(&mut self, now: Timestamp) -> Plan {
-        let mut wake_at = None;
-        let mut candidates = Vec::new();
-        let mut in_flight = 0;
+        let Demand { mut candidates, in_flight, wake_at } = self.demand(now);
+        let budget = self.byte_budget(&candidates, now);
+        // A lane for which there are no bytes is woken by the end of another send.
+        candidates.retain(|lane| {
+            lane.too_large.is_none_or(|next| budget.admits(lane.webhook_id, lane.share, next.bytes))
+        });
+        self.grant(&mut candidates, self.permits.saturating_sub(in_flight));
+        let mut plan = Plan { claims: Vec::new(), admission: Admission::new(budget), wake_at };
+        for candidate in candidates.iter().filter(|candidate| candidate.granted > 0) {
+            plan.admission.shares.insert(candidate.webhook_id, candidate.share);
+            if let Some(lane) = self.lanes.get_mut(&candidate.webhook_id) {
+                plan.claims.push(lane.ask(candidate.granted, candidate.probe, candidate.resends_only));
+            }
+        }
+        plan
+    }
+
+    /// The lanes that want to send, those behind the lane that was served last first.
+    fn demand(&mut self, now: Timestamp) -> Demand {
+        let mut demand = Demand { candidates: Vec::new(), in_flight: 0, wake_at: None };
         let mut look = |lanes: btree_map::RangeMut<'_, WebhookId, Lane>| {
             for (&webhook_id, lane) in lanes {
-                in_flight += lane.in_flight();
+                demand.in_flight += lane.in_flight();
                 match lane.want(now) {
                     Want::Wait(until) => {
-                        wake_at = [wake_at, until].into_iter().flatten().min();
+                        demand.wake_at = [demand.wake_at, until].into_iter().flatten().min();
                     }
-                    Want::Send { limit, probe, resends_only } => candidates.push(Candidate {
+                    Want::Send { limit, probe, resends_only } => demand.candidates.push(Candidate {
                         webhook_id,
                         limit,
                         probe,
@@ -151,16 +178,15 @@ impl Lanes {
         };
         look(self.lanes.range_mut((Bound::Excluded(self.served_last), Bound::Unbounded)));
         look(self.lanes.range_mut(..=self.served_last));
-        let room = self.room(&candidates, now);
-        // Where there is no room yet the end of another send wakes the lane.
-        candidates.retain(|lane| {
-            lane.too_large.is_none_or(|next| room.admits(lane.webhook_id, lane.share, next.bytes))
-        });
-        let mut free = self.permits.saturating_sub(in_flight);
+        demand
+    }
+
+    /// Grants permits in rounds, one to each candidate that may have one, while there are any.
+    fn grant(&mut self, candidates: &mut [Candidate], mut free: usize) {
         let mut rows = 0;
         loop {
             let before = rows;
-            for candidate in &mut candidates {
+            for candidate in &mut *candidates {
                 let held = candidate.in_flight + candidate.granted;
                 let kept = kept_free(self.permits, held, candidate.share.failing);
                 if rows < CLAIM_ROWS && candidate.granted < candidate.limit && free > kept {
@@ -171,28 +197,20 @@ impl Lanes {
                 }
             }
             if rows == before {
-                break;
+                return;
             }
         }
-        let mut plan = Plan { claims: Vec::new(), admission: Admission::new(room), wake_at };
-        for candidate in candidates.iter().filter(|candidate| candidate.granted > 0) {
-            plan.admission.shares.insert(candidate.webhook_id, candidate.share);
-            if let Some(lane) = self.lanes.get_mut(&candidate.webhook_id) {
-                plan.claims.push(lane.ask(candidate.granted, candidate.probe, candidate.resends_only));
-            }
-        }
-        plan
     }
 }
 
 impl Lanes {
-    /// The room for bytes. Of those that hold none of it, who has waited longest for some goes first after
-    /// a while.
-    fn room(&self, candidates: &[Candidate], now: Timestamp) -> ByteBudget {
+    /// The bytes that may be held. Of the lanes that hold none, the one that has waited longest goes first after a
+    /// while.
+    fn byte_budget(&self, candidates: &[Candidate], now: Timestamp) -> ByteBudget {
         let held = self.lanes.values().map(|lane| lane.share().held).sum();
         let hungry = candidates.iter().filter(|lane| lane.share.held == 0);
         let longest = hungry.filter_map(|lane| Some((lane.too_large?.since, lane.webhook_id))).min();
-        let first = longest.filter(|(since, _)| since.after(ROOM_PATIENCE) <= now).map(|(_, id)| id);
+        let first = longest.filter(|(since, _)| since.after(BYTES_PATIENCE) <= now).map(|(_, id)| id);
         ByteBudget::new(self.bytes, held, first)
     }
 }

@@ -12,27 +12,21 @@ use serde_json::value::RawValue;
 use repeats::{Answer, Fingerprint, Repeats};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::CommandId;
-use vocabulary::ocpp::fact::Fact;
 use vocabulary::ocpp::frame::{self, ErrorCode, Frame, MessageId, Unserveable};
-use vocabulary::ocpp::message::{Inbound, MessageAction};
+use vocabulary::ocpp::message::Inbound;
 use vocabulary::ocpp::outgoing::{self, CallEnd, EndedCall, Outgoing, Unexpected};
 use vocabulary::ocpp::protocol::Protocol;
-use vocabulary::ocpp::reading::Reading;
 use vocabulary::ocpp::rejection::{Refused, Rejection};
 use vocabulary::ocpp::{Validation, Violation};
 use vocabulary::zone::Zone;
 
+mod charger_call;
 mod repeats;
 
 /// Frames that cannot be served at all, per minute, before the socket is closed (quirk Q22).
 const TOLERATED_JUNK: usize = 20;
 const JUNK_WINDOW_MS: i64 = 60_000;
 
-/// What is noted about an envelope although the specification allows it: an empty payload may be `null`.
-const LEGAL_ODDITIES: &[&str] = &["payload"];
-
-/// What is noted of an empty list where an object is due. It is read as one, but for the strict mode.
-const EMPTY_ARRAY: &str = "empty_array";
 const NO_OBJECT: &str = "the payload is not a JSON object";
 
 /// WebSocket close codes that the gateway uses (RFC 6455, 7.4.1).
@@ -260,6 +254,18 @@ impl Session {
             Frame::Unserveable { answer: None, .. } if self.closing => return Vec::new(),
             Frame::Unserveable { reason, answer } => (reason, answer),
         };
+        self.unserveable(now, text, reason, answer, violations)
+    }
+
+    /// A frame that says nothing that could be served.
+    fn unserveable(
+        &mut self,
+        now: Now,
+        text: &str,
+        reason: Unserveable,
+        answer: Option<(MessageId, ErrorCode)>,
+        violations: Vec<Violation>,
+    ) -> Vec<Action> {
         let fingerprint = Fingerprint::of(text);
         if let Some((id, _)) = &answer
             && let Some(again) = self.answered.again(id, fingerprint, now.monotonic)
@@ -291,71 +297,6 @@ impl Session {
             violations,
         };
         self.append_rejection(rejection, Pending { call, refused, close, ..Pending::default() })
-    }
-
-    fn call(&mut self, now: Now, text: &str, call: frame::Call, envelope: Vec<Violation>) -> Vec<Action> {
-        let fingerprint = Fingerprint::of(text);
-        if let Some(again) = self.answered.again(&call.id, fingerprint, now.monotonic) {
-            return vec![Action::Send(again)];
-        }
-        let mut violations = envelope.clone();
-        if self.answered.knows(&call.id) {
-            violations.push(Violation::message("reused_message_id"));
-        }
-        let recognised = MessageAction::recognise(self.protocol, &call.action);
-        let is_a_clock = recognised.as_ref().is_some_and(|(action, _)| action.asks_for_the_time());
-        let answering =
-            Answering { id: call.id.clone(), fingerprint, received_at: now.monotonic, is_a_clock };
-        let strict = self.validation == Validation::Strict;
-        let reading = Reading { validation: self.validation, received_at: now.wall, zone: self.zone };
-        let refuse = |session: &mut Self, answering, reason, code, description, violations| {
-            let refused = Refused { message_id: call.id.clone(), code, description };
-            let rejection = Rejection {
-                raw: Some(text.to_owned()),
-                size: text.len(),
-                reason,
-                answer: Some(refused.clone()),
-                violations,
-            };
-            let pending = Pending { call: Some(answering), refused: Some(refused), ..Pending::default() };
-            session.append_rejection(rejection, pending)
-        };
-        let unknown = |session: &mut Self, answering, violations| {
-            let (reason, code) = (Unserveable::UnknownAction, ErrorCode::NotImplemented);
-            let description = no_such_action(session.protocol, &call.action);
-            refuse(session, answering, reason, code, description, violations)
-        };
-        let Some((action, mapped)) = recognised else { return unknown(self, answering, violations) };
-        if strict {
-            // Names of actions are exact by the specification, and so is the envelope.
-            if mapped.is_some() {
-                return unknown(self, answering, violations);
-            }
-            if envelope.iter().any(|odd| odd.code() == EMPTY_ARRAY) {
-                violations.retain(|odd| odd.code() != EMPTY_ARRAY);
-                let (reason, code) = (Unserveable::PayloadNotAnObject, ErrorCode::FormationViolation);
-                return refuse(self, answering, reason, code, NO_OBJECT.to_owned(), violations);
-            }
-            if let Some(odd) = envelope.iter().find(|odd| !LEGAL_ODDITIES.contains(&odd.code())) {
-                let (code, description) = (ErrorCode::FormationViolation, odd.problem.clone());
-                return refuse(self, answering, Unserveable::SchemaViolation, code, description, violations);
-            }
-        }
-        violations.extend(mapped);
-        match Inbound::read(call.id.clone(), action, call.payload, &reading) {
-            Err(refusal) => {
-                violations.extend(refusal.violations);
-                let (code, description) = (refusal.code, refusal.description);
-                refuse(self, answering, Unserveable::SchemaViolation, code, description, violations)
-            }
-            Ok(mut inbound) => {
-                violations.append(&mut inbound.violations);
-                inbound.violations = violations;
-                let boot = matches!(inbound.message.fact(), Fact::Booted(_));
-                self.pending = Some(Pending { call: Some(answering), boot, ..Pending::default() });
-                vec![Action::Append(Append::Call(Box::new(inbound)))]
-            }
-        }
     }
 
     /// A message of which only the size is known; the socket cannot go on behind it.
@@ -408,16 +349,6 @@ impl Session {
         self.junk.push_back(now);
         self.junk.len() > TOLERATED_JUNK
     }
-}
-
-/// Why an action is refused, be it nobody's or one that only the gateway sends.
-fn no_such_action(protocol: Protocol, action: &str) -> String {
-    format!("charge points send no \"{}\" in {}", shorten(action), protocol.title())
-}
-
-/// A charger's word for an error message: short, and on one line.
-fn shorten(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(50).collect()
 }
 
 #[cfg(test)]
