@@ -19,14 +19,15 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use crate::client::{Client, ClientError, FollowerEvent};
-use outbound::body::Format;
+use outbound::body;
 use outbound::destination::Guard;
-use outbound::headers::{AttemptHeaders, Trigger};
+use outbound::headers::AttemptHeaders;
 use outbound::outcome::Outcome;
 use outbound::post::{Poster, PosterError, Request};
 use outbound::signature::SigningSecret;
 use station_order::StationOrder;
 use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::delivery::{BodyFormat, Trigger};
 use vocabulary::event::Event;
 use vocabulary::id::{DeliveryId, IdMint};
 
@@ -59,7 +60,7 @@ pub struct Options {
     /// What signs.
     pub secret: SigningSecret,
     /// The body's shape.
-    pub format: Format,
+    pub format: BodyFormat,
 }
 
 /// The guard that an endpoint passes which its own developer names: every address is allowed.
@@ -117,7 +118,7 @@ async fn forward(options: Options, out: &mut impl Write) -> Result<(), ListenErr
             }
             Some(next) = told.recv(), if order.has_room() && end.is_none() => match next {
                 Ok(FollowerEvent::Next(streamed)) => {
-                    let numbered = forwarder.numbered(Event::from(streamed.told));
+                    let numbered = forwarder.numbered(streamed.told);
                     posts.extend(order.take(numbered).map(|now| forwarder.post(now)));
                     continue;
                 }
@@ -152,7 +153,7 @@ fn tell(out: &mut impl Write, line: &str) -> io::Result<()> {
 fn describe(outcome: &Outcome) -> String {
     match (outcome.status(), outcome.error()) {
         (Some(status), _) => status.to_string(),
-        (None, Some((code, message))) => format!("{code} ({message})"),
+        (None, Some(error)) => format!("{} ({})", error.code, error.message),
         (None, None) => "-".to_owned(),
     }
 }
@@ -168,7 +169,7 @@ struct Numbered {
 struct Forwarder {
     to: Url,
     secret: SigningSecret,
-    format: Format,
+    format: BodyFormat,
     poster: Poster,
     clock: Clock,
     mint: IdMint,
@@ -176,7 +177,7 @@ struct Forwarder {
 }
 
 impl Forwarder {
-    fn new(to: Url, secret: SigningSecret, format: Format) -> Result<Self, PosterError> {
+    fn new(to: Url, secret: SigningSecret, format: BodyFormat) -> Result<Self, PosterError> {
         let poster = Poster::new(anywhere(), None)?;
         Ok(Self { to, secret, format, poster, clock: Clock::System, mint: IdMint::default(), sequence: 0 })
     }
@@ -194,7 +195,7 @@ impl Forwarder {
     ) -> impl Future<Output = (Event, Outcome)> + use<> {
         let now = self.clock.now();
         let none = BTreeMap::new();
-        let body = self.format.render(&event);
+        let body = body::render(self.format, &event);
         let headers = AttemptHeaders {
             delivery_id: DeliveryId::from_value(self.mint.next(now)),
             event_id: event.id,

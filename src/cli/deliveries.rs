@@ -234,7 +234,7 @@ fn details(delivery: &Delivery) -> String {
 fn attempt_row(attempt: &Attempt) -> [String; 6] {
     [
         attempt.number.to_string(),
-        attempt.trigger.clone(),
+        attempt.trigger.to_string(),
         attempt.started_at.to_string(),
         or_dash(attempt.duration_ms),
         or_dash(attempt.status_code),

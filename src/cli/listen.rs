@@ -7,9 +7,10 @@ use url::Url;
 use super::remote::Remote;
 use super::{Failure, input, print};
 use crate::listen::{self, Options};
-use outbound::body::Format;
 use outbound::destination::parse_url;
 use outbound::signature::SigningSecret;
+use vocabulary::delivery::BodyFormat;
+use vocabulary::words::listed;
 
 /// What is forwarded where.
 #[derive(Args)]
@@ -22,9 +23,8 @@ pub(super) struct ListenArgs {
     /// What signs: whsec_ and base64 of 24 to 64 bytes [default: a fresh one, which is printed]
     #[arg(long, value_name = "SECRET")]
     secret: Option<SigningSecret>,
-    /// The body's shape: flat, envelope, standard or cloudevents
-    #[arg(long, default_value = "flat", value_parser = read_format)]
-    format: Format,
+    #[arg(long, default_value_t, help = format!("The body's shape: {}", listed(BodyFormat::WORDS)))]
+    format: BodyFormat,
     #[command(flatten)]
     remote: Remote,
 }
@@ -47,11 +47,6 @@ fn read_url(text: &str) -> Result<Url, String> {
     let url = parse_url(text).map_err(|refusal| refusal.to_string())?;
     listen::anywhere().check_url(&url, false).map_err(|refusal| refusal.to_string())?;
     Ok(url)
-}
-
-fn read_format(text: &str) -> Result<Format, String> {
-    let known = Format::ALL.into_iter().find(|format| format.as_str() == text);
-    known.ok_or_else(|| "must be flat, envelope, standard or cloudevents".to_owned())
 }
 
 /// Forwards until it is interrupted.

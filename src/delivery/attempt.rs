@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use outbound::headers::{AttemptHeaders, Trigger};
+use outbound::headers::AttemptHeaders;
 use outbound::outcome::{AttemptVerdict, Outcome};
 use outbound::post::{Poster, Request};
 use outbound::retry_after::RetryAfter;
 use store::{Finish, Next};
-use vocabulary::api::delivery::DeliveryError;
 use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::delivery::Trigger;
 use vocabulary::event::Event;
 use vocabulary::id::DeliveryId;
 
@@ -77,11 +77,6 @@ pub(super) fn retry_after(outcome: &Outcome, now: Timestamp) -> Option<Duration>
     }
 }
 
-/// What went wrong, as it is stored.
-pub(super) fn error(outcome: &Outcome) -> Option<DeliveryError> {
-    outcome.error().map(|(code, message)| DeliveryError { code: code.as_str().to_owned(), message })
-}
-
 /// What the store is told of an outcome.
 pub(super) fn finish(claimed: &store::Claimed, outcome: Outcome, next: Next) -> Finish {
     Finish {
@@ -90,7 +85,7 @@ pub(super) fn finish(claimed: &store::Claimed, outcome: Outcome, next: Next) -> 
         attempt: claimed.attempt,
         duration: outcome.duration,
         status_code: outcome.status(),
-        error: error(&outcome),
+        error: outcome.error(),
         response_headers: outcome.response_headers,
         response_body: outcome.response_body,
         next,

@@ -98,6 +98,7 @@ impl DeadLetterEvents {
 mod tests {
     use super::*;
     use vocabulary::api::delivery::DeliveryError;
+    use vocabulary::delivery::ErrorCode;
     use vocabulary::id::{DeliveryId, EventId};
 
     fn at(ms: i64) -> Timestamp {
@@ -110,7 +111,7 @@ mod tests {
             event_id: EventId::from_value(2),
             webhook_id: 3,
             attempts: 8,
-            last_error: DeliveryError::default(),
+            last_error: DeliveryError { code: ErrorCode::Timeout, message: String::new() },
         }
     }
 

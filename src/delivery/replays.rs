@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use store::seed::SeedWebhook;
     use vocabulary::api::command::RequestedBy;
-    use vocabulary::api::replay::Status;
+    use vocabulary::api::replay::ReplayStatus;
     use vocabulary::clock::{Clock, Timestamp};
     use vocabulary::id::ApiKeyId;
 
@@ -191,13 +191,13 @@ mod tests {
         }
         assert_eq!(waiting().await, (AHEAD, 0));
         assert_eq!(store.seed_number("SELECT count(*) FROM deliveries WHERE status = 'success'").await, EACH);
-        assert_eq!((done().await.done, done().await.status), ((EACH + AHEAD) as u64, Status::Running));
+        assert_eq!((done().await.done, done().await.status), ((EACH + AHEAD) as u64, ReplayStatus::Running));
 
         // As after a restart: it goes on from what is stored, and makes nothing twice.
         let mut replays = Replays::new(store.clone());
         rest(&mut replays).await;
         assert_eq!((waiting().await, done().await.done), ((AHEAD, 0), (EACH + AHEAD) as u64));
-        while done().await.status == Status::Running {
+        while done().await.status == ReplayStatus::Running {
             store
                 .seed_run(
                     "UPDATE deliveries SET status = 'success', due_at_ms = NULL, completed_at_ms = scheduled_at_ms
@@ -208,6 +208,6 @@ mod tests {
             rounds += 1;
             assert!(rounds < 20, "it comes to its end");
         }
-        assert_eq!((done().await.done, done().await.status), (2 * EACH as u64, Status::Done));
+        assert_eq!((done().await.done, done().await.status), (2 * EACH as u64, ReplayStatus::Done));
     }
 }

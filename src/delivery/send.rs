@@ -9,12 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use outbound::body::Bodies;
-use outbound::headers::Trigger;
 use outbound::outcome::Outcome;
 use outbound::post::Poster;
 use store::{
     Claimed, DeliveryFailure, EventsToDeliver, Finish, LaneClaimed, Next, NotMade, Store, StoreError,
-    UnreadableSetting,
 };
 use vocabulary::clock::{Clock, Monotonic, Timestamp};
 use vocabulary::event::{Category, Event};
@@ -92,8 +90,8 @@ impl Send {
     /// Posts what `told` renders and settles the outcome.
     async fn run(mut self, told: &Bodies) {
         let (sender, claimed) = (&self.sender, &self.claimed);
-        let (target, trigger) = match self.how() {
-            Ok(how) => how,
+        let target = match self.target() {
+            Ok(target) => target,
             Err(error) => return self.put_back(&error).await,
         };
         let attempt = Attempt {
@@ -101,7 +99,7 @@ impl Send {
             event: told.event(),
             body: told.of(target.format),
             number: claimed.attempt,
-            trigger,
+            trigger: claimed.trigger,
             sequence: claimed.sequence,
         };
         let outcome = tokio::select! {
@@ -120,20 +118,12 @@ impl Send {
         }
     }
 
-    /// Where and how it is sent, and what for.
-    fn how(&self) -> Result<(Arc<Target>, Trigger), StoreError> {
-        let claimed = &self.claimed;
-        let target = match self.sender.store.elsewhere(claimed)? {
+    /// Where and how it is sent.
+    fn target(&self) -> Result<Arc<Target>, StoreError> {
+        Ok(match self.sender.store.direct_url(&self.claimed)? {
             None => self.target.clone(),
-            Some(elsewhere) => Arc::new(self.target.elsewhere(claimed, &elsewhere)?),
-        };
-        let trigger = claimed.trigger.parse::<Trigger>().map_err(|error| UnreadableSetting {
-            table: "deliveries",
-            id: claimed.id.to_string(),
-            column: "trigger",
-            reason: format!("{error}"),
-        })?;
-        Ok((target, trigger))
+            Some(direct) => Arc::new(self.target.with_url_of(&self.claimed, &direct)?),
+        })
     }
 
     /// What we cannot read ourselves costs the receiver no attempt, and says nothing about its endpoint.
@@ -219,9 +209,9 @@ impl Sender {
 
     /// Whether this dead letter gets an event of its own; if not, it is counted for a later one.
     fn announces(&self, claimed: &Claimed, event: &Event, outcome: &Outcome, now: Timestamp) -> bool {
-        if event.category == Category::Webhook {
+        let Some(last_error) = outcome.error().filter(|_| event.category != Category::Webhook) else {
             return false;
-        }
+        };
         let mut dead_letters = self.dead_letters();
         let fold = dead_letters.of(claimed.webhook_id);
         if fold.singles_left(now) > 0 {
@@ -233,7 +223,7 @@ impl Sender {
             event_id: event.id,
             webhook_id: claimed.webhook_id,
             attempts: claimed.attempt,
-            last_error: attempt::error(outcome).unwrap_or_default(),
+            last_error,
         });
         false
     }

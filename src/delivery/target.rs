@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use url::Url;
 
-use outbound::body::Format;
 use outbound::signature::{InvalidSecret, SigningSecret};
-use store::{Claimed, Elsewhere, LaneSettings, UnreadableSetting};
+use store::{Claimed, DirectUrl, LaneSettings, UnreadableSetting};
+use vocabulary::api::webhook::WebhookInput;
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::BodyFormat;
 
 use super::webhook_rate::{InvalidRate, RateLimit};
 
@@ -19,7 +20,7 @@ pub struct Target {
     /// Where to; the reason if what is stored is no URL.
     pub url: Result<Url, String>,
     /// The body's shape.
-    pub format: Format,
+    pub format: BodyFormat,
     /// What signs, newest first, and until when; `None`: it is the current one.
     pub signing: Vec<(SigningSecret, Option<Timestamp>)>,
     /// `secret_header` and `secret_value`.
@@ -49,7 +50,6 @@ impl Target {
         let unreadable = |column, reason: &dyn fmt::Display| {
             UnreadableSetting::of_webhook(settings.webhook_id, column, reason)
         };
-        let format = Format::ALL.into_iter().find(|format| format.as_str() == settings.format);
         let signing = settings.signing_secrets.iter().map(|secret| {
             let read = secret.text.parse();
             Ok((
@@ -59,10 +59,8 @@ impl Target {
         });
         let rate_limit = settings.rate_limit.as_ref().map(|text| text.parse());
         Ok(Self {
-            url: Url::parse(&settings.url).map_err(|error| format!("{}: {error}", settings.url)),
-            format: format.ok_or_else(|| {
-                unreadable("format", &format_args!("{:?} is no format of a body", settings.format))
-            })?,
+            url: parsed(&settings.url),
+            format: settings.format,
             signing: signing.collect::<Result<_, _>>()?,
             secret: settings.secret.clone(),
             custom_headers: settings.custom_headers.clone(),
@@ -73,12 +71,25 @@ impl Target {
         })
     }
 
+    /// Reads what a webhook is about to be, which nothing is stored of yet; `secret` signs.
+    pub fn planned(input: &WebhookInput, secret: SigningSecret) -> Self {
+        Self {
+            url: parsed(&input.url),
+            format: input.format,
+            signing: vec![(secret, None)],
+            secret: input.secret_header.clone().zip(input.secret_value.clone()),
+            custom_headers: input.custom_headers.clone(),
+            timeout: input.timeout.0,
+            rate_limit: None,
+        }
+    }
+
     /// The same for one delivery that has a URL of its own.
     ///
     /// # Errors
     /// If its secret cannot be read.
-    pub fn elsewhere(&self, claimed: &Claimed, elsewhere: &Elsewhere) -> Result<Self, UnreadableSetting> {
-        let secret = elsewhere.secret.as_ref().map(|text| text.parse()).transpose();
+    pub fn with_url_of(&self, claimed: &Claimed, direct: &DirectUrl) -> Result<Self, UnreadableSetting> {
+        let secret = direct.secret.as_ref().map(|text| text.parse()).transpose();
         let secret = secret.map_err(|error: InvalidSecret| UnreadableSetting {
             table: "deliveries",
             id: claimed.id.to_string(),
@@ -86,7 +97,7 @@ impl Target {
             reason: error.to_string(),
         })?;
         Ok(Self {
-            url: Url::parse(&elsewhere.url).map_err(|error| format!("{}: {error}", elsewhere.url)),
+            url: parsed(&direct.url),
             signing: secret.map(|secret| (secret, None)).into_iter().collect(),
             ..self.clone()
         })
@@ -100,4 +111,9 @@ impl Target {
             .map(|(secret, _)| secret.clone())
             .collect()
     }
+}
+
+/// The URL, or why it is none.
+fn parsed(url: &str) -> Result<Url, String> {
+    Url::parse(url).map_err(|error| format!("{url}: {error}"))
 }

@@ -1,8 +1,8 @@
 //! What a delivery waits for, in one word.
 
 use store::Delivery;
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::DeliveryStatus;
 
 use super::lane::{LaneView, LaneViews};
 

@@ -1,12 +1,15 @@
 //! Sends outside the schedule: a webhook's `test`, and the `verify` before one is made. Both take the same
 //! way as a delivery, past lanes and breaker, and tell at once how it went.
 
-use outbound::headers::Trigger;
+use outbound::body;
 use outbound::outcome::Outcome;
 use outbound::post::Poster;
-use store::{LaneSettings, Result, Store};
+use outbound::signature::SigningSecret;
+use store::{Result, Store};
+use vocabulary::api::webhook::WebhookInput;
 use vocabulary::clock::Clock;
-use vocabulary::event::{Event, NewEvent};
+use vocabulary::delivery::Trigger;
+use vocabulary::event::Event;
 use vocabulary::id::{DeliveryId, EventId, IdMint, WebhookId};
 
 use super::attempt::Attempt;
@@ -38,46 +41,20 @@ pub async fn test_webhook(
     Ok(Some(Tested { event_id: event.id, outcome }))
 }
 
-/// Sends a `ping` to a webhook that is about to be made; nothing is stored.
-///
-/// # Errors
-/// If the settings cannot be used: nothing was sent.
-pub async fn verify(settings: &LaneSettings, poster: &Poster, clock: &Clock) -> Result<Tested> {
-    let target = Target::new(settings)?;
+/// Sends a `ping` to a webhook as it is about to be, signed with `secret`; nothing is stored.
+pub async fn verify(input: &WebhookInput, secret: SigningSecret, poster: &Poster, clock: &Clock) -> Tested {
     let now = clock.now();
-    let NewEvent { event, category, protocol, station_id, timestamp, payload, .. } =
-        sample_events::event(vocabulary::event::PING, now);
-    let event = Event {
-        seq: 0,
-        id: EventId::from_value(IdMint::default().next(now)),
-        event,
-        category,
-        protocol: protocol.map(str::to_owned),
-        station_id,
-        station_seq: None,
-        owner_id: None,
-        timestamp,
-        occurred_at: None,
-        transaction_id: None,
-        payload,
-        message_id: None,
-        response: None,
-        violations: Vec::new(),
-        duplicate_of: None,
-        idempotency_key: None,
-        test: true,
-        custom_headers: Default::default(),
-        target: Default::default(),
-    };
-    let outcome = send(&target, poster, clock, &event).await;
-    Ok(Tested { event_id: event.id, outcome })
+    let id = EventId::from_value(IdMint::default().next(now));
+    let event = sample_events::event(vocabulary::event::PING, now).into_test(id);
+    let outcome = send(&Target::planned(input, secret), poster, clock, &event).await;
+    Tested { event_id: id, outcome }
 }
 
 async fn send(target: &Target, poster: &Poster, clock: &Clock, event: &Event) -> Outcome {
     let attempt = Attempt {
         delivery_id: DeliveryId::from_value(IdMint::default().next(clock.now())),
         event,
-        body: target.format.render(event),
+        body: body::render(target.format, event),
         number: 1,
         trigger: Trigger::Test,
         sequence: None,

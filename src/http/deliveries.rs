@@ -19,11 +19,12 @@ use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use crate::delivery::wait_reason;
 use store::{self, Canceled, DeliveryFilter, DeliveryPage, Missing, Resent, Slice};
-use vocabulary::api::delivery::{Delivery, DeliveryStatus};
+use vocabulary::api::delivery::Delivery;
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::text::{Bound, Pattern};
 use vocabulary::api::{Order, Page};
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::DeliveryStatus;
 use vocabulary::id::{DeliveryId, EventId};
 
 const LIST: &str = "deliveries";

@@ -16,7 +16,6 @@ use super::query::{And, Parameters, Query};
 use super::sse::{self, Piece, Source};
 use super::stream_places::Place;
 use store::{EventFilter, Result as StoreResult, Slice, Store};
-use vocabulary::api::event::Event;
 use vocabulary::id::EventId;
 
 /// How events are followed.
@@ -118,7 +117,7 @@ impl Source for Events {
         for event in stretch.events {
             let (id, name) = (event.id, event.event.clone());
             // An event is plain data: it can always be written.
-            let json = serde_json::to_string(&Event::from(event)).unwrap_or_default();
+            let json = serde_json::to_string(&event).unwrap_or_default();
             piece.push(id, Some(&name), &json);
         }
         Ok(piece)

@@ -177,7 +177,7 @@ pub(super) async fn list(
     };
     // The cursor tells how far retention had come: rows that were kept for longer than others lie before it.
     listed.next = listed.next.map(|(seq, _)| (seq, horizon));
-    Ok(Json(page::page(LIST, &slice, listed, Event::from)))
+    Ok(Json(page::page(LIST, &slice, listed, |event| event)))
 }
 
 fn overtaken(what: &str) -> ErrorAnswer {
@@ -193,7 +193,7 @@ async fn wait_for_events(
     filter: EventFilter,
     slice: &Slice,
     wait: Span,
-) -> Result<Listed<event::Event>> {
+) -> Result<Listed<Event>> {
     let _place = Place::take(state)?;
     let deadline = tokio::time::Instant::now() + wait.0;
     let mut tail = state.store.tail();
@@ -217,7 +217,7 @@ async fn wait_for_events(
 }
 
 /// The event, if there is one that the caller may see.
-async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<event::Event> {
+async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<Event> {
     let known = id.parse::<EventId>().ok();
     let event = match known {
         Some(id) => state.store.event(id).await?,
@@ -238,7 +238,7 @@ pub(super) async fn get(
     Id(id): Id,
     _: NoQuery,
 ) -> Result<Json<Event>> {
-    visible(&state, &caller, &id).await.map(|event| Json(event.into()))
+    visible(&state, &caller, &id).await.map(|event| Json(event))
 }
 
 /// How an event's deliveries are listed.
@@ -283,13 +283,13 @@ pub(super) async fn deliveries(
     Ok(Json(EventDeliveries { data, next_cursor, not_matched }))
 }
 
-async fn explain(state: &ApiState, caller: &Caller, event: event::Event) -> Result<Vec<NotMatched>> {
+async fn explain(state: &ApiState, caller: &Caller, event: Event) -> Result<Vec<NotMatched>> {
     let reasons = state.store.not_matched(event).await?;
     let visible = reasons.into_iter().filter(|unwanted| caller.sees(unwanted.owner_id.as_deref()));
     Ok(visible
         .map(|Unwanted { webhook_id, reason, warnings, .. }| NotMatched {
             webhook_id,
-            reason: reason.as_str().to_owned(),
+            reason: reason.to_string(),
             warnings,
         })
         .collect())

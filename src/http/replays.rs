@@ -20,12 +20,12 @@ use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query, set_moments};
 use super::webhooks::visible;
 use store::{Missing, ReplayFilter};
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::api::problem::FieldError;
-use vocabulary::api::replay::{Replay, ReplayInput, ReplayMatched, Selection, Status};
+use vocabulary::api::replay::{Replay, ReplayInput, ReplayMatched, ReplayStatus, Selection};
 use vocabulary::api::text::Bound;
 use vocabulary::api::{Order, Page};
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::DeliveryStatus;
 use vocabulary::id::ReplayId;
 use vocabulary::subscription::EventPattern;
 
@@ -190,7 +190,7 @@ pub(super) struct ReplaysQuery {
     owner_id: Option<String>,
     /// How far it has come.
     #[param(inline)]
-    status: Option<Status>,
+    status: Option<ReplayStatus>,
     /// It was asked for then or later.
     #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,

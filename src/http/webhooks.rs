@@ -22,17 +22,15 @@ use super::versions::{Preconditions, not_modified, tagged};
 use super::webhook_input::Draft;
 use crate::delivery::{self, Tested};
 use outbound::signature::SigningSecret;
-use store::{Changed, LaneSettings, SigningSecretText, StoredWebhook};
-use vocabulary::api::delivery::DeliveryError;
+use store::{Changed, StoredWebhook};
 use vocabulary::api::problem::{FieldError, Problem};
 use vocabulary::api::text::Bound;
-use vocabulary::api::webhook::{
-    Ordering, Status, Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest,
-};
+use vocabulary::api::webhook::{Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest};
 use vocabulary::api::{Order, Page};
 use vocabulary::clock::Timestamp;
 use vocabulary::event;
 use vocabulary::units::Span;
+use vocabulary::webhook::WebhookStatus;
 
 const LIST: &str = "webhooks";
 
@@ -51,7 +49,7 @@ pub(super) struct WebhooksQuery {
     owner_id: Option<String>,
     /// What it is doing.
     #[param(inline)]
-    status: Option<Status>,
+    status: Option<WebhookStatus>,
     /// It was made then or later.
     #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
@@ -120,22 +118,12 @@ pub(super) async fn create(
 
 /// Sends a test event to a webhook as it is about to be.
 async fn verify(state: &ApiState, input: &WebhookInput, kept_secret: &str) -> Result<()> {
-    let secret = input.signing_secret.as_deref().unwrap_or(kept_secret);
-    let settings = LaneSettings {
-        webhook_id: 0,
-        state: store::LaneState::Active,
-        url: input.url.clone(),
-        format: input.format.as_str().to_owned(),
-        signing_secrets: vec![SigningSecretText { text: secret.to_owned(), expires_at: None }],
-        secret: input.secret_header.clone().zip(input.secret_value.clone()),
-        custom_headers: input.custom_headers.clone(),
-        station_order: (input.ordering == Ordering::Station).then_some(input.ordering_max_wait.0),
-        timeout: input.timeout.0,
-        retry_schedule: input.retry_schedule.iter().map(|span| span.0).collect(),
-        max_in_flight: input.max_in_flight as usize,
-        rate_limit: input.rate_limit.clone(),
-    };
-    let shown = show_test(delivery::verify(&settings, &state.poster, &state.clock).await?);
+    let secret: SigningSecret =
+        input.signing_secret.as_deref().unwrap_or(kept_secret).parse().map_err(|error| {
+            tracing::error!("a webhook's signing secret cannot be read: {error}");
+            ErrorAnswer::internal()
+        })?;
+    let shown = show_test(delivery::verify(input, secret, &state.poster, &state.clock).await);
     match shown.error {
         None => Ok(()),
         Some(error) => Err(ErrorAnswer::not_verified(format!(
@@ -314,7 +302,7 @@ fn show_test(tested: Tested) -> WebhookTest {
         ok: error.is_none(),
         status_code: outcome.status(),
         duration_ms: outcome.duration.as_millis() as u64,
-        error: error.map(|(code, message)| DeliveryError { code: code.as_str().to_owned(), message }),
+        error,
     }
 }
 

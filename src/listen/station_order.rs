@@ -62,7 +62,7 @@ mod tests {
             "test": false,
         });
         let event: vocabulary::api::event::Event = serde_json::from_value(event).expect("an event");
-        Numbered { sequence, event: event.into() }
+        Numbered { sequence, event }
     }
 
     #[test]

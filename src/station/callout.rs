@@ -132,7 +132,7 @@ impl CallOut {
         let request = Request { url, headers, body, timeout, carries_secret: false };
         let verdict = match self.poster.ask(request, ANSWER_MAX_BYTES).await {
             Ok((status, body)) => verdict(status, &body, self.clock.now()),
-            Err(outcome) => Err(outcome.error().map_or_else(String::new, |(_, message)| message)),
+            Err(outcome) => Err(outcome.error().map_or_else(String::new, |error| error.message)),
         };
         match verdict {
             Ok(info) => {

@@ -9,9 +9,10 @@ use axum::extract::State;
 use axum::routing::post;
 use chargehook::client::{Client, ClientError};
 use serde_json::{Value, json};
-use vocabulary::api::delivery::{Delivery, DeliveryStatus};
+use vocabulary::api::delivery::Delivery;
 use vocabulary::api::transaction::Transaction;
 use vocabulary::api::webhook::Webhook;
+use vocabulary::delivery::DeliveryStatus;
 
 use crate::harness::{ADMIN_KEY, Running, eventually, start};
 

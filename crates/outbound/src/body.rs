@@ -1,91 +1,62 @@
-//! What a receiver's endpoint reads: one event in one of four formats.
+//! What a receiver's endpoint reads: one event in the format that its webhook asks for.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use vocabulary::delivery::BodyFormat;
 use vocabulary::event::{Category, Event};
 
-/// The shape of a delivery's body.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Every member at the top.
-    #[default]
-    Flat,
-    /// What it is about under `data`.
-    Envelope,
-    /// The Standard Webhooks shape.
-    Standard,
-    /// CloudEvents 1.0, structured JSON.
-    CloudEvents,
+/// The `Content-Type` of bodies of this format.
+pub const fn content_type(format: BodyFormat) -> &'static str {
+    match format {
+        BodyFormat::CloudEvents => "application/cloudevents+json",
+        BodyFormat::Flat | BodyFormat::Envelope | BodyFormat::Standard => "application/json",
+    }
 }
 
-impl Format {
-    /// Every format.
-    pub const ALL: [Self; 4] = [Self::Flat, Self::Envelope, Self::Standard, Self::CloudEvents];
-
-    /// The format as the API and the store spell it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Flat => "flat",
-            Self::Envelope => "envelope",
-            Self::Standard => "standard",
-            Self::CloudEvents => "cloudevents",
+/// The body that tells `event`. The payload's bytes go in as they are.
+pub fn render(format: BodyFormat, event: &Event) -> Bytes {
+    let mut object = Object::with_room_for(event);
+    match format {
+        BodyFormat::Flat => {
+            object.value("id", &event.id);
+            object.value("event", &event.event);
+            object.value("station_id", &event.station_id);
+            object.value("station_seq", &event.station_seq);
+            object.value("owner_id", &event.owner_id);
+            object.value("timestamp", &event.timestamp);
+            object.value("occurred_at", &event.occurred_at);
+            object.value("transaction_id", &event.transaction_id);
+            object.value("protocol", &event.protocol);
+            object.raw("payload", event.payload.get());
         }
+        BodyFormat::Envelope => {
+            object.value("id", &event.id);
+            object.value("type", &event.event);
+            object.value("createdAt", &event.timestamp);
+            object.nested("data", |data| write_data(data, event));
+        }
+        BodyFormat::Standard => {
+            object.value("type", &event.event);
+            object.value("timestamp", &event.timestamp);
+            object.nested("data", |data| write_data(data, event));
+        }
+        BodyFormat::CloudEvents => write_cloud_event(&mut object, event),
     }
-
-    /// The `Content-Type` of bodies of this format.
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::CloudEvents => "application/cloudevents+json",
-            _ => "application/json",
-        }
+    if event.test && format != BodyFormat::CloudEvents {
+        object.value("isTest", &true);
     }
-
-    /// The body that tells `event`. The payload's bytes go in as they are.
-    pub fn render(self, event: &Event) -> Bytes {
-        let mut object = Object::with_room_for(event);
-        match self {
-            Self::Flat => {
-                object.value("id", &event.id);
-                object.value("event", &event.event);
-                object.value("station_id", &event.station_id);
-                object.value("station_seq", &event.station_seq);
-                object.value("owner_id", &event.owner_id);
-                object.value("timestamp", &event.timestamp);
-                object.value("occurred_at", &event.occurred_at);
-                object.value("transaction_id", &event.transaction_id);
-                object.value("protocol", &event.protocol);
-                object.raw("payload", event.payload.get());
-            }
-            Self::Envelope => {
-                object.value("id", &event.id);
-                object.value("type", &event.event);
-                object.value("createdAt", &event.timestamp);
-                object.nested("data", |data| write_data(data, event));
-            }
-            Self::Standard => {
-                object.value("type", &event.event);
-                object.value("timestamp", &event.timestamp);
-                object.nested("data", |data| write_data(data, event));
-            }
-            Self::CloudEvents => write_cloud_event(&mut object, event),
-        }
-        if event.test && self != Self::CloudEvents {
-            object.value("isTest", &true);
-        }
-        object.finish()
-    }
+    object.finish()
 }
 
 /// An event with its bodies: each is rendered when it is first asked for, and shared by all who send it.
 #[derive(Debug)]
 pub struct Bodies {
     event: Arc<Event>,
-    rendered: [OnceLock<Bytes>; Format::ALL.len()],
+    rendered: [OnceLock<Bytes>; BodyFormat::ALL.len()],
 }
 
 impl Bodies {
@@ -100,8 +71,8 @@ impl Bodies {
     }
 
     /// The body of this format.
-    pub fn of(&self, format: Format) -> Bytes {
-        self.rendered[format as usize].get_or_init(|| format.render(&self.event)).clone()
+    pub fn of(&self, format: BodyFormat) -> Bytes {
+        self.rendered[format as usize].get_or_init(|| render(format, &self.event)).clone()
     }
 }
 
@@ -245,14 +216,14 @@ mod tests {
         }
     }
 
-    fn rendered(format: Format, event: &Event) -> String {
-        String::from_utf8(format.render(event).to_vec()).expect("UTF-8")
+    fn rendered(format: BodyFormat, event: &Event) -> String {
+        String::from_utf8(render(format, event).to_vec()).expect("UTF-8")
     }
 
     #[test]
     fn flat() {
         assert_eq!(
-            rendered(Format::Flat, &start_transaction()),
+            rendered(BodyFormat::Flat, &start_transaction()),
             concat!(
                 r#"{"id":"evt_01kp5zqc6n0000000000000001","event":"StartTransaction","#,
                 r#""station_id":"WALLBOX 1-\"a\"","station_seq":17,"owner_id":"acme","#,
@@ -262,7 +233,7 @@ mod tests {
             )
         );
         assert_eq!(
-            rendered(Format::Flat, &ping()),
+            rendered(BodyFormat::Flat, &ping()),
             concat!(
                 r#"{"id":"evt_01kp5zqc6n0000000000000001","event":"ping","station_id":null,"#,
                 r#""station_seq":null,"owner_id":null,"timestamp":"2026-04-14T12:34:56.789Z","#,
@@ -274,7 +245,7 @@ mod tests {
     #[test]
     fn envelope() {
         assert_eq!(
-            rendered(Format::Envelope, &start_transaction()),
+            rendered(BodyFormat::Envelope, &start_transaction()),
             concat!(
                 r#"{"id":"evt_01kp5zqc6n0000000000000001","type":"StartTransaction","#,
                 r#""createdAt":"2026-04-14T12:34:56.789Z","data":{"station_id":"WALLBOX 1-\"a\"","#,
@@ -283,13 +254,13 @@ mod tests {
                 r#""payload":{ "idTag":"T", "connectorId":1.50 }}}"#
             )
         );
-        assert!(rendered(Format::Envelope, &ping()).ends_with(r#""payload":{}},"isTest":true}"#));
+        assert!(rendered(BodyFormat::Envelope, &ping()).ends_with(r#""payload":{}},"isTest":true}"#));
     }
 
     #[test]
     fn standard() {
         assert_eq!(
-            rendered(Format::Standard, &start_transaction()),
+            rendered(BodyFormat::Standard, &start_transaction()),
             concat!(
                 r#"{"type":"StartTransaction","timestamp":"2026-04-14T12:34:56.789Z","#,
                 r#""data":{"station_id":"WALLBOX 1-\"a\"","station_seq":17,"owner_id":"acme","#,
@@ -297,13 +268,13 @@ mod tests {
                 r#""protocol":"ocpp1.6","payload":{ "idTag":"T", "connectorId":1.50 }}}"#
             )
         );
-        assert!(rendered(Format::Standard, &ping()).ends_with(r#""payload":{}},"isTest":true}"#));
+        assert!(rendered(BodyFormat::Standard, &ping()).ends_with(r#""payload":{}},"isTest":true}"#));
     }
 
     #[test]
     fn cloud_events() {
         assert_eq!(
-            rendered(Format::CloudEvents, &start_transaction()),
+            rendered(BodyFormat::CloudEvents, &start_transaction()),
             concat!(
                 r#"{"specversion":"1.0","id":"evt_01kp5zqc6n0000000000000001","#,
                 r#""source":"/stations/WALLBOX%201-%22a%22","type":"ocpp.StartTransaction","#,
@@ -314,7 +285,7 @@ mod tests {
             )
         );
         assert_eq!(
-            rendered(Format::CloudEvents, &ping()),
+            rendered(BodyFormat::CloudEvents, &ping()),
             concat!(
                 r#"{"specversion":"1.0","id":"evt_01kp5zqc6n0000000000000001","source":"/","type":"ping","#,
                 r#""time":"2026-04-14T12:34:56.789Z","datacontenttype":"application/json","data":{},"#,
@@ -327,19 +298,10 @@ mod tests {
     fn bodies_of_an_event_are_rendered_once_each() {
         let event = Arc::new(start_transaction());
         let bodies = Bodies::new(event.clone());
-        for format in Format::ALL {
+        for &format in BodyFormat::ALL {
             let body = bodies.of(format);
-            assert_eq!(body, format.render(&event));
+            assert_eq!(body, render(format, &event));
             assert_eq!(bodies.of(format).as_ptr(), body.as_ptr(), "{format:?} is shared");
-        }
-    }
-
-    #[test]
-    fn formats_are_spelled_as_in_the_api() {
-        for format in Format::ALL {
-            let text = format!("\"{}\"", format.as_str());
-            assert_eq!(serde_json::to_string(&format).expect("a format"), text);
-            assert_eq!(serde_json::from_str::<Format>(&text).expect("a format"), format);
         }
     }
 }

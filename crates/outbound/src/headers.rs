@@ -1,15 +1,13 @@
 //! The headers of one attempt, and what integrators may add to them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
 
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
 
-use super::body::Format;
+use super::body;
 use super::signature::{self, SigningSecret};
+use vocabulary::delivery::{BodyFormat, Trigger};
 use vocabulary::id::{AuthorizationId, DeliveryId, EventId};
 
 /// The most custom headers of one webhook, or of one event.
@@ -22,57 +20,6 @@ pub const MAX_VALUE_BYTES: usize = 4 * 1024;
 pub const MAX_TOTAL_BYTES: usize = 16 * 1024;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("chargehook/", env!("CARGO_PKG_VERSION")));
-
-/// Why a delivery's attempt is made: `X-Webhook-Trigger`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Trigger {
-    /// The event itself, or its schedule of retries.
-    Event,
-    /// Somebody asked for it again.
-    Resend,
-    /// A replay of a time range.
-    Replay,
-    /// A test call.
-    Test,
-}
-
-impl Trigger {
-    /// Every trigger.
-    pub const ALL: [Self; 4] = [Self::Event, Self::Resend, Self::Replay, Self::Test];
-
-    /// The trigger as headers, the API and the store spell it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Event => "event",
-            Self::Resend => "resend",
-            Self::Replay => "replay",
-            Self::Test => "test",
-        }
-    }
-}
-
-impl fmt::Display for Trigger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A text that is no trigger.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no trigger: event, resend, replay or test")]
-pub struct UnknownTrigger(String);
-
-impl FromStr for Trigger {
-    type Err = UnknownTrigger;
-
-    fn from_str(text: &str) -> Result<Self, UnknownTrigger> {
-        Self::ALL
-            .into_iter()
-            .find(|trigger| trigger.as_str() == text)
-            .ok_or_else(|| UnknownTrigger(text.to_owned()))
-    }
-}
 
 /// All that the headers of one attempt say.
 #[derive(Clone, Copy)]
@@ -92,7 +39,7 @@ pub struct AttemptHeaders<'a> {
     /// When this attempt is made, in Unix seconds.
     pub timestamp_s: i64,
     /// The body's format, for its content type.
-    pub format: Format,
+    pub format: BodyFormat,
     /// The valid secrets, newest first. Empty sends unsigned (a dynamic URL without secret).
     pub signing: &'a [SigningSecret],
     /// `secret_header` and `secret_value`.
@@ -126,7 +73,7 @@ impl AttemptHeaders<'_> {
             headers.insert(name, value);
         }
         // Ours come last, so that whatever is stored as a custom header, these are the ones that are sent.
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.format.content_type()));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(body::content_type(self.format)));
         headers.insert(USER_AGENT, AGENT);
         let timestamp = HeaderValue::from(self.timestamp_s);
         let event_id = self.event_id.to_string();

@@ -1,88 +1,10 @@
 //! What came of one attempt: expected outcomes, as values.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::retry_after::RetryAfter;
-
-/// Why an attempt, or a delivery, failed: the `error.code` of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorCode {
-    /// No complete answer headers in time.
-    Timeout,
-    /// The name does not resolve.
-    Dns,
-    /// No connection could be made.
-    Connect,
-    /// No secure connection could be made.
-    Tls,
-    /// The connection broke, or what came back is not HTTP.
-    Reset,
-    /// An answer, but not a 2xx.
-    HttpStatus,
-    /// The guard refuses the destination.
-    ForbiddenDestination,
-    /// The delivery grew too old behind an open circuit breaker; nothing was sent.
-    CircuitOpen,
-    /// The gateway stopped while the attempt ran.
-    OutcomeUnknown,
-}
-
-impl ErrorCode {
-    /// Every code.
-    pub const ALL: [Self; 9] = [
-        Self::Timeout,
-        Self::Dns,
-        Self::Connect,
-        Self::Tls,
-        Self::Reset,
-        Self::HttpStatus,
-        Self::ForbiddenDestination,
-        Self::CircuitOpen,
-        Self::OutcomeUnknown,
-    ];
-
-    /// The code as the API and the store spell it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::Dns => "dns",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Reset => "reset",
-            Self::HttpStatus => "http_status",
-            Self::ForbiddenDestination => "forbidden_destination",
-            Self::CircuitOpen => "circuit_open",
-            Self::OutcomeUnknown => "outcome_unknown",
-        }
-    }
-}
-
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A text that is no error code.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no error code of a delivery")]
-pub struct UnknownErrorCode(String);
-
-impl FromStr for ErrorCode {
-    type Err = UnknownErrorCode;
-
-    fn from_str(text: &str) -> Result<Self, UnknownErrorCode> {
-        Self::ALL
-            .into_iter()
-            .find(|code| code.as_str() == text)
-            .ok_or_else(|| UnknownErrorCode(text.to_owned()))
-    }
-}
+use vocabulary::api::delivery::DeliveryError;
+use vocabulary::delivery::ErrorCode;
 
 /// What the receiver, or the way to it, made of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,19 +67,18 @@ impl Outcome {
     }
 
     /// The error as the API shows it: a code for programs, words for people. `None` on success.
-    pub fn error(&self) -> Option<(ErrorCode, String)> {
-        match &self.verdict {
-            AttemptVerdict::Delivered { .. } => None,
-            AttemptVerdict::Refused { status, .. } => {
-                Some((ErrorCode::HttpStatus, self.describe_status(*status)))
+    pub fn error(&self) -> Option<DeliveryError> {
+        let (code, message) = match &self.verdict {
+            AttemptVerdict::Delivered { .. } => return None,
+            AttemptVerdict::Refused { status, .. } => (ErrorCode::HttpStatus, self.describe_status(*status)),
+            AttemptVerdict::TimedOut => {
+                let message = format!("no complete answer within {} ms", self.duration.as_millis());
+                (ErrorCode::Timeout, message)
             }
-            AttemptVerdict::TimedOut => Some((
-                ErrorCode::Timeout,
-                format!("no complete answer within {} ms", self.duration.as_millis()),
-            )),
-            AttemptVerdict::Unreachable { code, message } => Some((*code, message.clone())),
-            AttemptVerdict::Forbidden { message } => Some((ErrorCode::ForbiddenDestination, message.clone())),
-        }
+            AttemptVerdict::Unreachable { code, message } => (*code, message.clone()),
+            AttemptVerdict::Forbidden { message } => (ErrorCode::ForbiddenDestination, message.clone()),
+        };
+        Some(DeliveryError { code, message })
     }
 
     fn describe_status(&self, status: u16) -> String {
@@ -175,19 +96,5 @@ impl Outcome {
             text.push(')');
         }
         text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_read_back_as_they_are_written() {
-        for code in ErrorCode::ALL {
-            assert_eq!(code.as_str().parse(), Ok(code));
-            assert_eq!(serde_json::to_string(&code).expect("a code"), format!("\"{code}\""));
-        }
-        assert!("other".parse::<ErrorCode>().is_err());
     }
 }

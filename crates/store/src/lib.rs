@@ -51,7 +51,7 @@ pub use commands::queue::{CalledBack, NewCommand, Ordered, Turn, Unfit};
 pub use deliveries::bulk_resend::ResendWalk;
 pub use deliveries::changes::{Canceled, Resent};
 pub use deliveries::claim::{
-    Claimed, Elsewhere, EventsToDeliver, LaneClaim, LaneClaimed, LaneSettings, LaneState, SigningSecretText,
+    Claimed, DirectUrl, EventsToDeliver, LaneClaim, LaneClaimed, LaneSettings, LaneState, SigningSecretText,
 };
 pub use deliveries::list::{Delivery, DeliveryFilter, DeliveryPage};
 pub use deliveries::outcomes::{DeliveryFailure, Finish, GivenUp, Next, NotMade};

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::id::{EventId, StationId, WebhookId};
@@ -182,8 +183,8 @@ pub enum Target {
     Broadcast,
     /// This webhook, whatever it subscribes to.
     Webhook(WebhookId),
-    /// No webhook: a dynamic URL.
-    Elsewhere,
+    /// No webhook: a URL that came with it.
+    DirectUrl,
 }
 
 impl Target {
@@ -193,65 +194,84 @@ impl Target {
             Self::Subscribers => None,
             Self::Broadcast => Some("broadcast".to_owned()),
             Self::Webhook(id) => Some(format!("webhook:{id}")),
-            Self::Elsewhere => Some("url".to_owned()),
+            Self::DirectUrl => Some("url".to_owned()),
         }
     }
 
-    /// Reads what [`Target::to_text`] writes; what it does not write is for nobody.
-    pub fn from_text(text: Option<&str>) -> Self {
-        match text {
+    /// Reads what [`Target::to_text`] writes.
+    ///
+    /// # Errors
+    /// A text that it does not write.
+    pub fn from_text(text: Option<&str>) -> Result<Self, UnknownTarget> {
+        Ok(match text {
             None => Self::Subscribers,
             Some("broadcast") => Self::Broadcast,
-            Some(text) => text
-                .strip_prefix("webhook:")
-                .and_then(|id| id.parse().ok())
-                .map_or(Self::Elsewhere, Self::Webhook),
-        }
+            Some("url") => Self::DirectUrl,
+            Some(text) => {
+                let id = text.strip_prefix("webhook:").and_then(|id| id.parse().ok());
+                Self::Webhook(id.ok_or_else(|| UnknownTarget(text.to_owned()))?)
+            }
+        })
     }
 }
 
-/// An event as it is stored.
-#[derive(Clone)]
+/// A text that names nobody whom an event could be for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no target of an event: broadcast, url or webhook:7")]
+pub struct UnknownTarget(String);
+
+/// An event: what happened, when, and how it was answered. Stored, listed and delivered alike.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// The row: counts every event of the installation in commit order; cursors are made of it.
+    #[serde(skip)]
     pub seq: i64,
-    /// The id that the world sees.
+    /// Its id; the same in every delivery (`webhook-id`).
     pub id: EventId,
-    /// The exact event type, or a custom name.
+    /// The event type, or a custom name.
+    #[schema(example = "StartTransaction")]
     pub event: String,
     /// The family it belongs to.
+    #[schema(value_type = String, example = "ocpp")]
     pub category: Category,
     /// `ocpp1.6` for what came from, or went to, a charger.
     pub protocol: Option<String>,
-    /// The station it is about. A `StationRejected` names whatever identity was offered.
+    /// The station it is about.
+    // A `StationRejected` names whatever identity was offered.
     pub station_id: Option<String>,
-    /// Counts the station's events from 1; `None` on duplicates, rejections and ingested events.
+    /// Counts the station's events from 1 without gaps.
+    // None on duplicates, rejections and ingested events.
     pub station_seq: Option<i64>,
     /// The customer it belongs to.
     pub owner_id: Option<String>,
     /// When it arrived.
     pub timestamp: Timestamp,
-    /// The charger's own time for it.
+    /// The charger's own time for it, if it could be read.
     pub occurred_at: Option<Timestamp>,
     /// The transaction it was attached to.
     pub transaction_id: Option<i64>,
-    /// The payload's own bytes.
+    /// What the charger sent, as it sent it; or the event's own members.
+    #[schema(value_type = Object)]
     pub payload: Box<RawValue>,
     /// The charger's id of the CALL.
     pub message_id: Option<String>,
-    /// What the charger was answered: a CALLRESULT's payload, or code, description and details of a CALLERROR.
+    /// What the charger was answered.
+    // A CALLRESULT's payload, or code, description and details of a CALLERROR.
+    #[schema(value_type = Option<Object>)]
     pub response: Option<Box<RawValue>>,
     /// What was odd about the message.
     pub violations: Vec<Violation>,
-    /// The event this one repeats.
+    /// The event that this one repeats.
     pub duplicate_of: Option<EventId>,
     /// The integrator's key, on ingested events.
     pub idempotency_key: Option<String>,
-    /// Made by a test call.
+    /// Whether it was made by a test call.
     pub test: bool,
     /// Headers an ingested event wants sent along; read only for its deliveries, else empty.
+    #[serde(skip)]
     pub custom_headers: BTreeMap<String, String>,
     /// Whom it is for.
+    #[serde(skip)]
     pub target: Target,
 }
 
@@ -299,6 +319,32 @@ pub struct NewEvent {
 pub const OCPP16: &str = "ocpp1.6";
 
 impl NewEvent {
+    /// The event as a test call sends it that stores nothing.
+    pub fn into_test(self, id: EventId) -> Event {
+        Event {
+            seq: 0,
+            id,
+            event: self.event,
+            category: self.category,
+            protocol: self.protocol.map(str::to_owned),
+            station_id: self.station_id,
+            station_seq: None,
+            owner_id: None,
+            timestamp: self.timestamp,
+            occurred_at: self.occurred_at,
+            transaction_id: self.transaction_id,
+            payload: self.payload,
+            message_id: self.message_id,
+            response: self.response,
+            violations: self.violations,
+            duplicate_of: None,
+            idempotency_key: None,
+            test: true,
+            custom_headers: BTreeMap::new(),
+            target: Target::default(),
+        }
+    }
+
     /// An event of `category`, with the members that all have.
     pub fn new(
         category: Category,

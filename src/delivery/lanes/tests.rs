@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::delivery::send::{EndpointSign, SendEnd};
 use store::{LaneClaimed, SigningSecretText};
+use vocabulary::delivery::BodyFormat;
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(ms)
@@ -15,7 +16,7 @@ fn settings(webhook_id: WebhookId, max_in_flight: usize) -> LaneSettings {
         webhook_id,
         state: LaneState::Active,
         url: "https://example.com/".to_owned(),
-        format: "flat".to_owned(),
+        format: BodyFormat::Flat,
         signing_secrets: Vec::<SigningSecretText>::new(),
         secret: None,
         custom_headers: BTreeMap::new(),

@@ -3,10 +3,10 @@
 use super::harness::{house, poster};
 use super::receiver::{Answer, Receiver};
 use crate::delivery::{test_webhook, verify};
-use store::seed::SeedWebhook;
+use store::seed::{SECRET, SeedWebhook};
 use store::{Canceled, Resent};
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::clock::Clock;
+use vocabulary::delivery::DeliveryStatus;
 use vocabulary::id::DeliveryId;
 
 #[tokio::test]
@@ -79,9 +79,9 @@ async fn a_test_send_tells_at_once_and_leaves_no_delivery() {
 async fn a_verification_stores_nothing() {
     let (_dir, house) = house().await;
     let receiver = Receiver::always(Answer::Status(500)).await;
-    let webhook = house.store.seed_webhook(SeedWebhook::to(&receiver.url)).await.expect("stored");
-    let lane = house.store.lane(webhook).await.expect("read").expect("there");
-    let tested = verify(&lane, &poster(), &Clock::System).await.expect("it is sent");
+    let input = serde_json::from_value(serde_json::json!({"url": receiver.url})).expect("a webhook");
+    let secret = SECRET.parse().expect("a secret");
+    let tested = verify(&input, secret, &poster(), &Clock::System).await;
     assert!(!tested.outcome.is_success());
     assert_eq!(receiver.wait_for(1).await[0].header("x-webhook-event"), "ping");
     assert_eq!(house.store.seed_number("SELECT count(*) FROM events").await, 0);

@@ -11,8 +11,8 @@ use crate::delivery::{Engine, EngineHandle, LaneViews, Settings};
 use outbound::destination::Guard;
 use outbound::post::Poster;
 use store::{Delivery, DeliveryFilter, DeliveryPage, Store};
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::clock::Clock;
+use vocabulary::delivery::DeliveryStatus;
 
 /// How long a test waits for what must happen.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);

@@ -8,8 +8,8 @@ use crate::delivery::breaker::State;
 use crate::delivery::wait_reason;
 use store::seed::SeedWebhook;
 use store::{DeliveryFilter, DeliveryPage};
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::clock::Clock;
+use vocabulary::delivery::DeliveryStatus;
 
 #[tokio::test]
 async fn a_list_is_filtered_and_paged() {

@@ -7,8 +7,8 @@ use super::receiver::{Answer, Receiver};
 use outbound::signature;
 use store::seed::{SECRET, SeedWebhook};
 use store::{Resent, Store};
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::clock::Clock;
+use vocabulary::delivery::{DeliveryStatus, ErrorCode};
 
 #[tokio::test]
 async fn an_event_arrives_signed_and_numbered() {
@@ -56,7 +56,7 @@ async fn a_500_then_200_gets_exactly_one_more_try_at_the_scheduled_time() {
     let done = house.wait_for(webhook, DeliveryStatus::Success, 1).await;
     let attempts = &done[0].attempts;
     assert_eq!(attempts.iter().map(|a| a.status_code).collect::<Vec<_>>(), [Some(500), Some(200)]);
-    assert_eq!(attempts[0].error.as_ref().map(|error| error.code.as_str()), Some("http_status"));
+    assert_eq!(attempts[0].error.as_ref().map(|error| error.code), Some(ErrorCode::HttpStatus));
     let gap = attempts[1].started_at.since(attempts[0].started_at);
     assert!(gap >= Duration::from_millis(360), "400 ms less a tenth: {gap:?}");
     assert!(attempts[1].started_at >= due_at, "not before it is due");
@@ -79,7 +79,7 @@ async fn a_used_up_schedule_is_a_dead_letter_that_others_are_told_of() {
     house.store.seed_events("CP_1", 1).await.expect("stored");
     let dead = house.wait_for(webhook, DeliveryStatus::Failed, 1).await;
     assert_eq!(dead[0].attempts.len(), 2);
-    assert_eq!(dead[0].last_error.as_ref().map(|error| error.code.as_str()), Some("http_status"));
+    assert_eq!(dead[0].last_error.as_ref().map(|error| error.code), Some(ErrorCode::HttpStatus));
     let told = watching.wait_for(1).await;
     assert_eq!(told[0].header("x-webhook-event"), "DeliveryFailed");
     let body: serde_json::Value = serde_json::from_str(&told[0].body).expect("JSON");

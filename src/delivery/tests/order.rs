@@ -6,8 +6,8 @@ use super::harness::house;
 use super::receiver::{Answer, Receiver};
 use crate::delivery::{LaneViews, wait_reason};
 use store::seed::SeedWebhook;
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::clock::Clock;
+use vocabulary::delivery::DeliveryStatus;
 
 #[tokio::test]
 async fn each_stations_events_come_in_order_and_others_flow_on() {

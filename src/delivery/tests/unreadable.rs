@@ -9,8 +9,8 @@ use crate::delivery::breaker::State;
 use crate::delivery::wait_reason::wait_reason;
 use store::seed::SeedWebhook;
 use store::{Delivery, Store, StoreError};
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::clock::Clock;
+use vocabulary::delivery::{DeliveryStatus, ErrorCode};
 
 impl House {
     /// Waits until this one of the webhook's deliveries has been put back.
@@ -46,7 +46,7 @@ async fn an_event_that_cannot_be_read_costs_its_receivers_no_attempt_and_nobody_
         let waits = house.put_back(webhook, 1).await;
         assert_eq!((waits.status, waits.attempts.len()), (DeliveryStatus::Scheduled, 0), "{waits:?}");
         let error = waits.last_error.expect("a reason");
-        assert_eq!(error.code, "unreadable", "{error:?}");
+        assert_eq!(error.code, ErrorCode::Unreadable, "{error:?}");
         let is_closed =
             |views: &LaneViews| views.get(&webhook).is_some_and(|lane| matches!(lane.breaker, State::Closed));
         let mut views = house.engine.views();

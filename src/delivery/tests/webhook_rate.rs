@@ -6,8 +6,8 @@ use super::harness::{house, settings};
 use super::receiver::{Answer, Received, Receiver};
 use store::seed::SeedWebhook;
 use store::{Resent, Store};
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::clock::Clock;
+use vocabulary::delivery::{DeliveryStatus, ErrorCode};
 
 /// The most requests that were under way at a time.
 fn most_at_once(received: &[Received]) -> usize {
@@ -97,7 +97,9 @@ async fn what_outlives_its_schedule_behind_an_open_breaker_is_a_dead_letter() {
     let webhook = house.store.seed_webhook(seed).await.expect("stored");
     house.store.seed_events("CP_1", 30).await.expect("stored");
     let all = house.wait_for(webhook, DeliveryStatus::Failed, 30).await;
-    let open = all.iter().filter(|d| d.last_error.as_ref().is_some_and(|error| error.code == "circuit_open"));
+    let open = all
+        .iter()
+        .filter(|d| d.last_error.as_ref().is_some_and(|error| error.code == ErrorCode::CircuitOpen));
     assert!(open.count() >= 15, "{all:#?}");
     assert!(receiver.so_far().len() < 40, "attempts were spared: {}", receiver.so_far().len());
     assert_eq!(

@@ -22,7 +22,7 @@ fn attempt<'a>(
         trigger: Trigger::Resend,
         sequence: Some(41),
         timestamp_s: 1_776_170_096,
-        format: Format::Flat,
+        format: BodyFormat::Flat,
         signing,
         secret: Some(("X-Webhook-Secret", "my secret, verbatim")),
         webhook_headers,
@@ -70,7 +70,7 @@ fn without_secrets_an_attempt_is_unsigned_and_bare_of_what_it_has_not() {
     let bare = AttemptHeaders {
         sequence: None,
         secret: None,
-        format: Format::CloudEvents,
+        format: BodyFormat::CloudEvents,
         ..attempt(&[], &none, &none)
     };
     let headers = bare.build(BODY);

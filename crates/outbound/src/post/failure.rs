@@ -8,8 +8,9 @@ use rustls::{CertificateError, OtherError};
 use url::Url;
 
 use super::trust::MissingIntermediate;
-use crate::outcome::{AttemptVerdict, ErrorCode};
+use crate::outcome::AttemptVerdict;
 use crate::resolve::ResolveError;
+use vocabulary::delivery::ErrorCode;
 
 /// The error and its causes.
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {

@@ -12,8 +12,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
-use crate::outcome::ErrorCode;
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::ErrorCode;
 
 const TEST_CA: &[u8] = include_bytes!("../../../../tests/tls/ca.pem");
 const LONG: Duration = Duration::from_secs(20);
@@ -100,7 +100,8 @@ async fn never() {
 }
 
 fn error(outcome: &Outcome) -> (ErrorCode, String) {
-    outcome.error().expect("a failure")
+    let error = outcome.error().expect("a failure");
+    (error.code, error.message)
 }
 
 #[tokio::test]
@@ -121,7 +122,7 @@ async fn every_2xx_is_a_success_and_nothing_else() {
         let outcome = poster().post(request(&server.url())).await;
         assert_eq!(outcome.is_success(), success, "{status}");
         assert_eq!(outcome.status(), status[..3].parse().ok(), "{status}");
-        assert_eq!(outcome.error().map(|(code, _)| code), (!success).then_some(ErrorCode::HttpStatus));
+        assert_eq!(outcome.error().map(|error| error.code), (!success).then_some(ErrorCode::HttpStatus));
     }
 }
 

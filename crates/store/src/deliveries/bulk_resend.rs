@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::Connection;
 
 use crate::Store;
-use crate::deliveries::direct_url::{ELSEWHERE_IN_BULK, is_origin};
+use crate::deliveries::direct_url::{DIRECT_IN_BULK, is_origin};
 use crate::deliveries::replay_search;
 use crate::deliveries::replay_search::{Lanes, Search};
 use crate::deliveries::replays::{AHEAD, ReplayStep, STEP, WINDOWS_PER_STEP};
@@ -33,7 +33,7 @@ impl ResendWalk {
 /// How many more deliveries of replays a lane may have waiting.
 pub(crate) fn room(conn: &Connection, lane: WebhookId) -> Result<usize> {
     let (condition, number) = match is_origin(lane) {
-        true => (format!("origin_id = ?1 AND {ELSEWHERE_IN_BULK}"), -lane),
+        true => (format!("origin_id = ?1 AND {DIRECT_IN_BULK}"), -lane),
         false => (format!("webhook_id = ?1 AND {BULK_WAITING}"), lane),
     };
     let waiting: i64 = conn

@@ -4,13 +4,13 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use crate::deliveries::direct_url::is_origin;
 use crate::deliveries::list::{FROM, Query};
-use crate::deliveries::outcomes::OUTCOME_UNKNOWN;
 use crate::engine::embedded::raw_cells as cells;
 use crate::engine::tx::Tx;
 use crate::error::Result;
+use crate::log::subscriptions::webhook_status;
 use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING, discard_waiting};
 use crate::{Priority, Scope, Store};
-use vocabulary::api::delivery::DeliveryStatus;
+use vocabulary::delivery::{DeliveryStatus, DiscardReason, ErrorCode, Trigger};
 use vocabulary::id::{DeliveryId, WebhookId};
 
 /// What became of a wish to send a delivery again.
@@ -60,10 +60,10 @@ impl Store {
             }
             w.conn
                 .prepare_cached(
-                    "UPDATE deliveries SET status = 'discarded', discarded_because = 'canceled', due_at_ms = NULL,
+                    "UPDATE deliveries SET status = 'discarded', discarded_because = ?3, due_at_ms = NULL,
                                            completed_at_ms = ?2 WHERE seq = ?1",
                 )?
-                .execute(params![seq, w.now.unix_ms()])?;
+                .execute(params![seq, w.now.unix_ms(), DiscardReason::Canceled.as_str()])?;
             if status == DeliveryStatus::Processing {
                 // Until its outcome comes, which a stop may prevent: nobody looks at this row again.
                 w.conn
@@ -71,7 +71,7 @@ impl Store {
                         "UPDATE attempts SET error_code = ?2, error_message = 'cancelled while it was under way'
                          WHERE delivery_seq = ?1 AND duration_ms IS NULL AND error_code IS NULL",
                     )?
-                    .execute(params![seq, OUTCOME_UNKNOWN])?;
+                    .execute(params![seq, ErrorCode::OutcomeUnknown.as_str()])?;
             }
             // Others of its station may have waited for it.
             w.after_commit.lanes.extend(webhook_id);
@@ -83,15 +83,10 @@ impl Store {
     /// Discards a step of what waits for a webhook that is disabled or deleted; false once none is left,
     /// or if the webhook is enabled again.
     pub async fn discard_step(&self, webhook_id: WebhookId) -> Result<bool> {
-        self.write(Priority::Outcome, Scope::Installation, move |w| {
-            let status: Option<String> = w
-                .conn
-                .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
-                .query_row([webhook_id], |row| row.get(0))
-                .optional()?;
-            match status.as_deref() {
-                Some("disabled" | "auto_disabled") | None => discard_waiting(w, webhook_id),
-                Some(_) => Ok(false),
+        self.write(Priority::Outcome, Scope::Webhook(webhook_id), move |w| {
+            match webhook_status(w.conn, webhook_id)? {
+                Some(status) if status.is_enabled() => Ok(false),
+                _ => discard_waiting(w, webhook_id),
             }
         })
         .await
@@ -155,23 +150,18 @@ fn reopen(w: &mut Tx<'_>, id: DeliveryId, force: bool, visible_to: Option<String
     }
     w.after_commit.lanes.extend(webhook_id);
     if let Some(webhook_id) = webhook_id.filter(|lane| !is_origin(*lane)) {
-        let webhook: Option<String> = w
-            .conn
-            .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
-            .query_row([webhook_id], |row| row.get(0))
-            .optional()?;
-        match webhook.as_deref() {
+        match webhook_status(w.conn, webhook_id)? {
             None => return Ok(Resent::WebhookDeleted),
-            Some("disabled" | "auto_disabled") => return Ok(Resent::WebhookDisabled),
+            Some(status) if !status.is_enabled() => return Ok(Resent::WebhookDisabled),
             Some(_) => {}
         }
     }
     w.conn
         .prepare_cached(
-            "UPDATE deliveries SET status = 'scheduled', trigger = 'resend', bulk = 0, step = 0, due_at_ms = ?2,
+            "UPDATE deliveries SET status = 'scheduled', trigger = ?3, bulk = 0, step = 0, due_at_ms = ?2,
                     scheduled_at_ms = ?2, completed_at_ms = NULL, order_station = NULL, replay_seq = NULL,
                     before_replay = NULL WHERE seq = ?1",
         )?
-        .execute(params![seq, w.monotonic.unix_ms()])?;
+        .execute(params![seq, w.monotonic.unix_ms(), Trigger::Resend.as_str()])?;
     Ok(Resent::Resent)
 }

@@ -23,11 +23,12 @@ use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITI
 use crate::secrecy::vault::{Vault, cell};
 use crate::webhooks::settings::owner_of;
 use crate::{Priority, Scope, Store};
-use vocabulary::api::webhook::{Ordering, Status};
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::{BodyFormat, Trigger};
 use vocabulary::event::{Event, NewEvent};
 use vocabulary::id::{DeliveryId, WebhookId};
 use vocabulary::units::Span;
+use vocabulary::webhook::{Ordering, WebhookStatus};
 
 /// How a webhook's deliveries are made, as it is stored.
 #[derive(Clone)]
@@ -38,8 +39,8 @@ pub struct LaneSettings {
     pub state: LaneState,
     /// Where to.
     pub url: String,
-    /// `flat`, `envelope`, `standard` or `cloudevents`.
-    pub format: String,
+    /// The body's shape.
+    pub format: BodyFormat,
     /// What signs, newest first.
     pub signing_secrets: Vec<SigningSecretText>,
     /// The header that carries `secret_value`, and the value.
@@ -90,7 +91,7 @@ impl LaneSettings {
             webhook_id,
             state: LaneState::OutOfOrder,
             url: String::new(),
-            format: String::new(),
+            format: BodyFormat::default(),
             signing_secrets: Vec::new(),
             secret: None,
             custom_headers: BTreeMap::new(),
@@ -158,8 +159,8 @@ pub struct Claimed {
     pub sequence: Option<i64>,
     /// The attempt that was begun: 1, 2, …
     pub attempt: u32,
-    /// What it is made for: `event`, `resend` or `replay`.
-    pub trigger: String,
+    /// What it is made for.
+    pub trigger: Trigger,
     /// Failed attempts of this run of the schedule so far.
     pub step: usize,
     /// The row of what to tell.
@@ -167,24 +168,30 @@ pub struct Claimed {
     /// Bytes of its payload.
     pub payload_bytes: usize,
     /// Where it goes, if not where its lane says, and what signs it, sealed.
-    elsewhere: Option<(String, Option<String>)>,
+    direct: Option<SealedDirectUrl>,
 }
 
 /// Events that are to be told, by their rows: each as it was read, or why it cannot be.
 pub type EventsToDeliver = HashMap<i64, Result<Arc<Event>>>;
 
+#[derive(Clone)]
+struct SealedDirectUrl {
+    url: String,
+    secret: Option<String>,
+}
+
 /// Where a delivery goes that has a URL of its own.
 #[derive(Clone)]
-pub struct Elsewhere {
+pub struct DirectUrl {
     /// Where to.
     pub url: String,
     /// What signs it (`whsec_…`).
     pub secret: Option<String>,
 }
 
-impl fmt::Debug for Elsewhere {
+impl fmt::Debug for DirectUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Elsewhere { .. }")
+        f.write_str("DirectUrl { .. }")
     }
 }
 
@@ -266,10 +273,10 @@ impl Store {
     ///
     /// # Errors
     /// If its secret cannot be opened.
-    pub fn elsewhere(&self, claimed: &Claimed) -> Result<Option<Elsewhere>> {
-        let Some((url, sealed)) = &claimed.elsewhere else { return Ok(None) };
+    pub fn direct_url(&self, claimed: &Claimed) -> Result<Option<DirectUrl>> {
+        let Some(SealedDirectUrl { url, secret }) = &claimed.direct else { return Ok(None) };
         let open = |sealed: &String| self.inner.vault.open(cell::DELIVERY_SECRET, claimed.id, sealed);
-        Ok(Some(Elsewhere { url: url.clone(), secret: sealed.as_ref().map(open).transpose()? }))
+        Ok(Some(DirectUrl { url: url.clone(), secret: secret.as_ref().map(open).transpose()? }))
     }
 }
 
@@ -364,25 +371,25 @@ fn read_settings(conn: &Connection, row: &Row<'_>, vault: &Vault) -> Result<Lane
     let current = cells::setting(named("signing_secret"), sealed(4, cell::SIGNING_SECRET))?;
     let mut signing_secrets = vec![SigningSecretText { text: current, expires_at: None }];
     signing_secrets.extend(previous_secrets(conn, webhook_id, vault)?);
-    let ordering: Ordering = cells::setting(named("ordering"), cells::word(row, 8))?;
+    let ordering: Ordering = cells::setting(named("ordering"), cells::parsed(row, 8))?;
     let ordering_max_wait = millis(row.get(9)?);
     let retry_schedule = cells::setting(named("retry_schedule"), cells::json::<Vec<Span>>(row, 11))?;
     let max_in_flight: i64 = row.get(12)?;
     if max_in_flight < 1 {
         return Err(UnreadableSetting::of_webhook(webhook_id, "max_in_flight", max_in_flight).into());
     }
-    let status: Status = cells::setting(named("status"), cells::word(row, 1))?;
+    let status: WebhookStatus = cells::setting(named("status"), cells::parsed(row, 1))?;
     let secret_value = cells::maybe_sealed(row, 6, vault, (cell::SECRET_VALUE, &webhook_id));
     let custom_headers = cells::headers(row, 7, vault, (cell::WEBHOOK_HEADERS, &webhook_id));
     Ok(LaneSettings {
         webhook_id,
         state: match status {
-            Status::Active => LaneState::Active,
-            Status::Paused => LaneState::Paused { until: cells::maybe_moment(row, 14)? },
-            Status::Disabled | Status::AutoDisabled => LaneState::Disabled,
+            WebhookStatus::Active => LaneState::Active,
+            WebhookStatus::Paused => LaneState::Paused { until: cells::maybe_moment(row, 14)? },
+            WebhookStatus::Disabled | WebhookStatus::AutoDisabled => LaneState::Disabled,
         },
         url: row.get(2)?,
-        format: row.get(3)?,
+        format: cells::setting(named("format"), cells::parsed(row, 3))?,
         signing_secrets,
         secret: row.get::<_, Option<String>>(5)?.zip(cells::setting(named("secret_value"), secret_value)?),
         custom_headers: cells::setting(named("custom_headers"), custom_headers)?,
@@ -507,35 +514,25 @@ fn begin_attempt(w: &Tx<'_>, seq: i64, payload_bytes: usize) -> Result<Claimed> 
          RETURNING id, {}, sequence, attempts, trigger, step, event_seq, url, secret",
         direct_url::LANE
     ))?;
-    let (id, webhook_id, sequence, attempt, trigger, step, event_seq, url, secret) =
-        statement.query_row(params![seq, w.monotonic.unix_ms()], |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                row.get::<_, String>(4)?,
-                row.get::<_, i64>(5)?,
-                row.get::<_, i64>(6)?,
-                row.get::<_, Option<String>>(7)?,
-                row.get::<_, Option<String>>(8)?,
-            ))
-        })?;
+    let claimed = statement.query_row(params![seq, w.monotonic.unix_ms()], |row| {
+        let secret = row.get(8)?;
+        Ok(Claimed {
+            seq,
+            id: cells::parsed(row, 0)?,
+            webhook_id: row.get(1)?,
+            sequence: row.get(2)?,
+            attempt: row.get(3)?,
+            trigger: cells::parsed(row, 4)?,
+            step: row.get::<_, i64>(5)?.max(0) as usize,
+            event_seq: row.get(6)?,
+            payload_bytes,
+            direct: row.get::<_, Option<String>>(7)?.map(|url| SealedDirectUrl { url, secret }),
+        })
+    })?;
     w.conn
         .prepare_cached(
             "INSERT INTO attempts (delivery_seq, number, trigger, started_at_ms) VALUES (?1, ?2, ?3, ?4)",
         )?
-        .execute(params![seq, attempt, trigger, w.now.unix_ms()])?;
-    Ok(Claimed {
-        seq,
-        id: id.parse().map_err(|error| StoreError::Corrupt(format!("{id}: {error}")))?,
-        webhook_id,
-        sequence,
-        attempt,
-        trigger,
-        step: step.max(0) as usize,
-        event_seq,
-        payload_bytes,
-        elsewhere: url.map(|url| (url, secret)),
-    })
+        .execute(params![seq, claimed.attempt, claimed.trigger.as_str(), w.now.unix_ms()])?;
+    Ok(claimed)
 }

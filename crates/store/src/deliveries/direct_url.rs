@@ -11,14 +11,15 @@ use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::api::webhook::default_retry_schedule;
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::BodyFormat;
 use vocabulary::id::WebhookId;
 
 /// Live deliveries that wait, spelled exactly as in the index `deliveries_due_elsewhere`.
-pub(crate) const ELSEWHERE_WAITING: &str =
+pub(crate) const DIRECT_WAITING: &str =
     "status IN ('scheduled', 'retry') AND origin_id IS NOT NULL AND bulk = 0";
 
 /// What bulk resends have brought back, spelled exactly as in the index `deliveries_due_elsewhere_in_bulk`.
-pub(crate) const ELSEWHERE_IN_BULK: &str =
+pub(crate) const DIRECT_IN_BULK: &str =
     "status IN ('scheduled', 'retry') AND origin_id IS NOT NULL AND bulk = 1";
 
 /// The lane of a row of `deliveries`, in SQL.
@@ -39,7 +40,7 @@ pub(crate) fn is_origin(lane: WebhookId) -> bool {
 pub(crate) fn lanes(conn: &Connection) -> Result<Vec<(LaneSettings, Option<Timestamp>)>> {
     let mut due = BTreeSet::new();
     // From one origin to the next, not over all their rows.
-    for which in [ELSEWHERE_WAITING, ELSEWHERE_IN_BULK] {
+    for which in [DIRECT_WAITING, DIRECT_IN_BULK] {
         let mut next = conn.prepare_cached(&format!(
             "SELECT min(origin_id) FROM deliveries WHERE origin_id > ?1 AND {which}"
         ))?;
@@ -73,7 +74,7 @@ fn settings(lane: WebhookId, origin: String) -> LaneSettings {
         webhook_id: lane,
         state: LaneState::Active,
         url: origin,
-        format: "flat".to_owned(),
+        format: BodyFormat::Flat,
         signing_secrets: Vec::new(),
         secret: None,
         custom_headers: BTreeMap::new(),
@@ -89,11 +90,11 @@ fn settings(lane: WebhookId, origin: String) -> LaneSettings {
 pub(crate) fn due(w: &Tx<'_>, lane: &LaneClaim) -> Result<Vec<i64>> {
     let mut due = Vec::new();
     let live = if lane.resends_only {
-        format!("{ELSEWHERE_WAITING} AND status = 'scheduled' AND trigger = 'resend'")
+        format!("{DIRECT_WAITING} AND status = 'scheduled' AND trigger = 'resend'")
     } else {
-        ELSEWHERE_WAITING.to_owned()
+        DIRECT_WAITING.to_owned()
     };
-    for which in [Some(live.as_str()), Some(ELSEWHERE_IN_BULK).filter(|_| !lane.resends_only)] {
+    for which in [Some(live.as_str()), Some(DIRECT_IN_BULK).filter(|_| !lane.resends_only)] {
         let Some(which) = which else { continue };
         let mut statement = w.conn.prepare_cached(&format!(
             "SELECT seq FROM deliveries WHERE origin_id = ?1 AND {which} AND due_at_ms <= ?2
@@ -110,7 +111,7 @@ pub(crate) fn due(w: &Tx<'_>, lane: &LaneClaim) -> Result<Vec<i64>> {
 /// When the next delivery of an origin's lane is due.
 pub(crate) fn next_due_at(conn: &Connection, lane: WebhookId) -> Result<Option<Timestamp>> {
     let mut first: Option<i64> = None;
-    for which in [ELSEWHERE_WAITING, ELSEWHERE_IN_BULK] {
+    for which in [DIRECT_WAITING, DIRECT_IN_BULK] {
         let due_at: Option<i64> = conn
             .prepare_cached(&format!(
                 "SELECT min(due_at_ms) FROM deliveries WHERE origin_id = ?1 AND {which}"

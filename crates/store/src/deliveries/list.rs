@@ -10,8 +10,9 @@ use crate::engine::embedded::raw_cells as cells;
 use crate::error::Result;
 use crate::listing::{Listed, PAGE_BYTES, arrival_bounds, fits_one_of};
 use crate::log::search;
-use vocabulary::api::delivery::{Attempt, DeliveryError, DeliveryStatus};
+use vocabulary::api::delivery::{Attempt, DeliveryError};
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::{DeliveryStatus, DiscardReason};
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
 use vocabulary::subscription::EventPattern;
 
@@ -57,7 +58,7 @@ pub struct Delivery {
     /// When it came to its end.
     pub completed_at: Option<Timestamp>,
     /// Why it was discarded.
-    pub discarded_because: Option<String>,
+    pub discarded_because: Option<DiscardReason>,
     /// The lane it goes by: its webhook, or a number below zero for the origin of its URL.
     pub lane: Option<WebhookId>,
 }
@@ -283,9 +284,9 @@ fn read(conn: &Connection, row: &Row<'_>) -> Result<Delivery> {
         station_id: row.get(7)?,
         owner_id: row.get(8)?,
         payload: cells::raw(row, 9)?,
-        status: cells::word(row, 10)?,
+        status: cells::parsed(row, 10)?,
         attempts: attempts(conn, seq)?,
-        last_error: error(row.get(11)?, row.get(12)?),
+        last_error: error(row, 11)?,
         next_attempt_at: cells::maybe_moment(row, 13)?,
         ordered: row.get(14)?,
         behind_another: row.get(15)?,
@@ -293,7 +294,7 @@ fn read(conn: &Connection, row: &Row<'_>) -> Result<Delivery> {
         created_at: cells::moment(row, 17)?,
         completed_at: cells::maybe_moment(row, 18)?,
         lane: row.get(19)?,
-        discarded_because: row.get(20)?,
+        discarded_because: cells::maybe_parsed(row, 20)?,
     })
 }
 
@@ -307,11 +308,11 @@ fn attempts(conn: &Connection, delivery_seq: i64) -> Result<Vec<Attempt>> {
     while let Some(row) = rows.next()? {
         attempts.push(Attempt {
             number: row.get(0)?,
-            trigger: row.get(1)?,
+            trigger: cells::parsed(row, 1)?,
             started_at: cells::moment(row, 2)?,
             duration_ms: row.get::<_, Option<i64>>(3)?.map(|ms| ms.max(0) as u64),
             status_code: row.get(4)?,
-            error: error(row.get(5)?, row.get(6)?),
+            error: error(row, 5)?,
             response_headers: cells::maybe_json(row, 7)?,
             response_body: row.get(8)?,
         });
@@ -319,6 +320,8 @@ fn attempts(conn: &Connection, delivery_seq: i64) -> Result<Vec<Attempt>> {
     Ok(attempts)
 }
 
-fn error(code: Option<String>, message: Option<String>) -> Option<DeliveryError> {
-    code.map(|code| DeliveryError { code, message: message.unwrap_or_default() })
+/// The code in this column and the message in the next one.
+fn error(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<DeliveryError>> {
+    let Some(code) = cells::maybe_parsed(row, column)? else { return Ok(None) };
+    Ok(Some(DeliveryError { code, message: row.get::<_, Option<String>>(column + 1)?.unwrap_or_default() }))
 }

@@ -6,24 +6,21 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use crate::deliveries::auto_disable;
-use crate::deliveries::direct_url::{ELSEWHERE_IN_BULK, ELSEWHERE_WAITING, is_origin};
+use crate::deliveries::direct_url::{DIRECT_IN_BULK, DIRECT_WAITING, is_origin};
 use crate::engine::embedded::raw_cells as cells;
 use crate::engine::tx::Tx;
 use crate::error::Result;
+use crate::log::subscriptions::webhook_status;
 use crate::{Priority, Scope, Store};
 use vocabulary::api::delivery::DeliveryError;
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::{DeliveryStatus, DiscardReason, ErrorCode};
 use vocabulary::event::Category;
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
+use vocabulary::webhook::WebhookStatus;
 
 /// Deliveries that are looked at in one step of [`Store::give_up_waiting`].
 const GIVE_UP_STEP: usize = 500;
-
-/// The code of an attempt that was cut off.
-pub(crate) const OUTCOME_UNKNOWN: &str = "outcome_unknown";
-
-/// The code of a delivery that waits because the gateway itself could not read it.
-const UNREADABLE: &str = "unreadable";
 
 /// One attempt that has ended.
 #[derive(Debug, Clone)]
@@ -166,46 +163,47 @@ impl Store {
 struct Row {
     id: DeliveryId,
     event_id: EventId,
-    category: String,
+    category: Category,
     live: bool,
 }
 
 fn settle(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
     close_attempt(w.conn, finish)?;
     let Some(row) = row_of(w.conn, finish)? else { return Ok(()) };
-    let webhook: Option<String> = w
-        .conn
-        .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
-        .query_row([finish.webhook_id], |row| row.get(0))
-        .optional()?;
-    let elsewhere = is_origin(finish.webhook_id);
-    let enabled =
-        elsewhere || webhook.as_deref().is_some_and(|status| !matches!(status, "disabled" | "auto_disabled"));
+    let webhook = webhook_status(w.conn, finish.webhook_id)?;
+    let is_direct = is_origin(finish.webhook_id);
+    let enabled = is_direct || webhook.is_some_and(WebhookStatus::is_enabled);
     let (status, due_at, announce_it) = match &finish.next {
-        Next::Delivered => ("success", None, false),
-        Next::Retry { due_at } if enabled => ("retry", Some(*due_at), false),
-        Next::Retry { .. } => ("discarded", None, false),
-        Next::DeadLetter { announce } | Next::Gone { announce } => ("failed", None, *announce),
+        Next::Delivered => (DeliveryStatus::Success, None, false),
+        Next::Retry { due_at } if enabled => (DeliveryStatus::Retry, Some(*due_at), false),
+        Next::Retry { .. } => (DeliveryStatus::Discarded, None, false),
+        Next::DeadLetter { announce } | Next::Gone { announce } => (DeliveryStatus::Failed, None, *announce),
+    };
+    let discarded_because = match webhook {
+        Some(_) => DiscardReason::WebhookDisabled,
+        None => DiscardReason::WebhookDeleted,
     };
     if row.live {
         w.conn
             .prepare_cached(
                 "UPDATE deliveries SET status = ?2, due_at_ms = ?3, completed_at_ms = ?4, last_error_code = ?5,
-                                       last_error_message = ?6, step = step + (?2 = 'retry'),
-                                       discarded_because = iif(?2 = 'discarded', ?7, NULL) WHERE seq = ?1",
+                                       last_error_message = ?6, step = step + ?7, discarded_because = ?8 WHERE seq = ?1",
             )?
             .execute(params![
                 finish.seq,
-                status,
+                status.as_str(),
                 due_at.map(Timestamp::unix_ms),
                 due_at.is_none().then_some(w.now.unix_ms()),
-                finish.error.as_ref().map(|error| &error.code),
+                finish.error.as_ref().map(|error| error.code.as_str()),
                 finish.error.as_ref().map(|error| &error.message),
-                if webhook.is_some() { crate::log::waiting_deliveries::WEBHOOK_DISABLED } else { crate::log::waiting_deliveries::WEBHOOK_DELETED },
+                status == DeliveryStatus::Retry,
+                (status == DeliveryStatus::Discarded).then_some(discarded_because.as_str()),
             ])?;
     }
-    if announce_it && row.category != Category::Webhook.as_str() {
-        let last_error = finish.error.clone().unwrap_or_default();
+    if announce_it
+        && row.category != Category::Webhook
+        && let Some(last_error) = finish.error.clone()
+    {
         let failure = DeliveryFailure {
             delivery_id: row.id,
             event_id: row.event_id,
@@ -215,7 +213,7 @@ fn settle(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
         };
         announce(w, &failure, 1)?;
     }
-    if enabled && !elsewhere {
+    if enabled && !is_direct {
         auto_disable::record(w, finish)?;
     }
     Ok(())
@@ -230,7 +228,7 @@ fn put_back(w: &Tx<'_>, not_made: &NotMade) -> Result<()> {
                                    attempts = attempts - 1, last_error_code = ?4, last_error_message = ?5
              WHERE seq = ?1 AND status = 'processing' AND attempts = ?2",
         )?
-        .execute(params![seq, attempt, due_at.unix_ms(), UNREADABLE, message])?;
+        .execute(params![seq, attempt, due_at.unix_ms(), ErrorCode::Unreadable.as_str(), message])?;
     if was_live > 0 {
         w.conn
             .prepare_cached("DELETE FROM attempts WHERE delivery_seq = ?1 AND number = ?2")?
@@ -252,7 +250,7 @@ fn close_attempt(conn: &Connection, finish: &Finish) -> Result<()> {
         finish.attempt,
         finish.duration.as_millis() as i64,
         finish.status_code,
-        finish.error.as_ref().map(|error| &error.code),
+        finish.error.as_ref().map(|error| error.code.as_str()),
         finish.error.as_ref().map(|error| &error.message),
         headers,
         finish.response_body,
@@ -270,7 +268,7 @@ fn row_of(conn: &Connection, finish: &Finish) -> Result<Option<Row>> {
             Ok(Row {
                 id: cells::parsed(row, 0)?,
                 event_id: cells::parsed(row, 1)?,
-                category: row.get(2)?,
+                category: cells::parsed(row, 2)?,
                 live: row.get(3)?,
             })
         })
@@ -305,7 +303,12 @@ fn give_up(
                 "UPDATE deliveries SET status = 'failed', due_at_ms = NULL, completed_at_ms = ?2,
                                        last_error_code = ?3, last_error_message = ?4 WHERE seq = ?1",
             )?
-            .execute(params![seq, w.now.unix_ms(), failure.last_error.code, failure.last_error.message])?;
+            .execute(params![
+                seq,
+                w.now.unix_ms(),
+                failure.last_error.code.as_str(),
+                failure.last_error.message
+            ])?;
         if operational {
             continue;
         }
@@ -345,16 +348,16 @@ fn too_old(
     now: Timestamp,
 ) -> Result<Vec<TooOld>> {
     let last_error = DeliveryError {
-        code: "circuit_open".to_owned(),
+        code: ErrorCode::CircuitOpen,
         message: "the endpoint was down for longer than the retry schedule lasts".to_owned(),
     };
     let by_time = |which: &str| format!("{which} AND due_at_ms <= ?2 ORDER BY due_at_ms, seq");
     let unordered = by_time(crate::log::waiting_deliveries::UNORDERED_WAITING);
     let bulk = by_time(crate::log::waiting_deliveries::BULK_WAITING);
     let ordered = format!("{} ORDER BY order_station, seq", crate::log::waiting_deliveries::ORDERED_LIVE);
-    let elsewhere = vec![by_time(ELSEWHERE_WAITING), by_time(ELSEWHERE_IN_BULK)];
+    let direct = vec![by_time(DIRECT_WAITING), by_time(DIRECT_IN_BULK)];
     let (of_lane, lanes) = match is_origin(webhook_id) {
-        true => ("origin_id = -?1", elsewhere),
+        true => ("origin_id = -?1", direct),
         false => ("webhook_id = ?1", vec![unordered, ordered, bulk]),
     };
     let mut found = Vec::new();
@@ -395,12 +398,12 @@ pub(crate) fn recover(conn: &Connection, now: Timestamp) -> Result<()> {
         "UPDATE attempts SET error_code = ?1, error_message = ?2
          WHERE duration_ms IS NULL AND error_code IS NULL
            AND (delivery_seq, number) IN (SELECT seq, attempts FROM deliveries WHERE status = 'processing')",
-        params![OUTCOME_UNKNOWN, MESSAGE],
+        params![ErrorCode::OutcomeUnknown.as_str(), MESSAGE],
     )?;
     let interrupted = conn.execute(
         "UPDATE deliveries SET status = 'retry', due_at_ms = ?1, last_error_code = ?2, last_error_message = ?3
          WHERE status = 'processing'",
-        params![now.unix_ms(), OUTCOME_UNKNOWN, MESSAGE],
+        params![now.unix_ms(), ErrorCode::OutcomeUnknown.as_str(), MESSAGE],
     )?;
     if interrupted > 0 {
         tracing::info!(

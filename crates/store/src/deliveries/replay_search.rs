@@ -9,10 +9,11 @@ use crate::deliveries::list::{DeliveryFilter, FROM, Query};
 use crate::error::{Result, StoreError};
 use crate::listing::fits_one_of;
 use crate::log::search::as_list;
+use crate::log::subscriptions::{IS_ENABLED, load_subscription};
 use crate::log::{event_row, removed_before};
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::api::replay::{Only, Selection};
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::DeliveryStatus;
 use vocabulary::event::Event;
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
 use vocabulary::subscription::{EventPattern, Subject, Subscription};
@@ -161,7 +162,7 @@ pub(crate) fn next(conn: &Connection, search: &Search, position: i64, limit: usi
         }
         Walk::Events { webhook_id, only, events, since, until } => {
             let mut found = Found { candidates: Vec::new(), position };
-            let Some(subscription) = crate::log::subscriptions::load_subscription(conn, webhook_id)? else {
+            let Some(subscription) = load_subscription(conn, webhook_id)? else {
                 return Ok(Found { position: search.end, ..found });
             };
             let window_end = window_end(conn, "events", search, position, EVENTS_WINDOW)?;
@@ -212,7 +213,7 @@ pub(crate) fn deliveries(
     query.and("d.completed_at_ms <= ?", search.asked_at.unix_ms());
     let sql = format!(
         "SELECT d.seq, coalesce(d.webhook_id, -d.origin_id, 0) {FROM}
-         WHERE {} AND (d.webhook_id IS NULL OR w.status IN ('active', 'paused')) ORDER BY d.seq LIMIT {limit}",
+         WHERE {} AND (d.webhook_id IS NULL OR {IS_ENABLED}) ORDER BY d.seq LIMIT {limit}",
         query.conditions()
     );
     let mut statement = conn.prepare_cached(&sql)?;

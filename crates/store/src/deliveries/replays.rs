@@ -11,11 +11,14 @@ use crate::engine::embedded::raw_cells as cells;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, arrival_bounds, page};
+use crate::log::subscriptions::{IS_ENABLED, webhook_status};
 use crate::{Priority, Scope, Store};
 use vocabulary::api::command::RequestedBy;
-use vocabulary::api::replay::{Replay, Selection, Status};
+use vocabulary::api::replay::{Replay, ReplayStatus, Selection};
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::{DiscardReason, Trigger};
 use vocabulary::id::{DeliveryId, ReplayId, WebhookId};
+use vocabulary::webhook::WebhookStatus;
 
 /// Deliveries made in one step.
 pub(crate) const STEP: usize = 200;
@@ -57,7 +60,7 @@ pub struct ReplayFilter {
     /// The customer that can see it.
     pub owner_id: Option<String>,
     /// How far it has come.
-    pub status: Option<Status>,
+    pub status: Option<ReplayStatus>,
     /// Asked for then or later.
     pub since: Option<Timestamp>,
     /// Asked for before that.
@@ -116,7 +119,7 @@ impl Store {
                     owner_id,
                     webhook_id,
                     selection,
-                    if running { "running" } else { "done" },
+                    if running { ReplayStatus::Running } else { ReplayStatus::Done }.as_str(),
                     matched as i64,
                     start,
                     search.end,
@@ -149,7 +152,7 @@ impl Store {
             let mut conditions = Conditions::default();
             conditions.and_if("r.webhook_id = ?", filter.webhook_id);
             conditions.and_if("r.owner_id = ?", filter.owner_id);
-            conditions.and_if("r.status = ?", filter.status.map(|status| word(status).to_owned()));
+            conditions.and_if("r.status = ?", filter.status.map(|status| status.as_str().to_owned()));
             let spell = |least| ReplayId::from_value(least).to_string();
             for (condition, id) in arrival_bounds("replays", "r", filter.since, filter.until, spell) {
                 conditions.and(condition, [id.into()]);
@@ -171,7 +174,7 @@ impl Store {
         let begun = self
             .write(Priority::Api, Scope::Installation, move |w| {
                 let Some(seq) = seq_of(w.conn, id, visible_to)? else { return Ok(None) };
-                if !end(w, seq, Status::Canceled)? && !revoke(w, seq)? {
+                if !end(w, seq, ReplayStatus::Canceled)? && !revoke(w, seq)? {
                     return Ok(Some((seq, None)));
                 }
                 w.conn.prepare_cached("UPDATE replays SET takes_back = 1 WHERE seq = ?1")?.execute([seq])?;
@@ -296,13 +299,13 @@ fn make(
     let trigger = match &search.selection {
         Selection::Replay { webhook_id, .. } => {
             // A webhook that was disabled or deleted meanwhile gets nothing more.
-            if !takes_deliveries(w.conn, *webhook_id)? {
-                end(w, seq, Status::Canceled)?;
+            if !webhook_status(w.conn, *webhook_id)?.is_some_and(WebhookStatus::is_enabled) {
+                end(w, seq, ReplayStatus::Canceled)?;
                 return Ok(ReplayStep::Ended);
             }
-            "replay"
+            Trigger::Replay
         }
-        Selection::Resend { .. } => "resend",
+        Selection::Resend { .. } => Trigger::Resend,
     };
     let mut made = 0;
     for candidate in candidates {
@@ -322,32 +325,26 @@ fn make(
     if position < search.end {
         return Ok(ReplayStep::Made);
     }
-    end(w, seq, Status::Done)?;
+    end(w, seq, ReplayStatus::Done)?;
     Ok(ReplayStep::Ended)
 }
 
-fn takes_deliveries(conn: &Connection, webhook_id: WebhookId) -> Result<bool> {
-    let mut enabled =
-        conn.prepare_cached("SELECT 1 FROM webhooks WHERE id = ?1 AND status IN ('active', 'paused')")?;
-    Ok(enabled.exists([webhook_id])?)
-}
-
 /// Makes an ended delivery due again, behind what is live; false if it is not what it was when it was asked for.
-fn reopen(w: &mut Tx<'_>, replay: i64, seq: i64, trigger: &str, asked_at: Timestamp) -> Result<bool> {
+fn reopen(w: &mut Tx<'_>, replay: i64, seq: i64, trigger: Trigger, asked_at: Timestamp) -> Result<bool> {
     let webhook_id: Option<Option<WebhookId>> = w
         .conn
-        .prepare_cached(
+        .prepare_cached(&format!(
             "UPDATE deliveries SET status = 'scheduled', trigger = ?2, bulk = 1, step = 0, due_at_ms = ?3,
                     scheduled_at_ms = ?3, completed_at_ms = NULL, order_station = NULL, replay_seq = ?5,
                     before_replay = json_object('status', status, 'trigger', trigger, 'bulk', bulk, 'step', step,
                         'scheduled_at_ms', scheduled_at_ms, 'completed_at_ms', completed_at_ms,
                         'order_station', order_station, 'attempts', attempts)
              WHERE seq = ?1 AND completed_at_ms <= ?4
-                   AND (webhook_id IS NULL OR EXISTS (SELECT 1 FROM webhooks w WHERE w.id = deliveries.webhook_id
-                                                      AND w.status IN ('active', 'paused')))
-             RETURNING coalesce(webhook_id, -origin_id)",
-        )?
-        .query_row(params![seq, trigger, w.monotonic.unix_ms(), asked_at.unix_ms(), replay], |row| row.get(0))
+                   AND (webhook_id IS NULL
+                        OR EXISTS (SELECT 1 FROM webhooks w WHERE w.id = deliveries.webhook_id AND {IS_ENABLED}))
+             RETURNING coalesce(webhook_id, -origin_id)"
+        ))?
+        .query_row(params![seq, trigger.as_str(), w.monotonic.unix_ms(), asked_at.unix_ms(), replay], |row| row.get(0))
         .optional()?;
     w.after_commit.lanes.extend(webhook_id.flatten());
     Ok(webhook_id.is_some())
@@ -370,7 +367,7 @@ fn make_delivery(w: &mut Tx<'_>, replay: i64, event_seq: i64, webhook_id: Webhoo
         .prepare_cached(
             "INSERT INTO deliveries (id, event_seq, webhook_id, sequence, status, trigger, bulk, due_at_ms,
                                      scheduled_at_ms, created_at_ms, replay_seq)
-             VALUES (?1, ?2, ?3, ?4, 'scheduled', 'replay', 1, ?5, ?5, ?6, ?7)",
+             VALUES (?1, ?2, ?3, ?4, 'scheduled', ?8, 1, ?5, ?5, ?6, ?7)",
         )?
         .execute(params![
             DeliveryId::from_value(w.mint.next(w.now)).to_string(),
@@ -380,6 +377,7 @@ fn make_delivery(w: &mut Tx<'_>, replay: i64, event_seq: i64, webhook_id: Webhoo
             w.monotonic.unix_ms(),
             w.now.unix_ms(),
             replay,
+            Trigger::Replay.as_str(),
         ])?;
     w.after_commit.lanes.insert(webhook_id);
     Ok(true)
@@ -411,7 +409,7 @@ fn take_back(w: &mut Tx<'_>, seq: i64) -> Result<bool> {
     let mut statement = w.conn.prepare_cached(&format!(
         "UPDATE deliveries SET
              status = coalesce(json_extract(before_replay, '$.status'), 'discarded'),
-             discarded_because = iif(before_replay IS NULL, 'canceled', discarded_because),
+             discarded_because = iif(before_replay IS NULL, ?3, discarded_because),
              completed_at_ms = coalesce(json_extract(before_replay, '$.completed_at_ms'), ?2),
              trigger = coalesce(json_extract(before_replay, '$.trigger'), trigger),
              bulk = coalesce(json_extract(before_replay, '$.bulk'), bulk),
@@ -423,7 +421,7 @@ fn take_back(w: &mut Tx<'_>, seq: i64) -> Result<bool> {
          RETURNING coalesce(webhook_id, -origin_id)"
     ))?;
     let lanes: Vec<Option<WebhookId>> = statement
-        .query_map(params![seq, w.now.unix_ms()], |row| row.get(0))?
+        .query_map(params![seq, w.now.unix_ms(), DiscardReason::Canceled.as_str()], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     let more = lanes.len() >= TAKE_BACK_STEP;
     w.conn
@@ -433,13 +431,13 @@ fn take_back(w: &mut Tx<'_>, seq: i64) -> Result<bool> {
     Ok(more)
 }
 
-fn end(w: &Tx<'_>, seq: i64, status: Status) -> Result<bool> {
+fn end(w: &Tx<'_>, seq: i64, status: ReplayStatus) -> Result<bool> {
     let ended = w
         .conn
         .prepare_cached(
             "UPDATE replays SET status = ?2, completed_at_ms = ?3 WHERE seq = ?1 AND status = 'running'",
         )?
-        .execute(params![seq, word(status), w.now.unix_ms()])?;
+        .execute(params![seq, status.as_str(), w.now.unix_ms()])?;
     Ok(ended > 0)
 }
 
@@ -455,18 +453,10 @@ fn shown(conn: &Connection, id: ReplayId) -> Result<Replay> {
     Ok(conn.prepare_cached(&format!("{SELECT} WHERE r.id = ?1"))?.query_row([id.to_string()], read)?)
 }
 
-fn word(status: Status) -> &'static str {
-    match status {
-        Status::Running => "running",
-        Status::Done => "done",
-        Status::Canceled => "canceled",
-    }
-}
-
 fn read(row: &Row<'_>) -> rusqlite::Result<Replay> {
     Ok(Replay {
         id: cells::parsed(row, 1)?,
-        status: cells::word(row, 2)?,
+        status: cells::parsed(row, 2)?,
         matched: row.get::<_, i64>(3)?.max(0) as u64,
         done: row.get::<_, i64>(4)?.max(0) as u64,
         selection: cells::json(row, 5)?,

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 
 use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::log::waiting_deliveries::WEBHOOK_DISABLED;
 use crate::secrecy::vault::cell;
+use vocabulary::delivery::{DeliveryStatus, DiscardReason};
 use vocabulary::event::{Category, NewEvent, Target};
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
 use vocabulary::ocpp::Violation;
@@ -127,8 +127,8 @@ fn fan_out(
             .query_row([webhook_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let order_station = event.station_id.as_deref().filter(|_| in_order);
         let (status, due, completed) = match subscription.enabled {
-            true => ("scheduled", Some(w.monotonic.unix_ms()), None),
-            false => ("discarded", None, Some(now_ms)),
+            true => (DeliveryStatus::Scheduled, Some(w.monotonic.unix_ms()), None),
+            false => (DeliveryStatus::Discarded, None, Some(now_ms)),
         };
         w.conn
             .prepare_cached(
@@ -141,13 +141,13 @@ fn fan_out(
                 event_seq,
                 webhook_id,
                 sequence,
-                status,
+                status.as_str(),
                 due,
                 now_ms,
                 completed,
                 order_station,
                 w.monotonic.unix_ms(),
-                (!subscription.enabled).then_some(WEBHOOK_DISABLED),
+                (!subscription.enabled).then_some(DiscardReason::WebhookDisabled.as_str()),
             ])?;
         if subscription.enabled {
             w.after_commit.lanes.insert(webhook_id);

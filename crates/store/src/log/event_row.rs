@@ -64,6 +64,7 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         idempotency_key: row.get(16)?,
         test: row.get(17)?,
         custom_headers: BTreeMap::new(),
-        target: Target::from_text(row.get_ref(18)?.as_str_or_null()?),
+        target: Target::from_text(row.get_ref(18)?.as_str_or_null()?)
+            .map_err(|error| cells::unreadable(18, error))?,
     })
 }

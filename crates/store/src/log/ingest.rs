@@ -110,7 +110,7 @@ fn ingest(w: &mut Tx<'_>, new: &NewIngest) -> Result<IngestOutcome> {
         },
         Destination::Owner(owner) => (Target::Subscribers, Some(owner.clone())),
         Destination::Broadcast => (Target::Broadcast, of_station),
-        Destination::Url { .. } => (Target::Elsewhere, of_station),
+        Destination::Url { .. } => (Target::DirectUrl, of_station),
     };
     let owner_id = new.bound_to.clone().or(owner_id);
     let first: Option<i64> = match &new.idempotency_key {
@@ -138,7 +138,7 @@ fn ingest(w: &mut Tx<'_>, new: &NewIngest) -> Result<IngestOutcome> {
     };
     let seq = append::append(w, &new.event, manner)?;
     if let (Destination::Url { url, origin, secret }, None) = (&new.destination, first) {
-        deliver_elsewhere(w, seq, url, origin, secret.as_deref())?;
+        deliver_to_url(w, seq, url, origin, secret.as_deref())?;
     }
     let deliveries: i64 = w
         .conn
@@ -157,7 +157,7 @@ fn ingest(w: &mut Tx<'_>, new: &NewIngest) -> Result<IngestOutcome> {
 }
 
 /// The delivery to a URL of the event's own.
-fn deliver_elsewhere(
+fn deliver_to_url(
     w: &mut Tx<'_>,
     event_seq: i64,
     url: &str,

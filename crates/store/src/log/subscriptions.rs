@@ -1,19 +1,31 @@
 //! Which webhook gets which event: the subscriptions, compiled from the rows of the webhooks.
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use tracing::error;
 
 use crate::engine::embedded::raw_cells as cells;
 use crate::error::{Result, StoreError, UnreadableSetting};
 use vocabulary::id::WebhookId;
 use vocabulary::subscription::{Filter, InvalidPattern, StationGlob, Subscription, SubscriptionSet};
+use vocabulary::webhook::WebhookStatus;
+
+/// That deliveries are made to the webhook `w`, now or after its pause.
+pub(crate) const IS_ENABLED: &str = "w.status IN ('active', 'paused')";
+
+/// What a webhook is doing, if there is one of this number.
+pub(crate) fn webhook_status(conn: &Connection, id: WebhookId) -> Result<Option<WebhookStatus>> {
+    let status = conn
+        .prepare_cached("SELECT status FROM webhooks WHERE id = ?1")?
+        .query_row([id], |row| cells::setting(("webhooks", &id, "status"), cells::parsed(row, 0)))
+        .optional()?;
+    Ok(status)
+}
 
 /// The subscription of every webhook that is not out of order, disabled ones included: a matching event
 /// makes a discarded delivery.
 pub(crate) fn load_subscriptions(conn: &Connection) -> Result<SubscriptionSet> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, owner_id, events, stations, filter, created_seq, status NOT IN ('disabled', 'auto_disabled')
-         FROM webhooks ORDER BY id",
+        "SELECT id, owner_id, events, stations, filter, created_seq, status FROM webhooks ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
     let mut subscriptions = Vec::new();
@@ -27,8 +39,7 @@ pub(crate) fn load_subscriptions(conn: &Connection) -> Result<SubscriptionSet> {
 /// One webhook's subscription.
 pub(crate) fn load_subscription(conn: &Connection, id: WebhookId) -> Result<Option<Subscription>> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, owner_id, events, stations, filter, created_seq, status NOT IN ('disabled', 'auto_disabled')
-         FROM webhooks WHERE id = ?1",
+        "SELECT id, owner_id, events, stations, filter, created_seq, status FROM webhooks WHERE id = ?1",
     )?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(read_subscription).transpose()
@@ -72,7 +83,7 @@ fn read_subscription(row: &Row<'_>) -> Result<Subscription> {
             })?),
         },
         created_seq: row.get(5)?,
-        enabled: row.get(6)?,
+        enabled: cells::setting(named("status"), cells::parsed::<WebhookStatus>(row, 6))?.is_enabled(),
     })
 }
 

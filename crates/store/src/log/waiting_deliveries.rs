@@ -4,6 +4,7 @@ use rusqlite::params;
 
 use crate::engine::tx::Tx;
 use crate::error::Result;
+use vocabulary::delivery::DiscardReason;
 use vocabulary::id::WebhookId;
 
 /// Spelled exactly as in the index `deliveries_due`, which is only used for what it is spelled like.
@@ -18,10 +19,6 @@ pub(crate) const BULK_WAITING: &str =
 pub(crate) const ORDERED_LIVE: &str =
     "status IN ('scheduled', 'retry', 'processing') AND order_station IS NOT NULL";
 
-/// Why a delivery is discarded, as it is stored and shown.
-pub(crate) const WEBHOOK_DISABLED: &str = "webhook_disabled";
-pub(crate) const WEBHOOK_DELETED: &str = "webhook_deleted";
-
 /// Deliveries discarded in one step, so that a backlog of millions stalls nobody.
 const DISCARD_STEP: usize = 1_000;
 
@@ -29,7 +26,7 @@ const DISCARD_STEP: usize = 1_000;
 /// by itself.
 pub(crate) fn discard_waiting(w: &Tx<'_>, webhook_id: WebhookId) -> Result<bool> {
     let exists = w.conn.prepare_cached("SELECT 1 FROM webhooks WHERE id = ?1")?.exists([webhook_id])?;
-    let because = if exists { WEBHOOK_DISABLED } else { WEBHOOK_DELETED };
+    let because = if exists { DiscardReason::WebhookDisabled } else { DiscardReason::WebhookDeleted };
     let mut discarded = 0;
     // The order costs nothing: it is the index's own, and so makes sure that the index is used.
     for (which, order) in [
@@ -46,7 +43,12 @@ pub(crate) fn discard_waiting(w: &Tx<'_>, webhook_id: WebhookId) -> Result<bool>
                                WHERE webhook_id = ?1 AND {which} AND status <> 'processing'
                                ORDER BY {order} LIMIT ?3)"
             ))?
-            .execute(params![webhook_id, w.now.unix_ms(), (DISCARD_STEP - discarded) as i64, because])?;
+            .execute(params![
+                webhook_id,
+                w.now.unix_ms(),
+                (DISCARD_STEP - discarded) as i64,
+                because.as_str()
+            ])?;
     }
     Ok(discarded >= DISCARD_STEP)
 }

@@ -28,9 +28,9 @@ use crate::maintenance::upgrade;
 use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
 use vocabulary::api::command::CommandStatus;
-use vocabulary::api::webhook::Status;
 use vocabulary::clock::Clock;
 use vocabulary::id::WebhookId;
+use vocabulary::webhook::WebhookStatus;
 
 /// What a database loses with its key. Passwords of stations and API keys are no part of it: they are hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct LosingWebhook {
     /// What it is called.
     pub name: String,
     /// What it is doing before that.
-    pub status: Status,
+    pub status: WebhookStatus,
     /// The header whose value is lost.
     pub secret_header: Option<String>,
     /// Whether headers of its own are lost.
@@ -147,7 +147,7 @@ impl Losses {
                 Ok(LosingWebhook {
                     id: row.get(0)?,
                     name: row.get(1)?,
-                    status: cells::word(row, 2)?,
+                    status: cells::parsed(row, 2)?,
                     secret_header: row.get(3)?,
                     custom_headers: row.get(4)?,
                 })

@@ -7,9 +7,9 @@ use crate::engine::embedded::monotonic::WALL_OFFSET_MS;
 use crate::engine::embedded::raw_cells as cells;
 use crate::error::Result;
 use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::api::webhook_stats::{Latency, StatusCounts};
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::DeliveryStatus;
 use vocabulary::id::{DeliveryId, WebhookId};
 
 /// Deliveries that are counted at most.
@@ -71,7 +71,7 @@ fn counts(conn: &Connection, id: WebhookId, since: Timestamp) -> Result<(Timesta
     let (mut counts, mut counted, mut oldest) = (StatusCounts::default(), 0, i64::MAX);
     while let Some(row) = rows.next()? {
         let count: i64 = row.get(1)?;
-        let place = match cells::word(row, 0)? {
+        let place = match cells::parsed(row, 0)? {
             DeliveryStatus::Scheduled => &mut counts.scheduled,
             DeliveryStatus::Processing => &mut counts.processing,
             DeliveryStatus::Retry => &mut counts.retry,

@@ -8,9 +8,10 @@ use rusqlite::params;
 
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
+use crate::log::subscriptions::webhook_status;
 use crate::webhooks::settings::{changed, stored};
 use crate::{Priority, Scope, Store};
-use vocabulary::api::webhook::{Status, Webhook};
+use vocabulary::api::webhook::Webhook;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
@@ -68,10 +69,10 @@ impl Store {
 }
 
 fn refusal(w: &Tx<'_>, id: WebhookId) -> Result<Option<Paused>> {
-    Ok(match stored(w.conn, w.vault, id)?.map(|stored| stored.webhook.status) {
+    Ok(match webhook_status(w.conn, id)? {
         None => Some(Paused::Unknown),
-        Some(Status::Disabled | Status::AutoDisabled) => Some(Paused::Disabled),
-        Some(Status::Active | Status::Paused) => None,
+        Some(status) if !status.is_enabled() => Some(Paused::Disabled),
+        Some(_) => None,
     })
 }
 

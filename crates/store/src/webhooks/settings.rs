@@ -6,7 +6,7 @@
 use crate::log::subscriptions::{load_subscription, or_out_of_order};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::engine::embedded::raw_cells as cells;
 use crate::engine::tx::Tx;
@@ -14,10 +14,11 @@ use crate::error::{Result, StoreError};
 use crate::listing::{Conditions, Listed, Slice, page};
 use crate::secrecy::vault::{Vault, cell};
 use crate::{Priority, Scope, Store};
-use vocabulary::api::webhook::{Status, Webhook, WebhookInput};
+use vocabulary::api::webhook::{Webhook, WebhookInput};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 use vocabulary::units::Span;
+use vocabulary::webhook::WebhookStatus;
 
 /// A webhook with what only the gateway may know.
 #[derive(Clone)]
@@ -64,44 +65,13 @@ impl Store {
             if own >= at_most {
                 return Ok(None);
             }
-            let status = if input.enabled { Status::Active } else { Status::Disabled };
             // Known before it is inserted, because secrets are sealed for their row.
             let id = next_id(w)?;
-            let secrets = Sealed::of(w, id, &input)?;
-            w.conn
-                .prepare_cached(
-                    "INSERT INTO webhooks (id, name, url, status, disabled_reason, events, stations, owner_id, secret_header,
-                        secret_value, signing_secret, format, custom_headers, filter, ordering, ordering_max_wait_ms,
-                        timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms,
-                        created_seq)
-                     VALUES (:id, :name, :url, :status, :reason, :events, :stations, :owner_id, :secret_header,
-                        :secret_value, :signing_secret, :format, :custom_headers, :filter, :ordering, :max_wait_ms,
-                        :timeout_ms, :retry_schedule, :max_in_flight, :rate_limit, :now, :now,
-                        (SELECT coalesce(max(seq), 0) FROM events))",
-                )?
-                .execute(named_params! {
-                    ":id": id,
-                    ":name": name(&input),
-                    ":url": input.url,
-                    ":status": word(&status)?,
-                    ":reason": (!input.enabled).then_some(BY_REQUEST),
-                    ":events": serde_json::to_string(&input.events)?,
-                    ":stations": serde_json::to_string(&input.stations)?,
-                    ":owner_id": input.owner_id,
-                    ":secret_header": input.secret_header,
-                    ":secret_value": secrets.secret_value,
-                    ":signing_secret": secrets.signing_secret,
-                    ":format": word(&input.format)?,
-                    ":custom_headers": secrets.custom_headers,
-                    ":filter": input.filter.as_ref().map(serde_json::to_string).transpose()?,
-                    ":ordering": word(&input.ordering)?,
-                    ":max_wait_ms": millis(input.ordering_max_wait),
-                    ":timeout_ms": millis(input.timeout),
-                    ":retry_schedule": serde_json::to_string(&input.retry_schedule)?,
-                    ":max_in_flight": input.max_in_flight,
-                    ":rate_limit": input.rate_limit,
-                    ":now": w.now.unix_ms(),
-                })?;
+            let (status, reason) = match input.enabled {
+                true => (WebhookStatus::Active, None),
+                false => (WebhookStatus::Disabled, Some(BY_REQUEST)),
+            };
+            save(w, id, &input, status, reason)?;
             changed(w, id)?;
             shown(w, id).map(Some)
         })
@@ -118,7 +88,7 @@ impl Store {
     pub async fn webhooks(
         &self,
         owner_id: Option<String>,
-        status: Option<Status>,
+        status: Option<WebhookStatus>,
         (since, until): (Option<Timestamp>, Option<Timestamp>),
         slice: Slice,
     ) -> Result<Listed<Webhook>> {
@@ -126,7 +96,7 @@ impl Store {
         self.read(move |conn| {
             let mut conditions = Conditions::default();
             conditions.and_if("owner_id = ?", owner_id);
-            conditions.and_if("status = ?", status.as_ref().map(word).transpose()?);
+            conditions.and_if("status = ?", status.map(|status| status.as_str().to_owned()));
             conditions.and_at("created_at_ms >= ?", since);
             conditions.and_at("created_at_ms < ?", until);
             let select = format!("SELECT {COLUMNS} FROM webhooks");
@@ -150,7 +120,13 @@ impl Store {
             if before.webhook.updated_at != read_at {
                 return Ok(Changed::Stale);
             }
-            replace(w, &before.webhook, &input)?;
+            let before = before.webhook;
+            let (status, reason) = match (input.enabled, before.enabled) {
+                (true, false) => (WebhookStatus::Active, None),
+                (false, true) => (WebhookStatus::Disabled, Some(BY_REQUEST)),
+                _ => (before.status, before.disabled_reason.as_deref()),
+            };
+            save(w, id, &input, status, reason)?;
             if !input.enabled {
                 // A first step; the engine, told of the change, takes the others.
                 crate::log::waiting_deliveries::discard_waiting(w, id)?;
@@ -241,52 +217,62 @@ impl Sealed {
 /// Why a webhook is disabled that nobody but its owner disabled.
 const BY_REQUEST: &str = "disabled through the API";
 
-fn replace(w: &Tx<'_>, before: &Webhook, input: &WebhookInput) -> Result<()> {
-    let (status, reason) = match (input.enabled, before.enabled) {
-        (true, false) => (Status::Active, None),
-        (false, true) => (Status::Disabled, Some(BY_REQUEST)),
-        _ => (before.status, before.disabled_reason.as_deref()),
-    };
-    let secrets = Sealed::of(w, before.id, input)?;
+/// Writes all that is written in a webhook: a new row, or over the one that is there. A pause goes on only while it stays
+/// paused, and one that is put back to work has not failed yet.
+fn save(
+    w: &Tx<'_>,
+    id: WebhookId,
+    input: &WebhookInput,
+    status: WebhookStatus,
+    disabled_reason: Option<&str>,
+) -> Result<()> {
+    let secrets = Sealed::of(w, id, input)?;
     w.conn
         .prepare_cached(
-            "UPDATE webhooks SET name = :name, url = :url, status = :status, disabled_reason = :reason,
-                paused_at_ms = iif(:status = 'paused', paused_at_ms, NULL),
-                paused_until_ms = iif(:status = 'paused', paused_until_ms, NULL),
-                paused_reason = iif(:status = 'paused', paused_reason, NULL),
-                events = :events, stations = :stations, owner_id = :owner_id, secret_header = :secret_header,
-                secret_value = :secret_value, signing_secret = :signing_secret, format = :format,
-                custom_headers = :custom_headers, filter = :filter, ordering = :ordering,
-                ordering_max_wait_ms = :max_wait_ms, timeout_ms = :timeout_ms, retry_schedule = :retry_schedule,
-                max_in_flight = :max_in_flight, rate_limit = :rate_limit,
-                failing_since_ms = CASE WHEN :put_back THEN NULL ELSE failing_since_ms END,
-                updated_at_ms = max(:now, updated_at_ms + 1)
-             WHERE id = :id",
+            "INSERT INTO webhooks (id, name, url, status, disabled_reason, events, stations, owner_id, secret_header,
+                secret_value, signing_secret, format, custom_headers, filter, ordering, ordering_max_wait_ms,
+                timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms, created_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?21,
+                (SELECT coalesce(max(seq), 0) FROM events))
+             ON CONFLICT (id) DO UPDATE SET
+                name = excluded.name, url = excluded.url, status = excluded.status,
+                disabled_reason = excluded.disabled_reason, events = excluded.events, stations = excluded.stations,
+                owner_id = excluded.owner_id, secret_header = excluded.secret_header,
+                secret_value = excluded.secret_value, signing_secret = excluded.signing_secret,
+                format = excluded.format, custom_headers = excluded.custom_headers, filter = excluded.filter,
+                ordering = excluded.ordering, ordering_max_wait_ms = excluded.ordering_max_wait_ms,
+                timeout_ms = excluded.timeout_ms, retry_schedule = excluded.retry_schedule,
+                max_in_flight = excluded.max_in_flight, rate_limit = excluded.rate_limit,
+                paused_at_ms = CASE WHEN excluded.status = 'paused' THEN webhooks.paused_at_ms END,
+                paused_until_ms = CASE WHEN excluded.status = 'paused' THEN webhooks.paused_until_ms END,
+                paused_reason = CASE WHEN excluded.status = 'paused' THEN webhooks.paused_reason END,
+                failing_since_ms = CASE WHEN webhooks.status IN ('active', 'paused')
+                    OR excluded.status NOT IN ('active', 'paused') THEN webhooks.failing_since_ms END,
+                updated_at_ms = max(excluded.updated_at_ms, webhooks.updated_at_ms + 1)",
         )?
-        .execute(named_params! {
-            ":id": before.id,
-            ":name": name(input),
-            ":url": input.url,
-            ":status": word(&status)?,
-            ":reason": reason,
-            ":events": serde_json::to_string(&input.events)?,
-            ":stations": serde_json::to_string(&input.stations)?,
-            ":owner_id": input.owner_id,
-            ":secret_header": input.secret_header,
-            ":secret_value": secrets.secret_value,
-            ":signing_secret": secrets.signing_secret,
-            ":format": word(&input.format)?,
-            ":custom_headers": secrets.custom_headers,
-            ":filter": input.filter.as_ref().map(serde_json::to_string).transpose()?,
-            ":ordering": word(&input.ordering)?,
-            ":max_wait_ms": millis(input.ordering_max_wait),
-            ":timeout_ms": millis(input.timeout),
-            ":retry_schedule": serde_json::to_string(&input.retry_schedule)?,
-            ":max_in_flight": input.max_in_flight,
-            ":rate_limit": input.rate_limit,
-            ":put_back": input.enabled && !before.enabled,
-            ":now": w.now.unix_ms(),
-        })?;
+        .execute(params![
+            id,
+            name(input),
+            input.url,
+            status.as_str(),
+            disabled_reason,
+            serde_json::to_string(&input.events)?,
+            serde_json::to_string(&input.stations)?,
+            input.owner_id,
+            input.secret_header,
+            secrets.secret_value,
+            secrets.signing_secret,
+            input.format.as_str(),
+            secrets.custom_headers,
+            input.filter.as_ref().map(serde_json::to_string).transpose()?,
+            input.ordering.as_str(),
+            millis(input.ordering_max_wait),
+            millis(input.timeout),
+            serde_json::to_string(&input.retry_schedule)?,
+            input.max_in_flight,
+            input.rate_limit,
+            w.now.unix_ms(),
+        ])?;
     Ok(())
 }
 
@@ -324,7 +310,7 @@ fn shown(w: &Tx<'_>, id: WebhookId) -> Result<Webhook> {
 fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
     let id: WebhookId = row.get(0)?;
     let named = |column| ("webhooks", &id as &dyn std::fmt::Display, column);
-    let status: Status = cells::setting(named("status"), cells::word(row, 3))?;
+    let status: WebhookStatus = cells::setting(named("status"), cells::parsed(row, 3))?;
     let span = |column| {
         let ms: i64 = row.get(column)?;
         Ok::<_, rusqlite::Error>(Span(std::time::Duration::from_millis(ms.max(0) as u64)))
@@ -337,7 +323,7 @@ fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
         id,
         name: row.get(1)?,
         url: row.get(2)?,
-        enabled: matches!(status, Status::Active | Status::Paused),
+        enabled: status.is_enabled(),
         status,
         disabled_reason: row.get(4)?,
         paused_at: cells::maybe_moment(row, 23)?,
@@ -350,10 +336,10 @@ fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<StoredWebhook> {
         secret_header: row.get(8)?,
         secret_value_set: row.get(9)?,
         signing_secret: None,
-        format: cells::setting(named("format"), cells::word(row, 10))?,
+        format: cells::setting(named("format"), cells::parsed(row, 10))?,
         custom_headers: cells::setting(named("custom_headers"), custom_headers)?,
         filter: cells::setting(named("filter"), cells::maybe_json(row, 12))?,
-        ordering: cells::setting(named("ordering"), cells::word(row, 13))?,
+        ordering: cells::setting(named("ordering"), cells::parsed(row, 13))?,
         ordering_max_wait: span(14)?,
         timeout: span(15)?,
         retry_schedule: cells::setting(named("retry_schedule"), cells::json(row, 16))?,
@@ -375,11 +361,37 @@ fn name(input: &WebhookInput) -> String {
     input.name.clone().or_else(host).unwrap_or_else(|| input.url.clone())
 }
 
-/// An enum's own spelling, without the quotes.
-fn word(value: &impl serde::Serialize) -> Result<String> {
-    Ok(serde_json::to_string(value).map(|quoted| quoted.trim_matches('"').to_owned())?)
-}
-
 fn millis(span: Span) -> i64 {
     span.0.as_millis().min(i64::MAX as u128) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vocabulary::api::replay::ReplayStatus;
+    use vocabulary::clock::Clock;
+    use vocabulary::delivery::{BodyFormat, DeliveryStatus, DiscardReason};
+    use vocabulary::webhook::Ordering;
+
+    /// A word that the schema does not know could not be stored, one that only the schema knows not be read.
+    #[tokio::test]
+    async fn the_schema_knows_the_words_of_the_vocabulary_and_no_others() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), Clock::System).expect("a store");
+        let tables =
+            "SELECT group_concat(sql) FROM sqlite_schema WHERE name IN ('webhooks', 'deliveries', 'replays')";
+        let tables = store.seed_text(tables).await;
+        for (column, words) in [
+            ("format", BodyFormat::WORDS),
+            ("status", WebhookStatus::WORDS),
+            ("ordering", Ordering::WORDS),
+            ("status", DeliveryStatus::WORDS),
+            ("discarded_because", DiscardReason::WORDS),
+            ("status", ReplayStatus::WORDS),
+        ] {
+            let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+            let check = format!("CHECK ({column} IN ({}))", words.join(", "));
+            assert!(tables.contains(&check), "{check} is not in {tables}");
+        }
+    }
 }

@@ -5,30 +5,19 @@ use utoipa::ToSchema;
 
 use super::command::RequestedBy;
 use crate::clock::Timestamp;
+use crate::words::words;
 
-/// The methods of requests that change something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum ChangeMethod {
-    /// Makes something, or sets something going.
-    Post,
-    /// Replaces.
-    Put,
-    /// Changes some fields.
-    Patch,
-    /// Removes.
-    Delete,
-}
-
-impl ChangeMethod {
-    /// The method as HTTP spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-        }
+words! {
+    /// The methods of requests that change something.
+    pub enum ChangeMethod {
+        /// Makes something, or sets something going.
+        Post = "POST",
+        /// Replaces.
+        Put = "PUT",
+        /// Changes some fields.
+        Patch = "PATCH",
+        /// Removes.
+        Delete = "DELETE",
     }
 }
 

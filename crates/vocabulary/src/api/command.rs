@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::id::{ApiKeyId, CommandId};
 use crate::ocpp::Violation;
 use crate::units::Span;
+use crate::words::words;
 
 fn yes() -> bool {
     true
@@ -51,66 +52,42 @@ pub struct CommandInput {
     pub metadata: Option<Box<RawValue>>,
 }
 
-/// How far a command has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CommandStatus {
-    /// It waits to be sent.
-    Queued,
-    /// It was sent, and its answer is waited for.
-    Sent,
-    /// It was answered; the charger's own verdict is in `response`.
-    Completed,
-    /// It was refused with a CALLERROR, or its answer cannot be read.
-    Error,
-    /// No answer came in time.
-    Timeout,
-    /// The connection ended before the answer, or before its turn.
-    ConnectionLost,
-    /// Its turn did not come in time.
-    Expired,
-    /// It was called back before it was sent.
-    Canceled,
+words! {
+    /// How far a command has come.
+    pub enum CommandStatus {
+        /// It waits to be sent.
+        Queued = "queued",
+        /// It was sent, and its answer is waited for.
+        Sent = "sent",
+        /// It was answered; the charger's own verdict is in `response`.
+        Completed = "completed",
+        /// It was refused with a CALLERROR, or its answer cannot be read.
+        Error = "error",
+        /// No answer came in time.
+        Timeout = "timeout",
+        /// The connection ended before the answer, or before its turn.
+        ConnectionLost = "connection_lost",
+        /// Its turn did not come in time.
+        Expired = "expired",
+        /// It was called back before it was sent.
+        Canceled = "canceled",
+    }
 }
 
 impl CommandStatus {
-    /// The status as it is spelled everywhere.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Sent => "sent",
-            Self::Completed => "completed",
-            Self::Error => "error",
-            Self::Timeout => "timeout",
-            Self::ConnectionLost => "connection_lost",
-            Self::Expired => "expired",
-            Self::Canceled => "canceled",
-        }
-    }
-
     /// Whether nothing more will become of it.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Sent)
     }
 }
 
-/// What came of a remote start that the charger accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RemoteStartOutcome {
-    /// A transaction began.
-    Started,
-    /// None had begun after 180 seconds.
-    NotStarted,
-}
-
-impl RemoteStartOutcome {
-    /// The outcome as it is spelled everywhere.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::NotStarted => "not_started",
-        }
+words! {
+    /// What came of a remote start that the charger accepted.
+    pub enum RemoteStartOutcome {
+        /// A transaction began.
+        Started = "started",
+        /// None had begun after 180 seconds.
+        NotStarted = "not_started",
     }
 }
 

@@ -7,48 +7,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
+use crate::delivery::{DeliveryStatus, DiscardReason, ErrorCode, Trigger};
 use crate::id::{DeliveryId, EventId};
-
-/// How far a delivery has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DeliveryStatus {
-    /// Waits for its first attempt.
-    Scheduled,
-    /// An attempt is under way.
-    Processing,
-    /// Waits for its next attempt.
-    Retry,
-    /// Answered 2xx.
-    Success,
-    /// Dead-lettered: the schedule is used up.
-    Failed,
-    /// Cancelled, or its webhook was disabled or deleted.
-    Discarded,
-}
-
-impl DeliveryStatus {
-    /// Every status.
-    pub const ALL: [Self; 6] =
-        [Self::Scheduled, Self::Processing, Self::Retry, Self::Success, Self::Failed, Self::Discarded];
-
-    /// The status as it is spelled.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::Processing => "processing",
-            Self::Retry => "retry",
-            Self::Success => "success",
-            Self::Failed => "failed",
-            Self::Discarded => "discarded",
-        }
-    }
-
-    /// Whether it has come to its end.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Success | Self::Failed | Self::Discarded)
-    }
-}
 
 /// One event on its way to one webhook.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -85,7 +45,8 @@ pub struct Delivery {
     pub waiting_for: Option<String>,
     /// Why it was discarded: `canceled`, `webhook_disabled` or `webhook_deleted`; null if it was not, or by an older
     /// version.
-    pub discarded_because: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub discarded_because: Option<DiscardReason>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it came to its end.
@@ -98,7 +59,8 @@ pub struct Attempt {
     /// Counts this delivery's attempts from 1 without gaps.
     pub number: u32,
     /// Why it was made: `event`, `resend` or `replay`.
-    pub trigger: String,
+    #[schema(value_type = String)]
+    pub trigger: Trigger,
     /// When it began.
     pub started_at: Timestamp,
     /// How long it took, in milliseconds; null while it is under way, or if it was cut off.
@@ -114,12 +76,13 @@ pub struct Attempt {
 }
 
 /// Why an attempt, or a delivery, failed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryError {
     /// One of `timeout`, `dns`, `connect`, `tls`, `reset`, `http_status`, `forbidden_destination`,
     /// `circuit_open`, `outcome_unknown`; `unreadable`: it waits, no attempt is spent, because the gateway could not
     /// read what is to be sent.
-    pub code: String,
+    #[schema(value_type = String)]
+    pub code: ErrorCode,
     /// The same for people.
     pub message: String,
 }

@@ -6,19 +6,22 @@ use utoipa::ToSchema;
 
 pub use super::import::ImportResult;
 use crate::clock::Timestamp;
+use crate::words::words;
 
-/// What a registered tag is worth. `ConcurrentTx` follows from its transactions and is never registered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum TagStatus {
-    /// It may charge.
-    #[default]
-    Accepted,
-    /// It is known, and may not.
-    Blocked,
-    /// Its time is over.
-    Expired,
-    /// It is to be treated as unknown.
-    Invalid,
+words! {
+    /// What a registered tag is worth. `ConcurrentTx` follows from its transactions and is never registered.
+    #[derive(Default)]
+    pub enum TagStatus {
+        /// It may charge.
+        #[default]
+        Accepted = "Accepted",
+        /// It is known, and may not.
+        Blocked = "Blocked",
+        /// Its time is over.
+        Expired = "Expired",
+        /// It is to be treated as unknown.
+        Invalid = "Invalid",
+    }
 }
 
 /// What is written in a tag: the body of `PUT /id-tags/{tag}`.

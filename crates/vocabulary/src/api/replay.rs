@@ -4,24 +4,26 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::command::RequestedBy;
-use super::delivery::DeliveryStatus;
 use super::text::{Bound, Pattern};
 use crate::clock::Timestamp;
+use crate::delivery::DeliveryStatus;
 use crate::id::{EventId, ReplayId};
+use crate::words::words;
 
-/// Which of a webhook's events a replay brings back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = ReplayOnly)]
-pub enum Only {
-    /// Those whose delivery is a dead letter.
-    #[default]
-    Failed,
-    /// Those whose delivery was discarded or never made: the webhook was disabled, did not subscribe to them
-    /// yet, or was not there yet. They are judged by what it subscribes to now.
-    Missing,
-    /// Both, and those that have arrived. What is on its way stays as it is.
-    All,
+words! {
+    /// Which of a webhook's events a replay brings back.
+    #[derive(Default)]
+    #[schema(as = ReplayOnly)]
+    pub enum Only {
+        /// Those whose delivery is a dead letter.
+        #[default]
+        Failed = "failed",
+        /// Those whose delivery was discarded or never made: the webhook was disabled, did not subscribe to them
+        /// yet, or was not there yet. They are judged by what it subscribes to now.
+        Missing = "missing",
+        /// Both, and those that have arrived. What is on its way stays as it is.
+        All = "all",
+    }
 }
 
 /// What is brought back: the body of `POST /webhooks/{id}/replay`.
@@ -49,18 +51,17 @@ pub struct ReplayInput {
     pub dry_run: bool,
 }
 
-/// How far a replay has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = ReplayStatus)]
-pub enum Status {
-    /// It is making deliveries.
-    Running,
-    /// All are made; whether they have arrived, the deliveries tell.
-    Done,
-    /// Somebody ended it, and what it had made and nothing was tried of was taken back; or its webhook was
-    /// disabled or deleted.
-    Canceled,
+words! {
+    /// How far a replay has come.
+    pub enum ReplayStatus {
+        /// It is making deliveries.
+        Running = "running",
+        /// All are made; whether they have arrived, the deliveries tell.
+        Done = "done",
+        /// Somebody ended it, and what it had made and nothing was tried of was taken back; or its webhook was
+        /// disabled or deleted.
+        Canceled = "canceled",
+    }
 }
 
 /// What a replay or bulk resend brings back.
@@ -110,7 +111,7 @@ pub struct Replay {
     /// Its id.
     pub id: ReplayId,
     /// How far it has come.
-    pub status: Status,
+    pub status: ReplayStatus,
     /// How many events or deliveries there were to bring back when it was asked for.
     pub matched: u64,
     /// How many of them it has made due so far. Those that ended otherwise meanwhile are left out, so at the end

@@ -5,37 +5,24 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::id::{CommandId, ReservationId};
+use crate::words::words;
 
-/// How a reservation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = ReservationStatus)]
-pub enum Status {
-    /// The station keeps it.
-    Active,
-    /// A transaction has begun on it: one that names it, or one of its tag, or its group, on its connector.
-    Used,
-    /// It was called back, or its connector or the whole station became `Faulted` or `Unavailable`.
-    Canceled,
-    /// Its time is over.
-    Expired,
-    /// The station would not keep it.
-    Rejected,
-    /// The `ReserveNow` was never answered: the station may keep it or not.
-    Unknown,
-}
-
-impl Status {
-    /// The status as it is spelled everywhere.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Used => "used",
-            Self::Canceled => "canceled",
-            Self::Expired => "expired",
-            Self::Rejected => "rejected",
-            Self::Unknown => "unknown",
-        }
+words! {
+    /// How a reservation stands.
+    #[schema(as = ReservationStatus)]
+    pub enum Status {
+        /// The station keeps it.
+        Active = "active",
+        /// A transaction has begun on it: one that names it, or one of its tag, or its group, on its connector.
+        Used = "used",
+        /// It was called back, or its connector or the whole station became `Faulted` or `Unavailable`.
+        Canceled = "canceled",
+        /// Its time is over.
+        Expired = "expired",
+        /// The station would not keep it.
+        Rejected = "rejected",
+        /// The `ReserveNow` was never answered: the station may keep it or not.
+        Unknown = "unknown",
     }
 }
 

@@ -5,30 +5,31 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::id::CommandId;
+use crate::words::words;
 
-/// How far a transaction has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = TransactionStatus)]
-pub enum Status {
-    /// It has begun, and its stop has not come.
-    Active,
-    /// It is over.
-    Completed,
+words! {
+    /// How far a transaction has come.
+    #[schema(as = TransactionStatus)]
+    pub enum Status {
+        /// It has begun, and its stop has not come.
+        Active = "active",
+        /// It is over.
+        Completed = "completed",
+    }
 }
 
-/// How far the energy of a transaction can be relied on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum EnergyQuality {
-    /// The difference of the two meter readings, and nothing that was sent contradicts it.
-    Metered,
-    /// There is no reading at the stop; the energy register tells.
-    Estimated,
-    /// The readings contradict themselves, each other, the register or the time, or no vehicle takes so much.
-    Implausible,
-    /// There is nothing to tell from.
-    Missing,
+words! {
+    /// How far the energy of a transaction can be relied on.
+    pub enum EnergyQuality {
+        /// The difference of the two meter readings, and nothing that was sent contradicts it.
+        Metered = "metered",
+        /// There is no reading at the stop; the energy register tells.
+        Estimated = "estimated",
+        /// The readings contradict themselves, each other, the register or the time, or no vehicle takes so much.
+        Implausible = "implausible",
+        /// There is nothing to tell from.
+        Missing = "missing",
+    }
 }
 
 impl EnergyQuality {

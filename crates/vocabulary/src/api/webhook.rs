@@ -8,61 +8,9 @@ use utoipa::ToSchema;
 
 use super::text::Pattern;
 use crate::clock::Timestamp;
+use crate::delivery::BodyFormat;
 use crate::units::Span;
-
-/// The shape of a delivery's body.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = WebhookFormat)]
-pub enum Format {
-    /// Everything at the top level, with `payload`.
-    #[default]
-    Flat,
-    /// `id`, `type`, `createdAt` and `data`.
-    Envelope,
-    /// The Standard Webhooks shape: `type`, `timestamp`, `data`.
-    Standard,
-    /// CloudEvents 1.0 JSON.
-    Cloudevents,
-}
-
-impl Format {
-    /// The format as it is spelled.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Flat => "flat",
-            Self::Envelope => "envelope",
-            Self::Standard => "standard",
-            Self::Cloudevents => "cloudevents",
-        }
-    }
-}
-
-/// In which order deliveries are made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Ordering {
-    /// Best-effort chronological.
-    #[default]
-    None,
-    /// Each station's events strictly one after the other.
-    Station,
-}
-
-/// What a webhook is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = WebhookStatus)]
-pub enum Status {
-    /// Deliveries are made.
-    Active,
-    /// Deliveries wait, and no attempt is spent.
-    Paused,
-    /// Switched off by somebody; matching events make `discarded` deliveries.
-    Disabled,
-    /// Switched off by the gateway, after long failure or a 410.
-    AutoDisabled,
-}
+use crate::webhook::{Ordering, WebhookStatus};
 
 fn every_event() -> Vec<String> {
     vec!["*".into()]
@@ -146,7 +94,7 @@ pub struct WebhookInput {
     /// The shape of the body.
     #[serde(default)]
     #[schema(default = "flat")]
-    pub format: Format,
+    pub format: BodyFormat,
     /// Headers sent with every delivery. None may replace a header of the gateway's own.
     #[serde(default)]
     pub custom_headers: BTreeMap<String, String>,
@@ -203,7 +151,7 @@ pub struct Webhook {
     /// Whether it is neither `disabled` nor `auto_disabled`.
     pub enabled: bool,
     /// What it is doing.
-    pub status: Status,
+    pub status: WebhookStatus,
     /// Why it is disabled.
     pub disabled_reason: Option<String>,
     /// Since when it is paused.
@@ -227,7 +175,7 @@ pub struct Webhook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<String>,
     /// The shape of the body.
-    pub format: Format,
+    pub format: BodyFormat,
     /// Headers sent with every delivery.
     pub custom_headers: BTreeMap<String, String>,
     /// Which payloads it wants.

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::units::Span;
+use crate::words::words;
 
 /// How a webhook is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -67,14 +68,14 @@ pub struct Breaker {
     pub next_probe_at: Option<Timestamp>,
 }
 
-/// What a circuit breaker is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum BreakerState {
-    /// Everything passes.
-    Closed,
-    /// One probe at a time passes.
-    Open,
-    /// The endpoint is back: a few pass, more with each success.
-    Ramp,
+words! {
+    /// What a circuit breaker is doing.
+    pub enum BreakerState {
+        /// Everything passes.
+        Closed = "closed",
+        /// One probe at a time passes.
+        Open = "open",
+        /// The endpoint is back: a few pass, more with each success.
+        Ramp = "ramp",
+    }
 }

@@ -10,15 +10,15 @@ pub mod pattern;
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::event::{self, Category, Event, Target};
 use crate::id::WebhookId;
+use crate::words::words;
 
 pub use filter::{Filter, FilterError};
 pub use pattern::{EventPattern, InvalidPattern, StationGlob, glob_fits, warnings};
@@ -120,47 +120,25 @@ fn about(payload: &RawValue) -> Option<WebhookId> {
     serde_json::from_str::<About>(payload.get()).ok().map(|about| about.webhook_id)
 }
 
-/// Why an event made no delivery to a webhook (`not_matched` of `?explain=true`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NotMatched {
-    /// The webhook does not subscribe to events of this type.
-    EventType,
-    /// The webhook does not subscribe to this station.
-    Station,
-    /// The event belongs to another owner, or to none.
-    Owner,
-    /// The payload does not fit the filter.
-    Filter,
-    /// The webhook was made after the event, or was changed to fit it.
-    CreatedLater,
-    /// The event repeats another.
-    Duplicate,
-    /// The event was directed elsewhere, or is a test.
-    Target,
-    /// The event tells of this very webhook.
-    AboutItself,
-}
-
-impl NotMatched {
-    /// The reason as the API spells it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EventType => "event_type",
-            Self::Station => "station",
-            Self::Owner => "owner",
-            Self::Filter => "filter",
-            Self::CreatedLater => "created_later",
-            Self::Duplicate => "duplicate",
-            Self::Target => "target",
-            Self::AboutItself => "about_itself",
-        }
-    }
-}
-
-impl fmt::Display for NotMatched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+words! {
+    /// Why an event made no delivery to a webhook (`not_matched` of `?explain=true`).
+    pub enum NotMatched {
+        /// The webhook does not subscribe to events of this type.
+        EventType = "event_type",
+        /// The webhook does not subscribe to this station.
+        Station = "station",
+        /// The event belongs to another owner, or to none.
+        Owner = "owner",
+        /// The payload does not fit the filter.
+        Filter = "filter",
+        /// The webhook was made after the event, or was changed to fit it.
+        CreatedLater = "created_later",
+        /// The event repeats another.
+        Duplicate = "duplicate",
+        /// The event was directed elsewhere, or is a test.
+        Target = "target",
+        /// The event tells of this very webhook.
+        AboutItself = "about_itself",
     }
 }
 
@@ -185,7 +163,7 @@ impl Subscription {
             return Err(NotMatched::Duplicate);
         }
         match subject.target {
-            Target::Elsewhere => return Err(NotMatched::Target),
+            Target::DirectUrl => return Err(NotMatched::Target),
             Target::Webhook(id) if id != self.webhook_id => return Err(NotMatched::Target),
             _ => {}
         }

@@ -48,7 +48,7 @@ fn the_first_reason_that_applies_is_given() {
     assert_eq!(judge(|s| s.about_webhook = Some(1)), Err(NotMatched::AboutItself));
     assert_eq!(judge(|s| s.about_webhook = Some(2)), Ok(()));
     assert_eq!(judge(|s| s.target = Target::Webhook(2)), Err(NotMatched::Target));
-    assert_eq!(judge(|s| s.target = Target::Elsewhere), Err(NotMatched::Target));
+    assert_eq!(judge(|s| s.target = Target::DirectUrl), Err(NotMatched::Target));
     let other = payload(r#"{"connectorId": 1}"#);
     assert_eq!(picky.judge(&start(&other)), Err(NotMatched::Filter));
 }
@@ -101,7 +101,7 @@ fn a_set_agrees_with_its_subscriptions() {
     for (category, event) in names {
         for station in [None, Some("CP_1"), Some("WALLBOX_1")] {
             for owner in [None, Some("acme")] {
-                for target in [Target::Subscribers, Target::Broadcast, Target::Webhook(4), Target::Elsewhere]
+                for target in [Target::Subscribers, Target::Broadcast, Target::Webhook(4), Target::DirectUrl]
                 {
                     let subject = Subject {
                         target,

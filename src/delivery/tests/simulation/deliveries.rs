@@ -13,6 +13,7 @@ use crate::delivery::send::{EndpointSign, SendEnd};
 use store::{Changed, Claimed, Finish, LaneState, Next};
 use vocabulary::api::delivery::DeliveryError;
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::ErrorCode;
 use vocabulary::event::{Category, Event};
 use vocabulary::id::WebhookId;
 
@@ -150,7 +151,7 @@ impl World {
             duration: Duration::from_millis(7),
             status_code: Some(if delivered { 200 } else { 500 }),
             error: (!delivered)
-                .then(|| DeliveryError { code: "http_status".to_owned(), message: "500".to_owned() }),
+                .then(|| DeliveryError { code: ErrorCode::HttpStatus, message: "500".to_owned() }),
             response_headers: Vec::new(),
             response_body: None,
             next,

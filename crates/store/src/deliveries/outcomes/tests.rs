@@ -3,7 +3,6 @@
 use super::*;
 use crate::LaneClaim;
 use crate::seed::SeedWebhook;
-use vocabulary::api::delivery::DeliveryStatus;
 use vocabulary::clock::Clock;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -47,7 +46,7 @@ impl Bench {
             duration: Duration::from_millis(7),
             status_code: Some(if delivered { 200 } else { 500 }),
             error: (!delivered)
-                .then(|| DeliveryError { code: "http_status".to_owned(), message: "500".to_owned() }),
+                .then(|| DeliveryError { code: ErrorCode::HttpStatus, message: "500".to_owned() }),
             response_headers: Vec::new(),
             response_body: None,
             next,
@@ -178,7 +177,7 @@ async fn a_webhook_disabled_meanwhile_gets_no_retry() {
         attempt: 1,
         duration: Duration::ZERO,
         status_code: None,
-        error: Some(DeliveryError::default()),
+        error: Some(DeliveryError { code: ErrorCode::Timeout, message: String::new() }),
         response_headers: Vec::new(),
         response_body: None,
         next: bench.retry(),

@@ -129,6 +129,9 @@ pub(crate) fn headers(
 /// How headers are written that are none: there is nothing to seal.
 pub(crate) const NO_HEADERS: &str = "{}";
 
-fn unreadable<E: std::error::Error + Send + Sync + 'static>(column: usize, error: E) -> rusqlite::Error {
+pub(crate) fn unreadable<E: std::error::Error + Send + Sync + 'static>(
+    column: usize,
+    error: E,
+) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }

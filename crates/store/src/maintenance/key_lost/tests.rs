@@ -1,6 +1,7 @@
 use super::*;
 use crate::Store;
 use crate::seed::secrets_in;
+use vocabulary::webhook::WebhookStatus;
 
 #[tokio::test]
 async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_without_it() {
@@ -27,7 +28,10 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
     let told = losses(dir.path(), &source).expect("looks");
     let lost: Vec<_> = told.webhooks.iter().map(|webhook| (webhook.status, webhook.lost())).collect();
     let all = ["signing secret", "value of x-key", "custom headers"].map(str::to_owned);
-    assert_eq!(lost, [(Status::Active, all.to_vec()), (Status::Disabled, vec!["signing secret".to_owned()])]);
+    assert_eq!(
+        lost,
+        [(WebhookStatus::Active, all.to_vec()), (WebhookStatus::Disabled, vec!["signing secret".to_owned()])]
+    );
     assert_eq!((told.deliveries, told.commands, told.events, told.requests), (1, 1, 1, 1));
     assert!(!file.exists(), "looking makes nothing");
 
@@ -41,11 +45,11 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
     let webhook = store.webhook(1).await.expect("opens").expect("is there");
     assert_eq!((webhook.secret_value, webhook.webhook.secret_header.as_deref()), (None, Some("x-key")));
     assert!(webhook.webhook.custom_headers.is_empty());
-    assert_eq!(webhook.webhook.status, Status::Paused);
+    assert_eq!(webhook.webhook.status, WebhookStatus::Paused);
     let reason = webhook.webhook.paused_reason.expect("told");
     assert!(reason.contains("value of x-key, custom headers"), "{reason}");
     let off = store.webhook(dropped.webhooks[1].id).await.expect("opens").expect("is there").webhook;
-    assert_eq!((off.status, off.paused_reason), (Status::Disabled, None));
+    assert_eq!((off.status, off.paused_reason), (WebhookStatus::Disabled, None));
     let reason = off.disabled_reason.expect("told");
     assert!(reason.starts_with("by hand; lost with the key"), "{reason}");
 
@@ -61,7 +65,7 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
     // Whoever resumes it has seen to its secrets.
     store.resume_webhook(1).await.expect("written");
     let resumed = store.webhook(1).await.expect("opens").expect("is there").webhook;
-    assert_eq!((resumed.status, resumed.paused_reason), (Status::Active, None));
+    assert_eq!((resumed.status, resumed.paused_reason), (WebhookStatus::Active, None));
     store.close();
 
     // The key that was found again is of no use any more.
