@@ -380,7 +380,7 @@ mod tests {
         let store = Store::open(dir.path(), Clock::System).expect("a store");
         let tables =
             "SELECT group_concat(sql) FROM sqlite_schema WHERE name IN ('webhooks', 'deliveries', 'replays')";
-        let tables = store.seed_text(tables).await;
+        let tables = store.seed_text(tables).await.split_whitespace().collect::<Vec<_>>().join(" ");
         for (column, words) in [
             ("format", BodyFormat::WORDS),
             ("status", WebhookStatus::WORDS),
