@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use store::{NewKey, Slice, Store, StoreError, files};
+use store::{ApiKeyFilter, NewKey, Slice, Store, StoreError, files};
 use vocabulary::api::access::{ApiKey, ApiKeyInput};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::v16::FromCentralSystem;
@@ -16,8 +16,8 @@ use vocabulary::subscription::glob_fits;
 /// The file that holds the first key, if it was generated.
 pub const ADMIN_KEY_FILE: &str = "admin-key";
 
-/// The environment variable with the first admin key, and with the key of the programs that call a gateway. No
-/// setting.
+/// The environment variable with the first admin key, and with the key of the programs that call a gateway.
+/// No setting.
 pub const API_KEY_VARIABLE: &str = "CHARGEHOOK_API_KEY";
 
 /// The shortest key that [`API_KEY_VARIABLE`] may bring.
@@ -71,7 +71,8 @@ fn generate() -> Result<String, KeyError> {
     Ok(format!("chk_{}", hex::encode(bits)))
 }
 
-/// What is wrong with a scope (`read`, `write`, `command`, `command:PATTERN`, `admin`); `None` for one that there is.
+/// What is wrong with a scope (`read`, `write`, `command`, `command:PATTERN`, `admin`); `None` for one that
+/// there is.
 pub fn wrong_scope(scope: &str) -> Option<String> {
     if let Some(pattern) = scope.strip_prefix("command:") {
         return wrong_pattern(pattern);
@@ -163,7 +164,8 @@ pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
     let mut keys = Vec::new();
     let mut after = None;
     loop {
-        let page = store.api_keys(None, (None, None), Slice { ascending: true, after, limit: 500 }).await?;
+        let slice = Slice { ascending: true, after, limit: 500 };
+        let page = store.api_keys(ApiKeyFilter::default(), slice).await?;
         keys.extend(page.rows);
         after = page.next;
         if after.is_none() {
@@ -194,8 +196,8 @@ fn check_first(key: &str) -> Result<(), KeyError> {
     }
 }
 
-/// Says before anything is made in `data_dir` whether `given` can be the first key there. Where there is a database
-/// it need not be.
+/// Says before anything is made in `data_dir` whether `given` can be the first key there. Where there is a
+/// database it need not be.
 ///
 /// # Errors
 /// [`KeyError::Unusable`].

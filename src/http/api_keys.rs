@@ -17,6 +17,7 @@ use super::path::Id;
 use super::problem::{ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use crate::keys;
+use store::ApiKeyFilter;
 use vocabulary::api::access::{ApiKey, ApiKeyInput};
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::text::Bound;
@@ -49,8 +50,8 @@ impl Parameters for KeysQuery {
 
 /// Make an API key
 ///
-/// The answer is the only place where `key` is ever shown. A key that is bound to an owner makes keys for that
-/// owner only.
+/// The answer is the only place where `key` is ever shown. A key that is bound to an owner makes keys for
+/// that owner only.
 #[utoipa::path(post, path = "/api-keys", tag = "api keys", request_body = ApiKeyInput,
     responses((status = 201, body = ApiKey)), security(("api_key" = ["admin"])))]
 pub(super) async fn create(
@@ -103,8 +104,9 @@ pub(super) async fn list(
     Query(And(query, paging)): Query<And<KeysQuery, Paging>>,
 ) -> Result<Json<Page<ApiKey>>> {
     let slice = paging.slice(LIST)?;
-    let owner = caller.owner_filter(query.owner_id)?;
-    let listed = state.store.api_keys(owner, (query.since, query.until), slice.clone()).await?;
+    let owner_id = caller.owner_filter(query.owner_id)?;
+    let filter = ApiKeyFilter { owner_id, since: query.since, until: query.until };
+    let listed = state.store.api_keys(filter, slice.clone()).await?;
     Ok(Json(page::page(LIST, &slice, listed, |key| key)))
 }
 

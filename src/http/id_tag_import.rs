@@ -11,6 +11,7 @@ use super::import::{Columns, ImportRow};
 use super::problem::Result;
 use super::query::NoQuery;
 use super::{ApiState, body, id_tags};
+use store::PutTag;
 use vocabulary::api::Page;
 use vocabulary::api::id_tag::{IdTagInput, ImportResult, ImportedRow};
 use vocabulary::api::problem::FieldError;
@@ -23,8 +24,8 @@ const COLUMNS: Columns = Columns { key: TAG, cell_value };
 /// Import id tags
 ///
 /// A JSON array of objects, or a CSV (`text/csv`) whose header names the columns: `id_tag` and the members of
-/// `IdTagInput`; an empty cell is a member that is not given. Rows that are wrong are left out and say why; the
-/// others are registered together, each replacing what was registered of its tag. At most 10,000 rows.
+/// `IdTagInput`; an empty cell is a member that is not given. Rows that are wrong are left out and say why;
+/// the others are registered together, each replacing what was registered of its tag. At most 10,000 rows.
 #[utoipa::path(post, path = "/id-tags/import", tag = "id tags",
     request_body(content((Vec<Object> = "application/json"), (String = "text/csv"))),
     responses((status = 200, body = Page<ImportedRow>, description = "What became of each row, in their order")),
@@ -51,9 +52,12 @@ pub(super) async fn import(
     }
     let (places, tags): (Vec<usize>, Vec<_>) =
         accepted.into_iter().map(|(place, id_tag, input)| (place, (id_tag, input))).unzip();
-    let are_new = state.store.put_id_tags(tags).await?;
-    for (place, is_new) in places.into_iter().zip(are_new) {
-        results[place].result = if is_new { ImportResult::Created } else { ImportResult::Updated };
+    let put = state.store.put_id_tags(tags).await?;
+    for (place, put) in places.into_iter().zip(put) {
+        results[place].result = match put {
+            PutTag::Created => ImportResult::Created,
+            PutTag::Replaced => ImportResult::Updated,
+        };
     }
     Ok(Json(Page { data: results, next_cursor: None }))
 }

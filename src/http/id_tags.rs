@@ -16,7 +16,7 @@ use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{ErrorAnswer, Result};
 use super::query::{And, Parameters, Query};
-use store::IdTagFilter;
+use store::{IdTagFilter, PutTag};
 use vocabulary::api::id_tag::{IdTag, IdTagInput, TagStatus};
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::text::Bound;
@@ -135,8 +135,8 @@ pub(super) async fn get(
 
 /// Register an id tag
 ///
-/// Replaces what is registered of it; read-only fields are ignored. Chargers are answered by it from the next message on: stations look at
-/// their owner's tags, then at those that belong to nobody.
+/// Replaces what is registered of it; read-only fields are ignored. Chargers are answered by it from the next
+/// message on: stations look at their owner's tags, then at those that belong to nobody.
 #[utoipa::path(put, path = "/id-tags/{tag}", tag = "id tags", params(
     ("tag" = String, Path, description = "The tag, 1 to 64 characters; letter case does not matter"), WhoseQuery),
     request_body = IdTagInput,
@@ -164,8 +164,12 @@ pub(super) async fn put(
         return Err(ErrorAnswer::invalid_field("owner_id", "is another one in the query and in the body"));
     }
     input.owner_id = caller.owner_for(whose.owner_id.or(input.owner_id))?;
-    let (tag, is_new) = state.store.put_id_tag(id_tag, input).await?;
-    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(tag)))
+    let (tag, put) = state.store.put_id_tag(id_tag, input).await?;
+    let status = match put {
+        PutTag::Created => StatusCode::CREATED,
+        PutTag::Replaced => StatusCode::OK,
+    };
+    Ok((status, Json(tag)))
 }
 
 /// Forget an id tag

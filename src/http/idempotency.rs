@@ -1,5 +1,6 @@
-//! `Idempotency-Key`: a POST that is sent again gets the first one's answer again, if the first one changed something.
-//! One that was refused left everything as it was, so it is decided anew, whatever it says the next time.
+//! `Idempotency-Key`: a POST that is sent again gets the first one's answer again, if the first one changed
+//! something. One that was refused left everything as it was, so it is decided anew, whatever it says the
+//! next time.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::auth::Caller;
 use super::problem::{ErrorAnswer, Result};
 use super::{ApiState, body};
-use store::{KeptAnswer, RequestStanding};
+use store::{KeptAnswer, RequestState};
 
 const HEADER: &str = "idempotency-key";
 
@@ -49,18 +50,18 @@ async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<
         .finalize()
         .into();
     let running = match state.store.begin_request(caller.key_id, key.clone(), hash).await? {
-        RequestStanding::First(running) => running,
-        RequestStanding::Running => {
+        RequestState::First(running) => running,
+        RequestState::Running => {
             return Err(ErrorAnswer::conflict("a request with this Idempotency-Key is still running"));
         }
-        RequestStanding::Other => {
+        RequestState::AnotherRequest => {
             let message = "was used for another request within 24 hours: take a new key";
             return Err(ErrorAnswer::invalid_field("Idempotency-Key", message));
         }
-        RequestStanding::Answered(answer) => return Ok(again(answer)),
+        RequestState::Answered(answer) => return Ok(again(answer)),
     };
-    // To the end, also if the caller hangs up: the answer must be there when they ask again. It is kept where the
-    // request goes on record ([`super::audit`]).
+    // To the end, also if the caller hangs up: the answer must be there when they ask again. It is kept where
+    // the request goes on record ([`super::audit`]).
     parts.extensions.insert(running);
     let request = Request::from_parts(parts, Body::from(content));
     match tokio::spawn(async move { next.run(request).await }).await {
@@ -84,8 +85,8 @@ fn read_key(headers: &HeaderMap) -> Result<String> {
     }
 }
 
-/// Whether a request has changed something, or may have: neither a refusal did, nor a failure of our own. A 504 tells
-/// of a command that may have been obeyed, and must not be sent once more.
+/// Whether a request has changed something, or may have: neither a refusal did, nor a failure of our own. A
+/// 504 tells of a command that may have been obeyed, and must not be sent once more.
 fn changed_something(status: StatusCode) -> bool {
     status.is_success() || status == StatusCode::GATEWAY_TIMEOUT
 }

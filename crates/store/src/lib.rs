@@ -1,11 +1,11 @@
 //! The store: everything that must survive is here, in one SQLite file.
 //!
-//! Public methods are use cases: each is one transaction, returns once it is durable, and shows no
-//! SQL and no rusqlite type. Writes go through one thread ([`engine::embedded::writer`]), reads through a small pool
+//! Public methods are use cases: each is one transaction, returns once it is durable, and shows no SQL and no
+//! rusqlite type. Writes go through one thread ([`engine::embedded::writer`]), reads through a small pool
 //! ([`engine::embedded::readers`]); after a commit the engines are told by [`signals`].
 //!
-//! `# Errors`: where a use case says nothing of them, they are the store's own ([`StoreError`]), and nothing of it was
-//! written.
+//! `# Errors`: where a use case says nothing of them, they are the store's own ([`StoreError`]), and nothing
+//! of it was written.
 //!
 //! **Invariant**: one function inserts events (`log::append::append`), and in the same transaction it
 //! inserts one delivery per webhook that matches.
@@ -39,10 +39,10 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
-pub use access::api_keys::{KEY_USE_STEP, KeyFacts, NewKey};
+pub use access::api_keys::{ApiKeyFilter, KEY_USE_STEP, KeyFacts, NewKey};
 pub use access::audit::{AuditFilter, Change, ChangeAnswer};
-pub use access::id_tags::IdTagFilter;
-pub use access::idempotency::{KeptAnswer, RequestStanding};
+pub use access::id_tags::{IdTagFilter, PutTag};
+pub use access::idempotency::{KeptAnswer, RequestState};
 pub use access::request_record::{Recording, RequestKey};
 pub use calls::authorization_question::{OutsideVerdicts, Question};
 pub use calls::{Advice, Answered, CallPolicy, Calls};

@@ -1,9 +1,9 @@
-//! The audit log: a row with a change ([`crate::access::request_record`]), settled with its answer.
-
-use rusqlite::{OptionalExtension, Row, params};
+//! The audit log: an entry is inserted with a change ([`crate::access::request_record`]), and completed with
+//! the answer.
 
 use crate::Store;
-use crate::engine::embedded::raw_cells as cells;
+use crate::engine::row::Row;
+use crate::engine::sql::{Value, params};
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
@@ -29,7 +29,7 @@ pub struct Change {
     pub resource: String,
     /// Which one, if the path names it.
     pub resource_id: Option<String>,
-    /// The customer, if the request tells; else it is the one of the thing that the path names.
+    /// The customer, if the request names one; else it is the owner of the thing that the path names.
     pub owner_id: Option<String>,
 }
 
@@ -38,11 +38,11 @@ pub struct Change {
 pub struct ChangeAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// What was made, if the path named nothing.
+    /// What was created, if the path names nothing.
     pub resource_id: Option<String>,
-    /// What came of it, if that is another thing.
+    /// What came out of it, if that is another thing.
     pub result_id: Option<String>,
-    /// The customer that the answer tells of.
+    /// The customer that the answer names.
     pub owner_id: Option<String>,
     /// Names of the members of the request's body.
     pub fields: Vec<String>,
@@ -75,9 +75,9 @@ const SELECT: &str = "SELECT seq, at_ms, key_id, key_name, remote_addr, action, 
 impl Store {
     /// One page of the entries that `filter` wants, in the order they were asked for.
     pub async fn audit(&self, filter: AuditFilter, slice: Slice) -> Result<Listed<AuditEntry>> {
-        self.read(move |conn| {
+        self.read(move |db| {
             let mut conditions = Conditions::default();
-            conditions.and_if("key_id = ?", filter.key_id.map(|id| id.to_string()));
+            conditions.and_if("key_id = ?", filter.key_id);
             conditions.and_if("action = ?", filter.action);
             conditions.and_if("method = ?", filter.method.map(|method| method.as_str().to_owned()));
             conditions.and_if("resource = ?", filter.resource);
@@ -87,60 +87,47 @@ impl Store {
             conditions.and_if("owner_id = ?", filter.owner_id);
             conditions.and_at("at_ms >= ?", filter.since);
             conditions.and_at("at_ms < ?", filter.until);
-            page(conn, SELECT, &["seq"], conditions, &slice, |row| Ok(read(row.raw())?))
+            page(db, SELECT, &["seq"], conditions, &slice, read)
         })
         .await
     }
 }
 
-/// Puts a change on record; the number it has there.
+/// Inserts an entry for a change; its number.
 pub(crate) fn insert(w: &Tx<'_>, change: &Change, owner_id: Option<String>) -> Result<i64> {
-    let entry = w
-        .conn
-        .prepare_cached(
-            "INSERT INTO audit (at_ms, key_id, key_name, remote_addr, action, method, path, resource, resource_id,
-                                owner_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING seq",
-        )?
-        .query_row(
-            params![
-                w.now.unix_ms(),
-                change.requested_by.id.to_string(),
-                change.requested_by.name,
-                change.remote_addr,
-                change.action,
-                change.method.as_str(),
-                change.path,
-                change.resource,
-                change.resource_id,
-                owner_id,
-            ],
-            |row| row.get(0),
-        )?;
-    Ok(entry)
+    w.one(
+        "INSERT INTO audit (at_ms, key_id, key_name, remote_addr, action, method, path, resource, resource_id,
+            owner_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING seq",
+        params![
+            w.now,
+            change.requested_by.id,
+            change.requested_by.name,
+            change.remote_addr,
+            change.action,
+            change.method.as_str(),
+            change.path,
+            change.resource,
+            change.resource_id,
+            owner_id,
+        ],
+        |row| row.get(0),
+    )
 }
 
-/// Adds to a change on record how it was answered.
+/// Adds to an entry how the change was answered.
 pub(crate) fn settle(w: &Tx<'_>, entry: i64, answer: &ChangeAnswer) -> Result<()> {
     let fields = serde_json::to_string(&answer.fields)?;
-    w.conn
-        .prepare_cached(
-            "UPDATE audit SET status = ?2, resource_id = coalesce(resource_id, ?3), result_id = ?4,
-                              owner_id = coalesce(owner_id, ?5), fields = ?6
-             WHERE seq = ?1",
-        )?
-        .execute(params![
-            entry,
-            answer.status,
-            answer.resource_id,
-            answer.result_id,
-            answer.owner_id,
-            fields
-        ])?;
+    w.run(
+        "UPDATE audit SET status = ?2, resource_id = coalesce(resource_id, ?3), result_id = ?4,
+                          owner_id = coalesce(owner_id, ?5), fields = ?6
+         WHERE seq = ?1",
+        params![entry, answer.status, answer.resource_id, answer.result_id, answer.owner_id, fields],
+    )?;
     Ok(())
 }
 
-/// The customer that a change is about: whom the request names, or to whom belongs what it names.
+/// The customer that a change is about: the one that the request names, or the owner of the thing it names.
 pub(crate) fn owner_of_change(w: &Tx<'_>, change: &Change) -> Result<Option<String>> {
     match (&change.owner_id, &change.resource_id) {
         (None, Some(id)) => owner_of(w, &change.resource, id),
@@ -148,7 +135,7 @@ pub(crate) fn owner_of_change(w: &Tx<'_>, change: &Change) -> Result<Option<Stri
     }
 }
 
-/// A key was made or revoked on the data directory, where no API key is asked for.
+/// A key was created or revoked on the data directory, where no API key is asked for.
 pub(crate) fn by_hand(w: &Tx<'_>, action: &str, id: ApiKeyId, owner_id: Option<&str>) -> Result<()> {
     insert_by_hand(w, action, "api-keys", Some(id), owner_id)
 }
@@ -165,16 +152,15 @@ fn insert_by_hand(
     id: Option<ApiKeyId>,
     owner_id: Option<&str>,
 ) -> Result<()> {
-    w.conn
-        .prepare_cached(
-            "INSERT INTO audit (at_ms, action, resource, resource_id, owner_id)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![w.now.unix_ms(), action, resource, id.map(|id| id.to_string()), owner_id])?;
+    w.run(
+        "INSERT INTO audit (at_ms, action, resource, resource_id, owner_id)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![w.now, action, resource, id, owner_id],
+    )?;
     Ok(())
 }
 
-/// The customer that a thing belongs to. Looked up before the change, which may be its end.
+/// The customer that a thing belongs to. It is looked up before the change, which may delete the thing.
 fn owner_of(w: &Tx<'_>, resource: &str, id: &str) -> Result<Option<String>> {
     let query = match resource {
         "webhooks" => "SELECT owner_id FROM webhooks WHERE id = ?1",
@@ -182,7 +168,7 @@ fn owner_of(w: &Tx<'_>, resource: &str, id: &str) -> Result<Option<String>> {
         "commands" => "SELECT owner_id FROM commands WHERE id = ?1",
         "transactions" => "SELECT owner_id FROM transactions WHERE transaction_id = ?1",
         "events" => "SELECT owner_id FROM events WHERE id = ?1",
-        // As lists show them: what a webhook without owner got is the operator's business.
+        // As lists show them: a delivery to a webhook without owner is the operator's business.
         "deliveries" => {
             "SELECT CASE WHEN d.webhook_id IS NULL THEN (SELECT owner_id FROM events WHERE seq = d.event_seq)
                          ELSE (SELECT owner_id FROM webhooks WHERE id = d.webhook_id) END
@@ -192,25 +178,29 @@ fn owner_of(w: &Tx<'_>, resource: &str, id: &str) -> Result<Option<String>> {
         "api-keys" => "SELECT owner_id FROM api_keys WHERE id = ?1",
         _ => return Ok(None),
     };
-    let owner = w.conn.prepare_cached(query)?.query_row([id], |row| row.get(0)).optional()?;
-    Ok(owner.flatten())
+    let id = match resource {
+        // Numbers.
+        "webhooks" | "transactions" => id.parse().map_or(Value::Null, Value::Int),
+        _ => Value::from(id),
+    };
+    Ok(w.maybe(query, params![id], |row| row.get(0))?.flatten())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
-    let key = cells::maybe_parsed(row, 2)?.zip(row.get::<_, Option<String>>(3)?);
+fn read(row: &Row<'_>) -> Result<AuditEntry> {
+    let key = row.get::<Option<ApiKeyId>>(2)?.zip(row.get::<Option<String>>(3)?);
     Ok(AuditEntry {
         id: row.get(0)?,
-        created_at: cells::moment(row, 1)?,
+        created_at: row.get(1)?,
         requested_by: key.map(|(id, name)| RequestedBy { id, name }),
         remote_addr: row.get(4)?,
         action: row.get(5)?,
-        method: cells::maybe_word(row, 6)?,
+        method: row.maybe_word(6)?,
         path: row.get(7)?,
         resource: row.get(8)?,
         resource_id: row.get(9)?,
         result_id: row.get(10)?,
         owner_id: row.get(11)?,
-        fields: cells::json(row, 12)?,
+        fields: row.json(12)?,
         status: row.get(13)?,
     })
 }

@@ -1,11 +1,12 @@
 //! What is written of a request of the API beside what it changes: its entry in the audit log, and the mark
 //! of its `Idempotency-Key`.
 //!
-//! Both are written in the transaction of the first change that the request makes, and settled in one other
-//! when it is answered. So a request that was refused before it changed anything costs no commit, and one
-//! that changes something two. **Invariant**: there is no change without its entry and no entry without a
-//! change, whatever is killed or cannot be written when; but for what is done outside the store
-//! ([`Store::put_on_record`]), which comes after its entry.
+//! Both are written in the transaction of the first change that the request makes, and completed in another
+//! one when the request is answered. So a request that is refused before it changes anything costs no commit,
+//! and one that changes something costs two.
+//!
+//! **Invariant**: there is no change without its entry and no entry without a change, whenever the process is
+//! killed or the disk is full. A change outside the store ([`Store::put_on_record`]) comes after its entry.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +34,8 @@ pub struct Recording {
     entry: tokio::sync::Mutex<Option<i64>>,
 }
 
-/// The `Idempotency-Key` of a request that runs. It is nobody else's as long as a copy of this is there.
+/// The `Idempotency-Key` of a request that is running. No other request gets it as long as a copy of this is
+/// held.
 #[derive(Clone)]
 pub struct RequestKey {
     pub(crate) api_key: ApiKeyId,
@@ -49,17 +51,17 @@ impl Recording {
         Arc::new(Self { change, key, entry: tokio::sync::Mutex::default() })
     }
 
-    /// The one of the request that this task serves.
+    /// That of the request that this task serves.
     pub(crate) fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(Arc::clone).ok()
     }
 
-    /// Whether it has changed something, or is about to outside the store.
+    /// Whether it has changed something, or is about to change something outside the store.
     pub async fn is_on_record(&self) -> bool {
         self.entry.lock().await.is_some()
     }
 
-    /// Writes `work`, and the entry beside it if this is the first that changes anything.
+    /// Writes `work`, and the entry with it if this is the request's first change.
     pub(crate) async fn write<T, F>(
         self: Arc<Self>,
         engine: &Engine,
@@ -78,7 +80,7 @@ impl Recording {
         }
         let ours = self.clone();
         let written = engine.write(priority, scope, move |w| {
-            // Before the change, which may be the end of what it is about.
+            // Before the change, which may delete what the request is about.
             let owner_id = audit::owner_of_change(w, &ours.change)?;
             let before = w.changes();
             let done = work(w)?;
@@ -111,7 +113,7 @@ impl Store {
     /// store does not know of.
     ///
     /// # Errors
-    /// Only the store's own: it is not on record, and must change nothing.
+    /// It is not on record then, and must change nothing.
     pub async fn put_on_record(&self) -> Result<()> {
         let Some(recording) = Recording::current() else { return Ok(()) };
         let mut entry = recording.entry.lock().await;
@@ -126,12 +128,11 @@ impl Store {
         Ok(())
     }
 
-    /// Adds to a request on record how it was answered, and keeps its answer under its `Idempotency-Key`,
-    /// or frees that: in one transaction. One that has changed nothing gets its entry here.
+    /// Adds to a request on record how it was answered, and keeps its answer under its `Idempotency-Key` or
+    /// frees that, in one transaction. A request that has changed nothing gets its entry here.
     ///
     /// # Errors
-    /// Only the store's own; it is on record without an answer then, its key is taken, and this may be
-    /// called again.
+    /// It is on record without an answer then, its key is taken, and this may be called again.
     pub async fn settle_request(
         &self,
         recording: Arc<Recording>,
@@ -155,7 +156,7 @@ impl Store {
     }
 }
 
-/// The keys of requests that run.
+/// The keys of running requests.
 #[derive(Default)]
 pub(crate) struct RunningRequests(Mutex<HashSet<(ApiKeyId, String)>>);
 
@@ -166,7 +167,7 @@ struct Running {
 }
 
 impl RunningRequests {
-    /// Marks one as running; `None` if it is already.
+    /// Marks a request as running; `None` if one with this key is running already.
     pub(crate) fn begin(
         self: &Arc<Self>,
         api_key: ApiKeyId,

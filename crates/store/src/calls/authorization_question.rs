@@ -65,7 +65,9 @@ impl Store {
             if repeated {
                 return Ok(None);
             }
-            let registered = id_tags::registered(conn, owner_id.as_deref(), &id_tag)?.is_some();
+            let registered =
+                id_tags::registered(&crate::engine::tx::Read::of(conn), owner_id.as_deref(), &id_tag)?
+                    .is_some();
             Ok(Some(Question { owner_id, connector_id, id_tag, registered }))
         })
         .await

@@ -30,15 +30,15 @@ impl Serving<'_, '_> {
                 authorization_answers::remember(self.w, owner_id, id_tag, answer, *cache)?;
                 return Ok(answer.clone());
             }
-            let last = authorization_answers::remembered(self.w.conn, owner_id, id_tag, *cache, self.w.now)?;
+            let last = authorization_answers::remembered(self.w, owner_id, id_tag, *cache, self.w.now)?;
             if let Some(last) = last {
                 return Ok(last);
             }
             unknown = *fallback;
         }
-        let registered = id_tags::registered(self.w.conn, owner_id, id_tag)?;
+        let registered = id_tags::registered(self.w, owner_id, id_tag)?;
         let charging = match registered.as_ref().zip(start) {
-            Some((tag, start)) => id_tags::charging_elsewhere(self.w.conn, tag, self.station, start)?,
+            Some((tag, start)) => id_tags::charging_elsewhere(self.w, tag, self.station, start)?,
             None => 0,
         };
         let tag = registered.as_ref().map(|registered| &registered.tag);

@@ -275,8 +275,12 @@ fn kept_for(
         let (reserved, parent): (String, Option<String>) = (row.get(2)?, row.get(3)?);
         let is_kept_for = is_same_id_tag(&reserved, id_tag)
             || match parent.as_deref() {
-                Some(parent) => id_tags::is_of_group(conn, owner_id, id_tag, parent)?,
-                None => id_tags::share_a_group(conn, owner_id, &reserved, id_tag)?,
+                Some(parent) => {
+                    id_tags::is_of_group(&crate::engine::tx::Read::of(conn), owner_id, id_tag, parent)?
+                }
+                None => {
+                    id_tags::share_a_group(&crate::engine::tx::Read::of(conn), owner_id, &reserved, id_tag)?
+                }
             };
         if is_kept_for {
             return Ok(Some(Used { seq: row.get(0)?, reservation_id: row.get(1)? }));

@@ -161,7 +161,7 @@ fn tag_fit(
     if is_same_id_tag(stopped, started) {
         return Ok(TagFit::Same);
     }
-    Ok(match id_tags::share_a_group(conn, owner_id, stopped, started)? {
+    Ok(match id_tags::share_a_group(&crate::engine::tx::Read::of(conn), owner_id, stopped, started)? {
         true => TagFit::Group,
         false => TagFit::Other,
     })
