@@ -17,7 +17,15 @@ const WINDOW: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct FoldedEvents {
     window: Option<Window>,
-    held: Option<(DeliveryFailure, u64)>,
+    held: Option<FoldedFailures>,
+}
+
+/// Dead letters that one event tells of.
+#[derive(Debug)]
+pub(super) struct FoldedFailures {
+    /// The last of them.
+    pub(super) last: DeliveryFailure,
+    pub(super) count: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,8 +55,8 @@ impl FoldedEvents {
 
     /// Holds a dead letter for the event that tells of many.
     pub(super) fn hold(&mut self, failure: DeliveryFailure) {
-        let count = self.held.take().map_or(0, |(_, count)| count);
-        self.held = Some((failure, count + 1));
+        let count = self.held.take().map_or(0, |held| held.count);
+        self.held = Some(FoldedFailures { last: failure, count: count + 1 });
     }
 
     /// When the event that tells of many is due.
@@ -59,7 +67,7 @@ impl FoldedEvents {
 
     /// The last of those that are held, and how many they are. In the window that begins with it, the
     /// flood is still on: no singles.
-    pub(super) fn take(&mut self, now: Timestamp) -> Option<(DeliveryFailure, u64)> {
+    pub(super) fn take(&mut self, now: Timestamp) -> Option<FoldedFailures> {
         if self.due_at().is_none_or(|due_at| now < due_at) {
             return None;
         }
@@ -79,12 +87,12 @@ impl DeadLetterEvents {
     }
 
     /// What is held and due to be told.
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<(DeliveryFailure, u64)> {
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<FoldedFailures> {
         self.0.values_mut().filter_map(|fold| fold.take(now)).collect()
     }
 
     /// What is held, due or not.
-    pub(super) fn take_all(&mut self) -> Vec<(DeliveryFailure, u64)> {
+    pub(super) fn take_all(&mut self) -> Vec<FoldedFailures> {
         self.0.values_mut().filter_map(|fold| fold.held.take()).collect()
     }
 
@@ -132,9 +140,9 @@ mod tests {
         assert_eq!(single, 10);
         assert_eq!(fold.due_at(), Some(at(60_000)));
         assert!(fold.take(at(59_999)).is_none());
-        assert_eq!(fold.take(at(60_000)).expect("due").1, 15);
+        assert_eq!(fold.take(at(60_000)).expect("due").count, 15);
         assert!(!fail(&mut fold, at(61_000)), "the flood goes on: one a minute");
-        assert_eq!(fold.take(at(120_000)).expect("due").1, 1);
+        assert_eq!(fold.take(at(120_000)).expect("due").count, 1);
         assert!(fold.take(at(180_000)).is_none());
         assert!(fail(&mut fold, at(180_000)), "a quiet minute ends it");
     }

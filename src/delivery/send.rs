@@ -20,7 +20,7 @@ use vocabulary::id::WebhookId;
 
 use super::LOOK_AGAIN;
 use super::attempt::{self, Attempt};
-use super::dead_letter_events::DeadLetterEvents;
+use super::dead_letter_events::{DeadLetterEvents, FoldedFailures};
 use super::schedule;
 use super::target::Target;
 
@@ -307,8 +307,8 @@ impl Sender {
     /// Tells of the dead letters whose minute is up; returns when the next ones are due.
     pub(super) fn tell_folded(self: &Arc<Self>, now: Timestamp) -> Option<Timestamp> {
         let mut dead_letters = self.dead_letters();
-        for (failure, count) in dead_letters.take_due(now) {
-            tokio::spawn(self.clone().announce(failure, count));
+        for failures in dead_letters.take_due(now) {
+            tokio::spawn(self.clone().announce(failures));
         }
         dead_letters.due_at()
     }
@@ -318,15 +318,16 @@ impl Sender {
         let held: Vec<_> = self.dead_letters().take_all();
         let sender = self.clone();
         async move {
-            for (failure, count) in held {
-                sender.clone().announce(failure, count).await;
+            for failures in held {
+                sender.clone().announce(failures).await;
             }
         }
     }
 
-    async fn announce(self: Arc<Self>, failure: DeliveryFailure, count: u64) {
-        let webhook_id = failure.webhook_id;
-        if let Err(error) = self.store.announce_failures(failure, count).await {
+    async fn announce(self: Arc<Self>, failures: FoldedFailures) {
+        let FoldedFailures { last, count } = failures;
+        let webhook_id = last.webhook_id;
+        if let Err(error) = self.store.announce_failures(last, count).await {
             vocabulary::log_limit::limited!(warn: "webhook {webhook_id}: {count} dead letters could not be told: {error}");
         }
     }

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use super::lock;
 use super::settings::Authorization;
 use outbound::headers;
-use outbound::post::{Poster, Request};
+use outbound::post::{Poster, Request, WholeAnswer};
 use outbound::signature::SigningSecret;
 use store::Question;
 use vocabulary::clock::{Clock, Timestamp};
@@ -131,7 +131,7 @@ impl CallOut {
         let (url, timeout) = (self.url.0.clone(), self.timeout);
         let request = Request { url, headers, body, timeout, carries_secret: false };
         let verdict = match self.poster.ask(request, ANSWER_MAX_BYTES).await {
-            Ok((status, body)) => verdict(status, &body, self.clock.now()),
+            Ok(WholeAnswer { status, body }) => verdict(status, &body, self.clock.now()),
             Err(outcome) => Err(outcome.error().map_or_else(String::new, |error| error.message)),
         };
         match verdict {

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::hash_threads::HashThreads;
 use super::lock;
 use super::login_limit::LoginLimit;
-use super::password::{self, LightKey, NotHashed};
+use super::password::{self, LightCheck, LightKey, NotHashed};
 use hash_queue::{HashQueue, QueuePlace};
 use vocabulary::id::StationId;
 use wrong_passwords::WrongPasswords;
@@ -200,14 +200,14 @@ impl Passwords {
             }
             let (password, all) = (password.to_vec(), left);
             let tried = spawn_blocking(move || {
-                let fits = |verifier: &str| password::fits_lightly(verifier, &password, &key);
-                all.into_iter().map(|(nth, verifier)| (fits(&verifier), nth, verifier)).collect::<Vec<_>>()
+                let check = |verifier: &str| password::check_lightly(verifier, &password, &key);
+                all.into_iter().map(|(nth, verifier)| (check(&verifier), nth, verifier)).collect::<Vec<_>>()
             });
             let Ok(tried) = tried.await else { return PasswordCheck::Busy };
-            if let Some((_, nth, _)) = tried.iter().find(|(fits, ..)| *fits == Some(true)) {
+            if let Some((_, nth, _)) = tried.iter().find(|(check, ..)| *check == LightCheck::Right) {
                 return PasswordCheck::Right { nth: *nth, renewed: None };
             }
-            let unknown = tried.into_iter().filter(|(fits, ..)| fits.is_none());
+            let unknown = tried.into_iter().filter(|(check, ..)| *check == LightCheck::Unknown);
             left = unknown.map(|(_, nth, verifier)| (nth, verifier)).collect();
         }
         if left.is_empty() { PasswordCheck::Wrong } else { self.hold_slowly(presented, password, left).await }

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::Stations;
-use vocabulary::clock::Timestamp;
+use super::registry::{SilenceChange, UntoldTakeovers};
 use vocabulary::id::StationId;
 use vocabulary::log_limit::limited;
 
@@ -35,14 +35,9 @@ pub(super) async fn watch(stations: Arc<Stations>) {
         let now = stations.store.monotonic().now();
         let silences = stations.registry.silences(now, stations.settings.offline_after());
         // All at once: when a site's network fails, its stations share a few commits.
-        join_all(
-            silences
-                .into_iter()
-                .map(|(station, offline, last_seen)| record(&stations, station, offline, last_seen)),
-        )
-        .await;
+        join_all(silences.into_iter().map(|change| record(&stations, change))).await;
         stations.tell_of_refused(now);
-        for (station, count) in stations.registry.untold_takeovers(now) {
+        for UntoldTakeovers { station, count } in stations.registry.untold_takeovers(now) {
             tell_of_takeovers(&station, count);
         }
         let folded = stations.refusal_events().sweep(now);
@@ -63,7 +58,8 @@ pub(super) fn tell_of_takeovers(station: &StationId, count: u32) {
     warn!(station.id = %station, "connections of {station} replace one another all the time: two chargers with one identity?{times}");
 }
 
-async fn record(stations: &Stations, station: StationId, offline: bool, last_seen: Option<Timestamp>) {
+async fn record(stations: &Stations, change: SilenceChange) {
+    let SilenceChange { station, offline, last_seen } = change;
     let last_seen = last_seen.map(|moment| stations.store.monotonic().to_wall(moment));
     if let Err(error) = stations.store.set_offline(station.clone(), offline, last_seen).await {
         limited!(warn: station.id = %station, "the silence of {station} could not be recorded: {error}");

@@ -64,12 +64,34 @@ pub(super) fn normalise(password: &[u8]) -> Vec<u8> {
     is_hex_key(password).then(|| hex::decode(password).ok()).flatten().unwrap_or_else(|| password.to_vec())
 }
 
-/// The slow part of a verifier, and the light one with the id of its key.
-fn parts(verifier: &str) -> (&str, Option<(&str, &str)>) {
-    match verifier.split_once('#') {
-        Some((slow, light)) => (slow, light.split_once('.')),
-        None => (verifier, None),
+/// A verifier's slow part, and its light part if it has one.
+struct Parts<'a> {
+    slow: &'a str,
+    light: Option<LightPart<'a>>,
+}
+
+struct LightPart<'a> {
+    key_id: &'a str,
+    digest: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(verifier: &'a str) -> Self {
+        let Some((slow, light)) = verifier.split_once('#') else {
+            return Self { slow: verifier, light: None };
+        };
+        let light = light.split_once('.').map(|(key_id, digest)| LightPart { key_id, digest });
+        Self { slow, light }
     }
+}
+
+/// What the light part of a verifier says of a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LightCheck {
+    Right,
+    Wrong,
+    /// Nothing: there is no light part under this key.
+    Unknown,
 }
 
 /// The verifier of a normalised password, with a light part if there is a key.
@@ -88,22 +110,26 @@ pub(super) fn hash(password: &[u8], key: Option<&LightKey>) -> Result<String, No
 
 /// A verifier of this password with a light part under this key.
 pub(super) fn lightened(verifier: &str, password: &[u8], key: &LightKey) -> Option<String> {
-    let (slow, _) = parts(verifier);
+    let slow = Parts::of(verifier).slow;
     let light = BASE64_STANDARD.encode(key.digest(password, slow)?);
     Some(format!("{slow}#{}.{light}", key.id))
 }
 
-/// Whether a normalised password is that of a verifier; `None` if it has no light part under this key.
-pub(super) fn fits_lightly(verifier: &str, password: &[u8], key: &LightKey) -> Option<bool> {
-    let (slow, light) = parts(verifier);
-    let (_, light) = light.filter(|(id, _)| *id == key.id)?;
-    let expected = BASE64_STANDARD.decode(light).ok()?;
-    Some(key.digest(password, slow)?.ct_eq(&expected).into())
+/// Whether a normalised password is that of a verifier, by its light part.
+pub(super) fn check_lightly(verifier: &str, password: &[u8], key: &LightKey) -> LightCheck {
+    let Parts { slow, light } = Parts::of(verifier);
+    let light = light.filter(|light| light.key_id == key.id);
+    let expected = light.and_then(|light| BASE64_STANDARD.decode(light.digest).ok());
+    match (expected, key.digest(password, slow)) {
+        (Some(expected), Some(digest)) if digest.ct_eq(&expected).into() => LightCheck::Right,
+        (Some(_), Some(_)) => LightCheck::Wrong,
+        _ => LightCheck::Unknown,
+    }
 }
 
 /// Whether a normalised password is that of a verifier, by its slow part.
 pub(super) fn fits(verifier: &str, password: &[u8]) -> bool {
-    PasswordHash::new(parts(verifier).0)
+    PasswordHash::new(Parts::of(verifier).slow)
         .is_ok_and(|parsed| Argon2::default().verify_password(password, &parsed).is_ok())
 }
 
@@ -128,8 +154,8 @@ mod tests {
         let verifier = hash(b"a plain password", Some(&key)).expect("hashes");
         assert!(fits(&verifier, b"a plain password"));
         assert!(!fits(&verifier, b"another password"));
-        assert_eq!(fits_lightly(&verifier, b"a plain password", &key), Some(true));
-        assert_eq!(fits_lightly(&verifier, b"another password", &key), Some(false));
+        assert_eq!(check_lightly(&verifier, b"a plain password", &key), LightCheck::Right);
+        assert_eq!(check_lightly(&verifier, b"another password", &key), LightCheck::Wrong);
         assert!(!verifier.contains("plain"));
     }
 
@@ -137,13 +163,13 @@ mod tests {
     fn without_its_key_a_light_part_is_passed_over() {
         let (key, other) = (LightKey::new([7; 32]), LightKey::new([8; 32]));
         let verifier = hash(b"a plain password", Some(&key)).expect("hashes");
-        assert_eq!(fits_lightly(&verifier, b"a plain password", &other), None);
+        assert_eq!(check_lightly(&verifier, b"a plain password", &other), LightCheck::Unknown);
         assert!(fits(&verifier, b"a plain password"), "the slow part does not need it");
         let renewed = lightened(&verifier, b"a plain password", &other).expect("renews");
-        assert_eq!(fits_lightly(&renewed, b"a plain password", &other), Some(true));
-        assert_eq!(fits_lightly(&renewed, b"a plain password", &key), None);
+        assert_eq!(check_lightly(&renewed, b"a plain password", &other), LightCheck::Right);
+        assert_eq!(check_lightly(&renewed, b"a plain password", &key), LightCheck::Unknown);
         let bare = hash(b"a plain password", None).expect("hashes");
-        assert_eq!(fits_lightly(&bare, b"a plain password", &key), None);
+        assert_eq!(check_lightly(&bare, b"a plain password", &key), LightCheck::Unknown);
         assert!(!bare.contains('#'));
     }
 }

@@ -3,13 +3,16 @@
 //! **Invariant**: of two connections of one station the newer generation is the station's, in whatever
 //! order their ends are noticed.
 
-use std::collections::{HashMap, VecDeque};
+mod takeovers;
+
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 
+use takeovers::Takeovers;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::Validation;
@@ -87,15 +90,8 @@ struct Entry {
     unheard: bool,
     last_seen: LastSeen,
     offline: bool,
-    /// When the latest takeovers were, oldest first.
-    takeovers: VecDeque<Timestamp>,
-    /// When it was last told that there are too many, and how many there were since.
-    told: Option<(Timestamp, u32)>,
+    takeovers: Takeovers,
 }
-
-/// More takeovers than this in a minute look like two chargers with one identity (quirk Q35).
-const TAKEOVERS_MAX: usize = 5;
-const TAKEOVER_WINDOW: Duration = Duration::from_secs(60);
 
 impl Entry {
     fn new(now: Timestamp) -> Self {
@@ -104,40 +100,8 @@ impl Entry {
             unheard: false,
             last_seen: LastSeen::new(now),
             offline: false,
-            takeovers: VecDeque::new(),
-            told: None,
+            takeovers: Takeovers::default(),
         }
-    }
-
-    /// Takes in one takeover of too many; true if that is to be told at once, and not in the line of many.
-    fn is_news(&mut self, now: Timestamp) -> bool {
-        match &mut self.told {
-            Some((_, untold)) => {
-                *untold += 1;
-                false
-            }
-            None => {
-                self.told = Some((now, 0));
-                true
-            }
-        }
-    }
-
-    /// How many takeovers are to be told of in one line.
-    fn untold(&mut self, now: Timestamp) -> Option<u32> {
-        let (_, untold) = self.told.take_if(|(at, _)| now.since(*at) >= TAKEOVER_WINDOW)?;
-        // While it goes on, it goes on being folded.
-        self.told = (untold > 0).then_some((now, 0));
-        self.told.map(|_| untold)
-    }
-
-    /// Counts a takeover; true if there were too many of late.
-    fn is_flapping(&mut self, now: Timestamp) -> bool {
-        self.takeovers.push_back(now);
-        if self.takeovers.len() <= TAKEOVERS_MAX {
-            return false;
-        }
-        self.takeovers.pop_front().is_some_and(|first| now.since(first) < TAKEOVER_WINDOW)
     }
 }
 
@@ -147,6 +111,26 @@ pub struct Registry {
     stations: Mutex<HashMap<StationId, Entry>>,
     generations: AtomicU64,
     connected: AtomicU64,
+}
+
+/// A station that has gone offline, or is back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SilenceChange {
+    /// Which station.
+    pub station: StationId,
+    /// Whether it is offline now.
+    pub offline: bool,
+    /// When something was last received from it; `None`: not since the gateway started.
+    pub last_seen: Option<Timestamp>,
+}
+
+/// Takeovers of a station that were counted and not logged one by one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UntoldTakeovers {
+    /// Which station.
+    pub station: StationId,
+    /// How many there were.
+    pub count: u32,
 }
 
 /// A connection's own end of its registration.
@@ -211,8 +195,8 @@ impl Registry {
                 old.gone
             })
         };
-        let flapping = predecessor.is_some() && entry.is_flapping(now);
-        let flapping_is_news = flapping && entry.is_news(now);
+        let flapping = predecessor.is_some() && entry.takeovers.add_is_flapping(now);
+        let flapping_is_news = flapping && entry.takeovers.is_news(now);
         if predecessor.is_none() && !is_overtaken {
             self.connected.fetch_add(1, Relaxed);
         }
@@ -304,26 +288,25 @@ impl Registry {
     }
 
     /// Stations of whose takeovers it is time to tell in one line, and how many there were.
-    pub fn untold_takeovers(&self, now: Timestamp) -> Vec<(StationId, u32)> {
+    pub fn untold_takeovers(&self, now: Timestamp) -> Vec<UntoldTakeovers> {
         let mut stations = self.lock();
-        let untold = stations.iter_mut().filter_map(|(station, entry)| Some((station, entry.untold(now)?)));
-        untold.map(|(station, count)| (station.clone(), count)).collect()
+        let untold = stations.iter_mut().filter_map(|(station, entry)| {
+            Some(UntoldTakeovers { count: entry.takeovers.untold(now)?, station: station.clone() })
+        });
+        untold.collect()
     }
 
-    /// Stations whose silence crossed `offline_after`, or ended, since this was last asked: identity,
-    /// whether they are offline now, and when they were last heard of; `None`: not since the gateway started.
-    pub fn silences(
-        &self,
-        now: Timestamp,
-        offline_after: Duration,
-    ) -> Vec<(StationId, bool, Option<Timestamp>)> {
+    /// Stations that have gone offline, or are back, since this was last asked. A station is offline once nothing was
+    /// received from it for `offline_after`.
+    pub fn silences(&self, now: Timestamp, offline_after: Duration) -> Vec<SilenceChange> {
         let mut changed = Vec::new();
         for (station, entry) in self.lock().iter_mut() {
             let last_seen = entry.last_seen.get();
             let offline = now.since(last_seen) >= offline_after;
             if offline != entry.offline {
                 entry.offline = offline;
-                changed.push((station.clone(), offline, (!entry.unheard).then_some(last_seen)));
+                let last_seen = (!entry.unheard).then_some(last_seen);
+                changed.push(SilenceChange { station: station.clone(), offline, last_seen });
             }
         }
         changed
@@ -331,106 +314,4 @@ impl Registry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id() -> StationId {
-        StationId::new("CP_1").expect("legal")
-    }
-
-    fn register(registry: &Registry, now: Timestamp) -> Registration {
-        registry.register(&id(), registry.next_generation(), now)
-    }
-
-    const T0: Timestamp = Timestamp::from_unix_ms(1_000_000);
-
-    #[test]
-    fn the_newest_connection_wins_whatever_order_they_end_in() {
-        let registry = Registry::default();
-        let mut old = register(&registry, T0);
-        let new = register(&registry, T0);
-        assert!(new.generation > old.generation && new.predecessor.is_some());
-        assert_eq!(old.leave.try_recv(), Ok(Leave::Replaced));
-        registry.unregister(&id(), old.generation);
-        assert_eq!(registry.connected(), 1);
-        assert!(registry.ask_to_leave(&id(), Leave::Requested));
-        registry.unregister(&id(), new.generation);
-        assert_eq!(registry.connected(), 0);
-        assert!(!registry.ask_to_leave(&id(), Leave::Requested));
-    }
-
-    #[test]
-    fn a_connection_that_was_overtaken_on_its_way_leaves_by_itself() {
-        let registry = Registry::default();
-        let (first, second) = (registry.next_generation(), registry.next_generation());
-        let mut new = registry.register(&id(), second, T0);
-        let mut old = registry.register(&id(), first, T0);
-        assert_eq!(old.leave.try_recv(), Ok(Leave::Replaced));
-        assert!(new.leave.try_recv().is_err(), "the newer one stays");
-        registry.unregister(&id(), old.generation);
-        assert_eq!(registry.connected(), 1);
-        registry.unregister(&id(), new.generation);
-        assert_eq!(registry.connected(), 0);
-    }
-
-    #[test]
-    fn takeovers_without_end_are_told_once_a_minute() {
-        let registry = Registry::default();
-        let takeovers = |count: usize, now: Timestamp| {
-            (0..count).map(|_| register(&registry, now)).filter(|new| new.flapping_is_news).count()
-        };
-        assert_eq!(takeovers(TAKEOVERS_MAX + 1, T0), 0, "the first took over from nobody");
-        assert_eq!(takeovers(10, T0), 1);
-        assert_eq!(registry.untold_takeovers(T0.after(Duration::from_secs(59))), []);
-        let minute = T0.after(TAKEOVER_WINDOW);
-        assert_eq!(registry.untold_takeovers(minute), [(id(), 9)]);
-        assert_eq!(takeovers(TAKEOVERS_MAX + 1, minute), 0, "it goes on");
-        let later = minute.after(TAKEOVER_WINDOW);
-        assert_eq!(registry.untold_takeovers(later), [(id(), 1)]);
-        assert_eq!(registry.untold_takeovers(later.after(TAKEOVER_WINDOW)), []);
-        let quiet = later.after(TAKEOVER_WINDOW * 2);
-        assert_eq!(takeovers(TAKEOVERS_MAX + 1, quiet), 1, "and begins again");
-    }
-
-    #[test]
-    fn a_deleted_station_is_forgotten_with_its_last_connection() {
-        let registry = Registry::default();
-        let connection = register(&registry, T0);
-        assert!(registry.ask_to_leave(&id(), Leave::Removed));
-        registry.forget(&id());
-        assert_eq!(registry.last_seen(&id()), Some(T0), "it is still connected");
-        registry.unregister(&id(), connection.generation);
-        assert_eq!((registry.last_seen(&id()), registry.connected()), (None, 0));
-        // One that comes back meanwhile is another station.
-        let old = register(&registry, T0);
-        registry.ask_to_leave(&id(), Leave::Removed);
-        let new = register(&registry, T0);
-        registry.unregister(&id(), old.generation);
-        registry.unregister(&id(), new.generation);
-        assert_eq!(registry.last_seen(&id()), Some(T0));
-    }
-
-    #[test]
-    fn silence_is_told_once_and_so_is_its_end() {
-        let registry = Registry::default();
-        let registration = register(&registry, T0);
-        let limit = Duration::from_secs(10);
-        assert_eq!(registry.silences(T0.after(Duration::from_secs(9)), limit), []);
-        let later = T0.after(Duration::from_secs(10));
-        assert_eq!(registry.silences(later, limit), [(id(), true, Some(T0))]);
-        assert_eq!(registry.silences(later, limit), []);
-        registration.last_seen.mark(later);
-        assert_eq!(registry.silences(later, limit), [(id(), false, Some(later))]);
-    }
-
-    #[test]
-    fn of_who_was_not_heard_of_since_the_start_nobody_here_knows_when_it_was() {
-        let registry = Registry::default();
-        registry.watch([id()], T0);
-        let limit = Duration::from_secs(10);
-        let later = T0.after(limit);
-        assert_eq!(registry.silences(later, limit), [(id(), true, None)]);
-        register(&registry, later);
-        assert_eq!(registry.silences(later, limit), [(id(), false, Some(later))]);
-    }
-}
+mod tests;

@@ -80,6 +80,15 @@ impl fmt::Debug for Request {
     }
 }
 
+/// An answer that was read to its end.
+#[derive(Debug)]
+pub struct WholeAnswer {
+    /// Its status.
+    pub status: u16,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
 /// Sends requests. Cheap to clone; clones share their idle connections.
 #[derive(Clone)]
 pub struct Poster {
@@ -182,7 +191,7 @@ impl Poster {
     ///
     /// # Errors
     /// Why there is no whole answer.
-    pub async fn ask(&self, request: Request, body_max_bytes: usize) -> Result<(u16, Vec<u8>), Outcome> {
+    pub async fn ask(&self, request: Request, body_max_bytes: usize) -> Result<WholeAnswer, Outcome> {
         let start = Instant::now();
         let deadline = tokio::time::Instant::now() + request.timeout;
         let (mut response, mut outcome) = self.answered(&request, start, deadline).await?;
@@ -199,7 +208,7 @@ impl Poster {
             Ok(())
         };
         match tokio::time::timeout_at(deadline, whole).await {
-            Ok(Ok(())) => Ok((status, body)),
+            Ok(Ok(())) => Ok(WholeAnswer { status, body }),
             Ok(Err(error)) => {
                 outcome.verdict = failure::verdict(&request.url, &error);
                 Err(outcome)

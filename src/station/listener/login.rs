@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::peer::Peer;
 use crate::station::credentials::{PasswordCheck, PresentedPassword};
-use crate::station::handshake::{self, Refusal};
+use crate::station::handshake::{self, BasicCredentials, Refusal};
 use crate::station::settings::Ocpp;
 use crate::station::{Stations, password};
 use store::{StationAccess, UsedCertificate, UsedPassword};
@@ -91,10 +91,10 @@ async fn by_password(
     let names = [identity.as_str().as_bytes(), station_id.as_str().as_bytes()];
     // Blanks around an identity mean nothing here either.
     let credentials = handshake::basic_credentials(request.headers())
-        .filter(|(user, _)| names.contains(&user.as_slice()) || names.contains(&user.trim_ascii()));
+        .filter(|of| names.contains(&of.user.as_slice()) || names.contains(&of.user.trim_ascii()));
     // A station that was sent its first password may come without one until it has used it.
     let otherwise = |refusal| if own.is_empty() { Ok(Login::default()) } else { Err(refusal) };
-    let Some((_, password)) = credentials else {
+    let Some(BasicCredentials { password, .. }) = credentials else {
         let is_borne = own.is_empty() || passwords.note_missing(Instant::now(), station_id, from);
         return otherwise(if is_borne { Refusal::BadCredentials } else { Refusal::TooManyFailures });
     };

@@ -12,6 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
+use vocabulary::api::delivery::DeliveryError;
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::ErrorCode;
 
@@ -99,9 +100,8 @@ async fn never() {
     std::future::pending().await
 }
 
-fn error(outcome: &Outcome) -> (ErrorCode, String) {
-    let error = outcome.error().expect("a failure");
-    (error.code, error.message)
+fn error(outcome: &Outcome) -> DeliveryError {
+    outcome.error().expect("a failure")
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn redirects_are_failures_with_their_location() {
         assert_eq!(outcome.verdict, AttemptVerdict::Refused { status, retry_after: None });
         let location = format!("http://{}/loop", server.address);
         assert!(outcome.response_headers.contains(&("location".to_owned(), location.clone())));
-        assert!(error(&outcome).1.contains(&location));
+        assert!(error(&outcome).message.contains(&location));
     }
 }
 
@@ -220,7 +220,7 @@ async fn silence_and_trickling_headers_end_at_the_deadline() {
         let start = Instant::now();
         let outcome = poster().post(Request { timeout: SHORT, ..request(&server.url()) }).await;
         assert_eq!(outcome.verdict, AttemptVerdict::TimedOut);
-        assert_eq!(error(&outcome).0, ErrorCode::Timeout);
+        assert_eq!(error(&outcome).code, ErrorCode::Timeout);
         assert!(start.elapsed() >= SHORT && start.elapsed() < SHORT * 10, "{:?}", start.elapsed());
     }
 }
@@ -300,7 +300,7 @@ async fn what_an_endpoint_echoes_of_a_secret_is_not_kept() {
     let body = outcome.response_body.clone().expect("a body");
     assert!(body.contains("x-webhook-secret: ***\r\n"), "{body}");
     assert!(!format!("{outcome:?}{:?}", outcome.error()).contains("sesame"), "{outcome:?}");
-    assert!(error(&outcome).1.contains("/login?was=***"), "{:?}", outcome.error());
+    assert!(error(&outcome).message.contains("/login?was=***"), "{:?}", outcome.error());
 }
 
 #[tokio::test]
@@ -335,12 +335,12 @@ async fn the_second_try_is_the_last() {
     assert!(poster.post(request(&server.url())).await.is_success());
     let outcome = poster.post(request(&server.url())).await;
     assert!(outcome.reconnected);
-    assert_eq!(error(&outcome).0, ErrorCode::Reset);
+    assert_eq!(error(&outcome).code, ErrorCode::Reset);
     assert_eq!(server.connections(), 2);
     // On a connection of its own there is no second try: the receiver may have acted on the first.
     let outcome = poster.post(request(&server.url())).await;
     assert!(!outcome.reconnected);
-    assert_eq!(error(&outcome).0, ErrorCode::Reset);
+    assert_eq!(error(&outcome).code, ErrorCode::Reset);
     assert_eq!(server.connections(), 3);
 }
 
@@ -366,7 +366,7 @@ async fn the_ways_to_get_no_answer_are_told_apart() {
         (mute.url().replace("http:", "https:"), ErrorCode::Tls, "TLS handshake"),
     ] {
         let outcome = poster().post(request(&url)).await;
-        let (found, message) = error(&outcome);
+        let DeliveryError { code: found, message } = error(&outcome);
         assert!(found == code && message.contains(words), "{url}: {found} {message}");
         assert_eq!((outcome.status(), outcome.response_body), (None, None));
     }
@@ -415,12 +415,12 @@ async fn bad_certificates_are_told_apart_and_there_is_no_way_around() {
     ] {
         let server = tls_server(certificate).await;
         let outcome = poster().post(request(&https(&server))).await;
-        let (code, message) = error(&outcome);
+        let DeliveryError { code, message } = error(&outcome);
         assert!(code == ErrorCode::Tls && message.contains(words), "{words}: {code} {message}");
     }
     let allowed = vec!["127.0.0.0/8".parse().expect("a network")];
     let without_extra_ca = Poster::new(Guard { allowed, https_only: false }, None).expect("a poster");
-    let (code, message) = error(&without_extra_ca.post(request(&https(&good))).await);
+    let DeliveryError { code, message } = error(&without_extra_ca.post(request(&https(&good))).await);
     assert!(code == ErrorCode::Tls && message.contains("delivery.extra_ca"), "{code} {message}");
 }
 
@@ -432,7 +432,7 @@ async fn a_forbidden_destination_is_never_dialled() {
     for host in ["127.0.0.1", "127.1", "2130706433", "[::ffff:127.0.0.1]", "localhost"] {
         let url = format!("http://{host}:{port}/hook");
         let outcome = closed.post(request(&url)).await;
-        let (code, message) = error(&outcome);
+        let DeliveryError { code, message } = error(&outcome);
         assert_eq!(code, ErrorCode::ForbiddenDestination, "{url}: {message}");
         assert!(message.contains("--allow-network"), "{message}");
         assert!(matches!(outcome.verdict, AttemptVerdict::Forbidden { .. }));
@@ -454,7 +454,7 @@ async fn a_secret_in_clear_reaches_allowed_networks_only() {
         assert!(outcome.is_success(), "{outcome:?}");
     }
     let outcome = opened.post(Request { carries_secret: true, ..request("http://8.8.8.8/") }).await;
-    assert_eq!(error(&outcome).0, ErrorCode::ForbiddenDestination);
+    assert_eq!(error(&outcome).code, ErrorCode::ForbiddenDestination);
 }
 
 #[test]
