@@ -24,9 +24,9 @@ use api::{Listeners, RunningApi};
 use certificates::Certificates;
 use outbound::Outbound;
 use outbound::post::{Poster, PosterError};
-use store::{Store, StoreError};
+use store::{Opened, Store, StoreError};
 use tls::TlsError;
-use vocabulary::clock::Clock;
+use vocabulary::clock::{Clock, Monotonic};
 
 pub use certificates::check_files;
 pub use reload::NotReloaded;
@@ -92,12 +92,13 @@ impl Gateway {
         // Before anything is touched: what is wrong here is the operator's to mend.
         let certificates = Certificates::load(&config)?;
         certificates.warn_of_doubt(&config, clock.now());
-        let store = open_store(&config, clock.clone()).await?;
+        let opened = open_store(&config, clock.clone()).await?;
+        let (store, monotonic) = (opened.store.clone(), opened.monotonic.clone());
         let poster = poster(&config.outbound)?;
         // Bound before anything runs: a port that is taken must leave nothing behind.
         let listeners = Listeners::bind(&config.api).await?;
         let (stations, ocpp) = Stations::start(
-            store.clone(),
+            opened,
             clock.clone(),
             poster.clone(),
             config.station(),
@@ -106,7 +107,7 @@ impl Gateway {
         let (stop_deliveries, stop_api) = (CancellationToken::new(), CancellationToken::new());
         let stop_deadline = config.server.stop_deadline.0;
         let deliveries = delivery::Engine::start(
-            store.clone(),
+            (store.clone(), monotonic.clone()),
             poster.clone(),
             &config.delivery,
             // Half for the chargers' sockets, half for what is being sent.
@@ -119,7 +120,7 @@ impl Gateway {
         let mut watches = certificates.watch(&stop_api);
         watches.push(tokio::spawn(disk::watch(store.clone(), config.server.clone(), stop_api.clone())));
         let engines = (&*stations, &deliveries);
-        let state = api_state(&config, store.clone(), clock, poster, engines, stop_api.clone());
+        let state = api_state(&config, store.clone(), (clock, monotonic), poster, engines, stop_api.clone());
         let api = listeners.serve(Arc::new(state), certificates.api());
         Ok(Self {
             store,
@@ -183,7 +184,7 @@ impl Gateway {
 }
 
 /// Opens the store beside the async threads.
-async fn open_store(config: &Config, clock: Clock) -> Result<Store, StoreError> {
+async fn open_store(config: &Config, clock: Clock) -> Result<Opened, StoreError> {
     let (data_dir, key) = (config.server.data_dir.clone(), config.secrets_key());
     let opened = tokio::task::spawn_blocking(move || Store::open_with(&data_dir, &key, clock)).await;
     opened.map_err(|_| StoreError::Closed)?
@@ -193,7 +194,7 @@ async fn open_store(config: &Config, clock: Clock) -> Result<Store, StoreError> 
 fn api_state(
     config: &Config,
     store: Store,
-    clock: Clock,
+    (clock, monotonic): (Clock, Monotonic),
     poster: Poster,
     (stations, deliveries): (&Stations, &EngineHandle),
     stop: CancellationToken,
@@ -201,6 +202,7 @@ fn api_state(
     ApiState {
         store,
         clock,
+        monotonic,
         poster,
         passwords: stations.passwords().clone(),
         stations: stations.registry().clone(),

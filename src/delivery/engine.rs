@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use outbound::post::Poster;
 use store::{LaneClaimed, LaneSettings, LaneState, LanesDue, Store, StoreError};
-use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::clock::{Clock, Monotonic, Timestamp};
 use vocabulary::id::WebhookId;
 
 use super::lane::LaneViews;
@@ -54,7 +54,7 @@ impl Engine {
     /// Starts delivering. Cancel `stop` to end: nothing more is claimed, what is under way is given
     /// `shutdown_grace`, and [`EngineHandle::join`] returns.
     pub fn start(
-        store: Store,
+        (store, monotonic): (Store, Monotonic),
         poster: Poster,
         settings: &Settings,
         shutdown_grace: Duration,
@@ -65,9 +65,9 @@ impl Engine {
         let (tell, reports) = mpsc::unbounded_channel();
         let (views, seen) = watch::channel(LaneViews::new());
         let lanes = Lanes::new(settings.max_in_flight as usize, settings.max_in_flight_size.0);
-        let wall_offset_ms = store.monotonic().wall_offset_ms();
+        let wall_offset_ms = monotonic.wall_offset_ms();
         let sender = Arc::new(Sender {
-            monotonic: store.monotonic().clone(),
+            monotonic,
             store,
             poster,
             clock,

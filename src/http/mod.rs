@@ -81,7 +81,7 @@ use crate::station::registry::Registry;
 use outbound::post::Poster;
 use problem::ErrorAnswer;
 use store::Store;
-use vocabulary::clock::Clock;
+use vocabulary::clock::{Clock, Monotonic};
 use vocabulary::setting::Server;
 
 /// Where every resource lives.
@@ -93,6 +93,8 @@ pub struct ApiState {
     pub store: Store,
     /// What time it is.
     pub clock: Clock,
+    /// The clock that never jumps.
+    pub monotonic: Monotonic,
     /// Sends test events, by the same code and guard as deliveries.
     pub poster: Poster,
     /// Hashes the passwords of stations.

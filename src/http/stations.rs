@@ -115,7 +115,7 @@ fn with_live(state: &ApiState, mut station: Station) -> Station {
         && let Ok(id) = StationId::new(&station.station_id)
         && let Some(seen) = state.stations.last_seen(&id)
     {
-        station.last_seen_at = station.last_seen_at.max(Some(state.store.monotonic().to_wall(seen)));
+        station.last_seen_at = station.last_seen_at.max(Some(state.monotonic.to_wall(seen)));
     }
     station
 }

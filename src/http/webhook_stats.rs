@@ -72,7 +72,7 @@ pub(super) async fn stats(
         latency_ms: numbers.latency_ms,
         backlog: numbers.backlog,
         oldest_due_at: numbers.oldest_due_at,
-        breaker: breaker(lane, state.store.monotonic()),
+        breaker: breaker(lane, &state.monotonic),
     }))
 }
 

@@ -126,11 +126,11 @@ pub(super) async fn record(
     let ended = ConnectionEnd {
         code: end.code,
         reason: end.reason.clone(),
-        duration_ms: stations.store.monotonic().now().since(began).as_millis() as u64,
+        duration_ms: stations.monotonic.now().since(began).as_millis() as u64,
         replaced: end.replaced,
     };
     let (generation, last_seen) =
-        (registration.generation, stations.store.monotonic().to_wall(registration.last_seen.get()));
+        (registration.generation, stations.monotonic.to_wall(registration.last_seen.get()));
     let mut warned = false;
     loop {
         let written =

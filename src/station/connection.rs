@@ -51,7 +51,7 @@ pub(super) struct Admitted {
 /// Serves one connection to its end, and records its beginning and its end.
 pub(super) async fn serve(stations: Arc<Stations>, socket: Socket, mut admitted: Admitted) {
     let station = admitted.connected.station_id.clone();
-    let began = stations.store.monotonic().now();
+    let began = stations.monotonic.now();
     let registration = register(&stations, &mut admitted.connected, began).await;
     let Welcome { commands_waiting } = match record_start(&stations, &admitted.connected).await {
         Ok(welcome) => welcome,
@@ -238,7 +238,7 @@ impl Connection {
     }
 
     fn now(&self) -> Now {
-        Now { wall: self.stations.clock.now(), monotonic: self.stations.store.monotonic().now() }
+        Now { wall: self.stations.clock.now(), monotonic: self.stations.monotonic.now() }
     }
 
     /// Serves what the socket gave.

@@ -219,7 +219,7 @@ async fn turn_away(stations: &Stations, request: &Request<Incoming>, peer: &Peer
         remote_addr: remote.to_string(),
         count: 1,
     };
-    let told = stations.refusal_events().note(stations.store.monotonic().now(), remote.ip, rejected);
+    let told = stations.refusal_events().note(stations.monotonic.now(), remote.ip, rejected);
     if let Some(rejected) = told
         && let Err(error) = stations.store.rejected(rejected).await
     {

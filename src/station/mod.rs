@@ -55,9 +55,9 @@ use refusal_events::RefusalEvents;
 use refusal_log::{Cause, RefusalCounts, RefusalLog, shown_path};
 use registry::{Leave, Registry};
 use settings::Limits;
-use store::{Calls, Store};
+use store::{Calls, Opened, Store};
 use vocabulary::adjustable::Adjustable;
-use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::clock::{Clock, Monotonic, Timestamp};
 use vocabulary::forwarded::TrustedProxies;
 
 pub use addresses::Addresses;
@@ -96,6 +96,7 @@ pub struct Stations {
     calls: Calls,
     store: Store,
     clock: Clock,
+    monotonic: Monotonic,
     registry: Arc<Registry>,
     passwords: Arc<Passwords>,
     call_out: Option<CallOut>,
@@ -125,7 +126,7 @@ impl Stations {
     /// # Errors
     /// If an address cannot be bound, or there is no randomness.
     pub fn start(
-        store: Store,
+        Opened { store, monotonic, vault }: Opened,
         clock: Clock,
         poster: Poster,
         settings: Settings,
@@ -135,7 +136,7 @@ impl Stations {
         let (bound, addresses) =
             addresses::bind(&handshake_runtime, &settings.ocpp, certificates.tls.as_ref())?;
         let limits = settings.limits;
-        let light_key = store.derived_key("passwords of stations").map(LightKey::new);
+        let light_key = vault.derived("passwords of stations").map(LightKey::new);
         let passwords = Passwords::new(light_key, limits.bad_credentials_per_minute);
         let passwords = passwords.map_err(NotStarted::Passwords)?;
         let now = Instant::now();
@@ -146,6 +147,7 @@ impl Stations {
             calls: store.calls(settings.call_policy()),
             store,
             clock,
+            monotonic,
             registry: Arc::default(),
             passwords: Arc::new(passwords),
             refusal_events: Mutex::default(),
@@ -206,7 +208,7 @@ impl Stations {
     /// Logs a connection that comes to nothing; `path`: what it has asked for.
     fn note_refused(&self, address: IpAddr, cause: Cause, path: Option<&str>) {
         let address = address.to_canonical();
-        let tell = lock(&self.refusal_log).note(&self.refused, self.store.monotonic().now(), address, cause);
+        let tell = lock(&self.refusal_log).note(&self.refused, self.monotonic.now(), address, cause);
         let path = path.map(|path| format!(" to {}", shown_path(path))).unwrap_or_default();
         let (reason, words) = (cause.as_str(), cause.words());
         match tell {

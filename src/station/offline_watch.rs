@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) async fn watch(stations: Arc<Stations>) {
     match stations.store.stations_to_watch().await {
         // Offline timers start anew with the gateway.
-        Ok(known) => stations.registry.watch(known, stations.store.monotonic().now()),
+        Ok(known) => stations.registry.watch(known, stations.monotonic.now()),
         Err(error) => warn!("stations of earlier runs are not watched: {error}"),
     }
     let mut ticks = interval(LOOK_EVERY);
@@ -28,11 +28,11 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             _ = ticks.tick() => {}
             () = stations.stop.cancelled() => {
                 // What is still folded is told now or never.
-                stations.tell_of_refused(stations.store.monotonic().now().after(Duration::from_secs(3_600)));
+                stations.tell_of_refused(stations.monotonic.now().after(Duration::from_secs(3_600)));
                 return;
             }
         }
-        let now = stations.store.monotonic().now();
+        let now = stations.monotonic.now();
         let silences = stations.registry.silences(now, stations.settings.offline_after());
         // All at once: when a site's network fails, its stations share a few commits.
         join_all(silences.into_iter().map(|change| record(&stations, change))).await;
@@ -60,7 +60,7 @@ pub(super) fn tell_of_takeovers(station: &StationId, count: u32) {
 
 async fn record(stations: &Stations, change: SilenceChange) {
     let SilenceChange { station, offline, last_seen } = change;
-    let last_seen = last_seen.map(|moment| stations.store.monotonic().to_wall(moment));
+    let last_seen = last_seen.map(|moment| stations.monotonic.to_wall(moment));
     if let Err(error) = stations.store.set_offline(station.clone(), offline, last_seen).await {
         limited!(warn: station.id = %station, "the silence of {station} could not be recorded: {error}");
     }

@@ -20,7 +20,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             _ = ticks.tick() => {}
             () = stations.stop.cancelled() => return,
         }
-        let settled = match stations.store.commands_overdue(stations.store.monotonic().now()).await {
+        let settled = match stations.store.commands_overdue(stations.monotonic.now()).await {
             Ok(false) => continue,
             Ok(true) => stations.store.settle_overdue_commands().await,
             Err(error) => Err(error),

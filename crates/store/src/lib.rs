@@ -69,10 +69,12 @@ pub use log::search::Indexed;
 pub use maintenance::backup::{BackupError, CopyProgress, MadeBackup, back_up};
 pub use maintenance::key_change::{KeptAsTheyWere, KeyChanged, change_key, copy_key};
 pub use maintenance::key_lost::{LosingWebhook, Losses, drop_secrets, losses};
+pub use maintenance::open::Opened;
 pub use maintenance::restore::{Restore, Restored, Steps, restore};
 pub use positions::{DeliveryRow, LogPosition};
 pub use secrecy::key_source::{KeySource, NEW_KEY_VARIABLE, SecretsKey};
 pub use secrecy::settings::Secrets;
+pub use secrecy::vault::Vault;
 pub use sessions::close::{Closed, Closing};
 pub use sessions::meter_values::MeterValueFilter;
 pub use sessions::reservations::ReservationFilter;
@@ -93,7 +95,6 @@ use engine::embedded::search_index::SearchIndex;
 use engine::sql::params;
 use engine::tx::{Read, Tx};
 use engine::{Engine, Priority, Scope};
-use secrecy::vault::Vault;
 use signals::Signals;
 use vocabulary::clock::Monotonic;
 
@@ -162,12 +163,6 @@ impl Store {
             Some(recording) => recording.write(&self.inner.engine, priority, scope, work).await,
             None => self.inner.engine.write(priority, scope, work).await,
         }
-    }
-
-    /// A key for `purpose` that is not in the database and stays the same as long as that of its secrets
-    /// does; `None` if the store was opened without it.
-    pub fn derived_key(&self, purpose: &str) -> Option<[u8; 32]> {
-        self.inner.vault.derived(purpose)
     }
 
     /// What opens secrets that a reader has found.

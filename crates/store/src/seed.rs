@@ -113,6 +113,11 @@ impl Change {
 }
 
 impl Store {
+    /// The monotonic clock that it was opened with.
+    pub fn monotonic(&self) -> &vocabulary::clock::Monotonic {
+        &self.inner.monotonic
+    }
+
     /// Stores a webhook.
     pub async fn seed_webhook(&self, seed: SeedWebhook) -> Result<WebhookId> {
         self.write(Priority::Api, Scope::Installation, move |w| {

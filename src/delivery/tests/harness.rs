@@ -43,8 +43,14 @@ impl House {
 
     pub(super) fn start(store: Store, settings: &Settings) -> Self {
         let stop = CancellationToken::new();
-        let engine =
-            Engine::start(store.clone(), poster(), settings, SHUTDOWN_GRACE, Clock::System, stop.clone());
+        let engine = Engine::start(
+            (store.clone(), store.monotonic().clone()),
+            poster(),
+            settings,
+            SHUTDOWN_GRACE,
+            Clock::System,
+            stop.clone(),
+        );
         Self { store, stop, engine }
     }
 

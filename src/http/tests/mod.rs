@@ -68,6 +68,7 @@ impl Api {
         let state = ApiState {
             store: store.clone(),
             clock,
+            monotonic: store.monotonic().clone(),
             poster: Poster::new(Guard::default(), None).expect("a poster"),
             passwords: Arc::new(Passwords::new(None, 10).expect("random")),
             stations: Arc::default(),

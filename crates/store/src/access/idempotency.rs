@@ -53,7 +53,7 @@ impl Store {
         let Some(running) = self.inner.running.begin(api_key, key, hash) else {
             return Ok(RequestState::Running);
         };
-        let (vault, monotonic) = (self.vault(), self.monotonic().clone());
+        let (vault, monotonic) = (self.vault(), self.inner.monotonic.clone());
         self.read(move |db| {
             let oldest = monotonic.to_wall(monotonic.now()).before(KEPT_FOR);
             let known = db.maybe(

@@ -26,7 +26,17 @@ use crate::secrecy::vault::Vault;
 use crate::signals::Signals;
 use crate::stations::connections;
 use crate::{Inner, Store};
-use vocabulary::clock::Clock;
+use vocabulary::clock::{Clock, Monotonic};
+
+/// A store that was opened for a gateway, and what others than the store go by.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// The monotonic clock: what the store says is due is due by it.
+    pub monotonic: Monotonic,
+    /// What the installation's key opens.
+    pub vault: Vault,
+}
 
 impl Store {
     /// [`Store::open_with`], with the key of its secrets in the directory.
@@ -34,7 +44,7 @@ impl Store {
     /// # Errors
     /// As there.
     pub fn open(data_dir: &Path, clock: Clock) -> Result<Self> {
-        Self::open_with(data_dir, &KeySource::file_in(data_dir), clock)
+        Ok(Self::open_with(data_dir, &KeySource::file_in(data_dir), clock)?.store)
     }
 
     /// Opens the store of `data_dir` for a gateway: takes the directory's lock, brings the schema up to date,
@@ -44,7 +54,7 @@ impl Store {
     /// # Errors
     /// Of [`crate::StoreError`]: `InUse` if another gateway runs here; `Foreign`, `Development`, `Key`,
     /// `NewerSchema` and `NoRoom`, with nothing touched; I/O.
-    pub fn open_with(data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Self> {
+    pub fn open_with(data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Opened> {
         let database = database_in(data_dir)?;
         files::create_directory(data_dir)?;
         let lock = data_dir::lock(data_dir)?;
@@ -53,7 +63,8 @@ impl Store {
         let logged = |file: &Path| ["", "-wal", "-shm"].map(|suffix| files::with_suffix(file, suffix));
         let kept = [logged(&database), logged(&data_dir.join(search::FILE))].concat();
         files::warn_of_open(kept.iter().map(PathBuf::as_path));
-        Self::start(data_dir, clock, Some(lock), vault)
+        let store = Self::start(data_dir, clock, Some(lock), vault.clone())?;
+        Ok(Opened { monotonic: store.inner.monotonic.clone(), store, vault })
     }
 
     /// Whether a store was ever made in `data_dir`.

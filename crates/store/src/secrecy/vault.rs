@@ -20,7 +20,7 @@ const PREFIX: &str = "sealed:1:";
 
 /// The key, in use; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Vault(Option<Arc<hmac::Key>>);
+pub struct Vault(Option<Arc<hmac::Key>>);
 
 /// A cell of the database: what is sealed belongs to one.
 #[derive(Debug, Clone, Copy)]
@@ -65,8 +65,9 @@ impl Vault {
         Ok((LessSafeKey::new(key), name))
     }
 
-    /// A key for something beside the cells, by what it is for; `None` without the installation's own.
-    pub(crate) fn derived(&self, purpose: &str) -> Option<[u8; 32]> {
+    /// A key for something beside the cells, by what it is for. It stays the same as long as the installation's own,
+    /// which is not in the database; `None` without that.
+    pub fn derived(&self, purpose: &str) -> Option<[u8; 32]> {
         let master = self.0.as_ref()?;
         hmac::sign(master, format!("derived key: {purpose}").as_bytes()).as_ref().try_into().ok()
     }

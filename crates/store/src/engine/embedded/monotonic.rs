@@ -28,11 +28,6 @@ pub(crate) fn note(conn: &Connection, wall_offset_ms: i64) -> rusqlite::Result<(
 }
 
 impl Store {
-    /// The monotonic clock. What the store says is due is due by it.
-    pub fn monotonic(&self) -> &Monotonic {
-        &self.inner.monotonic
-    }
-
     /// Writes down that the clock was set, where nothing else is written meanwhile.
     pub async fn note_clock(&self) -> Result<()> {
         // Every batch begins with it.

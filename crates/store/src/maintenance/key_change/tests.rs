@@ -108,6 +108,7 @@ async fn a_key_that_is_given_is_used_and_written_nowhere() {
     assert_eq!(change(&source, Some(key("a1"))).expect("is done").0, KeyChanged::Given);
     assert_eq!(change(&nowhere, Some(key("b2"))).expect("from one to the next").0, KeyChanged::Given);
     let store = Store::open_with(dir.path(), &KeySource::Given(key("b2")), Clock::System).expect("opens");
+    let store = store.store;
     tells_its_secrets(&store).await;
     store.close();
     let written = holds(dir.path(), &["a1".repeat(32).into_bytes(), "b2".repeat(32).into_bytes()]);
