@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use store::{ApiKeyFilter, NewKey, Slice, Store, StoreError, files};
 use vocabulary::api::access::{ApiKey, ApiKeyInput};
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::v16::FromCentralSystem;
+use vocabulary::ocpp::command::CommandAction;
+use vocabulary::ocpp::protocol::Protocol;
 use vocabulary::similar_name::nearest;
 use vocabulary::subscription::glob_fits;
 
@@ -83,7 +84,7 @@ pub fn wrong_scope(scope: &str) -> Option<String> {
 
 /// A pattern that fits no command would make a key that can do nothing, and nobody would see why.
 fn wrong_pattern(pattern: &str) -> Option<String> {
-    let actions = || FromCentralSystem::ALL.iter().map(|action| action.as_str());
+    let actions = || Protocol::ALL.into_iter().flat_map(CommandAction::all).map(CommandAction::as_str);
     let legal = pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*');
     if !(1..=64).contains(&pattern.len()) || !legal {
         return Some(

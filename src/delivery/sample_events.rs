@@ -4,7 +4,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use vocabulary::clock::Timestamp;
-use vocabulary::event::{Category, NewEvent, OCPP16, category_of};
+use vocabulary::event::{Category, NewEvent, category_of};
+use vocabulary::ocpp::protocol::Protocol;
 
 /// The station that sample events are about.
 const STATION: &str = "WALLBOX_001";
@@ -15,7 +16,9 @@ pub(super) fn event(event: &str, now: Timestamp) -> NewEvent {
     let about_station =
         matches!(category, Category::Ocpp | Category::Command | Category::Station | Category::Transaction);
     let payload = payload(event, category, now);
+    let of_ocpp = matches!(category, Category::Ocpp | Category::Command);
     NewEvent {
+        protocol: of_ocpp.then(Protocol::default),
         station_id: about_station.then(|| STATION.to_owned()),
         occurred_at: occurred_at(&payload),
         transaction_id: ["transactionId", "transaction_id"].iter().find_map(|name| payload[name].as_i64()),
@@ -77,7 +80,7 @@ fn payload(event: &str, category: Category, now: Timestamp) -> Value {
         }
         "StationDiscovered" => json!({}),
         "StationConnected" => {
-            json!({"remote_addr": "203.0.113.7:49152", "protocol": OCPP16, "security_profile": 1})
+            json!({"remote_addr": "203.0.113.7:49152", "protocol": Protocol::default().as_str(), "security_profile": 1})
         }
         "StationDisconnected" => {
             json!({"code": 1_000, "reason": "closed", "duration_ms": 3_600_000, "replaced": false})

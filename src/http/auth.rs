@@ -22,7 +22,7 @@ use vocabulary::api::command::RequestedBy;
 use vocabulary::api::problem::FieldError;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::ApiKeyId;
-use vocabulary::ocpp::v16::FromCentralSystem;
+use vocabulary::ocpp::command::CommandAction;
 use vocabulary::subscription::glob_fits;
 
 /// What a scope for single commands begins with.
@@ -56,7 +56,7 @@ impl Caller {
     ///
     /// # Errors
     /// 403 if it may not.
-    pub(super) fn may_send(&self, action: FromCentralSystem) -> Result<()> {
+    pub(super) fn may_send(&self, action: CommandAction) -> Result<()> {
         let may = self.scopes.iter().any(|scope| match scope.strip_prefix(COMMAND_OF) {
             Some(pattern) => glob_fits(pattern.as_bytes(), action.as_str().as_bytes()),
             None => matches!(scope.as_str(), "admin" | "command"),

@@ -29,8 +29,10 @@ use vocabulary::api::{Order, Page};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::CommandId;
 use vocabulary::ocpp::Violation;
+use vocabulary::ocpp::command::CommandAction;
 use vocabulary::ocpp::frame::empty_object;
-use vocabulary::ocpp::v16::{FromCentralSystem, FromChargePoint, command};
+use vocabulary::ocpp::message::MessageAction;
+use vocabulary::ocpp::protocol::Protocol;
 use vocabulary::similar_name::nearest;
 use vocabulary::units::Span;
 
@@ -121,7 +123,7 @@ impl Parameters for StationCommandsQuery {
 /// A request that nothing is wrong with.
 struct Checked {
     input: CommandInput,
-    action: FromCentralSystem,
+    action: CommandAction,
     payload: Box<RawValue>,
 }
 
@@ -151,7 +153,7 @@ fn read(body: &body::JsonText, now: Timestamp) -> Result<Checked> {
         }
         None => None,
     };
-    let payload = action.and_then(|action| match command::check(action, &given_payload(body), now) {
+    let payload = action.and_then(|action| match action.check(&given_payload(body), now) {
         Ok(payload) => Some((action, payload)),
         // That it is no object is said already.
         Err(_) if !matches!(body.value["payload"], Value::Null | Value::Object(_)) => None,
@@ -188,14 +190,15 @@ fn in_payload(violation: Violation) -> FieldError {
     FieldError::new(field, violation.problem)
 }
 
-fn action_named(name: &str) -> std::result::Result<FromCentralSystem, String> {
-    name.parse().map_err(|_| {
-        if name.parse::<FromChargePoint>().is_ok() {
+fn action_named(name: &str) -> std::result::Result<CommandAction, String> {
+    let protocol = Protocol::default();
+    CommandAction::named(protocol, name).map_err(|unknown| {
+        if MessageAction::all(protocol).any(|action| action.as_str() == name) {
             return format!("{name} is what a charger sends, not a command");
         }
-        match nearest(name, FromCentralSystem::ALL.iter().map(|action| action.as_str())) {
-            Some(nearest) => format!("is not a command of OCPP 1.6; did you mean {nearest}?"),
-            None => "is not a command of OCPP 1.6".to_owned(),
+        match nearest(name, CommandAction::all(protocol).map(CommandAction::as_str)) {
+            Some(nearest) => format!("is {unknown}; did you mean {nearest}?"),
+            None => format!("is {unknown}"),
         }
     })
 }
@@ -209,15 +212,11 @@ fn wrong_place(given: &Value, errors: &mut Vec<FieldError>) {
     page::wrong_cursor(LIST, Order::Desc, given, errors);
 }
 
-fn queued_for(action: FromCentralSystem) -> Duration {
-    use FromCentralSystem::{RemoteStartTransaction, RemoteStopTransaction, ReserveNow, UnlockConnector};
-    match action {
-        RemoteStartTransaction | RemoteStopTransaction | ReserveNow | UnlockConnector => QUEUED_FOR_NOW,
-        _ => QUEUED_FOR,
-    }
+fn queued_for(action: CommandAction) -> Duration {
+    if action.is_urgent() { QUEUED_FOR_NOW } else { QUEUED_FOR }
 }
 
-fn unfit(station: &str, action: FromCentralSystem, unfit: Unfit) -> ErrorAnswer {
+fn unfit(station: &str, action: CommandAction, unfit: Unfit) -> ErrorAnswer {
     let hint = "; with queue: true the command waits for it";
     ErrorAnswer::conflict(match unfit {
         Unfit::NotConnected => format!("station {station} is not connected{hint}"),
@@ -259,7 +258,7 @@ pub(super) async fn send(
     let (station_id, _) = stations::visible(&state, &caller, &id).await?;
     let Checked { input, action, payload } = read(&body, state.clock.now())?;
     caller.may_send(action)?;
-    let key_verifier = match command::new_password(action, &payload) {
+    let key_verifier = match action.new_password(&payload) {
         Some(key) => stations::hash_password(&state, &key).await?.pop(),
         None => None,
     };

@@ -3,9 +3,11 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::error::{Result, StoreError};
 use vocabulary::api::command::CommandError;
 use vocabulary::id::{CommandId, StationId};
-use vocabulary::ocpp::v16::{FromCentralSystem, command};
+use vocabulary::ocpp::command::CommandAction;
+use vocabulary::ocpp::purpose::Purpose;
 
 /// The code of an answer that cannot be read.
 pub(crate) const MALFORMED: &str = "MalformedResponse";
@@ -14,7 +16,7 @@ pub(crate) const MALFORMED: &str = "MalformedResponse";
 pub(crate) struct SentCommand<'a> {
     pub(crate) id: CommandId,
     pub(crate) station: &'a StationId,
-    pub(crate) action: FromCentralSystem,
+    pub(crate) action: CommandAction,
     pub(crate) payload: &'a RawValue,
 }
 
@@ -22,7 +24,7 @@ pub(crate) struct SentCommand<'a> {
 pub(crate) struct EndedCommand<'a> {
     pub(crate) id: CommandId,
     pub(crate) station: &'a StationId,
-    pub(crate) action: FromCentralSystem,
+    pub(crate) action: CommandAction,
     /// As it may be shown.
     pub(crate) payload: &'a RawValue,
     /// The payload of the CALLRESULT, in time or late.
@@ -52,14 +54,25 @@ pub(crate) enum CommandVerdict {
     NeverSent,
 }
 
+impl SentCommand<'_> {
+    /// What it is for.
+    pub(crate) fn purpose(&self) -> Result<Purpose> {
+        purpose(self.id, self.action, self.payload)
+    }
+}
+
+/// What a command is for; its payload was checked before it was stored.
+pub(crate) fn purpose(id: CommandId, action: CommandAction, payload: &RawValue) -> Result<Purpose> {
+    action.purpose(payload).map_err(|error| StoreError::Corrupt(format!("the payload of {id}: {error}")))
+}
+
 impl EndedCommand<'_> {
     pub(crate) fn verdict(&self) -> CommandVerdict {
         match (self.response, self.error) {
             (Some(_), _) if self.accepted == Some(true) => CommandVerdict::Accepted,
             // An answer without the verdict it should have says nothing.
-            (Some(_), _) => self.response_value().map_or(CommandVerdict::Unknown, |response| {
-                command::status(&response).map_or(CommandVerdict::Unknown, |_| CommandVerdict::Refused)
-            }),
+            (Some(_), _) if self.answers(CommandAction::has_verdict) => CommandVerdict::Refused,
+            (Some(_), _) => CommandVerdict::Unknown,
             (None, Some(error)) if error.code == MALFORMED => CommandVerdict::Unknown,
             (None, Some(_)) => CommandVerdict::Refused,
             (None, None) if self.was_sent => CommandVerdict::Unknown,
@@ -67,9 +80,14 @@ impl EndedCommand<'_> {
         }
     }
 
-    /// Whether the charger's own verdict is this word.
-    pub(crate) fn answered(&self, status: &str) -> bool {
-        self.response_value().is_some_and(|response| command::reads_as(&response, status))
+    /// What it is for.
+    pub(crate) fn purpose(&self) -> Result<Purpose> {
+        purpose(self.id, self.action, self.payload)
+    }
+
+    /// Whether the charger has answered so.
+    pub(crate) fn answers(&self, so: fn(CommandAction, &Value) -> bool) -> bool {
+        self.response_value().is_some_and(|response| so(self.action, &response))
     }
 
     /// The answer, if it can be read.

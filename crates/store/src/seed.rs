@@ -13,6 +13,7 @@ use vocabulary::api::audit::ChangeMethod;
 use vocabulary::api::command::RequestedBy;
 use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::{ApiKeyId, EventId, WebhookId};
+use vocabulary::ocpp::protocol::Protocol;
 
 /// A webhook for a test.
 #[derive(Debug, Clone)]
@@ -156,6 +157,7 @@ impl Store {
                     let payload = RawValue::from_string(format!("{{\"n\":{n}}}")).expect("JSON");
                     let event = NewEvent {
                         station_id: Some(station.clone()),
+                        protocol: Some(Protocol::V16),
                         ..NewEvent::new(Category::Ocpp, "StatusNotification", w.now, payload)
                     };
                     let seq = append::append(w, &event, Manner::default())?;

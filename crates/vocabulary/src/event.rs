@@ -11,7 +11,9 @@ use utoipa::ToSchema;
 use crate::clock::Timestamp;
 use crate::id::{EventId, StationId, WebhookId};
 use crate::ocpp::Violation;
-use crate::ocpp::v16::{FromCentralSystem, FromChargePoint};
+use crate::ocpp::command::CommandAction;
+use crate::ocpp::message::MessageAction;
+use crate::ocpp::protocol::Protocol;
 use crate::similar_name::nearest;
 
 /// The families that event types come in; each can be subscribed to as a whole (`ocpp.*`).
@@ -102,9 +104,6 @@ impl fmt::Display for UnknownEventType {
 /// The test event's type.
 pub const PING: &str = "ping";
 
-/// `DataTransfer` in our direction is an event type of its own.
-const DATA_TRANSFER_SENT: &str = "DataTransferSent";
-
 const STATION_TYPES: &[&str] = &[
     "StationDiscovered",
     "StationConnected",
@@ -118,21 +117,14 @@ const TRANSACTION_TYPES: &[&str] = &["TransactionCompleted", "TransactionCorrect
 const WEBHOOK_TYPES: &[&str] = &["WebhookFailing", "WebhookDisabled", "WebhookRecovered", "DeliveryFailed"];
 const SYSTEM_TYPES: &[&str] = &["GatewayRestored"];
 
-/// The event type of a command's end: the action's name, but for `DataTransfer`, which chargers send too.
-pub fn command_type(action: FromCentralSystem) -> &'static str {
-    match action {
-        FromCentralSystem::DataTransfer => DATA_TRANSFER_SENT,
-        other => other.as_str(),
-    }
-}
-
 /// Every event type with its category; custom names come on top.
 pub fn types() -> impl Iterator<Item = (Category, &'static str)> {
     let named = |category, names: &'static [&'static str]| names.iter().map(move |&name| (category, name));
-    FromChargePoint::ALL
-        .iter()
+    let messages = Protocol::ALL.into_iter().flat_map(MessageAction::all);
+    let commands = Protocol::ALL.into_iter().flat_map(CommandAction::all);
+    messages
         .map(|action| (Category::Ocpp, action.as_str()))
-        .chain(FromCentralSystem::ALL.iter().map(|&action| (Category::Command, command_type(action))))
+        .chain(commands.map(|action| (Category::Command, action.event_type())))
         .chain([(Category::Command, "RemoteStartOutcome")])
         .chain(named(Category::Station, STATION_TYPES))
         .chain(named(Category::Transaction, TRANSACTION_TYPES))
@@ -295,8 +287,8 @@ pub struct NewEvent {
     pub event: String,
     /// The family it belongs to.
     pub category: Category,
-    /// `ocpp1.6` for what came from, or went to, a charger.
-    pub protocol: Option<&'static str>,
+    /// For what came from, or went to, a charger.
+    pub protocol: Option<Protocol>,
     /// The station it is about.
     pub station_id: Option<String>,
     /// When it arrived.
@@ -315,9 +307,6 @@ pub struct NewEvent {
     pub violations: Vec<Violation>,
 }
 
-/// The `protocol` of everything that concerns OCPP 1.6.
-pub const OCPP16: &str = "ocpp1.6";
-
 impl NewEvent {
     /// The event as a test call sends it that stores nothing.
     pub fn into_test(self, id: EventId) -> Event {
@@ -326,7 +315,7 @@ impl NewEvent {
             id,
             event: self.event,
             category: self.category,
-            protocol: self.protocol.map(str::to_owned),
+            protocol: self.protocol.map(|protocol| protocol.to_string()),
             station_id: self.station_id,
             station_seq: None,
             owner_id: None,
@@ -355,7 +344,7 @@ impl NewEvent {
         Self {
             event: event.into(),
             category,
-            protocol: (category == Category::Ocpp || category == Category::Command).then_some(OCPP16),
+            protocol: None,
             station_id: None,
             timestamp,
             occurred_at: None,

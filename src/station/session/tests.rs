@@ -1,7 +1,6 @@
 //! Conversations as tables of inputs and actions.
 
 use super::*;
-use vocabulary::ocpp::v16::FromCentralSystem;
 
 const T0: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
 
@@ -165,7 +164,7 @@ fn command(n: u128) -> (Outgoing, String) {
     let id = CommandId::from_value(n);
     let outgoing = Outgoing {
         id,
-        action: FromCentralSystem::ClearCache,
+        action: "ClearCache".parse().expect("an action"),
         payload: raw("{}"),
         timeout: std::time::Duration::from_secs(30),
     };

@@ -8,7 +8,7 @@ mod pointers;
 mod secrets;
 mod source;
 
-use source::sources;
+use source::{Source, sources};
 
 /// The gateway's own sources, whose modules stand in [`ROWS`].
 const GATEWAY: &str = "src";
@@ -86,6 +86,18 @@ fn pure_modules_know_no_runtime_and_no_store() {
                 assert!(!source.text.contains(word), "{} names {word}", source.path);
             }
         }
+    }
+}
+
+/// The versions of OCPP, and the doors to them; the simulator is a charger of one version.
+const VERSIONS: &[&str] = &["crates/vocabulary/src/ocpp", "crates/charger-sim"];
+
+/// What knows no version speaks of `CommandAction`, `MessageAction` and facts, so that another version is an addition.
+#[test]
+fn no_version_of_ocpp_is_named_outside_of_ocpp() {
+    let is_door = |source: &Source| VERSIONS.iter().any(|place| source.is_in(place));
+    for source in sources().iter().filter(|source| !is_door(source)) {
+        assert!(!source.text.contains("v16"), "{} names a version of OCPP", source.path);
     }
 }
 

@@ -19,7 +19,8 @@ impl Serving<'_, '_> {
                 Some("not_accepted: its boots are answered Rejected".to_owned())
             }
             Some(Signing::Signed { chain }) => {
-                let refused = certificate_signing::order(self.w, self.station, &chain)?;
+                let refused =
+                    certificate_signing::order(self.w, self.station, call.action.protocol(), &chain)?;
                 self.signed = refused.is_none();
                 refused
             }

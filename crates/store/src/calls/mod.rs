@@ -302,6 +302,7 @@ impl Serving<'_, '_> {
         flags.write(self.w, self.station, &self.known.flags)?;
         let action = call.action.as_str();
         let event = NewEvent {
+            protocol: Some(call.action.protocol()),
             occurred_at: call.occurred_at,
             transaction_id,
             message_id: Some(call.message_id.text()),

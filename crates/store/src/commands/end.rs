@@ -22,12 +22,13 @@ use crate::station_state::flags::{Change, UNRESPONSIVE, Until};
 use crate::{Priority, Scope, Store};
 use vocabulary::api::command::{CommandError, CommandStatus};
 use vocabulary::clock::Timestamp;
-use vocabulary::event::{self, Category, NewEvent};
+use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::{CommandId, StationId};
+use vocabulary::ocpp::HIDDEN;
 use vocabulary::ocpp::Violation;
+use vocabulary::ocpp::command::CommandAction;
 use vocabulary::ocpp::frame::empty_object;
 use vocabulary::ocpp::outgoing::{self, CallEnd, EndedCall, Unexpected};
-use vocabulary::ocpp::v16::{FromCentralSystem, command};
 use vocabulary::ocpp::violations::Violations;
 
 /// How long after its end a command still takes an answer (quirk Q27).
@@ -92,7 +93,7 @@ pub(crate) fn end_each(
 pub(crate) struct Row {
     pub(crate) id: CommandId,
     pub(crate) station: StationId,
-    pub(crate) action: FromCentralSystem,
+    pub(crate) action: CommandAction,
     pub(crate) status: CommandStatus,
     /// As it may be shown.
     payload: Box<RawValue>,
@@ -113,7 +114,7 @@ impl Row {
                  FROM commands WHERE id = ?1",
             )?
             .query_row([id.to_string()], |row| {
-                let action = cells::word(row, 1)?;
+                let action = cells::parsed(row, 1)?;
                 Ok(Self {
                     id,
                     station: cells::parsed(row, 0)?,
@@ -149,7 +150,7 @@ impl End {
         Self { status, response: None, accepted: None, error: None, violations: Vec::new() }
     }
 
-    fn of_call(action: FromCentralSystem, end: CallEnd, mut oddities: Vec<Violation>) -> Self {
+    fn of_call(action: CommandAction, end: CallEnd, mut oddities: Vec<Violation>) -> Self {
         let refused = |error| Self {
             status: CommandStatus::Error,
             accepted: Some(false),
@@ -161,11 +162,11 @@ impl End {
             CallEnd::Answered(response) => {
                 // Numbers too long for any type, say, are still JSON: then nothing is known of the answer.
                 let value = serde_json::from_str(response.get()).unwrap_or_default();
-                oddities.extend(command::response_violations(action, &value));
+                oddities.extend(action.response_violations(&value));
                 Self {
                     status: CommandStatus::Completed,
-                    accepted: Some(command::accepted(action, &value)),
-                    response: Some(command::shown_response(action, &response)),
+                    accepted: Some(action.is_accepted(&value)),
+                    response: Some(action.shown_response(&response)),
                     error: None,
                     violations: Vec::new(),
                 }
@@ -189,20 +190,14 @@ impl End {
 
     /// A charger may repeat what it was sent; the secret it was sent is not shown in that either.
     fn without(mut self, row: &Row) -> Self {
-        let hides = row.payload.get().contains(command::HIDDEN);
-        if !command::may_hide(row.action) || !hides {
+        if !row.action.hides_secret(&row.payload) {
             return self;
         }
-        // Whatever is not in the schema may be the key. Of an address only the password is hidden, which was
-        // done.
-        let may_be_key = row.action == FromCentralSystem::ChangeConfiguration && !self.violations.is_empty();
-        if let Some(response) = self.response.as_mut().filter(|_| may_be_key) {
-            let value = serde_json::from_str(response.get()).unwrap_or_default();
-            let status = command::status(&value);
-            *response = to_raw_value(&json!({ "status": status })).unwrap_or_else(|_| empty_object());
+        if let Some(response) = self.response.as_mut().filter(|_| !self.violations.is_empty()) {
+            *response = row.action.without_possible_secret(response);
         }
         if let Some(error) = &mut self.error {
-            error.description = command::HIDDEN.to_owned();
+            error.description = HIDDEN.to_owned();
             error.details = empty_object();
         }
         self
@@ -279,8 +274,9 @@ fn append_event(w: &mut Tx<'_>, row: &Row, end: &End) -> Result<()> {
         error: end.error.as_ref(),
         metadata: row.metadata.as_deref(),
     };
-    let name = event::command_type(row.action);
+    let name = row.action.event_type();
     let event = NewEvent {
+        protocol: Some(row.action.protocol()),
         message_id: Some(outgoing::message_id(row.id).text()),
         violations: end.violations.clone(),
         ..NewEvent::about_station(Category::Command, name, &row.station, w.now, to_raw_value(&payload)?)

@@ -9,7 +9,7 @@ use crate::listing::{Conditions, Listed, Slice, page};
 use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::CommandId;
-use vocabulary::ocpp::v16::{FromCentralSystem, command};
+use vocabulary::ocpp::command::CommandAction;
 use vocabulary::units::Span;
 
 /// Which commands are wanted; what is not given does not matter.
@@ -20,7 +20,7 @@ pub struct CommandFilter {
     /// The customer the station belonged to.
     pub owner_id: Option<String>,
     /// What is asked.
-    pub action: Option<FromCentralSystem>,
+    pub action: Option<CommandAction>,
     /// How far they have come.
     pub status: Option<CommandStatus>,
     /// They were made then or later.
@@ -83,7 +83,7 @@ pub(crate) fn by_id(conn: &Connection, id: CommandId) -> Result<Option<Command>>
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Command> {
-    let action: FromCentralSystem = cells::word(row, 4)?;
+    let action: CommandAction = cells::parsed(row, 4)?;
     let (response, late_response) = (cells::maybe_raw(row, 9)?, cells::maybe_raw(row, 13)?);
     let answer = response.as_ref().or(late_response.as_ref());
     let answer = answer.and_then(|answer| serde_json::from_str(answer.get()).ok());
@@ -100,7 +100,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Command> {
         error: cells::maybe_json(row, 11)?,
         violations: cells::maybe_json(row, 12)?.unwrap_or_default(),
         warnings: cells::maybe_json(row, 23)?.unwrap_or_default(),
-        hint: answer.and_then(|answer| command::hint(action, &answer)).map(str::to_owned),
+        hint: answer.and_then(|answer| action.hint(&answer)).map(str::to_owned),
         late_response,
         outcome: cells::maybe_word(row, 14)?,
         transaction_id: row.get(15)?,

@@ -28,8 +28,8 @@ use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{CommandId, StationId};
 use vocabulary::ocpp::boot_status::BootStatus;
+use vocabulary::ocpp::command::CommandAction;
 use vocabulary::ocpp::outgoing::Outgoing;
-use vocabulary::ocpp::v16::{FromCentralSystem, command};
 
 /// Commands that may wait for one station.
 const QUEUED_PER_STATION: i64 = 1_000;
@@ -40,7 +40,7 @@ pub struct NewCommand {
     /// For which station.
     pub station_id: StationId,
     /// What is asked.
-    pub action: FromCentralSystem,
+    pub action: CommandAction,
     /// As it is sent.
     pub payload: Box<RawValue>,
     /// How long its answer is waited for, and its turn if it may not wait for the station.
@@ -134,12 +134,12 @@ impl Readiness {
         Ok(found)
     }
 
-    fn takes(&self, action: FromCentralSystem) -> std::result::Result<(), Unfit> {
+    fn takes(&self, action: CommandAction) -> std::result::Result<(), Unfit> {
         match self.standing {
             _ if !self.connected => Err(Unfit::NotConnected),
             None => Err(Unfit::NeverBooted),
             Some(BootStatus::Rejected) => Err(Unfit::Rejected),
-            Some(BootStatus::Pending) if starts_or_stops(action) => Err(Unfit::Pending),
+            Some(BootStatus::Pending) if action.needs_acceptance() => Err(Unfit::Pending),
             Some(BootStatus::Pending | BootStatus::Accepted) => Ok(()),
         }
     }
@@ -154,11 +154,6 @@ fn stricter(one: BootStatus, other: BootStatus) -> BootStatus {
         BootStatus::Rejected => 2,
     };
     if rank(one) >= rank(other) { one } else { other }
-}
-
-/// What a `Pending` station must not be asked (OCPP 1.6 §4.2).
-fn starts_or_stops(action: FromCentralSystem) -> bool {
-    matches!(action, FromCentralSystem::RemoteStartTransaction | FromCentralSystem::RemoteStopTransaction)
 }
 
 impl Store {
@@ -254,10 +249,10 @@ fn queued(w: &Tx<'_>, station: &StationId) -> Result<i64> {
 
 fn insert(w: &mut Tx<'_>, new: &NewCommand, generation: i64) -> Result<CommandId> {
     let id = CommandId::from_value(w.mint.next(w.now));
-    let shown = command::shown(new.action, &new.payload);
-    let hides = command::has_secret(new.action, &new.payload);
+    let shown = new.action.shown(&new.payload);
+    let hides = new.action.has_secret(&new.payload);
     let sealed = hides.then(|| w.vault.seal(cell::COMMAND_PAYLOAD, id, new.payload.get())).transpose()?;
-    let warnings = command::warnings(new.action, &new.payload);
+    let warnings = new.action.warnings(&new.payload);
     w.conn
         .prepare_cached(
             "INSERT INTO commands (id, station_id, owner_id, action, payload, timeout_ms, queue, metadata,
@@ -312,7 +307,7 @@ fn claim(w: &mut Tx<'_>, station: &StationId, generation: i64) -> Result<Turn> {
 /// A command that is to be sent next.
 struct Next {
     id: CommandId,
-    action: FromCentralSystem,
+    action: CommandAction,
     payload: Box<RawValue>,
     timeout: Duration,
 }
@@ -330,7 +325,7 @@ fn next_fit(
     let mut queued = statement.query(params![station.as_str(), readiness.generation])?;
     let mut turn = Turn::Nothing;
     while let Some(row) = queued.next()? {
-        let action: FromCentralSystem = cells::word(row, 0)?;
+        let action: CommandAction = cells::parsed(row, 0)?;
         if readiness.takes(action).is_err() {
             turn = Turn::NotYet;
             continue;

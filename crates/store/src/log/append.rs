@@ -10,6 +10,7 @@ use vocabulary::delivery::{DeliveryStatus, DiscardReason};
 use vocabulary::event::{Category, NewEvent, Target};
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
 use vocabulary::ocpp::Violation;
+use vocabulary::ocpp::protocol::Protocol;
 use vocabulary::subscription::Subject;
 
 /// The entry of `meta` behind which stations begin to count that nothing is known of: above zero once a backup
@@ -78,7 +79,7 @@ pub(crate) fn append(w: &mut Tx<'_>, event: &NewEvent, manner: Manner<'_>) -> Re
             id.to_string(),
             event.event,
             event.category.as_str(),
-            event.protocol,
+            event.protocol.map(Protocol::as_str),
             event.station_id,
             station_seq,
             owner_id,

@@ -20,7 +20,6 @@ use vocabulary::clock::Timestamp;
 use vocabulary::id::{CommandId, StationId};
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::outgoing;
-use vocabulary::ocpp::v16::FromCentralSystem;
 
 /// Which messages of a station are wanted; what is not given does not matter.
 #[derive(Debug, Clone, Default)]
@@ -202,7 +201,7 @@ impl Merge<'_> {
 
 fn of_command(row: &Row<'_>) -> Result<Half> {
     let id: CommandId = cells::parsed(row, 1)?;
-    let action: FromCentralSystem = cells::word(row, 2)?;
+    let action: String = row.get(2)?;
     let message_id = outgoing::message_id(id);
     let payload = cells::raw(row, 3)?;
     let message = Message {
@@ -210,9 +209,9 @@ fn of_command(row: &Row<'_>) -> Result<Half> {
         at: cells::moment(row, 4)?,
         direction: Direction::Outbound,
         r#type: Some(FrameType::Call),
-        action: Some(action.as_str().to_owned()),
         message_id: Some(message_id.text()),
         raw: Some(format!("[2,{},\"{action}\",{payload}]", message_id.as_json())),
+        action: Some(action),
         event_id: None,
     };
     Ok(Half { position: row.get(0)?, rank: 1, message })

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use rusqlite::{Row, params};
 use serde::Serialize;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::command_result::EndedCommand;
-use crate::engine::embedded::raw_cells as cells;
+use crate::command_result::{EndedCommand, purpose};
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
@@ -19,7 +18,10 @@ use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::{CommandId, StationId};
 use vocabulary::ocpp::authorization::is_same_id_tag;
+use vocabulary::ocpp::command::CommandAction;
 use vocabulary::ocpp::fact::SessionStarted;
+use vocabulary::ocpp::protocol::Protocol;
+use vocabulary::ocpp::purpose::{Purpose, RemoteStart};
 use vocabulary::ocpp::station_clock;
 
 /// How long an accepted remote start may take to become a transaction: longer than any charger waits for
@@ -65,64 +67,59 @@ impl StartTime {
 }
 
 /// A remote start was accepted: its outcome is open, unless the transaction has come before the answer.
-pub(crate) fn accepted(w: &mut Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
+pub(crate) fn accepted(w: &mut Tx<'_>, command: &EndedCommand<'_>, asked: &RemoteStart) -> Result<()> {
     if let Some(transaction_id) = command.transaction_id {
         return conclude(w, command.id, command.station, Some(transaction_id));
     }
     if command.late
-        && let Some(transaction_id) = begun_meanwhile(w, command.id)?
+        && let Some(transaction_id) = begun_meanwhile(w, command.id, asked)?
     {
         meant(w, command.id, transaction_id)?;
         return conclude(w, command.id, command.station, Some(transaction_id));
     }
-    w.conn
-        .prepare_cached("UPDATE commands SET outcome_due_ms = ?2 WHERE id = ?1")?
-        .execute(params![command.id.to_string(), w.monotonic.after(OPEN_FOR).unix_ms()])?;
+    w.run(
+        "UPDATE commands SET outcome_due_ms = ?2 WHERE id = ?1",
+        params![command.id, w.monotonic.after(OPEN_FOR)],
+    )?;
     Ok(())
 }
 
 /// The transaction that a remote start has brought about between its end without an answer and the late one:
 /// when it began nobody knew that the charger had accepted.
-fn begun_meanwhile(w: &Tx<'_>, id: CommandId) -> Result<Option<i64>> {
-    let mut begun = w.conn.prepare_cached(
-        "SELECT t.transaction_id, json_extract(c.payload, '$.idTag'), t.id_tag
-             FROM commands c
-             JOIN transactions t ON t.station_id = c.station_id
-             JOIN stations s ON s.station_id = c.station_id
-             WHERE c.id = ?1 AND t.command_id IS NULL AND t.created_at_ms >= c.sent_at_ms
-               AND (c.sent_at_ms <= t.started_at_ms + ?2 - max(coalesce(s.clock_skew_ms, 0), 0)
-                    OR (s.clock_skew_ms < -?2
-                        AND abs(t.started_at_ms - t.created_at_ms - s.clock_skew_ms) <= ?2))
-               AND coalesce(json_extract(c.payload, '$.connectorId'), t.connector_id) IS t.connector_id
-             ORDER BY t.transaction_id",
+fn begun_meanwhile(w: &Tx<'_>, id: CommandId, asked: &RemoteStart) -> Result<Option<i64>> {
+    let begun: Vec<(i64, Option<i64>, Option<String>)> = w.all(
+        "SELECT t.transaction_id, t.connector_id, t.id_tag
+         FROM commands c
+         JOIN transactions t ON t.station_id = c.station_id
+         JOIN stations s ON s.station_id = c.station_id
+         WHERE c.id = ?1 AND t.command_id IS NULL AND t.created_at_ms >= c.sent_at_ms
+           AND (c.sent_at_ms <= t.started_at_ms + ?2 - CASE WHEN s.clock_skew_ms > 0 THEN s.clock_skew_ms ELSE 0 END
+                OR (s.clock_skew_ms < -?2
+                    AND abs(t.started_at_ms - t.created_at_ms - s.clock_skew_ms) <= ?2))
+         ORDER BY t.transaction_id",
+        params![id, CLOCKS_DIFFER_BY.as_millis() as i64],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
-    let mut rows = begun.query(params![id.to_string(), CLOCKS_DIFFER_BY.as_millis() as i64])?;
-    while let Some(row) = rows.next()? {
-        if names_this_tag(row, 1, row.get::<_, Option<String>>(2)?.as_deref())? {
-            return Ok(Some(row.get(0)?));
-        }
-    }
-    Ok(None)
+    let meant =
+        begun.iter().find(|(_, connector_id, id_tag)| is_meant(asked, *connector_id, id_tag.as_deref()));
+    Ok(meant.map(|(transaction_id, ..)| *transaction_id))
 }
 
-/// Whether a command, whose tag stands in this column, is about the tag of a start: chargers add stray bytes
-/// to it.
-fn names_this_tag(row: &Row<'_>, column: usize, id_tag: Option<&str>) -> Result<bool> {
-    let asked: Option<String> = row.get(column)?;
-    Ok(asked.as_deref().zip(id_tag).is_some_and(|(asked, id_tag)| is_same_id_tag(asked, id_tag)))
+/// Whether a remote start is about this connector and tag; chargers add stray bytes to tags.
+fn is_meant(asked: &RemoteStart, connector_id: Option<i64>, id_tag: Option<&str>) -> bool {
+    let same_tag = id_tag.is_some_and(|id_tag| is_same_id_tag(&asked.id_tag, id_tag));
+    same_tag && (asked.connector_id.is_none() || asked.connector_id == connector_id)
 }
 
 /// Ties a transaction and the command that it comes of to each other.
 fn meant(w: &mut Tx<'_>, id: CommandId, transaction_id: i64) -> Result<()> {
     let stamp = transactions::stamp(w)?;
-    w.conn
-        .prepare_cached(
-            "UPDATE transactions SET command_id = ?2, updated_at_ms = ?3, change_seq = ?4 WHERE transaction_id = ?1",
-        )?
-        .execute(params![transaction_id, id.to_string(), stamp.at_ms, stamp.seq])?;
-    w.conn
-        .prepare_cached("UPDATE commands SET transaction_id = ?2 WHERE id = ?1")?
-        .execute(params![id.to_string(), transaction_id])?;
+    w.run(
+        "UPDATE transactions SET command_id = ?2, updated_at_ms = ?3, change_seq = ?4
+         WHERE transaction_id = ?1",
+        params![transaction_id, id, stamp.at_ms, stamp.seq],
+    )?;
+    w.run("UPDATE commands SET transaction_id = ?2 WHERE id = ?1", params![id, transaction_id])?;
     Ok(())
 }
 
@@ -151,22 +148,21 @@ fn oldest_open(
     start: &SessionStarted,
     latest_sent_ms: i64,
 ) -> Result<Option<(CommandId, bool)>> {
-    let mut open = w.conn.prepare_cached(
-        "SELECT id, status = 'sent', json_extract(payload, '$.idTag') FROM
-               (SELECT * FROM commands INDEXED BY commands_awaiting_outcome
-                WHERE station_id = ?1 AND outcome_due_ms IS NOT NULL AND outcome_due_ms > ?2
-                UNION ALL
-                SELECT * FROM commands INDEXED BY commands_sent
-                WHERE station_id = ?1 AND status = 'sent' AND transaction_id IS NULL)
-             WHERE action = 'RemoteStartTransaction' AND sent_at_ms <= ?3
-               AND coalesce(json_extract(payload, '$.connectorId'), ?4) IS ?4
-             ORDER BY seq",
+    let open: Vec<(CommandId, bool, CommandAction, Box<RawValue>)> = w.all(
+        "SELECT id, status = 'sent', action, payload FROM
+             (SELECT * FROM commands INDEXED BY commands_awaiting_outcome
+              WHERE station_id = ?1 AND outcome_due_ms IS NOT NULL AND outcome_due_ms > ?2
+              UNION ALL
+              SELECT * FROM commands INDEXED BY commands_sent
+              WHERE station_id = ?1 AND status = 'sent' AND transaction_id IS NULL) AS open
+         WHERE sent_at_ms <= ?3 ORDER BY seq",
+        params![station, w.monotonic, latest_sent_ms],
+        |row| Ok((row.get(0)?, row.get(1)?, row.parsed(2)?, row.get(3)?)),
     )?;
-    let mut rows =
-        open.query(params![station.as_str(), w.monotonic.unix_ms(), latest_sent_ms, start.connector_id])?;
-    while let Some(row) = rows.next()? {
-        if names_this_tag(row, 2, start.id_tag.as_deref())? {
-            return Ok(Some((cells::parsed(row, 0)?, row.get(1)?)));
+    for (id, unanswered, action, payload) in open {
+        let Purpose::StartSession(asked) = purpose(id, action, &payload)? else { continue };
+        if is_meant(&asked, start.connector_id, start.id_tag.as_deref()) {
+            return Ok(Some((id, unanswered)));
         }
     }
     Ok(None)
@@ -174,11 +170,11 @@ fn oldest_open(
 
 /// Gives up waiting for transactions that are overdue, a bounded number at a time.
 pub(crate) fn give_up(w: &mut Tx<'_>) -> Result<()> {
-    let overdue: Vec<(CommandId, StationId)> = w
-        .conn
-        .prepare_cached("SELECT id, station_id FROM commands WHERE outcome_due_ms <= ?1 LIMIT 500")?
-        .query_map([w.monotonic.unix_ms()], |row| Ok((cells::parsed(row, 0)?, cells::parsed(row, 1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+    let overdue: Vec<(CommandId, StationId)> = w.all(
+        "SELECT id, station_id FROM commands WHERE outcome_due_ms <= ?1 LIMIT 500",
+        params![w.monotonic],
+        |row| Ok((row.parsed(0)?, row.parsed(1)?)),
+    )?;
     for (id, station) in overdue {
         conclude(w, id, &station, None)?;
     }
@@ -197,12 +193,14 @@ fn conclude(w: &mut Tx<'_>, id: CommandId, station: &StationId, transaction_id: 
         Some(_) => RemoteStartOutcome::Started,
         None => RemoteStartOutcome::NotStarted,
     };
-    w.conn
-        .prepare_cached("UPDATE commands SET outcome = ?2, outcome_due_ms = NULL WHERE id = ?1")?
-        .execute(params![id.to_string(), outcome.as_str()])?;
+    w.run(
+        "UPDATE commands SET outcome = ?2, outcome_due_ms = NULL WHERE id = ?1",
+        params![id, outcome.as_str()],
+    )?;
     let payload = to_raw_value(&Payload { command_id: id, outcome, transaction_id })?;
     let event = NewEvent {
         transaction_id,
+        protocol: Some(Protocol::default()),
         ..NewEvent::about_station(Category::Command, "RemoteStartOutcome", station, w.now, payload)
     };
     append::append(w, &event, Manner::default()).map(drop)

@@ -4,20 +4,20 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Deserialize;
 
 use crate::Store;
 use crate::access::id_tags;
 use crate::command_result::{CommandVerdict, EndedCommand};
 use crate::engine::embedded::raw_cells as cells;
 use crate::engine::tx::Tx;
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
 use vocabulary::api::reservation::{Reservation, Status};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{ReservationId, StationId};
 use vocabulary::ocpp::authorization::is_same_id_tag;
 use vocabulary::ocpp::fact::{ConnectorStatus, SessionStarted};
+use vocabulary::ocpp::purpose::Reserve;
 
 /// How much earlier than a reservation something that came after it can claim to be: chargers' clocks are not
 /// exact.
@@ -97,32 +97,13 @@ fn read(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Reservation> {
     })
 }
 
-/// What a `ReserveNow` asks for; it was checked before it was sent.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ReserveNow {
-    connector_id: i64,
-    expiry_date: Timestamp,
-    id_tag: String,
-    #[serde(default)]
-    parent_id_tag: Option<String>,
-    reservation_id: i64,
-}
-
-/// What a `CancelReservation` asks for.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CancelReservation {
-    reservation_id: i64,
-}
-
-fn asked<'a, T: Deserialize<'a>>(command: &EndedCommand<'a>) -> Result<T> {
-    serde_json::from_str(command.payload.get())
-        .map_err(|error| StoreError::Corrupt(format!("the payload of {}: {error}", command.id)))
-}
-
 /// A `ReserveNow` has ended, or was answered after that.
-pub(crate) fn reserved(w: &mut Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
+pub(crate) fn reserved(
+    w: &mut Tx<'_>,
+    command: &EndedCommand<'_>,
+    asked: &Reserve,
+    verdict: CommandVerdict,
+) -> Result<()> {
     let status = match verdict {
         CommandVerdict::Accepted => Status::Active,
         CommandVerdict::Refused => Status::Rejected,
@@ -144,7 +125,6 @@ pub(crate) fn reserved(w: &mut Tx<'_>, command: &EndedCommand<'_>, verdict: Comm
             ])?;
         return Ok(());
     }
-    let asked: ReserveNow = asked(command)?;
     let before = w
         .conn
         .prepare_cached(
@@ -186,18 +166,22 @@ pub(crate) fn reserved(w: &mut Tx<'_>, command: &EndedCommand<'_>, verdict: Comm
 }
 
 /// A `CancelReservation` has ended. Without a clear answer the reservation is left as it is.
-pub(crate) fn canceled(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
+pub(crate) fn canceled(
+    w: &Tx<'_>,
+    command: &EndedCommand<'_>,
+    reservation_id: i64,
+    verdict: CommandVerdict,
+) -> Result<()> {
     if verdict != CommandVerdict::Accepted {
         return Ok(());
     }
-    let asked: CancelReservation = asked(command)?;
     w.conn
         .prepare_cached(
             "UPDATE reservations SET status = 'canceled', updated_at_ms = ?3
              WHERE station_id = ?1 AND reservation_id = ?2 AND status IN ('active', 'unknown')
                AND expiry_date_ms > ?3",
         )?
-        .execute(params![command.station.as_str(), asked.reservation_id, w.now.unix_ms()])?;
+        .execute(params![command.station.as_str(), reservation_id, w.now.unix_ms()])?;
     Ok(())
 }
 

@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-use serde_json::value::RawValue;
-
 use crate::command_result::{CommandVerdict, EndedCommand, SentCommand};
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::v16::FromCentralSystem;
-use vocabulary::ocpp::v16::command::AUTHORIZATION_KEY;
+use vocabulary::ocpp::command::CommandAction;
 
 /// So many boots within [`LOOP_WINDOW`] are a loop.
 const LOOP_BOOTS: usize = 3;
@@ -60,7 +56,7 @@ pub(crate) fn expect_all(w: &Tx<'_>) -> Result<()> {
 
 /// A command is sent: some make a station boot, before it has answered too.
 pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>) -> Result<()> {
-    match makes_boot(command.action, command.payload) {
+    match command.action.may_cause_boot(command.payload) {
         true => expect(w, command.station),
         false => Ok(()),
     }
@@ -68,10 +64,10 @@ pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>) -> Result<()> {
 
 /// A command has ended: what was refused makes no station boot, and some need a boot to take effect.
 pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
-    if command.answered("RebootRequired") {
+    if command.answers(CommandAction::needs_reboot) {
         return expect(w, command.station);
     }
-    match verdict == CommandVerdict::Refused && makes_boot(command.action, command.payload) {
+    match verdict == CommandVerdict::Refused && command.action.may_cause_boot(command.payload) {
         true => set_expected(w, command.station, false),
         false => Ok(()),
     }
@@ -82,26 +78,6 @@ pub(crate) fn firmware_progress(w: &Tx<'_>, station: &StationId, status: Option<
     match status {
         Some("Installing" | "InstallRebooting" | "Installed") => expect(w, station),
         _ => Ok(()),
-    }
-}
-
-/// Whether a station that does this may boot, or send a boot.
-fn makes_boot(action: FromCentralSystem, payload: &RawValue) -> bool {
-    use FromCentralSystem as Action;
-    let names = |member: &str, names: &[&str]| {
-        let payload: Value = serde_json::from_str(payload.get()).unwrap_or_default();
-        let named = payload.get(member).and_then(Value::as_str).unwrap_or_default().trim();
-        names.iter().any(|name| named.eq_ignore_ascii_case(name))
-    };
-    match action {
-        Action::Reset | Action::UpdateFirmware | Action::SignedUpdateFirmware | Action::CertificateSigned => {
-            true
-        }
-        Action::TriggerMessage | Action::ExtendedTriggerMessage => {
-            names("requestedMessage", &["BootNotification"])
-        }
-        Action::ChangeConfiguration => names("key", &[AUTHORIZATION_KEY, "SecurityProfile"]),
-        _ => false,
     }
 }
 

@@ -6,8 +6,6 @@
 //! not open any more. **Invariant**: `stations.certificate_serial` holds what is settled,
 //! `certificate_renewals` what is not, so a restart changes nothing.
 
-use serde_json::Value;
-use serde_json::value::RawValue;
 use tracing::info;
 
 use crate::command_result::{CommandVerdict, EndedCommand, SentCommand};
@@ -38,8 +36,8 @@ pub(crate) fn unsettled(db: &Read<'_>, station: &StationId) -> Result<Vec<Serial
 
 /// A `CertificateSigned` leaves after this commit. Of a station that uses none of what it is sent the newest few
 /// are kept.
-pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>) -> Result<()> {
-    let Some(number) = leaf(command.payload) else { return Ok(()) };
+pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>, chain: &str) -> Result<()> {
+    let Some(number) = leaf(chain) else { return Ok(()) };
     w.run(
         "INSERT INTO certificate_renewals (command_id, station_id, serial_number) VALUES (?1, ?2, ?3)
              ON CONFLICT (command_id) DO NOTHING",
@@ -56,10 +54,8 @@ pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>) -> Result<()> {
 }
 
 /// The number of the certificate that comes first in a chain; `None` if it cannot be read, and so not be shown.
-fn leaf(payload: &RawValue) -> Option<SerialNumber> {
-    let payload: Value = serde_json::from_str(payload.get()).ok()?;
-    let chain = der::pem_certificates(payload["certificateChain"].as_str()?);
-    chain.into_iter().next().map(|leaf| leaf.serial_number)
+fn leaf(chain: &str) -> Option<SerialNumber> {
+    der::pem_certificates(chain).into_iter().next().map(|leaf| leaf.serial_number)
 }
 
 /// A `CertificateSigned` has ended, or was answered after that.
@@ -125,16 +121,15 @@ mod tests {
     use super::*;
     use crate::{Connected, Priority, Scope, Store, Unwelcome};
     use vocabulary::clock::{Clock, Timestamp};
-    use vocabulary::ocpp::v16::FromCentralSystem;
+    use vocabulary::ocpp::command::CommandAction;
+    use vocabulary::ocpp::protocol::Protocol;
 
-    /// What `CertificateSigned` brings: a certificate of this number.
-    fn payload(number: u64) -> Box<RawValue> {
+    /// A certificate of this number.
+    fn chain(number: u64) -> String {
         let key = rcgen::KeyPair::generate().expect("a key");
         let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
         params.serial_number = Some(number.into());
-        let chain = params.self_signed(&key).expect("signs").pem();
-        let payload = serde_json::json!({ "certificateChain": chain });
-        RawValue::from_string(payload.to_string()).expect("JSON")
+        params.self_signed(&key).expect("signs").pem()
     }
 
     struct Bench {
@@ -158,9 +153,9 @@ mod tests {
         async fn sends(&self, number: u64) {
             let station = self.station.clone();
             let work = self.store.write(Priority::Api, Scope::Installation, move |w| {
-                let (id, payload) = (CommandId::from_value(number.into()), payload(number));
-                let action = FromCentralSystem::CertificateSigned;
-                sent(w, &SentCommand { id, station: &station, action, payload: &payload })
+                let (id, chain) = (CommandId::from_value(number.into()), chain(number));
+                let (action, payload) = CommandAction::send_certificate(Protocol::V16, &chain);
+                sent(w, &SentCommand { id, station: &station, action, payload: &payload }, &chain)
             });
             work.await.expect("writes");
         }

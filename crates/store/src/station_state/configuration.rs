@@ -1,16 +1,15 @@
 //! Each station's configuration as it was last read or set.
 
-use serde::Deserialize;
-
 use crate::Store;
 use crate::command_result::{CommandVerdict, EndedCommand};
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 use vocabulary::api::station::ConfigurationKey;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::v16::command::{self, AUTHORIZATION_KEY};
+use vocabulary::ocpp::command::CommandAction;
+use vocabulary::ocpp::purpose::SetConfiguration;
 
 /// Keys kept per station: chargers have a hundred, and one that invents new ones must not fill the disk.
 const KEYS_PER_STATION: usize = 2_000;
@@ -58,7 +57,7 @@ struct News<'a> {
 pub(crate) fn told(w: &Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
     let Some(response) = command.response else { return Ok(()) };
     let Ok(response) = serde_json::from_str(response.get()) else { return Ok(()) };
-    let told = command::configuration(&response);
+    let told = command.action.configuration(&response);
     let known = told.keys.iter().map(|entry| News {
         key: &entry.key,
         known: true,
@@ -70,27 +69,23 @@ pub(crate) fn told(w: &Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
     note(w, command.station, known.chain(unknown))
 }
 
-/// What a `ChangeConfiguration` asks for; it was checked before it was sent.
-#[derive(Deserialize)]
-struct ChangeConfiguration {
-    key: String,
-    value: String,
-}
-
-/// A `ChangeConfiguration` has ended, or was answered after that.
-pub(crate) fn changed(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerdict) -> Result<()> {
-    let asked: ChangeConfiguration = serde_json::from_str(command.payload.get())
-        .map_err(|error| StoreError::Corrupt(format!("the payload of {}: {error}", command.id)))?;
+/// A key was to be set: the command has ended, or was answered after that.
+pub(crate) fn changed(
+    w: &Tx<'_>,
+    command: &EndedCommand<'_>,
+    asked: &SetConfiguration,
+    verdict: CommandVerdict,
+) -> Result<()> {
     let news = match verdict {
         CommandVerdict::Accepted => News {
             key: &asked.key,
             known: true,
-            value: Some(&asked.value),
-            pending_reboot: Some(command.answered("RebootRequired")),
+            value: asked.value.as_deref(),
+            pending_reboot: Some(command.answers(CommandAction::needs_reboot)),
             set: true,
             ..News::default()
         },
-        CommandVerdict::Refused if command.answered("NotSupported") => {
+        CommandVerdict::Refused if command.answers(CommandAction::knows_no_such_key) => {
             News { key: &asked.key, set: true, ..News::default() }
         }
         // The key is as it was, or nobody knows: what was last known stays.
@@ -107,13 +102,11 @@ fn note<'a>(w: &Tx<'_>, station: &StationId, news: impl Iterator<Item = News<'a>
         })?;
     let mut room = KEYS_PER_STATION.saturating_sub(kept.max(0) as usize);
     for news in news.take(KEYS_PER_STATION) {
-        // A password is nobody's business, whoever tells it.
-        let value = news.value.filter(|_| !news.key.eq_ignore_ascii_case(AUTHORIZATION_KEY));
         let (read_at, set_at) = if news.set { (None, Some(w.now)) } else { (Some(w.now), None) };
         let values = params![
             station,
             news.key,
-            value,
+            news.value,
             news.readonly,
             news.known,
             news.pending_reboot,

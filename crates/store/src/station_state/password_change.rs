@@ -11,6 +11,7 @@ use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use crate::{Priority, Scope, Store};
 use vocabulary::id::{CommandId, StationId};
+use vocabulary::ocpp::command::CommandAction;
 
 /// Passwords that may be unsettled per station: each costs a wrong one a slow hash.
 const UNSETTLED_PER_STATION: i64 = 4;
@@ -116,7 +117,7 @@ pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerd
     let Some(verifier) = verifier else { return Ok(()) };
     match verdict {
         CommandVerdict::Accepted
-            if !command.answered("RebootRequired") && has_password(w, command.station)? =>
+            if !command.answers(CommandAction::needs_reboot) && has_password(w, command.station)? =>
         {
             settle(w, command.station, &verifier)
         }

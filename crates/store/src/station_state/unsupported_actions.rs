@@ -6,13 +6,12 @@ use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::v16::command;
 
 /// Takes note of what a command's end says about its action.
 pub(crate) fn note(w: &Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
     let response = command.response_value();
     let code = command.error.map(|error| error.code.as_str());
-    let Some(supported) = command::supported(command.action, response.as_ref(), code) else { return Ok(()) };
+    let Some(supported) = command.action.is_supported(response.as_ref(), code) else { return Ok(()) };
     let known: Option<String> =
         w.maybe("SELECT abilities FROM stations WHERE station_id = ?1", params![command.station], |row| {
             row.get(0)

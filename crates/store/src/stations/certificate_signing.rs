@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
-use serde_json::json;
-use serde_json::value::to_raw_value;
 
 use crate::commands::end::end_each;
 use crate::commands::queue;
@@ -14,7 +12,8 @@ use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::api::command::{CommandStatus, RequestedBy};
 use vocabulary::id::StationId;
-use vocabulary::ocpp::v16::FromCentralSystem;
+use vocabulary::ocpp::command::CommandAction;
+use vocabulary::ocpp::protocol::Protocol;
 
 /// The most characters of a chain that `CertificateSigned` takes (its schema).
 const CHAIN_CHARS_MAX: usize = 10_000;
@@ -42,7 +41,12 @@ pub enum Signing {
 
 /// Orders that a chain be sent to its station. One that waits to be sent is about a key that the station has
 /// given up since. What is returned is the reason why the chain cannot be sent.
-pub(crate) fn order(w: &mut Tx<'_>, station: &StationId, chain: &str) -> Result<Option<String>> {
+pub(crate) fn order(
+    w: &mut Tx<'_>,
+    station: &StationId,
+    protocol: Protocol,
+    chain: &str,
+) -> Result<Option<String>> {
     let most = chars_max(w, station)?;
     if chain.len() > most {
         let length = chain.len();
@@ -50,7 +54,8 @@ pub(crate) fn order(w: &mut Tx<'_>, station: &StationId, chain: &str) -> Result<
             "chain_too_long: the certificates have {length} characters, the station takes {most}"
         )));
     }
-    let (action, gateway) = (FromCentralSystem::CertificateSigned, RequestedBy::gateway());
+    let (action, payload) = CommandAction::send_certificate(protocol, chain);
+    let gateway = RequestedBy::gateway();
     let outdated = "SELECT id FROM commands INDEXED BY commands_queued
                     WHERE station_id = ?1 AND status = 'queued' AND action = ?2 AND requested_by_id = ?3 ORDER BY seq";
     let waiting = params![station.as_str(), action.as_str(), gateway.id.to_string()];
@@ -58,7 +63,7 @@ pub(crate) fn order(w: &mut Tx<'_>, station: &StationId, chain: &str) -> Result<
     let new = NewCommand {
         station_id: station.clone(),
         action,
-        payload: to_raw_value(&json!({ "certificateChain": chain }))?,
+        payload,
         timeout: TIMEOUT,
         queue_for: Some(KEPT_FOR),
         metadata: None,

@@ -18,9 +18,10 @@ use crate::stations::presence;
 use crate::stations::presence::set_offline;
 use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
-use vocabulary::event::{Category, NewEvent, OCPP16};
+use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::{SerialNumber, StationId};
 use vocabulary::ocpp::boot_status::BootStatus;
+use vocabulary::ocpp::protocol::Protocol;
 
 /// A connection that was admitted.
 #[derive(Debug, Clone)]
@@ -171,6 +172,7 @@ fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<std::result::Result<
     if connected.ratchet && connected.security_profile > min_profile {
         raise_min_profile(w, id, connected.security_profile)?;
     }
+    let protocol = Protocol::default();
     w.conn
         .prepare_cached(
             "UPDATE stations
@@ -183,7 +185,7 @@ fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<std::result::Result<
             connected.generation as i64,
             w.now.unix_ms(),
             connected.remote_addr,
-            OCPP16,
+            protocol.as_str(),
             connected.security_profile,
         ])?;
     let mut change = Change::default();
@@ -202,7 +204,7 @@ fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<std::result::Result<
     let certificate = connected.certificate.as_ref();
     let payload = Payload {
         remote_addr: &connected.remote_addr,
-        protocol: OCPP16,
+        protocol: protocol.as_str(),
         security_profile: connected.security_profile,
         certificate_serial: certificate.map(|certificate| &certificate.serial_number),
     };

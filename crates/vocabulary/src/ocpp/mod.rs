@@ -5,6 +5,7 @@
 
 pub mod authorization;
 pub mod boot_status;
+pub mod command;
 mod decimal;
 pub mod decision;
 mod escapes;
@@ -14,6 +15,7 @@ pub mod message;
 pub mod nesting;
 pub mod outgoing;
 pub mod protocol;
+pub mod purpose;
 pub mod reading;
 pub mod rejection;
 pub mod schema;
@@ -26,6 +28,9 @@ pub mod violations;
 use serde::{Deserialize, Serialize};
 
 use crate::setting::words;
+
+/// What is shown in the place of a secret.
+pub const HIDDEN: &str = "***";
 
 /// Something about a message that is not as the specification wants it. The message was served all the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

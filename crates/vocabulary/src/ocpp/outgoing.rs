@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::Violation;
+use super::command::CommandAction;
 use super::frame::{CallError, MessageId};
 use super::rejection::Rejection;
-use super::v16::FromCentralSystem;
 use crate::id::CommandId;
 
 /// A command that is on record as sent, and is to be sent now.
@@ -17,7 +17,7 @@ pub struct Outgoing {
     /// Which command.
     pub id: CommandId,
     /// What is asked.
-    pub action: FromCentralSystem,
+    pub action: CommandAction,
     /// The payload, checked and compact; it may hold a secret.
     pub payload: Box<RawValue>,
     /// How long the answer is waited for, from the sending.

@@ -1,6 +1,7 @@
 //! The versions of OCPP that are spoken.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// A version of OCPP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +27,19 @@ impl Protocol {
         match self {
             Self::V16 => "OCPP 1.6",
         }
+    }
+}
+
+/// A text that names no version that is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a version of OCPP that is spoken")]
+pub struct UnknownProtocol;
+
+impl FromStr for Protocol {
+    type Err = UnknownProtocol;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProtocol> {
+        Self::ALL.into_iter().find(|protocol| protocol.as_str() == text).ok_or(UnknownProtocol)
     }
 }
 

@@ -12,7 +12,6 @@ use vocabulary::api::command::RequestedBy;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::ApiKeyId;
 use vocabulary::ocpp::outgoing;
-use vocabulary::ocpp::v16::FromCentralSystem;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -29,17 +28,16 @@ pub(super) struct Asked {
 impl World {
     /// Somebody wants something of a station.
     pub(super) async fn order(&mut self) {
-        use FromCentralSystem::{ChangeAvailability, GetConfiguration, RemoteStartTransaction, Reset};
         let nth = self.dice.below(super::STATIONS);
         let (action, payload) = match self.dice.below(4) {
-            0 => (Reset, json!({"type": "Soft"})),
-            1 => (ChangeAvailability, json!({"connectorId": 0, "type": "Operative"})),
-            2 => (RemoteStartTransaction, json!({"connectorId": 1, "idTag": "TAG1"})),
-            _ => (GetConfiguration, json!({})),
+            0 => ("Reset", json!({"type": "Soft"})),
+            1 => ("ChangeAvailability", json!({"connectorId": 0, "type": "Operative"})),
+            2 => ("RemoteStartTransaction", json!({"connectorId": 1, "idTag": "TAG1"})),
+            _ => ("GetConfiguration", json!({})),
         };
         let new = NewCommand {
             station_id: self.chargers[nth].id.clone(),
-            action,
+            action: action.parse().expect("an action"),
             payload: to_raw_value(&payload).expect("JSON"),
             timeout: TIMEOUT,
             queue_for: self.dice.one_in(2).then_some(Duration::from_secs(60)),

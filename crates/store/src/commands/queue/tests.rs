@@ -28,10 +28,10 @@ fn raw(json: &str) -> Box<RawValue> {
 }
 
 /// An order of `action`, for which `change` has the last word.
-fn new(action: FromCentralSystem, payload: &str) -> NewCommand {
+fn new(action: &str, payload: &str) -> NewCommand {
     NewCommand {
         station_id: station(),
-        action,
+        action: action.parse().expect("an action"),
         payload: raw(payload),
         timeout: Duration::from_secs(30),
         queue_for: None,
@@ -137,8 +137,8 @@ impl Bench {
     }
 }
 
-const REMOTE_START: FromCentralSystem = FromCentralSystem::RemoteStartTransaction;
-const CLEAR_CACHE: FromCentralSystem = FromCentralSystem::ClearCache;
+const REMOTE_START: &str = "RemoteStartTransaction";
+const CLEAR_CACHE: &str = "ClearCache";
 
 fn start(connector: u32, tag: &str, timestamp: Timestamp) -> String {
     format!(r#"{{"connectorId":{connector},"idTag":"{tag}","meterStart":0,"timestamp":"{timestamp}"}}"#)
@@ -327,7 +327,7 @@ async fn a_secret_is_kept_only_until_it_is_sent_and_shown_never() {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
     let bench = Bench::booted().await;
     let payload = format!(r#"{{"key":"AuthorizationKey","value":"{SECRET}"}}"#);
-    let change = || new(FromCentralSystem::ChangeConfiguration, &payload);
+    let change = || new("ChangeConfiguration", &payload);
     let kept = async |id: CommandId| {
         let (text, events) = (bench.command(id).await, bench.events("ChangeConfiguration").await);
         let text = serde_json::to_string(&(text, events)).expect("JSON");
@@ -448,10 +448,7 @@ async fn an_answer_is_late_for_ten_minutes_and_only_from_its_station() {
 async fn so_many_commands_may_wait_for_one_station() {
     let bench = Bench::booted().await;
     let order = || {
-        let queued = NewCommand {
-            queue_for: Some(Duration::from_secs(3_600)),
-            ..new(FromCentralSystem::ClearCache, "{}")
-        };
+        let queued = NewCommand { queue_for: Some(Duration::from_secs(3_600)), ..new("ClearCache", "{}") };
         bench.store.order_command(queued)
     };
     let made = futures_util::future::join_all((0..QUEUED_PER_STATION).map(|_| order())).await;

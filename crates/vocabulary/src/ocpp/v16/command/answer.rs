@@ -28,6 +28,16 @@ pub fn reads_as(response: &Value, expected: &str) -> bool {
     status(response).is_some_and(|status| status.eq_ignore_ascii_case(expected))
 }
 
+/// Whether what was asked takes effect after a reboot only.
+pub fn needs_reboot(response: &Value) -> bool {
+    reads_as(response, "RebootRequired")
+}
+
+/// Whether the charger has no such key in its configuration.
+pub fn knows_no_such_key(response: &Value) -> bool {
+    reads_as(response, "NotSupported")
+}
+
 /// How the answer departs from the schema of its action, in the words of an event's violations.
 pub fn response_violations(action: FromCentralSystem, response: &Value) -> Vec<Violation> {
     schema::violations(Part::Response, action.as_str(), response)
@@ -69,7 +79,7 @@ pub fn hint(action: FromCentralSystem, response: &Value) -> Option<&'static str>
         SendLocalList if reads_as(response, "VersionMismatch") || reads_as(response, "Failed") => {
             Some("full_list_needed: send a SendLocalList with updateType Full; nothing is sent by itself")
         }
-        ChangeConfiguration if reads_as(response, "RebootRequired") => {
+        ChangeConfiguration if needs_reboot(response) => {
             Some("reboot_required: the value takes effect after a Reset")
         }
         GetDiagnostics if response.get("fileName").is_none_or(|name| name.as_str() == Some("")) => {

@@ -2,33 +2,18 @@
 
 use serde_json::Value;
 
-/// A key as a charger told of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigurationKey {
-    /// As the charger spells it.
-    pub key: String,
-    /// Its value; booleans and numbers as the text they should have been.
-    pub value: Option<String>,
-    /// Whether it cannot be set; `None` if the charger did not say.
-    pub readonly: Option<bool>,
-}
-
-/// What a charger told of its configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Configuration {
-    /// The keys it knows.
-    pub keys: Vec<ConfigurationKey>,
-    /// The keys it was asked for and does not know.
-    pub unknown: Vec<String>,
-}
+use super::secret::is_authorization_key;
+use crate::ocpp::purpose::{Configuration, ConfigurationKey};
 
 /// Reads the answer. What has no key is left out.
 pub fn configuration(response: &Value) -> Configuration {
     let keys = several(response.get("configurationKey")).iter().filter_map(|entry| {
         let key = entry.get("key").and_then(Value::as_str)?.trim();
+        // A password is nobody's business, whoever tells it.
+        let value = entry.get("value").filter(|_| !is_authorization_key(key));
         Some(ConfigurationKey {
             key: (!key.is_empty()).then(|| key.to_owned())?,
-            value: entry.get("value").and_then(text),
+            value: value.and_then(text),
             readonly: entry.get("readonly").and_then(boolean),
         })
     });

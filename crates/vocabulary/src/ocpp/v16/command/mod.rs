@@ -9,6 +9,7 @@ mod configuration;
 mod explain;
 mod local_list;
 mod profile;
+mod purpose;
 mod rules;
 mod secret;
 mod values;
@@ -23,10 +24,14 @@ use std::fmt;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-pub use answer::{accepted, hint, list_version, reads_as, response_violations, status, supported};
-pub use configuration::{Configuration, ConfigurationKey, configuration};
+pub use answer::{
+    accepted, hint, knows_no_such_key, list_version, needs_reboot, reads_as, response_violations, status,
+    supported,
+};
+pub use configuration::configuration;
+pub use purpose::{event_type, is_urgent, may_cause_boot, needs_acceptance, purpose};
 pub use secret::{
-    AUTHORIZATION_KEY, HIDDEN, has_secret, may_hide, new_password, shown, shown_response, warnings,
+    has_secret, hides_secret, new_password, shown, shown_response, warnings, without_possible_secret,
 };
 
 use super::{FromCentralSystem, payload};

@@ -4,13 +4,13 @@
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
+use super::answer::status;
+use crate::ocpp::HIDDEN;
+use crate::ocpp::frame::empty_object;
 use crate::ocpp::v16::FromCentralSystem;
 
 /// The configuration key that is the station's password.
-pub const AUTHORIZATION_KEY: &str = "AuthorizationKey";
-
-/// What is shown in its place.
-pub const HIDDEN: &str = "***";
+pub(super) const AUTHORIZATION_KEY: &str = "AuthorizationKey";
 
 /// Characters that an `AuthorizationKey` may have which is no hex.
 pub(super) const LITERAL_CHARS: std::ops::RangeInclusive<usize> = 16..=40;
@@ -58,14 +58,30 @@ fn address_of(action: FromCentralSystem) -> Option<&'static [&'static str]> {
     }
 }
 
-/// Whether a command can carry a secret, so that what comes back on it has to be looked through.
-pub fn may_hide(action: FromCentralSystem) -> bool {
+/// Whether a command can carry a secret.
+fn may_hide(action: FromCentralSystem) -> bool {
     action == FromCentralSystem::ChangeConfiguration || address_of(action).is_some()
 }
 
 /// Whether a checked command carries a secret.
 pub fn has_secret(action: FromCentralSystem, payload: &RawValue) -> bool {
     may_hide(action) && shown(action, payload).get() != payload.get()
+}
+
+/// Whether something is hidden in a payload as it is shown.
+pub fn hides_secret(action: FromCentralSystem, shown: &RawValue) -> bool {
+    may_hide(action) && shown.get().contains(HIDDEN)
+}
+
+/// The answer to a command that carried a secret, where the answer departs from its schema: whatever is not in the
+/// schema may be the `AuthorizationKey`, so the status alone is left. Of an address only the password is secret,
+/// which [`shown_response`] hides.
+pub fn without_possible_secret(action: FromCentralSystem, response: &RawValue) -> Box<RawValue> {
+    if action != FromCentralSystem::ChangeConfiguration {
+        return response.to_owned();
+    }
+    let value = serde_json::from_str(response.get()).unwrap_or_default();
+    to_raw_value(&json!({ "status": status(&value) })).unwrap_or_else(|_| empty_object())
 }
 
 /// A command's payload as it may be shown: the value of an `AuthorizationKey` and the password in an address
