@@ -67,8 +67,8 @@ enum Command {
     /// Chargers connect to ws://HOST:9000/ocpp/STATION_ID. When its listeners accept connections it prints
     /// one line to stdout: chargehook ready ocpp=ADDR api=ADDR. The log goes to stderr.
     ///
-    /// If the database has no API key, the one in CHARGEHOOK_API_KEY (16 characters or more) becomes the admin
-    /// key; without it one is generated and written to admin-key in the data directory.
+    /// If the database has no API key, the one in CHARGEHOOK_API_KEY (16 characters or more) becomes the
+    /// admin key; without it one is generated and written to admin-key in the data directory.
     #[command(after_help = SETTINGS_HELP)]
     Serve(Settings),
     /// Shows the whole path on this machine, without any set-up
@@ -82,9 +82,9 @@ enum Command {
     },
     /// Forwards a running gateway's events to an endpoint on this machine
     ///
-    /// For those who develop a receiver: follows the gateway's live stream and posts each event to --to, signed like
-    /// a webhook, and prints the status of each. Nothing is sent twice, and nothing is left out if the gateway
-    /// is away for a while. Ends with Ctrl-C.
+    /// For those who develop a receiver: follows the gateway's live stream and posts each event to --to,
+    /// signed like a webhook, and prints the status of each. Nothing is sent twice, and nothing is left out
+    /// if the gateway is away for a while. Ends with Ctrl-C.
     #[command(after_help = LISTEN_HELP)]
     Listen(listen::ListenArgs),
     /// Lists, provisions and changes stations
@@ -107,14 +107,14 @@ enum Command {
     Webhooks(webhooks::Webhooks),
     /// Sends a command to a station, through a running gateway
     ///
-    /// Waits for the charger's answer and prints it. Exits with 0 if the charger does what was asked, or if the
-    /// answer was not waited for.
+    /// Waits for the charger's answer and prints it. Exits with 0 if the charger does what was asked, or if
+    /// the answer was not waited for.
     #[command(name = "command", after_help = command::HELP)]
     Send(command::CommandArgs),
     /// Lists who changed what through the API, and when
     ///
-    /// Every request that may have changed something, with the names of the fields it gave, never their values. Needs a
-    /// key with the scope admin.
+    /// Every request that may have changed something, with the names of the fields it gave, never their
+    /// values. Needs a key with the scope admin.
     #[command(after_help = audit::HELP)]
     Audit(audit::Audit),
     /// Makes, lists and revokes API keys
@@ -124,14 +124,14 @@ enum Command {
     Keys(KeysCommand),
     /// Copies the database to a file, also while `serve` runs
     ///
-    /// The copy is of one moment, checked and on disk when this is done. The key of the database's secrets is not
-    /// in it: keep that apart, a restore needs both.
+    /// The copy is of one moment, checked and on disk when this is done. The key of the database's secrets is
+    /// not in it: keep that apart, a restore needs both.
     Backup(backup::BackupArgs),
     /// Puts a backup in the place of the database
     ///
-    /// Refused while `serve` runs there, and where a database is unless --force is given. What was done since the
-    /// backup is lost, but its numbers were told to others: transaction ids, station_seq and webhooks' sequences
-    /// go on far behind what can have been used, and the next start sends a GatewayRestored event.
+    /// Refused while `serve` runs there, and where a database is unless --force is given. What was done since
+    /// the backup is lost, but its numbers were told to others: transaction ids, station_seq and webhooks'
+    /// sequences go on far behind what can have been used, and the next start sends a GatewayRestored event.
     Restore(backup::RestoreArgs),
     /// Changes the key of the database's secrets, or goes on without a lost one
     #[command(subcommand, after_help = secrets::HELP)]

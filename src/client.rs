@@ -116,8 +116,8 @@ impl Client {
         Self::trusting(base, key, None)
     }
 
-    /// The same, for a gateway whose certificate is signed by one of these authorities (PEM) or by one that the
-    /// system trusts.
+    /// The same, for a gateway whose certificate is signed by one of these authorities (PEM) or by one that
+    /// the system trusts.
     ///
     /// # Errors
     /// As [`Client::new`], and if the authorities cannot be read.

@@ -1,4 +1,5 @@
-//! Keeps the search index behind the log: in short steps, with rests between them, and never in the way of a write.
+//! Keeps the search index behind the log: in short steps, with rests between them, and never in the way of a
+//! write.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use tracing::{info, warn};
 use store::{Result, Store};
 use vocabulary::log_limit::limited;
 
-/// How many events may come together before the next step: many small steps would cost more than a few large ones.
+/// How many events may come together before the next step: many small steps would cost more than a few large
+/// ones.
 const GATHER: Duration = Duration::from_millis(500);
 
 /// Between two steps it rests for so many times as long as a step took: a quarter of a core at most.

@@ -24,13 +24,13 @@
 //!
 //! | row | modules |
 //! |---|---|
-//! | floors below, each a crate | [`vocabulary`], then [`store`], [`outbound`], [`tls`], then [`charger_sim`] |
+//! | floors below, each a crate | [`vocabulary`], then [`store`] [`outbound`] [`tls`] [`charger_sim`] |
 //! | engines (apart) | [`station`], [`delivery`], [`retention`], [`indexing`] |
 //! | keys | [`keys`] |
 //! | edge (apart) | [`http`], [`client`] |
-//! | assembly | [`telemetry`], then [`config`], then [`gateway`], then [`serve`] [`demo`] [`listen`], then [`cli`] |
+//! | assembly | [`telemetry`], [`config`], [`gateway`], then [`serve`] [`demo`] [`listen`], then [`cli`] |
 
-// Who embeds a gateway gives it one of these.
+// A program that embeds a gateway gives it one of these.
 pub use vocabulary::clock;
 
 // The engines, which meet only in the store.

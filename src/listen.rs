@@ -1,8 +1,8 @@
-//! `chargehook listen`: follows a running gateway and forwards each event to an endpoint, signed like a webhook,
-//! for those who develop one on a machine that no gateway can reach.
+//! `chargehook listen`: follows a running gateway and forwards each event to an endpoint, signed like a
+//! webhook, for those who develop one on a machine that no gateway can reach.
 //!
-//! A station's events are forwarded in their order, one after the other, those of several stations side by side
-//! ([`station_order`]).
+//! A station's events are forwarded in their order, one after the other, those of several stations side by
+//! side ([`station_order`]).
 
 mod station_order;
 

@@ -143,8 +143,8 @@ struct Size<'a> {
 }
 
 impl Size<'_> {
-    /// While more than `max_bytes` are used, removes the oldest events with their deliveries, and the commands
-    /// that are as old. What has not come to its end stays here too, and transactions do.
+    /// While more than `max_bytes` are used, removes the oldest events with their deliveries, and the
+    /// commands that are as old. What has not come to its end stays here too, and transactions do.
     async fn limit(&self, max_bytes: u64) -> Result<()> {
         let events = Expiring::Events { except: Vec::new() };
         let before = self.clock.now().after(Duration::from_millis(1));

@@ -61,8 +61,8 @@ impl Signals {
     }
 }
 
-/// Runs a gateway until SIGINT or SIGTERM; SIGHUP has it read its configuration again. Prints the ready line, and
-/// nothing else, to stdout.
+/// Runs a gateway until SIGINT or SIGTERM; SIGHUP has it read its configuration again. Prints the ready line,
+/// and nothing else, to stdout.
 ///
 /// # Errors
 /// If the gateway does not start.

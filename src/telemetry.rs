@@ -1,7 +1,8 @@
 //! The log: `tracing` events, written to stderr as text or as JSON.
 //!
-//! At `debug` and `trace` the libraries under this crate write down headers, frames and URLs as they are, with
-//! the passwords and keys in them. So whatever `log.level` says, nothing of theirs below `info` is written.
+//! At `debug` and `trace` the libraries under this crate write down headers, frames and URLs as they are,
+//! with the passwords and keys in them. So whatever `log.level` says, nothing of theirs below `info` is
+//! written.
 
 mod log_level;
 mod settings;

@@ -53,9 +53,9 @@ enum Task {
     },
     /// Sends deliveries again: those that are named, or all that fit the options
     ///
-    /// Those that are named go at once, past an open circuit breaker. With options instead, of which --webhook,
-    /// --event-id or --since is needed, all dead letters that fit are sent again in the background; see
-    /// `chargehook webhooks replays`.
+    /// Those that are named go at once, past an open circuit breaker. With options instead, of which
+    /// --webhook, --event-id or --since is needed, all dead letters that fit are sent again in the
+    /// background; see `chargehook webhooks replays`.
     Resend(Resending),
     /// Discards deliveries that have not come to their end
     Cancel {

@@ -55,8 +55,8 @@ enum Task {
     },
     /// Brings an event of your own, delivered like any other
     ///
-    /// To exactly one of: a webhook, whatever it subscribes to; a customer's subscribed webhooks and those without
-    /// owner; every subscribed webhook; a URL.
+    /// To exactly one of: a webhook, whatever it subscribes to; a customer's subscribed webhooks and those
+    /// without owner; every subscribed webhook; a URL.
     #[command(group(ArgGroup::new("target").required(true).args(["webhook", "owner", "broadcast", "to"])))]
     Send(Sending),
     /// Sends an event's deliveries again at once

@@ -64,8 +64,8 @@ enum Task {
     },
     /// Registers many tags: a CSV whose first line names the columns, or a JSON array
     ///
-    /// The columns, or members, are id_tag and those of the API's id tags. Shows the rows that were left out, and why;
-    /// exits with 1 if there are any.
+    /// The columns, or members, are id_tag and those of the API's id tags. Shows the rows that were left out,
+    /// and why; exits with 1 if there are any.
     Import {
         /// The file; - is standard input
         file: String,
@@ -93,8 +93,8 @@ struct Filter {
 
 #[derive(Args)]
 struct Whose {
-    /// The customer the tag belongs to: without it a tag that belongs to nobody, or for a key that is bound to a
-    /// customer that one's
+    /// The customer the tag belongs to: without it a tag that belongs to nobody, or for a key that is bound
+    /// to a customer that one's
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
 }

@@ -18,8 +18,8 @@ pub(super) struct RowResult<'a> {
     pub(super) errors: &'a [FieldError],
 }
 
-/// Sends a file's rows, then shows those that were left out and how many of the others there are. `heading` is what
-/// rows are about.
+/// Sends a file's rows, then shows those that were left out and how many of the others there are. `heading`
+/// is what rows are about.
 ///
 /// # Errors
 /// [`Failure::LeftOut`] if any were, beside those of the call.

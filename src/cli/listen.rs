@@ -31,8 +31,8 @@ pub(super) struct ListenArgs {
 
 #[derive(Args, Serialize)]
 struct Filter {
-    /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable); a webhook's default is everything but
-    /// webhook.*
+    /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable); a webhook's default is everything
+    /// but webhook.*
     #[arg(long, value_name = "PATTERN", default_value = "*")]
     event: Vec<String>,
     /// Only events about this station

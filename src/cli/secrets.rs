@@ -22,11 +22,12 @@ Examples:
 pub(super) enum Secrets {
     /// Seals the secrets under another key; the old one opens them no more
     ///
-    /// Refused while `serve` runs there. A key that is a file is replaced by a new one, and kept beside it: backups
-    /// that were made until now need it. A key of your own, in CHARGEHOOK_NEW_SECRETS_KEY or --new-key-file, is used
-    /// as it is: put it where the old one is configured afterwards. Killed at any moment, the database is sealed under
-    /// one of the two keys as a whole; say it again, or start `serve`, and it is found out which. The file of the
-    /// database is written anew, which takes the room of a second one meanwhile.
+    /// Refused while `serve` runs there. A key that is a file is replaced by a new one, and kept beside it:
+    /// backups that were made until now need it. A key of your own, in CHARGEHOOK_NEW_SECRETS_KEY or
+    /// --new-key-file, is used as it is: put it where the old one is configured afterwards. Killed at any
+    /// moment, the database is sealed under one of the two keys as a whole; say it again, or start `serve`,
+    /// and it is found out which. The file of the database is written anew, which takes the room of a second
+    /// one meanwhile.
     ChangeKey {
         /// The file with a key of your own: 64 hex digits, or the base64 of 32 bytes
         #[arg(long, value_name = "FILE")]
@@ -36,10 +37,10 @@ pub(super) enum Secrets {
     },
     /// Gives up what only a lost key would open, and lets the rest go on
     ///
-    /// Without --force it says what that is, and changes nothing. Webhooks get a new signing secret and wait, paused,
-    /// until you have told their receivers, given back their secret values and headers, and resumed them: nothing is
-    /// sent unsigned. Passwords of stations and API keys are no secrets that a key could open, and stay. There is no
-    /// way back, so make a `backup` first if the key may still be found.
+    /// Without --force it says what that is, and changes nothing. Webhooks get a new signing secret and wait,
+    /// paused, until you have told their receivers, given back their secret values and headers, and resumed
+    /// them: nothing is sent unsigned. Passwords of stations and API keys are no secrets that a key could
+    /// open, and stay. There is no way back, so make a `backup` first if the key may still be found.
     Drop {
         /// Does it
         #[arg(long)]

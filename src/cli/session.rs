@@ -145,8 +145,9 @@ impl Session {
         }
     }
 
-    /// Shows a page the oldest row first, then each row as it comes, until SIGINT, SIGTERM or SIGHUP. The follower has to be
-    /// there before the page is read: what comes in between is in both, and is shown once by its `id`.
+    /// Shows a page the oldest row first, then each row as it comes, until SIGINT, SIGTERM or SIGHUP. The
+    /// follower has to be there before the page is read: what comes in between is in both, and is shown once
+    /// by its `id`.
     pub(super) async fn follow<T: DeserializeOwned, const N: usize>(
         &self,
         mut follower: Follower<T>,

@@ -98,8 +98,8 @@ enum Task {
     },
     /// Makes or changes many stations: a CSV whose first line names the columns, or a JSON array
     ///
-    /// The columns, or members, are station_id and those of the API's stations. Shows the rows that were left out,
-    /// and why; exits with 1 if there are any.
+    /// The columns, or members, are station_id and those of the API's stations. Shows the rows that were left
+    /// out, and why; exits with 1 if there are any.
     Import {
         /// The file; - is standard input
         file: String,

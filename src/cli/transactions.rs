@@ -52,8 +52,8 @@ enum Task {
     },
     /// Ends a transaction whose stop never came, on your word
     ///
-    /// It is completed and TransactionCompleted is sent; the charger hears nothing of it. To end a session that is
-    /// still running: chargehook command STATION RemoteStopTransaction '{"transactionId": ID}'
+    /// It is completed and TransactionCompleted is sent; the charger hears nothing of it. To end a session
+    /// that is still running: chargehook command STATION RemoteStopTransaction '{"transactionId": ID}'
     Close {
         /// The number that OCPP knows it by
         id: i64,

@@ -37,7 +37,8 @@ impl<T> Call<T> {
 }
 
 impl<T: DeserializeOwned> Call<T> {
-    /// Makes the call: what it brings, and the text it came in, which may have members that `T` does not know.
+    /// Makes the call: what it brings, and the text it came in, which may have members that `T` does not
+    /// know.
     ///
     /// # Errors
     /// As awaiting the call itself.

@@ -14,11 +14,12 @@ use vocabulary::id::CommandId;
 const TIMEOUT: Duration = Duration::from_secs(1_300);
 
 impl Client {
-    /// Sends a command; `input` is the body of `POST /stations/{id}/commands`. One that was not answered, or not
-    /// accepted, is an answer too: see its `status` and `accepted`.
+    /// Sends a command; `input` is the body of `POST /stations/{id}/commands`. One that was not answered, or
+    /// not accepted, is an answer too: see its `status` and `accepted`.
     ///
     /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong field, or is a 409 if the station cannot take it now.
+    /// [`super::ClientError::Refused`] names every wrong field, or is a 409 if the station cannot take it
+    /// now.
     pub fn send_command(&self, station: &str, input: &impl Serialize) -> Call<Command> {
         let request = self.request(Method::POST, &["stations", station, "commands"], &[]);
         Call::new(request.timeout(TIMEOUT).json(input)).or(StatusCode::GATEWAY_TIMEOUT)

@@ -45,8 +45,8 @@ impl Client {
         Call::new(self.request(Method::DELETE, &["id-tags", tag], &whose(owner_id)))
     }
 
-    /// Registers many tags; `rows` is a JSON array or a CSV, as `content_type` says (`application/json`, `text/csv`).
-    /// Rows that are wrong are left out, and are an answer too.
+    /// Registers many tags; `rows` is a JSON array or a CSV, as `content_type` says (`application/json`,
+    /// `text/csv`). Rows that are wrong are left out, and are an answer too.
     ///
     /// # Errors
     /// [`super::ClientError::Refused`] if the rows cannot be read at all, or are too many.

@@ -39,8 +39,8 @@ impl Client {
     /// Opens a stream. It begins with what comes from now on, or behind `last`.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] names every wrong parameter, is a 410 if what came after `last` may be gone, and
-    /// a 503 if too many streams are open.
+    /// [`ClientError::Refused`] names every wrong parameter, is a 410 if what came after `last` may be gone,
+    /// and a 503 if too many streams are open.
     pub(super) async fn stream<T>(
         &self,
         segments: &[&str],
@@ -67,8 +67,8 @@ impl<T: DeserializeOwned> Stream<T> {
     /// What it tells next; `None` if it has ended.
     ///
     /// # Errors
-    /// [`ClientError::Unreachable`] or [`ClientError::Silent`] if it broke off. Nothing is lost: open one behind
-    /// [`Stream::last_id`].
+    /// [`ClientError::Unreachable`] or [`ClientError::Silent`] if it broke off. Nothing is lost: open one
+    /// behind [`Stream::last_id`].
     pub(super) async fn next(&mut self) -> Result<Option<Streamed<T>>> {
         loop {
             if let Some(json) = self.reader.next() {
@@ -106,8 +106,8 @@ struct Reader {
     /// Received, and not yet looked at.
     buffer: Vec<u8>,
     data: String,
-    /// The id of the message that is being read. It counts once the message is whole: a stream that breaks off
-    /// in the middle has to be followed from the one before.
+    /// The id of the message that is being read. It counts once the message is whole: a stream that breaks
+    /// off in the middle has to be followed from the one before.
     id: Option<String>,
     last_id: Option<String>,
 }

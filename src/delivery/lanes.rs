@@ -204,8 +204,8 @@ impl Lanes {
 }
 
 impl Lanes {
-    /// The bytes that may be held. Of the lanes that hold none, the one that has waited longest goes first after a
-    /// while.
+    /// The bytes that may be held. Of the lanes that hold none, the one that has waited longest goes first
+    /// after a while.
     fn byte_budget(&self, candidates: &[Candidate], now: Timestamp) -> ByteBudget {
         let held = self.lanes.values().map(|lane| lane.share().held).sum();
         let hungry = candidates.iter().filter(|lane| lane.share.held == 0);

@@ -16,7 +16,8 @@ const REST: Duration = Duration::from_millis(100);
 /// How long they rest when the store has failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
-/// Goes on with every replay that was begun, until `stop`. What is not done then is done after the next start.
+/// Goes on with every replay that was begun, until `stop`. What is not done then is done after the next
+/// start.
 pub(super) async fn run(store: Store, stop: CancellationToken) {
     let mut replays = Replays::new(store);
     while !stop.is_cancelled() {

@@ -28,7 +28,8 @@ use vocabulary::subscription::glob_fits;
 /// What a scope for single commands begins with.
 const COMMAND_OF: &str = "command:";
 
-/// The key that a request came with. Not `Debug`: from the hash of a key that somebody has chosen it can be guessed.
+/// The key that a request came with. Not `Debug`: from the hash of a key that somebody has chosen it can be
+/// guessed.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) key_id: ApiKeyId,

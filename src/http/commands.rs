@@ -234,11 +234,11 @@ fn unfit(station: &str, action: CommandAction, unfit: Unfit) -> ErrorAnswer {
 
 /// Send a command to a station
 ///
-/// The payload is checked by the schema of its action and by the rules of the specification that it could break.
-/// With `wait` (the default) the answer is the command at its end: 200, or 504 if the charger did not answer in
-/// time or its connection was lost, which says nothing about whether it did what it was asked. 202 without
-/// `wait`, and for a command that waits for its station. Commands of one station are sent one after the other.
-/// A call that ends early does not call the command back.
+/// The payload is checked by the schema of its action and by the rules of the specification that it could
+/// break. With `wait` (the default) the answer is the command at its end: 200, or 504 if the charger did not
+/// answer in time or its connection was lost, which says nothing about whether it did what it was asked. 202
+/// without `wait`, and for a command that waits for its station. Commands of one station are sent one after
+/// the other. A call that ends early does not call the command back.
 #[utoipa::path(post, path = "/stations/{id}/commands", tag = "commands", request_body = CommandInput,
     params(("id" = String, Path, description = "The station's identity, percent-encoded")),
     responses(

@@ -67,10 +67,10 @@ pub(super) struct DeliveriesQuery {
     /// It was made before that.
     #[param(inline, value_type = Option<Bound>)]
     pub(super) until: Option<Timestamp>,
-    /// What to look for in the event's payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
-    /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
-    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is
-    /// legal; blanks, quotes and brackets alone find nothing.
+    /// What to look for in the event's payload: words, all of which must occur, whatever their letter case
+    /// (`04A1B2 faulted`). `word*` is all words that begin so, and `"two words"` follow each other. A word is
+    /// a run of letters and digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text
+    /// is legal; blanks, quotes and brackets alone find nothing.
     #[param(min_length = 1, max_length = 200)]
     pub(super) q: Option<String>,
 }
@@ -106,8 +106,8 @@ async fn list_by(
     one_page(state, LIST, filter, slice).await.map(Json)
 }
 
-/// A page of one event's deliveries, in the order they were made. Without limit and cursor it is all of them, unless
-/// they are large.
+/// A page of one event's deliveries, in the order they were made. Without limit and cursor it is all of them,
+/// unless they are large.
 pub(super) async fn of_event(
     state: &ApiState,
     caller: &Caller,
@@ -259,8 +259,9 @@ pub(super) async fn resend(
 
 /// Cancel a delivery
 ///
-/// It becomes `discarded`, and nothing more is sent. One that is `processing` too: its attempt is not called back,
-/// so it may still arrive, and its outcome is shown, but there is no other. 409 if it has come to its end.
+/// It becomes `discarded`, and nothing more is sent. One that is `processing` too: its attempt is not called
+/// back, so it may still arrive, and its outcome is shown, but there is no other. 409 if it has come to its
+/// end.
 #[utoipa::path(post, path = "/deliveries/{id}/cancel", tag = "deliveries",
     params(("id" = DeliveryId, Path, description = "The delivery")),
     responses((status = 200, body = Delivery)), security(("api_key" = ["write"])))]

@@ -34,16 +34,17 @@ impl Parameters for StreamQuery {}
 
 /// Follow the events
 ///
-/// A stream of server-sent events (`text/event-stream`) that goes on until one side ends it: `id` is the event's
-/// id, `event` its type, and `data` the event as `GET /events/{id}` shows it, over several lines if the charger
-/// broke its payload into lines.
+/// A stream of server-sent events (`text/event-stream`) that goes on until one side ends it: `id` is the
+/// event's id, `event` its type, and `data` the event as `GET /events/{id}` shows it, over several lines if
+/// the charger broke its payload into lines.
 ///
-/// It begins with what is committed from now on, or behind `Last-Event-ID` (or `after`), and then leaves nothing
-/// out and repeats nothing: everything that fits, in the order of commit. One that begins with now has an `id` without
-/// data at its beginning, which is no event to an `EventSource`, so that it can be resumed though it breaks off before
-/// its first event. A comment every 15 seconds tells that it is alive. 410 if events that came after it were removed by retention; 503 if too many streams are
-/// open (`limits.streams`). A stream ends when its API key is revoked or expires. `webhook_id` looks at deliveries that
-/// were made when the event was stored.
+/// It begins with what is committed from now on, or behind `Last-Event-ID` (or `after`), and then leaves
+/// nothing out and repeats nothing: everything that fits, in the order of commit. One that begins with now
+/// has an `id` without data at its beginning, which is no event to an `EventSource`, so that it can be
+/// resumed though it breaks off before its first event. A comment every 15 seconds tells that it is alive.
+/// 410 if events that came after it were removed by retention; 503 if too many streams are open
+/// (`limits.streams`). A stream ends when its API key is revoked or expires. `webhook_id` looks at deliveries
+/// that were made when the event was stored.
 #[utoipa::path(get, path = "/events/stream", tag = "events",
     params(EventsQuery, StreamQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "The last event that a stream which broke off had told")),

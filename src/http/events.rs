@@ -67,9 +67,9 @@ pub(super) struct EventsQuery {
     /// It happened before that, by the charger's own clock.
     #[param(inline, value_type = Option<Bound>)]
     occurred_until: Option<Timestamp>,
-    /// What to look for in the payload: words, all of which must occur, whatever their letter case (`04A1B2 faulted`).
-    /// `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of letters and
-    /// digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is
+    /// What to look for in the payload: words, all of which must occur, whatever their letter case (`04A1B2
+    /// faulted`). `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of
+    /// letters and digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is
     /// legal; blanks, quotes and brackets alone find nothing.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
@@ -110,7 +110,8 @@ impl EventsQuery {
 pub(super) struct PollQuery {
     /// Only repeats of other events, or none of them.
     duplicate: Option<bool>,
-    /// Only events that were committed after this one, the oldest first, for polling: `order` is `asc` with it.
+    /// Only events that were committed after this one, the oldest first, for polling: `order` is `asc` with
+    /// it.
     #[param(inline)]
     after: Option<EventId>,
     /// With `after`: how long to wait for a first such event, at most `60s`. The list is empty if none came.
@@ -138,8 +139,8 @@ impl Parameters for PollQuery {
 
 /// List events
 ///
-/// Newest first by commit. With `after`, which begins with the oldest, it is the pull alternative to webhooks: pass
-/// the id of the last event you have, and `wait` to hold the call until there is another.
+/// Newest first by commit. With `after`, which begins with the oldest, it is the pull alternative to
+/// webhooks: pass the id of the last event you have, and `wait` to hold the call until there is another.
 #[utoipa::path(get, path = "/events", tag = "events", params(EventsQuery, PollQuery, Paging),
     responses((status = 200, body = Page<Event>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
@@ -297,8 +298,8 @@ async fn explain(state: &ApiState, caller: &Caller, event: Event) -> Result<Vec<
 
 /// Send an event again
 ///
-/// Makes a new attempt at once for each of its deliveries that has come to its end; those that have arrived only
-/// with `force`. 409 if there is none to send again.
+/// Makes a new attempt at once for each of its deliveries that has come to its end; those that have arrived
+/// only with `force`. 409 if there is none to send again.
 #[utoipa::path(post, path = "/events/{id}/resend", tag = "events",
     params(("id" = EventId, Path, description = "The event"), deliveries::ResendQuery),
     responses((status = 202, body = EventResent)), security(("api_key" = ["write"])))]
@@ -326,8 +327,8 @@ pub(super) async fn resend(
 
 /// List the event types
 ///
-/// Every type that can be subscribed to, category by category; custom names (`invoice.paid`) come on top. All of them,
-/// unless `limit` or `cursor` asks for a part.
+/// Every type that can be subscribed to, category by category; custom names (`invoice.paid`) come on top. All
+/// of them, unless `limit` or `cursor` asks for a part.
 #[utoipa::path(get, path = "/event-types", tag = "events", params(ShortPaging),
     responses((status = 200, body = Page<EventType>)), security(("api_key" = ["read"])))]
 pub(super) async fn types(Query(paging): Query<ShortPaging>) -> Result<Json<Page<EventType>>> {

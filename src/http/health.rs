@@ -49,9 +49,9 @@ pub(super) async fn healthz() -> Json<Health> {
 
 /// Whether the gateway can serve
 ///
-/// Writes to the store and reads from it; 503 with the reasons if it cannot. `reasons` of a 200 are warnings: the
-/// database uses 80 % of `retention.max_database_size`, or fewer bytes are free on the file system of the data directory
-/// (`free_bytes`) than `server.warn_free_space`.
+/// Writes to the store and reads from it; 503 with the reasons if it cannot. `reasons` of a 200 are warnings:
+/// the database uses 80 % of `retention.max_database_size`, or fewer bytes are free on the file system of the
+/// data directory (`free_bytes`) than `server.warn_free_space`.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Health),
     (status = 503, body = Health, description = "It cannot serve; `reasons` says why"),

@@ -28,8 +28,8 @@ impl Columns {
     /// cell is a member that is not given.
     ///
     /// # Errors
-    /// 400 if the body is neither, 413 if it is too large, 415 if it says that it is something else, 422 if it has
-    /// too many rows.
+    /// 400 if the body is neither, 413 if it is too large, 415 if it says that it is something else, 422 if
+    /// it has too many rows.
     pub(super) async fn read(&self, request: Request, limits: &LimitsInForce) -> Result<Vec<ImportRow>> {
         let given = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
         let is_csv = given

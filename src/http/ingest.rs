@@ -22,11 +22,12 @@ use vocabulary::event::{self, Category, NewEvent};
 
 /// Bring an event
 ///
-/// It is delivered like any other: to one webhook (`webhook_id`, whatever it subscribes to), to an owner's subscribed
-/// webhooks and those without owner (`owner_id`), to every subscribed webhook (`broadcast`), or to a `url`, signed if
-/// there is a `secret`. A second event of the same owner with the same `idempotency_key` is stored as a repeat of the
-/// first and goes nowhere. `deliveries` counts those that were made, discarded ones of a disabled webhook included; for
-/// a key that is bound to an owner those to webhooks of that owner, whose station the `station_id` must be.
+/// It is delivered like any other: to one webhook (`webhook_id`, whatever it subscribes to), to an owner's
+/// subscribed webhooks and those without owner (`owner_id`), to every subscribed webhook (`broadcast`), or to
+/// a `url`, signed if there is a `secret`. A second event of the same owner with the same `idempotency_key`
+/// is stored as a repeat of the first and goes nowhere. `deliveries` counts those that were made, discarded
+/// ones of a disabled webhook included; for a key that is bound to an owner those to webhooks of that owner,
+/// whose station the `station_id` must be.
 #[utoipa::path(post, path = "/events", tag = "events", request_body = EventInput,
     responses((status = 202, body = EventStored),
         (status = 404, body = Problem, description = "There is no such webhook, or for a bound key no such station")),

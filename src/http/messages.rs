@@ -59,12 +59,14 @@ impl Parameters for MessagesQuery {
 
 /// List a station's messages
 ///
-/// What it sent and what it was sent, as OCPP-J frames: each CALL, the answer to it, and what could not be served. It
-/// is read from events and commands, is kept as long as they are, and is shown for `retention.messages`. A repeat of the very same bytes on one socket,
-/// which is answered from memory, and an answer that came too late are not among them.
+/// What it sent and what it was sent, as OCPP-J frames: each CALL, the answer to it, and what could not be
+/// served. It is read from events and commands, is kept as long as they are, and is shown for
+/// `retention.messages`. A repeat of the very same bytes on one socket, which is answered from memory, and an
+/// answer that came too late are not among them.
 ///
-/// With `follow=true` it is a stream (`text/event-stream`): each message as an event of its own, as JSON, from now on
-/// or behind the `Last-Event-ID` that is given. `order`, `limit` and `cursor` have no meaning then.
+/// With `follow=true` it is a stream (`text/event-stream`): each message as an event of its own, as JSON,
+/// from now on or behind the `Last-Event-ID` that is given. `order`, `limit` and `cursor` have no meaning
+/// then.
 #[utoipa::path(get, path = "/stations/{id}/messages", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded"), MessagesQuery, Paging,
         ("Last-Event-ID" = Option<String>, Header, description = "Where a stream that broke off had come to")),

@@ -2,8 +2,9 @@
 //!
 //! A request goes through limits, then the key and its scope ([`auth`]), then its idempotency key; one that
 //! changes something goes on record ([`audit`]). Then its query and body are checked against the OpenAPI
-//! document ([`query`], [`body`]), and only then its handler asks the store. **Invariants**: a route has an entry in the document, and every entry under the
-//! base path names the scope it needs; nothing here builds SQL; no handler decides who may call it.
+//! document ([`query`], [`body`]), and only then its handler asks the store. **Invariants**: a route has an
+//! entry in the document, and every entry under the base path names the scope it needs; nothing here builds
+//! SQL; no handler decides who may call it.
 
 mod api_keys;
 mod audit;
@@ -209,8 +210,8 @@ pub fn router(state: Arc<ApiState>) -> Router {
     Router::new().fallback_service(MapRequest::new(all, id_tags::name_import))
 }
 
-/// Answers may hold secrets that are shown once, and text that strangers have written: nobody between keeps them,
-/// and no browser takes them for a page, or shows the documentation within somebody else's.
+/// Answers may hold secrets that are shown once, and text that strangers have written: nobody between keeps
+/// them, and no browser takes them for a page, or shows the documentation within somebody else's.
 async fn kept_by_nobody(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -19,7 +19,8 @@ pub(super) struct Paging {
     /// Which end of the list comes first.
     #[param(inline)]
     pub(super) order: Option<Order>,
-    /// How many rows at most. A page of large rows, of some megabytes together, has fewer, and a `next_cursor`.
+    /// How many rows at most. A page of large rows, of some megabytes together, has fewer, and a
+    /// `next_cursor`.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -65,8 +66,8 @@ pub(super) fn slice(
     })
 }
 
-/// Adds that the cursor in `given` is none of this list in this order, which is `order` if none is given. A `list` that
-/// ends in a blank is what the names of many begin with, such as those of one per transaction.
+/// Adds that the cursor in `given` is none of this list in this order, which is `order` if none is given. A
+/// `list` that ends in a blank is what the names of many begin with, such as those of one per transaction.
 pub(super) fn wrong_cursor(list: &str, order: Order, given: &Value, errors: &mut Vec<FieldError>) {
     let Some(cursor) = given["cursor"].as_str() else { return };
     let orders = match &given["order"] {
@@ -116,8 +117,8 @@ impl Parameters for ShortPaging {
 }
 
 impl ShortPaging {
-    /// The page that is asked for of `rows`, which are all there are, the first one first. `key` tells one row from
-    /// the others, for as long as there is one.
+    /// The page that is asked for of `rows`, which are all there are, the first one first. `key` tells one
+    /// row from the others, for as long as there is one.
     ///
     /// # Errors
     /// A 422 if the cursor is not one of this list.

@@ -166,8 +166,8 @@ impl From<Problem> for ErrorAnswer {
     }
 }
 
-/// The answer to who asks for `what`, which cannot be found: 410 where it is so old that it may have been removed.
-/// Whether there ever was one is not told, nor whose it is.
+/// The answer to who asks for `what`, which cannot be found: 410 where it is so old that it may have been
+/// removed. Whether there ever was one is not told, nor whose it is.
 pub(super) async fn missing(store: &Store, what: &str, missing: Option<Missing>) -> ErrorAnswer {
     let Some(missing) = missing else { return ErrorAnswer::not_found(what) };
     match store.may_be_removed(missing).await {

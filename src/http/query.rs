@@ -22,8 +22,8 @@ use vocabulary::units;
 
 /// Parameters of a call, and what their schemas cannot say of them.
 pub(super) trait Parameters: IntoParams + DeserializeOwned {
-    /// Adds what is wrong with `given` beside what the schemas find. It is asked in any case, so that a 422 names
-    /// everything: a value may be of another kind than it should be.
+    /// Adds what is wrong with `given` beside what the schemas find. It is asked in any case, so that a 422
+    /// names everything: a value may be of another kind than it should be.
     fn wrong(_given: &Value, _errors: &mut Vec<FieldError>) {}
 }
 

@@ -41,11 +41,12 @@ async fn missing(state: &ApiState, id: ReplayId) -> ErrorAnswer {
 
 /// Replay a webhook's past
 ///
-/// Makes deliveries of events that arrived from `since` to `until`: of those that failed, of those that are missing,
-/// or of all. It goes on in the background, over restarts too, a few hundred deliveries ahead of what is sent;
-/// live events go first. What had a delivery keeps its `id` and sequence, with a schedule anew; what never had one
-/// gets the next sequence. With `ordering: station` they do not rejoin the order. An event that was made before the
-/// webhook, or that it did not want then, is missing too if the webhook wants it now. 409 if the webhook is disabled.
+/// Makes deliveries of events that arrived from `since` to `until`: of those that failed, of those that are
+/// missing, or of all. It goes on in the background, over restarts too, a few hundred deliveries ahead of
+/// what is sent; live events go first. What had a delivery keeps its `id` and sequence, with a schedule anew;
+/// what never had one gets the next sequence. With `ordering: station` they do not rejoin the order. An event
+/// that was made before the webhook, or that it did not want then, is missing too if the webhook wants it
+/// now. 409 if the webhook is disabled.
 #[utoipa::path(post, path = "/webhooks/{id}/replay", tag = "replays",
     params(("id" = i64, Path, description = "The webhook")), request_body = ReplayInput,
     responses((status = 202, body = Replay), (status = 200, body = ReplayMatched, description = "What a dry run found")),
@@ -130,9 +131,10 @@ impl Parameters for BulkResendQuery {
 
 /// Send many deliveries again
 ///
-/// All that fit the filter, of which `webhook_id`, `event_id` or `since` must be given, and whose webhook is enabled.
-/// It goes on in the background, for each webhook a few hundred deliveries ahead of what is sent, and is listed among the
-/// replays; live events go first, and unlike a single resend it does not pass an open circuit breaker.
+/// All that fit the filter, of which `webhook_id`, `event_id` or `since` must be given, and whose webhook is
+/// enabled. It goes on in the background, for each webhook a few hundred deliveries ahead of what is sent,
+/// and is listed among the replays; live events go first, and unlike a single resend it does not pass an open
+/// circuit breaker.
 #[utoipa::path(post, path = "/deliveries/resend", tag = "replays", params(BulkResendQuery, DeliveriesQuery),
     responses((status = 202, body = Replay), (status = 200, body = ReplayMatched, description = "What a dry run found")),
     security(("api_key" = ["write"])))]

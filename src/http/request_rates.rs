@@ -18,8 +18,8 @@ const AT_REST: Duration = Duration::from_secs(1);
 /// SHA-256 of an API key: what it is known by before it is looked up.
 type KeyHash = [u8; 32];
 
-/// The rates of requests, each with a burst of one second: of each key (`limits.api_requests_per_second`), and of
-/// each address with keys that are not valid (`limits.api_bad_keys_per_second`).
+/// The rates of requests, each with a burst of one second: of each key (`limits.api_requests_per_second`),
+/// and of each address with keys that are not valid (`limits.api_bad_keys_per_second`).
 #[derive(Debug)]
 pub(super) struct RequestRates {
     keys: Mutex<Rates<KeyHash>>,
@@ -41,8 +41,8 @@ impl RequestRates {
         lock(&self.strangers).set(bad_keys_per_address);
     }
 
-    /// Whether a key from this address is worth a look into the store. One that was valid a moment ago always is:
-    /// who shares an address with somebody that guesses must not suffer.
+    /// Whether a key from this address is worth a look into the store. One that was valid a moment ago always
+    /// is: who shares an address with somebody that guesses must not suffer.
     pub(super) fn may_present(&self, key: &KeyHash, address: Option<IpAddr>, now: Timestamp) -> bool {
         let Some(address) = address else { return true };
         lock(&self.keys).known(key) || lock(&self.strangers).has_left(network(address), now)

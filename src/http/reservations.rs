@@ -51,10 +51,10 @@ impl Parameters for ReservationsQuery {
 
 /// List reservations
 ///
-/// Each is listed once its `ReserveNow` has ended: `active` if the station accepted it, `rejected` if not, `unknown`
-/// if it never answered. A transaction that names it makes it `used`, a `CancelReservation` that is accepted
-/// `canceled`, and time `expired`. A `ReserveNow` with the same `reservationId` replaces it, unless the station
-/// rejects that and keeps the one before.
+/// Each is listed once its `ReserveNow` has ended: `active` if the station accepted it, `rejected` if not,
+/// `unknown` if it never answered. A transaction that names it makes it `used`, a `CancelReservation` that is
+/// accepted `canceled`, and time `expired`. A `ReserveNow` with the same `reservationId` replaces it, unless
+/// the station rejects that and keeps the one before.
 #[utoipa::path(get, path = "/reservations", tag = "reservations", params(ReservationsQuery, Paging),
     responses((status = 200, body = Page<Reservation>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(

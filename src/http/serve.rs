@@ -43,8 +43,9 @@ const REFUSED_AT_ONCE: usize = 100;
 const STOP_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Serves `router` on `listener`, encrypted if there is `tls`, until `stop`; then accepts nothing more, lets
-/// whole requests be answered and returns when they are. What `proxies` tell of their clients counts. Who comes when
-/// `limits.api_connections` are open is answered 503; a connection keeps the patience it began with.
+/// whole requests be answered and returns when they are. What `proxies` tell of their clients counts. Who
+/// comes when `limits.api_connections` are open is answered 503; a connection keeps the patience it began
+/// with.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,

@@ -1,7 +1,8 @@
 //! Streams of server-sent events: what all of them have in common.
 //!
 //! A stream queues nothing: it reads a bounded piece from the store once the one before it has been taken, so
-//! a slow reader only falls behind. **Invariants**: no stream outlives a stop, or its key by more than a second.
+//! a slow reader only falls behind. **Invariants**: no stream outlives a stop, or its key by more than a
+//! second.
 
 use std::convert::Infallible;
 use std::fmt::{Display, Write};

@@ -38,10 +38,10 @@ struct Sound {
 
 /// Import stations
 ///
-/// A JSON array of objects, or a CSV (`text/csv`) whose header names the columns: those of `POST /stations`; an
-/// empty cell is a member that is not given, `metadata` is JSON. A station that is there already is changed in
-/// what its row gives, as by `PATCH`. Rows that are wrong are left out and say why. At most 10,000 rows, of
-/// which at most 1,000 have a `password`; a thousand take some ten seconds to be hashed.
+/// A JSON array of objects, or a CSV (`text/csv`) whose header names the columns: those of `POST /stations`;
+/// an empty cell is a member that is not given, `metadata` is JSON. A station that is there already is
+/// changed in what its row gives, as by `PATCH`. Rows that are wrong are left out and say why. At most 10,000
+/// rows, of which at most 1,000 have a `password`; a thousand take some ten seconds to be hashed.
 #[utoipa::path(post, path = "/stations/import", tag = "stations",
     request_body(content((Vec<Object> = "application/json"), (String = "text/csv"))),
     responses((status = 200, body = Page<ImportedStation>, description = "What became of each row, in their order")),

@@ -261,11 +261,12 @@ pub(super) fn rules(input: &StationInput) -> Rules {
 
 /// Change a station
 ///
-/// What is given replaces what is there, member by member (`metadata` as a whole). A `password` of null removes
-/// it. Blocking a station closes its socket; `boot_status` holds from its next boot on, `validation`, `time_zone`
-/// and `ping` from its next message on; `password`, `min_security_profile`, `certificate_name`,
-/// `certificate_serial` and `message_size` from its next connection on. A station that is to come back with less security than it has connected with
-/// needs a lower `min_security_profile`; without its password it may come as if it had never had one. Read-only fields are ignored.
+/// What is given replaces what is there, member by member (`metadata` as a whole). A `password` of null
+/// removes it. Blocking a station closes its socket; `boot_status` holds from its next boot on, `validation`,
+/// `time_zone` and `ping` from its next message on; `password`, `min_security_profile`, `certificate_name`,
+/// `certificate_serial` and `message_size` from its next connection on. A station that is to come back with
+/// less security than it has connected with needs a lower `min_security_profile`; without its password it may
+/// come as if it had never had one. Read-only fields are ignored.
 #[utoipa::path(patch, path = "/stations/{id}", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded")),
     request_body = StationPatch,
@@ -317,7 +318,8 @@ pub(super) async fn patch(
 
 /// Remove a station
 ///
-/// Closes its socket (1008). Its events and transactions stay, and its count of events goes on should it return.
+/// Closes its socket (1008). Its events and transactions stay, and its count of events goes on should it
+/// return.
 #[utoipa::path(delete, path = "/stations/{id}", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded")),
     responses((status = 204), (status = 412, body = Problem, description = "If-Match does not hold")),
@@ -347,7 +349,8 @@ pub(super) async fn delete(
 
 /// List a station's connectors
 ///
-/// Those it has told of, by number; 0 is the station as a whole. All of them, unless `limit` or `cursor` asks for a part.
+/// Those it has told of, by number; 0 is the station as a whole. All of them, unless `limit` or `cursor` asks
+/// for a part.
 #[utoipa::path(get, path = "/stations/{id}/connectors", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded"), ShortPaging),
     responses((status = 200, body = Page<Connector>)), security(("api_key" = ["read"])))]
@@ -364,9 +367,9 @@ pub(super) async fn connectors(
 
 /// Get a station's configuration
 ///
-/// Every key that was read with a `GetConfiguration` or set with a `ChangeConfiguration`, by name, as it was last
-/// read or set; all of them, unless `limit` or `cursor` asks for a part. Nothing is asked of the station: for its present
-/// configuration send it a `GetConfiguration` first.
+/// Every key that was read with a `GetConfiguration` or set with a `ChangeConfiguration`, by name, as it was
+/// last read or set; all of them, unless `limit` or `cursor` asks for a part. Nothing is asked of the
+/// station: for its present configuration send it a `GetConfiguration` first.
 #[utoipa::path(get, path = "/stations/{id}/configuration", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded"), ShortPaging),
     responses((status = 200, body = Page<ConfigurationKey>)), security(("api_key" = ["read"])))]

@@ -67,8 +67,8 @@ pub(super) struct TransactionsQuery {
     stopped_until: Option<Timestamp>,
     /// Something about it changed then or later; with `order=asc` the list is sorted by that, for polling.
     ///
-    /// A change of a row moves it behind every place that a cursor or the last `updated_at` of a page can stand
-    /// for, so that nothing is missed: go on with `next_cursor`, and at the end with that `updated_at`.
+    /// A change of a row moves it behind every place that a cursor or the last `updated_at` of a page can
+    /// stand for, so that nothing is missed: go on with `next_cursor`, and at the end with that `updated_at`.
     #[param(inline, value_type = Option<Bound>)]
     updated_since: Option<Timestamp>,
 }

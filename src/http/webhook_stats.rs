@@ -48,8 +48,8 @@ impl Parameters for StatsQuery {
 
 /// Tell how a webhook is doing
 ///
-/// Takes the same short time whatever there is: of a window with more than 100,000 deliveries the newest 100,000
-/// are counted, and `since` says from when on that is.
+/// Takes the same short time whatever there is: of a window with more than 100,000 deliveries the newest
+/// 100,000 are counted, and `since` says from when on that is.
 #[utoipa::path(get, path = "/webhooks/{id}/stats", tag = "webhooks",
     params(("id" = i64, Path, description = "The webhook"), StatsQuery),
     responses((status = 200, body = WebhookStats)), security(("api_key" = ["read"])))]

@@ -199,8 +199,8 @@ async fn change(
 
 /// Replace a webhook
 ///
-/// What is not given gets its default, but for the two secrets, which are kept. Read-only fields are ignored. With
-/// `verify` a test event is sent first, and nothing is changed unless it is answered 2xx (400).
+/// What is not given gets its default, but for the two secrets, which are kept. Read-only fields are ignored.
+/// With `verify` a test event is sent first, and nothing is changed unless it is answered 2xx (400).
 #[utoipa::path(put, path = "/webhooks/{id}", tag = "webhooks", params(("id" = i64, Path, description = "The webhook")),
     request_body = WebhookInput,
     responses((status = 200, body = Webhook), (status = 412, body = Problem, description = "If-Match does not hold")),
@@ -277,8 +277,8 @@ impl Parameters for TestQuery {
 
 /// Send a test event
 ///
-/// A synthetic event (`"isTest": true`) goes out by the same way as a delivery, whatever the webhook's state, and
-/// makes no delivery row. 200 also if it failed: see `ok`.
+/// A synthetic event (`"isTest": true`) goes out by the same way as a delivery, whatever the webhook's state,
+/// and makes no delivery row. 200 also if it failed: see `ok`.
 #[utoipa::path(post, path = "/webhooks/{id}/test", tag = "webhooks",
     params(("id" = i64, Path, description = "The webhook"), TestQuery),
     responses((status = 200, body = WebhookTest)), security(("api_key" = ["write"])))]

@@ -1,5 +1,5 @@
-//! Whose turn it is: of each station one event at a time, in their order, and of all stations only so many at once.
-//! Pure.
+//! Whose turn it is: of each station one event at a time, in their order, and of all stations only so many at
+//! once. Pure.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,8 +12,8 @@ const AT_ONCE: usize = 16;
 /// Events that wait behind others of their stations; with so many nothing more is read.
 const WAITING_MAX: usize = 1_000;
 
-/// Which stations have an event under way, and what waits for it to be done. Events without station are as those of
-/// one more.
+/// Which stations have an event under way, and what waits for it to be done. Events without station are as
+/// those of one more.
 #[derive(Debug, Default)]
 pub(super) struct StationOrder {
     under_way: HashMap<Option<String>, VecDeque<Numbered>>,

@@ -1,9 +1,9 @@
 //! The actor around one WebSocket: reads frames, lets the session decide, does what it says.
 //!
 //! One message at a time: the next is read only after the answer to the last one was sent, which keeps
-//! answers in order and pushes back on a charger that sends faster than the disk writes. [`commands`] are sent between
-//! two messages. [`storing`] does what the session says, [`sending`] is what leaves, [`silence`] watches a peer that
-//! says nothing, and [`drain`] serves at the end what had been received before it.
+//! answers in order and pushes back on a charger that sends faster than the disk writes. [`commands`] are
+//! sent between two messages. [`storing`] does what the session says, [`sending`] is what leaves, [`silence`]
+//! watches a peer that says nothing, and [`drain`] serves at the end what had been received before it.
 
 use std::sync::Arc;
 use std::time::Duration;

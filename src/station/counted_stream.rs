@@ -1,8 +1,9 @@
 //! A stream that counts what was read.
 //!
-//! The WebSocket library tells nothing of a text that is not UTF-8; what has been read since the last
-//! message tells at least its size. Nor does it end a message of ever more fragments in which there is nothing, each of
-//! which costs as much as one with something in it: here a message ends that takes too much room on the line.
+//! The WebSocket library tells nothing of a text that is not UTF-8; what has been read since the last message
+//! tells at least its size. Nor does it end a message of ever more fragments in which there is nothing, each
+//! of which costs as much as one with something in it: here a message ends that takes too much room on the
+//! line.
 //!
 //! And it ends with the first write that fails, although messages may have been received before that: here
 //! such a stream falls mute, and goes on being read.
@@ -27,7 +28,8 @@ pub(super) struct CountedStream {
     stream: Stream,
     read: u64,
     marked: u64,
-    /// Between two marks at most: twice the largest message, which leaves a frame header to every six bytes of it.
+    /// Between two marks at most: twice the largest message, which leaves a frame header to every six bytes
+    /// of it.
     most: u64,
     /// Where reading ends.
     end: u64,

@@ -1,9 +1,10 @@
-//! Checks the passwords of stations, as cheaply as can be: what was right before is remembered, what was wrong
-//! too, the light part of a verifier is tried before the slow one, and slow hashes stand in a short line.
+//! Checks the passwords of stations, as cheaply as can be: what was right before is remembered, what was
+//! wrong too, the light part of a verifier is tried before the slow one, and slow hashes stand in a short
+//! line.
 //!
 //! **Invariants**: a password that is remembered as right is never refused, whoever tries others for its
-//! station; who has tried too many wrong ones costs no hash; every table and line here is bounded, what was right by
-//! the stations that there are.
+//! station; who has tried too many wrong ones costs no hash; every table and line here is bounded, what was
+//! right by the stations that there are.
 
 mod hash_queue;
 #[cfg(test)]
@@ -30,7 +31,8 @@ use hash_queue::{HashQueue, QueuePlace};
 use vocabulary::id::StationId;
 use wrong_passwords::WrongPasswords;
 
-/// Slow hashes that may run at once; each takes a core and 19 MiB. Half the cores are left for those who are in.
+/// Slow hashes that may run at once; each takes a core and 19 MiB. Half the cores are left for those who are
+/// in.
 pub fn hashes_at_once() -> usize {
     (cores() / 2).max(2)
 }

@@ -1,7 +1,9 @@
-//! Where connections are accepted and handshakes made: on threads of their own, which also watch these sockets.
+//! Where connections are accepted and handshakes made: on threads of their own, which also watch these
+//! sockets.
 //!
-//! When thousands knock at once, the operating system shares the processor between these threads and those that
-//! serve who is in already, and favours the latter; on the same threads they would all stand in one line.
+//! When thousands knock at once, the operating system shares the processor between these threads and those
+//! that serve who is in already, and favours the latter; on the same threads they would all stand in one
+//! line.
 
 use std::io;
 use std::net::SocketAddr;

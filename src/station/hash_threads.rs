@@ -1,7 +1,7 @@
 //! Threads that make slow hashes and nothing else.
 //!
-//! Such a hash takes 19 MiB, which the allocator keeps for the thread that had it. On threads that are shared with
-//! other work these would become hundreds of MiB in a flood.
+//! Such a hash takes 19 MiB, which the allocator keeps for the thread that had it. On threads that are shared
+//! with other work these would become hundreds of MiB in a flood.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! Accepts connections and serves the handshake of each: [`encryption`], one HTTP request, whose [`peer`] sent it,
-//! how the station proves who it is ([`login`]), and whether it may connect ([`admission`]).
+//! Accepts connections and serves the handshake of each: [`encryption`], one HTTP request, whose [`peer`]
+//! sent it, how the station proves who it is ([`login`]), and whether it may connect ([`admission`]).
 
 mod admission;
 mod encryption;
@@ -50,8 +50,8 @@ struct Origin {
     over_limit: bool,
 }
 
-/// Accepts connections until the stations are told to stop. Handshakes are served where this runs, what follows on
-/// them at `serving`.
+/// Accepts connections until the stations are told to stop. Handshakes are served where this runs, what
+/// follows on them at `serving`.
 pub(super) async fn accept(
     stations: Arc<Stations>,
     listener: TcpListener,

@@ -1,10 +1,11 @@
 //! The engine that chargers talk to: from a TCP connection to a stored message and its answer.
 //!
-//! [`addresses`] are bound, [`listener`] accepts connections, on the threads of [`handshake_runtime`]. [`handshake`]
-//! decides, [`credentials`] checks passwords. [`connection`] is the actor around one WebSocket and [`session`] its
-//! logic. [`callout`] asks an operator's endpoint for verdicts on id tags. [`registry`] knows who is connected.
-//! [`offline_watch`] finds stations that have fallen silent, [`overdue_commands`] ends commands that have waited too
-//! long, and [`orphaned_transactions`] completes transactions whose stop will not come any more.
+//! [`addresses`] are bound, [`listener`] accepts connections, on the threads of [`handshake_runtime`].
+//! [`handshake`] decides, [`credentials`] checks passwords. [`connection`] is the actor around one WebSocket
+//! and [`session`] its logic. [`callout`] asks an operator's endpoint for verdicts on id tags. [`registry`]
+//! knows who is connected. [`offline_watch`] finds stations that have fallen silent, [`overdue_commands`]
+//! ends commands that have waited too long, and [`orphaned_transactions`] completes transactions whose stop
+//! will not come any more.
 //!
 //! **Invariant**: `session` knows no socket, no clock and no database.
 

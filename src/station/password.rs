@@ -1,12 +1,12 @@
 //! What is kept of a station's password, and how one is held against it. Pure, and slow on purpose: call it
 //! off the async threads.
 //!
-//! A verifier is the PHC string of an argon2id that takes tens of milliseconds, which is right for what may be
-//! stolen and wrong for ten thousand chargers that come back at once. So where there is a key that is not in
-//! the database, a second part follows behind a `#`: the same password by a light argon2id under that key.
+//! A verifier is the PHC string of an argon2id that takes tens of milliseconds, which is right for what may
+//! be stolen and wrong for ten thousand chargers that come back at once. So where there is a key that is not
+//! in the database, a second part follows behind a `#`: the same password by a light argon2id under that key.
 //! Without the key it tells nothing, and is passed over; with it, right and wrong are known in half a
-//! millisecond, also after a restart. Whoever has both, database and key, guesses about a hundred times faster
-//! than with the database alone: of a random key of 16 bytes or more nothing either way.
+//! millisecond, also after a restart. Whoever has both, database and key, guesses about a hundred times
+//! faster than with the database alone: of a random key of 16 bytes or more nothing either way.
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};

@@ -160,14 +160,14 @@ impl Registry {
         self.stations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The generation of a connection whose handshake succeeds now. Given there, because connections come here
-    /// in whatever order the threads get to them.
+    /// The generation of a connection whose handshake succeeds now. Given there, because connections come
+    /// here in whatever order the threads get to them.
     pub fn next_generation(&self) -> u64 {
         self.generations.fetch_add(1, Relaxed) + 1
     }
 
-    /// Makes a new connection the station's; the one before is asked to leave. One that a newer connection has
-    /// overtaken on the way here is asked to leave itself: it only brings what it has received.
+    /// Makes a new connection the station's; the one before is asked to leave. One that a newer connection
+    /// has overtaken on the way here is asked to leave itself: it only brings what it has received.
     pub fn register(&self, station: &StationId, generation: u64, now: Timestamp) -> Registration {
         let (leave, told_to_leave) = oneshot::channel();
         let (gone, gone_seen) = watch::channel(false);
@@ -296,8 +296,8 @@ impl Registry {
         untold.collect()
     }
 
-    /// Stations that have gone offline, or are back, since this was last asked. A station is offline once nothing was
-    /// received from it for `offline_after`.
+    /// Stations that have gone offline, or are back, since this was last asked. A station is offline once
+    /// nothing was received from it for `offline_after`.
     pub fn silences(&self, now: Timestamp, offline_after: Duration) -> Vec<SilenceChange> {
         let mut changed = Vec::new();
         for (station, entry) in self.lock().iter_mut() {

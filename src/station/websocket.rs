@@ -19,8 +19,8 @@ pub(super) type Socket = WebSocketStream<CountedStream>;
 /// What a socket gives; `None`: it is over.
 pub(super) type Received = Option<Result<Message, WsError>>;
 
-/// Makes the upgraded connection a WebSocket again on the bare stream, without HTTP's buffers. From now on it is
-/// watched by the threads that this runs on.
+/// Makes the upgraded connection a WebSocket again on the bare stream, without HTTP's buffers. From now on it
+/// is watched by the threads that this runs on.
 pub(super) async fn take_over(upgraded: Upgraded, message_size_bytes: usize) -> Option<Socket> {
     let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
     let config = WebSocketConfig::default()

@@ -1,5 +1,5 @@
-//! The authorisation call-out: an endpoint that answers, refuses, dawdles, talks nonsense or is dead, and what
-//! chargers are told (cases 31 to 34 of the reference among it).
+//! The authorisation call-out: an endpoint that answers, refuses, dawdles, talks nonsense or is dead, and
+//! what chargers are told (cases 31 to 34 of the reference among it).
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -170,7 +170,8 @@ async fn a_backup_of_a_busy_gateway_comes_back_and_collides_with_nothing_told_si
     gateway.gateway.stop().await;
 }
 
-/// A data directory whose database holds this word, as a killed gateway leaves it: the word is in the log alone.
+/// A data directory whose database holds this word, as a killed gateway leaves it: the word is in the log
+/// alone.
 fn killed_with(word: &str) -> TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     Store::open(dir.path(), Clock::System).expect("opens").close();

@@ -1,5 +1,5 @@
-//! The machine's clock is set while the gateway runs: what waits goes on waiting as long as it had to. The numbers in
-//! the names are those of the list of delivery cases.
+//! The machine's clock is set while the gateway runs: what waits goes on waiting as long as it had to. The
+//! numbers in the names are those of the list of delivery cases.
 
 use std::time::Duration;
 

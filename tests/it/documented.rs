@@ -1,5 +1,5 @@
-//! Every answer that any test gets of the API, against the OpenAPI document: a client that was generated from it
-//! must be able to read what really comes.
+//! Every answer that any test gets of the API, against the OpenAPI document: a client that was generated from
+//! it must be able to read what really comes.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};

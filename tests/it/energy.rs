@@ -1,5 +1,5 @@
-//! A bill is `metered` only where nothing that the charger sent contradicts it, and an estimate goes by whatever
-//! tells of the energy: real ways of registers, through a real socket.
+//! A bill is `metered` only where nothing that the charger sent contradicts it, and an estimate goes by
+//! whatever tells of the energy: real ways of registers, through a real socket.
 
 use serde_json::{Value, json};
 
@@ -289,7 +289,8 @@ async fn what_is_read_after_a_stop_without_meter_is_not_of_the_session() {
     session.meter(&at(45), wh(4_000)).await;
     session.stop_without_meter().await;
     let estimate = |shown: &Value| shown["energy_estimated_wh"].as_i64().expect("an estimate");
-    // Before the start; later; at no time: of nobody. Late, but of the session; and the end's own, a little later.
+    // Before the start; later; at no time: of nobody. Late, but of the session; and the end's own, a little
+    // later.
     for (time, sampled, expected) in [
         (json!("2026-04-14T10:30:00Z"), wh(9_000), 3_000),
         (json!("2026-04-14T13:10:00Z"), wh(9_000), 3_000),

@@ -1,5 +1,5 @@
-//! Delivery cases of fairness and pace, in their quick versions. The numbers in the names are those of the list of
-//! delivery cases.
+//! Delivery cases of fairness and pace, in their quick versions. The numbers in the names are those of the
+//! list of delivery cases.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -1,8 +1,9 @@
 //! Floods, and what a well-behaved charger notices of them: the p99 of its answers beside the quiet one, and
 //! what memory the gateway takes.
 //!
-//! Small ones by default, on which nothing but service and memory is held; `FLOOD=full` makes them large, says
-//! the figures on stderr and holds that p99 stays within three times the quiet one. Let it be the release build that is measured, on a machine with nothing else to do.
+//! Small ones by default, on which nothing but service and memory is held; `FLOOD=full` makes them large,
+//! says the figures on stderr and holds that p99 stays within three times the quiet one. Let it be the
+//! release build that is measured, on a machine with nothing else to do.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -117,8 +118,8 @@ impl Scene {
     }
 }
 
-/// A charger that does everything right, on a thread of its own: what it measures is not that the flood's own tasks
-/// go before it.
+/// A charger that does everything right, on a thread of its own: what it measures is not that the flood's own
+/// tasks go before it.
 struct Good {
     ask: mpsc::Sender<usize>,
     took: tokio::sync::mpsc::UnboundedReceiver<Vec<Duration>>,

@@ -1,7 +1,7 @@
 //! Golden frames: what a charger sends, what is read of it, what is odd about it, what it is answered.
 //!
-//! Every `.golden` file under `tests/golden/1.6/` is one case: `#` lines say what it is about, the `>` line is the
-//! charger's frame, the rest is what comes of it. A new case needs the first two only: with
+//! Every `.golden` file under `tests/golden/1.6/` is one case: `#` lines say what it is about, the `>` line
+//! is the charger's frame, the rest is what comes of it. A new case needs the first two only: with
 //! `UPDATE_GOLDEN=1` the test writes the rest, to be read before it is committed. What takes several frames
 //! is in the `.talk` files beside them (`talks`), which are also where these frames meet a real socket.
 

@@ -61,8 +61,8 @@ pub(crate) async fn start_by(clock: Clock, dir: TempDir, change: impl FnOnce(&mu
     let began = tokio::time::Instant::now();
     let gateway = loop {
         match Gateway::start(config.clone(), clock.clone()).await {
-            // A program that another test starts has for a moment a copy of all that is open here, the lock of the
-            // gateway that was stopped just now among it.
+            // A program that another test starts has for a moment a copy of all that is open here, the lock
+            // of the gateway that was stopped just now among it.
             Err(StartError::Store(StoreError::InUse(_))) if began.elapsed() < DEADLINE => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

@@ -1,5 +1,5 @@
-//! Delivery cases of hostile endpoints, bad lines and destinations that are refused. The numbers in the names are
-//! those of the list of delivery cases.
+//! Delivery cases of hostile endpoints, bad lines and destinations that are refused. The numbers in the names
+//! are those of the list of delivery cases.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -63,8 +63,8 @@ fn answer_of_100_bytes() -> Vec<u8> {
     answer
 }
 
-/// A gzip member that would be so much larger, written by hand: one `A`, then over and over "258 bytes from one
-/// byte before" in the fixed code of RFC 1951.
+/// A gzip member that would be so much larger, written by hand: one `A`, then over and over "258 bytes from
+/// one byte before" in the fixed code of RFC 1951.
 fn gzip_bomb(packed_bytes: usize) -> Vec<u8> {
     let mut bomb = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
     let (mut bits, mut count) = (0_u32, 0);
@@ -236,7 +236,8 @@ async fn delivery_case_30_no_spelling_of_a_special_address_is_taken() {
     assert_eq!(gateway.get("/webhooks").await["data"], json!([]));
 }
 
-/// `localhost` is a name of `127.0.0.1` everywhere and of `::1` in most places: here only the latter is allowed.
+/// `localhost` is a name of `127.0.0.1` everywhere and of `::1` in most places: here only the latter is
+/// allowed.
 #[tokio::test]
 async fn delivery_case_32_of_a_name_with_two_addresses_the_refused_one_is_never_dialled() {
     let gateway = start(|config| {

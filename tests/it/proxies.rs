@@ -1,5 +1,5 @@
-//! Behind proxies: whose word about clients counts, for what, and that nobody else can lend themselves an address,
-//! an encryption or a certificate. And the listener that metrics have for themselves.
+//! Behind proxies: whose word about clients counts, for what, and that nobody else can lend themselves an
+//! address, an encryption or a certificate. And the listener that metrics have for themselves.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

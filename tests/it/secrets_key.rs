@@ -1,4 +1,5 @@
-//! The key of the secrets changed, and lost: the real program, killed in the middle, and what becomes of webhooks.
+//! The key of the secrets changed, and lost: the real program, killed in the middle, and what becomes of
+//! webhooks.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,5 +1,5 @@
-//! "Why did this event not arrive?" is answered by the API alone, whatever the reason is: by what explains an event's
-//! deliveries, by the delivery and by its webhook.
+//! "Why did this event not arrive?" is answered by the API alone, whatever the reason is: by what explains an
+//! event's deliveries, by the delivery and by its webhook.
 
 use std::time::Duration;
 

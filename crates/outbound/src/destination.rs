@@ -134,7 +134,8 @@ impl Guard {
         }
     }
 
-    /// What can be said of a URL without resolving its name. `carries_secret`: a `secret_value` is sent along.
+    /// What can be said of a URL without resolving its name. `carries_secret`: a `secret_value` is sent
+    /// along.
     ///
     /// # Errors
     /// The first rule the URL breaks.

@@ -51,7 +51,8 @@ pub struct AttemptHeaders<'a> {
 }
 
 impl AttemptHeaders<'_> {
-    /// The headers that go with `body`. A custom header that [`check_custom_headers`] would refuse is left out.
+    /// The headers that go with `body`. A custom header that [`check_custom_headers`] would refuse is left
+    /// out.
     pub fn build(&self, body: &[u8]) -> HeaderMap {
         let mut headers =
             HeaderMap::with_capacity(12 + self.webhook_headers.len() + self.event_headers.len());
@@ -194,7 +195,8 @@ fn value_problem(value: &str) -> Option<String> {
         .then(|| "a header's value has no line breaks and no control characters".to_owned())
 }
 
-/// Everything that is wrong with the custom headers of a webhook or an event. `secret_header` is the webhook's.
+/// Everything that is wrong with the custom headers of a webhook or an event. `secret_header` is the
+/// webhook's.
 ///
 /// # Errors
 /// One problem or more for every wrong header.

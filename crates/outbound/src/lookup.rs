@@ -42,7 +42,8 @@ impl Lookups {
         shared.await
     }
 
-    /// Runs the look-up in a task of its own, so that it ends, and is forgotten, even if all who wait give up.
+    /// Runs the look-up in a task of its own, so that it ends, and is forgotten, even if all who wait give
+    /// up.
     fn start(&self, name: String) -> Shared<BoxFuture<'static, Found>> {
         let (lookups, asked) = (self.clone(), name.clone());
         let task = tokio::spawn(async move {

@@ -119,7 +119,8 @@ impl Connections {
                 .tcp_nodelay(true)
                 .referer(false)
                 .connector_layer(MapRequestLayer::new(|request| {
-                    // The client dials within the task that asked, or in the background for nobody in particular.
+                    // The client dials within the task that asked, or in the background for nobody in
+                    // particular.
                     let _ = DIALED.try_with(|dialed| dialed.set(true));
                     request
                 }))

@@ -1,7 +1,8 @@
 //! Endpoints that echo: what an answer repeats of its request's secrets is masked before it is kept.
 //!
-//! The start of an answer is shown to whoever may read deliveries, and a page of an error often says what was sent.
-//! Secret values are for nobody to read again, so they may not come back that way, nor stand in the database.
+//! The start of an answer is shown to whoever may read deliveries, and a page of an error often says what was
+//! sent. Secret values are for nobody to read again, so they may not come back that way, nor stand in the
+//! database.
 
 use http::HeaderMap;
 

@@ -39,7 +39,8 @@ impl Authorities {
         self.verifier.prepare(files, move || files::client_verifier(&path, revoked.as_deref()))
     }
 
-    /// Whom a chain names, the client's own certificate first; `None` if it leads to no authority, or not now.
+    /// Whom a chain names, the client's own certificate first; `None` if it leads to no authority, or not
+    /// now.
     pub fn check(&self, chain: &[Vec<u8>]) -> Option<ClientCertificate> {
         let (own, above) = chain.split_first()?;
         let above: Vec<_> = above.iter().map(|der| CertificateDer::from(der.as_slice())).collect();

@@ -1,8 +1,8 @@
-//! TLS for what listens here, and the authority of its clients: certificates and keys from files, read anew when
-//! they change.
+//! TLS for what listens here, and the authority of its clients: certificates and keys from files, read anew
+//! when they change.
 //!
-//! A connection keeps what it was greeted with; only new ones see new files. Files that cannot be used after a
-//! change are told of in the log, and the old ones stay in force.
+//! A connection keeps what it was greeted with; only new ones see new files. Files that cannot be used after
+//! a change are told of in the log, and the old ones stay in force.
 
 mod client_authorities;
 mod failure;

@@ -186,8 +186,8 @@ impl Authority {
         self.issuer.current().issue(&subject, now, self.settings.validity)
     }
 
-    /// Whether those who show what is signed here are let in where the authorities in `roots`, and the lists of
-    /// what they have `revoked`, decide. Tried with a certificate that nobody gets.
+    /// Whether those who show what is signed here are let in where the authorities in `roots`, and the lists
+    /// of what they have `revoked`, decide. Tried with a certificate that nobody gets.
     ///
     /// # Errors
     /// Why they are not.

@@ -84,8 +84,9 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 /// Where engines read the time from, so that tests can move it.
 ///
-/// It tells two times. The wall time ([`Clock::now`]) is shown to people and written on events; somebody may set it,
-/// and then it jumps. The monotonic time never jumps, and waits are measured by it: see [`Monotonic`].
+/// It tells two times. The wall time ([`Clock::now`]) is shown to people and written on events; somebody may
+/// set it, and then it jumps. The monotonic time never jumps, and waits are measured by it: see
+/// [`Monotonic`].
 #[derive(Debug, Clone)]
 pub enum Clock {
     /// The machine's clock.
@@ -151,14 +152,14 @@ impl Clock {
     }
 }
 
-/// A clock that is further off than this was set. What is less is the granularity of two clocks, or a correction
-/// that nobody's timer needs to know of.
+/// A clock that is further off than this was set. What is less is the granularity of two clocks, or a
+/// correction that nobody's timer needs to know of.
 const STEP_MS: i64 = 1_000;
 
 /// The clock that never jumps: waits are measured by it, whoever sets the machine's clock meanwhile.
 ///
-/// Its moments are near the wall's, and are kept by the store; to people they are [`Monotonic::shown`]. Cheap to
-/// clone; clones are one.
+/// Its moments are near the wall's, and are kept by the store; to people they are [`Monotonic::shown`]. Cheap
+/// to clone; clones are one.
 #[derive(Debug, Clone)]
 pub struct Monotonic(Arc<MonotonicClock>);
 
@@ -172,8 +173,8 @@ struct MonotonicClock {
 }
 
 impl Monotonic {
-    /// Goes on with a monotonic clock that the wall was ahead of by `wall_offset_ms` and that has reached `reached`.
-    /// Nobody knows what was done to the machine's clock meanwhile, but time does not go back.
+    /// Goes on with a monotonic clock that the wall was ahead of by `wall_offset_ms` and that has reached
+    /// `reached`. Nobody knows what was done to the machine's clock meanwhile, but time does not go back.
     pub fn resume(clock: Clock, wall_offset_ms: i64, reached: Timestamp) -> Self {
         let unset_ms = clock.unset().unix_ms();
         let was_set_by = clock.now().unix_ms() - unset_ms;

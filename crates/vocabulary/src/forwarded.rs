@@ -91,8 +91,8 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// What a request's headers tell of its client; `None` if they come from somebody whose word does not count,
-    /// or tell nothing: then the peer is the client.
+    /// What a request's headers tell of its client; `None` if they come from somebody whose word does not
+    /// count, or tell nothing: then the peer is the client.
     pub fn forwarded(&self, peer: SocketAddr, headers: &HeaderMap) -> Option<Forwarded> {
         let own = self.certificate_header.as_ref().is_some_and(|name| headers.contains_key(name));
         let tells = headers.contains_key(FOR) || headers.contains_key(PROTO) || own;
@@ -122,10 +122,11 @@ impl TrustedProxies {
         client
     }
 
-    /// The certificate that a client has shown to the proxy, with what was handed on of the chain above it, as
-    /// DER; `None` if it has shown none. Only for what was [`forwarded`](Self::forwarded).
+    /// The certificate that a client has shown to the proxy, with what was handed on of the chain above it,
+    /// as DER; `None` if it has shown none. Only for what was [`forwarded`](Self::forwarded).
     ///
-    /// Read as nginx writes it (PEM, percent-encoded), as base64 of the DER, and as RFC 9440 has it (`:base64:`).
+    /// Read as nginx writes it (PEM, percent-encoded), as base64 of the DER, and as RFC 9440 has it
+    /// (`:base64:`).
     ///
     /// # Errors
     /// If it cannot be read, or there are several.

@@ -1,6 +1,8 @@
-//! What everybody in chargehook talks about: ids, time, events, subscriptions, the bodies of the REST API, and OCPP.
+//! What everybody in chargehook talks about: ids, time, events, subscriptions, the bodies of the REST API,
+//! and OCPP.
 //!
-//! **Invariant**: no I/O but for the system's clock and randomness; nothing here knows a store, a socket or a runtime.
+//! **Invariant**: no I/O but for the system's clock and randomness; nothing here knows a store, a socket or a
+//! runtime.
 
 pub mod adjustable;
 pub mod api;

@@ -1,5 +1,5 @@
-//! Commands to the station: one at a time, between two of its messages. The store is their queue; here is only a flag
-//! that it may hold some.
+//! Commands to the station: one at a time, between two of its messages. The store is their queue; here is
+//! only a flag that it may hold some.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use vocabulary::log_limit::limited;
 /// How a station has proved who it is.
 #[derive(Default)]
 pub(super) struct Login {
-    /// The security profile: 3 with its certificate; 2, or 1 on a plain connection, with its password; else 0.
+    /// The security profile: 3 with a certificate; 2, or 1 on a plain connection, with a password; else 0.
     pub(super) profile: u8,
     /// The password was the hex text of a key, not the bytes that it spells.
     pub(super) with_hex_text: bool,

@@ -34,8 +34,8 @@ impl Takeovers {
         self.latest.pop_front().is_some_and(|first| now.since(first) < TAKEOVER_WINDOW)
     }
 
-    /// Takes in one takeover of too many. True if there is to be a warning at once; otherwise it is counted for a
-    /// later one.
+    /// Takes in one takeover of too many. True if there is to be a warning at once; otherwise it is counted
+    /// for a later one.
     pub(super) fn is_news(&mut self, now: Timestamp) -> bool {
         match &mut self.warned {
             Some(warned) => {

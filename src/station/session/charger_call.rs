@@ -81,8 +81,8 @@ impl Session {
         }
     }
 
-    /// The action of a CALL, if there is such an action and, in the strict mode, nothing is wrong with its name and
-    /// its envelope.
+    /// The action of a CALL, if there is such an action and, in the strict mode, nothing is wrong with its
+    /// name and its envelope.
     fn accepted_action(
         &self,
         name: &str,

@@ -1,5 +1,6 @@
-//! How the house is built, held against the sources: the layers of ARCHITECTURE.md (arrows point down only, and what
-//! stands in one row of the lower layers does not know its neighbours), and what must not be known where.
+//! How the house is built, held against the sources: the layers of ARCHITECTURE.md (arrows point down only,
+//! and what stands in one row of the lower layers does not know its neighbours), and what must not be known
+//! where.
 
 mod cases;
 mod circles;
@@ -16,8 +17,8 @@ const GATEWAY: &str = "src";
 /// The only place that speaks SQL.
 const STORE: &str = "crates/store/src";
 
-/// Modules of the gateway from the bottom up; Cargo holds the floors below it. Rows marked `true` are apart: a module
-/// of it imports no other of it.
+/// Modules of the gateway from the bottom up; Cargo holds the floors below it. Rows marked `true` are apart:
+/// a module of it imports no other of it.
 const ROWS: &[(bool, &[&str])] = &[
     (true, &["station", "delivery", "retention", "indexing"]),
     (false, &["keys"]),

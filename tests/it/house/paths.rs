@@ -1,7 +1,7 @@
 //! Reads out of a source file which modules it names: the tool of the other checks here.
 
-/// Every path in a file's code that starts with `crate`, `self` or `super`, and every path of a `use` statement,
-/// those over several lines and with nested braces included. Inline test modules are left out.
+/// Every path in a file's code that starts with `crate`, `self` or `super`, and every path of a `use`
+/// statement, those over several lines and with nested braces included. Inline test modules are left out.
 pub(super) fn paths(text: &str) -> Vec<Vec<String>> {
     let code = without_comments_and_strings(text);
     let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();

@@ -43,8 +43,8 @@ impl Source {
         names
     }
 
-    /// What it names of its crate, from the crate's root on: `["http", "auth", "Caller"]`. Names of other crates are
-    /// among them as if they were children of the module.
+    /// What it names of its crate, from the crate's root on: `["http", "auth", "Caller"]`. Names of other
+    /// crates are among them as if they were children of the module.
     pub(super) fn imports(&self) -> Vec<Vec<String>> {
         let module = self.module();
         paths(&self.text).iter().map(|path| resolved(&module, path)).collect()

@@ -23,7 +23,7 @@ pub(super) enum Conduct {
     Slow(Duration),
     /// Answers nothing, until its conduct changes: then whoever still waits is answered.
     Hangs,
-    /// 503.
+    /// It answers 503.
     Refuses,
     /// Of so many requests one is taken, and its connection cut instead of an answer.
     CutsOneIn(u64),

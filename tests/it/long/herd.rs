@@ -89,7 +89,8 @@ async fn delivery_case_16_herd_after_an_hour_is_a_probe_and_then_a_ramp() {
     for endpoint in &endpoints {
         let seen = endpoint.seen();
         for (successes, most) in seen.most_under_way.iter().enumerate().take(MAX_IN_FLIGHT) {
-            // One probe; then two, and one more for each success. What is accepted is under way a moment longer.
+            // One probe; then two, and one more for each success. What is accepted is under way a moment
+            // longer.
             assert!(*most <= successes + 2, "{most} under way after {successes} successes");
             steepest = steepest.max(*most);
         }

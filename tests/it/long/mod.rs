@@ -1,8 +1,8 @@
 //! The long suite: what takes minutes, or a million rows. `LONG_SUITE=1` runs it, one case after the other
 //! (`LONG_SUITE=1 cargo test --release --test it long::`); without it each case says so and passes.
 //!
-//! Each case tells its figures in one line on stderr. Criteria that are ratios, measured in one run, hold in a
-//! debug build on a busy machine too; times have slack there, and sizes that only take time are smaller.
+//! Each case tells its figures in one line on stderr. Criteria that are ratios, measured in one run, hold in
+//! a debug build on a busy machine too; times have slack there, and sizes that only take time are smaller.
 
 mod backlog;
 mod due;

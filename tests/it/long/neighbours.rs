@@ -95,8 +95,8 @@ fn judge(case: &str, hang: usize, webhooks: usize, compared: &Compared) {
             compared.memory_mib
         ),
     );
-    // On a busy machine the figure itself goes up and down by more than a tenth: who cannot be heard over that
-    // is not noticed. Those who wait for a permit wait for seconds.
+    // On a busy machine the figure itself goes up and down by more than a tenth: who cannot be heard over
+    // that is not noticed. Those who wait for a permit wait for seconds.
     let (bound, unheard) = if DEBUG { (1.5, 50) } else { (1.1, 1) };
     let rise = quantile(&compared.hanging, 0.99).saturating_sub(quantile(&compared.quiet, 0.99));
     assert!(median < bound || rise < Duration::from_millis(unheard), "{:?}", compared.ratios);

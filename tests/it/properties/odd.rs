@@ -25,7 +25,8 @@ pub(super) static GOLDEN: LazyLock<Vec<String>> = LazyLock::new(|| {
     frames
 });
 
-/// What is put into frames: every piece that means something to a JSON reader, and some that should not be there.
+/// What is put into frames: every piece that means something to a JSON reader, and some that should not be
+/// there.
 const PIECES: &[&str] = &[
     ",",
     ":",

@@ -95,8 +95,8 @@ async fn any_frames_leave_their_neighbours_alone() {
         }
     }
     charger.still_serves().await;
-    // Repeated bytes get the stored answer and no event; nothing else may be missing. Of the marks behind a frame
-    // that ended its connection some have been received, and are kept like anything else.
+    // Repeated bytes get the stored answer and no event; nothing else may be missing. Of the marks behind a
+    // frame that ended its connection some have been received, and are kept like anything else.
     let kept = kept(&gateway, "ANY").await;
     assert!(kept <= sent + connections && kept * 10 >= sent * 9, "{kept} events of {sent} messages");
     assert!(connections * 20 <= sent + 20, "{connections} connections for {sent} messages");

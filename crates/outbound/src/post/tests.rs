@@ -280,7 +280,8 @@ async fn what_is_not_text_is_stored_safely() {
 
 #[tokio::test]
 async fn what_an_endpoint_echoes_of_a_secret_is_not_kept() {
-    // An answer as debugging endpoints give it: all that was sent, and a redirect with the token in its address.
+    // An answer as debugging endpoints give it: all that was sent, and a redirect with the token in its
+    // address.
     let server = Server::start(move |mut stream, _| async move {
         while let Some(seen) = read_request(&mut stream).await {
             let head = format!(

@@ -13,7 +13,8 @@ pub struct ApiKeyInput {
     /// For people.
     #[schema(min_length = 1, max_length = 200)]
     pub name: String,
-    /// `read`, `write`, `command`, `command:PATTERN` (these actions alone, of which there must be one), `admin`.
+    /// `read`, `write`, `command`, `command:PATTERN` (these actions alone, of which there must be one),
+    /// `admin`.
     #[schema(min_items = 1, max_items = 50, example = json!(["read", "write"]))]
     pub scopes: Vec<String>,
     /// The customer it is bound to: it sees and touches nothing else.

@@ -53,8 +53,8 @@ pub struct AuditEntry {
     /// Names of the fields that the request's body gave.
     #[schema(example = json!(["url", "secret_value"]))]
     pub fields: Vec<String>,
-    /// The HTTP status of the answer. Null: not answered yet, or never, because the caller hung up or the gateway
-    /// was stopped; the change may have been made.
+    /// The HTTP status of the answer. Null: not answered yet, or never, because the caller hung up or the
+    /// gateway was stopped; the change may have been made.
     #[schema(minimum = 200, maximum = 599)]
     pub status: Option<u16>,
 }

@@ -91,8 +91,8 @@ words! {
     }
 }
 
-/// The API key that something was asked with. What the gateway asks of its own accord has the name `gateway` and
-/// an id that is no key's.
+/// The API key that something was asked with. What the gateway asks of its own accord has the name `gateway`
+/// and an id that is no key's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RequestedBy {
     /// Names the key; not the key itself.
@@ -111,12 +111,14 @@ impl RequestedBy {
 /// Why a station did not do what it was asked.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CommandError {
-    /// The CALLERROR's code, as the charger spelled it; `MalformedResponse` for an answer that cannot be read.
+    /// The CALLERROR's code, as the charger spelled it; `MalformedResponse` for an answer that cannot be
+    /// read.
     #[schema(example = "NotSupported")]
     pub code: String,
     /// The words that came with it, possibly none.
     pub description: String,
-    /// The CALLERROR's details, whatever the charger has sent for them; for an unreadable answer, `raw`: its text.
+    /// The CALLERROR's details, whatever the charger has sent for them; for an unreadable answer, `raw`: its
+    /// text.
     #[schema(value_type = serde_json::Value)]
     pub details: Box<RawValue>,
 }
@@ -144,8 +146,8 @@ pub struct Command {
     /// The payload of the charger's answer.
     #[schema(value_type = Option<Object>)]
     pub response: Option<Box<RawValue>>,
-    /// Whether the charger does what was asked: true for `Accepted`, `Scheduled`, `RebootRequired`, `Unlocked`
-    /// and answers without a status; null without an answer.
+    /// Whether the charger does what was asked: true for `Accepted`, `Scheduled`, `RebootRequired`,
+    /// `Unlocked` and answers without a status; null without an answer.
     pub accepted: Option<bool>,
     /// Why it did not, if it said so, or if its answer cannot be read.
     pub error: Option<CommandError>,
@@ -155,8 +157,8 @@ pub struct Command {
     /// takes.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// What may have to be done next, where the verdict alone does not say it: a short code, a colon and words.
-    /// `full_list_needed` after a `SendLocalList` that failed or did not fit the station's version;
+    /// What may have to be done next, where the verdict alone does not say it: a short code, a colon and
+    /// words. `full_list_needed` after a `SendLocalList` that failed or did not fit the station's version;
     /// `reboot_required`; `nothing_to_upload` after a `GetDiagnostics`.
     #[schema(
         example = "full_list_needed: send a SendLocalList with updateType Full; nothing is sent by itself"

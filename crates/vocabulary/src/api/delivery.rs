@@ -40,11 +40,11 @@ pub struct Delivery {
     pub last_error: Option<DeliveryError>,
     /// When the next attempt is due.
     pub next_attempt_at: Option<Timestamp>,
-    /// What it waits for: `schedule`, `breaker`, `rate_limit`, `order`, `slot`, `paused`, or `settings`: the webhook is out
-    /// of order, because something stored of it cannot be read; the log says what.
+    /// What it waits for: `schedule`, `breaker`, `rate_limit`, `order`, `slot`, `paused`, or `settings`: the
+    /// webhook is out of order, because something stored of it cannot be read; the log says what.
     pub waiting_for: Option<String>,
-    /// Why it was discarded: `canceled`, `webhook_disabled` or `webhook_deleted`; null if it was not, or by an older
-    /// version.
+    /// Why it was discarded: `canceled`, `webhook_disabled` or `webhook_deleted`; null if it was not, or by
+    /// an older version.
     #[schema(value_type = Option<String>)]
     pub discarded_because: Option<DiscardReason>,
     /// When it was made.
@@ -79,8 +79,8 @@ pub struct Attempt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryError {
     /// One of `timeout`, `dns`, `connect`, `tls`, `reset`, `http_status`, `forbidden_destination`,
-    /// `circuit_open`, `outcome_unknown`; `unreadable`: it waits, no attempt is spent, because the gateway could not
-    /// read what is to be sent.
+    /// `circuit_open`, `outcome_unknown`; `unreadable`: it waits, no attempt is spent, because the gateway
+    /// could not read what is to be sent.
     #[schema(value_type = String)]
     pub code: ErrorCode,
     /// The same for people.

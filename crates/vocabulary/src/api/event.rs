@@ -24,8 +24,8 @@ pub struct EventDeliveries {
 pub struct NotMatched {
     /// The webhook.
     pub webhook_id: i64,
-    /// The first reason that applies: `duplicate`, `target` (it was directed elsewhere, or is a test), `created_later`
-    /// (or changed to fit it), `about_itself`, `event_type`, `owner`, `station` or `filter`.
+    /// The first reason that applies: `duplicate`, `target` (it was directed elsewhere, or is a test),
+    /// `created_later` (or changed to fit it), `about_itself`, `event_type`, `owner`, `station` or `filter`.
     pub reason: String,
     /// With `event_type`: what may not be as it was meant in the webhook's `events`, as its own `warnings`
     /// say.

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use crate::id::{EventId, StationId};
 
-/// An event and whom it is for: the body of `POST /events`. Exactly one of `webhook_id`, `owner_id`, `broadcast`
-/// and `url` is given.
+/// An event and whom it is for: the body of `POST /events`. Exactly one of `webhook_id`, `owner_id`,
+/// `broadcast` and `url` is given.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventInput {

@@ -18,8 +18,8 @@ words! {
         /// Those whose delivery is a dead letter.
         #[default]
         Failed = "failed",
-        /// Those whose delivery was discarded or never made: the webhook was disabled, did not subscribe to them
-        /// yet, or was not there yet. They are judged by what it subscribes to now.
+        /// Those whose delivery was discarded or never made: the webhook was disabled, did not subscribe to
+        /// them yet, or was not there yet. They are judged by what it subscribes to now.
         Missing = "missing",
         /// Both, and those that have arrived. What is on its way stays as it is.
         All = "all",
@@ -58,8 +58,8 @@ words! {
         Running = "running",
         /// All are made; whether they have arrived, the deliveries tell.
         Done = "done",
-        /// Somebody ended it, and what it had made and nothing was tried of was taken back; or its webhook was
-        /// disabled or deleted.
+        /// Somebody ended it, and what it had made and nothing was tried of was taken back; or its webhook
+        /// was disabled or deleted.
         Canceled = "canceled",
     }
 }
@@ -114,8 +114,8 @@ pub struct Replay {
     pub status: ReplayStatus,
     /// How many events or deliveries there were to bring back when it was asked for.
     pub matched: u64,
-    /// How many of them it has made due so far. Those that ended otherwise meanwhile are left out, so at the end
-    /// it may be less than `matched`. Those that a cancellation took back do not count.
+    /// How many of them it has made due so far. Those that ended otherwise meanwhile are left out, so at the
+    /// end it may be less than `matched`. Those that a cancellation took back do not count.
     pub done: u64,
     /// What is brought back.
     pub selection: Selection,

@@ -13,7 +13,8 @@ words! {
     pub enum Status {
         /// The station keeps it.
         Active = "active",
-        /// A transaction has begun on it: one that names it, or one of its tag, or its group, on its connector.
+        /// A transaction has begun on it: one that names it, or one of its tag, or its group, on its
+        /// connector.
         Used = "used",
         /// It was called back, or its connector or the whole station became `Faulted` or `Unavailable`.
         Canceled = "canceled",

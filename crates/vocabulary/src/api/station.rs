@@ -36,7 +36,8 @@ pub struct StationInput {
     #[schema(min_length = 8, max_length = 40, write_only)]
     pub password: Option<String>,
     /// The lowest security profile it may connect with. A connection with a higher one raises it, unless
-    /// `stations.ratchet_profile` is false; taking the password away lowers what connections with it have raised.
+    /// `stations.ratchet_profile` is false; taking the password away lowers what connections with it have
+    /// raised.
     #[serde(default)]
     #[schema(default = 0, minimum = 0, maximum = 3)]
     pub min_security_profile: u8,
@@ -45,8 +46,9 @@ pub struct StationInput {
     #[schema(min_length = 1, max_length = 255)]
     pub certificate_name: Option<String>,
     /// The serial number of its client certificate, in hex with or without colons: no other certificate opens
-    /// then, whatever it names, but one that the gateway sends to it (`CertificateSigned`), whose number takes the
-    /// place of this one once the station has connected with it. Null: any certificate that names it opens.
+    /// then, whatever it names, but one that the gateway sends to it (`CertificateSigned`), whose number
+    /// takes the place of this one once the station has connected with it. Null: any certificate that names
+    /// it opens.
     #[serde(default)]
     #[schema(
         value_type = Option<String>,
@@ -133,7 +135,8 @@ pub struct Station {
     pub min_security_profile: u8,
     /// The name its client certificate carries, if not its identity.
     pub certificate_name: Option<String>,
-    /// The serial number of the one client certificate that opens for it, in hex: lower case, no zeros in front.
+    /// The serial number of the one client certificate that opens for it, in hex: lower case, no zeros in
+    /// front.
     #[schema(value_type = Option<String>, example = "4fa001")]
     pub certificate_serial: Option<SerialNumber>,
     /// What its boot is answered with.

@@ -25,7 +25,8 @@ words! {
         Metered = "metered",
         /// There is no reading at the stop; the energy register tells.
         Estimated = "estimated",
-        /// The readings contradict themselves, each other, the register or the time, or no vehicle takes so much.
+        /// The readings contradict themselves, each other, the register or the time, or no vehicle takes so
+        /// much.
         Implausible = "implausible",
         /// There is nothing to tell from.
         Missing = "missing",
@@ -88,8 +89,8 @@ pub struct Transaction {
     pub updated_at: Timestamp,
     /// `meter_stop` − `meter_start` as sent, in Wh; null if one is missing or it would be negative.
     pub energy_wh: Option<i64>,
-    /// From `meter_start` to the last reading of the energy register, in Wh, or what a register shows that counts
-    /// each session from zero; never mixed into `energy_wh`.
+    /// From `meter_start` to the last reading of the energy register, in Wh, or what a register shows that
+    /// counts each session from zero; never mixed into `energy_wh`.
     pub energy_estimated_wh: Option<i64>,
     /// How far `energy_wh` can be relied on.
     pub energy_quality: EnergyQuality,

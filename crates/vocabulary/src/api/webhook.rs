@@ -47,8 +47,8 @@ pub const MAX_IN_FLIGHT_MAX: u32 = 1_000;
 /// What is written in a webhook: the body of `POST` and `PUT`. Only `url` is required.
 ///
 /// `PUT` replaces everything but the two secrets, which are kept unless given. The read-only fields of a
-/// webhook (`id`, `status`, `disabled_reason`, `paused_at`, `paused_until`, `paused_reason`, `secret_value_set`,
-/// `warnings`, `created_at`, `updated_at`) are ignored.
+/// webhook (`id`, `status`, `disabled_reason`, `paused_at`, `paused_until`, `paused_reason`,
+/// `secret_value_set`, `warnings`, `created_at`, `updated_at`) are ignored.
 #[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookInput {
@@ -69,8 +69,9 @@ pub struct WebhookInput {
     #[serde(default = "every_event")]
     #[schema(value_type = Vec<Pattern>, default = json!(["*"]), min_items = 1, max_items = 200)]
     pub events: Vec<String>,
-    /// Stations it wants: identities or patterns, in which `*` stands for any run of characters and everything else for
-    /// itself, also `?`, `%` and `[`; letter case counts. `["*"]` is all, and events without a station too.
+    /// Stations it wants: identities or patterns, in which `*` stands for any run of characters and
+    /// everything else for itself, also `?`, `%` and `[`; letter case counts. `["*"]` is all, and events
+    /// without a station too.
     #[serde(default = "every_station")]
     #[schema(value_type = Vec<Pattern>, default = json!(["*"]), min_items = 1, max_items = 1000)]
     pub stations: Vec<String>,
@@ -78,8 +79,9 @@ pub struct WebhookInput {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200)]
     pub owner_id: Option<String>,
-    /// A header sent with every delivery, whose value is `secret_value` (`Authorization`, for Basic or Bearer), and none
-    /// of `custom_headers`. Required while there is a value, also where a `PUT` or `PATCH` keeps it.
+    /// A header sent with every delivery, whose value is `secret_value` (`Authorization`, for Basic or
+    /// Bearer), and none of `custom_headers`. Required while there is a value, also where a `PUT` or `PATCH`
+    /// keeps it.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200, example = "X-Webhook-Secret")]
     pub secret_header: Option<String>,

@@ -12,8 +12,8 @@ use crate::words::words;
 pub struct WebhookStats {
     /// The window that was asked for.
     pub window: Span,
-    /// Deliveries made from then on are counted. It is later than the window's begin if the window holds more than
-    /// 100,000 of them: then the newest 100,000 are.
+    /// Deliveries made from then on are counted. It is later than the window's begin if the window holds more
+    /// than 100,000 of them: then the newest 100,000 are.
     pub since: Timestamp,
     /// How many deliveries of the window are in which state.
     pub counts: StatusCounts,
@@ -46,8 +46,8 @@ pub struct StatusCounts {
     pub discarded: u64,
 }
 
-/// Milliseconds from the start of an attempt to its end, over the answered attempts of the window's newest 10,000
-/// deliveries.
+/// Milliseconds from the start of an attempt to its end, over the answered attempts of the window's newest
+/// 10,000 deliveries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Latency {
     /// Half of them were at least as fast.

@@ -27,8 +27,8 @@ pub struct SigningRequest {
 }
 
 impl SigningRequest {
-    /// Reads a request in PEM, or in the hex that chargers of the whitepaper's first edition send (quirk Q47);
-    /// `None` if it is none.
+    /// Reads a request in PEM, or in the hex that chargers of the whitepaper's first edition send (quirk
+    /// Q47); `None` if it is none.
     pub fn read(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(der) = hex::decode(text) {

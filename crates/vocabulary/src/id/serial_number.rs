@@ -18,7 +18,8 @@ pub struct SerialNumber(Box<str>);
 pub struct InvalidSerialNumber;
 
 impl SerialNumber {
-    /// The most digits, zeros in front not counted: twice what a number may have (20 bytes), because some have more.
+    /// The most digits, zeros in front not counted: twice what a number may have (20 bytes), because some
+    /// have more.
     pub const MAX_DIGITS: usize = 80;
 
     /// The number of these bytes, most significant first.

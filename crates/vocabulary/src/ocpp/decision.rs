@@ -8,7 +8,8 @@ use super::boot_status::BootStatus;
 pub struct Decision<'a> {
     /// Whether the station is served.
     pub boot_status: BootStatus,
-    /// What an accepted station is given as its heartbeat interval, any other as the wait before its next boot.
+    /// What an accepted station is given as its heartbeat interval, any other as the wait before its next
+    /// boot.
     pub heartbeat_interval_s: u32,
     /// The verdict on the request's id tag; without one the tag is `Invalid`.
     pub id_tag_info: Option<IdTagInfo>,

@@ -1,5 +1,5 @@
-//! Texts inside JSON that are written in ways a strict reader refuses: mended before anybody reads them, since
-//! a payload is passed on as it is and one broken text would make a whole page of events unreadable.
+//! Texts inside JSON that are written in ways a strict reader refuses: mended before anybody reads them,
+//! since a payload is passed on as it is and one broken text would make a whole page of events unreadable.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,5 @@
-//! What the messages of chargers say, whatever version of the protocol says it: the fields that something is decided by.
+//! What the messages of chargers say, whatever version of the protocol says it: the fields that something is
+//! decided by.
 //!
 //! The raw payload stays the truth; these are taken out beside it. A field that could not be read
 //! is `None` here and a violation on the event, never a lost message.

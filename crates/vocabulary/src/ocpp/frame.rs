@@ -1,7 +1,7 @@
 //! `[2|3|4, …]` ⇄ [`Frame`]: the envelope of OCPP-J, the same in every version.
 //!
-//! [`parse`] is tolerant (quirks Q8, Q17 to Q26). What is written is exactly right: compact, one array, members in the
-//! order given.
+//! [`parse`] is tolerant (quirks Q8, Q17 to Q26). What is written is exactly right: compact, one array,
+//! members in the order given.
 
 mod read;
 #[cfg(test)]

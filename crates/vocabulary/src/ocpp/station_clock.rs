@@ -5,13 +5,13 @@
 //!
 //! | a message's time | says |
 //! |---|---|
-//! | within ten seconds of its arrival | the clock is right: no wrong one meets the delay of a queue so exactly |
+//! | within ten seconds of its arrival | the clock is right: a wrong one does not meet a delay so exactly |
 //! | ahead of its arrival | the clock is ahead: no message comes before it is written |
 //! | a status's more than a year behind, or any from before 2015 | the clock was never set: see below |
 //! | behind otherwise | nothing, until messages agree on it that cannot come out of a queue |
 //!
-//! No status waits for a year, and no session was before there was OCPP 1.6; but one that a charger without network
-//! has kept for longer may come at any time, so that its year alone tells nothing.
+//! No status waits for a year, and no session was before there was OCPP 1.6; but one that a charger without
+//! network has kept for longer may come at any time, so that its year alone tells nothing.
 //!
 //! A queue is emptied faster than it was filled, so the delays of its messages shrink. Messages agree if
 //! their clock runs along with ours from each to the next: three of one kind about one connector, or three of
@@ -119,7 +119,8 @@ impl Finding {
             _ if as_known.is_some() => as_known.map(|known| known.max(offset_ms)),
             ahead if ahead > 0 => known.is_none_or(|known| known < ahead).then_some(ahead),
             behind if behind <= NEVER_SET_MS => match known {
-                // Of what may have waited only a time that no charger of this protocol can have lived in tells.
+                // Of what may have waited only a time that no charger of this protocol can have lived in
+                // tells.
                 None => (sighting.rarely_waits || sighting.shown < EARLIEST_LIVED).then_some(behind),
                 Some(known) if was_never_set(known) => (known < behind).then_some(behind),
                 // It was set since, and the message comes from before.

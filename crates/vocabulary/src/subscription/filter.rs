@@ -24,7 +24,8 @@ const TOP_OPERATORS: &str = "$or, $and, $not";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct FilterError {
-    /// The dotted path of the place within the filter (`connectorId.$gt`, `$or.1.status`); empty for the whole.
+    /// The dotted path of the place within the filter (`connectorId.$gt`, `$or.1.status`); empty for the
+    /// whole.
     pub path: String,
     /// What is wrong, and what would be right.
     pub message: String,
@@ -136,7 +137,8 @@ fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Numbers order by value, texts by their characters (so RFC 3339 times in UTC do too); nothing else has an order.
+/// Numbers order by value, texts by their characters (so RFC 3339 times in UTC do too); nothing else has an
+/// order.
 fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => Some(number::compare(a, b)),

@@ -21,7 +21,8 @@ use crate::ocpp::{Validation, Violation};
 pub struct Read {
     /// What a handler needs of it.
     pub request: Request,
-    /// The charger's own time for it, if it names one that can be read; of several meter values the last one's.
+    /// The charger's own time for it, if it names one that can be read; of several meter values the last
+    /// one's.
     pub occurred_at: Option<Timestamp>,
     /// The newest time in it as the charger's clock shows it, also one that cannot be true.
     pub clock_shows: Option<Timestamp>,

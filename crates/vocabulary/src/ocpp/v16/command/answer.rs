@@ -9,8 +9,9 @@ use crate::ocpp::v16::FromCentralSystem;
 /// The verdicts that let a command be done, now or later.
 const GOOD: [&str; 4] = ["Accepted", "Scheduled", "RebootRequired", "Unlocked"];
 
-/// Whether the charger does what it was asked: `Accepted`, `Scheduled`, `RebootRequired` or `Unlocked`, in any
-/// letter case (quirk Q28), or an answer of a kind that has no status, such as that to `GetConfiguration`.
+/// Whether the charger does what it was asked: `Accepted`, `Scheduled`, `RebootRequired` or `Unlocked`, in
+/// any letter case (quirk Q28), or an answer of a kind that has no status, such as that to
+/// `GetConfiguration`.
 pub fn accepted(action: FromCentralSystem, response: &Value) -> bool {
     match status(response) {
         Some(status) => GOOD.iter().any(|good| status.eq_ignore_ascii_case(good)),
@@ -45,8 +46,8 @@ pub fn response_violations(action: FromCentralSystem, response: &Value) -> Vec<V
 
 /// Whether a charger that ended a command like this knows the action at all; `None` if that does not tell.
 ///
-/// A CALLERROR `NotImplemented` or `NotSupported` says no, and so does that verdict on a local list or a charging
-/// profile. Of other actions it speaks of the key, the connector or the message that was asked for.
+/// A CALLERROR `NotImplemented` or `NotSupported` says no, and so does that verdict on a local list or a
+/// charging profile. Of other actions it speaks of the key, the connector or the message that was asked for.
 pub fn supported(
     action: FromCentralSystem,
     response: Option<&Value>,
@@ -65,7 +66,8 @@ pub fn supported(
     }
 }
 
-/// The version that a `GetLocalListVersion` is answered with: 0 for an empty list, -1 where there can be none.
+/// The version that a `GetLocalListVersion` is answered with: 0 for an empty list, -1 where there can be
+/// none.
 pub fn list_version(response: &Value) -> Option<i64> {
     let version = response.get("listVersion")?;
     super::values::integer(version).or_else(|| version.as_str()?.trim().parse().ok())

@@ -46,9 +46,9 @@ use crate::ocpp::violations::Violations;
 /// `now` is for what must lie in the future.
 ///
 /// # Errors
-/// Every field that is wrong, by its dotted path in the payload (`csChargingProfiles.stackLevel`), each with a
-/// sentence for the one who asked. A limit such as `0.30000000000000004` is wrong rather than rounded: half of
-/// all roundings would exceed what was asked for.
+/// Every field that is wrong, by its dotted path in the payload (`csChargingProfiles.stackLevel`), each with
+/// a sentence for the one who asked. A limit such as `0.30000000000000004` is wrong rather than rounded: half
+/// of all roundings would exceed what was asked for.
 pub fn check(
     action: FromCentralSystem,
     payload: &RawValue,

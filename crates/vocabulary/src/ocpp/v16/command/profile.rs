@@ -1,4 +1,5 @@
-//! Charging profiles: purpose against connector and transaction, kind against schedule (OCPP 1.6 §3.13, §7.8).
+//! Charging profiles: purpose against connector and transaction, kind against schedule (OCPP 1.6 §3.13,
+//! §7.8).
 
 use serde_json::Value;
 

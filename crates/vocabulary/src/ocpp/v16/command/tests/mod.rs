@@ -288,8 +288,8 @@ fn odd_value() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Whatever one value is changed to: what is refused is told where, and what is sent is by the schema, stays as
-    /// it is when it is checked again, and has nothing in it that chargers fall over.
+    /// Whatever one value is changed to: what is refused is told where, and what is sent is by the schema,
+    /// stays as it is when it is checked again, and has nothing in it that chargers fall over.
     #[test]
     fn what_is_sent_is_legal_and_final(
         which in 0..Action::ALL.len(), at in any::<prop::sample::Index>(), odd in odd_value(),
