@@ -8,8 +8,9 @@ use super::messages::{self, DataTransferStatus, GetConfigurationResponse, Trigge
 use super::notice::{Notice, raw};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::frame::{self, Call, ErrorCode};
-use vocabulary::ocpp::schema::{self, Part};
+use vocabulary::ocpp::schema::Part;
 use vocabulary::ocpp::v16::FromCentralSystem as Command;
+use vocabulary::ocpp::v16::schemas::SCHEMAS;
 
 /// The vendor whose `DataTransfer` this charger understands; its one message, `echo`, comes back.
 const VENDOR: &str = "chargehook.sim";
@@ -51,7 +52,7 @@ impl Charger {
 
     /// Held against its schema first; then obeyed.
     fn checked(&mut self, now: Timestamp, command: Command, payload: &Value) -> Answer {
-        if let Some(breach) = schema::breaches(Part::Request, command.as_str(), payload).first() {
+        if let Some(breach) = SCHEMAS.breaches(Part::Request, command.as_str(), payload).first() {
             // A message that no charger knows is one that this charger cannot send.
             if breach.violation.field.as_deref() == Some("requestedMessage")
                 && payload["requestedMessage"].is_string()

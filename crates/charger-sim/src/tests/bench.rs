@@ -12,7 +12,8 @@ use crate::connection::Endpoint;
 use crate::{ChargerOptions, Notice, Sessions};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::schema::{self, Part};
+use vocabulary::ocpp::schema::Part;
+use vocabulary::ocpp::v16::schemas::SCHEMAS;
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
@@ -78,13 +79,13 @@ impl Bench {
                     let frame: Value = serde_json::from_str(&text).expect("JSON");
                     if frame[0] == 2 {
                         let (id, action) = (text_of(&frame[1]), text_of(&frame[2]));
-                        assert_eq!(schema::violations(Part::Request, &action, &frame[3]), [], "{text}");
+                        assert_eq!(SCHEMAS.violations(Part::Request, &action, &frame[3]), [], "{text}");
                         self.log.push(action.clone());
                         self.calls.push((id, action, frame[3].clone()));
                     } else {
                         if frame[0] == 3 {
                             assert_eq!(
-                                schema::violations(Part::Response, &self.asked, &frame[2]),
+                                SCHEMAS.violations(Part::Response, &self.asked, &frame[2]),
                                 [],
                                 "{text}"
                             );

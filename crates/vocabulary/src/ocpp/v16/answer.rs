@@ -127,8 +127,9 @@ mod tests {
     use crate::ocpp::authorization::IdTagInfo;
     use crate::ocpp::boot_status::BootStatus;
     use crate::ocpp::fact::{Booted, ConnectorStatus, MeterReadings, SessionEnded, SessionStarted};
-    use crate::ocpp::schema::{self, Part};
+    use crate::ocpp::schema::Part;
     use crate::ocpp::v16::FromChargePoint;
+    use crate::ocpp::v16::schemas::SCHEMAS;
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_776_170_096_789);
 
@@ -292,7 +293,7 @@ mod tests {
                         let answer = answer(request, &decision, NOW);
                         let value: Value = serde_json::from_str(answer.get()).expect("JSON");
                         assert_eq!(
-                            schema::violations(Part::Response, action.as_str(), &value),
+                            SCHEMAS.violations(Part::Response, action.as_str(), &value),
                             [],
                             "{action}"
                         );

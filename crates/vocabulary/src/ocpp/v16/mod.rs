@@ -7,6 +7,7 @@ mod meter;
 mod payload;
 pub mod read;
 pub mod request;
+pub mod schemas;
 
 use std::fmt;
 use std::str::FromStr;

@@ -13,7 +13,8 @@ use super::request::{self, Request};
 use crate::clock::Timestamp;
 use crate::ocpp::frame::ErrorCode;
 use crate::ocpp::reading::{Reading, Refusal};
-use crate::ocpp::schema::{self, Breach, Part};
+use crate::ocpp::schema::{Breach, Part};
+use crate::ocpp::v16::schemas::SCHEMAS;
 use crate::ocpp::{Validation, Violation};
 
 /// A message that can be served.
@@ -61,7 +62,7 @@ pub fn read(action: FromChargePoint, payload: &RawValue, reading: &Reading) -> R
         return Ok(Read { request, occurred_at, clock_shows, violations: violations.into_vec() });
     }
     let breaches = match &value {
-        Some(value) => schema::breaches(Part::Request, action.as_str(), value),
+        Some(value) => SCHEMAS.breaches(Part::Request, action.as_str(), value),
         None => Vec::new(),
     };
     let refusal =

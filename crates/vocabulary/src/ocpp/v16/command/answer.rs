@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use crate::ocpp::Violation;
-use crate::ocpp::schema::{self, Part};
+use crate::ocpp::schema::Part;
 use crate::ocpp::v16::FromCentralSystem;
+use crate::ocpp::v16::schemas::SCHEMAS;
 
 /// The verdicts that let a command be done, now or later.
 const GOOD: [&str; 4] = ["Accepted", "Scheduled", "RebootRequired", "Unlocked"];
@@ -41,7 +42,7 @@ pub fn knows_no_such_key(response: &Value) -> bool {
 
 /// How the answer departs from the schema of its action, in the words of an event's violations.
 pub fn response_violations(action: FromCentralSystem, response: &Value) -> Vec<Violation> {
-    schema::violations(Part::Response, action.as_str(), response)
+    SCHEMAS.violations(Part::Response, action.as_str(), response)
 }
 
 /// Whether a charger that ended a command like this knows the action at all; `None` if that does not tell.

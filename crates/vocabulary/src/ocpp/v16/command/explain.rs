@@ -8,6 +8,7 @@ use super::{Wrong, below};
 use crate::ocpp::Violation;
 use crate::ocpp::schema::{self, Part};
 use crate::ocpp::v16::FromCentralSystem;
+use crate::ocpp::v16::schemas::SCHEMAS;
 
 /// How a time is to look.
 pub(super) const TIME: &str = "must be a time with its zone, such as 2026-04-14T12:34:56Z (RFC 3339)";
@@ -28,7 +29,7 @@ pub(super) fn unreadable(violation: Violation) -> Violation {
 
 /// Adds every way in which `payload` departs from the request's schema.
 pub(super) fn schema(action: FromCentralSystem, payload: &Value, wrong: &mut Wrong) {
-    let Some(validator) = schema::validator(Part::Request, action.as_str()) else { return };
+    let Some(validator) = SCHEMAS.validator(Part::Request, action.as_str()) else { return };
     if validator.is_valid(payload) {
         return;
     }
