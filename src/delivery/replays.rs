@@ -125,7 +125,7 @@ mod tests {
         store
             .seed_run(
                 "INSERT INTO replays (id, webhook_id, selection, status, matched, position, end_position,
-                     requested_by_id, requested_by_name, asked_at_ms, created_at_ms)
+                     requested_by_id, requested_by_name, requested_at_ms, created_at_ms)
                  SELECT column1, 1, column2, 'running', 3, 0, 3, 'k', 'k', 1776168000000, 1 FROM (VALUES
                      ('rpl_1', 'nobody can read this'),
                      ('rpl_2', '{\"kind\":\"resend\",\"status\":[\"failed\"],\"webhook_id\":1,\"events\":[]}'))",

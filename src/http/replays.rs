@@ -58,10 +58,10 @@ pub(super) async fn create(
     _: NoQuery,
     body::Json(mut given): body::Json,
 ) -> Result<Response> {
-    let asked_at = state.clock.now();
-    set_moments(&mut given, &["since", "until"], asked_at);
+    let requested_at = state.clock.now();
+    set_moments(&mut given, &["since", "until"], requested_at);
     // What arrives in this very moment is live.
-    let now = asked_at.after(std::time::Duration::from_millis(1));
+    let now = requested_at.after(std::time::Duration::from_millis(1));
     let mut errors = body::errors::<ReplayInput>(&given)?;
     // What they mean is judged member by member, so that a wrong one beside them hides nothing.
     for (place, text) in given["events"].as_array().into_iter().flatten().enumerate() {
@@ -91,7 +91,7 @@ pub(super) async fn create(
     }
     let (webhook_id, since, only) = (webhook.id, input.since, input.only);
     let selection = Selection::Replay { webhook_id, only, events, since, until };
-    begin(&state, &caller, selection, webhook.owner_id, asked_at, input.dry_run).await
+    begin(&state, &caller, selection, webhook.owner_id, requested_at, input.dry_run).await
 }
 
 /// How deliveries are sent again.
@@ -159,8 +159,8 @@ pub(super) async fn resend(
         until: query.until,
         q: query.q,
     };
-    let (asked_at, dry_run) = (state.clock.now(), bulk.dry_run.unwrap_or(false));
-    begin(&state, &caller, selection, caller.owner_id.clone(), asked_at, dry_run).await
+    let (requested_at, dry_run) = (state.clock.now(), bulk.dry_run.unwrap_or(false));
+    begin(&state, &caller, selection, caller.owner_id.clone(), requested_at, dry_run).await
 }
 
 /// Counts what was asked for, and begins it unless it is a dry run. `owner_id` is who can see it.
@@ -169,10 +169,10 @@ async fn begin(
     caller: &Caller,
     selection: Selection,
     owner_id: Option<String>,
-    asked_at: Timestamp,
+    requested_at: Timestamp,
     dry_run: bool,
 ) -> Result<Response> {
-    let counted = state.store.count_replay(selection, caller.owner_id.clone(), asked_at).await?;
+    let counted = state.store.count_replay(selection, caller.owner_id.clone(), requested_at).await?;
     if dry_run {
         return Ok(Json(ReplayMatched { matched: counted.matched }).into_response());
     }

@@ -40,7 +40,7 @@ pub(crate) struct Search {
     /// The owner whose key asks for deliveries by filter.
     pub(crate) visible_to: Option<String>,
     /// What came to its end later is left out: it is not what was asked for, or has been brought back already.
-    pub(crate) asked_at: Timestamp,
+    pub(crate) requested_at: Timestamp,
     /// Rows behind this one are left out.
     pub(crate) end: i64,
 }
@@ -210,7 +210,7 @@ pub(crate) fn deliveries(
     lanes.narrow(&mut query);
     query.and("d.seq > ?", position);
     query.and("d.seq <= ?", window_end);
-    query.and("d.completed_at_ms <= ?", search.asked_at.unix_ms());
+    query.and("d.completed_at_ms <= ?", search.requested_at.unix_ms());
     let sql = format!(
         "SELECT d.seq, coalesce(d.webhook_id, -d.origin_id, 0) {FROM}
          WHERE {} AND (d.webhook_id IS NULL OR {IS_ENABLED}) ORDER BY d.seq LIMIT {limit}",
@@ -248,7 +248,7 @@ fn judge(
             "SELECT seq, status = 'discarded', coalesce(completed_at_ms <= ?3, FALSE) FROM deliveries
              WHERE event_seq = ?1 AND webhook_id = ?2",
         )?
-        .query_row(params![event.seq, subscription.webhook_id, search.asked_at.unix_ms()], |row| {
+        .query_row(params![event.seq, subscription.webhook_id, search.requested_at.unix_ms()], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;

@@ -76,11 +76,11 @@ impl Store {
         &self,
         selection: Selection,
         visible_to: Option<String>,
-        asked_at: Timestamp,
+        requested_at: Timestamp,
     ) -> Result<CountedReplay> {
         let of = selection.clone();
         let (start, end) = self.read(move |conn| replay_search::range(conn, &of)).await?;
-        let search = Search { selection, visible_to, asked_at, end };
+        let search = Search { selection, visible_to, requested_at, end };
         let (mut position, mut matched) = (start, 0);
         while position < end {
             let search = search.clone();
@@ -111,7 +111,7 @@ impl Store {
             w.conn
                 .prepare_cached(
                     "INSERT INTO replays (id, owner_id, webhook_id, selection, status, matched, position,
-                         end_position, requested_by_id, requested_by_name, asked_at_ms, created_at_ms, completed_at_ms)
+                         end_position, requested_by_id, requested_by_name, requested_at_ms, created_at_ms, completed_at_ms)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 )?
                 .execute(params![
@@ -125,7 +125,7 @@ impl Store {
                     search.end,
                     requested_by.id.to_string(),
                     requested_by.name,
-                    search.asked_at.unix_ms(),
+                    search.requested_at.unix_ms(),
                     w.now.unix_ms(),
                     (!running).then_some(w.now.unix_ms()),
                 ])?;
@@ -264,14 +264,14 @@ struct Running {
 fn running(conn: &Connection, seq: i64) -> Result<Option<Running>> {
     let found = conn
         .prepare_cached(
-            "SELECT selection, owner_id, asked_at_ms, end_position, position, webhook_id FROM replays
+            "SELECT selection, owner_id, requested_at_ms, end_position, position, webhook_id FROM replays
              WHERE seq = ?1 AND status = 'running'",
         )?
         .query_row([seq], |row| {
             let search = Search {
                 selection: cells::json(row, 0)?,
                 visible_to: row.get(1)?,
-                asked_at: cells::moment(row, 2)?,
+                requested_at: cells::moment(row, 2)?,
                 end: row.get(3)?,
             };
             Ok((search, row.get(4)?, row.get::<_, Option<WebhookId>>(5)?))
@@ -311,7 +311,7 @@ fn make(
     for candidate in candidates {
         made += match (candidate, &search.selection) {
             (Candidate::Reopen(delivery), _) => {
-                i64::from(reopen(w, seq, *delivery, trigger, search.asked_at)?)
+                i64::from(reopen(w, seq, *delivery, trigger, search.requested_at)?)
             }
             (Candidate::Make(event), Selection::Replay { webhook_id, .. }) => {
                 i64::from(make_delivery(w, seq, *event, *webhook_id)?)
@@ -330,7 +330,7 @@ fn make(
 }
 
 /// Makes an ended delivery due again, behind what is live; false if it is not what it was when it was asked for.
-fn reopen(w: &mut Tx<'_>, replay: i64, seq: i64, trigger: Trigger, asked_at: Timestamp) -> Result<bool> {
+fn reopen(w: &mut Tx<'_>, replay: i64, seq: i64, trigger: Trigger, requested_at: Timestamp) -> Result<bool> {
     let webhook_id: Option<Option<WebhookId>> = w
         .conn
         .prepare_cached(&format!(
@@ -344,7 +344,7 @@ fn reopen(w: &mut Tx<'_>, replay: i64, seq: i64, trigger: Trigger, asked_at: Tim
                         OR EXISTS (SELECT 1 FROM webhooks w WHERE w.id = deliveries.webhook_id AND {IS_ENABLED}))
              RETURNING coalesce(webhook_id, -origin_id)"
         ))?
-        .query_row(params![seq, trigger.as_str(), w.monotonic.unix_ms(), asked_at.unix_ms(), replay], |row| row.get(0))
+        .query_row(params![seq, trigger.as_str(), w.monotonic.unix_ms(), requested_at.unix_ms(), replay], |row| row.get(0))
         .optional()?;
     w.after_commit.lanes.extend(webhook_id.flatten());
     Ok(webhook_id.is_some())

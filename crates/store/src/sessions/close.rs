@@ -57,8 +57,8 @@ impl Store {
     /// may be more. With nothing to do it only reads.
     pub async fn complete_orphans(&self, silent_since: Timestamp) -> Result<bool> {
         const DUE: &str = "SELECT transaction_id FROM transactions
-             WHERE status = 'active' AND orphaned = 1 AND orphan_news_at_ms <= ?1
-             ORDER BY orphan_news_at_ms LIMIT ?2";
+             WHERE status = 'active' AND orphaned = 1 AND orphan_activity_at_ms <= ?1
+             ORDER BY orphan_activity_at_ms LIMIT ?2";
         let is_due = self
             .read(move |conn| Ok(conn.prepare_cached(DUE)?.exists(params![silent_since.unix_ms(), 1])?));
         if !is_due.await? {

@@ -40,7 +40,7 @@ pub(crate) fn hear(
     transactions::note_register(w, of, values, received_at, false)?;
     match before {
         Some(before) => correct(w, &before, occurred_at),
-        None if of.orphaned => transactions::note_orphan_news(w, of.transaction_id),
+        None if of.orphaned => transactions::note_orphan_activity(w, of.transaction_id),
         None => Ok(()),
     }
 }

@@ -79,7 +79,7 @@ fn orphan_open_ones(w: &Tx<'_>, station: &StationId, connector_id: Option<i64>) 
         w.conn
             .prepare_cached(
                 "UPDATE transactions
-                 SET orphaned = 1, orphan_news_at_ms = ?2, updated_at_ms = ?3, change_seq = ?4
+                 SET orphaned = 1, orphan_activity_at_ms = ?2, updated_at_ms = ?3, change_seq = ?4
                  WHERE transaction_id = ?1",
             )?
             .execute(params![transaction_id, w.now.unix_ms(), stamp.at_ms, stamp.seq])?;
@@ -172,9 +172,9 @@ pub(crate) fn end(w: &Tx<'_>, stop: &SessionEnded, ending: &Ending) -> Result<()
 }
 
 /// Notes that something was heard of a transaction whose stop is overdue.
-pub(crate) fn note_orphan_news(w: &Tx<'_>, transaction_id: i64) -> Result<()> {
+pub(crate) fn note_orphan_activity(w: &Tx<'_>, transaction_id: i64) -> Result<()> {
     w.conn
-        .prepare_cached("UPDATE transactions SET orphan_news_at_ms = ?2 WHERE transaction_id = ?1")?
+        .prepare_cached("UPDATE transactions SET orphan_activity_at_ms = ?2 WHERE transaction_id = ?1")?
         .execute(params![transaction_id, w.now.unix_ms()])?;
     Ok(())
 }

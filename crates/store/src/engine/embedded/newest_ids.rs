@@ -47,7 +47,7 @@ mod tests {
         store
             .seed_run(
                 "INSERT INTO replays (id, selection, status, matched, position, end_position, requested_by_id,
-                                      requested_by_name, asked_at_ms, created_at_ms)
+                                      requested_by_name, requested_at_ms, created_at_ms)
                  VALUES ('rpl_7zzzzzzzzzzzzzzzzzzzzzzzz0', '{\"kind\":\"resend\"}', 'running', 0, 0, 0, 'k', 'k', 0, 0)",
             )
             .await;

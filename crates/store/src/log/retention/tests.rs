@@ -42,7 +42,7 @@ async fn a_replay_that_is_under_way_keeps_what_it_may_still_bring_back() {
     let replay = |kind: &str, only: &str, position: i64, end: i64| {
         let sql = format!(
             "INSERT INTO replays (id, selection, status, matched, position, end_position, requested_by_id,
-                                  requested_by_name, asked_at_ms, created_at_ms)
+                                  requested_by_name, requested_at_ms, created_at_ms)
              VALUES ('r{kind}{only}', '{{\"kind\":\"{kind}\",\"only\":\"{only}\"}}', 'running', 9, {position}, {end},
                      'k', 'k', 0, 0)"
         );
@@ -94,7 +94,7 @@ async fn what_hangs_on_nothing_goes_when_its_time_is_over() {
     store
         .seed_run(
             "INSERT INTO replays (id, selection, status, matched, position, end_position, requested_by_id,
-                 requested_by_name, asked_at_ms, created_at_ms, completed_at_ms)
+                 requested_by_name, requested_at_ms, created_at_ms, completed_at_ms)
              VALUES ('rpl_1', '{}', 'done', 1, 0, 0, 'k', 'k', 1, 1, 2), ('rpl_2', '{}', 'running', 1, 0, 0, 'k', 'k', 1, 1, NULL),
                     ('rpl_3', '{}', 'canceled', 1, 0, 0, 'k', 'k', 1, 1, 9)",
         )

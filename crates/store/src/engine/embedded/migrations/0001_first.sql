@@ -4,7 +4,8 @@
 -- Moments that something waits for (`due_at_ms`, `scheduled_at_ms`, `first_tried_at_ms` of deliveries;
 -- `resumed_at_ms`, `failing_since_ms` of webhooks; `expires_at_ms`, `outcome_due_ms` of commands; `as_of_ms`
 -- of connectors; `recent_boots` of stations) are times of a clock that does not jump when the system's clock
--- is set. How far the system's clock is ahead of it is the row `wall_offset_ms` of `meta`; no row: not at all.
+-- is set. How far the system's clock is ahead of it is the row `wall_offset_ms` of `meta`; no row: not at
+-- all.
 
 -- Single facts of the installation, such as the last transaction number.
 CREATE TABLE meta (
@@ -247,7 +248,7 @@ CREATE TABLE transactions (
     -- Another transaction has begun on its connector.
     orphaned             INTEGER NOT NULL DEFAULT 0 CHECK (orphaned IN (0, 1)),
     -- When something was last heard of an orphaned transaction.
-    orphan_news_at_ms    INTEGER,
+    orphan_activity_at_ms INTEGER,
     -- Who has said that it ended: the charger, an operator, or nobody.
     ended_by             TEXT    CHECK (ended_by IN ('stop', 'close', 'orphan')),
     inferred             INTEGER NOT NULL DEFAULT 0 CHECK (inferred IN (0, 1)),
@@ -294,7 +295,7 @@ CREATE TABLE transactions (
     completed_at_ms      INTEGER,
     CHECK ((status = 'completed') = (completed_at_ms IS NOT NULL)),
     CHECK ((status = 'completed') = (ended_by IS NOT NULL)),
-    CHECK (orphaned = 0 OR orphan_news_at_ms IS NOT NULL),
+    CHECK (orphaned = 0 OR orphan_activity_at_ms IS NOT NULL),
     CHECK ((id_tag IS NULL) = (id_tag_key IS NULL)),
     CHECK ((first_register_wh IS NULL) = (first_register_at_ms IS NULL)),
     CHECK ((first_register_wh IS NULL) = (last_register_wh IS NULL)),
@@ -305,7 +306,8 @@ CREATE TABLE transactions (
 
 CREATE INDEX transactions_active ON transactions (station_id, connector_id) WHERE status = 'active';
 CREATE INDEX transactions_active_tag ON transactions (id_tag_key) WHERE status = 'active';
-CREATE INDEX transactions_orphaned ON transactions (orphan_news_at_ms) WHERE orphaned = 1 AND status = 'active';
+CREATE INDEX transactions_orphaned ON transactions (orphan_activity_at_ms)
+    WHERE orphaned = 1 AND status = 'active';
 CREATE INDEX transactions_by_start ON transactions (station_id, start_timestamp_text);
 CREATE INDEX transactions_by_stop ON transactions (station_id, stop_timestamp_text) WHERE stop_event_seq IS NOT NULL;
 -- What went before a session on its connector, and what followed.
@@ -600,7 +602,7 @@ CREATE TABLE replays (
     requested_by_id   TEXT    NOT NULL,
     requested_by_name TEXT    NOT NULL,
     -- When it was requested: what came to its end later is not part of it.
-    asked_at_ms       INTEGER NOT NULL,
+    requested_at_ms   INTEGER NOT NULL,
     created_at_ms     INTEGER NOT NULL,
     completed_at_ms   INTEGER,
     CHECK ((status = 'running') = (completed_at_ms IS NULL)),
