@@ -3,13 +3,14 @@
 use super::{Answered, Serving};
 use crate::error::Result;
 use crate::stations::certificate_signing;
-use crate::stations::certificate_signing::Signing;
+use crate::stations::certificate_signing::{ChainOrder, Signing};
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::message::{Inbound, Message};
 
 impl Serving<'_, '_> {
-    /// A request for a certificate. One that is granted brings forth the command that sends it, after the answer.
+    /// A request for a certificate. One that is granted brings forth the command that sends it, after the
+    /// answer.
     pub(super) fn sign(&mut self, mut call: Inbound, message: &Message) -> Result<Answered> {
         let refused = match self.advice.signing.take() {
             // There is no authority: whoever subscribes to the event may have one.
@@ -19,10 +20,14 @@ impl Serving<'_, '_> {
                 Some("not_accepted: its boots are answered Rejected".to_owned())
             }
             Some(Signing::Signed { chain }) => {
-                let refused =
-                    certificate_signing::order(self.w, self.station, call.action.protocol(), &chain)?;
-                self.signed = refused.is_none();
-                refused
+                let protocol = call.action.protocol();
+                match certificate_signing::order(self.w, self.station, protocol, &chain)? {
+                    ChainOrder::Queued => {
+                        self.signed = true;
+                        None
+                    }
+                    ChainOrder::Refused(reason) => Some(reason),
+                }
             }
         };
         call.violations.extend(refused.map(|reason| Violation::field("csr", reason)));

@@ -1,13 +1,12 @@
-//! A certificate that a station has asked for and gets: a command of the gateway's own, made in the
-//! transaction that answers the request, so that no station is promised one that is then forgotten.
+//! A certificate that a station has requested and gets: a command of the gateway's own. It is created in the
+//! transaction that answers the request, so that every station that is promised a certificate gets one.
 
 use std::time::Duration;
-
-use rusqlite::{OptionalExtension, params};
 
 use crate::commands::end::end_each;
 use crate::commands::queue;
 use crate::commands::queue::NewCommand;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::api::command::{CommandStatus, RequestedBy};
@@ -18,13 +17,13 @@ use vocabulary::ocpp::protocol::Protocol;
 /// The most characters of a chain that `CertificateSigned` takes (its schema).
 const CHAIN_CHARS_MAX: usize = 10_000;
 
-/// How long the answer may take: small chargers check signatures for seconds.
+/// How long the answer may take: small chargers take seconds to check a signature.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a certificate waits for a station that went away after it had asked.
+/// How long a certificate waits for a station that has disconnected after its request.
 const KEPT_FOR: Duration = Duration::from_secs(86_400);
 
-/// What the certificate authority says to a request.
+/// What the certificate authority answers to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signing {
     /// It has signed.
@@ -32,34 +31,38 @@ pub enum Signing {
         /// PEM: the new certificate, and those that go with it.
         chain: String,
     },
-    /// It does not.
+    /// It has refused.
     Refused {
         /// A code, a colon, and why.
         reason: String,
     },
 }
 
-/// Orders that a chain be sent to its station. One that waits to be sent is about a key that the station has
-/// given up since. What is returned is the reason why the chain cannot be sent.
+/// What became of a chain that was to be sent.
+pub(crate) enum ChainOrder {
+    /// It is queued.
+    Queued,
+    /// It cannot be sent: a code, a colon, and why.
+    Refused(String),
+}
+
+/// Queues the command that sends a chain to its station. One that is still queued is canceled: it is about a
+/// key that the station has replaced since.
 pub(crate) fn order(
     w: &mut Tx<'_>,
     station: &StationId,
     protocol: Protocol,
     chain: &str,
-) -> Result<Option<String>> {
+) -> Result<ChainOrder> {
     let most = chars_max(w, station)?;
     if chain.len() > most {
         let length = chain.len();
-        return Ok(Some(format!(
+        return Ok(ChainOrder::Refused(format!(
             "chain_too_long: the certificates have {length} characters, the station takes {most}"
         )));
     }
     let (action, payload) = CommandAction::send_certificate(protocol, chain);
-    let gateway = RequestedBy::gateway();
-    let outdated = "SELECT id FROM commands INDEXED BY commands_queued
-                    WHERE station_id = ?1 AND status = 'queued' AND action = ?2 AND requested_by_id = ?3 ORDER BY seq";
-    let waiting = params![station.as_str(), action.as_str(), gateway.id.to_string()];
-    end_each(w, outdated, waiting, CommandStatus::Canceled)?;
+    cancel_queued(w, station, action)?;
     let new = NewCommand {
         station_id: station.clone(),
         action,
@@ -68,22 +71,35 @@ pub(crate) fn order(
         queue_for: Some(KEPT_FOR),
         metadata: None,
         key_verifier: None,
-        requested_by: gateway,
+        requested_by: RequestedBy::gateway(),
     };
-    let full = "queue_full: too many commands wait for the station".to_owned();
-    Ok(if queue::order_unasked(w, &new)? { None } else { Some(full) })
+    Ok(match queue::order_unasked(w, &new)? {
+        true => ChainOrder::Queued,
+        false => ChainOrder::Refused("queue_full: too many commands wait for the station".to_owned()),
+    })
 }
 
-/// How long a chain may be: what the station has said of itself counts, if it has said anything.
+fn cancel_queued(w: &mut Tx<'_>, station: &StationId, action: CommandAction) -> Result<()> {
+    let queued = "SELECT id FROM commands INDEXED BY commands_queued
+                  WHERE station_id = ?1 AND status = 'queued' AND action = ?2 AND requested_by_id = ?3
+                  ORDER BY seq";
+    let gateway = RequestedBy::gateway().id.to_string();
+    end_each(
+        w,
+        queued,
+        rusqlite::params![station.as_str(), action.as_str(), gateway],
+        CommandStatus::Canceled,
+    )
+}
+
+/// How long a chain may be: the station's own word counts, if it has given one.
 fn chars_max(w: &Tx<'_>, station: &StationId) -> Result<usize> {
-    let said: Option<Option<String>> = w
-        .conn
-        .prepare_cached(
-            "SELECT value FROM configuration_keys
-             WHERE station_id = ?1 AND folded_key = lower('CertificateSignedMaxChainSize')",
-        )?
-        .query_row([station.as_str()], |row| row.get(0))
-        .optional()?;
+    let said: Option<Option<String>> = w.maybe(
+        "SELECT value FROM configuration_keys
+         WHERE station_id = ?1 AND folded_key = lower('CertificateSignedMaxChainSize')",
+        params![station],
+        |row| row.get(0),
+    )?;
     let said = said.flatten().and_then(|value| value.trim().parse().ok());
     Ok(said.filter(|chars| *chars > 0).map_or(CHAIN_CHARS_MAX, |chars: usize| chars.min(CHAIN_CHARS_MAX)))
 }

@@ -1,11 +1,11 @@
-//! Stations as they knock, connect and leave.
+//! Stations as they connect, disconnect, and are refused.
 
-use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
 use tracing::info;
 
 use crate::commands::queue;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
@@ -28,7 +28,7 @@ use vocabulary::ocpp::protocol::Protocol;
 pub struct Connected {
     /// Whose.
     pub station_id: StationId,
-    /// Grows with every connection of this run; the newest one is the station's.
+    /// Grows with every connection of this run; the newest connection is the station's.
     pub generation: u64,
     /// Where it comes from.
     pub remote_addr: String,
@@ -38,29 +38,32 @@ pub struct Connected {
     pub certificate: Option<UsedCertificate>,
     /// The station is to be refused below this profile from now on.
     pub ratchet: bool,
-    /// How a station that nobody knew is registered; `None`: it must be known.
+    /// The boot status of a station that is registered by its first connection; `None`: it must be known.
     pub discovered_as: Option<BootStatus>,
-    /// Oddities of the handshake.
+    /// Flags for what was odd about the handshake.
     pub flags: Vec<String>,
 }
 
-/// What a connection that was put on record has to know.
+/// What a connection has to know once it is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Welcome {
     /// Commands wait for the station.
     pub commands_waiting: bool,
 }
 
-/// Why a station that the handshake has let in is not wanted any more.
+/// What a connection is told when it is to be recorded.
+pub type Admission = std::result::Result<Welcome, Unwelcome>;
+
+/// Why a station that the handshake has let in is not welcome any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwelcome {
     /// It was deleted since.
     Unknown,
     /// It was blocked since.
     Blocked,
-    /// It may not come with so low a security profile any more.
+    /// It may not connect with so low a security profile any more.
     SecurityProfileTooLow,
-    /// Another certificate has taken the place of the one that it has shown.
+    /// The certificate that it has shown was replaced by another one.
     WrongCertificate,
 }
 
@@ -77,14 +80,14 @@ pub struct ConnectionEnd {
     pub replaced: bool,
 }
 
-/// An attempt to connect that was turned away.
+/// An attempt to connect that was refused.
 #[derive(Debug, Clone, Serialize)]
 pub struct Rejected {
     /// The identity that was offered, as it was offered.
     pub identity: String,
     /// Why, in a word.
     pub reason: &'static str,
-    /// What it was answered.
+    /// The answer's HTTP status.
     pub http_status: u16,
     /// Where it came from.
     pub remote_addr: String,
@@ -92,19 +95,21 @@ pub struct Rejected {
     pub count: u64,
 }
 
-/// Why the gateway hangs up on a station that it wants to come back; some boot when they do.
-const OUR_DOING: [&str; 2] = ["requested", "storage unavailable"];
+/// Reasons for which the gateway closes a connection although it wants the station to come back. Some
+/// chargers boot then.
+const CLOSED_BY_GATEWAY: [&str; 2] = ["requested", "storage unavailable"];
 
 impl Store {
-    /// Records a connection: registers the station if it is new and may be, marks it connected and
-    /// appends `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`. Of a
-    /// station that is not welcome any more since its handshake nothing is recorded.
-    pub async fn connected(&self, connected: Connected) -> Result<std::result::Result<Welcome, Unwelcome>> {
-        self.write(Priority::Inbound, Scope::Installation, move |w| connect(w, &connected)).await
+    /// Records a connection: registers the station if it is new and may be, marks it connected and appends
+    /// `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`. Nothing is
+    /// recorded of a station that is not welcome any more since its handshake.
+    pub async fn connected(&self, connected: Connected) -> Result<Admission> {
+        let scope = Scope::Station(connected.station_id.clone());
+        self.write(Priority::Inbound, scope, move |w| connect(w, &connected)).await
     }
 
     /// Records the end of a connection with a `StationDisconnected`, and ends the commands that are lost with
-    /// it; the station stays connected if a newer generation took over.
+    /// it. The station stays connected if a newer generation has taken over.
     pub async fn disconnected(
         &self,
         station_id: StationId,
@@ -112,15 +117,15 @@ impl Store {
         last_seen: Timestamp,
         end: ConnectionEnd,
     ) -> Result<()> {
-        self.write(Priority::Inbound, Scope::Installation, move |w| {
-            w.conn
-                .prepare_cached(
-                    "UPDATE stations SET connected = 0, last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), ?3)
-                     WHERE station_id = ?1 AND connection_generation = ?2",
-                )?
-                .execute(params![station_id.as_str(), generation as i64, last_seen.unix_ms()])?;
+        self.write(Priority::Inbound, Scope::Station(station_id.clone()), move |w| {
+            w.run(
+                "UPDATE stations SET connected = 0,
+                     last_seen_at_ms = CASE WHEN last_seen_at_ms > ?3 THEN last_seen_at_ms ELSE ?3 END
+                 WHERE station_id = ?1 AND connection_generation = ?2",
+                params![station_id, generation, last_seen],
+            )?;
             append_station_event(w, &station_id, "StationDisconnected", &end)?;
-            if OUR_DOING.contains(&end.reason.as_str()) {
+            if CLOSED_BY_GATEWAY.contains(&end.reason.as_str()) {
                 boot_loops::expect(w, &station_id)?;
             }
             queue::connection_lost(w, &station_id, generation)
@@ -128,7 +133,7 @@ impl Store {
         .await
     }
 
-    /// Records that a charger was turned away: a `StationRejected`, which no station counts.
+    /// Records that a charger was refused: a `StationRejected`, which no station counts.
     pub async fn rejected(&self, rejected: Rejected) -> Result<()> {
         self.write(Priority::Inbound, Scope::Installation, move |w| {
             let event = NewEvent {
@@ -142,57 +147,106 @@ impl Store {
     }
 }
 
-fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<std::result::Result<Welcome, Unwelcome>> {
+/// What has to be known of a station that connects.
+struct Known {
+    offline: bool,
+    flags: String,
+    blocked: bool,
+    min_security_profile: u8,
+}
+
+impl Known {
+    fn of(w: &Tx<'_>, id: &StationId) -> Result<Option<Self>> {
+        let known =
+            "SELECT offline, flags, blocked, min_security_profile FROM stations WHERE station_id = ?1";
+        w.maybe(known, params![id], |row| {
+            Ok(Self {
+                offline: row.get(0)?,
+                flags: row.get(1)?,
+                blocked: row.get(2)?,
+                min_security_profile: row.get(3)?,
+            })
+        })
+    }
+}
+
+fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<Admission> {
     let id = &connected.station_id;
     if let Some(boot_status) = connected.discovered_as {
         discover(w, id, boot_status, &connected.remote_addr)?;
     }
-    let known = w
-        .conn
-        .prepare_cached(
-            "SELECT offline, flags, blocked, min_security_profile FROM stations WHERE station_id = ?1",
-        )?
-        .query_row([id.as_str()], |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get::<_, u8>(3)?))
-        })
-        .optional()?;
-    let Some((was_offline, flags, blocked, min_profile)) = known else { return Ok(Err(Unwelcome::Unknown)) };
-    // Whoever blocks a station asks its connection to leave, and finds none before it has registered.
-    if blocked {
-        return Ok(Err(Unwelcome::Blocked));
+    let Some(known) = Known::of(w, id)? else { return Ok(Err(Unwelcome::Unknown)) };
+    if let Some(unwelcome) = unwelcome(w, connected, &known)? {
+        return Ok(Err(unwelcome));
     }
-    if connected.security_profile < min_profile {
-        return Ok(Err(Unwelcome::SecurityProfileTooLow));
-    }
-    if let Some(certificate) = &connected.certificate
-        && !certificate_renewal::used(w, id, certificate)?
-    {
-        return Ok(Err(Unwelcome::WrongCertificate));
-    }
-    if connected.ratchet && connected.security_profile > min_profile {
+    if connected.ratchet && connected.security_profile > known.min_security_profile {
         raise_min_profile(w, id, connected.security_profile)?;
     }
     let protocol = Protocol::default();
-    w.conn
-        .prepare_cached(
-            "UPDATE stations
-             SET connected = 1, connection_generation = ?2, connected_at_ms = ?3, last_seen_at_ms = ?3,
-                 remote_addr = ?4, protocol = ?5, security_profile = ?6
-             WHERE station_id = ?1 AND (connected = 0 OR connection_generation < ?2)",
-        )?
-        .execute(params![
-            id.as_str(),
-            connected.generation as i64,
-            w.now.unix_ms(),
-            connected.remote_addr,
-            protocol.as_str(),
-            connected.security_profile,
-        ])?;
+    set_connected(w, connected, protocol)?;
     let mut change = Change::default();
     change.over(Until::Connection);
     change.over(Until::CalmConnection);
     connected.flags.iter().for_each(|flag| change.seen(flag.as_str()));
-    change.write(w, id, &flags)?;
+    change.write(w, id, &known.flags)?;
+    append_connected(w, connected, protocol)?;
+    if known.offline {
+        // The registry of this run does not know that the station had been silent in an earlier one.
+        set_offline(w, id, false, Some(w.now))?;
+    }
+    Ok(Ok(Welcome { commands_waiting: queue::waiting(w, id)? }))
+}
+
+/// Looks again at what the handshake has checked: the station may have been changed since. Whoever blocks a
+/// station has its connection closed, and finds none before it is registered.
+fn unwelcome(w: &Tx<'_>, connected: &Connected, known: &Known) -> Result<Option<Unwelcome>> {
+    if known.blocked {
+        return Ok(Some(Unwelcome::Blocked));
+    }
+    if connected.security_profile < known.min_security_profile {
+        return Ok(Some(Unwelcome::SecurityProfileTooLow));
+    }
+    Ok(match &connected.certificate {
+        Some(certificate) if !certificate_renewal::used(w, &connected.station_id, certificate)? => {
+            Some(Unwelcome::WrongCertificate)
+        }
+        _ => None,
+    })
+}
+
+/// A station that has shown that it can do better is not let in with less. A failed attempt at more costs
+/// nothing. The configured profile is remembered for the time when the password is removed that it has
+/// connected with.
+fn raise_min_profile(w: &Tx<'_>, id: &StationId, profile: u8) -> Result<()> {
+    w.run(
+        "UPDATE stations SET profile_raised_from = coalesce(profile_raised_from, min_security_profile),
+             min_security_profile = ?2,
+             updated_at_ms = CASE WHEN ?3 > updated_at_ms THEN ?3 ELSE updated_at_ms + 1 END
+         WHERE station_id = ?1",
+        params![id, profile, w.now],
+    )?;
+    Ok(())
+}
+
+fn set_connected(w: &Tx<'_>, connected: &Connected, protocol: Protocol) -> Result<()> {
+    w.run(
+        "UPDATE stations
+         SET connected = 1, connection_generation = ?2, connected_at_ms = ?3, last_seen_at_ms = ?3,
+             remote_addr = ?4, protocol = ?5, security_profile = ?6
+         WHERE station_id = ?1 AND (connected = 0 OR connection_generation < ?2)",
+        params![
+            connected.station_id,
+            connected.generation,
+            w.now,
+            connected.remote_addr,
+            protocol.as_str(),
+            connected.security_profile,
+        ],
+    )?;
+    Ok(())
+}
+
+fn append_connected(w: &mut Tx<'_>, connected: &Connected, protocol: Protocol) -> Result<()> {
     #[derive(Serialize)]
     struct Payload<'a> {
         remote_addr: &'a str,
@@ -208,37 +262,17 @@ fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<std::result::Result<
         security_profile: connected.security_profile,
         certificate_serial: certificate.map(|certificate| &certificate.serial_number),
     };
-    append_station_event(w, id, "StationConnected", &payload)?;
-    if was_offline {
-        // Of an earlier run's silence the registry knows nothing, so its end is told here.
-        set_offline(w, id, false, Some(w.now))?;
-    }
-    Ok(Ok(Welcome { commands_waiting: queue::waiting(w, id)? }))
-}
-
-/// Whoever has shown that it can do better is not let in with less; a failed attempt at more costs nothing.
-/// What was written in the station is remembered, for when the password that it connected with is taken away.
-fn raise_min_profile(w: &Tx<'_>, id: &StationId, profile: u8) -> Result<()> {
-    w.conn
-        .prepare_cached(
-            "UPDATE stations SET profile_raised_from = coalesce(profile_raised_from, min_security_profile),
-                 min_security_profile = ?2, updated_at_ms = max(?3, updated_at_ms + 1)
-             WHERE station_id = ?1",
-        )?
-        .execute(params![id.as_str(), profile, w.now.unix_ms()])?;
-    Ok(())
+    append_station_event(w, &connected.station_id, "StationConnected", &payload)
 }
 
 /// Registers a station on the spot, unless it is known already.
 fn discover(w: &mut Tx<'_>, id: &StationId, boot_status: BootStatus, remote_addr: &str) -> Result<()> {
-    let inserted = w
-        .conn
-        .prepare_cached(
-            "INSERT INTO stations (station_id, boot_status, boot_expected, created_at_ms, updated_at_ms)
-             VALUES (?1, ?2, 0, ?3, ?3)
-             ON CONFLICT (station_id) DO NOTHING",
-        )?
-        .execute(params![id.as_str(), boot_status.as_str(), w.now.unix_ms()])?;
+    let inserted = w.run(
+        "INSERT INTO stations (station_id, boot_status, boot_expected, created_at_ms, updated_at_ms)
+         VALUES (?1, ?2, 0, ?3, ?3)
+         ON CONFLICT (station_id) DO NOTHING",
+        params![id, boot_status.as_str(), w.now],
+    )?;
     if inserted == 1 {
         #[derive(Serialize)]
         struct Payload<'a> {
@@ -262,27 +296,24 @@ pub(crate) fn append_station_event(
     append::append(w, &event, Manner::default()).map(drop)
 }
 
-/// What the last run left open: stations recorded as connected are not any more.
+/// Ends the connections that were open when the last run ended.
 pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
-    let left: Vec<(String, Option<i64>)> = w
-        .conn
-        .prepare("SELECT station_id, connected_at_ms FROM stations WHERE connected = 1 ORDER BY seq")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (station, connected_at_ms) in &left {
+    let connected = "SELECT station_id, connected_at_ms FROM stations WHERE connected = 1 ORDER BY seq";
+    let left: Vec<(String, Option<Timestamp>)> =
+        w.all(connected, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (station, connected_at) in &left {
         let Ok(id) = StationId::new(station) else { continue };
-        let since = connected_at_ms.map_or(w.now, Timestamp::from_unix_ms);
         let end = ConnectionEnd {
             code: None,
             reason: "gateway_stopped".to_owned(),
-            duration_ms: w.now.since(since).as_millis() as u64,
+            duration_ms: w.now.since(connected_at.unwrap_or(w.now)).as_millis() as u64,
             replaced: false,
         };
         append_station_event(w, &id, "StationDisconnected", &end)?;
     }
     presence::note_last_messages(w)?;
     // Generations are counted anew in every run.
-    w.conn.execute("UPDATE stations SET connected = 0, connection_generation = 0", [])?;
+    w.run("UPDATE stations SET connected = 0, connection_generation = 0", &[])?;
     boot_loops::expect_all(w)?;
     if !left.is_empty() {
         info!("{} stations were connected when the gateway last stopped", left.len());

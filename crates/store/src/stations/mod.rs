@@ -1,6 +1,7 @@
-//! Stations: provisioned, connected, silent, and what is known of them.
+//! Stations: created, listed, connected, silent, and the certificates that they request.
 
 pub(crate) mod certificate_signing;
 pub(crate) mod connections;
+pub(crate) mod list;
 pub(crate) mod presence;
 pub(crate) mod provisioning;

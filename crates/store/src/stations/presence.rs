@@ -1,9 +1,8 @@
-//! Stations that fall silent, and are heard of again.
+//! Stations that fall silent, and those that are heard of again.
 
-use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
-use crate::engine::embedded::raw_cells as cells;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::stations::connections::append_station_event;
@@ -11,61 +10,56 @@ use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 
-/// Events of a station among which there is one that it has sent.
-const MESSAGES_LOOKED_AT: i64 = 50;
+/// Newest events of a station, among which there is one that it has sent.
+const MESSAGES_LOOKED_AT: u32 = 50;
 
 impl Store {
-    /// Records that nothing has been heard of a station for too long, or that it is heard of again. Returns
-    /// false, with nothing written, if that was known or the station is not. Without `last_seen` it was not
-    /// heard of since the gateway started, and what is on record tells when it was.
+    /// Records that nothing was heard of a station for too long, or that it was heard of again. False, with
+    /// nothing written, if that was on record already or there is no such station. Without `last_seen`
+    /// nothing was heard of it since the gateway started, and the moment that is on record counts.
     pub async fn set_offline(
         &self,
         station_id: StationId,
         offline: bool,
         last_seen: Option<Timestamp>,
     ) -> Result<bool> {
-        self.write(Priority::Inbound, Scope::Installation, move |w| {
+        self.write(Priority::Inbound, Scope::Station(station_id.clone()), move |w| {
             set_offline(w, &station_id, offline, last_seen)
         })
         .await
     }
 
-    /// Every station that has connected at some time and was not reported offline since: whose
-    /// silence is to be watched.
+    /// Every station that has connected at some time and was not reported offline since: those that may fall
+    /// silent.
     pub async fn stations_to_watch(&self) -> Result<Vec<StationId>> {
-        self.read(|conn| {
-            let mut statement = conn.prepare_cached(
-                "SELECT station_id FROM stations WHERE offline = 0 AND last_seen_at_ms IS NOT NULL",
-            )?;
-            let ids = statement
-                .query_map([], |row| row.get::<_, String>(0))?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
+        self.read(|db| {
+            let connected_once =
+                "SELECT station_id FROM stations WHERE offline = 0 AND last_seen_at_ms IS NOT NULL";
+            let ids: Vec<String> = db.all(connected_once, &[], |row| row.get(0))?;
             Ok(ids.iter().filter_map(|id| StationId::new(id).ok()).collect())
         })
         .await
     }
 }
 
-fn recorded(w: &Tx<'_>, id: &StationId) -> Result<Option<Timestamp>> {
-    let seen = w
-        .conn
-        .prepare_cached("SELECT last_seen_at_ms FROM stations WHERE station_id = ?1")?
-        .query_row([id.as_str()], |row| cells::maybe_moment(row, 0))
-        .optional()?;
-    Ok(seen.flatten())
+fn recorded_last_seen(w: &Tx<'_>, id: &StationId) -> Result<Option<Timestamp>> {
+    let last_seen = "SELECT last_seen_at_ms FROM stations WHERE station_id = ?1";
+    Ok(w.maybe(last_seen, params![id], |row| row.get(0))?.flatten())
 }
 
-/// Whoever was connected when the gateway was stopped without warning was last seen with the newest message
-/// that is on record.
+/// A station that was connected when the gateway was killed was last seen with its newest message on record.
 pub(crate) fn note_last_messages(w: &Tx<'_>) -> Result<()> {
-    w.conn.execute(
-        "UPDATE stations SET last_seen_at_ms = max(coalesce(last_seen_at_ms, 0), coalesce((
-             SELECT max(newest.timestamp_ms) FROM (
-                 SELECT timestamp_ms, category, event FROM events
-                 WHERE events.station_id = stations.station_id ORDER BY seq DESC LIMIT ?1) newest
-             WHERE newest.category = 'ocpp' OR newest.event = 'MessageRejected'), 0))
-         WHERE connected = 1",
-        [MESSAGES_LOOKED_AT],
+    w.run(
+        "UPDATE stations SET last_seen_at_ms = newest.at_ms
+         FROM (SELECT s.station_id,
+                      (SELECT max(e.timestamp_ms) FROM (
+                          SELECT timestamp_ms, category, event FROM events
+                          WHERE events.station_id = s.station_id ORDER BY seq DESC LIMIT ?1) AS e
+                       WHERE e.category = 'ocpp' OR e.event = 'MessageRejected') AS at_ms
+               FROM stations AS s WHERE s.connected = 1) AS newest
+         WHERE newest.station_id = stations.station_id
+           AND newest.at_ms > coalesce(stations.last_seen_at_ms, 0)",
+        params![MESSAGES_LOOKED_AT],
     )?;
     Ok(())
 }
@@ -81,14 +75,14 @@ pub(crate) fn set_offline(
     struct Silence {
         last_seen_at: Option<Timestamp>,
     }
-    let changed = w
-        .conn
-        .prepare_cached("UPDATE stations SET offline = ?2 WHERE station_id = ?1 AND offline = 1 - ?2")?
-        .execute(params![id.as_str(), i64::from(offline)])?;
+    let changed = w.run(
+        "UPDATE stations SET offline = ?2 WHERE station_id = ?1 AND offline <> ?2",
+        params![id, offline],
+    )?;
     if changed == 1 {
         let last_seen_at = match last_seen_at {
-            None => recorded(w, id)?,
-            heard => heard,
+            None => recorded_last_seen(w, id)?,
+            seen => seen,
         };
         let name = if offline { "StationOffline" } else { "StationOnline" };
         append_station_event(w, id, name, &Silence { last_seen_at })?;
@@ -107,7 +101,7 @@ mod tests {
     use vocabulary::ocpp::rejection::Rejection;
 
     #[tokio::test]
-    async fn who_was_connected_when_the_gateway_was_killed_was_seen_with_its_last_message() {
+    async fn a_station_that_was_connected_when_the_gateway_was_killed_was_seen_with_its_last_message() {
         let dir = tempfile::tempdir().expect("a directory");
         let clock = Clock::manual(Timestamp::from_unix_ms(1_776_170_096_789));
         let store = Store::open(dir.path(), clock.clone()).expect("a store");
