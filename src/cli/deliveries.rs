@@ -170,7 +170,7 @@ async fn resend_all(session: &Session, resending: &Resending) -> Result<(), Fail
 
 pub(super) const COLUMNS: [Column; 8] = [
     whole("ID"),
-    whole("MADE"),
+    whole("CREATED"),
     whole("EVENT"),
     whole("STATION"),
     whole("WEBHOOK"),
@@ -220,7 +220,7 @@ fn details(delivery: &Delivery) -> String {
         return text;
     }
     let columns =
-        [whole("ATTEMPT"), whole("BECAUSE OF"), whole("BEGAN"), whole("MS"), whole("STATUS"), cut("ERROR")];
+        [whole("ATTEMPT"), whole("TRIGGER"), whole("STARTED"), whole("MS"), whole("STATUS"), cut("ERROR")];
     text.push('\n');
     text.push_str(&Table::new(columns).lines(delivery.attempts.iter().map(attempt_row)));
     let answered = delivery.attempts.iter().rev().find_map(|attempt| attempt.response_body.as_deref());

@@ -163,7 +163,7 @@ const COLUMNS: [Column; 9] = [
     whole("CONNECTOR"),
     whole("STATUS"),
     cut("ID TAG"),
-    whole("BEGAN"),
+    whole("STARTED"),
     whole("ENDED"),
     whole("WH"),
     whole("QUALITY"),
