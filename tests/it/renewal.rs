@@ -20,6 +20,9 @@ fn sign_with_an_intermediate(place: &Place, config: &mut Config) {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.distinguished_name.push(DnType::CommonName, "issuing");
+    // Its name has two values of one kind: what it issues must name it just so.
+    params.distinguished_name.push(DnType::OrganizationalUnitName, "Charging");
+    params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 11]), "Europe");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let certificate = params.signed_by(&key, &place.stations.issuer).expect("signs").pem();
     std::fs::write(place.path("issuing.pem"), certificate + &place.stations.certificate).expect("written");

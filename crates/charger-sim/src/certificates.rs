@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use rustls::SignatureScheme;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, alg_id};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
 use super::charger::Charger;
@@ -17,7 +15,7 @@ use super::messages::security::{
 use super::outbox::{About, Message};
 use super::trust::{OwnCertificate, Trust};
 use vocabulary::clock::Timestamp;
-use vocabulary::der::{self, COMMON_NAME, Certificate, ORGANIZATION, SigningRequest};
+use vocabulary::der::Certificate;
 
 /// So long before its certificate expires a charger asks for the next one (OCPP security whitepaper, A03).
 const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 86_400);
@@ -202,20 +200,14 @@ fn first_of(chain: &[CertificateDer<'static>]) -> Option<(Certificate, Certifica
 
 /// A PKCS #10 request (RFC 2986) for a new key on P-256, and that key.
 fn signing_request(name: &str, organization: &str) -> Option<(String, Requested)> {
-    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).ok()?;
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_ref().to_vec()));
-    let pair = rustls::crypto::ring::sign::any_supported_type(&key).ok()?;
-    let key_info = pair.public_key()?.to_vec();
-    let signer = pair.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256])?;
-    let subject = der::name(&[(ORGANIZATION, organization), (COMMON_NAME, name)]);
-    // Version 1, and no attributes.
-    let info = der::sequence(&[&der::integer(&[0]), &subject, &key_info, &der::element(0xa0, &[])]);
-    let signature = signer.sign(&info).ok()?;
-    let request =
-        der::sequence(&[&info, &der::sequence(&[&alg_id::ECDSA_SHA256]), &der::bit_string(&signature)]);
-    let request = der::pem("CERTIFICATE REQUEST", &request);
-    let public_key = SigningRequest::read(&request)?.public_key;
-    Some((request, Requested { public_key, key }))
+    let key = KeyPair::generate().ok()?;
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::OrganizationName, organization);
+    subject.push(DnType::CommonName, name);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = subject;
+    let request = params.serialize_request(&key).and_then(|request| request.pem()).ok()?;
+    Some((request, Requested { public_key: key.public_key_raw().to_vec(), key: key.into() }))
 }
 
 fn hash_data(certificate: &Certificate) -> CertificateHashData {
@@ -239,6 +231,8 @@ fn is_same(mine: &CertificateHashData, named: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use vocabulary::der::SigningRequest;
+
     use super::*;
     use crate::messages::payload;
 

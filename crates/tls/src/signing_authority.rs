@@ -2,6 +2,12 @@
 //!
 //! **Invariant**: of a request only the key is taken over. The subject is written here, extensions that were
 //! asked for are not looked at, so a certificate names one station and does nothing but authenticate it.
+//!
+//! Certificates are written by hand and not by `rcgen`: it writes the issuer's name anew, out of a map with one value
+//! for each kind. The name of an authority with two `DC` or two `OU` would become another one, and nobody would find
+//! the issuer of what it signs.
+
+mod encode;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,7 +26,7 @@ use super::files::{self, File, TlsError};
 use super::reload::{Prepared, Reloaded};
 use vocabulary::clock::Timestamp;
 use vocabulary::der::{
-    self, BASIC_CONSTRAINTS, COMMON_NAME, Certificate, ORGANIZATION, SUBJECT_KEY_ID, SigningRequest,
+    BASIC_CONSTRAINTS, COMMON_NAME, Certificate, ORGANIZATION, SUBJECT_KEY_ID, SigningRequest,
 };
 use vocabulary::id::SerialNumber;
 
@@ -179,7 +185,7 @@ impl Authority {
             .chain([(COMMON_NAME, name.as_str())])
             .collect();
         let subject = Subject {
-            name: der::name(&subject),
+            name: encode::name(&subject),
             key_info: request.key_info,
             public_key: &request.public_key,
         };
@@ -202,7 +208,7 @@ impl Authority {
         // Its own key will do: who has it is not asked here.
         let Some(key_info) = issuer.key.public_key() else { return Ok(()) };
         let subject = Subject {
-            name: der::name(&[(COMMON_NAME, "a trial")]),
+            name: encode::name(&[(COMMON_NAME, "a trial")]),
             key_info: key_info.to_vec(),
             public_key: &issuer.certificate.public_key,
         };
@@ -250,7 +256,7 @@ impl Issuer {
         let chain = pair.cert.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         // A root is its own issuer, and is not sent: whoever trusts it has it.
         let between = chain.iter().zip(&pair.cert).filter(|(read, _)| read.issuer != read.subject);
-        let intermediates = between.map(|(_, der)| der::pem("CERTIFICATE", der)).collect();
+        let intermediates = between.map(|(_, der)| encode::pem("CERTIFICATE", der)).collect();
         let certificate = chain.into_iter().next().ok_or_else(unreadable)?;
         if !certificate.is_authority {
             let reason = "begins with a certificate that may not issue others (basicConstraints)";
@@ -277,7 +283,7 @@ impl Issuer {
         ];
         let signer = self.key.choose_scheme(&called.map(|(scheme, _)| scheme))?;
         let (_, name) = called.into_iter().find(|(scheme, _)| *scheme == signer.scheme())?;
-        Some((signer, der::sequence(&[&name])))
+        Some((signer, encode::sequence(&[&name])))
     }
 
     fn issue(
@@ -293,7 +299,7 @@ impl Issuer {
         }
         let not_after = now.after(validity).min(end);
         let beyond = || RefusedRequest::Authority("no certificate holds beyond the year 9999");
-        let dates = der::time(now.before(BACKDATED)).zip(der::time(not_after)).ok_or_else(beyond)?;
+        let dates = encode::time(now.before(BACKDATED)).zip(encode::time(not_after)).ok_or_else(beyond)?;
         let unable = RefusedRequest::Authority("its key does not sign");
         let (signer, algorithm) = self.signer().ok_or(unable.clone())?;
         // 127 random bits, and never 0 in front: 16 bytes however it is written.
@@ -302,36 +308,36 @@ impl Issuer {
         serial[0] = serial[0] & 0x7f | 0x40;
         let key_id = &Sha256::digest(subject.public_key)[..20];
         let mut extensions = vec![
-            der::extension(BASIC_CONSTRAINTS, true, &der::sequence(&[])),
-            der::extension(KEY_USAGE, true, DIGITAL_SIGNATURE),
-            der::extension(
+            encode::extension(BASIC_CONSTRAINTS, true, &encode::sequence(&[])),
+            encode::extension(KEY_USAGE, true, DIGITAL_SIGNATURE),
+            encode::extension(
                 EXTENDED_KEY_USAGE,
                 false,
-                &der::sequence(&[&der::object_identifier(CLIENT_AUTHENTICATION)]),
+                &encode::sequence(&[&encode::object_identifier(CLIENT_AUTHENTICATION)]),
             ),
             // RFC 7093, 2: the first 160 bits of a SHA-256.
-            der::extension(SUBJECT_KEY_ID, false, &der::octet_string(key_id)),
+            encode::extension(SUBJECT_KEY_ID, false, &encode::octet_string(key_id)),
         ];
         if let Some(id) = &self.certificate.key_id {
-            let named = der::sequence(&[&der::element(0x80, id)]);
-            extensions.push(der::extension(AUTHORITY_KEY_ID, false, &named));
+            let named = encode::sequence(&[&encode::element(0x80, id)]);
+            extensions.push(encode::extension(AUTHORITY_KEY_ID, false, &named));
         }
-        let extensions = der::sequence(&extensions.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        let body = der::sequence(&[
+        let extensions = encode::sequence(&extensions.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let body = encode::sequence(&[
             // Version 3.
-            &der::element(0xa0, &der::integer(&[2])),
-            &der::integer(&serial),
+            &encode::element(0xa0, &encode::integer(&[2])),
+            &encode::integer(&serial),
             &algorithm,
             &self.certificate.subject,
-            &der::sequence(&[&dates.0, &dates.1]),
+            &encode::sequence(&[&dates.0, &dates.1]),
             &subject.name,
             &subject.key_info,
-            &der::element(0xa3, &extensions),
+            &encode::element(0xa3, &extensions),
         ]);
         let signature = signer.sign(&body).map_err(|_| unable)?;
-        let certificate = der::sequence(&[&body, &algorithm, &der::bit_string(&signature)]);
+        let certificate = encode::sequence(&[&body, &algorithm, &encode::bit_string(&signature)]);
         Ok(Issued {
-            chain: der::pem("CERTIFICATE", &certificate) + &self.intermediates,
+            chain: encode::pem("CERTIFICATE", &certificate) + &self.intermediates,
             serial_number: SerialNumber::from_bytes(&serial),
             not_after,
         })

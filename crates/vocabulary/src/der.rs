@@ -1,13 +1,12 @@
-//! As much of X.509 as OCPP needs: who issued a certificate, its number, its key, and whom it names; and what
-//! new ones are written with.
+//! As much of X.509 as OCPP needs: who issued a certificate, its number, its key, and whom it names.
 //!
-//! Nothing here decides whether a certificate can be trusted.
+//! Nothing here decides whether a certificate can be trusted. Certificates are read by hand: `rcgen` does not read
+//! them, and a crate that does would bring about a dozen others for these few fields. [`request`] says the same of
+//! signing requests.
 
 mod request;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
+use chrono::NaiveDateTime;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
@@ -83,9 +82,11 @@ impl Certificate {
         }
         let (serial, body) = take(body, INTEGER)?;
         let (_, body) = take(body, SEQUENCE)?;
-        let (issuer, after_issuer) = take(body, SEQUENCE)?;
+        let (_, after_issuer) = take(body, SEQUENCE)?;
+        let issuer_name = &body[..body.len() - after_issuer.len()];
         let (validity, after_validity) = take(after_issuer, SEQUENCE)?;
         let (subject, after_subject) = take(after_validity, SEQUENCE)?;
+        let subject_name = &after_validity[..after_validity.len() - after_subject.len()];
         let (key_info, after_key) = take(after_subject, SEQUENCE)?;
         let (_, key_info) = take(key_info, SEQUENCE)?;
         let (bits, _) = take(key_info, BIT_STRING)?;
@@ -97,8 +98,8 @@ impl Certificate {
         let is_authority = constraints.and_then(|(value, _)| take(value, BOOLEAN));
         Some(Self {
             serial_number: SerialNumber::from_bytes(serial),
-            issuer: sequence(&[issuer]),
-            subject: sequence(&[subject]),
+            issuer: issuer_name.to_vec(),
+            subject: subject_name.to_vec(),
             not_after: not_after(validity),
             key_id: key_id.map(|(id, _)| id.to_vec()),
             is_authority: is_authority.is_some_and(|(value, _)| value != [0]),
@@ -208,30 +209,6 @@ fn not_after(validity: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_unix_ms(time.and_utc().timestamp_millis()))
 }
 
-/// A moment, in whole seconds; `None` beyond the year 9999.
-pub fn time(at: Timestamp) -> Option<Vec<u8>> {
-    let time = DateTime::<Utc>::from_timestamp_millis(at.unix_ms())?;
-    match time.year() {
-        1950..=2049 => Some(element(UTC_TIME, time.format("%y%m%d%H%M%SZ").to_string().as_bytes())),
-        0..=9999 => Some(element(GENERALIZED_TIME, time.format("%Y%m%d%H%M%SZ").to_string().as_bytes())),
-        _ => None,
-    }
-}
-
-/// A distinguished name of these attributes, each a set of its own.
-pub fn name(attributes: &[(&[u8], &str)]) -> Vec<u8> {
-    let part = |(kind, text): &(&[u8], &str)| {
-        element(SET, &sequence(&[&object_identifier(kind), &element(UTF8_STRING, text.as_bytes())]))
-    };
-    sequence(&attributes.iter().map(part).collect::<Vec<_>>().iter().map(Vec::as_slice).collect::<Vec<_>>())
-}
-
-/// An extension (RFC 5280, 4.1) with this content.
-pub fn extension(kind: &[u8], critical: bool, content: &[u8]) -> Vec<u8> {
-    let critical: &[u8] = if critical { &[BOOLEAN, 1, 0xff] } else { &[] };
-    sequence(&[&object_identifier(kind), critical, &octet_string(content)])
-}
-
 /// The certificates of a PEM text, in order; empty if one of them cannot be read.
 pub fn pem_certificates(pem: &str) -> Vec<Certificate> {
     let read = |der: Result<CertificateDer<'_>, _>| der.ok().and_then(|der| Certificate::read(&der));
@@ -257,59 +234,6 @@ fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     (rest.len() >= length).then(|| rest.split_at(length))
 }
 
-/// One element.
-pub fn element(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut der = vec![tag];
-    match content.len() {
-        short @ 0..=0x7f => der.push(short as u8),
-        long => {
-            let bytes = (long as u32).to_be_bytes();
-            let used = bytes.iter().skip_while(|byte| **byte == 0).copied().collect::<Vec<_>>();
-            der.push(0x80 | used.len() as u8);
-            der.extend(used);
-        }
-    }
-    der.extend_from_slice(content);
-    der
-}
-
-/// A sequence of elements.
-pub fn sequence(elements: &[&[u8]]) -> Vec<u8> {
-    element(SEQUENCE, &elements.concat())
-}
-
-/// An object identifier of these bytes.
-pub fn object_identifier(kind: &[u8]) -> Vec<u8> {
-    element(OBJECT_IDENTIFIER, kind)
-}
-
-/// A string of octets.
-pub fn octet_string(bytes: &[u8]) -> Vec<u8> {
-    element(OCTET_STRING, bytes)
-}
-
-/// A positive number of these bytes, most significant first.
-pub fn integer(bytes: &[u8]) -> Vec<u8> {
-    let sign: &[u8] = if bytes.first().is_some_and(|first| *first >= 0x80) { &[0] } else { &[] };
-    element(INTEGER, &[sign, bytes].concat())
-}
-
-/// A PEM text of this label, such as `CERTIFICATE` (RFC 7468).
-pub fn pem(label: &str, der: &[u8]) -> String {
-    let body = BASE64.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in body.as_bytes().chunks(64) {
-        text.extend(line.iter().map(|byte| char::from(*byte)));
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
-}
-
-/// A string of whole bytes.
-pub fn bit_string(bytes: &[u8]) -> Vec<u8> {
-    element(BIT_STRING, &[&[0], bytes].concat())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,7 +252,8 @@ mod tests {
         assert_ne!(leaf.public_key, certificate.public_key);
         assert_eq!(leaf.common_names, ["good"]);
         assert_eq!(name_text(&leaf.subject).as_deref(), Some("good"));
-        assert_eq!(name_text(&name(&[(ORGANIZATION, "O")])).as_deref(), Some("O"));
+        let organization = b"\x30\x0c\x31\x0a\x30\x08\x06\x03\x55\x04\x0a\x0c\x01O";
+        assert_eq!(name_text(organization).as_deref(), Some("O"));
         assert_eq!(name_text(b"\x30"), None);
         assert_eq!(leaf.alternative_names, ["localhost"], "an address is no text");
         assert!(certificate.is_authority && !leaf.is_authority);
@@ -336,11 +261,12 @@ mod tests {
     }
 
     #[test]
-    fn times_are_written_as_they_are_read() {
-        for text in ["2026-11-22T05:00:00.000Z", "2049-12-31T23:59:59.000Z", "2050-01-01T00:00:00.000Z"] {
-            let at: Timestamp = text.parse().expect("a time");
-            let der = time(at).expect("a year of four digits");
-            assert_eq!(not_after(&[der.clone(), der].concat()), Some(at));
+    fn times_have_two_digits_of_a_year_or_four() {
+        let (old, new) = (b"\x17\x0d491231235959Z", b"\x18\x0f20500101000000Z");
+        for (second, text) in [(&old[..], "2049-12-31T23:59:59.000Z"), (&new[..], "2050-01-01T00:00:00.000Z")]
+        {
+            let validity = [old, second].concat();
+            assert_eq!(not_after(&validity).map(|at| at.to_string()).as_deref(), Some(text));
         }
     }
 
@@ -352,11 +278,19 @@ mod tests {
     }
 
     #[test]
-    fn long_elements_can_be_read_again() {
-        for length in [0, 127, 128, 300, 70_000] {
+    fn long_elements_say_how_long_they_are() {
+        let long: [(&[u8], usize); 5] = [
+            (&[0x30, 0x00], 0),
+            (&[0x30, 0x7f], 127),
+            (&[0x30, 0x81, 0x80], 128),
+            (&[0x30, 0x82, 0x01, 0x2c], 300),
+            (&[0x30, 0x83, 0x01, 0x11, 0x70], 70_000),
+        ];
+        for (head, length) in long {
             let content = vec![7; length];
-            let der = element(SEQUENCE, &content);
+            let der = [head, &content].concat();
             assert_eq!(take(&der, SEQUENCE), Some((&content[..], &[][..])));
+            assert_eq!(take(&der[..der.len() - 1], SEQUENCE), None, "cut off");
         }
     }
 }
