@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::bench::{Bench, MINUTE};
+use super::bench::{Bench, MINUTE, text_of};
 use crate::act::Act;
 
 fn profile(id: i64, purpose: &str, periods: &[(i64, f64)]) -> Value {
@@ -135,10 +135,11 @@ fn the_composite_schedule_is_what_will_happen() {
         )
     };
     let answer = schedule(&mut bench, 1, "A");
-    assert_eq!(answer["scheduleStart"], bench.now.to_string());
+    let start = &answer["scheduleStart"];
+    assert_eq!(text_of(start).parse(), Ok(bench.now));
     assert_eq!(
         answer["chargingSchedule"],
-        json!({"duration": 600, "startSchedule": bench.now, "chargingRateUnit": "A", "chargingSchedulePeriod": [
+        json!({"duration": 600, "startSchedule": start, "chargingRateUnit": "A", "chargingSchedulePeriod": [
             {"startPeriod": 0, "limit": 10.0}, {"startPeriod": 60, "limit": 5.0}]})
     );
     let periods = |answer: &Value| answer["chargingSchedule"]["chargingSchedulePeriod"].clone();
