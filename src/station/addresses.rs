@@ -19,7 +19,7 @@ pub struct Addresses {
     pub tls_listen: Option<SocketAddr>,
 }
 
-/// The listeners, each with what it greets chargers with. One of its own for TLS leaves the other one plain.
+/// Binds the listeners, each with its TLS. If TLS has a listener of its own, the other one is plain.
 pub(super) fn bind(
     handshake_runtime: &HandshakeRuntime,
     settings: &Ocpp,

@@ -1,6 +1,6 @@
-//! The authorisation call-out: an endpoint of the operator's is asked for a verdict before a message with an
-//! id tag is stored. The one place where a charger waits for an integrator, so it waits with a deadline,
-//! and whatever goes wrong is no more than the lack of an answer: the store then finds a verdict of its own.
+//! The authorisation call-out: the operator's endpoint is asked for a verdict before a message with an id tag
+//! is stored. This is the one place where a charger waits for an integrator, so it waits with a deadline. Any
+//! failure counts as no answer, and the store then decides by itself.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -23,30 +23,30 @@ use vocabulary::id::{AuthorizationId, IdMint, StationId};
 use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo};
 use vocabulary::ocpp::message::MessageAction;
 
-/// Questions that may be open at once; the next one is not asked.
+/// Questions that may be open at once. No further ones are asked.
 const OPEN_MAX: usize = 256;
 
-/// What is read of an answer; a verdict takes a few hundred bytes.
+/// The largest answer that is read. A verdict takes a few hundred bytes.
 const ANSWER_MAX_BYTES: usize = 16 << 10;
 
-/// Between two warnings that the endpoint does not answer as it should.
+/// Time between two warnings that the endpoint does not answer as it should.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// The `type` of a question, and its `X-Webhook-Event`.
 const KIND: &str = "authorize";
 
-/// How the questions since the start went.
+/// Results of the questions since the start.
 #[derive(Debug, Default)]
 pub struct CallOutCounts {
     /// Answered with a verdict.
     pub answered: AtomicU64,
-    /// Asked in vain: no answer in time, or none that is a verdict.
+    /// No answer came in time, or it was no verdict.
     pub unanswered: AtomicU64,
-    /// Not asked, as too many were open.
+    /// Not asked, because too many were open.
     pub skipped: AtomicU64,
 }
 
-/// Asks.
+/// Asks the endpoint.
 pub(super) struct CallOut {
     url: PrivateUrl,
     signing_secret: SigningSecret,
@@ -72,7 +72,7 @@ struct Body<'a> {
     registered: bool,
 }
 
-/// An answer as the endpoint writes it; what else it says is not read.
+/// An answer as the endpoint writes it. Other members are ignored.
 #[derive(Deserialize)]
 struct EndpointAnswer {
     status: AuthorizationStatus,
@@ -81,7 +81,7 @@ struct EndpointAnswer {
 }
 
 impl CallOut {
-    /// `None` if nobody is to be asked.
+    /// `None` if no endpoint is configured.
     pub(super) fn new(
         settings: &Authorization,
         poster: Poster,
@@ -102,7 +102,7 @@ impl CallOut {
         })
     }
 
-    /// The endpoint's verdict; `None` if it gives none, which costs no more than its timeout.
+    /// The endpoint's verdict; `None` if it gives none. It takes the timeout at most.
     pub(super) async fn ask(
         &self,
         station: &StationId,
@@ -148,7 +148,7 @@ impl CallOut {
         }
     }
 
-    /// Says once a minute that there is no answer.
+    /// Warns, once a minute at most, that there is no answer.
     fn warn(&self, reason: std::fmt::Arguments<'_>) {
         let now = self.clock.now();
         let mut warned_at = lock(&self.warned_at);

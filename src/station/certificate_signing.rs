@@ -1,4 +1,4 @@
-//! A station asks for a certificate: whose it may be, and the authority's answer.
+//! Answers stations that ask for a certificate: which names it may have, and what the authority says.
 
 use tracing::{info, warn};
 
@@ -6,7 +6,7 @@ use super::Stations;
 use store::{Signing, StoreError};
 use vocabulary::id::StationId;
 
-/// What the certificate authority says to a station that has connected with this security profile; `None` if
+/// The certificate authority's answer to a station that has connected with this security profile; `None` if
 /// there is no authority.
 pub(super) async fn answer(
     stations: &Stations,
@@ -19,7 +19,7 @@ pub(super) async fn answer(
     let Some(request) = request.map(str::to_owned) else {
         return refused("unreadable: there is no request");
     };
-    // A certificate outlasts the connection: whoever could call himself by this name would be it for a year.
+    // A certificate outlasts the connection: anybody who claims this name would keep it for a year.
     if security_profile == 0 {
         return refused(
             "not_authenticated: a certificate is for a station that has connected with a password or one",
@@ -29,7 +29,7 @@ pub(super) async fn answer(
         return refused("unknown_station: it was removed");
     };
     let now = stations.clock.now();
-    // Signatures take milliseconds: beside the async threads.
+    // A signature takes milliseconds, so it is made on a blocking thread.
     let signed = tokio::task::spawn_blocking(move || {
         let names: Vec<&str> =
             [access.station_id.as_str()].into_iter().chain(access.certificate_name.as_deref()).collect();

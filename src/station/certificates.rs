@@ -1,17 +1,17 @@
-//! What TLS and certificates the engine works with.
+//! TLS and the certificates of the engine.
 
 use std::sync::Arc;
 
 use tls::{Authorities, Authority, Tls};
 
-/// What stations' connections are encrypted with, and what stations are known by: read from the files that
+/// TLS for stations' connections, and the authorities of their certificates, read from the files that
 /// `[ocpp]` names.
 #[derive(Clone, Default)]
 pub struct Certificates {
-    /// What stations are greeted with, where anything is encrypted.
+    /// TLS of the listener that has it; `None`: nothing is encrypted.
     pub tls: Option<Arc<Tls>>,
-    /// What certificates must lead to that proxies hand on; `None`: the proxies have seen to that themselves.
+    /// The authorities of certificates that proxies hand on; `None`: the proxies have checked them.
     pub handed_on: Option<Arc<Authorities>>,
-    /// Who signs the certificates that stations ask for, if anybody.
+    /// Signs the certificates that stations ask for; `None`: they get none.
     pub authority: Option<Arc<Authority>>,
 }

@@ -1,4 +1,4 @@
-//! How a connection ends: why, what the peer is told, and what is put on record.
+//! How a connection is closed: why, with which close code, and what is recorded.
 
 use std::time::Duration;
 
@@ -20,23 +20,23 @@ use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::log_limit::limited;
 
-/// How long the peer's half of the closing handshake is waited for.
+/// How long the gateway waits for the peer's close frame.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Pause between two tries to put the end of a connection on record.
+/// Pause between two tries to record the end of a connection.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
-/// How a connection came to its end.
+/// Why a connection is closed, and how.
 pub(super) struct Closing {
-    /// The code that is put on record.
+    /// The close code that is recorded.
     pub(super) code: Option<u16>,
     pub(super) reason: String,
-    /// The code that is still to be sent to the peer.
+    /// The close code that is still to be sent to the peer.
     pub(super) close_code: Option<u16>,
     pub(super) replaced: bool,
-    /// What had been received by then is still served.
+    /// Messages that were received before the end are still served.
     pub(super) serves_the_rest: bool,
-    /// And answered.
+    /// And they are answered.
     pub(super) answers_the_rest: bool,
 }
 
@@ -52,37 +52,38 @@ impl Closing {
         }
     }
 
-    /// We end it, with this code.
+    /// The gateway closes it, with this code.
     pub(super) fn by_us(code: u16, reason: impl Into<String>) -> Self {
         Self { close_code: Some(code), ..Self::of(Some(code), reason) }
     }
 
-    /// Somebody asks for it.
+    /// The connection was asked to end.
     pub(super) fn asked(why: Leave) -> Self {
         match why {
             Leave::Replaced => Self { replaced: true, ..Self::by_us(close_code::NORMAL, "replaced") },
             Leave::Requested => Self::by_us(close_code::NORMAL, "requested"),
-            // Nobody is there any more whose messages they could be.
+            // The station is deleted, so its messages have nowhere to go.
             Leave::Removed => Self { serves_the_rest: false, ..Self::by_us(close_code::POLICY, "removed") },
             Leave::Blocked => Self::by_us(close_code::POLICY, "blocked"),
             Leave::Shutdown => Self::by_us(close_code::GOING_AWAY, "shutdown"),
         }
     }
 
-    /// It has sent what is not OCPP: nothing more is said to it, and what else it has sent is kept.
+    /// The peer has sent something that is not OCPP. It gets no more answers; its other messages are still
+    /// stored.
     pub(super) fn at_fault(code: u16, reason: impl Into<String>) -> Self {
         Self { answers_the_rest: false, ..Self::by_us(code, reason) }
     }
 
-    /// Nothing can be stored: the charger keeps its message, and those behind it, and sends them again in
+    /// Nothing can be stored. The charger keeps this message and those behind it, and sends them again in
     /// order.
     pub(super) fn without_storage() -> Self {
         Self { serves_the_rest: false, ..Self::by_us(close_code::INTERNAL, "storage unavailable") }
     }
 
-    /// This end, after what was received before it has led to another one.
+    /// This end, or another one that messages received before it have led to.
     pub(super) fn followed_by(self, found: Self) -> Self {
-        // A peer that has gone by itself says best how; what we have said to it, we have said.
+        // If the peer closed by itself, its own reason counts. If we have sent a close code, ours counts.
         match self.close_code.is_none() || self.replaced || !found.serves_the_rest {
             true => Self { replaced: self.replaced, ..found },
             false => self,
@@ -108,14 +109,14 @@ impl Closing {
     }
 }
 
-/// Says what is still to be said, then closes the connection.
+/// Sends the close code that is still to be sent, then closes the connection.
 pub(super) async fn close(mut socket: Socket, end: &Closing) {
     if let Some(code) = end.close_code {
         send_close_frame(&mut socket, code, &end.reason).await;
     }
 }
 
-/// Puts the end of a connection on record, however long the disk takes to be writable again.
+/// Records the end of a connection, and retries until the disk is writable again.
 pub(super) async fn record(
     stations: &Stations,
     station: &StationId,
@@ -136,13 +137,13 @@ pub(super) async fn record(
         let written =
             stations.store.disconnected(station.clone(), generation, last_seen, ended.clone()).await;
         let Err(error) = written else { break };
-        // Once is enough: the log may be on the same disk.
+        // One warning is enough: the log may be on the same disk.
         if !std::mem::replace(&mut warned, true) {
             limited!(warn: station.id = %station, "the end of {station}'s connection cannot be recorded yet: {error}");
         }
         tokio::select! {
             () = sleep(RECORD_AGAIN) => {}
-            // The next start finds the station connected, and closes the books.
+            // The next start finds the station connected, and records the end.
             () = stations.stop.cancelled() => break,
         }
     }

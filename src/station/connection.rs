@@ -35,7 +35,7 @@ mod sending;
 mod silence;
 mod storing;
 
-/// A message counts once more for every so many bytes of it, as what it costs grows with them.
+/// A message counts once more for every so many bytes, because its cost grows with its size.
 const COUNTED_BYTES: usize = 4 << 10;
 
 /// How long a new connection waits until the one it replaces has put everything on disk.
@@ -76,7 +76,7 @@ pub(super) async fn serve(stations: Arc<Stations>, socket: Socket, mut admitted:
     };
     connection.follow(connection.admitted.rules);
     let end = connection.run().await;
-    // Boxed, like all that is rare: thousands of idle connections hold room for what is not.
+    // Boxed, like everything rare: thousands of idle connections would keep memory for it.
     let mut end = Box::pin(connection.serve_what_was_received(end)).await;
     end.replaced |= connection.leaving == Some(Leave::Replaced);
     info!(station.id = %station, "{station} disconnected: {}", end.reason.escape_debug());
@@ -127,7 +127,7 @@ async fn record_start(stations: &Stations, connected: &Connected) -> Result<Welc
 }
 
 async fn wait_until_gone(mut predecessor: watch::Receiver<bool>) {
-    // An error means that its actor is gone altogether, which is as good.
+    // An error means that its actor is gone, which is as good.
     let _ = timeout(TAKEOVER_PATIENCE, predecessor.wait_for(|gone| *gone)).await;
 }
 
@@ -142,7 +142,7 @@ pub(super) struct Connection {
     registration: Registration,
     /// It has been asked to leave.
     leaving: Option<Leave>,
-    /// Nothing is answered any more.
+    /// No more answers are sent.
     silent: bool,
     calls: Calls,
 }
@@ -214,7 +214,8 @@ impl Connection {
         }
     }
 
-    /// Over its rate, a socket is read slower: nothing is dropped. Nobody waits for that when it is to end.
+    /// A socket over its rate is read more slowly; nothing is dropped. A connection that is to end does not
+    /// wait.
     async fn wait_for_its_turn(&mut self, received: &Received) {
         while let Err(wait) = self.stations.take_message(&mut self.limiter) {
             if self.leaving.is_some() {
@@ -228,10 +229,10 @@ impl Connection {
         self.count_bytes(received);
     }
 
-    /// Has a large message count more than once.
+    /// Lets a large message count more than once.
     fn count_bytes(&mut self, received: &Received) {
         if let Some(Ok(message)) = received {
-            // Its fragments, too: what is read for them, and not what is in them.
+            // Fragments count by what was read for them, not by what is in them.
             let bytes = self.socket.get_ref().payload_bytes().max(message.len());
             self.limiter.owe(bytes / COUNTED_BYTES);
         }
@@ -241,7 +242,7 @@ impl Connection {
         Now { wall: self.stations.clock.now(), monotonic: self.stations.monotonic.now() }
     }
 
-    /// Serves what the socket gave.
+    /// Serves what the socket has received.
     async fn receive(&mut self, received: Received, now: Now) -> Option<Closing> {
         if matches!(received, Some(Ok(_))) {
             self.socket.get_mut().mark();

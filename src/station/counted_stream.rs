@@ -1,12 +1,11 @@
-//! A stream that counts what was read.
+//! A stream that counts the bytes that were read.
 //!
-//! The WebSocket library tells nothing of a text that is not UTF-8; what has been read since the last message
-//! tells at least its size. Nor does it end a message of ever more fragments in which there is nothing, each
-//! of which costs as much as one with something in it: here a message ends that takes too much room on the
-//! line.
+//! The WebSocket library says nothing about a text that is not UTF-8; the bytes read since the last message
+//! are at least its size. Nor does the library limit a message of endless empty fragments, each of which
+//! costs as much as a full one. Here a message ends that takes too many bytes on the wire.
 //!
-//! And it ends with the first write that fails, although messages may have been received before that: here
-//! such a stream falls mute, and goes on being read.
+//! And the library stops at the first write that fails, although messages may have been received before it.
+//! Here such a stream falls mute and is still read.
 
 use std::io;
 use std::pin::Pin;
@@ -21,7 +20,7 @@ const SMALL_HEADER: u64 = 6;
 const MEDIUM_HEADER: u64 = 8;
 const LARGE_HEADER: u64 = 14;
 
-/// What may be read beyond a message in one go.
+/// Bytes that one read may take beyond a message.
 const READ_AHEAD: u64 = 16 << 10;
 
 pub(super) struct CountedStream {
@@ -33,9 +32,9 @@ pub(super) struct CountedStream {
     most: u64,
     /// Where reading ends.
     end: u64,
-    /// What is written goes nowhere any more.
+    /// Written bytes are dropped.
     mute: bool,
-    /// Why reading failed, behind bytes that could still be read.
+    /// Why reading failed; it is reported once the bytes before the failure are read.
     failure: Option<io::Error>,
 }
 
@@ -50,22 +49,22 @@ impl CountedStream {
         self.mute
     }
 
-    /// Throws away what is written from now on.
+    /// Drops what is written from now on.
     pub(super) fn fall_mute(&mut self) {
         self.mute = true;
     }
 
-    /// Has only that read which has been received by now.
+    /// Lets only bytes be read that have been received by now.
     pub(super) fn end_with_what_is_here(&mut self) {
         self.end = self.read + self.stream.received_bytes();
     }
 
-    /// Has everything read again.
+    /// Lets everything be read again.
     pub(super) fn go_on(&mut self) {
         self.end = u64::MAX;
     }
 
-    /// Whether nothing is left of what is to be read.
+    /// Whether everything that may be read was read.
     pub(super) fn is_read(&self) -> bool {
         self.read >= self.end || self.stream.waiting_bytes() == 0
     }
@@ -75,12 +74,12 @@ impl CountedStream {
         self.stream.readable().await;
     }
 
-    /// A message is complete: what comes now belongs to the next.
+    /// A message is complete: the next byte belongs to the next one.
     pub(super) fn mark(&mut self) {
         self.marked = self.read;
     }
 
-    /// The payload's size if one frame, and nothing else, has been read since the mark; else at least it.
+    /// The payload's size if exactly one frame was read since the mark; otherwise an upper bound of it.
     pub(super) fn payload_bytes(&self) -> usize {
         let framed = self.read - self.marked;
         let payload = match framed {
@@ -102,7 +101,7 @@ impl AsyncRead for CountedStream {
             return Poll::Ready(Err(failure));
         }
         if self.read >= self.end {
-            // Who has set the end looks by itself whether it is reached.
+            // The caller that has set the end checks by itself whether it is reached.
             return Poll::Pending;
         }
         let before = buf.filled().len();

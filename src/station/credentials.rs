@@ -1,10 +1,10 @@
-//! Checks the passwords of stations, as cheaply as can be: what was right before is remembered, what was
-//! wrong too, the light part of a verifier is tried before the slow one, and slow hashes stand in a short
-//! line.
+//! Checks the passwords of stations as cheaply as possible. Passwords that were right or wrong before are
+//! remembered, the light part of a verifier is tried before the slow one, and slow hashes wait in a short
+//! queue.
 //!
-//! **Invariants**: a password that is remembered as right is never refused, whoever tries others for its
-//! station; who has tried too many wrong ones costs no hash; every table and line here is bounded, what was
-//! right by the stations that there are.
+//! **Invariants**: a password that is remembered as right is never refused, no matter who tries others for
+//! its station; a client that has tried too many wrong ones costs no hash; every table and queue here is
+//! bounded.
 
 mod hash_queue;
 #[cfg(test)]
@@ -31,8 +31,8 @@ use hash_queue::{HashQueue, QueuePlace};
 use vocabulary::id::StationId;
 use wrong_passwords::WrongPasswords;
 
-/// Slow hashes that may run at once; each takes a core and 19 MiB. Half the cores are left for those who are
-/// in.
+/// Slow hashes that may run at once; each takes a core and 19 MiB. Half the cores are left for connected
+/// stations.
 pub fn hashes_at_once() -> usize {
     (cores() / 2).max(2)
 }
@@ -43,7 +43,7 @@ fn cores() -> usize {
 
 type Digest = [u8; 32];
 
-/// Checks passwords and remembers, under a key of this process, what was right and what was wrong.
+/// Checks passwords, and remembers right and wrong ones as digests under a key of this process.
 pub struct Passwords {
     digest_key: [u8; 32],
     light_key: Option<Arc<LightKey>>,
@@ -56,36 +56,36 @@ pub struct Passwords {
     hash_threads: HashThreads,
 }
 
-/// Credentials that somebody brings.
+/// A password that a client presents.
 pub(super) struct PresentedPassword<'a> {
-    /// Whose they are said to be.
+    /// The station that the client claims to be.
     pub(super) station: &'a StationId,
-    /// Where they come from.
+    /// The client's address.
     pub(super) from: IpAddr,
     /// The password as it was sent.
     pub(super) password: &'a [u8],
 }
 
-/// What was found of a password.
+/// The result of a check.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PasswordCheck {
-    /// It is that of the verifier at this place.
+    /// It fits the verifier at this place.
     Right {
         nth: usize,
         /// The same verifier, for quicker checks from now on.
         renewed: Option<String>,
     },
-    /// It is that of none.
+    /// It fits none.
     Wrong,
-    /// Too many were wrong of late; nothing was looked at.
+    /// Too many were wrong in the last minutes; this one was not checked.
     TooManyWrong,
-    /// Too many wait to have theirs checked.
+    /// Too many passwords wait to be checked.
     Busy,
 }
 
 impl Passwords {
-    /// An empty memory under a fresh key. `light_key` makes checks quick over restarts too; so many wrong
-    /// passwords a minute are borne of a station at an address.
+    /// Remembers nothing yet. `light_key` makes checks quick after a restart too. `wrong_per_minute` wrong
+    /// passwords are accepted for a station from one address.
     ///
     /// # Errors
     /// Only if there is no randomness, or no thread.
@@ -105,7 +105,7 @@ impl Passwords {
         })
     }
 
-    /// Bears so many wrong passwords a minute of a station at an address from now on.
+    /// Changes how many wrong passwords a minute are accepted for a station from one address.
     pub fn bear_per_minute(&self, wrong: u32) {
         lock(&self.login_limit).bear_per_minute(wrong);
     }
@@ -121,12 +121,12 @@ impl Passwords {
         hashed.unwrap_or_else(|| Err(NotHashed("no thread".to_owned())))
     }
 
-    /// Remembers no password of a station any more: it is gone.
+    /// Forgets the password of a station that was deleted.
     pub fn forget(&self, station: &StationId) {
         lock(&self.right).remove(station);
     }
 
-    /// Takes in that a station came without the credentials that it needs; whether that is still borne.
+    /// Counts a station that came without the credentials it needs; false if that was too often.
     pub(super) fn note_missing(&self, now: Instant, station: &StationId, from: IpAddr) -> bool {
         let mut login_limit = lock(&self.login_limit);
         let borne = login_limit.allow(now, station, from);
@@ -136,7 +136,7 @@ impl Passwords {
         borne
     }
 
-    /// Takes in that a station came which nobody knows; whether that is still borne.
+    /// Counts a client that claims to be a station nobody knows; false if that was too often.
     pub(super) fn note_stranger(&self, now: Instant, from: IpAddr) -> bool {
         lock(&self.login_limit).note_stranger(now, from)
     }
@@ -159,7 +159,7 @@ impl Passwords {
         if !self.allows(&presented) {
             return PasswordCheck::TooManyWrong;
         }
-        // Over all verifiers: with another password set, what was wrong may be right.
+        // The digest covers all verifiers: once another password is set, a wrong one may be right.
         let texts: Vec<&str> = verifiers.iter().map(|verifier| verifier.as_str()).collect();
         let of_all = self.digest(presented.station, &texts, &password);
         let checked = match of_all.is_some_and(|digest| lock(&self.wrong).holds(&digest)) {
@@ -185,7 +185,7 @@ impl Passwords {
         lock(&self.login_limit).allow(Instant::now(), presented.station, presented.from)
     }
 
-    /// Hashes: lightly where that is enough, and slowly where it is not.
+    /// Checks with the light hash where that is enough, with the slow one otherwise.
     async fn hold_against(
         &self,
         presented: &PresentedPassword<'_>,
@@ -196,7 +196,7 @@ impl Passwords {
             verifiers.iter().map(|verifier| (*verifier).clone()).enumerate().collect();
         if let Some(key) = self.light_key.clone() {
             let Ok(_permit) = self.light.acquire().await else { return PasswordCheck::Busy };
-            // Again: those before us in line may have been too many.
+            // Checked again: passwords before this one in the queue may have been wrong.
             if !self.allows(presented) {
                 return PasswordCheck::TooManyWrong;
             }

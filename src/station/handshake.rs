@@ -1,7 +1,8 @@
-//! The HTTP side of a charger's connection: who it is, whether it may in, and what it is told if not.
+//! The HTTP side of a charger's connection: which station it is, whether it may connect, and the answer if
+//! not.
 //!
-//! Everything here is pure but for the checks that need the store; the listener asks in the order of
-//! [`Refusal`].
+//! Everything here is pure. The listener asks in the order of [`Refusal`], and makes the checks that need the
+//! store.
 
 use std::fmt;
 
@@ -18,13 +19,13 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use vocabulary::id::StationId;
 use vocabulary::setting::words;
 
-/// The one subprotocol that is spoken.
+/// The only subprotocol that is spoken.
 pub const SUBPROTOCOL: &str = "ocpp1.6";
 
-/// The segment that the documented URL has before the identity; alone it names nobody.
+/// The segment before the identity in the documented URL; alone it names no station.
 const BASE: &str = "ocpp";
 
-/// Why a charger is turned away. The spelling is that of `StationRejected`'s `reason`.
+/// Why a charger is refused. The spelling is that of `StationRejected`'s `reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     /// No identity, one with forbidden characters, or a prefix that is not allowed.
@@ -33,32 +34,32 @@ pub enum Refusal {
     NotWebSocket,
     /// A WebSocket request without one key of 16 bytes.
     BadKey,
-    /// Only subprotocols that are not spoken.
+    /// It offers only subprotocols that are not spoken.
     UnknownSubprotocol,
-    /// No subprotocol, and that is not accepted.
+    /// It offers no subprotocol, which is not accepted.
     MissingSubprotocol,
-    /// Nobody knows it, and strangers are not taken in.
+    /// The station is unknown, and unknown stations are refused.
     UnknownStation,
     /// Basic authentication is missing or wrong.
     BadCredentials,
-    /// Wrong credentials, or strangers, have come too often from its address of late.
+    /// Too many wrong credentials, or unknown stations, came from its address.
     TooManyFailures,
     /// Too many passwords wait to be checked.
     PasswordsWait,
-    /// Its client certificate is that of somebody else.
+    /// Its client certificate belongs to another station.
     WrongCertificate,
     /// The operator has blocked it.
     Blocked,
-    /// It must come with a higher security profile.
+    /// It must connect with a higher security profile.
     SecurityProfileTooLow,
     /// Over a limit; try again later.
     Overloaded,
-    /// Our own failure.
+    /// The gateway failed.
     Internal,
 }
 
 impl Refusal {
-    /// All of them.
+    /// All refusals.
     pub const ALL: [Self; 14] = [
         Self::NotFound,
         Self::NotWebSocket,
@@ -109,13 +110,13 @@ impl Refusal {
         }
     }
 
-    /// Whether a `StationRejected` tells of it.
+    /// Whether it is published as `StationRejected`.
     pub fn is_event(self) -> bool {
         use Refusal::{BadKey, Internal, NotFound, NotWebSocket, Overloaded, PasswordsWait};
         !matches!(self, NotFound | NotWebSocket | BadKey | Overloaded | PasswordsWait | Internal)
     }
 
-    /// What the client is told.
+    /// The words of the answer.
     pub fn words(self) -> &'static str {
         match self {
             Self::NotFound => "no station identity here: connect to /ocpp/{stationId}",
@@ -137,7 +138,7 @@ impl Refusal {
         }
     }
 
-    /// When to come back, in seconds: not all at once.
+    /// `Retry-After` in seconds, spread so that chargers do not come back all at once.
     fn retry_after_s(self) -> Option<u32> {
         let (least, spread) = match self {
             Self::Overloaded | Self::Internal => (5, 10),
@@ -148,7 +149,7 @@ impl Refusal {
         Some(least + getrandom::u32().unwrap_or(0) % (spread + 1))
     }
 
-    /// The answer, on a connection that ends with it.
+    /// The answer; the connection is closed after it.
     pub fn response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::from_static(self.words().as_bytes())));
         *response.status_mut() = self.status();
@@ -209,15 +210,15 @@ pub fn identity(path: &str, prefixes: &[String]) -> Result<StationId, Refusal> {
     StationId::new(&decoded).ok().filter(|id| !id.is_reserved()).ok_or(Refusal::NotFound)
 }
 
-/// Whether there is something in a path that means nothing: doubled slashes, one at its end, or blanks around
-/// the identity.
+/// Whether a path has something without meaning: doubled slashes, one at its end, or blanks around the
+/// identity.
 pub fn is_odd(path: &str) -> bool {
     let last = path.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or_default();
     let decoded = percent_decode_str(last).decode_utf8_lossy();
     path.contains("//") || path.ends_with('/') || decoded.trim().len() != decoded.len()
 }
 
-/// The decoder passes over a `%` without two hex digits; here it is an error.
+/// The decoder ignores a `%` without two hex digits; here it is an error.
 fn has_bad_escape(segment: &str) -> bool {
     let bytes = segment.as_bytes();
     bytes.iter().enumerate().any(|(at, byte)| {
@@ -248,7 +249,7 @@ pub fn websocket_key<B>(request: &Request<B>) -> Result<HeaderValue, Refusal> {
 }
 
 fn has_16_bytes(key: &HeaderValue) -> bool {
-    // Some write random characters: what is left over in the last one says nothing.
+    // Some chargers send random characters; the unused bits of the last one are ignored.
     const BASE64: GeneralPurpose =
         GeneralPurpose::new(&alphabet::STANDARD, general_purpose::PAD.with_decode_allow_trailing_bits(true));
     BASE64.decode(key.as_bytes()).is_ok_and(|bytes| bytes.len() == 16)
@@ -274,8 +275,8 @@ pub enum MissingSubprotocol {
 
 words!(MissingSubprotocol: "accept" => MissingSubprotocol::Accept, "reject" => MissingSubprotocol::Reject);
 
-/// The charger's own spelling of the `ocpp1.6` it offers, which is the only one a careful client takes as
-/// an answer; none if it offers nothing at all and that is accepted.
+/// The `ocpp1.6` that the charger offers, in its own spelling, because a careful client takes no other as the
+/// answer. `None` if it offers nothing and that is accepted.
 ///
 /// # Errors
 /// [`Refusal::UnknownSubprotocol`] or [`Refusal::MissingSubprotocol`].
@@ -289,7 +290,7 @@ pub fn offered_ocpp16(
             MissingSubprotocol::Reject => Err(Refusal::MissingSubprotocol),
         };
     }
-    // The token is exact by the specification; another case is a slip that costs nothing to overlook.
+    // By the specification the token is exact; another case is overlooked because that harms nobody.
     let spellings = || tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
     spellings()
         .find(|token| *token == SUBPROTOCOL)

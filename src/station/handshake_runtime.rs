@@ -1,9 +1,8 @@
-//! Where connections are accepted and handshakes made: on threads of their own, which also watch these
-//! sockets.
+//! The threads that accept connections and serve handshakes, and watch their sockets.
 //!
-//! When thousands knock at once, the operating system shares the processor between these threads and those
-//! that serve who is in already, and favours the latter; on the same threads they would all stand in one
-//! line.
+//! When thousands of chargers connect at once, the operating system shares the processor between these
+//! threads and those that serve connected stations, and favours the latter. On the same threads all would
+//! wait in one queue.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,14 +13,14 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// Connections the kernel may hold for us: what a reconnect storm needs.
 const BACKLOG: u32 = 4_096;
 
-/// How much less these threads insist on the processor: beside others they get a third of what those get.
+/// The niceness of these threads: beside others they get a third of the processor time that those get.
 #[cfg(target_os = "linux")]
 const NICER_BY: i32 = 5;
 
-/// The threads. What still runs on them when it is dropped ends at its next wait.
+/// The threads. Tasks that still run on them when it is dropped end at their next wait.
 pub(super) struct HandshakeRuntime {
     handle: Handle,
-    /// Only for the drop.
+    /// Taken when this is dropped.
     threads: Option<Runtime>,
 }
 
@@ -33,17 +32,17 @@ impl HandshakeRuntime {
     pub(super) fn start() -> io::Result<Self> {
         let mut threads = Builder::new_multi_thread();
         threads.thread_name("handshakes").enable_all();
-        // There a thread has a niceness of its own.
+        // On Linux each thread has a niceness of its own.
         #[cfg(target_os = "linux")]
         threads.on_thread_start(|| {
-            // Refused or not: they do the same.
+            // A refusal does not matter: the threads do the same work.
             let _ = rustix::process::nice(NICER_BY);
         });
         let threads = threads.build()?;
         Ok(Self { handle: threads.handle().clone(), threads: Some(threads) })
     }
 
-    /// Binds a listener that is watched here, with a backlog for storms.
+    /// Binds a listener that these threads watch, with a backlog for reconnect storms.
     ///
     /// # Errors
     /// The operating system's.
@@ -55,14 +54,14 @@ impl HandshakeRuntime {
         socket.listen(BACKLOG)
     }
 
-    /// Where to spawn.
+    /// Spawns tasks on these threads.
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
     }
 }
 
 impl Drop for HandshakeRuntime {
-    /// Whoever drops it may be a task, which must not wait for threads.
+    /// It may be dropped by a task, which must not wait for threads.
     fn drop(&mut self) {
         if let Some(threads) = self.threads.take() {
             threads.shutdown_background();

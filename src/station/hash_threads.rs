@@ -1,7 +1,7 @@
-//! Threads that make slow hashes and nothing else.
+//! Threads that only make slow hashes.
 //!
-//! Such a hash takes 19 MiB, which the allocator keeps for the thread that had it. On threads that are shared
-//! with other work these would become hundreds of MiB in a flood.
+//! A slow hash takes 19 MiB, which the allocator keeps for the thread that made it. On threads shared with
+//! other work that would become hundreds of MiB in a flood.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -13,11 +13,11 @@ use super::lock;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The threads; they end with it.
+/// The threads; they end when this is dropped.
 pub(super) struct HashThreads(Sender<Work>);
 
 impl HashThreads {
-    /// So many of them.
+    /// Starts `count` threads.
     ///
     /// # Errors
     /// The operating system's.
@@ -31,14 +31,14 @@ impl HashThreads {
         Ok(Self(sender))
     }
 
-    /// What `work` comes to; `None` if it could not be done. The caller sees to it that not much waits.
+    /// Runs `work` and returns its result; `None` if it could not be run. The caller bounds how much waits.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (tell, told) = oneshot::channel();
         let work = Box::new(move || {
-            // Whoever asked may be gone.
+            // The caller may be gone.
             let _ = tell.send(work());
         });
         self.0.send(work).ok()?;
@@ -48,7 +48,7 @@ impl HashThreads {
 
 fn run(works: &Mutex<Receiver<Work>>) {
     loop {
-        // Held while it waits: the next thread waits for its turn to wait.
+        // The lock is held while this thread waits for work; the other threads wait for the lock.
         let Ok(work) = lock(works).recv() else { return };
         work();
     }

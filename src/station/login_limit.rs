@@ -1,8 +1,8 @@
-//! Who has tried wrong credentials lately: token buckets per station and address, and per address.
+//! Limits wrong credentials: token buckets per station and address, and per address.
 //!
-//! A bucket that is empty costs nothing but its lookup, and no station another's entry: what comes from one
-//! address takes nothing from the same station at another one. The tables are bounded; a flood from more
-//! addresses than they hold makes them forget, not grow.
+//! A client whose bucket is empty costs one lookup. Failures from one address take nothing from the same
+//! station at another address. The tables are bounded: a flood from more addresses than they hold makes them
+//! forget entries, not grow.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,7 +17,7 @@ use vocabulary::id::StationId;
 const PAIRS_MAX: usize = 20_000;
 const ADDRESSES_MAX: usize = 10_000;
 
-/// How many times the failures of one station an address may have, over all stations: a site behind one
+/// An address may have this many times the failures of one station, over all stations: a site behind one
 /// address has more than one charger.
 const STATIONS_PER_ADDRESS: f64 = 10.0;
 
@@ -29,40 +29,41 @@ pub(super) struct LoginLimit {
 }
 
 impl LoginLimit {
-    /// None yet; so many a minute are borne of a station at an address, and as many at once.
+    /// Without failures yet. A station at an address may fail `per_minute` times a minute, and as often at
+    /// once.
     pub(super) fn new(per_minute: u32) -> Self {
         Self { per_minute: f64::from(per_minute), pairs: HashMap::new(), addresses: HashMap::new() }
     }
 
-    /// Bears so many a minute from now on. What was counted by another measure is forgotten.
+    /// Changes the limit. What was counted under another one is forgotten.
     pub(super) fn bear_per_minute(&mut self, per_minute: u32) {
         if self.per_minute != f64::from(per_minute) {
             *self = Self::new(per_minute);
         }
     }
 
-    /// Whether credentials for `station` that come from `address` are still looked at.
+    /// Whether credentials for `station` from `address` may still be checked.
     pub(super) fn allow(&mut self, now: Instant, station: &StationId, address: IpAddr) -> bool {
         let address = counted_as(address);
         let allowed = |limiter: Option<&mut RateLimiter>| limiter.is_none_or(|limiter| limiter.has_any(now));
         allowed(self.addresses.get_mut(&address)) && allowed(self.pairs.get_mut(&(station.clone(), address)))
     }
 
-    /// Takes in that credentials for `station` from `address` were wrong.
+    /// Counts wrong credentials for `station` from `address`.
     pub(super) fn note(&mut self, now: Instant, station: &StationId, address: IpAddr) {
         let pair = (station.clone(), counted_as(address));
         take_token(&mut self.pairs, PAIRS_MAX, self.per_minute, pair, now);
         self.note_stranger(now, address);
     }
 
-    /// Takes in that somebody whom nobody knows came from `address`; whether that is still borne.
+    /// Counts an unknown station from `address`; false if there were too many.
     pub(super) fn note_stranger(&mut self, now: Instant, address: IpAddr) -> bool {
         let per_minute = self.per_minute * STATIONS_PER_ADDRESS;
         take_token(&mut self.addresses, ADDRESSES_MAX, per_minute, counted_as(address), now)
     }
 }
 
-/// An IPv6 network of 64 bits is one customer's; it counts as one address.
+/// An IPv6 network of 64 bits belongs to one customer, so it counts as one address.
 fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
@@ -84,10 +85,10 @@ fn take_token<K: Hash + Eq + Clone>(
     limiter.take(now).is_ok()
 }
 
-/// Forgets those of which there is nothing to remember, and if that is not enough, some others.
+/// Removes full buckets, and if that is not enough, some others.
 fn make_room<K: Hash + Eq + Clone>(table: &mut HashMap<K, RateLimiter>, max: usize, now: Instant) {
     table.retain(|_, limiter| !limiter.is_full(now));
-    // More than one place, lest every newcomer has the whole table looked through.
+    // Makes more than one place, so that not every new entry searches the whole table.
     let enough = max - max / 8;
     let others: Vec<K> = table.keys().skip(enough).cloned().collect();
     for key in others {

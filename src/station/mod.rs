@@ -65,7 +65,7 @@ pub use addresses::Addresses;
 pub use certificates::Certificates;
 pub use settings::{Admission, Settings};
 
-/// Why no chargers are served.
+/// Why the engine could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum NotStarted {
     /// A listener could not be bound.
@@ -89,9 +89,9 @@ pub enum NotStarted {
 /// The engine, shared by all its tasks.
 pub struct Stations {
     settings: Settings,
-    /// As they are now.
+    /// The limits in force.
     limits: Adjustable<Limits>,
-    /// Whose word about their clients counts.
+    /// The proxies whose headers about their clients are trusted.
     proxies: TrustedProxies,
     certificates: Certificates,
     calls: Calls,
@@ -107,14 +107,14 @@ pub struct Stations {
     refused: Arc<RefusalCounts>,
     handshakes: Mutex<RateLimiter>,
     discoveries: Mutex<RateLimiter>,
-    /// TCP connections that are open, refused ones among them.
+    /// Open TCP connections, refused ones included.
     open: AtomicUsize,
     tasks: TaskTracker,
     stop: CancellationToken,
     handshake_runtime: HandshakeRuntime,
 }
 
-/// A station that is read slower notices within so long that the limit is another one.
+/// A station that is read more slowly follows a changed limit within this time.
 const LIMITS_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -175,8 +175,8 @@ impl Stations {
         Ok((stations, addresses))
     }
 
-    /// Stops accepting, closes every socket with 1001 and waits, at most until `deadline`, until the
-    /// end of each is on disk.
+    /// Stops accepting, closes every socket with 1001, and waits until the end of each is on disk, `deadline`
+    /// at most.
     pub async fn stop(&self, deadline: Duration) {
         self.stop.cancel();
         self.registry.ask_all_to_leave(Leave::Shutdown);
@@ -186,7 +186,7 @@ impl Stations {
         }
     }
 
-    /// Who is connected, and since when nothing was heard of whom.
+    /// Which stations are connected, and when each was last heard of.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
@@ -196,7 +196,7 @@ impl Stations {
         &self.passwords
     }
 
-    /// How the questions to the authorisation endpoint went.
+    /// Results of the questions to the authorisation endpoint.
     pub fn call_outs(&self) -> &Arc<CallOutCounts> {
         &self.call_outs
     }
@@ -206,7 +206,7 @@ impl Stations {
         &self.refused
     }
 
-    /// Logs a connection that comes to nothing; `path`: what it has asked for.
+    /// Logs and counts a refused connection; `path` is the path of its request.
     fn note_refused(&self, address: IpAddr, cause: Cause, path: Option<&str>) {
         let address = address.to_canonical();
         let tell = lock(&self.refusal_log).note(&self.refused, self.monotonic.now(), address, cause);
@@ -218,7 +218,7 @@ impl Stations {
         }
     }
 
-    /// Tells of the refusals that were folded.
+    /// Logs the refusals that were folded.
     fn tell_of_refused(&self, now: Timestamp) {
         let folded = lock(&self.refusal_log).sweep(now);
         for folded in folded {
@@ -238,7 +238,7 @@ impl Stations {
         lock(&self.refusal_events)
     }
 
-    /// Takes other limits, for those who are connected too.
+    /// Changes the limits, also for connected stations.
     pub fn set_limits(&self, limits: Limits) {
         self.limits.set(limits);
         let now = Instant::now();
@@ -255,7 +255,7 @@ impl Stations {
         RateLimiter::at(self.limits.get().messages(), Instant::now())
     }
 
-    /// Takes one message at the rate of its station; else how long until it is worth asking again.
+    /// Takes a token for one message. `Err`: how long to wait before the next try.
     fn take_message(&self, limiter: &mut RateLimiter) -> Result<(), Duration> {
         let now = Instant::now();
         limiter.follow(self.limits.get().messages(), now);

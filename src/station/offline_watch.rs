@@ -1,5 +1,5 @@
-//! Looks every second whether a station has been silent for too long, or speaks again, and flushes
-//! what was folded: rejections, and lines of the log.
+//! Checks every second which stations have gone offline or are back, and publishes what was folded: refusals,
+//! and lines of the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) async fn watch(stations: Arc<Stations>) {
     match stations.store.stations_to_watch().await {
-        // Offline timers start anew with the gateway.
+        // Offline timers start anew when the gateway starts.
         Ok(known) => stations.registry.watch(known, stations.monotonic.now()),
         Err(error) => warn!("stations of earlier runs are not watched: {error}"),
     }
@@ -27,7 +27,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stations.stop.cancelled() => {
-                // What is still folded is told now or never.
+                // Folded refusals that are not logged now would be lost.
                 stations.tell_of_refused(stations.monotonic.now().after(Duration::from_secs(3_600)));
                 return;
             }
@@ -49,7 +49,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
     }
 }
 
-/// Tells of a station whose connections replace one another, `count` times since that was told last.
+/// Warns of a station whose connections replace each other: `count` times since the last warning.
 pub(super) fn tell_of_takeovers(station: &StationId, count: u32) {
     let times = match count {
         1 => String::new(),

@@ -1,5 +1,5 @@
-//! Completes transactions whose stop will not come any more: another start has followed on their connector,
-//! and nothing was heard of them for too long.
+//! Completes transactions whose stop will not come any more: another one has started on their connector, and
+//! nothing was received about them for too long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tracing::warn;
 use super::Stations;
 use vocabulary::log_limit::limited;
 
-/// How often one looks, at most and at least: a look is one read of an index.
+/// Time between two checks, at most and at least. A check is one read of an index.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 const LOOK_EVERY_MIN: Duration = Duration::from_millis(100);
 
@@ -23,7 +23,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             _ = ticks.tick() => {}
             () = stations.stop.cancelled() => return,
         }
-        // In small steps, between which chargers' messages are written.
+        // The work is done in small steps, so that chargers' messages are written between them.
         while !stations.stop.is_cancelled() {
             match stations.store.complete_orphans(stations.clock.now().before(orphan_after)).await {
                 Ok(true) => {}

@@ -1,5 +1,5 @@
-//! Looks twice a second whether commands have waited too long for their station, or remote starts for their
-//! transaction.
+//! Ends commands that have waited too long for their station, and remote starts that have waited too long for
+//! their transaction. It checks twice a second.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,12 @@
-//! What is kept of a station's password, and how one is held against it. Pure, and slow on purpose: call it
-//! off the async threads.
+//! The verifier of a station's password, and how a password is checked against it. Pure, and slow on purpose:
+//! do not call it on the async threads.
 //!
-//! A verifier is the PHC string of an argon2id that takes tens of milliseconds, which is right for what may
-//! be stolen and wrong for ten thousand chargers that come back at once. So where there is a key that is not
-//! in the database, a second part follows behind a `#`: the same password by a light argon2id under that key.
-//! Without the key it tells nothing, and is passed over; with it, right and wrong are known in half a
-//! millisecond, also after a restart. Whoever has both, database and key, guesses about a hundred times
-//! faster than with the database alone: of a random key of 16 bytes or more nothing either way.
+//! A verifier is the PHC string of an argon2id that takes tens of milliseconds. That protects a stolen
+//! database, but is too slow for ten thousand chargers that reconnect at once. So if there is a key outside
+//! the database, a second part follows behind a `#`: the same password, hashed by a light argon2id under that
+//! key. Without the key this part is useless and ignored. With it a check takes half a millisecond, also
+//! after a restart. An attacker who has both database and key guesses about a hundred times faster than with
+//! the database alone; a random password of 16 bytes or more cannot be guessed either way.
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -16,7 +16,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// Hex keys of this many digits stand for the bytes they spell.
+/// A hex text of this many digits stands for the bytes that it spells.
 const HEX_DIGITS: std::ops::RangeInclusive<usize> = 32..=40;
 
 /// Memory of the light argon2id, in KiB; one pass.
@@ -27,10 +27,10 @@ const LIGHT_MEMORY_KIB: u32 = 1_024;
 #[error("the password could not be hashed: {0}")]
 pub struct NotHashed(pub(super) String);
 
-/// A secret that is not in the database, under which passwords are checked quickly.
+/// A secret outside the database, with which passwords are checked quickly.
 pub struct LightKey {
     secret: [u8; 32],
-    /// Tells verifiers of another key.
+    /// Tells light parts of this key from those of others.
     id: String,
 }
 
@@ -42,7 +42,7 @@ impl LightKey {
         Self { secret, id }
     }
 
-    /// The light part of a verifier. The slow part is its salt, which has a random one of its own.
+    /// The light part of a verifier. Its salt is the slow part, which has a random salt itself.
     fn digest(&self, password: &[u8], slow: &str) -> Option<[u8; 32]> {
         let params = Params::new(LIGHT_MEMORY_KIB, 1, 1, Some(32)).ok()?;
         let light =
@@ -53,13 +53,13 @@ impl LightKey {
     }
 }
 
-/// Whether a password is a key written in hex, where its bytes were due.
+/// Whether a password is a key written in hex instead of its bytes.
 pub(super) fn is_hex_key(password: &[u8]) -> bool {
     HEX_DIGITS.contains(&password.len()) && password.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// The bytes that a password stands for: an `AuthorizationKey` written in hex is the bytes it spells,
-/// so that chargers may send either form; any other text is itself.
+/// The bytes that a password stands for. Chargers may send an `AuthorizationKey` as bytes or as hex; any
+/// other text stands for itself.
 pub(super) fn normalise(password: &[u8]) -> Vec<u8> {
     is_hex_key(password).then(|| hex::decode(password).ok()).flatten().unwrap_or_else(|| password.to_vec())
 }

@@ -1,4 +1,4 @@
-//! How fast something may come: a token bucket on the monotonic clock.
+//! A rate limit: a token bucket on the monotonic clock.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use tokio::time::Instant;
 
 use vocabulary::bucket::Bucket;
 
-/// How fast: so many a second in the long run, and so many at once.
+/// A rate: so many a second in the long run, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rate {
     pub(super) per_second: f64,
     pub(super) burst: f64,
 }
 
-/// Hands out tokens at a rate; what is not used gathers up to the burst.
+/// Hands out tokens at a rate; unused ones gather up to the burst.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     bucket: Bucket,
@@ -27,12 +27,12 @@ impl RateLimiter {
         Self::at(Rate { per_second, burst }, now)
     }
 
-    /// The same.
+    /// A full bucket.
     pub(super) fn at(rate: Rate, now: Instant) -> Self {
         Self { bucket: Bucket::new(rate.per_second, rate.burst), rate, at: now }
     }
 
-    /// Goes on at this rate, with the tokens that there are.
+    /// Changes the rate and keeps the tokens.
     pub(super) fn follow(&mut self, rate: Rate, now: Instant) {
         if self.rate != rate {
             self.gather(now);
@@ -44,7 +44,7 @@ impl RateLimiter {
     /// Takes a token.
     ///
     /// # Errors
-    /// How long until there is one, with nothing taken.
+    /// How long until there is one; nothing was taken.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         if !self.has_any(now) {
             return Err(self.bucket.until_next());
@@ -53,7 +53,7 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Takes some more on top, which have to gather first if they are not there.
+    /// Takes more tokens; missing ones become a debt.
     pub(super) fn owe(&mut self, count: usize) {
         self.bucket.owe(count);
     }
@@ -64,7 +64,7 @@ impl RateLimiter {
         self.bucket.available() > 0
     }
 
-    /// Whether all that may gather has gathered.
+    /// Whether the bucket is full.
     pub(super) fn is_full(&mut self, now: Instant) -> bool {
         self.gather(now);
         self.bucket.is_full()

@@ -1,5 +1,5 @@
-//! Folds floods of refused connections: the first few of an address are told one by one, the rest are
-//! counted and told once a minute.
+//! Folds floods of refused connections: the first few of an address are published one by one, the others are
+//! counted and published once a minute.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,28 +7,28 @@ use std::net::IpAddr;
 use store::Rejected;
 use vocabulary::clock::Timestamp;
 
-/// Refusals per address and minute that are told one by one.
+/// Refusals per address and minute that are published one by one.
 const SINGLE: u32 = 10;
 const WINDOW_MS: i64 = 60_000;
 
-/// Addresses that are kept apart; what comes from further ones is counted together.
+/// Addresses that are counted separately; all further ones are counted together.
 const MAX_ADDRESSES: usize = 10_000;
 
 struct Window {
     began: Timestamp,
     told: u32,
-    /// The newest one that was not told, with how many it stands for.
+    /// The newest refusal that was not published, with the number that it stands for.
     folded: Option<Rejected>,
 }
 
-/// What each address has been refused in the last minute.
+/// The refusals of each address in the last minute.
 #[derive(Default)]
 pub(super) struct RefusalEvents {
     windows: HashMap<Option<IpAddr>, Window>,
 }
 
 impl RefusalEvents {
-    /// Takes one rejection in; returns it if it is to be told by itself.
+    /// Counts a refusal; returns it if it is to be published by itself.
     pub(super) fn note(&mut self, now: Timestamp, address: IpAddr, rejected: Rejected) -> Option<Rejected> {
         let full = self.windows.len() >= MAX_ADDRESSES;
         let key = Some(address).filter(|address| !full || self.windows.contains_key(&Some(*address)));
@@ -42,8 +42,8 @@ impl RefusalEvents {
         None
     }
 
-    /// What is to be told of windows that are over. Such a window begins anew, still folding, as long as
-    /// something was folded in it.
+    /// The refusals to publish for windows that are over. A window in which something was folded begins anew,
+    /// and folds on.
     pub(super) fn sweep(&mut self, now: Timestamp) -> Vec<Rejected> {
         let mut due = Vec::new();
         self.windows.retain(|_, window| {

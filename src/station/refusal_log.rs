@@ -1,8 +1,7 @@
-//! How refused connections are logged: one line each, folded for each address, and a count by
-//! reason.
+//! Logs and counts refused connections. Floods of one address are folded.
 //!
-//! Of each address the first refusal of a kind is told at once; what follows is counted, and told in one line
-//! a minute. Pure but for the counts: the moment is passed in.
+//! The first refusal of a kind is logged at once for each address. Later ones are counted and logged in one
+//! line a minute. Pure but for the counts: the moment is passed in.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
@@ -16,32 +15,32 @@ use vocabulary::clock::Timestamp;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Addresses that are kept apart; what comes from further ones is told together.
+/// Addresses that are counted separately; all further ones are counted together.
 const MAX_ADDRESSES: usize = 1_000;
 
 /// Characters of a path that are shown.
 const PATH_CHARS: usize = 100;
 
-/// Why a connection has come to nothing.
+/// Why a connection was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// It was answered so.
+    /// Its handshake was answered with this refusal.
     Answered(Refusal),
-    /// There was no TLS with it.
+    /// No TLS could be agreed on.
     Tls(TlsFailure),
-    /// It wants to speak TLS where nothing is encrypted.
+    /// It speaks TLS on a plain port.
     TlsOnPlainPort,
-    /// It wants to speak HTTP where everything is encrypted.
+    /// It speaks plain HTTP on a TLS port.
     PlainOnTlsPort,
-    /// What it says is no HTTP/1.1.
+    /// It does not speak HTTP/1.1.
     NotHttp,
     /// Its request has too many headers, or too long ones.
     HeadTooLarge,
-    /// It has closed before its request was complete.
+    /// It closed before its request was complete.
     BrokenOff,
     /// It took too long.
     TooSlow,
-    /// There are so many connections that it was not even told so.
+    /// There are so many connections that it got no answer.
     TooManyConnections,
 }
 
@@ -94,7 +93,7 @@ impl Cause {
     }
 }
 
-/// What a client asked for, as it may be logged: short, on one line, and without what moves a terminal.
+/// A requested path as it may be logged: short, on one line, without control characters for a terminal.
 pub(super) fn shown_path(path: &str) -> String {
     let mut shown: String = path.chars().take(PATH_CHARS).flat_map(char::escape_debug).collect();
     if path.chars().nth(PATH_CHARS).is_some() {
@@ -112,7 +111,7 @@ impl RefusalCounts {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(cause).or_default() += 1;
     }
 
-    /// Each cause there is, with its count.
+    /// Every cause with its count.
     pub fn all(&self) -> Vec<(&'static str, u64)> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = |cause| counts.get(&cause).copied().unwrap_or(0);
@@ -122,18 +121,18 @@ impl RefusalCounts {
 
 struct Window {
     began: Timestamp,
-    /// What has been told of in this window or the one before, and how often it has come since.
+    /// Causes that were logged in this window or the one before, with the number of refusals since.
     untold: BTreeMap<Cause, u64>,
 }
 
-/// What each address has been refused of late.
+/// The refusals of each address in the last minutes.
 #[derive(Default)]
 pub(super) struct RefusalLog {
     windows: HashMap<Option<IpAddr>, Window>,
 }
 
 impl RefusalLog {
-    /// Takes one refusal in; whether it is to be told by itself.
+    /// Counts a refusal; true if it is to be logged by itself.
     pub(super) fn note(
         &mut self,
         counts: &RefusalCounts,
@@ -158,8 +157,8 @@ impl RefusalLog {
         }
     }
 
-    /// What is to be told of windows that are over. Such a window begins anew, still folding, as long as
-    /// something was folded in it.
+    /// The lines to log for windows that are over. A window in which something was folded begins anew, and
+    /// folds on.
     pub(super) fn sweep(&mut self, now: Timestamp) -> Vec<Folded> {
         let mut due = Vec::new();
         self.windows.retain(|address, window| {
@@ -182,7 +181,7 @@ impl RefusalLog {
 /// Many refusals of one address in one line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Folded {
-    /// `None`: of many.
+    /// `None`: many addresses.
     address: Option<IpAddr>,
     causes: BTreeMap<Cause, u64>,
 }

@@ -1,7 +1,7 @@
-//! Which station is connected, and since when nothing was heard of it.
+//! Which stations are connected, and when each was last heard of.
 //!
-//! **Invariant**: of two connections of one station the newer generation is the station's, in whatever
-//! order their ends are noticed.
+//! **Invariant**: the connection with the newest generation is the station's, no matter in which order others
+//! end.
 
 mod takeovers;
 
@@ -21,9 +21,9 @@ use vocabulary::zone::Zone;
 /// Why a connection is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
-    /// A newer connection of the same station is here.
+    /// A newer connection of the same station replaces it.
     Replaced,
-    /// Somebody asked for it.
+    /// It was requested through the API.
     Requested,
     /// The station was deleted.
     Removed,
@@ -33,8 +33,8 @@ pub enum Leave {
     Shutdown,
 }
 
-/// When a station was last heard of, by the monotonic clock (as all moments here); shared
-/// between its connection and the registry.
+/// When a station was last heard of, by the monotonic clock, as all times here. Its connection and the
+/// registry share this.
 #[derive(Debug, Clone)]
 pub struct LastSeen(Arc<AtomicI64>);
 
@@ -54,14 +54,14 @@ impl LastSeen {
     }
 }
 
-/// How a station's conversation is led; what is changed of it holds from the next message on.
+/// Rules for a station's connection. A change holds from the next message on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// How strictly its messages are read; `None`: as configured for all.
     pub validation: Option<Validation>,
     /// Whether it is pinged.
     pub ping: bool,
-    /// The zone of its times without zone.
+    /// The zone of times that the station sends without one.
     pub zone: Option<Zone>,
 }
 
@@ -76,7 +76,7 @@ struct Live {
 }
 
 impl Live {
-    /// Asks it to make room for a newer one.
+    /// Asks it to end because a newer one is there.
     fn replace(&mut self) {
         if let Some(leave) = self.leave.take() {
             let _ = leave.send(Leave::Replaced);
@@ -86,7 +86,7 @@ impl Live {
 
 struct Entry {
     live: Option<Live>,
-    /// It is watched since the gateway started, and nothing was heard of it since.
+    /// Nothing was received from it since the gateway started.
     unheard: bool,
     last_seen: LastSeen,
     offline: bool,
@@ -105,7 +105,7 @@ impl Entry {
     }
 }
 
-/// Every station that is connected or was, since the gateway started.
+/// Every station that is or was connected since the gateway started.
 #[derive(Default)]
 pub struct Registry {
     stations: Mutex<HashMap<StationId, Entry>>,
@@ -139,19 +139,19 @@ pub struct Registration {
     pub generation: u64,
     /// To be marked with every frame.
     pub last_seen: LastSeen,
-    /// Tells when to leave, and why.
+    /// Says that the connection is to end, and why.
     pub leave: oneshot::Receiver<Leave>,
-    /// Tells what rules hold from now on, once they were changed.
+    /// Brings changed rules.
     pub rules: watch::Receiver<Option<Rules>>,
-    /// Tells that commands wait in the store.
+    /// Says that the store holds commands for the station.
     pub commands: Arc<Notify>,
-    /// Dropped or set once everything of this connection is on disk.
+    /// Set or dropped once everything of this connection is on disk.
     pub gone: watch::Sender<bool>,
-    /// The connection this one replaces, until it is gone.
+    /// The connection that this one replaces.
     pub predecessor: Option<watch::Receiver<bool>>,
-    /// The station's connections replace one another all the time: two chargers with one identity?
+    /// The station's connections replace each other again and again: perhaps two chargers with one identity.
     pub flapping: bool,
-    /// That is to be told of now, and not with others in one line.
+    /// A warning of that is due now.
     pub flapping_is_news: bool,
 }
 
@@ -160,14 +160,14 @@ impl Registry {
         self.stations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The generation of a connection whose handshake succeeds now. Given there, because connections come
-    /// here in whatever order the threads get to them.
+    /// The generation of a connection whose handshake succeeds now. The handshake takes it, because threads
+    /// register connections in any order.
     pub fn next_generation(&self) -> u64 {
         self.generations.fetch_add(1, Relaxed) + 1
     }
 
-    /// Makes a new connection the station's; the one before is asked to leave. One that a newer connection
-    /// has overtaken on the way here is asked to leave itself: it only brings what it has received.
+    /// Makes a new connection the station's and asks the one before to end. A connection that a newer one has
+    /// overtaken is asked to end itself, after its received messages are served.
     pub fn register(&self, station: &StationId, generation: u64, now: Timestamp) -> Registration {
         let (leave, told_to_leave) = oneshot::channel();
         let (gone, gone_seen) = watch::channel(false);
@@ -214,7 +214,7 @@ impl Registry {
         }
     }
 
-    /// Takes a connection out again, unless a newer one has its place.
+    /// Removes a connection, unless a newer one has replaced it.
     pub fn unregister(&self, station: &StationId, generation: u64) {
         let mut stations = self.lock();
         let live = stations
@@ -228,14 +228,14 @@ impl Registry {
         }
     }
 
-    /// Tells a station's connection, if there is one, that commands wait for it in the store.
+    /// Tells a station's connection that the store holds commands for it.
     pub fn tell_of_commands(&self, station: &StationId) {
         if let Some(live) = self.lock().get(station).and_then(|entry| entry.live.as_ref()) {
             live.commands.notify_one();
         }
     }
 
-    /// Tells a station's connection what rules hold from now on, if it has one.
+    /// Sends changed rules to a station's connection.
     pub fn change_rules(&self, station: &StationId, rules: Rules) {
         if let Some(live) = self.lock().get(station).and_then(|entry| entry.live.as_ref()) {
             live.rules.send_replace(Some(rules));
@@ -271,7 +271,7 @@ impl Registry {
         self.lock().get(station).map(|entry| entry.last_seen.get())
     }
 
-    /// Begins to watch stations that the store knows from earlier runs: their timers start now.
+    /// Starts the offline timers of stations that the store knows from earlier runs.
     pub fn watch(&self, stations: impl IntoIterator<Item = StationId>, now: Timestamp) {
         let mut known = self.lock();
         for station in stations {
@@ -287,7 +287,7 @@ impl Registry {
         }
     }
 
-    /// Stations of whose takeovers it is time to tell in one line, and how many there were.
+    /// Stations for which a warning of repeated takeovers is due.
     pub fn untold_takeovers(&self, now: Timestamp) -> Vec<UntoldTakeovers> {
         let mut stations = self.lock();
         let untold = stations.iter_mut().filter_map(|(station, entry)| {

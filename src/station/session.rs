@@ -1,9 +1,9 @@
 //! One charger's side of the conversation, without a socket, a clock or a database.
 //!
-//! [`Session::handle`] takes what came in and says what to do; the actor in `connection` does it and
-//! reports back. **Invariants**: every CALL that can be parsed is answered exactly once, in order; an
-//! answer leaves only after [`Input::Stored`] said that its event is on disk; at most one CALL of ours is
-//! open, and while it is the charger's are served as ever.
+//! [`Session::handle`] takes an input and returns actions; the actor in `connection` runs them and reports
+//! back. **Invariants**: every CALL that can be parsed is answered exactly once, in order; an answer leaves
+//! only after [`Input::Stored`] said that its event is on disk; at most one CALL of ours is open, and the
+//! charger's are served meanwhile.
 
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ use vocabulary::zone::Zone;
 mod charger_call;
 mod repeats;
 
-/// Frames that cannot be served at all, per minute, before the socket is closed (quirk Q22).
+/// Unreadable frames a minute before the socket is closed (quirk Q22).
 const TOLERATED_JUNK: usize = 20;
 const JUNK_WINDOW_MS: i64 = 60_000;
 
@@ -31,17 +31,17 @@ const NO_OBJECT: &str = "the payload is not a JSON object";
 
 /// WebSocket close codes that the gateway uses (RFC 6455, 7.4.1).
 pub mod close_code {
-    /// Done: taken over by a newer connection, or asked to leave.
+    /// A newer connection has replaced it, or it was asked to end.
     pub const NORMAL: u16 = 1000;
     /// The gateway stops.
     pub const GOING_AWAY: u16 = 1001;
-    /// Nothing but frames that cannot be served.
+    /// Too many frames that cannot be served.
     pub const PROTOCOL: u16 = 1002;
     /// Binary data.
     pub const UNSUPPORTED: u16 = 1003;
     /// Text that is not UTF-8.
     pub const NOT_UTF8: u16 = 1007;
-    /// The station is not wanted any more.
+    /// The station was deleted or blocked.
     pub const POLICY: u16 = 1008;
     /// A message over the limit.
     pub const TOO_LARGE: u16 = 1009;
@@ -52,14 +52,14 @@ pub mod close_code {
 /// The moment at which something happens, by the wall and by the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// What messages are stamped with.
+    /// For the timestamps of messages.
     pub wall: Timestamp,
-    /// What times are measured by: it never jumps.
+    /// For durations: it never jumps.
     pub monotonic: Timestamp,
 }
 
 impl From<Timestamp> for Now {
-    /// Where nobody sets the clock, both are one.
+    /// For tests in which nobody sets the clock.
     fn from(now: Timestamp) -> Self {
         Self { wall: now, monotonic: now }
     }
@@ -72,14 +72,14 @@ pub enum Input<'a> {
     Text(&'a str),
     /// A binary message came.
     Binary(&'a [u8]),
-    /// A message could not be read off the socket at all.
+    /// A message could not be read from the socket.
     Unreadable {
         /// [`Unserveable::TooLarge`] or [`Unserveable::NotUtf8`].
         reason: Unserveable,
-        /// As far as it is known.
+        /// In bytes, as far as it is known.
         size: usize,
     },
-    /// What was to be appended is on disk; for a CALL, with the payload it is answered with.
+    /// The append is on disk; for a CALL, with the payload of its answer.
     Stored(Option<Box<RawValue>>),
     /// A command is on record as sent; only where [`Session::may_call`].
     Command(Outgoing),
@@ -88,7 +88,7 @@ pub enum Input<'a> {
 }
 
 impl Input<'_> {
-    /// How much there is to be read.
+    /// Bytes to be read.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -98,7 +98,7 @@ impl Input<'_> {
     }
 }
 
-/// What must be on disk before the conversation goes on.
+/// Something that must be on disk before the conversation goes on.
 #[derive(Debug)]
 pub enum Append {
     /// A CALL to be served.
@@ -107,33 +107,33 @@ pub enum Append {
     Rejected(Box<Rejection>),
     /// Our CALL has ended.
     Ended(Box<EndedCall>),
-    /// An answer that nobody waits for.
+    /// An answer to a CALL that is not open.
     Unexpected(Box<Unexpected>),
 }
 
 /// What to do.
 #[derive(Debug)]
 pub enum Action {
-    /// Store this and report with [`Input::Stored`]; read nothing before.
+    /// Store this and report with [`Input::Stored`]; read no message before that.
     Append(Append),
     /// Send this text.
     Send(String),
-    /// A boot was answered: the charger can be called from now on, if the answer lets it.
+    /// A boot was answered: commands may be sent from now on, if the answer permits it.
     Booted,
     /// Close the socket with this code and reason.
     Close(u16, &'static str),
 }
 
-/// A CALL whose answer is on its way to the disk.
+/// A CALL that is being stored.
 struct Answering {
     id: MessageId,
     fingerprint: Fingerprint,
     received_at: Timestamp,
-    /// Its answer is a clock: it is no use later.
+    /// The answer holds the current time, so it is never sent again.
     is_a_clock: bool,
 }
 
-/// What is on its way to the disk.
+/// What is being stored.
 #[derive(Default)]
 struct Pending {
     call: Option<Answering>,
@@ -150,14 +150,14 @@ pub struct Session {
     answered: Repeats,
     junk: VecDeque<Timestamp>,
     pending: Option<Pending>,
-    /// Our CALL that is not answered.
+    /// The command whose answer is awaited.
     open: Option<CommandId>,
-    /// It has been said that the socket is to be closed.
+    /// The socket was told to close.
     closing: bool,
 }
 
 impl Session {
-    /// A conversation that begins now.
+    /// The start of a conversation.
     pub fn new(validation: Validation) -> Self {
         Self {
             protocol: Protocol::default(),
@@ -171,13 +171,13 @@ impl Session {
         }
     }
 
-    /// From now on messages are read so strictly, and times without zone may be of this one.
+    /// Changes how strictly messages are read, and the zone of times without one.
     pub fn read_by(&mut self, validation: Validation, zone: Option<Zone>) {
         self.validation = validation;
         self.zone = zone;
     }
 
-    /// What follows from `input`.
+    /// The actions that follow from `input`.
     pub fn handle(&mut self, now: impl Into<Now>, input: Input<'_>) -> Vec<Action> {
         let now = now.into();
         match input {
@@ -193,7 +193,7 @@ impl Session {
         }
     }
 
-    /// Whether no CALL of ours is open.
+    /// Whether a command may be sent: none is open.
     pub fn may_call(&self) -> bool {
         self.open.is_none()
     }
@@ -208,14 +208,14 @@ impl Session {
         }
     }
 
-    /// Our CALL is over.
+    /// Ends our open CALL.
     fn end(&mut self, end: CallEnd, violations: Vec<Violation>) -> Vec<Action> {
         let Some(id) = self.open.take() else { return Vec::new() };
         self.pending = Some(Pending::default());
         vec![Action::Append(Append::Ended(Box::new(EndedCall { id, end, violations })))]
     }
 
-    /// What the charger says to a CALL of ours.
+    /// The charger's answer to a CALL of ours.
     fn answer(
         &mut self,
         text: &str,
@@ -250,14 +250,14 @@ impl Session {
                 let answer = CallEnd::Malformed { raw: text.to_owned() };
                 return self.answer(text, id, answer, reason, violations);
             }
-            // Whoever is told goodbye for it has said enough of the kind.
+            // The socket is closing because of such frames: no more are stored.
             Frame::Unserveable { answer: None, .. } if self.closing => return Vec::new(),
             Frame::Unserveable { reason, answer } => (reason, answer),
         };
         self.unserveable(now, text, reason, answer, violations)
     }
 
-    /// A frame that says nothing that could be served.
+    /// A frame that cannot be served.
     fn unserveable(
         &mut self,
         now: Now,
@@ -299,7 +299,7 @@ impl Session {
         self.append_rejection(rejection, Pending { call, refused, close, ..Pending::default() })
     }
 
-    /// A message of which only the size is known; the socket cannot go on behind it.
+    /// A message of which only the size is known. The socket is closed after it.
     fn unreadable(&mut self, reason: Unserveable, size: usize) -> Vec<Action> {
         if self.closing {
             return Vec::new();
@@ -340,7 +340,7 @@ impl Session {
         actions
     }
 
-    /// Counts frames that say nothing at all; an unknown message type is to be ignored.
+    /// Counts unreadable frames. An unknown message type is ignored, as the specification says.
     fn is_too_much_junk(&mut self, now: Timestamp, reason: Unserveable) -> bool {
         if reason == Unserveable::UnknownMessageType {
             return false;

@@ -1,4 +1,4 @@
-//! The settings of how chargers are let in and served.
+//! Settings of how chargers may connect and are served.
 
 mod limits;
 mod ocpp;
@@ -15,14 +15,14 @@ use vocabulary::units::Span;
 pub use limits::Limits;
 pub use ocpp::Ocpp;
 
-/// What becomes of a station that nobody registered (`stations.unknown`).
+/// What happens to a station that is not registered (`stations.unknown`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It is registered on the spot.
+    /// It is registered at once.
     Accept,
     /// It is registered, and its boots are answered `Pending`.
     Pending,
-    /// It is turned away with 404.
+    /// It is refused with 404.
     Reject,
 }
 
@@ -34,7 +34,7 @@ words!(
 table! {
     /// `[stations]`: rules for all stations.
     pub struct AllStations {
-        /// What becomes of a station that is not registered.
+        /// What happens to a station that is not registered.
         unknown: Admission = Admission::Accept,
         /// Raises a station's `min_security_profile` to the profile it has connected with.
         ratchet_profile: bool = true,
@@ -44,17 +44,17 @@ table! {
 }
 
 table! {
-    /// `[authorization]`: what id tags are answered.
+    /// `[authorization]`: the verdicts on id tags.
     pub struct Authorization {
-        /// The verdict on an id tag that is not registered, where no endpoint is asked.
+        /// The verdict on an id tag that is not registered, if no endpoint is asked.
         unknown_id_tag: UnknownIdTag = UnknownIdTag::Accept,
         /// The endpoint that is asked for a verdict first.
         url: Option<PrivateUrl> = None,
         /// How long its answer may take.
         timeout: Span = Span::seconds(2),
-        /// How long its last answer about a tag stands in for one that does not come; zero keeps none.
+        /// How long its last answer about a tag is used if no new one comes; zero keeps none.
         cache: Span = Span::seconds(86_400),
-        /// The verdict on a tag of which neither the endpoint, its last answer nor the registered tags tell.
+        /// The verdict on a tag that neither the endpoint, its last answer nor the registered tags know.
         fallback: UnknownIdTag = UnknownIdTag::Invalid,
         /// The key that signs the questions.
         signing_secret: Option<SigningSecret> = None,
@@ -64,7 +64,8 @@ table! {
 table! {
     /// `[transactions]`: charging sessions.
     pub struct Transactions {
-        /// An orphaned transaction of which nothing was heard for so long is completed without its stop.
+        /// An orphaned transaction is completed without its stop once nothing was received about it for so
+        /// long.
         orphan_after: Span = Span::seconds(86_400),
     }
 }
@@ -90,7 +91,7 @@ impl Settings {
         self.stations.offline_after.map_or(self.ocpp.heartbeat_interval.0 * 3, |after| after.0)
     }
 
-    /// How the store answers what stations say.
+    /// How the store answers messages of stations.
     pub fn call_policy(&self) -> CallPolicy {
         let authorization = &self.authorization;
         CallPolicy {

@@ -16,7 +16,7 @@ const BUFFER_BYTES: usize = 4 << 10;
 /// A charger's WebSocket.
 pub(super) type Socket = WebSocketStream<CountedStream>;
 
-/// What a socket gives; `None`: it is over.
+/// What a socket receives; `None`: it has ended.
 pub(super) type Received = Option<Result<Message, WsError>>;
 
 /// Makes the upgraded connection a WebSocket again on the bare stream, without HTTP's buffers. From now on it

@@ -12,18 +12,18 @@ use crate::station::session::Input;
 use store::Turn;
 use vocabulary::log_limit::limited;
 
-/// How long after a failure of the store the next command is asked for.
+/// Pause after a failure of the store before the next command is claimed.
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 
-/// When the station may be called, and whether there is something to call it for.
+/// When commands may be sent, and whether there are any.
 pub(super) struct Calls {
-    /// Commands may wait in the store.
+    /// The store may hold commands for the station.
     pub(super) waiting: bool,
-    /// All of them wait for the station's next boot.
+    /// All commands wait for the station's next boot.
     pub(super) until_boot: bool,
     /// Nothing is sent before that.
     pub(super) not_before: Option<Instant>,
-    /// When the answer to the open CALL is given up.
+    /// When the gateway stops waiting for the answer to the open CALL.
     pub(super) deadline: Option<Instant>,
 }
 
@@ -32,14 +32,14 @@ impl Calls {
         Self { waiting, until_boot: false, not_before: Some(not_before), deadline: None }
     }
 
-    /// When there is something to do: an answer to give up, or a first command to send.
+    /// The next time something is due: an answer that has not come, or a command to send.
     pub(super) fn next_wake(&self) -> Option<Instant> {
         self.deadline.or(self.not_before.filter(|_| self.waiting))
     }
 }
 
 impl Connection {
-    /// Whether a command should be asked for now.
+    /// Whether a command should be claimed now.
     pub(super) fn may_call(&self) -> bool {
         let calls = &self.calls;
         calls.waiting
@@ -56,7 +56,7 @@ impl Connection {
                 debug!(station.id = %self.station, "{} is sent {}", self.station, command.action);
                 let timeout = command.timeout;
                 let end = self.act(self.now(), Input::Command(command)).await;
-                // Counted from the sending, however long that took.
+                // The timeout counts from the end of the sending.
                 self.calls.deadline = (!self.session.may_call()).then(|| Instant::now() + timeout);
                 return end;
             }

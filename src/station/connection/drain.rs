@@ -1,9 +1,9 @@
-//! What had been received when a connection comes to its end: served first, in order, however it ends.
+//! Messages that were received before a connection ends are served first, in order, however it ends.
 //!
-//! The charger may have closed, with or without a word, before it has read its answers; a newer connection
-//! may have taken its place; we may close it. In all of these messages wait in the operating system's buffer,
-//! in that of TLS and in the library's. They end with the last byte that is there when the end begins, so
-//! that a flood ends too.
+//! The charger may have closed before it has read its answers, a newer connection may have replaced this one,
+//! or the gateway closes it. In each case messages wait in the buffers of the operating system, of TLS and of
+//! the WebSocket library. Reading stops at the last byte that is there when the end begins, so that a flood
+//! ends too.
 
 use std::time::Duration;
 
@@ -17,15 +17,16 @@ use crate::station::closing::Closing;
 use crate::station::registry::Leave;
 use crate::station::websocket::Received;
 
-/// So long everything is served as fast as it can be, because somebody waits; from then on at the station's
-/// rate. A gateway that stops does not go on after it: what is left was not answered, and is sent again.
+/// For this long messages are served as fast as possible, because somebody waits; from then on at the
+/// station's rate. A gateway that stops ends here: the remaining messages were not answered, so the charger
+/// sends them again.
 const HURRY: Duration = Duration::from_secs(4);
 
-/// How long the runtime may take to hear of bytes that the operating system has.
+/// How long the runtime may take to notice bytes that the operating system has.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Connection {
-    /// Serves what has been received before `end`; how it has ended after all.
+    /// Serves the messages that were received before `end`, and returns how the connection really ended.
     pub(super) async fn serve_what_was_received(&mut self, end: Closing) -> Closing {
         if !end.serves_the_rest {
             return end;
@@ -45,7 +46,7 @@ impl Connection {
                 if self.socket.get_ref().is_read() {
                     return end;
                 }
-                // The operating system has more than the runtime has heard of.
+                // The operating system has bytes that the runtime has not noticed yet.
                 if timeout(NOTICE_PATIENCE, self.socket.get_ref().readable()).await.is_err() {
                     return end;
                 }
@@ -53,7 +54,7 @@ impl Connection {
                 continue;
             };
             if received.is_none() {
-                // Reading was over before: how, is told by the end that we come from.
+                // Reading had ended before; `end` already says how.
                 return end;
             }
             if Instant::now() >= hurry_until && (stops || !self.keep_its_rate(&received).await) {
@@ -69,7 +70,7 @@ impl Connection {
         }
     }
 
-    /// Waits until a message may be served by the station's rate; false if the gateway stops meanwhile.
+    /// Waits until the station's rate permits a message; false if the gateway stops meanwhile.
     async fn keep_its_rate(&mut self, received: &Received) -> bool {
         while let Err(wait) = self.stations.take_message(&mut self.limiter) {
             tokio::select! {

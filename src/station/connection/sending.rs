@@ -1,4 +1,4 @@
-//! What leaves: messages, and what the WebSocket library has to say.
+//! Sends messages, and the frames of the WebSocket library itself.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::Connection;
 use crate::station::closing::Closing;
 use crate::station::registry::Leave;
 
-/// How long one message may take to leave; a peer that does not read is not waited for longer.
+/// How long sending one message may take. A peer that does not read is given up after that.
 const SEND_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The same once the connection is to end: somebody waits for that.
+/// The same for a connection that is to end, because somebody waits for the end.
 const LAST_SEND_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Connection {
-    /// Sends a message, or what the library has to say. What fails or takes too long makes the connection
-    /// mute: the answers of what was received are dropped from then on, and not the messages.
+    /// Sends a message, or the library's own frames. A failure or a timeout makes the connection mute: from
+    /// then on answers are dropped, while received messages are still stored.
     pub(super) async fn send(&mut self, message: Option<Message>) -> Option<Closing> {
         let Self { socket, registration, leaving, silent, .. } = self;
         if *silent || socket.get_ref().is_mute() {

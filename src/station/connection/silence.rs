@@ -1,4 +1,4 @@
-//! A peer that says nothing: it is pinged, then taken for dead; one that idles for too long is closed.
+//! Watches a silent peer: pings it, then takes it for dead, and closes a connection that idles for too long.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::station::session::close_code;
 const MISSED_PINGS: u32 = 3;
 
 impl Connection {
-    /// When something is to be done if nothing is heard until then.
+    /// When something is to be done if nothing is received until then.
     pub(super) fn next_wake(&self, heard: Instant) -> Instant {
         let interval = self.ping_interval();
         let ping = (self.pings()).then(|| {
@@ -22,7 +22,7 @@ impl Connection {
         });
         let idle = self.stations.limits.get().idle_timeout.map(|limit| heard + limit.0);
         let wakes = [ping, idle, self.calls.next_wake()];
-        // A day: far enough to mean never.
+        // A day from now stands for never.
         wakes.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400))
     }
 
@@ -34,7 +34,7 @@ impl Connection {
         self.stations.settings.ocpp.ping_interval.0
     }
 
-    /// Nothing was heard for a while: ask with a ping, or take the peer for dead.
+    /// Nothing was received for a while: pings the peer, or takes it for dead.
     pub(super) async fn on_silence(&mut self, heard: Instant) -> Option<Closing> {
         let silent = heard.elapsed();
         if self.stations.limits.get().idle_timeout.is_some_and(|limit| silent >= limit.0) {

@@ -1,4 +1,5 @@
-//! Does what the session says: stores messages, with what others say to them, then sends the answers.
+//! Does what the session says: stores messages, with the verdicts of others about them, then sends the
+//! answers.
 
 use std::collections::VecDeque;
 
@@ -19,14 +20,14 @@ use vocabulary::ocpp::authorization::IdTagInfo;
 use vocabulary::ocpp::fact::Fact;
 use vocabulary::ocpp::message::Inbound;
 
-/// A message of so many bytes takes longer to read than a socket should wait for its turn.
+/// A message of so many bytes takes so long to read that other sockets would have to wait.
 const LONG_BYTES: usize = 64 << 10;
 
 impl Connection {
-    /// Does what the session says until it says nothing more.
+    /// Runs the session's actions until there are no more.
     pub(super) async fn act(&mut self, now: Now, input: Input<'_>) -> Option<Closing> {
         let mut todo: VecDeque<Action> = match input.bytes() {
-            // Milliseconds, in which this thread would look after no other socket.
+            // Reading it takes milliseconds, in which this thread would serve no other socket.
             LONG_BYTES.. => aside(|| self.session.handle(now, input)),
             _ => self.session.handle(now, input),
         }
@@ -93,7 +94,7 @@ impl Connection {
         }
     }
 
-    /// What the authorisation endpoint says of the message's tag, if there is one to ask and to ask about.
+    /// The authorisation endpoint's verdict on the message's tag, if there is an endpoint and a tag.
     async fn outside_verdict(&self, call: &Inbound) -> Result<Option<IdTagInfo>, StoreError> {
         let Some(call_out) = &self.stations.call_out else { return Ok(None) };
         // Boxed: the future of a connection, which lives for days, keeps no room for an HTTP request.
@@ -106,7 +107,7 @@ impl Connection {
         .await
     }
 
-    /// What the certificate authority says to the message, if it is a request for a certificate.
+    /// The certificate authority's answer, if the message asks for a certificate.
     async fn signing(&self, call: &Inbound) -> Result<Option<Signing>, StoreError> {
         let Fact::CertificateRequested { csr } = call.message.fact() else { return Ok(None) };
         let profile = self.admitted.connected.security_profile;
@@ -114,11 +115,11 @@ impl Connection {
     }
 }
 
-/// Does something long while another thread takes over what this one has to do.
+/// Runs something long while another thread takes over this one's other tasks.
 fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => block_in_place(work),
-        // There is no other.
+        // There is no other thread.
         _ => work(),
     }
 }

@@ -1,4 +1,4 @@
-//! The short line for slow hashes.
+//! The short queue for slow hashes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -6,20 +6,20 @@ use std::sync::{Arc, Mutex};
 use crate::station::lock;
 use vocabulary::id::StationId;
 
-/// Handshakes that may wait for a slow hash: about two seconds of them. Others are told to come back.
+/// Handshakes that may wait for a slow hash, about two seconds of work. Others are told to come back.
 pub(super) const QUEUE_MAX: usize = 64;
 
-/// Of these, for one station: who tries passwords for one holds up no other.
+/// Of these, for one station, so that guesses for one hold up no other.
 pub(super) const QUEUE_MAX_PER_STATION: usize = 4;
 
-/// Who waits for a slow hash, or has one made.
+/// Handshakes that wait for a slow hash, or have one made.
 #[derive(Default)]
 pub(super) struct HashQueue {
     pub(super) length: usize,
     pub(super) of: HashMap<StationId, usize>,
 }
 
-/// A place in the line, for as long as it is held.
+/// A place in the queue; it is free again once this is dropped.
 pub(super) struct QueuePlace {
     hash_queue: Arc<Mutex<HashQueue>>,
     station: StationId,

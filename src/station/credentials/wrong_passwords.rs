@@ -1,4 +1,4 @@
-//! The passwords that were wrong of late.
+//! The passwords that were wrong lately.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -7,7 +7,7 @@ use super::Digest;
 /// Wrong passwords that are remembered, as digests of 32 bytes.
 const WRONG_MAX: usize = 10_000;
 
-/// The newest few of many.
+/// The newest wrong passwords.
 #[derive(Default)]
 pub(super) struct WrongPasswords {
     digests: HashSet<Digest>,

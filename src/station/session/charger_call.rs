@@ -1,4 +1,4 @@
-//! A CALL of the charger's: recognised, read, and refused where the mode asks for it.
+//! CALLs of the charger: recognises and reads them, and refuses what the mode does not permit.
 
 use serde_json::value::RawValue;
 
@@ -12,10 +12,10 @@ use vocabulary::ocpp::reading::Reading;
 use vocabulary::ocpp::rejection::{Refused, Rejection};
 use vocabulary::ocpp::{Validation, Violation};
 
-/// What is noted about an envelope although the specification allows it: an empty payload may be `null`.
+/// Violations of an envelope that the specification allows: an empty payload may be `null`.
 const LEGAL_ODDITIES: &[&str] = &["payload"];
 
-/// What is noted of an empty list where an object is due. It is read as one, but for the strict mode.
+/// The violation of an empty list in place of an object. It is read as an object, except in the strict mode.
 const EMPTY_ARRAY: &str = "empty_array";
 
 /// Why a CALL is answered with a CALLERROR.
@@ -61,7 +61,7 @@ impl Session {
                 vec![Action::Append(Append::Call(Box::new(inbound)))]
             }
             Err(refusal) => {
-                // The reason says it already.
+                // The refusal already says so.
                 if refusal.reason == Unserveable::PayloadNotAnObject {
                     violations.retain(|odd| odd.code() != EMPTY_ARRAY);
                 }
@@ -148,7 +148,7 @@ fn no_such_action(protocol: Protocol, action: &str) -> String {
     format!("charge points send no \"{}\" in {}", shorten(action), protocol.title())
 }
 
-/// A charger's word for an error message: short, and on one line.
+/// A charger's text for an error message, short and on one line.
 fn shorten(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(50).collect()
 }

@@ -1,8 +1,8 @@
-//! CALLs that were answered on a socket, for the case that one of them comes again (quirk Q15).
+//! CALLs that were answered on a socket, in case one of them is repeated (quirk Q15).
 //!
-//! A repeat has the same id and the same bytes as the newest CALL that had this id, and comes within a minute
-//! of it. Older ones do not count: firmware whose ids are constant, or count to ten, says `Available`,
-//! `Charging`, `Available` under one id, and means three things. A repeat does not make the CALL any newer.
+//! A repeat has the same id and the same bytes as the newest CALL with this id, and comes within a minute of
+//! it. Older ones do not count: firmware whose ids are constant, or count to ten, sends `Available`,
+//! `Charging`, `Available` under one id, which are three messages. A repeat does not make the CALL newer.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,19 +13,19 @@ use serde_json::value::RawValue;
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::frame::{self, ErrorCode, MessageId};
 
-/// So long after a CALL the very same bytes are a repeat of it.
+/// For this long after a CALL the same bytes are a repeat of it.
 const REPEAT_WINDOW: Duration = Duration::from_secs(60);
 
-/// As many ids are known at least, however old, to tell that one is used again.
+/// Ids that are remembered at least, however old, to notice that one is used again.
 const KNOWN_CALLS: usize = 16;
 
-/// As many are known at most, however many come in a minute.
+/// Ids that are remembered at most, however many CALLs come in a minute.
 const KNOWN_CALLS_MAX: usize = 1_024;
 
-/// An answer of more bytes is not kept.
+/// The largest answer that is kept.
 const ANSWER_BYTES_MAX: usize = 4 << 10;
 
-/// What a text is told from others by.
+/// Tells a text from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint {
     hash: u64,
@@ -40,7 +40,7 @@ impl Fingerprint {
     }
 }
 
-/// What a CALL is answered, without its id, which may be of any length.
+/// The answer to a CALL, without its id, which may be of any length.
 #[derive(Debug)]
 pub(super) enum Answer {
     Result(Box<RawValue>),
@@ -65,13 +65,13 @@ impl Answer {
     }
 }
 
-/// The newest CALL that had an id.
+/// The newest CALL with an id.
 #[derive(Debug)]
 struct Call {
     id: Fingerprint,
     text: Fingerprint,
     received_at: Timestamp,
-    /// `None`: it is always answered anew.
+    /// `None`: a repeat is answered anew.
     answer: Option<Answer>,
 }
 
@@ -87,12 +87,12 @@ impl Repeats {
         call.answer.as_ref().filter(|_| is_repeat)?.to(id)
     }
 
-    /// Whether a CALL has had this id of late.
+    /// Whether a recent CALL had this id.
     pub(super) fn knows(&self, id: &MessageId) -> bool {
         self.newest(id).is_some()
     }
 
-    /// Takes in a CALL that is answered now.
+    /// Remembers a CALL that is answered now.
     pub(super) fn note(&mut self, id: &MessageId, text: Fingerprint, at: Timestamp, answer: Option<Answer>) {
         let key = Fingerprint::of(id.as_json());
         if let Some(older) = self.0.iter().rposition(|call| call.id == key) {
@@ -104,7 +104,7 @@ impl Repeats {
         {
             self.0.pop_front();
         }
-        // After a busy minute the room for it is given back.
+        // After a busy minute the memory is given back.
         if self.0.len() < self.0.capacity() / 4 {
             self.0.shrink_to(2 * self.0.len().max(KNOWN_CALLS));
         }

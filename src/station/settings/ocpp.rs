@@ -28,20 +28,20 @@ table! {
         tls_client_ca: Option<PathBuf> = None,
         /// The organisation that stations' certificates must be issued to; `None`: any.
         tls_client_organization: Option<String> = None,
-        /// Networks of proxies that say truly where their clients come from, and how.
+        /// Networks of proxies whose headers about their clients are trusted.
         trusted_proxies: Vec<IpNet> = Vec::new(),
         /// The header in which they hand on a station's certificate; `None`: they hand on none.
         tls_client_cert_header: Option<HeaderName> = None,
-        /// A PEM file of revocation lists, of stations' certificates that are not let in any more.
+        /// A PEM file of revocation lists: stations' certificates that are refused.
         tls_client_crl: Option<PathBuf> = None,
         /// A PEM file of the certificate that issues stations' certificates, and of those between it and its
         /// root; `None`: the gateway signs none.
         certificate_ca: Option<PathBuf> = None,
         /// The PEM file of its key.
         certificate_ca_key: Option<PathBuf> = None,
-        /// How long the certificates hold that are signed with it.
+        /// How long the certificates are valid that it signs.
         certificate_validity: Span = Span::seconds(365 * 86_400),
-        /// Once a station has used a certificate that it was sent, no other one opens for it.
+        /// Once a station has used a certificate that it was sent, no other one is accepted from it.
         certificate_pin: bool = false,
         /// The path prefixes a station may connect under; none listed means any.
         paths: Vec<String> = Vec::new(),
@@ -83,12 +83,12 @@ impl Ocpp {
         })
     }
 
-    /// The authorities that certificates must lead to which proxies hand on, if they do and there are some.
+    /// The authorities of certificates that proxies hand on, if there are any.
     pub fn handed_on_ca(&self) -> Option<&Path> {
         self.tls_client_ca.as_deref().filter(|_| self.tls_client_cert_header.is_some())
     }
 
-    /// Whose word about its clients counts.
+    /// The proxies whose headers are trusted.
     pub fn proxies(&self) -> TrustedProxies {
         TrustedProxies {
             networks: self.trusted_proxies.clone(),
