@@ -1,6 +1,8 @@
-//! The typed client of the REST API: what the command line, the demo and the tests speak to a gateway with.
+//! The typed client of the REST API, for the command line, the demo and the tests.
 //!
-//! Its methods stand in a file per resource. Each returns a [`Call`], which is made when it is awaited.
+//! Its methods are in a file per resource. Each returns a [`Call`], which is made when it is awaited. Every
+//! call fails with a [`ClientError`]; [`ClientError::Refused`] is 404 if the resource does not exist, and 422
+//! with every wrong field or parameter. The methods name only further errors.
 
 mod access;
 mod call;
@@ -33,10 +35,10 @@ use vocabulary::api::problem::Problem;
 /// The environment variable that tells programs where the gateway is. No setting of the gateway's own.
 pub const URL_VARIABLE: &str = "CHARGEHOOK_URL";
 
-/// Longer than the longest call the gateway makes on our behalf.
+/// Longer than the longest request that a call makes the gateway send.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Why a call brought no answer of the kind that was expected.
+/// Why a call has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The base URL is no `http` or `https` URL, or the key cannot be sent in a header.
@@ -45,20 +47,20 @@ pub enum ClientError {
     /// The gateway refused, and said why.
     #[error("{0}")]
     Refused(Box<Problem>),
-    /// An answer that is none of this API's.
+    /// The answer does not come from a gateway.
     #[error("{url} answered {status}, and not as a chargehook gateway would: {body}")]
     Unexpected {
-        /// What was asked.
+        /// The URL of the request.
         url: Url,
         /// The HTTP status.
         status: u16,
         /// The start of the body.
         body: String,
     },
-    /// No answer at all.
+    /// No answer came.
     #[error("no answer from the gateway: {}", causes(.0))]
     Unreachable(#[source] reqwest::Error),
-    /// A stream that has said nothing for longer than a living one is silent.
+    /// A stream was silent for longer than a live one ever is.
     #[error("nothing more is heard from the gateway")]
     Silent,
 }
@@ -74,7 +76,7 @@ impl ClientError {
     }
 }
 
-/// The last cause tells most ("Connection refused"), the first one which URL it was about.
+/// The last cause says most ("Connection refused"), the first one names the URL.
 fn causes(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut last = std::error::Error::source(error);
@@ -93,7 +95,7 @@ pub type Result<T> = std::result::Result<T, ClientError>;
 /// Parameters of a query string, in order.
 pub type Parameters<'a> = &'a [(&'a str, &'a str)];
 
-/// Speaks to one gateway with one API key. Cheap to clone.
+/// A client of one gateway with one API key. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -116,8 +118,7 @@ impl Client {
         Self::trusting(base, key, None)
     }
 
-    /// The same, for a gateway whose certificate is signed by one of these authorities (PEM) or by one that
-    /// the system trusts.
+    /// Like [`Client::new`], and trusts these authorities (PEM) beside the system's.
     ///
     /// # Errors
     /// As [`Client::new`], and if the authorities cannot be read.
@@ -134,19 +135,19 @@ impl Client {
         let authorities = authorities_pem.map(Certificate::from_pem_bundle).transpose();
         let authorities =
             authorities.map_err(|error| setup("the authorities are no certificates in PEM", error))?;
-        // One TLS backend for all; if somebody in this process chose before us, that choice stands.
+        // One TLS backend for all. If another part of the process has chosen one before, that stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
             reqwest::Client::builder()
                 .timeout(TIMEOUT)
-                // A gateway is asked directly, whatever proxy the environment names for the web.
+                // Requests go to the gateway directly, without a proxy of the environment.
                 .no_proxy()
-                // No gateway sends its callers elsewhere, and whoever does must not get the key.
+                // A gateway never redirects, and another server must not get the key.
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!("chargehook/", env!("CARGO_PKG_VERSION")))
         };
         let http = match (base.scheme(), authorities) {
-            // Needs no certificates, and a container may have none.
+            // Plain HTTP needs no certificates, and a container may have none.
             ("http", _) => builder().tls_certs_only([]).build(),
             (_, None) => builder().build(),
             (_, Some(authorities)) => builder()
@@ -158,10 +159,10 @@ impl Client {
         Ok(Self { http, base, key })
     }
 
-    /// Whether the gateway can serve; a gateway that cannot is an answer, not an error.
+    /// Whether the gateway can serve. A gateway that is not ready is an answer, not an error.
     ///
     /// # Errors
-    /// If nobody answers, or not a gateway.
+    /// If there is no answer, or not from a gateway.
     pub async fn ready(&self) -> Result<Health> {
         let url = self.url(&["readyz"], &[]);
         let response = self.http.get(url.clone()).send().await.map_err(ClientError::Unreachable)?;
@@ -171,9 +172,6 @@ impl Client {
     }
 
     /// Every row of a list, page by page. `resource` is its path below `/api/v1`.
-    ///
-    /// # Errors
-    /// As every call: [`ClientError`].
     pub async fn all<T: DeserializeOwned + 'static>(
         &self,
         resource: &str,
@@ -233,12 +231,12 @@ impl Client {
     }
 }
 
-/// A flag as query strings spell it.
+/// A flag of a query string.
 fn flag(set: bool) -> &'static str {
     if set { "true" } else { "false" }
 }
 
-/// The error that an answer other than a success tells of.
+/// The error of an answer that is no success.
 async fn refusal(response: Response) -> Result<ClientError> {
     let (url, status) = (response.url().clone(), response.status().as_u16());
     let body = response.bytes().await.map_err(ClientError::Unreachable)?;

@@ -1,5 +1,5 @@
-//! `chargehook demo`: the whole path on one machine, for somebody who has never seen it. A gateway on a
-//! temporary database, a receiver that verifies signatures, chargers that charge cars.
+//! `chargehook demo`: shows the whole path on one machine. A gateway on a temporary database, a receiver that
+//! verifies signatures, chargers that charge cars.
 
 mod receiver;
 mod screen;
@@ -29,16 +29,16 @@ use vocabulary::api::event::Event;
 use vocabulary::clock::Clock;
 use vocabulary::id::StationId;
 
-/// Chargers of the demo; one session each makes a round.
+/// Chargers of the demo. A round is one session of each.
 const CHARGERS: usize = 3;
 
-/// How much faster than in real life the cars charge: five minutes in a second.
+/// How much faster the cars charge than in real life: five minutes in a second.
 const TIME_SCALE: f64 = 300.0;
 
 /// How long the last deliveries may take after the chargers have left.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why the demo did not come to its end.
+/// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The gateway did not start.
@@ -47,23 +47,23 @@ pub enum DemoError {
     /// No key for the API.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The API did not do what it was asked.
+    /// The API has refused a request.
     #[error(transparent)]
     Api(#[from] ClientError),
     /// Files, sockets or the terminal.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// What was sent is not what arrived.
+    /// The number of received events is not the number of sent messages.
     #[error("the counts do not agree: {0}")]
     Disagreement(String),
 }
 
-/// What happened, counted at each station of the way.
+/// Counts of messages at each step of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// CALLs the chargers sent.
+    /// CALLs that the chargers sent.
     pub(crate) sent: u64,
-    /// CALLs they were answered.
+    /// CALLs that were answered.
     pub(crate) acknowledged: u64,
     /// Events of the category `ocpp` in the store.
     pub(crate) stored: u64,
@@ -89,7 +89,7 @@ pub async fn run(forever: bool) -> Result<(), DemoError> {
     outcome
 }
 
-/// Free ports, a database that is thrown away, and receivers on this machine allowed.
+/// A configuration with free ports, a temporary database, and receivers on this machine.
 fn configuration(data_dir: &Path) -> Config {
     let mut config = Config::default();
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -138,12 +138,12 @@ async fn show(gateway: &Gateway, forever: bool) -> Result<(), DemoError> {
             }
             summary = &mut chargers => break summary,
             _ = tokio::signal::ctrl_c(), if !stop.is_cancelled() => stop.cancel(),
-            // Its terminal is gone; what it has made is removed all the same.
+            // Its terminal is gone; the temporary files are still removed.
             _ = hangup.recv(), if !stop.is_cancelled() => stop.cancel(),
             _ = terminate.recv(), if !stop.is_cancelled() => stop.cancel(),
         }
     };
-    // The chargers have left; what they said last is still on its way.
+    // The chargers have left; their last messages are still being delivered.
     let deadline = Instant::now() + DELIVERY_PATIENCE;
     while !deliveries_settled(&client).await? || !arrivals.is_empty() {
         let wait = deadline.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));
@@ -159,7 +159,7 @@ async fn show(gateway: &Gateway, forever: bool) -> Result<(), DemoError> {
     let stored = client.all::<Event>("events", &said).await?.len() as u64;
     let counts = Counts { sent: summary.sent, acknowledged: summary.acknowledged, stored, verified };
     screen.summary(&summary, counts, receiver.refused(), began.elapsed())?;
-    // Interrupted in the middle of a message, a charger has sent what was never answered.
+    // A charger that was interrupted may have sent a message that was never answered.
     if !counts.agree() && !forever {
         return Err(DemoError::Disagreement(format!("{counts:?}")));
     }
@@ -197,7 +197,7 @@ async fn start_chargers(gateway: SocketAddr, forever: bool, stop: &CancellationT
         tasks.spawn(async move {
             tokio::time::sleep(Duration::from_millis(300 * number as u64)).await;
             let summary = session::run(options, stop, |_, _| {}).await;
-            // The receiving end waits for all of them.
+            // The receiver of the channel waits for all of them.
             let _ = done.send(summary).await;
         });
     }

@@ -34,7 +34,7 @@ use vocabulary::id::{DeliveryId, IdMint};
 /// How long the endpoint has for its answer; a webhook's default.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why nothing is forwarded any more.
+/// Why forwarding ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The gateway cannot be followed.
@@ -48,28 +48,28 @@ pub enum ListenError {
     Io(#[from] io::Error),
 }
 
-/// What is forwarded, and where to.
+/// What is forwarded to where.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The gateway.
     pub client: Client,
-    /// The endpoint. Whoever names it here may have any address, loopback included.
+    /// The endpoint. Any address is allowed, loopback included, because the developer names it.
     pub to: Url,
     /// Filters, as the stream of events takes them.
     pub filters: Vec<(String, String)>,
-    /// What signs.
+    /// The signing secret.
     pub secret: SigningSecret,
     /// The body's shape.
     pub format: BodyFormat,
 }
 
-/// The guard that an endpoint passes which its own developer names: every address is allowed.
+/// A guard that permits every address, because the developer names the endpoint.
 pub fn anywhere() -> Guard {
     let everywhere: [IpNet; 2] = [Ipv4Net::default().into(), Ipv6Net::default().into()];
     Guard { allowed: everywhere.to_vec(), https_only: false }
 }
 
-/// Forwards until SIGINT, SIGTERM or SIGHUP, and tells `out` of every event.
+/// Forwards until SIGINT, SIGTERM or SIGHUP, and prints every event to `out`.
 ///
 /// # Errors
 /// If the gateway cannot be reached at first, or refuses; one that goes away later is waited for.
@@ -80,7 +80,7 @@ pub async fn run(options: Options, mut out: impl Write) -> Result<(), ListenErro
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         ended = forward(options, &mut out) => match ended {
-            // Whoever read us, such as `head`, has seen enough.
+            // The reader of the output, such as `head`, has ended.
             Err(ListenError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             ended => ended,
         },
@@ -95,7 +95,7 @@ async fn forward(options: Options, out: &mut impl Write) -> Result<(), ListenErr
     let mut forwarder = Forwarder::new(to, secret, format)?;
     let mut events = client.follow_events(filters).await?;
     tell(out, &format!("forwarding to {}", forwarder.to))?;
-    // Read on a task of its own: a stream is not cut off because a post has come back meanwhile.
+    // The stream is read on a task of its own, so that a finished post does not interrupt it.
     let (tells, mut told) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut goes_on = true;
@@ -126,7 +126,7 @@ async fn forward(options: Options, out: &mut impl Write) -> Result<(), ListenErr
                 Ok(FollowerEvent::Again) => "connected again, going on behind the last event".to_owned(),
                 Ok(FollowerEvent::Forgotten(reason)) => format!("{reason}; going on with what comes now"),
                 Err(error) => {
-                    // What was told before is forwarded first.
+                    // Events before the end are forwarded first.
                     end = Some(error);
                     continue;
                 }
@@ -138,7 +138,7 @@ async fn forward(options: Options, out: &mut impl Write) -> Result<(), ListenErr
 }
 
 fn line(now: Timestamp, event: &Event, outcome: &Outcome) -> String {
-    // Of a station that was rejected it is the identity that was offered, which may be anything.
+    // For a rejected station this is the identity that it offered, which may be any text.
     let station = event.station_id.as_deref().unwrap_or("-").escape_debug();
     let (verdict, took) = (describe(outcome), outcome.duration.as_millis());
     format!("{now}  {}  {}  {station}  {verdict}  {took} ms", event.id, event.event)
@@ -158,7 +158,7 @@ fn describe(outcome: &Outcome) -> String {
     }
 }
 
-/// An event, and what it is counted as.
+/// An event with its number.
 #[derive(Debug)]
 struct Numbered {
     sequence: i64,
@@ -182,13 +182,13 @@ impl Forwarder {
         Ok(Self { to, secret, format, poster, clock: Clock::System, mint: IdMint::default(), sequence: 0 })
     }
 
-    /// The event with its place among all.
+    /// Numbers an event.
     fn numbered(&mut self, event: Event) -> Numbered {
         self.sequence += 1;
         Numbered { sequence: self.sequence, event }
     }
 
-    /// One post, made when it is polled.
+    /// One post. It is made when the future is polled.
     fn post(
         &mut self,
         Numbered { sequence, event }: Numbered,

@@ -9,11 +9,11 @@ use serde::de::DeserializeOwned;
 
 use super::{ClientError, Result, refusal, unexpected};
 
-/// A call that is made when it is awaited, and brings a `T`.
+/// A call that is made when it is awaited, and returns a `T`.
 #[must_use = "a call is made when it is awaited"]
 pub struct Call<T> {
     request: RequestBuilder,
-    /// A status beside the successes whose body is a `T` too.
+    /// Another status whose body is a `T` too.
     answer_too: Option<StatusCode>,
     brings: PhantomData<fn() -> T>,
 }
@@ -30,15 +30,14 @@ impl<T> Call<T> {
         Self { request, answer_too: None, brings: PhantomData }
     }
 
-    /// The same call, for which this status is an answer and no error.
+    /// The same call, for which this status is an answer, not an error.
     pub(super) fn or(self, status: StatusCode) -> Self {
         Self { answer_too: Some(status), ..self }
     }
 }
 
 impl<T: DeserializeOwned> Call<T> {
-    /// Makes the call: what it brings, and the text it came in, which may have members that `T` does not
-    /// know.
+    /// Makes the call and returns the answer with its text, which may have members that `T` does not know.
     ///
     /// # Errors
     /// As awaiting the call itself.

@@ -10,7 +10,7 @@ use vocabulary::api::Page;
 use vocabulary::api::command::Command;
 use vocabulary::id::CommandId;
 
-/// Longer than the longest wait for a command: its turn, then its answer.
+/// Longer than the longest wait for a command and its answer.
 const TIMEOUT: Duration = Duration::from_secs(1_300);
 
 impl Client {
@@ -26,22 +26,16 @@ impl Client {
     }
 
     /// One page of the commands.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong parameter.
     pub fn commands(&self, parameters: Parameters<'_>) -> Call<Page<Command>> {
         self.get(&["commands"], parameters)
     }
 
     /// A command.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
     pub fn command(&self, id: CommandId) -> Call<Command> {
         self.get(&["commands", &id.to_string()], &[])
     }
 
-    /// Calls a command back.
+    /// Cancels a command.
     ///
     /// # Errors
     /// [`super::ClientError::Refused`] with 409 if it was sent, or has ended.

@@ -8,25 +8,16 @@ use vocabulary::id::DeliveryId;
 
 impl Client {
     /// One page of the deliveries.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong parameter.
     pub fn deliveries(&self, parameters: Parameters<'_>) -> Call<Page<Delivery>> {
         self.get(&["deliveries"], parameters)
     }
 
     /// One page of the dead letters.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong parameter.
     pub fn failed_deliveries(&self, parameters: Parameters<'_>) -> Call<Page<Delivery>> {
         self.get(&["failed-deliveries"], parameters)
     }
 
     /// A delivery.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
     pub fn delivery(&self, id: DeliveryId) -> Call<Delivery> {
         self.get(&["deliveries", &id.to_string()], &[])
     }
@@ -48,9 +39,6 @@ impl Client {
     }
 
     /// Counts what [`Client::resend_all`] would send.
-    ///
-    /// # Errors
-    /// As that.
     pub fn count_resend(&self, parameters: Parameters<'_>) -> Call<ReplayMatched> {
         let parameters: Vec<(&str, &str)> =
             parameters.iter().copied().chain([("dry_run", flag(true))]).collect();

@@ -8,9 +8,6 @@ use vocabulary::id::EventId;
 
 impl Client {
     /// One page of the events.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong parameter.
     pub fn events(&self, parameters: Parameters<'_>) -> Call<Page<Event>> {
         self.get(&["events"], parameters)
     }
@@ -31,10 +28,7 @@ impl Client {
         self.get(&["events", &id.to_string(), "deliveries"], &[("explain", flag(explain))])
     }
 
-    /// Brings an event.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong field.
+    /// Publishes an event.
     pub fn send_event(&self, input: &EventInput) -> Call<EventStored> {
         self.post(&["events"], input)
     }
@@ -48,9 +42,6 @@ impl Client {
     }
 
     /// Every event type.
-    ///
-    /// # Errors
-    /// As every call: [`super::ClientError`].
     pub fn event_types(&self) -> Call<Page<EventType>> {
         self.get(&["event-types"], &[])
     }

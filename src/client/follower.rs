@@ -1,4 +1,4 @@
-//! Following a live stream for as long as somebody wants to hear it, whatever becomes of the connection.
+//! Follows a live stream, and opens it again whenever the connection breaks.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use super::{Client, ClientError, Result};
 use vocabulary::api::event::Event;
 use vocabulary::api::message::Message;
 
-/// Waits between tries to follow again.
+/// Pauses between tries to open the stream again.
 const RECONNECT_MIN: Duration = Duration::from_millis(250);
 const RECONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// What there is to be said about a stream that is followed.
+/// An event of a follower.
 #[derive(Debug)]
 pub enum FollowerEvent<T> {
-    /// The next thing.
+    /// The next message of the stream.
     Next(Box<Streamed<T>>),
-    /// The stream broke off, for this reason. It is opened again where it was.
+    /// The stream broke off, for this reason. It is opened again behind the last message.
     BrokeOff(String),
-    /// It is open again.
+    /// The stream is open again.
     Again,
-    /// What came after the last one may be gone, in the gateway's words: it goes on with what comes now.
+    /// Messages after the last one may be removed, in the gateway's words. The stream goes on with new ones.
     Forgotten(String),
 }
 
@@ -49,7 +49,7 @@ impl Client {
         Follower::start(self.clone(), &["events", "stream"], filters).await
     }
 
-    /// Follows what goes over a station's wire from now on; `filters` are those of the list.
+    /// Follows a station's OCPP messages from now on; `filters` are those of the list.
     ///
     /// # Errors
     /// As [`Client::follow_events`], and a 404 if there is no such station.
@@ -72,7 +72,7 @@ impl<T: DeserializeOwned> Follower<T> {
         Ok(follower)
     }
 
-    /// What there is next. Waits for it as long as it takes, also for a gateway that is away.
+    /// The next event. Waits as long as needed, also for a gateway that is not reachable.
     ///
     /// # Errors
     /// If the gateway refuses, for instance because the API key was revoked.
@@ -95,7 +95,7 @@ impl<T: DeserializeOwned> Follower<T> {
                 Err(error) => error.to_string(),
             };
             self.stream = None;
-            // One that held for a while, or told something, did not break because it was opened too soon.
+            // A stream that lasted for a while did not break because it was opened too soon.
             if self.opened_at.elapsed() > RECONNECT_MAX {
                 self.wait = RECONNECT_MIN;
             }
@@ -129,7 +129,7 @@ impl<T: DeserializeOwned> Follower<T> {
     }
 }
 
-/// Whether asking again cannot help: the gateway refuses, and not because it is busy.
+/// Whether another try cannot help: the gateway refuses, and not because it is busy.
 fn is_final(error: &ClientError) -> bool {
     error.status().is_some_and(|status| status < 500 && !matches!(status, 408 | 429))
 }

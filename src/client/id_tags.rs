@@ -1,4 +1,5 @@
-//! Registered id tags. One belongs to an owner, or to nobody: `owner_id` says which of a name is meant.
+//! Registered id tags. Each belongs to one owner or to none; `owner_id` selects one of several with the same
+//! name.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -14,39 +15,27 @@ fn whose(owner_id: Option<&str>) -> Vec<(&str, &str)> {
 
 impl Client {
     /// One page of the tags.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong parameter.
     pub fn id_tags(&self, parameters: Parameters<'_>) -> Call<Page<IdTag>> {
         self.get(&["id-tags"], parameters)
     }
 
     /// A tag.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if it is not registered.
     pub fn id_tag(&self, tag: &str, owner_id: Option<&str>) -> Call<IdTag> {
         self.get(&["id-tags", tag], &whose(owner_id))
     }
 
-    /// Registers a tag, or replaces what is registered of it; `input` is the body of `PUT`.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong field.
+    /// Registers or replaces a tag; `input` is the body of `PUT`.
     pub fn put_id_tag(&self, tag: &str, owner_id: Option<&str>, input: &impl Serialize) -> Call<IdTag> {
         Call::new(self.request(Method::PUT, &["id-tags", tag], &whose(owner_id)).json(input))
     }
 
-    /// Forgets a tag.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if it is not registered.
+    /// Deletes a tag.
     pub fn delete_id_tag(&self, tag: &str, owner_id: Option<&str>) -> Call<()> {
         Call::new(self.request(Method::DELETE, &["id-tags", tag], &whose(owner_id)))
     }
 
     /// Registers many tags; `rows` is a JSON array or a CSV, as `content_type` says (`application/json`,
-    /// `text/csv`). Rows that are wrong are left out, and are an answer too.
+    /// `text/csv`). Wrong rows are left out and named in the answer.
     ///
     /// # Errors
     /// [`super::ClientError::Refused`] if the rows cannot be read at all, or are too many.

@@ -10,7 +10,7 @@ use vocabulary::api::message::Message;
 use vocabulary::api::station::{ConfigurationKey, Connector, Disconnecting, ImportedStation, Station};
 
 impl Client {
-    /// Makes a station; `input` is the body of `POST /stations`.
+    /// Creates a station; `input` is the body of `POST /stations`.
     ///
     /// # Errors
     /// [`super::ClientError::Refused`] names every wrong field, or is a 409 if there is one already.
@@ -19,39 +19,27 @@ impl Client {
     }
 
     /// One page of the stations.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong parameter.
     pub fn stations(&self, parameters: Parameters<'_>) -> Call<Page<Station>> {
         self.get(&["stations"], parameters)
     }
 
     /// A station.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
     pub fn station(&self, id: &str) -> Call<Station> {
         self.get(&["stations", id], &[])
     }
 
     /// Changes a station; `patch` is the body of `PATCH`.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong field.
     pub fn patch_station(&self, id: &str, patch: &impl Serialize) -> Call<Station> {
         self.patch(&["stations", id], patch)
     }
 
-    /// Removes a station.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
+    /// Deletes a station.
     pub fn delete_station(&self, id: &str) -> Call<()> {
         self.delete(&["stations", id])
     }
 
-    /// Makes or changes many stations; `rows` is a JSON array or a CSV, as `content_type` says
-    /// (`application/json`, `text/csv`). Rows that are wrong are left out, and are an answer too.
+    /// Creates or changes many stations; `rows` is a JSON array or a CSV, as `content_type` says
+    /// (`application/json`, `text/csv`). Wrong rows are left out and named in the answer.
     ///
     /// # Errors
     /// [`super::ClientError::Refused`] if the rows cannot be read at all, or are too many.
@@ -61,30 +49,21 @@ impl Client {
     }
 
     /// A station's connectors.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is no such station.
     pub fn connectors(&self, id: &str) -> Call<Page<Connector>> {
         self.get(&["stations", id, "connectors"], &[])
     }
 
     /// A station's configuration, as it was last read or set.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is no such station.
     pub fn configuration(&self, id: &str) -> Call<Page<ConfigurationKey>> {
         self.get(&["stations", id, "configuration"], &[])
     }
 
-    /// One page of what went over a station's wire.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is no such station.
+    /// One page of a station's OCPP messages.
     pub fn messages(&self, id: &str, parameters: Parameters<'_>) -> Call<Page<Message>> {
         self.get(&["stations", id, "messages"], parameters)
     }
 
-    /// Hangs up on a station.
+    /// Disconnects a station.
     ///
     /// # Errors
     /// [`super::ClientError::Refused`] with 409 if it is not connected.

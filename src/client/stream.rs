@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use super::{Client, ClientError, Parameters, Result, refusal, unexpected};
 
-/// A stream says something every 15 seconds, be it only a comment: one that is silent for so long is dead.
+/// A stream sends something every 15 seconds, at least a comment. One that is silent for so long is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 
-/// A stream has no end that a clock would know.
+/// A stream has no timeout.
 const WITHOUT_END: Duration = Duration::from_secs(365 * 86_400);
 
 /// Longer than any event: the gateway's messages are far smaller.
@@ -26,12 +26,12 @@ pub(super) struct Stream<T> {
     brings: PhantomData<fn() -> T>,
 }
 
-/// Something that a stream tells.
+/// A message of a stream.
 #[derive(Debug, Clone)]
 pub struct Streamed<T> {
-    /// What it is.
+    /// The message.
     pub told: T,
-    /// The JSON it came as, in one line.
+    /// Its JSON, in one line.
     pub json: String,
 }
 
@@ -64,7 +64,7 @@ impl Client {
 }
 
 impl<T: DeserializeOwned> Stream<T> {
-    /// What it tells next; `None` if it has ended.
+    /// The next message; `None` if the stream has ended.
     ///
     /// # Errors
     /// [`ClientError::Unreachable`] or [`ClientError::Silent`] if it broke off. Nothing is lost: open one
@@ -89,7 +89,7 @@ impl<T: DeserializeOwned> Stream<T> {
         }
     }
 
-    /// Where the stream has come to: the last thing it told, or the one it began behind.
+    /// The id of the last message, or the one that the stream was opened behind.
     pub(super) fn last_id(&self) -> Option<String> {
         self.reader.last_id.clone()
     }
@@ -100,10 +100,10 @@ impl<T: DeserializeOwned> Stream<T> {
     }
 }
 
-/// Takes messages out of the bytes of a stream.
+/// Reads messages out of the bytes of a stream.
 #[derive(Debug, Default)]
 struct Reader {
-    /// Received, and not yet looked at.
+    /// Received bytes that are not read yet.
     buffer: Vec<u8>,
     data: String,
     /// The id of the message that is being read. It counts once the message is whole: a stream that breaks
@@ -128,13 +128,13 @@ impl Reader {
             match field {
                 "id" => self.id = Some(value.to_owned()),
                 "data" => {
-                    // A payload that came in lines: they break between two of its tokens, so a blank will do.
+                    // A payload of several lines breaks between two tokens, so a blank replaces the break.
                     if !self.data.is_empty() {
                         self.data.push(' ');
                     }
                     self.data.push_str(value);
                 }
-                // The event's type stands in the data too; the rest are comments and hints.
+                // The event's type is in the data too; the rest are comments and hints.
                 _ => {}
             }
         }

@@ -6,30 +6,21 @@ use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction};
 
 impl Client {
     /// One page of the transactions.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong parameter.
     pub fn transactions(&self, parameters: Parameters<'_>) -> Call<Page<Transaction>> {
         self.get(&["transactions"], parameters)
     }
 
     /// A transaction.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
     pub fn transaction(&self, id: i64) -> Call<Transaction> {
         self.get(&["transactions", &id.to_string()], &[])
     }
 
-    /// One page of what was metered in a transaction, in the charger's time order.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is no such transaction.
+    /// One page of a transaction's meter values, in the charger's time order.
     pub fn meter_values(&self, id: i64, parameters: Parameters<'_>) -> Call<Page<MeterValue>> {
         self.get(&["transactions", &id.to_string(), "meter-values"], parameters)
     }
 
-    /// Ends a transaction whose stop never came.
+    /// Closes a transaction whose stop never came.
     ///
     /// # Errors
     /// [`super::ClientError::Refused`] with 404 if there is none, with 409 if it is completed.

@@ -10,55 +10,37 @@ use vocabulary::id::WebhookId;
 use vocabulary::units::Span;
 
 impl Client {
-    /// Makes a webhook; `input` is the body of `POST /webhooks`. The answer shows its signing secret.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong field.
+    /// Creates a webhook; `input` is the body of `POST /webhooks`. The answer shows its signing secret.
     pub fn create_webhook(&self, input: &impl Serialize) -> Call<Webhook> {
         self.post(&["webhooks"], input)
     }
 
     /// One page of the webhooks.
-    ///
-    /// # Errors
-    /// As every call: [`super::ClientError`].
     pub fn webhooks(&self, parameters: Parameters<'_>) -> Call<Page<Webhook>> {
         self.get(&["webhooks"], parameters)
     }
 
     /// A webhook.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
     pub fn webhook(&self, id: WebhookId) -> Call<Webhook> {
         self.get(&["webhooks", &id.to_string()], &[])
     }
 
     /// Changes a webhook; `patch` is the body of `PATCH`.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] names every wrong field.
     pub fn patch_webhook(&self, id: WebhookId, patch: &impl Serialize) -> Call<Webhook> {
         self.patch(&["webhooks", &id.to_string()], patch)
     }
 
-    /// Removes a webhook.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
+    /// Deletes a webhook.
     pub fn delete_webhook(&self, id: WebhookId) -> Call<()> {
         self.delete(&["webhooks", &id.to_string()])
     }
 
-    /// Puts a disabled webhook back to work.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
+    /// Enables a disabled webhook.
     pub fn enable_webhook(&self, id: WebhookId) -> Call<Webhook> {
         self.ask(&["webhooks", &id.to_string(), "enable"], &[])
     }
 
-    /// Lets a webhook's deliveries wait; `how_long` such as `2h`, or until it is resumed.
+    /// Pauses a webhook, for `how_long` such as `2h`, or until it is resumed.
     ///
     /// # Errors
     /// [`super::ClientError::Refused`] with 404 if there is none, with 409 if it is disabled.
@@ -74,10 +56,7 @@ impl Client {
         self.ask(&["webhooks", &id.to_string(), "resume"], &[])
     }
 
-    /// How a webhook is doing.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
+    /// A webhook's statistics.
     pub fn webhook_stats(&self, id: WebhookId, window: Span) -> Call<WebhookStats> {
         self.get(&["webhooks", &id.to_string(), "stats"], &[("window", &window.to_string())])
     }
@@ -85,24 +64,18 @@ impl Client {
     /// Sends a test event to a webhook; `event` is `ping` if none is given.
     ///
     /// # Errors
-    /// As every call; a test that was not passed is an answer.
+    /// A failed test is an answer, not an error.
     pub fn test_webhook(&self, id: WebhookId, event: Option<&str>) -> Call<WebhookTest> {
         let parameters: Vec<(&str, &str)> = event.map(|event| ("event", event)).into_iter().collect();
         self.ask(&["webhooks", &id.to_string(), "test"], &parameters)
     }
 
     /// A webhook's signing secrets.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
     pub fn webhook_secrets(&self, id: WebhookId) -> Call<WebhookSecrets> {
         self.get(&["webhooks", &id.to_string(), "secret"], &[])
     }
 
     /// Rotates a webhook's signing secret; `overlap` such as `1h`.
-    ///
-    /// # Errors
-    /// [`super::ClientError::Refused`] with 404 if there is none.
     pub fn rotate_webhook_secret(&self, id: WebhookId, overlap: Option<&str>) -> Call<WebhookSecrets> {
         let parameters: Vec<(&str, &str)> = overlap.map(|overlap| ("overlap", overlap)).into_iter().collect();
         self.ask(&["webhooks", &id.to_string(), "secret", "rotate"], &parameters)

@@ -1,4 +1,4 @@
-//! One attempt: a body signed and posted. Deliveries, tests and verifications all go this way.
+//! One attempt: a body is signed and posted. Deliveries, tests and verifications all use this.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use vocabulary::id::DeliveryId;
 
 use super::target::Target;
 
-/// What is sent, and as what.
+/// A request to an endpoint.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     pub(super) delivery_id: DeliveryId,
     pub(super) event: &'a Event,
-    /// What tells it, in the target's format.
+    /// The body, in the target's format.
     pub(super) body: Bytes,
     pub(super) number: u32,
     pub(super) trigger: Trigger,
@@ -29,7 +29,7 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Posts it; takes no longer than the webhook's timeout.
+    /// Posts it. It takes the webhook's timeout at most.
     pub(super) async fn send(self, target: &Target, poster: &Poster, clock: &Clock) -> Outcome {
         let url = match &target.url {
             Ok(url) => url.clone(),
@@ -67,7 +67,7 @@ fn unusable(reason: &str) -> Outcome {
     }
 }
 
-/// How long the endpoint asked to be left alone.
+/// How long the endpoint asked to wait.
 pub(super) fn retry_after(outcome: &Outcome, now: Timestamp) -> Option<Duration> {
     match outcome.verdict {
         AttemptVerdict::Refused { retry_after, .. } => {
@@ -77,7 +77,7 @@ pub(super) fn retry_after(outcome: &Outcome, now: Timestamp) -> Option<Duration>
     }
 }
 
-/// What the store is told of an outcome.
+/// An outcome as the store takes it.
 pub(super) fn finish(claimed: &store::Claimed, outcome: Outcome, next: Next) -> Finish {
     Finish {
         seq: claimed.seq,

@@ -1,5 +1,4 @@
-//! The circuit breaker of a lane: spares an endpoint that is down, and the attempts it would cost.
-//! Pure: the moment is passed in.
+//! The circuit breaker of a lane: stops sending to an endpoint that is down. Pure: the moment is passed in.
 
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use vocabulary::clock::Timestamp;
 /// Failures in a row that open the breaker.
 pub const FAILURES_TO_OPEN: u32 = 5;
 
-/// Probes are never further apart than this.
+/// The longest time between two probes.
 pub const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(30);
 
 /// How many sends may be under way right after the first success.
@@ -20,16 +19,16 @@ pub struct Breaker {
     state: State,
     failures_in_a_row: u32,
     first_interval: Duration,
-    /// From here on a ramp is over.
+    /// A ramp ends at this number of sends.
     full: usize,
 }
 
-/// What the breaker is doing.
+/// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Everything passes.
+    /// All sends pass.
     Closed,
-    /// Nothing passes but one probe at a time.
+    /// Only one probe at a time passes.
     Open {
         /// When it opened.
         since: Timestamp,
@@ -38,7 +37,7 @@ pub enum State {
         /// How long after a failed probe the next one may go.
         interval: Duration,
     },
-    /// The endpoint is back: a few at a time, more with each success.
+    /// The endpoint is back: a few sends at a time pass, more with each success.
     Ramp {
         /// How many may be under way.
         limit: usize,
@@ -52,7 +51,7 @@ pub enum Allowance {
     Any,
     /// At most this many.
     AtMost(usize),
-    /// One, and only if none is under way: it is the probe.
+    /// One, the probe, and only if no other send is under way.
     Probe,
     /// None before this moment.
     NotBefore(Timestamp),
@@ -71,19 +70,19 @@ impl Breaker {
         breaker
     }
 
-    /// Takes over a changed schedule or limit, and keeps its state.
+    /// Takes a changed schedule or limit, and keeps the state.
     pub fn configure(&mut self, schedule: &[Duration], max_in_flight: usize) {
         let shortest = schedule.iter().min().copied().unwrap_or(PROBE_INTERVAL_MAX);
         self.first_interval = shortest.min(PROBE_INTERVAL_MAX);
         self.full = max_in_flight;
     }
 
-    /// What it is doing.
+    /// Its state.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Whether it keeps sends back until a probe succeeds.
+    /// Whether sends wait until a probe succeeds.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })
     }
@@ -106,7 +105,7 @@ impl Breaker {
             State::Open { .. } if RAMP_START >= self.full => State::Closed,
             State::Open { .. } => State::Ramp { limit: RAMP_START },
             State::Ramp { limit } if limit + 1 >= self.full => State::Closed,
-            // One more with each success doubles the sends under way with each round of them.
+            // One more for each success doubles the sends under way in each round.
             State::Ramp { limit } => State::Ramp { limit: limit + 1 },
         };
     }

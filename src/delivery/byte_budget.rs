@@ -1,23 +1,23 @@
-//! How many bytes the deliveries under way may hold, and which of them may take some. Pure.
+//! The memory that deliveries under way may hold, and which lane may take some. Pure.
 //!
-//! **Invariant**: more than all of it is never held, but for one delivery that is larger than half of it:
-//! that one goes once next to nothing else is under way. Lanes that hold much leave half of it to those
-//! that hold little, as with permits, and what is large leaves an eighth to what is small: large bodies
-//! that hang, of however many webhooks, hold up no small ones.
+//! **Invariant**: the total is never exceeded, with one exception: a delivery larger than half of it is sent
+//! once almost nothing else is under way. As with permits, lanes that hold much leave half of the total to
+//! those that hold little. Large deliveries leave an eighth to small ones, so that large bodies to endpoints
+//! that hang hold up no small ones.
 
 use std::collections::HashMap;
 
 use vocabulary::id::WebhookId;
 
-/// What a delivery holds beside its payload: its row, its headers, its request.
+/// Bytes that a delivery holds beside its payload: its row, its headers, its request.
 const OVERHEAD_BYTES: u64 = 2 << 10;
 
-/// What a delivery of an event holds: the payload, and the body that tells it.
+/// Bytes that a delivery of an event holds: the payload, and the body made of it.
 pub(super) const fn held_by(payload_bytes: usize) -> u64 {
     2 * payload_bytes as u64 + OVERHEAD_BYTES
 }
 
-/// What one lane holds.
+/// The bytes that one lane holds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Share {
     pub(super) held: u64,
@@ -25,12 +25,12 @@ pub(super) struct Share {
     pub(super) failing: bool,
 }
 
-/// The room, as it is at one moment.
+/// The budget at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct ByteBudget {
     total: u64,
     held: u64,
-    /// A lane that has waited for long with something large: no other takes anything large before it.
+    /// A lane that has waited long for a large delivery: no other lane takes a large one before it.
     first: Option<WebhookId>,
 }
 
@@ -58,12 +58,12 @@ impl ByteBudget {
         if self.held + bytes + kept <= self.total {
             return true;
         }
-        // It would never fit beside what is kept for others.
+        // It would never fit beside the bytes that are kept for others.
         bytes > self.total / 2 && self.held <= self.total / 8
     }
 }
 
-/// The room during one claim: who is admitted holds its bytes at once.
+/// The budget during one claim: an admitted delivery takes its bytes at once.
 #[derive(Debug)]
 pub(super) struct Admission {
     pub(super) room: ByteBudget,

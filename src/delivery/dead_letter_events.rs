@@ -1,5 +1,5 @@
-//! Floods of dead letters, folded: single events for the first few a minute, then one a minute that tells
-//! how many. Pure: the moment is passed in.
+//! Events of dead letters. Floods are folded: the first few a minute get an event each, the others one event
+//! a minute with their number. Pure: the moment is passed in.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use store::DeliveryFailure;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
-/// Events of their own in each window.
+/// Dead letters in each window that get an event each.
 const SINGLES: usize = 10;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What one webhook's dead letters have made of this minute.
+/// The dead letters of one webhook.
 #[derive(Debug, Default)]
 pub(super) struct FoldedEvents {
     window: Option<Window>,
     held: Option<FoldedFailures>,
 }
 
-/// Dead letters that one event tells of.
+/// Dead letters that share one event.
 #[derive(Debug)]
 pub(super) struct FoldedFailures {
     /// The last of them.
@@ -35,10 +35,10 @@ struct Window {
 }
 
 impl FoldedEvents {
-    /// How many events of their own there may be now.
+    /// How many dead letters may get an event each now.
     pub(super) fn singles_left(&mut self, now: Timestamp) -> usize {
         let window = match self.window {
-            // While some are held the window goes on until they are taken.
+            // While dead letters are held, the window goes on until they are taken.
             Some(window) if self.held.is_some() || now < window.began_at.after(WINDOW) => window,
             _ => Window { began_at: now, singles: 0 },
         };
@@ -46,27 +46,27 @@ impl FoldedEvents {
         SINGLES.saturating_sub(window.singles)
     }
 
-    /// Counts events of their own.
+    /// Counts dead letters that got an event each.
     pub(super) fn told(&mut self, count: usize) {
         if let Some(window) = &mut self.window {
             window.singles += count;
         }
     }
 
-    /// Holds a dead letter for the event that tells of many.
+    /// Holds a dead letter for the shared event.
     pub(super) fn hold(&mut self, failure: DeliveryFailure) {
         let count = self.held.take().map_or(0, |held| held.count);
         self.held = Some(FoldedFailures { last: failure, count: count + 1 });
     }
 
-    /// When the event that tells of many is due.
+    /// When the shared event is due.
     pub(super) fn due_at(&self) -> Option<Timestamp> {
         let window = self.window.filter(|_| self.held.is_some())?;
         Some(window.began_at.after(WINDOW))
     }
 
-    /// The last of those that are held, and how many they are. In the window that begins with it, the
-    /// flood is still on: no singles.
+    /// The held dead letters, if they are due. The flood is taken to go on in the next window, so it has no
+    /// single events.
     pub(super) fn take(&mut self, now: Timestamp) -> Option<FoldedFailures> {
         if self.due_at().is_none_or(|due_at| now < due_at) {
             return None;
@@ -81,17 +81,17 @@ impl FoldedEvents {
 pub(super) struct DeadLetterEvents(BTreeMap<WebhookId, FoldedEvents>);
 
 impl DeadLetterEvents {
-    /// The fold of one webhook.
+    /// The dead letters of one webhook.
     pub(super) fn of(&mut self, webhook_id: WebhookId) -> &mut FoldedEvents {
         self.0.entry(webhook_id).or_default()
     }
 
-    /// What is held and due to be told.
+    /// The held dead letters that are due.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<FoldedFailures> {
         self.0.values_mut().filter_map(|fold| fold.take(now)).collect()
     }
 
-    /// What is held, due or not.
+    /// All held dead letters, due or not.
     pub(super) fn take_all(&mut self) -> Vec<FoldedFailures> {
         self.0.values_mut().filter_map(|fold| fold.held.take()).collect()
     }

@@ -1,7 +1,7 @@
-//! The loop that keeps all lanes going.
+//! The loop that runs all lanes.
 //!
-//! One task owns the lanes. Claims and [`Send`]s run in tasks of their own and report back; a send holds
-//! its permit until its outcome is on disk, so that never more is claimed than can be run.
+//! One task owns the lanes. Claims and [`Send`]s run in tasks of their own and report back; a send holds its
+//! permit until its outcome is on disk, so that never more deliveries are claimed than can be sent.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -32,27 +32,27 @@ pub struct Engine;
 
 struct Running {
     sender: Arc<Sender>,
-    /// How long what is under way at a stop may take to end.
+    /// How long sends under way may take to end when the engine stops.
     shutdown_grace: Duration,
     lanes: Lanes,
     reports: mpsc::UnboundedReceiver<Report>,
     claiming: bool,
-    /// The webhooks could not be read: again then.
+    /// The webhooks could not be read: the next try is then.
     reload_at: Option<Timestamp>,
-    /// The time of some pause is up then, which was told as a time of day: the wall's.
+    /// When the next pause ends, by the wall clock, because operators set it as a time of day.
     resume_at: Option<Timestamp>,
     views: watch::Sender<LaneViews>,
     /// When the views were last published.
     published_at: Instant,
-    /// Something has happened since.
+    /// The views have changed since.
     unpublished: bool,
     /// How far the wall was ahead of the monotonic clock, when it was last looked at.
     wall_offset_ms: i64,
 }
 
 impl Engine {
-    /// Starts delivering. Cancel `stop` to end: nothing more is claimed, what is under way is given
-    /// `shutdown_grace`, and [`EngineHandle::join`] returns.
+    /// Starts delivering. Cancel `stop` to end: nothing more is claimed, sends under way have
+    /// `shutdown_grace` to end, and [`EngineHandle::join`] returns.
     pub fn start(
         (store, monotonic): (Store, Monotonic),
         poster: Poster,
@@ -101,7 +101,7 @@ impl Running {
         while !stop.is_cancelled() {
             let wake_at = self.go_on();
             tokio::select! {
-                // Its list is taken only when it is returned: nothing is lost if another branch wins.
+                // The list is taken only when it is returned, so nothing is lost if another branch wins.
                 due = self.sender.store.lanes_due() => self.look(due).await,
                 Some(report) = self.reports.recv() => self.take_in(report),
                 () = self.sender.sleep_until(wake_at) => {}
@@ -120,14 +120,16 @@ impl Running {
         }
     }
 
-    /// Claims what may be sent, tells what is due to be told; returns when to look again.
+    /// Claims deliveries that may be sent, and publishes folded dead letters that are due. Returns when to
+    /// look again.
     fn go_on(&mut self) -> Option<Timestamp> {
         let now = self.sender.monotonic.now();
         self.note_clock();
         let tell_at = self.sender.tell_folded(now);
         let mut resume_at = self.resume_at.map(|at| self.sender.monotonic.from_wall(at));
         if resume_at.is_some_and(|at| at <= now) {
-            // The end is told like any change of a webhook; if it could not be written, once more.
+            // The end of a pause comes back as a change of the webhook. If it could not be written, it is
+            // tried again.
             resume_at = Some(now.after(LOOK_AGAIN));
             self.resume_at = resume_at.map(|at| self.sender.monotonic.to_wall(at));
             tokio::spawn(self.sender.clone().end_pauses());
@@ -161,7 +163,7 @@ impl Running {
         wake_at
     }
 
-    /// What waits is shown by the wall, so the store is told when that was set, also if nothing else is
+    /// Due times are shown by the wall clock, so the store is told when that was set, even if nothing else is
     /// written.
     fn note_clock(&mut self) {
         let wall_offset_ms = self.sender.monotonic.wall_offset_ms();
@@ -173,14 +175,14 @@ impl Running {
     async fn look(&mut self, due: LanesDue) {
         self.unpublished = true;
         let mut to_read = due.changed;
-        // An origin's lane begins with the first delivery to it.
+        // The lane of direct URLs of an origin begins with the first delivery to it.
         to_read.extend(due.webhooks.iter().filter(|lane| **lane < 0 && self.lanes.get_mut(**lane).is_none()));
         if !to_read.is_empty() {
             self.read_lanes(to_read).await;
         }
         let now = self.sender.monotonic.now();
         for webhook_id in due.webhooks {
-            // A lane that is not there was read with all that waits for it, or its webhook is deleted.
+            // A lane that is missing was just read with its waiting deliveries, or its webhook is deleted.
             if let Some(lane) = self.lanes.get_mut(webhook_id) {
                 lane.mark(now);
             }
@@ -218,7 +220,7 @@ impl Running {
                         "webhook {webhook_id} fails again and again: its breaker is open"
                     );
                 } else if was_open && !lane.breaker.is_open() {
-                    // At the same level: whoever was told that it is open hears that it is no longer.
+                    // At the same level as the warning that it opened, so that the same people read it.
                     warn!(webhook.id = webhook_id, "webhook {webhook_id} answers again: its breaker closes");
                 }
                 if probe && how == EndpointSign::Failed {
@@ -229,10 +231,10 @@ impl Running {
         }
     }
 
-    /// What a lane was given, each with its permit.
+    /// The sends for claimed deliveries, each with its permit.
     fn sends(&mut self, answer: LaneClaimed) -> Vec<Send> {
         let Some(lane) = self.lanes.get_mut(answer.webhook_id) else { return Vec::new() };
-        // None is asked for by a lane that never had one.
+        // A lane without a target claims nothing.
         let Some(target) = lane.target.clone() else { return Vec::new() };
         let probe = lane.claimed(answer.deliveries.len(), &answer, self.sender.monotonic.now());
         let schedule: Arc<[Duration]> = lane.settings.retry_schedule.clone().into();
@@ -246,7 +248,7 @@ impl Running {
         answer.deliveries.into_iter().enumerate().map(send).collect()
     }
 
-    /// Reads every webhook's settings and when its next delivery is due.
+    /// Reads every webhook's settings, and when its next delivery is due.
     async fn reload(&mut self) {
         let now = self.sender.monotonic.now();
         match self.sender.store.lanes().await {
@@ -268,7 +270,7 @@ impl Running {
         }
     }
 
-    /// Reads the lanes of these webhooks anew, however many others there are.
+    /// Reads only these webhooks' lanes again.
     async fn read_lanes(&mut self, ids: BTreeSet<WebhookId>) {
         let now = self.sender.monotonic.now();
         let read = match self.sender.store.lanes_of(ids).await {
@@ -299,7 +301,7 @@ impl Running {
         self.reload_at = Some(now.after(LOOK_AGAIN));
     }
 
-    /// A webhook deleted shortly before the last stop may have left deliveries behind.
+    /// Discards deliveries that webhooks deleted shortly before the last stop have left behind.
     async fn discard_orphans(&mut self) {
         match self.sender.store.orphaned_lanes().await {
             Ok(orphans) => {
@@ -313,7 +315,8 @@ impl Running {
         }
     }
 
-    /// Lets what is under way end; what does not end in time is cut off, and made again at the next start.
+    /// Waits for sends under way. Those that do not end in time are cut off, and made again at the next
+    /// start.
     async fn end(mut self) {
         let grace = tokio::time::sleep(self.shutdown_grace);
         tokio::pin!(grace);

@@ -16,41 +16,41 @@ use super::send::{EndpointSign, SendEnd};
 use super::target::Target;
 use super::webhook_rate::WebhookRate;
 
-/// How long a lane waits after a claim that failed for reasons of our own.
+/// How long a lane waits after a claim that the store has failed.
 const AFTER_FAILED_CLAIM: Duration = Duration::from_millis(500);
 
 /// A webhook's lane.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) settings: LaneSettings,
-    /// What an attempt needs of the settings; `None` if they could never be read.
+    /// The settings of an attempt; `None` if they could never be read.
     pub(super) target: Option<Arc<Target>>,
     pub(super) breaker: Breaker,
     rate: Option<WebhookRate>,
-    /// Claimed, or asked for.
+    /// Deliveries that are claimed, or asked for.
     in_flight: usize,
-    /// Bytes that those hold that were claimed.
+    /// Bytes that claimed deliveries hold.
     pub(super) held: u64,
-    /// Its next one found no room.
+    /// The next delivery, if the byte budget has no room for it.
     too_large: Option<TooLarge>,
-    /// When the next one that waits is due, as far as is known.
+    /// When the next waiting delivery is due, as far as is known.
     due_at: Option<Timestamp>,
-    /// Somebody may have asked for one to be sent again.
+    /// There may be resends.
     resends: bool,
-    /// What was asked for and is not answered yet.
+    /// The claim that is not answered yet.
     asked: Option<Asked>,
     probing: bool,
-    /// Its last send failed. One that has none behind it is given credit.
+    /// The last send failed. A lane without any send counts as not failing.
     failing: bool,
     after_station: String,
 }
 
-/// A delivery for which there was no room.
+/// A delivery for which the byte budget has no room.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TooLarge {
-    /// What it would hold.
+    /// Bytes that it would hold.
     pub(super) bytes: u64,
-    /// Since when the lane waits for room.
+    /// Since when the lane waits for it.
     pub(super) since: Timestamp,
 }
 
@@ -61,7 +61,7 @@ struct Asked {
     resends_only: bool,
 }
 
-/// What a lane wants to do now.
+/// What a lane wants now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
     /// Nothing; look again then.
@@ -71,7 +71,7 @@ pub(super) enum Want {
         limit: usize,
         /// It is the breaker's probe.
         probe: bool,
-        /// Only what passes an open breaker.
+        /// Only resends, which pass an open breaker.
         resends_only: bool,
     },
 }
@@ -102,8 +102,8 @@ impl Lane {
         }
     }
 
-    /// Takes over changed settings; what is under way ends with the old ones. With some that cannot be read
-    /// it is out of order until they are put right.
+    /// Takes changed settings; sends under way end with the old ones. If they cannot be read, the lane sends
+    /// nothing until they are put right.
     pub(super) fn configure(&mut self, settings: LaneSettings, due_at: Option<Timestamp>, now: Timestamp) {
         let Some(target) = target(&settings) else {
             self.settings.state = LaneState::OutOfOrder;
@@ -112,7 +112,7 @@ impl Lane {
         let was_off = matches!(self.settings.state, LaneState::Disabled | LaneState::OutOfOrder);
         let put_right = settings.url != self.settings.url || was_off;
         if put_right {
-            // Somebody has seen to it: what the breaker knows is of the past.
+            // Somebody has changed the endpoint's settings, so the breaker starts anew.
             self.failing = false;
             self.breaker = Breaker::new(&settings.retry_schedule, settings.max_in_flight);
         } else {
@@ -131,17 +131,17 @@ impl Lane {
         self.in_flight
     }
 
-    /// What it holds of the room for bytes.
+    /// The bytes that it holds.
     pub(super) fn share(&self) -> Share {
         Share { held: self.held, failing: self.failing }
     }
 
-    /// What of it waits for room.
+    /// The delivery that waits for the byte budget.
     pub(super) fn too_large(&self) -> Option<TooLarge> {
         self.too_large
     }
 
-    /// New deliveries wait, or old ones became due: look.
+    /// Marks that new deliveries wait, or old ones became due.
     pub(super) fn mark(&mut self, now: Timestamp) {
         self.due_by(Some(now));
         self.resends = true;
@@ -151,7 +151,7 @@ impl Lane {
         self.due_at = [self.due_at, moment].into_iter().flatten().min();
     }
 
-    /// What it wants, were it alone.
+    /// What the lane wants, regardless of others.
     pub(super) fn want(&mut self, now: Timestamp) -> Want {
         if self.asked.is_some() || self.settings.state != LaneState::Active {
             return Want::Wait(None);
@@ -162,7 +162,7 @@ impl Lane {
         let due = self.due_at.is_some_and(|due_at| due_at <= now);
         let resends = Want::Send { limit: room, probe: false, resends_only: true };
         match self.breaker.allowance(now) {
-            // One ends, and wakes the lane; or a token comes.
+            // The lane looks again when a send ends, or when there is a token.
             _ if room == 0 && (due || self.resends) => Want::Wait(self.next_token_at(now)),
             Allowance::Probe if due && !self.probing => {
                 Want::Send { limit: 1, probe: true, resends_only: false }
@@ -186,14 +186,14 @@ impl Lane {
             .map(|b| b.next_token_at(now))
     }
 
-    /// Asks for `limit` of what it wanted; they count as under way from here on.
+    /// Claims `limit` deliveries. They count as under way from now on.
     pub(super) fn ask(&mut self, limit: usize, probe: bool, resends_only: bool) -> LaneClaim {
         self.in_flight += limit;
         if let Some(rate) = &mut self.rate {
             rate.take(limit);
         }
         self.probing |= probe;
-        // Whatever is marked from here on is not in the answer, so it is not forgotten with it.
+        // Marks that come from now on are not covered by the answer, and are kept.
         self.resends = false;
         if !resends_only {
             self.due_at = None;
@@ -208,7 +208,7 @@ impl Lane {
         }
     }
 
-    /// Takes in that it `got` so many. True if the first of them is the breaker's probe.
+    /// Takes the answer to a claim, with `got` deliveries. True if the first of them is the breaker's probe.
     pub(super) fn claimed(&mut self, got: usize, answer: &LaneClaimed, now: Timestamp) -> bool {
         let Some(asked) = self.asked.take() else { return false };
         self.give_back(asked, got);
@@ -217,13 +217,13 @@ impl Lane {
         let since = self.too_large.filter(|_| got == 0).map_or(now, |too_large| too_large.since);
         self.too_large =
             answer.not_admitted.map(|payload_bytes| TooLarge { bytes: held_by(payload_bytes), since });
-        // What it asked for may be there still.
+        // There may be more resends.
         self.resends |= self.too_large.is_some() || asked.resends_only && got == asked.limit;
         self.after_station.clone_from(&answer.after_station);
         asked.probe && got > 0
     }
 
-    /// The claim failed: nothing was taken, and the lane asks again soon.
+    /// The claim failed: nothing was taken, and the lane claims again soon.
     pub(super) fn claim_failed(&mut self, now: Timestamp) {
         if let Some(asked) = self.asked.take() {
             self.give_back(asked, 0);
@@ -263,12 +263,12 @@ impl Lane {
         }
         self.due_by(retry_at);
         if self.settings.station_order.is_some() {
-            // Others of its station may have waited for it.
+            // Other deliveries of its station may have waited for it.
             self.due_by(Some(now));
         }
     }
 
-    /// What others may know of it.
+    /// The lane as others see it.
     pub(super) fn view(&self) -> LaneView {
         LaneView {
             in_flight: self.in_flight,
@@ -281,11 +281,11 @@ impl Lane {
     }
 }
 
-/// What an attempt needs of the settings, if all of them can be read.
+/// The settings of an attempt, if all of them can be read.
 fn target(settings: &LaneSettings) -> Option<Arc<Target>> {
     let webhook_id = settings.webhook_id;
     match settings.state {
-        // The store has said so.
+        // The store has logged why.
         LaneState::OutOfOrder => None,
         _ => Target::new(settings)
             .inspect_err(|reason| {
@@ -299,7 +299,7 @@ fn target(settings: &LaneSettings) -> Option<Arc<Target>> {
     }
 }
 
-/// What a lane is doing, for metrics and for `waiting_for`.
+/// The state of a lane, for metrics and for `waiting_for`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneView {
     /// Sends under way.

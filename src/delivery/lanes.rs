@@ -1,9 +1,10 @@
-//! All lanes: who may send how many now, so that none starves another. Pure: the moment is passed in.
+//! All lanes: how many deliveries each may send now, so that none starves another. Pure: the moment is passed
+//! in.
 //!
-//! **Invariant**: never more sends are under way than there are permits. Lanes that hold many leave half of
-//! them to those that hold few, and lanes whose last send failed leave a quarter to those that have not
-//! failed: so endpoints that hang, each for as long as its timeout, find an end before the permits do. What
-//! they may hold in bytes is shared in much the same way ([`super::byte_budget`]).
+//! **Invariant**: never more sends are under way than there are permits. Lanes that hold many permits leave
+//! half of them to lanes that hold few, and lanes whose last send failed leave a quarter to the others. So
+//! endpoints that hang until their timeouts never take all permits. Bytes are shared in much the same way
+//! ([`super::byte_budget`]).
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
@@ -16,7 +17,7 @@ use vocabulary::id::WebhookId;
 use super::byte_budget::{Admission, ByteBudget, Share};
 use super::lane::{Lane, LaneViews, TooLarge, Want};
 
-/// Rows taken in one claim: bounds how long the writer is busy with it.
+/// Rows of one claim: bounds how long the writer works on it.
 const CLAIM_ROWS: usize = 128;
 
 /// How long a lane waits for bytes while others take large deliveries.
@@ -29,18 +30,18 @@ pub(super) struct Lanes {
     permits: usize,
     /// Bytes that all of them may hold.
     bytes: u64,
-    /// The next round begins behind this one.
+    /// The next round begins behind this lane.
     served_last: WebhookId,
 }
 
 /// What to do now.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// To be claimed, in one go.
+    /// What is to be claimed together.
     pub(super) claims: Vec<LaneClaim>,
-    /// Says which of it there is room for.
+    /// Decides for which of them there is memory.
     pub(super) admission: Admission,
-    /// When to look again, whatever happens before.
+    /// When to look again, even if nothing happens before.
     pub(super) wake_at: Option<Timestamp>,
 }
 
@@ -70,8 +71,8 @@ impl Lanes {
         Self { lanes: BTreeMap::new(), permits, bytes, served_last: 0 }
     }
 
-    /// Takes over every webhook's settings; returns the webhooks that are deleted. Their lanes claim no more,
-    /// and stay until their sends have ended.
+    /// Takes every webhook's settings; returns the webhooks that are deleted. Their lanes claim no more, and
+    /// stay until their sends have ended.
     pub(super) fn configure(
         &mut self,
         all: Vec<(LaneSettings, Option<Timestamp>)>,
@@ -88,7 +89,7 @@ impl Lanes {
         gone.into_iter().collect()
     }
 
-    /// Takes over one webhook's settings, and leaves the others as they are.
+    /// Takes one webhook's settings.
     pub(super) fn configure_one(
         &mut self,
         settings: LaneSettings,
@@ -134,7 +135,7 @@ impl Lanes {
         self.lanes.iter().map(|(id, lane)| (*id, lane.view())).collect()
     }
 
-    /// Gives out permits one by one, round and round over the lanes that want to send.
+    /// Gives out permits one by one, in rounds over the lanes that want to send.
     pub(super) fn plan(&mut self, now: Timestamp) -> Plan {
         let Demand { mut candidates, in_flight, wake_at } = self.demand(now);
         let budget = self.byte_budget(&candidates, now);

@@ -1,8 +1,8 @@
-//! The delivery engine: brings every event to every webhook that wants it, at least once, and lets no
-//! endpoint slow down another.
+//! The delivery engine sends every event at least once to every webhook that wants it. No endpoint slows down
+//! another.
 //!
 //! The store says what is due, [`lane`]s decide how much of it may go now, [`attempt`]s go out through
-//! `outbound`, and their outcomes go back to the store. Nothing is under way that the store does not know.
+//! `outbound`, and their outcomes go back to the store. The store knows everything that is under way.
 //!
 //! **Invariant**: a POST goes out only after the commit that holds its open attempt.
 
@@ -34,8 +34,8 @@ pub use settings::Settings;
 pub use target::Target;
 pub use webhook_test::{Tested, test_webhook, verify};
 
-/// The longest the engine sleeps while something waits: so long it may take to notice that the machine's
-/// clock was set, which moves the ends of pauses and what is shown of those that wait.
+/// The longest sleep of the engine. It may take so long to notice that the machine's clock was set, which
+/// moves the ends of pauses and the due times that are shown.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A running engine.

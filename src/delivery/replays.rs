@@ -1,4 +1,4 @@
-//! Replays on their way: step by step, in turns, and never far ahead of what is sent.
+//! Runs replays: step by step, in turns, and never far ahead of the sends.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,15 +9,13 @@ use tracing::warn;
 use store::{ReplayStep, ResendWalk, Result, Store};
 use vocabulary::log_limit::limited;
 
-/// How long replays rest when none of them can go on. What they wait for is sends, of which a lane makes
-/// no signal.
+/// Pause when no replay can go on. They wait for sends, and lanes do not signal those.
 const REST: Duration = Duration::from_millis(100);
 
-/// How long they rest when the store has failed.
+/// Pause after a failure of the store.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
-/// Goes on with every replay that was begun, until `stop`. What is not done then is done after the next
-/// start.
+/// Runs every started replay until `stop`. The rest is done after the next start.
 pub(super) async fn run(store: Store, stop: CancellationToken) {
     let mut replays = Replays::new(store);
     while !stop.is_cancelled() {
@@ -39,9 +37,9 @@ pub(super) async fn run(store: Store, stop: CancellationToken) {
 }
 
 enum Round {
-    /// Some went on.
+    /// Some made a step.
     Moved,
-    /// All wait, for their deliveries to be sent or after a failure.
+    /// All wait for sends, or after a failure.
     Waits,
     /// None runs.
     Nothing,
@@ -49,9 +47,9 @@ enum Round {
 
 struct Replays {
     store: Store,
-    /// Those (rows) whose last step has failed, and when. They do not hold up the others.
+    /// Replays, by their rows, whose last step failed, and when. They do not hold up the others.
     failed: HashMap<i64, Instant>,
-    /// How far those (rows) over several webhooks have come.
+    /// How far replays over several webhooks, by their rows, have come.
     walks: HashMap<i64, ResendWalk>,
 }
 

@@ -10,7 +10,7 @@ use vocabulary::ocpp::protocol::Protocol;
 /// The station that sample events are about.
 const STATION: &str = "WALLBOX_001";
 
-/// A sample of `event`; a name that is no event type of ours is taken for a custom one.
+/// A sample of `event`. A name that is no event type of the gateway is a custom one.
 pub(super) fn event(event: &str, now: Timestamp) -> NewEvent {
     let category = category_of(event).unwrap_or(Category::Custom);
     let about_station =
@@ -26,14 +26,14 @@ pub(super) fn event(event: &str, now: Timestamp) -> NewEvent {
     }
 }
 
-/// What a charger's own clock said, as it is read of what chargers send.
+/// The time by the charger's clock, read as in chargers' messages.
 fn occurred_at(payload: &Value) -> Option<Timestamp> {
     let told = [&payload["timestamp"], &payload["meterValue"][0]["timestamp"], &payload["stopped_at"]];
     told.iter().find_map(|time| time.as_str()?.parse().ok())
 }
 
 fn raw(value: Value) -> Box<RawValue> {
-    // A `Value` has no keys that are not strings, so it always has a JSON form.
+    // All keys of a `Value` are strings, so it always has a JSON form.
     to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-/// A receiver may put a retry off by this much at most, whatever its `Retry-After` says.
+/// The longest `Retry-After` that is honoured.
 pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(24 * 3_600);
 
-/// Retries come up to this share earlier or later than the schedule says, so that many do not come at once.
+/// Retries are made up to this share earlier or later than the schedule says, so that many do not come at
+/// once.
 pub const JITTER: f64 = 0.1;
 
 /// How long after a failed attempt the next one is due; `None` if there is none left (dead-letter).

@@ -1,4 +1,4 @@
-//! One delivery on its way, and what all of them work with.
+//! Sends one claimed delivery, and what all sends share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,15 +24,16 @@ use super::dead_letter_events::{DeadLetterEvents, FoldedFailures};
 use super::schedule;
 use super::target::Target;
 
-/// Waits between tries to write what must be written.
+/// Pauses between tries to write an outcome.
 const STORE_RETRY_MIN: Duration = Duration::from_millis(50);
 const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// How long a delivery waits that cannot be read, which somebody has to see to, or could not be just now.
+/// How long a delivery waits that cannot be read until somebody repairs it, or that the store could not read
+/// just now.
 const UNREADABLE_WAIT: Duration = Duration::from_secs(60);
 const NOT_READ_WAIT: Duration = Duration::from_secs(1);
 
-/// What tasks tell the loop.
+/// What tasks report to the loop.
 pub(super) enum Report {
     Claimed { asked: Vec<WebhookId>, answer: Result<Vec<LaneClaimed>, StoreError> },
     SendEnd(SendEnd),
@@ -49,45 +50,45 @@ pub(super) struct SendEnd {
     pub(super) retry_at: Option<Timestamp>,
 }
 
-/// What a send says about its endpoint.
+/// What a send shows about its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EndpointSign {
-    /// It takes what is sent.
+    /// It takes deliveries.
     Arrived,
-    /// It does not.
+    /// It does not take them.
     Failed,
-    /// Nothing: it was not asked, for a reason of our own.
+    /// Nothing: no request was made, because of the gateway itself.
     NotMade,
 }
 
-/// What every send works with.
+/// What all sends share.
 pub(super) struct Sender {
     pub(super) store: Store,
     pub(super) poster: Poster,
-    /// What is told to receivers.
+    /// The time that receivers are told.
     pub(super) clock: Clock,
-    /// What waits, waits by this.
+    /// The time by which deliveries wait.
     pub(super) monotonic: Monotonic,
     /// A webhook whose every delivery has failed for this long is disabled.
     pub(super) auto_disable_after: Duration,
     pub(super) dead_letters: Mutex<DeadLetterEvents>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
-    /// The time for ending in good order is up.
+    /// Cancelled when the time for an orderly end is over.
     pub(super) cut_off: CancellationToken,
 }
 
-/// One claimed delivery on its way.
+/// One claimed delivery.
 pub(super) struct Send {
     pub(super) sender: Arc<Sender>,
     pub(super) target: Arc<Target>,
     pub(super) schedule: Arc<[Duration]>,
     pub(super) claimed: Claimed,
-    /// Its permit is free once the loop hears of its end.
+    /// Its permit is free once the loop receives this.
     pub(super) report: ReportEnd,
 }
 
 impl Send {
-    /// Posts what `told` renders and settles the outcome.
+    /// Posts the body and records the outcome.
     async fn run(mut self, told: &Bodies) {
         let (sender, claimed) = (&self.sender, &self.claimed);
         let target = match self.target() {
@@ -104,7 +105,7 @@ impl Send {
         };
         let outcome = tokio::select! {
             outcome = attempt.send(&target, &sender.poster, &sender.clock) => Some(outcome),
-            // Its attempt stays open on disk, and shows `outcome_unknown` at the next start.
+            // The attempt stays open on disk, and becomes `outcome_unknown` at the next start.
             () = sender.cut_off.cancelled() => None,
         };
         if let Some(outcome) = outcome {
@@ -126,7 +127,8 @@ impl Send {
         })
     }
 
-    /// What we cannot read ourselves costs the receiver no attempt, and says nothing about its endpoint.
+    /// A delivery that the gateway cannot read costs the receiver no attempt, and says nothing about its
+    /// endpoint.
     async fn put_back(mut self, error: &StoreError) {
         let due_at = self.sender.monotonic.now().after(match error {
             StoreError::Corrupt(_) | StoreError::Cell(_) | StoreError::Setting(_) => UNREADABLE_WAIT,
@@ -162,7 +164,7 @@ impl Send {
     }
 }
 
-/// Reports when it goes out of scope, so that not even a bug can keep a permit.
+/// Reports the end of a send when it is dropped, so that not even a bug keeps a permit.
 pub(super) struct ReportEnd {
     ended: SendEnd,
     reports: mpsc::UnboundedSender<Report>,
@@ -188,7 +190,7 @@ impl Sender {
         self.dead_letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what was claimed, each event once, and sends it.
+    /// Reads the events of claimed deliveries, each event once, and sends them.
     pub(super) async fn send_all(self: Arc<Self>, sends: Vec<Send>) {
         let event_seqs = sends.iter().map(|send| send.claimed.event_seq).collect();
         let (read, failed) = match self.store.to_deliver(event_seqs).await {
@@ -207,7 +209,7 @@ impl Sender {
         }
     }
 
-    /// Whether this dead letter gets an event of its own; if not, it is counted for a later one.
+    /// Whether this dead letter gets an event of its own. If not, it is held for a shared one.
     fn announces(&self, claimed: &Claimed, event: &Event, outcome: &Outcome, now: Timestamp) -> bool {
         let Some(last_error) = outcome.error().filter(|_| event.category != Category::Webhook) else {
             return false;
@@ -228,8 +230,8 @@ impl Sender {
         false
     }
 
-    /// Writes an outcome, however long the store needs for it: our own trouble must not cost the receiver
-    /// an attempt.
+    /// Writes an outcome, and retries until the store takes it: a failure of the gateway must not cost the
+    /// receiver an attempt.
     async fn settle(&self, finish: Finish) {
         self.write(finish.seq, || self.store.finish(finish.clone())).await;
     }
@@ -304,7 +306,7 @@ impl Sender {
         }
     }
 
-    /// Tells of the dead letters whose minute is up; returns when the next ones are due.
+    /// Publishes the folded dead letters that are due. Returns when the next ones are due.
     pub(super) fn tell_folded(self: &Arc<Self>, now: Timestamp) -> Option<Timestamp> {
         let mut dead_letters = self.dead_letters();
         for failures in dead_letters.take_due(now) {
@@ -313,7 +315,7 @@ impl Sender {
         dead_letters.due_at()
     }
 
-    /// Before the end, nothing that is held is kept back.
+    /// Publishes all held dead letters, because the engine ends.
     pub(super) fn tell_all_folded(self: &Arc<Self>) -> impl Future<Output = ()> + use<> {
         let held: Vec<_> = self.dead_letters().take_all();
         let sender = self.clone();
@@ -340,10 +342,10 @@ impl Sender {
     }
 }
 
-/// Chance in -1 to 1.
+/// A random number in -1 to 1.
 fn chance() -> f64 {
     let mut bytes = [0; 4];
-    // Without chance retries are only less spread out.
+    // Without randomness retries are only less spread out.
     match getrandom::fill(&mut bytes) {
         Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX) * 2.0 - 1.0,
         Err(_) => 0.0,

@@ -10,7 +10,7 @@ table! {
         max_in_flight: u32 = 1024,
         /// How many bytes of memory they may hold, over all webhooks.
         max_in_flight_size: ByteSize = ByteSize(64 << 20),
-        /// A webhook whose every delivery has failed for so long is disabled.
+        /// A webhook is disabled once every delivery to it has failed for so long.
         auto_disable_after: Span = Span::seconds(5 * 86_400),
     }
 }

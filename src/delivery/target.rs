@@ -1,4 +1,4 @@
-//! What an attempt needs to know of its webhook, read once from what is stored.
+//! The settings of a webhook that an attempt needs, read once from the store.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,11 +17,11 @@ use super::webhook_rate::{InvalidRate, RateLimit};
 /// Where and how one webhook's deliveries are sent.
 #[derive(Clone)]
 pub struct Target {
-    /// Where to; the reason if what is stored is no URL.
+    /// The URL; the reason if the stored text is no URL.
     pub url: Result<Url, String>,
     /// The body's shape.
     pub format: BodyFormat,
-    /// What signs, newest first, and until when; `None`: it is the current one.
+    /// Signing secrets, newest first, with the end of each; `None`: it is the current one.
     pub signing: Vec<(SigningSecret, Option<Timestamp>)>,
     /// `secret_header` and `secret_value`.
     pub secret: Option<(String, String)>,
@@ -29,7 +29,7 @@ pub struct Target {
     pub custom_headers: BTreeMap<String, String>,
     /// How long one attempt may take.
     pub timeout: Duration,
-    /// How fast it may go.
+    /// The rate at which deliveries may be sent.
     pub rate_limit: Option<RateLimit>,
 }
 
@@ -44,8 +44,8 @@ impl Target {
     /// Reads stored settings.
     ///
     /// # Errors
-    /// The first that cannot be read: nothing is sent in another format, faster or without a signature
-    /// because of it.
+    /// The first setting that cannot be read. Nothing is sent then: not in another format, faster, or without
+    /// a signature.
     pub fn new(settings: &LaneSettings) -> Result<Self, UnreadableSetting> {
         let unreadable = |column, reason: &dyn fmt::Display| {
             UnreadableSetting::of_webhook(settings.webhook_id, column, reason)
@@ -71,7 +71,7 @@ impl Target {
         })
     }
 
-    /// Reads what a webhook is about to be, which nothing is stored of yet; `secret` signs.
+    /// The target of a webhook that is not created yet; `secret` signs.
     pub fn planned(input: &WebhookInput, secret: SigningSecret) -> Self {
         Self {
             url: parsed(&input.url),
@@ -84,7 +84,7 @@ impl Target {
         }
     }
 
-    /// The same for one delivery that has a URL of its own.
+    /// The target of one delivery with a direct URL.
     ///
     /// # Errors
     /// If its secret cannot be read.
@@ -113,7 +113,7 @@ impl Target {
     }
 }
 
-/// The URL, or why it is none.
+/// The URL, or why the text is none.
 fn parsed(url: &str) -> Result<Url, String> {
     Url::parse(url).map_err(|error| format!("{url}: {error}"))
 }

@@ -1,4 +1,4 @@
-//! What a delivery waits for, in one word.
+//! Why a delivery waits, in one word.
 
 use store::Delivery;
 use vocabulary::clock::Timestamp;
@@ -24,7 +24,7 @@ pub fn wait_reason(delivery: &Delivery, lanes: &LaneViews, now: Timestamp) -> Op
     if delivery.behind_another {
         return Some("order");
     }
-    // Due, and nothing holds it back: it waits for its turn, however short.
+    // It is due and nothing holds it back: it only waits for its turn.
     Some(lane.map_or("slot", held_back_by))
 }
 

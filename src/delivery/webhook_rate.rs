@@ -1,4 +1,4 @@
-//! How fast a lane may send: a webhook's `rate_limit`. Pure: the moment is passed in.
+//! The rate at which a lane may send: a webhook's `rate_limit`. Pure: the moment is passed in.
 
 use std::fmt;
 use std::str::FromStr;
@@ -65,7 +65,7 @@ impl fmt::Display for RateLimit {
     }
 }
 
-/// A webhook's [`RateLimit`] as it is used up; its burst is what one second brings, at least one.
+/// The tokens of a webhook's [`RateLimit`]. The burst is one second's worth, at least one.
 #[derive(Debug, Clone)]
 pub struct WebhookRate {
     limit: RateLimit,
@@ -74,41 +74,41 @@ pub struct WebhookRate {
 }
 
 impl WebhookRate {
-    /// Nothing is used up yet.
+    /// A full bucket.
     pub fn new(limit: RateLimit, now: Timestamp) -> Self {
         let per_second = limit.per_second();
         Self { limit, bucket: Bucket::new(per_second, per_second.max(1.0)), at: now }
     }
 
-    /// The rate that is kept.
+    /// The rate.
     pub fn limit(&self) -> RateLimit {
         self.limit
     }
 
-    /// How many may go at `now`.
+    /// How many deliveries may be sent at `now`.
     pub fn available(&mut self, now: Timestamp) -> usize {
         self.bucket.gather(now.since(self.at));
-        // A clock that stepped back fills from where it stands now.
+        // After a clock has stepped back, tokens gather from the new time on.
         self.at = now;
         self.bucket.available()
     }
 
-    /// Takes what is there.
+    /// Takes `count` tokens.
     pub fn take(&mut self, count: usize) {
         self.bucket.take(count);
     }
 
-    /// Puts back what was not used after all.
+    /// Returns tokens that were not used.
     pub fn give_back(&mut self, count: usize) {
         self.bucket.give_back(count);
     }
 
-    /// Whether it was used up when it was last looked at.
+    /// Whether it was empty at the last look.
     pub fn is_empty(&self) -> bool {
         self.bucket.available() == 0
     }
 
-    /// When there will be a token, seen from `now`.
+    /// When there will be a token, as of `now`.
     pub fn next_token_at(&self, now: Timestamp) -> Timestamp {
         let wait_ms = (self.bucket.until_next().as_secs_f64() * 1_000.0).ceil();
         now.after(Duration::from_millis(wait_ms as u64))

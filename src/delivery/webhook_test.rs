@@ -1,5 +1,5 @@
-//! Sends outside the schedule: a webhook's `test`, and the `verify` before one is made. Both take the same
-//! way as a delivery, past lanes and breaker, and tell at once how it went.
+//! Sends outside the schedule: a webhook's `test`, and the `verify` before one is created. They use the code
+//! of deliveries, without lanes and breaker, and return the outcome at once.
 
 use outbound::body;
 use outbound::outcome::Outcome;
@@ -16,17 +16,17 @@ use super::attempt::Attempt;
 use super::sample_events;
 use super::target::Target;
 
-/// How a test send went.
+/// The result of a test send.
 #[derive(Debug, Clone)]
 pub struct Tested {
     /// The event that was sent.
     pub event_id: EventId,
-    /// What came of it: status, duration, error, the start of the answer.
+    /// Its outcome: status, duration, error, the start of the answer.
     pub outcome: Outcome,
 }
 
-/// Sends a synthetic `event` (one of our types, or a custom name) to a webhook, whatever its state.
-/// The event is stored, marked as a test; there is no delivery. `None` if there is no such webhook.
+/// Sends a synthetic `event` (a type of the gateway, or a custom name) to a webhook in any state. The event
+/// is stored, marked as a test; there is no delivery. `None` if there is no such webhook.
 pub async fn test_webhook(
     store: &Store,
     poster: &Poster,
@@ -41,7 +41,7 @@ pub async fn test_webhook(
     Ok(Some(Tested { event_id: event.id, outcome }))
 }
 
-/// Sends a `ping` to a webhook as it is about to be, signed with `secret`; nothing is stored.
+/// Sends a `ping` to a webhook that is not created yet, signed with `secret`. Nothing is stored.
 pub async fn verify(input: &WebhookInput, secret: SigningSecret, poster: &Poster, clock: &Clock) -> Tested {
     let now = clock.now();
     let id = EventId::from_value(IdMint::default().next(now));

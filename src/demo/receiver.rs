@@ -1,4 +1,4 @@
-//! The demo's endpoint: what an integrator would write. It believes nothing that is not signed.
+//! The demo's endpoint, as an integrator would write it. It refuses requests without a good signature.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -33,13 +33,13 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// Whether a charger said it, and not the gateway about the charger.
+    /// Whether it is a message of a charger, not an event of the gateway.
     pub(super) fn is_ocpp(&self) -> bool {
         event::category_of(&self.event) == Ok(Category::Ocpp)
     }
 }
 
-/// What the handler works with.
+/// The state of the handler.
 struct ReceiverState {
     secret: OnceLock<SigningSecret>,
     arrived: mpsc::UnboundedSender<Arrival>,
@@ -71,14 +71,14 @@ impl Receiver {
         self.address
     }
 
-    /// From here on, what this secret signed is believed.
+    /// Accepts signatures of this secret from now on.
     pub(super) fn trust(&self, secret: &str) {
         if let Ok(secret) = secret.parse() {
             let _ = self.state.secret.set(secret);
         }
     }
 
-    /// Requests that were turned away.
+    /// Requests that were refused.
     pub(super) fn refused(&self) -> u64 {
         self.state.refused.load(Relaxed)
     }
@@ -93,7 +93,7 @@ impl Drop for Receiver {
 async fn receive(State(state): State<Arc<ReceiverState>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     match verified(&state, &headers, &body) {
         Some(arrival) => {
-            // The demo may be over; then nobody looks any more.
+            // The demo may be over.
             let _ = state.arrived.send(arrival);
             StatusCode::NO_CONTENT
         }

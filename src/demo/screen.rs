@@ -1,4 +1,4 @@
-//! What the demo shows: one line per event, then the sum of it all. Colours only on a terminal.
+//! The output of the demo: one line per event, then the counts. Colours only on a terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -48,7 +48,7 @@ impl Screen {
         stdout.flush()
     }
 
-    /// Who takes part, and where.
+    /// Prints the addresses and the chargers.
     pub(super) fn introduce(
         &self,
         ocpp: SocketAddr,
@@ -70,7 +70,7 @@ impl Screen {
         ))
     }
 
-    /// One webhook that was received and verified.
+    /// Prints one webhook that was received and verified.
     pub(super) fn arrival(&self, arrival: &Arrival) -> io::Result<()> {
         let time = arrival.timestamp.to_string();
         let time = time.get(11..23).unwrap_or_default();
@@ -88,7 +88,7 @@ impl Screen {
         ))
     }
 
-    /// The counts side by side.
+    /// Prints the counts.
     pub(super) fn summary(
         &self,
         chargers: &Summary,
@@ -120,7 +120,7 @@ fn kilo(wh: i64) -> String {
     format!("{:.2}", wh as f64 / 1_000.0)
 }
 
-/// What matters about an event, in a few words.
+/// An event in a few words.
 fn describe(event: &str, payload: &Value) -> String {
     let text = |field: &str| match &payload[field] {
         Value::String(text) => text.clone(),

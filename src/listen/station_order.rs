@@ -1,5 +1,5 @@
-//! Whose turn it is: of each station one event at a time, in their order, and of all stations only so many at
-//! once. Pure.
+//! The order of forwarding: one event of a station at a time, in their order, and a limited number over all
+//! stations. Pure.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,11 +9,11 @@ use vocabulary::event::Event;
 /// Events that are forwarded at once, each of another station.
 const AT_ONCE: usize = 16;
 
-/// Events that wait behind others of their stations; with so many nothing more is read.
+/// Events that may wait behind others of their stations; beyond that nothing more is read.
 const WAITING_MAX: usize = 1_000;
 
-/// Which stations have an event under way, and what waits for it to be done. Events without station are as
-/// those of one more.
+/// Events under way, and those that wait behind them, by station. Events without station count as those of
+/// one more station.
 #[derive(Debug, Default)]
 pub(super) struct StationOrder {
     under_way: HashMap<Option<String>, VecDeque<Numbered>>,
@@ -26,7 +26,7 @@ impl StationOrder {
         self.under_way.len() < AT_ONCE && self.waiting < WAITING_MAX
     }
 
-    /// Takes an event, and gives it back if it may go at once.
+    /// Takes an event, and returns it if it may be forwarded at once.
     pub(super) fn take(&mut self, numbered: Numbered) -> Option<Numbered> {
         let station = numbered.event.station_id.clone();
         if let Some(behind) = self.under_way.get_mut(&station) {
@@ -38,7 +38,7 @@ impl StationOrder {
         Some(numbered)
     }
 
-    /// This one is done: what goes next.
+    /// An event is done: returns the next one of its station.
     pub(super) fn ended(&mut self, event: &Event) -> Option<Numbered> {
         let next = self.under_way.get_mut(&event.station_id).and_then(VecDeque::pop_front);
         match next {

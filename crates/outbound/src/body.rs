@@ -1,4 +1,4 @@
-//! What a receiver's endpoint reads: one event in the format that its webhook asks for.
+//! Bodies: one event in the format of its webhook.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,7 +17,7 @@ pub const fn content_type(format: BodyFormat) -> &'static str {
     }
 }
 
-/// The body that tells `event`. The payload's bytes go in as they are.
+/// The body for `event`. The payload's bytes are copied as they are.
 pub fn render(format: BodyFormat, event: &Event) -> Bytes {
     let mut object = Object::with_room_for(event);
     match format {
@@ -52,7 +52,7 @@ pub fn render(format: BodyFormat, event: &Event) -> Bytes {
     object.finish()
 }
 
-/// An event with its bodies: each is rendered when it is first asked for, and shared by all who send it.
+/// An event with its bodies. Each body is rendered on first use, and shared by all sends.
 #[derive(Debug)]
 pub struct Bodies {
     event: Arc<Event>,
@@ -60,12 +60,12 @@ pub struct Bodies {
 }
 
 impl Bodies {
-    /// Nothing is rendered yet.
+    /// An event without bodies yet.
     pub fn new(event: Arc<Event>) -> Self {
         Self { event, rendered: Default::default() }
     }
 
-    /// What they tell.
+    /// The event.
     pub fn event(&self) -> &Event {
         &self.event
     }
@@ -86,7 +86,7 @@ fn write_data(data: &mut Object, event: &Event) {
     data.raw("payload", event.payload.get());
 }
 
-/// What RFC 3986 lets stand in a path segment without encoding, of the characters that are not alphanumeric.
+/// Characters that need no encoding in a path segment by RFC 3986, beside alphanumeric ones.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// CloudEvents 1.0, section 2: attributes without a value are left out, not null.
@@ -135,7 +135,7 @@ impl Object {
 
     fn value(&mut self, name: &str, value: &impl Serialize) {
         self.name(name);
-        // Strings, numbers and moments, written to memory: neither side can fail.
+        // Strings, numbers and times are written to memory, which cannot fail.
         serde_json::to_writer(&mut self.0, value).expect("plain values have a JSON form");
     }
 

@@ -13,7 +13,7 @@ use url::{Host, Url};
 use super::lookup::lookup;
 use special_ranges::{SpecialRange, special_range};
 
-/// How long the resolution at a webhook's creation may take, before the name counts as not resolving.
+/// How long a name may take to resolve when a webhook is created; after that it counts as not resolving.
 const CREATION_LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A URL that may have a password or a token in it.
@@ -29,13 +29,13 @@ impl FromStr for PrivateUrl {
 }
 
 impl fmt::Debug for PrivateUrl {
-    /// Its origin alone.
+    /// Shows only the origin.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PrivateUrl({}/…)", self.0.origin().ascii_serialization())
     }
 }
 
-/// Decides which URLs and addresses may be dialled. The default permits public addresses only.
+/// Decides to which URLs and addresses the gateway may connect. The default permits public addresses only.
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     /// Networks that are permitted although they are not public (`delivery.allowed_networks`).
@@ -44,7 +44,7 @@ pub struct Guard {
     pub https_only: bool,
 }
 
-/// Why a URL or an address is refused, in words that say what to do about it.
+/// Why a URL or an address is refused, with advice what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Not a URL at all; IPv6 zone identifiers (`fe80::1%eth0`) end here too.
@@ -64,7 +64,7 @@ pub enum Refusal {
     /// Plain HTTP where the operator wants TLS.
     #[error("plain http:// is switched off here (delivery.https_only): use https://")]
     HttpsOnly,
-    /// A secret value would cross a network in clear.
+    /// A secret value would be sent unencrypted.
     #[error(
         "with a secret_value the URL must be https://: over http:// the secret could be read on the way to \
          {host} (an address opened with --allow-network or delivery.allowed_networks is exempt)"
@@ -73,7 +73,7 @@ pub enum Refusal {
         /// The URL's host.
         host: String,
     },
-    /// The address, or every address the name resolves to, is of a special-purpose range.
+    /// The address, or every address of the name, is in a special-purpose range.
     #[error(
         "{host} leads to {address} ({kind}), and deliveries go to public addresses only: to permit it, open \
          its network with --allow-network {network} (delivery.allowed_networks)"
@@ -85,12 +85,12 @@ pub enum Refusal {
         address: IpAddr,
         /// What that address is for.
         kind: &'static str,
-        /// The special-purpose range it is of.
+        /// The special-purpose range.
         network: IpNet,
     },
 }
 
-/// Reads a destination as people write it.
+/// Reads a URL as people write it.
 ///
 /// # Errors
 /// Says what is wrong with the text.
@@ -101,15 +101,15 @@ pub fn parse_url(text: &str) -> Result<Url, Refusal> {
     })
 }
 
-/// Whether a name means the machine itself, whatever resolves it (RFC 6761, 6.3).
+/// Whether a name means this machine, whatever a resolver says (RFC 6761, 6.3).
 fn is_this_machine(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
     name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
 }
 
 impl Guard {
-    /// Whether an operator has opened a network with this address. IPv4-mapped IPv6 counts as IPv4, in
-    /// the list as well.
+    /// Whether the operator has allowed a network with this address. IPv4-mapped IPv6 counts as IPv4, also in
+    /// the list.
     pub fn is_allowed_network(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.allowed.iter().any(|net| match (net, address) {
@@ -119,12 +119,12 @@ impl Guard {
         })
     }
 
-    /// Whether `address`, which `host` stands for or resolved to, may be dialled.
+    /// Whether the gateway may connect to `address`, which `host` is or resolves to.
     ///
     /// # Errors
     /// Names the range that the address belongs to.
     pub fn check_address(&self, host: &str, address: IpAddr) -> Result<(), Refusal> {
-        // A mapped address reaches the IPv4 one, so it is that one that is judged.
+        // A mapped address reaches the IPv4 one, so that one is checked.
         match special_range(address.to_canonical()) {
             Some(SpecialRange { kind, network }) if !self.is_allowed_network(address) => {
                 let address = address.to_canonical();
@@ -134,8 +134,7 @@ impl Guard {
         }
     }
 
-    /// What can be said of a URL without resolving its name. `carries_secret`: a `secret_value` is sent
-    /// along.
+    /// Checks a URL without resolving its name. `carries_secret`: a `secret_value` is sent with it.
     ///
     /// # Errors
     /// The first rule the URL breaks.
@@ -156,7 +155,7 @@ impl Guard {
                 return Err(Refusal::SecretInClear { host: host.to_owned() });
             }
         } else if is_this_machine(host) {
-            // Resolvers do not agree on all spellings of it, so it is not left to them alone.
+            // Resolvers do not agree on all spellings of it, so they are not relied on.
             let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
             if !loopback.iter().any(|address| self.is_allowed_network(*address)) {
                 self.check_address(host, loopback[0])?;
@@ -165,13 +164,14 @@ impl Guard {
         Ok(())
     }
 
-    /// The check at a webhook's creation: like [`Guard::check_url`], and the name is resolved now.
+    /// The check when a webhook is created: like [`Guard::check_url`], but the name is resolved too.
     ///
-    /// A name that does not resolve is accepted, as the receiver may not be up yet; not so with a secret
-    /// over plain HTTP, as nothing shows then that it would stay within an allowed network.
+    /// A name that does not resolve is accepted, because the receiver may not be up yet. With a secret over
+    /// plain HTTP it is refused, because nothing shows that the secret would stay within an allowed network.
     ///
     /// # Errors
-    /// The first rule the URL breaks; an address only if every one the name resolves to is refused.
+    /// The first rule that the URL breaks. An address is an error only if every address of the name is
+    /// refused.
     pub async fn check_creation(&self, url: &Url, carries_secret: bool) -> Result<(), Refusal> {
         self.check_url(url, carries_secret)?;
         let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
@@ -183,10 +183,10 @@ impl Guard {
         self.permitted(name, &addresses).map(drop)
     }
 
-    /// The addresses of `name` that may be dialled.
+    /// The addresses of `name` that the gateway may connect to.
     ///
     /// # Errors
-    /// If there are addresses, but none of them may be dialled.
+    /// If there are addresses, but none that is permitted.
     pub fn permitted(&self, name: &str, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, Refusal> {
         let mut refused = None;
         let mut permitted = Vec::with_capacity(addresses.len());
@@ -203,17 +203,17 @@ impl Guard {
     }
 }
 
-/// The address a URL spells out, whatever spelling it uses (`127.1`, `0x7f000001`, `[::1]`).
+/// The address that a URL spells out, in any spelling (`127.1`, `0x7f000001`, `[::1]`).
 fn literal(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Ipv4(address) => Some(address.into()),
         Host::Ipv6(address) => Some(address.into()),
-        // Of http and https URLs, `url` reads every spelling of an address as such.
+        // In http and https URLs, `url` recognises every spelling of an address.
         Host::Domain(_) => None,
     }
 }
 
-/// Whether a secret would be readable on the wire.
+/// Whether a secret would be sent unencrypted.
 pub(super) fn in_clear(url: &Url, carries_secret: bool) -> bool {
     carries_secret && url.scheme() == "http"
 }

@@ -1,4 +1,4 @@
-//! The headers of one attempt, and what integrators may add to them.
+//! The headers of one attempt, and the rules for custom headers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub const MAX_TOTAL_BYTES: usize = 16 * 1024;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("chargehook/", env!("CARGO_PKG_VERSION")));
 
-/// All that the headers of one attempt say.
+/// The contents of the headers of one attempt.
 #[derive(Clone, Copy)]
 pub struct AttemptHeaders<'a> {
     /// The delivery.
@@ -32,7 +32,7 @@ pub struct AttemptHeaders<'a> {
     pub event: &'a str,
     /// 1, 2, …
     pub attempt: u32,
-    /// Why it is made.
+    /// Why the attempt is made.
     pub trigger: Trigger,
     /// The webhook's count of deliveries; `None` on tests and dynamic URLs.
     pub sequence: Option<i64>,
@@ -51,8 +51,7 @@ pub struct AttemptHeaders<'a> {
 }
 
 impl AttemptHeaders<'_> {
-    /// The headers that go with `body`. A custom header that [`check_custom_headers`] would refuse is left
-    /// out.
+    /// The headers for `body`. A custom header that [`check_custom_headers`] would refuse is left out.
     pub fn build(&self, body: &[u8]) -> HeaderMap {
         let mut headers =
             HeaderMap::with_capacity(12 + self.webhook_headers.len() + self.event_headers.len());
@@ -61,7 +60,7 @@ impl AttemptHeaders<'_> {
                 (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes()))
                 && !is_reserved(&name)
             {
-                // Often a token; this keeps it out of Debug.
+                // It is often a token: this keeps it out of `Debug`.
                 value.set_sensitive(true);
                 headers.insert(name, value);
             }
@@ -73,7 +72,7 @@ impl AttemptHeaders<'_> {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        // Ours come last, so that whatever is stored as a custom header, these are the ones that are sent.
+        // The gateway's own headers are set last, so that no stored custom header can replace them.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(body::content_type(self.format)));
         headers.insert(USER_AGENT, AGENT);
         let timestamp = HeaderValue::from(self.timestamp_s);
@@ -101,8 +100,8 @@ impl AttemptHeaders<'_> {
     }
 }
 
-/// The headers of a question to the authorisation endpoint: those of a delivery's first attempt, its id in
-/// the place of both the event's and the delivery's, and no count.
+/// The headers of a question to the authorisation endpoint: those of a delivery's first attempt, with the
+/// question's id as event id and delivery id, and without a sequence.
 pub fn of_question(
     id: AuthorizationId,
     kind: &'static str,
@@ -128,14 +127,14 @@ pub fn of_question(
     headers
 }
 
-/// Sets a header of ours, whose value is ASCII by construction.
+/// Sets a header of the gateway, whose value is always ASCII.
 fn insert_text(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);
     }
 }
 
-/// Names that carry our own meaning, or frame the message on its connection.
+/// Names of headers of the gateway itself, or of HTTP framing.
 const RESERVED: [&str; 20] = [
     "connection",
     "expect",
@@ -167,7 +166,7 @@ fn is_reserved(name: &HeaderName) -> bool {
 /// What is wrong with one custom header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderProblem {
-    /// The header's name as given; `None` for what concerns them all.
+    /// The header's name as given; `None` if all headers are concerned.
     pub name: Option<String>,
     /// What is wrong, in words.
     pub message: String,
@@ -195,8 +194,7 @@ fn value_problem(value: &str) -> Option<String> {
         .then(|| "a header's value has no line breaks and no control characters".to_owned())
 }
 
-/// Everything that is wrong with the custom headers of a webhook or an event. `secret_header` is the
-/// webhook's.
+/// Checks the custom headers of a webhook or an event. `secret_header` is the webhook's.
 ///
 /// # Errors
 /// One problem or more for every wrong header.
@@ -243,7 +241,7 @@ pub fn check_secret_header(name: &str) -> Result<(), String> {
     name_problem(name).map(drop)
 }
 
-/// Whether `value` may be sent as a webhook's `secret_value`. Shows nothing of it.
+/// Whether `value` may be a webhook's `secret_value`. The error does not show it.
 ///
 /// # Errors
 /// Says what is wrong with it.

@@ -1,8 +1,8 @@
-//! Every request that leaves the gateway: where it may go, how it is signed, what it looks like, and
-//! what came of it.
+//! Every request that leaves the gateway: where it may go, how it is signed, what it contains, and its
+//! outcome.
 //!
-//! Nothing here knows of webhooks, schedules or the store: the delivery engine says what to send, and
-//! gets an [`outcome::Outcome`] back.
+//! Nothing here knows webhooks, schedules or the store: the delivery engine says what to send, and gets an
+//! [`outcome::Outcome`] back.
 
 pub mod body;
 pub mod destination;

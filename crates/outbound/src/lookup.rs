@@ -1,4 +1,4 @@
-//! The addresses of a name, as the system's resolver gives them.
+//! Looks up the addresses of a name with the system's resolver.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
-/// The name has no address, or nobody could be asked.
+/// The name has no address, or no name server could be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} does not resolve: {reason}")]
 pub struct LookupError {
@@ -20,13 +20,13 @@ pub struct LookupError {
 
 type Found = Result<Vec<IpAddr>, LookupError>;
 
-/// Look-ups under way, by name. The system's resolver takes a thread for as long as a name server is
-/// silent; sharing one look-up keeps a dead name from taking one for every attempt.
+/// Look-ups under way, by name. The system's resolver keeps a thread for as long as a name server is silent.
+/// With a shared look-up a dead name does not take a thread for every attempt.
 #[derive(Clone, Default)]
 pub(super) struct Lookups(Arc<Mutex<HashMap<String, Shared<BoxFuture<'static, Found>>>>>);
 
 impl Lookups {
-    /// Like [`lookup`], but asked by many at the same time, a name is looked up once.
+    /// Like [`lookup`], but callers at the same time share one look-up of a name.
     pub(super) async fn lookup(&self, name: &str) -> Found {
         let shared = {
             let mut under_way = self.lock();
@@ -42,8 +42,7 @@ impl Lookups {
         shared.await
     }
 
-    /// Runs the look-up in a task of its own, so that it ends, and is forgotten, even if all who wait give
-    /// up.
+    /// Runs the look-up in a task of its own, so that it ends and is removed even if all callers give up.
     fn start(&self, name: String) -> Shared<BoxFuture<'static, Found>> {
         let (lookups, asked) = (self.clone(), name.clone());
         let task = tokio::spawn(async move {
@@ -60,7 +59,7 @@ impl Lookups {
     }
 }
 
-/// Every address of `name`, unjudged, in the system's order.
+/// Every address of `name`, unchecked, in the system's order.
 ///
 /// # Errors
 /// [`LookupError`] if there is none.

@@ -1,4 +1,4 @@
-//! What came of one attempt: expected outcomes, as values.
+//! The outcome of one attempt. Expected outcomes are values, not errors.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::retry_after::RetryAfter;
 use vocabulary::api::delivery::DeliveryError;
 use vocabulary::delivery::ErrorCode;
 
-/// What the receiver, or the way to it, made of an attempt.
+/// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptVerdict {
     /// A 2xx whose headers were complete in time.
@@ -27,33 +27,33 @@ pub enum AttemptVerdict {
     Unreachable {
         /// `dns`, `connect`, `tls` or `reset`.
         code: ErrorCode,
-        /// What happened, for people.
+        /// What happened, in words.
         message: String,
     },
     /// The guard refuses the destination; nothing was sent.
     Forbidden {
-        /// Why, and what opens it.
+        /// Why, and how to allow it.
         message: String,
     },
 }
 
-/// One attempt, as it went.
+/// An attempt that was made.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// What came of it.
+    /// Its result.
     pub verdict: AttemptVerdict,
-    /// From the start of the attempt to its verdict; the time for reading a body is not in it.
+    /// From the start of the attempt to its verdict, without the time for reading a body.
     pub duration: Duration,
     /// A few of the answer's headers, names in lower case, values as safe text.
     pub response_headers: Vec<(String, String)>,
     /// The first KiB of the answer's body as safe text; `None` without an answer.
     pub response_body: Option<String>,
-    /// A second try was made within this attempt, as the receiver had closed an idle connection.
+    /// A second try was made within this attempt, because the receiver had closed an idle connection.
     pub reconnected: bool,
 }
 
 impl Outcome {
-    /// Whether the receiver took it.
+    /// Whether the receiver has accepted it.
     pub fn is_success(&self) -> bool {
         matches!(self.verdict, AttemptVerdict::Delivered { .. })
     }

@@ -26,7 +26,7 @@ mod trust;
 
 /// How much of an answer's body is kept, in bytes.
 pub const KEPT_BODY_BYTES: usize = 1024;
-/// How much of an answer's body is read, so that a connection with a short rest can be used again, in bytes.
+/// How much of an answer's body is read, in bytes, so that the connection can be used again.
 pub const READ_BODY_BYTES: usize = 64 * 1024;
 /// How much of one header's value is kept, in bytes.
 pub const KEPT_HEADER_BYTES: usize = 512;
@@ -35,7 +35,7 @@ pub const KEPT_HEADER_BYTES: usize = 512;
 const KEPT_HEADERS: [&str; 7] =
     ["content-type", "content-length", "date", "location", "retry-after", "server", "www-authenticate"];
 
-/// A silent address must leave time for the next one; addresses of a name share this time.
+/// The addresses of a name share this time, so that a silent one leaves time for the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
 /// Shorter than most servers keep an idle connection, so that a stale one is rarely met.
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(50);
@@ -43,7 +43,7 @@ const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(50);
 const IDLE_CONNECTIONS_PER_HOST: usize = 32;
 
 tokio::task_local! {
-    /// Whether the attempt that runs in this task has begun to dial: if not, its connection was an idle one.
+    /// Whether the attempt in this task has opened a connection. If not, it used an idle one.
     static DIALED: Cell<bool>;
 }
 
@@ -58,7 +58,7 @@ pub enum PosterError {
     Client(reqwest::Error),
 }
 
-/// What to send, and how long it may take.
+/// A request, and how long it may take.
 #[derive(Clone)]
 pub struct Request {
     /// Where to.
@@ -69,7 +69,7 @@ pub struct Request {
     pub body: Bytes,
     /// How long the attempt may take, from its start, name look-up included.
     pub timeout: Duration,
-    /// A `secret_value` is among the headers: over plain HTTP only allowed networks are dialled.
+    /// A `secret_value` is among the headers: over plain HTTP it is sent to allowed networks only.
     pub carries_secret: bool,
 }
 
@@ -94,14 +94,14 @@ pub struct WholeAnswer {
 pub struct Poster {
     guard: Arc<Guard>,
     any: Connections,
-    /// For secrets in clear: dials allowed networks only, and shares no connection with the others.
+    /// For unencrypted secrets: connects to allowed networks only, and shares no connection with `any`.
     allowed_only: Connections,
 }
 
 #[derive(Clone)]
 struct Connections {
     pooled: Client,
-    /// Never reuses a connection: for the second try after an idle one turned out to be dead.
+    /// Never reuses a connection. It is for the second try after an idle one was dead.
     fresh: Client,
 }
 
@@ -119,8 +119,8 @@ impl Connections {
                 .tcp_nodelay(true)
                 .referer(false)
                 .connector_layer(MapRequestLayer::new(|request| {
-                    // The client dials within the task that asked, or in the background for nobody in
-                    // particular.
+                    // The client connects within the task of the request, or in the background for no
+                    // request.
                     let _ = DIALED.try_with(|dialed| dialed.set(true));
                     request
                 }))
@@ -131,12 +131,12 @@ impl Connections {
 }
 
 impl Poster {
-    /// A poster that goes only where `guard` lets it. `extra_ca_pem` adds roots to the system's.
+    /// A poster that connects only where `guard` permits it. `extra_ca_pem` adds roots to the system's.
     ///
     /// # Errors
     /// If the extra roots cannot be read, or the HTTP client cannot be set up.
     pub fn new(guard: Guard, extra_ca_pem: Option<&[u8]>) -> Result<Self, PosterError> {
-        // One TLS backend for all; if somebody in this process chose before us, that choice stands.
+        // One TLS backend for all. If another part of the process has chosen one before, that stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let extra = trust::roots(extra_ca_pem.unwrap_or_default()).map_err(PosterError::ExtraCa)?;
         let guard = Arc::new(guard);
@@ -168,10 +168,10 @@ impl Poster {
         &self.guard
     }
 
-    /// Makes one attempt; takes no longer than its timeout. Never fails: what goes wrong is the outcome.
+    /// Makes one attempt within its timeout. It never fails: an error is an outcome.
     ///
-    /// A 2xx whose headers are complete in time is a success, whatever becomes of the body. If the receiver
-    /// had closed an idle connection that was to be used, a second try follows at once.
+    /// A 2xx with complete headers in time is a success, whatever happens to the body. If the receiver had
+    /// closed the idle connection that was used, a second try follows at once.
     pub async fn post(&self, request: Request) -> Outcome {
         let start = Instant::now();
         let deadline = tokio::time::Instant::now() + request.timeout;
@@ -187,8 +187,8 @@ impl Poster {
         outcome
     }
 
-    /// Makes one attempt whose answer matters: its status and its whole body, of which at most
-    /// `body_max_bytes` are taken. All of it has to be here before the request's timeout.
+    /// Makes one attempt and returns the status and the body, of which at most `body_max_bytes` are read. The
+    /// whole answer has to come before the request's timeout.
     ///
     /// # Errors
     /// Why there is no whole answer.
@@ -218,7 +218,7 @@ impl Poster {
         }
     }
 
-    /// An answer whose headers are complete, and what is to be said of it; or why there is none.
+    /// An answer with complete headers and its outcome, or why there is none.
     async fn answered(
         &self,
         request: &Request,
@@ -312,7 +312,8 @@ fn kept_headers(headers: &HeaderMap, secrets: &SecretMask) -> Vec<(String, Strin
         .collect()
 }
 
-/// Reads up to [`READ_BODY_BYTES`], keeps up to [`KEPT_BODY_BYTES`]. What is longer costs the connection.
+/// Reads up to [`READ_BODY_BYTES`] and keeps up to [`KEPT_BODY_BYTES`]. After a longer body the connection is
+/// closed.
 async fn read_body(response: &mut reqwest::Response, kept: &mut Vec<u8>) {
     let mut read = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -325,8 +326,8 @@ async fn read_body(response: &mut reqwest::Response, kept: &mut Vec<u8>) {
     }
 }
 
-/// Text that can be stored and shown: what is not UTF-8 or a control character becomes U+FFFD, and a
-/// character that was cut in two at the end is dropped.
+/// Text that can be stored and shown. Invalid UTF-8 and control characters become U+FFFD; a character that
+/// was cut at the end is dropped.
 fn safe_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut rest = bytes.len();

@@ -1,4 +1,4 @@
-//! The HTTP client's resolver: an address that the guard refuses is never dialled.
+//! The HTTP client's resolver. It never yields an address that the guard refuses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use super::destination::{Guard, Refusal};
 use super::lookup::{LookupError, Lookups};
 
-/// Why a name led to no address. Found again in the chain of the HTTP client's error.
+/// Why a name has no usable address. It is found in the chain of the HTTP client's error.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ResolveError {
     /// The name has no address, or nobody could be asked.
@@ -19,14 +19,14 @@ pub enum ResolveError {
     Forbidden(Refusal),
 }
 
-/// The HTTP client's resolver: yields only addresses that may be dialled.
+/// The HTTP client's resolver.
 #[derive(Clone)]
 pub(super) struct GuardedResolver {
-    /// What is being asked at the moment.
+    /// Look-ups under way.
     pub(super) lookups: Lookups,
-    /// Judges what was found.
+    /// Checks the addresses.
     pub(super) guard: Arc<Guard>,
-    /// Yield only addresses of allowed networks: what is sent carries a secret in clear.
+    /// Yields only addresses of allowed networks, because the request has an unencrypted secret.
     pub(super) allowed_only: bool,
 }
 

@@ -1,31 +1,30 @@
-//! Endpoints that echo: what an answer repeats of its request's secrets is masked before it is kept.
+//! Masks secrets of a request that its answer repeats, before the answer is stored.
 //!
-//! The start of an answer is shown to whoever may read deliveries, and a page of an error often says what was
-//! sent. Secret values are for nobody to read again, so they may not come back that way, nor stand in the
-//! database.
+//! Everybody who may read deliveries sees the start of answers, and an error page often repeats the request.
+//! Secret values can never be read again, so they must not come back this way, or get into the database.
 
 use http::HeaderMap;
 
-/// What stands where a secret was.
+/// Replaces a secret.
 const MASK: &[u8] = b"***";
 
-/// Values shorter than that are words (`prod`) rather than secrets; masking them would maim the answer.
+/// Shorter values are words such as `prod` rather than secrets; masking them would spoil the answer.
 const MIN_BYTES: usize = 6;
 
-/// The secrets that a request carried, in the spellings in which they come back.
+/// The secrets of a request, in the spellings in which answers repeat them.
 pub(super) struct SecretMask {
     /// The longest first, as one may be part of another.
     spellings: Vec<Vec<u8>>,
 }
 
 impl SecretMask {
-    /// Those among a request's headers: whatever was marked as sensitive.
+    /// The secrets among a request's headers: those marked as sensitive.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut spellings = Vec::new();
         for value in headers.values().filter(|value| value.is_sensitive()) {
             let value = value.as_bytes();
             add(&mut spellings, value);
-            // Of `Basic …` and `Bearer …` the credentials alone are the secret.
+            // In `Basic …` and `Bearer …` only the credentials are secret.
             if let Some(blank) = value.iter().rposition(|byte| *byte == b' ') {
                 add(&mut spellings, &value[blank + 1..]);
             }
@@ -35,7 +34,7 @@ impl SecretMask {
         Self { spellings }
     }
 
-    /// `text` without them; also without the beginning of one at its very end, where it was cut.
+    /// `text` without the secrets, and without the beginning of one at its end, where it was cut.
     pub(super) fn masked(&self, text: &[u8]) -> Vec<u8> {
         let mut text = text.to_vec();
         for spelling in &self.spellings {
@@ -53,7 +52,7 @@ impl SecretMask {
     }
 }
 
-/// Adds a secret as it is, and as JSON has it; some escape slashes, too.
+/// Adds a secret as it is and as JSON writes it, with and without escaped slashes.
 fn add(spellings: &mut Vec<Vec<u8>>, secret: &[u8]) {
     if secret.len() < MIN_BYTES {
         return;

@@ -1,4 +1,4 @@
-//! The settings of the way out.
+//! Settings of outbound requests.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::signature::SigningSecret;
 use vocabulary::setting::{Given, Rules, Setting, TextSetting, table};
 
 table! {
-    /// `[delivery]`, as far as it says where requests of the gateway's own may go.
+    /// The part of `[delivery]` that says where requests of the gateway may go.
     pub struct Outbound {
         /// Networks that deliveries may reach although they are not public.
         allowed_networks: Vec<IpNet> = Vec::new(),

@@ -1,4 +1,4 @@
-//! Signatures: how a receiver knows that a delivery is ours (Standard Webhooks 1.0).
+//! Signatures: they prove to a receiver that a delivery comes from the gateway (Standard Webhooks 1.0).
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,7 +48,7 @@ impl SigningSecret {
     /// A fresh random key.
     ///
     /// # Errors
-    /// If the system has no randomness to give.
+    /// If the system has no randomness.
     pub fn generate() -> Result<Self, getrandom::Error> {
         let mut key = vec![0; Self::GENERATED_BYTES];
         getrandom::fill(&mut key)?;
@@ -128,10 +128,10 @@ pub fn plain(secret: &SigningSecret, timestamp_s: i64, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(plain_mac(secret, timestamp_s, body).finalize().into_bytes()))
 }
 
-/// Why a delivery cannot be taken for one of ours.
+/// Why a delivery is not verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotVerified {
-    /// Signed longer ago, or further in the future, than is tolerated: perhaps a replay.
+    /// Its time is too far in the past or the future; it may be a replay.
     #[error("the timestamp is too far from now")]
     Timestamp,
     /// No signature fits.

@@ -1,4 +1,4 @@
-//! The authorities of client certificates, for those that were shown to somebody else.
+//! The authorities of client certificates that a proxy has received.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Authorities {
         }))
     }
 
-    /// Reads these files, or the same ones anew.
+    /// Reads these files, or the same ones again.
     ///
     /// # Errors
     /// As [`Authorities::load`]; nothing is different then.
@@ -39,8 +39,8 @@ impl Authorities {
         self.verifier.prepare(files, move || files::client_verifier(&path, revoked.as_deref()))
     }
 
-    /// Whom a chain names, the client's own certificate first; `None` if it leads to no authority, or not
-    /// now.
+    /// The client of a chain, its own certificate first; `None` if the chain leads to no authority, or is not
+    /// valid now.
     pub fn check(&self, chain: &[Vec<u8>]) -> Option<ClientCertificate> {
         let (own, above) = chain.split_first()?;
         let above: Vec<_> = above.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
@@ -54,7 +54,7 @@ impl Authorities {
         }
     }
 
-    /// Reads the files anew whenever they have changed, until `stop`.
+    /// Reads the files again whenever they change, until `stop`.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         self.verifier.clone().watch(stop).await;
     }

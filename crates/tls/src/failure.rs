@@ -1,15 +1,15 @@
-//! Why a TLS handshake came to nothing, in words that tell what to do.
+//! Why a TLS handshake failed, with advice what to do.
 
 use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
-/// What a client and this gateway could not agree on.
+/// Why a TLS handshake failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsFailure {
     /// The client speaks nothing newer than TLS 1.1.
     VersionTooOld,
-    /// No cipher suite, group or signature scheme is known to both.
+    /// The client and the gateway have no cipher suite, group or signature scheme in common.
     NothingInCommon,
     /// The client's certificate has expired.
     CertificateExpired,
@@ -21,7 +21,7 @@ pub enum TlsFailure {
     CertificateRevoked,
     /// The client's certificate cannot be read, is not meant for clients, or has a wrong signature.
     BadCertificate,
-    /// The client has none where one is due.
+    /// The client has no certificate, but needs one.
     NoCertificate,
     /// The client does not trust the gateway's certificate.
     GatewayNotTrusted,
@@ -29,7 +29,7 @@ pub enum TlsFailure {
     GatewayExpired,
     /// The client has refused for another reason.
     RefusedByClient,
-    /// What came is no TLS.
+    /// The client does not speak TLS.
     NotTls,
     /// The client has closed the connection.
     Closed,
@@ -76,7 +76,7 @@ impl TlsFailure {
                 PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
                 | PeerIncompatible::SupportedVersionsExtensionRequired
-                // Came with TLS 1.2: whoever has none is older.
+                // The extension came with TLS 1.2: a client without it is older.
                 | PeerIncompatible::SignatureAlgorithmsExtensionRequired
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
                 | PeerIncompatible::ServerDoesNotSupportTls12Or13,
@@ -86,7 +86,7 @@ impl TlsFailure {
             Error::NoCertificatesPresented => Self::NoCertificate,
             Error::AlertReceived(alert) => Self::of_alert(*alert),
             Error::InvalidMessage(_) => Self::NotTls,
-            // No certificate of the gateway's suits what the client can check.
+            // The client can check none of the gateway's certificates.
             Error::General(_) => Self::NothingInCommon,
             _ => Self::Other,
         }

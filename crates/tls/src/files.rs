@@ -1,4 +1,4 @@
-//! From PEM files to what rustls serves with.
+//! Reads PEM files into a rustls configuration.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub enum File {
 pub struct TlsError {
     /// What it is for.
     pub file: File,
-    /// Where it stands.
+    /// Its path.
     pub path: PathBuf,
     /// What is wrong with it.
     pub reason: String,
@@ -70,24 +70,24 @@ pub(super) fn load(files: &Files) -> Result<ServerConfig, TlsError> {
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(pairs));
-    // Nothing is resumed: a certificate that has expired, or whose authority is trusted no more, would be
-    // let in again unseen; and connections that last for days gain nothing by it.
+    // Sessions are not resumed: a certificate that has expired, or whose authority is no longer trusted,
+    // would be accepted unchecked. And connections that last for days gain nothing from it.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
 }
 
-/// Who says whether a client's certificate can be trusted.
+/// The verifier of client certificates.
 pub(super) fn client_verifier(
     path: &Path,
     revoked: Option<&Path>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let roots = Arc::new(roots(path)?);
     let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::new(ring::default_provider()))
-        // Who has none may still have a password.
+        // A client without a certificate may have a password.
         .allow_unauthenticated();
     if let Some(lists) = revoked {
-        // A list says who is refused; an authority without one has revoked nobody.
+        // An authority without a list has revoked nothing.
         verifier = verifier.with_crls(revocation_lists(lists)?).allow_unknown_revocation_status();
     }
     verifier.build().map_err(|error| match (error, revoked) {
@@ -140,7 +140,7 @@ fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'sta
     if lists.is_empty() { Err(wrong(pem::Error::NoItemsFound)) } else { Ok(lists) }
 }
 
-/// Chains with their keys, of which a client is shown the first that it can check.
+/// Chains with their keys. A client gets the first one that it can check.
 #[derive(Debug)]
 struct Pairs(Vec<Arc<CertifiedKey>>);
 

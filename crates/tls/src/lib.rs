@@ -1,8 +1,8 @@
-//! TLS for what listens here, and the authority of its clients: certificates and keys from files, read anew
-//! when they change.
+//! TLS of the gateway's listeners, and the authorities of client certificates. Certificates and keys come
+//! from files that are read again when they change.
 //!
-//! A connection keeps what it was greeted with; only new ones see new files. Files that cannot be used after
-//! a change are told of in the log, and the old ones stay in force.
+//! Only new connections use changed files. Files that cannot be used after a change are logged, and the old
+//! ones stay in force.
 
 mod client_authorities;
 mod failure;
@@ -34,17 +34,17 @@ pub use reload::Prepared;
 pub use signing_authority::{Authority, AuthoritySettings, Issued, NotTrusted, RefusedRequest};
 pub use stream::Stream;
 
-/// Where certificates and keys stand, all of it PEM.
+/// The files of certificates and keys, all of them PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
-    /// Chains, the server's own certificate first in each. A client is shown the first one whose signatures
-    /// it can check.
+    /// Chains, the server's own certificate first in each. A client gets the first one whose signatures it
+    /// can check.
     pub certificates: Vec<PathBuf>,
     /// The key of each chain, in the same order.
     pub keys: Vec<PathBuf>,
     /// The authorities of client certificates; `None`: clients are not asked for any.
     pub client_ca: Option<PathBuf>,
-    /// Lists of client certificates that are revoked; only looked at with `client_ca`.
+    /// Lists of revoked client certificates; only used with `client_ca`.
     pub client_crl: Option<PathBuf>,
 }
 
@@ -61,12 +61,12 @@ impl Files {
     }
 }
 
-/// What a listener greets its clients with.
+/// TLS of a listener.
 pub struct Tls {
     config: Arc<Reloaded<ServerConfig>>,
 }
 
-/// Whom a client's certificate names. Its chain was checked by then, and its dates.
+/// The contents of a client's certificate. Its chain and its dates have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
     names: Vec<String>,
@@ -89,7 +89,7 @@ impl ClientCertificate {
         self.names.iter().any(|own| own == name)
     }
 
-    /// What its issuer tells it from others by.
+    /// The number that its issuer gave it.
     pub fn serial_number(&self) -> &SerialNumber {
         &self.serial_number
     }
@@ -110,7 +110,7 @@ impl Tls {
         Ok(Arc::new(Self { config }))
     }
 
-    /// Reads these files, or the same ones anew; new connections see them once that is put in force.
+    /// Reads these files, or the same ones again; new connections use them once they are put in force.
     ///
     /// # Errors
     /// As [`Tls::load`]; nothing is different then.
@@ -118,16 +118,16 @@ impl Tls {
         self.config.prepare(files.all(), move || files::load(&files))
     }
 
-    /// Greets a client; its certificate, if it has shown one. The caller sees to it that this takes no
-    /// longer than it may.
+    /// Makes the TLS handshake with a client, and returns its certificate if it has sent one. The caller
+    /// bounds the time.
     ///
     /// # Errors
-    /// If the client cannot be agreed with, or its certificate not be trusted; [`TlsFailure::of`] says why.
+    /// If the handshake fails, or the certificate is not trusted; [`TlsFailure::of`] says why.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<(Stream, Option<ClientCertificate>)> {
         let stream = TlsAcceptor::from(self.config.current()).accept(stream).await?;
         let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let client = match leaf {
-            // Trusted, but not read here: to be on the safe side, nobody.
+            // It is trusted but cannot be read here, so it counts as nobody's.
             Some(leaf) => Some(
                 ClientCertificate::read(leaf)
                     .ok_or(rustls::Error::InvalidCertificate(CertificateError::BadEncoding))
@@ -138,7 +138,7 @@ impl Tls {
         Ok((Stream::Tls(Box::new(stream.into())), client))
     }
 
-    /// Reads the files anew whenever they have changed, until `stop`.
+    /// Reads the files again whenever they change, until `stop`.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         self.config.clone().watch(stop).await;
     }

@@ -1,4 +1,4 @@
-//! What is made of files, and made anew when they change, or when somebody says so.
+//! Values that are read from files, and read again when the files change or on request.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use tracing::{info, warn};
 
 use super::TlsError;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// What tells that a file has changed: length, inode and the times of its last changes, to the nanosecond.
+/// Shows that a file has changed: length, inode, and the times of its last changes to the nanosecond.
 type Stamp = (u64, u64, [i64; 4]);
 
-/// The stamp of each file; `None` for one that cannot be looked at.
+/// The stamp of each file; `None` for one that cannot be read.
 fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
     let stamp = |path: &PathBuf| {
         let found = std::fs::metadata(path).ok()?;
@@ -32,7 +32,7 @@ type Load<T> = Box<dyn Fn() -> Result<T, TlsError> + Send + Sync>;
 /// Puts in force what was read.
 pub type Prepared = Box<dyn FnOnce() + Send>;
 
-/// Files, and what is made of them.
+/// Files, and how they are read.
 struct Source<T> {
     files: Vec<PathBuf>,
     load: Load<T>,
@@ -40,14 +40,14 @@ struct Source<T> {
 
 struct State<T> {
     source: Arc<Source<T>>,
-    /// What the files were like when they were last read.
+    /// The stamps of the files at the last read.
     seen: Vec<Option<Stamp>>,
     current: Arc<T>,
 }
 
 impl<T> Source<T> {
     fn read(self: Arc<Self>) -> Result<State<T>, TlsError> {
-        // Before they are read: what changes from here on is read again, however late somebody watches.
+        // Taken before the files are read, so that a change from now on is noticed later.
         let seen = stamps(&self.files);
         let current = Arc::new((self.load)()?);
         Ok(State { source: self, seen, current })
@@ -71,13 +71,12 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         Ok(Arc::new(Self { what, state: RwLock::new(state) }))
     }
 
-    /// As the files were when they could last be used.
+    /// The value of the files when they could last be used.
     pub(super) fn current(&self) -> Arc<T> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).current.clone()
     }
 
-    /// Reads other files, or the same ones once more. What they hold is in force from the moment it is put
-    /// there.
+    /// Reads other files, or the same ones again. The value is in force once the result is called.
     pub(super) fn prepare(
         self: &Arc<Self>,
         files: Vec<PathBuf>,
@@ -86,7 +85,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         self.prepared(Arc::new(Source { files, load: Box::new(load) }))
     }
 
-    /// Reads the same files once more.
+    /// Reads the same files again.
     pub(super) fn prepare_again(self: &Arc<Self>) -> Result<Prepared, TlsError> {
         self.prepared(self.source())
     }
@@ -100,12 +99,12 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).source.clone()
     }
 
-    /// Reads the files anew whenever they have changed, until `stop`.
+    /// Reads the files again whenever they change, until `stop`.
     pub(super) async fn watch(self: Arc<Self>, stop: CancellationToken) {
         self.watch_every(LOOK_EVERY, stop).await;
     }
 
-    /// The same, looking at them so often.
+    /// The same, with this pause between two checks.
     pub(super) async fn watch_every(self: Arc<Self>, pause: Duration, stop: CancellationToken) {
         loop {
             tokio::select! {
@@ -127,7 +126,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         warn!("{} have changed and cannot be used, the old ones stay in force: {error}", self.what);
     }
 
-    /// Reads the files if they have changed; whether they had.
+    /// Reads the files if they have changed; true if they have.
     fn look(&self) -> Result<bool, TlsError> {
         let source = self.source();
         let found = stamps(&source.files);
@@ -136,12 +135,12 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
             if !Arc::ptr_eq(&state.source, &source) || state.seen == found {
                 return Ok(false);
             }
-            // Told of once, also if they cannot be used.
+            // A change is reported once, also if the files cannot be used.
             state.seen = found;
         }
         let read = source.read()?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        // Other files may have taken their place meanwhile.
+        // Other files may have replaced them meanwhile.
         let still = Arc::ptr_eq(&state.source, &read.source);
         if still {
             *state = read;

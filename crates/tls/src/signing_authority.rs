@@ -1,11 +1,11 @@
-//! The certificate authority of the stations: signs what they ask to have signed, if it is theirs to ask.
+//! The certificate authority of the stations: signs their requests if they may make them.
 //!
-//! **Invariant**: of a request only the key is taken over. The subject is written here, extensions that were
-//! asked for are not looked at, so a certificate names one station and does nothing but authenticate it.
+//! **Invariant**: only the key of a request is used. The subject is written here and requested extensions are
+//! ignored, so a certificate names one station and can only authenticate it.
 //!
-//! Certificates are written by hand and not by `rcgen`: it writes the issuer's name anew, out of a map with one value
-//! for each kind. The name of an authority with two `DC` or two `OU` would become another one, and nobody would find
-//! the issuer of what it signs.
+//! Certificates are not written with `rcgen`, because it writes the issuer's name out of a map with one value
+//! for each kind. The name of an authority with two `DC` or two `OU` would change, and nobody would find the
+//! issuer of its certificates.
 
 mod encode;
 
@@ -30,7 +30,7 @@ use vocabulary::der::{
 };
 use vocabulary::id::SerialNumber;
 
-/// Chargers' clocks may be slow: a new certificate holds from so long ago.
+/// A new certificate is valid from this long ago, because chargers' clocks may be slow.
 const BACKDATED: Duration = Duration::from_secs(3_600);
 
 /// The smallest RSA key, in bits (OCPP security whitepaper, A00.FR.502).
@@ -47,14 +47,14 @@ const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 /// `id-kp-clientAuth`, 1.3.6.1.5.5.7.3.2.
 const CLIENT_AUTHENTICATION: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
 
-/// What an authority signs with, and what.
+/// Settings of an authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthoritySettings {
     /// PEM: the certificate that issues, then those between it and its root.
     pub certificate: PathBuf,
     /// PEM: its key.
     pub key: PathBuf,
-    /// How long new certificates hold; never longer than the one that issues them.
+    /// How long new certificates are valid; never longer than the one that issues them.
     pub validity: Duration,
     /// The organisation that requests must name; `None`: any.
     pub organization: Option<String>,
@@ -72,7 +72,7 @@ impl fmt::Debug for Authority {
     }
 }
 
-/// What is in the files.
+/// The contents of the files.
 struct Issuer {
     certificate: Certificate,
     key: Arc<dyn SigningKey>,
@@ -87,16 +87,16 @@ pub struct Issued {
     pub chain: String,
     /// Its number.
     pub serial_number: SerialNumber,
-    /// The last moment that it holds.
+    /// The end of its validity.
     pub not_after: Timestamp,
 }
 
-/// Why certificates of an authority are not let in.
+/// Why certificates of an authority are not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotTrusted(String);
 
-/// Whom a certificate is for.
+/// The subject of a certificate.
 struct Subject<'a> {
     /// The distinguished name, encoded.
     name: Vec<u8>,
@@ -109,18 +109,18 @@ struct Subject<'a> {
 /// Why a request is not signed. Each begins with a code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedRequest {
-    /// No PKCS #10 request.
+    /// It is no PKCS #10 request.
     #[error("unreadable: neither PEM nor hex of a PKCS #10 request")]
     Unreadable,
-    /// Nobody who connects to this gateway could use such a key.
+    /// TLS with this gateway cannot use such a key.
     #[error(
         "unsupported_key: RSA from 2048 bits, P-256, P-384 and Ed25519 are signed, with SHA-256 or better"
     )]
     UnsupportedKey,
-    /// An RSA key that can be broken.
+    /// The RSA key is too short.
     #[error("weak_key: an RSA key has at least 2048 bits, this one has {0}")]
     WeakKey(usize),
-    /// It was not signed with the key that it is about.
+    /// It was not signed with its own key.
     #[error("wrong_signature: it was not signed with the key that it asks a certificate for")]
     WrongSignature,
     /// The common name is not the station's.
@@ -129,7 +129,7 @@ pub enum RefusedRequest {
     /// The organisation is another one.
     #[error("wrong_organization: its organisation must be the one of ocpp.tls_client_organization")]
     WrongOrganization,
-    /// The authority is past its time, or cannot sign.
+    /// The authority has expired, or cannot sign.
     #[error("authority_unable: {0}")]
     Authority(&'static str),
 }
@@ -147,7 +147,7 @@ impl Authority {
         Ok(Arc::new(Self { settings, issuer }))
     }
 
-    /// Reads its files anew.
+    /// Reads its files again.
     ///
     /// # Errors
     /// As [`Authority::load`]; nothing is different then.
@@ -155,19 +155,19 @@ impl Authority {
         self.issuer.prepare_again()
     }
 
-    /// Reads the files anew whenever they have changed, until `stop`.
+    /// Reads the files again whenever they change, until `stop`.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         self.issuer.clone().watch(stop).await;
     }
 
-    /// Signs a request of the station that may be called by any of `names`. Takes milliseconds of a core.
+    /// Signs a request of a station that has these names. It takes milliseconds of a core.
     ///
     /// # Errors
     /// Why it is not signed.
     pub fn sign(&self, request: &str, names: &[&str], now: Timestamp) -> Result<Issued, RefusedRequest> {
         let request = SigningRequest::read(request).ok_or(RefusedRequest::Unreadable)?;
         check_key(&request)?;
-        // A second name would be one too many: whoever reads the certificate may read either.
+        // A second name is refused: readers of the certificate might use either.
         let [name] = &request.common_names[..] else { return Err(RefusedRequest::WrongName) };
         if !names.contains(&name.as_str()) {
             return Err(RefusedRequest::WrongName);
@@ -192,8 +192,8 @@ impl Authority {
         self.issuer.current().issue(&subject, now, self.settings.validity)
     }
 
-    /// Whether those who show what is signed here are let in where the authorities in `roots`, and the lists
-    /// of what they have `revoked`, decide. Tried with a certificate that nobody gets.
+    /// Whether certificates that are signed here are accepted by a verifier with these `roots` and `revoked`
+    /// lists. It is tried with a certificate that nobody gets.
     ///
     /// # Errors
     /// Why they are not.
@@ -205,7 +205,7 @@ impl Authority {
     ) -> Result<(), NotTrusted> {
         let issuer = self.issuer.current();
         let refused = |reason: &dyn fmt::Display| NotTrusted(reason.to_string());
-        // Its own key will do: who has it is not asked here.
+        // Its own key will do, because nobody has to prove it here.
         let Some(key_info) = issuer.key.public_key() else { return Ok(()) };
         let subject = Subject {
             name: encode::name(&[(COMMON_NAME, "a trial")]),
@@ -222,7 +222,7 @@ impl Authority {
     }
 }
 
-/// A request proves that whoever made it has the key; and the key must be one that TLS is spoken with here.
+/// A request proves that its sender has the key. And TLS with this gateway must be able to use the key.
 fn check_key(request: &SigningRequest) -> Result<(), RefusedRequest> {
     let provider = ring::default_provider();
     let known = provider.signature_verification_algorithms.all.iter();
@@ -254,7 +254,7 @@ impl Issuer {
         let unreadable = || files::fault(File::Certificate, path, "holds a certificate that cannot be read");
         let read = |der: &CertificateDer<'_>| Certificate::read(der).ok_or_else(unreadable);
         let chain = pair.cert.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        // A root is its own issuer, and is not sent: whoever trusts it has it.
+        // A root is its own issuer and is not sent, because those who trust it have it.
         let between = chain.iter().zip(&pair.cert).filter(|(read, _)| read.issuer != read.subject);
         let intermediates = between.map(|(_, der)| encode::pem("CERTIFICATE", der)).collect();
         let certificate = chain.into_iter().next().ok_or_else(unreadable)?;
@@ -273,7 +273,7 @@ impl Issuer {
         }
     }
 
-    /// What signs, and how its signatures are called.
+    /// The signer, and the encoded name of its algorithm.
     fn signer(&self) -> Option<(Box<dyn Signer>, Vec<u8>)> {
         let called = [
             (SignatureScheme::ECDSA_NISTP256_SHA256, alg_id::ECDSA_SHA256),

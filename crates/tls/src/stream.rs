@@ -9,17 +9,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-/// What bytes go through.
+/// A connection.
 #[derive(Debug)]
 pub enum Stream {
-    /// As they are.
+    /// Not encrypted.
     Plain(TcpStream),
     /// Encrypted. Boxed: a plain connection keeps no room for it.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What a TLS session may hold, as it was received or decrypted, of what has not been read: at most some
-/// records.
+/// Bytes that a TLS session may hold unread, received or decrypted: some records at most.
 const HELD_BYTES: u64 = 64 << 10;
 
 impl Stream {

@@ -1,4 +1,4 @@
-//! What is done by hand: resends, cancels and test sends.
+//! Requests of operators: resends, cancels and test sends.
 
 use super::harness::{house, poster};
 use super::receiver::{Answer, Receiver};

@@ -1,4 +1,4 @@
-//! An engine on a store of its own, and patience with a deadline.
+//! An engine on a store of its own, and waits with a deadline.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use store::{Delivery, DeliveryFilter, DeliveryPage, Store};
 use vocabulary::clock::Clock;
 use vocabulary::delivery::DeliveryStatus;
 
-/// How long a test waits for what must happen.
+/// How long a test waits for a condition.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(super) struct House {
@@ -28,7 +28,7 @@ pub(super) fn poster() -> Poster {
     Poster::new(guard, None).expect("a poster")
 }
 
-/// How long what is sent at a stop may take to end.
+/// How long sends under way at a stop may take to end.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
 
 pub(super) fn settings() -> Settings {

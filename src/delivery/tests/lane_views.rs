@@ -1,4 +1,4 @@
-//! What is shown of deliveries: a list of them, and what each waits for.
+//! Deliveries as they are shown: lists, and why each one waits.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the gateway itself cannot read: nobody else waits for it, and it costs its receiver nothing.
+//! Rows that the gateway cannot read: they hold up no other delivery, and cost the receiver no attempt.
 
 use std::time::Instant;
 

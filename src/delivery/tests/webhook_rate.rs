@@ -1,4 +1,4 @@
-//! How much is sent at once, how quickly, and what is spared an endpoint that is down.
+//! How many requests are sent at once, how fast, and how many an endpoint gets that is down.
 
 use std::time::{Duration, Instant};
 

@@ -40,8 +40,8 @@ const fn v6(a: u16, b: u16, c: u16) -> Ipv6Addr {
     Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0)
 }
 
-/// IPv6 ranges that are no place for a webhook receiver. Transition ranges (NAT64, 6to4, Teredo) are
-/// refused whole: whatever IPv4 address they embed, it has a plainer spelling.
+/// IPv6 ranges that are no place for a webhook receiver. Transition ranges (NAT64, 6to4, Teredo) are refused
+/// completely: an IPv4 address that they embed can be written as such.
 const SPECIAL_V6: &[(Ipv6Addr, u8, &str)] = &[
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
     (Ipv6Addr::LOCALHOST, 128, "loopback"),
@@ -63,7 +63,7 @@ const SPECIAL_V6: &[(Ipv6Addr, u8, &str)] = &[
     (v6(0xff00, 0, 0), 8, "multicast"),
 ];
 
-/// All that IANA hands out as global unicast; the rest of IPv6 is reserved, and refused as such.
+/// The global unicast range of IANA. The rest of IPv6 is reserved, and refused.
 const GLOBAL_UNICAST_V6: (Ipv6Addr, u8) = (v6(0x2000, 0, 0), 3);
 
 fn within_v4(address: Ipv4Addr, base: Ipv4Addr, prefix: u8) -> bool {

@@ -1,4 +1,4 @@
-//! Headers of one attempt, and what integrators may not say in them.
+//! Headers of one attempt, and custom headers that are refused.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! What went wrong when there was no answer. The HTTP client gives one error for everything; which kind it
-//! is, and the words that help, are found in the chain of its causes.
+//! Why there was no answer. The HTTP client has one error for everything; its kind and a helpful message are
+//! found in the chain of its causes.
 
 use std::error::Error;
 use std::io;
@@ -14,7 +14,7 @@ use vocabulary::delivery::ErrorCode;
 
 /// The error and its causes.
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    /// A custom I/O error hides the error it holds, so that one is unpacked.
+    /// A custom I/O error hides the error that it holds, so it is unpacked.
     fn cause<'e>(error: &&'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
         let error: &'e (dyn Error + 'static) = *error;
         match error.downcast_ref::<io::Error>() {
@@ -48,7 +48,7 @@ pub(super) fn is_broken_connection(error: &reqwest::Error) -> bool {
         || find::<io::Error>(error).is_some_and(|e| broken(e.kind()))
 }
 
-/// The verdict on an attempt that brought no answer.
+/// The verdict on an attempt without an answer.
 pub(super) fn verdict(url: &Url, error: &reqwest::Error) -> AttemptVerdict {
     match find::<ResolveError>(error) {
         Some(ResolveError::Forbidden(refusal)) => {
@@ -66,7 +66,7 @@ pub(super) fn verdict(url: &Url, error: &reqwest::Error) -> AttemptVerdict {
         return AttemptVerdict::TimedOut;
     }
     if error.is_connect() {
-        // Of the errors of a connection, only those before TLS begins are the TCP connector's own.
+        // Errors before TLS begins come from the TCP connector.
         let before_tls = causes(error).any(|cause| cause.to_string() == "tcp connect error");
         return match before_tls || url.scheme() == "http" {
             true => {
@@ -126,7 +126,7 @@ fn describe_tls(host: &str, error: &rustls::Error) -> String {
             "the certificate of {host} is self-signed, or of an authority that is not trusted here \
              (delivery.extra_ca adds one)"
         ),
-        // The usual self-signed certificate is an authority's that serves itself.
+        // The usual self-signed certificate is an authority's certificate used by a server.
         other if other.to_string().contains("CaUsedAsEndEntity") => format!(
             "the certificate of {host} is self-signed, or of an authority that is not trusted here \
              (delivery.extra_ca adds one)"

@@ -1,9 +1,9 @@
-//! Whom requests trust over TLS: the system's authorities and those of the operator; and a word more on whom
-//! not.
+//! The authorities that requests trust: the system's and the operator's. A refusal says more than rustls
+//! does.
 //!
-//! A server that sends its own certificate alone, without the intermediate one that issued it, works in
-//! browsers, which fetch or remember it, and nowhere else. To rustls it is of an unknown authority like any
-//! other.
+//! A server that sends only its own certificate, without the intermediate one that issued it, works in
+//! browsers, which fetch or remember the intermediate, and nowhere else. To rustls its authority is just
+//! unknown.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use rustls_platform_verifier::Verifier;
 
 use vocabulary::der::{self, Certificate};
 
-/// Of an issuer's name, so much is told: a stranger has written it.
+/// An issuer's name is cut to this length, because a stranger has written it.
 const NAME_MAX_CHARS: usize = 64;
 
-/// What is called so where it has no name.
+/// Stands for a missing name.
 const NAMELESS: &str = "(without a name)";
 
 /// The certificate that issued the server's own is neither trusted nor among those that it sent.
@@ -45,8 +45,8 @@ pub(super) fn roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
         .collect()
 }
 
-/// What connections are made with: the system's roots and these. The same for all, so that idle connections
-/// and sessions are found again.
+/// The configuration of all connections: the system's roots and these. It is shared, so that idle connections
+/// and sessions are reused.
 pub(super) fn client_config(extra: &[CertificateDer<'static>]) -> Result<ClientConfig, Error> {
     let provider = match CryptoProvider::get_default() {
         Some(chosen) => chosen.clone(),
@@ -62,7 +62,7 @@ pub(super) fn client_config(extra: &[CertificateDer<'static>]) -> Result<ClientC
     Ok(config)
 }
 
-/// Decides nothing by itself: it only tells more of a refusal.
+/// It decides nothing by itself; it only says more about a refusal.
 #[derive(Debug)]
 struct Explaining {
     inner: Verifier,
@@ -116,8 +116,8 @@ impl ServerCertVerifier for Explaining {
     }
 }
 
-/// The gap right behind a server's own certificate, if that is why nothing trusted was reached. No root has
-/// that issuer's name and key, or the verifier would have found it.
+/// The missing issuer of a server's own certificate, if that is why no root was reached. No root has that
+/// issuer's name and key, or the verifier would have found it.
 fn missing_intermediate(own: &[u8], sent: &[CertificateDer<'_>]) -> Option<MissingIntermediate> {
     let own = Certificate::read(own)?;
     let self_signed = own.issuer == own.subject;
