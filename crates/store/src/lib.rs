@@ -43,7 +43,8 @@ pub use access::api_keys::{ApiKeyFilter, KEY_USE_STEP, KeyFacts, NewKey};
 pub use access::audit::{AuditFilter, Change, ChangeAnswer};
 pub use access::id_tags::{IdTagFilter, PutTag};
 pub use access::idempotency::{KeptAnswer, RequestState};
-pub use access::request_record::{Recording, RequestKey};
+pub use access::request_record::Recording;
+pub use access::running_requests::RequestKey;
 pub use calls::authorization_question::{OutsideVerdicts, Question};
 pub use calls::{Advice, Answered, CallPolicy, Calls};
 pub use commands::list::CommandFilter;
@@ -91,7 +92,7 @@ pub use webhooks::numbers::WebhookNumbers;
 pub use webhooks::pauses::Paused;
 pub use webhooks::settings::{Changed, StoredWebhook};
 
-use access::request_record::RunningRequests;
+use access::running_requests::RunningRequests;
 use engine::embedded::search_index::SearchIndex;
 use engine::sql::params;
 use engine::tx::{Read, Tx};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::access::request_record::RequestKey;
+use crate::access::running_requests::RequestKey;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;

@@ -6,3 +6,4 @@ pub(crate) mod authorization_answers;
 pub(crate) mod id_tags;
 pub(crate) mod idempotency;
 pub(crate) mod request_record;
+pub(crate) mod running_requests;

@@ -8,18 +8,17 @@
 //! **Invariant**: there is no change without its entry and no entry without a change, whenever the process is
 //! killed or the disk is full. A change outside the store ([`Store::put_on_record`]) comes after its entry.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::Store;
 use crate::access::audit;
 use crate::access::audit::{Change, ChangeAnswer};
 use crate::access::idempotency;
 use crate::access::idempotency::KeptAnswer;
+use crate::access::running_requests::RequestKey;
 use crate::engine::tx::Tx;
 use crate::engine::{Engine, Priority, Scope};
 use crate::error::Result;
-use vocabulary::id::ApiKeyId;
 
 tokio::task_local! {
     /// The request that the task serves.
@@ -32,17 +31,6 @@ pub struct Recording {
     key: Option<RequestKey>,
     /// The number of its entry, once that is on disk. Held while the change that it goes with is written.
     entry: tokio::sync::Mutex<Option<i64>>,
-}
-
-/// The `Idempotency-Key` of a request that is running. No other request gets it as long as a copy of this is
-/// held.
-#[derive(Clone)]
-pub struct RequestKey {
-    pub(crate) api_key: ApiKeyId,
-    pub(crate) key: String,
-    /// Tells this request from others.
-    pub(crate) hash: [u8; 32],
-    _running: Arc<Running>,
 }
 
 impl Recording {
@@ -153,40 +141,5 @@ impl Store {
             }
         };
         self.inner.engine.write(Priority::Api, Scope::Installation, settle).await
-    }
-}
-
-/// The keys of running requests.
-#[derive(Default)]
-pub(crate) struct RunningRequests(Mutex<HashSet<(ApiKeyId, String)>>);
-
-/// One of them, until it is dropped.
-struct Running {
-    key: (ApiKeyId, String),
-    all: Arc<RunningRequests>,
-}
-
-impl RunningRequests {
-    /// Marks a request as running; `None` if one with this key is running already.
-    pub(crate) fn begin(
-        self: &Arc<Self>,
-        api_key: ApiKeyId,
-        key: String,
-        hash: [u8; 32],
-    ) -> Option<RequestKey> {
-        let named = (api_key, key.clone());
-        let is_first = self.lock().insert(named.clone());
-        let running = || Arc::new(Running { key: named, all: self.clone() });
-        is_first.then(|| RequestKey { api_key, key, hash, _running: running() })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<(ApiKeyId, String)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.all.lock().remove(&self.key);
     }
 }

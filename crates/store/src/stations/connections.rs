@@ -16,6 +16,7 @@ use crate::station_state::certificate_renewal::UsedCertificate;
 use crate::station_state::flags::{Change, Until};
 use crate::stations::presence;
 use crate::stations::presence::set_offline;
+use crate::stations::station_event::append_station_event;
 use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
@@ -283,17 +284,6 @@ fn discover(w: &mut Tx<'_>, id: &StationId, boot_status: BootStatus, remote_addr
         append_station_event(w, id, "StationDiscovered", &payload)?;
     }
     Ok(())
-}
-
-/// Appends what has happened to a station: an event of its own.
-pub(crate) fn append_station_event(
-    w: &mut Tx<'_>,
-    id: &StationId,
-    event: &'static str,
-    payload: &impl Serialize,
-) -> Result<()> {
-    let event = NewEvent::about_station(Category::Station, event, id, w.now, to_raw_value(payload)?);
-    append::append(w, &event, Manner::default()).map(drop)
 }
 
 /// Ends the connections that were open when the last run ended.

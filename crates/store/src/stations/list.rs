@@ -65,11 +65,11 @@ impl StationFilter {
     }
 }
 
-const COLUMNS: &str = "seq, station_id, name, owner_id, connected, connected_at_ms, last_seen_at_ms, remote_addr,
-    vendor, model, serial_number, firmware_version, protocol, security_profile, min_security_profile,
+const COLUMNS: &str = "seq, station_id, name, owner_id, connected, connected_at_ms, last_seen_at_ms,
+    remote_addr, vendor, model, serial_number, firmware_version, protocol, security_profile, min_security_profile,
     certificate_name, boot_status, blocked, validation, time_zone, message_size_bytes, ping, clock_skew_ms,
-    firmware_status, diagnostics_status, log_status, local_list_version, password_verifiers IS NOT NULL, flags,
-    metadata, created_at_ms, updated_at_ms, certificate_serial, abilities";
+    firmware_status, diagnostics_status, log_status, local_list_version, password_verifiers IS NOT NULL,
+    flags, metadata, created_at_ms, updated_at_ms, certificate_serial, abilities";
 
 impl Store {
     /// The station of this identity.

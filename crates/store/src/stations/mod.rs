@@ -5,3 +5,4 @@ pub(crate) mod connections;
 pub(crate) mod list;
 pub(crate) mod presence;
 pub(crate) mod provisioning;
+mod station_event;

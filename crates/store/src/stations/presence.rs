@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::stations::connections::append_station_event;
+use crate::stations::station_event::append_station_event;
 use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;

@@ -141,7 +141,8 @@ fn create(w: &Tx<'_>, input: &StationInput, password_verifiers: &[String]) -> Re
         return Ok(Created::Exists);
     }
     let insert = format!(
-        "INSERT INTO stations (station_id, created_at_ms, updated_at_ms, provisioned, boot_expected, {WRITTEN})
+        "INSERT INTO stations (station_id, created_at_ms, updated_at_ms, provisioned, boot_expected,
+                               {WRITTEN})
          VALUES (?1, ?2, ?2, 1, 0, {WRITTEN_VALUES}) ON CONFLICT (station_id) DO NOTHING"
     );
     if write(w, &insert, input, input.min_security_profile)? == 0 {
