@@ -37,7 +37,8 @@ pub enum Act {
     Plug(u32),
     /// It is unplugged; a running transaction ends, if the configuration says so.
     Unplug(u32),
-    /// A tag is held against the reader: it starts a session, or stops its own. Without a connector: where the car is.
+    /// A tag is held against the reader: it starts a session, or stops its own. Without a connector: where
+    /// the car is.
     Tag {
         /// The tag.
         id_tag: String,

@@ -172,7 +172,8 @@ impl Charger {
         self.request_certificate();
     }
 
-    /// Makes a key and asks for a certificate, by the name in the one that it has; says whether that was possible.
+    /// Makes a key and asks for a certificate, by the name in the one that it has; says whether that was
+    /// possible.
     pub(super) fn request_certificate(&mut self) -> bool {
         let own = self.certificates.own();
         let name = own.as_ref().and_then(|own| own.common_names.first());

@@ -1,5 +1,5 @@
-//! What the charger does when the central system asks for something: a CALL is held against its schema, obeyed and
-//! answered, from the charger's real state whatever the action.
+//! What the charger does when the central system asks for something: a CALL is held against its schema,
+//! obeyed and answered, from the charger's real state whatever the action.
 
 use serde_json::{Value, json};
 

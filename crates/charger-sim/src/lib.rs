@@ -2,7 +2,8 @@
 //!
 //! [`charger::Charger`] is the charger itself: a state machine that is told what happened and when,
 //! and says what to do about it; it knows no socket and no clock. [`session::run`] puts it on a
-//! socket; [`director::Director`] takes it through the steps of a [`scenario`] or of a terminal. [`load::run`] drives many far simpler chargers, which cost the machine as little as possible.
+//! socket; [`director::Director`] takes it through the steps of a [`scenario`] or of a terminal.
+//! [`load::run`] drives many far simpler chargers, which cost the machine as little as possible.
 //!
 //! Invariant: nothing here knows the gateway; all that is shared with it is the protocol.
 

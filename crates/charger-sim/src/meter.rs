@@ -86,7 +86,8 @@ impl Meter {
         self.read_at = None;
     }
 
-    /// What it shows of `measurands` (a comma list, as in the configuration); `None` if it knows none of them.
+    /// What it shows of `measurands` (a comma list, as in the configuration); `None` if it knows none of
+    /// them.
     pub(super) fn meter_value(
         &self,
         measurands: &str,

@@ -48,8 +48,8 @@ impl FromStr for Fault {
     }
 }
 
-/// One charger: where it connects, who it is, how its days go. Every duration is real time unless it says otherwise.
-/// Not `Debug`: it holds a password.
+/// One charger: where it connects, who it is, how its days go. Every duration is real time unless it says
+/// otherwise. Not `Debug`: it holds a password.
 #[derive(Clone)]
 pub struct ChargerOptions {
     /// The central system.

@@ -116,7 +116,8 @@ impl Outbox {
         self.queue.remove(position)
     }
 
-    /// The socket is gone: transaction messages stay, the rest loses its meaning. Says whether a status was lost.
+    /// The socket is gone: transaction messages stay, the rest loses its meaning. Says whether a status was
+    /// lost.
     pub(super) fn disconnected(&mut self) -> bool {
         if let Some(outstanding) = self.outstanding.take() {
             self.queue.push_front(outstanding.message);

@@ -96,8 +96,8 @@ impl Charger {
         if cleared { ClearChargingProfileStatus::Accepted } else { ClearChargingProfileStatus::Unknown }
     }
 
-    /// Answers `GetCompositeSchedule`: a connector and its schedule, if there is such a one. Connector 0 is the
-    /// connection to the grid.
+    /// Answers `GetCompositeSchedule`: a connector and its schedule, if there is such a one. Connector 0 is
+    /// the connection to the grid.
     pub(super) fn composite_schedule(&self, now: Timestamp, payload: &Value) -> Option<(u32, Composite)> {
         let start = self.own_time(now);
         let unit = payload["chargingRateUnit"].as_str().and_then(Unit::read).unwrap_or(Unit::Watt);

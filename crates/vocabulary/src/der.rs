@@ -1,8 +1,8 @@
 //! As much of X.509 as OCPP needs: who issued a certificate, its number, its key, and whom it names.
 //!
-//! Nothing here decides whether a certificate can be trusted. Certificates are read by hand: `rcgen` does not read
-//! them, and a crate that does would bring about a dozen others for these few fields. [`request`] says the same of
-//! signing requests.
+//! Nothing here decides whether a certificate can be trusted. Certificates are read by hand: `rcgen` does not
+//! read them, and a crate that does would bring about a dozen others for these few fields. [`request`] says
+//! the same of signing requests.
 
 mod request;
 

@@ -172,7 +172,8 @@ pub struct Report {
     pub timed_out: u64,
     /// Calls sent again after a connection broke, over the whole run.
     pub resent: u64,
-    /// Tries that had no answer when everything was over; what a broken connection cut off may have been sent again.
+    /// Tries that had no answer when everything was over; what a broken connection cut off may have been sent
+    /// again.
     pub unanswered: u64,
     /// Answered calls per second while measuring.
     pub calls_per_s: f64,

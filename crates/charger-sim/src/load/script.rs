@@ -138,6 +138,8 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::Value;
+    use vocabulary::ocpp::schema::Part;
+    use vocabulary::ocpp::v16::schemas::SCHEMAS;
 
     use super::*;
 
@@ -149,6 +151,7 @@ mod tests {
         for _ in 0..11 {
             let call = script.next(now);
             let payload: Value = serde_json::from_str(&call.payload).expect("JSON");
+            assert_eq!(SCHEMAS.violations(Part::Request, call.action, &payload), [], "{payload}");
             for register in [&payload["meterStart"], &payload["meterStop"]] {
                 registers.extend(register.as_i64());
             }

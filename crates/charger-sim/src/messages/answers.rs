@@ -1,4 +1,5 @@
-//! The CALLRESULTs of a charger: who answers what, and as which message. The outcome comes from where the state is.
+//! The CALLRESULTs of a charger: who answers what, and as which message. The outcome comes from where the
+//! state is.
 
 use rust_ocpp::v1_6::messages::cancel_reservation::CancelReservationResponse;
 use rust_ocpp::v1_6::messages::change_availability::ChangeAvailabilityResponse;

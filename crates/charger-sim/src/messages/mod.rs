@@ -3,14 +3,16 @@
 //! CALLs are made in [`requests`], CALLRESULTs in [`answers`]. What `rust_ocpp` 3.0 cannot express:
 //!
 //! - It lacks the security extension (OCPP security whitepaper): [`security`] has types of our own for it.
-//!   Only the answer to `ExtendedTriggerMessage` borrows a type, that of `TriggerMessage`, which looks the same.
+//!   Only the answer to `ExtendedTriggerMessage` borrows a type, that of `TriggerMessage`, which looks the
+//!   same.
 //! - A message of a transaction is made before the central system has numbered the transaction, and central
-//!   systems number beyond the 32 bits of its `transaction_id`: [`set_transaction_id`] puts the number in as it came.
+//!   systems number beyond the 32 bits of its `transaction_id`: [`set_transaction_id`] puts the number in as
+//!   it came.
 //! - A message that is wrong on purpose (`--fault malformed`) is text, written where the fault is.
 //!
-//! Its types do not read what the central system sends: they refuse times without a zone and lose unknown fields,
-//! so commands stay JSON. Its `validate` is not asked either, since it refuses legal messages (an empty text, a
-//! long list of keys); the tests hold whatever is sent against the official schemas.
+//! Its types do not read what the central system sends: they refuse times without a zone and lose unknown
+//! fields, so commands stay JSON. Its `validate` is not asked either, since it refuses legal messages (an
+//! empty text, a long list of keys); the tests hold whatever is sent against the official schemas.
 
 mod answers;
 pub(super) mod requests;

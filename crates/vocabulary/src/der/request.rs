@@ -1,8 +1,8 @@
 //! Signing requests (PKCS #10, RFC 2986): what a station asks to have signed.
 //!
-//! Read by hand, since `rcgen` is less strict and less tolerant where it matters: of two common names it keeps one,
-//! where two must be refused; it refuses a request for an extension that it does not know, where none is looked at;
-//! and for a weak RSA key it says no more than that the signature is wrong.
+//! Read by hand, since `rcgen` is less strict and less tolerant where it matters: of two common names it
+//! keeps one, where two must be refused; it refuses a request for an extension that it does not know, where
+//! none is looked at; and for a weak RSA key it says no more than that the signature is wrong.
 
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject;
