@@ -1,4 +1,4 @@
-//! Commands: sent to stations, waited for, listed, called back.
+//! Commands: sent to stations, waited for, listed, canceled.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::path::Id;
 use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use super::stations;
-use store::{CalledBack, CommandEnd, CommandFilter, Missing, NewCommand, Ordered, Unfit};
+use store::{Cancellation, CommandEnd, CommandFilter, Creation, Missing, NewCommand, NotReady};
 use vocabulary::api::command::{Command, CommandInput, CommandStatus};
 use vocabulary::api::problem::{FieldError, Problem};
 use vocabulary::api::text::Bound;
@@ -216,19 +216,19 @@ fn queued_for(action: CommandAction) -> Duration {
     if action.is_urgent() { QUEUED_FOR_NOW } else { QUEUED_FOR }
 }
 
-fn unfit(station: &str, action: CommandAction, unfit: Unfit) -> ErrorAnswer {
+fn not_ready(station: &str, action: CommandAction, why: NotReady) -> ErrorAnswer {
     let hint = "; with queue: true the command waits for it";
-    ErrorAnswer::conflict(match unfit {
-        Unfit::NotConnected => format!("station {station} is not connected{hint}"),
-        Unfit::NeverBooted => format!("station {station} has not sent a BootNotification yet{hint}"),
-        Unfit::Pending => format!(
+    ErrorAnswer::conflict(match why {
+        NotReady::NotConnected => format!("station {station} is not connected{hint}"),
+        NotReady::NeverBooted => format!("station {station} has not sent a BootNotification yet{hint}"),
+        NotReady::Pending => format!(
             "the boot of station {station} was answered Pending: until it has booted again and been accepted, \
              {action} may not be sent{hint}"
         ),
-        Unfit::Rejected => {
+        NotReady::Rejected => {
             format!("the boot of station {station} was answered Rejected: it may not be called{hint}")
         }
-        Unfit::Full => format!("too many commands wait for station {station} already"),
+        NotReady::Full => format!("too many commands wait for station {station} already"),
     })
 }
 
@@ -272,10 +272,10 @@ pub(super) async fn send(
         key_verifier,
         requested_by: caller.requested_by(),
     };
-    let (command, end, now) = match state.store.order_command(new).await? {
-        Ordered::Made { command, end, now } => (command, end, now),
-        Ordered::Refused(why) => return Err(unfit(&id, action, why)),
-        Ordered::UnknownStation => return Err(stations::unknown(&id)),
+    let (command, end, now) = match state.store.create_command(new).await? {
+        Creation::Created { command, end, now } => (command, end, now),
+        Creation::NotReady(why) => return Err(not_ready(&id, action, why)),
+        Creation::UnknownStation => return Err(stations::unknown(&id)),
     };
     state.stations.tell_of_commands(&station_id);
     if !input.wait || !now {
@@ -401,13 +401,13 @@ pub(super) async fn cancel(
     let action = command.action.parse().map_err(|_| ErrorAnswer::internal())?;
     caller.may_send(action)?;
     match state.store.cancel_command(command_id).await? {
-        CalledBack::Done(command) => Ok(Json(*command)),
-        CalledBack::TooLate(CommandStatus::Sent) => {
+        Cancellation::Canceled(command) => Ok(Json(*command)),
+        Cancellation::TooLate(CommandStatus::Sent) => {
             Err(ErrorAnswer::conflict("the command was sent: its answer is waited for"))
         }
-        CalledBack::TooLate(status) => {
+        Cancellation::TooLate(status) => {
             Err(ErrorAnswer::conflict(format!("the command has ended: it is {}", status.as_str())))
         }
-        CalledBack::Unknown => Err(unknown(&id)),
+        Cancellation::Unknown => Err(unknown(&id)),
     }
 }

@@ -48,7 +48,8 @@ pub use access::running_requests::RequestKey;
 pub use calls::authorization_question::{OutsideVerdicts, Question};
 pub use calls::{Advice, Answered, CallPolicy, Calls};
 pub use commands::list::CommandFilter;
-pub use commands::queue::{CalledBack, NewCommand, Ordered, Turn, Unfit};
+pub use commands::queue::{Cancellation, Creation, NewCommand, NextCommand};
+pub use commands::readiness::NotReady;
 pub use deliveries::bulk_resend::ResendWalk;
 pub use deliveries::changes::{Canceled, Resent};
 pub use deliveries::claim::{

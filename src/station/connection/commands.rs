@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 use super::Connection;
 use crate::station::closing::Closing;
 use crate::station::session::Input;
-use store::Turn;
+use store::NextCommand;
 use vocabulary::log_limit::limited;
 
 /// Pause after a failure of the store before the next command is claimed.
@@ -52,7 +52,7 @@ impl Connection {
     pub(super) async fn call_next(&mut self) -> Option<Closing> {
         self.calls.not_before = None;
         match self.stations.store.claim_command(self.station.clone(), self.registration.generation).await {
-            Ok(Turn::Send(command)) => {
+            Ok(NextCommand::Send(command)) => {
                 debug!(station.id = %self.station, "{} is sent {}", self.station, command.action);
                 let timeout = command.timeout;
                 let end = self.act(self.now(), Input::Command(command)).await;
@@ -60,8 +60,8 @@ impl Connection {
                 self.calls.deadline = (!self.session.may_call()).then(|| Instant::now() + timeout);
                 return end;
             }
-            Ok(Turn::NotYet) => self.calls.until_boot = true,
-            Ok(Turn::Nothing) => self.calls.waiting = false,
+            Ok(NextCommand::NotYet) => self.calls.until_boot = true,
+            Ok(NextCommand::Nothing) => self.calls.waiting = false,
             Err(error) => {
                 limited!(warn: station.id = %self.station, "no command could be claimed for {}: {error}", self.station);
                 self.calls.not_before = Some(Instant::now() + CLAIM_AGAIN);

@@ -85,7 +85,7 @@ impl Connection {
             }
             Append::Ended(ended) => {
                 self.calls.deadline = None;
-                store.end_command(*ended).await.map(|()| None)
+                store.end_command(station, *ended).await.map(|()| None)
             }
             Append::Unexpected(unexpected) => {
                 debug!(station.id = %station, "{station} sent an answer that nobody waits for");

@@ -1,9 +1,11 @@
 //! Commands as they are listed.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use serde_json::value::RawValue;
 
 use crate::Store;
-use crate::engine::embedded::raw_cells as cells;
+use crate::engine::row::Row;
+use crate::engine::sql::params;
+use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
 use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
@@ -23,9 +25,9 @@ pub struct CommandFilter {
     pub action: Option<CommandAction>,
     /// How far they have come.
     pub status: Option<CommandStatus>,
-    /// They were made then or later.
+    /// They were created then or later.
     pub since: Option<Timestamp>,
-    /// They were made before that.
+    /// They were created before that.
     pub until: Option<Timestamp>,
 }
 
@@ -39,14 +41,14 @@ const COLUMNS: &str = "seq, id, station_id, owner_id, action, payload, requested
 impl Store {
     /// The command of this id.
     pub async fn command(&self, id: CommandId) -> Result<Option<Command>> {
-        self.read(move |conn| by_id(conn, id)).await
+        self.read(move |db| by_id(db, id)).await
     }
 
-    /// One page of the commands that `filter` wants, in the order they were made.
+    /// One page of the commands that `filter` wants, in the order they were created.
     pub async fn commands(&self, filter: CommandFilter, slice: Slice) -> Result<Listed<Command>> {
-        self.read(move |conn| {
+        self.read(move |db| {
             let select = format!("SELECT {COLUMNS} FROM commands");
-            page(conn, &select, &["seq"], conditions(filter), &slice, |row| Ok(read(row.raw())?))
+            page(db, &select, &["seq"], conditions(filter), &slice, read)
         })
         .await
     }
@@ -74,43 +76,40 @@ fn conditions(filter: CommandFilter) -> Conditions {
     conditions
 }
 
-pub(crate) fn by_id(conn: &Connection, id: CommandId) -> Result<Option<Command>> {
-    let found = conn
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM commands WHERE id = ?1"))?
-        .query_row([id.to_string()], read)
-        .optional()?;
-    Ok(found)
+pub(crate) fn by_id(db: &Read<'_>, id: CommandId) -> Result<Option<Command>> {
+    db.maybe(&format!("SELECT {COLUMNS} FROM commands WHERE id = ?1"), params![id], read)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Command> {
-    let action: CommandAction = cells::parsed(row, 4)?;
-    let (response, late_response) = (cells::maybe_raw(row, 9)?, cells::maybe_raw(row, 13)?);
+fn read(row: &Row<'_>) -> Result<Command> {
+    let action: CommandAction = row.parsed(4)?;
+    let (response, late_response): (Option<Box<RawValue>>, Option<Box<RawValue>>) =
+        (row.get(9)?, row.get(13)?);
     let answer = response.as_ref().or(late_response.as_ref());
     let answer = answer.and_then(|answer| serde_json::from_str(answer.get()).ok());
     Ok(Command {
-        id: cells::parsed(row, 1)?,
+        id: row.parsed(1)?,
         station_id: row.get(2)?,
         owner_id: row.get(3)?,
         action: action.as_str().to_owned(),
-        payload: cells::raw(row, 5)?,
-        requested_by: RequestedBy { id: cells::parsed(row, 6)?, name: row.get(7)? },
-        status: cells::word(row, 8)?,
+        payload: row.get(5)?,
+        requested_by: RequestedBy { id: row.parsed(6)?, name: row.get(7)? },
+        status: row.word(8)?,
         response,
         accepted: row.get(10)?,
-        error: cells::maybe_json(row, 11)?,
-        violations: cells::maybe_json(row, 12)?.unwrap_or_default(),
-        warnings: cells::maybe_json(row, 23)?.unwrap_or_default(),
+        error: row.maybe_json(11)?,
+        violations: row.maybe_json(12)?.unwrap_or_default(),
+        warnings: row.maybe_json(23)?.unwrap_or_default(),
         hint: answer.and_then(|answer| action.hint(&answer)).map(str::to_owned),
         late_response,
-        outcome: cells::maybe_word(row, 14)?,
+        outcome: row.maybe_word(14)?,
         transaction_id: row.get(15)?,
-        timeout: Span(std::time::Duration::from_millis(row.get::<_, i64>(16)?.max(0) as u64)),
+        timeout: Span(std::time::Duration::from_millis(row.get::<i64>(16)?.max(0) as u64)),
         queue: row.get(17)?,
-        metadata: cells::maybe_raw(row, 18)?,
-        created_at: cells::moment(row, 19)?,
-        expires_at: cells::moment(row, 20)?,
-        sent_at: cells::maybe_moment(row, 21)?,
-        completed_at: cells::maybe_moment(row, 22)?,
+        metadata: row.get(18)?,
+        created_at: row.get(19)?,
+        expires_at: row.get(20)?,
+        sent_at: row.get(21)?,
+        completed_at: row.get(22)?,
     })
 }
 
@@ -118,7 +117,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Command> {
 mod tests {
     use super::*;
     use crate::engine::embedded::schema;
-    use crate::engine::tx::Read;
 
     #[test]
     fn every_list_follows_an_index_and_sorts_nothing() {

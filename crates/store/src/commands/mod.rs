@@ -3,4 +3,7 @@
 pub(crate) mod consequences;
 pub(crate) mod end;
 pub(crate) mod list;
+pub(crate) mod outcome;
 pub(crate) mod queue;
+pub(crate) mod readiness;
+pub(crate) mod row;

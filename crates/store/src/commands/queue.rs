@@ -1,4 +1,4 @@
-//! Commands on their way: made, claimed by the station's connection, and ended, each in one transaction.
+//! Commands on their way: created, claimed by the station's connection, and ended, each in one transaction.
 //!
 //! The queue is the table. A command is `sent` before its frame leaves, so that whatever is killed when, none
 //! is ever sent twice: one that was under way at a crash has the status `connection_lost`, because nobody
@@ -7,17 +7,20 @@
 //! A station's past commands may be very many, the open ones are few. Left alone SQLite walks through the past,
 //! so the statements here name the index of what is open.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
 use serde_json::value::RawValue;
 
 use crate::command_result::SentCommand;
 use crate::commands::consequences;
-use crate::commands::end::{End, Row, end_each, finish};
+use crate::commands::end::{end_each, finish};
 use crate::commands::list::by_id;
-use crate::engine::embedded::raw_cells as cells;
+use crate::commands::outcome::CommandOutcome;
+use crate::commands::readiness::{NotReady, Readiness};
+use crate::commands::row::CommandRow;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::secrecy::vault::cell;
@@ -27,14 +30,13 @@ use crate::{Priority, Scope, Store};
 use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{CommandId, StationId};
-use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::command::CommandAction;
 use vocabulary::ocpp::outgoing::Outgoing;
 
 /// Commands that may wait for one station.
 const QUEUED_PER_STATION: i64 = 1_000;
 
-/// A command that is to be made; its payload is checked and compact.
+/// A command that is to be created; its payload is checked and compact.
 #[derive(Clone)]
 pub struct NewCommand {
     /// For which station.
@@ -55,11 +57,11 @@ pub struct NewCommand {
     pub requested_by: RequestedBy,
 }
 
-/// What became of a command that was to be made.
-pub enum Ordered {
+/// What became of a command that was to be created.
+pub enum Creation {
     /// It is queued.
-    Made {
-        /// As it was made.
+    Created {
+        /// As it was created.
         command: Box<Command>,
         /// Tells of its end, however soon that is.
         end: CommandEnd,
@@ -67,29 +69,14 @@ pub enum Ordered {
         now: bool,
     },
     /// The station cannot take it now, and it may not wait; nothing was written.
-    Refused(Unfit),
+    NotReady(NotReady),
     /// There is no such station.
     UnknownStation,
 }
 
-/// Why a station cannot take a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
-    /// It has no connection.
-    NotConnected,
-    /// It has never sent a `BootNotification`.
-    NeverBooted,
-    /// Its boot was answered `Pending`, and it may start and stop nothing.
-    Pending,
-    /// Its boot was answered `Rejected`.
-    Rejected,
-    /// Too many wait for it already.
-    Full,
-}
-
 /// What a connection may send next.
 #[derive(Debug)]
-pub enum Turn {
+pub enum NextCommand {
     /// This one; it is on record as sent.
     Send(Outgoing),
     /// There are some, but the station must boot before it may be asked them.
@@ -98,87 +85,44 @@ pub enum Turn {
     Nothing,
 }
 
-/// What became of a command that was to be called back.
+/// What became of a command that was to be canceled.
 #[derive(Debug, Clone)]
-pub enum CalledBack {
+pub enum Cancellation {
     /// It will never be sent.
-    Done(Box<Command>),
+    Canceled(Box<Command>),
     /// It was sent, or has ended, in this status.
     TooLate(CommandStatus),
     /// There is none.
     Unknown,
 }
 
-/// Whom a station takes commands from, as far as it is known.
-struct Readiness {
-    connected: bool,
-    generation: i64,
-    /// The stricter of what its last boot was answered with and what the next one will be; `None`: it never
-    /// booted.
-    standing: Option<BootStatus>,
-}
-
-impl Readiness {
-    fn of(w: &Tx<'_>, station: &StationId) -> Result<Option<Self>> {
-        let found = w
-            .conn
-            .prepare_cached(
-                "SELECT connected, connection_generation, boot_status, booted_as FROM stations WHERE station_id = ?1",
-            )?
-            .query_row([station.as_str()], |row| {
-                let (next, last) = (cells::word(row, 2)?, cells::maybe_word(row, 3)?);
-                let standing = last.map(|last| stricter(next, last));
-                Ok(Self { connected: row.get(0)?, generation: row.get(1)?, standing })
-            })
-            .optional()?;
-        Ok(found)
-    }
-
-    fn takes(&self, action: CommandAction) -> std::result::Result<(), Unfit> {
-        match self.standing {
-            _ if !self.connected => Err(Unfit::NotConnected),
-            None => Err(Unfit::NeverBooted),
-            Some(BootStatus::Rejected) => Err(Unfit::Rejected),
-            Some(BootStatus::Pending) if action.needs_acceptance() => Err(Unfit::Pending),
-            Some(BootStatus::Pending | BootStatus::Accepted) => Ok(()),
-        }
-    }
-}
-
-/// A charger that was told `Pending` stays so until its next boot, whatever it would be told now; one that is
-/// not wanted any more is not asked, whatever it was told.
-fn stricter(one: BootStatus, other: BootStatus) -> BootStatus {
-    let rank = |status| match status {
-        BootStatus::Accepted => 0,
-        BootStatus::Pending => 1,
-        BootStatus::Rejected => 2,
-    };
-    if rank(one) >= rank(other) { one } else { other }
-}
-
 impl Store {
-    /// Makes a command. Its station's connection, if there is one, has to be told.
-    pub async fn order_command(&self, new: NewCommand) -> Result<Ordered> {
+    /// Creates a command. Its station's connection, if there is one, has to be told.
+    pub async fn create_command(&self, new: NewCommand) -> Result<Creation> {
         let signals = self.inner.signals.clone();
-        self.write(Priority::Api, Scope::Installation, move |w| order(w, &new, &signals)).await
+        let scope = Scope::Station(new.station_id.clone());
+        self.write(Priority::Api, scope, move |w| create(w, &new, &signals)).await
     }
 
     /// The next command that the station's connection of this generation may send, on record as sent from
     /// now on. Commands whose time is over are ended on the way.
-    pub async fn claim_command(&self, station: StationId, generation: u64) -> Result<Turn> {
-        self.write(Priority::Inbound, Scope::Installation, move |w| claim(w, &station, generation as i64))
-            .await
+    pub async fn claim_command(&self, station: StationId, generation: u64) -> Result<NextCommand> {
+        self.write(Priority::Inbound, Scope::Station(station.clone()), move |w| {
+            claim(w, &station, generation as i64)
+        })
+        .await
     }
 
-    /// Calls a command back, if it was not sent.
-    pub async fn cancel_command(&self, id: CommandId) -> Result<CalledBack> {
+    /// Cancels a command, if it was not sent.
+    pub async fn cancel_command(&self, id: CommandId) -> Result<Cancellation> {
         self.write(Priority::Api, Scope::Installation, move |w| {
-            let Some(row) = Row::by_id(w, id)? else { return Ok(CalledBack::Unknown) };
+            let Some(row) = CommandRow::by_id(w, id)? else { return Ok(Cancellation::Unknown) };
             if row.status != CommandStatus::Queued {
-                return Ok(CalledBack::TooLate(row.status));
+                return Ok(Cancellation::TooLate(row.status));
             }
-            finish(w, row, End::without_answer(CommandStatus::Canceled))?;
-            Ok(by_id(w.conn, id)?.map_or(CalledBack::Unknown, |command| CalledBack::Done(Box::new(command))))
+            finish(w, row, CommandOutcome::without_answer(CommandStatus::Canceled))?;
+            Ok(by_id(w, id)?
+                .map_or(Cancellation::Unknown, |command| Cancellation::Canceled(Box::new(command))))
         })
         .await
     }
@@ -186,14 +130,13 @@ impl Store {
     /// Whether time has brought something: a command that waited too long, a remote start without result. `now` is
     /// what [`Store::monotonic`] says.
     pub async fn commands_overdue(&self, now: Timestamp) -> Result<bool> {
-        self.read(move |conn| {
-            let overdue = conn
-                .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM commands WHERE status = 'queued' AND expires_at_ms <= ?1)
-                         OR EXISTS (SELECT 1 FROM commands WHERE outcome_due_ms <= ?1)",
-                )?
-                .query_row([now.unix_ms()], |row| row.get(0))?;
-            Ok(overdue)
+        self.read(move |db| {
+            db.one(
+                "SELECT EXISTS (SELECT 1 FROM commands WHERE status = 'queued' AND expires_at_ms <= ?1)
+                     OR EXISTS (SELECT 1 FROM commands WHERE outcome_due_ms <= ?1)",
+                params![now],
+                |row| row.get(0),
+            )
         })
         .await
     }
@@ -202,34 +145,35 @@ impl Store {
     pub async fn settle_overdue_commands(&self) -> Result<()> {
         self.write(Priority::Outcome, Scope::Installation, |w| {
             let overdue = "SELECT id FROM commands WHERE status = 'queued' AND expires_at_ms <= ?1 LIMIT 500";
-            end_each(w, overdue, params![w.monotonic.unix_ms()], CommandStatus::Expired)?;
+            let now = w.monotonic;
+            end_each(w, overdue, params![now], CommandStatus::Expired)?;
             crate::sessions::remote_start::give_up(w)
         })
         .await
     }
 }
 
-fn order(w: &mut Tx<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Result<Ordered> {
-    let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(Ordered::UnknownStation) };
+fn create(w: &mut Tx<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Result<Creation> {
+    let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(Creation::UnknownStation) };
     if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
-        return Ok(Ordered::Refused(Unfit::Full));
+        return Ok(Creation::NotReady(NotReady::Full));
     }
-    let fit = readiness.takes(new.action);
-    if let Err(unfit) = fit
+    let ready = readiness.takes(new.action);
+    if let Err(not_ready) = ready
         && new.queue_for.is_none()
     {
-        return Ok(Ordered::Refused(unfit));
+        return Ok(Creation::NotReady(not_ready));
     }
     let id = insert(w, new, readiness.generation)?;
-    let made = by_id(w.conn, id)?.ok_or_else(|| StoreError::Corrupt(format!("command {id} is gone")))?;
+    let command = by_id(w, id)?.ok_or_else(|| StoreError::Corrupt(format!("command {id} is gone")))?;
     // Before the commit, and so before anybody can claim it: its end cannot be missed.
     let end = signals.clone().command_end(id);
-    Ok(Ordered::Made { command: Box::new(made), end, now: fit.is_ok() })
+    Ok(Creation::Created { command: Box::new(command), end, now: ready.is_ok() })
 }
 
-/// Makes a command that nobody has asked for and that may wait for its station; false if too many wait for it, or
-/// it is gone.
-pub(crate) fn order_unasked(w: &mut Tx<'_>, new: &NewCommand) -> Result<bool> {
+/// Creates a command that the gateway itself requests and that may wait for its station; false if too many wait for
+/// it, or it is gone.
+pub(crate) fn create_own(w: &mut Tx<'_>, new: &NewCommand) -> Result<bool> {
     let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(false) };
     if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
         return Ok(false);
@@ -240,11 +184,12 @@ pub(crate) fn order_unasked(w: &mut Tx<'_>, new: &NewCommand) -> Result<bool> {
 
 /// How many commands wait for the station.
 fn queued(w: &Tx<'_>, station: &StationId) -> Result<i64> {
-    let waiting = w
-        .conn
-        .prepare_cached("SELECT count(*) FROM commands INDEXED BY commands_queued WHERE station_id = ?1 AND status = 'queued'")?
-        .query_row([station.as_str()], |row| row.get(0))?;
-    Ok(waiting)
+    w.one(
+        "SELECT count(*) FROM commands INDEXED BY commands_queued
+         WHERE station_id = ?1 AND status = 'queued'",
+        params![station],
+        |row| row.get(0),
+    )
 }
 
 fn insert(w: &mut Tx<'_>, new: &NewCommand, generation: i64) -> Result<CommandId> {
@@ -253,133 +198,118 @@ fn insert(w: &mut Tx<'_>, new: &NewCommand, generation: i64) -> Result<CommandId
     let hides = new.action.has_secret(&new.payload);
     let sealed = hides.then(|| w.vault.seal(cell::COMMAND_PAYLOAD, id, new.payload.get())).transpose()?;
     let warnings = new.action.warnings(&new.payload);
-    w.conn
-        .prepare_cached(
-            "INSERT INTO commands (id, station_id, owner_id, action, payload, timeout_ms, queue, metadata,
-                 requested_by_id, requested_by_name, status, generation, expires_at_ms, created_at_ms, sealed_payload,
-                 warnings)
-             SELECT ?1, station_id, owner_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10, ?11, ?12, ?13, ?14
-             FROM stations WHERE station_id = ?2",
-        )?
-        .execute(params![
-            id.to_string(),
-            new.station_id.as_str(),
+    w.run(
+        "INSERT INTO commands (id, station_id, owner_id, action, payload, timeout_ms, queue, metadata,
+             requested_by_id, requested_by_name, status, generation, expires_at_ms, created_at_ms,
+             sealed_payload, warnings)
+         VALUES (?1, ?2, (SELECT owner_id FROM stations WHERE station_id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+                 'queued', ?10, ?11, ?12, ?13, ?14)",
+        params![
+            id,
+            new.station_id,
             new.action.as_str(),
-            shown.get(),
+            shown,
             new.timeout.as_millis() as i64,
             new.queue_for.is_some(),
-            new.metadata.as_deref().map(RawValue::get),
-            new.requested_by.id.to_string(),
+            new.metadata,
+            new.requested_by.id,
             new.requested_by.name,
             generation,
-            w.monotonic.after(new.queue_for.unwrap_or(new.timeout)).unix_ms(),
-            w.now.unix_ms(),
+            w.monotonic.after(new.queue_for.unwrap_or(new.timeout)),
+            w.now,
             sealed,
             (!warnings.is_empty()).then(|| serde_json::to_string(&warnings)).transpose()?,
-        ])?;
+        ],
+    )?;
     if let Some(verifier) = &new.key_verifier {
         password_change::ordered(w, id, &new.station_id, verifier)?;
     }
     Ok(id)
 }
 
-fn claim(w: &mut Tx<'_>, station: &StationId, generation: i64) -> Result<Turn> {
-    let Some(readiness) = Readiness::of(w, station)? else { return Ok(Turn::Nothing) };
+fn claim(w: &mut Tx<'_>, station: &StationId, generation: i64) -> Result<NextCommand> {
+    let Some(readiness) = Readiness::of(w, station)? else { return Ok(NextCommand::Nothing) };
     if !readiness.connected || readiness.generation != generation {
-        return Ok(Turn::Nothing);
+        return Ok(NextCommand::Nothing);
     }
     let overdue = "SELECT id FROM commands INDEXED BY commands_queued
                    WHERE station_id = ?2 AND status = 'queued' AND expires_at_ms <= ?1 ORDER BY seq";
-    end_each(w, overdue, params![w.monotonic.unix_ms(), station.as_str()], CommandStatus::Expired)?;
-    let Next { id, action, payload, timeout } = match next_fit(w, station, &readiness)? {
-        Ok(next) => next,
-        Err(turn) => return Ok(turn),
-    };
-    w.conn
-        .prepare_cached(
-            "UPDATE commands SET status = 'sent', sent_at_ms = ?2, generation = ?3, sealed_payload = NULL WHERE id = ?1",
-        )?
-        .execute(params![id.to_string(), w.now.unix_ms(), generation])?;
-    consequences::sent(w, &SentCommand { id, station, action, payload: &payload })?;
-    Ok(Turn::Send(Outgoing { id, action, payload, timeout }))
-}
-
-/// A command that is to be sent next.
-struct Next {
-    id: CommandId,
-    action: CommandAction,
-    payload: Box<RawValue>,
-    timeout: Duration,
+    let now = w.monotonic;
+    end_each(w, overdue, params![now, station], CommandStatus::Expired)?;
+    let next = next_ready(w, station, &readiness)?;
+    if let NextCommand::Send(Outgoing { id, action, payload, .. }) = &next {
+        w.run(
+            "UPDATE commands SET status = 'sent', sent_at_ms = ?2, generation = ?3, sealed_payload = NULL
+             WHERE id = ?1",
+            params![id, w.now, generation],
+        )?;
+        consequences::sent(w, &SentCommand { id: *id, station, action: *action, payload })?;
+    }
+    Ok(next)
 }
 
 /// The oldest command that the station may be asked now: what it may not be asked yet lets the others pass.
-fn next_fit(
-    w: &Tx<'_>,
-    station: &StationId,
-    readiness: &Readiness,
-) -> Result<std::result::Result<Next, Turn>> {
-    let mut statement = w.conn.prepare_cached(
+fn next_ready(w: &Tx<'_>, station: &StationId, readiness: &Readiness) -> Result<NextCommand> {
+    let mut next = NextCommand::Nothing;
+    w.each(
         "SELECT action, id, payload, timeout_ms, sealed_payload FROM commands INDEXED BY commands_queued
          WHERE station_id = ?1 AND status = 'queued' AND (queue = 1 OR generation = ?2) ORDER BY seq",
+        params![station, readiness.generation],
+        |row| {
+            let action: CommandAction = row.parsed(0)?;
+            if readiness.takes(action).is_err() {
+                next = NextCommand::NotYet;
+                return Ok(ControlFlow::Continue(()));
+            }
+            let timeout = Duration::from_millis(row.get(3)?);
+            let id: CommandId = row.get(1)?;
+            let payload = match row.maybe_sealed(4, w.vault, (cell::COMMAND_PAYLOAD, &id))? {
+                Some(text) => RawValue::from_string(text).map_err(|error| row.unreadable(4, error))?,
+                None => row.get(2)?,
+            };
+            next = NextCommand::Send(Outgoing { id, action, payload, timeout });
+            Ok(ControlFlow::Break(()))
+        },
     )?;
-    let mut queued = statement.query(params![station.as_str(), readiness.generation])?;
-    let mut turn = Turn::Nothing;
-    while let Some(row) = queued.next()? {
-        let action: CommandAction = cells::parsed(row, 0)?;
-        if readiness.takes(action).is_err() {
-            turn = Turn::NotYet;
-            continue;
-        }
-        let timeout = Duration::from_millis(row.get::<_, i64>(3)?.max(0) as u64);
-        let id: CommandId = cells::parsed(row, 1)?;
-        let payload = match cells::maybe_sealed(row, 4, w.vault, (cell::COMMAND_PAYLOAD, &id))? {
-            Some(text) => RawValue::from_string(text)
-                .map_err(|error| StoreError::Corrupt(format!("command {id}: {error}")))?,
-            None => cells::raw(row, 2)?,
-        };
-        return Ok(Ok(Next { id, action, payload, timeout }));
-    }
-    Ok(Err(turn))
+    Ok(next)
 }
 
 /// Whether something waits for the station's new connection.
-pub(crate) fn waiting(w: &Tx<'_>, station: &StationId) -> Result<bool> {
-    let waiting = w
-        .conn
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM commands INDEXED BY commands_queued
-                            WHERE station_id = ?1 AND status = 'queued')",
-        )?
-        .query_row([station.as_str()], |row| row.get(0))?;
-    Ok(waiting)
+pub(crate) fn is_any_queued(w: &Tx<'_>, station: &StationId) -> Result<bool> {
+    w.one(
+        "SELECT EXISTS (SELECT 1 FROM commands INDEXED BY commands_queued
+                        WHERE station_id = ?1 AND status = 'queued')",
+        params![station],
+        |row| row.get(0),
+    )
 }
 
-/// A connection has ended: what it had sent is lost, and what was made for it alone.
+/// A connection has ended: what it had sent is lost, and what was created for it alone.
 pub(crate) fn connection_lost(w: &mut Tx<'_>, station: &StationId, generation: u64) -> Result<()> {
     let lost = "SELECT id FROM (
                     SELECT id, seq FROM commands INDEXED BY commands_sent
                     WHERE station_id = ?1 AND status = 'sent' AND generation = ?2
                     UNION ALL
                     SELECT id, seq FROM commands INDEXED BY commands_queued
-                    WHERE station_id = ?1 AND status = 'queued' AND queue = 0 AND generation = ?2)
+                    WHERE station_id = ?1 AND status = 'queued' AND queue = 0 AND generation = ?2) AS lost
                 ORDER BY seq";
-    end_each(w, lost, params![station.as_str(), generation as i64], CommandStatus::ConnectionLost)
+    end_each(w, lost, params![station, generation], CommandStatus::ConnectionLost)
 }
 
 /// A station is gone for good: what waits for it will never be sent.
 pub(crate) fn station_removed(w: &mut Tx<'_>, station: &StationId) -> Result<()> {
     let waiting = "SELECT id FROM commands INDEXED BY commands_queued
                    WHERE station_id = ?1 AND status = 'queued' ORDER BY seq";
-    end_each(w, waiting, params![station.as_str()], CommandStatus::Canceled)
+    end_each(w, waiting, params![station], CommandStatus::Canceled)
 }
 
 /// What the last run left open. What may wait for its station goes on waiting.
 pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
     let lost = "SELECT id FROM (SELECT id, seq FROM commands WHERE status = 'sent'
                                 UNION ALL
-                                SELECT id, seq FROM commands WHERE status = 'queued' AND queue = 0)
+                                SELECT id, seq FROM commands WHERE status = 'queued' AND queue = 0) AS lost
                 ORDER BY seq";
-    end_each(w, lost, params![], CommandStatus::ConnectionLost)
+    end_each(w, lost, &[], CommandStatus::ConnectionLost)
 }
 
 #[cfg(test)]

@@ -202,7 +202,7 @@ fn drop_all(w: &mut Tx<'_>) -> Result<Losses> {
          DELETE FROM idempotent_requests;",
     )?;
     let waiting = "SELECT id FROM commands WHERE sealed_payload IS NOT NULL ORDER BY seq";
-    end::end_each(w, waiting, params![], CommandStatus::Canceled)?;
+    end::end_each(w, waiting, &[], CommandStatus::Canceled)?;
     settle_new(w, "secrets_drop")?;
     Ok(losses)
 }

@@ -73,7 +73,7 @@ pub(crate) fn order(
         key_verifier: None,
         requested_by: RequestedBy::gateway(),
     };
-    Ok(match queue::order_unasked(w, &new)? {
+    Ok(match queue::create_own(w, &new)? {
         true => ChainOrder::Queued,
         false => ChainOrder::Refused("queue_full: too many commands wait for the station".to_owned()),
     })
@@ -84,12 +84,7 @@ fn cancel_queued(w: &mut Tx<'_>, station: &StationId, action: CommandAction) -> 
                   WHERE station_id = ?1 AND status = 'queued' AND action = ?2 AND requested_by_id = ?3
                   ORDER BY seq";
     let gateway = RequestedBy::gateway().id.to_string();
-    end_each(
-        w,
-        queued,
-        rusqlite::params![station.as_str(), action.as_str(), gateway],
-        CommandStatus::Canceled,
-    )
+    end_each(w, queued, params![station, action.as_str(), gateway], CommandStatus::Canceled)
 }
 
 /// How long a chain may be: the station's own word counts, if it has given one.

@@ -195,7 +195,7 @@ fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<Admission> {
         // The registry of this run does not know that the station had been silent in an earlier one.
         set_offline(w, id, false, Some(w.now))?;
     }
-    Ok(Ok(Welcome { commands_waiting: queue::waiting(w, id)? }))
+    Ok(Ok(Welcome { commands_waiting: queue::is_any_queued(w, id)? }))
 }
 
 /// Looks again at what the handshake has checked: the station may have been changed since. Whoever blocks a

@@ -7,7 +7,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::World;
 use crate::station::session::{Action, Append, Input};
-use store::{NewCommand, Ordered, Turn};
+use store::{Creation, NewCommand, NextCommand};
 use vocabulary::api::command::RequestedBy;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::ApiKeyId;
@@ -45,7 +45,7 @@ impl World {
             key_verifier: None,
             requested_by: RequestedBy { id: ApiKeyId::from_value(1), name: "simulation".to_owned() },
         };
-        if let Ordered::Made { command, .. } = self.store.order_command(new).await.expect("ordered") {
+        if let Creation::Created { command, .. } = self.store.create_command(new).await.expect("ordered") {
             self.orders += 1;
             self.in_demand.insert(nth);
             if self.dice.one_in(8) {
@@ -78,7 +78,8 @@ impl World {
         let Some(line) = self.chargers[nth].line.as_mut().filter(|line| line.session.may_call()) else {
             return;
         };
-        let Turn::Send(outgoing) = self.store.claim_command(id, line.generation).await.expect("claimed")
+        let NextCommand::Send(outgoing) =
+            self.store.claim_command(id, line.generation).await.expect("claimed")
         else {
             return;
         };
@@ -128,10 +129,10 @@ impl World {
     }
 
     async fn keep(&mut self, nth: usize, append: Append) {
+        let station = self.chargers[nth].id.clone();
         match append {
-            Append::Ended(ended) => self.store.end_command(*ended).await.expect("ended"),
+            Append::Ended(ended) => self.store.end_command(station, *ended).await.expect("ended"),
             Append::Unexpected(unexpected) => {
-                let station = self.chargers[nth].id.clone();
                 let now = self.clock.now();
                 self.store.unexpected_answer(station, *unexpected, now).await.expect("kept");
             }

@@ -6,6 +6,7 @@ use vocabulary::clock::Clock;
 use vocabulary::id::ApiKeyId;
 use vocabulary::ocpp::Validation;
 use vocabulary::ocpp::authorization::UnknownIdTag;
+use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::frame::{CallError, MessageId, Unserveable, empty_object};
 use vocabulary::ocpp::message::{Inbound, MessageAction};
 use vocabulary::ocpp::outgoing::{self, CallEnd, EndedCall, Unexpected};
@@ -97,22 +98,25 @@ impl Bench {
     }
 
     async fn order(&self, new: NewCommand) -> Command {
-        match self.store.order_command(new).await.expect("writes") {
-            Ordered::Made { command, .. } => *command,
-            Ordered::Refused(why) => panic!("refused: {why:?}"),
-            Ordered::UnknownStation => panic!("unknown station"),
+        match self.store.create_command(new).await.expect("writes") {
+            Creation::Created { command, .. } => *command,
+            Creation::NotReady(why) => panic!("refused: {why:?}"),
+            Creation::UnknownStation => panic!("unknown station"),
         }
     }
 
     async fn claim(&self, generation: u64) -> Outgoing {
         match self.store.claim_command(station(), generation).await.expect("writes") {
-            Turn::Send(outgoing) => outgoing,
+            NextCommand::Send(outgoing) => outgoing,
             other => panic!("{other:?}"),
         }
     }
 
     async fn end(&self, id: CommandId, end: CallEnd) {
-        self.store.end_command(EndedCall { id, end, violations: Vec::new() }).await.expect("writes");
+        self.store
+            .end_command(station(), EndedCall { id, end, violations: Vec::new() })
+            .await
+            .expect("writes");
     }
 
     /// Orders a command, sends it and has it answered.
@@ -271,7 +275,10 @@ async fn a_connection_takes_its_own_commands_with_it_and_no_other() {
     // The new connection is on record before the old one's end is.
     bench.connect(2).await;
     let of_new = bench.order(new(CLEAR_CACHE, "{}")).await.id;
-    assert!(matches!(bench.store.claim_command(station(), 1).await, Ok(Turn::Nothing)), "its time is over");
+    assert!(
+        matches!(bench.store.claim_command(station(), 1).await, Ok(NextCommand::Nothing)),
+        "its time is over"
+    );
     assert_eq!(bench.claim(2).await.id, of_new);
     bench.disconnect(1).await;
     assert_eq!(bench.command(old).await.status, CommandStatus::ConnectionLost);
@@ -284,7 +291,7 @@ async fn who_waits_too_long_expires() {
     let command = bench.order(new(CLEAR_CACHE, "{}")).await;
     assert_eq!(command.expires_at, bench.clock.now().after(Duration::from_secs(30)));
     bench.clock.advance(Duration::from_secs(30));
-    assert!(matches!(bench.store.claim_command(station(), 1).await, Ok(Turn::Nothing)));
+    assert!(matches!(bench.store.claim_command(station(), 1).await, Ok(NextCommand::Nothing)));
     assert_eq!(bench.command(command.id).await.status, CommandStatus::Expired);
     assert_eq!(bench.events("ClearCache").await[0]["status"], "expired");
 }
@@ -293,33 +300,33 @@ async fn who_waits_too_long_expires() {
 async fn a_station_that_was_not_accepted_is_asked_only_what_it_may() {
     let bench = Bench::open();
     bench.connect(1).await;
-    let takes = async |action, payload| match bench.store.order_command(new(action, payload)).await {
-        Ok(Ordered::Made { command, .. }) => {
+    let takes = async |action, payload| match bench.store.create_command(new(action, payload)).await {
+        Ok(Creation::Created { command, .. }) => {
             bench.store.cancel_command(command.id).await.expect("writes");
             None
         }
-        Ok(Ordered::Refused(why)) => Some(why),
+        Ok(Creation::NotReady(why)) => Some(why),
         _ => panic!("neither made nor refused"),
     };
     let boot = r#"{"chargePointVendor":"V","chargePointModel":"M"}"#;
     let tag = r#"{"idTag":"TAG"}"#;
-    assert_eq!(takes(CLEAR_CACHE, "{}").await, Some(Unfit::NeverBooted));
+    assert_eq!(takes(CLEAR_CACHE, "{}").await, Some(NotReady::NeverBooted));
     bench.store.seed_run("UPDATE stations SET boot_status = 'pending'").await;
     bench.hears("BootNotification", boot).await;
     assert_eq!(takes(CLEAR_CACHE, "{}").await, None);
-    assert_eq!(takes(REMOTE_START, tag).await, Some(Unfit::Pending));
+    assert_eq!(takes(REMOTE_START, tag).await, Some(NotReady::Pending));
     // It would be accepted now, but has not heard of it.
     bench.store.seed_run("UPDATE stations SET boot_status = 'accepted'").await;
-    assert_eq!(takes(REMOTE_START, tag).await, Some(Unfit::Pending));
+    assert_eq!(takes(REMOTE_START, tag).await, Some(NotReady::Pending));
     let queued = NewCommand { queue_for: Some(Duration::from_secs(60)), ..new(REMOTE_START, tag) };
     let queued = bench.order(queued).await.id;
-    assert!(matches!(bench.store.claim_command(station(), 1).await, Ok(Turn::NotYet)));
+    assert!(matches!(bench.store.claim_command(station(), 1).await, Ok(NextCommand::NotYet)));
     bench.hears("BootNotification", boot).await;
     assert_eq!(bench.claim(1).await.id, queued);
     bench.store.seed_run("UPDATE stations SET boot_status = 'rejected'").await;
-    assert_eq!(takes(CLEAR_CACHE, "{}").await, Some(Unfit::Rejected));
+    assert_eq!(takes(CLEAR_CACHE, "{}").await, Some(NotReady::Rejected));
     bench.disconnect(1).await;
-    assert_eq!(takes(CLEAR_CACHE, "{}").await, Some(Unfit::NotConnected));
+    assert_eq!(takes(CLEAR_CACHE, "{}").await, Some(NotReady::NotConnected));
 }
 
 #[tokio::test]
@@ -449,15 +456,15 @@ async fn so_many_commands_may_wait_for_one_station() {
     let bench = Bench::booted().await;
     let order = || {
         let queued = NewCommand { queue_for: Some(Duration::from_secs(3_600)), ..new("ClearCache", "{}") };
-        bench.store.order_command(queued)
+        bench.store.create_command(queued)
     };
     let made = futures_util::future::join_all((0..QUEUED_PER_STATION).map(|_| order())).await;
     let ids = made.into_iter().map(|made| match made {
-        Ok(Ordered::Made { command, .. }) => command.id,
+        Ok(Creation::Created { command, .. }) => command.id,
         _ => panic!("not made"),
     });
     let ids: Vec<CommandId> = ids.collect();
-    assert!(matches!(order().await, Ok(Ordered::Refused(Unfit::Full))), "one more");
+    assert!(matches!(order().await, Ok(Creation::NotReady(NotReady::Full))), "one more");
     bench.store.cancel_command(ids[0]).await.expect("writes");
-    assert!(matches!(order().await, Ok(Ordered::Made { .. })), "there is room again");
+    assert!(matches!(order().await, Ok(Creation::Created { .. })), "there is room again");
 }
