@@ -7,7 +7,8 @@ use crate::engine::sql::{Value, params, values_of};
 use crate::engine::tx::Read;
 use crate::error::Result;
 use vocabulary::clock::Timestamp;
-use vocabulary::subscription::EventPattern;
+use vocabulary::event;
+use vocabulary::subscription::{EventPattern, glob_fits};
 
 /// Texts and blobs that a page has room for, in bytes; the row that goes beyond is its last. What one charger says
 /// may take a megabyte, and who reads hundreds of that at once should not cost the gateway its memory.
@@ -137,26 +138,75 @@ pub(crate) fn fits_one_of(
     let mut values = Vec::with_capacity(patterns.len());
     let mut alternatives = Vec::with_capacity(patterns.len());
     for pattern in patterns {
-        let (condition, value) = match pattern {
-            EventPattern::Category(category) => ("category = ?", category.as_str().to_owned()),
-            // In SQLite's globs `?` and `[` mean something too.
-            EventPattern::Glob(glob) => ("event GLOB ?", glob.replace('[', "[[]").replace('?', "[?]")),
-            exact => ("event = ?", exact.to_string()),
-        };
-        alternatives.push(format!("{plus}{alias}.{condition}"));
-        values.push(value);
+        match pattern {
+            EventPattern::Category(category) => {
+                alternatives.push(format!("{plus}{alias}.category = ?"));
+                values.push(category.as_str().to_owned());
+            }
+            EventPattern::Glob(glob) => {
+                alternatives.push(format!("{plus}{alias}.event IN (SELECT value FROM json_each(?))"));
+                values.push(types_that_fit(glob));
+                if let Some(like) = custom_names_that_fit(glob) {
+                    alternatives.push(format!(
+                        "(+{alias}.category = 'custom' AND +{alias}.event LIKE ? ESCAPE '\\')"
+                    ));
+                    values.push(like);
+                }
+            }
+            exact => {
+                alternatives.push(format!("{plus}{alias}.event = ?"));
+                values.push(exact.to_string());
+            }
+        }
     }
     Some((format!("({})", alternatives.join(" OR ")), values))
+}
+
+/// The event types of ours that fit a text with `*`, as the text of a JSON array.
+fn types_that_fit(glob: &str) -> String {
+    let fitting = event::types().filter(|(_, name)| glob_fits(glob.as_bytes(), name.as_bytes()));
+    let fitting: Vec<String> = fitting.map(|(_, name)| format!("\"{name}\"")).collect();
+    format!("[{}]", fitting.join(","))
+}
+
+/// What custom names must be like to fit a text with `*`; `None` if none can. They have no capitals, so that it does
+/// not matter to which letters `LIKE` pays no regard.
+fn custom_names_that_fit(glob: &str) -> Option<String> {
+    if glob.chars().any(|c| c.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut like = String::with_capacity(glob.len() + 8);
+    for c in glob.chars() {
+        match c {
+            '*' => like.push('%'),
+            '%' | '_' | '\\' => like.extend(['\\', c]),
+            c => like.push(c),
+        }
+    }
+    Some(like)
 }
 
 /// Reads the rows of `select` (without `WHERE`) that fulfil `conditions`, in the order of `keys`: one or
 /// two columns of whole numbers that `select` yields first, in this order. Ends early at [`PAGE_BYTES`].
 pub(crate) fn page<T>(
-    conn: &Read<'_>,
+    db: &Read<'_>,
+    select: &str,
+    keys: &[&str],
+    conditions: Conditions,
+    slice: &Slice,
+    read: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<Listed<T>> {
+    page_of(db, select, keys, conditions, slice, None::<fn(&Row<'_>) -> Result<bool>>, read)
+}
+
+/// The same of the rows that `fits` says yes to, where that is given: it is asked while the rows are read.
+pub(crate) fn page_of<T>(
+    db: &Read<'_>,
     select: &str,
     keys: &[&str],
     mut conditions: Conditions,
     slice: &Slice,
+    fits: Option<impl Fn(&Row<'_>) -> Result<bool>>,
     read: impl Fn(&Row<'_>) -> Result<T>,
 ) -> Result<Listed<T>> {
     let (beyond, direction) = if slice.ascending { (">", "ASC") } else { ("<", "DESC") };
@@ -172,12 +222,21 @@ pub(crate) fn page<T>(
         false => format!(" WHERE {}", conditions.texts.join(" AND ")),
     };
     let order: Vec<String> = keys.iter().map(|key| format!("{key} {direction}")).collect();
-    // One row more than asked for tells whether there is a next page.
-    let sql = format!("{select}{filter} ORDER BY {} LIMIT {}", order.join(", "), slice.limit + 1);
+    let limit = match &fits {
+        // One row more than asked for tells whether there is a next page.
+        None => format!(" LIMIT {}", slice.limit + 1),
+        Some(_) => String::new(),
+    };
+    let sql = format!("{select}{filter} ORDER BY {}{limit}", order.join(", "));
     let mut rows = Vec::new();
     let mut next = None;
     let (mut last, mut bytes) = ((0, 0), 0);
-    conn.each(&sql, &values_of(&conditions.values), |row| {
+    db.each(&sql, &values_of(&conditions.values), |row| {
+        if let Some(fits) = &fits
+            && !fits(row)?
+        {
+            return Ok(ControlFlow::Continue(()));
+        }
         if rows.len() == slice.limit as usize || bytes >= PAGE_BYTES {
             next = Some(last);
             return Ok(ControlFlow::Break(()));
@@ -188,4 +247,46 @@ pub(crate) fn page<T>(
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(Listed { rows, next })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
+    use vocabulary::clock::Clock;
+
+    #[tokio::test]
+    async fn patterns_find_the_events_that_they_fit_and_no_others() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), Clock::System).expect("a store");
+        store
+            .seed_run(
+                "INSERT INTO events (id, event, category, timestamp_ms, payload)
+                 SELECT 'evt_' || value, value, CASE WHEN value = lower(value) THEN 'custom' ELSE 'ocpp' END, 1, '{}'
+                 FROM json_each('[\"StartTransaction\",\"StopTransaction\",\"ping\",\"a.b\",\"a.b_c\",\"a.bxc\",\"start.x\"]')",
+            )
+            .await;
+        for (patterns, expected) in [
+            (&["Start*"][..], "StartTransaction"),
+            (&["start*"], "start.x"),
+            (&["St*n"], "StartTransaction StopTransaction"),
+            (&["a*"], "a.b a.b_c a.bxc"),
+            (&["a.b_*"], "a.b_c"),
+            (&["*.b", "p*g"], "ping a.b"),
+            (&["*i*"], "StartTransaction StopTransaction ping"),
+            (&["A.*b"], ""),
+            (&["%*"], ""),
+            (&["custom.*", "StopTransaction"], "StopTransaction ping a.b a.b_c a.bxc start.x"),
+        ] {
+            let patterns: Vec<EventPattern> =
+                patterns.iter().map(|text| text.parse().expect("a pattern")).collect();
+            let (condition, values) = fits_one_of("e", &patterns, true).expect("not all");
+            let found = store.read(move |db| {
+                let values: Vec<Value> = values.into_iter().map(Value::from).collect();
+                let sql = format!("SELECT e.event FROM events e WHERE {condition} ORDER BY e.seq");
+                db.all(&sql, &values_of(&values), |row| row.get::<String>(0))
+            });
+            assert_eq!(found.await.expect("reads").join(" "), expected);
+        }
+    }
 }
