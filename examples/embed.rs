@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             moved = tail.changed() => moved?,
         }
         let newest = *tail.borrow_and_update();
-        writeln!(std::io::stdout(), "{} new events", newest - seen)?;
+        writeln!(std::io::stdout(), "{} new events", newest.rows_since(seen))?;
         seen = newest;
     }
     gateway.stop().await;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use store::{Result, Store};
+use store::{LogPosition, Result, Store};
 use vocabulary::log_limit::limited;
 
 /// How many events may come together before the next step: many small steps would cost more than a few large
@@ -27,7 +27,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// So far behind, it tells when it has caught up.
-const FAR_BEHIND: i64 = 50_000;
+const FAR_BEHIND: u64 = 50_000;
 
 /// Opens the index and follows the log, until `stop`.
 pub fn start(store: Store, stop: CancellationToken) -> JoinHandle<()> {
@@ -77,7 +77,7 @@ async fn follow(store: &Store, sweep_at: &mut Instant, stop: &CancellationToken)
         info!("the search index has caught up");
     }
     if Instant::now() >= *sweep_at {
-        let mut next = Some(0);
+        let mut next = Some(LogPosition::START);
         while let Some(behind) = next {
             next = store.sweep_index(behind).await?;
             if rested(REST_MIN, stop).await {

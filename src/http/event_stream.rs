@@ -15,7 +15,7 @@ use super::problem::{ErrorAnswer, Result};
 use super::query::{And, Parameters, Query};
 use super::sse::{self, Piece, Source};
 use super::stream_places::Place;
-use store::{EventFilter, Result as StoreResult, Slice, Store};
+use store::{EventFilter, LogPosition, Result as StoreResult, Slice, Store};
 use vocabulary::id::EventId;
 
 /// How events are followed.
@@ -83,18 +83,17 @@ fn forgotten(id: EventId) -> ErrorAnswer {
     ))
 }
 
-/// The row that is the newest now, and an id to come back to it with: the newest event that this key may see,
+/// Where the newest event stands now, and an id to come back to it with: the newest event that this key may see,
 /// because what it may not see must not show in an id either.
-async fn now(state: &ApiState, caller: &Caller) -> Result<(i64, EventId)> {
+async fn now(state: &ApiState, caller: &Caller) -> Result<(LogPosition, EventId)> {
     // Taken before the query: what is committed in between is told.
     let newest = *state.store.tail().borrow();
     let mine = EventFilter { owner_id: caller.owner_id.clone(), ..EventFilter::default() };
     let slice = Slice { ascending: false, after: None, limit: 1 };
     let seen = state.store.events(mine, slice).await?.rows.pop();
     Ok(match seen {
-        Some(seen) if seen.seq <= newest => (newest, seen.id),
-        // It was committed just now, and counts as old.
-        Some(seen) => (seen.seq, seen.id),
+        // What was committed just now counts as old.
+        Some(seen) => (newest.max(LogPosition::from_number(seen.seq)), seen.id),
         None => (newest, EventId::from_value(0)),
     })
 }
@@ -103,11 +102,11 @@ async fn now(state: &ApiState, caller: &Caller) -> Result<(i64, EventId)> {
 struct Events {
     store: Store,
     filter: EventFilter,
-    position: i64,
+    position: LogPosition,
 }
 
 impl Source for Events {
-    async fn read(&mut self, newest: i64) -> StoreResult<Piece> {
+    async fn read(&mut self, newest: LogPosition) -> StoreResult<Piece> {
         let mut piece = Piece::new(false);
         if newest <= self.position {
             return Ok(piece);

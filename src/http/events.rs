@@ -20,7 +20,7 @@ use super::path::Id;
 use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use super::stream_places::Place;
-use store::{EventFilter, Listed, Missing, Resent, Slice, Standing, Unwanted};
+use store::{EventFilter, Listed, Missing, Resent, ResumePoint, Slice, UnmatchedWebhook};
 use vocabulary::api::event::{Event, EventDeliveries, EventResent, EventType, NotMatched};
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::text::{Bound, Pattern};
@@ -157,16 +157,16 @@ pub(super) async fn list(
     if let Some(after) = poll.after.filter(|_| paging.cursor.is_none()) {
         let seen = state.store.event(after).await?;
         let foreign = seen.is_some_and(|event| !caller.sees(event.owner_id.as_deref()));
-        slice.after = match state.store.standing(after).await? {
-            Standing::Overtaken => return Err(overtaken("after")),
-            Standing::Behind(seq) if !foreign => Some((seq, 0)),
-            Standing::Behind(_) | Standing::Unknown => {
+        slice.after = match state.store.resume_point(after).await? {
+            ResumePoint::Removed => return Err(overtaken("after")),
+            ResumePoint::Behind(position) if !foreign => Some((position.number(), 0)),
+            ResumePoint::Behind(_) | ResumePoint::Unknown => {
                 return Err(ErrorAnswer::invalid_field("after", "there is no such event"));
             }
         };
     }
     // Read before the page: what is removed meanwhile is found missing at the next one.
-    let horizon = state.store.log_horizon().await?;
+    let horizon = state.store.log_horizon().await?.number();
     if let (true, Some((seq, known)), Some(_)) = (slice.ascending, slice.after, &paging.cursor)
         && horizon > seq.max(known)
     {
@@ -207,7 +207,7 @@ async fn wait_for_events(
             return Ok(listed);
         }
         // Nothing up to there fits, so nobody needs to look through it again.
-        slice.after = slice.after.max(Some((newest, 0)));
+        slice.after = slice.after.max(Some((newest.number(), 0)));
         tokio::select! {
             changed = tail.changed() => if changed.is_err() { return Ok(listed) },
             () = tokio::time::sleep_until(deadline) => return Ok(listed),
@@ -288,7 +288,7 @@ async fn explain(state: &ApiState, caller: &Caller, event: Event) -> Result<Vec<
     let reasons = state.store.not_matched(event).await?;
     let visible = reasons.into_iter().filter(|unwanted| caller.sees(unwanted.owner_id.as_deref()));
     Ok(visible
-        .map(|Unwanted { webhook_id, reason, warnings, .. }| NotMatched {
+        .map(|UnmatchedWebhook { webhook_id, reason, warnings, .. }| NotMatched {
             webhook_id,
             reason: reason.to_string(),
             warnings,

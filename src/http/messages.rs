@@ -18,7 +18,7 @@ use super::query::{And, Parameters, Query};
 use super::sse::{self, Piece, Source};
 use super::stream_places::Place;
 use super::{ApiState, stations};
-use store::{MessageFilter, Result as StoreResult, Slice, Store};
+use store::{LogPosition, MessageFilter, MessagePosition, PlacedMessage, Result as StoreResult, Store};
 use vocabulary::api::message::{Direction, Message};
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::text::Bound;
@@ -102,25 +102,14 @@ async fn follow(
 ) -> Result<Response> {
     let place = Place::take(&state)?;
     let (position, start) = match sse::last_event_id(headers)? {
-        Some(last) => (position(last).ok_or_else(sse::foreign_id)?, None),
+        Some(last) => (last.parse().map_err(|_| sse::foreign_id())?, None),
         None => {
             let newest = state.store.newest_message(station_id.clone()).await?;
-            (newest, Some(spell(newest)))
+            (newest, Some(newest.to_string()))
         }
     };
     let store = state.store.clone();
     Ok(sse::answer(state, caller, place, start, Messages { store, station_id, filter, position }))
-}
-
-fn spell((event, command): (i64, i64)) -> String {
-    format!("{event}-{command}")
-}
-
-/// Where a stream has come to, as its events' ids say it.
-fn position(text: &str) -> Option<(i64, i64)> {
-    let (event, command) = text.split_once('-')?;
-    let position: (i64, i64) = (event.parse().ok()?, command.parse().ok()?);
-    (position.0 >= 0 && position.1 >= 0).then_some(position)
 }
 
 /// What a stream of messages tells.
@@ -128,34 +117,21 @@ struct Messages {
     store: Store,
     station_id: StationId,
     filter: MessageFilter,
-    position: (i64, i64),
+    position: MessagePosition,
 }
 
 impl Source for Messages {
     // A CALL of ours is on its way without any event, so `newest` says too little here.
-    async fn read(&mut self, _newest: i64) -> StoreResult<Piece> {
-        let slice = Slice { ascending: true, after: Some(self.position), limit: READ_AT_ONCE };
-        let listed = self.store.messages_after(self.station_id.clone(), self.filter.clone(), slice).await?;
-        let mut piece = Piece::new(listed.next.is_some());
-        for (message, position) in listed.rows {
+    async fn read(&mut self, _newest: LogPosition) -> StoreResult<Piece> {
+        let (station_id, filter) = (self.station_id.clone(), self.filter.clone());
+        let page = self.store.messages_after(station_id, filter, self.position, READ_AT_ONCE).await?;
+        let mut piece = Piece::new(page.more);
+        for PlacedMessage { message, position } in page.messages {
             self.position = position;
             // A message is plain data: it can always be written.
             let json = serde_json::to_string(&message).unwrap_or_default();
-            piece.push(spell(position), None, &json);
+            piece.push(position, None, &json);
         }
         Ok(piece)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_position_reads_back() {
-        assert_eq!(position("17-42"), Some((17, 42)));
-        for text in ["", "17", "17-", "-1-2", "a-b", "1--2"] {
-            assert_eq!(position(text), None, "{text}");
-        }
     }
 }

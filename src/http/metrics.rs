@@ -96,13 +96,13 @@ pub(super) async fn elsewhere(State(state): State<Arc<ApiState>>) -> Text {
         &mut text,
         "chargehook_events_stored",
         "Events ever stored: the newest one's row.",
-        *state.store.tail().borrow() as u64,
+        state.store.tail().borrow().number() as u64,
     );
     gauge(
         &mut text,
         "chargehook_search_events_behind",
         "Events that are not in the search index yet; a search looks through them one by one.",
-        state.store.search_behind().max(0) as u64,
+        state.store.search_behind(),
     );
     let call_outs = &state.call_outs;
     counters(

@@ -23,7 +23,7 @@ use super::auth::{self, Caller};
 use super::problem::{ErrorAnswer, Result};
 use super::stream_places::Place;
 use super::{ApiState, serve};
-use store::Result as StoreResult;
+use store::{LogPosition, Result as StoreResult};
 use vocabulary::log_limit::limited;
 
 /// How long a stream sleeps at most before it looks at its key and its source again.
@@ -40,8 +40,8 @@ const RECONNECT_MS: u64 = 1_000;
 
 /// What a stream tells.
 pub(super) trait Source: Send + 'static {
-    /// Reads the next piece behind where it has come to; `newest` is the row of the newest event.
-    fn read(&mut self, newest: i64) -> impl Future<Output = StoreResult<Piece>> + Send;
+    /// Reads the next piece behind where it has come to; `newest` is where the newest event stands.
+    fn read(&mut self, newest: LogPosition) -> impl Future<Output = StoreResult<Piece>> + Send;
 }
 
 /// Some events, as they go over the wire.
@@ -136,7 +136,7 @@ struct Follower<S> {
     state: Arc<ApiState>,
     caller: Caller,
     source: S,
-    tail: watch::Receiver<i64>,
+    tail: watch::Receiver<LogPosition>,
     /// Read, and not yet taken.
     told: Option<String>,
     /// The source has more to read at once.

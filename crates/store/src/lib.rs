@@ -62,12 +62,14 @@ pub use engine::embedded::free_space::{Disk, Space};
 pub use engine::embedded::statistics::{Histogram, Statistics};
 pub use error::{KeyFault, NoSecretsKey, Result, StoreError, UnreadableCell, UnreadableSetting};
 pub use listing::{Listed, Slice};
-pub use log::event_list::{EventFilter, Stretch, Unwanted};
+pub use log::event_list::EventFilter;
 pub use log::ingest::{Destination, IngestOutcome, NewIngest};
-pub use log::messages::MessageFilter;
-pub use log::removed_before::{Missing, Standing};
+pub use log::messages::{MessageFilter, MessagePage, MessagePosition, NoMessagePosition, PlacedMessage};
+pub use log::not_matched::UnmatchedWebhook;
+pub use log::removed_before::{Missing, ResumePoint};
 pub use log::retention::{Expired, Expiring, Removed};
 pub use log::search::Indexed;
+pub use log::stretch::Stretch;
 pub use maintenance::backup::{BackupError, CopyProgress, MadeBackup, back_up};
 pub use maintenance::key_change::{KeptAsTheyWere, KeyChanged, change_key, copy_key};
 pub use maintenance::key_lost::{LosingWebhook, Losses, drop_secrets, losses};
@@ -120,8 +122,8 @@ struct Inner {
 }
 
 impl Store {
-    /// The newest event's row, and each one after it. Mark it as seen before you query.
-    pub fn tail(&self) -> watch::Receiver<i64> {
+    /// Where the newest event stands, and each one after it. Mark it as seen before you query.
+    pub fn tail(&self) -> watch::Receiver<LogPosition> {
         self.inner.signals.tail()
     }
 

@@ -35,5 +35,12 @@ macro_rules! row_number {
     };
 }
 
+impl LogPosition {
+    /// How many events there are at most behind `earlier` and up to here.
+    pub fn rows_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0).max(0) as u64
+    }
+}
+
 row_number!(LogPosition);
 row_number!(DeliveryRow);

@@ -161,8 +161,7 @@ impl Store {
                         ..NewEvent::new(Category::Ocpp, "StatusNotification", w.now, payload)
                     };
                     let seq = append::append(w, &event, Manner::default())?;
-                    let event = crate::log::event_row::by_seq(w.conn, seq)?;
-                    Ok(event.expect("it was just stored").id)
+                    Ok(crate::log::event_row::just_stored(w, seq)?.id)
                 })
                 .collect()
         })

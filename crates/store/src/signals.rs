@@ -3,19 +3,20 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use vocabulary::subscription::Subscription;
 
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::positions::LogPosition;
 use vocabulary::id::{CommandId, WebhookId};
+use vocabulary::subscription::Subscription;
 
 /// What a job did that others wait for. Each job has its own, and they join the batch's only when its
 /// savepoint is kept: a row that is rolled back is given to the next event, and whoever was told of it
 /// would pass that one over.
 #[derive(Default)]
 pub(crate) struct AfterCommit {
-    /// The newest event's row.
-    pub(crate) newest_event: Option<i64>,
+    /// Where the newest event stands.
+    pub(crate) newest_event: Option<LogPosition>,
     /// Webhooks with deliveries that are new or due anew.
     pub(crate) lanes: BTreeSet<WebhookId>,
     /// Webhooks that were made, changed or removed, with the compiled subscription that each had before.
@@ -38,7 +39,7 @@ impl AfterCommit {
 }
 
 pub(crate) struct Signals {
-    tail: watch::Sender<i64>,
+    tail: watch::Sender<LogPosition>,
     lanes: Mutex<LanesDue>,
     lanes_raised: Notify,
     awaited: Mutex<HashMap<CommandId, oneshot::Sender<()>>>,
@@ -55,7 +56,7 @@ pub struct LanesDue {
 }
 
 impl Signals {
-    pub(crate) fn new(newest_event: i64) -> Self {
+    pub(crate) fn new(newest_event: LogPosition) -> Self {
         Self {
             tail: watch::Sender::new(newest_event),
             lanes: Mutex::default(),
@@ -66,8 +67,8 @@ impl Signals {
     }
 
     pub(crate) fn raise(&self, after_commit: AfterCommit) {
-        if let Some(seq) = after_commit.newest_event {
-            self.tail.send_replace(seq);
+        if let Some(newest) = after_commit.newest_event {
+            self.tail.send_replace(newest);
         }
         if after_commit.replays {
             self.replays_begun.notify_one();
@@ -95,7 +96,7 @@ impl Signals {
         CommandEnd { id, ended, signals: self }
     }
 
-    pub(crate) fn tail(&self) -> watch::Receiver<i64> {
+    pub(crate) fn tail(&self) -> watch::Receiver<LogPosition> {
         self.tail.subscribe()
     }
 

@@ -311,7 +311,8 @@ impl Serving<'_, '_> {
             ..NewEvent::about_station(Category::Ocpp, action, self.station, self.received_at, call.payload)
         };
         let owner_id = self.known.owner_id.as_deref();
-        append::append(self.w, &event, Manner { owner_id: Some(owner_id), ..manner })
+        append::append(self.w, &event, Manner { owner: crate::log::append::Owner::Known(owner_id), ..manner })
+            .map(crate::LogPosition::number)
     }
 
     fn answer(

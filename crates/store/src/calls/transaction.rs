@@ -196,7 +196,8 @@ impl Serving<'_, '_> {
             }
             _ => call,
         };
-        let manner = Manner { duplicate_of: Some(first), ..Manner::default() };
+        let manner =
+            Manner { duplicate_of: Some(crate::LogPosition::from_number(first)), ..Manner::default() };
         self.append(call, transaction_id, &payload, manner)?;
         Ok(Answered { payload, duplicate: true, command_made: false })
     }

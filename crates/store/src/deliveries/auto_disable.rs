@@ -121,6 +121,10 @@ pub(crate) fn append_operational(
 ) -> Result<()> {
     let owner = owner_of(w.conn, webhook_id)?;
     let event = NewEvent::new(Category::Webhook, event, w.now, to_raw_value(payload)?);
-    append::append(w, &event, Manner { owner_id: Some(owner.as_deref()), ..Manner::default() })?;
+    append::append(
+        w,
+        &event,
+        Manner { owner: crate::log::append::Owner::Known(owner.as_deref()), ..Manner::default() },
+    )?;
     Ok(())
 }

@@ -84,7 +84,7 @@ impl Store {
     /// or if the webhook is enabled again.
     pub async fn discard_step(&self, webhook_id: WebhookId) -> Result<bool> {
         self.write(Priority::Outcome, Scope::Webhook(webhook_id), move |w| {
-            match webhook_status(w.conn, webhook_id)? {
+            match webhook_status(w, webhook_id)? {
                 Some(status) if status.is_enabled() => Ok(false),
                 _ => discard_waiting(w, webhook_id),
             }
@@ -150,7 +150,7 @@ fn reopen(w: &mut Tx<'_>, id: DeliveryId, force: bool, visible_to: Option<String
     }
     w.after_commit.lanes.extend(webhook_id);
     if let Some(webhook_id) = webhook_id.filter(|lane| !is_origin(*lane)) {
-        match webhook_status(w.conn, webhook_id)? {
+        match webhook_status(w, webhook_id)? {
             None => return Ok(Resent::WebhookDeleted),
             Some(status) if !status.is_enabled() => return Ok(Resent::WebhookDisabled),
             Some(_) => {}

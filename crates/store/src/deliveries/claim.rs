@@ -263,7 +263,8 @@ impl Store {
     pub async fn to_deliver(&self, event_seqs: BTreeSet<i64>) -> Result<EventsToDeliver> {
         let vault = self.vault();
         let load = move |conn: &Read<'_>| {
-            let read = |seq| event_row::to_deliver(conn, &vault, seq).map(Arc::new);
+            let read =
+                |seq| event_row::to_deliver(conn, &vault, crate::LogPosition::from_number(seq)).map(Arc::new);
             Ok(event_seqs.into_iter().map(|seq| (seq, read(seq))).collect())
         };
         self.inner.engine.read_to_deliver(load).await
@@ -286,10 +287,13 @@ impl Store {
     pub async fn append_test(&self, webhook_id: WebhookId, event: NewEvent) -> Result<Event> {
         self.write(Priority::Api, Scope::Installation, move |w| {
             let owner = owner_of(w.conn, webhook_id)?;
-            let manner = Manner { test: true, owner_id: Some(owner.as_deref()), ..Manner::default() };
+            let manner = Manner {
+                test: true,
+                owner: crate::log::append::Owner::Known(owner.as_deref()),
+                ..Manner::default()
+            };
             let seq = append::append(w, &event, manner)?;
-            event_row::by_seq(w.conn, seq)?
-                .ok_or_else(|| StoreError::Corrupt(format!("event {seq} vanished as it was stored")))
+            event_row::just_stored(w, seq)
         })
         .await
     }
@@ -337,7 +341,7 @@ fn read_lane(conn: &Connection, row: &Row<'_>, vault: &Vault) -> Result<DueLane>
     let settings = read_settings(conn, row, vault)?;
     // What it subscribes to is no business of a lane's, but one half of a webhook does not go on without
     // the other.
-    crate::log::subscriptions::load_subscription(conn, settings.webhook_id)?;
+    crate::log::subscriptions::load_subscription(&Read::of(conn), settings.webhook_id)?;
     let unordered: [Option<i64>; 2] = [row.get(15)?, row.get(16)?];
     // When those in order are due shows when they are looked at: at once, to be on the safe side.
     let ordered = row.get::<_, bool>(17)?.then_some(0);

@@ -215,7 +215,7 @@ impl Query {
     }
 
     /// Only deliveries of these events.
-    fn of_events(&mut self, events: &[i64]) {
+    fn of_events(&mut self, events: &[crate::LogPosition]) {
         self.by_event = true;
         self.and(&search::in_list("d.event_seq"), search::as_list(events));
     }

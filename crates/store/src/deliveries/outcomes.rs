@@ -170,7 +170,7 @@ struct Row {
 fn settle(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
     close_attempt(w.conn, finish)?;
     let Some(row) = row_of(w.conn, finish)? else { return Ok(()) };
-    let webhook = webhook_status(w.conn, finish.webhook_id)?;
+    let webhook = webhook_status(w, finish.webhook_id)?;
     let is_direct = is_origin(finish.webhook_id);
     let enabled = is_direct || webhook.is_some_and(WebhookStatus::is_enabled);
     let (status, due_at, announce_it) = match &finish.next {

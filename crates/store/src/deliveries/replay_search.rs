@@ -162,7 +162,8 @@ pub(crate) fn next(conn: &Connection, search: &Search, position: i64, limit: usi
         }
         Walk::Events { webhook_id, only, events, since, until } => {
             let mut found = Found { candidates: Vec::new(), position };
-            let Some(subscription) = load_subscription(conn, webhook_id)? else {
+            let Some(subscription) = load_subscription(&crate::engine::tx::Read::of(conn), webhook_id)?
+            else {
                 return Ok(Found { position: search.end, ..found });
             };
             let window_end = window_end(conn, "events", search, position, EVENTS_WINDOW)?;
@@ -179,7 +180,7 @@ pub(crate) fn next(conn: &Connection, search: &Search, position: i64, limit: usi
             ))?;
             let mut rows = statement.query(params_from_iter(values))?;
             while let Some(row) = rows.next()? {
-                let event = event_row::read(row)?;
+                let event = event_row::read(&crate::engine::row::Row::Embedded(row))?;
                 if let Some(candidate) = judge(conn, search, &subscription, only, &event)? {
                     found.candidates.push(candidate);
                     if found.candidates.len() == limit {
@@ -259,7 +260,7 @@ fn judge(
         // It matched when it came, so there was one: retention has removed it.
         None if only == Only::Missing
             && event.seq > subscription.created_seq
-            && removed_before::of_outcomes(conn)?
+            && removed_before::of_outcomes(&crate::engine::tx::Read::of(conn))?
                 .is_some_and(|removed| event.id.value() < removed.value()) =>
         {
             None

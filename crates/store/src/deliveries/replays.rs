@@ -299,7 +299,7 @@ fn make(
     let trigger = match &search.selection {
         Selection::Replay { webhook_id, .. } => {
             // A webhook that was disabled or deleted meanwhile gets nothing more.
-            if !webhook_status(w.conn, *webhook_id)?.is_some_and(WebhookStatus::is_enabled) {
+            if !webhook_status(w, *webhook_id)?.is_some_and(WebhookStatus::is_enabled) {
                 end(w, seq, ReplayStatus::Canceled)?;
                 return Ok(ReplayStep::Ended);
             }

@@ -1,7 +1,6 @@
 //! Deliveries that wait: how the indexes know them, and how those of a webhook are discarded.
 
-use rusqlite::params;
-
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::delivery::DiscardReason;
@@ -25,8 +24,10 @@ const DISCARD_STEP: usize = 1_000;
 /// Discards up to a step of what waits for `webhook_id`; true if there may be more. What is under way ends
 /// by itself.
 pub(crate) fn discard_waiting(w: &Tx<'_>, webhook_id: WebhookId) -> Result<bool> {
-    let exists = w.conn.prepare_cached("SELECT 1 FROM webhooks WHERE id = ?1")?.exists([webhook_id])?;
-    let because = if exists { DiscardReason::WebhookDisabled } else { DiscardReason::WebhookDeleted };
+    let because = match w.has("SELECT 1 FROM webhooks WHERE id = ?1", params![webhook_id])? {
+        true => DiscardReason::WebhookDisabled,
+        false => DiscardReason::WebhookDeleted,
+    };
     let mut discarded = 0;
     // The order costs nothing: it is the index's own, and so makes sure that the index is used.
     for (which, order) in [
@@ -34,21 +35,15 @@ pub(crate) fn discard_waiting(w: &Tx<'_>, webhook_id: WebhookId) -> Result<bool>
         (BULK_WAITING, "due_at_ms, seq"),
         (ORDERED_LIVE, "order_station, seq"),
     ] {
-        discarded += w
-            .conn
-            .prepare_cached(&format!(
-                "UPDATE deliveries SET status = 'discarded', discarded_because = ?4, due_at_ms = NULL,
-                                       completed_at_ms = ?2
-                 WHERE seq IN (SELECT seq FROM deliveries
-                               WHERE webhook_id = ?1 AND {which} AND status <> 'processing'
-                               ORDER BY {order} LIMIT ?3)"
-            ))?
-            .execute(params![
-                webhook_id,
-                w.now.unix_ms(),
-                (DISCARD_STEP - discarded) as i64,
-                because.as_str()
-            ])?;
+        let sql = format!(
+            "UPDATE deliveries SET status = 'discarded', discarded_because = ?4, due_at_ms = NULL,
+                                   completed_at_ms = ?2
+             WHERE seq IN (SELECT seq FROM deliveries
+                           WHERE webhook_id = ?1 AND {which} AND status <> 'processing'
+                           ORDER BY {order} LIMIT ?3)"
+        );
+        let left = DISCARD_STEP - discarded;
+        discarded += w.run(&sql, params![webhook_id, w.now, left, because.as_str()])?;
     }
     Ok(discarded >= DISCARD_STEP)
 }

@@ -21,7 +21,8 @@ pub(crate) fn write_alone<T>(
 ) -> Result<T> {
     let (monotonic, _) = monotonic::resume(conn, clock)?;
     let (_, mut mint) = newest_ids(conn)?;
-    let mut subscriptions = crate::log::subscriptions::load_subscriptions(conn)?;
+    let mut subscriptions =
+        crate::log::subscriptions::load_subscriptions(&crate::engine::tx::Read::of(conn))?;
     let mut after_commit = AfterCommit::default();
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let batch = Batch {

@@ -101,7 +101,9 @@ impl Store {
         let signals = Arc::new(Signals::new(newest_event));
         let statistics = Arc::new(Statistics::default());
         let mut state = WriterState {
-            subscriptions: crate::log::subscriptions::load_subscriptions(&conn)?,
+            subscriptions: crate::log::subscriptions::load_subscriptions(&crate::engine::tx::Read::of(
+                &conn,
+            ))?,
             checkpoint: Checkpoint::start(&path, &mut conn, statistics.clone())?,
             conn,
             clock,

@@ -142,7 +142,12 @@ fn append(
     };
     // The session is the customer's whose station it was when it began.
     let owner_id = transaction.owner_id.as_deref();
-    append::append(w, &event, Manner { owner_id: Some(owner_id), ..Manner::default() }).map(drop)
+    append::append(
+        w,
+        &event,
+        Manner { owner: crate::log::append::Owner::Known(owner_id), ..Manner::default() },
+    )
+    .map(drop)
 }
 
 fn add_meter_values(w: &Tx<'_>, bill: &mut Bill<'_>, room_bytes: usize) -> Result<()> {

@@ -18,7 +18,7 @@ const NOW: Timestamp = Timestamp::from_unix_ms(1_776_168_000_000);
 const UNTENABLE: &str =
     "CREATE TABLE untenable (event INTEGER REFERENCES events (seq) DEFERRABLE INITIALLY DEFERRED)";
 
-fn append(w: &mut Tx<'_>) -> Result<i64> {
+fn append(w: &mut Tx<'_>) -> Result<LogPosition> {
     let payload = RawValue::from_string("{}".to_owned()).expect("JSON");
     let event = NewEvent::new(Category::Custom, "invoice.paid", w.now, payload);
     append::append(w, &event, Manner::default())
@@ -59,7 +59,7 @@ impl Bench {
     fn told(&mut self) -> Vec<&'static str> {
         let signals = &self.store.inner.signals;
         let mut told = Vec::new();
-        if *signals.tail.borrow() != 1 {
+        if signals.tail.borrow().number() != 1 {
             told.push("newest event");
         }
         if *signals.lanes.lock().expect("sound") != LanesDue::default() {
@@ -81,7 +81,7 @@ impl Bench {
         let mut tail = self.store.tail();
         tail.mark_unchanged();
         let seq = self.store.write(Priority::Inbound, Scope::Installation, append).await.expect("it commits");
-        assert_eq!(seq, 2);
+        assert_eq!(seq.number(), 2);
         assert!(tail.has_changed().expect("alive"), "nobody was told of event {seq}");
         assert_eq!(*tail.borrow(), seq);
         assert_eq!(self.store.seed_number("SELECT count(*) FROM deliveries WHERE event_seq = 2").await, 1);

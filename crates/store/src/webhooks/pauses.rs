@@ -69,7 +69,7 @@ impl Store {
 }
 
 fn refusal(w: &Tx<'_>, id: WebhookId) -> Result<Option<Paused>> {
-    Ok(match webhook_status(w.conn, id)? {
+    Ok(match webhook_status(w, id)? {
         None => Some(Paused::Unknown),
         Some(status) if !status.is_enabled() => Some(Paused::Disabled),
         Some(_) => None,

@@ -288,7 +288,7 @@ pub(crate) fn owner_of(conn: &Connection, id: WebhookId) -> Result<Option<String
 /// After any change of a webhook: the next event is judged by its new subscription, and the engine reads
 /// its lane anew. The others are as they were.
 pub(crate) fn changed(w: &mut Tx<'_>, id: WebhookId) -> Result<()> {
-    let subscription = or_out_of_order(id, load_subscription(w.conn, id))?.map(Arc::new);
+    let subscription = or_out_of_order(id, load_subscription(w, id))?.map(Arc::new);
     let before = w.subscriptions.put(id, subscription);
     w.after_commit.webhooks.push((id, before));
     Ok(())

@@ -105,6 +105,13 @@ pub enum Selection {
     },
 }
 
+impl Selection {
+    /// Whether it is looked for among events; others are looked for among deliveries.
+    pub fn is_of_events(&self) -> bool {
+        matches!(self, Self::Replay { only: Only::Missing | Only::All, .. })
+    }
+}
+
 /// A replay, or a bulk resend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Replay {

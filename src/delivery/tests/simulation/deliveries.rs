@@ -189,7 +189,7 @@ impl World {
         let gone = self.store.delete_webhook(webhook_id, None).await.expect("deleted");
         assert!(matches!(gone, Changed::Done(())));
         let endpoint = self.endpoints.get_mut(&webhook_id).expect("it was there");
-        endpoint.deleted_behind = Some(*self.store.tail().borrow());
+        endpoint.deleted_behind = Some(self.store.tail().borrow().number());
     }
 
     /// Somebody has a dead letter sent once more.

@@ -117,7 +117,7 @@ impl World {
     }
 
     async fn add_webhook(&mut self, events: &'static str, in_order: bool, fails_once_in: usize) {
-        let made_behind = *self.store.tail().borrow();
+        let made_behind = self.store.tail().borrow().number();
         let seed = SeedWebhook {
             events,
             retry_schedule: r#"["2s", "30s", "5m", "1h"]"#,

@@ -4,10 +4,11 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::engine::embedded::raw_cells;
 use crate::error::Result;
+use crate::positions::LogPosition;
 use vocabulary::id::{ApiKeyId, CommandId, DeliveryId, EventId, IdMint, ReplayId, ReservationId};
 
-/// The newest event's row, and a mint that goes on behind everything that was ever minted.
-pub(crate) fn newest_ids(conn: &Connection) -> Result<(i64, IdMint)> {
+/// Where the newest event stands, and a mint that goes on behind everything that was ever minted.
+pub(crate) fn newest_ids(conn: &Connection) -> Result<(LogPosition, IdMint)> {
     let event: Option<(i64, EventId)> = conn
         .query_row("SELECT seq, id FROM events ORDER BY seq DESC LIMIT 1", [], |row| {
             Ok((row.get(0)?, raw_cells::parsed(row, 1)?))
@@ -23,7 +24,7 @@ pub(crate) fn newest_ids(conn: &Connection) -> Result<(i64, IdMint)> {
         newest_id(conn, "api_keys")?.map(ApiKeyId::value),
     ];
     let newest = others.into_iter().flatten().fold(event, u128::max);
-    Ok((seq, IdMint::after(newest)))
+    Ok((LogPosition::from_number(seq), IdMint::after(newest)))
 }
 
 fn newest_id<T>(conn: &Connection, table: &str) -> Result<Option<T>>

@@ -18,6 +18,7 @@ use crate::engine::embedded::readers::Readers;
 use crate::engine::embedded::schema;
 use crate::error::Result;
 use crate::files::create_for_owner;
+use crate::positions::LogPosition;
 use crate::search_words::Wanted;
 
 /// Another one of it, and the file is made anew.
@@ -32,7 +33,7 @@ const SCHEMA: &str = "
 
 /// An event on its way into the index.
 pub(crate) struct Entry {
-    pub(crate) seq: i64,
+    pub(crate) position: LogPosition,
     pub(crate) event_id: String,
     /// As `words::of_payload` spells it.
     pub(crate) text: String,
@@ -41,22 +42,22 @@ pub(crate) struct Entry {
 pub(crate) struct SearchIndex {
     readers: Arc<Readers>,
     pen: Mutex<Connection>,
-    /// Events up to this row are in it.
+    /// Events up to this position are in it.
     reach: AtomicI64,
 }
 
 impl SearchIndex {
-    /// Opens the index at `path`, or makes it anew if it cannot be used or `belongs` does not know the event
-    /// (row and id) up to which it goes.
+    /// Opens the index at `path`, or makes it anew if it cannot be used or `belongs` does not know the event (position
+    /// and id) up to which it goes.
     ///
     /// # Errors
     /// `StoreError::Foreign` for a file that is none of ours, and is left as it is; the file's.
-    pub(crate) fn open(path: &Path, belongs: impl Fn(i64, &str) -> Result<bool>) -> Result<Self> {
+    pub(crate) fn open(path: &Path, belongs: impl Fn(LogPosition, &str) -> Result<bool>) -> Result<Self> {
         file_identity::look(path, &file_identity::SEARCH)?;
         let opened = open(path).and_then(|conn| {
             let reach = reach(&conn)?;
             Ok(match &reach {
-                Some((seq, id)) if !belongs(*seq, id)? => None,
+                Some((seq, id)) if !belongs(LogPosition::from_number(*seq), id)? => None,
                 reach => Some((conn, reach.as_ref().map_or(0, |(seq, _)| *seq))),
             })
         });
@@ -75,9 +76,9 @@ impl SearchIndex {
         Ok(Self { readers, pen: Mutex::new(conn), reach: AtomicI64::new(reach) })
     }
 
-    /// The row up to which every event is in it.
-    pub(crate) fn reach(&self) -> i64 {
-        self.reach.load(Ordering::Acquire)
+    /// The position up to which every event is in it.
+    pub(crate) fn reach(&self) -> LogPosition {
+        LogPosition::from_number(self.reach.load(Ordering::Acquire))
     }
 
     /// Takes in the events that come next, in one commit; how long that took.
@@ -89,56 +90,62 @@ impl SearchIndex {
         {
             let mut insert = tx.prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")?;
             for entry in entries.iter().filter(|entry| !entry.text.trim().is_empty()) {
-                insert.execute(params![entry.seq, entry.text])?;
+                insert.execute(params![entry.position.number(), entry.text])?;
             }
         }
         tx.prepare_cached("INSERT OR REPLACE INTO reach (one, seq, event_id) VALUES (1, ?1, ?2)")?
-            .execute(params![last.seq, last.event_id])?;
+            .execute(params![last.position.number(), last.event_id])?;
         tx.commit()?;
-        self.reach.store(last.seq, Ordering::Release);
+        self.reach.store(last.position.number(), Ordering::Release);
         Ok(began.elapsed())
     }
 
-    /// The first rows that it knows behind `behind`, at most `limit`.
-    pub(crate) async fn rows(&self, behind: i64, limit: usize) -> Result<Vec<i64>> {
+    /// The first events that it knows behind `behind`, at most `limit`.
+    pub(crate) async fn rows(&self, behind: LogPosition, limit: usize) -> Result<Vec<LogPosition>> {
         self.readers
             .read(move |conn| {
                 let mut rows =
                     conn.prepare_cached("SELECT rowid FROM words WHERE rowid > ?1 ORDER BY rowid LIMIT ?2")?;
-                let rows = rows.query_map(params![behind, limit as i64], |row| row.get(0))?;
+                let rows = rows.query_map(params![behind.number(), limit as i64], position)?;
                 Ok(rows.collect::<rusqlite::Result<_>>()?)
             })
             .await
     }
 
-    /// Forgets these rows, in one commit.
-    pub(crate) fn forget(&self, rows: &[i64]) -> Result<()> {
+    /// Forgets these events, in one commit.
+    pub(crate) fn forget(&self, rows: &[LogPosition]) -> Result<()> {
         let conn = self.pen.lock().unwrap_or_else(PoisonError::into_inner);
         let tx = conn.unchecked_transaction()?;
         for row in rows {
-            tx.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([row])?;
+            tx.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([row.number()])?;
         }
         Ok(tx.commit()?)
     }
 
-    /// The rows above `low` and up to `high` in which all terms of `expression` occur, at most `limit`: the
-    /// lowest ones, or the highest.
+    /// The events above `low` and up to `high` in which all terms of `expression` occur, at most `limit`: the oldest
+    /// ones, or the newest.
     pub(crate) async fn find(
         &self,
-        expression: String,
-        (low, high): (i64, i64),
+        expression: &str,
+        low: LogPosition,
+        high: LogPosition,
         ascending: bool,
         limit: usize,
-    ) -> Result<Vec<i64>> {
+    ) -> Result<Vec<LogPosition>> {
+        let expression = expression.to_owned();
         self.readers
             .read(move |conn| {
                 let mut statement = conn.prepare_cached(find_sql(ascending))?;
-                let rows =
-                    statement.query_map(params![expression, low, high, limit as i64], |row| row.get(0))?;
+                let wanted = params![expression, low.number(), high.number(), limit as i64];
+                let rows = statement.query_map(wanted, position)?;
                 Ok(rows.collect::<rusqlite::Result<_>>()?)
             })
             .await
     }
+}
+
+fn position(row: &rusqlite::Row<'_>) -> rusqlite::Result<LogPosition> {
+    row.get(0).map(LogPosition::from_number)
 }
 
 fn find_sql(ascending: bool) -> &'static str {
@@ -251,16 +258,21 @@ mod tests {
         file_identity::mark(&older, &file_identity::SEARCH).expect("marks");
         older.execute_batch(&format!("{SCHEMA}; PRAGMA user_version = 99")).expect("makes");
         drop(older);
-        let entry = || Entry { seq: 7, event_id: "evt_7".to_owned(), text: " a b ".to_owned() };
+        let entry = || Entry {
+            position: LogPosition::from_number(7),
+            event_id: "evt_7".to_owned(),
+            text: " a b ".to_owned(),
+        };
         let index = SearchIndex::open(&path, |_, _| Ok(true)).expect("opens");
-        assert_eq!(index.reach(), 0);
+        assert_eq!(index.reach(), LogPosition::START);
         index.add(&[entry()]).expect("is taken in");
         drop(index);
-        let index = SearchIndex::open(&path, |seq, id| Ok((seq, id) == (7, "evt_7"))).expect("opens");
-        assert_eq!(index.reach(), 7, "goes on from where it was");
+        let index =
+            SearchIndex::open(&path, |last, id| Ok((last.number(), id) == (7, "evt_7"))).expect("opens");
+        assert_eq!(index.reach().number(), 7, "goes on from where it was");
         drop(index);
         let index = SearchIndex::open(&path, |_, _| Ok(false)).expect("opens");
-        assert_eq!(index.reach(), 0);
+        assert_eq!(index.reach(), LogPosition::START);
         index.add(&[entry()]).expect("the row is free again");
     }
 }

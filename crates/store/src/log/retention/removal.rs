@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{OptionalExtension, params};
-
-use super::{Expiring, ORIGIN_UNUSED, RESERVATION_OVER, event_may_go, not_in_replay};
+use super::Expiring;
+use super::conditions::{ORIGIN_UNUSED, RESERVATION_OVER, event_may_go, not_in_replay, replays_of_events};
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::removed_before;
-use crate::log::removed_before::Horizon;
+use crate::log::removed_before::HorizonOf;
 use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 
@@ -40,179 +40,210 @@ impl Store {
         rows: Vec<i64>,
     ) -> Result<Removed> {
         self.write(Priority::Retention, Scope::Installation, move |w| {
-            let began = Instant::now();
+            let removal = Removal::new(w, before)?;
             let mut step = Removed::default();
             for row in rows {
-                let Some(removed) = remove(w, &expiring, row, before, began)? else { break };
-                step.removed += usize::from(removed);
+                match removal.remove(&expiring, row)? {
+                    Removing::Removed => step.removed += 1,
+                    Removing::StillNeeded => {}
+                    Removing::Unfinished => break,
+                }
                 step.done += 1;
-                if began.elapsed() >= STEP {
+                if removal.is_over() {
                     break;
                 }
             }
-            step.took = began.elapsed();
+            step.took = removal.began.elapsed();
             Ok(step)
         })
         .await
     }
 }
 
-/// Removes a row, unless it is needed by now; `None` if the step was over before.
-fn remove(
-    w: &Tx<'_>,
-    expiring: &Expiring,
-    row: i64,
-    before: Timestamp,
-    began: Instant,
-) -> Result<Option<bool>> {
-    let removed = match expiring {
-        Expiring::Transactions => return remove_transaction(w, row, before, began),
-        Expiring::Events { .. } => remove_event(w, row, before, true),
-        Expiring::EventsOf(_) => remove_event(w, row, before, false),
-        Expiring::Deliveries => remove_delivery(w, row, before),
-        Expiring::Commands => remove_command(w, row, before),
-        Expiring::Replays => remove_replay(w, row, before),
-        Expiring::Audit => remove_row(w, "audit", "at_ms < ?2", row, before),
-        Expiring::Reservations => {
-            let over = format!("updated_at_ms < ?2 AND {RESERVATION_OVER}");
-            remove_row(w, "reservations", &over, row, before)
-        }
-        Expiring::Origins => {
-            let unused = format!("?2 IS NOT NULL AND {ORIGIN_UNUSED}");
-            remove_row(w, "origins", &unused, row, before)
-        }
-    };
-    removed.map(Some)
+/// What became of a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Removing {
+    Removed,
+    /// It is needed by now.
+    StillNeeded,
+    /// The step was over before.
+    Unfinished,
 }
 
-/// Removes the event and its deliveries, unless it is needed by now; its id stays where something names it.
-fn remove_event(w: &Tx<'_>, seq: i64, before: Timestamp, of_the_log: bool) -> Result<bool> {
-    let found: Option<(String, Option<i64>, Option<i64>)> = w
-        .conn
-        .prepare_cached(&format!(
+impl Removing {
+    fn of(removed: bool) -> Self {
+        if removed { Self::Removed } else { Self::StillNeeded }
+    }
+}
+
+/// One step.
+struct Removal<'a, 'w> {
+    w: &'a Tx<'w>,
+    before: Timestamp,
+    began: Instant,
+    replays_of_events: String,
+}
+
+/// What is asked of an event before it goes.
+struct OldEvent {
+    id: String,
+    /// The transaction that it started or stopped.
+    transaction_id: Option<i64>,
+    duplicate_of: Option<i64>,
+}
+
+impl<'a, 'w> Removal<'a, 'w> {
+    fn new(w: &'a Tx<'w>, before: Timestamp) -> Result<Self> {
+        let began = Instant::now();
+        Ok(Self { w, before, began, replays_of_events: replays_of_events(w)? })
+    }
+
+    /// Whether the time of the step is over.
+    fn is_over(&self) -> bool {
+        self.began.elapsed() >= STEP
+    }
+
+    /// Removes a row, unless it is needed by now.
+    fn remove(&self, expiring: &Expiring, row: i64) -> Result<Removing> {
+        let old = params![row, self.before];
+        let removed = match expiring {
+            Expiring::Transactions => return self.remove_transaction(row),
+            Expiring::Events { .. } => self.remove_event(row, true)?,
+            Expiring::EventsOf(_) => self.remove_event(row, false)?,
+            Expiring::Deliveries => self.remove_delivery(row)?,
+            Expiring::Commands => self.remove_counted(
+                "DELETE FROM commands WHERE seq = ?1 AND completed_at_ms < ?2 AND outcome_due_ms IS NULL RETURNING id",
+                row,
+                HorizonOf::Commands,
+            )?,
+            Expiring::Replays => self.remove_counted(
+                "DELETE FROM replays WHERE seq = ?1 AND completed_at_ms < ?2 RETURNING id",
+                row,
+                HorizonOf::Replays,
+            )?,
+            Expiring::Audit => self.w.run("DELETE FROM audit WHERE seq = ?1 AND at_ms < ?2", old)? > 0,
+            Expiring::Reservations => {
+                let sql = format!(
+                    "DELETE FROM reservations WHERE seq = ?1 AND updated_at_ms < ?2 AND {RESERVATION_OVER}"
+                );
+                self.w.run(&sql, old)? > 0
+            }
+            Expiring::Origins => {
+                let sql = format!("DELETE FROM origins WHERE id = ?1 AND {ORIGIN_UNUSED}");
+                self.w.run(&sql, params![row])? > 0
+            }
+        };
+        Ok(Removing::of(removed))
+    }
+
+    /// Removes a row of a kind of which it is noted how far retention has come.
+    fn remove_counted(&self, sql: &str, row: i64, kind: HorizonOf) -> Result<bool> {
+        let removed: Option<String> = self.w.maybe(sql, params![row, self.before], |row| row.get(0))?;
+        if let Some(id) = &removed {
+            removed_before::advance(self.w, kind, row, id)?;
+        }
+        Ok(removed.is_some())
+    }
+
+    /// Removes the event and its deliveries, unless it is needed by now; its id stays where something names it.
+    fn remove_event(&self, seq: i64, of_the_log: bool) -> Result<bool> {
+        let w = self.w;
+        let Some(event) = self.old_event(seq)? else { return Ok(false) };
+        keep_its_id(w, seq, &event)?;
+        remove_deliveries_of(w, seq)?;
+        w.run("DELETE FROM events WHERE seq = ?1", params![seq])?;
+        removed_before::advance(w, HorizonOf::Events, seq, &event.id)?;
+        if of_the_log {
+            removed_before::advance(w, HorizonOf::Log, seq, &event.id)?;
+        }
+        if let Some(first) = event.duplicate_of {
+            w.run(
+                "DELETE FROM removed_events WHERE seq = ?1
+                    AND NOT EXISTS (SELECT 1 FROM events WHERE duplicate_of = ?1)
+                    AND NOT EXISTS (SELECT 1 FROM transactions t WHERE t.transaction_id = removed_events.transaction_id)",
+                params![first],
+            )?;
+        }
+        Ok(true)
+    }
+
+    fn old_event(&self, seq: i64) -> Result<Option<OldEvent>> {
+        let sql = format!(
             "SELECT e.id, CASE WHEN e.event IN ('StartTransaction', 'StopTransaction') THEN e.transaction_id END,
                     e.duplicate_of
              FROM events e WHERE e.seq = ?1 AND e.timestamp_ms < ?2 AND {}",
             event_may_go()
-        ))?
-        .query_row(params![seq, before.unix_ms()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((id, transaction_id, duplicate_of)) = found else { return Ok(false) };
-    w.conn
-        .prepare_cached(
-            "INSERT OR IGNORE INTO removed_events (seq, id, transaction_id) SELECT ?1, ?2, ?3
-             WHERE EXISTS (SELECT 1 FROM events WHERE duplicate_of = ?1)
-                OR (?4 AND EXISTS (SELECT 1 FROM transactions WHERE transaction_id = ?3))",
-        )?
-        .execute(params![seq, id, transaction_id, duplicate_of.is_none()])?;
-    let last_delivery = {
-        let mut removed =
-            w.conn.prepare_cached("DELETE FROM deliveries WHERE event_seq = ?1 RETURNING seq, id")?;
-        let removed = removed.query_map([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        removed.collect::<rusqlite::Result<Vec<(i64, String)>>>()?.into_iter().max()
-    };
-    if let Some((seq, id)) = last_delivery {
-        removed_before::advance(w, Horizon::Deliveries, seq, &id)?;
+        );
+        let values = params![seq, self.before, self.replays_of_events];
+        self.w.maybe(&sql, values, |row| {
+            Ok(OldEvent { id: row.get(0)?, transaction_id: row.get(1)?, duplicate_of: row.get(2)? })
+        })
     }
-    w.conn.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([seq])?;
-    removed_before::advance(w, Horizon::Events, seq, &id)?;
-    if of_the_log {
-        removed_before::advance(w, Horizon::Log, seq, &id)?;
-    }
-    if let Some(first) = duplicate_of {
-        w.conn
-            .prepare_cached(
-                "DELETE FROM removed_events WHERE seq = ?1
-                    AND NOT EXISTS (SELECT 1 FROM events WHERE duplicate_of = ?1)
-                    AND NOT EXISTS (SELECT 1 FROM transactions t WHERE t.transaction_id = removed_events.transaction_id)",
-            )?
-            .execute([first])?;
-    }
-    Ok(true)
-}
 
-fn remove_delivery(w: &Tx<'_>, seq: i64, before: Timestamp) -> Result<bool> {
-    let id: Option<String> = w
-        .conn
-        .prepare_cached(&format!(
+    fn remove_delivery(&self, seq: i64) -> Result<bool> {
+        let sql = format!(
             "DELETE FROM deliveries WHERE seq IN
                 (SELECT d.seq FROM deliveries d WHERE d.seq = ?1 AND d.completed_at_ms < ?2 AND {}) RETURNING id",
             not_in_replay()
-        ))?
-        .query_row(params![seq, before.unix_ms()], |row| row.get(0))
-        .optional()?;
-    if let Some(id) = &id {
-        removed_before::advance(w, Horizon::Deliveries, seq, id)?;
-        removed_before::advance(w, Horizon::Outcomes, seq, id)?;
-    }
-    Ok(id.is_some())
-}
-
-/// Removes a row that nothing else hangs on, if `condition` still holds.
-fn remove_row(w: &Tx<'_>, table: &str, condition: &str, row: i64, before: Timestamp) -> Result<bool> {
-    // `?1` of the condition is the time too, as where rows are looked for.
-    let removed = w
-        .conn
-        .prepare_cached(&format!("DELETE FROM {table} WHERE rowid = ?3 AND {condition} AND ?1 IS NOT NULL"))?
-        .execute(params![before.unix_ms(), before.unix_ms(), row])?;
-    Ok(removed > 0)
-}
-
-fn remove_replay(w: &Tx<'_>, seq: i64, before: Timestamp) -> Result<bool> {
-    let id: Option<String> = w
-        .conn
-        .prepare_cached("DELETE FROM replays WHERE seq = ?1 AND completed_at_ms < ?2 RETURNING id")?
-        .query_row(params![seq, before.unix_ms()], |row| row.get(0))
-        .optional()?;
-    if let Some(id) = &id {
-        removed_before::advance(w, Horizon::Replays, seq, id)?;
-    }
-    Ok(id.is_some())
-}
-
-fn remove_command(w: &Tx<'_>, seq: i64, before: Timestamp) -> Result<bool> {
-    let id: Option<String> = w
-        .conn
-        .prepare_cached(
-            "DELETE FROM commands WHERE seq = ?1 AND completed_at_ms < ?2 AND outcome_due_ms IS NULL RETURNING id",
-        )?
-        .query_row(params![seq, before.unix_ms()], |row| row.get(0))
-        .optional()?;
-    if let Some(id) = &id {
-        removed_before::advance(w, Horizon::Commands, seq, id)?;
-    }
-    Ok(id.is_some())
-}
-
-/// Removes a transaction's meter values, and then itself; `None` if the step was over before.
-fn remove_transaction(w: &Tx<'_>, number: i64, before: Timestamp, began: Instant) -> Result<Option<bool>> {
-    let goes = w
-        .conn
-        .prepare_cached("SELECT 1 FROM transactions WHERE transaction_id = ?1 AND completed_at_ms < ?2")?
-        .exists(params![number, before.unix_ms()])?;
-    if !goes {
-        return Ok(Some(false));
-    }
-    while w
-        .conn
-        .prepare_cached(
-            "DELETE FROM meter_values WHERE seq IN
-                (SELECT seq FROM meter_values WHERE transaction_id = ?1 LIMIT ?2)",
-        )?
-        .execute(params![number, METER_VALUES_AT_ONCE as i64])?
-        == METER_VALUES_AT_ONCE
-    {
-        if began.elapsed() >= STEP {
-            return Ok(None);
+        );
+        let values = params![seq, self.before, self.replays_of_events];
+        let removed: Option<String> = self.w.maybe(&sql, values, |row| row.get(0))?;
+        if let Some(id) = &removed {
+            removed_before::advance(self.w, HorizonOf::Deliveries, seq, id)?;
+            removed_before::advance(self.w, HorizonOf::Outcomes, seq, id)?;
         }
+        Ok(removed.is_some())
     }
-    w.conn
-        .prepare_cached(
+
+    /// Removes a transaction's meter values, and then itself.
+    fn remove_transaction(&self, number: i64) -> Result<Removing> {
+        let w = self.w;
+        let goes = "SELECT 1 FROM transactions WHERE transaction_id = ?1 AND completed_at_ms < ?2";
+        if !w.has(goes, params![number, self.before])? {
+            return Ok(Removing::StillNeeded);
+        }
+        while self.remove_meter_values(number)? == METER_VALUES_AT_ONCE {
+            if self.is_over() {
+                return Ok(Removing::Unfinished);
+            }
+        }
+        w.run(
             "DELETE FROM removed_events WHERE transaction_id = ?1
                 AND NOT EXISTS (SELECT 1 FROM events WHERE duplicate_of = removed_events.seq)",
-        )?
-        .execute([number])?;
-    w.conn.prepare_cached("DELETE FROM transactions WHERE transaction_id = ?1")?.execute([number])?;
-    removed_before::advance(w, Horizon::Transactions, number, &number.to_string())?;
-    Ok(Some(true))
+            params![number],
+        )?;
+        w.run("DELETE FROM transactions WHERE transaction_id = ?1", params![number])?;
+        removed_before::advance(w, HorizonOf::Transactions, number, &number.to_string())?;
+        Ok(Removing::Removed)
+    }
+
+    fn remove_meter_values(&self, transaction_id: i64) -> Result<usize> {
+        self.w.run(
+            "DELETE FROM meter_values WHERE seq IN
+                (SELECT seq FROM meter_values WHERE transaction_id = ?1 LIMIT ?2)",
+            params![transaction_id, METER_VALUES_AT_ONCE],
+        )
+    }
+}
+
+/// Keeps the id of an event that is about to go, if repeats of it or its transaction still name it.
+fn keep_its_id(w: &Tx<'_>, seq: i64, event: &OldEvent) -> Result<()> {
+    w.run(
+        "INSERT INTO removed_events (seq, id, transaction_id)
+         SELECT CAST(?1 AS BIGINT), CAST(?2 AS TEXT), CAST(?3 AS BIGINT)
+         WHERE EXISTS (SELECT 1 FROM events WHERE duplicate_of = ?1)
+            OR (?4 = 1 AND EXISTS (SELECT 1 FROM transactions WHERE transaction_id = ?3))
+         ON CONFLICT (seq) DO NOTHING",
+        params![seq, event.id, event.transaction_id, event.duplicate_of.is_none()],
+    )?;
+    Ok(())
+}
+
+fn remove_deliveries_of(w: &Tx<'_>, event_seq: i64) -> Result<()> {
+    let sql = "DELETE FROM deliveries WHERE event_seq = ?1 RETURNING seq, id";
+    let removed = w.all(sql, params![event_seq], |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?)))?;
+    match removed.into_iter().max() {
+        Some((seq, id)) => removed_before::advance(w, HorizonOf::Deliveries, seq, &id),
+        None => Ok(()),
+    }
 }
