@@ -1,4 +1,4 @@
-//! API keys: made, listed, revoked. The key itself is shown once.
+//! API keys: created, listed, revoked. The key itself is shown once.
 
 use std::sync::Arc;
 
@@ -34,10 +34,10 @@ pub(super) struct KeysQuery {
     /// The customer it is bound to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
-    /// It was made then or later.
+    /// It was created then or later.
     #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
-    /// It was made before that.
+    /// It was created before that.
     #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
@@ -48,10 +48,9 @@ impl Parameters for KeysQuery {
     }
 }
 
-/// Make an API key
+/// Create an API key
 ///
-/// The answer is the only place where `key` is ever shown. A key that is bound to an owner makes keys for
-/// that owner only.
+/// Only this answer shows `key`. A key that is bound to an owner creates keys for that owner only.
 #[utoipa::path(post, path = "/api-keys", tag = "api keys", request_body = ApiKeyInput,
     responses((status = 201, body = ApiKey)), security(("api_key" = ["admin"])))]
 pub(super) async fn create(
@@ -61,7 +60,7 @@ pub(super) async fn create(
     body::Json(given): body::Json,
 ) -> Result<(StatusCode, Json<ApiKey>)> {
     let mut errors = body::errors::<ApiKeyInput>(&given)?;
-    // The schema has said what there is to say of an empty one.
+    // The schema has already refused an empty one.
     for member in ["name", "owner_id"] {
         let text = given[member].as_str().filter(|text| !text.is_empty());
         if let Some(message) = text.and_then(keys::wrong_name)
@@ -70,7 +69,7 @@ pub(super) async fn create(
             errors.push(FieldError::new(member, message));
         }
     }
-    // What they mean is judged member by member, so that a wrong one beside them hides nothing.
+    // Each one is checked by itself, so that a wrong one hides no other.
     for (place, scope) in given["scopes"].as_array().into_iter().flatten().enumerate() {
         if let Some(message) = scope.as_str().and_then(keys::wrong_scope) {
             errors.push(FieldError::new(format!("scopes.{place}"), message));

@@ -1,8 +1,8 @@
-//! The audit log: every change that is made through the API goes on record with it.
+//! The audit log: every change through the API is recorded together with the change.
 //!
-//! One layer around all handlers does it, so none can be forgotten: it knows the key, the operation, what
-//! the path names and how it was answered. The store writes the entry in the transaction of the handler's
-//! first change (`store::recording`), so that no kill and no caller who hangs up leaves a change without
+//! One layer around all handlers does it, so none can be forgotten: it knows the key, the operation, the
+//! resource in the path and the answer. The store writes the entry in the transaction of the handler's first
+//! change (`store::recording`), so that neither a kill nor a caller that disconnects leaves a change without
 //! its entry.
 
 use std::sync::Arc;
@@ -40,20 +40,20 @@ use vocabulary::log_limit::limited;
 
 const LIST: &str = "audit";
 
-/// How often it is tried to write down how a request was answered, while the store fails.
+/// Pause between tries to record an answer while the store fails.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// The largest answer of a change.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 
-/// So many names of fields are kept; no body has as many.
+/// The most names of fields that are kept; no body has so many.
 const FIELDS_MAX: usize = 100;
 
 /// How the audit log is listed.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
-    /// The id of the API key that asked for it.
+    /// The id of the API key that requested it.
     #[param(min_length = 1, max_length = 64)]
     key_id: Option<String>,
     /// The operation: an `operationId` of this document.
@@ -62,19 +62,19 @@ pub(super) struct AuditQuery {
     /// The request's method.
     #[param(inline)]
     method: Option<ChangeMethod>,
-    /// The kind of thing it is about, as paths spell it.
+    /// The kind of resource, as paths spell it.
     #[param(min_length = 1, max_length = 100, example = "webhooks")]
     resource: Option<String>,
-    /// Which one; what came of a change is found too.
+    /// The resource; also one that the change has created.
     #[param(min_length = 1, max_length = 200)]
     resource_id: Option<String>,
     /// The customer it belongs to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
-    /// It was asked for then or later.
+    /// It was requested then or later.
     #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
-    /// It was asked for before that.
+    /// It was requested before that.
     #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
@@ -87,11 +87,11 @@ impl Parameters for AuditQuery {
 
 /// List the changes
 ///
-/// Every request that may change something (POST, PUT, PATCH, DELETE) has an entry, written with the
-/// change, both or neither, and settled before its answer leaves, unless it was refused or failed before
-/// anything was changed; `chargehook keys create` and `revoke` have one too. A repetition that gets the
-/// answer of its `Idempotency-Key` changes nothing and has none. Values are never kept. A key that is bound
-/// to an owner sees the changes to what is its owner's.
+/// Every request that may change something (POST, PUT, PATCH, DELETE) has an entry, unless it was refused or
+/// failed before anything was changed. The entry is written in one transaction with the change, and completed
+/// before the answer is sent. `chargehook keys create` and `revoke` have entries too. A repeated request that
+/// gets the answer of its `Idempotency-Key` changes nothing and has none. Values are never kept. A key that
+/// is bound to an owner sees changes to the owner's resources.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery, Paging),
     responses((status = 200, body = Page<AuditEntry>)), security(("api_key" = ["admin"])))]
 pub(super) async fn list(
@@ -103,7 +103,7 @@ pub(super) async fn list(
     let owner_id = caller.owner_filter(query.owner_id)?;
     let key_id = match query.key_id.map(|id| id.parse::<ApiKeyId>()).transpose() {
         Ok(key_id) => key_id,
-        // Not an id of any key, so nothing was asked for with it.
+        // It is no id of a key, so nothing was requested with it.
         Err(_) => return Ok(Json(Page { data: Vec::new(), next_cursor: None })),
     };
     let filter = AuditFilter {
@@ -120,8 +120,8 @@ pub(super) async fn list(
     Ok(Json(page::page(LIST, &slice, listed, |entry| entry)))
 }
 
-/// Puts a request that may change something on record; runs after `authenticate`, and not for what an
-/// idempotency key answers.
+/// Records a request that may change something. It runs after `authenticate`, and not for answers of an
+/// idempotency key.
 pub(super) async fn record(
     State(state): State<Arc<ApiState>>,
     matched: Option<MatchedPath>,
@@ -143,7 +143,7 @@ async fn run(state: &Arc<ApiState>, change: Change, request: Request, next: Next
     let recording = Recording::of(change, parts.extensions.remove::<RequestKey>());
     let handler = next.run(Request::from_parts(parts, Body::from(content)));
     let response = state.store.recorded(recording.clone(), handler).await;
-    // What was refused, or failed, before it changed anything leaves nothing behind.
+    // A request that was refused, or failed, before it changed anything has no entry.
     if !response.status().is_success() && !recording.is_on_record().await {
         return Ok(response);
     }
@@ -159,7 +159,7 @@ async fn run(state: &Arc<ApiState>, change: Change, request: Request, next: Next
         None => answer.result_id = shown.text("id"),
         Some(named) => answer.result_id = shown.text("id").filter(|id| *id != named),
     }
-    // An action's answer may show another thing, and that thing's own owner.
+    // The answer of an action may show another resource, with its own owner.
     if answer.resource_id.is_some() || matches!(method, ChangeMethod::Put | ChangeMethod::Patch) {
         answer.owner_id = shown.text("owner_id");
     }
@@ -168,8 +168,8 @@ async fn run(state: &Arc<ApiState>, change: Change, request: Request, next: Next
     Ok(Response::from_parts(parts, Body::from(content)))
 }
 
-/// Writes down how a request was answered. Where the store fails, the change is made all the same, so its
-/// answer leaves; its key stays taken, and it is tried again until it is written.
+/// Records the answer of a request. If the store fails, the change was still made, so the answer is sent; its
+/// idempotency key stays taken, and the record is retried until it is written.
 async fn settle(
     state: &Arc<ApiState>,
     recording: Arc<Recording>,
@@ -194,7 +194,7 @@ async fn settle(
     });
 }
 
-/// What a request asks to change; `None` for one that changes nothing, or is no operation of the API.
+/// The change that a request makes; `None` if it changes nothing, or is no operation of the API.
 fn asked(route: &str, request: &Request) -> Option<Change> {
     let method = match *request.method() {
         Method::POST => ChangeMethod::Post,
@@ -221,7 +221,7 @@ fn asked(route: &str, request: &Request) -> Option<Change> {
     })
 }
 
-/// The owner that a query names: whose id tag is meant, whose deliveries are sent again.
+/// The owner in a query: of an id tag, or of deliveries that are sent again.
 fn named_owner(uri: &Uri) -> Option<String> {
     let mut query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     query.find(|(name, _)| name == "owner_id").map(|(_, owner)| owner.into_owned())
@@ -235,7 +235,7 @@ fn names(content: &Bytes) -> Vec<String> {
     }
 }
 
-/// What an answer shows, if it is an object.
+/// The object of an answer.
 struct Shown(Value);
 
 impl Shown {

@@ -1,6 +1,6 @@
-//! Who calls, and what they may do: decided in one place, before any handler runs.
+//! Authentication and authorisation of API calls, in one place, before any handler runs.
 //!
-//! The scope that an operation needs is the one its OpenAPI entry names, so neither can be without the other.
+//! An operation needs the scope that its OpenAPI entry names, so each has both.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,19 +25,18 @@ use vocabulary::id::ApiKeyId;
 use vocabulary::ocpp::command::CommandAction;
 use vocabulary::subscription::glob_fits;
 
-/// What a scope for single commands begins with.
+/// The prefix of scopes for single commands.
 const COMMAND_OF: &str = "command:";
 
-/// The key that a request came with. Not `Debug`: from the hash of a key that somebody has chosen it can be
-/// guessed.
+/// The API key of a request. Not `Debug`: a key that somebody has chosen can be guessed from its hash.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) key_id: ApiKeyId,
     key_name: String,
     scopes: Vec<String>,
-    /// The only customer it sees, if it is bound to one.
+    /// The only customer that it may see, if it is bound to one.
     pub(super) owner_id: Option<String>,
-    /// What the store knows it by.
+    /// The hash by which the store knows it.
     hash: [u8; 32],
 }
 
@@ -52,8 +51,8 @@ impl Caller {
         })
     }
 
-    /// Whether it may send this command. The one thing that is not decided by the route alone, because a
-    /// scope can name actions and the action stands in the body.
+    /// Checks whether it may send this command. This is the only check that needs the body, because a scope
+    /// can name actions.
     ///
     /// # Errors
     /// 403 if it may not.
@@ -66,17 +65,17 @@ impl Caller {
         may.then_some(()).ok_or_else(|| ErrorAnswer::forbidden(need()))
     }
 
-    /// The key as what it asks for shows it.
+    /// The key as commands and replays show it.
     pub(super) fn requested_by(&self) -> RequestedBy {
         RequestedBy { id: self.key_id, name: self.key_name.clone() }
     }
 
-    /// Whether what belongs to `owner` exists for this caller.
+    /// Whether the caller may see resources of `owner`.
     pub(super) fn sees(&self, owner: Option<&str>) -> bool {
         self.owner_id.is_none() || self.owner_id.as_deref() == owner
     }
 
-    /// The owner that something it makes gets.
+    /// The owner of a resource that it creates.
     ///
     /// # Errors
     /// 403 if a bound key names another owner.
@@ -84,7 +83,7 @@ impl Caller {
         self.owner_of_row(named).map_err(|error| ErrorAnswer::forbidden(error.message))
     }
 
-    /// The same for one row of many, of which another may be right.
+    /// The same for one row of an import.
     ///
     /// # Errors
     /// What is wrong with the row if a bound key names another owner in it.
@@ -102,7 +101,7 @@ impl Caller {
         }
     }
 
-    /// The owner that a list is narrowed to.
+    /// The owner by which a list is filtered.
     ///
     /// # Errors
     /// 403 if a bound key names another owner.
@@ -115,7 +114,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = ErrorAnswer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        // Set by `authenticate` on everything under the base path; without it nobody may pass.
+        // `authenticate` sets it on everything under the base path; without it the call is refused.
         parts
             .extensions
             .get::<Self>()
@@ -145,8 +144,8 @@ fn presented(headers: &HeaderMap) -> Result<&str> {
     })
 }
 
-/// The key is looked up on every request, so that one made or revoked by another process counts at once; but
-/// not for an address that has just tried too many bad ones.
+/// The key is looked up on every request, so that a key which another process creates or revokes counts at
+/// once. It is not looked up for an address that has just tried too many bad keys.
 async fn identify(state: &ApiState, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller> {
     let key = presented(headers)?;
     let now = state.clock.now();
@@ -171,16 +170,16 @@ async fn identify(state: &ApiState, headers: &HeaderMap, address: Option<IpAddr>
     Ok(Caller { key_id: id, key_name: name, scopes, owner_id, hash })
 }
 
-/// Whether the key still counts, for calls that never end.
+/// Whether the key is still valid, for calls that never end.
 pub(super) async fn still_good(state: &ApiState, caller: &Caller) -> bool {
     match state.store.api_key(caller.hash).await {
         Ok(Some(known)) => known.expires_at.is_none_or(|end| end > state.clock.now()),
-        // Without an answer nobody is let through.
+        // If the store fails, the call is refused.
         Ok(None) | Err(_) => false,
     }
 }
 
-/// `last_used_at` is good to the minute: a write per request would cost more than the request.
+/// `last_used_at` is exact to the minute: a write per request would cost more than the request.
 fn note_use(state: &ApiState, id: ApiKeyId, last_used_at: Option<Timestamp>, now: Timestamp) {
     if last_used_at.is_some_and(|used| now.since(used) < store::KEY_USE_STEP) {
         return;
@@ -193,10 +192,10 @@ fn note_use(state: &ApiState, id: ApiKeyId, last_used_at: Option<Timestamp>, now
     });
 }
 
-/// Lets a request under the base path pass if its key may do what the operation needs.
+/// Passes a request under the base path if its key has the scope of the operation.
 ///
-/// An unknown path or method passes too, on to its 404 or 405, but only with a valid key: without one
-/// nothing is revealed.
+/// A request to an unknown path or method passes too, and gets its 404 or 405, but only with a valid key:
+/// without one nothing is revealed.
 pub(super) async fn authenticate(
     State(state): State<Arc<ApiState>>,
     matched: Option<MatchedPath>,

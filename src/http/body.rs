@@ -18,7 +18,7 @@ use super::schema::Checker;
 use super::{ApiState, LimitsInForce, openapi};
 use vocabulary::api::problem::FieldError;
 
-/// A JSON body whose content is still to be checked.
+/// A JSON body that is not checked yet.
 pub(super) struct Json(pub(super) Value);
 
 impl FromRequest<Arc<ApiState>> for Json {
@@ -29,7 +29,7 @@ impl FromRequest<Arc<ApiState>> for Json {
     }
 }
 
-/// The same beside its own text, for what must not be written anew.
+/// The same with its own text, for members that are stored byte for byte.
 pub(super) struct JsonText {
     pub(super) value: Value,
     pub(super) text: Bytes,
@@ -41,7 +41,7 @@ impl FromRequest<Arc<ApiState>> for JsonText {
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self> {
         let given = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
         let text = arrived(request.into_body(), &state.limits).await?;
-        // Without a Content-Type it can only be JSON; a form or a file is a slip that is worth naming.
+        // Without a Content-Type it can only be JSON; a form or a file is a mistake to name.
         if let Some(given) = given.filter(|given| !is_json(given)) {
             return Err(ErrorAnswer::unsupported_media_type(&given, "application/json"));
         }
@@ -51,7 +51,7 @@ impl FromRequest<Arc<ApiState>> for JsonText {
     }
 }
 
-/// A body that may be left out, whose schema of `T` says all about it; nothing is as good as `{}`.
+/// An optional body that the schema of `T` describes completely; no body means `{}`.
 pub(super) struct Optional<T>(pub(super) T);
 
 impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Optional<T> {
@@ -97,7 +97,7 @@ pub(super) fn is_json(content_type: &str) -> bool {
     essence == "application/json" || essence.ends_with("+json") || essence == "text/json"
 }
 
-/// All of a body.
+/// The whole body of a request, within the limits.
 ///
 /// # Errors
 /// 413 past `limit_bytes`; 400 if it breaks off.
@@ -128,10 +128,10 @@ pub(super) async fn read(body: HttpBody, limit_bytes: usize) -> Result<Bytes> {
 
 static CHECKERS: LazyLock<RwLock<HashMap<String, Arc<Checker>>>> = LazyLock::new(RwLock::default);
 
-/// Every field of `body` that is wrong by the component schema of `T`.
+/// Every wrong field of `body` by the component schema of `T`.
 ///
 /// # Errors
-/// Only if a schema of our own does not compile.
+/// Only if a schema of the gateway does not compile.
 pub(super) fn errors<T: ToSchema>(body: &Value) -> Result<Vec<FieldError>> {
     let name = T::name();
     let known = CHECKERS.read().unwrap_or_else(PoisonError::into_inner).get(name.as_ref()).cloned();
@@ -149,15 +149,15 @@ pub(super) fn errors<T: ToSchema>(body: &Value) -> Result<Vec<FieldError>> {
     Ok(checker.errors(body))
 }
 
-/// Reads a body that the schema has nothing against.
+/// Reads a body that the schema has accepted.
 ///
 /// # Errors
-/// A 422 with serde's words: only what a schema cannot say gets here, such as a number that is too big.
+/// A 422 with serde's words. It covers only what a schema cannot say, such as a number that is too big.
 pub(super) fn into<T: DeserializeOwned>(body: Value) -> Result<T> {
     serde_json::from_value(body).map_err(|error| ErrorAnswer::invalid_field("", error.to_string()))
 }
 
-/// A body that the schema of `T` says all about.
+/// A body that the schema of `T` describes completely.
 pub(super) struct Checked<T>(pub(super) T);
 
 impl<T: ToSchema + DeserializeOwned> FromRequest<Arc<ApiState>> for Checked<T> {

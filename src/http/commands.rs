@@ -38,7 +38,7 @@ use vocabulary::units::Span;
 
 const LIST: &str = "commands";
 
-/// The path of a station's commands, from its end.
+/// The end of the path of a station's commands.
 pub(super) const PATH: &str = "/stations/{id}/commands";
 
 /// How long an answer may be waited for.
@@ -47,20 +47,20 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration:
 /// How long a command may wait for its station.
 const EXPIRES_IN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 
-/// How long a command waits for its station if nothing is said.
+/// How long a command waits for its station by default.
 const QUEUED_FOR: Duration = Duration::from_secs(3_600);
 
-/// The same for what somebody stands in front of the charger for.
+/// The same for commands that somebody at the charger waits for.
 const QUEUED_FOR_NOW: Duration = Duration::from_secs(60);
 
-/// Time for the turn, time for the answer, and a little for ourselves.
+/// Added to the time for the turn and the time for the answer.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// The longest that a call waits for a command.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(2 * 600 + 5);
 
-/// How long those who wait for a command are heard when the gateway stops: its connection ends soon, and the
-/// command with it.
+/// How long calls still wait for their command when the gateway stops: its connection ends soon, and so does
+/// the command.
 const LAST_WAIT: Duration = Duration::from_secs(3);
 
 /// What an integrator may keep with a command, as JSON text.
@@ -73,19 +73,19 @@ pub(super) struct CommandsQuery {
     /// The station they are for.
     #[param(min_length = 1, max_length = 64)]
     station_id: Option<String>,
-    /// The customer the station belonged to when they were made.
+    /// The customer of the station when they were created.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
-    /// What is asked.
+    /// The action.
     #[param(min_length = 1, max_length = 64)]
     action: Option<String>,
-    /// How far they have come.
+    /// Their status.
     #[param(inline)]
     status: Option<CommandStatus>,
-    /// They were made then or later.
+    /// They were created then or later.
     #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
-    /// They were made before that.
+    /// They were created before that.
     #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
@@ -120,7 +120,7 @@ impl Parameters for StationCommandsQuery {
     }
 }
 
-/// A request that nothing is wrong with.
+/// A request without errors.
 struct Checked {
     input: CommandInput,
     action: CommandAction,
@@ -155,7 +155,7 @@ fn read(body: &body::JsonText, now: Timestamp) -> Result<Checked> {
     };
     let payload = action.and_then(|action| match action.check(&given_payload(body), now) {
         Ok(payload) => Some((action, payload)),
-        // That it is no object is said already.
+        // The schema has already named a payload that is no object.
         Err(_) if !matches!(body.value["payload"], Value::Null | Value::Object(_)) => None,
         Err(violations) => {
             errors.extend(violations.into_iter().map(in_payload));
@@ -203,7 +203,7 @@ fn action_named(name: &str) -> std::result::Result<CommandAction, String> {
     })
 }
 
-/// Adds what is wrong with the parameters of a list. An action that there is not is a slip worth naming.
+/// Adds errors of a list's parameters. An unknown action is one.
 fn wrong_place(given: &Value, errors: &mut Vec<FieldError>) {
     let action = given["action"].as_str().filter(|name| !name.is_empty());
     if let Some(Err(message)) = action.map(action_named) {
@@ -234,11 +234,11 @@ fn not_ready(station: &str, action: CommandAction, why: NotReady) -> ErrorAnswer
 
 /// Send a command to a station
 ///
-/// The payload is checked by the schema of its action and by the rules of the specification that it could
-/// break. With `wait` (the default) the answer is the command at its end: 200, or 504 if the charger did not
-/// answer in time or its connection was lost, which says nothing about whether it did what it was asked. 202
-/// without `wait`, and for a command that waits for its station. Commands of one station are sent one after
-/// the other. A call that ends early does not call the command back.
+/// The payload is checked by the schema of its action and by rules of the specification. With `wait` (the
+/// default) the answer is the command at its end: 200, or 504 if the charger did not answer in time or its
+/// connection was lost; the charger may still have executed it. 202 without `wait`, and for a command that
+/// waits for its station. Commands of one station are sent one after the other. A call that ends early does
+/// not cancel the command.
 #[utoipa::path(post, path = "/stations/{id}/commands", tag = "commands", request_body = CommandInput,
     params(("id" = String, Path, description = "The station's identity, percent-encoded")),
     responses(
@@ -286,7 +286,7 @@ pub(super) async fn send(
     Ok((status_of(&command), Json(command)))
 }
 
-/// Returns when the command has ended, when it should have, or a moment after the gateway began to stop.
+/// Returns when the command has ended, when its time is over, or a moment after the gateway began to stop.
 async fn wait(state: &ApiState, mut end: CommandEnd, timeout: Duration) {
     tokio::select! {
         () = end.wait() => return,
@@ -384,9 +384,9 @@ pub(super) async fn get(
     visible(&state, &caller, &id).await.map(|(_, command)| Json(command))
 }
 
-/// Call a command back
+/// Cancel a command
 ///
-/// It will never be sent. 409 if it was sent already, or has ended.
+/// It is never sent. 409 if it was sent already, or has ended.
 #[utoipa::path(post, path = "/commands/{id}/cancel", tag = "commands",
     params(("id" = CommandId, Path, description = "The command")),
     responses((status = 200, body = Command)), security(("api_key" = ["command:ACTION"])))]

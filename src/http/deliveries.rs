@@ -1,4 +1,4 @@
-//! Deliveries: what was sent where, what came of it, and sending it again.
+//! Deliveries: listed, shown, sent again and canceled.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ const LIST: &str = "deliveries";
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StatusQuery {
-    /// How far it has come. May be given several times.
+    /// Its status. May be given several times.
     #[serde(default)]
     #[param(inline, max_items = 6)]
     status: Vec<DeliveryStatus>,
@@ -61,16 +61,16 @@ pub(super) struct DeliveriesQuery {
     /// Its event's owner.
     #[param(min_length = 1, max_length = 200)]
     pub(super) owner_id: Option<String>,
-    /// It was made then or later.
+    /// It was created then or later.
     #[param(inline, value_type = Option<Bound>)]
     pub(super) since: Option<Timestamp>,
-    /// It was made before that.
+    /// It was created before that.
     #[param(inline, value_type = Option<Bound>)]
     pub(super) until: Option<Timestamp>,
-    /// What to look for in the event's payload: words, all of which must occur, whatever their letter case
-    /// (`04A1B2 faulted`). `word*` is all words that begin so, and `"two words"` follow each other. A word is
-    /// a run of letters and digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text
-    /// is legal; blanks, quotes and brackets alone find nothing.
+    /// Words in the event's payload, all of which must occur, in any letter case (`04A1B2 faulted`). `word*`
+    /// is a prefix, and `"two words"` follow each other. A word is a run of letters and digits, so `12.5` or
+    /// `CP-7` is a phrase. Names of members are words too. Any text is legal; blanks, quotes and brackets
+    /// alone find nothing.
     #[param(min_length = 1, max_length = 200)]
     pub(super) q: Option<String>,
 }
@@ -96,7 +96,7 @@ async fn list_by(
         event_id: query.event_id,
         events: patterns(&query.event),
         station_id: query.station_id,
-        // A bound key also sees what its webhooks got of nobody's events, so it is `visible_to` that narrows.
+        // A bound key also sees deliveries of events without owner to its webhooks, so `visible_to` filters.
         owner_id: caller.owner_filter(query.owner_id)?.filter(|_| caller.owner_id.is_none()),
         since: query.since,
         until: query.until,
@@ -106,8 +106,8 @@ async fn list_by(
     one_page(state, LIST, filter, slice).await.map(Json)
 }
 
-/// A page of one event's deliveries, in the order they were made. Without limit and cursor it is all of them,
-/// unless they are large.
+/// A page of one event's deliveries, in the order of their creation. Without limit and cursor it has all of
+/// them, unless they are large.
 pub(super) async fn of_event(
     state: &ApiState,
     caller: &Caller,
@@ -225,7 +225,7 @@ pub(super) async fn get(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ResendQuery {
-    /// Also if it has arrived already.
+    /// Also if it was delivered already.
     pub(super) force: Option<bool>,
 }
 
@@ -233,8 +233,9 @@ impl Parameters for ResendQuery {}
 
 /// Send a delivery again
 ///
-/// At once, also past an open circuit breaker. It reopens the row: attempt numbers go on, the schedule starts
-/// anew. 409 while it has not come to its end, and, without `force`, if it has arrived.
+/// It is sent at once, even if the circuit breaker is open. The same delivery goes on: attempt numbers
+/// continue, the schedule starts again. 409 if it has not ended yet, and, without `force`, if it was
+/// delivered.
 #[utoipa::path(post, path = "/deliveries/{id}/resend", tag = "deliveries",
     params(("id" = DeliveryId, Path, description = "The delivery"), ResendQuery),
     responses((status = 202, body = Delivery)), security(("api_key" = ["write"])))]
@@ -259,9 +260,8 @@ pub(super) async fn resend(
 
 /// Cancel a delivery
 ///
-/// It becomes `discarded`, and nothing more is sent. One that is `processing` too: its attempt is not called
-/// back, so it may still arrive, and its outcome is shown, but there is no other. 409 if it has come to its
-/// end.
+/// It becomes `discarded`, and nothing more is sent. The running attempt of a `processing` delivery is not
+/// interrupted: it may still arrive, and its outcome is shown. 409 if it has ended.
 #[utoipa::path(post, path = "/deliveries/{id}/cancel", tag = "deliveries",
     params(("id" = DeliveryId, Path, description = "The delivery")),
     responses((status = 200, body = Delivery)), security(("api_key" = ["write"])))]

@@ -1,7 +1,7 @@
-//! Names that a call does not have: which one may have been meant, and where it belongs.
+//! Suggests names for unknown ones: which name may have been meant, and where it belongs.
 //!
-//! One layer around all handlers, which knows from the OpenAPI document what each call takes, and where:
-//! whoever finds a name that is unknown need not.
+//! One layer around all handlers adds the suggestions. It knows from the OpenAPI document what each call
+//! takes.
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
@@ -13,7 +13,7 @@ use super::problem::{ErrorAnswer, UNKNOWN_FIELD, UNKNOWN_PARAMETER};
 use vocabulary::api::problem::{FieldError, Problem};
 use vocabulary::similar_name::near;
 
-/// Adds to a 422 what there is to say of the unknown names in it.
+/// Adds suggestions for the unknown names in a 422.
 pub(super) async fn add(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let mut response = next.run(request).await;
@@ -30,7 +30,7 @@ pub(super) async fn add(matched: Option<MatchedPath>, request: Request, next: Ne
     ErrorAnswer::from(problem).into_response()
 }
 
-/// What a call takes.
+/// The parameters and the body of a call.
 struct Call<'d> {
     parameters: Vec<&'d str>,
     /// The schema of its body; null if it takes none.
@@ -95,13 +95,13 @@ fn did_you_mean(name: &str) -> String {
     format!("; did you mean {name:?}?")
 }
 
-/// What a schema refers to.
+/// The schema that a reference leads to.
 fn resolved(schema: &Value) -> &Value {
     let component = schema["$ref"].as_str().and_then(|place| place.strip_prefix("#/components/schemas/"));
     component.map_or(schema, |name| &openapi::components()["schemas"][name])
 }
 
-/// The names that an object of this schema may have.
+/// The names of members of this schema.
 fn members(schema: &Value) -> Vec<&str> {
     let schema = resolved(schema);
     let own = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
@@ -115,7 +115,7 @@ fn within<'d>(schema: &'d Value, step: &str) -> Option<&'d Value> {
     own.or_else(|| alternatives(schema).find_map(|schema| within(schema, step)))
 }
 
-/// "Null or a thing", and the like.
+/// The alternatives of a schema, such as "null or an object".
 fn alternatives(schema: &Value) -> impl Iterator<Item = &Value> {
     ["oneOf", "anyOf", "allOf"].into_iter().filter_map(|of| schema[of].as_array()).flatten()
 }

@@ -1,4 +1,4 @@
-//! `GET /events/stream`: events as they are committed, and all that were missed before.
+//! `GET /events/stream`: events as they are committed, and those that were missed before.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use vocabulary::id::EventId;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamQuery {
-    /// Only repeats of other events; without it, or with `false`, none of them.
+    /// Only repeats of other events; without it, or with `false`, no repeats.
     duplicate: Option<bool>,
-    /// Begin behind this event, for readers that cannot send `Last-Event-ID`, which wins over it.
-    /// `evt_00000000000000000000000000` is in front of everything.
+    /// Begin behind this event, for clients that cannot send `Last-Event-ID`, which takes precedence.
+    /// `evt_00000000000000000000000000` is before all events.
     #[param(inline)]
     after: Option<EventId>,
 }
@@ -38,13 +38,13 @@ impl Parameters for StreamQuery {}
 /// event's id, `event` its type, and `data` the event as `GET /events/{id}` shows it, over several lines if
 /// the charger broke its payload into lines.
 ///
-/// It begins with what is committed from now on, or behind `Last-Event-ID` (or `after`), and then leaves
-/// nothing out and repeats nothing: everything that fits, in the order of commit. One that begins with now
-/// has an `id` without data at its beginning, which is no event to an `EventSource`, so that it can be
-/// resumed though it breaks off before its first event. A comment every 15 seconds tells that it is alive.
-/// 410 if events that came after it were removed by retention; 503 if too many streams are open
-/// (`limits.streams`). A stream ends when its API key is revoked or expires. `webhook_id` looks at deliveries
-/// that were made when the event was stored.
+/// It begins with events that are committed from now on, or behind `Last-Event-ID` (or `after`). From there
+/// it has every event that fits, once, in the order of commit. A stream from now on begins with an `id`
+/// without data, which an `EventSource` does not report as an event, so that it can be resumed even if it
+/// breaks off before its first event. A comment every 15 seconds shows that it is alive. 410 if events behind
+/// the given one were removed by retention; 503 if too many streams are open (`limits.streams`). A stream
+/// ends when its API key is revoked or expires. `webhook_id` means deliveries that were created when the
+/// event was stored.
 #[utoipa::path(get, path = "/events/stream", tag = "events",
     params(EventsQuery, StreamQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "The last event that a stream which broke off had told")),
@@ -64,7 +64,7 @@ pub(super) async fn stream(
     let (position, start) = match after {
         Some(id) => {
             let position = state.store.event_position(id).await?;
-            // Whoever names an event knows what to come back with.
+            // A client that names an event already has an id to resume with.
             (position.ok_or_else(|| forgotten(id))?, None)
         }
         None => {
@@ -83,10 +83,10 @@ fn forgotten(id: EventId) -> ErrorAnswer {
     ))
 }
 
-/// Where the newest event stands now, and an id to come back to it with: the newest event that this key may see,
-/// because what it may not see must not show in an id either.
+/// Where the newest event stands now, and an id to come back to it with: the newest event that this key may
+/// see, because what it may not see must not show in an id either.
 async fn now(state: &ApiState, caller: &Caller) -> Result<(LogPosition, EventId)> {
-    // Taken before the query: what is committed in between is told.
+    // Taken before the query, so that events committed meanwhile are sent.
     let newest = *state.store.tail().borrow();
     let mine = EventFilter { owner_id: caller.owner_id.clone(), ..EventFilter::default() };
     let slice = Slice { ascending: false, after: None, limit: 1 };
@@ -98,7 +98,7 @@ async fn now(state: &ApiState, caller: &Caller) -> Result<(LogPosition, EventId)
     })
 }
 
-/// What a stream of events tells.
+/// The source of a stream of events.
 struct Events {
     store: Store,
     filter: EventFilter,

@@ -52,7 +52,7 @@ pub(super) struct EventsQuery {
     /// Only events with a delivery to this webhook.
     #[param(minimum = 1)]
     webhook_id: Option<i64>,
-    /// The transaction it was attached to.
+    /// Its transaction.
     #[param(minimum = 1)]
     transaction_id: Option<i64>,
     /// It arrived then or later.
@@ -67,10 +67,10 @@ pub(super) struct EventsQuery {
     /// It happened before that, by the charger's own clock.
     #[param(inline, value_type = Option<Bound>)]
     occurred_until: Option<Timestamp>,
-    /// What to look for in the payload: words, all of which must occur, whatever their letter case (`04A1B2
-    /// faulted`). `word*` is all words that begin so, and `"two words"` follow each other. A word is a run of
-    /// letters and digits, so `12.5` or `CP-7` is a phrase. Names of members are words too. Any text is
-    /// legal; blanks, quotes and brackets alone find nothing.
+    /// Words in the payload, all of which must occur, in any letter case (`04A1B2 faulted`). `word*` is a
+    /// prefix, and `"two words"` follow each other. A word is a run of letters and digits, so `12.5` or
+    /// `CP-7` is a phrase. Names of members are words too. Any text is legal; blanks, quotes and brackets
+    /// alone find nothing.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
 }
@@ -108,7 +108,7 @@ impl EventsQuery {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PollQuery {
-    /// Only repeats of other events, or none of them.
+    /// Only repeats of other events, or no repeats.
     duplicate: Option<bool>,
     /// Only events that were committed after this one, the oldest first, for polling: `order` is `asc` with
     /// it.
@@ -153,7 +153,7 @@ pub(super) async fn list(
         Some(_) => paging.ascending().slice(LIST)?,
         None => paging.slice(LIST)?,
     };
-    // A cursor of the list that began there is further on.
+    // A cursor of that list is further on.
     if let Some(after) = poll.after.filter(|_| paging.cursor.is_none()) {
         let seen = state.store.event(after).await?;
         let foreign = seen.is_some_and(|event| !caller.sees(event.owner_id.as_deref()));
@@ -165,7 +165,7 @@ pub(super) async fn list(
             }
         };
     }
-    // Read before the page: what is removed meanwhile is found missing at the next one.
+    // Read before the page, so that removals meanwhile are noticed with the next page.
     let horizon = state.store.log_horizon().await?.number();
     if let (true, Some((seq, known)), Some(_)) = (slice.ascending, slice.after, &paging.cursor)
         && horizon > seq.max(known)
@@ -176,7 +176,7 @@ pub(super) async fn list(
         Some(wait) => wait_for_events(&state, filter, &slice, wait).await?,
         None => state.store.events(filter, slice.clone()).await?,
     };
-    // The cursor tells how far retention had come: rows that were kept for longer than others lie before it.
+    // The cursor says how far retention had come; rows that are kept longer lie before that.
     listed.next = listed.next.map(|(seq, _)| (seq, horizon));
     Ok(Json(page::page(LIST, &slice, listed, |event| event)))
 }
@@ -200,18 +200,18 @@ async fn wait_for_events(
     let mut tail = state.store.tail();
     let mut slice = slice.clone();
     loop {
-        // Seen before the query: what is committed meanwhile wakes us again.
+        // Marked as seen before the query, so that commits meanwhile wake this again.
         let newest = *tail.borrow_and_update();
         let listed = state.store.events(filter.clone(), slice.clone()).await?;
         if !listed.rows.is_empty() {
             return Ok(listed);
         }
-        // Nothing up to there fits, so nobody needs to look through it again.
+        // Nothing up to there fits, so it is not searched again.
         slice.after = slice.after.max(Some((newest.number(), 0)));
         tokio::select! {
             changed = tail.changed() => if changed.is_err() { return Ok(listed) },
             () = tokio::time::sleep_until(deadline) => return Ok(listed),
-            // Whoever waits must not hold up a stop; they ask again when we are back.
+            // A waiting call must not hold up a stop; the client asks again.
             () = state.stop.cancelled() => return Ok(listed),
         }
     }
@@ -264,7 +264,7 @@ impl Parameters for EventDeliveriesQuery {
 
 /// List an event's deliveries
 ///
-/// One per webhook that wanted the event when it was stored, in the order they were made.
+/// One per webhook that wanted the event when it was stored, in the order of their creation.
 #[utoipa::path(get, path = "/events/{id}/deliveries", tag = "events",
     params(("id" = EventId, Path, description = "The event"), EventDeliveriesQuery),
     responses((status = 200, body = EventDeliveries)), security(("api_key" = ["read"])))]
@@ -298,8 +298,8 @@ async fn explain(state: &ApiState, caller: &Caller, event: Event) -> Result<Vec<
 
 /// Send an event again
 ///
-/// Makes a new attempt at once for each of its deliveries that has come to its end; those that have arrived
-/// only with `force`. 409 if there is none to send again.
+/// Makes a new attempt at once for each of its deliveries that has ended; delivered ones only with `force`.
+/// 409 if there is none to send again.
 #[utoipa::path(post, path = "/events/{id}/resend", tag = "events",
     params(("id" = EventId, Path, description = "The event"), deliveries::ResendQuery),
     responses((status = 202, body = EventResent)), security(("api_key" = ["write"])))]
@@ -327,8 +327,8 @@ pub(super) async fn resend(
 
 /// List the event types
 ///
-/// Every type that can be subscribed to, category by category; custom names (`invoice.paid`) come on top. All
-/// of them, unless `limit` or `cursor` asks for a part.
+/// Every type that webhooks can subscribe to, by category; custom names (`invoice.paid`) are possible too.
+/// The list is complete without `limit` and `cursor`.
 #[utoipa::path(get, path = "/event-types", tag = "events", params(ShortPaging),
     responses((status = 200, body = Page<EventType>)), security(("api_key" = ["read"])))]
 pub(super) async fn types(Query(paging): Query<ShortPaging>) -> Result<Json<Page<EventType>>> {

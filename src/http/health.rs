@@ -1,4 +1,4 @@
-//! Whether the gateway lives and can serve, and what its API looks like. Outside the base path, without key.
+//! Health, readiness and the OpenAPI document, outside the base path and without key.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,14 +12,14 @@ use store::Disk;
 use vocabulary::api::access::Health;
 use vocabulary::units::ByteSize;
 
-/// Why the gateway cannot serve; shared with whoever finds out. Cheap to clone.
+/// Why the gateway cannot serve. Every part of it can report. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
     reasons: Arc<Mutex<Vec<(&'static str, String)>>>,
 }
 
 impl Readiness {
-    /// `subject` keeps the gateway from serving, because of `reason`; `None`: not any more.
+    /// Reports that `subject` keeps the gateway from serving, for `reason`; `None`: no longer.
     pub fn report(&self, subject: &'static str, reason: Option<String>) {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         reasons.retain(|(known, _)| *known != subject);
@@ -90,7 +90,7 @@ async fn warnings(state: &ApiState, disk: Option<Disk>) -> Vec<String> {
     warnings
 }
 
-/// Whether it is time to warn: four fifths are used.
+/// Whether four fifths are used, which is a warning.
 pub(super) fn is_nearly_full(used_bytes: u64, max_bytes: u64) -> bool {
     used_bytes >= max_bytes / 5 * 4
 }

@@ -24,8 +24,8 @@ const COLUMNS: Columns = Columns { key: TAG, cell_value };
 /// Import id tags
 ///
 /// A JSON array of objects, or a CSV (`text/csv`) whose header names the columns: `id_tag` and the members of
-/// `IdTagInput`; an empty cell is a member that is not given. Rows that are wrong are left out and say why;
-/// the others are registered together, each replacing what was registered of its tag. At most 10,000 rows.
+/// `IdTagInput`; an empty cell is a member that is not given. Wrong rows are left out and say why. The others
+/// are registered together; each replaces an earlier registration of its tag. At most 10,000 rows.
 #[utoipa::path(post, path = "/id-tags/import", tag = "id tags",
     request_body(content((Vec<Object> = "application/json"), (String = "text/csv"))),
     responses((status = 200, body = Page<ImportedRow>, description = "What became of each row, in their order")),
@@ -62,7 +62,7 @@ pub(super) async fn import(
     Ok(Json(Page { data: results, next_cursor: None }))
 }
 
-/// A cell is a text, but for the one member that is a number.
+/// A cell is a text, except the one member that is a number.
 fn cell_value(name: &str, cell: &str) -> Value {
     match cell.parse::<i64>() {
         Ok(number) if name == "max_active_transactions" => Value::Number(Number::from(number)),
@@ -70,10 +70,10 @@ fn cell_value(name: &str, cell: &str) -> Value {
     }
 }
 
-/// What a row registers, or everything that is wrong with it.
+/// The tag of a row, or everything that is wrong with it.
 ///
 /// # Errors
-/// Only that of a schema of our own.
+/// Only if a schema of the gateway does not compile.
 #[expect(clippy::type_complexity, reason = "a tag that may be missing, and what its row says or lacks")]
 fn check(
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! Id tags: registered, listed, removed, imported.
+//! Id tags: registered, listed, deleted.
 
 use std::sync::Arc;
 
@@ -28,11 +28,11 @@ const LIST: &str = "id-tags";
 /// Longer than any charger sends: the specification's limit is 20, some firmware adds a few.
 pub(super) const TAG_CHARS_MAX: usize = 64;
 
-/// Fields of a tag that nobody writes; ignored in `PUT`, as is the tag itself, which the path names.
+/// Read-only fields of a tag; ignored in `PUT`, as is the tag itself, which the path names.
 const READ_ONLY: [&str; 4] = ["id_tag", "active_transactions", "created_at", "updated_at"];
 
-/// A tag may be called `import` too, though the import has that path: whatever is no POST is about the tag.
-/// Its name is encoded, so that the route of the import does not fit.
+/// A tag may be called `import` although the import has that path: every method but POST is about the tag.
+/// Its name is encoded here, so that the route of the import does not fit.
 pub(super) fn name_import<B>(mut request: http::Request<B>) -> http::Request<B> {
     let uri = request.uri();
     let is_tag = uri.path().strip_prefix(super::BASE) == Some("/id-tags/import");
@@ -52,7 +52,7 @@ pub(super) struct TagsQuery {
     /// The customer they belong to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
-    /// What they are worth.
+    /// Their status.
     #[param(inline)]
     status: Option<TagStatus>,
     /// The group they belong to; letter case does not matter.
@@ -72,11 +72,11 @@ impl Parameters for TagsQuery {
     }
 }
 
-/// Whose tag is meant.
+/// The owner of a tag.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct WhoseQuery {
-    /// The customer the tag belongs to; without it, the tag that belongs to nobody.
+    /// The customer of the tag; without it, the tag without owner.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
 }
@@ -135,8 +135,8 @@ pub(super) async fn get(
 
 /// Register an id tag
 ///
-/// Replaces what is registered of it; read-only fields are ignored. Chargers are answered by it from the next
-/// message on: stations look at their owner's tags, then at those that belong to nobody.
+/// Replaces an earlier registration; read-only fields are ignored. It holds from the next message of a
+/// charger on. A station uses its owner's tags first, then those without owner.
 #[utoipa::path(put, path = "/id-tags/{tag}", tag = "id tags", params(
     ("tag" = String, Path, description = "The tag, 1 to 64 characters; letter case does not matter"), WhoseQuery),
     request_body = IdTagInput,
@@ -172,9 +172,9 @@ pub(super) async fn put(
     Ok((status, Json(tag)))
 }
 
-/// Forget an id tag
+/// Delete an id tag
 ///
-/// From then on it is treated as unknown.
+/// From then on it is unknown.
 #[utoipa::path(delete, path = "/id-tags/{tag}", tag = "id tags", params(
     ("tag" = String, Path, description = "The tag; letter case does not matter"), WhoseQuery),
     responses((status = 204)), security(("api_key" = ["write"])))]

@@ -1,6 +1,5 @@
-//! `Idempotency-Key`: a POST that is sent again gets the first one's answer again, if the first one changed
-//! something. One that was refused left everything as it was, so it is decided anew, whatever it says the
-//! next time.
+//! `Idempotency-Key`: a repeated POST gets the answer of the first one, if that has changed something. A POST
+//! that was refused has changed nothing, so it is decided again, also with another body.
 
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ const HEADER: &str = "idempotency-key";
 /// The longest key, in characters.
 const KEY_MAX_CHARS: usize = 255;
 
-/// Headers of an answer that are kept with it.
+/// Headers that are kept with an answer.
 const KEPT_HEADERS: [&str; 3] = ["content-type", "etag", "location"];
 
 /// Runs a POST once per key; runs after `authenticate`.
@@ -60,14 +59,14 @@ async fn run_once(state: Arc<ApiState>, request: Request, next: Next) -> Result<
         }
         RequestState::Answered(answer) => return Ok(again(answer)),
     };
-    // To the end, also if the caller hangs up: the answer must be there when they ask again. It is kept where
-    // the request goes on record ([`super::audit`]).
+    // The request runs to its end even if the caller disconnects, because the answer is needed when it is
+    // repeated. [`super::audit`] keeps the answer together with its record.
     parts.extensions.insert(running);
     let request = Request::from_parts(parts, Body::from(content));
     match tokio::spawn(async move { next.run(request).await }).await {
         Ok(response) => Ok(response),
         Err(_) => {
-            // It panicked, so nobody will answer it: let it be tried again.
+            // It panicked and has no answer: it may be tried again.
             state.store.forget_request(caller.key_id, key).await?;
             Err(ErrorAnswer::internal())
         }
@@ -85,13 +84,13 @@ fn read_key(headers: &HeaderMap) -> Result<String> {
     }
 }
 
-/// Whether a request has changed something, or may have: neither a refusal did, nor a failure of our own. A
-/// 504 tells of a command that may have been obeyed, and must not be sent once more.
+/// Whether a request has changed something, or may have. A refusal or a failure of the gateway has not. A 504
+/// means a command that may have been executed, and must not be sent again.
 fn changed_something(status: StatusCode) -> bool {
     status.is_success() || status == StatusCode::GATEWAY_TIMEOUT
 }
 
-/// What is kept of an answer.
+/// The part of an answer that is kept.
 pub(super) fn kept(parts: &Parts, content: &Bytes) -> Option<KeptAnswer> {
     if !changed_something(parts.status) {
         return None;

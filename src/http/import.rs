@@ -1,4 +1,4 @@
-//! Imports: many things at once, as JSON or CSV, with a result per row.
+//! Imports: many resources at once, as JSON or CSV, with a result per row.
 
 use axum::extract::Request;
 use bytes::Bytes;
@@ -9,17 +9,17 @@ use super::problem::{ErrorAnswer, Result};
 use super::{LimitsInForce, body};
 use vocabulary::api::problem::FieldError;
 
-/// Rows of one import: bounds how long the writer is busy with it.
+/// Rows of one import: bounds how long the writer works on it.
 pub(super) const ROWS_MAX: usize = 10_000;
 
 /// One row, as far as it could be read.
 pub(super) type ImportRow = std::result::Result<Map<String, Value>, FieldError>;
 
-/// How the rows of one kind are written.
+/// The columns of one kind of import.
 pub(super) struct Columns {
     /// The column, or member, that every row needs.
     pub(super) key: &'static str,
-    /// What a cell of a column says.
+    /// The value of a cell in a column.
     pub(super) cell_value: fn(&str, &str) -> Value,
 }
 

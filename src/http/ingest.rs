@@ -1,4 +1,4 @@
-//! Events that integrators bring.
+//! Events that integrators publish.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use vocabulary::api::ingest::{EventInput, EventStored};
 use vocabulary::api::problem::{FieldError, Problem};
 use vocabulary::event::{self, Category, NewEvent};
 
-/// Bring an event
+/// Publish an event
 ///
-/// It is delivered like any other: to one webhook (`webhook_id`, whatever it subscribes to), to an owner's
-/// subscribed webhooks and those without owner (`owner_id`), to every subscribed webhook (`broadcast`), or to
-/// a `url`, signed if there is a `secret`. A second event of the same owner with the same `idempotency_key`
-/// is stored as a repeat of the first and goes nowhere. `deliveries` counts those that were made, discarded
-/// ones of a disabled webhook included; for a key that is bound to an owner those to webhooks of that owner,
-/// whose station the `station_id` must be.
+/// It is delivered like any other event: to one webhook (`webhook_id`, whatever it subscribes to), to an
+/// owner's subscribed webhooks and those without owner (`owner_id`), to every subscribed webhook
+/// (`broadcast`), or to a `url`, signed if there is a `secret`. A second event of the same owner with the
+/// same `idempotency_key` is stored as a repeat of the first and is not delivered. `deliveries` counts the
+/// created ones, including discarded ones of a disabled webhook. For a key that is bound to an owner it
+/// counts those to the owner's webhooks, and the station of `station_id` must belong to the owner.
 #[utoipa::path(post, path = "/events", tag = "events", request_body = EventInput,
     responses((status = 202, body = EventStored),
         (status = 404, body = Problem, description = "There is no such webhook, or for a bound key no such station")),
@@ -69,16 +69,16 @@ pub(super) async fn create(
     }
 }
 
-/// The event and where it goes, once everything about it is right.
+/// The event and its destination, if everything is right.
 ///
 /// # Errors
-/// A 422 with every wrong field, whether the schema finds it or what the fields mean.
+/// A 422 with every wrong field, by the schema and by meaning.
 async fn read(state: &ApiState, given: body::JsonText) -> Result<(EventInput, Destination)> {
     let mut errors = body::errors::<EventInput>(&given.value)?;
     let Value::Object(members) = given.value else { return Err(ErrorAnswer::invalid(errors)) };
     let targets = targets(&members);
     if errors.is_empty() {
-        // From its own text: the payload stays as it was written.
+        // Read from its own text, so that the payload stays as it was written.
         let input: EventInput = serde_json::from_slice(&given.text)
             .map_err(|error| ErrorAnswer::invalid_field("", error.to_string()))?;
         return match check(state, &input, &targets).await {
@@ -93,13 +93,13 @@ async fn read(state: &ApiState, given: body::JsonText) -> Result<(EventInput, De
     Err(ErrorAnswer::invalid(errors))
 }
 
-/// The members that say where the event goes, also those that are badly written.
+/// The members that name a destination, wrong ones included.
 fn targets(members: &Map<String, Value>) -> Vec<&'static str> {
     let says = |name: &str| !matches!(members.get(name), None | Some(Value::Null | Value::Bool(false)));
     ["webhook_id", "owner_id", "broadcast", "url"].into_iter().filter(|name| says(name)).collect()
 }
 
-/// What is left without the members that are wrong by themselves, so that it can still be read and judged.
+/// The body without wrong members, so that the others can still be read and checked.
 fn without_wrong(mut members: Map<String, Value>, errors: &[FieldError]) -> Map<String, Value> {
     for error in errors {
         let (member, entry) = error.field.split_once('.').unwrap_or((&error.field, ""));
@@ -113,7 +113,7 @@ fn without_wrong(mut members: Map<String, Value>, errors: &[FieldError]) -> Map<
     members
 }
 
-/// Where it goes, and what is wrong with it.
+/// The destination, and what is wrong with the event.
 async fn check(
     state: &ApiState,
     input: &EventInput,

@@ -1,4 +1,4 @@
-//! What of `[limits]` is in force, and what is counted by it.
+//! The limits of the API in force, and what is counted by them.
 
 use super::request_rates::RequestRates;
 use super::settings::ApiLimits;
@@ -16,7 +16,7 @@ pub struct LimitsInForce {
 }
 
 impl LimitsInForce {
-    /// Begins with these.
+    /// Starts with these limits.
     pub fn new(limits: ApiLimits) -> Self {
         Self {
             table: Adjustable::new(limits),
@@ -25,12 +25,12 @@ impl LimitsInForce {
         }
     }
 
-    /// As they are now.
+    /// The limits now.
     pub fn get(&self) -> ApiLimits {
         self.table.get()
     }
 
-    /// As they are from now on, for those who are known or connected too.
+    /// Changes the limits, also for known keys and open connections.
     pub fn set(&self, limits: ApiLimits) {
         self.table.set(limits);
         self.requests.set(limits.api_requests_per_second, limits.api_bad_keys_per_second);

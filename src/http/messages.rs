@@ -1,4 +1,4 @@
-//! `GET /stations/{id}/messages`: what went over a station's wire, as pages or as a stream that goes on.
+//! `GET /stations/{id}/messages`: a station's OCPP messages, as pages or as a stream.
 
 use std::sync::Arc;
 
@@ -38,16 +38,16 @@ pub(super) struct MessagesQuery {
     /// `inbound` is from the charger, `outbound` to it.
     #[param(inline)]
     direction: Option<Direction>,
-    /// What they ask, or answer.
+    /// Their action, or that of the CALL they answer.
     #[param(min_length = 1, max_length = 50)]
     action: Option<String>,
-    /// They went over the wire then or later.
+    /// They were sent or received then or later.
     #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
-    /// They went over the wire before that.
+    /// They were sent or received before that.
     #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
-    /// Tell what comes from now on, or after `Last-Event-ID`, as a stream of server-sent events.
+    /// Send messages from now on, or behind `Last-Event-ID`, as a stream of server-sent events.
     follow: Option<bool>,
 }
 
@@ -59,10 +59,10 @@ impl Parameters for MessagesQuery {
 
 /// List a station's messages
 ///
-/// What it sent and what it was sent, as OCPP-J frames: each CALL, the answer to it, and what could not be
-/// served. It is read from events and commands, is kept as long as they are, and is shown for
-/// `retention.messages`. A repeat of the very same bytes on one socket, which is answered from memory, and an
-/// answer that came too late are not among them.
+/// Messages that it sent and received, as OCPP-J frames: each CALL, the answer to it, and frames that could
+/// not be served. They are read from events and commands, are kept as long as those, and are shown for
+/// `retention.messages`. A repeat of the same bytes on one socket, which is answered from memory, and a late
+/// answer are not shown.
 ///
 /// With `follow=true` it is a stream (`text/event-stream`): each message as an event of its own, as JSON,
 /// from now on or behind the `Last-Event-ID` that is given. `order`, `limit` and `cursor` have no meaning
@@ -82,7 +82,7 @@ pub(super) async fn messages(
     let (station_id, _) = stations::visible(&state, &caller, &id).await?;
     let MessagesQuery { direction, action, since, until, .. } = query;
     let kept_since = state.settings.retention.messages.limit().map(|span| state.clock.now().before(span));
-    // What was said while the station was another owner's is not this one's to read.
+    // Messages from the time when the station had another owner are not shown.
     let owner_id = caller.owner_id.clone();
     let filter = MessageFilter { owner_id, direction, action, since: since.max(kept_since), until };
     if query.follow == Some(true) {
@@ -112,7 +112,7 @@ async fn follow(
     Ok(sse::answer(state, caller, place, start, Messages { store, station_id, filter, position }))
 }
 
-/// What a stream of messages tells.
+/// The source of a stream of messages.
 struct Messages {
     store: Store,
     station_id: StationId,
@@ -121,14 +121,14 @@ struct Messages {
 }
 
 impl Source for Messages {
-    // A CALL of ours is on its way without any event, so `newest` says too little here.
+    // A CALL of the gateway has no event yet, so `newest` is not enough here.
     async fn read(&mut self, _newest: LogPosition) -> StoreResult<Piece> {
         let (station_id, filter) = (self.station_id.clone(), self.filter.clone());
         let page = self.store.messages_after(station_id, filter, self.position, READ_AT_ONCE).await?;
         let mut piece = Piece::new(page.more);
         for PlacedMessage { message, position } in page.messages {
             self.position = position;
-            // A message is plain data: it can always be written.
+            // A message is plain data, so it can always be written.
             let json = serde_json::to_string(&message).unwrap_or_default();
             piece.push(position, None, &json);
         }

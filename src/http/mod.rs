@@ -1,10 +1,10 @@
 //! The REST API: every route on one screen.
 //!
-//! A request goes through limits, then the key and its scope ([`auth`]), then its idempotency key; one that
-//! changes something goes on record ([`audit`]). Then its query and body are checked against the OpenAPI
-//! document ([`query`], [`body`]), and only then its handler asks the store. **Invariants**: a route has an
-//! entry in the document, and every entry under the base path names the scope it needs; nothing here builds
-//! SQL; no handler decides who may call it.
+//! A request passes limits, then its key and scope ([`auth`]), then its idempotency key; a change is recorded
+//! ([`audit`]). Then its query and body are checked against the OpenAPI document ([`query`], [`body`]), and
+//! only then its handler asks the store. **Invariants**: a route has an entry in the document, and every
+//! entry under the base path names the scope it needs; nothing here builds SQL; no handler decides who may
+//! call it.
 
 mod api_keys;
 mod audit;
@@ -85,14 +85,14 @@ use store::Store;
 use vocabulary::clock::{Clock, Monotonic};
 use vocabulary::setting::Server;
 
-/// Where every resource lives.
+/// The path of all resources.
 pub(crate) const BASE: &str = "/api/v1";
 
-/// All that handlers work with.
+/// The state of the handlers.
 pub struct ApiState {
     /// Everything that must survive.
     pub store: Store,
-    /// What time it is.
+    /// The wall clock.
     pub clock: Clock,
     /// The clock that never jumps.
     pub monotonic: Monotonic,
@@ -102,11 +102,11 @@ pub struct ApiState {
     pub passwords: Arc<Passwords>,
     /// The connections of chargers.
     pub stations: Arc<Registry>,
-    /// How the questions to the authorisation endpoint went.
+    /// Results of the questions to the authorisation endpoint.
     pub call_outs: Arc<CallOutCounts>,
     /// How many connections of chargers were refused, and why.
     pub refused: Arc<RefusalCounts>,
-    /// What the delivery engine's lanes are doing.
+    /// The state of the delivery engine's lanes.
     pub lanes: watch::Receiver<LaneViews>,
     /// Whether the gateway can serve.
     pub readiness: Readiness,
@@ -114,7 +114,7 @@ pub struct ApiState {
     pub settings: Settings,
     /// Limits, and what is counted by them.
     pub limits: Arc<LimitsInForce>,
-    /// Ends calls that only wait for something to happen.
+    /// Ends calls that only wait.
     pub stop: CancellationToken,
 }
 
@@ -206,12 +206,12 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .with_state(state);
     let docs = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
     let all = api.merge(docs).layer(map_response(kept_by_nobody));
-    // Before any route is looked for.
+    // It runs before any route is looked up.
     Router::new().fallback_service(MapRequest::new(all, id_tags::name_import))
 }
 
-/// Answers may hold secrets that are shown once, and text that strangers have written: nobody between keeps
-/// them, and no browser takes them for a page, or shows the documentation within somebody else's.
+/// Answers may hold secrets that are shown once, and text of strangers. So nothing may cache them, and no
+/// browser may take them for a page, or show the documentation in a frame.
 async fn kept_by_nobody(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

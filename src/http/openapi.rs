@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document: made of the routes themselves, so that none can be missing.
+//! The OpenAPI 3.1 document. It is built from the routes, so that none can be missing.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -89,7 +89,7 @@ pub(super) fn operations(document: &Value) -> impl Iterator<Item = (Method, &str
     })
 }
 
-/// What is said of the API as a whole.
+/// The part of the document about the API as a whole.
 pub(super) fn preamble() -> OpenApi {
     let mut components = Components::new();
     components.add_security_scheme(
@@ -120,17 +120,17 @@ pub(super) fn preamble() -> OpenApi {
     OpenApiBuilder::new().info(info).components(Some(components)).servers(Some([Server::new("/")])).build()
 }
 
-/// What is shown with an `ETag`.
+/// Schemas of resources that are shown with an `ETag`.
 const VERSIONED: [&str; 2] = ["#/components/schemas/Webhook", "#/components/schemas/Station"];
 
-/// Handlers are called alike in every resource; operations must not be: `webhooks_create`.
+/// Handlers have the same names in every resource; operations must differ: `webhooks_create`.
 fn name_operation(operation: &mut Value) {
     if let (Some(tag), Some(handler)) = (operation["tags"][0].as_str(), operation["operationId"].as_str()) {
         operation["operationId"] = format!("{}_{handler}", tag.replace(' ', "_")).into();
     }
 }
 
-/// OpenAPI wants words for every answer, and ours for errors are no plain JSON.
+/// OpenAPI requires a description of every answer, and the errors here are not plain JSON.
 fn describe_answers(operation: &mut Value) {
     for (status, answer) in operation["responses"].as_object_mut().into_iter().flatten() {
         let words = match status.as_str() {
@@ -159,7 +159,7 @@ fn take_header(operation: &mut Value, name: &str, description: &str, schema: Val
     }
 }
 
-/// The headers that answers come with.
+/// The headers of answers.
 fn name_headers(operation: &mut Value, is_post: bool) {
     for (status, answer) in operation["responses"].as_object_mut().into_iter().flatten() {
         let mut name = |header: &str, description: &str| {
@@ -181,8 +181,8 @@ fn name_headers(operation: &mut Value, is_post: bool) {
     }
 }
 
-/// Adds to every operation what is true of all of them: the errors any call can answer, the header any
-/// POST takes, and the key in its other place.
+/// Adds to every operation what all have in common: errors that any call can answer, the header of every
+/// POST, and the second place of the key.
 fn complete(document: &mut Value) {
     let problem = |description: &str| {
         json!({
@@ -225,7 +225,7 @@ fn complete(document: &mut Value) {
                 errors.push(("410", "Older than what is kept: see `retention` in the configuration"));
             }
             let takes_body = operation.get("requestBody").is_some();
-            // A POST without a body may get one all the same, and a path may be no text.
+            // A POST without a body may still get one, and a path may not be UTF-8.
             if takes_body || method == "post" || path.contains('{') {
                 errors.push(("400", "It cannot be read: the body is not JSON, or the path not UTF-8"));
             }

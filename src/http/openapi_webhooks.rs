@@ -1,4 +1,4 @@
-//! What a receiver gets, for the `webhooks` section of the OpenAPI document.
+//! The `webhooks` section of the OpenAPI document: what receivers get.
 
 use serde_json::{Map, Value, json};
 
@@ -36,7 +36,7 @@ fn or_null(kind: &str, description: &str) -> Value {
     json!({ "type": [kind, "null"], "description": description })
 }
 
-/// The members that say where an event belongs.
+/// The members about station, owner and transaction of an event.
 fn belonging() -> Map<String, Value> {
     [
         ("station_id", or_null("string", "The station it is about")),

@@ -1,4 +1,4 @@
-//! Pages of lists: limits, order, and cursors that are good for one list and one order only.
+//! Pages of lists: limits, order, and cursors. A cursor is valid for one list and one order only.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,11 +28,11 @@ pub(super) struct Paging {
     pub(super) cursor: Option<String>,
 }
 
-/// Which list a cursor must be of, whoever lists knows, and says it with [`wrong_cursor`].
+/// The handler knows which list a cursor must be of, and checks it with [`wrong_cursor`].
 impl Parameters for Paging {}
 
 impl Paging {
-    /// The same, the oldest first if nothing is said.
+    /// The same, the oldest first by default.
     pub(super) fn ascending(&self) -> Self {
         Self { order: self.order.or(Some(Order::Asc)), limit: self.limit, cursor: self.cursor.clone() }
     }
@@ -46,7 +46,7 @@ impl Paging {
     }
 }
 
-/// Where in which list a page begins.
+/// Where a page begins in a list.
 ///
 /// # Errors
 /// A 422 if the cursor is not one of this list and order.
@@ -66,13 +66,13 @@ pub(super) fn slice(
     })
 }
 
-/// Adds that the cursor in `given` is none of this list in this order, which is `order` if none is given. A
-/// `list` that ends in a blank is what the names of many begin with, such as those of one per transaction.
+/// Adds an error if the cursor in `given` is none of this list in this order, which is `order` if none is
+/// given. A `list` that ends in a blank is the prefix of many names, such as one per transaction.
 pub(super) fn wrong_cursor(list: &str, order: Order, given: &Value, errors: &mut Vec<FieldError>) {
     let Some(cursor) = given["cursor"].as_str() else { return };
     let orders = match &given["order"] {
         Value::Null => vec![order],
-        // An order that there is not is named by itself.
+        // An unknown order is an error of its own.
         named => Order::deserialize(named).map_or(vec![Order::Asc, Order::Desc], |order| vec![order]),
     };
     let text = decoded(cursor).unwrap_or_default();
@@ -92,11 +92,11 @@ fn foreign() -> FieldError {
     FieldError::new("cursor", "is not a next_cursor of this list in this order: leave it out to begin anew")
 }
 
-/// Which part of a short list, which comes whole if nothing is said.
+/// Which part of a short list, which is complete by default.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ShortPaging {
-    /// Which end of the list comes first; its beginning, if nothing is said.
+    /// Which end of the list comes first; its beginning by default.
     #[param(inline)]
     order: Option<Order>,
     /// How many rows at most; without it, and without a cursor, all of them.
@@ -107,7 +107,7 @@ pub(super) struct ShortPaging {
     cursor: Option<String>,
 }
 
-/// The list that cursors of all short lists name: each stands behind a row, which other lists do not have.
+/// The name of all short lists in cursors. Each cursor names a row, which other lists do not have.
 const SHORT: &str = "short";
 
 impl Parameters for ShortPaging {
@@ -117,8 +117,7 @@ impl Parameters for ShortPaging {
 }
 
 impl ShortPaging {
-    /// The page that is asked for of `rows`, which are all there are, the first one first. `key` tells one
-    /// row from the others, for as long as there is one.
+    /// The requested page of `rows`, which are complete and in order. `key` identifies a row.
     ///
     /// # Errors
     /// A 422 if the cursor is not one of this list.

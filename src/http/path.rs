@@ -1,11 +1,11 @@
-//! The one variable segment of a path.
+//! The variable segment of a path.
 
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
 use super::problem::{ErrorAnswer, Result};
 
-/// What a path names, percent-decoded. Whether there is such a thing is the handler's question.
+/// The name in a path, percent-decoded. The handler finds out whether the resource exists.
 pub(super) struct Id(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {

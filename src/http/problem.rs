@@ -1,4 +1,4 @@
-//! Errors as the API answers them: problem+json, and nothing of the cause that is not the caller's business.
+//! Errors of the API as problem+json. They reveal nothing about internal causes.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -12,17 +12,17 @@ use vocabulary::log_limit::limited;
 /// The media type of every error.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// So many wrong fields are told. A body may have tens of thousands, and the answer would outgrow it.
+/// The most wrong fields in an answer. A body may have tens of thousands, and the answer would be larger than
+/// the body.
 const ERRORS_MAX: usize = 1_000;
 
 /// How long a client is asked to wait when the gateway cannot serve just now.
 const RETRY_AFTER_S: &str = "2";
 
-/// What is said of a member of a body that the call does not have; [`super::hints`] adds which one may be
-/// meant.
+/// The message for an unknown member of a body; [`super::did_you_mean`] adds which one may be meant.
 pub(super) const UNKNOWN_FIELD: &str = "is not a known field";
 
-/// The same of a query parameter.
+/// The same for a query parameter.
 pub(super) const UNKNOWN_PARAMETER: &str = "is not a known parameter";
 
 /// A handler's result.
@@ -48,12 +48,12 @@ impl ErrorAnswer {
         &self.0
     }
 
-    /// The same, for whoever puts it into an answer of its own.
+    /// The same, for answers that contain it.
     pub(super) fn into_problem(self) -> Problem {
         self.0
     }
 
-    /// 400: the request is not even readable.
+    /// 400: the request cannot be read.
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "malformed", "The request cannot be read", detail)
     }
@@ -78,7 +78,7 @@ impl ErrorAnswer {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "The API key may not do this", detail)
     }
 
-    /// 404: there is none, or it belongs to somebody else.
+    /// 404: there is none, or it belongs to another owner.
     pub(super) fn not_found(what: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("there is no {what}"))
     }
@@ -116,7 +116,7 @@ impl ErrorAnswer {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body is of another type", detail)
     }
 
-    /// 422: every field that is wrong; of more than a thousand the first.
+    /// 422: every wrong field, a thousand at most.
     pub(super) fn invalid(mut errors: Vec<FieldError>) -> Self {
         let detail = match errors.len() {
             1 => "one field is wrong".to_owned(),
@@ -148,7 +148,7 @@ impl ErrorAnswer {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
     }
 
-    /// 500: our own fault; the cause is in the log.
+    /// 500: the gateway failed; the cause is in the log.
     pub(super) fn internal() -> Self {
         let detail = "the gateway failed; its log says why";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
@@ -166,8 +166,8 @@ impl From<Problem> for ErrorAnswer {
     }
 }
 
-/// The answer to who asks for `what`, which cannot be found: 410 where it is so old that it may have been
-/// removed. Whether there ever was one is not told, nor whose it is.
+/// The answer if `what` cannot be found: 410 if it is so old that retention may have removed it. It does not
+/// reveal whether it ever existed, or whose it is.
 pub(super) async fn missing(store: &Store, what: &str, missing: Option<Missing>) -> ErrorAnswer {
     let Some(missing) = missing else { return ErrorAnswer::not_found(what) };
     match store.may_be_removed(missing).await {

@@ -1,5 +1,5 @@
-//! Query strings, checked against the very parameters that the OpenAPI document declares: unknown ones,
-//! ones given twice, values out of range and values that make no sense are a 422 that names them all.
+//! Query strings, checked against the parameters of the OpenAPI document. Unknown parameters, repeated ones
+//! and wrong values are a 422 that names them all.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -20,17 +20,17 @@ use vocabulary::api::problem::FieldError;
 use vocabulary::clock::Timestamp;
 use vocabulary::units;
 
-/// Parameters of a call, and what their schemas cannot say of them.
+/// Parameters of a call, and checks that their schemas cannot express.
 pub(super) trait Parameters: IntoParams + DeserializeOwned {
-    /// Adds what is wrong with `given` beside what the schemas find. It is asked in any case, so that a 422
-    /// names everything: a value may be of another kind than it should be.
+    /// Adds errors of `given` that the schemas do not find. It runs even if they found some, so that a 422
+    /// names everything; a value may have a wrong type.
     fn wrong(_given: &Value, _errors: &mut Vec<FieldError>) {}
 }
 
 /// The query string as `T` declares it.
 pub(super) struct Query<T>(pub(super) T);
 
-/// What two sets of parameters, of which no name is in both, make together.
+/// Two sets of parameters together; no name is in both.
 pub(super) struct And<A, B>(pub(super) A, pub(super) B);
 
 impl<A: IntoParams, B: IntoParams> IntoParams for And<A, B> {
@@ -57,7 +57,7 @@ impl<A: Parameters, B: Parameters> Parameters for And<A, B> {
     }
 }
 
-/// How the text of a parameter is to be read.
+/// How the text of a parameter is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
@@ -65,7 +65,7 @@ enum Kind {
     Flag,
     /// A time, or a duration back from now.
     Moment,
-    /// May be given again and again.
+    /// May be given several times.
     Texts,
 }
 
@@ -123,8 +123,8 @@ fn kind_of(schema: &Value) -> Kind {
     }
 }
 
-/// What the text says, as the schema wants it; a text that says something else stays a text, which
-/// the schema then refuses.
+/// The value of a text, as the schema needs it. A text that cannot be read stays a text, which the schema
+/// then refuses.
 fn read(kind: Kind, text: &str, now: Timestamp) -> Value {
     match (kind, text) {
         (Kind::Flag, "true") => Value::Bool(true),
@@ -135,12 +135,12 @@ fn read(kind: Kind, text: &str, now: Timestamp) -> Value {
     }
 }
 
-/// The time that a text means; one that means none stays as it is.
+/// The time of a text; a text that is no time stays as it is.
 fn moment(text: &str, now: Timestamp) -> Value {
     units::moment(text, now).map_or_else(|| text.into(), |moment| moment.to_string().into())
 }
 
-/// Writes the times that members of a body mean in their place, as [`parse`] does with those of a query.
+/// Replaces durations in members of a body with times, as [`parse`] does in a query.
 pub(super) fn set_moments(body: &mut Value, names: &[&str], now: Timestamp) {
     for name in names {
         if let Some(member) = body.get_mut(*name)
@@ -178,7 +178,7 @@ pub(super) fn parse<T: Parameters + 'static>(query: &str, now: Timestamp) -> Res
     }
     let given = Value::Object(given);
     for mut error in shape.checker.errors(&given) {
-        // A parameter that may be given several times has one name all the same.
+        // A parameter that may be given several times has one name.
         if let Some((name, _)) = error.field.split_once('.') {
             error.field = name.to_owned();
         }
@@ -186,7 +186,7 @@ pub(super) fn parse<T: Parameters + 'static>(query: &str, now: Timestamp) -> Res
     }
     let mut meant = Vec::new();
     T::wrong(&given, &mut meant);
-    // What cannot even be read needs no second word.
+    // A parameter that cannot be read needs no second error.
     meant.retain(|error| errors.iter().all(|named| named.field != error.field));
     errors.append(&mut meant);
     if !errors.is_empty() {
@@ -203,7 +203,7 @@ impl<T: Parameters + 'static> FromRequestParts<Arc<ApiState>> for Query<T> {
     }
 }
 
-/// For calls without parameters: any is unknown.
+/// For calls without parameters: any one is unknown.
 pub(super) struct NoQuery;
 
 impl<S: Send + Sync> FromRequestParts<S> for NoQuery {

@@ -1,4 +1,4 @@
-//! Replays: bringing back what webhooks missed, and sending deliveries again by filter.
+//! Replays of what webhooks missed, and bulk resends of deliveries.
 
 use std::sync::Arc;
 
@@ -39,14 +39,14 @@ async fn missing(state: &ApiState, id: ReplayId) -> ErrorAnswer {
     problem::missing(&state.store, &format!("replay {id}"), Some(Missing::Replay(id))).await
 }
 
-/// Replay a webhook's past
+/// Replay events to a webhook
 ///
-/// Makes deliveries of events that arrived from `since` to `until`: of those that failed, of those that are
-/// missing, or of all. It goes on in the background, over restarts too, a few hundred deliveries ahead of
-/// what is sent; live events go first. What had a delivery keeps its `id` and sequence, with a schedule anew;
-/// what never had one gets the next sequence. With `ordering: station` they do not rejoin the order. An event
-/// that was made before the webhook, or that it did not want then, is missing too if the webhook wants it
-/// now. 409 if the webhook is disabled.
+/// Creates deliveries of events that arrived from `since` to `until`: of failed ones, of missing ones, or of
+/// all. It runs in the background, also after a restart, a few hundred deliveries ahead of the sends; live
+/// events go first. An event that had a delivery keeps its `id` and sequence, and its schedule starts again;
+/// one that had none gets the next sequence. With `ordering: station` replayed deliveries are not part of the
+/// order. An event from before the webhook, or one that it did not want then, is missing too if the webhook
+/// wants it now. 409 if the webhook is disabled.
 #[utoipa::path(post, path = "/webhooks/{id}/replay", tag = "replays",
     params(("id" = i64, Path, description = "The webhook")), request_body = ReplayInput,
     responses((status = 202, body = Replay), (status = 200, body = ReplayMatched, description = "What a dry run found")),
@@ -60,10 +60,10 @@ pub(super) async fn create(
 ) -> Result<Response> {
     let requested_at = state.clock.now();
     set_moments(&mut given, &["since", "until"], requested_at);
-    // What arrives in this very moment is live.
+    // An event that arrives in this very moment is live.
     let now = requested_at.after(std::time::Duration::from_millis(1));
     let mut errors = body::errors::<ReplayInput>(&given)?;
-    // What they mean is judged member by member, so that a wrong one beside them hides nothing.
+    // Each one is checked by itself, so that a wrong one hides no other.
     for (place, text) in given["events"].as_array().into_iter().flatten().enumerate() {
         let text = text.as_str().filter(|text| !text.is_empty());
         if let Some(Err(error)) = text.map(EventPattern::asked) {
@@ -98,11 +98,11 @@ pub(super) async fn create(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BulkResendQuery {
-    /// How they ended: `failed` if nothing is said. May be given several times.
+    /// How they ended; `failed` by default. May be given several times.
     #[serde(default)]
     #[param(inline, max_items = 6)]
     status: Vec<DeliveryStatus>,
-    /// Needed for the status `success`: they are sent once more.
+    /// Needed for the status `success`: these are sent once more.
     #[serde(rename = "force")]
     _force: Option<bool>,
     /// Only count: nothing is sent, and the answer is a 200 with `matched`.
@@ -131,10 +131,10 @@ impl Parameters for BulkResendQuery {
 
 /// Send many deliveries again
 ///
-/// All that fit the filter, of which `webhook_id`, `event_id` or `since` must be given, and whose webhook is
-/// enabled. It goes on in the background, for each webhook a few hundred deliveries ahead of what is sent,
-/// and is listed among the replays; live events go first, and unlike a single resend it does not pass an open
-/// circuit breaker.
+/// Sends all deliveries again that fit the filter and whose webhook is enabled; `webhook_id`, `event_id` or
+/// `since` must be given. It runs in the background, for each webhook a few hundred deliveries ahead of the
+/// sends, and is listed among the replays. Live events go first, and unlike a single resend it waits for an
+/// open circuit breaker.
 #[utoipa::path(post, path = "/deliveries/resend", tag = "replays", params(BulkResendQuery, DeliveriesQuery),
     responses((status = 202, body = Replay), (status = 200, body = ReplayMatched, description = "What a dry run found")),
     security(("api_key" = ["write"])))]
@@ -163,7 +163,7 @@ pub(super) async fn resend(
     begin(&state, &caller, selection, caller.owner_id.clone(), requested_at, dry_run).await
 }
 
-/// Counts what was asked for, and begins it unless it is a dry run. `owner_id` is who can see it.
+/// Counts the deliveries, and starts the replay unless it is a dry run. `owner_id` may see it.
 async fn begin(
     state: &ApiState,
     caller: &Caller,
@@ -190,13 +190,13 @@ pub(super) struct ReplaysQuery {
     /// The customer it belongs to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
-    /// How far it has come.
+    /// Its status.
     #[param(inline)]
     status: Option<ReplayStatus>,
-    /// It was asked for then or later.
+    /// It was requested then or later.
     #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
-    /// It was asked for before that.
+    /// It was requested before that.
     #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
@@ -253,10 +253,9 @@ pub(super) async fn get(
 
 /// Cancel a replay
 ///
-/// It makes no more deliveries, and takes back those it has made and nothing was tried of since: what was
-/// made for it is discarded, what was brought back is what it was before. Those that are under way, or wait
-/// for a retry, go on, and can be cancelled one by one. 409 if it has come to its end, and has none to take
-/// back.
+/// It creates no more deliveries, and takes back those that were not tried yet: new deliveries are discarded,
+/// reopened ones become what they were before. Deliveries that are being sent, or wait for a retry, go on,
+/// and can be canceled one by one. 409 if it has ended, and has none to take back.
 #[utoipa::path(post, path = "/replays/{id}/cancel", tag = "replays",
     params(("id" = ReplayId, Path, description = "The replay")),
     responses((status = 200, body = Replay)), security(("api_key" = ["write"])))]

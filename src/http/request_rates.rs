@@ -1,4 +1,4 @@
-//! How many requests one API key may make, and how many one address without a valid one.
+//! Limits requests per API key, and requests with bad keys per address.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use vocabulary::bucket::Bucket;
 use vocabulary::clock::Timestamp;
 
-/// So many keys, and so many addresses, are told apart at once; further ones share a rate.
+/// Keys, and addresses, that have a rate of their own; further ones share one.
 const APART_MAX: usize = 10_000;
 
-/// A full bucket need not be remembered, and a second without a request fills one.
+/// A full bucket can be forgotten, and a second without a request fills one.
 const AT_REST: Duration = Duration::from_secs(1);
 
-/// SHA-256 of an API key: what it is known by before it is looked up.
+/// SHA-256 of an API key.
 type KeyHash = [u8; 32];
 
 /// The rates of requests, each with a burst of one second: of each key (`limits.api_requests_per_second`),
@@ -27,7 +27,8 @@ pub(super) struct RequestRates {
 }
 
 impl RequestRates {
-    /// So many requests a second for every key, and so many with a bad key for every address; at least one.
+    /// The limits a second: requests of every key, and requests with a bad key of every address; at least
+    /// one.
     pub(super) fn new(per_key: u32, bad_keys_per_address: u32) -> Self {
         Self {
             keys: Mutex::new(Rates::new(per_key)),
@@ -35,20 +36,20 @@ impl RequestRates {
         }
     }
 
-    /// Takes other rates, for those who are known too.
+    /// Changes the limits, also for known keys and addresses.
     pub(super) fn set(&self, per_key: u32, bad_keys_per_address: u32) {
         lock(&self.keys).set(per_key);
         lock(&self.strangers).set(bad_keys_per_address);
     }
 
-    /// Whether a key from this address is worth a look into the store. One that was valid a moment ago always
-    /// is: who shares an address with somebody that guesses must not suffer.
+    /// Whether a key from this address is looked up. A key that was valid a moment ago always is, so that
+    /// nobody suffers from another one at the same address who guesses keys.
     pub(super) fn may_present(&self, key: &KeyHash, address: Option<IpAddr>, now: Timestamp) -> bool {
         let Some(address) = address else { return true };
         lock(&self.keys).known(key) || lock(&self.strangers).has_left(network(address), now)
     }
 
-    /// Takes in that a key from this address was not valid.
+    /// Counts a bad key from this address.
     pub(super) fn was_bad(&self, key: &KeyHash, address: Option<IpAddr>, now: Timestamp) {
         lock(&self.keys).forget(key);
         if let Some(address) = address {
@@ -56,8 +57,8 @@ impl RequestRates {
         }
     }
 
-    /// Takes in a request with a valid key; false if the key has made too many. A request that waits, or
-    /// streams, is one.
+    /// Counts a request with a valid key; false if the key has made too many. A long-poll or a stream is one
+    /// request.
     pub(super) fn admit(&self, key: &KeyHash, now: Timestamp) -> bool {
         lock(&self.keys).take(*key, now)
     }
@@ -67,7 +68,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whoever has one address of IPv6 has its whole /64.
+/// An IPv6 client has a whole /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)).into(),
@@ -75,7 +76,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// One rate for each of many.
+/// A rate for each of many clients.
 #[derive(Debug)]
 struct Rates<K> {
     per_second: f64,
@@ -88,7 +89,7 @@ impl<K: Eq + Hash + Clone> Rates<K> {
         Self { per_second: f64::from(per_second.max(1)), of: HashMap::new(), swept: None }
     }
 
-    /// Another rate; who is known stays known.
+    /// Changes the rate of all clients.
     fn set(&mut self, per_second: u32) {
         let per_second = f64::from(per_second.max(1));
         if self.per_second != per_second {
@@ -115,7 +116,7 @@ impl<K: Eq + Hash + Clone> Rates<K> {
         left
     }
 
-    /// Whether there is a token; nothing is remembered of who has taken none.
+    /// Whether there is a token. A client that has taken none is not remembered.
     fn has_left(&mut self, one: K, now: Timestamp) -> bool {
         let known = self.of.contains_key(&Some(one.clone()));
         (!known && self.of.len() < APART_MAX) || self.bucket(one, now).available() > 0
@@ -124,7 +125,7 @@ impl<K: Eq + Hash + Clone> Rates<K> {
     fn bucket(&mut self, one: K, now: Timestamp) -> &mut Bucket {
         let mut entry = Some(one);
         if self.of.len() >= APART_MAX && !self.of.contains_key(&entry) {
-            // Not at every request of a flood.
+            // Not on every request of a flood.
             if self.swept.is_none_or(|swept| now.since(swept) >= AT_REST) {
                 self.swept = Some(now);
                 self.of.retain(|_, (_, last)| now.since(*last) < AT_REST);

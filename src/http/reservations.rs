@@ -1,4 +1,4 @@
-//! Reservations: what stations keep for whom.
+//! Reservations of stations.
 
 use std::sync::Arc;
 
@@ -26,13 +26,13 @@ const LIST: &str = "reservations";
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReservationsQuery {
-    /// The station that keeps it.
+    /// The station of the reservation.
     #[param(min_length = 1, max_length = 64)]
     station_id: Option<String>,
     /// The customer the station belonged to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
-    /// How it stands.
+    /// Its status.
     #[param(inline)]
     status: Option<Status>,
     /// Its `ReserveNow` ended then or later.

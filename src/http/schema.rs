@@ -1,4 +1,4 @@
-//! Checks JSON against our own OpenAPI document, and says of every wrong field what is wrong with it.
+//! Checks JSON against the gateway's own OpenAPI document, and describes every wrong field.
 //!
 //! Messages never repeat a value: it may be a secret.
 
@@ -16,7 +16,7 @@ impl Checker {
     /// Compiles `schema`, whose references point into `components`.
     ///
     /// # Errors
-    /// A schema of our own that does not compile: logged, and a 500.
+    /// A schema of the gateway does not compile: it is logged, and answered 500.
     pub(super) fn new(mut schema: Value, components: &Value) -> Result<Self> {
         if let Some(members) = schema.as_object_mut() {
             members.insert("components".into(), components.clone());
@@ -71,7 +71,7 @@ fn describe(error: &ValidationError<'_>, found: &mut Vec<FieldError>) {
             return;
         }
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            // "Null or a thing": what is wrong is wrong with the thing.
+            // In "null or an object" the error is about the object.
             if let Some(message) = bound_message(context) {
                 found.push(FieldError::new(path, message));
                 return;
@@ -99,13 +99,13 @@ fn describe(error: &ValidationError<'_>, found: &mut Vec<FieldError>) {
         ValidationErrorKind::Format { format } if format == "date-time" => {
             "must be a time such as 2026-04-14T12:34:56.789Z (RFC 3339)".to_owned()
         }
-        // The library's own words, with the value left out.
+        // The library's words, without the value.
         _ => error.masked().to_string(),
     };
     found.push(FieldError::new(path, message));
 }
 
-/// A time, or a duration: there is one sentence for both.
+/// A time or a duration has one message.
 fn bound_message(alternatives: &[Vec<ValidationError<'_>>]) -> Option<&'static str> {
     let is_time = |error: &ValidationError<'_>| matches!(error.kind(), ValidationErrorKind::Format { format } if format == "date-time");
     let is_span = |error: &ValidationError<'_>| matches!(error.kind(), ValidationErrorKind::Pattern { pattern } if pattern.contains(SPAN_UNITS));
@@ -145,10 +145,10 @@ fn list(options: &Value) -> String {
     texts.join(", ")
 }
 
-/// What tells the pattern of a duration.
+/// Identifies the pattern of a duration.
 const SPAN_UNITS: &str = "(ms|s|m|h|d)";
 
-/// Patterns of our own that are better said in words.
+/// Messages for patterns that are clearer in words.
 fn pattern_message(pattern: &str) -> String {
     if pattern.contains(SPAN_UNITS) {
         "must be a duration: a whole number and one of the units ms, s, m, h, d, such as 30s".to_owned()

@@ -1,4 +1,4 @@
-//! The scopes of API keys that operations ask for.
+//! The scopes of API keys that operations need.
 
 /// The scope that an API key needs for an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Accepts API connections and serves them until it is time to stop; whoever only holds a connection, or
+//! Accepts API connections and serves them until the gateway stops. A client that only holds a connection, or
 //! half a request, holds up nobody.
 
 use std::net::{IpAddr, SocketAddr};
@@ -35,17 +35,16 @@ use vocabulary::units::Span;
 /// Bytes of a request's head, and of what waits to be sent on one connection.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// Connections beyond the limit that are still told so; further ones are just closed.
+/// Connections beyond the limit that are answered 503; further ones are just closed.
 const REFUSED_AT_ONCE: usize = 100;
 
-/// How long a connection without a whole request is still kept at a stop, so that an answer on its way out
-/// leaves in full.
+/// How long a connection without a whole request is kept when the gateway stops, so that a running answer is
+/// sent completely.
 const STOP_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Serves `router` on `listener`, encrypted if there is `tls`, until `stop`; then accepts nothing more, lets
-/// whole requests be answered and returns when they are. What `proxies` tell of their clients counts. Who
-/// comes when `limits.api_connections` are open is answered 503; a connection keeps the patience it began
-/// with.
+/// Serves `router` on `listener`, encrypted if there is `tls`, until `stop`. Then it accepts nothing more,
+/// answers whole requests and returns. Headers of `proxies` about their clients are trusted. A client beyond
+/// `limits.api_connections` is answered 503. A connection keeps the patience that it began with.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
@@ -99,11 +98,11 @@ async fn crowded() -> impl IntoResponse {
     ([(CONNECTION, HeaderValue::from_static("close"))], problem)
 }
 
-/// The address of a request's client: of the other end of its connection, or what a trusted proxy tells.
+/// The address of a request's client: the other end of the connection, or the one that a trusted proxy names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
-/// Agrees on encryption where that is spoken; `None` if there is none, or no time for it.
+/// Agrees on encryption if there is TLS; `None` if that fails or takes too long.
 async fn encrypt(
     stream: TcpStream,
     tls: Option<Arc<Tls>>,
@@ -140,7 +139,7 @@ async fn serve_connection(
             request.extensions_mut().insert(Peer(client));
             let answered = router.oneshot(request).await;
             answered.map(|response| {
-                // Nobody waits for the end of what has none.
+                // A stop does not wait for an endless answer.
                 if response.extensions().get::<Endless>().is_some() {
                     busy.send_replace(false);
                 }
@@ -182,11 +181,11 @@ async fn until_idle(busy: &mut watch::Receiver<bool>) {
     }
 }
 
-/// Marks an answer that goes on until somebody ends it: a stop need not wait for a reader that takes nothing.
+/// Marks an answer without end: a stop need not wait for a client that reads nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Endless;
 
-/// A request's body, which tells when all of it is here.
+/// A request's body; it signals when all of it has come.
 struct Arriving {
     body: Incoming,
     busy: watch::Sender<bool>,
@@ -216,7 +215,7 @@ impl HttpBody for Arriving {
     }
 }
 
-/// An answer's body, which tells when it is on its way.
+/// An answer's body; it signals when it is sent.
 struct Answering {
     body: Body,
     busy: watch::Sender<bool>,

@@ -19,7 +19,7 @@ table! {
         tls_certificate: Vec<PathBuf> = Vec::new(),
         /// The PEM file of each chain's key.
         tls_key: Vec<PathBuf> = Vec::new(),
-        /// Networks of proxies that say truly where their clients come from.
+        /// Networks of proxies whose headers about their clients are trusted.
         trusted_proxies: Vec<IpNet> = Vec::new(),
         /// Address and port of a listener of its own for `/metrics`, in plain HTTP; `None`: `listen` answers
         /// it.
@@ -41,8 +41,8 @@ table! {
         api_bad_keys_per_second: u32 = 50,
         /// Open API connections.
         api_connections: u32 = 2_000,
-        /// How long an API client may take to send a request's head or its body, to send the next one, or to
-        /// take something of its answer.
+        /// How long an API client may take to send a request's head or its body, to send the next request, or
+        /// to read a part of its answer.
         api_patience: Span = Span::seconds(30),
         /// Webhooks that one owner may have; those without owner count together.
         webhooks: u32 = 1_000,
@@ -76,7 +76,7 @@ impl Api {
         Files { certificates: self.tls_certificate.clone(), keys: self.tls_key.clone(), ..Files::default() }
     }
 
-    /// Whose word about its clients counts.
+    /// The proxies whose headers are trusted.
     pub fn proxies(&self) -> TrustedProxies {
         TrustedProxies { networks: self.trusted_proxies.clone(), certificate_header: None }
     }

@@ -1,8 +1,7 @@
-//! Streams of server-sent events: what all of them have in common.
+//! Streams of server-sent events: the part that all have in common.
 //!
-//! A stream queues nothing: it reads a bounded piece from the store once the one before it has been taken, so
-//! a slow reader only falls behind. **Invariants**: no stream outlives a stop, or its key by more than a
-//! second.
+//! A stream has no queue: it reads a bounded piece from the store once the one before it was sent, so a slow
+//! reader only falls behind. **Invariants**: no stream outlives a stop, or its key by more than a second.
 
 use std::convert::Infallible;
 use std::fmt::{Display, Write};
@@ -26,34 +25,34 @@ use super::{ApiState, serve};
 use store::{LogPosition, Result as StoreResult};
 use vocabulary::log_limit::limited;
 
-/// How long a stream sleeps at most before it looks at its key and its source again.
+/// How long a stream sleeps at most before it checks its key and its source again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Between two looks at the source, however busy the gateway is.
+/// Pause between two reads of the source, however busy the gateway is.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// A stream that has nothing to tell says so, lest somebody between takes it for dead.
+/// A stream without messages sends a comment this often, so that no proxy takes it for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How long a reader should wait before it connects again, in milliseconds.
 const RECONNECT_MS: u64 = 1_000;
 
-/// What a stream tells.
+/// The source of a stream.
 pub(super) trait Source: Send + 'static {
     /// Reads the next piece behind where it has come to; `newest` is where the newest event stands.
     fn read(&mut self, newest: LogPosition) -> impl Future<Output = StoreResult<Piece>> + Send;
 }
 
-/// Some events, as they go over the wire.
+/// Some events, as they are sent.
 #[derive(Debug)]
 pub(super) struct Piece {
     text: String,
-    /// There is more to read at once.
+    /// More can be read at once.
     pub(super) more: bool,
 }
 
 impl Piece {
-    /// A piece that is empty as yet.
+    /// An empty piece.
     pub(super) fn new(more: bool) -> Self {
         Self { text: String::new(), more }
     }
@@ -65,7 +64,7 @@ impl Piece {
         if let Some(event) = event {
             let _ = writeln!(self.text, "event: {event}");
         }
-        // Payloads are kept as they came, and chargers may break lines within them.
+        // Payloads are stored as they came, and may have line breaks.
         for line in data.split(['\n', '\r']) {
             let _ = writeln!(self.text, "data: {line}");
         }
@@ -73,7 +72,7 @@ impl Piece {
     }
 }
 
-/// Where a reader whose connection broke off had come to. Nothing is as good as no header.
+/// The position of a client that comes back after its connection broke. An empty header means none.
 ///
 /// # Errors
 /// 400 if it is no text.
@@ -85,12 +84,12 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>> {
     }
 }
 
-/// What a `Last-Event-ID` is answered that is none of ours.
+/// The answer to a `Last-Event-ID` of another server.
 pub(super) fn foreign_id() -> ErrorAnswer {
     ErrorAnswer::malformed("Last-Event-ID is not the id of an event of this stream")
 }
 
-/// Answers with a stream that begins at `start`, if that has a name, and tells what `source` reads.
+/// Answers with a stream of `source` that begins at `start`, if there is a name for that.
 pub(super) fn answer(
     state: Arc<ApiState>,
     caller: Caller,
@@ -99,8 +98,8 @@ pub(super) fn answer(
     source: impl Source,
 ) -> Response {
     let mut opening = format!("retry: {RECONNECT_MS}\n");
-    // An id without data is noted by the reader and nothing more: it can go on from there even if it is cut
-    // off before the first event.
+    // A client only remembers an id without data, so it can resume from there even if the stream breaks off
+    // before the first event.
     if let Some(start) = start {
         let _ = writeln!(opening, "id: {start}");
     }
@@ -123,7 +122,7 @@ pub(super) fn answer(
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        // Proxies that collect answers before they pass them on would hold it up for ever.
+        // A proxy that buffers answers would hold it up for ever.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     let mut response = (headers, Body::from_stream(body)).into_response();
@@ -137,7 +136,7 @@ struct Follower<S> {
     caller: Caller,
     source: S,
     tail: watch::Receiver<LogPosition>,
-    /// Read, and not yet taken.
+    /// Read, and not sent yet.
     told: Option<String>,
     /// The source has more to read at once.
     more: bool,
@@ -167,12 +166,12 @@ impl<S: Source> Follower<S> {
         }
     }
 
-    /// Sleeps until it is worth to look again.
+    /// Sleeps until the next read is worth it.
     async fn wait(&mut self, at_most: Instant) {
         let pause = self.looked_at + LOOK_PAUSE;
         let look_at = at_most.min(Instant::now() + LOOK_EVERY);
         let something = async {
-            // However many commits there are meanwhile, they are one look.
+            // Commits during the pause need one read.
             sleep_until(pause).await;
             let _ = timeout_at(look_at, self.tail.changed()).await;
         };
@@ -183,7 +182,7 @@ impl<S: Source> Follower<S> {
     }
 
     async fn look(&mut self) -> Option<()> {
-        // Seen before the query, so that what is committed after it wakes us.
+        // Marked as seen before the query, so that a later commit wakes this again.
         let newest = *self.tail.borrow_and_update();
         let read = self.source.read(newest).await;
         let piece = read.inspect_err(|error| limited!(warn: "a stream ends: {error}")).ok()?;

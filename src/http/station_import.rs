@@ -21,10 +21,10 @@ use vocabulary::api::problem::FieldError;
 use vocabulary::api::station::{ImportResult, ImportedStation, StationInput};
 use vocabulary::id::StationId;
 
-/// Rows with a password in one import: each takes a slow hash, and all of them have to be done in time.
+/// Rows with a password in one import: each needs a slow hash, and all have to be done in time.
 const PASSWORDS_MAX: usize = 1_000;
 
-/// Rows that are written in one transaction: chargers' messages go between two of them.
+/// Rows of one transaction: chargers' messages are written between two of them.
 const ROWS_AT_ONCE: usize = 500;
 
 const COLUMNS: Columns = Columns { key: "station_id", cell_value };
@@ -39,9 +39,9 @@ struct Sound {
 /// Import stations
 ///
 /// A JSON array of objects, or a CSV (`text/csv`) whose header names the columns: those of `POST /stations`;
-/// an empty cell is a member that is not given, `metadata` is JSON. A station that is there already is
-/// changed in what its row gives, as by `PATCH`. Rows that are wrong are left out and say why. At most 10,000
-/// rows, of which at most 1,000 have a `password`; a thousand take some ten seconds to be hashed.
+/// an empty cell is a member that is not given, `metadata` is JSON. An existing station is changed as by
+/// `PATCH`. Wrong rows are left out and say why. At most 10,000 rows, of which at most 1,000 have a
+/// `password`; a thousand take some ten seconds to be hashed.
 #[utoipa::path(post, path = "/stations/import", tag = "stations",
     request_body(content((Vec<Object> = "application/json"), (String = "text/csv"))),
     responses((status = 200, body = Page<ImportedStation>, description = "What became of each row, in their order")),
@@ -115,7 +115,7 @@ pub(super) async fn import(
     Ok(Json(Page { data: results, next_cursor: None }))
 }
 
-/// The row with its password hashed. Slow on purpose, so it runs beside the async threads.
+/// The row with its password hashed. That is slow on purpose, so it runs on other threads.
 async fn hashed(state: &ApiState, mut row: Sound) -> Result<Sound> {
     if let Some(password) = row.input.password.take() {
         row.station.password_verifiers = Some(stations::hash_password(state, &password).await?);
@@ -123,20 +123,20 @@ async fn hashed(state: &ApiState, mut row: Sound) -> Result<Sound> {
     Ok(row)
 }
 
-/// A cell is a text, but for the members that are something else.
+/// A cell is a text, except for members of another type.
 fn cell_value(name: &str, cell: &str) -> Value {
     let read = match name {
         "min_security_profile" | "blocked" | "ping" | "metadata" => serde_json::from_str(cell).ok(),
         _ => None,
     };
-    // What cannot be read stays a text, which the schema then refuses.
+    // A cell that cannot be read stays a text, which the schema then refuses.
     read.unwrap_or_else(|| cell.into())
 }
 
-/// What a row makes of its station, or everything that is wrong with it.
+/// The station that a row describes, or everything that is wrong with it.
 ///
 /// # Errors
-/// Only those of the store, and of a schema of our own.
+/// Those of the store, or a schema of the gateway that does not compile.
 async fn check(
     state: &ApiState,
     caller: &Caller,

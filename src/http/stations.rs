@@ -1,4 +1,4 @@
-//! Stations: provisioned, listed, changed, removed; their connectors; and hanging up on them.
+//! Stations: created, listed, changed, deleted and disconnected; their connectors and configuration.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -38,10 +38,10 @@ const LIST: &str = "stations";
 /// What an integrator may keep with a station, as JSON text.
 const METADATA_MAX_BYTES: usize = 16 << 10;
 
-/// What a station's own limit on messages may be: the same as that of all.
+/// The range of a station's own message size, the same as of the general limit.
 const MESSAGE_SIZE: RangeInclusive<ByteSize> = ByteSize(1 << 10)..=ByteSize(1 << 30);
 
-/// Fields of a station that nobody writes; ignored in `PATCH`, as is the identity.
+/// Read-only fields of a station; ignored in `PATCH`, as is the identity.
 const READ_ONLY: [&str; 20] = [
     "station_id",
     "connected",
@@ -74,12 +74,12 @@ pub(super) struct StationsQuery {
     /// The customer it belongs to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
-    /// What its boot is answered with.
+    /// The status that answers its boots.
     #[param(inline)]
     boot_status: Option<BootStatus>,
     /// Whether it is refused at the handshake.
     blocked: Option<bool>,
-    /// As told in its boot notification.
+    /// From its boot notification.
     #[param(min_length = 1, max_length = 200)]
     vendor: Option<String>,
     /// As told in its boot notification.
@@ -91,10 +91,10 @@ pub(super) struct StationsQuery {
     /// Part of its identity, name or serial number; letter case does not matter.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
-    /// It was made, or first connected, then or later.
+    /// It was created, or first connected, then or later.
     #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
-    /// It was made, or first connected, before that.
+    /// It was created, or first connected, before that.
     #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
@@ -109,7 +109,7 @@ pub(super) fn unknown(id: &str) -> ErrorAnswer {
     ErrorAnswer::not_found(format_args!("station {id}"))
 }
 
-/// The store knows when a connection began, the registry when something was last received on it.
+/// The store knows when a connection began; the registry knows when something was last received on it.
 fn with_live(state: &ApiState, mut station: Station) -> Station {
     if station.connected
         && let Ok(id) = StationId::new(&station.station_id)
@@ -130,7 +130,7 @@ pub(super) async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Resu
         .ok_or_else(|| unknown(id))
 }
 
-/// Reads what is written in a station, naming every wrong field.
+/// Reads the fields of a station, and names every wrong one.
 pub(super) fn read(members: Map<String, Value>) -> Result<StationInput> {
     let members = Value::Object(members);
     let mut errors = body::errors::<StationInput>(&members)?;
@@ -170,9 +170,9 @@ fn object(body: Value) -> Result<Map<String, Value>> {
     }
 }
 
-/// Make a station
+/// Create a station
 ///
-/// Only `station_id` is required. A station that is made here may also connect under another letter case.
+/// Only `station_id` is required. A station that is created here may also connect in another letter case.
 #[utoipa::path(post, path = "/stations", tag = "stations", request_body = StationInput,
     responses((status = 201, body = Station)), security(("api_key" = ["command"])))]
 pub(super) async fn create(
@@ -235,7 +235,7 @@ pub(super) async fn get(
     Ok(tagged(StatusCode::OK, station.updated_at, &station))
 }
 
-/// What is there, as it would have been written; without the password.
+/// The station as its fields would be written, without the password.
 pub(super) fn present(station: &Station) -> Map<String, Value> {
     let mut members = match serde_json::to_value(station) {
         Ok(Value::Object(members)) => members,
@@ -250,7 +250,7 @@ fn is_read_only(name: &str) -> bool {
     READ_ONLY.contains(&name) || name == "updated_at"
 }
 
-/// How the station's conversation is to be led.
+/// The rules for the station's connection.
 pub(super) fn rules(input: &StationInput) -> Rules {
     Rules {
         validation: input.validation,
@@ -261,12 +261,12 @@ pub(super) fn rules(input: &StationInput) -> Rules {
 
 /// Change a station
 ///
-/// What is given replaces what is there, member by member (`metadata` as a whole). A `password` of null
-/// removes it. Blocking a station closes its socket; `boot_status` holds from its next boot on, `validation`,
-/// `time_zone` and `ping` from its next message on; `password`, `min_security_profile`, `certificate_name`,
-/// `certificate_serial` and `message_size` from its next connection on. A station that is to come back with
-/// less security than it has connected with needs a lower `min_security_profile`; without its password it may
-/// come as if it had never had one. Read-only fields are ignored.
+/// Given members replace the old ones (`metadata` as a whole). A `password` of null removes it. Blocking a
+/// station closes its socket; `boot_status` holds from its next boot on, `validation`, `time_zone` and `ping`
+/// from its next message on; `password`, `min_security_profile`, `certificate_name`, `certificate_serial` and
+/// `message_size` from its next connection on. A station that is to connect with less security than before
+/// needs a lower `min_security_profile`; without a password it may connect as if it had never had one.
+/// Read-only fields are ignored.
 #[utoipa::path(patch, path = "/stations/{id}", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded")),
     request_body = StationPatch,
@@ -283,7 +283,7 @@ pub(super) async fn patch(
     let mut patch = object(body)?;
     patch.retain(|name, _| !is_read_only(name));
     let password = patch.get("password").cloned();
-    // Hashed before the first try: what comes after is quick, and may have to be repeated.
+    // Hashed before the first try, because the rest is quick and may have to be repeated.
     let mut verifiers = None;
     loop {
         let (station_id, before) = visible(&state, &caller, &id).await?;
@@ -310,16 +310,15 @@ pub(super) async fn patch(
             }
             Changed::Unknown => return Err(unknown(&id)),
             Changed::Stale if preconditions.insists() => return Err(ErrorAnswer::precondition_failed()),
-            // Somebody changed it between our reading and writing: the same request on what it is now.
+            // It was changed between reading and writing: the request is applied to the new state.
             Changed::Stale => {}
         }
     }
 }
 
-/// Remove a station
+/// Delete a station
 ///
-/// Closes its socket (1008). Its events and transactions stay, and its count of events goes on should it
-/// return.
+/// Closes its socket (1008). Its events and transactions stay, and its event numbers go on if it comes back.
 #[utoipa::path(delete, path = "/stations/{id}", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded")),
     responses((status = 204), (status = 412, body = Problem, description = "If-Match does not hold")),
@@ -349,8 +348,8 @@ pub(super) async fn delete(
 
 /// List a station's connectors
 ///
-/// Those it has told of, by number; 0 is the station as a whole. All of them, unless `limit` or `cursor` asks
-/// for a part.
+/// The connectors that it has reported, by number; 0 is the station as a whole. The list is complete without
+/// `limit` and `cursor`.
 #[utoipa::path(get, path = "/stations/{id}/connectors", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded"), ShortPaging),
     responses((status = 200, body = Page<Connector>)), security(("api_key" = ["read"])))]
@@ -367,9 +366,9 @@ pub(super) async fn connectors(
 
 /// Get a station's configuration
 ///
-/// Every key that was read with a `GetConfiguration` or set with a `ChangeConfiguration`, by name, as it was
-/// last read or set; all of them, unless `limit` or `cursor` asks for a part. Nothing is asked of the
-/// station: for its present configuration send it a `GetConfiguration` first.
+/// Every key that was read with `GetConfiguration` or set with `ChangeConfiguration`, by name, as it was last
+/// read or set. The list is complete without `limit` and `cursor`. The station is not asked: for its present
+/// configuration send it a `GetConfiguration` first.
 #[utoipa::path(get, path = "/stations/{id}/configuration", tag = "stations",
     params(("id" = String, Path, description = "The station's identity, percent-encoded"), ShortPaging),
     responses((status = 200, body = Page<ConfigurationKey>)), security(("api_key" = ["read"])))]
@@ -384,7 +383,7 @@ pub(super) async fn configuration(
     paging.cut(keys, |key| key.key.clone()).map(Json)
 }
 
-/// Hang up on a station
+/// Disconnect a station
 ///
 /// Closes its socket (1000); it may connect again at once. 409 if it is not connected.
 #[utoipa::path(post, path = "/stations/{id}/disconnect", tag = "stations",

@@ -23,7 +23,7 @@ use vocabulary::api::transaction::{CloseInput, MeterValue, Status, Transaction};
 use vocabulary::api::{Order, Page};
 use vocabulary::clock::Timestamp;
 
-/// How far after the present moment a session may be said to have ended: a charger's clock may be ahead.
+/// How far in the future the end of a session may be: a charger's clock may be ahead.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// How transactions are listed.
@@ -39,13 +39,13 @@ pub(super) struct TransactionsQuery {
     /// The connector it runs on.
     #[param(minimum = 0)]
     connector_id: Option<i64>,
-    /// Whether it is over.
+    /// Its status.
     #[param(inline)]
     status: Option<Status>,
-    /// Who started it; letter case does not matter.
+    /// The id tag that started it, in any letter case.
     #[param(min_length = 1, max_length = 255)]
     id_tag: Option<String>,
-    /// Only those of which some fact about the stop is not the charger's own, or none of them.
+    /// Only transactions whose stop is inferred in some part, or none of them.
     inferred: Option<bool>,
     /// Its start arrived then or later.
     #[param(inline, value_type = Option<Bound>)]
@@ -53,10 +53,10 @@ pub(super) struct TransactionsQuery {
     /// Its start arrived before that.
     #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
-    /// It began then or later, by the charger's own clock.
+    /// It started then or later, by the charger's own clock.
     #[param(inline, value_type = Option<Bound>)]
     started_since: Option<Timestamp>,
-    /// It began before that.
+    /// It started before that.
     #[param(inline, value_type = Option<Bound>)]
     started_until: Option<Timestamp>,
     /// It ended then or later, by the charger's own clock.
@@ -65,10 +65,10 @@ pub(super) struct TransactionsQuery {
     /// It ended before that.
     #[param(inline, value_type = Option<Bound>)]
     stopped_until: Option<Timestamp>,
-    /// Something about it changed then or later; with `order=asc` the list is sorted by that, for polling.
+    /// It was changed then or later; with `order=asc` the list is sorted by that, for polling.
     ///
-    /// A change of a row moves it behind every place that a cursor or the last `updated_at` of a page can
-    /// stand for, so that nothing is missed: go on with `next_cursor`, and at the end with that `updated_at`.
+    /// A changed row moves behind every cursor and behind the last `updated_at` of a page, so that nothing is
+    /// missed: continue with `next_cursor`, and at the end with that `updated_at`.
     #[param(inline, value_type = Option<Bound>)]
     updated_since: Option<Timestamp>,
 }
@@ -151,16 +151,16 @@ fn unknown(id: &str) -> ErrorAnswer {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct MeterValuesQuery {
-    /// What was measured, such as `Energy.Active.Import.Register`.
+    /// The measurand, such as `Energy.Active.Import.Register`.
     #[param(min_length = 1, max_length = 100)]
     measurand: Option<String>,
-    /// Why it was measured just then, such as `Sample.Periodic` or `Transaction.End`.
+    /// The context, such as `Sample.Periodic` or `Transaction.End`.
     #[param(min_length = 1, max_length = 100)]
     context: Option<String>,
     /// The phase, or the pair of phases, such as `L1`.
     #[param(min_length = 1, max_length = 100)]
     phase: Option<String>,
-    /// Where it was measured, such as `Outlet`.
+    /// The location, such as `Outlet`.
     #[param(min_length = 1, max_length = 100)]
     location: Option<String>,
     /// `Raw` or `SignedData`.
@@ -172,7 +172,7 @@ pub(super) struct MeterValuesQuery {
     /// It arrived before that.
     #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
-    /// Which end of the session comes first; its beginning, if nothing is said.
+    /// Which end of the session comes first; its beginning by default.
     #[param(inline)]
     order: Option<Order>,
     /// How many rows at most.
@@ -191,9 +191,9 @@ impl Parameters for MeterValuesQuery {
 
 /// List a transaction's meter values
 ///
-/// In the charger's time order; values without a time of their own stand where they arrived. A value that is
-/// equal to another in time and content is there once, whatever brought it: `MeterValues`, or a stop's
-/// `transactionData`, also after the end of the session.
+/// By the charger's time; values without a time are placed where they arrived. Values that are equal in time
+/// and content are listed once, whether they came with `MeterValues` or with the `transactionData` of a stop,
+/// also after the end of the session.
 #[utoipa::path(get, path = "/transactions/{id}/meter-values", tag = "transactions",
     params(("id" = i64, Path, description = "The number that OCPP knows it by"), MeterValuesQuery),
     responses((status = 200, body = Page<MeterValue>)), security(("api_key" = ["read"])))]
@@ -222,10 +222,10 @@ pub(super) async fn meter_values(
 
 /// Close a transaction
 ///
-/// Ends one whose stop never came, on your word: it is `completed` and `inferred`, and `TransactionCompleted`
-/// is sent. Should the charger's own stop come after all, it replaces what was said here, with a
-/// `TransactionCorrected`. The charger hears nothing of it; `RemoteStopTransaction` ends a session that is
-/// still running. 409 if it is completed.
+/// Closes a transaction whose stop never came: it becomes `completed` and `inferred`, and
+/// `TransactionCompleted` is sent. If the charger's own stop comes later, it replaces these values, with a
+/// `TransactionCorrected`. The charger gets no message; `RemoteStopTransaction` ends a session that is still
+/// running. 409 if it is completed.
 #[utoipa::path(post, path = "/transactions/{id}/close", tag = "transactions",
     params(("id" = i64, Path, description = "The number that OCPP knows it by")),
     request_body = CloseInput,

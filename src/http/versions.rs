@@ -1,4 +1,4 @@
-//! Versions of resources: `ETag` on what is shown, `If-Match` on what is changed (RFC 9110, section 13).
+//! Versions of resources: `ETag` in answers, `If-Match` in changes (RFC 9110, section 13).
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::problem::{ErrorAnswer, Result};
 use vocabulary::clock::Timestamp;
 
-/// The version of something that was last changed then. The store lets this moment grow with every change.
+/// The version of a resource that was last changed then. In the store this time grows with every change.
 fn tag(updated_at: Timestamp) -> String {
     format!("\"{:x}\"", updated_at.unix_ms())
 }
@@ -33,7 +33,7 @@ pub(super) fn not_modified(updated_at: Timestamp) -> Response {
     response
 }
 
-/// What a request says of the version it means.
+/// The versions that a request names.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Preconditions {
     if_match: Option<Vec<String>>,
@@ -52,7 +52,7 @@ impl Preconditions {
         }
     }
 
-    /// Whether the request insists on a version: then a change in between is its business, not ours.
+    /// Whether the request names a version. If it does, a change in between is an error for the caller.
     pub(super) fn insists(&self) -> bool {
         self.if_match.is_some()
     }

@@ -1,5 +1,5 @@
-//! What is written in a webhook, checked as a whole: first by the schema, then by what the fields mean.
-//! Every wrong field is named at once, whichever of the two finds it.
+//! The fields of a webhook, checked first by the schema, then by their meaning. All wrong fields of both
+//! checks are named at once.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use vocabulary::api::webhook::WebhookInput;
 use vocabulary::subscription::{EventPattern, Filter, StationGlob};
 use vocabulary::units::Span;
 
-/// Fields of a webhook that nobody writes; ignored in `PUT` and `PATCH`.
+/// Read-only fields of a webhook; ignored in `PUT` and `PATCH`.
 const READ_ONLY: [&str; 10] = [
     "id",
     "status",
@@ -34,16 +34,16 @@ const TIMEOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const ORDERING_MAX_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(7 * 86_400));
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(7 * 86_400));
 
-/// A body, and which of its members the caller gave. Those are blamed for what they mean, and for what they
-/// make of the others: what was stored before is nobody's fault now.
+/// A body, and which of its members the caller gave. Errors are reported for given members only, also if they
+/// conflict with stored ones.
 pub(super) struct Draft {
     members: Map<String, Value>,
     given: Given,
 }
 
-/// What the caller has said something about.
+/// The members that the caller gave.
 enum Given {
-    /// All of it: what is left out has its default.
+    /// All of them: a missing one has its default.
     Everything,
     Members(Vec<String>),
 }
@@ -70,7 +70,7 @@ impl Draft {
         Ok(Self { members: object(body)?, given: Given::Everything })
     }
 
-    /// The body of a `PUT`: everything anew, but for the two secrets.
+    /// The body of a `PUT`: it replaces everything but the two secrets.
     ///
     /// # Errors
     /// A 422 if it is no object.
@@ -80,7 +80,7 @@ impl Draft {
         Ok(draft)
     }
 
-    /// The body of a `PATCH`: what is given replaces what is there, member by member.
+    /// The body of a `PATCH`: given members replace the old ones.
     ///
     /// # Errors
     /// A 422 if it is no object.
@@ -100,7 +100,7 @@ impl Draft {
     pub(super) async fn check(self, state: &ApiState) -> Result<WebhookInput> {
         let Self { mut members, given } = self;
         let mut errors = body::errors::<WebhookInput>(&Value::Object(members.clone()))?;
-        // What the schema found wrong is taken out, so that the rest can still be read and judged.
+        // Fields that the schema has refused are removed, so that the others can still be read and checked.
         for error in &errors {
             take_out(&mut members, &error.field);
         }
@@ -121,7 +121,7 @@ impl Draft {
     }
 }
 
-/// Takes a wrong field out, and no more than that: its neighbours in a list keep their places.
+/// Removes a wrong field. Its neighbours in a list keep their places.
 fn take_out(members: &mut Map<String, Value>, field: &str) {
     if members.remove(field).is_some() {
         return;
@@ -156,7 +156,7 @@ fn without_read_only(body: Value) -> Result<Value> {
     Ok(Value::Object(members))
 }
 
-/// Absent, or for the signing secret null, means: as it is. A `secret_value` of null removes it.
+/// A missing secret, or a signing secret of null, keeps the old one. A `secret_value` of null removes it.
 fn keep_secrets(before: &StoredWebhook, members: &mut Map<String, Value>) {
     members.entry("secret_value").or_insert_with(|| json!(before.secret_value));
     let signing = members.entry("signing_secret").or_insert(Value::Null);
@@ -165,7 +165,7 @@ fn keep_secrets(before: &StoredWebhook, members: &mut Map<String, Value>) {
     }
 }
 
-/// What is there, as it would have been written; without the secrets.
+/// The webhook as its fields would be written, without the secrets.
 fn present(before: &StoredWebhook) -> Map<String, Value> {
     let mut members = match serde_json::to_value(&before.webhook) {
         Ok(Value::Object(members)) => members,
@@ -175,8 +175,7 @@ fn present(before: &StoredWebhook) -> Map<String, Value> {
     members
 }
 
-/// What the secret's header and the other headers make of each other. Header names are told apart whatever
-/// their case.
+/// Checks the secret's header against the other headers. Header names are equal in any letter case.
 fn check_secret(input: &WebhookInput, given: &Given, errors: &mut Vec<FieldError>) {
     let mut wrong = |message: String| errors.push(FieldError::new("secret_header", message));
     let Some(header) = &input.secret_header else {
@@ -190,7 +189,7 @@ fn check_secret(input: &WebhookInput, given: &Given, errors: &mut Vec<FieldError
         }
         return;
     };
-    // Where the custom headers were given, it is them that are named.
+    // If the custom headers were given, the error names them.
     if given.has("secret_header")
         && !given.has("custom_headers")
         && let Some(taken) = input.custom_headers.keys().find(|name| name.eq_ignore_ascii_case(header))
@@ -199,7 +198,7 @@ fn check_secret(input: &WebhookInput, given: &Given, errors: &mut Vec<FieldError
     }
 }
 
-/// The URL by itself if it was given, and otherwise with the secret that is sent there.
+/// Checks the URL if it was given, and otherwise together with the secret that is sent there.
 async fn check_url(state: &ApiState, input: &WebhookInput, given: &Given, errors: &mut Vec<FieldError>) {
     let checked = match parse_url(&input.url) {
         Ok(url) => state.poster.guard().check_creation(&url, input.secret_value.is_some()).await,

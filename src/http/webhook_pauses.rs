@@ -19,15 +19,15 @@ use store::Paused;
 use vocabulary::api::webhook::{PauseInput, Webhook};
 use vocabulary::units::Span;
 
-/// How long a pause may be that ends by itself.
+/// How long a pause with an end may be.
 const FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(366 * 86_400));
 
 /// Pause a webhook
 ///
-/// Its deliveries wait as they are, nothing is sent and no attempt is spent, until it is resumed or the time
-/// is up, over restarts too; what is under way ends. `test` is still sent. Time in a pause is held against
-/// nobody: the age at which deliveries are given up and `ordering_max_wait` count anew from its end, and the
-/// time to `auto_disabled` stands still. Pausing once more sets another end. 409 if it is disabled.
+/// Its deliveries wait without attempts until it is resumed or the time is over, also after a restart;
+/// running attempts end. `test` is still sent. A pause costs no time: the age at which deliveries are given
+/// up and `ordering_max_wait` start again at its end, and the time to `auto_disabled` stands still. Pausing
+/// again sets another end. 409 if it is disabled.
 #[utoipa::path(post, path = "/webhooks/{id}/pause", tag = "webhooks",
     params(("id" = i64, Path, description = "The webhook")), request_body = Option<PauseInput>,
     responses((status = 200, body = Webhook)), security(("api_key" = ["write"])))]
@@ -49,8 +49,8 @@ pub(super) async fn pause(
 
 /// Resume a webhook
 ///
-/// What has become due in the pause goes at once, as fast as the webhook's limits allow. One that is not
-/// paused stays as it is; 409 if it is disabled.
+/// Deliveries that became due in the pause are sent at once, as fast as the webhook's limits permit. A
+/// webhook that is not paused stays as it is; 409 if it is disabled.
 #[utoipa::path(post, path = "/webhooks/{id}/resume", tag = "webhooks",
     params(("id" = i64, Path, description = "The webhook")),
     responses((status = 200, body = Webhook)), security(("api_key" = ["write"])))]

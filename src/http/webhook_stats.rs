@@ -1,4 +1,4 @@
-//! How a webhook is doing.
+//! Statistics of a webhook.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +21,17 @@ use vocabulary::api::webhook_stats::{Breaker, BreakerState, WebhookStats};
 use vocabulary::clock::Monotonic;
 use vocabulary::units::Span;
 
-/// The window if nothing is said.
+/// The default window.
 const WINDOW: Duration = Duration::from_secs(86_400);
 
 /// How long a window may be.
 const WITHIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(400 * 86_400));
 
-/// Over which time a webhook's numbers are asked for.
+/// The window of a webhook's statistics.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StatsQuery {
-    /// Deliveries made in this time up to now: `24h` if nothing is said, `1s` to `400d`.
+    /// Deliveries created in this time up to now: `1s` to `400d`, `24h` by default.
     #[param(inline)]
     window: Option<Span>,
 }
@@ -46,10 +46,10 @@ impl Parameters for StatsQuery {
     }
 }
 
-/// Tell how a webhook is doing
+/// Get a webhook's statistics
 ///
-/// Takes the same short time whatever there is: of a window with more than 100,000 deliveries the newest
-/// 100,000 are counted, and `since` says from when on that is.
+/// The call always takes a short time: of a window with more than 100,000 deliveries the newest 100,000 are
+/// counted, and `since` says where they begin.
 #[utoipa::path(get, path = "/webhooks/{id}/stats", tag = "webhooks",
     params(("id" = i64, Path, description = "The webhook"), StatsQuery),
     responses((status = 200, body = WebhookStats)), security(("api_key" = ["read"])))]

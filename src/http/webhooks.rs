@@ -1,4 +1,4 @@
-//! Webhooks: who wants which events, where, and how.
+//! Webhooks: created, listed, changed, deleted, tested and enabled; their secrets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,10 +34,10 @@ use vocabulary::webhook::WebhookStatus;
 
 const LIST: &str = "webhooks";
 
-/// How long a rotated secret goes on signing if nothing is said.
+/// How long a rotated secret still signs by default.
 const OVERLAP: Duration = Duration::from_secs(24 * 3_600);
 
-/// The longest that a rotated secret may go on signing.
+/// The longest time that a rotated secret may still sign.
 const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// How webhooks are listed.
@@ -47,13 +47,13 @@ pub(super) struct WebhooksQuery {
     /// The customer it belongs to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
-    /// What it is doing.
+    /// Its status.
     #[param(inline)]
     status: Option<WebhookStatus>,
-    /// It was made then or later.
+    /// It was created then or later.
     #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
-    /// It was made before that.
+    /// It was created before that.
     #[param(inline, value_type = Option<Bound>)]
     until: Option<Timestamp>,
 }
@@ -84,10 +84,11 @@ fn generate_secret() -> Result<String> {
     })
 }
 
-/// Make a webhook
+/// Create a webhook
 ///
-/// Only `url` is required. The answer shows `signing_secret`, later only `/webhooks/{id}/secret` does. With
-/// `verify` a test event is sent first, and nothing is made unless it is answered 2xx (400).
+/// Only `url` is required. The answer shows `signing_secret`; later only `/webhooks/{id}/secret` does. With
+/// `verify` a test event is sent first, and the webhook is only created if it is answered 2xx (otherwise
+/// 400).
 #[utoipa::path(post, path = "/webhooks", tag = "webhooks", request_body = WebhookInput,
     responses((status = 201, body = Webhook)), security(("api_key" = ["write"])))]
 pub(super) async fn create(
@@ -116,7 +117,7 @@ pub(super) async fn create(
     Ok(tagged(StatusCode::CREATED, made.updated_at, &made))
 }
 
-/// Sends a test event to a webhook as it is about to be.
+/// Sends a test event to a webhook before it is created or changed.
 async fn verify(state: &ApiState, input: &WebhookInput, kept_secret: &str) -> Result<()> {
     let secret: SigningSecret =
         input.signing_secret.as_deref().unwrap_or(kept_secret).parse().map_err(|error| {
@@ -165,7 +166,7 @@ pub(super) async fn get(
     Ok(tagged(StatusCode::OK, webhook.updated_at, &webhook))
 }
 
-/// How a body becomes the webhook that it asks for.
+/// Makes a draft of a body.
 type MakeDraft = fn(&StoredWebhook, Value) -> Result<Draft>;
 
 async fn change(
@@ -176,7 +177,7 @@ async fn change(
     body: Value,
     draft: MakeDraft,
 ) -> Result<Response> {
-    // Once is enough, also if the change has to be made anew on what the webhook has become meanwhile.
+    // It is verified once, even if the change has to be applied again to a changed webhook.
     let mut verified = false;
     loop {
         let before = visible(state, caller, id).await?;
@@ -191,7 +192,7 @@ async fn change(
             Changed::Done(webhook) => return Ok(tagged(StatusCode::OK, webhook.updated_at, &webhook)),
             Changed::Unknown => return Err(unknown(id)),
             Changed::Stale if preconditions.insists() => return Err(ErrorAnswer::precondition_failed()),
-            // Somebody changed it between our reading and writing: the same request on what it is now.
+            // It was changed between reading and writing: the request is applied to the new state.
             Changed::Stale => {}
         }
     }
@@ -199,8 +200,9 @@ async fn change(
 
 /// Replace a webhook
 ///
-/// What is not given gets its default, but for the two secrets, which are kept. Read-only fields are ignored.
-/// With `verify` a test event is sent first, and nothing is changed unless it is answered 2xx (400).
+/// Missing members get their defaults, except the two secrets, which are kept. Read-only fields are ignored.
+/// With `verify` a test event is sent first, and nothing is changed unless it is answered 2xx (otherwise
+/// 400).
 #[utoipa::path(put, path = "/webhooks/{id}", tag = "webhooks", params(("id" = i64, Path, description = "The webhook")),
     request_body = WebhookInput,
     responses((status = 200, body = Webhook), (status = 412, body = Problem, description = "If-Match does not hold")),
@@ -218,8 +220,8 @@ pub(super) async fn replace(
 
 /// Change a webhook
 ///
-/// What is given replaces what is there, member by member (`filter` and `custom_headers` as a whole); a
-/// `secret_value` of null removes it. Read-only fields are ignored. `verify` does what it does in a `PUT`.
+/// Given members replace the old ones (`filter` and `custom_headers` as a whole); a `secret_value` of null
+/// removes it. Read-only fields are ignored. `verify` works as in a `PUT`.
 #[utoipa::path(patch, path = "/webhooks/{id}", tag = "webhooks", params(("id" = i64, Path, description = "The webhook")),
     request_body = WebhookPatch,
     responses((status = 200, body = Webhook), (status = 412, body = Problem, description = "If-Match does not hold")),
@@ -235,9 +237,9 @@ pub(super) async fn patch(
     change(&state, &caller, &id, &preconditions, body, Draft::patching).await
 }
 
-/// Remove a webhook
+/// Delete a webhook
 ///
-/// What waits for it is discarded; what was delivered stays in the lists. Its number is never given again.
+/// Its waiting deliveries are discarded; ended ones stay in the lists. Its number is never used again.
 #[utoipa::path(delete, path = "/webhooks/{id}", tag = "webhooks", params(("id" = i64, Path, description = "The webhook")),
     responses((status = 204), (status = 412, body = Problem, description = "If-Match does not hold")),
     security(("api_key" = ["write"])))]
@@ -262,7 +264,7 @@ pub(super) async fn delete(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TestQuery {
-    /// The event type whose canonical payload is sent; `ping` if none is given.
+    /// The event type whose canonical payload is sent; `ping` by default.
     #[param(min_length = 1, max_length = 128)]
     event: Option<String>,
 }
@@ -277,8 +279,8 @@ impl Parameters for TestQuery {
 
 /// Send a test event
 ///
-/// A synthetic event (`"isTest": true`) goes out by the same way as a delivery, whatever the webhook's state,
-/// and makes no delivery row. 200 also if it failed: see `ok`.
+/// A synthetic event (`"isTest": true`) is sent like a delivery, in any state of the webhook, without a
+/// delivery row. 200 also if it failed: see `ok`.
 #[utoipa::path(post, path = "/webhooks/{id}/test", tag = "webhooks",
     params(("id" = i64, Path, description = "The webhook"), TestQuery),
     responses((status = 200, body = WebhookTest)), security(("api_key" = ["write"])))]
@@ -306,9 +308,10 @@ fn show_test(tested: Tested) -> WebhookTest {
     }
 }
 
-/// Put a webhook back to work
+/// Enable a webhook
 ///
-/// One that is `disabled` or `auto_disabled` becomes `active`; what it missed is not sent by itself.
+/// A webhook that is `disabled` or `auto_disabled` becomes `active`. Missed events are not sent by
+/// themselves.
 #[utoipa::path(post, path = "/webhooks/{id}/enable", tag = "webhooks",
     params(("id" = i64, Path, description = "The webhook")),
     responses((status = 200, body = Webhook)), security(("api_key" = ["write"])))]
@@ -326,7 +329,7 @@ pub(super) async fn enable(
 
 /// Get the signing secrets
 ///
-/// The current one, and those that were rotated away and still sign. Needs the scope `write`.
+/// The current one, and rotated ones that still sign. Needs the scope `write`.
 #[utoipa::path(get, path = "/webhooks/{id}/secret", tag = "webhooks",
     params(("id" = i64, Path, description = "The webhook")),
     responses((status = 200, body = WebhookSecrets)), security(("api_key" = ["write"])))]
@@ -345,7 +348,7 @@ pub(super) async fn secret(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RotateQuery {
-    /// How long the old secret goes on signing beside the new one: `24h` if nothing is said, at most `30d`.
+    /// How long the old secret still signs beside the new one: `24h` by default, at most `30d`.
     #[param(inline)]
     overlap: Option<Span>,
 }
@@ -361,7 +364,7 @@ impl Parameters for RotateQuery {
 
 /// Rotate the signing secret
 ///
-/// Makes a new one; the old one goes on signing beside it for the overlap, so that receivers can change over.
+/// Creates a new one. The old one still signs beside it for the overlap, so that receivers can change over.
 #[utoipa::path(post, path = "/webhooks/{id}/secret/rotate", tag = "webhooks",
     params(("id" = i64, Path, description = "The webhook"), RotateQuery),
     responses((status = 200, body = WebhookSecrets)), security(("api_key" = ["write"])))]

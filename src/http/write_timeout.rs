@@ -1,4 +1,4 @@
-//! A stream that is patient for so long and no longer with who takes nothing of what is sent.
+//! A stream whose writes time out if the client reads nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -10,11 +10,11 @@ use tokio::time::{Sleep, sleep};
 
 use tls::Stream;
 
-/// A connection whose writes fail once nothing of them has left for the time that it was given.
+/// A connection whose writes fail once nothing of them was sent for the given time.
 pub(super) struct WriteTimeout {
     stream: Stream,
     patience: Duration,
-    /// When it is over; `None` while all that is to be sent leaves.
+    /// When the time is over; `None` while everything is sent.
     until: Option<Pin<Box<Sleep>>>,
 }
 
@@ -23,7 +23,7 @@ impl WriteTimeout {
         Self { stream, patience, until: None }
     }
 
-    /// What became of a write, or that it was waited for in vain.
+    /// The result of a write, or a timeout.
     fn waited<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.until = None;
