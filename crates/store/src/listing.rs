@@ -10,8 +10,8 @@ use vocabulary::clock::Timestamp;
 use vocabulary::event;
 use vocabulary::subscription::{EventPattern, glob_fits};
 
-/// Texts and blobs that a page has room for, in bytes; the row that goes beyond is its last. What one charger says
-/// may take a megabyte, and who reads hundreds of that at once should not cost the gateway its memory.
+/// Texts and blobs that a page has room for, in bytes; the row that goes beyond is its last. What one charger
+/// says may take a megabyte, and who reads hundreds of that at once should not cost the gateway its memory.
 pub(crate) const PAGE_BYTES: usize = 4 << 20;
 
 /// Which part of a list is wanted.
@@ -169,8 +169,8 @@ fn types_that_fit(glob: &str) -> String {
     format!("[{}]", fitting.join(","))
 }
 
-/// What custom names must be like to fit a text with `*`; `None` if none can. They have no capitals, so that it does
-/// not matter to which letters `LIKE` pays no regard.
+/// What custom names must be like to fit a text with `*`; `None` if none can. They have no capitals, so that
+/// it does not matter to which letters `LIKE` pays no regard.
 fn custom_names_that_fit(glob: &str) -> Option<String> {
     if glob.chars().any(|c| c.is_ascii_uppercase()) {
         return None;

@@ -12,12 +12,12 @@ use vocabulary::event::{Category, NewEvent, Target};
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
 use vocabulary::subscription::{Subject, Subscription};
 
-/// The entry of `meta` behind which stations begin to count that nothing is known of: above zero once a backup
-/// was restored.
+/// The entry of `meta` behind which stations begin to count that nothing is known of: above zero once a
+/// backup was restored.
 pub(crate) const STATION_SEQ_FLOOR: &str = "station_seq_floor";
 
-/// How an event takes part in counting and delivery, and what comes along with it. Not `Debug`: headers may be
-/// secrets.
+/// How an event takes part in counting and delivery, and what comes along with it. Not `Debug`: headers may
+/// be secrets.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct AppendOptions<'a> {
     /// It repeats this event: it is kept and shown, but neither counted nor delivered.
@@ -49,7 +49,8 @@ pub(crate) enum Owner<'a> {
     Known(Option<&'a str>),
 }
 
-/// Inserts the event and one delivery per webhook that it fits, in the caller's transaction; returns where it stands.
+/// Inserts the event and one delivery per webhook that it fits, in the caller's transaction; returns where it
+/// stands.
 ///
 /// The event gets its id, its position and its place in the station's count here, in commit order.
 pub(crate) fn append(w: &mut Tx<'_>, event: &NewEvent, options: AppendOptions<'_>) -> Result<LogPosition> {

@@ -68,7 +68,8 @@ impl EventFilter {
             match self.own_webhooks {
                 true => {
                     "EXISTS (SELECT 1 FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
-                     WHERE d.event_seq = e.seq AND d.webhook_id = ? AND (w.id IS NULL OR w.owner_id = e.owner_id))"
+                     WHERE d.event_seq = e.seq AND d.webhook_id = ?
+                         AND (w.id IS NULL OR w.owner_id = e.owner_id))"
                 }
                 false => "EXISTS (SELECT 1 FROM deliveries d WHERE d.event_seq = e.seq AND d.webhook_id = ?)",
             },

@@ -42,12 +42,11 @@ pub(crate) struct Stored<'a> {
 
 /// Inserts the event; returns where it stands.
 pub(crate) fn insert(w: &Tx<'_>, event: &NewEvent, stored: &Stored<'_>) -> Result<LogPosition> {
-    w.one(
+    let position = w.insert_counted(
         "INSERT INTO events (id, event, category, protocol, station_id, station_seq, owner_id, timestamp_ms,
-                             occurred_at_ms, transaction_id, payload, message_id, response, violations, duplicate_of,
-                             test, target, custom_headers, idempotency_key)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
-         RETURNING seq",
+                             occurred_at_ms, transaction_id, payload, message_id, response, violations,
+                             duplicate_of, test, target, custom_headers, idempotency_key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         params![
             stored.id,
             event.event,
@@ -69,8 +68,8 @@ pub(crate) fn insert(w: &Tx<'_>, event: &NewEvent, stored: &Stored<'_>) -> Resul
             stored.custom_headers,
             stored.idempotency_key,
         ],
-        |row| row.get(0),
-    )
+    )?;
+    Ok(LogPosition::from_number(position))
 }
 
 fn violations_text(violations: &[Violation]) -> Result<Option<String>> {

@@ -201,7 +201,8 @@ fn deliver_to_url(
     let id = DeliveryId::from_value(w.mint.next(w.now));
     let secret = secret.map(|secret| w.vault.seal(cell::DELIVERY_SECRET, id, secret)).transpose()?;
     w.run(
-        "INSERT INTO deliveries (id, event_seq, url, origin_id, secret, status, due_at_ms, scheduled_at_ms, created_at_ms)
+        "INSERT INTO deliveries (id, event_seq, url, origin_id, secret, status, due_at_ms, scheduled_at_ms,
+                                 created_at_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
         params![id, event, url, origin_id, secret, DeliveryStatus::Scheduled.as_str(), w.monotonic, w.now],
     )?;

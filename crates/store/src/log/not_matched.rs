@@ -32,8 +32,8 @@ struct Webhook {
 }
 
 impl Store {
-    /// Why each webhook that has no delivery of the event has none, by what it subscribes to now. A webhook that the
-    /// event did fit when it came is left out: there was a delivery, which retention has removed.
+    /// Why each webhook that has no delivery of the event has none, by what it subscribes to now. A webhook
+    /// that the event did fit when it came is left out: there was a delivery, which retention has removed.
     pub async fn not_matched(&self, event: Event) -> Result<Vec<UnmatchedWebhook>> {
         self.read(move |db| {
             let subscriptions = load_subscriptions(db)?;

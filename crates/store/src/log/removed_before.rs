@@ -106,7 +106,8 @@ impl Store {
             if horizon(db, HorizonOf::Events)?.is_none_or(|newest| id > newest.id) {
                 return Ok(ResumePoint::Unknown);
             }
-            // A rule of its own type has removed it. Its neighbours are there, and so is whatever came after it.
+            // A rule of its own type has removed it. Its neighbours are there, and so is whatever came after
+            // it.
             let next: Option<LogPosition> =
                 db.maybe("SELECT seq FROM events WHERE id > ?1 ORDER BY id LIMIT 1", params![id], |row| {
                     row.get(0)
@@ -162,7 +163,8 @@ fn horizon(db: &Read<'_>, kind: HorizonOf) -> Result<Option<Horizon>> {
 pub(crate) fn advance(w: &Tx<'_>, kind: HorizonOf, row: i64, id: &str) -> Result<()> {
     w.run(
         "INSERT INTO horizons (kind, seq, id) VALUES (?1, ?2, ?3)
-         ON CONFLICT (kind) DO UPDATE SET seq = excluded.seq, id = excluded.id WHERE excluded.seq > horizons.seq",
+         ON CONFLICT (kind) DO UPDATE SET seq = excluded.seq, id = excluded.id
+             WHERE excluded.seq > horizons.seq",
         params![kind.as_str(), row, id],
     )?;
     Ok(())

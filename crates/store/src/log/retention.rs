@@ -1,9 +1,9 @@
-//! Removes what is past its time: a reader looks for rows in windows, the writer removes a few of them in each
-//! of many short steps, in batches that nobody else is in.
+//! Removes what is past its time: a reader looks for rows in windows, the writer removes a few of them in
+//! each of many short steps, in batches that nobody else is in.
 //!
-//! **Invariant**: what has not come to its end stays, whatever its age: deliveries that wait with their events,
-//! and what a replay that is under way may still bring back. The newest event stays too: ids and rows count on
-//! from it.
+//! **Invariant**: what has not come to its end stays, whatever its age: deliveries that wait with their
+//! events, and what a replay that is under way may still bring back. The newest event stays too: ids and rows
+//! count on from it.
 
 mod conditions;
 mod expired;

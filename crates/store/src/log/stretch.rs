@@ -30,8 +30,8 @@ pub struct Stretch {
 }
 
 impl Store {
-    /// What `filter` wants of the events behind `after`, as far as one look goes, and not behind `newest`. Costs the
-    /// same however little of it fits.
+    /// What `filter` wants of the events behind `after`, as far as one look goes, and not behind `newest`.
+    /// Costs the same however little of it fits.
     pub async fn stretch(
         &self,
         filter: EventFilter,
@@ -78,9 +78,9 @@ impl Store {
         .await
     }
 
-    /// The newest event that is no newer than this id, whether that very event is still there or not. `None` if newer
-    /// ones are removed, or everything that is kept is newer, so that nobody can say what came between; the id zero is
-    /// in front of everything that is kept.
+    /// The newest event that is no newer than this id, whether that very event is still there or not. `None`
+    /// if newer ones are removed, or everything that is kept is newer, so that nobody can say what came
+    /// between; the id zero is in front of everything that is kept.
     pub async fn event_position(&self, id: EventId) -> Result<Option<LogPosition>> {
         self.read(move |db| {
             let is_zero = id.value() == 0;

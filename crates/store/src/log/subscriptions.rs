@@ -24,8 +24,8 @@ pub(crate) fn webhook_status(db: &Read<'_>, id: WebhookId) -> Result<Option<Webh
     })
 }
 
-/// The subscription of every webhook that is not out of order, disabled ones included: an event that fits makes a
-/// discarded delivery.
+/// The subscription of every webhook that is not out of order, disabled ones included: an event that fits
+/// makes a discarded delivery.
 pub(crate) fn load_subscriptions(db: &Read<'_>) -> Result<SubscriptionSet> {
     let subscriptions = db.all(&format!("{SELECT} ORDER BY id"), &[], |row| {
         or_out_of_order(row.get(0)?, read(row).map(Some))
@@ -38,8 +38,8 @@ pub(crate) fn load_subscription(db: &Read<'_>, id: WebhookId) -> Result<Option<S
     db.maybe(&format!("{SELECT} WHERE id = ?1"), params![id], read)
 }
 
-/// A subscription that cannot be read is left out, and the others go on. A replay of what is missing brings the
-/// webhook what it would have got meanwhile.
+/// A subscription that cannot be read is left out, and the others go on. A replay of what is missing brings
+/// the webhook what it would have got meanwhile.
 pub(crate) fn or_out_of_order(
     id: WebhookId,
     read: Result<Option<Subscription>>,

@@ -47,12 +47,6 @@ pub(crate) fn raw(row: &Row<'_>, column: usize) -> rusqlite::Result<Box<RawValue
     RawValue::from_string(row.get(column)?).map_err(|error| unreadable(column, error))
 }
 
-/// The same, or NULL.
-pub(crate) fn maybe_raw(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Box<RawValue>>> {
-    let text: Option<String> = row.get(column)?;
-    text.map(RawValue::from_string).transpose().map_err(|error| unreadable(column, error))
-}
-
 /// A word of an enum, spelled as its JSON is.
 pub(crate) fn word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;

@@ -1,5 +1,5 @@
-//! The messages that an event tells of: what a charger asked with what it was answered, what was refused, and answers to
-//! CALLs of ours.
+//! The messages that an event tells of: what a charger asked with what it was answered, what was refused, and
+//! answers to CALLs of ours.
 
 use std::ops::ControlFlow;
 

@@ -1,7 +1,8 @@
 //! What a station and the gateway said to each other: a view over events and commands, not a log of its own.
 //!
-//! A charger's CALL and the answer to it are one event; a message that was refused is another; the answer to a CALL of
-//! ours is in the event of the command's end. The CALL itself is in the command, at the time it was sent.
+//! A charger's CALL and the answer to it are one event; a message that was refused is another; the answer to
+//! a CALL of ours is in the event of the command's end. The CALL itself is in the command, at the time it was
+//! sent.
 
 mod command_message;
 mod event_messages;

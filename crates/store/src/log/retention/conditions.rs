@@ -1,7 +1,7 @@
 //! When something may go: what rows are looked for by, and what is asked once more before one is removed.
 //!
-//! In all of them `?1` is the row, or that behind which rows are looked for; `?2` is the time before which they are old;
-//! `?3` lists the replays that look through events, see [`replays_of_events`].
+//! In all of them `?1` is the row, or that behind which rows are looked for; `?2` is the time before which
+//! they are old; `?3` lists the replays that look through events, see [`replays_of_events`].
 
 use crate::engine::tx::Read;
 use crate::error::Result;

@@ -63,8 +63,8 @@ fn look(db: &Read<'_>, expiring: &Expiring, before: Timestamp, position: i64) ->
         expired.position = Some(number);
         Ok(ControlFlow::Continue(()))
     })?;
-    // Rows come in the order they were made in, but a clock that was set back mixes their times: a window without any
-    // old one is the end.
+    // Rows come in the order they were made in, but a clock that was set back mixes their times: a window
+    // without any old one is the end.
     if looked_at < WINDOW || !any_old {
         expired.position = None;
     }

@@ -31,8 +31,8 @@ pub struct Removed {
 }
 
 impl Store {
-    /// Removes the first of `rows`: as many as one step has time for, and of those the ones that may go now as
-    /// well.
+    /// Removes the first of `rows`: as many as one step has time for, and of those the ones that may go now
+    /// as well.
     pub async fn remove_expired(
         &self,
         expiring: Expiring,
@@ -112,7 +112,8 @@ impl<'a, 'w> Removal<'a, 'w> {
             Expiring::EventsOf(_) => self.remove_event(row, false)?,
             Expiring::Deliveries => self.remove_delivery(row)?,
             Expiring::Commands => self.remove_counted(
-                "DELETE FROM commands WHERE seq = ?1 AND completed_at_ms < ?2 AND outcome_due_ms IS NULL RETURNING id",
+                "DELETE FROM commands WHERE seq = ?1 AND completed_at_ms < ?2 AND outcome_due_ms IS NULL
+                 RETURNING id",
                 row,
                 HorizonOf::Commands,
             )?,
@@ -145,7 +146,8 @@ impl<'a, 'w> Removal<'a, 'w> {
         Ok(removed.is_some())
     }
 
-    /// Removes the event and its deliveries, unless it is needed by now; its id stays where something names it.
+    /// Removes the event and its deliveries, unless it is needed by now; its id stays where something names
+    /// it.
     fn remove_event(&self, seq: i64, of_the_log: bool) -> Result<bool> {
         let w = self.w;
         let Some(event) = self.old_event(seq)? else { return Ok(false) };
@@ -160,7 +162,8 @@ impl<'a, 'w> Removal<'a, 'w> {
             w.run(
                 "DELETE FROM removed_events WHERE seq = ?1
                     AND NOT EXISTS (SELECT 1 FROM events WHERE duplicate_of = ?1)
-                    AND NOT EXISTS (SELECT 1 FROM transactions t WHERE t.transaction_id = removed_events.transaction_id)",
+                    AND NOT EXISTS (SELECT 1 FROM transactions t
+                                    WHERE t.transaction_id = removed_events.transaction_id)",
                 params![first],
             )?;
         }
@@ -169,21 +172,22 @@ impl<'a, 'w> Removal<'a, 'w> {
 
     fn old_event(&self, seq: i64) -> Result<Option<OldEvent>> {
         let sql = format!(
-            "SELECT e.id, CASE WHEN e.event IN ('StartTransaction', 'StopTransaction') THEN e.transaction_id END,
-                    e.duplicate_of
+            "SELECT e.id, e.duplicate_of,
+                    CASE WHEN e.event IN ('StartTransaction', 'StopTransaction') THEN e.transaction_id END
              FROM events e WHERE e.seq = ?1 AND e.timestamp_ms < ?2 AND {}",
             event_may_go()
         );
         let values = params![seq, self.before, self.replays_of_events];
         self.w.maybe(&sql, values, |row| {
-            Ok(OldEvent { id: row.get(0)?, transaction_id: row.get(1)?, duplicate_of: row.get(2)? })
+            Ok(OldEvent { id: row.get(0)?, duplicate_of: row.get(1)?, transaction_id: row.get(2)? })
         })
     }
 
     fn remove_delivery(&self, seq: i64) -> Result<bool> {
         let sql = format!(
             "DELETE FROM deliveries WHERE seq IN
-                (SELECT d.seq FROM deliveries d WHERE d.seq = ?1 AND d.completed_at_ms < ?2 AND {}) RETURNING id",
+                (SELECT d.seq FROM deliveries d WHERE d.seq = ?1 AND d.completed_at_ms < ?2 AND {})
+             RETURNING id",
             not_in_replay()
         );
         let values = params![seq, self.before, self.replays_of_events];

@@ -1,4 +1,5 @@
-//! How the search index follows the log: it takes in new events, and forgets those that retention has removed.
+//! How the search index follows the log: it takes in new events, and forgets those that retention has
+//! removed.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -32,8 +33,8 @@ pub struct Indexed {
 }
 
 impl Store {
-    /// Opens the search index, or makes an empty one; without it every search looks at the payloads themselves.
-    /// An index of another log, as after a restore, is made anew.
+    /// Opens the search index, or makes an empty one; without it every search looks at the payloads
+    /// themselves. An index of another log, as after a restore, is made anew.
     ///
     /// # Errors
     /// The file cannot be used.

@@ -1,9 +1,10 @@
 //! Full-text search in the payloads of events.
 //!
-//! An index of words ([`search_index`](crate::engine::embedded::search_index)) follows the log, behind the writes. What
-//! it finds is only where to look: whether an event fits is decided by [`search_words`](crate::search_words) on its
-//! payload, and events that the index has not reached yet are looked at one by one. So a search gives the same whether
-//! the index has come far, is behind, or is not there at all.
+//! An index of words ([`search_index`](crate::engine::embedded::search_index)) follows the log, behind the
+//! writes. What it finds is only where to look: whether an event fits is decided by
+//! [`search_words`](crate::search_words) on its payload, and events that the index has not reached yet are
+//! looked at one by one. So a search gives the same whether the index has come far, is behind, or is not
+//! there at all.
 
 mod follow;
 mod page;
