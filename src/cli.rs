@@ -1,4 +1,4 @@
-//! The command line of `chargehook`: arguments, dispatch, exit codes. Nothing is done here.
+//! The command line of `chargehook`: arguments, dispatch, exit codes.
 
 mod audit;
 mod backup;
@@ -39,7 +39,7 @@ use vocabulary::api::access::{ApiKey, ApiKeyInput};
 use vocabulary::clock::Clock;
 use vocabulary::id::ApiKeyId;
 
-/// Connects EV chargers that speak OCPP 1.6-J, keeps what they say, and sends it on as signed webhooks.
+/// Connects EV chargers that speak OCPP 1.6-J, stores their messages, and sends them on as signed webhooks.
 #[derive(Parser)]
 #[command(name = "chargehook", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
@@ -82,33 +82,33 @@ enum Command {
     },
     /// Forwards a running gateway's events to an endpoint on this machine
     ///
-    /// For those who develop a receiver: follows the gateway's live stream and posts each event to --to,
-    /// signed like a webhook, and prints the status of each. Nothing is sent twice, and nothing is left out
-    /// if the gateway is away for a while. Ends with Ctrl-C.
+    /// For developers of a receiver: follows the gateway's live stream, posts each event to --to, signed like
+    /// a webhook, and prints the status of each. No event is sent twice, and none is left out if the gateway
+    /// is not reachable for a while. Ends with Ctrl-C.
     #[command(after_help = LISTEN_HELP)]
     Listen(listen::ListenArgs),
     /// Lists, provisions and changes stations
     #[command(after_help = stations::HELP)]
     Stations(stations::Stations),
-    /// Lists charging sessions and what was metered in them, closes those whose stop never came
+    /// Lists charging sessions and their meter values, closes those whose stop never came
     #[command(after_help = transactions::HELP)]
     Transactions(transactions::Transactions),
-    /// Lists, registers and forgets the id tags that may charge
+    /// Lists, registers and deletes id tags
     #[command(after_help = id_tags::HELP)]
     IdTags(id_tags::IdTags),
-    /// Lists and follows events, brings your own, tells where each one went
+    /// Lists and follows events, publishes your own, shows where each one was delivered
     #[command(after_help = events::HELP)]
     Events(events::Events),
     /// Lists deliveries and dead letters, sends them again
     #[command(after_help = deliveries::HELP)]
     Deliveries(deliveries::Deliveries),
-    /// Makes, changes, tests, pauses and replays webhooks
+    /// Creates, changes, tests, pauses and replays webhooks
     #[command(after_help = webhooks::HELP)]
     Webhooks(webhooks::Webhooks),
     /// Sends a command to a station, through a running gateway
     ///
-    /// Waits for the charger's answer and prints it. Exits with 0 if the charger does what was asked, or if
-    /// the answer was not waited for.
+    /// Waits for the charger's answer and prints it. Exits with 0 if the charger accepts the command, or with
+    /// --no-wait.
     #[command(name = "command", after_help = command::HELP)]
     Send(command::CommandArgs),
     /// Lists who changed what through the API, and when
@@ -117,26 +117,27 @@ enum Command {
     /// values. Needs a key with the scope admin.
     #[command(after_help = audit::HELP)]
     Audit(audit::Audit),
-    /// Makes, lists and revokes API keys
+    /// Creates, lists and revokes API keys
     ///
     /// Works on the data directory, also while `serve` runs there.
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Copies the database to a file, also while `serve` runs
     ///
-    /// The copy is of one moment, checked and on disk when this is done. The key of the database's secrets is
-    /// not in it: keep that apart, a restore needs both.
+    /// The copy is a consistent snapshot, checked and on disk when this ends. The key of the database's
+    /// secrets is not in it: keep it separately, a restore needs both.
     Backup(backup::BackupArgs),
-    /// Puts a backup in the place of the database
+    /// Restores the database from a backup
     ///
-    /// Refused while `serve` runs there, and where a database is unless --force is given. What was done since
-    /// the backup is lost, but its numbers were told to others: transaction ids, station_seq and webhooks'
-    /// sequences go on far behind what can have been used, and the next start sends a GatewayRestored event.
+    /// Refused while `serve` runs there, and over an existing database without --force. Everything since the
+    /// backup is lost, but its numbers are known to others: transaction ids, station_seq and webhooks'
+    /// sequences continue far beyond those that may have been used, and the next start publishes a
+    /// GatewayRestored event.
     Restore(backup::RestoreArgs),
-    /// Changes the key of the database's secrets, or goes on without a lost one
+    /// Changes the key of the database's secrets, or continues without a lost one
     #[command(subcommand, after_help = secrets::HELP)]
     Secrets(secrets::Secrets),
-    /// Looks into the configuration
+    /// Checks the configuration, prints the default one
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Prints the OpenAPI 3.1 document of the REST API, as JSON
@@ -145,7 +146,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum KeysCommand {
-    /// Makes a key and prints it, alone, on stdout: the only time it is shown
+    /// Creates a key and prints only the key on stdout; it is never shown again
     Create {
         /// What it is for, as lists show it
         #[arg(long)]
@@ -153,7 +154,7 @@ enum KeysCommand {
         /// What it may do: read, write, command, command:PATTERN, admin; separated by commas
         #[arg(long, value_delimiter = ',', required = true)]
         scopes: Vec<String>,
-        /// The customer it is bound to: it sees and touches nothing else
+        /// The customer it is bound to: it sees and changes nothing else
         #[arg(long)]
         owner: Option<String>,
         #[command(flatten)]
@@ -164,7 +165,7 @@ enum KeysCommand {
         #[command(flatten)]
         place: DatabaseArgs,
     },
-    /// Makes a key useless at once
+    /// Revokes a key at once
     Revoke {
         /// The key's id, as `list` shows it
         id: ApiKeyId,
@@ -190,7 +191,7 @@ impl DatabaseArgs {
         Settings { config, data_dir, ..Settings::default() }.load()
     }
 
-    /// The store there, if there is one: a slip in the directory's name must not look like an empty list.
+    /// Opens the store if it exists: a mistyped directory must not look like an empty list.
     fn open_existing(self) -> Result<Store, Failure> {
         let data_dir = self.load()?.server.data_dir;
         if !Store::exists_in(&data_dir) {
@@ -199,7 +200,7 @@ impl DatabaseArgs {
         Ok(Store::open_beside(&data_dir, Clock::System)?)
     }
 
-    /// The store there, beside a gateway that may be running; made if there is none.
+    /// Opens the store, also beside a running gateway; creates it if there is none.
     fn open(self) -> Result<Store, Failure> {
         Ok(Store::open_beside(&self.load()?.server.data_dir, Clock::System)?)
     }
@@ -220,11 +221,11 @@ enum ConfigCommand {
     },
     /// Prints the default configuration file, every key documented
     ///
-    /// A good start for one's own: chargehook config default > chargehook.toml
+    /// To start your own: chargehook config default > chargehook.toml
     Default,
 }
 
-/// The settings that are options too. Values are read by the configuration, which words their faults.
+/// The settings that are also options. The configuration reads the values and reports errors.
 #[derive(Clone, Default, Args)]
 struct Settings {
     /// Configuration file (TOML)
@@ -243,7 +244,7 @@ struct Settings {
     /// Port 0 takes a free one; the ready line names it.
     #[arg(long, value_name = "ADDR")]
     api_listen: Option<String>,
-    /// A network webhooks may lead to although it is not public (repeatable)
+    /// A network that webhooks may use although it is not public (repeatable)
     ///
     /// Loopback, private, link-local and other special addresses are refused without it. For a receiver on
     /// this machine: --allow-network 127.0.0.0/8
@@ -258,7 +259,7 @@ struct Settings {
 }
 
 impl Settings {
-    /// Merges these options with the file they name and the process's environment.
+    /// Merges these options with their file and the environment.
     fn load(self) -> Result<Config, ConfigError> {
         let networks = (!self.allow_network.is_empty()).then(|| self.allow_network.join(","));
         let overrides = [
@@ -280,7 +281,7 @@ impl Settings {
     }
 }
 
-/// Why a command did not do what it was asked for.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -315,7 +316,7 @@ enum Failure {
     LeftOut(usize),
     #[error("the endpoint did not take the test event")]
     NotTaken,
-    /// Whoever read us, such as `head`, has seen enough.
+    /// The reader of the output, such as `head`, has ended.
     #[error("nobody reads on")]
     NobodyReads,
     #[error("there is no key {0}")]
@@ -369,15 +370,15 @@ impl Failure {
     }
 }
 
-/// Runs the program with the process's own arguments; exits with 0, with 1 if it failed, or with 2 if it was
-/// used or configured wrongly.
+/// Runs the program with the arguments of the process. Exits with 0; with 2 for a usage or configuration
+/// error; with 1 for any other failure.
 pub fn run() -> ExitCode {
-    // Wrong usage ends here: clap says what is wrong and exits with 2.
+    // On wrong usage clap explains it and exits with 2.
     match dispatch(Cli::parse().command) {
         Ok(()) | Err(Failure::NobodyReads) => ExitCode::SUCCESS,
         Err(failure) => {
             for line in failure.to_string().lines() {
-                // Nobody is left to tell if stderr is gone.
+                // If stderr is gone, nothing can be reported.
                 let _ = writeln!(std::io::stderr(), "error: {line}");
             }
             failure.exit_code()
@@ -388,7 +389,7 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(settings) => runtime()?.block_on(async {
-            // Before anything else: a SIGHUP that comes early must not end the process.
+            // First of all, because an early SIGHUP must not end the process.
             let signals = serve::Signals::listen()?;
             let config = settings.clone().load()?;
             let filter = telemetry::start(&config.log)?;
@@ -437,7 +438,7 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Says something about what is printed, where it is not taken for a part of it.
+/// Prints a hint to stderr, so that it is not part of the output.
 fn hint(text: &str) {
     // Nobody is left to tell if stderr is gone.
     let _ = writeln!(std::io::stderr(), "{text}");

@@ -28,7 +28,7 @@ pub(super) struct Audit {
 
 #[derive(Args, Serialize)]
 struct Filter {
-    /// Only what was asked for with this API key: its id, as `chargehook keys list` shows it
+    /// Only requests with this API key: its id, as `chargehook keys list` shows it
     #[arg(long = "key", value_name = "ID")]
     key_id: Option<String>,
     /// Only this operation: an operationId of `chargehook openapi`, such as webhooks_patch
@@ -37,19 +37,19 @@ struct Filter {
     /// Only requests with this method: POST, PUT, PATCH or DELETE
     #[arg(long)]
     method: Option<String>,
-    /// Only about this kind of thing, as paths spell it: webhooks, stations, id-tags, …
+    /// Only about this kind of resource, as paths spell it: webhooks, stations, id-tags, …
     #[arg(long, value_name = "KIND")]
     resource: Option<String>,
-    /// Only about this one, or what came of it
+    /// Only about this resource, or one that the change has created
     #[arg(long = "id", value_name = "ID")]
     resource_id: Option<String>,
-    /// Only about what is this customer's
+    /// Only about resources of this customer
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
-    /// Asked for then or later: a time, or how long ago (2h)
+    /// Requested then or later: a time, or how long ago (2h)
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
-    /// Asked for before that
+    /// Requested before that
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
@@ -70,7 +70,7 @@ const COLUMNS: [Column; 7] = [
 ];
 
 fn row(entry: &AuditEntry) -> [String; 7] {
-    // Without a key it was done on the data directory.
+    // A change without a key was made on the data directory.
     let by = entry.requested_by.as_ref().map_or("(command line)", |key| key.name.as_str());
     let which = match (&entry.resource_id, &entry.result_id) {
         (Some(id), Some(made)) => format!("{id}: {made}"),

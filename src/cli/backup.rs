@@ -1,4 +1,4 @@
-//! `chargehook backup` and `restore`: the database, and where the key of its secrets is.
+//! `chargehook backup` and `restore`: the database and the key of its secrets.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::telemetry::{self, Log, LogLevel};
 use store::{self, CopyProgress, KeySource, Restore, Restored, Store};
 use vocabulary::clock::Clock;
 
-/// What is backed up, and to where.
+/// The arguments of `backup`.
 #[derive(Args)]
 pub(super) struct BackupArgs {
     /// The file to write, or a directory for a file named after the time
@@ -19,30 +19,30 @@ pub(super) struct BackupArgs {
     to: PathBuf,
     /// Writes the key of the database's secrets too, to this file (mode 0600)
     ///
-    /// Keep it apart from the backup: whoever has both has the secrets.
+    /// Keep it separate from the backup: both together reveal the secrets.
     #[arg(long, value_name = "FILE")]
     with_key: Option<PathBuf>,
     #[command(flatten)]
     place: DatabaseArgs,
 }
 
-/// What is put back, and where.
+/// The arguments of `restore`.
 #[derive(Args)]
 pub(super) struct RestoreArgs {
     /// The backup
     #[arg(value_name = "FROM")]
     from: PathBuf,
-    /// The file with the key of the backup's secrets, to be put in place too
+    /// The file with the key of the backup's secrets, to be installed too
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Replaces the database that is there; it is kept beside the new one
+    /// Replaces the existing database, which is kept beside the new one
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     place: DatabaseArgs,
 }
 
-/// Makes a backup and says what is not in it.
+/// Makes a backup, and says what is not in it.
 pub(super) fn back_up(args: BackupArgs) -> Result<(), Failure> {
     let config = args.place.load()?;
     let (data_dir, key) = (&config.server.data_dir, config.secrets_key());
@@ -74,7 +74,7 @@ pub(super) fn back_up(args: BackupArgs) -> Result<(), Failure> {
     print(&text)
 }
 
-/// Puts a backup back and says what that means.
+/// Restores a backup, and says what that means.
 pub(super) fn restore(args: RestoreArgs) -> Result<(), Failure> {
     let config = args.place.load()?;
     let key = config.secrets_key();
@@ -110,7 +110,7 @@ pub(super) fn restore(args: RestoreArgs) -> Result<(), Failure> {
     print(&text)
 }
 
-/// These are no services: only what is worth a warning is told.
+/// Logs warnings only, because these commands are no services.
 pub(super) fn warnings_only() -> Result<(), Failure> {
     telemetry::start(&Log { level: LogLevel::from_level(Level::WARN), ..Log::default() })?;
     Ok(())

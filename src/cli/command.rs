@@ -1,4 +1,4 @@
-//! `chargehook command`: asks a running gateway to send one, and shows what came of it.
+//! `chargehook command`: sends a command through a running gateway, and shows its result.
 
 use clap::Args;
 use serde::Serialize;
@@ -15,7 +15,7 @@ pub(super) const HELP: &str = r#"Examples:
   chargehook command WALLBOX_001 RemoteStartTransaction '{"idTag": "TAG", "connectorId": 1}'
   chargehook command WALLBOX_001 GetConfiguration --json"#;
 
-/// What is asked of whom.
+/// The arguments of `command`.
 #[derive(Args)]
 pub(super) struct CommandArgs {
     /// The station's identity
@@ -25,7 +25,7 @@ pub(super) struct CommandArgs {
     /// The message's payload [default: {}]
     #[arg(value_name = "JSON", value_parser = input::json)]
     payload: Option<Box<RawValue>>,
-    /// How long the answer is waited for [default: 30s]
+    /// How long to wait for the answer [default: 30s]
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Span>,
     /// Does not wait for the answer
@@ -41,7 +41,7 @@ pub(super) struct CommandArgs {
     gateway: GatewayArgs,
 }
 
-/// The body of the call; what is not given is left to the gateway.
+/// The body of the call; the gateway has defaults for the rest.
 #[derive(Serialize)]
 struct Body<'a> {
     action: &'a str,
@@ -55,7 +55,7 @@ struct Body<'a> {
     expires_in: Option<Span>,
 }
 
-/// Sends the command, prints what came of it, and fails if the charger does not do it.
+/// Sends the command, prints its result, and fails if the charger does not accept it.
 pub(super) async fn send(args: CommandArgs) -> Result<(), Failure> {
     let session = args.gateway.open()?;
     let body = Body {

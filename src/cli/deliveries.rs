@@ -1,4 +1,4 @@
-//! `chargehook deliveries`: what was sent where, what came of it, and sending it again.
+//! `chargehook deliveries`: lists deliveries and dead letters, sends them again, cancels them.
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
@@ -18,7 +18,7 @@ Examples:
   chargehook deliveries resend dlv_01jrs0m6nxk3v1c8d9e0f2g4h6
   chargehook deliveries resend --webhook 3 --since 24h --dry-run";
 
-/// What is asked about deliveries.
+/// The arguments of `deliveries`.
 #[derive(Args)]
 pub(super) struct Deliveries {
     #[command(subcommand)]
@@ -31,7 +31,7 @@ pub(super) struct Deliveries {
 enum Task {
     /// Lists the deliveries, the newest first
     List {
-        /// How far they have come: scheduled, processing, retry, success, failed or discarded (repeatable)
+        /// Their status: scheduled, processing, retry, success, failed or discarded (repeatable)
         #[arg(long)]
         status: Vec<String>,
         #[command(flatten)]
@@ -51,13 +51,13 @@ enum Task {
         /// The delivery's id
         id: DeliveryId,
     },
-    /// Sends deliveries again: those that are named, or all that fit the options
+    /// Sends deliveries again: the given ones, or all that fit the options
     ///
-    /// Those that are named go at once, past an open circuit breaker. With options instead, of which
+    /// Given deliveries are sent at once, even if the circuit breaker is open. With options instead, of which
     /// --webhook, --event-id or --since is needed, all dead letters that fit are sent again in the
     /// background; see `chargehook webhooks replays`.
     Resend(Resending),
-    /// Discards deliveries that have not come to their end
+    /// Cancels deliveries that have not ended
     Cancel {
         /// The deliveries' ids
         #[arg(required = true, value_name = "ID")]
@@ -82,10 +82,10 @@ struct Filter {
     /// Only of this customer's events
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
-    /// Made then or later: a time, or how long ago (2h)
+    /// Created then or later: a time, or how long ago (2h)
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
-    /// Made before that
+    /// Created before that
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
     /// Text in the event's payload
@@ -93,7 +93,7 @@ struct Filter {
     q: Option<String>,
 }
 
-/// Options that choose deliveries, or make no sense where they are named.
+/// Options that select deliveries, and cannot be combined with ids.
 const NOT_WITH_IDS: [&str; 10] =
     ["status", "dry_run", "webhook_id", "event_id", "event", "station_id", "owner_id", "since", "until", "q"];
 
@@ -103,7 +103,7 @@ struct Resending {
     /// The deliveries' ids
     #[arg(value_name = "ID", conflicts_with_all = NOT_WITH_IDS)]
     ids: Vec<DeliveryId>,
-    /// Also those that have arrived
+    /// Also delivered ones
     #[arg(long)]
     force: bool,
     /// How they ended: failed, discarded or success (repeatable) [default: failed]
@@ -116,7 +116,7 @@ struct Resending {
     dry_run: bool,
 }
 
-/// A filter with one thing more.
+/// A filter with one more parameter.
 #[derive(Serialize)]
 struct With<'a> {
     #[serde(flatten)]

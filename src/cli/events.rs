@@ -1,4 +1,4 @@
-//! `chargehook events`: what happened, and where it went.
+//! `chargehook events`: lists, follows and publishes events, and shows where they were delivered.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ Examples:
   chargehook events send invoice.paid '{\"amount\": 12.5}' --broadcast --idempotency-key INV-7
   chargehook events resend evt_01jrs0m6nxk3v1c8d9e0f2g4h6";
 
-/// What is asked about events.
+/// The arguments of `events`.
 #[derive(Args)]
 pub(super) struct Events {
     #[command(subcommand)]
@@ -39,9 +39,9 @@ enum Task {
         filter: Filter,
         #[command(flatten)]
         paging: Paging,
-        /// Shows the last ones (--limit, 10 if nothing is said), then each new one as it comes, until Ctrl-C
+        /// Shows the last ones (--limit, 10 by default), then each new one as it comes, until Ctrl-C
         ///
-        /// Goes on where it was if the connection breaks. With --json each event is a line of its own.
+        /// Continues where it was if the connection breaks. With --json each event is one line.
         #[arg(long, conflicts_with_all = ["all", "cursor", "oldest_first"])]
         follow: bool,
     },
@@ -49,11 +49,11 @@ enum Task {
     Show {
         /// The event's id
         id: EventId,
-        /// Also says of every other webhook why it did not get the event; with --json the deliveries alone
+        /// Also says why every other webhook did not get the event; with --json the deliveries alone
         #[arg(long)]
         explain: bool,
     },
-    /// Brings an event of your own, delivered like any other
+    /// Publishes an event of your own, delivered like any other
     ///
     /// To exactly one of: a webhook, whatever it subscribes to; a customer's subscribed webhooks and those
     /// without owner; every subscribed webhook; a URL.
@@ -63,7 +63,7 @@ enum Task {
     Resend {
         /// The event's id
         id: EventId,
-        /// Also those that have arrived
+        /// Also delivered ones
         #[arg(long)]
         force: bool,
     },
@@ -88,7 +88,7 @@ struct Filter {
     /// Only those of this transaction
     #[arg(long = "transaction", value_name = "ID")]
     transaction_id: Option<i64>,
-    /// Only repeats of other events, or with =false none of them
+    /// Only repeats of other events, or with =false no repeats
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     duplicate: Option<bool>,
     /// Arrived then or later: a time, or how long ago (2h)
@@ -127,16 +127,16 @@ struct Sending {
     /// To this URL
     #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// Signs what goes to the URL: whsec_…, - reads it from standard input [default: not signed]
+    /// Signs deliveries to the URL: whsec_…, - reads it from standard input [default: not signed]
     #[arg(long, value_name = "SECRET", requires = "to")]
     secret: Option<String>,
     /// The station it is about
     #[arg(long, value_name = "ID", value_parser = station)]
     station: Option<StationId>,
-    /// A header that is sent along, 'Name: value' (repeatable)
+    /// A header that is sent with it, 'Name: value' (repeatable)
     #[arg(long, value_name = "HEADER", value_parser = input::header)]
     header: Vec<(String, String)>,
-    /// Makes it safe to send again: a second event with the same key goes nowhere
+    /// Makes it safe to repeat: a second event with the same key is not delivered
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
 }
@@ -184,7 +184,7 @@ fn row(event: &Event) -> [String; 6] {
     ]
 }
 
-/// The last events, then every one that comes.
+/// Shows the last events, then every new one.
 async fn follow(session: &Session, filter: &Filter, paging: &Paging) -> Result<(), Failure> {
     let filters = input::parameters(filter);
     let follower = session.client.follow_events(filters.clone()).await?;
@@ -251,7 +251,7 @@ fn sent_where(found: &EventDeliveries) -> String {
     text
 }
 
-/// A reason in words; one that this program does not know as it is.
+/// A reason in words; an unknown one as it is.
 fn because(reason: &str) -> &str {
     match reason {
         "duplicate" => "the event repeats another one",

@@ -1,4 +1,4 @@
-//! `chargehook id-tags`: who may charge.
+//! `chargehook id-tags`: lists, registers and deletes id tags.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -18,7 +18,7 @@ Examples:
   chargehook id-tags delete 04A2B3C4D5E6F7 --owner acme
   chargehook id-tags import tags.csv";
 
-/// What is asked about id tags.
+/// The arguments of `id-tags`.
 #[derive(Args)]
 pub(super) struct IdTags {
     #[command(subcommand)]
@@ -43,9 +43,9 @@ enum Task {
         #[command(flatten)]
         whose: Whose,
     },
-    /// Registers a tag, or replaces all that is registered of it
+    /// Registers a tag, or replaces an earlier registration
     ///
-    /// What is not given gets its default: Accepted, without expiry, group or limit.
+    /// Missing options get their defaults: Accepted, without expiry, group or limit.
     Register {
         /// The tag, as chargers send it
         tag: String,
@@ -54,7 +54,7 @@ enum Task {
         #[command(flatten)]
         fields: Fields,
     },
-    /// Forgets tags: from then on they are unknown
+    /// Deletes tags: from then on they are unknown
     Delete {
         /// The tags; letter case does not matter
         #[arg(required = true, value_name = "TAG")]
@@ -77,7 +77,7 @@ struct Filter {
     /// Only this customer's
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
-    /// What they are worth: Accepted, Blocked, Expired or Invalid
+    /// Their status: Accepted, Blocked, Expired or Invalid
     #[arg(long)]
     status: Option<String>,
     /// Only of this group
@@ -93,27 +93,27 @@ struct Filter {
 
 #[derive(Args)]
 struct Whose {
-    /// The customer the tag belongs to: without it a tag that belongs to nobody, or for a key that is bound
-    /// to a customer that one's
+    /// The customer of the tag; without it a tag without owner, or for a key that is bound to a customer,
+    /// that customer's
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
 }
 
 #[derive(Args, Serialize)]
 struct Fields {
-    /// What it is worth: Accepted, Blocked, Expired or Invalid [default: Accepted]
+    /// Its status: Accepted, Blocked, Expired or Invalid [default: Accepted]
     #[arg(long)]
     status: Option<String>,
-    /// From then on it is answered Expired
+    /// From then on it is Expired
     #[arg(long = "expires", value_name = "TIME")]
     expiry_date: Option<Timestamp>,
     /// The group it belongs to: tags of one group may end each other's transactions
     #[arg(long = "parent", value_name = "TAG")]
     parent_id_tag: Option<String>,
-    /// In how many transactions it may be at once [default: any number]
+    /// The most active transactions it may have at once [default: any number]
     #[arg(long = "max-active", value_name = "N")]
     max_active_transactions: Option<u32>,
-    /// For people
+    /// A note for people
     #[arg(long)]
     note: Option<String>,
 }
@@ -168,7 +168,7 @@ fn row(tag: &IdTag) -> [String; 7] {
     ]
 }
 
-/// In how many transactions it is, of how many it may be in.
+/// Its active transactions, and the most it may have.
 fn active(tag: &IdTag) -> String {
     match tag.max_active_transactions {
         Some(max) => format!("{} of {max}", tag.active_transactions),

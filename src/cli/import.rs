@@ -1,4 +1,4 @@
-//! Imports of whatever kind: what is sent, and which rows were left out.
+//! Imports of any kind: sends the rows, and shows those that were left out.
 
 use serde::de::DeserializeOwned;
 
@@ -10,7 +10,7 @@ use vocabulary::api::Page;
 use vocabulary::api::import::ImportResult;
 use vocabulary::api::problem::FieldError;
 
-/// What became of one row, whatever it is about.
+/// The result of one row of any kind.
 pub(super) struct RowResult<'a> {
     pub(super) number: u64,
     pub(super) name: Option<&'a str>,
@@ -18,8 +18,8 @@ pub(super) struct RowResult<'a> {
     pub(super) errors: &'a [FieldError],
 }
 
-/// Sends a file's rows, then shows those that were left out and how many of the others there are. `heading`
-/// is what rows are about.
+/// Sends a file's rows, then shows those that were left out and counts the others. `heading` names the
+/// resource.
 ///
 /// # Errors
 /// [`Failure::LeftOut`] if any were, beside those of the call.
@@ -52,7 +52,7 @@ fn told(heading: &'static str, rows: &[RowResult<'_>]) -> String {
     let mut text = String::new();
     let left_out = lines.len();
     if left_out > 0 {
-        // What is wrong is what the table is for, so nothing of it is cut.
+        // Errors are never cut, because they are the purpose of the table.
         text.push_str(&Table::new([whole("ROW"), whole(heading), whole("LEFT OUT BECAUSE")]).lines(lines));
         text.push('\n');
     }

@@ -1,4 +1,4 @@
-//! What was given as options, as the API takes it.
+//! Reads options, and converts them into what the API takes.
 
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -11,12 +11,12 @@ use super::{Failure, hint};
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::units;
 
-/// What stands for standard input.
+/// Means standard input.
 const STDIN: &str = "-";
 
-/// The members that were given; `options` has the API's own names.
+/// The given options as members; `options` has the API's own names.
 fn members(options: &impl Serialize) -> Map<String, Value> {
-    // Options are plain data: they can always be written.
+    // Options are plain data, so they can always be written.
     let mut members = match serde_json::to_value(options) {
         Ok(Value::Object(members)) => members,
         _ => Map::new(),
@@ -25,14 +25,14 @@ fn members(options: &impl Serialize) -> Map<String, Value> {
     members
 }
 
-/// The body of a call: the options that were given, and null for what is to be cleared.
+/// The body of a call: given options, and null for members to clear.
 pub(super) fn body(options: &impl Serialize, clear: &[String]) -> Map<String, Value> {
     let mut body = members(options);
     body.extend(clear.iter().map(|name| (name.replace('-', "_"), Value::Null)));
     body
 }
 
-/// The options that were given as parameters of a query; a list is given again and again.
+/// Given options as parameters of a query; a list becomes several parameters.
 pub(super) fn parameters(options: &impl Serialize) -> Vec<(String, String)> {
     let text = |value: Value| match value {
         Value::String(text) => text,
@@ -55,7 +55,7 @@ pub(super) fn borrowed(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
     parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-/// A moment: RFC 3339, or how long ago it was.
+/// A time: RFC 3339, or how long ago it was.
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let wrong = || "write a time such as 2026-04-14T12:00:00Z, or how long ago: 90s, 30m, 2h, 7d".to_owned();
     units::moment(text, Clock::System.now()).ok_or_else(wrong)
@@ -81,7 +81,7 @@ pub(super) fn header(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// What a secret option says: `-` reads a line of standard input, where no list of processes shows it.
+/// The value of a secret option: `-` reads a line of standard input, so that no list of processes shows it.
 pub(super) fn secret(option: Option<String>) -> Result<Option<String>, Failure> {
     if option.as_deref() != Some(STDIN) {
         return Ok(option);

@@ -1,4 +1,4 @@
-//! `chargehook listen`: what it is told on the command line.
+//! `chargehook listen`: its arguments.
 
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use outbound::signature::SigningSecret;
 use vocabulary::delivery::BodyFormat;
 use vocabulary::words::listed;
 
-/// What is forwarded where.
+/// The arguments of `listen`.
 #[derive(Args)]
 pub(super) struct ListenArgs {
     /// The endpoint that gets each event, signed like a webhook; any address, this machine's own included
@@ -20,7 +20,7 @@ pub(super) struct ListenArgs {
     to: Url,
     #[command(flatten)]
     filter: Filter,
-    /// What signs: whsec_ and base64 of 24 to 64 bytes [default: a fresh one, which is printed]
+    /// The signing secret: whsec_ and base64 of 24 to 64 bytes [default: a new one, which is printed]
     #[arg(long, value_name = "SECRET")]
     secret: Option<SigningSecret>,
     #[arg(long, default_value_t, help = format!("The body's shape: {}", listed(BodyFormat::WORDS)))]

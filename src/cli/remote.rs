@@ -1,4 +1,4 @@
-//! A running gateway, and the key to it: how every command that calls one is told of both.
+//! Options of every command that calls a running gateway: its URL and the API key.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::{Failure, input};
 use crate::client::{Client, URL_VARIABLE};
 use crate::keys::{ADMIN_KEY_FILE, API_KEY_VARIABLE};
 
-/// A running gateway, and the key to it.
+/// The URL of a running gateway, and the key to it.
 #[derive(Args)]
 pub(super) struct Remote {
     /// Where the gateway's REST API is
@@ -55,12 +55,12 @@ impl Remote {
     }
 
     fn key(&self) -> Result<String, Failure> {
-        // An empty variable is as good as none.
+        // An empty variable means none.
         if let Some(key) = self.api_key.as_deref().map(str::trim).filter(|key| !key.is_empty()) {
             return Ok(key.to_owned());
         }
         let file = self.data_dir.join(ADMIN_KEY_FILE);
-        // The key of this machine's gateway is nothing to be sent to another machine unasked.
+        // The key of this machine's gateway must not be sent to another machine unasked.
         match std::fs::read_to_string(&file) {
             Ok(text) if leads_here(&self.url) => Ok(text.trim().to_owned()),
             _ => Err(Failure::NoKey(file)),

@@ -1,4 +1,4 @@
-//! `chargehook webhooks replays`: what is being brought back, and bulk resends.
+//! `chargehook webhooks replays`: lists, shows and cancels replays and bulk resends.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use vocabulary::api::replay::{Replay, ReplayMatched, Selection};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::ReplayId;
 
-/// What is asked about replays.
+/// The arguments of `webhooks replays`.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Replays {
@@ -31,7 +31,7 @@ enum Task {
         /// The replay's id
         id: ReplayId,
     },
-    /// Ends a replay; what it has made goes on
+    /// Cancels a replay; its deliveries that were tried go on
     Cancel {
         /// The replay's id
         id: ReplayId,
@@ -46,13 +46,13 @@ struct Filter {
     /// Only of this customer
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
-    /// How far they have come: running, done or canceled
+    /// Their status: running, done or canceled
     #[arg(long)]
     status: Option<String>,
-    /// Asked for then or later: a time, or how long ago (2h)
+    /// Requested then or later: a time, or how long ago (2h)
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
-    /// Asked for before that
+    /// Requested before that
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
@@ -68,7 +68,7 @@ pub(super) async fn run(session: &Session, Replays { task, filter, paging }: Rep
     }
 }
 
-/// Shows a replay that was asked for just now, and how to look after it.
+/// Shows a replay that was just started, and how to follow it.
 pub(super) async fn begun(session: &Session, call: Call<Replay>) -> Result<(), Failure> {
     let replay = session.add(&mut Table::new(COLUMNS), call, row).await?;
     hint(&format!("it goes on in the background: chargehook webhooks replays show {}", replay.id));

@@ -1,4 +1,4 @@
-//! `chargehook secrets`: the key that the database's secrets are sealed with, changed or lost.
+//! `chargehook secrets`: changes the key that encrypts the database's secrets, or gives up a lost one.
 
 use std::path::{Path, PathBuf};
 
@@ -17,17 +17,16 @@ Examples:
   CHARGEHOOK_NEW_SECRETS_KEY=$(openssl rand -hex 32) chargehook secrets change-key
   chargehook secrets drop";
 
-/// What is to become of the key, or without it.
+/// The arguments of `secrets`.
 #[derive(Subcommand)]
 pub(super) enum Secrets {
-    /// Seals the secrets under another key; the old one opens them no more
+    /// Encrypts the secrets with another key; the old one does not open them any more
     ///
-    /// Refused while `serve` runs there. A key that is a file is replaced by a new one, and kept beside it:
-    /// backups that were made until now need it. A key of your own, in CHARGEHOOK_NEW_SECRETS_KEY or
-    /// --new-key-file, is used as it is: put it where the old one is configured afterwards. Killed at any
-    /// moment, the database is sealed under one of the two keys as a whole; say it again, or start `serve`,
-    /// and it is found out which. The file of the database is written anew, which takes the room of a second
-    /// one meanwhile.
+    /// Refused while `serve` runs there. A key file is replaced by a new one and kept beside it, because
+    /// earlier backups need it. A key of your own, in CHARGEHOOK_NEW_SECRETS_KEY or --new-key-file, is used
+    /// as it is: configure it in place of the old one afterwards. If this is killed, all secrets are under
+    /// one of the two keys: run it again, or start `serve`, to find out which. The database file is
+    /// rewritten, which needs the space of a second one meanwhile.
     ChangeKey {
         /// The file with a key of your own: 64 hex digits, or the base64 of 32 bytes
         #[arg(long, value_name = "FILE")]
@@ -35,12 +34,12 @@ pub(super) enum Secrets {
         #[command(flatten)]
         place: DatabaseArgs,
     },
-    /// Gives up what only a lost key would open, and lets the rest go on
+    /// Gives up the secrets that only a lost key would open, and keeps the rest
     ///
-    /// Without --force it says what that is, and changes nothing. Webhooks get a new signing secret and wait,
-    /// paused, until you have told their receivers, given back their secret values and headers, and resumed
-    /// them: nothing is sent unsigned. Passwords of stations and API keys are no secrets that a key could
-    /// open, and stay. There is no way back, so make a `backup` first if the key may still be found.
+    /// Without --force it lists them and changes nothing. Webhooks get a new signing secret and are paused
+    /// until you have informed their receivers, set their secret values and headers again, and resumed them:
+    /// nothing is sent unsigned. Passwords of stations and API keys are stored as hashes and stay. This
+    /// cannot be undone, so make a `backup` first if the key may still be found.
     Drop {
         /// Does it
         #[arg(long)]
@@ -50,7 +49,7 @@ pub(super) enum Secrets {
     },
 }
 
-/// Does what is asked.
+/// Runs the command.
 pub(super) fn run(asked: Secrets) -> Result<(), Failure> {
     match asked {
         Secrets::ChangeKey { new_key_file, place } => {
@@ -71,7 +70,7 @@ fn existing(place: DatabaseArgs) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// The key that comes next, if it is given; an empty variable gives none.
+/// The new key, if one is given; an empty variable means none.
 fn next_key(file: Option<&Path>) -> Result<Option<SecretsKey>, Failure> {
     let (named, text) = match file {
         Some(path) => {
@@ -125,7 +124,7 @@ fn residue(clean: bool) -> &'static str {
     if clean { "" } else { "the file of the database is not written anew yet: the next start does it\n" }
 }
 
-/// What is lost, in the order of the work that it makes.
+/// The losses, in the order of the work they cause.
 fn told(losses: &Losses) -> String {
     let Losses { webhooks, deliveries, commands, events, requests } = losses;
     let mut text = String::new();

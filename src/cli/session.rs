@@ -1,4 +1,4 @@
-//! A running gateway, and how its answers are shown: as tables for people, or as they came for programs.
+//! A session with a running gateway. Answers are shown as tables for people, or as JSON for programs.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use super::{Failure, hint, input, print};
 use crate::client::{Call, Client, Follower, FollowerEvent, Parameters};
 use vocabulary::api::Page;
 
-/// What every command has that asks a gateway.
+/// Options of every command that calls a gateway.
 #[derive(Args)]
 pub(super) struct GatewayArgs {
     #[command(flatten)]
@@ -30,7 +30,7 @@ impl GatewayArgs {
     }
 }
 
-/// How many rows are shown before those that are followed.
+/// Rows that are shown before the followed ones.
 const BEFORE_FOLLOWING: u32 = 10;
 
 /// Which part of a list is shown.
@@ -39,7 +39,7 @@ pub(super) struct Paging {
     /// How many rows at most, 1 to 500 [default: 50]
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
-    /// Goes on where a list ended: the cursor that was printed behind it
+    /// Continues a list: the cursor that was printed behind it
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
     /// Shows all rows, page by page
@@ -53,7 +53,7 @@ pub(super) struct Paging {
 }
 
 impl Paging {
-    /// The parameters of a list of the last rows, before what follows them is shown as it comes.
+    /// The parameters of a list of the last rows, which are shown before new ones.
     pub(super) fn before_following(&self, mut filters: Vec<(String, String)>) -> Vec<(String, String)> {
         let limit = self.limit.unwrap_or(BEFORE_FOLLOWING);
         filters.push(("limit".to_owned(), limit.to_string()));
@@ -73,7 +73,7 @@ impl Paging {
     }
 }
 
-/// A gateway that is asked, and how its answers are shown.
+/// A client of a gateway, and how its answers are shown.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) client: Client,
@@ -81,7 +81,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Makes a call and shows its answer: as it came, or as `tell` words it.
+    /// Makes a call and shows its answer: as JSON, or in the words of `tell`.
     pub(super) async fn show<T: DeserializeOwned>(
         &self,
         call: Call<T>,
@@ -89,7 +89,7 @@ impl Session {
     ) -> Result<T, Failure> {
         let (answer, text) = call.with_text().await?;
         match self.json {
-            // A deletion is answered with nothing.
+            // The answer to a deletion is empty.
             true if text.is_empty() => {}
             true => print(&format!("{text}\n"))?,
             false => print(&tell(&answer))?,
@@ -97,7 +97,7 @@ impl Session {
         Ok(answer)
     }
 
-    /// Makes a call and shows its answer as a row of a table, which may have some above it.
+    /// Makes a call and shows its answer as the next row of a table.
     pub(super) async fn add<T: DeserializeOwned, const N: usize>(
         &self,
         table: &mut Table<N>,
@@ -117,7 +117,7 @@ impl Session {
         self.show(call, |page| Table::new(columns).lines(page.data.iter().map(row))).await
     }
 
-    /// Shows a list as far as `paging` wants it, and says how it goes on.
+    /// Shows a list as far as `paging` says, and how to continue it.
     pub(super) async fn list<T: DeserializeOwned, const N: usize>(
         &self,
         paging: &Paging,
@@ -137,7 +137,7 @@ impl Session {
             let page = self.show(call, |page| table.lines(page.data.iter().map(&row))).await?;
             let Some(cursor) = page.next_cursor else { return Ok(()) };
             if !paging.all {
-                // Not among the rows, where a program might take it for one.
+                // Not between the rows, where a program might take it for one.
                 hint(&format!("there is more: --cursor {cursor}, or --all"));
                 return Ok(());
             }
@@ -146,8 +146,7 @@ impl Session {
     }
 
     /// Shows a page the oldest row first, then each row as it comes, until SIGINT, SIGTERM or SIGHUP. The
-    /// follower has to be there before the page is read: what comes in between is in both, and is shown once
-    /// by its `id`.
+    /// follower has to be open before the page is read: rows in both are shown once, by their `id`.
     pub(super) async fn follow<T: DeserializeOwned, const N: usize>(
         &self,
         mut follower: Follower<T>,
@@ -166,7 +165,7 @@ impl Session {
         match self.json {
             true => {
                 let raw: Page<Box<RawValue>> = serde_json::from_str(&text).map_err(std::io::Error::from)?;
-                // A payload may have come in lines, which break between two of its tokens.
+                // A payload of several lines breaks between two tokens.
                 let lines = raw.data.iter().rev().map(|row| row.get().replace(['\n', '\r'], " ") + "\n");
                 print(&lines.collect::<String>())?;
             }
@@ -192,7 +191,7 @@ impl Session {
         }
     }
 
-    /// Prints all pages as one, each row as it came.
+    /// Prints all pages as one JSON page.
     async fn all_as_one<T>(
         &self,
         mut parameters: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! `chargehook stations`: who connects, and what is known of them.
+//! `chargehook stations`: lists, creates, changes, deletes and disconnects stations.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -21,7 +21,7 @@ Examples:
   chargehook stations set WALLBOX_001 --clear password
   chargehook stations import stations.csv";
 
-/// What is asked about stations.
+/// The arguments of `stations`.
 #[derive(Args)]
 pub(super) struct Stations {
     #[command(subcommand)]
@@ -44,19 +44,19 @@ enum Task {
         /// The station's identity
         id: String,
     },
-    /// Shows a station's connectors, as it last told of them
+    /// Shows a station's connectors, as it last reported them
     Connectors {
         /// The station's identity
         id: String,
     },
     /// Shows a station's configuration keys, as they were last read or set
     ///
-    /// Nothing is asked of the station. To read them anew: chargehook command ID GetConfiguration
+    /// The station is not asked. To read them again: chargehook command ID GetConfiguration
     Configuration {
         /// The station's identity
         id: String,
     },
-    /// Shows what went over a station's wire
+    /// Shows a station's OCPP messages
     Messages {
         /// The station's identity
         id: String,
@@ -64,39 +64,39 @@ enum Task {
         filter: Wire,
         #[command(flatten)]
         paging: Paging,
-        /// Shows the last ones (--limit, 10 if nothing is said), then each new one as it comes, until Ctrl-C
+        /// Shows the last ones (--limit, 10 by default), then each new one as it comes, until Ctrl-C
         #[arg(long, conflicts_with_all = ["all", "cursor", "oldest_first"])]
         follow: bool,
     },
-    /// Makes a station before it connects for the first time
+    /// Creates a station before it connects for the first time
     Add {
         /// The station's identity: the last segment of the URL it connects to
         id: String,
         #[command(flatten)]
         fields: Fields,
     },
-    /// Changes a station; what is not given stays as it is
+    /// Changes a station; other fields stay as they are
     Set {
         /// The station's identity
         id: String,
         #[command(flatten)]
         fields: Fields,
-        /// Takes a value away, such as password or time-zone (repeatable)
+        /// Removes a value, such as password or time-zone (repeatable)
         #[arg(long, value_name = "FIELD")]
         clear: Vec<String>,
     },
-    /// Removes stations and closes their sockets; their events and transactions stay
+    /// Deletes stations and closes their sockets; their events and transactions stay
     Delete {
         /// The stations' identities
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
     },
-    /// Hangs up on a station, which may connect again at once
+    /// Disconnects a station, which may connect again at once
     Disconnect {
         /// The station's identity
         id: String,
     },
-    /// Makes or changes many stations: a CSV whose first line names the columns, or a JSON array
+    /// Creates or changes many stations: a CSV whose first line names the columns, or a JSON array
     ///
     /// The columns, or members, are station_id and those of the API's stations. Shows the rows that were left
     /// out, and why; exits with 1 if there are any.
@@ -114,7 +114,7 @@ struct Filter {
     /// Only this customer's
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
-    /// What their boot is answered with: accepted, pending or rejected
+    /// The status that answers their boots: accepted, pending or rejected
     #[arg(long, value_name = "STATUS")]
     boot_status: Option<String>,
     /// Only those that are blocked, or with =false those that are not
@@ -132,10 +132,10 @@ struct Filter {
     /// Part of their identity, name or serial number
     #[arg(long, value_name = "TEXT")]
     q: Option<String>,
-    /// Made, or first connected, then or later: a time, or how long ago (2h)
+    /// Created, or first connected, then or later: a time, or how long ago (2h)
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
-    /// Made, or first connected, before that
+    /// Created, or first connected, before that
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
@@ -145,20 +145,20 @@ struct Wire {
     /// inbound is from the charger, outbound to it
     #[arg(long)]
     direction: Option<String>,
-    /// What they ask, or answer, such as StatusNotification
+    /// Their action, or that of the CALL they answer, such as StatusNotification
     #[arg(long)]
     action: Option<String>,
-    /// Went over the wire then or later: a time, or how long ago (2h)
+    /// Sent or received then or later: a time, or how long ago (2h)
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     since: Option<Timestamp>,
-    /// Went over the wire before that
+    /// Sent or received before that
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
 
 #[derive(Args, Serialize)]
 struct Fields {
-    /// For people
+    /// A name for people
     #[arg(long)]
     name: Option<String>,
     /// The customer it belongs to
@@ -173,10 +173,10 @@ struct Fields {
     /// The name its client certificate carries, if not its identity
     #[arg(long, value_name = "NAME")]
     certificate_name: Option<String>,
-    /// The serial number of its client certificate, in hex: no other opens then
+    /// The serial number of its client certificate, in hex: no other one is accepted
     #[arg(long, value_name = "HEX")]
     certificate_serial: Option<String>,
-    /// What its boot is answered with: accepted, pending or rejected
+    /// The status that answers its boots: accepted, pending or rejected
     #[arg(long, value_name = "STATUS")]
     boot_status: Option<String>,
     /// Refuses it at the handshake, or with =false no longer
@@ -194,7 +194,7 @@ struct Fields {
     /// Whether the gateway pings its socket
     #[arg(long, value_name = "BOOL")]
     ping: Option<bool>,
-    /// Whatever is to be kept with it: a JSON object
+    /// Metadata to be stored with it: a JSON object
     #[arg(long, value_name = "JSON", value_parser = input::object)]
     metadata: Option<Value>,
 }
@@ -336,7 +336,7 @@ fn details(station: &Station) -> String {
     ])
 }
 
-/// How far a clock is off, as people say it.
+/// The error of a clock in words.
 fn told_skew(ahead_ms: i64) -> String {
     let ms = ahead_ms.unsigned_abs();
     let off = match ms {

@@ -1,15 +1,15 @@
-//! Tables for people: columns as wide as their widest cell, cut where the terminal is too narrow.
+//! Tables for people: columns are as wide as their widest cell, and cut if the terminal is too narrow.
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// What stands for what was cut off.
+/// Marks a cut cell.
 const CUT: char = '…';
 
-/// The narrowest that a column is cut to, unless its heading is wider.
+/// The least width of a cut column, unless its heading is wider.
 const WIDTH_MIN: usize = 8;
 
-/// A column's heading, and whether its cells may be cut. What people copy, such as ids, is never cut.
+/// A column's heading, and whether its cells may be cut. Cells that people copy, such as ids, are never cut.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column {
     heading: &'static str,
@@ -21,17 +21,17 @@ pub(super) const fn whole(heading: &'static str) -> Column {
     Column { heading, may_be_cut: false }
 }
 
-/// A column whose cells are cut if there is no room for them.
+/// A column whose cells may be cut.
 pub(super) const fn cut(heading: &'static str) -> Column {
     Column { heading, may_be_cut: true }
 }
 
-/// A table that is written piece by piece: the columns only ever get wider.
+/// A table that is written piece by piece; its columns can only become wider.
 #[derive(Debug)]
 pub(super) struct Table<const N: usize> {
     columns: [Column; N],
     widths: [usize; N],
-    /// How wide a line may be, in characters; `None` is as wide as it takes.
+    /// The width of a line in characters; `None`: no limit.
     width_max: Option<usize>,
     begun: bool,
 }
@@ -52,7 +52,7 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// The lines of `rows`, below the heading if they are the first ones.
+    /// The lines of `rows`, with the heading before the first ones.
     pub(super) fn lines(&mut self, rows: impl IntoIterator<Item = [String; N]>) -> String {
         let mut lines: Vec<[String; N]> =
             rows.into_iter().map(|row| row.map(|cell| printable(&cell))).collect();
@@ -79,7 +79,7 @@ impl<const N: usize> Table<N> {
         text
     }
 
-    /// The widths with which a line fits, if cutting can bring that about.
+    /// The widths with which a line fits, as far as cells may be cut.
     fn fitting(&self) -> [usize; N] {
         let mut widths = self.widths;
         let Some(width_max) = self.width_max else { return widths };
@@ -106,7 +106,7 @@ fn shortened(cell: &str, width: usize) -> String {
     cell.chars().take(width.saturating_sub(1)).chain([CUT]).collect()
 }
 
-/// Names and values below each other, with the values in line.
+/// Names and values below each other, with aligned values.
 pub(super) fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(name, _)| name.chars().count() + 1).max().unwrap_or_default();
     let line = |(name, value): &(&str, String)| {
@@ -116,23 +116,23 @@ pub(super) fn fields(fields: &[(&str, String)]) -> String {
     fields.iter().map(line).collect()
 }
 
-/// The text without what a terminal would obey: chargers and receivers choose much of what is shown here.
+/// The text without control characters: chargers and receivers choose much of it.
 pub(super) fn printable(text: &str) -> String {
     let harmless = |c: char| match c {
         c if c.is_control() => char::REPLACEMENT_CHARACTER,
-        // Marks that turn the direction of what follows.
+        // Marks that change the direction of text.
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
         c => c,
     };
     text.chars().map(harmless).collect()
 }
 
-/// What is shown of something that may not be there.
+/// An optional value; `-` if there is none.
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// A state as the API spells it.
+/// A status as the API spells it.
 pub(super) fn spelled(state: &impl Serialize) -> String {
     match serde_json::to_value(state) {
         Ok(Value::String(text)) => text,
@@ -140,7 +140,7 @@ pub(super) fn spelled(state: &impl Serialize) -> String {
     }
 }
 
-/// Whether something is so.
+/// `yes` or `no`.
 pub(super) fn yes_no(is: bool) -> String {
     if is { "yes" } else { "no" }.to_owned()
 }

@@ -1,4 +1,4 @@
-//! `chargehook transactions`: charging sessions, and what was metered in them.
+//! `chargehook transactions`: lists and closes charging sessions, lists their meter values.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -18,7 +18,7 @@ Examples:
   chargehook transactions meter-values 483920175 --measurand Power.Active.Import
   chargehook transactions close 483920175 --stopped-at 2026-04-14T18:30:00Z --reason PowerLoss";
 
-/// What is asked about transactions.
+/// The arguments of `transactions`.
 #[derive(Args)]
 pub(super) struct Transactions {
     #[command(subcommand)]
@@ -38,10 +38,10 @@ enum Task {
     },
     /// Shows a transaction
     Show {
-        /// The number that OCPP knows it by
+        /// Its transaction id in OCPP
         id: i64,
     },
-    /// Lists what was metered in a transaction, in the charger's time order
+    /// Lists a transaction's meter values, in the charger's time order
     MeterValues {
         /// The number that OCPP knows it by
         id: i64,
@@ -50,9 +50,9 @@ enum Task {
         #[command(flatten)]
         paging: Paging,
     },
-    /// Ends a transaction whose stop never came, on your word
+    /// Closes a transaction whose stop never came
     ///
-    /// It is completed and TransactionCompleted is sent; the charger hears nothing of it. To end a session
+    /// It is completed and TransactionCompleted is published; the charger gets no message. To end a session
     /// that is still running: chargehook command STATION RemoteStopTransaction '{"transactionId": ID}'
     Close {
         /// The number that OCPP knows it by
@@ -63,7 +63,7 @@ enum Task {
         /// The meter at the end, in Wh
         #[arg(long, value_name = "WH")]
         meter_stop: Option<i64>,
-        /// Why it ended: a reason of OCPP, or words of your own
+        /// Why it ended: a reason of OCPP, or your own words
         #[arg(long)]
         reason: Option<String>,
     },
@@ -80,13 +80,13 @@ struct Filter {
     /// Only on this connector
     #[arg(long = "connector", value_name = "N")]
     connector_id: Option<i64>,
-    /// How far they have come: active or completed
+    /// Their status: active or completed
     #[arg(long)]
     status: Option<String>,
     /// Only started with this id tag
     #[arg(long, value_name = "TAG")]
     id_tag: Option<String>,
-    /// Only those of which some fact about the stop is not the charger's own, or with =false none of them
+    /// Only those whose stop is inferred in some part, or with =false none of them
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     inferred: Option<bool>,
     /// Their start arrived then or later: a time, or how long ago (2h)
@@ -95,10 +95,10 @@ struct Filter {
     /// Their start arrived before that
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
-    /// They began then or later, by the charger's clock
+    /// They started then or later, by the charger's clock
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     started_since: Option<Timestamp>,
-    /// They began before that
+    /// They started before that
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     started_until: Option<Timestamp>,
     /// They ended then or later, by the charger's clock
@@ -107,23 +107,23 @@ struct Filter {
     /// They ended before that
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     stopped_until: Option<Timestamp>,
-    /// Something about them changed then or later; with --oldest-first sorted by that
+    /// They were changed then or later; with --oldest-first sorted by that
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     updated_since: Option<Timestamp>,
 }
 
 #[derive(Args, Serialize)]
 struct Metered {
-    /// What was measured, such as Energy.Active.Import.Register
+    /// The measurand, such as Energy.Active.Import.Register
     #[arg(long)]
     measurand: Option<String>,
-    /// Why it was measured just then, such as Sample.Periodic
+    /// The context, such as Sample.Periodic
     #[arg(long)]
     context: Option<String>,
     /// The phase, or the pair of phases, such as L1
     #[arg(long)]
     phase: Option<String>,
-    /// Where it was measured, such as Outlet
+    /// The location, such as Outlet
     #[arg(long)]
     location: Option<String>,
     /// Raw or SignedData

@@ -1,4 +1,4 @@
-//! What can be said of a webhook on the command line.
+//! The fields of a webhook as options.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +10,25 @@ use super::{Failure, input};
 
 #[derive(Args, Serialize)]
 pub(super) struct Fields {
-    /// For people [default: the endpoint's host]
+    /// A name for people [default: the endpoint's host]
     #[arg(long)]
     name: Option<String>,
-    /// Event type or pattern it wants, such as 'Start*' or 'ocpp.*' (repeatable)
+    /// Event type or pattern to send, such as 'Start*' or 'ocpp.*' (repeatable)
     #[arg(long = "event", value_name = "PATTERN")]
     events: Option<Vec<String>>,
-    /// Station or pattern it wants, such as 'WALLBOX_*' (repeatable)
+    /// Station or pattern whose events to send, such as 'WALLBOX_*' (repeatable)
     #[arg(long = "station", value_name = "PATTERN")]
     stations: Option<Vec<String>>,
     /// The customer it belongs to: it gets only events of this owner
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
-    /// Which payloads it wants: a JSON object such as '{"connectorId": 1}'
+    /// Members that payloads must have: a JSON object such as '{"connectorId": 1}'
     #[arg(long, value_name = "JSON", value_parser = input::object)]
     filter: Option<Value>,
-    /// The body's shape: flat, envelope, standard or cloudevents
+    /// The body's format: flat, envelope, standard or cloudevents
     #[arg(long)]
     format: Option<String>,
-    /// What signs its deliveries: whsec_…; - reads it from standard input [default: a fresh one]
+    /// The signing secret: whsec_…; - reads it from standard input [default: a new one]
     #[arg(long, value_name = "SECRET")]
     signing_secret: Option<String>,
     /// A header whose value is --secret-value, such as Authorization
@@ -41,7 +41,7 @@ pub(super) struct Fields {
     #[arg(long, value_name = "HEADER", value_parser = input::header)]
     #[serde(skip)]
     header: Option<Vec<(String, String)>>,
-    /// In which order deliveries are made: none, or station for each station's strictly one after the other
+    /// The order of deliveries: none, or station for each station's strictly one after the other
     #[arg(long)]
     ordering: Option<String>,
     /// With --ordering station: how long one delivery may hold up those behind it
@@ -56,19 +56,19 @@ pub(super) struct Fields {
     /// Requests that may be under way at once, 1 to 1000
     #[arg(long, value_name = "N")]
     max_in_flight: Option<u32>,
-    /// The pace, such as 10/s or 600/m
+    /// The rate limit, such as 10/s or 600/m
     #[arg(long, value_name = "RATE")]
     rate_limit: Option<String>,
-    /// Whether it is at work; false discards what waits for it, and what matches later
+    /// Whether it is enabled; false discards waiting and later deliveries
     #[arg(long, value_name = "BOOL")]
     enabled: Option<bool>,
-    /// Sends a test event first, and does nothing unless the endpoint takes it
+    /// Sends a test event first, and fails unless the endpoint accepts it
     #[arg(long, num_args = 0, default_missing_value = "true")]
     verify: Option<bool>,
 }
 
 impl Fields {
-    /// The body of a call that makes or changes a webhook.
+    /// The body of a call that creates or changes a webhook.
     pub(super) fn body(
         mut self,
         url: Option<String>,

@@ -1,4 +1,4 @@
-//! `chargehook webhooks`: who wants which events, where, and how it is going.
+//! `chargehook webhooks`: creates, changes, deletes, tests, pauses and replays webhooks.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -25,7 +25,7 @@ Examples:
   chargehook webhooks set 3 --retry-schedule 10s,1m,10m --clear filter
   chargehook webhooks replay 3 --since 24h --only missing --dry-run";
 
-/// What is asked about webhooks.
+/// The arguments of `webhooks`.
 #[derive(Args)]
 pub(super) struct Webhooks {
     #[command(subcommand)]
@@ -48,7 +48,7 @@ enum Task {
         /// The webhook's number
         id: WebhookId,
     },
-    /// Makes a webhook and shows it with the secret that signs its deliveries
+    /// Creates a webhook and shows it with its signing secret
     Create {
         /// Where deliveries go
         #[arg(value_name = "ENDPOINT")]
@@ -56,7 +56,7 @@ enum Task {
         #[command(flatten)]
         fields: Box<Fields>,
     },
-    /// Changes a webhook; what is not given stays as it is
+    /// Changes a webhook; other fields stay as they are
     Set {
         /// The webhook's number
         id: WebhookId,
@@ -65,16 +65,16 @@ enum Task {
         to: Option<String>,
         #[command(flatten)]
         fields: Box<Fields>,
-        /// Takes a value away: secret-header, secret-value, filter, rate-limit or owner-id (repeatable)
+        /// Removes a value: secret-header, secret-value, filter, rate-limit or owner-id (repeatable)
         #[arg(long, value_name = "FIELD")]
         clear: Vec<String>,
     },
-    /// Removes a webhook; what waits for it is discarded
+    /// Deletes a webhook and discards its waiting deliveries
     Delete {
         /// The webhook's number
         id: WebhookId,
     },
-    /// Sends a test event, and exits with 1 if the endpoint does not take it
+    /// Sends a test event, and exits with 1 if the endpoint does not accept it
     Test {
         /// The webhook's number
         id: WebhookId,
@@ -82,53 +82,53 @@ enum Task {
         #[arg(long, value_name = "TYPE")]
         event: Option<String>,
     },
-    /// Puts a disabled webhook back to work; what it missed is for replay
+    /// Enables a disabled webhook; `replay` sends the events it has missed
     Enable {
         /// The webhook's number
         id: WebhookId,
     },
-    /// Switches a webhook off: what waits for it is discarded, and so is what matches later
+    /// Disables a webhook: waiting and later deliveries are discarded
     Disable {
         /// The webhook's number
         id: WebhookId,
     },
-    /// Lets a webhook's deliveries wait until it is resumed
+    /// Pauses a webhook: its deliveries wait until it is resumed
     Pause {
         /// The webhook's number
         id: WebhookId,
-        /// Until it is resumed by itself, such as 2h
+        /// How long, such as 2h [default: until it is resumed]
         #[arg(long = "for", value_name = "DURATION")]
         how_long: Option<Span>,
     },
-    /// Ends a webhook's pause; what has become due in it goes at once
+    /// Resumes a webhook; deliveries that became due are sent at once
     Resume {
         /// The webhook's number
         id: WebhookId,
     },
-    /// Shows the secrets that sign a webhook's deliveries
+    /// Shows a webhook's signing secrets
     Secret {
         /// The webhook's number
         id: WebhookId,
     },
-    /// Makes a new signing secret; the old one goes on signing beside it for a while
+    /// Rotates the signing secret; the old one still signs beside the new one for a while
     Rotate {
         /// The webhook's number
         id: WebhookId,
-        /// How long the old one goes on [default: 24h]
+        /// How long the old one still signs [default: 24h]
         #[arg(long, value_name = "DURATION")]
         overlap: Option<Span>,
     },
-    /// Shows how a webhook is doing
+    /// Shows a webhook's statistics
     Stats {
         /// The webhook's number
         id: WebhookId,
-        /// Over which time up to now
+        /// The time up to now that is counted
         #[arg(long, value_name = "DURATION", default_value = "24h")]
         window: Span,
     },
-    /// Brings back what a webhook missed, in the background
+    /// Sends events again that a webhook has missed, in the background
     Replay(Replaying),
-    /// Lists what is being brought back, bulk resends of deliveries among them
+    /// Lists, shows and cancels replays and bulk resends
     Replays(Replays),
 }
 
@@ -137,7 +137,7 @@ struct Filter {
     /// Only this customer's
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
-    /// What they are doing: active, paused, disabled or auto_disabled
+    /// Their status: active, paused, disabled or auto_disabled
     #[arg(long)]
     status: Option<String>,
 }
@@ -152,7 +152,7 @@ struct Replaying {
     /// Events that arrived before that [default: up to now]
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
-    /// Which of them: failed (dead letters), missing (discarded, or never made) or all
+    /// Which of them: failed (dead letters), missing (discarded, or never created) or all
     #[arg(long, default_value = "failed", value_parser = read_only)]
     only: Only,
     /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable)
@@ -205,7 +205,7 @@ pub(super) async fn run(Webhooks { task, gateway }: Webhooks) -> Result<(), Fail
     }
 }
 
-/// Shows a webhook as it is now.
+/// Shows a changed webhook.
 async fn changed(session: &Session, call: Call<Webhook>) -> Result<(), Failure> {
     session.show(call, details).await.map(drop)
 }
