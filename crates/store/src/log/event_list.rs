@@ -130,7 +130,6 @@ fn conditions_of(filter: &EventFilter, rows: &RowSet) -> Conditions {
 mod tests {
     use super::*;
     use crate::engine::embedded::schema;
-    use crate::listing::page;
     use crate::positions::LogPosition;
 
     /// How SQLite would go about a list: one line per step.
@@ -141,7 +140,8 @@ mod tests {
         let select = "EXPLAIN QUERY PLAN SELECT e.seq FROM events e";
         let slice = Slice { ascending, after: Some((7, 0)), limit: 50 };
         let steps = std::cell::RefCell::new(Vec::new());
-        page(&Read::of(&conn), select, &["e.seq"], conditions_of(filter, rows), &slice, |row| {
+        let judged = filter.q.as_ref().map(|_| |_: &Row<'_>| Ok(true));
+        page_of(&Read::of(&conn), select, &["e.seq"], conditions_of(filter, rows), &slice, judged, |row| {
             steps.borrow_mut().push(row.get::<String>(3)?);
             Ok(())
         })
@@ -169,9 +169,9 @@ mod tests {
             (EventFilter { since: at, until: at, ..Default::default() }, "PRIMARY KEY"),
             (EventFilter { since: at, station_id: some("A"), ..Default::default() }, "events_by_station"),
         ] {
-            for ascending in [false, true] {
-                let steps = plan(&filter, &RowSet::All, ascending);
-                let text = steps.join("; ");
+            for (ascending, q) in [(false, None), (true, None), (false, some("a")), (true, some("a"))] {
+                let filter = EventFilter { q, ..filter.clone() };
+                let text = plan(&filter, &RowSet::All, ascending).join("; ");
                 assert!(text.contains(wanted), "{filter:?}: {text}");
                 assert!(!text.contains("TEMP B-TREE") && !text.contains("SCAN e"), "{filter:?}: {text}");
             }
