@@ -16,7 +16,7 @@ use crate::engine::sql::{Param, params};
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::append::AppendOptions;
 use crate::station_state::flags::{Change, UNRESPONSIVE, Until};
 use crate::station_state::rejected_messages;
 use crate::{Priority, Scope, Store};
@@ -157,7 +157,7 @@ fn append_event(w: &mut Tx<'_>, row: &CommandRow, outcome: &CommandOutcome) -> R
         violations: outcome.violations.clone(),
         ..NewEvent::about_station(Category::Command, name, &row.station, w.now, to_raw_value(&payload)?)
     };
-    append::append(w, &event, Manner::default()).map(drop)
+    append::append(w, &event, AppendOptions::default()).map(drop)
 }
 
 /// Flags a station whose last calls all went unanswered (quirk Q29).

@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::append::AppendOptions;
 use crate::seed::SeedWebhook;
 use crate::{Priority, Scope, Store};
 use vocabulary::clock::{Clock, Timestamp};
@@ -21,7 +21,7 @@ const UNTENABLE: &str =
 fn append(w: &mut Tx<'_>) -> Result<LogPosition> {
     let payload = RawValue::from_string("{}".to_owned()).expect("JSON");
     let event = NewEvent::new(Category::Custom, "invoice.paid", w.now, payload);
-    append::append(w, &event, Manner::default())
+    append::append(w, &event, AppendOptions::default())
 }
 
 /// A job that has every effect there is.

@@ -5,7 +5,7 @@ use serde_json::value::to_raw_value;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::append::AppendOptions;
 use crate::station_state::flags::Change;
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
@@ -34,5 +34,5 @@ pub(crate) fn keep(
         violations: rejection.violations,
         ..NewEvent::about_station(Category::Station, "MessageRejected", station, received_at, payload)
     };
-    append::append(w, &event, Manner::default()).map(drop)
+    append::append(w, &event, AppendOptions::default()).map(drop)
 }

@@ -9,7 +9,7 @@ use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::append::AppendOptions;
 use crate::station_state::boot_loops;
 use crate::station_state::certificate_renewal;
 use crate::station_state::certificate_renewal::UsedCertificate;
@@ -141,8 +141,8 @@ impl Store {
                 station_id: Some(rejected.identity.clone()),
                 ..NewEvent::new(Category::Station, "StationRejected", w.now, to_raw_value(&rejected)?)
             };
-            let manner = Manner { uncounted: true, ..Manner::default() };
-            append::append(w, &event, manner).map(drop)
+            let options = AppendOptions { uncounted: true, ..AppendOptions::default() };
+            append::append(w, &event, options).map(drop)
         })
         .await
     }

@@ -6,7 +6,7 @@ use serde_json::value::to_raw_value;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::append::AppendOptions;
 use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::StationId;
 
@@ -18,5 +18,5 @@ pub(super) fn append_station_event(
     payload: &impl Serialize,
 ) -> Result<()> {
     let event = NewEvent::about_station(Category::Station, event, id, w.now, to_raw_value(payload)?);
-    append::append(w, &event, Manner::default()).map(drop)
+    append::append(w, &event, AppendOptions::default()).map(drop)
 }
