@@ -4,6 +4,7 @@
 
 mod cases;
 mod circles;
+mod docs;
 mod paths;
 mod pointers;
 mod secrets;
