@@ -40,8 +40,8 @@ pub(super) async fn import(
     let mut results = Vec::with_capacity(rows.len());
     let mut accepted = Vec::new();
     for (place, row) in rows.into_iter().enumerate() {
-        let (id_tag, checked) = check(&caller, row)?;
-        let errors = match checked {
+        let CheckedRow { id_tag, input } = check(&caller, row)?;
+        let errors = match input {
             Ok(input) => {
                 accepted.push((place, id_tag.clone().unwrap_or_default(), input));
                 Vec::new()
@@ -70,18 +70,22 @@ fn cell_value(name: &str, cell: &str) -> Value {
     }
 }
 
-/// The tag of a row, or everything that is wrong with it.
+/// A row of the import.
+struct CheckedRow {
+    /// The tag, if the row names one.
+    id_tag: Option<String>,
+    /// Its members, or everything that is wrong with the row.
+    input: std::result::Result<IdTagInput, Vec<FieldError>>,
+}
+
+/// Reads a row and checks it.
 ///
 /// # Errors
 /// Only if a schema of the gateway does not compile.
-#[expect(clippy::type_complexity, reason = "a tag that may be missing, and what its row says or lacks")]
-fn check(
-    caller: &Caller,
-    row: ImportRow,
-) -> Result<(Option<String>, std::result::Result<IdTagInput, Vec<FieldError>>)> {
+fn check(caller: &Caller, row: ImportRow) -> Result<CheckedRow> {
     let mut row = match row {
         Ok(row) => row,
-        Err(error) => return Ok((None, Err(vec![error]))),
+        Err(error) => return Ok(CheckedRow { id_tag: None, input: Err(vec![error]) }),
     };
     let id_tag = match row.remove(TAG) {
         Some(Value::String(id_tag)) => Some(id_tag),
@@ -95,11 +99,12 @@ fn check(
         Some(Ok(())) => {}
     }
     if !errors.is_empty() {
-        return Ok((id_tag, Err(errors)));
+        return Ok(CheckedRow { id_tag, input: Err(errors) });
     }
     let mut input: IdTagInput = body::into(row)?;
-    Ok(match caller.owner_of_row(input.owner_id.take()) {
-        Ok(owner_id) => (id_tag, Ok(IdTagInput { owner_id, ..input })),
-        Err(error) => (id_tag, Err(vec![error])),
-    })
+    let input = match caller.owner_of_row(input.owner_id.take()) {
+        Ok(owner_id) => Ok(IdTagInput { owner_id, ..input }),
+        Err(error) => Err(vec![error]),
+    };
+    Ok(CheckedRow { id_tag, input })
 }

@@ -31,82 +31,102 @@ pub(super) async fn metrics(State(state): State<Arc<ApiState>>) -> Result<Text> 
 /// The same on a listener of their own.
 pub(super) async fn elsewhere(State(state): State<Arc<ApiState>>) -> Text {
     let mut text = String::with_capacity(4_096);
-    let store = state.store.statistics();
+    stations(&mut text, &state);
+    database(&mut text, &state).await;
+    disk(&mut text, &state).await;
+    events(&mut text, &state);
+    call_outs(&mut text, &state);
+    refused_connections(&mut text, &state);
+    commits(&mut text, &state);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}
+
+fn stations(text: &mut String, state: &ApiState) {
     gauge(
-        &mut text,
+        text,
         "chargehook_stations_connected",
         "Stations with a live connection.",
         state.stations.connected(),
     );
+}
+
+/// The size of the database.
+async fn database(text: &mut String, state: &ApiState) {
     gauge(
-        &mut text,
+        text,
         "chargehook_store_wal_bytes",
         "Size of the write-ahead log when last looked at.",
-        store.wal_bytes.load(Relaxed),
+        state.store.statistics().wal_bytes.load(Relaxed),
     );
     if let Ok(space) = state.store.space().await {
         gauge(
-            &mut text,
+            text,
             "chargehook_store_database_bytes",
             "Size of the database, the write-ahead log left out.",
             space.file_bytes(),
         );
         gauge(
-            &mut text,
+            text,
             "chargehook_store_used_bytes",
             "Size of the database's pages that hold something: what retention.max_database_size limits.",
             space.used_bytes(),
         );
         if let Some(ByteSize(max_bytes)) = state.settings.retention.max_database_size {
+            gauge(text, "chargehook_store_max_bytes", "What retention.max_database_size allows.", max_bytes);
             gauge(
-                &mut text,
-                "chargehook_store_max_bytes",
-                "What retention.max_database_size allows.",
-                max_bytes,
-            );
-            gauge(
-                &mut text,
+                text,
                 "chargehook_store_nearly_full",
                 "1 if four fifths of what retention.max_database_size allows are used.",
                 u64::from(is_nearly_full(space.used_bytes(), max_bytes)),
             );
         }
     }
+}
+
+/// The file system of the data directory.
+async fn disk(text: &mut String, state: &ApiState) {
     if let Some(disk) = state.store.disk().await {
         gauge(
-            &mut text,
+            text,
             "chargehook_disk_free_bytes",
             "Bytes that are free on the file system of the data directory.",
             disk.free_bytes,
         );
         gauge(
-            &mut text,
+            text,
             "chargehook_disk_total_bytes",
             "Size of the file system of the data directory.",
             disk.total_bytes,
         );
         gauge(
-            &mut text,
+            text,
             "chargehook_disk_nearly_full",
             "1 if fewer bytes are free there than server.warn_free_space.",
             u64::from(disk.free_bytes < state.settings.server.warn_free_space.0),
         );
     }
+}
+
+fn events(text: &mut String, state: &ApiState) {
     gauge(
-        &mut text,
+        text,
         "chargehook_events_stored",
         "Events ever stored: the newest one's row.",
         state.store.tail().borrow().number() as u64,
     );
     gauge(
-        &mut text,
+        text,
         "chargehook_search_events_behind",
         "Events that are not in the search index yet; a search looks through them one by one.",
         state.store.search_behind(),
     );
+}
+
+/// Questions to the authorisation endpoint.
+fn call_outs(text: &mut String, state: &ApiState) {
     let call_outs = &state.call_outs;
     counters(
-        &mut text,
+        text,
         "chargehook_authorization_call_outs_total",
         "Questions to the authorisation endpoint, by what came of them.",
         &[
@@ -115,23 +135,29 @@ pub(super) async fn elsewhere(State(state): State<Arc<ApiState>>) -> Text {
             ("result=\"skipped\"", call_outs.skipped.load(Relaxed)),
         ],
     );
+}
+
+fn refused_connections(text: &mut String, state: &ApiState) {
     let refused = state.refused.all();
     let refused: Vec<_> = refused.iter().map(|(reason, n)| (format!("reason=\"{reason}\""), *n)).collect();
     let refused: Vec<_> = refused.iter().map(|(label, n)| (label.as_str(), *n)).collect();
     counters(
-        &mut text,
+        text,
         "chargehook_connections_refused_total",
         "Connections of chargers that were refused or came to nothing, by reason.",
         &refused,
     );
-    histogram(&mut text, "chargehook_store_batch_jobs", "Writes per commit.", &store.batch_jobs);
+}
+
+fn commits(text: &mut String, state: &ApiState) {
+    let store = state.store.statistics();
+    histogram(text, "chargehook_store_batch_jobs", "Writes per commit.", &store.batch_jobs);
     histogram(
-        &mut text,
+        text,
         "chargehook_store_commit_microseconds",
         "Time from taking a batch of writes to its commit.",
         &store.commit_us,
     );
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 // Writing to a String cannot fail.

@@ -181,80 +181,85 @@ fn name_headers(operation: &mut Value, is_post: bool) {
     }
 }
 
-/// Adds to every operation what all have in common: errors that any call can answer, the header of every
-/// POST, and the second place of the key.
+/// Adds to every operation what all have in common: errors that any call can answer, the header of every POST, and
+/// the second place of the key.
 fn complete(document: &mut Value) {
-    let problem = |description: &str| {
-        json!({
-            "description": description,
-            "content": { super::problem::MEDIA_TYPE: { "schema": { "$ref": "#/components/schemas/Problem" } } }
-        })
-    };
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
-        let in_api = path.starts_with(super::BASE);
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             if operation.get("responses").is_none() {
                 continue;
             }
             describe_answers(operation);
-            if !in_api {
-                continue;
+            if path.starts_with(super::BASE) {
+                complete_operation(path, method == "post", operation);
             }
-            name_operation(operation);
-            if let Some(scope) = operation["security"][0]["api_key"][0].as_str() {
-                let scope = scope.to_owned();
-                operation["security"] = json!([{ "api_key": [scope] }, { "bearer": [scope] }]);
-            }
-            let mut errors = vec![
-                ("401", "No API key, or none that is valid"),
-                ("403", "The key lacks the scope that `security` names, or another owner was named"),
-                ("422", "Wrong fields or parameters; `errors` names every one"),
-                (
-                    "429",
-                    "Too many requests a second with this key, or with bad keys from this address; see `Retry-After`",
-                ),
-                ("503", "Not now; see `Retry-After`"),
-            ];
-            if path.contains('{') {
-                errors.push(("404", "There is none, or it belongs to another owner"));
-            }
-            let kept_for_a_time = ["/events", "/deliveries", "/commands", "/transactions", "/replays"];
-            let of_one = kept_for_a_time.iter().any(|list| path.contains(&format!("{list}/{{")));
-            if of_one || path.ends_with("/events") || path.ends_with("/events/stream") {
-                errors.push(("410", "Older than what is kept: see `retention` in the configuration"));
-            }
-            let takes_body = operation.get("requestBody").is_some();
-            // A POST without a body may still get one, and a path may not be UTF-8.
-            if takes_body || method == "post" || path.contains('{') {
-                errors.push(("400", "It cannot be read: the body is not JSON, or the path not UTF-8"));
-            }
-            if takes_body || method == "post" {
-                errors.push(("413", "The body is too large"));
-            }
-            if takes_body {
-                errors.push(("415", "The body's Content-Type is none that this call takes"));
-            }
-            if method == "post" {
-                errors.push(("409", "In conflict with the present state, or a request with this Idempotency-Key is still running"));
-                let words = "Makes the call safe to repeat for 24 hours";
-                take_header(
-                    operation,
-                    "Idempotency-Key",
-                    words,
-                    json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
-                );
-            }
-            if operation["responses"].get("412").is_some() {
-                let words = "The `ETag` that it must still have; otherwise the answer is a 412";
-                take_header(operation, "If-Match", words, json!({ "type": "string" }));
-            }
-            for (status, description) in errors {
-                if operation["responses"].get(status).is_none() {
-                    operation["responses"][status] = problem(description);
-                }
-            }
-            name_headers(operation, method == "post");
         }
     }
+}
+
+fn complete_operation(path: &str, is_post: bool, operation: &mut Value) {
+    name_operation(operation);
+    if let Some(scope) = operation["security"][0]["api_key"][0].as_str() {
+        let scope = scope.to_owned();
+        operation["security"] = json!([{ "api_key": [scope] }, { "bearer": [scope] }]);
+    }
+    if is_post {
+        let words = "Makes the call safe to repeat for 24 hours";
+        let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
+        take_header(operation, "Idempotency-Key", words, schema);
+    }
+    if operation["responses"].get("412").is_some() {
+        let words = "The `ETag` that it must still have; otherwise the answer is a 412";
+        take_header(operation, "If-Match", words, json!({ "type": "string" }));
+    }
+    let takes_body = operation.get("requestBody").is_some();
+    for (status, description) in general_errors(path, is_post, takes_body) {
+        if operation["responses"].get(status).is_none() {
+            operation["responses"][status] = json!({
+                "description": description,
+                "content": { super::problem::MEDIA_TYPE: { "schema": { "$ref": "#/components/schemas/Problem" } } }
+            });
+        }
+    }
+    name_headers(operation, is_post);
+}
+
+/// The errors that a call can answer beside its own: status and description.
+fn general_errors(path: &str, is_post: bool, takes_body: bool) -> Vec<(&'static str, &'static str)> {
+    let mut errors = vec![
+        ("401", "No API key, or none that is valid"),
+        ("403", "The key lacks the scope that `security` names, or another owner was named"),
+        ("422", "Wrong fields or parameters; `errors` names every one"),
+        (
+            "429",
+            "Too many requests a second with this key, or with bad keys from this address; see `Retry-After`",
+        ),
+        ("503", "Not now; see `Retry-After`"),
+    ];
+    if path.contains('{') {
+        errors.push(("404", "There is none, or it belongs to another owner"));
+    }
+    let kept_for_a_time = ["/events", "/deliveries", "/commands", "/transactions", "/replays"];
+    let of_one = kept_for_a_time.iter().any(|list| path.contains(&format!("{list}/{{")));
+    if of_one || path.ends_with("/events") || path.ends_with("/events/stream") {
+        errors.push(("410", "Older than what is kept: see `retention` in the configuration"));
+    }
+    // A POST without a body may still get one, and a path may not be UTF-8.
+    if takes_body || is_post || path.contains('{') {
+        errors.push(("400", "It cannot be read: the body is not JSON, or the path not UTF-8"));
+    }
+    if takes_body || is_post {
+        errors.push(("413", "The body is too large"));
+    }
+    if takes_body {
+        errors.push(("415", "The body's Content-Type is none that this call takes"));
+    }
+    if is_post {
+        errors.push((
+            "409",
+            "In conflict with the present state, or a request with this Idempotency-Key is still running",
+        ));
+    }
+    errors
 }

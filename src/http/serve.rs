@@ -114,7 +114,10 @@ async fn encrypt(
         agreed = timeout(patience, tls.accept(stream)) => agreed.ok()?,
         () = stop.cancelled() => return None,
     };
-    agreed.inspect_err(|error| debug!("no TLS on an API connection: {error}")).ok().map(|(stream, _)| stream)
+    agreed
+        .inspect_err(|error| debug!("no TLS on an API connection: {error}"))
+        .ok()
+        .map(|accepted| accepted.stream)
 }
 
 async fn serve_connection(

@@ -59,60 +59,71 @@ pub(super) async fn import(
         let message = format!("has more than {PASSWORDS_MAX} rows with a password: import it in parts");
         return Err(ErrorAnswer::invalid_field("", message));
     }
-    let mut results = Vec::with_capacity(rows.len());
-    let mut sound = Vec::new();
+    let CheckedRows { mut results, sound } = check_all(&state, &caller, rows).await?;
+    let mut sound: Vec<Sound> =
+        stream::iter(sound).map(|row| hashed(&state, row)).buffered(hashes_at_once()).try_collect().await?;
+    while !sound.is_empty() {
+        let chunk: Vec<Sound> = sound.drain(..sound.len().min(ROWS_AT_ONCE)).collect();
+        write(&state, chunk, &mut results).await?;
+    }
+    Ok(Json(Page { data: results, next_cursor: None }))
+}
+
+/// The rows of an import, checked.
+struct CheckedRows {
+    /// A result for each row; those of sound rows are set once they are written.
+    results: Vec<ImportedStation>,
+    sound: Vec<Sound>,
+}
+
+/// Checks every row; of several rows about one station the first one counts.
+async fn check_all(state: &ApiState, caller: &Caller, rows: Vec<ImportRow>) -> Result<CheckedRows> {
+    let mut checked = CheckedRows { results: Vec::with_capacity(rows.len()), sound: Vec::new() };
     let mut seen = HashMap::new();
     for (place, row) in rows.into_iter().enumerate() {
         let number = place as u64 + 1;
         let named = row.as_ref().ok().and_then(|row| row.get(COLUMNS.key)?.as_str()).map(str::to_owned);
         let earlier = named.as_ref().and_then(|id| seen.insert(id.clone(), number));
-        let errors = match (earlier, check(&state, &caller, row).await?) {
+        let errors = match (earlier, check(state, caller, row).await?) {
             (Some(earlier), _) => vec![FieldError::new(COLUMNS.key, format!("is that of row {earlier} too"))],
             (None, Err(errors)) => errors,
             (None, Ok((input, station))) => {
-                sound.push(Sound { place, input, station });
+                checked.sound.push(Sound { place, input, station });
                 Vec::new()
             }
         };
-        results.push(ImportedStation {
-            row: number,
-            station_id: named,
-            result: ImportResult::Invalid,
-            errors,
-        });
+        let result = ImportResult::Invalid;
+        checked.results.push(ImportedStation { row: number, station_id: named, result, errors });
     }
-    let mut sound: Vec<Sound> =
-        stream::iter(sound).map(|row| hashed(&state, row)).buffered(hashes_at_once()).try_collect().await?;
-    while !sound.is_empty() {
-        let chunk: Vec<Sound> = sound.drain(..sound.len().min(ROWS_AT_ONCE)).collect();
-        let kept: Vec<_> = chunk
-            .iter()
-            .map(|row| {
-                (row.place, row.input.station_id.clone(), row.input.blocked, stations::rules(&row.input))
-            })
-            .collect();
-        let imported = chunk.into_iter().map(|row| (row.input, row.station)).collect();
-        let imported = state.store.import_stations(imported).await?;
-        for ((place, station_id, blocked, rules), imported) in kept.into_iter().zip(imported) {
-            results[place].result = match imported {
-                Imported::Created => ImportResult::Created,
-                Imported::Updated => ImportResult::Updated,
-                Imported::Stale => {
-                    let error =
-                        FieldError::new("", "the station was changed at the same time: import it again");
-                    results[place].errors.push(error);
-                    ImportResult::Invalid
-                }
-            };
-            if imported == Imported::Updated {
-                state.stations.change_rules(&station_id, rules);
+    Ok(checked)
+}
+
+/// Writes rows in one transaction, sets their results, and lets connected stations follow.
+async fn write(state: &ApiState, chunk: Vec<Sound>, results: &mut [ImportedStation]) -> Result<()> {
+    let kept: Vec<_> = chunk
+        .iter()
+        .map(|row| (row.place, row.input.station_id.clone(), row.input.blocked, stations::rules(&row.input)))
+        .collect();
+    let imported = chunk.into_iter().map(|row| (row.input, row.station)).collect();
+    let imported = state.store.import_stations(imported).await?;
+    for ((place, station_id, blocked, rules), imported) in kept.into_iter().zip(imported) {
+        results[place].result = match imported {
+            Imported::Created => ImportResult::Created,
+            Imported::Updated => ImportResult::Updated,
+            Imported::Stale => {
+                let error = FieldError::new("", "the station was changed at the same time: import it again");
+                results[place].errors.push(error);
+                ImportResult::Invalid
             }
-            if blocked && imported == Imported::Updated {
-                state.stations.ask_to_leave(&station_id, Leave::Blocked);
-            }
+        };
+        if imported == Imported::Updated {
+            state.stations.change_rules(&station_id, rules);
+        }
+        if blocked && imported == Imported::Updated {
+            state.stations.ask_to_leave(&station_id, Leave::Blocked);
         }
     }
-    Ok(Json(Page { data: results, next_cursor: None }))
+    Ok(())
 }
 
 /// The row with its password hashed. That is slow on purpose, so it runs on other threads.

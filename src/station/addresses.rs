@@ -19,12 +19,19 @@ pub struct Addresses {
     pub tls_listen: Option<SocketAddr>,
 }
 
+/// A listener with its TLS.
+pub(super) struct BoundListener {
+    pub(super) listener: TcpListener,
+    /// `None`: nothing is encrypted.
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
 /// Binds the listeners, each with its TLS. If TLS has a listener of its own, the other one is plain.
 pub(super) fn bind(
     handshake_runtime: &HandshakeRuntime,
     settings: &Ocpp,
     tls: Option<&Arc<Tls>>,
-) -> Result<(Vec<(TcpListener, Option<Arc<Tls>>)>, Addresses), NotStarted> {
+) -> Result<(Vec<BoundListener>, Addresses), NotStarted> {
     let bind = |key, address| {
         let refused = |reason| NotStarted::Listen { key, address, reason };
         let listener = handshake_runtime.bind(address).map_err(refused)?;
@@ -33,11 +40,16 @@ pub(super) fn bind(
     };
     let (first, listen) = bind("ocpp.listen", settings.listen)?;
     match settings.tls_listen {
-        None => Ok((vec![(first, tls.cloned())], Addresses { listen, tls_listen: None })),
+        None => {
+            let only = BoundListener { listener: first, tls: tls.cloned() };
+            Ok((vec![only], Addresses { listen, tls_listen: None }))
+        }
         Some(address) => {
             let (second, real) = bind("ocpp.tls_listen", address)?;
             let addresses = Addresses { listen, tls_listen: Some(real) };
-            Ok((vec![(first, None), (second, tls.cloned())], addresses))
+            let plain = BoundListener { listener: first, tls: None };
+            let encrypted = BoundListener { listener: second, tls: tls.cloned() };
+            Ok((vec![plain, encrypted], addresses))
         }
     }
 }

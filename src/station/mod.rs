@@ -46,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use addresses::BoundListener;
 use callout::{CallOut, CallOutCounts};
 use credentials::Passwords;
 use handshake_runtime::HandshakeRuntime;
@@ -165,7 +166,7 @@ impl Stations {
             certificates,
             settings,
         });
-        for (listener, tls) in bound {
+        for BoundListener { listener, tls } in bound {
             let accept = listener::accept(stations.clone(), listener, tls, Handle::current());
             stations.tasks.spawn_on(accept, stations.handshake_runtime.handle());
         }

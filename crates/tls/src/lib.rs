@@ -66,6 +66,14 @@ pub struct Tls {
     config: Arc<Reloaded<ServerConfig>>,
 }
 
+/// A connection whose TLS handshake is done.
+pub struct Accepted {
+    /// The connection.
+    pub stream: Stream,
+    /// The client's certificate, if it has sent one.
+    pub certificate: Option<ClientCertificate>,
+}
+
 /// The contents of a client's certificate. Its chain and its dates have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
@@ -123,11 +131,11 @@ impl Tls {
     ///
     /// # Errors
     /// If the handshake fails, or the certificate is not trusted; [`TlsFailure::of`] says why.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<(Stream, Option<ClientCertificate>)> {
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<Accepted> {
         let stream = TlsAcceptor::from(self.config.current()).accept(stream).await?;
         let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let client = match leaf {
-            // It is trusted but cannot be read here, so it counts as nobody's.
+        let certificate = match leaf {
+            // It is trusted but cannot be read here: to be on the safe side it is refused.
             Some(leaf) => Some(
                 ClientCertificate::read(leaf)
                     .ok_or(rustls::Error::InvalidCertificate(CertificateError::BadEncoding))
@@ -135,7 +143,7 @@ impl Tls {
             ),
             None => None,
         };
-        Ok((Stream::Tls(Box::new(stream.into())), client))
+        Ok(Accepted { stream: Stream::Tls(Box::new(stream.into())), certificate })
     }
 
     /// Reads the files again whenever they change, until `stop`.

@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{Files, Tls};
+use super::{Accepted, Files, Tls};
 use vocabulary::der::Certificate;
 
 /// Often enough that nobody waits.
@@ -197,7 +197,7 @@ async fn echo(listener: TcpListener, tls: Arc<Tls>) {
         let (stream, _) = listener.accept().await.expect("accepts");
         let tls = tls.clone();
         tokio::spawn(async move {
-            let Ok((mut stream, _)) = tls.accept(stream).await else { return };
+            let Ok(Accepted { mut stream, .. }) = tls.accept(stream).await else { return };
             let mut byte = [0];
             while stream.read_exact(&mut byte).await.is_ok() && stream.write_all(&byte).await.is_ok() {
                 let _ = stream.flush().await;

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::station::Stations;
 use crate::station::refusal_log::Cause;
-use tls::{ClientCertificate, Stream, Tls, TlsFailure};
+use tls::{Accepted, ClientCertificate, Stream, Tls, TlsFailure};
 
 /// The first byte that a TLS client sends (RFC 8446, 5.1: a handshake record).
 const TLS_HELLO: u8 = 22;
@@ -65,7 +65,7 @@ pub(super) async fn open(
         () = stations.stop.cancelled() => return None,
     };
     match agreed {
-        Ok(Ok((stream, certificate))) => {
+        Ok(Ok(Accepted { stream, certificate })) => {
             Some(Opened { stream, encryption: Some(Encryption { certificate }) })
         }
         Ok(Err(error)) => {
