@@ -119,7 +119,8 @@ impl Merge {
                 if let Some(Err(error)) = self.config.set(table, key, given) {
                     self.fault(source.clone(), named, Reason::Invalid(error));
                 }
-                // A value that could not be read was set all the same: no second complaint that it is missing.
+                // A value that could not be read was set all the same: no second complaint that it is
+                // missing.
                 self.set_by.insert((table, key), source);
             }
         }

@@ -181,8 +181,8 @@ fn name_headers(operation: &mut Value, is_post: bool) {
     }
 }
 
-/// Adds to every operation what all have in common: errors that any call can answer, the header of every POST, and
-/// the second place of the key.
+/// Adds to every operation what all have in common: errors that any call can answer, the header of every
+/// POST, and the second place of the key.
 fn complete(document: &mut Value) {
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {

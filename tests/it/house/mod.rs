@@ -94,7 +94,8 @@ fn pure_modules_know_no_runtime_and_no_store() {
 /// The versions of OCPP, and the doors to them; the simulator is a charger of one version.
 const VERSIONS: &[&str] = &["crates/vocabulary/src/ocpp", "crates/charger-sim"];
 
-/// What knows no version speaks of `CommandAction`, `MessageAction` and facts, so that another version is an addition.
+/// What knows no version speaks of `CommandAction`, `MessageAction` and facts, so that another version is an
+/// addition.
 #[test]
 fn no_version_of_ocpp_is_named_outside_of_ocpp() {
     let is_door = |source: &Source| VERSIONS.iter().any(|place| source.is_in(place));
@@ -108,4 +109,24 @@ fn sql_stays_in_the_store() {
     for source in sources().iter().filter(|source| !source.is_in(STORE)) {
         assert!(!source.text.contains("rusqlite"), "{} names the database library", source.path);
     }
+}
+
+/// The longest line of a comment, in characters.
+const COMMENT_COLUMNS: usize = 110;
+
+/// Directories with longer comments. None may be added.
+const LONG_COMMENTS: &[&str] = &["crates/store/src"];
+
+#[test]
+fn comments_fit_the_page() {
+    let mut long = Vec::new();
+    let is_checked = |source: &&Source| !LONG_COMMENTS.iter().any(|directory| source.is_in(directory));
+    for source in sources().iter().filter(is_checked) {
+        for (number, line) in source.text.lines().enumerate() {
+            if line.trim_start().starts_with("//") && line.chars().count() > COMMENT_COLUMNS {
+                long.push(format!("{}:{}", source.path, number + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
 }

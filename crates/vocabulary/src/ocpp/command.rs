@@ -1,4 +1,5 @@
-//! What stations are asked: the action of a CALL of ours, what it is for and what its answer means, whatever the version.
+//! What stations are asked: the action of a CALL of ours, what it is for and what its answer means, whatever
+//! the version.
 //!
 //! The modules of the versions do the work; this is the door to them.
 
@@ -92,8 +93,8 @@ impl CommandAction {
         }
     }
 
-    /// Checks a payload by the schema and every rule of the specification that it alone can break, and writes it
-    /// as it goes on the wire. `now` is for what must lie in the future.
+    /// Checks a payload by the schema and every rule of the specification that it alone can break, and writes
+    /// it as it goes on the wire. `now` is for what must lie in the future.
     ///
     /// # Errors
     /// Every field that is wrong, by its dotted path in the payload.
@@ -224,7 +225,8 @@ impl CommandAction {
         }
     }
 
-    /// Whether a charger that ended a command like this knows the action at all; `None` if that does not tell.
+    /// Whether a charger that ended a command like this knows the action at all; `None` if that does not
+    /// tell.
     pub fn is_supported(self, response: Option<&Value>, error_code: Option<&str>) -> Option<bool> {
         match self {
             Self::V16(action) => v16_command::supported(action, response, error_code),
@@ -245,7 +247,8 @@ impl CommandAction {
         }
     }
 
-    /// What the answer to a [`Purpose::ReadLocalListVersion`] tells: 0 for an empty list, -1 where there can be none.
+    /// What the answer to a [`Purpose::ReadLocalListVersion`] tells: 0 for an empty list, -1 where there can
+    /// be none.
     pub fn local_list_version(self, response: &Value) -> Option<i64> {
         match self {
             Self::V16(_) => v16_command::list_version(response),

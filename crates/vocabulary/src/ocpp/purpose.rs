@@ -1,4 +1,5 @@
-//! What commands are for, whatever version of the protocol they are of: as far as something follows from their end.
+//! What commands are for, whatever version of the protocol they are of: as far as something follows from
+//! their end.
 
 use crate::clock::Timestamp;
 

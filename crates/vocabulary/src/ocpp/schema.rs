@@ -76,8 +76,8 @@ impl Schemas {
         })
     }
 
-    /// How `payload` departs from the schema of this action (of either direction); at most a few more
-    /// than [`Violations::MAX`]. An action that is not of this version has no schema, so nothing departs from it.
+    /// How `payload` departs from the schema of this action (of either direction); at most a few more than
+    /// [`Violations::MAX`]. An action that is not of this version has no schema, so nothing departs from it.
     pub fn breaches(&self, part: Part, action: &str, payload: &Value) -> Vec<Breach> {
         let Some(validator) = self.validator(part, action) else { return Vec::new() };
         // Nearly every message is right, and this is a fraction of the cost of listing what is wrong.

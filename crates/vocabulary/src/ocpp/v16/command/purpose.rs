@@ -122,7 +122,8 @@ pub fn needs_acceptance(action: FromCentralSystem) -> bool {
     matches!(action, RemoteStartTransaction | RemoteStopTransaction)
 }
 
-/// The type of the event that tells of its end: the action's name, but for `DataTransfer`, which chargers send too.
+/// The type of the event that tells of its end: the action's name, but for `DataTransfer`, which chargers
+/// send too.
 pub fn event_type(action: FromCentralSystem) -> &'static str {
     match action {
         FromCentralSystem::DataTransfer => "DataTransferSent",

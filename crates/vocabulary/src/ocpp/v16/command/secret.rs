@@ -73,9 +73,9 @@ pub fn hides_secret(action: FromCentralSystem, shown: &RawValue) -> bool {
     may_hide(action) && shown.get().contains(HIDDEN)
 }
 
-/// The answer to a command that carried a secret, where the answer departs from its schema: whatever is not in the
-/// schema may be the `AuthorizationKey`, so the status alone is left. Of an address only the password is secret,
-/// which [`shown_response`] hides.
+/// The answer to a command that carried a secret, where the answer departs from its schema: whatever is not
+/// in the schema may be the `AuthorizationKey`, so the status alone is left. Of an address only the password
+/// is secret, which [`shown_response`] hides.
 pub fn without_possible_secret(action: FromCentralSystem, response: &RawValue) -> Box<RawValue> {
     if action != FromCentralSystem::ChangeConfiguration {
         return response.to_owned();
