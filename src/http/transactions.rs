@@ -16,7 +16,7 @@ use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
-use store::{Closed, Closing, MeterValueFilter, Missing, TransactionFilter};
+use store::{Closed, ManualStop, MeterValueFilter, Missing, TransactionFilter};
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::text::Bound;
 use vocabulary::api::transaction::{CloseInput, MeterValue, Status, Transaction};
@@ -250,7 +250,7 @@ pub(super) async fn close(
         }
     }
     let closing =
-        Closing { stopped_at: input.stopped_at, meter_stop_wh: input.meter_stop, reason: input.reason };
+        ManualStop { stopped_at: input.stopped_at, meter_stop_wh: input.meter_stop, reason: input.reason };
     match state.store.close_transaction(transaction.transaction_id, closing).await? {
         Closed::Done(transaction) => Ok(Json(*transaction)),
         Closed::Completed => Err(completed(&id)),

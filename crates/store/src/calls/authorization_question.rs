@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use rusqlite::OptionalExtension;
-
 use crate::Store;
 use crate::access::id_tags;
-use crate::engine::embedded::raw_cells as cells;
+use crate::engine::sql::params;
 use crate::error::Result;
 use crate::sessions::transactions;
 use vocabulary::id::StationId;
@@ -49,25 +47,24 @@ impl Store {
         };
         let Some(id_tag) = id_tag.map(str::to_owned) else { return Ok(None) };
         let (message, occurred_at) = (call.message.clone(), call.occurred_at);
-        self.read(move |conn| {
-            let known: Option<(Option<String>, BootStatus)> = conn
-                .prepare_cached("SELECT owner_id, boot_status FROM stations WHERE station_id = ?1")?
-                .query_row([station.as_str()], |row| Ok((row.get(0)?, cells::word(row, 1)?)))
-                .optional()?;
+        self.read(move |db| {
+            let known: Option<(Option<String>, BootStatus)> = db.maybe(
+                "SELECT owner_id, boot_status FROM stations WHERE station_id = ?1",
+                params![station],
+                |row| Ok((row.get(0)?, row.word(1)?)),
+            )?;
             let Some((owner_id, BootStatus::Accepted)) = known else { return Ok(None) };
             let repeated = match message.fact() {
                 Fact::SessionStarted(start) => {
-                    transactions::begun_by(conn, &station, start, occurred_at)?.is_some()
+                    transactions::started_by(db, &station, start, occurred_at)?.is_some()
                 }
-                Fact::SessionEnded(stop) => transactions::stopped_before(conn, &station, stop)?.is_some(),
+                Fact::SessionEnded(stop) => transactions::stopped_by(db, &station, stop)?.is_some(),
                 _ => false,
             };
             if repeated {
                 return Ok(None);
             }
-            let registered =
-                id_tags::registered(&crate::engine::tx::Read::of(conn), owner_id.as_deref(), &id_tag)?
-                    .is_some();
+            let registered = id_tags::registered(db, owner_id.as_deref(), &id_tag)?.is_some();
             Ok(Some(Question { owner_id, connector_id, id_tag, registered }))
         })
         .await

@@ -1,6 +1,6 @@
 //! A request for a certificate.
 
-use super::{Answered, Serving};
+use super::{Answered, CallTx};
 use crate::error::Result;
 use crate::stations::certificate_signing;
 use crate::stations::certificate_signing::{ChainOrder, Signing};
@@ -8,10 +8,10 @@ use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::message::{Inbound, Message};
 
-impl Serving<'_, '_> {
+impl CallTx<'_, '_> {
     /// A request for a certificate. One that is granted brings forth the command that sends it, after the
     /// answer.
-    pub(super) fn sign(&mut self, mut call: Inbound, message: &Message) -> Result<Answered> {
+    pub(super) fn certificate_request(&mut self, mut call: Inbound, message: &Message) -> Result<Answered> {
         let refused = match self.advice.signing.take() {
             // There is no authority: whoever subscribes to the event may have one.
             None => None,
@@ -23,7 +23,7 @@ impl Serving<'_, '_> {
                 let protocol = call.action.protocol();
                 match certificate_signing::order(self.w, self.station, protocol, &chain)? {
                     ChainOrder::Queued => {
-                        self.signed = true;
+                        self.certificate_granted = true;
                         None
                     }
                     ChainOrder::Refused(reason) => Some(reason),
@@ -31,7 +31,7 @@ impl Serving<'_, '_> {
             }
         };
         call.violations.extend(refused.map(|reason| Violation::field("csr", reason)));
-        let answered = self.plain(call, message, None)?;
-        Ok(Answered { command_made: self.signed, ..answered })
+        let answered = self.append_and_answer(call, message, None)?;
+        Ok(Answered { command_made: self.certificate_granted, ..answered })
     }
 }

@@ -10,12 +10,11 @@ mod transaction;
 
 use std::sync::Arc;
 
+use crate::engine::sql::params;
 use crate::station_state::rejected_messages;
-use rusqlite::OptionalExtension;
 use serde_json::value::RawValue;
 
 use crate::calls::authorization_question::OutsideVerdicts;
-use crate::engine::embedded::raw_cells as cells;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
@@ -113,7 +112,7 @@ impl Calls {
             .write(priority, Scope::Station(station.clone()), move |w| {
                 let known = read_station(w, &station)?;
                 let policy = &policy;
-                Serving {
+                CallTx {
                     w,
                     station: &station,
                     clock_skew_ms: known.clock_skew_ms,
@@ -121,11 +120,11 @@ impl Calls {
                     received_at,
                     policy,
                     advice,
-                    signed: false,
-                    looping: false,
+                    certificate_granted: false,
+                    in_boot_loop: false,
                     flags: Change::default(),
                 }
-                .serve(call)
+                .handle(call)
             })
             .await
     }
@@ -147,7 +146,7 @@ impl Store {
         rejection: Rejection,
         received_at: Timestamp,
     ) -> Result<()> {
-        self.write(Priority::Inbound, Scope::Installation, move |w| {
+        self.write(Priority::Inbound, Scope::Station(station.clone()), move |w| {
             rejected_messages::keep(w, &station, rejection, received_at)
         })
         .await
@@ -155,23 +154,21 @@ impl Store {
 }
 
 fn read_station(w: &Tx<'_>, station: &StationId) -> Result<Station> {
-    let known = w
-        .conn
-        .prepare_cached(
-            "SELECT owner_id, boot_status, booted_at_ms, flags, clock_skew_ms, clock_doubt
-             FROM stations WHERE station_id = ?1",
-        )?
-        .query_row([station.as_str()], |row| {
+    let known = w.maybe(
+        "SELECT owner_id, boot_status, booted_at_ms, flags, clock_skew_ms, clock_doubt
+         FROM stations WHERE station_id = ?1",
+        params![station],
+        |row| {
             Ok(Station {
                 owner_id: row.get(0)?,
-                boot_status: cells::word(row, 1)?,
+                boot_status: row.word(1)?,
                 booted_at_ms: row.get(2)?,
                 flags: row.get(3)?,
                 clock_skew_ms: row.get(4)?,
                 clock_doubt: row.get(5)?,
             })
-        })
-        .optional()?;
+        },
+    )?;
     // A station deleted while its last messages were on their way: they are kept all the same.
     Ok(known.unwrap_or_else(|| Station {
         owner_id: None,
@@ -183,8 +180,8 @@ fn read_station(w: &Tx<'_>, station: &StationId) -> Result<Station> {
     }))
 }
 
-/// One CALL being served.
-struct Serving<'a, 'w> {
+/// One CALL in its transaction.
+struct CallTx<'a, 'w> {
     w: &'a mut Tx<'w>,
     station: &'a StationId,
     known: Station,
@@ -192,57 +189,62 @@ struct Serving<'a, 'w> {
     policy: &'a CallPolicy,
     advice: Advice,
     /// The station gets the certificate that it asks for.
-    signed: bool,
+    certificate_granted: bool,
     /// How far the station's clock is ahead, this message included.
     clock_skew_ms: Option<i64>,
     /// The message is a boot, and one of too many.
-    looping: bool,
+    in_boot_loop: bool,
     /// What the message changes about the station's flags.
     flags: Change,
 }
 
-impl Serving<'_, '_> {
+impl CallTx<'_, '_> {
     /// Whether the station's clock was never set: its live messages lie years behind, or the first that it
     /// sends.
     pub(crate) fn clock_was_never_set(&self) -> bool {
         self.clock_skew_ms.is_some_and(station_clock::was_never_set)
     }
 
-    fn serve(mut self, mut call: Inbound) -> Result<Answered> {
+    fn handle(mut self, mut call: Inbound) -> Result<Answered> {
         let message = call.message.clone();
         let fact = message.fact();
         if self.known.booted_at_ms.is_none() && !matches!(fact, Fact::Booted(_)) {
             call.violations.push(Violation::message("before_boot"));
         }
         if let Some(sighting) = Sighting::of(&call, self.received_at) {
-            self.note_clock(&sighting, &mut call)?;
+            self.update_clock(&sighting, &mut call)?;
         }
-        self.note_what_time_ends()?;
+        self.end_flags_by_time()?;
         match fact {
             Fact::SessionStarted(start) => self.start(call, &message, start),
             Fact::SessionEnded(stop) => self.stop(call, &message, stop),
             Fact::Metered(values) => self.meter_values(call, &message, values),
             Fact::Booted(boot) => self.boot(call, &message, boot),
             Fact::ConnectorStatus(status) => {
-                self.note_connector(status, call.occurred_at)?;
-                reservations::told_status(self.w, self.station, status, self.by_our_clock(call.occurred_at))?;
-                self.plain(call, &message, None)
+                self.update_connector(status, call.occurred_at)?;
+                reservations::cancel_if_out_of_order(
+                    self.w,
+                    self.station,
+                    status,
+                    self.by_our_clock(call.occurred_at),
+                )?;
+                self.append_and_answer(call, &message, None)
             }
             Fact::FirmwareProgress(status) => {
                 boot_loops::firmware_progress(self.w, self.station, status)?;
-                self.note_progress("firmware_status", status)?;
-                self.plain(call, &message, None)
+                self.record_progress("firmware_status", status)?;
+                self.append_and_answer(call, &message, None)
             }
             Fact::DiagnosticsProgress(status) => {
-                self.note_progress("diagnostics_status", status)?;
-                self.plain(call, &message, None)
+                self.record_progress("diagnostics_status", status)?;
+                self.append_and_answer(call, &message, None)
             }
             Fact::LogProgress(status) => {
-                self.note_progress("log_status", status)?;
-                self.plain(call, &message, None)
+                self.record_progress("log_status", status)?;
+                self.append_and_answer(call, &message, None)
             }
-            Fact::TagShown { .. } | Fact::Other => self.plain(call, &message, None),
-            Fact::CertificateRequested { .. } => self.sign(call, &message),
+            Fact::TagShown { .. } | Fact::Other => self.append_and_answer(call, &message, None),
+            Fact::CertificateRequested { .. } => self.certificate_request(call, &message),
         }
     }
 
@@ -255,7 +257,7 @@ impl Serving<'_, '_> {
             let problem =
                 format!("{BOOT_LOOP}: {boots} boots within {minutes} minutes that nobody asked for");
             call.violations.push(Violation::message(problem));
-            self.looping = true;
+            self.in_boot_loop = true;
         }
         if self.known.booted_at_ms.is_some() {
             self.flags.over(Until::NextBoot);
@@ -268,9 +270,9 @@ impl Serving<'_, '_> {
             // It counts anew with its power: what it showed before says nothing of what it shows now.
             self.write_clock(None, None)?;
         }
-        self.note_boot(boot)?;
+        self.record_boot(boot)?;
         configuration::booted(self.w, self.station)?;
-        self.plain(call, message, None)
+        self.append_and_answer(call, message, None)
     }
 
     /// A time of the station's clock by ours; `None` if nobody knows how far that is off.
@@ -279,10 +281,15 @@ impl Serving<'_, '_> {
         Some(Timestamp::from_unix_ms(at.unix_ms().saturating_sub(ahead_ms)))
     }
 
-    /// A message that neither begins nor ends a transaction.
-    fn plain(&mut self, call: Inbound, message: &Message, transaction_id: Option<i64>) -> Result<Answered> {
+    /// A message that neither starts nor ends a transaction.
+    fn append_and_answer(
+        &mut self,
+        call: Inbound,
+        message: &Message,
+        transaction_id: Option<i64>,
+    ) -> Result<Answered> {
         let id_tag_info = match message.fact() {
-            Fact::TagShown { id_tag } => Some(self.verdict(id_tag, None)?),
+            Fact::TagShown { id_tag } => Some(self.tag_verdict(id_tag, None)?),
             _ => None,
         };
         let payload = self.answer(message, id_tag_info, None);
@@ -323,14 +330,14 @@ impl Serving<'_, '_> {
     ) -> Box<RawValue> {
         let decision = Decision {
             boot_status: self.known.boot_status,
-            heartbeat_interval_s: match self.looping {
+            heartbeat_interval_s: match self.in_boot_loop {
                 true => self.policy.heartbeat_interval_s.saturating_mul(LOOPING_SLOWER),
                 false => self.policy.heartbeat_interval_s,
             },
             id_tag_info,
             transaction_id,
             data_transfer_vendors: &self.policy.data_transfer_vendors,
-            certificate_authority: self.signed,
+            certificate_authority: self.certificate_granted,
         };
         message.answer(&decision, self.w.now)
     }

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
-
-use super::Serving;
-use crate::engine::embedded::raw_cells as cells;
+use super::CallTx;
+use crate::engine::sql::params;
 use crate::error::Result;
 use crate::station_state::boot_loops;
 use crate::station_state::flags::{BOOT_LOOP, FLAPPING, Until, of_clock};
@@ -27,55 +25,51 @@ const BEHIND_EXACT_MS: i64 = 2_000;
 /// A clock's skew changes by less than this with every message's way through the network.
 const CLOCK_STEP_MS: u64 = 1_000;
 
-impl Serving<'_, '_> {
+impl CallTx<'_, '_> {
     /// Who the charger says it is, and that it was answered.
-    pub(super) fn note_boot(&self, boot: &Booted) -> Result<()> {
-        self.w
-            .conn
-            .prepare_cached(
-                "UPDATE stations
-                 SET vendor = coalesce(?2, vendor), model = coalesce(?3, model),
-                     serial_number = coalesce(?4, serial_number),
-                     firmware_version = coalesce(?5, firmware_version),
-                     booted_at_ms = ?6, updated_at_ms = ?6, booted_as = ?7
-                 WHERE station_id = ?1",
-            )?
-            .execute(params![
-                self.station.as_str(),
+    pub(super) fn record_boot(&self, boot: &Booted) -> Result<()> {
+        self.w.run(
+            "UPDATE stations
+             SET vendor = coalesce(?2, vendor), model = coalesce(?3, model),
+                 serial_number = coalesce(?4, serial_number),
+                 firmware_version = coalesce(?5, firmware_version),
+                 booted_at_ms = ?6, updated_at_ms = ?6, booted_as = ?7
+             WHERE station_id = ?1",
+            params![
+                self.station,
                 boot.vendor,
                 boot.model,
                 boot.serial_number,
                 boot.firmware_version,
-                self.w.now.unix_ms(),
+                self.w.now,
                 self.known.boot_status.as_str(),
-            ])?;
+            ],
+        )?;
         Ok(())
     }
 
     /// Whether it boots with other firmware than it had, or is another charger altogether.
     pub(super) fn has_new_firmware(&self, boot: &Booted) -> Result<bool> {
-        let known: Option<[Option<String>; 3]> = self
-            .w
-            .conn
-            .prepare_cached("SELECT firmware_version, vendor, model FROM stations WHERE station_id = ?1")?
-            .query_row([self.station.as_str()], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
-            .optional()?;
-        let told = [&boot.firmware_version, &boot.vendor, &boot.model];
-        let differs = |(known, told): (&Option<String>, &Option<String>)| {
-            known.as_ref().zip(told.as_ref()).is_some_and(|(known, told)| known != told)
+        let known: Option<[Option<String>; 3]> = self.w.maybe(
+            "SELECT firmware_version, vendor, model FROM stations WHERE station_id = ?1",
+            params![self.station],
+            |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]),
+        )?;
+        let said = [&boot.firmware_version, &boot.vendor, &boot.model];
+        let differs = |(known, said): (&Option<String>, &Option<String>)| {
+            known.as_ref().zip(said.as_ref()).is_some_and(|(known, said)| known != said)
         };
-        Ok(known.is_some_and(|known| known.iter().zip(told).any(differs)))
+        Ok(known.is_some_and(|known| known.iter().zip(said).any(differs)))
     }
 
     /// Whether the answer to its last boot tells it to boot again by now: it was not accepted then, and
     /// either is by now or has waited as long as it was to.
     pub(super) fn was_to_boot_again(&self) -> Result<bool> {
-        let answered: Option<Option<BootStatus>> = self
-            .w
-            .conn
-            .prepare_cached("SELECT booted_as FROM stations WHERE station_id = ?1")?
-            .query_row([self.station.as_str()], |row| cells::maybe_word(row, 0))
-            .optional()?;
+        let answered: Option<Option<BootStatus>> = self.w.maybe(
+            "SELECT booted_as FROM stations WHERE station_id = ?1",
+            params![self.station],
+            |row| row.maybe_word(0),
+        )?;
         let (Some(Some(answered)), Some(booted_at_ms)) = (answered, self.known.booted_at_ms) else {
             return Ok(false);
         };
@@ -86,7 +80,7 @@ impl Serving<'_, '_> {
     }
 
     /// Oddities that are over because nothing more came of them for a while.
-    pub(super) fn note_what_time_ends(&mut self) -> Result<()> {
+    pub(super) fn end_flags_by_time(&mut self) -> Result<()> {
         let lasts_for = |since_ms: Option<i64>| {
             since_ms.map_or(Duration::ZERO, |at_ms| self.w.now.since(Timestamp::from_unix_ms(at_ms)))
         };
@@ -96,12 +90,11 @@ impl Serving<'_, '_> {
             self.flags.over(Until::BootsApart);
         }
         if self.known.flags.contains(FLAPPING) {
-            let connected_at: Option<Option<i64>> = self
-                .w
-                .conn
-                .prepare_cached("SELECT connected_at_ms FROM stations WHERE station_id = ?1")?
-                .query_row([self.station.as_str()], |row| row.get(0))
-                .optional()?;
+            let connected_at: Option<Option<i64>> = self.w.maybe(
+                "SELECT connected_at_ms FROM stations WHERE station_id = ?1",
+                params![self.station],
+                |row| row.get(0),
+            )?;
             if lasts_for(connected_at.flatten()) >= FLAPPING_FOR {
                 self.flags.over(Until::CalmConnection);
             }
@@ -109,39 +102,36 @@ impl Serving<'_, '_> {
         Ok(())
     }
 
-    /// A connector as it is now; without a number there is none to note it of. False if a newer status of it
-    /// is known: then this one comes out of a queue, and nothing is changed.
-    pub(super) fn note_connector(
+    /// A connector as it is now, if it has a number. A status that comes out of a queue after a newer one
+    /// changes nothing.
+    pub(super) fn update_connector(
         &self,
         status: &ConnectorStatus,
         occurred_at: Option<Timestamp>,
-    ) -> Result<bool> {
-        let Some(connector_id) = status.connector_id else { return Ok(false) };
-        let changed = self
-            .w
-            .conn
-            .prepare_cached(
-                "INSERT INTO connectors (station_id, connector_id, status, error_code, info, vendor_error_code,
-                                         occurred_at_ms, updated_at_ms, as_of_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                 ON CONFLICT (station_id, connector_id) DO UPDATE
-                 SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
-                     vendor_error_code = excluded.vendor_error_code, occurred_at_ms = excluded.occurred_at_ms,
-                     updated_at_ms = excluded.updated_at_ms, as_of_ms = excluded.as_of_ms
-                 WHERE connectors.as_of_ms <= excluded.as_of_ms",
-            )?
-            .execute(params![
-                self.station.as_str(),
+    ) -> Result<()> {
+        let Some(connector_id) = status.connector_id else { return Ok(()) };
+        self.w.run(
+            "INSERT INTO connectors (station_id, connector_id, status, error_code, info, vendor_error_code,
+                                     occurred_at_ms, updated_at_ms, as_of_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (station_id, connector_id) DO UPDATE
+             SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
+                 vendor_error_code = excluded.vendor_error_code, occurred_at_ms = excluded.occurred_at_ms,
+                 updated_at_ms = excluded.updated_at_ms, as_of_ms = excluded.as_of_ms
+             WHERE connectors.as_of_ms <= excluded.as_of_ms",
+            params![
+                self.station,
                 connector_id,
                 status.status,
                 status.error_code,
                 status.info,
                 status.vendor_error_code,
-                occurred_at.map(|at| at.unix_ms()),
-                self.w.now.unix_ms(),
+                occurred_at,
+                self.w.now,
                 self.as_of(occurred_at).unix_ms() - self.w.wall_offset_ms,
-            ])?;
-        Ok(changed == 1)
+            ],
+        )?;
+        Ok(())
     }
 
     /// When what a message tells came to be: by the station's own time, put right by how far its clock is
@@ -161,7 +151,7 @@ impl Serving<'_, '_> {
     }
 
     /// What a message's time tells of the station's clock, written only where it says something new.
-    pub(super) fn note_clock(&mut self, sighting: &Sighting, call: &mut Inbound) -> Result<()> {
+    pub(super) fn update_clock(&mut self, sighting: &Sighting, call: &mut Inbound) -> Result<()> {
         let (known, doubt) = (self.known.clock_skew_ms, self.known.clock_doubt.as_deref());
         let before = doubt.and_then(|doubt| serde_json::from_str(doubt).ok());
         let offset_ms = sighting.offset_ms();
@@ -189,19 +179,19 @@ impl Serving<'_, '_> {
     }
 
     pub(super) fn write_clock(&self, skew_ms: Option<i64>, doubt: Option<String>) -> Result<()> {
-        self.w
-            .conn
-            .prepare_cached("UPDATE stations SET clock_skew_ms = ?2, clock_doubt = ?3 WHERE station_id = ?1")?
-            .execute(params![self.station.as_str(), skew_ms, doubt])?;
+        self.w.run(
+            "UPDATE stations SET clock_skew_ms = ?2, clock_doubt = ?3 WHERE station_id = ?1",
+            params![self.station, skew_ms, doubt],
+        )?;
         Ok(())
     }
 
     /// How far an update or an upload has come, in the column that says so.
-    pub(super) fn note_progress(&self, column: &'static str, status: Option<&str>) -> Result<()> {
-        self.w
-            .conn
-            .prepare_cached(&format!("UPDATE stations SET {column} = ?2 WHERE station_id = ?1"))?
-            .execute(params![self.station.as_str(), status])?;
+    pub(super) fn record_progress(&self, column: &'static str, status: Option<&str>) -> Result<()> {
+        self.w.run(
+            &format!("UPDATE stations SET {column} = ?2 WHERE station_id = ?1"),
+            params![self.station, status],
+        )?;
         Ok(())
     }
 }

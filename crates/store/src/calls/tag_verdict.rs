@@ -1,6 +1,6 @@
 //! The verdict on an id tag: who is asked, and in which order.
 
-use super::Serving;
+use super::CallTx;
 use crate::access::authorization_answers;
 use crate::access::id_tags;
 use crate::calls::authorization_question::OutsideVerdicts;
@@ -9,12 +9,16 @@ use vocabulary::ocpp::authorization::{self, AuthorizationStatus, IdTagInfo};
 use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::fact::SessionStarted;
 
-impl Serving<'_, '_> {
+impl CallTx<'_, '_> {
     /// The verdict on a tag. A station that is not accepted starts nothing, whatever the tag.
     ///
     /// Only a start asks how many transactions the tag is in: a driver who holds it out again may want to
     /// end the one there is.
-    pub(super) fn verdict(&self, id_tag: Option<&str>, start: Option<&SessionStarted>) -> Result<IdTagInfo> {
+    pub(super) fn tag_verdict(
+        &self,
+        id_tag: Option<&str>,
+        start: Option<&SessionStarted>,
+    ) -> Result<IdTagInfo> {
         if self.known.boot_status != BootStatus::Accepted {
             return Ok(IdTagInfo::bare(AuthorizationStatus::Invalid));
         }

@@ -1,17 +1,17 @@
-//! The start and the stop of a transaction, heard once or again, and the meter values between them.
+//! The start and the stop of a transaction, for the first time or again, and the meter values between them.
 
 use std::borrow::Cow;
 
-use rusqlite::OptionalExtension;
 use serde_json::value::RawValue;
 
-use super::{Answered, Serving};
+use super::{Answered, CallTx};
+use crate::engine::sql::params;
 use crate::error::Result;
 use crate::log::append::Manner;
 use crate::sessions::remote_start;
 use crate::sessions::remote_start::StartTime;
 use crate::sessions::transactions;
-use crate::sessions::transactions::{Begun, Ending, Metered, StopOf};
+use crate::sessions::transactions::{MatchedStop, MeterMatch, MeteredTransaction, NewTransaction, StopMatch};
 use crate::sessions::{completion, reservations};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::Violation;
@@ -19,23 +19,23 @@ use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo};
 use vocabulary::ocpp::fact::{Fact, MeterReadings, SessionEnded, SessionStarted};
 use vocabulary::ocpp::message::{Inbound, Message};
 
-impl Serving<'_, '_> {
+impl CallTx<'_, '_> {
     pub(super) fn start(
         &mut self,
         mut call: Inbound,
         message: &Message,
         start: &SessionStarted,
     ) -> Result<Answered> {
-        if let Some(first) = transactions::begun_by(self.w.conn, self.station, start, call.occurred_at)? {
-            let fallback = |serving: &Self| {
+        if let Some(first) = transactions::started_by(self.w, self.station, start, call.occurred_at)? {
+            let fallback = |this: &Self| {
                 let status = first.id_tag_status.parse().unwrap_or(AuthorizationStatus::Invalid);
                 let info = IdTagInfo { status, expiry_date: None, parent_id_tag: None };
-                serving.answer(message, Some(info), Some(first.transaction_id))
+                this.answer(message, Some(info), Some(first.transaction_id))
             };
-            return self.repeat(call, first.event_seq, Some(first.transaction_id), fallback);
+            return self.answer_again(call, first.event_seq, Some(first.transaction_id), fallback);
         }
         let transaction_id = transactions::next_number(self.w)?;
-        let id_tag_info = self.verdict(start.id_tag.as_deref(), Some(start))?;
+        let id_tag_info = self.tag_verdict(start.id_tag.as_deref(), Some(start))?;
         let id_tag_status = id_tag_info.status.as_str();
         let payload = self.answer(message, Some(id_tag_info), Some(transaction_id));
         let (occurred_at, clock_shows) = (call.occurred_at, call.clock_shows);
@@ -51,15 +51,21 @@ impl Serving<'_, '_> {
         let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
         let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
         let received_at = self.received_at;
-        let begun =
-            Begun { transaction_id, id_tag_status, reservation_id, occurred_at, received_at, event_seq };
-        transactions::begin(self.w, self.station, self.known.owner_id.as_deref(), start, &begun)?;
+        let new = NewTransaction {
+            transaction_id,
+            id_tag_status,
+            reservation_id,
+            occurred_at,
+            received_at,
+            event_seq,
+        };
+        transactions::start(self.w, self.station, self.known.owner_id.as_deref(), start, &new)?;
         if let Some(used) = reserved.used {
-            reservations::use_up(self.w, used, transaction_id)?;
+            reservations::mark_used(self.w, used, transaction_id)?;
         }
         let clock_skew_ms = self.clock_skew_ms;
         let time = StartTime { occurred_at, clock_shows, received_at, clock_skew_ms };
-        remote_start::begun(self.w, self.station, start, transaction_id, &time)?;
+        remote_start::transaction_started(self.w, self.station, start, transaction_id, &time)?;
         Ok(Answered { payload, duplicate: false, command_made: false })
     }
 
@@ -73,47 +79,35 @@ impl Serving<'_, '_> {
         let (occurred_at, payload) = (call.occurred_at, call.payload.get());
         let of = transactions::ended_by(self.w, self.station, owner_id, stop, occurred_at, payload)?;
         let id_tag_info = match &stop.id_tag {
-            Some(id_tag) => Some(self.verdict(Some(id_tag), None)?),
+            Some(id_tag) => Some(self.tag_verdict(Some(id_tag), None)?),
             None => None,
         };
         let payload = self.answer(message, id_tag_info, None);
         match of {
-            StopOf::Retry { event_seq, transaction_id } => {
+            StopMatch::Retry { event_seq, transaction_id } => {
                 let occurred_at = call.occurred_at;
-                let answered = self.repeat(call, event_seq, transaction_id, |_| payload.clone())?;
-                self.hear_late(transaction_id, stop, occurred_at)?;
+                let answered = self.answer_again(call, event_seq, transaction_id, |_| payload.clone())?;
+                self.add_late_values(transaction_id, stop, occurred_at)?;
                 return Ok(answered);
             }
-            StopOf::First { transaction_id, inferred, completed } => {
+            StopMatch::First { transaction_id, inferred, completed } => {
                 if inferred {
                     call.violations.push(Violation::field("transactionId", "unknown_transaction: inferred"));
                 }
-                if let Some(begun) = transactions::evidence_of(self.w, transaction_id)? {
-                    let (meter_start, started_at) = (begun.meter_start, begun.started_at);
-                    if stop.meter_stop_wh.is_some_and(|meter_stop| Some(meter_stop) < meter_start) {
-                        call.violations.push(Violation::field("meterStop", "implausible: below meterStart"));
-                    }
-                    if call
-                        .occurred_at
-                        .zip(started_at)
-                        .is_some_and(|(stop, start)| stop.unix_s() < start.unix_s())
-                    {
-                        call.violations.push(Violation::field("timestamp", "implausible: before the start"));
-                    }
-                }
+                self.add_implausible_ends(&mut call, transaction_id, stop)?;
                 let (occurred_at, received_at) = (call.occurred_at, self.received_at);
                 let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
-                let ending =
-                    Ending { transaction_id, inferred, completed, occurred_at, received_at, event_seq };
-                completion::stop(self.w, stop, &ending)?;
+                let matched =
+                    MatchedStop { transaction_id, inferred, completed, occurred_at, received_at, event_seq };
+                completion::stop(self.w, stop, &matched)?;
             }
-            StopOf::Conflicting { transaction_id } => {
+            StopMatch::Conflicting { transaction_id } => {
                 call.violations.push(Violation::message("conflicting_stop"));
                 let occurred_at = call.occurred_at;
                 self.append(call, Some(transaction_id), &payload, Manner::default())?;
-                self.hear_late(Some(transaction_id), stop, occurred_at)?;
+                self.add_late_values(Some(transaction_id), stop, occurred_at)?;
             }
-            StopOf::Unattached => {
+            StopMatch::Unattached => {
                 call.violations.push(Violation::field("transactionId", "unknown_transaction"));
                 self.append(call, None, &payload, Manner::default())?;
             }
@@ -121,14 +115,32 @@ impl Serving<'_, '_> {
         Ok(Answered { payload, duplicate: false, command_made: false })
     }
 
+    /// The violations of a stop that contradicts its start.
+    fn add_implausible_ends(
+        &self,
+        call: &mut Inbound,
+        transaction_id: i64,
+        stop: &SessionEnded,
+    ) -> Result<()> {
+        let Some(started) = transactions::evidence_of(self.w, transaction_id)? else { return Ok(()) };
+        if stop.meter_stop_wh.is_some_and(|meter_stop| Some(meter_stop) < started.meter_start) {
+            call.violations.push(Violation::field("meterStop", "implausible: below meterStart"));
+        }
+        let times = call.occurred_at.zip(started.started_at);
+        if times.is_some_and(|(stop, start)| stop.unix_s() < start.unix_s()) {
+            call.violations.push(Violation::field("timestamp", "implausible: before the start"));
+        }
+        Ok(())
+    }
+
     fn reservation_of(
         &self,
         start: &SessionStarted,
         occurred_at: Option<Timestamp>,
-    ) -> Result<reservations::OfStart> {
-        let begun_at = self.by_our_clock(occurred_at);
+    ) -> Result<reservations::ReservationMatch> {
+        let started_at = self.by_our_clock(occurred_at);
         let owner_id = self.known.owner_id.as_deref();
-        reservations::of_start(self.w.conn, self.station, owner_id, start, begun_at, self.received_at)
+        reservations::find_for_start(self.w, self.station, owner_id, start, started_at, self.received_at)
     }
 
     /// Meter values, of a transaction or of none.
@@ -138,24 +150,25 @@ impl Serving<'_, '_> {
         message: &Message,
         values: &MeterReadings,
     ) -> Result<Answered> {
-        let (metered, of_no_use) = transactions::of_meter_values(self.w, self.station, values)?;
-        if of_no_use {
+        let MeterMatch { transaction, names_an_unknown } =
+            transactions::metered_transaction(self.w, self.station, values)?;
+        if names_an_unknown {
             call.violations.push(Violation::field("transactionId", "unknown_transaction"));
         }
         let occurred_at = call.occurred_at;
-        let answered = self.plain(call, message, metered.map(|of| of.transaction_id))?;
-        if let Some(of) = metered {
-            let mut heard = Cow::Borrowed(&values.meter_value);
+        let answered = self.append_and_answer(call, message, transaction.map(|of| of.transaction_id))?;
+        if let Some(of) = transaction {
+            let mut metered = Cow::Borrowed(&values.meter_value);
             if values.transaction_id.is_none() {
-                heard.to_mut().retain(|value| !transactions::is_taken_by_the_clock(value));
+                metered.to_mut().retain(|value| !transactions::is_taken_by_the_clock(value));
             }
-            completion::hear(self.w, of, &heard, occurred_at, self.received_at)?;
+            completion::add_meter_values(self.w, of, &metered, occurred_at, self.received_at)?;
         }
         Ok(answered)
     }
 
-    /// Keeps what a stop that is not the first one tells of the meter: it counts like any late value.
-    fn hear_late(
+    /// Adds the meter values of a stop that is not the first one: they count like any late values.
+    fn add_late_values(
         &mut self,
         transaction_id: Option<i64>,
         stop: &SessionEnded,
@@ -163,15 +176,21 @@ impl Serving<'_, '_> {
     ) -> Result<()> {
         match transaction_id {
             Some(transaction_id) if !stop.transaction_data.is_empty() => {
-                let of = Metered { completed: true, ..Metered::by(transaction_id) };
-                completion::hear(self.w, of, &stop.transaction_data, occurred_at, self.received_at)
+                let of = MeteredTransaction { completed: true, ..MeteredTransaction::open(transaction_id) };
+                completion::add_meter_values(
+                    self.w,
+                    of,
+                    &stop.transaction_data,
+                    occurred_at,
+                    self.received_at,
+                )
             }
             _ => Ok(()),
         }
     }
 
     /// Keeps a repeated message beside its first event and answers as that one was answered.
-    fn repeat(
+    fn answer_again(
         &mut self,
         call: Inbound,
         first: i64,
@@ -180,10 +199,7 @@ impl Serving<'_, '_> {
     ) -> Result<Answered> {
         let stored: Option<String> = self
             .w
-            .conn
-            .prepare_cached("SELECT response FROM events WHERE seq = ?1")?
-            .query_row([first], |row| row.get(0))
-            .optional()?
+            .maybe("SELECT response FROM events WHERE seq = ?1", params![first], |row| row.get(0))?
             .flatten();
         // The first event may be past its retention: then its answer follows from the transaction.
         let payload = match stored.map(RawValue::from_string) {

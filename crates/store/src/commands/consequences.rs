@@ -28,9 +28,9 @@ pub(crate) fn ended(w: &mut Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
         Purpose::StartSession(asked) if verdict == CommandVerdict::Accepted => {
             remote_start::accepted(w, command, &asked)
         }
-        Purpose::Reserve(asked) => reservations::reserved(w, command, &asked, verdict),
+        Purpose::Reserve(asked) => reservations::reserve_ended(w, command, &asked, verdict),
         Purpose::CancelReservation { reservation_id } => {
-            reservations::canceled(w, command, reservation_id, verdict)
+            reservations::cancel_ended(w, command, reservation_id, verdict)
         }
         Purpose::ReadConfiguration => configuration::told(w, command),
         Purpose::SetConfiguration(asked) => {

@@ -111,7 +111,8 @@ pub(crate) fn finish(w: &mut Tx<'_>, row: CommandRow, outcome: CommandOutcome) -
     Ok(())
 }
 
-/// As what follows from it sees the command: whether its frame left, and whether the answer came after the end.
+/// As what follows from it sees the command: whether its frame left, and whether the answer came after the
+/// end.
 fn ended<'a>(
     row: &'a CommandRow,
     outcome: &'a CommandOutcome,

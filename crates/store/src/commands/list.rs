@@ -32,11 +32,11 @@ pub struct CommandFilter {
 }
 
 /// When it expires is kept by the monotonic clock, and shown as the wall will have it.
-const COLUMNS: &str = "seq, id, station_id, owner_id, action, payload, requested_by_id, requested_by_name, status,
-    response, accepted, error, violations, late_response, outcome, transaction_id, timeout_ms, queue, metadata,
-    created_at_ms,
-    expires_at_ms + coalesce((SELECT value FROM meta WHERE key = 'wall_offset_ms'), 0), sent_at_ms, completed_at_ms,
-    warnings";
+const COLUMNS: &str = "seq, id, station_id, owner_id, action, payload, requested_by_id, requested_by_name,
+    status, response, accepted, error, violations, late_response, outcome, transaction_id, timeout_ms, queue,
+    metadata, created_at_ms,
+    expires_at_ms + coalesce((SELECT value FROM meta WHERE key = 'wall_offset_ms'), 0),
+    sent_at_ms, completed_at_ms, warnings";
 
 impl Store {
     /// The command of this id.

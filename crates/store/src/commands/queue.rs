@@ -2,10 +2,11 @@
 //!
 //! The queue is the table. A command is `sent` before its frame leaves, so that whatever is killed when, none
 //! is ever sent twice: one that was under way at a crash has the status `connection_lost`, because nobody
-//! knows how far it came. **Invariant**: a command ends once, and its event is in the transaction that ends it.
+//! knows how far it came. **Invariant**: a command ends once, and its event is in the transaction that ends
+//! it.
 //!
-//! A station's past commands may be very many, the open ones are few. Left alone SQLite walks through the past,
-//! so the statements here name the index of what is open.
+//! A station's past commands may be very many, the open ones are few. Left alone SQLite walks through the
+//! past, so the statements here name the index of what is open.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -127,8 +128,8 @@ impl Store {
         .await
     }
 
-    /// Whether time has brought something: a command that waited too long, a remote start without result. `now` is
-    /// what [`Store::monotonic`] says.
+    /// Whether time has brought something: a command that waited too long, a remote start without result.
+    /// `now` is what [`Store::monotonic`] says.
     pub async fn commands_overdue(&self, now: Timestamp) -> Result<bool> {
         self.read(move |db| {
             db.one(
@@ -147,7 +148,7 @@ impl Store {
             let overdue = "SELECT id FROM commands WHERE status = 'queued' AND expires_at_ms <= ?1 LIMIT 500";
             let now = w.monotonic;
             end_each(w, overdue, params![now], CommandStatus::Expired)?;
-            crate::sessions::remote_start::give_up(w)
+            crate::sessions::remote_start::settle_overdue(w)
         })
         .await
     }
@@ -171,8 +172,8 @@ fn create(w: &mut Tx<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Result<Cr
     Ok(Creation::Created { command: Box::new(command), end, now: ready.is_ok() })
 }
 
-/// Creates a command that the gateway itself requests and that may wait for its station; false if too many wait for
-/// it, or it is gone.
+/// Creates a command that the gateway itself requests and that may wait for its station; false if too many
+/// wait for it, or it is gone.
 pub(crate) fn create_own(w: &mut Tx<'_>, new: &NewCommand) -> Result<bool> {
     let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(false) };
     if queued(w, &new.station_id)? >= QUEUED_PER_STATION {

@@ -1,7 +1,6 @@
 //! Ends of transactions without the charger's word: closed by hand, or given up as orphans.
 
-use rusqlite::params;
-
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::sessions::{completion, meter_values, transaction_list, transactions};
@@ -14,7 +13,7 @@ const ORPHANS_PER_STEP: usize = 20;
 
 /// What somebody says of a stop that never came.
 #[derive(Debug, Clone, Default)]
-pub struct Closing {
+pub struct ManualStop {
     /// When it ended; `None`: now.
     pub stopped_at: Option<Timestamp>,
     /// The meter then, in Wh.
@@ -37,43 +36,38 @@ pub enum Closed {
 impl Store {
     /// Completes an active transaction on somebody's word and appends its `TransactionCompleted`. The
     /// charger's own stop, should it come, corrects it.
-    pub async fn close_transaction(&self, transaction_id: i64, closing: Closing) -> Result<Closed> {
+    pub async fn close_transaction(&self, transaction_id: i64, stop: ManualStop) -> Result<Closed> {
         self.write(Priority::Api, Scope::Installation, move |w| {
-            let Some(before) = transaction_list::by_id(w.conn, transaction_id)? else {
+            let Some(before) = transaction_list::by_id(w, transaction_id)? else {
                 return Ok(Closed::Unknown);
             };
             if before.status == Status::Completed {
                 return Ok(Closed::Completed);
             }
-            let stopped_at = closing.stopped_at.unwrap_or(w.now);
-            complete(w, transaction_id, "close", Some(stopped_at), &closing)?;
-            let closed = transaction_list::by_id(w.conn, transaction_id)?;
+            let stopped_at = stop.stopped_at.unwrap_or(w.now);
+            complete(w, transaction_id, "close", Some(stopped_at), &stop)?;
+            let closed = transaction_list::by_id(w, transaction_id)?;
             Ok(closed.map_or(Closed::Unknown, |closed| Closed::Done(Box::new(closed))))
         })
         .await
     }
 
-    /// Completes some of the orphans of which nothing was heard since `silent_since`; returns whether there
+    /// Completes some of the orphans of which nothing has come since `silent_since`; returns whether there
     /// may be more. With nothing to do it only reads.
     pub async fn complete_orphans(&self, silent_since: Timestamp) -> Result<bool> {
         const DUE: &str = "SELECT transaction_id FROM transactions
              WHERE status = 'active' AND orphaned = 1 AND orphan_activity_at_ms <= ?1
              ORDER BY orphan_activity_at_ms LIMIT ?2";
-        let is_due = self
-            .read(move |conn| Ok(conn.prepare_cached(DUE)?.exists(params![silent_since.unix_ms(), 1])?));
+        let is_due = self.read(move |db| db.has(DUE, params![silent_since, 1]));
         if !is_due.await? {
             return Ok(false);
         }
         self.write(Priority::Api, Scope::Installation, move |w| {
-            let due: Vec<i64> = w
-                .conn
-                .prepare_cached(DUE)?
-                .query_map(params![silent_since.unix_ms(), ORPHANS_PER_STEP as i64], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
+            let due: Vec<i64> = w.all(DUE, params![silent_since, ORPHANS_PER_STEP], |row| row.get(0))?;
             for &transaction_id in &due {
                 // The last sign of life is the nearest thing to an end that there is.
-                let stopped_at = meter_values::last_at(w.conn, transaction_id)?;
-                complete(w, transaction_id, "orphan", stopped_at, &Closing::default())?;
+                let stopped_at = meter_values::last_at(w, transaction_id)?;
+                complete(w, transaction_id, "orphan", stopped_at, &ManualStop::default())?;
             }
             Ok(due.len() == ORPHANS_PER_STEP)
         })
@@ -86,25 +80,24 @@ fn complete(
     transaction_id: i64,
     ended_by: &str,
     stopped_at: Option<Timestamp>,
-    closing: &Closing,
+    stop: &ManualStop,
 ) -> Result<()> {
-    let stamp = transactions::stamp(w)?;
-    w.conn
-        .prepare_cached(
-            "UPDATE transactions
-             SET status = 'completed', inferred = 1, ended_by = ?2, stopped_at_ms = ?3, meter_stop_wh = ?4,
-                 stop_reason = ?5, revision = 1, completed_at_ms = ?6, updated_at_ms = ?7, change_seq = ?8
-             WHERE transaction_id = ?1",
-        )?
-        .execute(params![
+    let stamp = transactions::next_stamp(w)?;
+    w.run(
+        "UPDATE transactions
+         SET status = 'completed', inferred = 1, ended_by = ?2, stopped_at_ms = ?3, meter_stop_wh = ?4,
+             stop_reason = ?5, revision = 1, completed_at_ms = ?6, updated_at_ms = ?7, change_seq = ?8
+         WHERE transaction_id = ?1",
+        params![
             transaction_id,
             ended_by,
-            stopped_at.map(Timestamp::unix_ms),
-            closing.meter_stop_wh,
-            closing.reason,
-            w.now.unix_ms(),
-            stamp.at_ms,
+            stopped_at,
+            stop.meter_stop_wh,
+            stop.reason,
+            w.now,
+            stamp.at,
             stamp.seq,
-        ])?;
+        ],
+    )?;
     completion::complete(w, transaction_id, None)
 }

@@ -1,10 +1,10 @@
 //! What a session comes to: one `TransactionCompleted` in the commit that ends it, and a
 //! `TransactionCorrected` for each change of its stop, energy or times afterwards.
 
-use rusqlite::params;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::log::append;
@@ -12,7 +12,7 @@ use crate::log::append::Manner;
 use crate::sessions::downsample;
 use crate::sessions::downsample::Candidate;
 use crate::sessions::transactions;
-use crate::sessions::transactions::{Ending, Metered};
+use crate::sessions::transactions::{MatchedStop, MeteredTransaction};
 use crate::sessions::{meter_values, transaction_list};
 use vocabulary::api::transaction::{EnergyQuality, Transaction};
 use vocabulary::clock::Timestamp;
@@ -23,75 +23,76 @@ use vocabulary::ocpp::fact::{MeterValue, SessionEnded};
 /// most 64 KiB.
 const PAYLOAD_MAX_BYTES: usize = 63 << 10;
 
-/// Keeps what was metered in a transaction. One that is over stays so, and is corrected if its energy
-/// changes.
-pub(crate) fn hear(
+/// Adds meter values to a transaction. One that is over stays so, and is corrected if its energy changes.
+pub(crate) fn add_meter_values(
     w: &mut Tx<'_>,
-    of: Metered,
+    of: MeteredTransaction,
     values: &[MeterValue],
     occurred_at: Option<Timestamp>,
     received_at: Timestamp,
 ) -> Result<()> {
     let before = match of.completed {
-        true => transaction_list::by_id(w.conn, of.transaction_id)?,
+        true => transaction_list::by_id(w, of.transaction_id)?,
         false => None,
     };
-    meter_values::keep(w, of.transaction_id, values, received_at)?;
-    transactions::note_register(w, of, values, received_at, false)?;
+    meter_values::insert(w, of.transaction_id, values, received_at)?;
+    transactions::update_register(w, of, values, received_at, false)?;
     match before {
         Some(before) => correct(w, &before, occurred_at),
-        None if of.orphaned => transactions::note_orphan_activity(w, of.transaction_id),
+        None if of.orphaned => transactions::set_orphan_activity(w, of.transaction_id),
         None => Ok(()),
     }
 }
 
 /// Ends a transaction with its first stop, or corrects one that was ended without the charger's word.
-pub(crate) fn stop(w: &mut Tx<'_>, stop: &SessionEnded, ending: &Ending) -> Result<()> {
-    let before = match ending.completed {
-        true => transaction_list::by_id(w.conn, ending.transaction_id)?,
+pub(crate) fn stop(w: &mut Tx<'_>, stop: &SessionEnded, matched: &MatchedStop) -> Result<()> {
+    let before = match matched.completed {
+        true => transaction_list::by_id(w, matched.transaction_id)?,
         false => None,
     };
-    meter_values::keep(w, ending.transaction_id, &stop.transaction_data, ending.received_at)?;
-    let of = Metered { completed: ending.completed, ..Metered::by(ending.transaction_id) };
-    transactions::note_register(w, of, &stop.transaction_data, ending.received_at, true)?;
-    transactions::end(w, stop, ending)?;
+    meter_values::insert(w, matched.transaction_id, &stop.transaction_data, matched.received_at)?;
+    let of = MeteredTransaction {
+        completed: matched.completed,
+        ..MeteredTransaction::open(matched.transaction_id)
+    };
+    transactions::update_register(w, of, &stop.transaction_data, matched.received_at, true)?;
+    transactions::end(w, stop, matched)?;
     match before {
-        Some(before) => correct(w, &before, ending.occurred_at),
-        None => complete(w, ending.transaction_id, ending.occurred_at),
+        Some(before) => correct(w, &before, matched.occurred_at),
+        None => complete(w, matched.transaction_id, matched.occurred_at),
     }
 }
 
-/// Tells that a transaction is complete. `occurred_at`: when it ended, if the charger said so.
+/// Appends the event that a transaction is complete. `occurred_at`: when it ended, if the charger said so.
 pub(crate) fn complete(w: &mut Tx<'_>, transaction_id: i64, occurred_at: Option<Timestamp>) -> Result<()> {
-    let transaction = present(w, transaction_id)?;
+    let transaction = current(w, transaction_id)?;
     append(w, "TransactionCompleted", &transaction, None, occurred_at)
 }
 
-/// Counts and tells what has changed of a completed transaction, if it is worth telling.
+/// Counts a change of a completed transaction and appends its event, if anything has changed that counts.
 fn correct(w: &mut Tx<'_>, before: &Transaction, occurred_at: Option<Timestamp>) -> Result<()> {
-    let after = present(w, before.transaction_id)?;
+    let after = current(w, before.transaction_id)?;
     let changed = changed(before, &after);
     if changed.is_empty() {
         return Ok(());
     }
-    let stamp = transactions::stamp(w)?;
-    w.conn
-        .prepare_cached(
-            "UPDATE transactions SET revision = revision + 1, updated_at_ms = ?2, change_seq = ?3
-             WHERE transaction_id = ?1",
-        )?
-        .execute(params![before.transaction_id, stamp.at_ms, stamp.seq])?;
-    let after = present(w, before.transaction_id)?;
+    let stamp = transactions::next_stamp(w)?;
+    w.run(
+        "UPDATE transactions SET revision = revision + 1, updated_at_ms = ?2, change_seq = ?3
+         WHERE transaction_id = ?1",
+        params![before.transaction_id, stamp.at, stamp.seq],
+    )?;
+    let after = current(w, before.transaction_id)?;
     append(w, "TransactionCorrected", &after, Some(changed), occurred_at)
 }
 
-fn present(w: &Tx<'_>, transaction_id: i64) -> Result<Transaction> {
-    transaction_list::by_id(w.conn, transaction_id)?
+fn current(w: &Tx<'_>, transaction_id: i64) -> Result<Transaction> {
+    transaction_list::by_id(w, transaction_id)?
         .ok_or_else(|| StoreError::Corrupt(format!("transaction {transaction_id} is gone")))
 }
 
 /// The fields of a stop, of energy or of times that differ; none if all that differs is an estimate that
-/// nobody counts on, because the meter's own readings are there.
+/// nobody uses, because the meter's own readings are there.
 fn changed(before: &Transaction, after: &Transaction) -> Vec<&'static str> {
     let mut changed = Vec::new();
     macro_rules! compare {
@@ -112,7 +113,7 @@ fn changed(before: &Transaction, after: &Transaction) -> Vec<&'static str> {
 
 /// The payload of both events.
 #[derive(Serialize)]
-struct Bill<'a> {
+struct SessionPayload<'a> {
     #[serde(flatten)]
     transaction: &'a Transaction,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,15 +131,20 @@ fn append(
     occurred_at: Option<Timestamp>,
 ) -> Result<()> {
     let missing = missing(w, transaction)?;
-    let mut bill =
-        Bill { transaction, changed, missing, meter_values: Vec::new(), meter_values_truncated: false };
-    let bare_bytes = to_raw_value(&bill)?.get().len();
-    add_meter_values(w, &mut bill, PAYLOAD_MAX_BYTES.saturating_sub(bare_bytes))?;
+    let mut payload = SessionPayload {
+        transaction,
+        changed,
+        missing,
+        meter_values: Vec::new(),
+        meter_values_truncated: false,
+    };
+    let bare_bytes = to_raw_value(&payload)?.get().len();
+    fill_meter_values(w, &mut payload, PAYLOAD_MAX_BYTES.saturating_sub(bare_bytes))?;
     let event = NewEvent {
         station_id: Some(transaction.station_id.clone()),
         occurred_at,
         transaction_id: Some(transaction.transaction_id),
-        ..NewEvent::new(Category::Transaction, name, w.now, to_raw_value(&bill)?)
+        ..NewEvent::new(Category::Transaction, name, w.now, to_raw_value(&payload)?)
     };
     // The session is the customer's whose station it was when it began.
     let owner_id = transaction.owner_id.as_deref();
@@ -150,8 +156,8 @@ fn append(
     .map(drop)
 }
 
-fn add_meter_values(w: &Tx<'_>, bill: &mut Bill<'_>, room_bytes: usize) -> Result<()> {
-    let excerpt = meter_values::excerpt(w.conn, bill.transaction.transaction_id, room_bytes)?;
+fn fill_meter_values(w: &Tx<'_>, payload: &mut SessionPayload<'_>, room_bytes: usize) -> Result<()> {
+    let excerpt = meter_values::excerpt(w, payload.transaction.transaction_id, room_bytes)?;
     let mut texts = Vec::with_capacity(excerpt.values.len());
     let mut candidates = Vec::with_capacity(excerpt.values.len());
     for (moment, value) in excerpt.values {
@@ -162,23 +168,21 @@ fn add_meter_values(w: &Tx<'_>, bill: &mut Bill<'_>, room_bytes: usize) -> Resul
         texts.push(text);
     }
     let kept = downsample::choose(&candidates, room_bytes);
-    bill.meter_values_truncated = excerpt.cut || kept.contains(&false);
-    bill.meter_values = texts.into_iter().zip(kept).filter_map(|(text, kept)| kept.then_some(text)).collect();
+    payload.meter_values_truncated = excerpt.cut || kept.contains(&false);
+    payload.meter_values =
+        texts.into_iter().zip(kept).filter_map(|(text, kept)| kept.then_some(text)).collect();
     Ok(())
 }
 
-/// The facts that nobody has told: a start or a stop without them, or one that never came.
+/// The facts that are missing: the start or the stop came without them, or never came.
 fn missing(w: &Tx<'_>, transaction: &Transaction) -> Result<Vec<&'static str>> {
-    let (start_untimed, stop_untimed): (bool, bool) = w
-        .conn
-        .prepare_cached(
-            "SELECT start_timestamp_text IS NULL,
-                    CASE ended_by WHEN 'stop' THEN stop_timestamp_text IS NULL ELSE ended_by = 'orphan' END
-             FROM transactions WHERE transaction_id = ?1",
-        )?
-        .query_row([transaction.transaction_id], |row| {
-            Ok((row.get(0)?, row.get::<_, Option<bool>>(1)?.unwrap_or(false)))
-        })?;
+    let (start_untimed, stop_untimed): (bool, bool) = w.one(
+        "SELECT start_timestamp_text IS NULL,
+                CASE ended_by WHEN 'stop' THEN stop_timestamp_text IS NULL ELSE ended_by = 'orphan' END
+         FROM transactions WHERE transaction_id = ?1",
+        params![transaction.transaction_id],
+        |row| Ok((row.get(0)?, row.get::<Option<bool>>(1)?.unwrap_or(false))),
+    )?;
     let facts = [
         ("connector_id", transaction.connector_id.is_none()),
         ("id_tag", transaction.id_tag.is_none()),

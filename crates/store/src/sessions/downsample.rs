@@ -1,4 +1,4 @@
-//! Which of a session's meter values an event tells, when there is no room for all of them.
+//! Which of a session's meter values an event contains, when there is no room for all of them.
 
 /// One value as it competes for room.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +11,7 @@ pub(crate) struct Candidate {
     pub(crate) bytes: usize,
 }
 
-/// Which of `candidates` are told, in at most `room` bytes: all, if they fit; else the last and the first
+/// Which of `candidates` are kept, in at most `room` bytes: all, if they fit; else the last and the first
 /// one, signed ones, the rest of the last and the first moment, and whole moments evenly between them.
 pub(crate) fn choose(candidates: &[Candidate], room: usize) -> Vec<bool> {
     let mut choice = Choice { kept: vec![false; candidates.len()], room, candidates };
@@ -21,7 +21,7 @@ pub(crate) fn choose(candidates: &[Candidate], room: usize) -> Vec<bool> {
     }
     let at_end = |candidate: &Candidate| candidate.moment == last.moment;
     let at_start = |candidate: &Candidate| candidate.moment == first.moment;
-    // A bill rests on the readings at both ends, and on the signed ones most.
+    // Billing rests on the readings at both ends, and on the signed ones most.
     choice.take(candidates.len() - 1);
     choice.take(0);
     choice.take_if(|candidate| candidate.signed && at_end(candidate));

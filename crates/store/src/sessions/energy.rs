@@ -1,8 +1,8 @@
 //! The energy of a transaction: what the meter says, what the register says, and how far the first can be
 //! relied on. Nothing is ever corrected; what contradicts itself is said to.
 //!
-//! Readings are weighed by energy against time: between two of them no more can have been charged than a charger
-//! gives in that time. What the README tells of `energy_quality` is what this file does.
+//! Readings are weighed by energy against time: between two of them no more can have been charged than a
+//! charger gives in that time. What the README tells of `energy_quality` is what this file does.
 
 mod reading;
 mod track;
@@ -18,13 +18,15 @@ pub(crate) use track::{Point, Track};
 const SESSION_MAX_WH: i64 = 1_000_000;
 
 /// How far two readings of one moment may differ, in Wh: some are rounded to whole kWh, and some are read a
-/// little later. Of a long session a tenth, if that is more: a meter of another accuracy differs by a part of it.
+/// little later. Of a long session a tenth, if that is more: a meter of another accuracy differs by a part of
+/// it.
 const SLACK_WH: i64 = 1_000;
 
 /// The most that a charger gives, in W.
-const CHARGING_MAX_W: i64 = 500_000;
+pub(crate) const CHARGING_MAX_W: i64 = 500_000;
 
-/// Where readings tell how fast a session was, its ends were at most so many times faster than its best stretch …
+/// Where readings tell how fast a session was, its ends were at most so many times faster than its best
+/// stretch …
 const TIMES_PEAK: i64 = 4;
 
 /// … but any charger may give this much, in W: a wallbox with three phases, before the car was full.
@@ -33,22 +35,24 @@ const CHARGING_ANY_W: i64 = 25_000;
 /// Readings tell how fast a session was when they are at least this far apart …
 const STRETCH_MIN_MS: i64 = 2 * 60_000;
 
-/// … and this much was charged between them, in Wh: while a car waits, nothing tells how fast it is charged later.
+/// … and this much was charged between them, in Wh: while a car waits, nothing tells how fast it is charged
+/// later.
 const STRETCH_MIN_WH: i64 = 1_000;
 
-/// The end of a session alone does not tell how fast it began: the part of it, one in so many, that readings have
-/// to cover for that.
+/// The end of a session alone does not tell how fast it began: the part of it, one in so many, that readings
+/// have to cover for that.
 const COVERED_PART: i64 = 10;
 
-/// A start that is less than one part in so many of the first reading of the register, and one up to this much in
-/// Wh, is of another unit, a placeholder, or of a new meter: the readings have to bear it out.
+/// A start that is less than one part in so many of the first reading of the register, and one up to this
+/// much in Wh, is of another unit, a placeholder, or of a new meter: the readings have to bear it out.
 const TINY_PART: i64 = 100;
 const TINY_WH: i64 = 100;
 
-/// More than batteries of cars hold, in Wh: a session of more is believed if the register has seen half of it.
+/// More than batteries of cars hold, in Wh: a session of more is believed if the register has seen half of
+/// it.
 const BATTERY_MAX_WH: i64 = 250_000;
 
-/// Registers of this source or a better one (see `reading`) are whole meters where the bill is made: of others, such
+/// Registers of this source or a better one (see `reading`) are whole meters at the outlet: of others, such
 /// as a single phase or the inlet, an estimate can be made, but they contradict nobody.
 const WITNESS_SOURCE_MAX: i64 = 1;
 
@@ -58,14 +62,15 @@ const MOMENT_MS: i64 = 2 * 60_000;
 /// What may be charged in a time that nobody knows, in Wh: a large battery.
 const UNTIMED_WH: i64 = 150_000;
 
-/// What may be charged beyond what time allows before the two readings of the meter alone are not believed, in
-/// Wh: without any other reading it is only the clock that stands against them.
+/// What may be charged beyond what time allows before the two readings of the meter alone are not believed,
+/// in Wh: without any other reading it is only the clock that stands against them.
 const UNWITNESSED_WH: i64 = 100_000;
 
 /// How far a meter may start below what it had come to before, in Wh.
 const STEP_BACK_WH: i64 = 5_000;
 
-/// Readings of the meter with decimals that differ by no more than this, in Wh, may be kWh: that is a battery.
+/// Readings of the meter with decimals that differ by no more than this, in Wh, may be kWh: that is a
+/// battery.
 const DECIMALS_MAX_WH: i64 = 250;
 
 /// What is known of a transaction's energy.
@@ -128,8 +133,9 @@ struct Estimate {
     fits: bool,
 }
 
-/// The first and the last reading of the register, as one of its stories tells them.
-type Story = (Option<Point>, Point);
+/// The first and the last reading of the register, if one of two readings that contradict each other is the
+/// bad one.
+type Span = (Option<Point>, Point);
 
 impl Evidence {
     /// Whether what is known stands against the two readings of the meter, which differ by `wh`.
@@ -150,14 +156,14 @@ impl Evidence {
         if self.track.broken {
             return true;
         }
-        let mut stories = self.track.stories().peekable();
+        let mut spans = self.track.spans().peekable();
         let is_witnessed =
-            self.track.followed && stories.peek().is_some_and(|story| self.is_same_meter(wh, story));
+            self.track.followed && spans.peek().is_some_and(|span| self.is_same_meter(wh, span));
         if self.starts_below() && !is_witnessed {
             return true;
         }
-        stories.peek().is_some()
-            && !stories.any(|story| self.is_same_meter(wh, &story) || self.is_same_energy(wh, &story))
+        spans.peek().is_some()
+            && !spans.any(|span| self.is_same_meter(wh, &span) || self.is_same_energy(wh, &span))
     }
 
     /// By the second: some chargers tell the start with milliseconds and the stop without.
@@ -177,7 +183,7 @@ impl Evidence {
     }
 
     /// Whether meter and register show the same: the first reading fits the start, the last one the stop.
-    fn is_same_meter(&self, wh: i64, (first, last): &Story) -> bool {
+    fn is_same_meter(&self, wh: i64, (first, last): &Span) -> bool {
         let (Some(start), Some(stop)) = (self.meter_start, self.meter_stop) else { return false };
         let slack = slack(wh);
         // Each end is weighed by how fast the rest of the session was.
@@ -201,13 +207,14 @@ impl Evidence {
         })
     }
 
-    /// Whether one of meter and register counts the session and the other the meter's life, and both come to the
-    /// same energy.
-    fn is_same_energy(&self, wh: i64, (first, last): &Story) -> bool {
+    /// Whether one of meter and register counts the session and the other the meter's life, and both come to
+    /// the same energy.
+    fn is_same_energy(&self, wh: i64, (first, last): &Span) -> bool {
         let Some(first) = first else { return false };
         let slack = slack_between(wh, self.meter_start, self.meter_stop);
         let tail_ms = elapsed_ms(Some(last.at), self.stopped_at);
-        // As fast as the register has been counting, not as fast as any charger: its own count is what is compared.
+        // As fast as the register has been counting, not as fast as any charger: its own count is what is
+        // compared.
         let agree = |counted: i64, over_ms: Option<i64>, unseen_ms: Option<i64>| {
             let unseen = match (over_ms, unseen_ms) {
                 (Some(over_ms), Some(unseen_ms)) => share(counted, unseen_ms.max(0), over_ms.max(MOMENT_MS)),
@@ -232,7 +239,7 @@ impl Evidence {
 
     /// What the register says was used since the meter stood at `start`.
     fn estimate(&self, start: i64) -> Option<Estimate> {
-        let estimates = self.track.stories().map(|(first, last)| {
+        let estimates = self.track.spans().map(|(first, last)| {
             let wh = last.wh.saturating_sub(start);
             let first = first.unwrap_or(last);
             let head_ms = elapsed_ms(self.started_at, Some(first.at));
@@ -246,7 +253,7 @@ impl Evidence {
             }
             Estimate { wh, fits: false }
         });
-        // The story that fits, else the likeliest one.
+        // The span that fits, else the likeliest one.
         let mut first = None;
         for estimate in estimates {
             if estimate.fits {
@@ -258,8 +265,8 @@ impl Evidence {
     }
 }
 
-/// Whether a meter that showed `from` may show `to` after so long, in a session that was charged at `pace_w` at its
-/// best elsewhere; `None`: nothing tells.
+/// Whether a meter that showed `from` may show `to` after so long, in a session that was charged at `pace_w`
+/// at its best elsewhere; `None`: nothing tells.
 fn fits(from: i64, to: i64, slack: i64, elapsed_ms: Option<i64>, pace_w: Option<i64>) -> bool {
     let power_w = pace_w.map_or(CHARGING_MAX_W, |pace_w| {
         pace_w.saturating_mul(TIMES_PEAK).clamp(CHARGING_ANY_W, CHARGING_MAX_W)
@@ -268,7 +275,8 @@ fn fits(from: i64, to: i64, slack: i64, elapsed_ms: Option<i64>, pace_w: Option<
     (-slack..=slack.saturating_add(most)).contains(&to.saturating_sub(from))
 }
 
-/// How fast a meter went from one reading to another, in W; `None` if there is too little between them to tell.
+/// How fast a meter went from one reading to another, in W; `None` if there is too little between them to
+/// tell.
 fn pace_w(from: i64, to: i64, elapsed_ms: Option<i64>) -> Option<i64> {
     let ms = elapsed_ms.filter(|ms| *ms >= STRETCH_MIN_MS)?;
     let wh = to.saturating_sub(from);

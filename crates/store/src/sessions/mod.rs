@@ -6,6 +6,7 @@ pub(crate) mod downsample;
 pub(crate) mod energy;
 pub(crate) mod meter_values;
 pub(crate) mod remote_start;
+pub(crate) mod reservation_list;
 pub(crate) mod reservations;
 pub(crate) mod transaction_list;
 pub(crate) mod transactions;

@@ -69,13 +69,13 @@ impl StartTime {
 /// A remote start was accepted: its outcome is open, unless the transaction has come before the answer.
 pub(crate) fn accepted(w: &mut Tx<'_>, command: &EndedCommand<'_>, asked: &RemoteStart) -> Result<()> {
     if let Some(transaction_id) = command.transaction_id {
-        return conclude(w, command.id, command.station, Some(transaction_id));
+        return settle(w, command.id, command.station, Some(transaction_id));
     }
     if command.late
-        && let Some(transaction_id) = begun_meanwhile(w, command.id, asked)?
+        && let Some(transaction_id) = started_meanwhile(w, command.id, asked)?
     {
-        meant(w, command.id, transaction_id)?;
-        return conclude(w, command.id, command.station, Some(transaction_id));
+        link(w, command.id, transaction_id)?;
+        return settle(w, command.id, command.station, Some(transaction_id));
     }
     w.run(
         "UPDATE commands SET outcome_due_ms = ?2 WHERE id = ?1",
@@ -85,15 +85,16 @@ pub(crate) fn accepted(w: &mut Tx<'_>, command: &EndedCommand<'_>, asked: &Remot
 }
 
 /// The transaction that a remote start has brought about between its end without an answer and the late one:
-/// when it began nobody knew that the charger had accepted.
-fn begun_meanwhile(w: &Tx<'_>, id: CommandId, asked: &RemoteStart) -> Result<Option<i64>> {
-    let begun: Vec<(i64, Option<i64>, Option<String>)> = w.all(
+/// when it started nobody knew that the charger had accepted.
+fn started_meanwhile(w: &Tx<'_>, id: CommandId, asked: &RemoteStart) -> Result<Option<i64>> {
+    let started: Vec<(i64, Option<i64>, Option<String>)> = w.all(
         "SELECT t.transaction_id, t.connector_id, t.id_tag
          FROM commands c
          JOIN transactions t ON t.station_id = c.station_id
          JOIN stations s ON s.station_id = c.station_id
          WHERE c.id = ?1 AND t.command_id IS NULL AND t.created_at_ms >= c.sent_at_ms
-           AND (c.sent_at_ms <= t.started_at_ms + ?2 - CASE WHEN s.clock_skew_ms > 0 THEN s.clock_skew_ms ELSE 0 END
+           AND (c.sent_at_ms <= t.started_at_ms + ?2
+                    - CASE WHEN s.clock_skew_ms > 0 THEN s.clock_skew_ms ELSE 0 END
                 OR (s.clock_skew_ms < -?2
                     AND abs(t.started_at_ms - t.created_at_ms - s.clock_skew_ms) <= ?2))
          ORDER BY t.transaction_id",
@@ -101,31 +102,31 @@ fn begun_meanwhile(w: &Tx<'_>, id: CommandId, asked: &RemoteStart) -> Result<Opt
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     let meant =
-        begun.iter().find(|(_, connector_id, id_tag)| is_meant(asked, *connector_id, id_tag.as_deref()));
+        started.iter().find(|(_, connector_id, id_tag)| is_about(asked, *connector_id, id_tag.as_deref()));
     Ok(meant.map(|(transaction_id, ..)| *transaction_id))
 }
 
 /// Whether a remote start is about this connector and tag; chargers add stray bytes to tags.
-fn is_meant(asked: &RemoteStart, connector_id: Option<i64>, id_tag: Option<&str>) -> bool {
+fn is_about(asked: &RemoteStart, connector_id: Option<i64>, id_tag: Option<&str>) -> bool {
     let same_tag = id_tag.is_some_and(|id_tag| is_same_id_tag(&asked.id_tag, id_tag));
     same_tag && (asked.connector_id.is_none() || asked.connector_id == connector_id)
 }
 
 /// Ties a transaction and the command that it comes of to each other.
-fn meant(w: &mut Tx<'_>, id: CommandId, transaction_id: i64) -> Result<()> {
-    let stamp = transactions::stamp(w)?;
+fn link(w: &mut Tx<'_>, id: CommandId, transaction_id: i64) -> Result<()> {
+    let stamp = transactions::next_stamp(w)?;
     w.run(
         "UPDATE transactions SET command_id = ?2, updated_at_ms = ?3, change_seq = ?4
          WHERE transaction_id = ?1",
-        params![transaction_id, id, stamp.at_ms, stamp.seq],
+        params![transaction_id, id, stamp.at, stamp.seq],
     )?;
     w.run("UPDATE commands SET transaction_id = ?2 WHERE id = ?1", params![id, transaction_id])?;
     Ok(())
 }
 
-/// A transaction has begun: the oldest remote start that can have meant it has its outcome, and the
+/// A transaction has started: the oldest remote start that can have meant it has its outcome, and the
 /// transaction its command. One whose answer is still waited for has it when that comes.
-pub(crate) fn begun(
+pub(crate) fn transaction_started(
     w: &mut Tx<'_>,
     station: &StationId,
     start: &SessionStarted,
@@ -134,10 +135,10 @@ pub(crate) fn begun(
 ) -> Result<()> {
     let wanted = oldest_open(w, station, start, time.latest_sent_ms())?;
     let Some((id, unanswered)) = wanted else { return Ok(()) };
-    meant(w, id, transaction_id)?;
+    link(w, id, transaction_id)?;
     match unanswered {
         true => Ok(()),
-        false => conclude(w, id, station, Some(transaction_id)),
+        false => settle(w, id, station, Some(transaction_id)),
     }
 }
 
@@ -161,7 +162,7 @@ fn oldest_open(
     )?;
     for (id, unanswered, action, payload) in open {
         let Purpose::StartSession(asked) = purpose(id, action, &payload)? else { continue };
-        if is_meant(&asked, start.connector_id, start.id_tag.as_deref()) {
+        if is_about(&asked, start.connector_id, start.id_tag.as_deref()) {
             return Ok(Some((id, unanswered)));
         }
     }
@@ -169,20 +170,20 @@ fn oldest_open(
 }
 
 /// Gives up waiting for transactions that are overdue, a bounded number at a time.
-pub(crate) fn give_up(w: &mut Tx<'_>) -> Result<()> {
+pub(crate) fn settle_overdue(w: &mut Tx<'_>) -> Result<()> {
     let overdue: Vec<(CommandId, StationId)> = w.all(
         "SELECT id, station_id FROM commands WHERE outcome_due_ms <= ?1 LIMIT 500",
         params![w.monotonic],
         |row| Ok((row.parsed(0)?, row.parsed(1)?)),
     )?;
     for (id, station) in overdue {
-        conclude(w, id, &station, None)?;
+        settle(w, id, &station, None)?;
     }
     Ok(())
 }
 
 /// Settles the outcome of a remote start, with its event.
-fn conclude(w: &mut Tx<'_>, id: CommandId, station: &StationId, transaction_id: Option<i64>) -> Result<()> {
+fn settle(w: &mut Tx<'_>, id: CommandId, station: &StationId, transaction_id: Option<i64>) -> Result<()> {
     #[derive(Serialize)]
     struct Payload {
         command_id: CommandId,

@@ -1,9 +1,9 @@
 //! Transactions as they are looked up and listed.
 
-use rusqlite::{Connection, OptionalExtension, Row};
-
 use crate::Store;
-use crate::engine::embedded::raw_cells as cells;
+use crate::engine::row::Row;
+use crate::engine::sql::params;
+use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
 use crate::sessions::energy;
@@ -54,7 +54,8 @@ impl TransactionFilter {
 /// Those of [`EVIDENCE`] follow.
 const COLUMNS: &str =
     "transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status, reservation_id, command_id,
-    status, orphaned, inferred, started_at_ms, stopped_at_ms, stop_reason, stop_id_tag, revision, updated_at_ms";
+    status, orphaned, inferred, started_at_ms, stopped_at_ms, stop_reason, stop_id_tag, revision,
+    updated_at_ms";
 
 /// How many these are.
 const COLUMN_COUNT: usize = 17;
@@ -65,34 +66,35 @@ const KEYS: usize = 2;
 impl Store {
     /// The transaction of this number.
     pub async fn transaction(&self, transaction_id: i64) -> Result<Option<Transaction>> {
-        self.read(move |conn| by_id(conn, transaction_id)).await
+        self.read(move |db| by_id(db, transaction_id)).await
     }
 
     /// One page of the transactions that `filter` wants, by the order in which they began, or by their last
     /// change (see [`TransactionFilter::sorts_by_update`]).
     pub async fn transactions(&self, filter: TransactionFilter, slice: Slice) -> Result<Listed<Transaction>> {
-        self.read(move |conn| {
+        self.read(move |db| {
             if filter.sorts_by_update(slice.ascending) {
                 // Nothing that changes later gets a place before this one: a poller misses nothing.
                 let select =
                     format!("SELECT updated_at_ms, change_seq, {COLUMNS}, {EVIDENCE} FROM transactions");
                 let keys = ["updated_at_ms", "change_seq"];
-                return page(conn, &select, &keys, conditions(filter), &slice, |row| Ok(read(row.raw())?));
+                return page(db, &select, &keys, conditions(filter), &slice, read);
             }
             let select =
                 format!("SELECT transaction_id, updated_at_ms, {COLUMNS}, {EVIDENCE} FROM transactions");
-            page(conn, &select, &["transaction_id"], conditions(filter), &slice, |row| Ok(read(row.raw())?))
+            page(db, &select, &["transaction_id"], conditions(filter), &slice, read)
         })
         .await
     }
 }
 
 /// The transaction of this number, as it is now.
-pub(crate) fn by_id(conn: &Connection, transaction_id: i64) -> Result<Option<Transaction>> {
+pub(crate) fn by_id(db: &Read<'_>, transaction_id: i64) -> Result<Option<Transaction>> {
     let select = format!(
-        "SELECT transaction_id, updated_at_ms, {COLUMNS}, {EVIDENCE} FROM transactions WHERE transaction_id = ?1"
+        "SELECT transaction_id, updated_at_ms, {COLUMNS}, {EVIDENCE} FROM transactions
+         WHERE transaction_id = ?1"
     );
-    Ok(conn.prepare_cached(&select)?.query_row([transaction_id], read).optional()?)
+    db.maybe(&select, params![transaction_id], read)
 }
 
 fn conditions(filter: TransactionFilter) -> Conditions {
@@ -118,7 +120,7 @@ fn conditions(filter: TransactionFilter) -> Conditions {
     conditions
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Transaction> {
+fn read(row: &Row<'_>) -> Result<Transaction> {
     let at = |column| KEYS + column;
     let evidence = evidence(row, at(COLUMN_COUNT))?;
     let Energy { wh, estimated_wh, quality } = energy::weigh(&evidence);
@@ -130,12 +132,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Transaction> {
         id_tag: row.get(at(4))?,
         id_tag_status: row.get(at(5))?,
         reservation_id: row.get(at(6))?,
-        command_id: cells::maybe_parsed(row, at(7))?,
-        status: cells::word(row, at(8))?,
+        command_id: row.maybe_parsed(at(7))?,
+        status: row.word(at(8))?,
         orphaned: row.get(at(9))?,
         inferred: row.get(at(10))?,
-        started_at: cells::maybe_moment(row, at(11))?,
-        stopped_at: cells::maybe_moment(row, at(12))?,
+        started_at: row.get(at(11))?,
+        stopped_at: row.get(at(12))?,
         meter_start: evidence.meter_start,
         meter_stop: evidence.meter_stop,
         first_register_wh: evidence.track.first.map(|first| first.wh),
@@ -143,7 +145,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Transaction> {
         stop_reason: row.get(at(13))?,
         stop_id_tag: row.get(at(14))?,
         revision: row.get(at(15))?,
-        updated_at: cells::moment(row, at(16))?,
+        updated_at: row.get(at(16))?,
         energy_wh: wh,
         energy_estimated_wh: estimated_wh,
         energy_quality: quality,

@@ -1,5 +1,5 @@
-//! The readings of a session's energy import register among the values of its messages: which of several is the
-//! session's own, and in which order they were taken.
+//! The readings of a session's energy import register among the values of its messages: which of several is
+//! the session's own, and in which order they were taken.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use vocabulary::ocpp::fact::{MeterValue, SampledValue};
 /// A time further ahead of its arrival than this is that of a clock that runs ahead: the arrival counts.
 const AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// Where OCPP has meters, the nearest to the car's bill first (1.6, section 7.45).
+/// Where OCPP has meters, the one that is billed by first (1.6, section 7.45).
 const LOCATIONS: [&str; 5] = ["Outlet", "Cable", "Body", "Inlet", "EV"];
 
 /// The register at one moment.
@@ -26,8 +26,8 @@ pub(crate) struct Reading {
     pub(crate) is_end: bool,
 }
 
-/// The register as it stands in `values`, at most three readings for each moment: the one of the session's begin
-/// (which is of `started_at`, if that is known), an ordinary one, and the one of its end.
+/// The register as it stands in `values`, at most three readings for each moment: the one of the session's
+/// begin (which is of `started_at`, if that is known), an ordinary one, and the one of its end.
 pub(crate) fn readings(
     values: &[MeterValue],
     started_at: Option<Timestamp>,

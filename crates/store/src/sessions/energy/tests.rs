@@ -19,7 +19,7 @@ impl Session {
         let at = |minute: i64| Timestamp::from_unix_ms(1_776_168_000_000 + minute * 60_000);
         let mut track = Track::default();
         for (minute, wh) in &self.registers {
-            track.hear(&Reading { wh: *wh, at: at(*minute), source: 0, is_end: false });
+            track.add(&Reading { wh: *wh, at: at(*minute), source: 0, is_end: false });
         }
         Evidence {
             meter_start: self.start,
@@ -58,7 +58,8 @@ fn energy_is_the_meters_own_and_never_mixed_with_the_register() {
         // The start in kWh, the stop in Wh; then both in kWh, and the register tells.
         (Some(1_234), Some(1_240_000), &[], (Some(1_238_766), None, Implausible)),
         (Some(1_234), Some(1_240), &[(50, 1_240_000)], (Some(6), Some(1_238_766), Implausible)),
-        // The meter counts each session from zero, one reading of the register does not tell the session's energy.
+        // The meter counts each session from zero, one reading of the register does not tell the session's
+        // energy.
         (Some(0), Some(3_000), &[(50, 1_503_000)], (Some(3_000), Some(1_503_000), Implausible)),
         (Some(-5), Some(100), &[], (Some(105), None, Implausible)),
         // A register in whole kWh, and one read a moment after the stop.
@@ -147,7 +148,7 @@ fn a_wrong_end_is_not_metered() {
     session(310, 321_000, 60, &[(60, 321_000)]).is(Implausible);
     // Both in kWh, where the register tells.
     session(26, 33, 60, &[(15, 27_800), (30, 29_600), (60, 33_250)]).is(Implausible);
-    // The register tells two stories.
+    // The readings of the register contradict each other.
     session(100_000, 111_000, 60, &[(15, 102_750), (30, 105_500), (45, 10), (50, 900)]).is(Implausible);
 }
 

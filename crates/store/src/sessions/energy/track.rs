@@ -1,5 +1,5 @@
-//! The energy register of one session, as its readings come: where it began, where it is, and whether it has
-//! told one story. Pure: a reading in, the next state out.
+//! The energy register of one session, as its readings come: where it began, where it is, and whether its
+//! readings agree. Pure: a reading in, the next state out.
 
 use super::reading::Reading;
 use super::{CHARGING_MAX_W, MOMENT_MS, SLACK_WH, elapsed_ms, energy_wh, pace_w};
@@ -35,17 +35,17 @@ pub(crate) struct Track {
     pub(crate) peak_w: i64,
     /// A second reading has followed from the first: no single bad sample can be behind both.
     pub(crate) followed: bool,
-    /// Several readings tell one story and several another: the meter was reset, or there are two.
+    /// Several readings contradict several others: the meter was reset, or there are two.
     pub(crate) broken: bool,
 }
 
 impl Track {
     /// Takes the next reading, in the order of arrival.
-    pub(crate) fn hear(&mut self, reading: &Reading) {
+    pub(crate) fn add(&mut self, reading: &Reading) {
         let point = Point { wh: reading.wh, at: reading.at };
         let Some(last) = self.last.filter(|last| reading.source >= self.source && last.wh > 0) else {
             // The first one at all, one of a better register, or one after a zero, which may be a reading or
-            // none: that one's story begins here.
+            // none: its readings begin here.
             *self = Self { first: Some(point), last: Some(point), source: reading.source, ..Self::default() };
             return;
         };
@@ -53,7 +53,7 @@ impl Track {
             return;
         }
         if point.at < last.at && point.wh <= last.wh {
-            self.hear_late(point);
+            self.add_late(point);
         } else if climbs(last, point) {
             // A register never falls: what is higher is newer, also where the clock was set back in between.
             self.peak_w = self.peak_w.max(rate_w(last, point));
@@ -72,7 +72,7 @@ impl Track {
     }
 
     /// A reading that is older than the last one.
-    fn hear_late(&mut self, point: Point) {
+    fn add_late(&mut self, point: Point) {
         if let Some(first) = self.first
             && point.at < first.at
             && point.wh > 0
@@ -94,12 +94,12 @@ impl Track {
         Some(all_w.max(self.peak_w))
     }
 
-    /// The stories that the readings can have told, the likeliest first: of two readings that contradict each
-    /// other either may be the bad one.
-    pub(super) fn stories(&self) -> impl Iterator<Item = (Option<Point>, Point)> {
-        let told = self.last.map(|last| (self.first, last));
+    /// The spans that the readings may have, the likeliest first: of two readings that contradict each other
+    /// either may be the bad one.
+    pub(super) fn spans(&self) -> impl Iterator<Item = (Option<Point>, Point)> {
+        let likely = self.last.map(|last| (self.first, last));
         let other = self.odd.filter(|_| !self.followed).map(|odd| (Some(odd), odd));
-        told.into_iter().chain(other)
+        likely.into_iter().chain(other)
     }
 }
 
@@ -126,13 +126,13 @@ mod tests {
 
     const MINUTE: i64 = 60_000;
 
-    /// Hears readings of (minute, Wh) and tells first, last, odd, followed, broken.
+    /// Adds readings of (minute, Wh) and returns first, last, odd, followed, broken.
     #[track_caller]
     fn check(readings: &[(i64, i64)], (first, last, odd): (i64, i64, Option<i64>), flags: &str) {
         let mut track = Track::default();
         for (minute, wh) in readings {
             let at = Timestamp::from_unix_ms(minute * MINUTE);
-            track.hear(&Reading { wh: *wh, at, source: 0, is_end: false });
+            track.add(&Reading { wh: *wh, at, source: 0, is_end: false });
         }
         let wh = |point: Option<Point>| point.map(|point| point.wh);
         assert_eq!(
@@ -152,7 +152,7 @@ mod tests {
     fn a_register_climbs() {
         check(&[(0, 100)], (100, 100, None), "single");
         check(&[(0, 100), (15, 5_600), (30, 11_100)], (100, 11_100, None), "followed");
-        // At 350 kW, and after hours without a word.
+        // At 350 kW, and after hours without a reading.
         check(&[(0, 100), (1, 5_900), (600, 100_000)], (100, 100_000, None), "followed");
         check(&[(0, 100), (15, 95)], (100, 95, None), "followed");
     }
@@ -181,17 +181,17 @@ mod tests {
     }
 
     #[test]
-    fn two_stories_break_it() {
+    fn readings_that_contradict_each_other_break_it() {
         check(&[(0, 900_000), (15, 905_000), (30, 0), (45, 100), (60, 300)], (900_000, 300, None), "broken");
         check(&[(0, 100), (15, 500), (30, 900_000), (45, 905_000)], (100, 905_000, None), "broken");
     }
 
     #[test]
-    fn a_better_register_begins_anew_and_a_worse_one_is_not_heard() {
+    fn a_better_register_begins_anew_and_a_worse_one_is_not_read() {
         let reading = |wh, source| Reading { wh, at: Timestamp::from_unix_ms(0), source, is_end: false };
         let mut track = Track::default();
         for (wh, source, last) in [(100, 3, 100), (7_000_000, 0, 7_000_000), (200, 3, 7_000_000)] {
-            track.hear(&reading(wh, source));
+            track.add(&reading(wh, source));
             assert_eq!(track.last.map(|last| last.wh), Some(last));
         }
         assert_eq!(track.first.map(|first| first.wh), Some(7_000_000));

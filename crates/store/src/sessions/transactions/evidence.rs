@@ -1,22 +1,24 @@
 //! What a transaction's energy is weighed by, as its row holds it: read for whoever shows it, and written as
 //! readings of the register come.
 
-use rusqlite::{OptionalExtension, Row, params};
+use std::ops::ControlFlow;
 
-use super::{Metered, stamp};
-use crate::engine::embedded::raw_cells as cells;
+use super::{MeteredTransaction, next_stamp};
+use crate::engine::row::Row;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::sessions::energy;
 use crate::sessions::energy::{Evidence, Point, Reading, Track};
 use vocabulary::clock::Timestamp;
+use vocabulary::id::StationId;
 use vocabulary::ocpp::fact::MeterValue;
 
 /// The columns that [`evidence`] reads.
 pub(crate) const EVIDENCE: &str = "meter_start_wh, meter_stop_wh, started_at_ms, stopped_at_ms,
     start_untimed, stop_untimed, meter_decimals, meter_before_wh, first_register_wh, first_register_at_ms,
-    last_register_wh, last_register_at_ms, odd_register_wh, odd_register_at_ms, register_source, register_peak_w,
-    register_followed, register_broken";
+    last_register_wh, last_register_at_ms, odd_register_wh, odd_register_at_ms, register_source,
+    register_peak_w, register_followed, register_broken";
 
 /// How many sessions a connector's meter is looked up in, newest first: one may have a wrong reading.
 const SESSIONS_BEFORE: i64 = 5;
@@ -25,13 +27,13 @@ const SESSIONS_BEFORE: i64 = 5;
 const ANEW_MAX_WH: i64 = 100;
 
 /// Reads what stands in a row from the column `at` on.
-pub(crate) fn evidence(row: &Row<'_>, at: usize) -> rusqlite::Result<Evidence> {
-    let point = |column: usize| -> rusqlite::Result<Option<Point>> {
-        let (wh, moment) = (row.get(at + column)?, cells::maybe_moment(row, at + column + 1)?);
+pub(crate) fn evidence(row: &Row<'_>, at: usize) -> Result<Evidence> {
+    let point = |column: usize| -> Result<Option<Point>> {
+        let (wh, moment) = (row.get(at + column)?, row.get(at + column + 1)?);
         Ok(Option::zip(wh, moment).map(|(wh, at)| Point { wh, at }))
     };
-    let timed = |column: usize, untimed: usize| -> rusqlite::Result<Option<Timestamp>> {
-        Ok(if row.get(at + untimed)? { None } else { cells::maybe_moment(row, at + column)? })
+    let timed = |column: usize, untimed: usize| -> Result<Option<Timestamp>> {
+        Ok(if row.get(at + untimed)? { None } else { row.get(at + column)? })
     };
     Ok(Evidence {
         meter_start: row.get(at)?,
@@ -63,8 +65,8 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// What is read after the stop is of nobody, or of the next customer, and what is read before the start of the
-    /// one before; only the reading of the end itself may have a later time than the stop has.
+    /// What is read after the stop is of nobody, or of the next customer, and what is read before the start
+    /// of the one before; only the reading of the end itself may have a later time than the stop has.
     fn hold(&self, reading: &Reading) -> bool {
         // A stop in whole seconds lies in one with the last readings.
         let is_whole = |end: Timestamp| end.unix_ms() % 1_000 == 0;
@@ -78,10 +80,11 @@ impl Bounds {
     }
 }
 
-/// Hears what a message of the transaction tells of its energy register. `of_its_stop`: the message is what ends it.
-pub(crate) fn note_register(
+/// Adds the readings of the energy register in a message of the transaction. `of_its_stop`: the message ends
+/// it.
+pub(crate) fn update_register(
     w: &Tx<'_>,
-    of: Metered,
+    of: MeteredTransaction,
     values: &[MeterValue],
     received_at: Timestamp,
     of_its_stop: bool,
@@ -89,13 +92,13 @@ pub(crate) fn note_register(
     if of.main_meter || values.is_empty() {
         return Ok(());
     }
-    let (before, stopped_at) = w
-        .conn
-        .prepare_cached(&format!(
-            "SELECT CASE WHEN status = 'completed' AND ended_by IN ('stop', 'close') THEN stopped_at_ms END, {EVIDENCE}
-             FROM transactions WHERE transaction_id = ?1"
-        ))?
-        .query_row([of.transaction_id], |row| Ok((evidence(row, 1)?, cells::maybe_moment(row, 0)?)))?;
+    let select = format!(
+        "SELECT CASE WHEN status = 'completed' AND ended_by IN ('stop', 'close') THEN stopped_at_ms END,
+                {EVIDENCE}
+         FROM transactions WHERE transaction_id = ?1"
+    );
+    let (before, stopped_at) =
+        w.one(&select, params![of.transaction_id], |row| Ok((evidence(row, 1)?, row.get(0)?)))?;
     let readings = energy::readings(values, before.started_at, received_at);
     if readings.is_empty() {
         return Ok(());
@@ -107,100 +110,98 @@ pub(crate) fn note_register(
     };
     let mut after = before;
     for reading in readings.iter().filter(|reading| bounds.hold(reading)) {
-        after.track.hear(reading);
+        after.track.add(reading);
     }
-    if after.track != before.track { keep(w, of.transaction_id, &before, &after) } else { Ok(()) }
+    if after.track == before.track { Ok(()) } else { store_register(w, of.transaction_id, &before, &after) }
 }
 
-fn keep(w: &Tx<'_>, transaction_id: i64, before: &Evidence, after: &Evidence) -> Result<()> {
+fn store_register(w: &Tx<'_>, transaction_id: i64, before: &Evidence, after: &Evidence) -> Result<()> {
     let wh = |point: Option<Point>| point.map(|point| point.wh);
-    let at_ms = |point: Option<Point>| point.map(|point| point.at.unix_ms());
+    let at = |point: Option<Point>| point.map(|point| point.at);
     let shown = |of: &Evidence| (wh(of.track.first), wh(of.track.last), energy::weigh(of));
     let Track { first, last, odd, source, peak_w, followed, broken } = after.track;
-    w.conn
-        .prepare_cached(
-            "UPDATE transactions
-             SET first_register_wh = ?2, first_register_at_ms = ?3, last_register_wh = ?4, last_register_at_ms = ?5,
-                 odd_register_wh = ?6, odd_register_at_ms = ?7, register_source = ?8, register_peak_w = ?9,
-                 register_followed = ?10, register_broken = ?11
-             WHERE transaction_id = ?1",
-        )?
-        .execute(params![
+    w.run(
+        "UPDATE transactions
+         SET first_register_wh = ?2, first_register_at_ms = ?3,
+             last_register_wh = ?4, last_register_at_ms = ?5,
+             odd_register_wh = ?6, odd_register_at_ms = ?7, register_source = ?8, register_peak_w = ?9,
+             register_followed = ?10, register_broken = ?11
+         WHERE transaction_id = ?1",
+        params![
             transaction_id,
             wh(first),
-            at_ms(first),
+            at(first),
             wh(last),
-            at_ms(last),
+            at(last),
             wh(odd),
-            at_ms(odd),
+            at(odd),
             source,
             peak_w,
             followed,
-            broken
-        ])?;
+            broken,
+        ],
+    )?;
     // The same reading again changes nothing that is shown, and no poller has to look.
     if shown(before) != shown(after) {
-        let stamp = stamp(w)?;
-        w.conn
-            .prepare_cached(
-                "UPDATE transactions SET updated_at_ms = ?2, change_seq = ?3 WHERE transaction_id = ?1",
-            )?
-            .execute(params![transaction_id, stamp.at_ms, stamp.seq])?;
+        let stamp = next_stamp(w)?;
+        w.run(
+            "UPDATE transactions SET updated_at_ms = ?2, change_seq = ?3 WHERE transaction_id = ?1",
+            params![transaction_id, stamp.at, stamp.seq],
+        )?;
     }
     Ok(())
 }
 
 /// When the session after this one began on its connector.
 fn next_start(w: &Tx<'_>, transaction_id: i64) -> Result<Option<Timestamp>> {
-    let next: Option<i64> = w
-        .conn
-        .prepare_cached(
-            "SELECT min(next.started_at_ms) FROM transactions AS it JOIN transactions AS next
-                ON next.station_id = it.station_id AND next.connector_id = it.connector_id
-                AND next.started_at_ms > it.started_at_ms
-             WHERE it.transaction_id = ?1",
-        )?
-        .query_row([transaction_id], |row| row.get(0))?;
-    Ok(next.map(Timestamp::from_unix_ms))
+    w.one(
+        "SELECT min(next.started_at_ms) FROM transactions AS it JOIN transactions AS next
+            ON next.station_id = it.station_id AND next.connector_id = it.connector_id
+            AND next.started_at_ms > it.started_at_ms
+         WHERE it.transaction_id = ?1",
+        params![transaction_id],
+        |row| row.get(0),
+    )
 }
 
-/// What the meter of a connector had come to before a session that starts with `meter_start`: the last stop that
-/// can be relied on. `None` also if the meter counts each session anew.
+/// What the meter of a connector had come to before a session that starts with `meter_start`: the last stop
+/// that can be relied on. `None` also if the meter counts each session anew.
 pub(super) fn meter_before(
     w: &Tx<'_>,
-    station_id: &str,
+    station: &StationId,
     connector_id: Option<i64>,
     started_at: Timestamp,
     meter_start: Option<i64>,
 ) -> Result<Option<i64>> {
     let (Some(connector_id), Some(meter_start)) = (connector_id, meter_start) else { return Ok(None) };
-    let mut statement = w.conn.prepare_cached(&format!(
-        "SELECT {EVIDENCE} FROM transactions
-         WHERE station_id = ?1 AND connector_id = ?2 AND started_at_ms <= ?3 AND meter_stop_wh IS NOT NULL
-         ORDER BY started_at_ms DESC LIMIT ?4"
-    ))?;
-    let sessions = statement
-        .query_map(params![station_id, connector_id, started_at.unix_ms(), SESSIONS_BEFORE], |row| {
-            evidence(row, 0)
-        })?;
-    for session in sessions {
-        let session = session?;
-        if energy::weigh(&session).quality.is_metered() {
+    let mut before = None;
+    w.each(
+        &format!(
+            "SELECT {EVIDENCE} FROM transactions
+             WHERE station_id = ?1 AND connector_id = ?2 AND started_at_ms <= ?3 AND meter_stop_wh IS NOT NULL
+             ORDER BY started_at_ms DESC LIMIT ?4"
+        ),
+        params![station, connector_id, started_at, SESSIONS_BEFORE],
+        |row| {
+            let session = evidence(row, 0)?;
+            if !energy::weigh(&session).quality.is_metered() {
+                return Ok(ControlFlow::Continue(()));
+            }
             let again = session.meter_start == Some(meter_start);
             let anew =
                 [session.meter_start, Some(meter_start)].iter().all(|start| *start <= Some(ANEW_MAX_WH));
-            return Ok(session.meter_stop.filter(|_| !again && !anew));
-        }
-    }
-    Ok(None)
+            before = session.meter_stop.filter(|_| !again && !anew);
+            Ok(ControlFlow::Break(()))
+        },
+    )?;
+    Ok(before)
 }
 
 /// What is known so far of a transaction.
 pub(crate) fn evidence_of(w: &Tx<'_>, transaction_id: i64) -> Result<Option<Evidence>> {
-    let found = w
-        .conn
-        .prepare_cached(&format!("SELECT {EVIDENCE} FROM transactions WHERE transaction_id = ?1"))?
-        .query_row([transaction_id], |row| evidence(row, 0))
-        .optional()?;
-    Ok(found)
+    w.maybe(
+        &format!("SELECT {EVIDENCE} FROM transactions WHERE transaction_id = ?1"),
+        params![transaction_id],
+        |row| evidence(row, 0),
+    )
 }

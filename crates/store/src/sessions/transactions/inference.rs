@@ -4,12 +4,15 @@
 //! Tag, meter and time are weighed against each open session. What contradicts one excludes it; if several
 //! are left, the tag or the meter has to single one out, or the stop stays unattached. Orphans are candidates
 //! too, but only for a stop that lies between their start and the one that has followed, by time and by
-//! meter: there it bounds their bill on both sides, and nothing else can have been meant.
+//! meter: there it bounds their energy on both sides, and nothing else can have been meant.
 
-use rusqlite::{Connection, params};
+mod choice;
 
 use crate::access::id_tags;
+use crate::engine::sql::params;
+use crate::engine::tx::Read;
 use crate::error::Result;
+use choice::{Follower, OpenSession, StopData, TagFit, choose};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::is_same_id_tag;
@@ -19,42 +22,29 @@ use vocabulary::ocpp::time;
 /// Open sessions of one station that are looked at, newest first; a station has a handful.
 const CANDIDATES_MAX: usize = 64;
 
-/// A register is read to whole kWh at the coarsest.
-const REGISTER_SLACK_WH: i128 = 1_000;
-
-/// Of two sessions that are left, one is meant if the register lies ten times nearer to its last reading than
-/// to the other's, where this much counts as no distance.
-const NEAREST_BY: i128 = 10;
-const NO_DISTANCE_WH: i128 = 200;
-
-/// No connector delivers more than this.
-const POWER_MAX_W: i128 = 400_000;
-
-const HOUR_MS: i64 = 3_600_000;
-
-/// The session that a stop turned out to mean.
+/// A transaction, and where it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Meant {
+pub(super) struct TransactionRef {
     pub(super) transaction_id: i64,
     pub(super) connector_id: Option<i64>,
 }
 
 /// Finds the open session of `station` that `stop` can only mean.
-pub(super) fn meant(
-    conn: &Connection,
+pub(super) fn infer(
+    db: &Read<'_>,
     station: &StationId,
     owner_id: Option<&str>,
     stop: &SessionEnded,
     occurred_at: Option<Timestamp>,
-) -> Result<Option<Meant>> {
-    let candidates = candidates(conn, station, owner_id, stop)?;
-    let said = Said {
+) -> Result<Option<TransactionRef>> {
+    let candidates = candidates(db, station, owner_id, stop)?;
+    let data = StopData {
         names_a_number: stop.transaction_id.is_some_and(is_a_number),
         meter_wh: stop.meter_stop_wh.filter(|wh| *wh != 0),
         at_ms: occurred_at.map(Timestamp::unix_ms),
         resolution_ms: stop.timestamp_text.as_deref().map_or(1, time::resolution_ms),
     };
-    Ok(choose(&said, &candidates))
+    Ok(choose(&data, &candidates))
 }
 
 /// Whether a transaction can have this number. −1, as firmware with unsigned ones writes it too, and 0 are
@@ -63,93 +53,42 @@ pub(super) fn is_a_number(number: i64) -> bool {
     (1..=i64::from(i32::MAX)).contains(&number)
 }
 
-/// What a stop says of the session it ends, beside its tag.
-#[derive(Debug, Clone, Copy)]
-struct Said {
-    /// A number that could be a transaction's, but is none of this station's.
-    names_a_number: bool,
-    /// The register; 0 is what firmware sends that has not read it.
-    meter_wh: Option<i64>,
-    at_ms: Option<i64>,
-    /// How finely that time is written.
-    resolution_ms: i64,
-}
-
-/// How the tag of a stop stands to that of a start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TagFit {
-    Same,
-    /// Another one of the same group, which may end the session too.
-    Group,
-    /// One of the two names none.
-    Unknown,
-    Other,
-}
-
-/// An open session.
-#[derive(Debug, Clone, Copy)]
-struct Open {
-    meant: Meant,
-    tag: TagFit,
-    started_at_ms: Option<i64>,
-    meter_start_wh: Option<i64>,
-    register_wh: Option<i64>,
-    register_at_ms: Option<i64>,
-    /// It is an orphan: where and when the session began that has followed it.
-    follower: Option<Follower>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Follower {
-    started_at_ms: Option<i64>,
-    meter_start_wh: Option<i64>,
-}
-
-/// How well a stop fits a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fit {
-    /// Nothing speaks against it.
-    Good,
-    /// Only its time does: it lies before the start, as after a clock that was set in between.
-    ClockWasSet,
-    None,
-}
-
 fn candidates(
-    conn: &Connection,
+    db: &Read<'_>,
     station: &StationId,
     owner_id: Option<&str>,
     stop: &SessionEnded,
-) -> Result<Vec<Open>> {
-    let mut open = Vec::new();
-    let mut select = conn.prepare_cached(
-        "SELECT transaction_id, connector_id, id_tag, iif(start_untimed, NULL, started_at_ms), meter_start_wh, last_register_wh,
-                last_register_at_ms, orphaned
+) -> Result<Vec<OpenSession>> {
+    let sessions = db.all(
+        "SELECT transaction_id, connector_id, id_tag,
+                CASE WHEN start_untimed = 1 THEN NULL ELSE started_at_ms END, meter_start_wh,
+                last_register_wh, last_register_at_ms, orphaned
          FROM transactions INDEXED BY transactions_active
          WHERE station_id = ?1 AND status = 'active' ORDER BY orphaned, transaction_id DESC LIMIT ?2",
+        params![station, CANDIDATES_MAX],
+        |row| {
+            let session = OpenSession {
+                transaction: TransactionRef { transaction_id: row.get(0)?, connector_id: row.get(1)? },
+                tag: TagFit::Unknown,
+                started_at_ms: row.get(3)?,
+                meter_start_wh: row.get(4)?,
+                register_wh: row.get(5)?,
+                register_at_ms: row.get(6)?,
+                follower: None,
+            };
+            Ok((session, row.get::<Option<String>>(2)?, row.get::<bool>(7)?))
+        },
     )?;
-    let mut rows = select.query(params![station.as_str(), CANDIDATES_MAX as i64])?;
-    while let Some(row) = rows.next()? {
-        let meant = Meant { transaction_id: row.get(0)?, connector_id: row.get(1)? };
-        let id_tag: Option<String> = row.get(2)?;
-        open.push(Open {
-            meant,
-            tag: tag_fit(conn, owner_id, stop.id_tag.as_deref(), id_tag.as_deref())?,
-            started_at_ms: row.get(3)?,
-            meter_start_wh: row.get(4)?,
-            register_wh: row.get(5)?,
-            register_at_ms: row.get(6)?,
-            follower: match row.get(7)? {
-                true => Some(follower(conn, station, meant)?),
-                false => None,
-            },
-        });
-    }
-    Ok(open)
+    let complete = |(session, id_tag, is_orphan): (OpenSession, Option<String>, bool)| {
+        let tag = tag_fit(db, owner_id, stop.id_tag.as_deref(), id_tag.as_deref())?;
+        let follower = if is_orphan { Some(follower(db, station, session.transaction)?) } else { None };
+        Ok(OpenSession { tag, follower, ..session })
+    };
+    sessions.into_iter().map(complete).collect()
 }
 
 fn tag_fit(
-    conn: &Connection,
+    db: &Read<'_>,
     owner_id: Option<&str>,
     stopped: Option<&str>,
     started: Option<&str>,
@@ -161,292 +100,20 @@ fn tag_fit(
     if is_same_id_tag(stopped, started) {
         return Ok(TagFit::Same);
     }
-    Ok(match id_tags::share_a_group(&crate::engine::tx::Read::of(conn), owner_id, stopped, started)? {
+    Ok(match id_tags::share_a_group(db, owner_id, stopped, started)? {
         true => TagFit::Group,
         false => TagFit::Other,
     })
 }
 
 /// The start that made an orphan of this session.
-fn follower(conn: &Connection, station: &StationId, orphan: Meant) -> Result<Follower> {
-    let mut select = conn.prepare_cached(
+fn follower(db: &Read<'_>, station: &StationId, orphan: TransactionRef) -> Result<Follower> {
+    let next = db.maybe(
         "SELECT started_at_ms, meter_start_wh FROM transactions INDEXED BY transactions_by_start
-         WHERE station_id = ?1 AND connector_id IS ?2 AND transaction_id > ?3 ORDER BY transaction_id LIMIT 1",
+         WHERE station_id = ?1 AND connector_id IS NOT DISTINCT FROM ?2 AND transaction_id > ?3
+         ORDER BY transaction_id LIMIT 1",
+        params![station, orphan.connector_id, orphan.transaction_id],
+        |row| Ok(Follower { started_at_ms: row.get(0)?, meter_start_wh: row.get(1)? }),
     )?;
-    let mut rows = select.query(params![station.as_str(), orphan.connector_id, orphan.transaction_id])?;
-    Ok(match rows.next()? {
-        Some(row) => Follower { started_at_ms: row.get(0)?, meter_start_wh: row.get(1)? },
-        None => Follower { started_at_ms: None, meter_start_wh: None },
-    })
-}
-
-/// The one of these that the stop can only mean.
-fn choose(said: &Said, open: &[Open]) -> Option<Meant> {
-    let fits: Vec<(Fit, &Open)> = open.iter().map(|open| (said.fit(open), open)).collect();
-    let of = |wanted: Fit, orphan: bool| {
-        let found =
-            fits.iter().filter(move |(fit, open)| *fit == wanted && open.follower.is_some() == orphan);
-        found.map(|(_, open)| *open)
-    };
-    if said.names_a_number {
-        // It may be a session of another backend. Only one that runs alone, against which nothing speaks, is
-        // taken.
-        let alone = open.iter().filter(|open| open.follower.is_none()).count() == 1;
-        return of(Fit::Good, false).next().filter(|_| alone).map(|open| open.meant);
-    }
-    let mut left: Vec<&Open> = of(Fit::Good, false).collect();
-    let runs = |orphan: &Open| left.iter().any(|open| open.meant.connector_id == orphan.meant.connector_id);
-    let orphans: Vec<&Open> = of(Fit::Good, true).filter(|orphan| !runs(orphan)).collect();
-    left.extend(orphans);
-    if left.is_empty() {
-        left.extend(of(Fit::ClockWasSet, false));
-        return only(&left);
-    }
-    if left.len() > 1 && left.iter().any(|open| open.tag == TagFit::Same) {
-        left.retain(|open| open.tag == TagFit::Same);
-    }
-    if left.len() > 1 {
-        left.retain(|open| said.is_near(open));
-    }
-    match left.len() {
-        0 | 1 => only(&left),
-        _ => said.nearest(&left),
-    }
-}
-
-fn only(left: &[&Open]) -> Option<Meant> {
-    match left {
-        [open] => Some(open.meant),
-        _ => None,
-    }
-}
-
-impl Said {
-    fn fit(&self, open: &Open) -> Fit {
-        let falls = |wh: i64| open.meter_start_wh.is_some_and(|start_wh| wh < start_wh);
-        if open.tag == TagFit::Other || self.meter_wh.is_some_and(falls) {
-            return Fit::None;
-        }
-        match open.follower {
-            None if self.is_before(open.started_at_ms) => Fit::ClockWasSet,
-            None => Fit::Good,
-            Some(follower) if self.is_between(open, follower) => Fit::Good,
-            Some(_) => Fit::None,
-        }
-    }
-
-    /// A moment in whole units of the stop's own time: a stop without milliseconds lies in the start's
-    /// second.
-    fn whole(&self, at_ms: i64) -> i64 {
-        at_ms.div_euclid(self.resolution_ms)
-    }
-
-    fn is_before(&self, start_ms: Option<i64>) -> bool {
-        self.at_ms.zip(start_ms).is_some_and(|(at_ms, start_ms)| self.whole(at_ms) < self.whole(start_ms))
-    }
-
-    /// Whether the stop lies between an orphan's start and the next one, by time and by meter, all of them
-    /// known.
-    fn is_between(&self, orphan: &Open, follower: Follower) -> bool {
-        let time = match (orphan.started_at_ms, self.at_ms, follower.started_at_ms) {
-            (Some(from), Some(at), Some(to)) => {
-                self.whole(from) <= self.whole(at) && self.whole(at) <= self.whole(to)
-            }
-            _ => false,
-        };
-        let meter = match (orphan.meter_start_wh, self.meter_wh, follower.meter_start_wh) {
-            (Some(from), Some(at), Some(to)) => from <= at && at <= to,
-            _ => false,
-        };
-        time && meter
-    }
-
-    /// Whether the register at the stop lies where this session's last reading leads one to expect it: as far
-    /// above as twice its own pace, or the largest connector's power, would have brought it since.
-    fn is_near(&self, open: &Open) -> bool {
-        let Some((above_wh, last_wh, start_wh)) = self.above(open) else { return true };
-        let since_ms = |from_ms: Option<i64>, to_ms: Option<i64>| {
-            from_ms.zip(to_ms).map(|(from_ms, to_ms)| to_ms.saturating_sub(from_ms).max(0))
-        };
-        let last_at_ms = open.register_wh.and(open.register_at_ms).or(open.started_at_ms);
-        let Some(waited_ms) = since_ms(last_at_ms, self.at_ms) else {
-            return above_wh >= -REGISTER_SLACK_WH;
-        };
-        let charged_wh = last_wh - start_wh;
-        let (wh, ms) = match since_ms(open.started_at_ms, last_at_ms) {
-            Some(took_ms) if took_ms > 0 && charged_wh > 0 => (2 * charged_wh, took_ms),
-            _ => (POWER_MAX_W, HOUR_MS),
-        };
-        let expected_wh = wh * i128::from(waited_ms) / i128::from(ms);
-        (-REGISTER_SLACK_WH..=expected_wh + REGISTER_SLACK_WH).contains(&above_wh)
-    }
-
-    /// How far the register at the stop lies above a session's last reading, that reading, and the start;
-    /// `None` if one of the two ends is not known.
-    fn above(&self, open: &Open) -> Option<(i128, i128, i128)> {
-        let (meter_wh, start_wh) = (i128::from(self.meter_wh?), i128::from(open.meter_start_wh?));
-        // A register below the start counts the session, where start and stop count the meter's life.
-        let last_wh = match open.register_wh.map(i128::from) {
-            Some(register_wh) if register_wh < start_wh => start_wh + register_wh,
-            Some(register_wh) => register_wh,
-            None => start_wh,
-        };
-        Some((meter_wh - last_wh, last_wh, start_wh))
-    }
-
-    /// The session whose last reading is by far the nearest to the register at the stop.
-    fn nearest(&self, left: &[&Open]) -> Option<Meant> {
-        let distance =
-            |open: &&Open| self.above(open).map(|(above_wh, ..)| above_wh.abs().max(NO_DISTANCE_WH));
-        let mut distances: Vec<(i128, Meant)> = left
-            .iter()
-            .map(|open| distance(open).map(|distance_wh| (distance_wh, open.meant)))
-            .collect::<Option<_>>()?;
-        distances.sort_by_key(|(distance_wh, _)| *distance_wh);
-        match distances.as_slice() {
-            [(nearest_wh, meant), (next_wh, _), ..] if *next_wh >= NEAREST_BY * nearest_wh => Some(*meant),
-            _ => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOON_MS: i64 = 1_776_168_000_000;
-
-    /// A session on a connector of that number, from noon and 1,000 Wh on.
-    fn open(number: i64) -> Open {
-        Open {
-            meant: Meant { transaction_id: number, connector_id: Some(number) },
-            tag: TagFit::Unknown,
-            started_at_ms: Some(NOON_MS),
-            meter_start_wh: Some(1_000),
-            register_wh: None,
-            register_at_ms: None,
-            follower: None,
-        }
-    }
-
-    /// One of a connector whose meter is far higher.
-    fn high(number: i64) -> Open {
-        Open { meter_start_wh: Some(80_000), ..open(number) }
-    }
-
-    /// The same with a register after half an hour.
-    fn read(open: Open, register_wh: i64) -> Open {
-        Open { register_wh: Some(register_wh), register_at_ms: Some(NOON_MS + HOUR_MS / 2), ..open }
-    }
-
-    /// A stop an hour after noon.
-    fn stop(meter_wh: i64) -> Said {
-        Said {
-            names_a_number: false,
-            meter_wh: Some(meter_wh),
-            at_ms: Some(NOON_MS + HOUR_MS),
-            resolution_ms: 1,
-        }
-    }
-
-    #[track_caller]
-    fn check(said: Said, sessions: &[Open], expected: Option<i64>) {
-        assert_eq!(choose(&said, sessions).map(|meant| meant.transaction_id), expected);
-    }
-
-    #[test]
-    fn the_only_session_is_meant_unless_something_speaks_against_it() {
-        let tagged = |tag| Open { tag, ..open(1) };
-        check(stop(2_000), &[open(1)], Some(1));
-        check(stop(999), &[open(1)], None);
-        check(stop(2_000), &[tagged(TagFit::Same)], Some(1));
-        check(stop(2_000), &[tagged(TagFit::Group)], Some(1));
-        check(stop(2_000), &[tagged(TagFit::Other)], None);
-        check(Said { meter_wh: None, ..stop(0) }, &[open(1)], Some(1));
-        check(Said { at_ms: None, ..stop(2_000) }, &[open(1)], Some(1));
-        check(stop(2_000), &[], None);
-    }
-
-    #[test]
-    fn a_time_is_compared_as_finely_as_it_is_written() {
-        let begun = |ms| Open { started_at_ms: Some(NOON_MS + ms), ..open(1) };
-        let at_noon = |resolution_ms| Said { at_ms: Some(NOON_MS), resolution_ms, ..stop(2_000) };
-        assert_eq!(at_noon(1_000).fit(&begun(999)), Fit::Good);
-        assert_eq!(at_noon(1_000).fit(&begun(1_000)), Fit::ClockWasSet);
-        assert_eq!(at_noon(1).fit(&begun(1)), Fit::ClockWasSet);
-        assert_eq!(at_noon(60_000).fit(&begun(59_999)), Fit::Good);
-    }
-
-    #[test]
-    fn a_time_before_the_start_excludes_only_where_there_is_another() {
-        let later = |number| Open { started_at_ms: Some(NOON_MS + 2 * HOUR_MS), ..open(number) };
-        check(stop(2_000), &[later(1)], Some(1));
-        check(stop(2_000), &[later(1), open(2)], Some(2));
-        check(stop(2_000), &[later(1), later(2)], None);
-        check(stop(2_000), &[later(1), high(2)], Some(1));
-    }
-
-    #[test]
-    fn of_two_sessions_the_tag_or_the_meter_singles_one_out() {
-        let tagged = |tag, open| Open { tag, ..open };
-        check(stop(2_000), &[open(1), open(2)], None);
-        check(stop(2_000), &[tagged(TagFit::Same, open(1)), tagged(TagFit::Other, open(2))], Some(1));
-        check(stop(2_000), &[tagged(TagFit::Group, open(1)), tagged(TagFit::Same, open(2))], Some(2));
-        check(stop(2_000), &[tagged(TagFit::Same, open(1)), tagged(TagFit::Same, open(2))], None);
-        check(stop(2_000), &[open(1), high(2)], Some(1));
-        // Above both starts: the last registers tell.
-        check(stop(85_000), &[read(open(1), 3_000), read(high(2), 83_000)], Some(2));
-        check(stop(85_000), &[read(open(1), 3_000), high(2)], Some(2));
-        check(stop(6_000), &[read(open(1), 3_500), read(open(2), 1_500)], Some(1));
-        check(stop(4_000), &[read(open(1), 3_500), read(open(2), 3_000)], None);
-        // A register that counts the session alone.
-        check(stop(85_000), &[read(open(1), 3_000), read(high(2), 3_000)], Some(2));
-        // Without registers, one is by far the nearest.
-        check(stop(80_900), &[open(1), high(2)], Some(2));
-        check(stop(82_500), &[Open { meter_start_wh: Some(78_000), ..open(1) }, high(2)], None);
-        check(stop(3_050), &[read(open(1), 3_000), read(open(2), 2_990)], None);
-        // When it was is not known.
-        let timeless = Said { at_ms: None, ..stop(85_000) };
-        check(timeless, &[read(open(1), 3_000), read(high(2), 83_000)], Some(2));
-        // The meter of neither.
-        check(stop(900_000), &[read(open(1), 3_000), read(high(2), 83_000)], None);
-        let blind = Said { meter_wh: None, ..stop(0) };
-        check(blind, &[read(open(1), 3_000), read(high(2), 83_000)], None);
-    }
-
-    #[test]
-    fn an_orphan_is_meant_only_between_its_start_and_the_next_one() {
-        let orphan = Open {
-            follower: Some(Follower { started_at_ms: Some(NOON_MS + HOUR_MS), meter_start_wh: Some(5_000) }),
-            ..open(1)
-        };
-        let next = Open {
-            meant: Meant { transaction_id: 2, connector_id: Some(1) },
-            started_at_ms: Some(NOON_MS + HOUR_MS),
-            meter_start_wh: Some(5_000),
-            ..open(2)
-        };
-        let early = |meter_wh| Said { at_ms: Some(NOON_MS + HOUR_MS / 2), ..stop(meter_wh) };
-        check(early(4_000), &[next, orphan], Some(1));
-        check(early(5_000), &[next, orphan], Some(1));
-        check(early(5_001), &[next, orphan], Some(2));
-        check(stop(5_000), &[next, orphan], Some(2));
-        check(stop(6_000), &[next, orphan], Some(2));
-        check(early(4_000), &[orphan], Some(1));
-        check(early(6_000), &[orphan], None);
-        check(Said { meter_wh: None, ..early(0) }, &[orphan], None);
-        check(early(4_000), &[Open { tag: TagFit::Other, ..orphan }], None);
-        // Another connector's session fits as well.
-        check(early(4_000), &[read(open(3), 3_000), orphan], None);
-        check(early(4_000), &[high(3), orphan], Some(1));
-    }
-
-    #[test]
-    fn a_number_of_nobody_ends_a_session_only_if_it_runs_alone() {
-        let named = |meter_wh| Said { names_a_number: true, ..stop(meter_wh) };
-        check(named(2_000), &[open(1)], Some(1));
-        check(named(2_000), &[open(1), high(2)], None);
-        check(Said { at_ms: Some(NOON_MS - 1), ..named(2_000) }, &[open(1)], None);
-        check(named(999), &[open(1)], None);
-    }
+    Ok(next.unwrap_or(Follower { started_at_ms: None, meter_start_wh: None }))
 }
