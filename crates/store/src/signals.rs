@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::positions::LogPosition;
+use crate::LogPosition;
 use vocabulary::id::{CommandId, WebhookId};
 use vocabulary::subscription::Subscription;
 

@@ -18,12 +18,12 @@ use crate::calls::authorization_question::OutsideVerdicts;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::append::{AppendOptions, Owner};
 use crate::sessions::reservations;
 use crate::station_state::flags::{BOOT_LOOP, Change, Until};
 use crate::station_state::{boot_loops, configuration, unsupported_actions};
 use crate::stations::certificate_signing::Signing;
-use crate::{Priority, Scope, Store};
+use crate::{LogPosition, Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::StationId;
@@ -293,7 +293,7 @@ impl CallTx<'_, '_> {
             _ => None,
         };
         let payload = self.answer(message, id_tag_info, None);
-        self.append(call, transaction_id, &payload, Manner::default())?;
+        self.append(call, transaction_id, &payload, AppendOptions::default())?;
         Ok(Answered { payload, duplicate: false, command_made: false })
     }
 
@@ -302,8 +302,8 @@ impl CallTx<'_, '_> {
         call: Inbound,
         transaction_id: Option<i64>,
         response: &RawValue,
-        manner: Manner<'_>,
-    ) -> Result<i64> {
+        options: AppendOptions<'_>,
+    ) -> Result<LogPosition> {
         let mut flags = std::mem::take(&mut self.flags);
         flags.violations(&call.violations);
         flags.write(self.w, self.station, &self.known.flags)?;
@@ -318,8 +318,7 @@ impl CallTx<'_, '_> {
             ..NewEvent::about_station(Category::Ocpp, action, self.station, self.received_at, call.payload)
         };
         let owner_id = self.known.owner_id.as_deref();
-        append::append(self.w, &event, Manner { owner: crate::log::append::Owner::Known(owner_id), ..manner })
-            .map(crate::LogPosition::number)
+        append::append(self.w, &event, AppendOptions { owner: Owner::Known(owner_id), ..options })
     }
 
     fn answer(

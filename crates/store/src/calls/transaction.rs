@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::{Answered, CallTx};
+use crate::LogPosition;
 use crate::engine::sql::params;
 use crate::error::Result;
-use crate::log::append::Manner;
+use crate::log::append::AppendOptions;
 use crate::sessions::remote_start;
 use crate::sessions::remote_start::StartTime;
 use crate::sessions::transactions;
@@ -49,7 +50,7 @@ impl CallTx<'_, '_> {
             None => start.reservation_id.filter(|number| *number > 0),
         };
         let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
-        let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
+        let event_seq = self.append(call, Some(transaction_id), &payload, AppendOptions::default())?;
         let received_at = self.received_at;
         let new = NewTransaction {
             transaction_id,
@@ -96,7 +97,8 @@ impl CallTx<'_, '_> {
                 }
                 self.add_implausible_ends(&mut call, transaction_id, stop)?;
                 let (occurred_at, received_at) = (call.occurred_at, self.received_at);
-                let event_seq = self.append(call, Some(transaction_id), &payload, Manner::default())?;
+                let event_seq =
+                    self.append(call, Some(transaction_id), &payload, AppendOptions::default())?;
                 let matched =
                     MatchedStop { transaction_id, inferred, completed, occurred_at, received_at, event_seq };
                 completion::stop(self.w, stop, &matched)?;
@@ -104,12 +106,12 @@ impl CallTx<'_, '_> {
             StopMatch::Conflicting { transaction_id } => {
                 call.violations.push(Violation::message("conflicting_stop"));
                 let occurred_at = call.occurred_at;
-                self.append(call, Some(transaction_id), &payload, Manner::default())?;
+                self.append(call, Some(transaction_id), &payload, AppendOptions::default())?;
                 self.add_late_values(Some(transaction_id), stop, occurred_at)?;
             }
             StopMatch::Unattached => {
                 call.violations.push(Violation::field("transactionId", "unknown_transaction"));
-                self.append(call, None, &payload, Manner::default())?;
+                self.append(call, None, &payload, AppendOptions::default())?;
             }
         }
         Ok(Answered { payload, duplicate: false, command_made: false })
@@ -193,7 +195,7 @@ impl CallTx<'_, '_> {
     fn answer_again(
         &mut self,
         call: Inbound,
-        first: i64,
+        first: LogPosition,
         transaction_id: Option<i64>,
         fallback: impl FnOnce(&Self) -> Box<RawValue>,
     ) -> Result<Answered> {
@@ -212,9 +214,8 @@ impl CallTx<'_, '_> {
             }
             _ => call,
         };
-        let manner =
-            Manner { duplicate_of: Some(crate::LogPosition::from_number(first)), ..Manner::default() };
-        self.append(call, transaction_id, &payload, manner)?;
+        let options = AppendOptions { duplicate_of: Some(first), ..AppendOptions::default() };
+        self.append(call, transaction_id, &payload, options)?;
         Ok(Answered { payload, duplicate: true, command_made: false })
     }
 }

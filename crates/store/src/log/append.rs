@@ -1,11 +1,11 @@
 //! The one way an event gets into the store, and with it the deliveries that follow from it.
 
+use crate::LogPosition;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::event_row;
 use crate::log::event_row::Stored;
-use crate::positions::LogPosition;
 use crate::secrecy::vault::cell;
 use vocabulary::delivery::{DeliveryStatus, DiscardReason};
 use vocabulary::event::{Category, NewEvent, Target};

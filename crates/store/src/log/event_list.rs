@@ -129,8 +129,8 @@ fn conditions_of(filter: &EventFilter, rows: &RowSet) -> Conditions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::LogPosition;
     use crate::engine::embedded::schema;
-    use crate::positions::LogPosition;
 
     /// How SQLite would go about a list: one line per step.
     fn plan(filter: &EventFilter, rows: &RowSet, ascending: bool) -> Vec<String> {

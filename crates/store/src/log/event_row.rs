@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::LogPosition;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::{Result, StoreError};
-use crate::positions::LogPosition;
 use crate::secrecy::vault::{Vault, cell};
 use vocabulary::event::{Event, NewEvent, Target};
 use vocabulary::id::EventId;

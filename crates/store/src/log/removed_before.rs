@@ -1,10 +1,9 @@
 //! How far retention has come: what is older and cannot be found may have been removed.
 
-use crate::Store;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
-use crate::positions::LogPosition;
+use crate::{LogPosition, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{CommandId, DeliveryId, EventId, ReplayId};
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
+use crate::LogPosition;
 use crate::engine::sql::Value;
 use crate::listing::Conditions;
-use crate::positions::LogPosition;
 
 /// Which rows of the log are looked at.
 #[derive(Debug)]

@@ -2,12 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use crate::Store;
 use crate::engine::sql::{params, values_of};
 use crate::error::Result;
 use crate::log::event_list::EventFilter;
 use crate::log::{event_row, removed_before};
-use crate::positions::LogPosition;
+use crate::{LogPosition, Store};
 use vocabulary::event::Event;
 use vocabulary::id::EventId;
 

@@ -8,7 +8,7 @@ use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::append::{AppendOptions, Owner};
 use crate::sessions::downsample;
 use crate::sessions::downsample::Candidate;
 use crate::sessions::transactions;
@@ -148,12 +148,8 @@ fn append(
     };
     // The session is the customer's whose station it was when it began.
     let owner_id = transaction.owner_id.as_deref();
-    append::append(
-        w,
-        &event,
-        Manner { owner: crate::log::append::Owner::Known(owner_id), ..Manner::default() },
-    )
-    .map(drop)
+    append::append(w, &event, AppendOptions { owner: Owner::Known(owner_id), ..AppendOptions::default() })
+        .map(drop)
 }
 
 fn fill_meter_values(w: &Tx<'_>, payload: &mut SessionPayload<'_>, room_bytes: usize) -> Result<()> {

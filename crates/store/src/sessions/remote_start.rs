@@ -11,7 +11,7 @@ use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::append::AppendOptions;
 use crate::sessions::transactions;
 use vocabulary::api::command::RemoteStartOutcome;
 use vocabulary::clock::Timestamp;
@@ -204,5 +204,5 @@ fn settle(w: &mut Tx<'_>, id: CommandId, station: &StationId, transaction_id: Op
         protocol: Some(Protocol::default()),
         ..NewEvent::about_station(Category::Command, "RemoteStartOutcome", station, w.now, payload)
     };
-    append::append(w, &event, Manner::default()).map(drop)
+    append::append(w, &event, AppendOptions::default()).map(drop)
 }

@@ -8,6 +8,7 @@ mod repetition;
 mod start_match;
 mod stop_match;
 
+use crate::LogPosition;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
@@ -116,7 +117,7 @@ pub(crate) struct NewTransaction<'a> {
     /// The charger's time for it, if it can be read.
     pub(crate) occurred_at: Option<Timestamp>,
     pub(crate) received_at: Timestamp,
-    pub(crate) event_seq: i64,
+    pub(crate) event_seq: LogPosition,
 }
 
 /// The transaction that a stop ends, and what the gateway knows of the stop beside what it says.
@@ -129,7 +130,7 @@ pub(crate) struct MatchedStop {
     /// The charger's time for it, if it can be read.
     pub(crate) occurred_at: Option<Timestamp>,
     pub(crate) received_at: Timestamp,
-    pub(crate) event_seq: i64,
+    pub(crate) event_seq: LogPosition,
 }
 
 /// Ends a transaction with its first stop, whose word replaces what was guessed or given by hand. What the

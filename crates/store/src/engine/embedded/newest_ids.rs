@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::LogPosition;
 use crate::engine::embedded::raw_cells;
 use crate::error::Result;
-use crate::positions::LogPosition;
 use vocabulary::id::{ApiKeyId, CommandId, DeliveryId, EventId, IdMint, ReplayId, ReservationId};
 
 /// Where the newest event stands, and a mint that goes on behind everything that was ever minted.

@@ -12,13 +12,13 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
 use tracing::{info, warn};
 
+use crate::LogPosition;
 use crate::engine::embedded::READERS;
 use crate::engine::embedded::file_identity;
 use crate::engine::embedded::readers::Readers;
 use crate::engine::embedded::schema;
 use crate::error::Result;
 use crate::files::create_for_owner;
-use crate::positions::LogPosition;
 use crate::search_words::Wanted;
 
 /// Another one of it, and the file is made anew.

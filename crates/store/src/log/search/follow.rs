@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Store;
 use crate::engine::embedded::search_index::{Entry, SearchIndex};
 use crate::engine::embedded::{data_dir, schema};
 use crate::engine::sql::params;
@@ -13,8 +12,8 @@ use crate::engine::tx::Read;
 use crate::error::{Result, StoreError};
 use crate::log::removed_before;
 use crate::log::search::FILE;
-use crate::positions::LogPosition;
 use crate::search_words as words;
+use crate::{LogPosition, Store};
 
 /// Events that one step takes in at most, and bytes of their payloads.
 const STEP_EVENTS: usize = 500;

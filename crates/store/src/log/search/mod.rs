@@ -11,15 +11,14 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-use crate::Store;
 use crate::engine::embedded::search_index::SearchIndex;
 use crate::error::Result;
 use crate::listing::{Listed, Slice, arrival_rows};
 use crate::log::event_list;
 use crate::log::event_list::EventFilter;
 use crate::log::row_set::RowSet;
-use crate::positions::LogPosition;
 use crate::search_words::Wanted;
+use crate::{LogPosition, Store};
 use page::Page;
 use tracing::warn;
 use vocabulary::event::Event;

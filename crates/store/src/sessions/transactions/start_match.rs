@@ -1,5 +1,6 @@
 //! Whether a start was sent before: a retry gets the answer of the first one.
 
+use crate::LogPosition;
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
@@ -13,7 +14,7 @@ use vocabulary::ocpp::fact::SessionStarted;
 pub(crate) struct StartedTransaction {
     pub(crate) transaction_id: i64,
     /// The event that started it.
-    pub(crate) event_seq: i64,
+    pub(crate) event_seq: LogPosition,
     pub(crate) id_tag_status: String,
 }
 

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::LogPosition;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
@@ -25,7 +26,7 @@ pub(crate) enum StopMatch {
         completed: bool,
     },
     /// This event was the first of the same stop.
-    Retry { event_seq: i64, transaction_id: Option<i64> },
+    Retry { event_seq: LogPosition, transaction_id: Option<i64> },
     /// Another stop of a transaction that has one: the first one stands.
     Conflicting { transaction_id: i64 },
     /// No transaction of this station fits.
@@ -103,7 +104,7 @@ fn ended_by_number(
 
 /// The first of several stops that say the same.
 pub(crate) struct FirstStop {
-    event_seq: i64,
+    event_seq: LogPosition,
     /// The transaction that it has ended, if any.
     transaction: Option<TransactionRef>,
     received_at: Timestamp,
