@@ -34,7 +34,7 @@ use crate::keys::{self, API_KEY_VARIABLE, KeyError};
 use crate::listen::ListenError;
 use crate::serve::{self, Reloads, ServeError};
 use crate::telemetry::{self, TelemetryError};
-use store::{BackupError, KeptAsTheyWere, NoSecretsKey, Store, StoreError};
+use store::{BackupError, KeyChangeRefused, NoSecretsKey, Store, StoreError};
 use vocabulary::api::access::{ApiKey, ApiKeyInput};
 use vocabulary::clock::Clock;
 use vocabulary::id::ApiKeyId;
@@ -328,7 +328,7 @@ enum Failure {
     #[error(transparent)]
     Backup(#[from] BackupError),
     #[error(transparent)]
-    Secrets(#[from] KeptAsTheyWere),
+    Secrets(#[from] KeyChangeRefused),
     #[error("{0}: {1}")]
     NoSecretsKey(String, NoSecretsKey),
     #[error("nothing was dropped: with --force all of this is")]
@@ -355,11 +355,11 @@ impl Failure {
                 StartError::Tls { .. } | StartError::Store(StoreError::Key(_)),
             ))
             | Self::Secrets(
-                KeptAsTheyWere::Store(StoreError::Key(_))
-                | KeptAsTheyWere::NoNextKey
-                | KeptAsTheyWere::SameKey
-                | KeptAsTheyWere::NotLost(_)
-                | KeptAsTheyWere::NotSealed,
+                KeyChangeRefused::Store(StoreError::Key(_))
+                | KeyChangeRefused::NoNextKey
+                | KeyChangeRefused::SameKey
+                | KeyChangeRefused::NotLost(_)
+                | KeyChangeRefused::NotSealed,
             )
             | Self::NoSecretsKey(..)
             | Self::NothingDropped

@@ -8,7 +8,7 @@ use super::backup::warnings_only;
 use super::table::{Table, spelled, whole};
 use super::{DatabaseArgs, Failure, print};
 use crate::config::Config;
-use store::{self, KeyChanged, Losses, NEW_KEY_VARIABLE, SecretsKey, Store};
+use store::{self, KeyChanged, Losses, NEW_KEY_VARIABLE, Residue, SecretsKey, Store};
 use vocabulary::clock::Clock;
 
 pub(super) const HELP: &str = "\
@@ -89,7 +89,7 @@ fn next_key(file: Option<&Path>) -> Result<Option<SecretsKey>, Failure> {
 
 fn change(config: &Config, next: Option<SecretsKey>) -> Result<(), Failure> {
     let data_dir = &config.server.data_dir;
-    let (changed, clean) = store::change_key(data_dir, &config.secrets_key(), next, &Clock::System)?;
+    let (changed, left) = store::change_key(data_dir, &config.secrets_key(), next, &Clock::System)?;
     let mut text = format!("{}: the secrets are sealed under another key now\n", data_dir.display());
     match changed {
         KeyChanged::InPlace { file, before } => {
@@ -106,7 +106,7 @@ fn change(config: &Config, next: Option<SecretsKey>) -> Result<(), Failure> {
                      key_file, CHARGEHOOK_SECRETS_KEY) before the next start, and keep that for older backups\n";
         }
     }
-    print(&(text + residue(clean)))
+    print(&(text + residue(left)))
 }
 
 fn drop_lost(config: &Config, force: bool) -> Result<(), Failure> {
@@ -115,13 +115,16 @@ fn drop_lost(config: &Config, force: bool) -> Result<(), Failure> {
         print(&told(&store::losses(data_dir, &source)?))?;
         return Err(Failure::NothingDropped);
     }
-    let (losses, clean) = store::drop_secrets(data_dir, &source, &Clock::System)?;
+    let (losses, left) = store::drop_secrets(data_dir, &source, &Clock::System)?;
     let text = format!("dropped; the secrets are sealed with {source} from now on: keep a copy of that\n");
-    print(&(told(&losses) + &text + residue(clean)))
+    print(&(told(&losses) + &text + residue(left)))
 }
 
-fn residue(clean: bool) -> &'static str {
-    if clean { "" } else { "the file of the database is not written anew yet: the next start does it\n" }
+fn residue(left: Residue) -> &'static str {
+    match left {
+        Residue::Gone => "",
+        Residue::Left => "the file of the database is not written anew yet: the next start does it\n",
+    }
 }
 
 /// The losses, in the order of the work they cause.

@@ -1,8 +1,8 @@
 //! Webhooks and events for tests of the delivery engine, made without the API.
 
-use rusqlite::params;
 use serde_json::value::RawValue;
 
+use crate::engine::sql::params;
 use crate::error::Result;
 use crate::log::append;
 use crate::log::append::Manner;
@@ -80,18 +80,20 @@ const SECRETS: &str = r#"
 /// Makes a database with them, under the key of its file, in an empty directory.
 #[cfg(test)]
 pub(crate) fn secrets_in(dir: &std::path::Path) {
-    use crate::engine::embedded::{data_dir::DATABASE, schema};
+    use crate::engine::embedded::{data_dir::DATABASE, database_file::DatabaseFile};
+    use crate::log::subscriptions::load_subscriptions;
     use crate::maintenance::sealed_columns::COLUMNS;
     use crate::secrecy::{key_source::KeySource, vault::Vault};
     use vocabulary::clock::Clock;
 
     Store::open(dir, Clock::System).expect("opens").close();
     let key = KeySource::file_in(dir).read().expect("reads").expect("was made");
-    let conn = schema::open_writer(&dir.join(DATABASE)).expect("opens");
-    conn.execute_batch(SECRETS).expect("inserts");
-    for column in &COLUMNS {
-        assert_eq!(column.seal(&conn, &Vault::new(&key)).expect("seals"), 1);
-    }
+    let mut database = DatabaseFile::open(&dir.join(DATABASE)).expect("opens");
+    database.run_all(SECRETS);
+    let seal = |w: &mut crate::engine::tx::Tx<'_>| COLUMNS.iter().map(|column| column.seal(w)).collect();
+    let sealed: Vec<usize> =
+        database.write(&Clock::System, &Vault::new(&key), load_subscriptions, seal).expect("seals");
+    assert_eq!(sealed, [1; COLUMNS.len()]);
 }
 
 /// A signing secret of 32 bytes.
@@ -124,14 +126,15 @@ impl Store {
         self.write(Priority::Api, Scope::Installation, move |w| {
             let webhook_id = settings::next_id(w)?;
             let secret = w.vault.seal(cell::SIGNING_SECRET, webhook_id, SECRET)?;
-            w.conn.execute(
+            let events = serde_json::to_string(&[seed.events])?;
+            w.run(
                 "INSERT INTO webhooks (name, url, status, events, stations, signing_secret, format, custom_headers,
                      ordering, ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit,
                      created_at_ms, updated_at_ms)
-                 VALUES ('seed', ?1, 'active', json_array(?2), '[\"*\"]', ?3, 'flat', '{}', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
+                 VALUES ('seed', ?1, 'active', ?2, '[\"*\"]', ?3, 'flat', '{}', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
                 params![
                     seed.url,
-                    seed.events,
+                    events,
                     secret,
                     seed.ordering,
                     seed.ordering_max_wait_ms,
@@ -139,7 +142,7 @@ impl Store {
                     seed.retry_schedule,
                     seed.max_in_flight,
                     seed.rate_limit,
-                    w.now.unix_ms(),
+                    w.now,
                 ],
             )?;
             settings::changed(w, webhook_id)?;
@@ -170,18 +173,16 @@ impl Store {
 
     /// Runs one statement, past all rules.
     pub async fn seed_run(&self, sql: &'static str) {
-        self.write(Priority::Api, Scope::Installation, move |w| Ok(w.conn.execute(sql, [])?))
-            .await
-            .expect("it runs");
+        self.write(Priority::Api, Scope::Installation, move |w| w.run(sql, &[])).await.expect("it runs");
     }
 
     /// What one number of the database is.
     pub async fn seed_number(&self, sql: &'static str) -> i64 {
-        self.read(move |conn| Ok(conn.query_row(sql, [], |row| row.get(0))?)).await.expect("a number")
+        self.read(move |db| db.one(sql, &[], |row| row.get(0))).await.expect("a number")
     }
 
     /// One text of the database.
     pub async fn seed_text(&self, sql: &'static str) -> String {
-        self.read(move |conn| Ok(conn.query_row(sql, [], |row| row.get(0))?)).await.expect("a text")
+        self.read(move |db| db.one(sql, &[], |row| row.get(0))).await.expect("a text")
     }
 }

@@ -116,12 +116,12 @@ fn read(row: &Row<'_>) -> Result<Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::embedded::schema;
+    use crate::engine::embedded::{connect, schema};
 
     #[test]
     fn every_list_follows_an_index_and_sorts_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut conn = schema::open_writer(&dir.path().join("t.db")).expect("opens");
+        let mut conn = connect::open_writer(&dir.path().join("t.db")).expect("opens");
         schema::SCHEMA.migrate(&mut conn).expect("migrates");
         let with = |status| CommandFilter { status: Some(status), ..Default::default() };
         for (filter, wanted) in [

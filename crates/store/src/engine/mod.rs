@@ -1,20 +1,24 @@
 //! What the use cases run on.
 //!
-//! A use case works with a [`Tx`] or a [`Read`] and names no driver; an [`Engine`] runs it. Each engine promises:
+//! A use case works with a [`Tx`] or a [`Read`] and names no driver; an [`Engine`] runs it. Each engine
+//! promises:
 //!
-//! - **Durable**: [`Engine::write`] returns `Ok` only after the commit that holds the job is on disk. An error means
-//!   that nothing of the job was written. One job that fails or panics is rolled back alone.
+//! - **Durable**: [`Engine::write`] returns `Ok` only after the commit that holds the job is on disk. An
+//!   error means that nothing of the job was written. One job that fails or panics is rolled back alone.
 //! - **In order**: rows of the log, minted ids and sequences grow in commit order. Whoever has read up to a
 //!   [`LogPosition`](crate::positions::LogPosition) finds nothing new below it later.
-//! - **Alone in its scope**: between what a job reads and its commit, nobody else writes rows of its [`Scope`].
+//! - **Alone in its scope**: between what a job reads and its commit, nobody else writes rows of its
+//!   [`Scope`].
 //! - **Chargers first**: jobs go by [`Priority`], and a bounded number waits; beyond it callers wait.
-//! - **Told after**: what a job leaves in `after_commit` reaches the signals after its commit, and never if it was
-//!   rolled back.
-//! - **Reads** see what was last committed, statement by statement: two statements of one [`Read`] may see two commits.
+//! - **Told after**: what a job leaves in `after_commit` reaches the signals after its commit, and never if
+//!   it was rolled back.
+//! - **Reads** see what was last committed, statement by statement: two statements of one [`Read`] may see
+//!   two commits.
 
 pub(crate) mod batch;
 pub(crate) mod embedded;
 mod job;
+pub(crate) mod offline;
 pub(crate) mod row;
 pub(crate) mod sql;
 pub(crate) mod tx;
@@ -38,8 +42,8 @@ impl Engine {
     /// Runs `work` in a transaction and returns once it is durable.
     ///
     /// # Errors
-    /// `work`'s own error, with nothing of it written; or [`StoreError::Commit`](crate::StoreError::Commit) for all
-    /// jobs that were to be committed together.
+    /// `work`'s own error, with nothing of it written; or [`StoreError::Commit`](crate::StoreError::Commit)
+    /// for all jobs that were to be committed together.
     pub(crate) async fn write<T, F>(&self, priority: Priority, scope: Scope, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -119,8 +123,8 @@ impl Priority {
     }
 }
 
-/// What a job's changes depend on and change: of several nodes one at a time writes in a scope. A job may append
-/// events and deliveries, and write rows that nobody else knows yet, in any scope.
+/// What a job's changes depend on and change: of several nodes one at a time writes in a scope. A job may
+/// append events and deliveries, and write rows that nobody else knows yet, in any scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// One station, with its sessions, commands and connection.

@@ -1,13 +1,13 @@
 //! What goes into a statement and what comes out of it, whatever the driver.
 //!
-//! A statement is a text that every engine understands: `?1`, `?2` … or `?` for its values, `RETURNING`, `ON CONFLICT`,
-//! `IS NOT DISTINCT FROM`, `CASE`. Three phrases stand for something that engines write differently; each engine puts
-//! its own in their place, so write them exactly so:
+//! A statement is a text that every engine understands: `?1`, `?2` … or `?` for its values, `RETURNING`, `ON
+//! CONFLICT`, `IS NOT DISTINCT FROM`, `CASE`. Three phrases stand for something that engines write
+//! differently; each engine puts its own in their place, so write them exactly so:
 //!
-//! - ` INDEXED BY name` behind a table, and `+` right before a column (`+e.event`), are hints to SQLite's planner.
-//!   Others leave them out.
-//! - `IN (SELECT value FROM json_each(?1))`: one of a list of texts, which is bound as the text of a JSON array; of
-//!   numbers, `IN (SELECT CAST(value AS BIGINT) FROM json_each(?1))`.
+//! - ` INDEXED BY name` behind a table, and `+` right before a column (`+e.event`), are hints to SQLite's
+//!   planner. Others leave them out.
+//! - `IN (SELECT value FROM json_each(?1))`: one of a list of texts, which is bound as the text of a JSON
+//!   array; of numbers, `IN (SELECT CAST(value AS BIGINT) FROM json_each(?1))`.
 
 use std::borrow::Cow;
 
@@ -41,8 +41,8 @@ pub(crate) trait ToParam {
     fn to_param(&self) -> Param<'_>;
 }
 
-/// The values of a statement, in the order of `?1`, `?2` …: `params![station, w.now, Some(5)]`. It allocates nothing
-/// for texts and numbers.
+/// The values of a statement, in the order of `?1`, `?2` …: `params![station, w.now, Some(5)]`. It allocates
+/// nothing for texts and numbers.
 macro_rules! params {
     ($($value:expr),* $(,)?) => {
         &[$($crate::engine::sql::ToParam::to_param(&$value)),*] as &[$crate::engine::sql::Param<'_>]
@@ -299,6 +299,19 @@ impl FromCell for Box<RawValue> {
     #[inline]
     fn from_cell(cell: CellValue<'_>) -> std::result::Result<Self, String> {
         RawValue::from_string(String::from_cell(cell)?).map_err(|error| error.to_string())
+    }
+}
+
+impl FromCell for Value {
+    #[inline]
+    fn from_cell(cell: CellValue<'_>) -> std::result::Result<Self, String> {
+        Ok(match cell {
+            CellValue::Null => Self::Null,
+            CellValue::Int(number) => Self::Int(number),
+            CellValue::Real(number) => Self::Real(number),
+            CellValue::Text(text) => Self::Text(text.to_owned()),
+            CellValue::Bytes(bytes) => Self::Bytes(bytes.to_owned()),
+        })
     }
 }
 

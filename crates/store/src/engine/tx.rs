@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Deref};
 
 use crate::engine::batch::Batch;
-use crate::engine::embedded::driver;
+use crate::engine::embedded::{driver, row_numbers};
 use crate::engine::row::Row;
 use crate::engine::sql::Param;
 use crate::error::Result;
@@ -115,7 +115,8 @@ impl Deref for Read<'_> {
     }
 }
 
-/// What a job works with: its part of the open transaction, and the counters that only an engine's writer holds.
+/// What a job works with: its part of the open transaction, and the counters that only an engine's writer
+/// holds.
 pub(crate) struct Tx<'a> {
     read: Read<'a>,
     /// When the batch began.
@@ -165,6 +166,14 @@ impl<'a> Tx<'a> {
                 driver::run(conn, sql, params)?;
                 Ok(conn.last_insert_rowid())
             }
+        }
+    }
+
+    /// Moves on the numbers that rows get by themselves, of every table by the step that `step` names for it:
+    /// numbers that somebody else may have seen are not given again.
+    pub(crate) fn skip_row_numbers(&self, step: impl Fn(&str) -> i64) -> Result<()> {
+        match self.read.session {
+            Session::Embedded(conn) => row_numbers::skip(conn, step),
         }
     }
 

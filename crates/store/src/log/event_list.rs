@@ -130,12 +130,12 @@ fn conditions_of(filter: &EventFilter, rows: &RowSet) -> Conditions {
 mod tests {
     use super::*;
     use crate::LogPosition;
-    use crate::engine::embedded::schema;
+    use crate::engine::embedded::{connect, schema};
 
     /// How SQLite would go about a list: one line per step.
     fn plan(filter: &EventFilter, rows: &RowSet, ascending: bool) -> Vec<String> {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut conn = schema::open_writer(&dir.path().join("t.db")).expect("opens");
+        let mut conn = connect::open_writer(&dir.path().join("t.db")).expect("opens");
         schema::SCHEMA.migrate(&mut conn).expect("migrates");
         let select = "EXPLAIN QUERY PLAN SELECT e.seq FROM events e";
         let slice = Slice { ascending, after: Some((7, 0)), limit: 50 };

@@ -3,29 +3,15 @@
 //! A backup is one file, and a database by itself. The key of its secrets is not in it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rusqlite::Connection;
-use rusqlite::backup::{Backup, StepResult};
-
+use crate::engine::embedded::copying::CopyProgress;
 use crate::engine::embedded::data_dir::database_in;
-use crate::engine::embedded::file_identity;
-use crate::engine::embedded::file_identity::Found;
-use crate::engine::embedded::schema::{self, SCHEMA};
+use crate::engine::embedded::database_file::DatabaseFile;
 use crate::error::{KeyFault, StoreError};
 use crate::files;
 use crate::files::{directory_of, file_error};
 use crate::maintenance::unlock;
 use vocabulary::clock::Timestamp;
-
-/// Pages that are copied at once: about a megabyte, after which others have the disk.
-const STEP_PAGES: i32 = 256;
-
-/// How long the disk is left to others after each step.
-const BREATH: Duration = Duration::from_millis(1);
-
-/// How long a copy waits for a lock before it asks again.
-const LOCKED_FOR: Duration = Duration::from_millis(20);
 
 /// The entry of `meta` that says, in a backup, when it was made.
 pub(crate) const MADE_AT: &str = "backup_made_at_ms";
@@ -61,12 +47,6 @@ pub enum BackupError {
     },
 }
 
-impl From<rusqlite::Error> for BackupError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
 /// A backup that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MadeBackup {
@@ -76,15 +56,6 @@ pub struct MadeBackup {
     pub bytes: u64,
     /// Whether it needs a key: something in it is sealed.
     pub sealed: bool,
-}
-
-/// How far a copy has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CopyProgress {
-    /// What has been copied.
-    pub done_bytes: u64,
-    /// What there is to copy.
-    pub total_bytes: u64,
 }
 
 /// Copies the database of `data_dir`, as it is at `now`, to the file `to`, or into the directory `to` under a
@@ -106,18 +77,18 @@ pub fn back_up(
     if path.exists() {
         return Err(BackupError::Taken(path));
     }
-    let source = open_source(&database_in(data_dir)?)?;
+    let source = DatabaseFile::source(&database_in(data_dir)?)?;
     let directory = directory_of(&path);
     let partial = tempfile::Builder::new()
         .prefix(".chargehook-backup-")
         .tempfile_in(directory)
         .map_err(|error| file_error(directory, &error))?;
-    copy(&source, partial.path(), progress)?;
-    let conn = open_copy(partial.path())?;
-    conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (MADE_AT, now.unix_ms()))?;
-    check(&conn, &path)?;
-    let sealed = unlock::is_sealed(&conn)?;
-    drop(conn);
+    source.copy_to(partial.path(), progress)?;
+    let copied = DatabaseFile::open_copy(partial.path())?;
+    copied.set_entry(MADE_AT, now.unix_ms())?;
+    check(&copied, &path)?;
+    let sealed = unlock::is_sealed(&copied)?;
+    drop(copied);
     let file = files::settle(partial, &path)?;
     let bytes = file.metadata().map_err(|error| file_error(&path, &error))?.len();
     Ok(MadeBackup { path, bytes, sealed })
@@ -130,69 +101,10 @@ fn file_name(now: Timestamp) -> String {
     format!("chargehook-{compact}Z.db")
 }
 
-/// A database of this program, with nothing of it changed.
-pub(crate) fn open_source(path: &Path) -> Result<Connection, BackupError> {
-    // SQLite would make one.
-    std::fs::metadata(path).map_err(|error| file_error(path, &error))?;
-    let empty = || StoreError::Foreign { path: path.to_owned(), reason: "nothing is in it".to_owned() };
-    if file_identity::look(path, &file_identity::DATABASE)? == Found::Nothing {
-        return Err(empty().into());
-    }
-    let conn = schema::open_untouched(path)?;
-    match SCHEMA.version_of(&conn)? {
-        0 => Err(empty().into()),
-        _ => Ok(conn),
-    }
-}
-
-/// Copies everything that `source` sees now to the file `to`, a step at a time.
-pub(crate) fn copy(
-    source: &Connection,
-    to: &Path,
-    progress: &mut dyn FnMut(CopyProgress),
-) -> Result<(), BackupError> {
-    // One snapshot for the whole copy: otherwise every commit of the gateway would begin it anew.
-    source.execute_batch("BEGIN")?;
-    let page_bytes: i64 = source.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-    source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-    let mut target = Connection::open(to)?;
-    // Nobody reads it before it is synced as a whole.
-    target.pragma_update(None, "synchronous", "OFF")?;
-    let copying = Backup::new(source, &mut target)?;
-    loop {
-        match copying.step(STEP_PAGES)? {
-            StepResult::Done => break,
-            StepResult::More => std::thread::sleep(BREATH),
-            _ => std::thread::sleep(LOCKED_FOR),
-        }
-        let pages = copying.progress();
-        let bytes = |pages: i32| i64::from(pages).saturating_mul(page_bytes).max(0) as u64;
-        progress(CopyProgress {
-            done_bytes: bytes(pages.pagecount - pages.remaining),
-            total_bytes: bytes(pages.pagecount),
-        });
-    }
-    drop(copying);
-    source.execute_batch("COMMIT")?;
-    Ok(())
-}
-
-/// Opens a copy as a file that is whole by itself, without a write-ahead log.
-pub(crate) fn open_copy(path: &Path) -> Result<Connection, BackupError> {
-    let conn = Connection::open(path)?;
-    let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
-    match mode.as_str() {
-        "delete" => Ok(conn),
-        other => Err(StoreError::Sqlite(format!("the copy keeps the journal mode {other}")).into()),
-    }
-}
-
 /// Looks through the whole file for what a disk or a copy may have done to it. `named`: what it is a copy of.
-pub(crate) fn check(conn: &Connection, named: &Path) -> Result<(), BackupError> {
-    let reason: Result<String, _> = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
-    let reason = reason.unwrap_or_else(|error| error.to_string());
-    match reason.as_str() {
-        "ok" => Ok(()),
-        _ => Err(BackupError::Damaged { path: named.to_owned(), reason }),
+pub(crate) fn check(database: &DatabaseFile, named: &Path) -> Result<(), BackupError> {
+    match database.damage() {
+        None => Ok(()),
+        Some(reason) => Err(BackupError::Damaged { path: named.to_owned(), reason }),
     }
 }

@@ -1,31 +1,30 @@
 //! Another key for the secrets of a database.
 //!
-//! **Invariant**: whatever is killed when, the database is sealed under one key as a whole, and that key is
-//! on disk: under its own name, or beside it as the next one, where the next start finds it. Where somebody
-//! else keeps the keys, it is one of the two that they have.
+//! **Invariant**: whenever the process is killed, the whole database is sealed under one key, and that key is
+//! on disk: under its own name, or beside it as the next one, where the next start finds it. Where the
+//! operator holds the keys, it is one of the two that he has.
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
-
 use crate::access::audit;
-use crate::engine::embedded::data_dir::database_in;
-use crate::engine::embedded::data_dir::lock;
-use crate::engine::embedded::schema::{self, SCHEMA};
+use crate::engine::embedded::data_dir::{database_in, lock};
+use crate::engine::embedded::database_file::DatabaseFile;
+use crate::engine::embedded::residue::Residue;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{KeyFault, Result, StoreError};
-use crate::maintenance::offline::write_alone;
+use crate::log::subscriptions::load_subscriptions;
 use crate::maintenance::sealed_columns::COLUMNS;
 use crate::maintenance::unlock;
-use crate::maintenance::upgrade;
+use crate::maintenance::unlock::KeyFile;
 use crate::secrecy::key_source;
 use crate::secrecy::key_source::{KeySource, SecretsKey};
 use crate::secrecy::vault::Vault;
 use vocabulary::clock::Clock;
 
-/// Why the secrets of a database are kept as they were.
+/// Why the secrets of a database stay as they are.
 #[derive(Debug, thiserror::Error)]
-pub enum KeptAsTheyWere {
+pub enum KeyChangeRefused {
     /// The store's own.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -46,12 +45,6 @@ pub enum KeptAsTheyWere {
     NotSealed,
 }
 
-impl From<rusqlite::Error> for KeptAsTheyWere {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
 /// Under which key the secrets are sealed now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyChanged {
@@ -67,68 +60,77 @@ pub enum KeyChanged {
 }
 
 /// Changes the key of `data_dir`'s secrets, in which no gateway may be running: to `next`, or, where the key
-/// is a file, to a new one that takes the file's place. Asked for anew after it was cut off, it finishes what
-/// it began. The second value is false if the file of the database may still hold what the old key opens,
-/// until the next start.
+/// is a file, to a new one that takes the file's place. Asked for again after it was cut off, it finishes
+/// what it began.
 ///
 /// # Errors
-/// [`KeptAsTheyWere`]: the old key is the key.
+/// [`KeyChangeRefused`]: the old key is the key.
 pub fn change_key(
     data_dir: &Path,
     source: &KeySource,
     next: Option<SecretsKey>,
     clock: &Clock,
-) -> std::result::Result<(KeyChanged, bool), KeptAsTheyWere> {
-    let keeper = match (next, source) {
-        (Some(key), _) => Keeper::They(key),
-        (None, KeySource::File(file)) => Keeper::We(file),
-        (None, KeySource::Given(_)) => return Err(KeptAsTheyWere::NoNextKey),
+) -> std::result::Result<(KeyChanged, Residue), KeyChangeRefused> {
+    let holder = match (next, source) {
+        (Some(key), _) => KeyHolder::Operator(key),
+        (None, KeySource::File(file)) => KeyHolder::File(file),
+        (None, KeySource::Given(_)) => return Err(KeyChangeRefused::NoNextKey),
     };
     let path = database_in(data_dir)?;
     let _lock = lock(data_dir)?;
-    let done = match &keeper {
-        Keeper::They(next) if source.read()?.is_some_and(|key| key == *next) => {
-            return Err(KeptAsTheyWere::SameKey);
-        }
-        Keeper::They(next) => {
-            unlock::is_key(&schema::open_untouched(&path)?, next)?.then_some(KeyChanged::Given)
-        }
-        Keeper::We(file) => {
-            // One that was cut off between the database and the file is finished, and no other is begun.
-            let before = unlock::finish_change(&schema::open_untouched(&path)?, source)?;
-            before.map(|before| KeyChanged::InPlace { file: (*file).clone(), before })
-        }
-    };
-    if let Some(done) = done {
-        return Ok((done, unlock::sweep(&schema::open_writer(&path)?)?));
+    if let Some(done) = already_changed(&path, source, &holder)? {
+        return Ok((done, DatabaseFile::open(&path)?.sweep()?));
     }
     let old = unlock::unlock(&path, source)?;
-    let mut conn = schema::open_writer(&path)?;
-    upgrade::upgrade(&mut conn, &path, SCHEMA)?;
-    let key = match &keeper {
-        Keeper::They(key) => key.clone(),
-        Keeper::We(file) => prepared(file)?,
+    let mut database = DatabaseFile::open(&path)?;
+    database.upgrade()?;
+    let key = match &holder {
+        KeyHolder::Operator(key) => key.clone(),
+        KeyHolder::File(file) => prepared(file)?,
     };
-    write_alone(&mut conn, clock, &Vault::new(&key), |w| reseal(w, &old))?;
-    let changed = match keeper {
-        Keeper::They(_) => KeyChanged::Given,
-        Keeper::We(file) => {
+    database.write(clock, &Vault::new(&key), load_subscriptions, |w| reseal(w, &old))?;
+    let changed = match holder {
+        KeyHolder::Operator(_) => KeyChanged::Given,
+        KeyHolder::File(file) => {
             KeyChanged::InPlace { before: key_source::put_in_place(file)?, file: file.clone() }
         }
     };
-    Ok((changed, unlock::sweep(&conn)?))
+    Ok((changed, database.sweep()?))
 }
 
-/// Who keeps the next key.
-enum Keeper<'a> {
-    /// Whoever gave it.
-    They(SecretsKey),
+/// Who holds the next key.
+enum KeyHolder<'a> {
+    /// The operator, who has given it.
+    Operator(SecretsKey),
     /// This file, in the place of the one in use.
-    We(&'a PathBuf),
+    File(&'a PathBuf),
 }
 
-/// The next key, on disk beside the one in use; the one of a try that was cut off, if there is one, because
-/// something else may have been sealed under it.
+/// What an earlier try has done that was cut off: it is finished, and no other change is begun.
+fn already_changed(
+    path: &Path,
+    source: &KeySource,
+    holder: &KeyHolder<'_>,
+) -> std::result::Result<Option<KeyChanged>, KeyChangeRefused> {
+    match holder {
+        KeyHolder::Operator(next) if source.read()?.is_some_and(|key| key == *next) => {
+            Err(KeyChangeRefused::SameKey)
+        }
+        KeyHolder::Operator(next) => {
+            Ok(unlock::is_key(&DatabaseFile::look_at(path)?, next)?.then_some(KeyChanged::Given))
+        }
+        KeyHolder::File(file) => {
+            let cut_off = unlock::finish_change(&DatabaseFile::look_at(path)?, source)?;
+            Ok(match cut_off {
+                KeyFile::PutInPlace { before } => Some(KeyChanged::InPlace { file: (*file).clone(), before }),
+                KeyFile::Unchanged => None,
+            })
+        }
+    }
+}
+
+/// The next key, on disk beside the one in use. A try that was cut off may have left one, and something may
+/// be sealed under it already: then it is that.
 fn prepared(file: &Path) -> Result<SecretsKey> {
     let next = key_source::next_file(file);
     if let Some(key) = KeySource::File(next.clone()).read()? {
@@ -142,41 +144,47 @@ fn prepared(file: &Path) -> Result<SecretsKey> {
 /// Seals everything under the key of `w`.
 fn reseal(w: &mut Tx<'_>, old: &Vault) -> Result<()> {
     for column in &COLUMNS {
-        column.reseal(w.conn, old, w.vault)?;
+        column.reseal(w, old)?;
     }
     settle_new(w, "secrets_change_key")
 }
 
-/// What every new key asks for: it is the database's from now on, nothing is left of the old one, and it is
-/// on record.
+/// What every new key asks for: from now on it is the database's, nothing is left of the old one, and the
+/// audit log says so.
 pub(crate) fn settle_new(w: &mut Tx<'_>, action: &str) -> Result<()> {
-    strip_verifiers(w.conn)?;
-    unlock::sign(w.conn, w.vault)?;
-    unlock::note_residue(w.conn)?;
+    strip_verifiers(w)?;
+    unlock::sign(w)?;
+    unlock::note_residue(w)?;
     audit::secrets_by_hand(w, action)
 }
 
 /// What follows a `#` in the verifier of a station's password was made under a key that is derived from the
-/// old one, and would let whoever has that guess quickly. It is made anew when the station next connects.
-fn strip_verifiers(conn: &Connection) -> Result<()> {
-    let stations: Vec<(i64, String)> = conn
-        .prepare("SELECT seq, password_verifiers FROM stations WHERE password_verifiers LIKE '%#%'")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let slow = |verifier: &str| verifier.split('#').next().unwrap_or_default().to_owned();
-    let mut update = conn.prepare("UPDATE stations SET password_verifiers = ?2 WHERE seq = ?1")?;
-    for (seq, text) in stations {
-        let corrupt =
-            |error: serde_json::Error| StoreError::Corrupt(format!("a station's password: {error}"));
-        let verifiers: Vec<String> = serde_json::from_str(&text).map_err(corrupt)?;
-        let stripped: Vec<String> = verifiers.iter().map(|verifier| slow(verifier)).collect();
-        update.execute((seq, serde_json::to_string(&stripped).map_err(corrupt)?))?;
-    }
-    conn.execute(
-        "UPDATE key_rotations SET verifier = substr(verifier, 1, instr(verifier, '#') - 1)
-         WHERE instr(verifier, '#') > 0",
-        [],
+/// old one, and whoever has the old key could guess quickly with it. It is made again when the station next
+/// connects.
+fn strip_verifiers(w: &Tx<'_>) -> Result<()> {
+    let stripped = |verifier: &str| verifier.split('#').next().unwrap_or_default().to_owned();
+    let stations: Vec<(i64, Vec<String>)> = w.all(
+        "SELECT seq, password_verifiers FROM stations WHERE password_verifiers LIKE '%#%'",
+        &[],
+        |row| Ok((row.get(0)?, row.json(1)?)),
     )?;
+    for (seq, verifiers) in stations {
+        let slow: Vec<String> = verifiers.iter().map(|verifier| stripped(verifier)).collect();
+        w.run(
+            "UPDATE stations SET password_verifiers = ?2 WHERE seq = ?1",
+            params![seq, serde_json::to_string(&slow)?],
+        )?;
+    }
+    let rotations: Vec<(String, String)> =
+        w.all("SELECT command_id, verifier FROM key_rotations WHERE verifier LIKE '%#%'", &[], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    for (command, verifier) in rotations {
+        w.run(
+            "UPDATE key_rotations SET verifier = ?2 WHERE command_id = ?1",
+            params![command, stripped(&verifier)],
+        )?;
+    }
     Ok(())
 }
 
@@ -185,8 +193,8 @@ fn strip_verifiers(conn: &Connection) -> Result<()> {
 /// # Errors
 /// [`StoreError::Key`] if it is not at hand; the file's, also if it exists.
 pub fn copy_key(data_dir: &Path, source: &KeySource, to: &Path) -> Result<()> {
-    let conn = schema::open_untouched(&database_in(data_dir)?)?;
-    let key = match (unlock::key_of(&conn, source)?, source) {
+    let database = DatabaseFile::look_at(&database_in(data_dir)?)?;
+    let key = match (unlock::key_of(&database, source)?, source) {
         (Some(key), _) => key,
         (None, KeySource::Given(key)) => key.clone(),
         (None, KeySource::File(path)) => source.read()?.ok_or_else(|| KeyFault::Missing(path.clone()))?,

@@ -1,30 +1,29 @@
-//! A database whose key is lost: what goes with the key, and how the rest goes on without.
+//! A database whose key is lost: what is lost with the key, and how the rest goes on without.
 //!
-//! **Invariant**: nothing is ever sent unsigned, or without a header, that was to be sent with it: webhooks
-//! that have lost something wait until somebody resumes them, and what was under way with a secret of its own
-//! is cancelled.
+//! **Invariant**: nothing is ever sent unsigned, or without a header, that was to be sent with it. A webhook
+//! that has lost something is paused until somebody resumes it, and a delivery that waits with a secret of
+//! its own is canceled.
 
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rusqlite::{Connection, params};
 
+use crate::cells::NO_HEADERS;
 use crate::commands::end;
 use crate::deliveries::outcomes;
-use crate::engine::embedded::data_dir::database_in;
-use crate::engine::embedded::data_dir::lock;
-use crate::engine::embedded::raw_cells as cells;
-use crate::engine::embedded::schema::{self, SCHEMA};
-use crate::engine::tx::Tx;
+use crate::engine::embedded::data_dir::{database_in, lock};
+use crate::engine::embedded::database_file::DatabaseFile;
+use crate::engine::embedded::residue::Residue;
+use crate::engine::sql::params;
+use crate::engine::tx::{Read, Tx};
 use crate::error::{KeyFault, Result, StoreError};
-use crate::maintenance::key_change::{KeptAsTheyWere, settle_new};
-use crate::maintenance::offline::write_alone;
+use crate::log::subscriptions::load_subscriptions;
+use crate::maintenance::key_change::{KeyChangeRefused, settle_new};
 use crate::maintenance::sealed_columns::{
     COMMAND_PAYLOAD, DELIVERY_SECRET, EVENT_HEADERS, REQUEST_HASH, SIGNING_SECRET, WEBHOOK_HEADERS,
 };
 use crate::maintenance::unlock;
-use crate::maintenance::upgrade;
 use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
 use vocabulary::api::command::CommandStatus;
@@ -32,12 +31,12 @@ use vocabulary::clock::Clock;
 use vocabulary::id::WebhookId;
 use vocabulary::webhook::WebhookStatus;
 
-/// What a database loses with its key. Passwords of stations and API keys are no part of it: they are hashes.
+/// What a database loses with its key. Passwords of stations and API keys are not lost: they are hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Losses {
-    /// Every webhook there is: each has at least its signing secret to lose.
+    /// Every webhook there is: each loses at least its signing secret.
     pub webhooks: Vec<LosingWebhook>,
-    /// Deliveries that wait and cannot be made as they were meant.
+    /// Deliveries that wait and lack a secret or headers from now on.
     pub deliveries: i64,
     /// Commands that wait for their station with a new password.
     pub commands: i64,
@@ -54,7 +53,7 @@ pub struct LosingWebhook {
     pub id: WebhookId,
     /// What it is called.
     pub name: String,
-    /// What it is doing before that.
+    /// Its status before that.
     pub status: WebhookStatus,
     /// The header whose value is lost.
     pub secret_header: Option<String>,
@@ -70,7 +69,7 @@ impl LosingWebhook {
         [Some("signing secret".to_owned()), header, headers].into_iter().flatten().collect()
     }
 
-    /// Why it waits, for those who look at it later.
+    /// Why it is paused, for those who look at it later.
     fn reason(&self) -> String {
         let rest = match self.secret_header.is_some() || self.custom_headers {
             true => " and give it the rest anew",
@@ -86,17 +85,16 @@ impl LosingWebhook {
 /// What of `data_dir`'s secrets is lost without their key. Looks only.
 ///
 /// # Errors
-/// [`KeptAsTheyWere::NotLost`] if the key is there; the store's.
-pub fn losses(data_dir: &Path, source: &KeySource) -> std::result::Result<Losses, KeptAsTheyWere> {
-    let conn = schema::open_untouched(&database_in(data_dir)?)?;
-    ensure_lost(&conn, source)?;
-    Ok(Losses::of(&conn)?)
+/// [`KeyChangeRefused::NotLost`] if the key is there; the store's.
+pub fn losses(data_dir: &Path, source: &KeySource) -> std::result::Result<Losses, KeyChangeRefused> {
+    let database = DatabaseFile::look_at(&database_in(data_dir)?)?;
+    ensure_lost(&database, source)?;
+    Ok(Losses::of(&database.read())?)
 }
 
 /// Drops what cannot be opened without the lost key of `data_dir`'s secrets, in which no gateway may be
-/// running, and lets the rest go on under the key of `source`, which is made if it is a file that is not
-/// there. Webhooks get a new signing secret and wait, paused. The second value is false if the file of the
-/// database may still hold what the lost key opens, until the next start.
+/// running. The rest goes on under the key of `source`, which is made if it is a file that is not there.
+/// Webhooks get a new signing secret and wait, paused.
 ///
 /// # Errors
 /// As [`losses`]; nothing is dropped then.
@@ -104,107 +102,106 @@ pub fn drop_secrets(
     data_dir: &Path,
     source: &KeySource,
     clock: &Clock,
-) -> std::result::Result<(Losses, bool), KeptAsTheyWere> {
+) -> std::result::Result<(Losses, Residue), KeyChangeRefused> {
     let path = database_in(data_dir)?;
     let _lock = lock(data_dir)?;
-    ensure_lost(&schema::open_untouched(&path)?, source)?;
-    // On disk before anything is sealed under it. Cut off behind this, it is the next try's key.
+    ensure_lost(&DatabaseFile::look_at(&path)?, source)?;
+    // On disk before anything is sealed under it. If this is cut off from here on, it is the next try's key.
     let vault = Vault::new(&source.read_or_make()?);
-    let mut conn = schema::open_writer(&path)?;
-    upgrade::upgrade(&mut conn, &path, SCHEMA)?;
-    let losses = write_alone(&mut conn, clock, &vault, drop_all)?;
-    Ok((losses, unlock::sweep(&conn)?))
+    let mut database = DatabaseFile::open(&path)?;
+    database.upgrade()?;
+    let losses = database.write(clock, &vault, load_subscriptions, drop_all)?;
+    Ok((losses, database.sweep()?))
 }
 
-fn ensure_lost(conn: &Connection, source: &KeySource) -> std::result::Result<(), KeptAsTheyWere> {
-    match unlock::key_of(conn, source) {
-        Ok(Some(_)) => Err(KeptAsTheyWere::NotLost(source.to_string())),
-        Ok(None) => Err(KeptAsTheyWere::NotSealed),
+fn ensure_lost(database: &DatabaseFile, source: &KeySource) -> std::result::Result<(), KeyChangeRefused> {
+    match unlock::key_of(database, source) {
+        Ok(Some(_)) => Err(KeyChangeRefused::NotLost(source.to_string())),
+        Ok(None) => Err(KeyChangeRefused::NotSealed),
         Err(StoreError::Key(KeyFault::Missing(_) | KeyFault::Wrong(_))) => Ok(()),
         Err(other) => Err(other.into()),
     }
 }
 
-/// Deliveries that have not come to their end and would be made without their secret, or without headers of
-/// their event.
-fn robbed() -> String {
+/// The condition on deliveries that are not completed and would be made without their secret, or without
+/// headers of their event.
+fn lost_their_secret() -> String {
     format!(
-        "status IN ('scheduled', 'retry', 'processing') AND (secret IS NOT NULL OR event_seq IN (SELECT seq FROM events WHERE {}))",
+        "status IN ('scheduled', 'retry', 'processing')
+         AND (secret IS NOT NULL OR event_seq IN (SELECT seq FROM events WHERE {}))",
         EVENT_HEADERS.filled()
     )
 }
 
 impl Losses {
-    fn of(conn: &Connection) -> Result<Self> {
-        let waiting = format!("SELECT count(*) FROM deliveries WHERE {}", robbed());
-        let headers = WEBHOOK_HEADERS.filled();
-        let webhooks = conn
-            .prepare(&format!(
-                "SELECT id, name, status, iif(secret_value IS NOT NULL, secret_header, NULL), {headers}
-                 FROM webhooks ORDER BY id"
-            ))?
-            .query_map([], |row| {
+    fn of(db: &Read<'_>) -> Result<Self> {
+        let webhooks = format!(
+            "SELECT id, name, status, CASE WHEN secret_value IS NOT NULL THEN secret_header END, {}
+             FROM webhooks ORDER BY id",
+            WEBHOOK_HEADERS.filled()
+        );
+        let deliveries = format!("SELECT count(*) FROM deliveries WHERE {}", lost_their_secret());
+        Ok(Self {
+            webhooks: db.all(&webhooks, &[], |row| {
                 Ok(LosingWebhook {
                     id: row.get(0)?,
                     name: row.get(1)?,
-                    status: cells::parsed(row, 2)?,
+                    status: row.parsed(2)?,
                     secret_header: row.get(3)?,
                     custom_headers: row.get(4)?,
                 })
-            })?
-            .collect::<rusqlite::Result<_>>()?;
-        Ok(Self {
-            webhooks,
-            deliveries: conn.query_row(&waiting, [], |row| row.get(0))?,
-            commands: COMMAND_PAYLOAD.count(conn)?,
-            events: EVENT_HEADERS.count(conn)?,
-            requests: REQUEST_HASH.count(conn)?,
+            })?,
+            deliveries: db.one(&deliveries, &[], |row| row.get(0))?,
+            commands: COMMAND_PAYLOAD.count(db)?,
+            events: EVENT_HEADERS.count(db)?,
+            requests: REQUEST_HASH.count(db)?,
         })
     }
 }
 
 fn drop_all(w: &mut Tx<'_>) -> Result<Losses> {
-    // What was under way when the gateway stopped waits too, from now on.
-    outcomes::recover(w.conn, w.monotonic)?;
-    let losses = Losses::of(w.conn)?;
-    w.conn.execute(
-        &format!(
-            "UPDATE deliveries SET status = 'discarded', discarded_because = 'canceled', due_at_ms = NULL,
-                                   completed_at_ms = ?1 WHERE {}",
-            robbed()
-        ),
-        [w.now.unix_ms()],
-    )?;
-    // A resend of one that has ended would go unsigned without any, and its receiver could not tell it from
-    // anybody's.
+    // Attempts that were under way when the gateway stopped wait too, from now on.
+    outcomes::recover(w, w.monotonic)?;
+    let losses = Losses::of(w)?;
+    let cancel = format!(
+        "UPDATE deliveries SET status = 'discarded', discarded_because = 'canceled', due_at_ms = NULL,
+                               completed_at_ms = ?1
+         WHERE {}",
+        lost_their_secret()
+    );
+    w.run(&cancel, params![w.now])?;
+    // A completed delivery that is sent again needs a secret: without any it would go unsigned, and its
+    // receiver could not tell it from anybody's.
     for column in [DELIVERY_SECRET, SIGNING_SECRET] {
-        column.write(w.conn, w.vault, new_secret)?;
+        column.write(w, new_secret)?;
     }
     for webhook in &losses.webhooks {
-        let reason = webhook.reason();
-        // Those that are disabled stay so, with one more reason.
-        w.conn.execute(
-            "UPDATE webhooks SET secret_value = NULL, custom_headers = ?3,
-                    status = iif(status = 'active', 'paused', status),
-                    paused_at_ms = iif(status IN ('active', 'paused'), coalesce(paused_at_ms, ?2), NULL),
-                    paused_until_ms = NULL,
-                    paused_reason = iif(status IN ('active', 'paused'), ?4, NULL),
-                    disabled_reason = iif(status IN ('active', 'paused'), disabled_reason,
-                                          coalesce(disabled_reason || '; ', '') || ?4),
-                    updated_at_ms = max(?2, updated_at_ms + 1)
-             WHERE id = ?1",
-            params![webhook.id, w.now.unix_ms(), cells::NO_HEADERS, reason],
-        )?;
+        pause(w, webhook)?;
     }
-    w.conn.execute_batch(
-        "UPDATE events SET custom_headers = NULL WHERE custom_headers IS NOT NULL;
-         DELETE FROM webhook_previous_secrets;
-         DELETE FROM idempotent_requests;",
-    )?;
+    w.run("UPDATE events SET custom_headers = NULL WHERE custom_headers IS NOT NULL", &[])?;
+    w.run("DELETE FROM webhook_previous_secrets", &[])?;
+    w.run("DELETE FROM idempotent_requests", &[])?;
     let waiting = "SELECT id FROM commands WHERE sealed_payload IS NOT NULL ORDER BY seq";
     end::end_each(w, waiting, &[], CommandStatus::Canceled)?;
     settle_new(w, "secrets_drop")?;
     Ok(losses)
+}
+
+/// Takes a webhook's lost secrets out and pauses it. One that is disabled stays so, with one more reason.
+fn pause(w: &Tx<'_>, webhook: &LosingWebhook) -> Result<()> {
+    w.run(
+        "UPDATE webhooks SET secret_value = NULL, custom_headers = ?3,
+             status = CASE WHEN status = 'active' THEN 'paused' ELSE status END,
+             paused_at_ms = CASE WHEN status IN ('active', 'paused') THEN coalesce(paused_at_ms, ?2) END,
+             paused_until_ms = NULL,
+             paused_reason = CASE WHEN status IN ('active', 'paused') THEN ?4 END,
+             disabled_reason = CASE WHEN status IN ('active', 'paused') THEN disabled_reason
+                                    ELSE coalesce(disabled_reason || '; ', '') || ?4 END,
+             updated_at_ms = CASE WHEN ?2 > updated_at_ms THEN ?2 ELSE updated_at_ms + 1 END
+         WHERE id = ?1",
+        params![webhook.id, w.now, NO_HEADERS, webhook.reason()],
+    )?;
+    Ok(())
 }
 
 /// A signing secret that nobody knows yet.

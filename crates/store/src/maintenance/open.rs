@@ -8,22 +8,16 @@ use crate::access::idempotency;
 use crate::commands::queue;
 use crate::deliveries::outcomes;
 use crate::engine::Engine;
-use crate::engine::embedded::checkpoint::Checkpoint;
+use crate::engine::embedded::data_dir;
 use crate::engine::embedded::data_dir::{DATABASE, database_in};
-use crate::engine::embedded::newest_ids::newest_ids;
-use crate::engine::embedded::schema::{self, SCHEMA};
-use crate::engine::embedded::statistics::Statistics;
-use crate::engine::embedded::writer::WriterState;
-use crate::engine::embedded::{Embedded, data_dir, monotonic};
-use crate::engine::tx::{Read, Tx};
+use crate::engine::embedded::start::Opening;
 use crate::error::Result;
 use crate::files;
 use crate::log::search;
+use crate::log::subscriptions::load_subscriptions;
 use crate::maintenance::unlock;
-use crate::maintenance::upgrade;
 use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
-use crate::signals::Signals;
 use crate::stations::connections;
 use crate::{Inner, Store};
 use vocabulary::clock::{Clock, Monotonic};
@@ -86,44 +80,19 @@ impl Store {
 
     /// With the directory's lock: as its only gateway.
     fn start(data_dir: &Path, clock: Clock, lock: Option<File>, vault: Vault) -> Result<Self> {
-        let path = data_dir.join(DATABASE);
-        files::create_for_owner(&path)?;
-        let mut conn = schema::open_writer(&path)?;
-        match lock {
-            Some(_) => {
-                upgrade::upgrade(&mut conn, &path, SCHEMA)?;
-                unlock::settle(&conn, &vault)?;
-            }
-            None => upgrade::upgrade_beside(&mut conn, &path, SCHEMA)?,
-        }
-        let (newest_event, mint) = newest_ids(&conn)?;
-        let (monotonic, wall_offset_ms) = monotonic::resume(&conn, &clock)?;
-        let signals = Arc::new(Signals::new(newest_event));
-        let statistics = Arc::new(Statistics::default());
-        let mut state = WriterState {
-            subscriptions: crate::log::subscriptions::load_subscriptions(&crate::engine::tx::Read::of(
-                &conn,
-            ))?,
-            checkpoint: Checkpoint::start(&path, &mut conn, statistics.clone())?,
-            conn,
-            clock,
-            monotonic: monotonic.clone(),
-            wall_offset_ms: lock.is_some().then_some(wall_offset_ms),
-            mint,
-            signals: signals.clone(),
-            statistics,
-            vault: vault.clone(),
-        };
-        if lock.is_some() {
-            transact(&mut state, connections::settle)?;
-            transact(&mut state, queue::settle)?;
-            transact(&mut state, idempotency::settle)?;
-            transact(&mut state, |tx| outcomes::recover(tx.conn, tx.monotonic))?;
+        let is_gateway = lock.is_some();
+        let mut opening = Opening::of(data_dir, clock, vault.clone(), lock, load_subscriptions)?;
+        if is_gateway {
+            opening.write(unlock::settle)?;
+            opening.write(connections::settle)?;
+            opening.write(queue::settle)?;
+            opening.write(idempotency::settle)?;
+            opening.write(|w| outcomes::recover(w, w.monotonic))?;
         }
         let inner = Inner {
-            engine: Engine::Embedded(Embedded::start(&path, state, lock)?),
-            signals,
-            monotonic,
+            signals: opening.signals(),
+            monotonic: opening.monotonic(),
+            engine: Engine::Embedded(opening.start()?),
             running: Arc::default(),
             vault,
             data_dir: data_dir.to_owned(),
@@ -131,9 +100,4 @@ impl Store {
         };
         Ok(Self { inner: Arc::new(inner) })
     }
-}
-
-/// Does `work` in a transaction of its own, before anybody else writes.
-fn transact(state: &mut WriterState, work: impl FnOnce(&mut Tx<'_>) -> Result<()>) -> Result<()> {
-    state.transact(|conn, batch| work(&mut Tx::new(Read::of(conn), batch)))
 }

@@ -1,32 +1,31 @@
-//! A backup takes a database's place.
+//! A backup takes the place of a database.
 //!
 //! What was done between the backup and now is lost here, but not in the world: chargers and integrators were
-//! told numbers that the backup knows nothing of. So every count goes on far behind them (`move_past`).
+//! told numbers that the backup does not know. So every count goes on far behind them (`move_past`).
 //!
-//! **Invariant**: whatever is killed when, the directory holds the old database or the new one. The new one
-//! is made beside it, whole and on disk, and takes its name in one step.
+//! **Invariant**: whenever the process is killed, the directory holds the old database or the new one. The
+//! new one is made beside the old one, whole and on disk, and takes its name in one step.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
-use tracing::warn;
 
-use crate::engine::embedded::data_dir::DATABASE;
-use crate::engine::embedded::data_dir::lock;
-use crate::engine::embedded::file_identity;
-use crate::engine::embedded::schema::{self, SCHEMA};
-use crate::engine::tx::Tx;
+use crate::engine::embedded::copying::CopyProgress;
+use crate::engine::embedded::data_dir::{DATABASE, lock};
+use crate::engine::embedded::database_file::DatabaseFile;
+use crate::engine::embedded::replacing::{remove_with_log, set_aside};
+use crate::engine::embedded::{file_header, file_identity};
+use crate::engine::sql::params;
+use crate::engine::tx::{Read, Tx};
 use crate::error::{KeyFault, Result, StoreError};
 use crate::files;
-use crate::files::{create_directory, create_for_owner, file_error, remove, with_suffix};
+use crate::files::{create_directory, create_for_owner, file_error};
 use crate::log::append;
 use crate::log::append::Manner;
 use crate::log::search;
-use crate::maintenance::backup;
-use crate::maintenance::backup::{BackupError, CopyProgress, MADE_AT};
-use crate::maintenance::offline::write_alone;
+use crate::log::subscriptions::load_subscriptions;
+use crate::maintenance::backup::{self, BackupError, MADE_AT};
 use crate::maintenance::unlock;
 use crate::secrecy::key_source;
 use crate::secrecy::key_source::{KeySource, SecretsKey};
@@ -40,7 +39,7 @@ const STAGED: &str = "restoring.db";
 /// How far each count goes on, even if hardly any time was lost.
 const LEAST_STEP: i64 = 1_000_000;
 
-/// Transactions begun in a second, over all stations: many more than chargers can make.
+/// Transactions started in a second, over all stations: many more than chargers can start.
 const TRANSACTIONS_PER_SECOND: i64 = 20;
 
 /// Events of one station in a second: beyond the messages that it may send.
@@ -49,7 +48,7 @@ const STATION_EVENTS_PER_SECOND: i64 = 200;
 /// Rows of one table, and deliveries of one webhook, in a second: beyond what the writer commits.
 const ROWS_PER_SECOND: i64 = 20_000;
 
-/// Webhooks made in the lost time. Their numbers are seen by people, so they do not jump as far.
+/// Webhooks created in the lost time. People see their numbers, so these do not jump as far.
 const WEBHOOKS: i64 = 10_000;
 
 /// What is put back, and where.
@@ -114,10 +113,10 @@ pub fn restore(
     clock: &Clock,
     progress: &mut dyn FnMut(CopyProgress),
 ) -> std::result::Result<Restored, BackupError> {
-    let source = backup::open_source(order.from)?;
+    let source = DatabaseFile::source(order.from)?;
     let target = order.data_dir.join(DATABASE);
-    refuse_foreign(&target, &file_identity::DATABASE)?;
-    refuse_foreign(&order.data_dir.join(search::FILE), &file_identity::SEARCH)?;
+    refuse_foreign(&target, &file_header::DATABASE)?;
+    refuse_foreign(&order.data_dir.join(search::FILE), &file_header::SEARCH)?;
     create_directory(order.data_dir)?;
     let _lock = lock(order.data_dir)?;
     if target.exists() && !order.force {
@@ -127,12 +126,11 @@ pub fn restore(
     let staged = order.data_dir.join(STAGED);
     remove_with_log(&staged)?;
     create_for_owner(&staged)?;
-    let restored = backup::copy(&source, &staged, progress)
-        .and_then(|()| prepare(&staged, order.from, clock))
-        .inspect_err(|_| {
-            // What is left of it would only take room; the next restore removes it in any case.
-            let _ = remove_with_log(&staged);
-        })?;
+    let copied = source.copy_to(&staged, progress).map_err(BackupError::from);
+    let restored = copied.and_then(|()| prepare(&staged, order.from, clock)).inspect_err(|_| {
+        // What is left of it would only take room; the next restore removes it in any case.
+        let _ = remove_with_log(&staged);
+    })?;
     drop(source);
     let key_written = match key {
         Some((path, key)) => {
@@ -145,25 +143,26 @@ pub fn restore(
         true => Some(set_aside(&target)?),
         false => None,
     };
-    // It is of the old log, and is made anew where it is missing.
+    // The search index is that of the old log; where it is missing, it is made anew.
     remove_with_log(&order.data_dir.join(search::FILE))?;
     std::fs::rename(&staged, &target).map_err(|error| file_error(&target, &error))?;
     files::sync(order.data_dir)?;
     Ok(Restored { key_written, replaced, ..restored })
 }
 
-/// What is damaged may be replaced: that may be why there is a restore. What this version does not make may
-/// not.
-fn refuse_foreign(path: &Path, kind: &file_identity::Kind) -> Result<()> {
+/// A damaged database may be replaced: that may be why there is a restore. A file that this version does not
+/// make may not.
+fn refuse_foreign(path: &Path, kind: &file_header::Kind) -> Result<()> {
     match file_identity::look(path, kind) {
         Err(refusal @ (StoreError::Foreign { .. } | StoreError::Development(_))) => Err(refusal),
         _ => Ok(()),
     }
 }
 
-/// Sees to it that the gateway will find the backup's key; where that has to be written, and what.
+/// Checks that the gateway will find the backup's key. Returns the key's file if it has to be written, and
+/// the key.
 fn key_to_write(
-    source: &Connection,
+    source: &DatabaseFile,
     order: &Restore<'_>,
 ) -> std::result::Result<Option<(PathBuf, SecretsKey)>, BackupError> {
     let key_of = |place: &KeySource| {
@@ -185,88 +184,53 @@ fn key_to_write(
 /// Makes of the copy what the next start finds: checked, of today's schema, with its counts moved on and the
 /// event that tells of it; one file that is on disk.
 fn prepare(staged: &Path, from: &Path, clock: &Clock) -> std::result::Result<Restored, BackupError> {
-    let mut conn = schema::open_writer(staged)?;
-    backup::check(&conn, from)?;
-    SCHEMA.migrate(&mut conn)?;
-    let (backup_at, steps) = write_alone(&mut conn, clock, &Vault::locked(), |w| {
-        let backup_at = made_at(w.conn)?.unwrap_or(w.now);
+    let mut database = DatabaseFile::open(staged)?;
+    backup::check(&database, from)?;
+    database.migrate()?;
+    let (backup_at, steps) = database.write(clock, &Vault::locked(), load_subscriptions, |w| {
+        let backup_at = made_at(w)?.unwrap_or(w.now);
         let steps = move_past(w, Steps::over(w.now.since(backup_at)))?;
         tell(w, backup_at, steps)?;
         Ok((backup_at, steps))
     })?;
-    conn.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
-    drop(conn);
-    let synced = std::fs::File::open(staged).and_then(|file| file.sync_all());
-    synced.map_err(|error| file_error(staged, &error))?;
+    database.close_whole()?;
     Ok(Restored { backup_at, steps, key_written: None, replaced: None })
 }
 
 /// When the backup was made; of a plain copy of a database, the last moment that it knows of.
-fn made_at(conn: &Connection) -> Result<Option<Timestamp>> {
-    let at: Option<i64> = conn.query_row(
+fn made_at(db: &Read<'_>) -> Result<Option<Timestamp>> {
+    db.one(
         "SELECT coalesce((SELECT value FROM meta WHERE key = ?1),
                          (SELECT timestamp_ms FROM events ORDER BY seq DESC LIMIT 1))",
-        [MADE_AT],
+        params![MADE_AT],
         |row| row.get(0),
-    )?;
-    Ok(at.map(Timestamp::from_unix_ms))
+    )
 }
 
-/// Moves every count behind what the lost time can have used.
+/// Moves every count behind what may have been used in the lost time.
 fn move_past(w: &Tx<'_>, mut steps: Steps) -> Result<Steps> {
     steps.transaction_ids = move_transaction_ids(w, steps.transaction_ids)?;
-    w.conn.execute("UPDATE station_sequences SET last = last + ?1", [steps.station_seq])?;
-    // Stations that came in the lost time have counted too, and nothing here knows them.
-    w.conn.execute(
-        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = value + ?2",
+    w.run("UPDATE station_sequences SET last = last + ?1", params![steps.station_seq])?;
+    // Stations that first connected in the lost time have counted too, and nothing here knows them.
+    w.run(
+        "INSERT INTO meta (key, value) VALUES (?1, ?2)
+         ON CONFLICT (key) DO UPDATE SET value = meta.value + excluded.value",
         params![append::STATION_SEQ_FLOOR, steps.station_seq],
     )?;
-    w.conn.execute("UPDATE webhooks SET last_sequence = last_sequence + ?1", [steps.webhook_sequence])?;
+    w.run("UPDATE webhooks SET last_sequence = last_sequence + ?1", params![steps.webhook_sequence])?;
     // Rows count on too: cursors that were given out in the lost time must not skip what comes now.
-    for table in counting_tables(w.conn)? {
-        let step = if table == "webhooks" { WEBHOOKS } else { steps.webhook_sequence };
-        let known = w
-            .conn
-            .execute("UPDATE sqlite_sequence SET seq = seq + ?2 WHERE name = ?1", params![table, step])?;
-        if known == 0 {
-            w.conn
-                .execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)", params![table, step])?;
-        }
-    }
+    w.skip_row_numbers(|table| if table == "webhooks" { WEBHOOKS } else { steps.webhook_sequence })?;
     Ok(steps)
-}
-
-/// The tables whose rows are numbered once and for all (`AUTOINCREMENT`), as SQLite itself understands them:
-/// the text of a schema says that word in comments and names too. Of those that never had a row nothing else
-/// tells.
-fn counting_tables(conn: &Connection) -> Result<Vec<String>> {
-    let keys: Vec<(String, String)> = conn
-        .prepare(
-            "SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
-             WHERE t.type = 'table' AND c.pk = 1",
-        )?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut counting = Vec::new();
-    for (table, key) in keys {
-        let (.., counts) = conn.column_metadata(None, table.as_str(), key.as_str())?;
-        if counts {
-            counting.push(table);
-        }
-    }
-    Ok(counting)
 }
 
 /// OCPP's numbers end at 2³¹ − 1, so no step takes more than half of what is left. A backup without any
 /// transaction begins at random, as it did.
 fn move_transaction_ids(w: &Tx<'_>, step: i64) -> Result<i64> {
-    let last: Option<i64> = w
-        .conn
-        .query_row("SELECT value FROM meta WHERE key = 'last_transaction_id'", [], |row| row.get(0))
-        .optional()?;
+    let last = "SELECT value FROM meta WHERE key = 'last_transaction_id'";
+    let last: Option<i64> = w.maybe(last, &[], |row| row.get(0))?;
     let Some(last) = last else { return Ok(0) };
     let step = step.min((i64::from(i32::MAX) - last) / 2).max(0);
-    w.conn.execute("UPDATE meta SET value = value + ?1 WHERE key = 'last_transaction_id'", [step])?;
+    w.run("UPDATE meta SET value = value + ?1 WHERE key = 'last_transaction_id'", params![step])?;
     Ok(step)
 }
 
@@ -286,62 +250,8 @@ fn tell(w: &mut Tx<'_>, backup_at: Timestamp, steps: Steps) -> Result<()> {
         station_seq_skipped: steps.station_seq,
         webhook_sequence_skipped: steps.webhook_sequence,
     };
-    w.conn.execute("DELETE FROM meta WHERE key = ?1", [MADE_AT])?;
+    w.run("DELETE FROM meta WHERE key = ?1", params![MADE_AT])?;
     let payload = serde_json::value::to_raw_value(&payload)?;
     let event = NewEvent::new(Category::System, "GatewayRestored", w.now, payload);
     append::append(w, &event, Manner::default()).map(drop)
-}
-
-/// Keeps the old database under another name, and leaves it under its own without a write-ahead log: one that
-/// is there when the new database takes the name would be taken for the new one's.
-fn set_aside(target: &Path) -> Result<PathBuf> {
-    let emptied = schema::open_writer(target).and_then(|conn| {
-        let busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
-        Ok(!busy)
-    });
-    let replaced = files::keep_aside(target, &["", "-wal"])?;
-    let log = with_suffix(target, "-wal");
-    if !matches!(emptied, Ok(true)) && log.exists() {
-        // Damaged, which may be why there is a restore; as it is, but as a whole.
-        warn!("the write-ahead log of the old database could not be written back; it is kept with it");
-        files::second_name(&log, &with_suffix(&replaced, "-wal"))?;
-    }
-    // Its names must be on disk before the log loses its own.
-    files::sync(files::directory_of(target))?;
-    for suffix in ["-wal", "-shm"] {
-        remove(&with_suffix(target, suffix))?;
-    }
-    Ok(replaced)
-}
-
-fn remove_with_log(path: &Path) -> Result<()> {
-    ["", "-wal", "-shm", "-journal"].iter().try_for_each(|suffix| remove(&with_suffix(path, suffix)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_that_count_are_those_that_sqlite_numbers() {
-        let conn = Connection::open_in_memory().expect("in memory");
-        conn.execute_batch(
-            "CREATE TABLE counts (a INTEGER PRIMARY KEY /* once */ autoincrement, b TEXT);
-             CREATE TABLE named (a INTEGER PRIMARY KEY, \"autoincrement\" TEXT);
-             CREATE TABLE commented (a INTEGER PRIMARY KEY -- no AUTOINCREMENT
-             );
-             CREATE TABLE paired (a TEXT, b INTEGER, PRIMARY KEY (a, b)) WITHOUT ROWID;
-             CREATE VIEW looks AS SELECT 'AUTOINCREMENT' AS a FROM counts;
-             INSERT INTO named VALUES (1, 'x');",
-        )
-        .expect("makes tables");
-        assert_eq!(counting_tables(&conn).expect("reads"), ["counts"]);
-        let mut ours = Connection::open_in_memory().expect("in memory");
-        SCHEMA.migrate(&mut ours).expect("migrates");
-        let counting = counting_tables(&ours).expect("reads");
-        for table in ["events", "deliveries", "webhooks", "commands", "audit", "origins"] {
-            assert!(counting.iter().any(|name| name == table), "{table}: {counting:?}");
-        }
-        assert!(!counting.iter().any(|name| name == "transactions"), "these are moved by themselves");
-    }
 }

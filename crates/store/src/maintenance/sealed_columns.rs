@@ -2,14 +2,13 @@
 //!
 //! **Invariant**: what is sealed anywhere is in [`COLUMNS`], so that another key reaches all of it.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
-
 use crate::cells::NO_HEADERS;
+use crate::engine::sql::{Value, values_of};
+use crate::engine::tx::{Read, Tx};
 use crate::error::{Result, StoreError};
 use crate::secrecy::vault::{Cell, Vault, cell};
 
-/// Rows that are changed between two looks.
+/// Rows that are read at once.
 const PAGE: usize = 500;
 
 /// A column, and what names its rows.
@@ -65,99 +64,115 @@ impl Column {
         format!("{0} IS NOT NULL AND {0} <> '{NO_HEADERS}'", self.column)
     }
 
-    /// Writes into each cell that is filled what `change` makes of its row's name and what it holds; how many
-    /// there were. A page at a time, so that a long log is not held in memory.
-    pub(crate) fn change(
-        &self,
-        conn: &Connection,
-        mut change: impl FnMut(&str, Value) -> Result<Value>,
-    ) -> Result<usize> {
-        let Self { table, column, keys, .. } = self;
-        let places =
-            |from: usize| -> Vec<String> { (0..keys.len()).map(|n| format!("?{}", from + n)).collect() };
-        let names = keys.join(", ");
-        // Keys that are not unique come all at once: a page could end between two rows of one.
-        let limit = if self.unique { PAGE as i64 } else { -1 };
-        let from = format!("SELECT {names}, {column} FROM {table} WHERE {}", self.filled());
-        let mut first = conn.prepare(&format!("{from} ORDER BY {names} LIMIT {limit}"))?;
-        let after = format!("({names}) > ({})", places(1).join(", "));
-        let mut next = conn.prepare(&format!("{from} AND {after} ORDER BY {names} LIMIT {limit}"))?;
-        let which = format!("({names}) = ({}) AND {column} = ?2", places(3).join(", "));
-        let mut update = conn.prepare(&format!("UPDATE {table} SET {column} = ?1 WHERE {which}"))?;
-        let (mut changed, mut last) = (0, None::<Vec<Value>>);
+    /// Writes into each cell that is filled what `change` makes of its row's name and of what it holds.
+    /// Returns how many cells there were. It goes a page at a time, so that a long log is not held in memory.
+    fn change(&self, w: &Tx<'_>, mut change: impl FnMut(&str, &Value) -> Result<Value>) -> Result<usize> {
+        let Self { table, column, .. } = self;
+        let (names, places) = (self.keys.join(", "), self.places(3));
+        let update =
+            format!("UPDATE {table} SET {column} = ?1 WHERE ({names}) = ({places}) AND {column} = ?2");
+        let (mut changed, mut last) = (0, None);
         loop {
-            let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Vec<Value>> {
-                (0..=keys.len()).map(|n| row.get(n)).collect()
-            };
-            let rows: Vec<Vec<Value>> = match &last {
-                None => first.query_map([], read)?.collect::<rusqlite::Result<_>>()?,
-                Some(last) => {
-                    next.query_map(params_from_iter(last), read)?.collect::<rusqlite::Result<_>>()?
-                }
-            };
-            let whole = !self.unique || rows.len() < PAGE;
-            for mut row in rows {
-                let Some(before) = row.pop() else { continue };
-                let after = change(&name(&row), before.clone())?;
-                update.execute(params_from_iter([&after, &before].into_iter().chain(&row)))?;
-                changed += 1;
-                last = Some(row);
+            let page = self.page(w, last.as_ref())?;
+            let is_last = !self.unique || page.len() < PAGE;
+            changed += page.len();
+            for Sealed { keys, value } in page {
+                let mut values = vec![change(&name(&keys), &value)?, value];
+                values.extend(keys.iter().cloned());
+                w.run(&update, &values_of(&values))?;
+                last = Some(keys);
             }
-            if whole {
+            if is_last {
                 return Ok(changed);
             }
         }
+    }
+
+    /// The next cells that are filled, behind the row that `after` names.
+    fn page(&self, db: &Read<'_>, after: Option<&Vec<Value>>) -> Result<Vec<Sealed>> {
+        let names = self.keys.join(", ");
+        let behind = match after {
+            Some(_) => format!(" AND ({names}) > ({})", self.places(1)),
+            None => String::new(),
+        };
+        // Keys that are not unique come all at once: a page could end between two rows of one.
+        let limit = match self.unique {
+            true => format!(" LIMIT {PAGE}"),
+            false => String::new(),
+        };
+        let (table, column, filled) = (self.table, self.column, self.filled());
+        let select =
+            format!("SELECT {column}, {names} FROM {table} WHERE {filled}{behind} ORDER BY {names}{limit}");
+        let after = values_of(after.map_or(&[], Vec::as_slice));
+        db.all(&select, &after, |row| {
+            let keys = (1..=self.keys.len()).map(|column| row.get(column)).collect::<Result<_>>()?;
+            Ok(Sealed { keys, value: row.get(0)? })
+        })
+    }
+
+    /// `?first, ?(first + 1)` and so on, one for each key.
+    fn places(&self, first: usize) -> String {
+        let places: Vec<String> = (first..first + self.keys.len()).map(|place| format!("?{place}")).collect();
+        places.join(", ")
     }
 
     /// The same content under another key.
     ///
     /// # Errors
     /// Where something cannot be opened with the one it should be sealed under.
-    pub(crate) fn reseal(&self, conn: &Connection, old: &Vault, new: &Vault) -> Result<usize> {
-        self.change(conn, |row, sealed| match sealed {
-            Value::Text(text) => Ok(new.seal(self.cell, row, &old.open(self.cell, row, &text)?)?.into()),
-            Value::Blob(bytes) => {
-                Ok(new.seal_bytes(self.cell, row, &old.open_bytes(self.cell, row, &bytes)?)?.into())
+    pub(crate) fn reseal(&self, w: &Tx<'_>, old: &Vault) -> Result<usize> {
+        self.change(w, |row, sealed| match sealed {
+            Value::Text(text) => {
+                Ok(Value::Text(w.vault.seal(self.cell, row, &old.open(self.cell, row, text)?)?))
             }
-            _ => Err(StoreError::Corrupt(format!("{}.{} holds a number", self.table, self.column))),
+            Value::Bytes(bytes) => Ok(Value::Bytes(w.vault.seal_bytes(
+                self.cell,
+                row,
+                &old.open_bytes(self.cell, row, bytes)?,
+            )?)),
+            _ => Err(self.holds_a_number()),
         })
     }
 
     /// What a test has put there in the clear, sealed.
     #[cfg(test)]
-    pub(crate) fn seal(&self, conn: &Connection, vault: &Vault) -> Result<usize> {
-        self.change(conn, |row, plain| match plain {
-            Value::Text(text) => Ok(vault.seal(self.cell, row, &text)?.into()),
-            Value::Blob(bytes) => Ok(vault.seal_bytes(self.cell, row, &bytes)?.into()),
-            _ => Err(StoreError::Corrupt(format!("{}.{} holds a number", self.table, self.column))),
+    pub(crate) fn seal(&self, w: &Tx<'_>) -> Result<usize> {
+        self.change(w, |row, plain| match plain {
+            Value::Text(text) => Ok(Value::Text(w.vault.seal(self.cell, row, text)?)),
+            Value::Bytes(bytes) => Ok(Value::Bytes(w.vault.seal_bytes(self.cell, row, bytes)?)),
+            _ => Err(self.holds_a_number()),
         })
+    }
+
+    fn holds_a_number(&self) -> StoreError {
+        StoreError::Corrupt(format!("{}.{} holds a number", self.table, self.column))
     }
 
     /// Something else in the place of each text, sealed.
-    pub(crate) fn write(
-        &self,
-        conn: &Connection,
-        vault: &Vault,
-        mut text: impl FnMut() -> Result<String>,
-    ) -> Result<usize> {
-        self.change(conn, |row, _| Ok(vault.seal(self.cell, row, &text()?)?.into()))
+    pub(crate) fn write(&self, w: &Tx<'_>, mut text: impl FnMut() -> Result<String>) -> Result<usize> {
+        self.change(w, |row, _| Ok(Value::Text(w.vault.seal(self.cell, row, &text()?)?)))
     }
 
     /// How many cells are filled.
-    pub(crate) fn count(&self, conn: &Connection) -> Result<i64> {
+    pub(crate) fn count(&self, db: &Read<'_>) -> Result<i64> {
         let count = format!("SELECT count(*) FROM {} WHERE {}", self.table, self.filled());
-        Ok(conn.query_row(&count, [], |row| row.get(0))?)
+        db.one(&count, &[], |row| row.get(0))
     }
 }
 
+/// A cell that is filled.
+struct Sealed {
+    /// What names its row.
+    keys: Vec<Value>,
+    value: Value,
+}
+
+/// A row's name, as [`Vault`] is told of it.
 fn name(keys: &[Value]) -> String {
-    let parts: Vec<String> = keys
-        .iter()
-        .map(|key| match key {
-            Value::Integer(number) => number.to_string(),
-            Value::Text(text) => text.clone(),
-            _ => String::new(),
-        })
-        .collect();
-    parts.join("/")
+    let spelled = |key: &Value| match key {
+        Value::Int(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+        _ => String::new(),
+    };
+    keys.iter().map(spelled).collect::<Vec<_>>().join("/")
 }

@@ -1,10 +1,10 @@
 //! Keeps the write-ahead log small without making commits slow.
 //!
-//! Whenever the log holds a step's worth of commits, a second connection copies it back while the writer goes on.
-//! That alone never lets a busy log start anew, as there are always newer commits; so when the copy is done the
-//! writer copies those few itself, between two batches, and goes on at the log's beginning. The file keeps its
-//! size: to cut it off takes tens of milliseconds where freed blocks are discarded, and a commit to blocks that
-//! are there already is synced sooner.
+//! Whenever the log holds a step's worth of commits, a second connection copies it back while the writer goes
+//! on. That alone never lets a busy log start anew, as there are always newer commits; so when the copy is
+//! done the writer copies those few itself, between two batches, and goes on at the log's beginning. The file
+//! keeps its size: to cut it off takes tens of milliseconds where freed blocks are discarded, and a commit to
+//! blocks that are there already is synced sooner.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 use tracing::{debug, warn};
 
-use crate::engine::embedded::schema;
+use crate::engine::embedded::connect;
 use crate::engine::embedded::statistics::Statistics;
 use crate::error::{Result, StoreError};
 use vocabulary::log_limit::limited;
@@ -31,8 +31,8 @@ const KEPT_BYTES: u64 = 4 * STEP_BYTES;
 /// What stands before each page in the log.
 const FRAME_HEADER_BYTES: u64 = 24;
 
-/// How often the second connection copies before the writer does: what is committed during the first copy, which is
-/// long, the second takes in too.
+/// How often the second connection copies before the writer does: what is committed during the first copy,
+/// which is long, the second takes in too.
 const COPIES: usize = 2;
 
 /// How long the writer waits for readers to leave the log before it tries again a step later.
@@ -67,7 +67,7 @@ impl Checkpoint {
             told.store(pages.max(0) as u64, Relaxed);
             Ok(())
         }))?;
-        let conn = schema::open_writer(database)?;
+        let conn = connect::open_writer(database)?;
         let (copy, asked) = sync_channel::<()>(1);
         let (tell, copied) = sync_channel::<()>(1);
         std::thread::Builder::new()
@@ -140,7 +140,7 @@ impl Checkpoint {
                 self.copy_at_bytes = bytes + STEP_BYTES;
             }
         }
-        if let Err(error) = conn.busy_timeout(schema::BUSY_TIMEOUT) {
+        if let Err(error) = conn.busy_timeout(connect::BUSY_TIMEOUT) {
             warn!("the writer's patience could not be restored: {error}");
         }
     }
@@ -182,7 +182,7 @@ mod tests {
         write(100).await;
         assert!(size() < 3 * STEP_BYTES, "{} bytes", size());
 
-        let reader = schema::open_reader(&dir.path().join(DATABASE)).expect("opens");
+        let reader = connect::open_reader(&dir.path().join(DATABASE)).expect("opens");
         let reading = reader.unchecked_transaction().expect("begins");
         let count = || reading.query_row("SELECT count(*) FROM filled", [], |row| row.get::<_, i64>(0));
         assert_eq!(count().expect("reads"), 1);

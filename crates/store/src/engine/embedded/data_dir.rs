@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::file_identity;
+use crate::engine::embedded::{file_header, file_identity};
 use crate::error::{Result, StoreError};
 use crate::files;
 
@@ -16,7 +16,7 @@ pub(crate) const DATABASE: &str = "chargehook.db";
 /// [`StoreError::Foreign`] if something else stands there; [`StoreError::Development`]. Nothing was touched.
 pub(crate) fn database_in(data_dir: &Path) -> Result<PathBuf> {
     let path = data_dir.join(DATABASE);
-    file_identity::look(&path, &file_identity::DATABASE)?;
+    file_identity::look(&path, &file_header::DATABASE)?;
     Ok(path)
 }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Error, params_from_iter};
 
-use crate::engine::sql::{CellValue, Param, ToParam, Value};
+use crate::engine::sql::{CellValue, FromCell, Param, ToParam, Value};
 use crate::error::{Result, StoreError, UnreadableSetting};
 
 pub(crate) use rusqlite::Connection;
@@ -83,6 +83,12 @@ pub(crate) fn each(
 #[inline]
 pub(crate) fn run(conn: &Connection, sql: &str, params: &[Param<'_>]) -> Result<usize> {
     Ok(conn.prepare_cached(sql)?.execute(params_from_iter(params))?)
+}
+
+/// What stands in a cell, as what is wanted.
+#[inline]
+pub(crate) fn get<T: FromCell>(row: &RawRow<'_>, column: usize) -> Result<T> {
+    T::from_cell(cell(row, column)?).map_err(|reason| StoreError::cell(column_name(row, column), reason))
 }
 
 #[inline]

@@ -7,24 +7,10 @@ use std::path::Path;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
-use crate::engine::embedded::schema;
+use crate::engine::embedded::connect;
+use crate::engine::embedded::file_header::{Kind, application_id};
 use crate::error::{Result, StoreError};
 use crate::files::{remove, with_suffix};
-
-/// A kind of file of ours.
-pub(crate) struct Kind {
-    /// What its header says of the program that made it (`PRAGMA application_id`).
-    id: i32,
-    /// What development versions before 0.2.0 wrote there. Their schemas had numbers too, which mean other
-    /// schemas than the same numbers do now, so that their files are told apart by this.
-    development: Option<i32>,
-}
-
-/// The database: `CHG2`, and `CHGH` before 0.2.0.
-pub(crate) const DATABASE: Kind = Kind { id: 0x4348_4732, development: Some(0x4348_4748) };
-
-/// The search index: `CHGS`.
-pub(crate) const SEARCH: Kind = Kind { id: 0x4348_4753, development: None };
 
 /// What is at a path, if it is nothing foreign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,22 +75,10 @@ fn id_of(path: &Path) -> Result<rusqlite::Result<i32>> {
         // Somebody is copying its log back just now: for a moment the file is shorter than it says itself.
         // Who reads with locks and the log, as everybody else does, sees nothing of that.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
-            Ok(application_id(&schema::open_untouched(path)?))
+            Ok(application_id(&connect::open_untouched(path)?))
         }
         _ => Ok(alone),
     }
-}
-
-/// Says in the file that it is of this kind.
-pub(crate) fn mark(conn: &Connection, kind: &Kind) -> Result<()> {
-    if application_id(conn)? != kind.id {
-        conn.pragma_update(None, "application_id", kind.id)?;
-    }
-    Ok(())
-}
-
-fn application_id(conn: &Connection) -> rusqlite::Result<i32> {
-    conn.query_row("PRAGMA application_id", [], |row| row.get(0))
 }
 
 /// Whether there is a write-ahead log with something in it.
@@ -116,7 +90,7 @@ fn has_log(path: &Path) -> bool {
 fn first_table_at(path: &Path) -> Result<Option<String>> {
     let conn = match has_log(path) {
         false => open_immutable(path)?,
-        true => schema::open_untouched(path)?,
+        true => connect::open_untouched(path)?,
     };
     let made = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite#_%' ESCAPE '#' LIMIT 1";
     Ok(conn.query_row(made, [], |row| row.get(0)).optional()?)
@@ -134,12 +108,13 @@ fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::embedded::file_header::DATABASE;
 
     #[test]
     fn a_file_whose_log_is_copied_back_just_now_is_known_all_the_same() {
         let dir = tempfile::tempdir().expect("a directory");
         let (source, path) = (dir.path().join("source.db"), dir.path().join("chargehook.db"));
-        let conn = schema::open_writer(&source).expect("opens");
+        let conn = connect::open_writer(&source).expect("opens");
         conn.execute_batch("CREATE TABLE events (a); INSERT INTO events VALUES (randomblob(100000))")
             .expect("makes");
         for suffix in ["", "-wal"] {

@@ -1,5 +1,6 @@
 //! The room that the database takes, and giving back what it does not need.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -76,11 +77,9 @@ impl Store {
 
     /// The room that the database takes now.
     pub async fn space(&self) -> Result<Space> {
-        self.read(|conn| {
-            let number = |pragma: &str| -> Result<u64> {
-                let value: i64 = conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))?;
-                Ok(value.max(0) as u64)
-            };
+        self.read(|db| {
+            let number =
+                |pragma: &str| -> Result<u64> { db.one(&format!("PRAGMA {pragma}"), &[], |row| row.get(0)) };
             Ok(Space {
                 page_bytes: number("page_size")?,
                 pages: number("page_count")?,
@@ -96,9 +95,8 @@ impl Store {
         self.write(Priority::Retention, Scope::Installation, |w| {
             let began = Instant::now();
             // One row for each page: whoever does not ask for the next one gives one page back.
-            let mut vacuum = w.conn.prepare_cached(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;
-            let mut pages = vacuum.query([])?;
-            while pages.next()?.is_some() {}
+            let vacuum = format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})");
+            w.each(&vacuum, &[], |_| Ok(ControlFlow::Continue(())))?;
             Ok(began.elapsed())
         })
         .await

@@ -1,17 +1,26 @@
 //! The embedded engine: SQLite, in one file of the data directory.
 
 pub(crate) mod checkpoint;
+pub(crate) mod connect;
+pub(crate) mod copying;
 pub(crate) mod data_dir;
+pub(crate) mod database_file;
 pub(crate) mod driver;
+pub(crate) mod file_header;
 pub(crate) mod file_identity;
 pub(crate) mod free_space;
 pub(crate) mod monotonic;
 pub(crate) mod newest_ids;
 pub(crate) mod raw_cells;
 pub(crate) mod readers;
+pub(crate) mod replacing;
+pub(crate) mod residue;
+pub(crate) mod row_numbers;
 pub(crate) mod schema;
 pub(crate) mod search_index;
+pub(crate) mod start;
 pub(crate) mod statistics;
+mod upgrade;
 pub(crate) mod writer;
 
 use std::fs::File;

@@ -1,38 +1,44 @@
 //! Ids go on where the last run stopped.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use crate::LogPosition;
-use crate::engine::embedded::raw_cells;
+use crate::engine::embedded::driver;
+use crate::engine::sql::FromCell;
 use crate::error::Result;
 use vocabulary::id::{ApiKeyId, CommandId, DeliveryId, EventId, IdMint, ReplayId, ReservationId};
 
-/// Where the newest event stands, and a mint that goes on behind everything that was ever minted.
-pub(crate) fn newest_ids(conn: &Connection) -> Result<(LogPosition, IdMint)> {
-    let event: Option<(i64, EventId)> = conn
-        .query_row("SELECT seq, id FROM events ORDER BY seq DESC LIMIT 1", [], |row| {
-            Ok((row.get(0)?, raw_cells::parsed(row, 1)?))
-        })
-        .optional()?;
-    let (seq, event) = event.map_or((0, 0), |(seq, id)| (seq, id.value()));
-    // The newest of all may be of any kind: where the clock has stepped back, the next one is only one more.
-    let others = [
-        newest_id(conn, "deliveries")?.map(DeliveryId::value),
-        newest_id(conn, "commands")?.map(CommandId::value),
-        newest_id(conn, "replays")?.map(ReplayId::value),
-        newest_id(conn, "reservations")?.map(ReservationId::value),
-        newest_id(conn, "api_keys")?.map(ApiKeyId::value),
-    ];
-    let newest = others.into_iter().flatten().fold(event, u128::max);
-    Ok((LogPosition::from_number(seq), IdMint::after(newest)))
+/// What the last run has given last.
+pub(crate) struct NewestIds {
+    /// Where the newest event stands.
+    pub(crate) event: LogPosition,
+    /// Goes on behind everything that was ever minted.
+    pub(crate) mint: IdMint,
 }
 
-fn newest_id<T>(conn: &Connection, table: &str) -> Result<Option<T>>
-where
-    T: std::str::FromStr<Err = vocabulary::id::InvalidId>,
-{
-    let sql = format!("SELECT id FROM {table} ORDER BY seq DESC LIMIT 1");
-    Ok(conn.query_row(&sql, [], |row| raw_cells::parsed(row, 0)).optional()?)
+impl NewestIds {
+    pub(crate) fn of(conn: &Connection) -> Result<Self> {
+        let newest_event = "SELECT seq, id FROM events ORDER BY seq DESC LIMIT 1";
+        let newest: Option<(LogPosition, EventId)> =
+            driver::maybe(conn, newest_event, &[], |row| Ok((driver::get(row, 0)?, driver::get(row, 1)?)))?;
+        let (event, value) = newest.map_or((LogPosition::START, 0), |(event, id)| (event, id.value()));
+        // The newest of all may be of any kind: where the clock has stepped back, the next one is only one
+        // more.
+        let others = [
+            newest_id(conn, "deliveries")?.map(DeliveryId::value),
+            newest_id(conn, "commands")?.map(CommandId::value),
+            newest_id(conn, "replays")?.map(ReplayId::value),
+            newest_id(conn, "reservations")?.map(ReservationId::value),
+            newest_id(conn, "api_keys")?.map(ApiKeyId::value),
+        ];
+        let newest = others.into_iter().flatten().fold(value, u128::max);
+        Ok(Self { event, mint: IdMint::after(newest) })
+    }
+}
+
+fn newest_id<T: FromCell>(conn: &Connection, table: &str) -> Result<Option<T>> {
+    let newest = format!("SELECT id FROM {table} ORDER BY seq DESC LIMIT 1");
+    driver::maybe(conn, &newest, &[], |row| driver::get(row, 0))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use crate::engine::embedded::schema;
+use crate::engine::embedded::connect;
 use crate::error::{Result, StoreError};
 
 pub(crate) struct Readers {
@@ -36,7 +36,7 @@ impl Readers {
             let taken = readers.lock_idle().pop();
             let conn = match taken {
                 Some(conn) => conn,
-                None => schema::open_reader(&readers.path)?,
+                None => connect::open_reader(&readers.path)?,
             };
             let answer = query(&conn);
             readers.lock_idle().push(conn);

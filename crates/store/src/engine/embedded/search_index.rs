@@ -1,7 +1,7 @@
 //! The index of words: a file of its own, which can be thrown away and is made anew from the log.
 //!
-//! In a file of its own, because writing it must cost chargers nothing: it has its own write-ahead log and its own
-//! lock, and is not synced with every commit. What a power cut takes of it is taken in again.
+//! In a file of its own, because writing it must cost chargers nothing: it has its own write-ahead log and
+//! its own lock, and is not synced with every commit. What a power cut takes of it is taken in again.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,9 +14,9 @@ use tracing::{info, warn};
 
 use crate::LogPosition;
 use crate::engine::embedded::READERS;
-use crate::engine::embedded::file_identity;
+use crate::engine::embedded::connect;
 use crate::engine::embedded::readers::Readers;
-use crate::engine::embedded::schema;
+use crate::engine::embedded::{file_header, file_identity};
 use crate::error::Result;
 use crate::files::create_for_owner;
 use crate::search_words::Wanted;
@@ -47,13 +47,13 @@ pub(crate) struct SearchIndex {
 }
 
 impl SearchIndex {
-    /// Opens the index at `path`, or makes it anew if it cannot be used or `belongs` does not know the event (position
-    /// and id) up to which it goes.
+    /// Opens the index at `path`, or makes it anew if it cannot be used or `belongs` does not know the event
+    /// (position and id) up to which it goes.
     ///
     /// # Errors
     /// `StoreError::Foreign` for a file that is none of ours, and is left as it is; the file's.
     pub(crate) fn open(path: &Path, belongs: impl Fn(LogPosition, &str) -> Result<bool>) -> Result<Self> {
-        file_identity::look(path, &file_identity::SEARCH)?;
+        file_identity::look(path, &file_header::SEARCH)?;
         let opened = open(path).and_then(|conn| {
             let reach = reach(&conn)?;
             Ok(match &reach {
@@ -122,8 +122,8 @@ impl SearchIndex {
         Ok(tx.commit()?)
     }
 
-    /// The events above `low` and up to `high` in which all terms of `expression` occur, at most `limit`: the oldest
-    /// ones, or the newest.
+    /// The events above `low` and up to `high` in which all terms of `expression` occur, at most `limit`: the
+    /// oldest ones, or the newest.
     pub(crate) async fn find(
         &self,
         expression: &str,
@@ -162,8 +162,8 @@ fn find_sql(ascending: bool) -> &'static str {
 fn open(path: &Path) -> Result<Connection> {
     create_for_owner(path)?;
     let conn = Connection::open(path)?;
-    conn.busy_timeout(schema::BUSY_TIMEOUT)?;
-    file_identity::mark(&conn, &file_identity::SEARCH)?;
+    conn.busy_timeout(connect::BUSY_TIMEOUT)?;
+    file_header::mark(&conn, &file_header::SEARCH)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     // Not synced with every commit; what is on disk is consistent all the same.
     conn.pragma_update(None, "synchronous", "NORMAL")?;
@@ -255,7 +255,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("search.db");
         let older = Connection::open(&path).expect("opens");
-        file_identity::mark(&older, &file_identity::SEARCH).expect("marks");
+        file_header::mark(&older, &file_header::SEARCH).expect("marks");
         older.execute_batch(&format!("{SCHEMA}; PRAGMA user_version = 99")).expect("makes");
         drop(older);
         let entry = || Entry {

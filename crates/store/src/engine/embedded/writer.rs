@@ -38,15 +38,15 @@ const QUEUED_JOBS: usize = 8_192;
 /// Jobs per commit: bounds how long the first of them waits.
 const BATCH_JOBS: usize = 1_000;
 
-/// Of which so many may be of one kind that is not a charger's: bounds how long one that speaks now waits for those
-/// who came before it. A commit for a hundred costs them next to nothing more than one for a thousand.
+/// Of which so many may be of one kind that is not a charger's: bounds how long one that speaks now waits for
+/// those who came before it. A commit for a hundred costs them next to nothing more than one for a thousand.
 const LESSER_JOBS: usize = 100;
 
 /// Batches that go before one that gives way, which would hold up everybody of its own.
 const PASSED_OVER_MAX: u32 = 8;
 
-/// Runs in the transaction that is open on the connection, or hears why there is none; tells whether what it wrote is
-/// to be kept.
+/// Runs in the transaction that is open on the connection, or hears why there is none; tells whether what it
+/// wrote is to be kept.
 pub(crate) type Job = Box<dyn FnOnce(Result<(&Connection, Batch<'_>)>) -> (bool, Completion) + Send>;
 
 struct Queued {
@@ -123,8 +123,8 @@ pub(crate) struct WriterState {
     pub(crate) conn: Connection,
     pub(crate) clock: Clock,
     pub(crate) monotonic: Monotonic,
-    /// How far the database says that the wall is ahead of the monotonic clock; `None`: that is for another process
-    /// to say.
+    /// How far the database says that the wall is ahead of the monotonic clock; `None`: that is for another
+    /// process to say.
     pub(crate) wall_offset_ms: Option<i64>,
     pub(crate) mint: IdMint,
     pub(crate) subscriptions: SubscriptionSet,
@@ -325,8 +325,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::embedded::connect;
     use crate::engine::embedded::data_dir::DATABASE;
-    use crate::engine::embedded::schema;
     use crate::engine::{BULKY_BYTES, Engine};
     use crate::{Scope, Store};
 
@@ -335,10 +335,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let store = Store::open(dir.path(), Clock::System).expect("a store");
         store
-            .write(Priority::Api, Scope::Installation, |w| Ok(w.conn.busy_timeout(Duration::ZERO)?))
+            .write(Priority::Api, Scope::Installation, |w| w.one("PRAGMA busy_timeout = 0", &[], |_| Ok(())))
             .await
             .expect("it commits");
-        let other = schema::open_writer(&dir.path().join(DATABASE)).expect("opens");
+        let other = connect::open_writer(&dir.path().join(DATABASE)).expect("opens");
         other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
         let refused = store.write(Priority::Api, Scope::Installation, |_| Ok(())).await;
         assert!(matches!(refused, Err(StoreError::Commit(_))), "{refused:?}");

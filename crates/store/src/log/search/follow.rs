@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::embedded::data_dir;
+use crate::engine::embedded::database_file::DatabaseFile;
 use crate::engine::embedded::search_index::{Entry, SearchIndex};
-use crate::engine::embedded::{data_dir, schema};
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::{Result, StoreError};
@@ -40,9 +41,9 @@ impl Store {
     pub async fn open_search(&self) -> Result<()> {
         let inner = self.inner.clone();
         let opened = tokio::task::spawn_blocking(move || {
-            let log = schema::open_reader(&inner.data_dir.join(data_dir::DATABASE))?;
-            let log = Read::of(&log);
-            let index = SearchIndex::open(&inner.data_dir.join(FILE), |last, id| belongs(&log, last, id))?;
+            let log = DatabaseFile::look_at(&inner.data_dir.join(data_dir::DATABASE))?;
+            let index =
+                SearchIndex::open(&inner.data_dir.join(FILE), |last, id| belongs(&log.read(), last, id))?;
             let _ = inner.search.set(Arc::new(index));
             Ok(())
         });

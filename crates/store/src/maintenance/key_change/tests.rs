@@ -9,7 +9,7 @@ fn key(digits: &str) -> SecretsKey {
 
 /// Every cell that is sealed, as a copy of the database would have it.
 fn sealed(dir: &Path) -> Vec<Vec<u8>> {
-    let conn = schema::open_untouched(&dir.join(DATABASE)).expect("opens");
+    let database = DatabaseFile::look_at(&dir.join(DATABASE)).expect("opens");
     let mut cells = Vec::new();
     for (table, column) in [
         ("webhooks", "signing_secret"),
@@ -23,9 +23,7 @@ fn sealed(dir: &Path) -> Vec<Vec<u8>> {
         ("idempotent_requests", "body"),
     ] {
         let select = format!("SELECT CAST({column} AS BLOB) FROM {table} WHERE {column} IS NOT NULL");
-        let mut statement = conn.prepare(&select).expect("prepares");
-        let found: Vec<Vec<u8>> =
-            statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("reads");
+        let found: Vec<Vec<u8>> = database.read().all(&select, &[], |row| row.get(0)).expect("reads");
         assert!(!found.is_empty(), "{table}.{column} has something to lose");
         cells.extend(found);
     }
@@ -50,13 +48,11 @@ async fn tells_its_secrets(store: &Store) {
 /// A directory with a database that has secrets of every kind, sealed under the key of its file.
 fn sealed_in(dir: &Path) -> (KeySource, SecretsKey) {
     secrets_in(dir);
-    let conn = schema::open_writer(&dir.join(DATABASE)).expect("opens");
-    conn.execute_batch(
+    DatabaseFile::open(&dir.join(DATABASE)).expect("opens").run_all(
         r#"UPDATE stations SET password_verifiers = '["$argon2id$slow#id.LIGHT-under-the-old-key","$bare"]';
            INSERT INTO key_rotations (command_id, station_id, verifier, state)
            VALUES ('cmd_00000000010000000000000000', 'CP', '$other#id.LIGHT-under-the-old-key', 'ordered');"#,
-    )
-    .expect("sets");
+    );
     let source = KeySource::file_in(dir);
     let key = source.read().expect("reads").expect("was made");
     (source, key)
@@ -70,9 +66,9 @@ async fn another_key_opens_everything_and_nothing_is_left_for_the_old_one() {
     before.push(b"LIGHT-under-the-old-key".to_vec());
     assert!(holds(dir.path(), &before));
 
-    let (changed, clean) = change_key(dir.path(), &source, None, &Clock::System).expect("changes");
+    let (changed, residue) = change_key(dir.path(), &source, None, &Clock::System).expect("changes");
     let KeyChanged::InPlace { file, before: Some(kept) } = changed else { panic!("{changed:?}") };
-    assert!(clean && KeySource::File(file) == source);
+    assert!(residue == Residue::Gone && KeySource::File(file) == source);
     assert_eq!(KeySource::File(kept).read().expect("reads"), Some(old.clone()), "backups need it");
     assert!(!holds(dir.path(), &before), "neither rows, nor free pages, nor the write-ahead log");
     let refused = Store::open_with(dir.path(), &KeySource::Given(old), Clock::System).err().expect("refused");
@@ -89,7 +85,7 @@ async fn another_key_opens_everything_and_nothing_is_left_for_the_old_one() {
     let told = "SELECT count(*) FROM audit WHERE action = 'secrets_change_key' AND key_id IS NULL";
     assert_eq!(store.seed_number(told).await, 1);
     let running = change_key(dir.path(), &source, None, &Clock::System);
-    assert!(matches!(running, Err(KeptAsTheyWere::Store(StoreError::InUse(_)))));
+    assert!(matches!(running, Err(KeyChangeRefused::Store(StoreError::InUse(_)))));
     store.close();
 }
 
@@ -98,11 +94,11 @@ async fn a_key_that_is_given_is_used_and_written_nowhere() {
     let dir = tempfile::tempdir().expect("a directory");
     let (source, old) = sealed_in(dir.path());
     let change = |source: &KeySource, next| change_key(dir.path(), source, next, &Clock::System);
-    assert!(matches!(change(&source, Some(old)), Err(KeptAsTheyWere::SameKey)));
+    assert!(matches!(change(&source, Some(old)), Err(KeyChangeRefused::SameKey)));
     let nowhere = KeySource::Given(key("a1"));
-    assert!(matches!(change(&nowhere, None), Err(KeptAsTheyWere::NoNextKey)));
+    assert!(matches!(change(&nowhere, None), Err(KeyChangeRefused::NoNextKey)));
     let wrong = change(&nowhere, Some(key("b2")));
-    assert!(matches!(wrong, Err(KeptAsTheyWere::Store(StoreError::Key(KeyFault::Wrong(_))))));
+    assert!(matches!(wrong, Err(KeyChangeRefused::Store(StoreError::Key(KeyFault::Wrong(_))))));
     assert_eq!(change(&source, Some(key("a1"))).expect("changes").0, KeyChanged::Given);
     // Said again by somebody who was killed, and may not know how far it had come.
     assert_eq!(change(&source, Some(key("a1"))).expect("is done").0, KeyChanged::Given);

@@ -20,8 +20,8 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
     store.seed_run("UPDATE stations SET password_verifiers = '[\"$argon2id$slow#id.light\"]'").await;
     store.close();
     let source = KeySource::file_in(dir.path());
-    assert!(matches!(losses(dir.path(), &source), Err(KeptAsTheyWere::NotLost(_))));
-    assert!(matches!(drop_secrets(dir.path(), &source, &Clock::System), Err(KeptAsTheyWere::NotLost(_))));
+    assert!(matches!(losses(dir.path(), &source), Err(KeyChangeRefused::NotLost(_))));
+    assert!(matches!(drop_secrets(dir.path(), &source, &Clock::System), Err(KeyChangeRefused::NotLost(_))));
     let KeySource::File(file) = &source else { panic!("a file") };
     std::fs::rename(file, dir.path().join("misplaced")).expect("moves");
 
@@ -35,8 +35,8 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
     assert_eq!((told.deliveries, told.commands, told.events, told.requests), (1, 1, 1, 1));
     assert!(!file.exists(), "looking makes nothing");
 
-    let (dropped, clean) = drop_secrets(dir.path(), &source, &Clock::System).expect("drops");
-    assert!(dropped == told && clean);
+    let (dropped, residue) = drop_secrets(dir.path(), &source, &Clock::System).expect("drops");
+    assert!(dropped == told && residue == Residue::Gone);
     let store = Store::open(dir.path(), Clock::System).expect("opens with the new key");
     let secrets = store.webhook_secrets(1, Clock::System.now()).await.expect("opens").expect("is there");
     assert!(secrets.signing_secret.starts_with("whsec_") && secrets.previous.is_empty());
@@ -79,5 +79,5 @@ fn a_database_that_has_nothing_sealed_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     Store::open_beside(dir.path(), Clock::System).expect("makes it").close();
     let source = KeySource::file_in(dir.path());
-    assert!(matches!(losses(dir.path(), &source), Err(KeptAsTheyWere::NotSealed)));
+    assert!(matches!(losses(dir.path(), &source), Err(KeyChangeRefused::NotSealed)));
 }

@@ -7,10 +7,12 @@
 -- is set. How far the system's clock is ahead of it is the row `wall_offset_ms` of `meta`; no row: not at
 -- all.
 
--- Single facts of the installation, such as the last transaction number.
+-- Single facts of the installation, such as the last transaction number: a number or a text.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
-    value ANY NOT NULL
+    value INTEGER,
+    text  TEXT,
+    CHECK ((value IS NULL) <> (text IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- ── Stations ────────────────────────────────────────────────────────────────────────────────────

@@ -6,19 +6,18 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use tracing::{info, warn};
 
+use crate::engine::embedded::copying;
 use crate::engine::embedded::data_dir::lock;
 use crate::engine::embedded::free_space;
 use crate::engine::embedded::schema::Schema;
 use crate::error::{Result, StoreError};
 use crate::files;
 use crate::files::{directory_of, file_error, with_suffix};
-use crate::maintenance::backup;
-use crate::maintenance::backup::BackupError;
 
-/// What the name of a copy has behind the database's own; the version it is of follows.
+/// What the name of a copy has behind the database's own; the schema's version follows.
 const SUFFIX: &str = ".schema-";
 
-/// So many copies are kept; older ones are removed.
+/// Copies that are kept; older ones are removed.
 const KEPT: usize = 2;
 
 /// Room that the change itself may take, beside the copy.
@@ -29,7 +28,7 @@ const SPARE_BYTES: u64 = 16 << 20;
 ///
 /// # Errors
 /// [`StoreError::NewerSchema`]; [`StoreError::NoRoom`] for the copy, with nothing changed.
-pub(crate) fn upgrade(conn: &mut Connection, path: &Path, schema: Schema) -> Result<()> {
+pub(super) fn upgrade(conn: &mut Connection, path: &Path, schema: Schema) -> Result<()> {
     let (from, to) = (schema.version_of(conn)?, schema.newest());
     if from == 0 || from == to {
         return schema.migrate(conn);
@@ -47,7 +46,7 @@ pub(crate) fn upgrade(conn: &mut Connection, path: &Path, schema: Schema) -> Res
 ///
 /// # Errors
 /// As [`upgrade`]; [`StoreError::InUseByEarlier`], with nothing changed.
-pub(crate) fn upgrade_beside(conn: &mut Connection, path: &Path, schema: Schema) -> Result<()> {
+pub(super) fn upgrade_beside(conn: &mut Connection, path: &Path, schema: Schema) -> Result<()> {
     let (found, known) = (schema.version_of(conn)?, schema.newest());
     let is_older = found != 0 && found != known;
     let _nobody_else =
@@ -66,21 +65,13 @@ fn keep(conn: &Connection, path: &Path, from: i64, to: i64) -> Result<PathBuf> {
         .prefix(".chargehook-schema-")
         .tempfile_in(directory)
         .map_err(|error| file_error(directory, &error))?;
-    backup::copy(conn, partial.path(), &mut |_| {}).map_err(ours)?;
-    let copied = backup::open_copy(partial.path()).map_err(ours)?;
-    backup::check(&copied, path).map_err(ours)?;
-    drop(copied);
+    copying::copy(conn, partial.path(), &mut |_| {})?;
+    if let Some(reason) = copying::damage(&copying::open_copy(partial.path())?) {
+        return Err(StoreError::Corrupt(format!("{} is damaged: {reason}", path.display())));
+    }
     let name = free_name(path, from);
     files::settle(partial, &name)?;
     Ok(name)
-}
-
-/// What a copy fails with is the store's own.
-fn ours(error: BackupError) -> StoreError {
-    match error {
-        BackupError::Store(error) => error,
-        other => StoreError::Corrupt(other.to_string()),
-    }
 }
 
 fn check_room(conn: &Connection, directory: &Path, from: i64, to: i64) -> Result<()> {
@@ -147,15 +138,16 @@ fn copies(path: &Path) -> Vec<(SystemTime, PathBuf)> {
 mod tests {
     use super::*;
     use crate::Store;
+    use crate::engine::embedded::connect;
     use crate::engine::embedded::data_dir::DATABASE;
-    use crate::engine::embedded::schema::{self, LATER, SCHEMA};
+    use crate::engine::embedded::schema::{LATER, SCHEMA};
     use vocabulary::clock::Clock;
 
     /// A database of this version, whose newest row stands in its log alone.
     fn database_in(dir: &Path) -> Connection {
         Store::open(dir, Clock::System).expect("opens").close();
-        let conn = schema::open_writer(&dir.join(DATABASE)).expect("opens");
-        conn.execute("INSERT INTO meta (key, value) VALUES ('word', 'kept')", []).expect("inserts");
+        let conn = connect::open_writer(&dir.join(DATABASE)).expect("opens");
+        conn.execute("INSERT INTO meta (key, text) VALUES ('word', 'kept')", []).expect("inserts");
         conn
     }
 
@@ -179,7 +171,7 @@ mod tests {
         let kept = Connection::open(dir.path().join("chargehook.db.schema-1")).expect("opens");
         assert_eq!(SCHEMA.version_of(&kept).expect("reads"), 1);
         let word: String =
-            kept.query_row("SELECT value FROM meta WHERE key = 'word'", [], |row| row.get(0)).expect("reads");
+            kept.query_row("SELECT text FROM meta WHERE key = 'word'", [], |row| row.get(0)).expect("reads");
         assert_eq!(word, "kept");
         assert!(!dir.path().join("chargehook.db.schema-1-wal").exists(), "it is whole by itself");
         upgrade(&mut conn, &path, LATER).expect("is there already");
