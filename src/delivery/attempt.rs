@@ -80,7 +80,7 @@ pub(super) fn retry_after(outcome: &Outcome, now: Timestamp) -> Option<Duration>
 /// An outcome as the store takes it.
 pub(super) fn finish(claimed: &store::Claimed, outcome: Outcome, next: Next) -> Finish {
     Finish {
-        seq: claimed.seq,
+        row: claimed.row,
         webhook_id: claimed.webhook_id,
         attempt: claimed.attempt,
         duration: outcome.duration,

@@ -12,7 +12,8 @@ use outbound::body::Bodies;
 use outbound::outcome::Outcome;
 use outbound::post::Poster;
 use store::{
-    Claimed, DeliveryFailure, EventsToDeliver, Finish, LaneClaimed, Next, NotMade, Store, StoreError,
+    Claimed, DeliveryFailure, DeliveryRow, EventsToDeliver, Finish, LaneClaimed, LogPosition, Next, NotMade,
+    Store, StoreError,
 };
 use vocabulary::clock::{Clock, Monotonic, Timestamp};
 use vocabulary::event::{Category, Event};
@@ -136,9 +137,9 @@ impl Send {
         });
         let (id, message) = (self.claimed.id, format!("the gateway could not read it: {error}"));
         vocabulary::log_limit::limited!(error: "delivery {id} waits, {message}");
-        let (seq, attempt) = (self.claimed.seq, self.claimed.attempt);
+        let Claimed { row, webhook_id, attempt, .. } = self.claimed;
         self.report.ended.retry_at = Some(due_at);
-        self.sender.put_back(NotMade { seq, attempt, message, due_at }).await;
+        self.sender.put_back(NotMade { row, webhook_id, attempt, message, due_at }).await;
     }
 
     fn decide(&self, event: &Event, outcome: Outcome) -> Finish {
@@ -192,17 +193,17 @@ impl Sender {
 
     /// Reads the events of claimed deliveries, each event once, and sends them.
     pub(super) async fn send_all(self: Arc<Self>, sends: Vec<Send>) {
-        let event_seqs = sends.iter().map(|send| send.claimed.event_seq).collect();
+        let event_seqs = sends.iter().map(|send| send.claimed.event).collect();
         let (read, failed) = match self.store.to_deliver(event_seqs).await {
             Ok(read) => (read, StoreError::Closed),
             Err(error) => (EventsToDeliver::new(), error),
         };
-        let told: HashMap<i64, Result<Arc<Bodies>, StoreError>> = read
+        let told: HashMap<LogPosition, Result<Arc<Bodies>, StoreError>> = read
             .into_iter()
-            .map(|(seq, event)| (seq, event.map(|event| Arc::new(Bodies::new(event)))))
+            .map(|(position, event)| (position, event.map(|event| Arc::new(Bodies::new(event)))))
             .collect();
         for send in sends {
-            match told.get(&send.claimed.event_seq).cloned().unwrap_or_else(|| Err(failed.clone())) {
+            match told.get(&send.claimed.event).cloned().unwrap_or_else(|| Err(failed.clone())) {
                 Ok(told) => drop(tokio::spawn(async move { send.run(&told).await })),
                 Err(error) => drop(tokio::spawn(async move { send.put_back(&error).await })),
             }
@@ -233,16 +234,16 @@ impl Sender {
     /// Writes an outcome, and retries until the store takes it: a failure of the gateway must not cost the
     /// receiver an attempt.
     async fn settle(&self, finish: Finish) {
-        self.write(finish.seq, || self.store.finish(finish.clone())).await;
+        self.write(finish.row, || self.store.finish(finish.clone())).await;
     }
 
     async fn put_back(&self, not_made: NotMade) {
-        self.write(not_made.seq, || self.store.put_back(not_made.clone())).await;
+        self.write(not_made.row, || self.store.put_back(not_made.clone())).await;
     }
 
     async fn write<W: Future<Output = Result<(), StoreError>>>(
         &self,
-        seq: i64,
+        row: DeliveryRow,
         mut write: impl FnMut() -> W,
     ) {
         let mut wait = STORE_RETRY_MIN;
@@ -251,7 +252,7 @@ impl Sender {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            vocabulary::log_limit::limited!(warn: delivery.seq = seq, "an outcome could not be written, it is kept: {error}");
+            vocabulary::log_limit::limited!(warn: delivery.row = row.number(), "an outcome could not be written, it is kept: {error}");
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(STORE_RETRY_MAX),
                 () = self.cut_off.cancelled() => return,

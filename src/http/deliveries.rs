@@ -18,7 +18,7 @@ use super::path::Id;
 use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use crate::delivery::wait_reason;
-use store::{self, Canceled, DeliveryFilter, DeliveryPage, Missing, Resent, Slice};
+use store::{self, Canceled, DeliveryFilter, Missing, Resent, Slice};
 use vocabulary::api::delivery::Delivery;
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::text::{Bound, Pattern};
@@ -134,12 +134,7 @@ async fn one_page(
     filter: DeliveryFilter,
     slice: Slice,
 ) -> Result<Page<Delivery>> {
-    let wanted = DeliveryPage {
-        limit: slice.limit as usize,
-        after_seq: slice.after.map(|(seq, _)| seq),
-        ascending: slice.ascending,
-    };
-    let listed = state.store.deliveries(filter, wanted).await?;
+    let listed = state.store.deliveries(filter, slice.clone()).await?;
     Ok(page::page(list, &slice, listed, |row| show(state, row)))
 }
 

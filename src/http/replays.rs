@@ -19,7 +19,7 @@ use super::path::Id;
 use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query, set_moments};
 use super::webhooks::visible;
-use store::{Missing, ReplayFilter};
+use store::{CanceledReplay, Missing, ReplayFilter};
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::replay::{Replay, ReplayInput, ReplayMatched, ReplayStatus, Selection};
 use vocabulary::api::text::Bound;
@@ -268,8 +268,8 @@ pub(super) async fn cancel(
 ) -> Result<Json<Replay>> {
     let known: ReplayId = id.parse().map_err(|_| unknown(&id))?;
     match state.store.cancel_replay(known, caller.owner_id.clone()).await? {
-        Some(true) => shown(&state, &caller, &id).await,
-        Some(false) => Err(ErrorAnswer::conflict("it has come to its end already")),
-        None => Err(missing(&state, known).await),
+        CanceledReplay::Canceled => shown(&state, &caller, &id).await,
+        CanceledReplay::Ended => Err(ErrorAnswer::conflict("it has come to its end already")),
+        CanceledReplay::NotFound => Err(missing(&state, known).await),
     }
 }

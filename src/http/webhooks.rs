@@ -22,7 +22,7 @@ use super::versions::{Preconditions, not_modified, tagged};
 use super::webhook_input::Draft;
 use crate::delivery::{self, Tested};
 use outbound::signature::SigningSecret;
-use store::{Changed, StoredWebhook};
+use store::{Changed, CreatedWebhook, StoredWebhook, WebhookFilter};
 use vocabulary::api::problem::{FieldError, Problem};
 use vocabulary::api::text::Bound;
 use vocabulary::api::webhook::{Webhook, WebhookInput, WebhookPatch, WebhookSecrets, WebhookTest};
@@ -108,13 +108,15 @@ pub(super) async fn create(
         verify(&state, &input, &secret).await?;
     }
     let at_most = state.limits.get().webhooks;
-    let Some(mut made) = state.store.create_webhook(input, at_most).await? else {
-        let detail =
-            format!("there are {at_most} webhooks of this owner already (limits.webhooks): delete one");
-        return Err(ErrorAnswer::conflict(detail));
-    };
-    made.signing_secret = Some(secret);
-    Ok(tagged(StatusCode::CREATED, made.updated_at, &made))
+    match state.store.create_webhook(input, at_most).await? {
+        CreatedWebhook::Created(mut webhook) => {
+            webhook.signing_secret = Some(secret);
+            Ok(tagged(StatusCode::CREATED, webhook.updated_at, &webhook))
+        }
+        CreatedWebhook::LimitReached => Err(ErrorAnswer::conflict(format!(
+            "there are {at_most} webhooks of this owner already (limits.webhooks): delete one"
+        ))),
+    }
 }
 
 /// Sends a test event to a webhook before it is created or changed.
@@ -143,9 +145,9 @@ pub(super) async fn list(
     Query(And(query, paging)): Query<And<WebhooksQuery, Paging>>,
 ) -> Result<Json<Page<Webhook>>> {
     let slice = paging.slice(LIST)?;
-    let owner = caller.owner_filter(query.owner_id)?;
-    let made = (query.since, query.until);
-    let listed = state.store.webhooks(owner, query.status, made, slice.clone()).await?;
+    let WebhooksQuery { owner_id, status, since, until } = query;
+    let filter = WebhookFilter { owner_id: caller.owner_filter(owner_id)?, status, since, until };
+    let listed = state.store.webhooks(filter, slice.clone()).await?;
     Ok(Json(page::page(LIST, &slice, listed, |webhook| webhook)))
 }
 

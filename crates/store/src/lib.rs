@@ -50,14 +50,15 @@ pub use calls::{Advice, Answered, CallPolicy, Calls};
 pub use commands::list::CommandFilter;
 pub use commands::queue::{Cancellation, Creation, NewCommand, NextCommand};
 pub use commands::readiness::NotReady;
-pub use deliveries::bulk_resend::ResendWalk;
 pub use deliveries::changes::{Canceled, Resent};
-pub use deliveries::claim::{
-    Claimed, DirectUrl, EventsToDeliver, LaneClaim, LaneClaimed, LaneSettings, LaneState, SigningSecretText,
-};
-pub use deliveries::list::{Delivery, DeliveryFilter, DeliveryPage};
-pub use deliveries::outcomes::{DeliveryFailure, Finish, GivenUp, Next, NotMade};
-pub use deliveries::replays::{CountedReplay, ReplayFilter, ReplayStep};
+pub use deliveries::claim::{Claimed, EventsToDeliver, LaneClaimed};
+pub use deliveries::dead_letters::{DeliveryFailure, GivenUp};
+pub use deliveries::direct_url::DirectUrl;
+pub use deliveries::lane_settings::{LaneClaim, LaneSettings, LaneState, SigningSecretText};
+pub use deliveries::lanes::DueLane;
+pub use deliveries::list::{Delivery, DeliveryFilter};
+pub use deliveries::outcomes::{Finish, Next, NotMade};
+pub use deliveries::replays::{CanceledReplay, CountedReplay, ReplayFilter, ReplayStep, ResendWalk};
 pub use engine::embedded::copying::CopyProgress;
 pub use engine::embedded::free_space::{Disk, Space};
 pub use engine::embedded::residue::Residue;
@@ -95,7 +96,8 @@ pub use stations::list::StationFilter;
 pub use stations::provisioning::{Created, Imported, StationToImport};
 pub use webhooks::numbers::WebhookNumbers;
 pub use webhooks::pauses::Paused;
-pub use webhooks::settings::{Changed, StoredWebhook};
+pub use webhooks::settings::{Changed, CreatedWebhook, WebhookFilter};
+pub use webhooks::webhook_row::StoredWebhook;
 
 use access::running_requests::RunningRequests;
 use engine::embedded::search_index::SearchIndex;

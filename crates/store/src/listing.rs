@@ -55,9 +55,12 @@ impl Conditions {
         }
     }
 
-    /// All of them, as they stand behind `WHERE`; there is at least one.
+    /// All of them, as they stand behind `WHERE`.
     pub(crate) fn text(&self) -> String {
-        self.texts.join(" AND ")
+        match self.texts.is_empty() {
+            true => "TRUE".to_owned(),
+            false => self.texts.join(" AND "),
+        }
     }
 
     /// The values that the `?` take.
@@ -67,7 +70,63 @@ impl Conditions {
 
     /// Adds a condition on a moment, if it is given.
     pub(crate) fn and_at(&mut self, condition: &str, at: Option<Timestamp>) {
-        self.and_if(condition, at.map(Timestamp::unix_ms));
+        self.and_if(condition, at);
+    }
+
+    /// Adds that rows of `table` (`alias`) arrived, by their `column`, at or after `since` and before
+    /// `until`.
+    ///
+    /// Ids are minted in commit order with their moment in front, so the unique index on them finds the rows
+    /// that bound it; the exact moment is another condition, on few rows.
+    pub(crate) fn and_arrived(
+        &mut self,
+        (table, alias, column): (&str, &str, &str),
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+        spell: impl Fn(u128) -> String,
+    ) {
+        let (first, behind) = least_ids(since, until);
+        for (comparison, id) in [(">=", first), ("<", behind)] {
+            let condition = format!("{alias}.seq {comparison} {}", first_row(table));
+            self.and_if(&condition, id.map(&spell));
+        }
+        self.and_at(&format!("{alias}.{column} >= ?"), since);
+        self.and_at(&format!("{alias}.{column} < ?"), until);
+    }
+
+    /// Adds that the event type of `alias` fits one of `patterns`, of which none, or `*`, is every event.
+    /// `may_lead`: the list may be read along the index of types.
+    pub(crate) fn and_fits(&mut self, alias: &str, patterns: &[EventPattern], may_lead: bool) {
+        if patterns.is_empty() || patterns.contains(&EventPattern::All) {
+            return;
+        }
+        // A `+` keeps SQLite from the index of types: what it collects of several types it would have to
+        // sort.
+        let plus = if may_lead && matches!(patterns, [EventPattern::Exact(_)]) { "" } else { "+" };
+        let mut alternatives = Vec::with_capacity(patterns.len());
+        for pattern in patterns {
+            match pattern {
+                EventPattern::Category(category) => {
+                    alternatives.push(format!("{plus}{alias}.category = ?"));
+                    self.values.push(category.as_str().into());
+                }
+                EventPattern::Glob(glob) => {
+                    alternatives.push(format!("{plus}{alias}.event IN (SELECT value FROM json_each(?))"));
+                    self.values.push(types_that_fit(glob).into());
+                    if let Some(like) = custom_names_that_fit(glob) {
+                        alternatives.push(format!(
+                            "(+{alias}.category = 'custom' AND +{alias}.event LIKE ? ESCAPE '\\')"
+                        ));
+                        self.values.push(like.into());
+                    }
+                }
+                exact => {
+                    alternatives.push(format!("{plus}{alias}.event = ?"));
+                    self.values.push(exact.to_string().into());
+                }
+            }
+        }
+        self.texts.push(format!("({})", alternatives.join(" OR ")));
     }
 }
 
@@ -75,24 +134,8 @@ impl Conditions {
 /// was set back (ids never go back). Rows of this span are read in vain at worst.
 const ID_LAG_MS: i64 = 600_000;
 
-/// Conditions on `seq` for rows of `table` that arrived at or after `since` and before `until`, each with
-/// the value of the id that bounds it. Ids are minted in commit order with their moment in front, so the
-/// unique index on them finds the bounds; the exact moment is another condition, on few rows.
-pub(crate) fn arrival_bounds(
-    table: &str,
-    alias: &str,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    spell: impl Fn(u128) -> String,
-) -> Vec<(String, String)> {
-    let bound =
-        |comparison: &str, id: u128| (format!("{alias}.seq {comparison} {}", first_row(table)), spell(id));
-    let (since, until) = least_ids(since, until);
-    let (since, until) = (since.map(|id| bound(">=", id)), until.map(|id| bound("<", id)));
-    since.into_iter().chain(until).collect()
-}
-
-/// The same bounds as numbers: rows of `table` above the first and up to the second.
+/// The bounds of [`Conditions::and_arrived`] as numbers: rows of `table` above the first and up to the
+/// second.
 pub(crate) fn arrival_rows(
     read: &Read<'_>,
     table: &str,
@@ -121,45 +164,6 @@ fn least_ids(since: Option<Timestamp>, until: Option<Timestamp>) -> (Option<u128
     let least = |unix_ms: i64| (unix_ms.clamp(0, (1 << 48) - 1) as u128) << 80;
     let since = since.map(|since| least(since.unix_ms()));
     (since, until.map(|until| least(until.unix_ms().saturating_add(ID_LAG_MS))))
-}
-
-/// A condition that the event type of `alias` fits one of `patterns`, with its values; `None` if any fits.
-/// Here `*` is every event. `may_lead`: the list may be read along the index of types.
-pub(crate) fn fits_one_of(
-    alias: &str,
-    patterns: &[EventPattern],
-    may_lead: bool,
-) -> Option<(String, Vec<String>)> {
-    if patterns.is_empty() || patterns.contains(&EventPattern::All) {
-        return None;
-    }
-    // A `+` keeps SQLite from the index of types: what it collects of several types it would have to sort.
-    let plus = if may_lead && matches!(patterns, [EventPattern::Exact(_)]) { "" } else { "+" };
-    let mut values = Vec::with_capacity(patterns.len());
-    let mut alternatives = Vec::with_capacity(patterns.len());
-    for pattern in patterns {
-        match pattern {
-            EventPattern::Category(category) => {
-                alternatives.push(format!("{plus}{alias}.category = ?"));
-                values.push(category.as_str().to_owned());
-            }
-            EventPattern::Glob(glob) => {
-                alternatives.push(format!("{plus}{alias}.event IN (SELECT value FROM json_each(?))"));
-                values.push(types_that_fit(glob));
-                if let Some(like) = custom_names_that_fit(glob) {
-                    alternatives.push(format!(
-                        "(+{alias}.category = 'custom' AND +{alias}.event LIKE ? ESCAPE '\\')"
-                    ));
-                    values.push(like);
-                }
-            }
-            exact => {
-                alternatives.push(format!("{plus}{alias}.event = ?"));
-                values.push(exact.to_string());
-            }
-        }
-    }
-    Some((format!("({})", alternatives.join(" OR ")), values))
 }
 
 /// The event types of ours that fit a text with `*`, as the text of a JSON array.
@@ -217,17 +221,13 @@ pub(crate) fn page_of<T>(
                 .and(format!("({}) {beyond} (?, ?)", keys.join(", ")), [first.into(), second.into()]),
         }
     }
-    let filter = match conditions.texts.is_empty() {
-        true => String::new(),
-        false => format!(" WHERE {}", conditions.texts.join(" AND ")),
-    };
     let order: Vec<String> = keys.iter().map(|key| format!("{key} {direction}")).collect();
     let limit = match &fits {
         // One row more than asked for tells whether there is a next page.
-        None => format!(" LIMIT {}", slice.limit + 1),
+        None => format!(" LIMIT {}", u64::from(slice.limit) + 1),
         Some(_) => String::new(),
     };
-    let sql = format!("{select}{filter} ORDER BY {}{limit}", order.join(", "));
+    let sql = format!("{select} WHERE {} ORDER BY {}{limit}", conditions.text(), order.join(", "));
     let mut rows = Vec::new();
     let mut next = None;
     let (mut last, mut bytes) = ((0, 0), 0);
@@ -280,11 +280,11 @@ mod tests {
         ] {
             let patterns: Vec<EventPattern> =
                 patterns.iter().map(|text| text.parse().expect("a pattern")).collect();
-            let (condition, values) = fits_one_of("e", &patterns, true).expect("not all");
+            let mut conditions = Conditions::default();
+            conditions.and_fits("e", &patterns, true);
             let found = store.read(move |db| {
-                let values: Vec<Value> = values.into_iter().map(Value::from).collect();
-                let sql = format!("SELECT e.event FROM events e WHERE {condition} ORDER BY e.seq");
-                db.all(&sql, &values_of(&values), |row| row.get::<String>(0))
+                let sql = format!("SELECT e.event FROM events e WHERE {} ORDER BY e.seq", conditions.text());
+                db.all(&sql, &values_of(&conditions.into_values()), |row| row.get::<String>(0))
             });
             assert_eq!(found.await.expect("reads").join(" "), expected);
         }

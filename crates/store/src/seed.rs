@@ -124,7 +124,7 @@ impl Store {
     /// Stores a webhook.
     pub async fn seed_webhook(&self, seed: SeedWebhook) -> Result<WebhookId> {
         self.write(Priority::Api, Scope::Installation, move |w| {
-            let webhook_id = settings::next_id(w)?;
+            let webhook_id = w.next_number("webhooks")?;
             let secret = w.vault.seal(cell::SIGNING_SECRET, webhook_id, SECRET)?;
             let events = serde_json::to_string(&[seed.events])?;
             w.run(

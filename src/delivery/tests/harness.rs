@@ -10,7 +10,7 @@ use crate::delivery::breaker::State;
 use crate::delivery::{Engine, EngineHandle, LaneViews, Settings};
 use outbound::destination::Guard;
 use outbound::post::Poster;
-use store::{Delivery, DeliveryFilter, DeliveryPage, Store};
+use store::{Delivery, DeliveryFilter, Slice, Store};
 use vocabulary::clock::Clock;
 use vocabulary::delivery::DeliveryStatus;
 
@@ -63,8 +63,8 @@ impl House {
 
     pub(super) async fn deliveries(&self, webhook_id: i64) -> Vec<Delivery> {
         let filter = DeliveryFilter { webhook_id: Some(webhook_id), ..DeliveryFilter::default() };
-        let page = DeliveryPage { limit: 500, after_seq: None, ascending: true };
-        self.store.deliveries(filter, page).await.expect("a list").rows
+        let slice = Slice { limit: 500, after: None, ascending: true };
+        self.store.deliveries(filter, slice).await.expect("a list").rows
     }
 
     /// Waits until the webhook has `count` deliveries of this status, and returns all of its deliveries.

@@ -7,7 +7,7 @@ use super::receiver::{Answer, Receiver};
 use crate::delivery::breaker::State;
 use crate::delivery::wait_reason;
 use store::seed::SeedWebhook;
-use store::{DeliveryFilter, DeliveryPage};
+use store::{DeliveryFilter, DeliveryRow, Slice};
 use vocabulary::clock::Clock;
 use vocabulary::delivery::DeliveryStatus;
 
@@ -20,13 +20,14 @@ async fn a_list_is_filtered_and_paged() {
     let events = house.store.seed_events("CP_1", 3).await.expect("stored");
     house.store.seed_events("CP_2", 2).await.expect("stored");
     house.wait_for(webhook, DeliveryStatus::Success, 4).await;
-    let list = async |filter: DeliveryFilter, after_seq| {
-        let page = DeliveryPage { limit: 2, after_seq, ascending: false };
-        house.store.deliveries(filter, page).await.expect("a list").rows
+    let list = async |filter: DeliveryFilter, after: Option<DeliveryRow>| {
+        let after = after.map(|row| (row.number(), 0));
+        let slice = Slice { limit: 2, after, ascending: false };
+        house.store.deliveries(filter, slice).await.expect("a list").rows
     };
     let first = list(DeliveryFilter::default(), None).await;
     assert_eq!(first.iter().map(|d| d.sequence).collect::<Vec<_>>(), [Some(5), Some(4)]);
-    let second = list(DeliveryFilter::default(), Some(first[1].seq)).await;
+    let second = list(DeliveryFilter::default(), Some(first[1].row)).await;
     assert_eq!(second.iter().map(|d| d.sequence).collect::<Vec<_>>(), [Some(3), Some(2)]);
     let failed = DeliveryFilter { status: vec![DeliveryStatus::Failed], ..DeliveryFilter::default() };
     assert_eq!(list(failed, None).await.len(), 1);

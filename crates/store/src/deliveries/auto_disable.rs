@@ -1,56 +1,71 @@
 //! The health of a webhook: since when everything fails, and what follows from it.
 
-use rusqlite::params;
-use serde::Serialize;
-use serde_json::value::to_raw_value;
+use std::time::Duration;
 
-use crate::deliveries::outcomes::{Finish, Next};
+use serde::Serialize;
+
+use crate::deliveries::webhook_events::append_event;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::waiting_deliveries::discard_waiting;
 use crate::webhooks::settings;
-use crate::webhooks::settings::owner_of;
 use vocabulary::clock::Timestamp;
-use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::WebhookId;
+
+/// What an attempt says of the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndpointSays {
+    /// It took what was sent.
+    Taken,
+    /// It did not.
+    Failed,
+    /// It is gone for good (410).
+    Gone,
+}
 
 /// Remembers since when everything fails, warns, and disables a webhook that is gone or has failed for too
 /// long.
-pub(crate) fn record(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
-    let (failing_since, told): (Option<i64>, i64) = w
-        .conn
-        .prepare_cached("SELECT failing_since_ms, failing_told FROM webhooks WHERE id = ?1")?
-        .query_row([finish.webhook_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let failing_since = failing_since.map(Timestamp::from_unix_ms);
-    if finish.next == Next::Delivered {
+pub(crate) fn record(
+    w: &mut Tx<'_>,
+    webhook_id: WebhookId,
+    says: EndpointSays,
+    disable_after: Option<Duration>,
+) -> Result<()> {
+    let (failing_since, told): (Option<Timestamp>, i64) = w.one(
+        "SELECT failing_since_ms, failing_told FROM webhooks WHERE id = ?1",
+        params![webhook_id],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if says == EndpointSays::Taken {
         return match failing_since {
-            Some(since) => recovered(w, finish.webhook_id, since, told),
+            Some(since) => recovered(w, webhook_id, since, told),
             None => Ok(()),
         };
     }
     let (since, told) = failing_since.map_or((w.monotonic, 0), |since| (since, told));
     let failed_for = w.monotonic.since(since);
     // With a limit of zero the first failure is the last.
-    let quarters = finish.auto_disable_after.map_or(0, |limit| match limit.as_millis() {
+    let quarters = disable_after.map_or(0, |limit| match limit.as_millis() {
         0 => FAILED_TOO_LONG,
         limit_ms => (failed_for.as_millis() * 4 / limit_ms).min(FAILED_TOO_LONG as u128) as i64,
     });
     if failing_since.is_none() || quarters > told {
-        w.conn
-            .prepare_cached("UPDATE webhooks SET failing_since_ms = ?2, failing_told = ?3 WHERE id = ?1")?
-            .execute(params![finish.webhook_id, since.unix_ms(), quarters.max(told)])?;
+        w.run(
+            "UPDATE webhooks SET failing_since_ms = ?2, failing_told = ?3 WHERE id = ?1",
+            params![webhook_id, since, quarters.max(told)],
+        )?;
     }
     // From here on it is told.
     let since = w.to_wall(since);
-    if matches!(finish.next, Next::Gone { .. }) {
-        return disable(w, finish.webhook_id, "the endpoint answered 410 Gone", since);
+    if says == EndpointSays::Gone {
+        return disable(w, webhook_id, "the endpoint answered 410 Gone", since);
     }
     if quarters >= FAILED_TOO_LONG {
-        return disable(w, finish.webhook_id, &format!("every delivery has failed since {since}"), since);
+        return disable(w, webhook_id, &format!("every delivery has failed since {since}"), since);
     }
-    match finish.auto_disable_after {
-        Some(limit) if quarters > told => failing(w, finish.webhook_id, since, since.after(limit)),
+    match disable_after {
+        Some(limit) if quarters > told => failing(w, webhook_id, since, since.after(limit)),
         _ => Ok(()),
     }
 }
@@ -66,12 +81,7 @@ fn failing(w: &mut Tx<'_>, webhook_id: WebhookId, since: Timestamp, disabled_at:
         failing_since: Timestamp,
         disabled_at: Timestamp,
     }
-    append_operational(
-        w,
-        "WebhookFailing",
-        webhook_id,
-        &Failing { webhook_id, failing_since: since, disabled_at },
-    )
+    append_event(w, "WebhookFailing", webhook_id, &Failing { webhook_id, failing_since: since, disabled_at })
 }
 
 /// Something arrived; where a warning was given, its end is told too.
@@ -81,14 +91,15 @@ fn recovered(w: &mut Tx<'_>, webhook_id: WebhookId, since: Timestamp, told: i64)
         webhook_id: WebhookId,
         failing_since: Timestamp,
     }
-    w.conn
-        .prepare_cached("UPDATE webhooks SET failing_since_ms = NULL, failing_told = 0 WHERE id = ?1")?
-        .execute([webhook_id])?;
+    w.run(
+        "UPDATE webhooks SET failing_since_ms = NULL, failing_told = 0 WHERE id = ?1",
+        params![webhook_id],
+    )?;
     if told == 0 {
         return Ok(());
     }
     let failing_since = w.to_wall(since);
-    append_operational(w, "WebhookRecovered", webhook_id, &Recovered { webhook_id, failing_since })
+    append_event(w, "WebhookRecovered", webhook_id, &Recovered { webhook_id, failing_since })
 }
 
 /// Switches a webhook off on the gateway's own account; what waits is discarded, in steps.
@@ -99,32 +110,15 @@ fn disable(w: &mut Tx<'_>, webhook_id: WebhookId, reason: &str, failing_since: T
         reason: &'a str,
         failing_since: Timestamp,
     }
-    w.conn
-        .prepare_cached(
-            "UPDATE webhooks SET status = 'auto_disabled', disabled_reason = ?2,
-                                 paused_at_ms = NULL, paused_until_ms = NULL, paused_reason = NULL,
-                                 updated_at_ms = max(?3, updated_at_ms + 1) WHERE id = ?1",
-        )?
-        .execute(params![webhook_id, reason, w.now.unix_ms()])?;
-    crate::log::waiting_deliveries::discard_waiting(w, webhook_id)?;
-    let payload = Disabled { webhook_id, reason, failing_since };
-    append_operational(w, "WebhookDisabled", webhook_id, &payload)?;
-    settings::changed(w, webhook_id)
-}
-
-/// Stores an event about a webhook; it belongs to the webhook's owner.
-pub(crate) fn append_operational(
-    w: &mut Tx<'_>,
-    event: &str,
-    webhook_id: WebhookId,
-    payload: &impl Serialize,
-) -> Result<()> {
-    let owner = owner_of(w.conn, webhook_id)?;
-    let event = NewEvent::new(Category::Webhook, event, w.now, to_raw_value(payload)?);
-    append::append(
-        w,
-        &event,
-        Manner { owner: crate::log::append::Owner::Known(owner.as_deref()), ..Manner::default() },
+    w.run(
+        "UPDATE webhooks SET status = 'auto_disabled', disabled_reason = ?2,
+                             paused_at_ms = NULL, paused_until_ms = NULL, paused_reason = NULL,
+                             updated_at_ms = CASE WHEN ?3 > updated_at_ms THEN ?3 ELSE updated_at_ms + 1 END
+         WHERE id = ?1",
+        params![webhook_id, reason, w.now],
     )?;
-    Ok(())
+    discard_waiting(w, webhook_id)?;
+    let payload = Disabled { webhook_id, reason, failing_since };
+    append_event(w, "WebhookDisabled", webhook_id, &payload)?;
+    settings::changed(w, webhook_id)
 }

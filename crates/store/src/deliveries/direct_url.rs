@@ -1,14 +1,15 @@
-//! Lanes of deliveries that have a URL of their own: one per origin, numbered below zero, so that no webhook
-//! shares one.
+//! Deliveries that have a URL of their own, and their lanes: one per origin, numbered below zero, so that no
+//! webhook shares one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
-
-use crate::deliveries::claim::{LaneClaim, LaneSettings, LaneState};
-use crate::engine::tx::Tx;
+use crate::deliveries::lane_settings::{LaneClaim, LaneSettings, LaneState};
+use crate::engine::sql::params;
+use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
+use crate::positions::DeliveryRow;
 use vocabulary::api::webhook::default_retry_schedule;
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::BodyFormat;
@@ -31,42 +32,56 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Sends under way to one origin.
 const MAX_IN_FLIGHT: usize = 32;
 
+/// Where a delivery goes that has a URL of its own, as it is stored.
+#[derive(Clone)]
+pub(crate) struct SealedDirectUrl {
+    pub(crate) url: String,
+    pub(crate) secret: Option<String>,
+}
+
+/// Where a delivery goes that has a URL of its own.
+#[derive(Clone)]
+pub struct DirectUrl {
+    /// Where to.
+    pub url: String,
+    /// What signs it (`whsec_…`).
+    pub secret: Option<String>,
+}
+
+impl fmt::Debug for DirectUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DirectUrl { .. }")
+    }
+}
+
 /// Whether a lane is an origin's.
 pub(crate) fn is_origin(lane: WebhookId) -> bool {
     lane < 0
 }
 
 /// Every origin with deliveries that wait or are under way, and when the first is due.
-pub(crate) fn lanes(conn: &Connection) -> Result<Vec<(LaneSettings, Option<Timestamp>)>> {
+pub(crate) fn lanes(db: &Read<'_>) -> Result<Vec<(LaneSettings, Option<Timestamp>)>> {
     let mut due = BTreeSet::new();
     // From one origin to the next, not over all their rows.
     for which in [DIRECT_WAITING, DIRECT_IN_BULK] {
-        let mut next = conn.prepare_cached(&format!(
-            "SELECT min(origin_id) FROM deliveries WHERE origin_id > ?1 AND {which}"
-        ))?;
-        let mut last = 0;
-        while let Some(id) = next.query_row([last], |row| row.get::<_, Option<i64>>(0))? {
+        let next = format!("SELECT min(origin_id) FROM deliveries WHERE origin_id > ?1 AND {which}");
+        let mut last = 0_i64;
+        while let Some(id) = db.one(&next, params![last], |row| row.get::<Option<i64>>(0))? {
             due.insert(-id);
             last = id;
         }
     }
-    let mut processing = conn.prepare_cached(
-        "SELECT DISTINCT origin_id FROM deliveries WHERE status = 'processing' AND origin_id IS NOT NULL",
-    )?;
-    let mut rows = processing.query([])?;
-    while let Some(row) = rows.next()? {
-        due.insert(-row.get::<_, i64>(0)?);
-    }
-    due.into_iter().filter_map(|id| lane(conn, id).transpose()).collect()
+    let processing =
+        "SELECT DISTINCT -origin_id FROM deliveries WHERE status = 'processing' AND origin_id IS NOT NULL";
+    due.extend(db.all(processing, &[], |row| row.get::<WebhookId>(0))?);
+    due.into_iter().filter_map(|id| lane(db, id).transpose()).collect()
 }
 
 /// One origin's lane and when its next delivery is due; `None` if there is no such origin.
-pub(crate) fn lane(conn: &Connection, id: WebhookId) -> Result<Option<(LaneSettings, Option<Timestamp>)>> {
-    let origin: Option<String> = conn
-        .prepare_cached("SELECT origin FROM origins WHERE id = ?1")?
-        .query_row([-id], |row| row.get(0))
-        .optional()?;
-    origin.map(|origin| Ok((settings(id, origin), next_due_at(conn, id)?))).transpose()
+pub(crate) fn lane(db: &Read<'_>, id: WebhookId) -> Result<Option<(LaneSettings, Option<Timestamp>)>> {
+    let origin: Option<String> =
+        db.maybe("SELECT origin FROM origins WHERE id = ?1", params![-id], |row| row.get(0))?;
+    origin.map(|origin| Ok((settings(id, origin), next_due_at(db, id)?))).transpose()
 }
 
 fn settings(lane: WebhookId, origin: String) -> LaneSettings {
@@ -86,40 +101,36 @@ fn settings(lane: WebhookId, origin: String) -> LaneSettings {
     }
 }
 
-/// Rows of an origin's lane that are due, the oldest first, and behind them what was brought back in bulk.
-pub(crate) fn due(w: &Tx<'_>, lane: &LaneClaim) -> Result<Vec<i64>> {
-    let mut due = Vec::new();
-    let live = if lane.resends_only {
-        format!("{DIRECT_WAITING} AND status = 'scheduled' AND trigger = 'resend'")
-    } else {
-        DIRECT_WAITING.to_owned()
+/// What is due of an origin's lane, the oldest first, and behind it what was brought back in bulk.
+pub(crate) fn due(w: &Tx<'_>, lane: &LaneClaim) -> Result<Vec<DeliveryRow>> {
+    let resent = format!("{DIRECT_WAITING} AND status = 'scheduled' AND trigger = 'resend'");
+    let which: &[&str] = match lane.resends_only {
+        true => &[&resent],
+        false => &[DIRECT_WAITING, DIRECT_IN_BULK],
     };
-    for which in [Some(live.as_str()), Some(DIRECT_IN_BULK).filter(|_| !lane.resends_only)] {
-        let Some(which) = which else { continue };
-        let mut statement = w.conn.prepare_cached(&format!(
+    let mut due = Vec::new();
+    for which in which {
+        let sql = format!(
             "SELECT seq FROM deliveries WHERE origin_id = ?1 AND {which} AND due_at_ms <= ?2
              ORDER BY due_at_ms, seq LIMIT ?3"
-        ))?;
-        let room = (lane.limit - due.len()) as i64;
-        let rows =
-            statement.query_map(params![-lane.webhook_id, w.monotonic.unix_ms(), room], |row| row.get(0))?;
-        due.extend(rows.collect::<rusqlite::Result<Vec<i64>>>()?);
+        );
+        let room = lane.limit - due.len();
+        let found: Vec<DeliveryRow> =
+            w.all(&sql, params![-lane.webhook_id, w.monotonic, room], |row| row.get(0))?;
+        due.extend(found);
     }
     Ok(due)
 }
 
 /// When the next delivery of an origin's lane is due.
-pub(crate) fn next_due_at(conn: &Connection, lane: WebhookId) -> Result<Option<Timestamp>> {
-    let mut first: Option<i64> = None;
+pub(crate) fn next_due_at(db: &Read<'_>, lane: WebhookId) -> Result<Option<Timestamp>> {
+    let mut first: Option<Timestamp> = None;
     for which in [DIRECT_WAITING, DIRECT_IN_BULK] {
-        let due_at: Option<i64> = conn
-            .prepare_cached(&format!(
-                "SELECT min(due_at_ms) FROM deliveries WHERE origin_id = ?1 AND {which}"
-            ))?
-            .query_row([-lane], |row| row.get(0))?;
+        let sql = format!("SELECT min(due_at_ms) FROM deliveries WHERE origin_id = ?1 AND {which}");
+        let due_at: Option<Timestamp> = db.one(&sql, params![-lane], |row| row.get(0))?;
         first = [first, due_at].into_iter().flatten().min();
     }
-    Ok(first.map(Timestamp::from_unix_ms))
+    Ok(first)
 }
 
 #[cfg(test)]
@@ -137,9 +148,10 @@ mod tests {
         store.seed_run("INSERT INTO origins (origin) VALUES ('http://a')").await;
         store
             .seed_run(
-                "INSERT INTO deliveries (id, event_seq, url, origin_id, status, trigger, bulk, due_at_ms, scheduled_at_ms, created_at_ms)
-                 SELECT printf('dlv_%026d', value), 1, 'http://a/', 1, 'scheduled', iif(value < 4, 'resend', 'event'), value < 4,
-                        value, value, value FROM json_each('[1,2,3,4,5]')",
+                "INSERT INTO deliveries (id, event_seq, url, origin_id, status, trigger, bulk, due_at_ms,
+                                         scheduled_at_ms, created_at_ms)
+                 SELECT printf('dlv_%026d', value), 1, 'http://a/', 1, 'scheduled',
+                        iif(value < 4, 'resend', 'event'), value < 4, value, value, value FROM json_each('[1,2,3,4,5]')",
             )
             .await;
         let claim = |limit, resends_only| LaneClaim {
@@ -154,7 +166,7 @@ mod tests {
         for claim in [claim(9, true), claim(1, false), claim(2, false), claim(9, false)] {
             let claimed = store.claim(vec![claim], |_, _| true).await.expect("claims").remove(0);
             seen.push((
-                claimed.deliveries.iter().map(|one| one.seq).collect::<Vec<_>>(),
+                claimed.deliveries.iter().map(|one| one.row.number()).collect::<Vec<_>>(),
                 claimed.next_due_at,
             ));
         }

@@ -1,15 +1,17 @@
 //! Deliveries as they are listed.
 
-use rusqlite::types::ToSql;
-use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::value::RawValue;
 
 use crate::Store;
 use crate::engine::embedded::monotonic::WALL_OFFSET_MS;
-use crate::engine::embedded::raw_cells as cells;
+use crate::engine::row::Row;
+use crate::engine::sql::{params, values_of};
+use crate::engine::tx::Read;
 use crate::error::Result;
-use crate::listing::{Listed, PAGE_BYTES, arrival_bounds, fits_one_of};
-use crate::log::search;
+use crate::listing::{Conditions, Listed, Slice, page_of};
+use crate::log::row_set::{as_list, in_list};
+use crate::positions::DeliveryRow;
+use crate::search_words::Wanted;
 use vocabulary::api::delivery::{Attempt, DeliveryError};
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::{DeliveryStatus, DiscardReason};
@@ -20,7 +22,7 @@ use vocabulary::subscription::EventPattern;
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// The row: lists go by it.
-    pub seq: i64,
+    pub row: DeliveryRow,
     /// Its id.
     pub id: DeliveryId,
     /// Its event.
@@ -88,45 +90,34 @@ pub struct DeliveryFilter {
     pub visible_to: Option<String>,
 }
 
-/// One page of a list.
-#[derive(Debug, Clone, Copy)]
-pub struct DeliveryPage {
-    /// At most this many; fewer if they are large.
-    pub limit: usize,
-    /// Behind this row of the page before.
-    pub after_seq: Option<i64>,
-    /// Oldest first.
-    pub ascending: bool,
-}
-
 impl Store {
     /// One delivery with its attempts; `visible_to` as in [`DeliveryFilter`].
     pub async fn delivery(&self, id: DeliveryId, visible_to: Option<String>) -> Result<Option<Delivery>> {
-        self.read(move |conn| {
-            let mut query = Query::default();
-            query.and("d.id = ?", id.to_string());
-            query.visible_to(visible_to);
-            Ok(query.run(conn, "ORDER BY d.seq", 1)?.rows.pop())
+        self.read(move |db| {
+            let mut conditions = Conditions::default();
+            conditions.and("d.id = ?", [id.into()]);
+            visible(&mut conditions, visible_to);
+            let slice = Slice { ascending: true, after: None, limit: 1 };
+            Ok(list(db, FROM, conditions, &slice, None)?.rows.pop())
         })
         .await
     }
 
-    /// The deliveries that fit `filter`, newest first unless the page says otherwise.
-    pub async fn deliveries(&self, filter: DeliveryFilter, page: DeliveryPage) -> Result<Listed<Delivery>> {
+    /// The deliveries that fit `filter`, in the order in which they were made.
+    pub async fn deliveries(&self, filter: DeliveryFilter, slice: Slice) -> Result<Listed<Delivery>> {
         let few = match &filter.q {
             Some(text) => self.few_events_with(text).await?,
             None => None,
         };
-        self.read(move |conn| {
-            let mut query = Query::from(filter);
+        self.read(move |db| {
+            let wanted = filter.q.as_deref().map(Wanted::parse);
+            let mut conditions = filter.conditions();
+            let mut from = FROM;
             if let Some(events) = few {
-                query.of_events(&events);
+                from = FROM_EVENTS;
+                conditions.and(in_list("d.event_seq"), [as_list(&events).into()]);
             }
-            if let Some(seq) = page.after_seq {
-                query.and(if page.ascending { "d.seq > ?" } else { "d.seq < ?" }, seq);
-            }
-            let order = if page.ascending { "ORDER BY d.seq" } else { "ORDER BY d.seq DESC" };
-            query.run(conn, order, page.limit)
+            list(db, from, conditions, &slice, wanted)
         })
         .await
     }
@@ -137,14 +128,12 @@ impl Store {
         event_id: EventId,
         visible_to: Option<String>,
     ) -> Result<Vec<DeliveryId>> {
-        self.read(move |conn| {
-            let mut query = Query::default();
-            query.and("d.event_seq = (SELECT seq FROM events WHERE id = ?)", event_id.to_string());
-            query.visible_to(visible_to);
-            let sql = format!("SELECT d.id {FROM} WHERE {} ORDER BY d.seq", query.conditions());
-            let mut statement = conn.prepare_cached(&sql)?;
-            let ids = statement.query_map(params_from_iter(&query.values), |row| cells::parsed(row, 0))?;
-            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        self.read(move |db| {
+            let mut conditions = Conditions::default();
+            conditions.and(OF_EVENT, [event_id.into()]);
+            visible(&mut conditions, visible_to);
+            let sql = format!("SELECT d.id {FROM} WHERE {} ORDER BY d.seq", conditions.text());
+            db.all(&sql, &values_of(&conditions.into_values()), |row| row.get(0))
         })
         .await
     }
@@ -153,175 +142,129 @@ impl Store {
 pub(crate) const FROM: &str =
     "FROM deliveries d JOIN events e ON e.seq = d.event_seq LEFT JOIN webhooks w ON w.id = d.webhook_id";
 
-/// The same, where the events are known and few. Which index it goes by is said, as without statistics one that
-/// spares the sorting looks better to SQLite.
+/// The same, where the events are known and few. Which index it goes by is said, as without statistics one
+/// that spares the sorting looks better to SQLite.
 const FROM_EVENTS: &str = "FROM deliveries d INDEXED BY deliveries_by_event
     JOIN events e ON e.seq = d.event_seq LEFT JOIN webhooks w ON w.id = d.webhook_id";
 
-/// A list's conditions, put together from what was asked for.
-#[derive(Default)]
-pub(crate) struct Query {
-    by_event: bool,
-    conditions: Vec<String>,
-    pub(crate) values: Vec<Box<dyn ToSql>>,
-}
+const OF_EVENT: &str = "d.event_seq = (SELECT seq FROM events WHERE id = ?)";
 
-impl From<DeliveryFilter> for Query {
-    fn from(filter: DeliveryFilter) -> Self {
-        let mut query = Self::default();
-        match filter.status.as_slice() {
+impl DeliveryFilter {
+    /// What it wants of `d`, `e` and `w` in [`FROM`], but for the words in the payload.
+    pub(crate) fn conditions(self) -> Conditions {
+        let mut conditions = Conditions::default();
+        let words: Vec<String> = self.status.iter().map(|status| format!("'{status}'")).collect();
+        match words.as_slice() {
             [] => {}
             // Spelled out and alone, so that the index of dead letters is used.
-            [one] => query.conditions.push(format!("d.status = '{}'", one.as_str())),
-            several => {
-                let names: Vec<String> =
-                    several.iter().map(|status| format!("'{}'", status.as_str())).collect();
-                query.conditions.push(format!("d.status IN ({})", names.join(", ")));
-            }
+            [one] => conditions.and(format!("d.status = {one}"), []),
+            several => conditions.and(format!("d.status IN ({})", several.join(", ")), []),
         }
-        query.and_if("d.webhook_id = ?", filter.webhook_id);
-        query.and_if(
-            "d.event_seq = (SELECT seq FROM events WHERE id = ?)",
-            filter.event_id.map(|id| id.to_string()),
-        );
-        if let Some((condition, values)) = fits_one_of("e", &filter.events, false) {
-            query.conditions.push(condition);
-            query.values.extend(values.into_iter().map(|value| Box::new(value) as Box<dyn ToSql>));
-        }
-        query.and_if("e.station_id = ?", filter.station_id);
-        query.and_if("e.owner_id = ?", filter.owner_id);
+        conditions.and_if("d.webhook_id = ?", self.webhook_id);
+        conditions.and_if(OF_EVENT, self.event_id);
+        conditions.and_fits("e", &self.events, false);
+        conditions.and_if("e.station_id = ?", self.station_id);
+        conditions.and_if("e.owner_id = ?", self.owner_id);
         let spell = |least| DeliveryId::from_value(least).to_string();
-        for (condition, id) in arrival_bounds("deliveries", "d", filter.since, filter.until, spell) {
-            query.and(&condition, id);
-        }
-        query.and_if("d.created_at_ms >= ?", filter.since.map(Timestamp::unix_ms));
-        query.and_if("d.created_at_ms < ?", filter.until.map(Timestamp::unix_ms));
-        query.and_if("payload_fits(e.payload, ?)", filter.q);
-        query.visible_to(filter.visible_to);
-        query
+        conditions.and_arrived(("deliveries", "d", "created_at_ms"), self.since, self.until, spell);
+        visible(&mut conditions, self.visible_to);
+        conditions
     }
 }
 
-impl Query {
-    pub(crate) fn and(&mut self, condition: &str, value: impl ToSql + 'static) {
-        self.conditions.push(condition.to_owned());
-        self.values.push(Box::new(value));
-    }
-
-    fn and_if(&mut self, condition: &str, value: Option<impl ToSql + 'static>) {
-        if let Some(value) = value {
-            self.and(condition, value);
-        }
-    }
-
-    /// Only deliveries of these events.
-    fn of_events(&mut self, events: &[crate::LogPosition]) {
-        self.by_event = true;
-        self.and(&search::in_list("d.event_seq"), search::as_list(events));
-    }
-
-    /// What a webhook without owner got is the operator's business, even where the event is an owner's.
-    pub(crate) fn visible_to(&mut self, owner: Option<String>) {
-        if let Some(owner) = owner {
-            // What was directed or broadcast to an owner's webhook is the owner's too.
-            self.conditions.push(
-                "((e.owner_id = ? AND (w.id IS NULL OR w.owner_id = e.owner_id))
-                  OR (e.owner_id IS NULL AND e.target IS NOT NULL AND w.owner_id = ?))"
-                    .to_owned(),
-            );
-            self.values.push(Box::new(owner.clone()));
-            self.values.push(Box::new(owner));
-        }
-    }
-
-    pub(crate) fn conditions(&self) -> String {
-        if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") }
-    }
-
-    /// At most `limit` rows, in an order of `d.seq`; fewer if they are large.
-    fn run(self, conn: &Connection, order: &str, limit: usize) -> Result<Listed<Delivery>> {
-        let sql = format!(
-            "SELECT d.seq, d.id, e.id, e.event, d.webhook_id, d.sequence, coalesce(d.url, w.url), e.station_id,
-                    e.owner_id, e.payload, d.status, d.last_error_code, d.last_error_message, d.due_at_ms + {WALL_OFFSET_MS},
-                    d.order_station IS NOT NULL,
-                    d.order_station IS NOT NULL AND EXISTS (
-                        SELECT 1 FROM deliveries o WHERE o.webhook_id = d.webhook_id
-                            AND o.order_station = d.order_station AND o.seq < d.seq
-                            AND o.status IN ('scheduled', 'retry', 'processing') AND o.order_station IS NOT NULL),
-                    coalesce(w.status = 'paused', FALSE), d.created_at_ms, d.completed_at_ms,
-                    coalesce(d.webhook_id, -d.origin_id), iif(d.status = 'discarded', d.discarded_because, NULL)
-             {} WHERE {} {order} LIMIT {}",
-            if self.by_event { FROM_EVENTS } else { FROM },
-            self.conditions(),
-            // One row more than asked for tells whether there is a next page.
-            i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1),
+/// Adds that an owner may see it. What a webhook without owner got is the operator's business, even where the
+/// event is an owner's.
+pub(crate) fn visible(conditions: &mut Conditions, to: Option<String>) {
+    if let Some(owner) = to {
+        // What was directed or broadcast to an owner's webhook is the owner's too.
+        conditions.and(
+            "((e.owner_id = ? AND (w.id IS NULL OR w.owner_id = e.owner_id))
+              OR (e.owner_id IS NULL AND e.target IS NOT NULL AND w.owner_id = ?))",
+            [owner.clone().into(), owner.into()],
         );
-        let mut statement = conn.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(&self.values))?;
-        let (mut deliveries, mut bytes) = (Vec::<Delivery>::new(), 0);
-        while let Some(row) = rows.next()? {
-            if deliveries.len() == limit || bytes >= PAGE_BYTES {
-                let next = deliveries.last().map(|last| (last.seq, 0));
-                return Ok(Listed { rows: deliveries, next });
-            }
-            bytes += crate::engine::row::Row::Embedded(row).weight()?;
-            deliveries.push(read(conn, row)?);
-        }
-        Ok(Listed { rows: deliveries, next: None })
     }
 }
 
-fn read(conn: &Connection, row: &Row<'_>) -> Result<Delivery> {
-    let seq = row.get(0)?;
+/// The column of the payload among those of [`list`].
+const PAYLOAD: usize = 9;
+
+fn list(
+    db: &Read<'_>,
+    from: &str,
+    conditions: Conditions,
+    slice: &Slice,
+    wanted: Option<Wanted>,
+) -> Result<Listed<Delivery>> {
+    let select = format!(
+        "SELECT d.seq, d.id, e.id, e.event, d.webhook_id, d.sequence, coalesce(d.url, w.url), e.station_id,
+                e.owner_id, e.payload, d.status, d.last_error_code, d.last_error_message,
+                d.due_at_ms + {WALL_OFFSET_MS}, d.order_station IS NOT NULL,
+                d.order_station IS NOT NULL AND EXISTS (
+                    SELECT 1 FROM deliveries o WHERE o.webhook_id = d.webhook_id
+                        AND o.order_station = d.order_station AND o.seq < d.seq
+                        AND o.status IN ('scheduled', 'retry', 'processing') AND o.order_station IS NOT NULL),
+                coalesce(w.status = 'paused', FALSE), d.created_at_ms, d.completed_at_ms,
+                coalesce(d.webhook_id, -d.origin_id),
+                CASE WHEN d.status = 'discarded' THEN d.discarded_because END
+         {from}"
+    );
+    let fits = wanted.map(|wanted| move |row: &Row<'_>| Ok(wanted.is_in(row.text(PAYLOAD)?)));
+    let mut listed = page_of(db, &select, &["d.seq"], conditions, slice, fits, read)?;
+    for delivery in &mut listed.rows {
+        delivery.attempts = attempts(db, delivery.row)?;
+    }
+    Ok(listed)
+}
+
+/// Reads what [`list`] selects, without the attempts.
+fn read(row: &Row<'_>) -> Result<Delivery> {
     Ok(Delivery {
-        seq,
-        id: cells::parsed(row, 1)?,
-        event_id: cells::parsed(row, 2)?,
+        row: row.get(0)?,
+        id: row.get(1)?,
+        event_id: row.get(2)?,
         event: row.get(3)?,
         webhook_id: row.get(4)?,
         sequence: row.get(5)?,
         url: row.get(6)?,
         station_id: row.get(7)?,
         owner_id: row.get(8)?,
-        payload: cells::raw(row, 9)?,
-        status: cells::parsed(row, 10)?,
-        attempts: attempts(conn, seq)?,
+        payload: row.get(PAYLOAD)?,
+        status: row.parsed(10)?,
+        attempts: Vec::new(),
         last_error: error(row, 11)?,
-        next_attempt_at: cells::maybe_moment(row, 13)?,
+        next_attempt_at: row.get(13)?,
         ordered: row.get(14)?,
         behind_another: row.get(15)?,
         paused: row.get(16)?,
-        created_at: cells::moment(row, 17)?,
-        completed_at: cells::maybe_moment(row, 18)?,
+        created_at: row.get(17)?,
+        completed_at: row.get(18)?,
         lane: row.get(19)?,
-        discarded_because: cells::maybe_parsed(row, 20)?,
+        discarded_because: row.maybe_parsed(20)?,
     })
 }
 
-fn attempts(conn: &Connection, delivery_seq: i64) -> Result<Vec<Attempt>> {
-    let mut statement = conn.prepare_cached(
+fn attempts(db: &Read<'_>, delivery: DeliveryRow) -> Result<Vec<Attempt>> {
+    db.all(
         "SELECT number, trigger, started_at_ms, duration_ms, status_code, error_code, error_message,
                 response_headers, response_body FROM attempts WHERE delivery_seq = ?1 ORDER BY number",
-    )?;
-    let mut rows = statement.query([delivery_seq])?;
-    let mut attempts = Vec::new();
-    while let Some(row) = rows.next()? {
-        attempts.push(Attempt {
-            number: row.get(0)?,
-            trigger: cells::parsed(row, 1)?,
-            started_at: cells::moment(row, 2)?,
-            duration_ms: row.get::<_, Option<i64>>(3)?.map(|ms| ms.max(0) as u64),
-            status_code: row.get(4)?,
-            error: error(row, 5)?,
-            response_headers: cells::maybe_json(row, 7)?,
-            response_body: row.get(8)?,
-        });
-    }
-    Ok(attempts)
+        params![delivery],
+        |row| {
+            Ok(Attempt {
+                number: row.get(0)?,
+                trigger: row.parsed(1)?,
+                started_at: row.get(2)?,
+                duration_ms: row.get::<Option<i64>>(3)?.map(|ms| ms.max(0) as u64),
+                status_code: row.get(4)?,
+                error: error(row, 5)?,
+                response_headers: row.maybe_json(7)?,
+                response_body: row.get(8)?,
+            })
+        },
+    )
 }
 
 /// The code in this column and the message in the next one.
-fn error(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<DeliveryError>> {
-    let Some(code) = cells::maybe_parsed(row, column)? else { return Ok(None) };
-    Ok(Some(DeliveryError { code, message: row.get::<_, Option<String>>(column + 1)?.unwrap_or_default() }))
+fn error(row: &Row<'_>, column: usize) -> Result<Option<DeliveryError>> {
+    let Some(code) = row.maybe_parsed(column)? else { return Ok(None) };
+    Ok(Some(DeliveryError { code, message: row.get::<Option<String>>(column + 1)?.unwrap_or_default() }))
 }

@@ -1,12 +1,14 @@
 //! Deliveries: claimed, sent, settled, listed, sent again.
 
 pub(crate) mod auto_disable;
-pub(crate) mod bulk_resend;
 pub(crate) mod changes;
 pub(crate) mod claim;
+pub(crate) mod dead_letters;
 pub(crate) mod direct_url;
+pub(crate) mod lane_settings;
+pub(crate) mod lanes;
 pub(crate) mod list;
 pub(crate) mod order;
 pub(crate) mod outcomes;
-pub(crate) mod replay_search;
 pub(crate) mod replays;
+pub(crate) mod webhook_events;

@@ -1,13 +1,14 @@
 //! Deliveries of webhooks with `ordering: station`: which of a station's may be sent now.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
-
-use crate::deliveries::claim::LaneClaim;
+use crate::deliveries::lane_settings::LaneClaim;
+use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::waiting_deliveries::ORDERED_LIVE;
+use crate::positions::DeliveryRow;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
@@ -23,8 +24,8 @@ const NEXT_LOOK: Duration = Duration::from_millis(50);
 
 /// What the look at a webhook's stations found.
 pub(crate) struct InOrder {
-    /// Rows to be sent now, at most one per station but for those that have been overtaken.
-    pub(crate) due: Vec<i64>,
+    /// To be sent now, at most one per station but for those that have been overtaken.
+    pub(crate) due: Vec<DeliveryRow>,
     /// When one of the others is due, or may be overtaken.
     pub(crate) next_due_at: Option<Timestamp>,
     /// The last station that was looked at.
@@ -71,15 +72,11 @@ impl InOrder {
 }
 
 fn next_station(w: &Tx<'_>, webhook_id: WebhookId, after: &str) -> Result<Option<String>> {
-    let station = w
-        .conn
-        .prepare_cached(&format!(
-            "SELECT order_station FROM deliveries WHERE webhook_id = ?1 AND order_station > ?2 AND {ORDERED_LIVE}
-             ORDER BY order_station LIMIT 1"
-        ))?
-        .query_row(params![webhook_id, after], |row| row.get(0))
-        .optional()?;
-    Ok(station)
+    let sql = format!(
+        "SELECT order_station FROM deliveries WHERE webhook_id = ?1 AND order_station > ?2 AND {ORDERED_LIVE}
+         ORDER BY order_station LIMIT 1"
+    );
+    w.maybe(&sql, params![webhook_id, after], |row| row.get(0))
 }
 
 /// The station's oldest delivery holds up the others, unless it has done so for too long.
@@ -90,29 +87,27 @@ fn look_at(
     station: &str,
     found: &mut InOrder,
 ) -> Result<()> {
-    let mut statement = w.conn.prepare_cached(&format!(
-        "SELECT seq, due_at_ms, first_tried_at_ms
-         FROM deliveries WHERE webhook_id = ?1 AND order_station = ?2 AND {ORDERED_LIVE}
-         ORDER BY seq LIMIT ?3"
-    ))?;
-    let mut rows = statement.query(params![lane.webhook_id, station, OVERTAKEN_MAX as i64])?;
-    while let Some(row) = rows.next()? {
-        let due_at = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_unix_ms);
+    let sql = format!(
+        "SELECT seq, due_at_ms, first_tried_at_ms FROM deliveries
+         WHERE webhook_id = ?1 AND order_station = ?2 AND {ORDERED_LIVE} ORDER BY seq LIMIT ?3"
+    );
+    w.each(&sql, params![lane.webhook_id, station, OVERTAKEN_MAX], |row| {
+        let due_at: Option<Timestamp> = row.get(1)?;
         match due_at {
             Some(due_at) if due_at <= w.monotonic => found.due.push(row.get(0)?),
             Some(due_at) => found.wait_until(due_at),
             // Under way: its end wakes the lane.
             None => {}
         }
-        let first_tried_at = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_unix_ms);
+        let first_tried_at: Option<Timestamp> = row.get(2)?;
         let blocks_since = first_tried_at.max(resumed_at.filter(|_| first_tried_at.is_some()));
         let blocks_until = blocks_since.unwrap_or(w.monotonic).after(lane.order_max_wait);
-        if blocks_until > w.monotonic {
-            if first_tried_at.is_some() {
-                found.wait_until(blocks_until);
-            }
-            return Ok(());
+        if blocks_until <= w.monotonic {
+            return Ok(ControlFlow::Continue(()));
         }
-    }
-    Ok(())
+        if first_tried_at.is_some() {
+            found.wait_until(blocks_until);
+        }
+        Ok(ControlFlow::Break(()))
+    })
 }

@@ -150,6 +150,14 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// The number that the next row of `table` gets, whose rows are numbered once and for all; insert it with
+    /// this one.
+    pub(crate) fn next_number(&self, table: &str) -> Result<i64> {
+        match self.read.session {
+            Session::Embedded(conn) => driver::next_number(conn, table),
+        }
+    }
+
     /// Counts what is inserted, changed or deleted; it has changed since if anything was.
     pub(crate) fn changes(&self) -> u64 {
         match self.read.session {

@@ -2,10 +2,10 @@
 
 use crate::Store;
 use crate::engine::row::Row;
-use crate::engine::sql::{Value, params};
+use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
-use crate::listing::{Conditions, Listed, Slice, arrival_bounds, fits_one_of, page_of};
+use crate::listing::{Conditions, Listed, Slice, page_of};
 use crate::log::event_row;
 use crate::log::row_set::RowSet;
 use crate::search_words::Wanted;
@@ -58,9 +58,7 @@ impl EventFilter {
     /// Everything else, as conditions on `events e`.
     pub(crate) fn conditions(&self) -> Conditions {
         let mut conditions = Conditions::default();
-        if let Some((condition, values)) = fits_one_of("e", &self.events, true) {
-            conditions.and(condition, values.into_iter().map(Value::from));
-        }
+        conditions.and_fits("e", &self.events, true);
         conditions.and_if("e.station_id = ?", self.station_id.clone());
         conditions.and_if("e.owner_id = ?", self.owner_id.clone());
         conditions.and_if("e.transaction_id = ?", self.transaction_id);
@@ -81,11 +79,7 @@ impl EventFilter {
             None => {}
         }
         let spell = |least| EventId::from_value(least).to_string();
-        for (condition, id) in arrival_bounds("events", "e", self.since, self.until, spell) {
-            conditions.and(condition, [id.into()]);
-        }
-        conditions.and_at("e.timestamp_ms >= ?", self.since);
-        conditions.and_at("e.timestamp_ms < ?", self.until);
+        conditions.and_arrived(("events", "e", "timestamp_ms"), self.since, self.until, spell);
         conditions.and_at("e.occurred_at_ms >= ?", self.occurred_since);
         conditions.and_at("e.occurred_at_ms < ?", self.occurred_until);
         conditions

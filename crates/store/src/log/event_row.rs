@@ -25,7 +25,7 @@ pub(crate) const COLUMNS: &str =
 const PAYLOAD: usize = 11;
 
 /// The column behind all of [`COLUMNS`].
-const BEHIND: usize = 19;
+pub(crate) const BEHIND: usize = 19;
 
 /// What an event gets when it is stored.
 pub(crate) struct Stored<'a> {

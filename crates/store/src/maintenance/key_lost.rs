@@ -161,7 +161,7 @@ impl Losses {
 
 fn drop_all(w: &mut Tx<'_>) -> Result<Losses> {
     // Attempts that were under way when the gateway stopped wait too, from now on.
-    outcomes::recover(w, w.monotonic)?;
+    outcomes::recover(w)?;
     let losses = Losses::of(w)?;
     let cancel = format!(
         "UPDATE deliveries SET status = 'discarded', discarded_because = 'canceled', due_at_ms = NULL,

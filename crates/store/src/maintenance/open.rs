@@ -87,7 +87,7 @@ impl Store {
             opening.write(connections::settle)?;
             opening.write(queue::settle)?;
             opening.write(idempotency::settle)?;
-            opening.write(|w| outcomes::recover(w, w.monotonic))?;
+            opening.write(|w| outcomes::recover(w))?;
         }
         let inner = Inner {
             signals: opening.signals(),

@@ -1,10 +1,11 @@
 //! How a webhook is doing, from bounded samples: the same effort for a thousand deliveries and for millions.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use std::ops::ControlFlow;
 
 use crate::Store;
 use crate::engine::embedded::monotonic::WALL_OFFSET_MS;
-use crate::engine::embedded::raw_cells as cells;
+use crate::engine::sql::params;
+use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
 use vocabulary::api::webhook_stats::{Latency, StatusCounts};
@@ -39,39 +40,44 @@ pub struct WebhookNumbers {
 impl Store {
     /// A webhook's numbers over the deliveries made from `since` on, of which the newest are looked at.
     pub async fn webhook_numbers(&self, id: WebhookId, since: Timestamp) -> Result<WebhookNumbers> {
-        self.read(move |conn| {
-            let (since, counts) = counts(conn, id, since)?;
+        self.read(move |db| {
+            let (since, counts) = counts(db, id, since)?;
             Ok(WebhookNumbers {
                 since,
                 counts,
-                latency_ms: latency(conn, id, since)?,
-                backlog: backlog(conn, id)?,
-                oldest_due_at: oldest_due_at(conn, id)?,
+                latency_ms: latency(db, id, since)?,
+                backlog: backlog(db, id)?,
+                oldest_due_at: oldest_due_at(db, id)?,
             })
         })
         .await
     }
 }
 
-/// Ids are minted in the order of time, so the index on them finds the first row of a window.
-fn first_id(since: Timestamp) -> String {
-    DeliveryId::from_value((since.unix_ms().clamp(0, (1 << 48) - 1) as u128) << 80).to_string()
+/// A webhook's (`?1`) newest deliveries from the moment of an id (`?2`) on. Ids are minted in the order of
+/// time, so the index on them finds the first row of a window.
+fn newest(columns: &str, limit: i64) -> String {
+    format!(
+        "SELECT {columns} FROM deliveries WHERE webhook_id = ?1
+             AND seq >= coalesce((SELECT seq FROM deliveries WHERE id >= ?2 ORDER BY id LIMIT 1), {})
+         ORDER BY seq DESC LIMIT {limit}",
+        i64::MAX
+    )
 }
 
-fn counts(conn: &Connection, id: WebhookId, since: Timestamp) -> Result<(Timestamp, StatusCounts)> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT status, count(*), min(created_at_ms) FROM (
-             SELECT status, created_at_ms FROM deliveries WHERE webhook_id = ?1
-                 AND seq >= coalesce((SELECT seq FROM deliveries WHERE id >= ?2 ORDER BY id LIMIT 1), {})
-             ORDER BY seq DESC LIMIT {COUNTED_MAX})
-         GROUP BY status",
-        i64::MAX
-    ))?;
-    let mut rows = statement.query(params![id, first_id(since)])?;
-    let (mut counts, mut counted, mut oldest) = (StatusCounts::default(), 0, i64::MAX);
-    while let Some(row) = rows.next()? {
+fn first_id(since: Timestamp) -> DeliveryId {
+    DeliveryId::from_value((since.unix_ms().clamp(0, (1 << 48) - 1) as u128) << 80)
+}
+
+fn counts(db: &Read<'_>, id: WebhookId, since: Timestamp) -> Result<(Timestamp, StatusCounts)> {
+    let sql = format!(
+        "SELECT status, count(*), min(created_at_ms) FROM ({}) AS newest GROUP BY status",
+        newest("status, created_at_ms", COUNTED_MAX)
+    );
+    let (mut counts, mut counted, mut oldest) = (StatusCounts::default(), 0, since);
+    db.each(&sql, params![id, first_id(since)], |row| {
         let count: i64 = row.get(1)?;
-        let place = match cells::parsed(row, 0)? {
+        let place = match row.parsed(0)? {
             DeliveryStatus::Scheduled => &mut counts.scheduled,
             DeliveryStatus::Processing => &mut counts.processing,
             DeliveryStatus::Retry => &mut counts.retry,
@@ -80,25 +86,21 @@ fn counts(conn: &Connection, id: WebhookId, since: Timestamp) -> Result<(Timesta
             DeliveryStatus::Discarded => &mut counts.discarded,
         };
         *place = count.max(0) as u64;
+        let of_status: Timestamp = row.get(2)?;
+        oldest = if counted == 0 { of_status } else { oldest.min(of_status) };
         counted += count;
-        oldest = oldest.min(row.get(2)?);
-    }
-    let all = counted < COUNTED_MAX;
-    Ok((if all { since } else { Timestamp::from_unix_ms(oldest) }, counts))
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok((if counted < COUNTED_MAX { since } else { oldest }, counts))
 }
 
-fn latency(conn: &Connection, id: WebhookId, since: Timestamp) -> Result<Latency> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT a.duration_ms FROM (
-             SELECT seq FROM deliveries WHERE webhook_id = ?1
-                 AND seq >= coalesce((SELECT seq FROM deliveries WHERE id >= ?2 ORDER BY id LIMIT 1), {})
-             ORDER BY seq DESC LIMIT {TIMED_MAX}) d
-         JOIN attempts a ON a.delivery_seq = d.seq
+fn latency(db: &Read<'_>, id: WebhookId, since: Timestamp) -> Result<Latency> {
+    let sql = format!(
+        "SELECT a.duration_ms FROM ({}) AS d JOIN attempts a ON a.delivery_seq = d.seq
          WHERE a.status_code IS NOT NULL AND a.duration_ms IS NOT NULL",
-        i64::MAX
-    ))?;
-    let rows = statement.query_map(params![id, first_id(since)], |row| row.get::<_, i64>(0))?;
-    let mut durations: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
+        newest("seq", TIMED_MAX)
+    );
+    let mut durations: Vec<i64> = db.all(&sql, params![id, first_id(since)], |row| row.get(0))?;
     durations.sort_unstable();
     let at = |percent: usize| {
         let place = (durations.len() * percent).div_ceil(100).saturating_sub(1);
@@ -107,38 +109,34 @@ fn latency(conn: &Connection, id: WebhookId, since: Timestamp) -> Result<Latency
     Ok(Latency { p50: at(50), p95: at(95) })
 }
 
-fn backlog(conn: &Connection, id: WebhookId) -> Result<u64> {
-    let mut all = 0;
+fn backlog(db: &Read<'_>, id: WebhookId) -> Result<u64> {
+    // Of those under way there are no more than there are permits.
+    let under_way = "status = 'processing' AND order_station IS NULL";
+    let mut all = db.one(
+        &format!("SELECT count(*) FROM deliveries WHERE {under_way} AND +webhook_id = ?1"),
+        params![id],
+        |row| row.get::<i64>(0),
+    )?;
     for which in [UNORDERED_WAITING, BULK_WAITING, ORDERED_LIVE] {
-        all += conn
-            .prepare_cached(&format!("SELECT count(*) FROM deliveries WHERE webhook_id = ?1 AND {which}"))?
-            .query_row([id], |row| row.get::<_, i64>(0))?;
+        let sql = format!("SELECT count(*) FROM deliveries WHERE webhook_id = ?1 AND {which}");
+        all += db.one(&sql, params![id], |row| row.get::<i64>(0))?;
     }
-    // No more of these than there are permits.
-    all += conn
-        .prepare_cached(
-            "SELECT count(*) FROM deliveries WHERE status = 'processing' AND +webhook_id = ?1
-                 AND order_station IS NULL",
-        )?
-        .query_row([id], |row| row.get::<_, i64>(0))?;
     Ok(all.max(0) as u64)
 }
 
-fn oldest_due_at(conn: &Connection, id: WebhookId) -> Result<Option<Timestamp>> {
+fn oldest_due_at(db: &Read<'_>, id: WebhookId) -> Result<Option<Timestamp>> {
     let ordered = format!(
         "SELECT min(due_at_ms) FROM (SELECT due_at_ms FROM deliveries WHERE webhook_id = ?1 AND {ORDERED_LIVE}
-             LIMIT {ORDERED_MAX})"
+             LIMIT {ORDERED_MAX}) AS live"
     );
     let by_time =
         |which: &str| format!("SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = ?1 AND {which}");
     let mut oldest: Option<i64> = None;
     for sql in [by_time(UNORDERED_WAITING), by_time(BULK_WAITING), ordered] {
-        let due_at: Option<i64> =
-            conn.prepare_cached(&sql)?.query_row([id], |row| row.get(0)).optional()?.flatten();
+        let due_at: Option<i64> = db.one(&sql, params![id], |row| row.get(0))?;
         oldest = [oldest, due_at].into_iter().flatten().min();
     }
-    let wall_offset_ms: i64 =
-        conn.prepare_cached(&format!("SELECT {WALL_OFFSET_MS}"))?.query_row([], |row| row.get(0))?;
+    let wall_offset_ms: i64 = db.one(&format!("SELECT {WALL_OFFSET_MS}"), &[], |row| row.get(0))?;
     Ok(oldest.map(|oldest| Timestamp::from_unix_ms(oldest + wall_offset_ms)))
 }
 

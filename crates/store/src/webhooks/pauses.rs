@@ -4,12 +4,11 @@
 //! delivery's turn count anew from the end of the pause (`resumed_at_ms`), and the time since when everything
 //! has failed is moved on by the length of the pause. All of it is one row, whatever waits.
 
-use rusqlite::params;
-
+use crate::engine::sql::{Param, ToParam, params};
 use crate::engine::tx::Tx;
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 use crate::log::subscriptions::webhook_status;
-use crate::webhooks::settings::{changed, stored};
+use crate::webhooks::settings::{changed, shown};
 use crate::{Priority, Scope, Store};
 use vocabulary::api::webhook::Webhook;
 use vocabulary::clock::Timestamp;
@@ -30,18 +29,19 @@ impl Store {
     /// Lets a webhook's deliveries wait, until `until` or until it is resumed. One that is paused already is
     /// paused until then instead.
     pub async fn pause_webhook(&self, id: WebhookId, until: Option<Timestamp>) -> Result<Paused> {
-        self.write(Priority::Api, Scope::Installation, move |w| {
+        self.write(Priority::Api, Scope::Webhook(id), move |w| {
             if let Some(refused) = refusal(w, id)? {
                 return Ok(refused);
             }
-            w.conn
-                .prepare_cached(
-                    "UPDATE webhooks SET status = 'paused', paused_at_ms = coalesce(paused_at_ms, ?2),
-                            paused_until_ms = ?3, updated_at_ms = max(?2, updated_at_ms + 1) WHERE id = ?1",
-                )?
-                .execute(params![id, w.now.unix_ms(), until.map(Timestamp::unix_ms)])?;
+            w.run(
+                "UPDATE webhooks SET status = 'paused', paused_at_ms = coalesce(paused_at_ms, ?2),
+                        paused_until_ms = ?3,
+                        updated_at_ms = CASE WHEN ?2 > updated_at_ms THEN ?2 ELSE updated_at_ms + 1 END
+                 WHERE id = ?1",
+                params![id, w.now, until],
+            )?;
             changed(w, id)?;
-            shown(w, id)
+            shown(w, id).map(|webhook| Paused::Done(Box::new(webhook)))
         })
         .await
     }
@@ -49,12 +49,12 @@ impl Store {
     /// Ends a webhook's pause: what has become due meanwhile goes at once. One that is not paused stays as
     /// it is.
     pub async fn resume_webhook(&self, id: WebhookId) -> Result<Paused> {
-        self.write(Priority::Api, Scope::Installation, move |w| {
+        self.write(Priority::Api, Scope::Webhook(id), move |w| {
             if let Some(refused) = refusal(w, id)? {
                 return Ok(refused);
             }
-            resume(w, "id = ?2", id)?;
-            shown(w, id)
+            resume(w, "id = ?2", id.to_param())?;
+            shown(w, id).map(|webhook| Paused::Done(Box::new(webhook)))
         })
         .await
     }
@@ -62,7 +62,8 @@ impl Store {
     /// Ends every pause whose time is up.
     pub async fn end_pauses(&self) -> Result<()> {
         self.write(Priority::Outcome, Scope::Installation, |w| {
-            resume(w, "paused_until_ms <= ?2", w.now.unix_ms())
+            let now = w.now;
+            resume(w, "paused_until_ms <= ?2", now.to_param())
         })
         .await
     }
@@ -76,27 +77,24 @@ fn refusal(w: &Tx<'_>, id: WebhookId) -> Result<Option<Paused>> {
     })
 }
 
-fn resume(w: &mut Tx<'_>, which: &str, value: i64) -> Result<()> {
-    let resumed: Vec<WebhookId> = w
-        .conn
-        .prepare_cached(&format!(
-            "UPDATE webhooks SET status = 'active', paused_at_ms = NULL, paused_until_ms = NULL, paused_reason = NULL,
-                    resumed_at_ms = ?3,
-                    failing_since_ms = failing_since_ms
-                        + max(?3 - max(paused_at_ms - (?1 - ?3), failing_since_ms), 0),
-                    updated_at_ms = max(?1, updated_at_ms + 1)
-             WHERE status = 'paused' AND {which} RETURNING id"
-        ))?
-        .query_map(params![w.now.unix_ms(), value, w.monotonic.unix_ms()], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
+fn resume(w: &mut Tx<'_>, which: &str, value: Param<'_>) -> Result<()> {
+    // It has failed since the later of its first failure and the begin of the pause; that moves on by the
+    // pause's length.
+    let sql = format!(
+        "UPDATE webhooks SET status = 'active', paused_at_ms = NULL, paused_until_ms = NULL,
+                paused_reason = NULL, resumed_at_ms = ?3,
+                failing_since_ms = failing_since_ms + CASE
+                    WHEN paused_at_ms - ?4 > failing_since_ms AND paused_at_ms - ?4 < ?3
+                        THEN ?3 - paused_at_ms + ?4
+                    WHEN failing_since_ms >= paused_at_ms - ?4 AND failing_since_ms < ?3 THEN ?3 - failing_since_ms
+                    ELSE 0 END,
+                updated_at_ms = CASE WHEN ?1 > updated_at_ms THEN ?1 ELSE updated_at_ms + 1 END
+         WHERE status = 'paused' AND {which} RETURNING id"
+    );
+    let ahead_ms = w.now.unix_ms() - w.monotonic.unix_ms();
+    let values = [w.now.to_param(), value, w.monotonic.to_param(), ahead_ms.to_param()];
+    let resumed: Vec<WebhookId> = w.all(&sql, &values, |row| row.get(0))?;
     resumed.into_iter().try_for_each(|id| changed(w, id))
-}
-
-fn shown(w: &Tx<'_>, id: WebhookId) -> Result<Paused> {
-    let found = stored(w.conn, w.vault, id)?;
-    found
-        .map(|stored| Paused::Done(Box::new(stored.webhook)))
-        .ok_or_else(|| StoreError::Corrupt(format!("webhook {id} is gone")))
 }
 
 #[cfg(test)]

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
-
-use crate::engine::embedded::raw_cells as cells;
-use crate::engine::tx::Tx;
+use crate::engine::sql::params;
+use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use crate::secrecy::vault::{Vault, cell};
 use crate::webhooks::settings;
@@ -29,32 +27,29 @@ impl Store {
         signing_secret: String,
         overlap: Duration,
     ) -> Result<Option<WebhookSecrets>> {
-        self.write(Priority::Api, Scope::Installation, move |w| {
-            let Some(before) = secrets(w.conn, w.vault, id, w.now)? else { return Ok(None) };
-            w.conn
-                .prepare_cached("DELETE FROM webhook_previous_secrets WHERE webhook_id = ?1 AND expires_at_ms <= ?2")?
-                .execute(params![id, w.now.unix_ms()])?;
+        self.write(Priority::Api, Scope::Webhook(id), move |w| {
+            let Some(before) = secrets(w, w.vault, id, w.now)? else { return Ok(None) };
+            w.run(
+                "DELETE FROM webhook_previous_secrets WHERE webhook_id = ?1 AND expires_at_ms <= ?2",
+                params![id, w.now],
+            )?;
             if !overlap.is_zero() && before.signing_secret != signing_secret {
                 forget_previous(w, id, &before.signing_secret)?;
                 let sealed = w.vault.seal(cell::PREVIOUS_SECRET, id, &before.signing_secret)?;
-                w.conn
-                    .prepare_cached(
-                        "INSERT INTO webhook_previous_secrets (webhook_id, signing_secret, expires_at_ms)
-                         VALUES (?1, ?2, ?3)",
-                    )?
-                    .execute(params![id, sealed, w.now.after(overlap).unix_ms()])?;
+                w.run(
+                    "INSERT INTO webhook_previous_secrets (webhook_id, signing_secret, expires_at_ms)
+                     VALUES (?1, ?2, ?3)",
+                    params![id, sealed, w.now.after(overlap)],
+                )?;
             }
-            w.conn
-                .prepare_cached(
-                    "UPDATE webhooks SET signing_secret = ?2, updated_at_ms = max(?3, updated_at_ms + 1) WHERE id = ?1",
-                )?
-                .execute(params![
-                    id,
-                    w.vault.seal(cell::SIGNING_SECRET, id, &signing_secret)?,
-                    w.now.unix_ms()
-                ])?;
+            w.run(
+                "UPDATE webhooks SET signing_secret = ?2,
+                        updated_at_ms = CASE WHEN ?3 > updated_at_ms THEN ?3 ELSE updated_at_ms + 1 END
+                 WHERE id = ?1",
+                params![id, w.vault.seal(cell::SIGNING_SECRET, id, &signing_secret)?, w.now],
+            )?;
             settings::changed(w, id)?;
-            secrets(w.conn, w.vault, id, w.now)
+            secrets(w, w.vault, id, w.now)
         })
         .await
     }
@@ -62,45 +57,42 @@ impl Store {
 
 /// One that was the current one twice is a previous one once, with the later end.
 fn forget_previous(w: &Tx<'_>, id: WebhookId, text: &str) -> Result<()> {
-    let sealed: Vec<String> = w
-        .conn
-        .prepare_cached("SELECT signing_secret FROM webhook_previous_secrets WHERE webhook_id = ?1")?
-        .query_map([id], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for sealed in sealed {
+    let previous = "SELECT signing_secret FROM webhook_previous_secrets WHERE webhook_id = ?1";
+    for sealed in w.all(previous, params![id], |row| row.get::<String>(0))? {
         if w.vault.open(cell::PREVIOUS_SECRET, id, &sealed)? == text {
-            w.conn
-                .prepare_cached(
-                    "DELETE FROM webhook_previous_secrets WHERE webhook_id = ?1 AND signing_secret = ?2",
-                )?
-                .execute(params![id, sealed])?;
+            w.run(
+                "DELETE FROM webhook_previous_secrets WHERE webhook_id = ?1 AND signing_secret = ?2",
+                params![id, sealed],
+            )?;
         }
     }
     Ok(())
 }
 
-fn secrets(
-    conn: &Connection,
+/// Those that sign beside the current one after `now`, the newest first.
+pub(crate) fn previous_secrets(
+    db: &Read<'_>,
     vault: &Vault,
     id: WebhookId,
     now: Timestamp,
-) -> Result<Option<WebhookSecrets>> {
-    let current = conn
-        .prepare_cached("SELECT signing_secret FROM webhooks WHERE id = ?1")?
-        .query_row([id], |row| cells::sealed(row, 0, vault, (cell::SIGNING_SECRET, &id)))
-        .optional()?;
-    let Some(signing_secret) = current else { return Ok(None) };
-    let previous = conn
-        .prepare_cached(
-            "SELECT signing_secret, expires_at_ms FROM webhook_previous_secrets
-             WHERE webhook_id = ?1 AND expires_at_ms > ?2 ORDER BY expires_at_ms DESC",
-        )?
-        .query_map(params![id, now.unix_ms()], |row| {
+) -> Result<Vec<PreviousSecret>> {
+    db.all(
+        "SELECT signing_secret, expires_at_ms FROM webhook_previous_secrets
+         WHERE webhook_id = ?1 AND expires_at_ms > ?2 ORDER BY expires_at_ms DESC",
+        params![id, now],
+        |row| {
             Ok(PreviousSecret {
-                signing_secret: cells::sealed(row, 0, vault, (cell::PREVIOUS_SECRET, &id))?,
-                expires_at: cells::moment(row, 1)?,
+                signing_secret: row.sealed(0, vault, (cell::PREVIOUS_SECRET, &id))?,
+                expires_at: row.get(1)?,
             })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(Some(WebhookSecrets { signing_secret, previous }))
+        },
+    )
+}
+
+fn secrets(db: &Read<'_>, vault: &Vault, id: WebhookId, now: Timestamp) -> Result<Option<WebhookSecrets>> {
+    let current = db.maybe("SELECT signing_secret FROM webhooks WHERE id = ?1", params![id], |row| {
+        row.sealed(0, vault, (cell::SIGNING_SECRET, &id))
+    })?;
+    let Some(signing_secret) = current else { return Ok(None) };
+    Ok(Some(WebhookSecrets { signing_secret, previous: previous_secrets(db, vault, id, now)? }))
 }

@@ -76,14 +76,14 @@ impl World {
             .claim(plan.claims, move |id, bytes| admission.admit(id, bytes))
             .await
             .expect("claimed");
-        let told = answers.iter().flat_map(|answer| &answer.deliveries).map(|claimed| claimed.event_seq);
+        let told = answers.iter().flat_map(|answer| &answer.deliveries).map(|claimed| claimed.event);
         let events = self.store.to_deliver(told.collect()).await.expect("read");
         for answer in answers {
             let Some(lane) = self.lanes.get_mut(answer.webhook_id) else { continue };
             let probe = lane.claimed(answer.deliveries.len(), &answer, now);
             for (nth, claimed) in answer.deliveries.into_iter().enumerate() {
                 let ends_at = now.after(Duration::from_millis(self.dice.below(1_200) as u64));
-                let event = events[&claimed.event_seq].clone().expect("it can be read");
+                let event = events[&claimed.event].clone().expect("it can be read");
                 self.flights.push(Flight { claimed, event, probe: probe && nth == 0, ends_at });
             }
         }
@@ -145,7 +145,7 @@ impl World {
             None => Next::DeadLetter { announce: flight.event.category != Category::Webhook },
         };
         Finish {
-            seq: claimed.seq,
+            row: claimed.row,
             webhook_id: claimed.webhook_id,
             attempt: claimed.attempt,
             duration: Duration::from_millis(7),

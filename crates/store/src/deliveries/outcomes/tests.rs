@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::LaneClaim;
+use crate::positions::LogPosition;
 use crate::seed::SeedWebhook;
 use vocabulary::clock::Clock;
 
@@ -40,7 +41,7 @@ impl Bench {
         let claimed = self.claim().await.expect("one is due");
         let delivered = next == Next::Delivered;
         let finish = Finish {
-            seq: claimed.seq,
+            row: claimed.row,
             webhook_id: claimed.webhook_id,
             attempt: claimed.attempt,
             duration: Duration::from_millis(7),
@@ -112,7 +113,13 @@ async fn an_attempt_that_was_not_made_is_as_if_it_had_never_begun() {
     let claimed = bench.claim().await.expect("it is due again");
     assert_eq!(bench.store.seed_text(shown).await, "processing 1 2 2");
     let due_at = bench.clock.now().after(DAY);
-    let not_made = NotMade { seq: claimed.seq, attempt: 2, message: "on purpose".to_owned(), due_at };
+    let not_made = NotMade {
+        row: claimed.row,
+        webhook_id: bench.webhook,
+        attempt: 2,
+        message: "on purpose".to_owned(),
+        due_at,
+    };
     bench.store.put_back(not_made.clone()).await.expect("put back");
     assert_eq!(bench.store.seed_text(shown).await, "retry 1 1 1");
     assert_eq!(bench.store.seed_text("SELECT last_error_code FROM deliveries").await, "unreadable");
@@ -133,10 +140,11 @@ async fn what_was_claimed_is_read_whatever_becomes_of_its_delivery_and_its_webho
     let (first, second) = (bench.claim().await.expect("due"), bench.claim().await.expect("due"));
     bench.store.cancel(first.id, None).await.expect("cancelled");
     bench.store.delete_webhook(bench.webhook, None).await.expect("deleted");
-    let rows = [first.event_seq, second.event_seq, 99];
-    let read = bench.store.to_deliver(rows.into()).await.expect("read");
-    assert!(read[&first.event_seq].is_ok() && read[&second.event_seq].is_ok());
-    assert!(read[&99].is_err(), "one that is not there spoils no other");
+    let nothing = LogPosition::from_number(99);
+    let events = [first.event, second.event, nothing];
+    let read = bench.store.to_deliver(events.into()).await.expect("read");
+    assert!(read[&first.event].is_ok() && read[&second.event].is_ok());
+    assert!(read[&nothing].is_err(), "one that is not there spoils no other");
 }
 
 #[tokio::test]
@@ -146,7 +154,7 @@ async fn what_was_discarded_while_it_was_under_way_stays_so() {
     let claimed = bench.claim().await.expect("one is due");
     bench.store.cancel(claimed.id, None).await.expect("canceled");
     let finish = Finish {
-        seq: claimed.seq,
+        row: claimed.row,
         webhook_id: bench.webhook,
         attempt: 1,
         duration: Duration::from_millis(7),
@@ -172,7 +180,7 @@ async fn a_webhook_disabled_meanwhile_gets_no_retry() {
     let claimed = bench.claim().await.expect("one is due");
     bench.store.seed_run("UPDATE webhooks SET status = 'disabled', disabled_reason = 'by hand'").await;
     let finish = Finish {
-        seq: claimed.seq,
+        row: claimed.row,
         webhook_id: bench.webhook,
         attempt: 1,
         duration: Duration::ZERO,

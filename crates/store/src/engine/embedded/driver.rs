@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Error, params_from_iter};
 
-use crate::engine::sql::{CellValue, FromCell, Param, ToParam, Value};
+use crate::engine::sql::{CellValue, FromCell, Param, ToParam, Value, params};
 use crate::error::{Result, StoreError, UnreadableSetting};
 
 pub(crate) use rusqlite::Connection;
@@ -89,6 +89,11 @@ pub(crate) fn run(conn: &Connection, sql: &str, params: &[Param<'_>]) -> Result<
 #[inline]
 pub(crate) fn get<T: FromCell>(row: &RawRow<'_>, column: usize) -> Result<T> {
     T::from_cell(cell(row, column)?).map_err(|reason| StoreError::cell(column_name(row, column), reason))
+}
+
+pub(crate) fn next_number(conn: &Connection, table: &str) -> Result<i64> {
+    let newest = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
+    Ok(maybe(conn, newest, params![table], |row| get::<i64>(row, 0))?.unwrap_or(0) + 1)
 }
 
 #[inline]

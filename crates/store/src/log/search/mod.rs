@@ -25,7 +25,6 @@ use vocabulary::event::Event;
 use vocabulary::id::EventId;
 use vocabulary::log_limit::limited;
 
-pub(crate) use crate::log::row_set::{as_list, in_list};
 pub use follow::Indexed;
 
 /// The index's name in the data directory.

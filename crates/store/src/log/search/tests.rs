@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::follow::read_unindexed;
 use super::*;
+use crate::DeliveryFilter;
 use crate::log::retention::Expiring;
 use crate::seed::SeedWebhook;
-use crate::{DeliveryFilter, DeliveryPage};
 use vocabulary::clock::{Clock, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_776_168_000_000);
@@ -54,9 +54,9 @@ impl Fixture {
 
     async fn find_deliveries(&self, q: &str) -> Vec<i64> {
         let filter = DeliveryFilter { q: Some(q.to_owned()), ..DeliveryFilter::default() };
-        let page = DeliveryPage { limit: 1_000, after_seq: None, ascending: false };
-        let found = self.store.deliveries(filter, page).await.expect("lists").rows;
-        found.iter().map(|delivery| delivery.seq).collect()
+        let slice = Slice { ascending: false, after: None, limit: 1_000 };
+        let found = self.store.deliveries(filter, slice).await.expect("lists").rows;
+        found.iter().map(|delivery| delivery.row.number()).collect()
     }
 }
 

@@ -1,0 +1,181 @@
+//! Dead letters: deliveries whose schedule is used up, and the events that tell of them.
+
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+
+use crate::deliveries::direct_url::{DIRECT_IN_BULK, DIRECT_WAITING, is_origin};
+use crate::deliveries::webhook_events::append_event;
+use crate::engine::sql::params;
+use crate::engine::tx::{Read, Tx};
+use crate::error::Result;
+use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
+use crate::positions::DeliveryRow;
+use crate::{Priority, Scope, Store};
+use vocabulary::api::delivery::DeliveryError;
+use vocabulary::clock::Timestamp;
+use vocabulary::delivery::ErrorCode;
+use vocabulary::id::{DeliveryId, EventId, WebhookId};
+
+/// Deliveries that are looked at in one step of [`Store::give_up_waiting`].
+const GIVE_UP_STEP: usize = 500;
+
+/// A dead letter, as a `DeliveryFailed` event tells it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeliveryFailure {
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// Its event.
+    pub event_id: EventId,
+    /// Its webhook; null if it went to a URL of its own.
+    #[serde(serialize_with = "webhook_or_null")]
+    pub webhook_id: WebhookId,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why it failed in the end.
+    pub last_error: DeliveryError,
+}
+
+fn webhook_or_null<S: serde::Serializer>(
+    lane: &WebhookId,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    Some(*lane).filter(|lane| !is_origin(*lane)).serialize(serializer)
+}
+
+/// What a step of giving up did.
+#[derive(Debug, Clone, Default)]
+pub struct GivenUp {
+    /// How many got an event of their own.
+    pub told: usize,
+    /// Those that no event tells of yet.
+    pub untold: Vec<DeliveryFailure>,
+    /// There may be more.
+    pub more: bool,
+}
+
+impl Store {
+    /// Makes dead letters (`circuit_open`) of deliveries that are due and whose schedule began before
+    /// `began_before`, looking at the oldest due ones. None if the webhook is paused, or was since then.
+    /// Returns which ones no event tells of: all behind the first `announce`.
+    pub async fn give_up_waiting(
+        &self,
+        webhook_id: WebhookId,
+        began_before: Timestamp,
+        announce: usize,
+    ) -> Result<GivenUp> {
+        self.write(Priority::Outcome, Scope::Webhook(webhook_id), move |w| {
+            give_up(w, webhook_id, began_before, announce)
+        })
+        .await
+    }
+
+    /// Stores one `DeliveryFailed` event that stands for `count` dead letters, `latest` being one of them.
+    pub async fn announce_failures(&self, latest: DeliveryFailure, count: u64) -> Result<()> {
+        let scope = Scope::Webhook(latest.webhook_id);
+        self.write(Priority::Outcome, scope, move |w| announce(w, &latest, count)).await
+    }
+}
+
+/// Tells of a dead letter that stands for `count` of them.
+pub(crate) fn announce(w: &mut Tx<'_>, failure: &DeliveryFailure, count: u64) -> Result<()> {
+    #[derive(Serialize)]
+    struct Failed<'a> {
+        #[serde(flatten)]
+        failure: &'a DeliveryFailure,
+        count: u64,
+    }
+    append_event(w, "DeliveryFailed", failure.webhook_id, &Failed { failure, count })
+}
+
+fn give_up(
+    w: &mut Tx<'_>,
+    webhook_id: WebhookId,
+    began_before: Timestamp,
+    announce_max: usize,
+) -> Result<GivenUp> {
+    if !counts_against(w, webhook_id, began_before)? {
+        return Ok(GivenUp::default());
+    }
+    let too_old = too_old(w, webhook_id, began_before, w.monotonic)?;
+    let mut given_up = GivenUp { more: !too_old.is_empty(), ..GivenUp::default() };
+    for TooOld { row, operational, failure } in too_old {
+        let DeliveryError { code, message } = &failure.last_error;
+        w.run(
+            "UPDATE deliveries SET status = 'failed', due_at_ms = NULL, completed_at_ms = ?2,
+                                   last_error_code = ?3, last_error_message = ?4 WHERE seq = ?1",
+            params![row, w.now, code.as_str(), message],
+        )?;
+        if operational {
+            continue;
+        }
+        if given_up.told < announce_max {
+            announce(w, &failure, 1)?;
+            given_up.told += 1;
+        } else {
+            given_up.untold.push(failure);
+        }
+    }
+    Ok(given_up)
+}
+
+/// Whether age counts: not in a pause, and after one only from its end on.
+fn counts_against(db: &Read<'_>, webhook_id: WebhookId, began_before: Timestamp) -> Result<bool> {
+    if is_origin(webhook_id) {
+        return Ok(true);
+    }
+    let active =
+        "SELECT 1 FROM webhooks WHERE id = ?1 AND status = 'active' AND coalesce(resumed_at_ms < ?2, TRUE)";
+    db.has(active, params![webhook_id, began_before])
+}
+
+/// A delivery whose schedule has run out while the breaker kept it from being tried.
+struct TooOld {
+    row: DeliveryRow,
+    /// Its event tells of a webhook itself: no failure of it is told in turn.
+    operational: bool,
+    failure: DeliveryFailure,
+}
+
+fn too_old(
+    db: &Read<'_>,
+    webhook_id: WebhookId,
+    began_before: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<TooOld>> {
+    let last_error = DeliveryError {
+        code: ErrorCode::CircuitOpen,
+        message: "the endpoint was down for longer than the retry schedule lasts".to_owned(),
+    };
+    let by_time = |which: &str| format!("{which} AND due_at_ms <= ?2 ORDER BY due_at_ms, seq");
+    let by_station = format!("{ORDERED_LIVE} ORDER BY order_station, seq");
+    let (of_lane, number, waiting) = match is_origin(webhook_id) {
+        true => ("origin_id", -webhook_id, vec![by_time(DIRECT_WAITING), by_time(DIRECT_IN_BULK)]),
+        false => {
+            ("webhook_id", webhook_id, vec![by_time(UNORDERED_WAITING), by_station, by_time(BULK_WAITING)])
+        }
+    };
+    let mut found = Vec::new();
+    for waiting in waiting {
+        // Bounded by what is looked at, not by what is found: a long backlog must not hold up the writer.
+        let sql = format!(
+            "SELECT o.seq, e.category = 'webhook', o.id, e.id, o.attempts
+             FROM (SELECT seq, id, event_seq, attempts, scheduled_at_ms, due_at_ms FROM deliveries
+                   WHERE {of_lane} = ?1 AND {waiting} LIMIT ?4) AS o
+             JOIN events e ON e.seq = o.event_seq
+             WHERE o.scheduled_at_ms < ?3 AND o.due_at_ms <= ?2"
+        );
+        db.each(&sql, params![number, now, began_before, GIVE_UP_STEP], |row| {
+            let failure = DeliveryFailure {
+                delivery_id: row.get(2)?,
+                event_id: row.get(3)?,
+                webhook_id,
+                attempts: row.get(4)?,
+                last_error: last_error.clone(),
+            };
+            found.push(TooOld { row: row.get(0)?, operational: row.get(1)?, failure });
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    Ok(found)
+}

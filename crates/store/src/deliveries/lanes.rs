@@ -1,0 +1,124 @@
+//! The lanes of webhooks, and of the origins of URLs that came with events: their settings, and when the next
+//! delivery of each is due.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use tracing::error;
+
+use crate::Store;
+use crate::deliveries::direct_url;
+use crate::deliveries::lane_settings::LaneSettings;
+use crate::engine::row::Row;
+use crate::engine::sql::params;
+use crate::engine::tx::Read;
+use crate::error::{Result, StoreError};
+use crate::log::subscriptions::load_subscription;
+use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};
+use crate::secrecy::vault::Vault;
+use crate::webhooks::signing_secrets::previous_secrets;
+use crate::webhooks::webhook_row::{self, COLUMN_COUNT, COLUMNS, StoredWebhook};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::WebhookId;
+
+/// A lane, and when its next delivery is due; `None`: none waits.
+pub type DueLane = (LaneSettings, Option<Timestamp>);
+
+impl Store {
+    /// Every webhook's lane and when its next delivery is due.
+    pub async fn lanes(&self) -> Result<Vec<DueLane>> {
+        let vault = self.vault();
+        self.read(move |db| {
+            let webhooks: Vec<(WebhookId, _)> =
+                db.all(&SELECT, &[], |row| Ok((row.get(0)?, read(row, &vault))))?;
+            let mut lanes = Vec::with_capacity(webhooks.len());
+            for (id, webhook) in webhooks {
+                lanes.push(or_out_of_order(id, webhook.and_then(|webhook| complete(db, webhook, &vault)))?);
+            }
+            lanes.extend(direct_url::lanes(db)?);
+            Ok(lanes)
+        })
+        .await
+    }
+
+    /// These lanes and when the next delivery of each is due; `None` where there is no such webhook or
+    /// origin.
+    pub async fn lanes_of(&self, ids: BTreeSet<WebhookId>) -> Result<Vec<(WebhookId, Option<DueLane>)>> {
+        let vault = self.vault();
+        self.read(move |db| {
+            let lane = |id| match one_lane(db, id, &vault).transpose() {
+                Some(lane) => Ok((id, Some(or_out_of_order(id, lane)?))),
+                None => Ok((id, None)),
+            };
+            ids.into_iter().map(lane).collect()
+        })
+        .await
+    }
+
+    /// One webhook's lane; `None` if there is no such webhook.
+    ///
+    /// # Errors
+    /// [`StoreError::Setting`] if it is out of order.
+    pub async fn lane(&self, webhook_id: WebhookId) -> Result<Option<LaneSettings>> {
+        let vault = self.vault();
+        self.read(move |db| Ok(one_lane(db, webhook_id, &vault)?.map(|(settings, _)| settings))).await
+    }
+}
+
+/// A webhook, and what of it is due when.
+static SELECT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {COLUMNS},
+           (SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = w.id AND {UNORDERED_WAITING}),
+           (SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = w.id AND {BULK_WAITING}),
+           EXISTS (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND {ORDERED_LIVE})
+         FROM webhooks w"
+    )
+});
+
+fn one_lane(db: &Read<'_>, id: WebhookId, vault: &Vault) -> Result<Option<DueLane>> {
+    if direct_url::is_origin(id) {
+        return direct_url::lane(db, id);
+    }
+    let sql = format!("{} WHERE w.id = ?1", *SELECT);
+    let webhook = db.maybe(&sql, params![id], |row| read(row, vault))?;
+    webhook.map(|webhook| complete(db, webhook, vault)).transpose()
+}
+
+/// A webhook whose settings cannot be read is out of order, and the others are not.
+fn or_out_of_order(webhook_id: WebhookId, lane: Result<DueLane>) -> Result<DueLane> {
+    match lane {
+        Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_) | StoreError::Cell(_))) => {
+            error!(
+                webhook.id = webhook_id,
+                "webhook {webhook_id} is out of order, nothing is sent to it: {error}"
+            );
+            Ok((LaneSettings::out_of_order(webhook_id), None))
+        }
+        lane => lane,
+    }
+}
+
+/// Reads what [`SELECT`] selects.
+fn read(row: &Row<'_>, vault: &Vault) -> Result<(StoredWebhook, Option<Timestamp>)> {
+    let webhook = webhook_row::read(row, vault)?;
+    let unordered: [Option<Timestamp>; 2] = [row.get(COLUMN_COUNT)?, row.get(COLUMN_COUNT + 1)?];
+    // When those in order are due shows when they are looked at: at once, to be on the safe side.
+    let ordered = row.get::<bool>(COLUMN_COUNT + 2)?.then_some(Timestamp::from_unix_ms(0));
+    Ok((webhook, ordered.or(unordered.into_iter().flatten().min())))
+}
+
+/// The lane of a webhook, of which the rest is read.
+fn complete(
+    db: &Read<'_>,
+    (webhook, due_at): (StoredWebhook, Option<Timestamp>),
+    vault: &Vault,
+) -> Result<DueLane> {
+    let id = webhook.webhook.id;
+    // What it subscribes to is no business of a lane's, but one half of a webhook does not go on without
+    // the other.
+    load_subscription(db, id)?;
+    // Those that have expired are told too: they sign nothing.
+    let previous = previous_secrets(db, vault, id, Timestamp::from_unix_ms(0))?;
+    Ok((LaneSettings::of(webhook, previous)?, due_at))
+}

@@ -1,0 +1,222 @@
+//! A webhook as a row: read into what is shown of it and what is secret, and written from what was asked for.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::cells;
+use crate::engine::row::Row;
+use crate::engine::sql::params;
+use crate::engine::tx::{Read, Tx};
+use crate::error::{Result, StoreError};
+use crate::secrecy::vault::{Vault, cell};
+use vocabulary::api::webhook::{Webhook, WebhookInput};
+use vocabulary::id::WebhookId;
+use vocabulary::units::Span;
+use vocabulary::webhook::WebhookStatus;
+
+/// A webhook with what only the gateway may know.
+#[derive(Clone)]
+pub struct StoredWebhook {
+    /// What is shown of it.
+    pub webhook: Webhook,
+    /// The value of its secret header.
+    pub secret_value: Option<String>,
+    /// What signs its deliveries (`whsec_…`).
+    pub signing_secret: String,
+}
+
+impl fmt::Debug for StoredWebhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredWebhook").field("webhook", &self.webhook).finish_non_exhaustive()
+    }
+}
+
+/// What [`read`] takes, of `webhooks`.
+pub(crate) const COLUMNS: &str = "id, name, url, status, disabled_reason, events, stations, owner_id,
+    secret_header, secret_value, signing_secret, format, custom_headers, filter, ordering, ordering_max_wait_ms,
+    timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms, paused_at_ms,
+    paused_until_ms, paused_reason";
+
+/// How many columns they are: others may follow.
+pub(crate) const COLUMN_COUNT: usize = 25;
+
+/// Reads what [`COLUMNS`] selects.
+pub(crate) fn read(row: &Row<'_>, vault: &Vault) -> Result<StoredWebhook> {
+    let id: WebhookId = row.get(0)?;
+    let named = |column| ("webhooks", &id as &dyn fmt::Display, column);
+    let span =
+        |column| Ok::<_, StoreError>(Span(Duration::from_millis(row.get::<i64>(column)?.max(0) as u64)));
+    let status: WebhookStatus = cells::setting(named("status"), row.parsed(3))?;
+    let events: Vec<String> = cells::setting(named("events"), row.json(5))?;
+    let secret_value = row.maybe_sealed(9, vault, (cell::SECRET_VALUE, &id));
+    let secret_value = cells::setting(named("secret_value"), secret_value)?;
+    let signing_secret = row.sealed(10, vault, (cell::SIGNING_SECRET, &id));
+    let custom_headers = row.headers(12, vault, (cell::WEBHOOK_HEADERS, &id));
+    let webhook = Webhook {
+        id,
+        name: row.get(1)?,
+        url: row.get(2)?,
+        enabled: status.is_enabled(),
+        status,
+        disabled_reason: row.get(4)?,
+        paused_at: row.get(22)?,
+        paused_until: row.get(23)?,
+        paused_reason: row.get(24)?,
+        warnings: vocabulary::subscription::warnings(&events),
+        events,
+        stations: cells::setting(named("stations"), row.json(6))?,
+        owner_id: row.get(7)?,
+        secret_header: row.get(8)?,
+        secret_value_set: secret_value.is_some(),
+        signing_secret: None,
+        format: cells::setting(named("format"), row.parsed(11))?,
+        custom_headers: cells::setting(named("custom_headers"), custom_headers)?,
+        filter: cells::setting(named("filter"), row.maybe_json(13))?,
+        ordering: cells::setting(named("ordering"), row.parsed(14))?,
+        ordering_max_wait: span(15)?,
+        timeout: span(16)?,
+        retry_schedule: cells::setting(named("retry_schedule"), row.json(17))?,
+        max_in_flight: cells::setting(named("max_in_flight"), row.get(18))?,
+        rate_limit: row.get(19)?,
+        created_at: row.get(20)?,
+        updated_at: row.get(21)?,
+    };
+    let signing_secret = cells::setting(named("signing_secret"), signing_secret)?;
+    Ok(StoredWebhook { webhook, secret_value, signing_secret })
+}
+
+/// The webhook of this number.
+pub(crate) fn stored(db: &Read<'_>, vault: &Vault, id: WebhookId) -> Result<Option<StoredWebhook>> {
+    db.maybe(&format!("SELECT {COLUMNS} FROM webhooks WHERE id = ?1"), params![id], |row| read(row, vault))
+}
+
+/// Writes all that is written in a webhook: a new row, or over the one that is there. A pause goes on only
+/// while it stays paused, and one that is put back to work has not failed yet.
+pub(crate) fn save(
+    w: &Tx<'_>,
+    id: WebhookId,
+    input: &WebhookInput,
+    status: WebhookStatus,
+    disabled_reason: Option<&str>,
+) -> Result<()> {
+    let secrets = Sealed::of(w, id, input)?;
+    w.run(
+        "INSERT INTO webhooks (id, name, url, status, disabled_reason, events, stations, owner_id,
+            secret_header, secret_value, signing_secret, format, custom_headers, filter, ordering,
+            ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms,
+            updated_at_ms, created_seq)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+            ?21, ?21, (SELECT coalesce(max(seq), 0) FROM events))
+         ON CONFLICT (id) DO UPDATE SET
+            name = excluded.name, url = excluded.url, status = excluded.status,
+            disabled_reason = excluded.disabled_reason, events = excluded.events,
+            stations = excluded.stations, owner_id = excluded.owner_id, secret_header = excluded.secret_header,
+            secret_value = excluded.secret_value, signing_secret = excluded.signing_secret,
+            format = excluded.format, custom_headers = excluded.custom_headers, filter = excluded.filter,
+            ordering = excluded.ordering, ordering_max_wait_ms = excluded.ordering_max_wait_ms,
+            timeout_ms = excluded.timeout_ms, retry_schedule = excluded.retry_schedule,
+            max_in_flight = excluded.max_in_flight, rate_limit = excluded.rate_limit,
+            paused_at_ms = CASE WHEN excluded.status = 'paused' THEN webhooks.paused_at_ms END,
+            paused_until_ms = CASE WHEN excluded.status = 'paused' THEN webhooks.paused_until_ms END,
+            paused_reason = CASE WHEN excluded.status = 'paused' THEN webhooks.paused_reason END,
+            failing_since_ms = CASE WHEN webhooks.status IN ('active', 'paused')
+                OR excluded.status NOT IN ('active', 'paused') THEN webhooks.failing_since_ms END,
+            updated_at_ms = CASE WHEN excluded.updated_at_ms > webhooks.updated_at_ms
+                THEN excluded.updated_at_ms ELSE webhooks.updated_at_ms + 1 END",
+        params![
+            id,
+            name(input),
+            input.url,
+            status.as_str(),
+            disabled_reason,
+            serde_json::to_string(&input.events)?,
+            serde_json::to_string(&input.stations)?,
+            input.owner_id,
+            input.secret_header,
+            secrets.secret_value,
+            secrets.signing_secret,
+            input.format.as_str(),
+            secrets.custom_headers,
+            input.filter.as_ref().map(serde_json::to_string).transpose()?,
+            input.ordering.as_str(),
+            millis(input.ordering_max_wait),
+            millis(input.timeout),
+            serde_json::to_string(&input.retry_schedule)?,
+            input.max_in_flight,
+            input.rate_limit,
+            w.now,
+        ],
+    )?;
+    Ok(())
+}
+
+/// What of a webhook is, or may be, secret, as it is stored.
+struct Sealed {
+    signing_secret: String,
+    secret_value: Option<String>,
+    custom_headers: String,
+}
+
+impl Sealed {
+    fn of(w: &Tx<'_>, id: WebhookId, input: &WebhookInput) -> Result<Self> {
+        let signing_secret = input
+            .signing_secret
+            .as_deref()
+            .ok_or_else(|| StoreError::Corrupt(format!("webhook {id} has no signing secret")))?;
+        let secret_value = input.secret_value.as_deref();
+        Ok(Self {
+            signing_secret: w.vault.seal(cell::SIGNING_SECRET, id, signing_secret)?,
+            secret_value: secret_value
+                .map(|value| w.vault.seal(cell::SECRET_VALUE, id, value))
+                .transpose()?,
+            custom_headers: match input.custom_headers.is_empty() {
+                true => cells::NO_HEADERS.to_owned(),
+                false => {
+                    w.vault.seal(cell::WEBHOOK_HEADERS, id, &serde_json::to_string(&input.custom_headers)?)?
+                }
+            },
+        })
+    }
+}
+
+/// A webhook without a name is called by its URL's host.
+fn name(input: &WebhookInput) -> String {
+    let host = || url::Url::parse(&input.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    input.name.clone().or_else(host).unwrap_or_else(|| input.url.clone())
+}
+
+fn millis(span: Span) -> i64 {
+    span.0.as_millis().min(i64::MAX as u128) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
+    use vocabulary::api::replay::ReplayStatus;
+    use vocabulary::clock::Clock;
+    use vocabulary::delivery::{BodyFormat, DeliveryStatus, DiscardReason};
+    use vocabulary::webhook::Ordering;
+
+    /// A word that the schema does not know could not be stored, one that only the schema knows not be read.
+    #[tokio::test]
+    async fn the_schema_knows_the_words_of_the_vocabulary_and_no_others() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), Clock::System).expect("a store");
+        let tables =
+            "SELECT group_concat(sql) FROM sqlite_schema WHERE name IN ('webhooks', 'deliveries', 'replays')";
+        let tables = store.seed_text(tables).await.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (column, words) in [
+            ("format", BodyFormat::WORDS),
+            ("status", WebhookStatus::WORDS),
+            ("ordering", Ordering::WORDS),
+            ("status", DeliveryStatus::WORDS),
+            ("discarded_because", DiscardReason::WORDS),
+            ("status", ReplayStatus::WORDS),
+        ] {
+            let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+            let check = format!("CHECK ({column} IN ({}))", words.join(", "));
+            assert!(tables.contains(&check), "{check} is not in {tables}");
+        }
+    }
+}
