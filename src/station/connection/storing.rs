@@ -74,7 +74,7 @@ impl Connection {
                     signing: self.signing(&call).await?,
                 };
                 let answered = self.stations.calls.serve(station, *call, received_at, advice).await?;
-                if answered.command_made {
+                if answered.command_created {
                     self.stations.registry.tell_of_commands(&self.station);
                 }
                 Ok(Some(answered.payload))

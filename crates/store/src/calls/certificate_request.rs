@@ -32,6 +32,6 @@ impl CallTx<'_, '_> {
         };
         call.violations.extend(refused.map(|reason| Violation::field("csr", reason)));
         let answered = self.append_and_answer(call, message, None)?;
-        Ok(Answered { command_made: self.certificate_granted, ..answered })
+        Ok(Answered { command_created: self.certificate_granted, ..answered })
     }
 }

@@ -3,38 +3,37 @@
 //! The store gathers what the answer depends on, the pure `Message::answer` makes it, and it is stored
 //! with the event. Only what is returned from here, after the commit, may be sent to the charger.
 
+mod answering;
+pub(crate) mod authorization_question;
+mod boot;
 mod certificate_request;
+mod clock;
 mod station_facts;
+mod station_row;
 mod tag_verdict;
 mod transaction;
 
 use std::sync::Arc;
 
-use crate::engine::sql::params;
-use crate::station_state::rejected_messages;
 use serde_json::value::RawValue;
 
 use crate::calls::authorization_question::OutsideVerdicts;
+use crate::calls::station_row::StationRow;
 use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::log::append;
-use crate::log::append::{AppendOptions, Owner};
 use crate::sessions::reservations;
-use crate::station_state::flags::{BOOT_LOOP, Change, Until};
-use crate::station_state::{boot_loops, configuration, unsupported_actions};
+use crate::station_state::flags::Change;
+use crate::station_state::{boot_loops, rejected_messages};
 use crate::stations::certificate_signing::Signing;
-use crate::{LogPosition, Priority, Scope, Store};
+use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
-use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::StationId;
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::authorization::{IdTagInfo, UnknownIdTag};
-use vocabulary::ocpp::boot_status::BootStatus;
-use vocabulary::ocpp::decision::Decision;
-use vocabulary::ocpp::fact::{Booted, Fact};
-use vocabulary::ocpp::message::{Inbound, Message};
+use vocabulary::ocpp::fact::Fact;
+use vocabulary::ocpp::message::Inbound;
 use vocabulary::ocpp::rejection::Rejection;
-use vocabulary::ocpp::station_clock::{self, Sighting};
+use vocabulary::ocpp::station_clock::Sighting;
 
 /// What the operator has decided about answers.
 #[derive(Debug, Clone)]
@@ -56,8 +55,8 @@ pub struct Answered {
     pub payload: Box<RawValue>,
     /// It repeated an earlier message and got that one's answer.
     pub duplicate: bool,
-    /// It has brought forth a command to the station, which the connection has to be told of.
-    pub command_made: bool,
+    /// It has created a command to the station, which the connection has to be told of.
+    pub command_created: bool,
 }
 
 /// What others were asked before a CALL is served.
@@ -67,22 +66,6 @@ pub struct Advice {
     pub verdict: Option<IdTagInfo>,
     /// What the certificate authority says to its request, if there are both.
     pub signing: Option<Signing>,
-}
-
-/// How many times longer a charger that boots again and again is asked to leave between heartbeats (quirk
-/// Q32). Less than the three after which it counts as offline.
-const LOOPING_SLOWER: u32 = 2;
-
-/// The station's row, as far as answers depend on it.
-struct Station {
-    owner_id: Option<String>,
-    boot_status: BootStatus,
-    booted_at_ms: Option<i64>,
-    flags: String,
-    /// How far its clock was ahead before this message.
-    clock_skew_ms: Option<i64>,
-    /// Messages that agree on another skew; JSON.
-    clock_doubt: Option<String>,
 }
 
 /// Serves CALLs, each answered by the same policy. Cheap to clone.
@@ -110,7 +93,7 @@ impl Calls {
         let Self { store, policy } = self.clone();
         store
             .write(priority, Scope::Station(station.clone()), move |w| {
-                let known = read_station(w, &station)?;
+                let known = StationRow::of(w, &station)?;
                 let policy = &policy;
                 CallTx {
                     w,
@@ -153,38 +136,11 @@ impl Store {
     }
 }
 
-fn read_station(w: &Tx<'_>, station: &StationId) -> Result<Station> {
-    let known = w.maybe(
-        "SELECT owner_id, boot_status, booted_at_ms, flags, clock_skew_ms, clock_doubt
-         FROM stations WHERE station_id = ?1",
-        params![station],
-        |row| {
-            Ok(Station {
-                owner_id: row.get(0)?,
-                boot_status: row.word(1)?,
-                booted_at_ms: row.get(2)?,
-                flags: row.get(3)?,
-                clock_skew_ms: row.get(4)?,
-                clock_doubt: row.get(5)?,
-            })
-        },
-    )?;
-    // A station deleted while its last messages were on their way: they are kept all the same.
-    Ok(known.unwrap_or_else(|| Station {
-        owner_id: None,
-        boot_status: BootStatus::Rejected,
-        booted_at_ms: None,
-        flags: "[]".to_owned(),
-        clock_skew_ms: None,
-        clock_doubt: None,
-    }))
-}
-
 /// One CALL in its transaction.
 struct CallTx<'a, 'w> {
     w: &'a mut Tx<'w>,
     station: &'a StationId,
-    known: Station,
+    known: StationRow,
     received_at: Timestamp,
     policy: &'a CallPolicy,
     advice: Advice,
@@ -199,16 +155,10 @@ struct CallTx<'a, 'w> {
 }
 
 impl CallTx<'_, '_> {
-    /// Whether the station's clock was never set: its live messages lie years behind, or the first that it
-    /// sends.
-    pub(crate) fn clock_was_never_set(&self) -> bool {
-        self.clock_skew_ms.is_some_and(station_clock::was_never_set)
-    }
-
     fn handle(mut self, mut call: Inbound) -> Result<Answered> {
         let message = call.message.clone();
         let fact = message.fact();
-        if self.known.booted_at_ms.is_none() && !matches!(fact, Fact::Booted(_)) {
+        if self.known.booted_at.is_none() && !matches!(fact, Fact::Booted(_)) {
             call.violations.push(Violation::message("before_boot"));
         }
         if let Some(sighting) = Sighting::of(&call, self.received_at) {
@@ -247,98 +197,4 @@ impl CallTx<'_, '_> {
             Fact::CertificateRequested { .. } => self.certificate_request(call, &message),
         }
     }
-
-    fn boot(&mut self, mut call: Inbound, message: &Message, boot: &Booted) -> Result<Answered> {
-        let new_firmware = self.has_new_firmware(boot)?;
-        let asked_for = new_firmware || self.was_to_boot_again()?;
-        self.flags.over(Until::BootsApart);
-        if let Some(boots) = boot_loops::count(self.w, self.station, asked_for)? {
-            let minutes = boot_loops::LOOP_WINDOW.as_secs() / 60;
-            let problem =
-                format!("{BOOT_LOOP}: {boots} boots within {minutes} minutes that nobody asked for");
-            call.violations.push(Violation::message(problem));
-            self.in_boot_loop = true;
-        }
-        if self.known.booted_at_ms.is_some() {
-            self.flags.over(Until::NextBoot);
-        }
-        if new_firmware {
-            self.flags.over(Until::NewFirmware);
-            unsupported_actions::forget(self.w, self.station)?;
-        }
-        if self.clock_was_never_set() {
-            // It counts anew with its power: what it showed before says nothing of what it shows now.
-            self.write_clock(None, None)?;
-        }
-        self.record_boot(boot)?;
-        configuration::booted(self.w, self.station)?;
-        self.append_and_answer(call, message, None)
-    }
-
-    /// A time of the station's clock by ours; `None` if nobody knows how far that is off.
-    fn by_our_clock(&self, occurred_at: Option<Timestamp>) -> Option<Timestamp> {
-        let (at, ahead_ms) = occurred_at.zip(self.clock_skew_ms)?;
-        Some(Timestamp::from_unix_ms(at.unix_ms().saturating_sub(ahead_ms)))
-    }
-
-    /// A message that neither starts nor ends a transaction.
-    fn append_and_answer(
-        &mut self,
-        call: Inbound,
-        message: &Message,
-        transaction_id: Option<i64>,
-    ) -> Result<Answered> {
-        let id_tag_info = match message.fact() {
-            Fact::TagShown { id_tag } => Some(self.tag_verdict(id_tag, None)?),
-            _ => None,
-        };
-        let payload = self.answer(message, id_tag_info, None);
-        self.append(call, transaction_id, &payload, AppendOptions::default())?;
-        Ok(Answered { payload, duplicate: false, command_made: false })
-    }
-
-    fn append(
-        &mut self,
-        call: Inbound,
-        transaction_id: Option<i64>,
-        response: &RawValue,
-        options: AppendOptions<'_>,
-    ) -> Result<LogPosition> {
-        let mut flags = std::mem::take(&mut self.flags);
-        flags.violations(&call.violations);
-        flags.write(self.w, self.station, &self.known.flags)?;
-        let action = call.action.as_str();
-        let event = NewEvent {
-            protocol: Some(call.action.protocol()),
-            occurred_at: call.occurred_at,
-            transaction_id,
-            message_id: Some(call.message_id.text()),
-            response: Some(response.to_owned()),
-            violations: call.violations,
-            ..NewEvent::about_station(Category::Ocpp, action, self.station, self.received_at, call.payload)
-        };
-        let owner_id = self.known.owner_id.as_deref();
-        append::append(self.w, &event, AppendOptions { owner: Owner::Known(owner_id), ..options })
-    }
-
-    fn answer(
-        &self,
-        message: &Message,
-        id_tag_info: Option<IdTagInfo>,
-        transaction_id: Option<i64>,
-    ) -> Box<RawValue> {
-        let decision = Decision {
-            boot_status: self.known.boot_status,
-            heartbeat_interval_s: match self.in_boot_loop {
-                true => self.policy.heartbeat_interval_s.saturating_mul(LOOPING_SLOWER),
-                false => self.policy.heartbeat_interval_s,
-            },
-            id_tag_info,
-            transaction_id,
-            data_transfer_vendors: &self.policy.data_transfer_vendors,
-            certificate_authority: self.certificate_granted,
-        };
-        message.answer(&decision, self.w.now)
-    }
 }
-pub(crate) mod authorization_question;

@@ -2,11 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::{Answered, CallTx};
-use crate::LogPosition;
-use crate::engine::sql::params;
+use crate::calls::answering::with_transaction_id;
 use crate::error::Result;
 use crate::log::append::AppendOptions;
 use crate::sessions::remote_start;
@@ -17,7 +14,7 @@ use crate::sessions::{completion, reservations};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo};
-use vocabulary::ocpp::fact::{Fact, MeterReadings, SessionEnded, SessionStarted};
+use vocabulary::ocpp::fact::{MeterReadings, SessionEnded, SessionStarted};
 use vocabulary::ocpp::message::{Inbound, Message};
 
 impl CallTx<'_, '_> {
@@ -67,7 +64,7 @@ impl CallTx<'_, '_> {
         let clock_skew_ms = self.clock_skew_ms;
         let time = StartTime { occurred_at, clock_shows, received_at, clock_skew_ms };
         remote_start::transaction_started(self.w, self.station, start, transaction_id, &time)?;
-        Ok(Answered { payload, duplicate: false, command_made: false })
+        Ok(Answered { payload, duplicate: false, command_created: false })
     }
 
     pub(super) fn stop(
@@ -114,7 +111,7 @@ impl CallTx<'_, '_> {
                 self.append(call, None, &payload, AppendOptions::default())?;
             }
         }
-        Ok(Answered { payload, duplicate: false, command_made: false })
+        Ok(Answered { payload, duplicate: false, command_created: false })
     }
 
     /// The violations of a stop that contradicts its start.
@@ -189,57 +186,5 @@ impl CallTx<'_, '_> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Keeps a repeated message beside its first event and answers as that one was answered.
-    fn answer_again(
-        &mut self,
-        call: Inbound,
-        first: LogPosition,
-        transaction_id: Option<i64>,
-        fallback: impl FnOnce(&Self) -> Box<RawValue>,
-    ) -> Result<Answered> {
-        let stored: Option<String> = self
-            .w
-            .maybe("SELECT response FROM events WHERE seq = ?1", params![first], |row| row.get(0))?
-            .flatten();
-        // The first event may be past its retention: then its answer follows from the transaction.
-        let payload = match stored.map(RawValue::from_string) {
-            Some(Ok(stored)) => stored,
-            _ => fallback(self),
-        };
-        let call = match transaction_id {
-            Some(number) if matches!(call.message.fact(), Fact::SessionStarted(_)) => {
-                Inbound { payload: with_transaction_id(&call.payload, number)?, ..call }
-            }
-            _ => call,
-        };
-        let options = AppendOptions { duplicate_of: Some(first), ..AppendOptions::default() };
-        self.append(call, transaction_id, &payload, options)?;
-        Ok(Answered { payload, duplicate: true, command_made: false })
-    }
-}
-
-/// The start as integrators see it: the charger's own object with the number the gateway gave.
-fn with_transaction_id(payload: &RawValue, transaction_id: i64) -> Result<Box<RawValue>> {
-    let object = payload.get().trim_end();
-    let open = object.strip_suffix('}').unwrap_or(object).trim_end();
-    let separator = if open.ends_with('{') { "" } else { "," };
-    Ok(RawValue::from_string(format!("{open}{separator}\"transactionId\":{transaction_id}}}"))?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_number_is_added_and_nothing_else_changes() {
-        let check = |payload: &str, expected: &str| {
-            let raw = RawValue::from_string(payload.to_owned()).expect("JSON");
-            assert_eq!(with_transaction_id(&raw, 7).expect("JSON").get(), expected);
-        };
-        check(r#"{"a":1.50, "b" : "x" }"#, r#"{"a":1.50, "b" : "x","transactionId":7}"#);
-        check("{}", r#"{"transactionId":7}"#);
-        check("{ }", r#"{"transactionId":7}"#);
     }
 }
