@@ -42,7 +42,7 @@ pub enum StoreError {
         .0.display()
     )]
     Development(PathBuf),
-    /// A file that is none of this program's stands where one should be. It was left as it is.
+    /// Where the database should be, there is a file of another program. It was left as it is.
     #[error(
         "{} is no chargehook database: {reason}. It was left as it is; move it away, or name another place",
         .path.display()
@@ -76,8 +76,8 @@ pub enum StoreError {
     Commit(String),
     /// A statement failed: nothing of the job was written.
     #[error("the store failed: {0}")]
-    Sqlite(String),
-    /// The system has no randomness to give: nothing was written.
+    Failed(String),
+    /// The system gives no random bytes: nothing was written.
     #[error("the system has no randomness to give: {0}")]
     NoRandomness(getrandom::Error),
     /// The key of the secrets in the database cannot be used. Nothing was touched.
@@ -89,7 +89,8 @@ pub enum StoreError {
     /// A cell holds what no version of this program writes.
     #[error("unreadable row: column {}: {}", .0.column, .0.reason)]
     Cell(Box<UnreadableCell>),
-    /// A setting is stored that this version does not know: whatever goes by it must not go by another one.
+    /// A setting is stored that this version does not know. Nothing may go on with another setting in its
+    /// place.
     #[error(transparent)]
     Setting(#[from] UnreadableSetting),
     /// A file or directory could not be used.
@@ -135,7 +136,7 @@ impl UnreadableSetting {
     }
 }
 
-/// A text that is no key. Shows nothing of it.
+/// A text that is no key. The text is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key is 64 hex digits, or the base64 of 32 bytes (openssl rand -hex 32 makes one)")]
 pub struct NoSecretsKey;

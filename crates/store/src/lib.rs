@@ -1,14 +1,15 @@
-//! The store: everything that must survive is here, in one SQLite file.
+//! The store: everything that must survive a restart.
 //!
 //! Public methods are use cases: each is one transaction, returns once it is durable, and shows no SQL and no
-//! rusqlite type. Writes go through one thread ([`engine::embedded::writer`]), reads through a small pool
-//! ([`engine::embedded::readers`]); after a commit the engines are told by [`signals`].
+//! type of a database library. They run on an [`engine`], whose only kind so far is SQLite in one file: it
+//! writes on one thread and reads on a small pool. After a commit, [`signals`] wake those who wait for what
+//! was written.
 //!
 //! `# Errors`: where a use case says nothing of them, they are the store's own ([`StoreError`]), and nothing
 //! of it was written.
 //!
-//! **Invariant**: one function inserts events (`log::append::append`), and in the same transaction it
-//! inserts one delivery per webhook that matches.
+//! **Invariant**: one function inserts events (`log::append::append`), and in the same transaction it inserts
+//! one delivery for each webhook whose subscription matches.
 
 mod access;
 mod calls;
@@ -152,13 +153,19 @@ impl Store {
         self.read(|read| read.has("SELECT 1 FROM meta LIMIT 1", &[]).map(drop)).await
     }
 
+    /// Writes down that the clock was set, where nothing else is written meanwhile.
+    pub async fn note_clock(&self) -> Result<()> {
+        // Every batch begins with it.
+        self.write(Priority::Api, Scope::Installation, |_| Ok(())).await
+    }
+
     /// What the writer counts of itself.
     pub fn statistics(&self) -> &Statistics {
         self.inner.engine.statistics()
     }
 
-    /// Writes what waits, closes the store and frees its directory for another gateway, whoever still
-    /// holds a handle; later writes fail with [`StoreError::Closed`]. Blocks until the last commit.
+    /// Writes what waits, closes the store and frees its directory for another gateway, whoever still holds a
+    /// handle. Later writes fail with [`StoreError::Closed`]. Blocks until the last commit.
     pub fn close(&self) {
         self.inner.engine.close();
     }

@@ -1,5 +1,5 @@
-//! What the store tells the engines after a commit. Every signal coalesces; none carries data that
-//! is not also in the database.
+//! What the store tells others after a commit. Signals that are not heard yet become one; none carries data
+//! that is not in the database too.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,20 +10,20 @@ use crate::LogPosition;
 use vocabulary::id::{CommandId, WebhookId};
 use vocabulary::subscription::Subscription;
 
-/// What a job did that others wait for. Each job has its own, and they join the batch's only when its
-/// savepoint is kept: a row that is rolled back is given to the next event, and whoever was told of it
-/// would pass that one over.
+/// What a job has done that others wait for. Each job has its own, and it joins the batch's only when the
+/// job's savepoint is kept: the row of an event that is rolled back is given to the next one, and a follower
+/// that was told of it would pass that one over.
 #[derive(Default)]
 pub(crate) struct AfterCommit {
     /// Where the newest event stands.
     pub(crate) newest_event: Option<LogPosition>,
     /// Webhooks with deliveries that are new or due anew.
     pub(crate) lanes: BTreeSet<WebhookId>,
-    /// Webhooks that were made, changed or removed, with the compiled subscription that each had before.
+    /// Webhooks that were created, changed or deleted, with the compiled subscription that each had before.
     pub(crate) webhooks: Vec<(WebhookId, Option<Arc<Subscription>>)>,
-    /// Commands that have come to their end.
+    /// Commands that have ended.
     pub(crate) commands_ended: Vec<CommandId>,
-    /// A replay was begun.
+    /// A replay was started.
     pub(crate) replays: bool,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Signals {
 pub struct LanesDue {
     /// Webhooks with deliveries that are new or due anew.
     pub webhooks: BTreeSet<WebhookId>,
-    /// Webhooks that were made, changed or removed: read these again.
+    /// Webhooks that were created, changed or deleted: read these again.
     pub changed: BTreeSet<WebhookId>,
 }
 
@@ -83,7 +83,7 @@ impl Signals {
         if !after_commit.commands_ended.is_empty() {
             let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
             for waiter in after_commit.commands_ended.iter().filter_map(|id| awaited.remove(id)) {
-                // Whoever waited may have gone away.
+                // The waiter may have gone away.
                 let _ = waiter.send(());
             }
         }
@@ -100,7 +100,7 @@ impl Signals {
         self.tail.subscribe()
     }
 
-    /// Waits until a replay was begun. For one waiter only.
+    /// Waits until a replay was started. For one waiter only.
     pub(crate) async fn replays_begun(&self) {
         self.replays_begun.notified().await;
     }
@@ -133,7 +133,7 @@ impl CommandEnd {
 }
 
 impl Drop for CommandEnd {
-    /// Whoever goes away leaves nothing behind.
+    /// A waiter that goes away leaves nothing behind.
     fn drop(&mut self) {
         self.signals.awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }

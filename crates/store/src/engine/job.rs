@@ -12,8 +12,9 @@ use crate::error::{Result, StoreError};
 
 /// What one caller wants written, all of it or nothing; and where the caller hears of it.
 ///
-/// An engine runs the job in a transaction, or tells it why there is none. It keeps what the job wrote if the first part
-/// of the answer is `true`, else takes it back, and calls the second part after the commit or its failure.
+/// An engine runs the job in a transaction, or tells it why there is none. It keeps what the job wrote if the
+/// first part of the answer is `true`, else takes it back, and calls the second part after the commit or its
+/// failure.
 pub(crate) fn job<T, F>(
     scope: Scope,
     work: F,
@@ -27,7 +28,7 @@ where
         let outcome = tx.and_then(|tx| {
             catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or_else(|_| {
                 error!("a write of {scope} panicked; it was rolled back");
-                Err(StoreError::Sqlite("a write panicked".into()))
+                Err(StoreError::Failed("a write panicked".into()))
             })
         });
         let keep = outcome.is_ok();

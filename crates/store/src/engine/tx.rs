@@ -3,7 +3,8 @@
 use std::ops::{ControlFlow, Deref};
 
 use crate::engine::batch::Batch;
-use crate::engine::embedded::{driver, row_numbers};
+use crate::engine::embedded::free_space::Space;
+use crate::engine::embedded::{driver, free_space, row_numbers};
 use crate::engine::row::Row;
 use crate::engine::sql::Param;
 use crate::error::Result;
@@ -99,6 +100,13 @@ impl<'a> Read<'a> {
         }
     }
 
+    /// The room that the database takes now.
+    pub(crate) fn space(&self) -> Result<Space> {
+        match self.session {
+            Session::Embedded(conn) => free_space::space(conn),
+        }
+    }
+
     /// Whether there is any row.
     #[inline]
     pub(crate) fn has(&self, sql: &str, params: &[Param<'_>]) -> Result<bool> {
@@ -182,6 +190,13 @@ impl<'a> Tx<'a> {
     pub(crate) fn skip_row_numbers(&self, step: impl Fn(&str) -> i64) -> Result<()> {
         match self.read.session {
             Session::Embedded(conn) => row_numbers::skip(conn, step),
+        }
+    }
+
+    /// Gives a few free pages of the database back.
+    pub(crate) fn shrink(&self) -> Result<()> {
+        match self.read.session {
+            Session::Embedded(conn) => free_space::shrink(conn),
         }
     }
 

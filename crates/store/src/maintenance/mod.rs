@@ -7,4 +7,5 @@ pub(crate) mod key_lost;
 pub(crate) mod open;
 pub(crate) mod restore;
 pub(crate) mod sealed_columns;
+mod space;
 pub(crate) mod unlock;

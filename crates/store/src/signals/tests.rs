@@ -27,7 +27,7 @@ fn append(w: &mut Tx<'_>) -> Result<LogPosition> {
 /// A job that has every effect there is.
 fn does_everything(w: &mut Tx<'_>, command: CommandId) -> Result<()> {
     append(w)?;
-    w.conn.execute("DELETE FROM webhooks WHERE id = 1", [])?;
+    w.run("DELETE FROM webhooks WHERE id = 1", &[])?;
     crate::webhooks::settings::changed(w, 1)?;
     w.after_commit.commands_ended.push(command);
     w.after_commit.replays = true;
@@ -121,7 +121,7 @@ async fn nobody_is_told_of_a_batch_whose_commit_failed() {
     let command = bench.command;
     let refused = bench.store.write(Priority::Api, Scope::Installation, move |w| {
         does_everything(w, command)?;
-        w.conn.execute("INSERT INTO untenable VALUES (1000)", [])?;
+        w.run("INSERT INTO untenable VALUES (1000)", &[])?;
         Ok(())
     });
     assert!(matches!(refused.await, Err(StoreError::Commit(_))));

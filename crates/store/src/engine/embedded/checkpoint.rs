@@ -84,7 +84,7 @@ impl Checkpoint {
                     }
                 }
             })
-            .map_err(|error| StoreError::Sqlite(format!("no thread for checkpoints: {error}")))?;
+            .map_err(|error| StoreError::Failed(format!("no thread for checkpoints: {error}")))?;
         Ok(Self {
             log_pages,
             page_bytes: page_bytes.max(0) as u64,

@@ -60,7 +60,7 @@ pub(super) fn open_copy(path: &Path) -> Result<Connection> {
     let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
     match mode.as_str() {
         "delete" => Ok(conn),
-        other => Err(StoreError::Sqlite(format!("the copy keeps the journal mode {other}"))),
+        other => Err(StoreError::Failed(format!("the copy keeps the journal mode {other}"))),
     }
 }
 

@@ -132,7 +132,7 @@ impl From<Error> for StoreError {
             Error::FromSqlConversionFailure(..)
             | Error::IntegralValueOutOfRange(..)
             | Error::InvalidColumnType(..) => Self::Corrupt(error.to_string()),
-            other => Self::Sqlite(other.to_string()),
+            other => Self::Failed(other.to_string()),
         }
     }
 }

@@ -5,7 +5,6 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::error::Result;
-use crate::{Priority, Scope, Store};
 use vocabulary::clock::{Clock, Monotonic, Timestamp};
 
 /// How far the wall is ahead, as a term of SQL.
@@ -25,12 +24,4 @@ pub(crate) fn note(conn: &Connection, wall_offset_ms: i64) -> rusqlite::Result<(
     conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('wall_offset_ms', ?1)")?
         .execute([wall_offset_ms])
         .map(drop)
-}
-
-impl Store {
-    /// Writes down that the clock was set, where nothing else is written meanwhile.
-    pub async fn note_clock(&self) -> Result<()> {
-        // Every batch begins with it.
-        self.write(Priority::Api, Scope::Installation, |_| Ok(())).await
-    }
 }

@@ -142,7 +142,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || state.write_until_closed(&of_thread))
-            .map_err(|error| StoreError::Sqlite(format!("no thread for the writer: {error}")))?;
+            .map_err(|error| StoreError::Failed(format!("no thread for the writer: {error}")))?;
         let permits = std::array::from_fn(|_| Arc::new(Semaphore::new(QUEUED_JOBS)));
         Ok(Self { shared, permits, thread: Mutex::new(Some(thread)) })
     }
