@@ -132,24 +132,31 @@ pub(crate) fn transaction_started(
     transaction_id: i64,
     time: &StartTime,
 ) -> Result<()> {
-    let wanted = oldest_open(w, station, start, time.latest_sent_ms())?;
-    let Some((id, unanswered)) = wanted else { return Ok(()) };
-    link(w, id, transaction_id)?;
-    match unanswered {
-        true => Ok(()),
-        false => settle(w, id, station, Some(transaction_id)),
+    let Some(open) = oldest_open(w, station, start, time.latest_sent_ms())? else { return Ok(()) };
+    link(w, open.id, transaction_id)?;
+    match open.is_answered {
+        true => settle(w, open.id, station, Some(transaction_id)),
+        false => Ok(()),
     }
 }
 
-/// The oldest remote start that can mean this transaction, and whether its answer is still waited for.
+/// A remote start that no transaction has followed yet.
+struct OpenRemoteStart {
+    id: CommandId,
+    is_answered: bool,
+    action: CommandAction,
+    payload: Box<RawValue>,
+}
+
+/// The oldest remote start that can mean this transaction.
 fn oldest_open(
     w: &Tx<'_>,
     station: &StationId,
     start: &SessionStarted,
     latest_sent_ms: i64,
-) -> Result<Option<(CommandId, bool)>> {
-    let open: Vec<(CommandId, bool, CommandAction, Box<RawValue>)> = w.all(
-        "SELECT id, status = 'sent', action, payload FROM
+) -> Result<Option<OpenRemoteStart>> {
+    let all_open = w.all(
+        "SELECT id, status <> 'sent', action, payload FROM
              (SELECT * FROM commands INDEXED BY commands_awaiting_outcome
               WHERE station_id = ?1 AND outcome_due_ms IS NOT NULL AND outcome_due_ms > ?2
               UNION ALL
@@ -157,12 +164,15 @@ fn oldest_open(
               WHERE station_id = ?1 AND status = 'sent' AND transaction_id IS NULL) AS open
          WHERE sent_at_ms <= ?3 ORDER BY seq",
         params![station, w.monotonic, latest_sent_ms],
-        |row| Ok((row.get(0)?, row.get(1)?, row.parsed(2)?, row.get(3)?)),
+        |row| {
+            let (id, is_answered) = (row.get(0)?, row.get(1)?);
+            Ok(OpenRemoteStart { id, is_answered, action: row.parsed(2)?, payload: row.get(3)? })
+        },
     )?;
-    for (id, unanswered, action, payload) in open {
-        let Purpose::StartSession(asked) = purpose(id, action, &payload)? else { continue };
+    for open in all_open {
+        let Purpose::StartSession(asked) = purpose(open.id, open.action, &open.payload)? else { continue };
         if is_about(&asked, start.connector_id, start.id_tag.as_deref()) {
-            return Ok(Some((id, unanswered)));
+            return Ok(Some(open));
         }
     }
     Ok(None)

@@ -54,6 +54,10 @@ pub(crate) fn reserve_ended(
         }
         w.run("DELETE FROM reservations WHERE seq = ?1", params![seq])?;
     }
+    insert(w, command, asked, status)
+}
+
+fn insert(w: &mut Tx<'_>, command: &EndedCommand<'_>, asked: &Reserve, status: Status) -> Result<()> {
     let id = ReservationId::from_value(w.mint.next(w.now));
     w.run(
         "INSERT INTO reservations (id, station_id, reservation_id, owner_id, command_id, connector_id,

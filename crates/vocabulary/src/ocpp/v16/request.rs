@@ -161,33 +161,39 @@ pub(super) fn read(
             (Request::SignCertificate { csr: fields.required_text("csr", reader) }, None)
         }
         FromChargePoint::StartTransaction => {
-            let read = SessionStarted {
-                connector_id: read_connector(fields, reader),
-                id_tag: fields.required_text("idTag", reader),
-                meter_start_wh: fields.register_wh("meterStart", reader),
-                meter_has_decimals: fields.has_decimals("meterStart"),
-                reservation_id: fields.integer("reservationId", reader),
-                timestamp_text: fields.text("timestamp"),
-            };
+            let read = read_start(fields, reader);
             (Request::StartTransaction(read), fields.time("timestamp", reader))
         }
         FromChargePoint::StatusNotification => {
             (Request::StatusNotification(read_status(fields, reader)), fields.time("timestamp", reader))
         }
         FromChargePoint::StopTransaction => {
-            let read = SessionEnded {
-                transaction_id: fields.integer("transactionId", reader),
-                id_tag: fields.optional_text("idTag"),
-                meter_stop_wh: fields.register_wh("meterStop", reader),
-                meter_has_decimals: fields.has_decimals("meterStop"),
-                reason: fields
-                    .word("reason", STOP_REASONS)
-                    .map(|reason| known_or(reason, STOP_REASONS, "Other")),
-                timestamp_text: fields.text("timestamp"),
-                transaction_data: meter::read_all(fields, "transactionData", reader),
-            };
+            let read = read_stop(fields, reader);
             (Request::StopTransaction(read), fields.time("timestamp", reader))
         }
+    }
+}
+
+fn read_start(fields: &Fields<'_>, reader: &mut Reader) -> SessionStarted {
+    SessionStarted {
+        connector_id: read_connector(fields, reader),
+        id_tag: fields.required_text("idTag", reader),
+        meter_start_wh: fields.register_wh("meterStart", reader),
+        meter_has_decimals: fields.has_decimals("meterStart"),
+        reservation_id: fields.integer("reservationId", reader),
+        timestamp_text: fields.text("timestamp"),
+    }
+}
+
+fn read_stop(fields: &Fields<'_>, reader: &mut Reader) -> SessionEnded {
+    SessionEnded {
+        transaction_id: fields.integer("transactionId", reader),
+        id_tag: fields.optional_text("idTag"),
+        meter_stop_wh: fields.register_wh("meterStop", reader),
+        meter_has_decimals: fields.has_decimals("meterStop"),
+        reason: fields.word("reason", STOP_REASONS).map(|reason| known_or(reason, STOP_REASONS, "Other")),
+        timestamp_text: fields.text("timestamp"),
+        transaction_data: meter::read_all(fields, "transactionData", reader),
     }
 }
 
