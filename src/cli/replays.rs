@@ -80,7 +80,7 @@ pub(super) fn counted(found: &ReplayMatched) -> String {
 }
 
 const COLUMNS: [Column; 6] =
-    [whole("ID"), whole("ASKED FOR"), whole("STATUS"), whole("DONE"), whole("MATCHED"), whole("WHAT")];
+    [whole("ID"), whole("CREATED"), whole("STATUS"), whole("DONE"), whole("MATCHED"), whole("WHAT")];
 
 fn row(replay: &Replay) -> [String; 6] {
     [
