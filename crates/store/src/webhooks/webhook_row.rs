@@ -104,9 +104,9 @@ pub(crate) fn save(
         "INSERT INTO webhooks (id, name, url, status, disabled_reason, events, stations, owner_id,
             secret_header, secret_value, signing_secret, format, custom_headers, filter, ordering,
             ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms,
-            updated_at_ms, created_seq)
+            updated_at_ms, paused_at_ms, created_seq)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-            ?21, ?21, (SELECT coalesce(max(seq), 0) FROM events))
+            ?21, ?21, CASE WHEN ?4 = 'paused' THEN ?21 END, (SELECT coalesce(max(seq), 0) FROM events))
          ON CONFLICT (id) DO UPDATE SET
             name = excluded.name, url = excluded.url, status = excluded.status,
             disabled_reason = excluded.disabled_reason, events = excluded.events,
