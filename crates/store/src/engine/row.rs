@@ -40,16 +40,6 @@ impl Row<'_> {
         }
     }
 
-    /// Bytes that stay where they are.
-    #[inline]
-    #[allow(dead_code, reason = "rooms come to it one after another")]
-    pub(crate) fn bytes(&self, column: usize) -> Result<&[u8]> {
-        match self.cell(column)? {
-            CellValue::Bytes(bytes) => Ok(bytes),
-            other => Err(self.unreadable(column, other.is_not("bytes"))),
-        }
-    }
-
     /// What it brings in texts and blobs, in bytes.
     pub(crate) fn weight(&self) -> Result<usize> {
         match self {
@@ -72,12 +62,5 @@ impl Row<'_> {
             Self::Embedded(row) => driver::column_name(row, column),
         };
         StoreError::cell(name, reason)
-    }
-
-    /// The driver's, for readers that are not converted yet.
-    pub(crate) fn raw(&self) -> &driver::RawRow<'_> {
-        match self {
-            Self::Embedded(row) => row,
-        }
     }
 }

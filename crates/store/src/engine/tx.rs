@@ -18,8 +18,6 @@ use vocabulary::subscription::SubscriptionSet;
 #[derive(Clone, Copy)]
 pub(crate) struct Read<'a> {
     session: Session<'a>,
-    /// The driver's connection, for rooms that are not converted yet.
-    pub(crate) conn: &'a driver::Connection,
 }
 
 #[derive(Clone, Copy)]
@@ -30,7 +28,7 @@ enum Session<'a> {
 impl<'a> Read<'a> {
     /// On a connection of SQLite.
     pub(crate) fn of(conn: &'a driver::Connection) -> Self {
-        Self { session: Session::Embedded(conn), conn }
+        Self { session: Session::Embedded(conn) }
     }
 
     /// The only row, or the first one.
@@ -111,15 +109,6 @@ impl<'a> Read<'a> {
     #[inline]
     pub(crate) fn has(&self, sql: &str, params: &[Param<'_>]) -> Result<bool> {
         Ok(self.maybe(sql, params, |_| Ok(()))?.is_some())
-    }
-}
-
-/// Rooms that are not converted yet work with the driver's connection.
-impl Deref for Read<'_> {
-    type Target = driver::Connection;
-
-    fn deref(&self) -> &driver::Connection {
-        self.conn
     }
 }
 

@@ -169,7 +169,7 @@ mod tests {
                 for _ in 0..count {
                     let fill = "INSERT OR REPLACE INTO filled VALUES (1, randomblob(1 << 20))";
                     store
-                        .write(Priority::Api, Scope::Installation, move |w| Ok(w.conn.execute(fill, [])?))
+                        .write(Priority::Api, Scope::Installation, move |w| w.run(fill, &[]))
                         .await
                         .expect("it commits");
                 }

@@ -1,12 +1,11 @@
 //! Statements on SQLite: values in, rows out. Every text is prepared once per connection.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Error, params_from_iter};
 
-use crate::engine::sql::{CellValue, FromCell, Param, ToParam, Value, params};
+use crate::engine::sql::{CellValue, FromCell, Param, params};
 use crate::error::{Result, StoreError, UnreadableSetting};
 
 pub(crate) use rusqlite::Connection;
@@ -24,20 +23,6 @@ impl ToSql for Param<'_> {
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Bytes(bytes) => ValueRef::Blob(bytes),
         }))
-    }
-}
-
-/// For rooms that are not converted yet.
-impl ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.to_param() {
-            Param::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-            Param::Int(number) => ToSqlOutput::Owned(number.into()),
-            Param::Real(number) => ToSqlOutput::Owned(number.into()),
-            Param::Text(Cow::Borrowed(text)) => ToSqlOutput::from(text),
-            Param::Text(Cow::Owned(text)) => ToSqlOutput::from(text),
-            Param::Bytes(bytes) => ToSqlOutput::Owned(bytes.into_owned().into()),
-        })
     }
 }
 

@@ -11,7 +11,6 @@ pub(crate) mod file_identity;
 pub(crate) mod free_space;
 pub(crate) mod monotonic;
 pub(crate) mod newest_ids;
-pub(crate) mod raw_cells;
 pub(crate) mod readers;
 pub(crate) mod replacing;
 pub(crate) mod residue;
