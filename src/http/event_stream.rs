@@ -93,7 +93,7 @@ async fn now(state: &ApiState, caller: &Caller) -> Result<(LogPosition, EventId)
     let seen = state.store.events(mine, slice).await?.rows.pop();
     Ok(match seen {
         // What was committed just now counts as old.
-        Some(seen) => (newest.max(LogPosition::from_number(seen.seq)), seen.id),
+        Some(seen) => (newest.max(seen.position), seen.id),
         None => (newest, EventId::from_value(0)),
     })
 }

@@ -175,7 +175,7 @@ mod tests {
 
     fn start_transaction() -> Event {
         Event {
-            seq: 4,
+            position: vocabulary::positions::LogPosition::from_number(4),
             id: EventId::from_value(0x019d_8bfb_b0d5_0000_0000_0000_0000_0001),
             event: "StartTransaction".to_owned(),
             category: Category::Ocpp,

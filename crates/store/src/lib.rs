@@ -29,7 +29,6 @@ mod command_result;
 mod error;
 pub mod files;
 mod listing;
-mod positions;
 mod search_words;
 #[cfg(any(test, feature = "testing"))]
 pub mod seed;
@@ -79,7 +78,6 @@ pub use maintenance::key_change::{KeyChangeRefused, KeyChanged, change_key, copy
 pub use maintenance::key_lost::{LosingWebhook, Losses, drop_secrets, losses};
 pub use maintenance::open::Opened;
 pub use maintenance::restore::{Restore, Restored, Steps, restore};
-pub use positions::{DeliveryRow, LogPosition};
 pub use secrecy::key_source::{KeySource, NEW_KEY_VARIABLE, SecretsKey};
 pub use secrecy::settings::Secrets;
 pub use secrecy::vault::Vault;
@@ -95,6 +93,7 @@ pub use stations::certificate_signing::Signing;
 pub use stations::connections::{Admission, Connected, ConnectionEnd, Rejected, Unwelcome, Welcome};
 pub use stations::list::StationFilter;
 pub use stations::provisioning::{Created, Imported, StationToImport};
+pub use vocabulary::positions::{DeliveryRow, LogPosition};
 pub use webhooks::numbers::WebhookNumbers;
 pub use webhooks::pauses::Paused;
 pub use webhooks::settings::{Changed, CreatedWebhook, WebhookFilter};

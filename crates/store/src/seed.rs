@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::engine::sql::params;
 use crate::error::Result;
 use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::append::AppendOptions;
 use crate::secrecy::vault::cell;
 use crate::webhooks::settings;
 use crate::{Change, Priority, Scope, Store};
@@ -163,7 +163,7 @@ impl Store {
                         protocol: Some(Protocol::V16),
                         ..NewEvent::new(Category::Ocpp, "StatusNotification", w.now, payload)
                     };
-                    let seq = append::append(w, &event, Manner::default())?;
+                    let seq = append::append(w, &event, AppendOptions::default())?;
                     Ok(crate::log::event_row::just_stored(w, seq)?.id)
                 })
                 .collect()

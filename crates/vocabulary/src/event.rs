@@ -14,6 +14,7 @@ use crate::ocpp::Violation;
 use crate::ocpp::command::CommandAction;
 use crate::ocpp::message::MessageAction;
 use crate::ocpp::protocol::Protocol;
+use crate::positions::LogPosition;
 use crate::similar_name::nearest;
 
 /// The families that event types come in; each can be subscribed to as a whole (`ocpp.*`).
@@ -215,9 +216,9 @@ pub struct UnknownTarget(String);
 /// An event: what happened, when, and how it was answered. Stored, listed and delivered alike.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// The row: counts every event of the installation in commit order; cursors are made of it.
+    /// Where it stands among all events of the installation; cursors are made of it.
     #[serde(skip)]
-    pub seq: i64,
+    pub position: LogPosition,
     /// Its id; the same in every delivery (`webhook-id`).
     pub id: EventId,
     /// The event type, or a custom name.
@@ -311,7 +312,7 @@ impl NewEvent {
     /// The event as a test call sends it that stores nothing.
     pub fn into_test(self, id: EventId) -> Event {
         Event {
-            seq: 0,
+            position: LogPosition::START,
             id,
             event: self.event,
             category: self.category,

@@ -15,6 +15,7 @@ pub mod forwarded;
 pub mod id;
 pub mod log_limit;
 pub mod ocpp;
+pub mod positions;
 pub mod setting;
 pub mod similar_name;
 pub mod subscription;

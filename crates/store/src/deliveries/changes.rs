@@ -8,8 +8,7 @@ use crate::error::Result;
 use crate::listing::Conditions;
 use crate::log::subscriptions::webhook_status;
 use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING, discard_waiting};
-use crate::positions::DeliveryRow;
-use crate::{Priority, Scope, Store};
+use crate::{DeliveryRow, Priority, Scope, Store};
 use vocabulary::delivery::{DeliveryStatus, DiscardReason, ErrorCode, Trigger};
 use vocabulary::id::{DeliveryId, WebhookId};
 

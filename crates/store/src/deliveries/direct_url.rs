@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use crate::DeliveryRow;
 use crate::deliveries::lane_settings::{LaneClaim, LaneSettings, LaneState};
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
-use crate::positions::DeliveryRow;
 use vocabulary::api::webhook::default_retry_schedule;
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::BodyFormat;

@@ -2,7 +2,6 @@
 
 use serde_json::value::RawValue;
 
-use crate::Store;
 use crate::engine::embedded::monotonic::WALL_OFFSET_MS;
 use crate::engine::row::Row;
 use crate::engine::sql::{params, values_of};
@@ -10,8 +9,8 @@ use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page_of};
 use crate::log::row_set::{as_list, in_list};
-use crate::positions::DeliveryRow;
 use crate::search_words::Wanted;
+use crate::{DeliveryRow, Store};
 use vocabulary::api::delivery::{Attempt, DeliveryError};
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::{DeliveryStatus, DiscardReason};

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use crate::DeliveryRow;
 use crate::deliveries::lane_settings::LaneClaim;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::waiting_deliveries::ORDERED_LIVE;
-use crate::positions::DeliveryRow;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 

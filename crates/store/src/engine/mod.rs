@@ -6,7 +6,7 @@
 //! - **Durable**: [`Engine::write`] returns `Ok` only after the commit that holds the job is on disk. An
 //!   error means that nothing of the job was written. One job that fails or panics is rolled back alone.
 //! - **In order**: rows of the log, minted ids and sequences grow in commit order. Whoever has read up to a
-//!   [`LogPosition`](crate::positions::LogPosition) finds nothing new below it later.
+//!   [`LogPosition`](crate::LogPosition) finds nothing new below it later.
 //! - **Alone in its scope**: between what a job reads and its commit, nobody else writes rows of its
 //!   [`Scope`].
 //! - **Chargers first**: jobs go by [`Priority`], and a bounded number waits; beyond it callers wait.

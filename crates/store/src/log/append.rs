@@ -36,9 +36,6 @@ pub(crate) struct AppendOptions<'a> {
     pub(crate) idempotency_key: Option<&'a str>,
 }
 
-/// The name that it had, for rooms that are not converted yet.
-pub(crate) type Manner<'a> = AppendOptions<'a>;
-
 /// The customer an event belongs to.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Owner<'a> {

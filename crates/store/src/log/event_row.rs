@@ -109,7 +109,7 @@ fn missing(position: LogPosition) -> StoreError {
 /// Reads what [`COLUMNS`] selects; without its headers, which only its deliveries need.
 pub(crate) fn read(row: &Row<'_>) -> Result<Event> {
     Ok(Event {
-        seq: row.get(0)?,
+        position: row.get(0)?,
         id: row.get(1)?,
         event: row.get(2)?,
         category: row.parsed(3)?,

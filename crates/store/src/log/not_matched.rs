@@ -68,7 +68,7 @@ impl Store {
 fn has_delivery(db: &Read<'_>, event: &Event, webhook_id: WebhookId) -> Result<bool> {
     db.has(
         "SELECT 1 FROM deliveries WHERE event_seq = ?1 AND webhook_id = ?2",
-        params![event.seq, webhook_id],
+        params![event.position, webhook_id],
     )
 }
 

@@ -64,7 +64,7 @@ impl Store {
                 let event = event_row::read(row)?;
                 bytes += event.payload.get().len();
                 bytes += event.response.as_ref().map_or(0, |response| response.get().len());
-                let position = LogPosition::from_number(event.seq);
+                let position = event.position;
                 stretch.events.push(event);
                 if stretch.events.len() == STRETCH_EVENTS || bytes >= STRETCH_BYTES {
                     stretch.reaches = position;

@@ -22,7 +22,7 @@ use crate::error::{KeyFault, Result, StoreError};
 use crate::files;
 use crate::files::{create_directory, create_for_owner, file_error};
 use crate::log::append;
-use crate::log::append::Manner;
+use crate::log::append::AppendOptions;
 use crate::log::search;
 use crate::log::subscriptions::load_subscriptions;
 use crate::maintenance::backup::{self, BackupError, MADE_AT};
@@ -253,5 +253,5 @@ fn tell(w: &mut Tx<'_>, backup_at: Timestamp, steps: Steps) -> Result<()> {
     w.run("DELETE FROM meta WHERE key = ?1", params![MADE_AT])?;
     let payload = serde_json::value::to_raw_value(&payload)?;
     let event = NewEvent::new(Category::System, "GatewayRestored", w.now, payload);
-    append::append(w, &event, Manner::default()).map(drop)
+    append::append(w, &event, AppendOptions::default()).map(drop)
 }

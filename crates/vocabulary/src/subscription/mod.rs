@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 
 use crate::event::{self, Category, Event, Target};
 use crate::id::WebhookId;
+use crate::positions::LogPosition;
 use crate::words::words;
 
 pub use filter::{Filter, FilterError};
@@ -37,7 +38,7 @@ pub struct Subscription {
     /// The payload must fit it.
     pub filter: Option<Filter>,
     /// The newest event when the webhook was made: events up to it are not for it.
-    pub created_seq: i64,
+    pub created_seq: LogPosition,
     /// Whether its deliveries are made; a disabled webhook's are discarded on the spot.
     pub enabled: bool,
 }
@@ -53,8 +54,8 @@ pub struct Subject<'a> {
     pub station_id: Option<&'a str>,
     /// The customer it belongs to.
     pub owner_id: Option<&'a str>,
-    /// Its row, if it is stored already.
-    pub seq: Option<i64>,
+    /// Where it stands, if it is stored already.
+    pub position: Option<LogPosition>,
     /// It repeats another event.
     pub duplicate: bool,
     /// Whom it is for.
@@ -79,7 +80,7 @@ impl<'a> Subject<'a> {
             category,
             station_id,
             owner_id,
-            seq: None,
+            position: None,
             duplicate: false,
             target: Target::Subscribers,
             about_webhook: None,
@@ -92,7 +93,7 @@ impl<'a> Subject<'a> {
     pub fn of(event: &'a Event) -> Self {
         let about_webhook = (event.category == Category::Webhook).then(|| about(&event.payload)).flatten();
         Self {
-            seq: Some(event.seq),
+            position: Some(event.position),
             duplicate: event.duplicate_of.is_some(),
             about_webhook,
             target: event.target,
@@ -167,7 +168,7 @@ impl Subscription {
             Target::Webhook(id) if id != self.webhook_id => return Err(NotMatched::Target),
             _ => {}
         }
-        if subject.seq.is_some_and(|seq| seq <= self.created_seq) {
+        if subject.position.is_some_and(|position| position <= self.created_seq) {
             return Err(NotMatched::CreatedLater);
         }
         if subject.about_webhook == Some(self.webhook_id) {

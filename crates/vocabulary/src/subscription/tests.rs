@@ -13,7 +13,7 @@ fn wants(webhook_id: WebhookId, events: &[&str]) -> Subscription {
         events: events.iter().map(|text| text.parse().expect(text)).collect(),
         stations: Vec::new(),
         filter: None,
-        created_seq: 10,
+        created_seq: LogPosition::from_number(10),
         enabled: true,
     }
 }
@@ -43,8 +43,8 @@ fn the_first_reason_that_applies_is_given() {
     assert_eq!(judge(|s| s.owner_id = Some("other")), Err(NotMatched::Owner));
     assert_eq!(judge(|s| s.owner_id = None), Err(NotMatched::Owner));
     assert_eq!(judge(|s| s.duplicate = true), Err(NotMatched::Duplicate));
-    assert_eq!(judge(|s| s.seq = Some(10)), Err(NotMatched::CreatedLater));
-    assert_eq!(judge(|s| s.seq = Some(11)), Ok(()));
+    assert_eq!(judge(|s| s.position = Some(LogPosition::from_number(10))), Err(NotMatched::CreatedLater));
+    assert_eq!(judge(|s| s.position = Some(LogPosition::from_number(11))), Ok(()));
     assert_eq!(judge(|s| s.about_webhook = Some(1)), Err(NotMatched::AboutItself));
     assert_eq!(judge(|s| s.about_webhook = Some(2)), Ok(()));
     assert_eq!(judge(|s| s.target = Target::Webhook(2)), Err(NotMatched::Target));

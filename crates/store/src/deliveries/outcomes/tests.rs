@@ -1,9 +1,8 @@
 //! Settling, on a clock that stands still until it is moved.
 
 use super::*;
-use crate::LaneClaim;
-use crate::positions::LogPosition;
 use crate::seed::SeedWebhook;
+use crate::{LaneClaim, LogPosition};
 use vocabulary::clock::Clock;
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::making::{ReplayStep, STEP, WINDOWS_PER_STEP, room};
 use super::search::{self, Candidate, Lanes, OfLane, Search};
-use crate::Store;
 use crate::engine::tx::Read;
 use crate::error::Result;
-use crate::positions::DeliveryRow;
+use crate::{DeliveryRow, Store};
 use vocabulary::id::WebhookId;
 
 /// How far a bulk resend over several webhooks has come. Of it only the row is stored behind which there is

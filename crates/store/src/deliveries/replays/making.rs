@@ -3,14 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::search::{Candidate, Search};
-use crate::Store;
 use crate::deliveries::direct_url::{DIRECT_IN_BULK, LANE, is_origin};
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use crate::log::subscriptions::webhook_status;
 use crate::log::waiting_deliveries::BULK_WAITING;
-use crate::positions::{DeliveryRow, LogPosition};
+use crate::{DeliveryRow, LogPosition, Store};
 use crate::{Priority, Scope};
 use vocabulary::api::replay::{ReplayStatus, Selection};
 use vocabulary::clock::Timestamp;

@@ -13,8 +13,8 @@ use crate::listing::Conditions;
 use crate::log::row_set::as_list;
 use crate::log::subscriptions::{IS_ENABLED, load_subscription};
 use crate::log::{event_row, removed_before};
-use crate::positions::{DeliveryRow, LogPosition};
 use crate::search_words::Wanted;
+use crate::{DeliveryRow, LogPosition};
 use vocabulary::api::replay::{Only, Selection};
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::DeliveryStatus;
@@ -214,16 +214,16 @@ impl Judge {
         let event = event_row::read(row)?;
         // It matched when it came, so there was one: retention has removed it.
         let had_one = self.only == Only::Missing
-            && event.seq > self.subscription.created_seq
+            && event.position > self.subscription.created_seq
             && self.removed.is_some_and(|removed| event.id.value() < removed.value());
         if had_one {
             return Ok(None);
         }
         let mut subject = Subject::of(&event);
         // What came before the webhook was made is what a replay is asked for, too.
-        subject.seq = None;
+        subject.position = None;
         let wanted = self.subscription.judge(&subject).is_ok();
-        Ok(wanted.then_some(Candidate::Make(LogPosition::from_number(event.seq))))
+        Ok(wanted.then_some(Candidate::Make(event.position)))
     }
 }
 

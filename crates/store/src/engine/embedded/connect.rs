@@ -47,7 +47,6 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     conn.pragma_update(None, "query_only", "ON")?;
     conn.pragma_update(None, "cache_size", -4_096)?;
-    crate::engine::embedded::search_index::teach(&conn)?;
     Ok(conn)
 }
 

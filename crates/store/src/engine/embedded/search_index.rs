@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
 use tracing::{info, warn};
 
@@ -19,7 +18,6 @@ use crate::engine::embedded::readers::Readers;
 use crate::engine::embedded::{file_header, file_identity};
 use crate::error::Result;
 use crate::files::create_for_owner;
-use crate::search_words::Wanted;
 
 /// Another one of it, and the file is made anew.
 const VERSION: i64 = 1;
@@ -199,20 +197,6 @@ fn remove(path: &Path) {
         file.push(suffix);
         let _ = std::fs::remove_file(PathBuf::from(file));
     }
-}
-
-/// Teaches a connection `payload_fits(payload, text)`: whether what a user looks for is in a payload.
-pub(crate) fn teach(conn: &Connection) -> Result<()> {
-    let flags =
-        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
-    conn.create_scalar_function("payload_fits", 2, flags, |context| {
-        let wanted: Arc<Wanted> = context.get_or_create_aux(1, |text| {
-            text.as_str().map(Wanted::parse).map_err(Box::<dyn std::error::Error + Send + Sync>::from)
-        })?;
-        let payload = context.get_raw(0).as_str();
-        Ok(payload.is_ok_and(|payload| wanted.is_in(payload)))
-    })?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub(super) fn newest(db: &Read<'_>, station: &StationId) -> Result<i64> {
 
 /// Where a message of an event stands: the first is number 0, the second 1.
 fn place(event: &Event, number: i64) -> i64 {
-    event.seq * 2 + number
+    event.position.number() * 2 + number
 }
 
 /// The payload of a `MessageRejected`.

@@ -48,7 +48,7 @@ impl<'a> Page<'a> {
     pub(super) fn listed(mut self) -> Listed<Event> {
         let more = self.is_full();
         self.rows.truncate(self.limit as usize);
-        let next = self.rows.last().filter(|_| more).map(|row| (row.seq, 0));
+        let next = self.rows.last().filter(|_| more).map(|row| (row.position.number(), 0));
         Listed { rows: self.rows, next }
     }
 }

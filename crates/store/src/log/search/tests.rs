@@ -45,7 +45,7 @@ impl Fixture {
             let slice = Slice { ascending, after, limit };
             let page = self.store.events(filter.clone(), slice).await.expect("lists");
             assert!(page.rows.len() <= limit as usize, "{} of {limit}", page.rows.len());
-            rows.extend(page.rows.iter().map(|event| event.seq));
+            rows.extend(page.rows.iter().map(|event| event.position.number()));
             let Some(next) = page.next else { return rows };
             assert_eq!(Some(next.0), rows.last().copied(), "the next page begins behind the last row");
             after = Some(next);
