@@ -1,5 +1,5 @@
-//! Files as the store makes them: for their owner alone, whole and on disk or not at all, and never in the place of
-//! one that is there.
+//! Files as the store makes them: for their owner alone, whole and on disk or not at all, and never in the
+//! place of one that is there.
 
 use std::fs::{File, Metadata};
 use std::io::Write;
@@ -65,8 +65,9 @@ pub(crate) fn sync(directory: &Path) -> Result<()> {
         .map_err(|error| file_error(directory, &error))
 }
 
-/// Gives a file that is to be replaced a second name beside its own, `NAME.replaced` or the first number behind that
-/// which nothing has, also with one of these suffixes. What an earlier try has named already keeps that name.
+/// Gives a file that is to be replaced a second name beside its own, `NAME.replaced` or the first number
+/// behind that which nothing has, also with one of these suffixes. What an earlier try has named already
+/// keeps that name.
 pub(crate) fn keep_aside(path: &Path, suffixes: &[&str]) -> Result<PathBuf> {
     let mut number = 1;
     loop {
@@ -133,8 +134,8 @@ fn is_same(_: &Path, _: &Path) -> bool {
     false
 }
 
-/// Says which of these files are open to others than their owner. Nothing is changed: whoever opened them may have
-/// meant it.
+/// Says which of these files are open to others than their owner. Nothing is changed: whoever opened them may
+/// have meant it.
 pub fn warn_of_open<'a>(paths: impl IntoIterator<Item = &'a Path>) {
     let open: Vec<String> = paths
         .into_iter()

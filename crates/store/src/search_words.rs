@@ -11,8 +11,8 @@ pub(crate) const INDEXED_CHARS: usize = 64;
 pub(crate) struct Wanted {
     /// Each is part of a text that has it, as [`of_payload`] spells it.
     needles: Vec<String>,
-    /// Without a single letter or digit there are no words: then the text is looked for as it stands, unless it is
-    /// made of nothing but what every JSON text is made of.
+    /// Without a single letter or digit there are no words: then the text is looked for as it stands, unless
+    /// it is made of nothing but what every JSON text is made of.
     verbatim: Option<String>,
 }
 
@@ -79,8 +79,8 @@ impl Wanted {
     }
 }
 
-/// The words of a JSON text, names of members among them, with a blank before, between and behind them; of each
-/// word at most `most` characters.
+/// The words of a JSON text, names of members among them, with a blank before, between and behind them; of
+/// each word at most `most` characters.
 pub(crate) fn of_payload(json: &str, most: usize) -> String {
     // Nothing but strings has backslashes.
     match json.contains('\\') {

@@ -114,14 +114,10 @@ fn the_driver_stays_in_the_embedded_engine() {
 /// The longest line of a comment, in characters.
 const COMMENT_COLUMNS: usize = 110;
 
-/// Directories with longer comments. None may be added.
-const LONG_COMMENTS: &[&str] = &["crates/store/src"];
-
 #[test]
 fn comments_fit_the_page() {
     let mut long = Vec::new();
-    let is_checked = |source: &&Source| !LONG_COMMENTS.iter().any(|directory| source.is_in(directory));
-    for source in sources().iter().filter(is_checked) {
+    for source in &sources() {
         for (number, line) in source.text.lines().enumerate() {
             if line.trim_start().starts_with("//") && line.chars().count() > COMMENT_COLUMNS {
                 long.push(format!("{}:{}", source.path, number + 1));

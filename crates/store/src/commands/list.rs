@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::Store;
 use crate::engine::row::Row;
-use crate::engine::sql::params;
+use crate::engine::sql::{WALL_OFFSET_MS, params};
 use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
@@ -31,12 +31,15 @@ pub struct CommandFilter {
     pub until: Option<Timestamp>,
 }
 
-/// When it expires is kept by the monotonic clock, and shown as the wall will have it.
-const COLUMNS: &str = "seq, id, station_id, owner_id, action, payload, requested_by_id, requested_by_name,
-    status, response, accepted, error, violations, late_response, outcome, transaction_id, timeout_ms, queue,
-    metadata, created_at_ms,
-    expires_at_ms + coalesce((SELECT value FROM meta WHERE key = 'wall_offset_ms'), 0),
-    sent_at_ms, completed_at_ms, warnings";
+/// What [`read`] takes. The moment that a command expires at is kept by the monotonic clock.
+fn select() -> String {
+    format!(
+        "SELECT seq, id, station_id, owner_id, action, payload, requested_by_id, requested_by_name, status,
+             response, accepted, error, violations, late_response, outcome, transaction_id, timeout_ms, queue,
+             metadata, created_at_ms, expires_at_ms + {WALL_OFFSET_MS}, sent_at_ms, completed_at_ms, warnings
+         FROM commands"
+    )
+}
 
 impl Store {
     /// The command of this id.
@@ -46,11 +49,7 @@ impl Store {
 
     /// One page of the commands that `filter` wants, in the order they were created.
     pub async fn commands(&self, filter: CommandFilter, slice: Slice) -> Result<Listed<Command>> {
-        self.read(move |db| {
-            let select = format!("SELECT {COLUMNS} FROM commands");
-            page(db, &select, &["seq"], conditions(filter), &slice, read)
-        })
-        .await
+        self.read(move |db| page(db, &select(), &["seq"], conditions(filter), &slice, read)).await
     }
 }
 
@@ -77,7 +76,7 @@ fn conditions(filter: CommandFilter) -> Conditions {
 }
 
 pub(crate) fn by_id(db: &Read<'_>, id: CommandId) -> Result<Option<Command>> {
-    db.maybe(&format!("SELECT {COLUMNS} FROM commands WHERE id = ?1"), params![id], read)
+    db.maybe(&format!("{} WHERE id = ?1", select()), params![id], read)
 }
 
 fn read(row: &Row<'_>) -> Result<Command> {
@@ -116,13 +115,13 @@ fn read(row: &Row<'_>) -> Result<Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::embedded::{connect, schema};
+    use crate::engine::embedded::database_file::DatabaseFile;
 
     #[test]
     fn every_list_follows_an_index_and_sorts_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut conn = connect::open_writer(&dir.path().join("t.db")).expect("opens");
-        schema::SCHEMA.migrate(&mut conn).expect("migrates");
+        let mut database = DatabaseFile::open(&dir.path().join("t.db")).expect("opens");
+        database.migrate().expect("migrates");
         let with = |status| CommandFilter { status: Some(status), ..Default::default() };
         for (filter, wanted) in [
             (CommandFilter::default(), "SEARCH commands USING INTEGER PRIMARY KEY"),
@@ -135,7 +134,7 @@ mod tests {
                 let slice = Slice { ascending, after: Some((7, 0)), limit: 50 };
                 let select = "EXPLAIN QUERY PLAN SELECT seq FROM commands";
                 let steps =
-                    page(&Read::of(&conn), select, &["seq"], conditions(filter.clone()), &slice, |row| {
+                    page(&database.read(), select, &["seq"], conditions(filter.clone()), &slice, |row| {
                         row.get::<String>(3)
                     })
                     .expect("explains")

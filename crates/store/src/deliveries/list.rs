@@ -2,9 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use crate::engine::embedded::monotonic::WALL_OFFSET_MS;
 use crate::engine::row::Row;
-use crate::engine::sql::{params, values_of};
+use crate::engine::sql::{WALL_OFFSET_MS, params, values_of};
 use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page_of};

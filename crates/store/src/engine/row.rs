@@ -4,7 +4,8 @@ use crate::engine::embedded::driver;
 use crate::engine::sql::{CellValue, FromCell};
 use crate::error::{Result, StoreError};
 
-/// One row of what a statement yields. A reader of rows is a function of one, and runs no statement of its own.
+/// One row of what a statement yields. A reader of rows is a function of one, and runs no statement of its
+/// own.
 ///
 /// Cells that hold more than the database knows (JSON, words of enums, secrets) are read by `cells`.
 pub(crate) enum Row<'a> {

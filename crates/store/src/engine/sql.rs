@@ -20,6 +20,10 @@ use vocabulary::id::{
     StationId,
 };
 
+/// How far the wall clock is ahead of the monotonic one, as a term of a statement. Rows that wait are due by
+/// the monotonic clock; where people see such a moment, this is added.
+pub(crate) const WALL_OFFSET_MS: &str = "coalesce((SELECT value FROM meta WHERE key = 'wall_offset_ms'), 0)";
+
 /// A value that a statement is run with.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Param<'a> {

@@ -27,7 +27,7 @@ enum Session<'a> {
 
 impl<'a> Read<'a> {
     /// On a connection of SQLite.
-    pub(crate) fn of(conn: &'a driver::Connection) -> Self {
+    pub(super) fn of(conn: &'a driver::Connection) -> Self {
         Self { session: Session::Embedded(conn) }
     }
 

@@ -124,18 +124,18 @@ fn conditions_of(filter: &EventFilter, rows: &RowSet) -> Conditions {
 mod tests {
     use super::*;
     use crate::LogPosition;
-    use crate::engine::embedded::{connect, schema};
+    use crate::engine::embedded::database_file::DatabaseFile;
 
     /// How SQLite would go about a list: one line per step.
     fn plan(filter: &EventFilter, rows: &RowSet, ascending: bool) -> Vec<String> {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut conn = connect::open_writer(&dir.path().join("t.db")).expect("opens");
-        schema::SCHEMA.migrate(&mut conn).expect("migrates");
+        let mut database = DatabaseFile::open(&dir.path().join("t.db")).expect("opens");
+        database.migrate().expect("migrates");
         let select = "EXPLAIN QUERY PLAN SELECT e.seq FROM events e";
         let slice = Slice { ascending, after: Some((7, 0)), limit: 50 };
         let steps = std::cell::RefCell::new(Vec::new());
         let judged = filter.q.as_ref().map(|_| |_: &Row<'_>| Ok(true));
-        page_of(&Read::of(&conn), select, &["e.seq"], conditions_of(filter, rows), &slice, judged, |row| {
+        page_of(&database.read(), select, &["e.seq"], conditions_of(filter, rows), &slice, judged, |row| {
             steps.borrow_mut().push(row.get::<String>(3)?);
             Ok(())
         })

@@ -125,7 +125,8 @@ impl KeySource {
     }
 }
 
-/// Writes a key's file for its owner alone: whole and on disk, or not at all. One that exists is left as it is.
+/// Writes a key's file for its owner alone: whole and on disk, or not at all. One that exists is left as it
+/// is.
 pub(crate) fn write(path: &Path, key: &SecretsKey) -> Result<()> {
     // What is sealed with it must not outlive it: it is on disk, name and all, when this is done.
     files::write_new(path, format!("{}\n", hex::encode(key.0)).as_bytes())
@@ -142,8 +143,8 @@ pub(crate) fn next(source: &KeySource) -> Option<SecretsKey> {
     KeySource::File(next_file(path)).read().ok().flatten()
 }
 
-/// Gives the next key its name, once the database is sealed under it. Returns where the key before is kept: backups
-/// are sealed under that.
+/// Gives the next key its name, once the database is sealed under it. Returns where the key before is kept:
+/// backups are sealed under that.
 pub(crate) fn put_in_place(path: &Path) -> Result<Option<PathBuf>> {
     let kept = match path.exists() {
         true => Some(files::keep_aside(path, &[""])?),

@@ -1,8 +1,8 @@
 //! Seals what is secret before it is written, and opens it again.
 //!
-//! AES-256-GCM under a key of each cell's own (HMAC-SHA256 of the cell's name under the installation's key), with
-//! a random nonce. The cell's name is authenticated too, so what is sealed opens nowhere but where it was written:
-//! nobody who can change the database can put one webhook's secret in another's place.
+//! AES-256-GCM under a key of each cell's own (HMAC-SHA256 of the cell's name under the installation's key),
+//! with a random nonce. The cell's name is authenticated too, so what is sealed opens nowhere but where it
+//! was written: nobody who can change the database can put one webhook's secret in another's place.
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -65,8 +65,8 @@ impl Vault {
         Ok((LessSafeKey::new(key), name))
     }
 
-    /// A key for something beside the cells, by what it is for. It stays the same as long as the installation's own,
-    /// which is not in the database; `None` without that.
+    /// A key for something beside the cells, by what it is for. It stays the same as long as the
+    /// installation's own, which is not in the database; `None` without that.
     pub fn derived(&self, purpose: &str) -> Option<[u8; 32]> {
         let master = self.0.as_ref()?;
         hmac::sign(master, format!("derived key: {purpose}").as_bytes()).as_ref().try_into().ok()

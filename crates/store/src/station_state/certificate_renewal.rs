@@ -1,9 +1,9 @@
 //! The change of the one certificate that opens for a station (`certificate_serial`).
 //!
-//! A station may come back with a new certificate before its answer to `CertificateSigned` is here, or after an
-//! answer that was lost, or never take it on. So from the commit that sends it the new one opens beside the
-//! stored one, until a connection shows it: from then on the old one, which may be in other hands by now, does
-//! not open any more. **Invariant**: `stations.certificate_serial` holds what is settled,
+//! A station may come back with a new certificate before its answer to `CertificateSigned` is here, or after
+//! an answer that was lost, or never take it on. So from the commit that sends it the new one opens beside
+//! the stored one, until a connection shows it: from then on the old one, which may be in other hands by now,
+//! does not open any more. **Invariant**: `stations.certificate_serial` holds what is settled,
 //! `certificate_renewals` what is not, so a restart changes nothing.
 
 use tracing::info;
@@ -34,8 +34,8 @@ pub(crate) fn unsettled(db: &Read<'_>, station: &StationId) -> Result<Vec<Serial
     })
 }
 
-/// A `CertificateSigned` leaves after this commit. Of a station that uses none of what it is sent the newest few
-/// are kept.
+/// A `CertificateSigned` leaves after this commit. Of a station that uses none of what it is sent the newest
+/// few are kept.
 pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>, chain: &str) -> Result<()> {
     let Some(number) = leaf(chain) else { return Ok(()) };
     w.run(
@@ -53,7 +53,8 @@ pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>, chain: &str) -> Result
     Ok(())
 }
 
-/// The number of the certificate that comes first in a chain; `None` if it cannot be read, and so not be shown.
+/// The number of the certificate that comes first in a chain; `None` if it cannot be read, and so not be
+/// shown.
 fn leaf(chain: &str) -> Option<SerialNumber> {
     der::pem_certificates(chain).into_iter().next().map(|leaf| leaf.serial_number)
 }

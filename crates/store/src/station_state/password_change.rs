@@ -1,8 +1,8 @@
 //! The change of a station's password with `ChangeConfiguration(AuthorizationKey)`.
 //!
 //! The charger may come back with the new password before its answer is here, or after an answer that was
-//! lost, or never take it on. So from the commit that sends it the new one counts beside the old one, until an
-//! answer or a handshake settles which it is. **Invariant**: `stations.password_verifiers` holds what is
+//! lost, or never take it on. So from the commit that sends it the new one counts beside the old one, until
+//! an answer or a handshake settles which it is. **Invariant**: `stations.password_verifiers` holds what is
 //! settled, `key_rotations` what is not, so a restart changes nothing.
 
 use crate::command_result::{CommandVerdict, EndedCommand};

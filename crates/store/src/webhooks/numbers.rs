@@ -3,8 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::Store;
-use crate::engine::embedded::monotonic::WALL_OFFSET_MS;
-use crate::engine::sql::params;
+use crate::engine::sql::{WALL_OFFSET_MS, params};
 use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITING};

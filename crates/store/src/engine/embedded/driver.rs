@@ -6,7 +6,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Error, params_from_iter};
 
 use crate::engine::sql::{CellValue, FromCell, Param, params};
-use crate::error::{Result, StoreError, UnreadableSetting};
+use crate::error::{Result, StoreError};
 
 pub(crate) use rusqlite::Connection;
 
@@ -108,11 +108,6 @@ pub(crate) fn weight(row: &RawRow<'_>) -> Result<usize> {
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
-        if let Error::FromSqlConversionFailure(_, _, cause) = &error
-            && let Some(setting) = cause.downcast_ref::<UnreadableSetting>()
-        {
-            return Self::Setting(setting.clone());
-        }
         match error {
             Error::FromSqlConversionFailure(..)
             | Error::IntegralValueOutOfRange(..)

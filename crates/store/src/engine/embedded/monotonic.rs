@@ -4,11 +4,9 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::engine::sql::WALL_OFFSET_MS;
 use crate::error::Result;
 use vocabulary::clock::{Clock, Monotonic, Timestamp};
-
-/// How far the wall is ahead, as a term of SQL.
-pub(crate) const WALL_OFFSET_MS: &str = "coalesce((SELECT value FROM meta WHERE key = 'wall_offset_ms'), 0)";
 
 /// Goes on where the last run has left the monotonic clock, and not before any moment of it in the store.
 pub(crate) fn resume(conn: &Connection, clock: &Clock) -> Result<(Monotonic, i64)> {
