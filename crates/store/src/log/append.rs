@@ -8,8 +8,8 @@ use crate::log::event_row;
 use crate::log::event_row::Stored;
 use crate::secrecy::vault::cell;
 use vocabulary::delivery::{DeliveryStatus, DiscardReason};
-use vocabulary::event::{Category, NewEvent, Target};
-use vocabulary::id::{DeliveryId, EventId, WebhookId};
+use vocabulary::event::{NewEvent, Target};
+use vocabulary::id::{DeliveryId, EventId};
 use vocabulary::subscription::{Subject, Subscription};
 
 /// The entry of `meta` behind which stations begin to count that nothing is known of: above zero once a
@@ -95,7 +95,6 @@ fn create_deliveries(
 ) -> Result<()> {
     let station_id = event.station_id.as_deref();
     let mut subject = Subject::new(&event.event, event.category, station_id, stored.owner_id, &event.payload);
-    subject.about_webhook = about_webhook(event);
     subject.target = stored.target;
     for subscription in w.subscriptions.matching(&subject) {
         let id = DeliveryId::from_value(w.mint.next(w.now));
@@ -142,18 +141,6 @@ fn create_delivery(
         ],
     )?;
     Ok(())
-}
-
-/// Operational events name their webhook in the payload, and are never sent to it.
-fn about_webhook(event: &NewEvent) -> Option<WebhookId> {
-    #[derive(serde::Deserialize)]
-    struct About {
-        webhook_id: WebhookId,
-    }
-    if event.category != Category::Webhook {
-        return None;
-    }
-    serde_json::from_str::<About>(event.payload.get()).ok().map(|about| about.webhook_id)
 }
 
 fn next_station_seq(w: &Tx<'_>, station: &str) -> Result<i64> {

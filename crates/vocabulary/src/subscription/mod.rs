@@ -83,7 +83,7 @@ impl<'a> Subject<'a> {
             position: None,
             duplicate: false,
             target: Target::Subscribers,
-            about_webhook: None,
+            about_webhook: about_webhook(category, payload),
             payload,
             parsed: OnceCell::new(),
         }
@@ -91,11 +91,9 @@ impl<'a> Subject<'a> {
 
     /// A stored event, as `explain` and replays judge it.
     pub fn of(event: &'a Event) -> Self {
-        let about_webhook = (event.category == Category::Webhook).then(|| about(&event.payload)).flatten();
         Self {
             position: Some(event.position),
             duplicate: event.duplicate_of.is_some(),
-            about_webhook,
             target: event.target,
             ..Self::new(
                 &event.event,
@@ -113,10 +111,14 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn about(payload: &RawValue) -> Option<WebhookId> {
+/// Operational events name their webhook in the payload.
+fn about_webhook(category: Category, payload: &RawValue) -> Option<WebhookId> {
     #[derive(Deserialize)]
     struct About {
         webhook_id: WebhookId,
+    }
+    if category != Category::Webhook {
+        return None;
     }
     serde_json::from_str::<About>(payload.get()).ok().map(|about| about.webhook_id)
 }
