@@ -8,7 +8,9 @@ use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
 use super::{Failure, input, replays};
 use vocabulary::api::delivery::{Attempt, Delivery, DeliveryError};
 use vocabulary::clock::Timestamp;
+use vocabulary::delivery::DeliveryStatus;
 use vocabulary::id::{DeliveryId, EventId};
+use vocabulary::words::listed;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -31,8 +33,7 @@ pub(super) struct Deliveries {
 enum Task {
     /// Lists the deliveries, the newest first
     List {
-        /// Their status: scheduled, processing, retry, success, failed or discarded (repeatable)
-        #[arg(long)]
+        #[arg(long, help = format!("Their status: {} (repeatable)", listed(DeliveryStatus::WORDS)))]
         status: Vec<String>,
         #[command(flatten)]
         filter: Filter,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::import::{self, RowResult};
 use super::session::{GatewayArgs, Paging, Session};
-use super::table::{Column, Table, cut, fields, or_dash, spelled, whole};
+use super::table::{Column, Table, cut, fields, or_dash, whole};
 use super::{Failure, input};
 use vocabulary::api::id_tag::{IdTag, ImportedRow};
 use vocabulary::clock::Timestamp;
@@ -159,7 +159,7 @@ const COLUMNS: [Column; 7] = [
 fn row(tag: &IdTag) -> [String; 7] {
     [
         tag.id_tag.clone(),
-        spelled(&tag.status),
+        tag.status.to_string(),
         or_dash(tag.owner_id.as_ref()),
         or_dash(tag.parent_id_tag.as_ref()),
         or_dash(tag.expiry_date),
@@ -179,7 +179,7 @@ fn active(tag: &IdTag) -> String {
 fn details(tag: &IdTag) -> String {
     fields(&[
         ("id tag", tag.id_tag.clone()),
-        ("status", spelled(&tag.status)),
+        ("status", tag.status.to_string()),
         ("owner", or_dash(tag.owner_id.as_ref())),
         ("parent", or_dash(tag.parent_id_tag.as_ref())),
         ("expires", or_dash(tag.expiry_date)),

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::session::{Paging, Session};
-use super::table::{Column, Table, fields, or_dash, spelled, whole};
+use super::table::{Column, Table, fields, or_dash, whole};
 use super::{hint, input};
 use crate::client::Call;
 use vocabulary::api::replay::{Replay, ReplayMatched, Selection};
@@ -86,7 +86,7 @@ fn row(replay: &Replay) -> [String; 6] {
     [
         replay.id.to_string(),
         replay.created_at.to_string(),
-        spelled(&replay.status),
+        replay.status.to_string(),
         replay.done.to_string(),
         replay.matched.to_string(),
         what(&replay.selection),
@@ -104,7 +104,7 @@ fn what(selection: &Selection) -> String {
 fn details(replay: &Replay) -> String {
     fields(&[
         ("replay", replay.id.to_string()),
-        ("status", spelled(&replay.status)),
+        ("status", replay.status.to_string()),
         ("matched", replay.matched.to_string()),
         ("done", replay.done.to_string()),
         ("what", serde_json::to_string(&replay.selection).unwrap_or_default()),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::backup::warnings_only;
-use super::table::{Table, spelled, whole};
+use super::table::{Table, whole};
 use super::{DatabaseArgs, Failure, print};
 use crate::config::Config;
 use store::{self, KeyChanged, Losses, NEW_KEY_VARIABLE, Residue, SecretsKey, Store};
@@ -134,7 +134,7 @@ fn told(losses: &Losses) -> String {
     if !webhooks.is_empty() {
         text += "webhooks that get a new signing secret and wait until they are resumed; the rest they need from you:\n";
         let rows = webhooks.iter().map(|webhook| {
-            let status = spelled(&webhook.status);
+            let status = webhook.status.to_string();
             [webhook.id.to_string(), webhook.name.clone(), status, webhook.lost().join(", ")]
         });
         text += &Table::new(["ID", "NAME", "STATUS", "LOST"].map(whole)).lines(rows);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::import::{self, RowResult};
 use super::session::{GatewayArgs, Paging, Session};
-use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole, yes_no};
+use super::table::{Column, Table, cut, fields, listed, or_dash, whole, yes_no};
 use super::{Failure, input, print};
 use vocabulary::api::message::{Direction, Message};
 use vocabulary::api::station::{Connector, ImportedStation, Station};
@@ -391,7 +391,7 @@ fn message_row(message: &Message) -> [String; 5] {
     [
         message.at.to_string(),
         from.to_owned(),
-        or_dash(message.r#type.map(|kind| spelled(&kind))),
+        or_dash(message.r#type),
         or_dash(message.action.as_ref()),
         or_dash(message.raw.as_ref()),
     ]

@@ -1,8 +1,5 @@
 //! Tables for people: columns are as wide as their widest cell, and cut if the terminal is too narrow.
 
-use serde::Serialize;
-use serde_json::Value;
-
 /// Marks a cut cell.
 const CUT: char = '…';
 
@@ -130,14 +127,6 @@ pub(super) fn printable(text: &str) -> String {
 /// An optional value; `-` if there is none.
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-/// A status as the API spells it.
-pub(super) fn spelled(state: &impl Serialize) -> String {
-    match serde_json::to_value(state) {
-        Ok(Value::String(text)) => text,
-        _ => "-".to_owned(),
-    }
 }
 
 /// `yes` or `no`.

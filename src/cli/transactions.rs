@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::session::{GatewayArgs, Paging, Session};
-use super::table::{Column, Table, cut, fields, or_dash, spelled, whole, yes_no};
+use super::table::{Column, Table, cut, fields, or_dash, whole, yes_no};
 use super::{Failure, input};
 use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction};
 use vocabulary::clock::Timestamp;
@@ -174,12 +174,12 @@ fn row(transaction: &Transaction) -> [String; 9] {
         transaction.transaction_id.to_string(),
         transaction.station_id.clone(),
         or_dash(transaction.connector_id),
-        spelled(&transaction.status),
+        transaction.status.to_string(),
         or_dash(transaction.id_tag.as_ref()),
         or_dash(transaction.started_at),
         or_dash(transaction.stopped_at),
         or_dash(transaction.energy_wh.or(transaction.energy_estimated_wh)),
-        spelled(&transaction.energy_quality),
+        transaction.energy_quality.to_string(),
     ]
 }
 
@@ -189,7 +189,7 @@ fn details(transaction: &Transaction) -> String {
         ("station", transaction.station_id.clone()),
         ("connector", or_dash(transaction.connector_id)),
         ("owner", or_dash(transaction.owner_id.as_ref())),
-        ("status", spelled(&transaction.status)),
+        ("status", transaction.status.to_string()),
         ("id tag", or_dash(transaction.id_tag.as_ref())),
         ("answered with", transaction.id_tag_status.clone()),
         ("reservation", or_dash(transaction.reservation_id)),
@@ -206,7 +206,7 @@ fn details(transaction: &Transaction) -> String {
         ("last register", or_dash(transaction.last_register_wh)),
         ("energy in Wh", or_dash(transaction.energy_wh)),
         ("estimated in Wh", or_dash(transaction.energy_estimated_wh)),
-        ("energy quality", spelled(&transaction.energy_quality)),
+        ("energy quality", transaction.energy_quality.to_string()),
         ("revision", transaction.revision.to_string()),
         ("changed", transaction.updated_at.to_string()),
     ])

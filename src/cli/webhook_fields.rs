@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Failure, input};
+use vocabulary::delivery::BodyFormat;
+use vocabulary::words::listed;
 
 #[derive(Args, Serialize)]
 pub(super) struct Fields {
@@ -25,8 +27,7 @@ pub(super) struct Fields {
     /// Members that payloads must have: a JSON object such as '{"connectorId": 1}'
     #[arg(long, value_name = "JSON", value_parser = input::object)]
     filter: Option<Value>,
-    /// The body's format: flat, envelope, standard or cloudevents
-    #[arg(long)]
+    #[arg(long, help = format!("The body's format: {}", listed(BodyFormat::WORDS)))]
     format: Option<String>,
     /// The signing secret: whsec_…; - reads it from standard input [default: a new one]
     #[arg(long, value_name = "SECRET")]

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::replays::{self, Replays};
 use super::session::{GatewayArgs, Paging, Session};
-use super::table::{Column, Table, cut, fields, listed, or_dash, spelled, whole};
+use super::table::{Column, Table, cut, fields, listed, or_dash, whole};
 use super::webhook_fields::Fields;
 use super::{Failure, deliveries, input};
 use crate::client::Call;
@@ -15,6 +15,8 @@ use vocabulary::api::webhook_stats::WebhookStats;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 use vocabulary::units::Span;
+use vocabulary::webhook::WebhookStatus;
+use vocabulary::words;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -137,8 +139,7 @@ struct Filter {
     /// Only this customer's
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
-    /// Their status: active, paused, disabled or auto_disabled
-    #[arg(long)]
+    #[arg(long, help = format!("Their status: {}", words::listed(WebhookStatus::WORDS)))]
     status: Option<String>,
 }
 
@@ -153,7 +154,7 @@ struct Replaying {
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
     /// Which of them: failed (dead letters), missing (discarded, or never created) or all
-    #[arg(long, default_value = "failed", value_parser = read_only)]
+    #[arg(long, default_value = "failed")]
     only: Only,
     /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable)
     #[arg(long, value_name = "PATTERN")]
@@ -161,10 +162,6 @@ struct Replaying {
     /// Only counts them
     #[arg(long)]
     dry_run: bool,
-}
-
-fn read_only(text: &str) -> Result<Only, String> {
-    serde_json::from_value(text.into()).map_err(|_| "must be failed, missing or all".to_owned())
 }
 
 pub(super) async fn run(Webhooks { task, gateway }: Webhooks) -> Result<(), Failure> {
@@ -226,7 +223,7 @@ fn row(webhook: &Webhook) -> [String; 7] {
     [
         webhook.id.to_string(),
         webhook.name.clone(),
-        spelled(&webhook.status),
+        webhook.status.to_string(),
         listed(&webhook.events),
         listed(&webhook.stations),
         or_dash(webhook.owner_id.as_ref()),
@@ -247,7 +244,7 @@ fn details(webhook: &Webhook) -> String {
         ("webhook", webhook.id.to_string()),
         ("name", webhook.name.clone()),
         ("url", webhook.url.clone()),
-        ("status", spelled(&webhook.status)),
+        ("status", webhook.status.to_string()),
         ("events", listed(&webhook.events)),
         ("stations", listed(&webhook.stations)),
         ("owner", or_dash(webhook.owner_id.as_ref())),
@@ -255,7 +252,7 @@ fn details(webhook: &Webhook) -> String {
         ("format", webhook.format.as_str().to_owned()),
         ("secret header", secret_header),
         ("headers", or_dash((!headers.is_empty()).then(|| headers.join(", ")))),
-        ("ordering", spelled(&webhook.ordering)),
+        ("ordering", webhook.ordering.to_string()),
         ("ordering waits", webhook.ordering_max_wait.to_string()),
         ("timeout", webhook.timeout.to_string()),
         ("retries after", listed(&schedule)),
@@ -305,7 +302,7 @@ fn stats(stats: &WebhookStats) -> String {
         ("oldest due", or_dash(stats.oldest_due_at)),
         ("latency p50", or_dash(stats.latency_ms.p50.map(|ms| format!("{ms} ms")))),
         ("latency p95", or_dash(stats.latency_ms.p95.map(|ms| format!("{ms} ms")))),
-        ("breaker", spelled(&stats.breaker.state)),
+        ("breaker", stats.breaker.state.to_string()),
         ("open since", or_dash(stats.breaker.since)),
         ("next probe", or_dash(stats.breaker.next_probe_at)),
     ])

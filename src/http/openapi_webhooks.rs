@@ -1,6 +1,11 @@
 //! The `webhooks` section of the OpenAPI document: what receivers get.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
+
+use outbound::body::content_type;
+use vocabulary::delivery::BodyFormat;
 
 const HEADERS: [(&str, &str, bool); 10] = [
     ("webhook-id", "The event's id, the same on every attempt: what was seen before can be dropped", true),
@@ -72,18 +77,57 @@ fn with(mut members: Map<String, Value>, more: Value) -> Map<String, Value> {
     members
 }
 
+/// What a body of this format holds.
+fn body(format: BodyFormat) -> Value {
+    let (id, kind) = (text("The event's id"), text("The event's type"));
+    let (arrived, data) = (moment("When it arrived"), json!({ "type": "object", "properties": belonging() }));
+    let (title, members) = match format {
+        BodyFormat::Flat => {
+            let own = json!({ "id": id, "event": kind, "timestamp": arrived });
+            ("FlatDelivery", with(belonging(), own))
+        }
+        BodyFormat::Envelope => {
+            let own = json!({ "id": id, "type": kind, "createdAt": arrived, "data": data });
+            ("EnvelopeDelivery", with(Map::new(), own))
+        }
+        BodyFormat::Standard => {
+            let own = json!({ "type": kind, "timestamp": arrived, "data": data });
+            ("StandardDelivery", with(Map::new(), own))
+        }
+        BodyFormat::CloudEvents => {
+            let own = json!({
+                "specversion": { "const": "1.0" },
+                "id": id,
+                "source": text("`/stations/WALLBOX_001`, or `/`"),
+                "type": text("Category and name (`ocpp.StartTransaction`); a custom name as it is"),
+                "time": arrived,
+                "datacontenttype": { "const": "application/json" },
+                "data": { "type": "object", "description": "The payload" }
+            });
+            ("CloudEvent", with(Map::new(), own))
+        }
+    };
+    object(title, &format!("`format: {format}`"), members)
+}
+
+/// The bodies of every format, by their content types.
+fn bodies() -> Map<String, Value> {
+    let mut by_type: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for &format in BodyFormat::ALL {
+        by_type.entry(content_type(format)).or_default().push(body(format));
+    }
+    let content = by_type.into_iter().map(|(content_type, mut schemas)| {
+        let schema = match schemas.len() {
+            1 => schemas.remove(0),
+            _ => json!({ "oneOf": schemas }),
+        };
+        (content_type.to_owned(), json!({ "schema": schema }))
+    });
+    content.collect()
+}
+
 /// The `webhooks` section.
 pub(super) fn webhooks() -> Value {
-    let data = json!({ "type": "object", "properties": belonging() });
-    let flat = json!({ "id": text("The event's id"), "event": text("The event's type"), "timestamp": moment("When it arrived") });
-    let envelope = json!({ "id": text("The event's id"), "type": text("The event's type"), "createdAt": moment("When it arrived"), "data": data });
-    let standard =
-        json!({ "type": text("The event's type"), "timestamp": moment("When it arrived"), "data": data });
-    let cloud = json!({
-        "specversion": { "const": "1.0" }, "id": text("The event's id"), "source": text("`/stations/WALLBOX_001`, or `/`"),
-        "type": text("Category and name (`ocpp.StartTransaction`); a custom name as it is"), "time": moment("When it arrived"),
-        "datacontenttype": { "const": "application/json" }, "data": { "type": "object", "description": "The payload" }
-    });
     let parameters: Vec<Value> = HEADERS
         .iter()
         .map(|(name, description, required)| {
@@ -97,14 +141,7 @@ pub(super) fn webhooks() -> Value {
         "description": "Sent at least once. Answer 2xx within the webhook's timeout; anything else is tried again by its \
             schedule, but for 410, which disables the webhook.",
         "parameters": parameters,
-        "requestBody": { "required": true, "content": {
-            "application/json": { "schema": { "oneOf": [
-                object("FlatDelivery", "`format: flat`", with(belonging(), flat)),
-                object("EnvelopeDelivery", "`format: envelope`", with(Map::new(), envelope)),
-                object("StandardDelivery", "`format: standard`", with(Map::new(), standard)),
-            ] } },
-            "application/cloudevents+json": { "schema": object("CloudEvent", "`format: cloudevents`", with(Map::new(), cloud)) }
-        } },
+        "requestBody": { "required": true, "content": bodies() },
         "responses": { "2XX": { "description": "It was taken" }, "410": { "description": "No more of this: the webhook is disabled" } }
     } } })
 }

@@ -4,29 +4,30 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
+use crate::words::words;
 
-/// Which way a message went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = MessageDirection)]
-pub enum Direction {
-    /// From the charger.
-    Inbound,
-    /// To the charger.
-    Outbound,
+words! {
+    /// Which way a message went.
+    #[schema(as = MessageDirection)]
+    pub enum Direction {
+        /// From the charger.
+        Inbound = "inbound",
+        /// To the charger.
+        Outbound = "outbound",
+    }
 }
 
-/// What a message is to OCPP-J.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-#[schema(as = MessageType)]
-pub enum FrameType {
-    /// A request.
-    Call,
-    /// An answer.
-    CallResult,
-    /// A refusal.
-    CallError,
+words! {
+    /// What a message is to OCPP-J.
+    #[schema(as = MessageType)]
+    pub enum FrameType {
+        /// A request.
+        Call = "CALL",
+        /// An answer.
+        CallResult = "CALLRESULT",
+        /// A refusal.
+        CallError = "CALLERROR",
+    }
 }
 
 impl FrameType {
