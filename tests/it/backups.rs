@@ -179,11 +179,12 @@ fn killed_with(word: &str) -> TempDir {
     let conn = Connection::open(&database).expect("opens");
     conn.execute_batch("PRAGMA wal_autocheckpoint = 0").expect("sets");
     for n in 0..8 {
-        let filling = format!("INSERT INTO meta VALUES ('filling_{n}', randomblob(1 << 20))");
+        let filling =
+            format!("INSERT INTO meta (key, text) VALUES ('filling_{n}', hex(randomblob(1 << 19)))");
         conn.execute_batch(&filling).expect("inserts");
     }
     conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("copies");
-    conn.execute("INSERT INTO meta VALUES ('word', ?1)", [word]).expect("inserts");
+    conn.execute("INSERT INTO meta (key, text) VALUES ('word', ?1)", [word]).expect("inserts");
     let copied = tempfile::tempdir().expect("a directory");
     for file in ["chargehook.db", "chargehook.db-wal", "secrets.key"] {
         std::fs::copy(dir.path().join(file), copied.path().join(file)).expect("copies");
@@ -195,7 +196,7 @@ fn word(data_dir: &Path) -> String {
     let conn = Connection::open(data_dir.join("chargehook.db")).expect("opens");
     let whole: String = conn.query_row("PRAGMA quick_check", [], |row| row.get(0)).expect("checks");
     assert_eq!(whole, "ok");
-    conn.query_row("SELECT value FROM meta WHERE key = 'word'", [], |row| row.get(0)).expect("either word")
+    conn.query_row("SELECT text FROM meta WHERE key = 'word'", [], |row| row.get(0)).expect("either word")
 }
 
 /// Lets a program run for so long, and then kills it, if it is not done.
@@ -228,7 +229,7 @@ fn a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
     assert_eq!(word(old.path()), "new");
     let replaced = Connection::open(old.path().join("chargehook.db.replaced")).expect("opens");
     let kept: String =
-        replaced.query_row("SELECT value FROM meta WHERE key = 'word'", [], |row| row.get(0)).expect("reads");
+        replaced.query_row("SELECT text FROM meta WHERE key = 'word'", [], |row| row.get(0)).expect("reads");
     assert_eq!(kept, "old", "with what was in its log");
 }
 
