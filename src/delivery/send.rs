@@ -269,7 +269,7 @@ impl Sender {
                     let mut dead_letters = self.dead_letters();
                     let fold = dead_letters.of(webhook_id);
                     fold.told(given_up.told);
-                    given_up.untold.into_iter().for_each(|failure| fold.hold(failure));
+                    given_up.unannounced.into_iter().for_each(|failure| fold.hold(failure));
                     if !given_up.more {
                         return;
                     }

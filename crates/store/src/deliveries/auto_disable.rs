@@ -1,4 +1,4 @@
-//! The health of a webhook: since when everything fails, and what follows from it.
+//! The health of a webhook: since when every delivery fails, the warning, and the automatic disabling.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::webhooks::settings;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
-/// What an attempt says of the endpoint.
+/// What an attempt tells about the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndpointSays {
-    /// It took what was sent.
+    /// It accepted the delivery.
     Taken,
-    /// It did not.
+    /// It did not accept the delivery.
     Failed,
     /// It is gone for good (410).
     Gone,
 }
 
-/// Remembers since when everything fails, warns, and disables a webhook that is gone or has failed for too
+/// Stores since when every delivery fails, warns, and disables a webhook that is gone or has failed for too
 /// long.
 pub(crate) fn record(
     w: &mut Tx<'_>,
@@ -32,31 +32,31 @@ pub(crate) fn record(
     says: EndpointSays,
     disable_after: Option<Duration>,
 ) -> Result<()> {
-    let (failing_since, told): (Option<Timestamp>, i64) = w.one(
+    let (failing_since, announced): (Option<Timestamp>, i64) = w.one(
         "SELECT failing_since_ms, failing_told FROM webhooks WHERE id = ?1",
         params![webhook_id],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     if says == EndpointSays::Taken {
         return match failing_since {
-            Some(since) => recovered(w, webhook_id, since, told),
+            Some(since) => recovered(w, webhook_id, since, announced),
             None => Ok(()),
         };
     }
-    let (since, told) = failing_since.map_or((w.monotonic, 0), |since| (since, told));
+    let (since, announced) = failing_since.map_or((w.monotonic, 0), |since| (since, announced));
     let failed_for = w.monotonic.since(since);
-    // With a limit of zero the first failure is the last.
+    // With a limit of zero the first failure disables the webhook.
     let quarters = disable_after.map_or(0, |limit| match limit.as_millis() {
         0 => FAILED_TOO_LONG,
         limit_ms => (failed_for.as_millis() * 4 / limit_ms).min(FAILED_TOO_LONG as u128) as i64,
     });
-    if failing_since.is_none() || quarters > told {
+    if failing_since.is_none() || quarters > announced {
         w.run(
             "UPDATE webhooks SET failing_since_ms = ?2, failing_told = ?3 WHERE id = ?1",
-            params![webhook_id, since, quarters.max(told)],
+            params![webhook_id, since, quarters.max(announced)],
         )?;
     }
-    // From here on it is told.
+    // From here on it is shown, so it becomes wall time.
     let since = w.to_wall(since);
     if says == EndpointSays::Gone {
         return disable(w, webhook_id, "the endpoint answered 410 Gone", since);
@@ -65,15 +65,15 @@ pub(crate) fn record(
         return disable(w, webhook_id, &format!("every delivery has failed since {since}"), since);
     }
     match disable_after {
-        Some(limit) if quarters > told => failing(w, webhook_id, since, since.after(limit)),
+        Some(limit) if quarters > announced => failing(w, webhook_id, since, since.after(limit)),
         _ => Ok(()),
     }
 }
 
-/// Four quarters of the way: the webhook is disabled.
+/// Four quarters of the limit have passed: the webhook is disabled.
 const FAILED_TOO_LONG: i64 = 4;
 
-/// Warns that a webhook will be disabled unless something arrives.
+/// Warns that a webhook will be disabled unless a delivery succeeds.
 fn failing(w: &mut Tx<'_>, webhook_id: WebhookId, since: Timestamp, disabled_at: Timestamp) -> Result<()> {
     #[derive(Serialize)]
     struct Failing {
@@ -84,8 +84,8 @@ fn failing(w: &mut Tx<'_>, webhook_id: WebhookId, since: Timestamp, disabled_at:
     append_event(w, "WebhookFailing", webhook_id, &Failing { webhook_id, failing_since: since, disabled_at })
 }
 
-/// Something arrived; where a warning was given, its end is told too.
-fn recovered(w: &mut Tx<'_>, webhook_id: WebhookId, since: Timestamp, told: i64) -> Result<()> {
+/// A delivery has succeeded; if a warning was given, an event announces its end.
+fn recovered(w: &mut Tx<'_>, webhook_id: WebhookId, since: Timestamp, announced: i64) -> Result<()> {
     #[derive(Serialize)]
     struct Recovered {
         webhook_id: WebhookId,
@@ -95,14 +95,14 @@ fn recovered(w: &mut Tx<'_>, webhook_id: WebhookId, since: Timestamp, told: i64)
         "UPDATE webhooks SET failing_since_ms = NULL, failing_told = 0 WHERE id = ?1",
         params![webhook_id],
     )?;
-    if told == 0 {
+    if announced == 0 {
         return Ok(());
     }
     let failing_since = w.to_wall(since);
     append_event(w, "WebhookRecovered", webhook_id, &Recovered { webhook_id, failing_since })
 }
 
-/// Switches a webhook off on the gateway's own account; what waits is discarded, in steps.
+/// Disables a webhook in the gateway's own name; its waiting deliveries are discarded in steps.
 fn disable(w: &mut Tx<'_>, webhook_id: WebhookId, reason: &str, failing_since: Timestamp) -> Result<()> {
     #[derive(Serialize)]
     struct Disabled<'a> {

@@ -1,4 +1,4 @@
-//! Deliveries as they are sent again, cancelled and discarded.
+//! Deliveries are resent, cancelled and discarded here.
 
 use crate::deliveries::direct_url::{LANE, is_origin};
 use crate::deliveries::list::{FROM, visible};
@@ -12,43 +12,43 @@ use crate::{DeliveryRow, Priority, Scope, Store};
 use vocabulary::delivery::{DeliveryStatus, DiscardReason, ErrorCode, Trigger};
 use vocabulary::id::{DeliveryId, WebhookId};
 
-/// What became of a wish to send a delivery again.
+/// The result of a request to resend a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resent {
     /// It is due now.
     Resent,
-    /// It has not come to its end yet.
+    /// It has not ended yet.
     NotTerminal,
-    /// It has arrived already: only with force.
+    /// It has succeeded already, and `force` was not set.
     NeedsForce,
-    /// Its webhook is disabled: nothing is sent until it is enabled.
+    /// Its webhook is disabled: nothing is sent before it is enabled.
     WebhookDisabled,
     /// Its webhook is deleted.
     WebhookDeleted,
-    /// There is none of this id.
+    /// The delivery does not exist.
     NotFound,
 }
 
-/// What became of a wish to cancel a delivery.
+/// The result of a request to cancel a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Canceled {
-    /// It is discarded; an attempt that is under way is not called back.
+    /// It is discarded; a running attempt is not called back.
     Canceled,
-    /// It has come to its end already.
+    /// It has ended already.
     Terminal,
-    /// There is none of this id.
+    /// The delivery does not exist.
     NotFound,
 }
 
 impl Store {
-    /// Makes a terminal delivery due again, at once and with its schedule anew; attempt numbers go on. One
-    /// that has arrived needs `force`.
+    /// Makes an ended delivery due at once, with a new schedule; attempt numbers continue. A successful one
+    /// needs `force`.
     pub async fn resend(&self, id: DeliveryId, force: bool, visible_to: Option<String>) -> Result<Resent> {
         self.write(Priority::Api, Scope::Installation, move |w| reopen(w, id, force, visible_to)).await
     }
 
-    /// Discards a delivery that has not come to its end. An attempt that is under way is not called back; its
-    /// outcome is still noted, and changes nothing.
+    /// Discards a delivery that has not ended. A running attempt is not called back; its outcome is stored
+    /// with the attempt, and does not change the delivery.
     pub async fn cancel(&self, id: DeliveryId, visible_to: Option<String>) -> Result<Canceled> {
         self.write(Priority::Api, Scope::Installation, move |w| {
             let Some(found) = find(w, id, visible_to)? else { return Ok(Canceled::NotFound) };
@@ -61,22 +61,22 @@ impl Store {
                 params![found.row, w.now, DiscardReason::Canceled.as_str()],
             )?;
             if found.status == DeliveryStatus::Processing {
-                // Until its outcome comes, which a stop may prevent: nobody looks at this row again.
+                // Its outcome may never come if the gateway stops, and nobody reads this row again.
                 w.run(
                     "UPDATE attempts SET error_code = ?2, error_message = 'cancelled while it was under way'
                      WHERE delivery_seq = ?1 AND duration_ms IS NULL AND error_code IS NULL",
                     params![found.row, ErrorCode::OutcomeUnknown.as_str()],
                 )?;
             }
-            // Others of its station may have waited for it.
+            // Other deliveries of its station may have waited for it.
             w.after_commit.lanes.extend(found.lane);
             Ok(Canceled::Canceled)
         })
         .await
     }
 
-    /// Discards a step of what waits for a webhook that is disabled or deleted; false once none is left,
-    /// or if the webhook is enabled again.
+    /// Discards some of the waiting deliveries of a disabled or deleted webhook; false if none is left, or if
+    /// the webhook is enabled again.
     pub async fn discard_step(&self, webhook_id: WebhookId) -> Result<bool> {
         self.write(Priority::Outcome, Scope::Webhook(webhook_id), move |w| {
             match webhook_status(w, webhook_id)? {
@@ -87,12 +87,12 @@ impl Store {
         .await
     }
 
-    /// Webhooks that are deleted but have deliveries that wait.
+    /// Deleted webhooks that still have waiting deliveries.
     pub async fn orphaned_lanes(&self) -> Result<Vec<WebhookId>> {
         self.read(|db| {
             let mut orphans = Vec::new();
             for which in [UNORDERED_WAITING, BULK_WAITING, ORDERED_LIVE] {
-                // From one webhook to the next, not over all their rows.
+                // Jumps from webhook to webhook instead of reading all their rows.
                 let next =
                     format!("SELECT min(webhook_id) FROM deliveries WHERE webhook_id > ?1 AND {which}");
                 let mut last: WebhookId = 0;
@@ -111,7 +111,7 @@ impl Store {
     }
 }
 
-/// A delivery that somebody may see.
+/// The row of a delivery that `visible_to` may see.
 struct Found {
     row: DeliveryRow,
     status: DeliveryStatus,

@@ -1,8 +1,7 @@
-//! Claims: the deliveries that a lane may send now, each with an attempt that was begun.
+//! Claims: the deliveries that a lane may send now, each with a started attempt.
 //!
-//! **Invariant**: a claim reads and writes rows of deliveries alone. What they tell is read after its
-//! commit and aside ([`Store::to_deliver`]), each event once, so that no payload keeps the writer from its
-//! work.
+//! **Invariant**: a claim reads and writes rows of deliveries alone. Their events are read after the commit
+//! and outside the writer ([`Store::to_deliver`]), each event once, so that no payload delays the writer.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,58 +21,58 @@ use vocabulary::delivery::Trigger;
 use vocabulary::event::Event;
 use vocabulary::id::{DeliveryId, WebhookId};
 
-/// What one lane got.
+/// The deliveries that one lane has claimed.
 #[derive(Clone)]
 pub struct LaneClaimed {
-    /// Whose.
+    /// The webhook or origin.
     pub webhook_id: WebhookId,
-    /// To be sent now.
+    /// The deliveries to send now.
     pub deliveries: Vec<Claimed>,
-    /// When the next one that waits is due, perhaps long ago; `None`: none waits, or only behind one that
-    /// is under way.
+    /// When the next waiting delivery is due, perhaps long ago; `None` if none waits, or only behind a
+    /// delivery that is under way.
     pub next_due_at: Option<Timestamp>,
-    /// Bytes of the payload of the first that was due and not admitted: it waits, and so do those behind it.
+    /// Payload size in bytes of the first due delivery that was not admitted: it waits, and so do those
+    /// behind it.
     pub not_admitted: Option<usize>,
-    /// Where the look at the stations in order ended.
+    /// The station where the pass over the stations in order ended.
     pub after_station: String,
 }
 
-/// A delivery that is to be sent: its attempt is on disk, without an outcome. Not `Debug`: its URL may be
-/// secret.
+/// A claimed delivery: its attempt is on disk, without an outcome. Not `Debug`: its URL may be secret.
 #[derive(Clone)]
 pub struct Claimed {
     /// The row.
     pub row: DeliveryRow,
     /// Its id.
     pub id: DeliveryId,
-    /// Whose.
+    /// The webhook or origin.
     pub webhook_id: WebhookId,
     /// The webhook's count of deliveries.
     pub sequence: Option<i64>,
-    /// The attempt that was begun: 1, 2, …
+    /// The number of the started attempt: 1, 2, …
     pub attempt: u32,
-    /// What it is made for.
+    /// The attempt's trigger.
     pub trigger: Trigger,
-    /// Failed attempts of this run of the schedule so far.
+    /// Failed attempts in this run of the schedule.
     pub step: usize,
-    /// What it tells.
+    /// The position of its event.
     pub event: LogPosition,
-    /// Bytes of its payload.
+    /// Size of its payload in bytes.
     pub payload_bytes: usize,
-    /// Where it goes, if not where its lane says, and what signs it, sealed.
+    /// Its direct URL and signing secret, encrypted, if it does not use its lane's.
     direct: Option<SealedDirectUrl>,
 }
 
-/// Events that are to be told, by their positions: each as it was read, or why it cannot be.
+/// Events to deliver by their positions, each with the error if it cannot be read.
 pub type EventsToDeliver = HashMap<LogPosition, Result<Arc<Event>>>;
 
 impl Store {
-    /// Takes the oldest due deliveries of each lane for sending, and begins an attempt for each.
+    /// Claims the oldest due deliveries of each lane, and starts an attempt for each.
     ///
-    /// Atomic; what is returned is on disk as `processing`, so that a crash from here on leaves an open
-    /// attempt behind (`outcome_unknown`). Lanes whose webhook is not active get nothing. `admits` is asked
-    /// before each one whether its lane may hold so many bytes of payload; once it says no, the lane gets
-    /// no more.
+    /// Atomic. The returned deliveries are on disk as `processing`, so that a later crash leaves an open
+    /// attempt behind (`outcome_unknown`). Lanes whose webhook is not active get nothing. Before each
+    /// delivery `admits` decides whether its lane may hold its payload (in bytes); once it returns false, the
+    /// lane gets no more.
     pub async fn claim<A>(&self, lanes: Vec<LaneClaim>, mut admits: A) -> Result<Vec<LaneClaimed>>
     where
         A: FnMut(WebhookId, usize) -> bool + Send + 'static,
@@ -91,11 +90,11 @@ impl Store {
         .await
     }
 
-    /// The events at these positions with all that goes along with them, each read once. Reads on connections
-    /// of its own, so that no list that somebody asks for holds it up.
+    /// The events at these positions with all their parts, each read once. It has its own connections, so
+    /// that no list request delays it.
     ///
     /// # Errors
-    /// If nothing could be read at all. What is wrong with one event stands in its place.
+    /// If nothing could be read at all. The error of a single event stands in its place.
     pub async fn to_deliver(&self, events: BTreeSet<LogPosition>) -> Result<EventsToDeliver> {
         let vault = self.vault();
         let load = move |db: &Read<'_>| {
@@ -105,10 +104,10 @@ impl Store {
         self.inner.engine.read_to_deliver(load).await
     }
 
-    /// Where a delivery goes that has a URL of its own; `None`: where its lane says.
+    /// The direct URL of a delivery; `None` if it uses its lane's URL.
     ///
     /// # Errors
-    /// If its secret cannot be opened.
+    /// If its secret cannot be decrypted.
     pub fn direct_url(&self, claimed: &Claimed) -> Result<Option<DirectUrl>> {
         let Some(SealedDirectUrl { url, secret }) = &claimed.direct else { return Ok(None) };
         let open = |sealed: &String| self.inner.vault.open(cell::DELIVERY_SECRET, claimed.id, sealed);
@@ -135,16 +134,17 @@ fn claim_lane(w: &Tx<'_>, lane: &LaneClaim, admits: &mut dyn FnMut(usize) -> boo
         params![lane.webhook_id],
         |row| row.get(0),
     )?;
-    // It was paused, disabled or deleted since the lane looked; of that the engine is told by a signal.
+    // The webhook was paused, disabled or deleted since the lane was read; a signal informs the delivery
+    // engine.
     let Some(resumed_at) = resumed_at else { return Ok(claimed) };
-    // What somebody asked for goes before any backlog.
+    // Requested resends go before any backlog.
     let resent = "status = 'scheduled' AND trigger = 'resend' AND bulk = 0";
     let mut due = due_by_time(w, lane, resent, lane.limit)?;
     if !lane.resends_only {
         due.extend(due_by_time(w, lane, UNORDERED_WAITING, lane.limit - due.len())?);
         let ordered = order::due(w, lane, resumed_at, lane.limit - due.len())?;
         due.extend(ordered.due);
-        // Replays go behind everything that is live.
+        // Replays go behind all live deliveries.
         due.extend(due_by_time(w, lane, BULK_WAITING, lane.limit - due.len())?);
         claimed.after_station = ordered.after_station;
         claimed.next_due_at = ordered.next_due_at;
@@ -156,7 +156,7 @@ fn claim_lane(w: &Tx<'_>, lane: &LaneClaim, admits: &mut dyn FnMut(usize) -> boo
 }
 
 impl LaneClaimed {
-    /// Begins an attempt for each of these, until one is not admitted.
+    /// Starts an attempt for each of these, until one is not admitted.
     fn take(
         &mut self,
         w: &Tx<'_>,
@@ -165,7 +165,7 @@ impl LaneClaimed {
     ) -> Result<()> {
         let mut seen = BTreeSet::new();
         for row in due {
-            // A resend is also among those that are due by time.
+            // A resend is also among the deliveries that are due by time.
             if !seen.insert(row) {
                 continue;
             }
@@ -180,8 +180,8 @@ impl LaneClaimed {
     }
 }
 
-/// How long what a delivery tells is. The length stands in the row's head, so that the payload is not read
-/// for it.
+/// The size of a delivery's payload. SQLite stores the length in the row's header, so that it does not read
+/// the payload.
 fn payload_bytes(w: &Tx<'_>, delivery: DeliveryRow) -> Result<usize> {
     let length: Option<Option<usize>> = w.maybe(
         "SELECT octet_length(e.payload) FROM deliveries d JOIN events e ON e.seq = d.event_seq
@@ -189,7 +189,7 @@ fn payload_bytes(w: &Tx<'_>, delivery: DeliveryRow) -> Result<usize> {
         params![delivery],
         |row| row.get(0),
     )?;
-    // One without its event shows that when it is read.
+    // A missing event is reported when it is read.
     Ok(length.flatten().unwrap_or_default())
 }
 

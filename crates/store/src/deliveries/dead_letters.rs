@@ -1,4 +1,4 @@
-//! Dead letters: deliveries whose schedule is used up, and the events that tell of them.
+//! Dead letters: deliveries whose schedule is used up, and the events that announce them.
 
 use std::ops::ControlFlow;
 
@@ -16,10 +16,10 @@ use vocabulary::clock::Timestamp;
 use vocabulary::delivery::ErrorCode;
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
 
-/// Deliveries that are looked at in one step of [`Store::give_up_waiting`].
+/// Deliveries that are read in one step of [`Store::give_up_waiting`].
 const GIVE_UP_STEP: usize = 500;
 
-/// A dead letter, as a `DeliveryFailed` event tells it.
+/// A dead letter, as a `DeliveryFailed` event announces it.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeliveryFailure {
     /// The delivery.
@@ -29,9 +29,9 @@ pub struct DeliveryFailure {
     /// Its webhook; null if it went to a URL of its own.
     #[serde(serialize_with = "webhook_or_null")]
     pub webhook_id: WebhookId,
-    /// How often it was tried.
+    /// The number of its attempts.
     pub attempts: u32,
-    /// Why it failed in the end.
+    /// The error of its last attempt.
     pub last_error: DeliveryError,
 }
 
@@ -42,21 +42,21 @@ fn webhook_or_null<S: serde::Serializer>(
     Some(*lane).filter(|lane| !is_origin(*lane)).serialize(serializer)
 }
 
-/// What a step of giving up did.
+/// The result of one step of [`Store::give_up_waiting`].
 #[derive(Debug, Clone, Default)]
 pub struct GivenUp {
-    /// How many got an event of their own.
+    /// How many an event of their own announces.
     pub told: usize,
-    /// Those that no event tells of yet.
-    pub untold: Vec<DeliveryFailure>,
-    /// There may be more.
+    /// The dead letters that no event announces yet.
+    pub unannounced: Vec<DeliveryFailure>,
+    /// Another step may find more.
     pub more: bool,
 }
 
 impl Store {
-    /// Makes dead letters (`circuit_open`) of deliveries that are due and whose schedule began before
-    /// `began_before`, looking at the oldest due ones. None if the webhook is paused, or was since then.
-    /// Returns which ones no event tells of: all behind the first `announce`.
+    /// Turns due deliveries whose schedule started before `began_before` into dead letters (`circuit_open`),
+    /// the oldest due ones first. A webhook that is paused, or was since then, has none. Events announce the
+    /// first `announce` of them; the others are returned.
     pub async fn give_up_waiting(
         &self,
         webhook_id: WebhookId,
@@ -69,14 +69,14 @@ impl Store {
         .await
     }
 
-    /// Stores one `DeliveryFailed` event that stands for `count` dead letters, `latest` being one of them.
+    /// Stores one `DeliveryFailed` event for `count` dead letters; `latest` is one of them.
     pub async fn announce_failures(&self, latest: DeliveryFailure, count: u64) -> Result<()> {
         let scope = Scope::Webhook(latest.webhook_id);
         self.write(Priority::Outcome, scope, move |w| announce(w, &latest, count)).await
     }
 }
 
-/// Tells of a dead letter that stands for `count` of them.
+/// Stores the event that announces `count` dead letters by one of them.
 pub(crate) fn announce(w: &mut Tx<'_>, failure: &DeliveryFailure, count: u64) -> Result<()> {
     #[derive(Serialize)]
     struct Failed<'a> {
@@ -112,13 +112,13 @@ fn give_up(
             announce(w, &failure, 1)?;
             given_up.told += 1;
         } else {
-            given_up.untold.push(failure);
+            given_up.unannounced.push(failure);
         }
     }
     Ok(given_up)
 }
 
-/// Whether age counts: not in a pause, and after one only from its end on.
+/// Whether age counts: not during a pause, and after a pause only from its end on.
 fn counts_against(db: &Read<'_>, webhook_id: WebhookId, began_before: Timestamp) -> Result<bool> {
     if is_origin(webhook_id) {
         return Ok(true);
@@ -128,10 +128,10 @@ fn counts_against(db: &Read<'_>, webhook_id: WebhookId, began_before: Timestamp)
     db.has(active, params![webhook_id, began_before])
 }
 
-/// A delivery whose schedule has run out while the breaker kept it from being tried.
+/// A delivery whose schedule ran out while the breaker was open.
 struct TooOld {
     row: DeliveryRow,
-    /// Its event tells of a webhook itself: no failure of it is told in turn.
+    /// Its event is about a webhook, so no event announces its failure.
     operational: bool,
     failure: DeliveryFailure,
 }
@@ -156,7 +156,8 @@ fn too_old(
     };
     let mut found = Vec::new();
     for waiting in waiting {
-        // Bounded by what is looked at, not by what is found: a long backlog must not hold up the writer.
+        // The limit counts the rows that are read, not those that are found: a long backlog must not block
+        // the writer.
         let sql = format!(
             "SELECT o.seq, e.category = 'webhook', o.id, e.id, o.attempts
              FROM (SELECT seq, id, event_seq, attempts, scheduled_at_ms, due_at_ms FROM deliveries

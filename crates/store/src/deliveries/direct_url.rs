@@ -1,5 +1,5 @@
-//! Deliveries that have a URL of their own, and their lanes: one per origin, numbered below zero, so that no
-//! webhook shares one.
+//! Deliveries to a URL that came with the event, and their lanes: one per origin, numbered below zero, so
+//! that no webhook has the same number.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,36 +15,36 @@ use vocabulary::clock::Timestamp;
 use vocabulary::delivery::BodyFormat;
 use vocabulary::id::WebhookId;
 
-/// Live deliveries that wait, spelled exactly as in the index `deliveries_due_elsewhere`.
+/// Waiting live deliveries, spelled exactly as in the index `deliveries_due_elsewhere`.
 pub(crate) const DIRECT_WAITING: &str =
     "status IN ('scheduled', 'retry') AND origin_id IS NOT NULL AND bulk = 0";
 
-/// What bulk resends have brought back, spelled exactly as in the index `deliveries_due_elsewhere_in_bulk`.
+/// Deliveries reopened by bulk resends, spelled exactly as in the index `deliveries_due_elsewhere_in_bulk`.
 pub(crate) const DIRECT_IN_BULK: &str =
     "status IN ('scheduled', 'retry') AND origin_id IS NOT NULL AND bulk = 1";
 
 /// The lane of a row of `deliveries`, in SQL.
 pub(crate) const LANE: &str = "coalesce(webhook_id, -origin_id)";
 
-/// How long an attempt to a URL of an event's own may take.
+/// How long an attempt to a direct URL may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends under way to one origin.
 const MAX_IN_FLIGHT: usize = 32;
 
-/// Where a delivery goes that has a URL of its own, as it is stored.
+/// The direct URL of a delivery, as it is stored.
 #[derive(Clone)]
 pub(crate) struct SealedDirectUrl {
     pub(crate) url: String,
     pub(crate) secret: Option<String>,
 }
 
-/// Where a delivery goes that has a URL of its own.
+/// The direct URL of a delivery, decrypted.
 #[derive(Clone)]
 pub struct DirectUrl {
-    /// Where to.
+    /// The URL.
     pub url: String,
-    /// What signs it (`whsec_…`).
+    /// The secret that signs it (`whsec_…`).
     pub secret: Option<String>,
 }
 
@@ -54,15 +54,15 @@ impl fmt::Debug for DirectUrl {
     }
 }
 
-/// Whether a lane is an origin's.
+/// Whether a lane belongs to an origin.
 pub(crate) fn is_origin(lane: WebhookId) -> bool {
     lane < 0
 }
 
-/// Every origin with deliveries that wait or are under way, and when the first is due.
+/// Every origin with deliveries that wait or are under way, and when its first one is due.
 pub(crate) fn lanes(db: &Read<'_>) -> Result<Vec<(LaneSettings, Option<Timestamp>)>> {
     let mut due = BTreeSet::new();
-    // From one origin to the next, not over all their rows.
+    // Jumps from origin to origin instead of reading all their rows.
     for which in [DIRECT_WAITING, DIRECT_IN_BULK] {
         let next = format!("SELECT min(origin_id) FROM deliveries WHERE origin_id > ?1 AND {which}");
         let mut last = 0_i64;
@@ -77,7 +77,7 @@ pub(crate) fn lanes(db: &Read<'_>) -> Result<Vec<(LaneSettings, Option<Timestamp
     due.into_iter().filter_map(|id| lane(db, id).transpose()).collect()
 }
 
-/// One origin's lane and when its next delivery is due; `None` if there is no such origin.
+/// One origin's lane and when its next delivery is due; `None` if the origin does not exist.
 pub(crate) fn lane(db: &Read<'_>, id: WebhookId) -> Result<Option<(LaneSettings, Option<Timestamp>)>> {
     let origin: Option<String> =
         db.maybe("SELECT origin FROM origins WHERE id = ?1", params![-id], |row| row.get(0))?;
@@ -101,7 +101,8 @@ fn settings(lane: WebhookId, origin: String) -> LaneSettings {
     }
 }
 
-/// What is due of an origin's lane, the oldest first, and behind it what was brought back in bulk.
+/// The due deliveries of an origin's lane, the oldest first, and behind them those that bulk resends have
+/// reopened.
 pub(crate) fn due(w: &Tx<'_>, lane: &LaneClaim) -> Result<Vec<DeliveryRow>> {
     let resent = format!("{DIRECT_WAITING} AND status = 'scheduled' AND trigger = 'resend'");
     let which: &[&str] = match lane.resends_only {
@@ -151,7 +152,8 @@ mod tests {
                 "INSERT INTO deliveries (id, event_seq, url, origin_id, status, trigger, bulk, due_at_ms,
                                          scheduled_at_ms, created_at_ms)
                  SELECT printf('dlv_%026d', value), 1, 'http://a/', 1, 'scheduled',
-                        iif(value < 4, 'resend', 'event'), value < 4, value, value, value FROM json_each('[1,2,3,4,5]')",
+                        iif(value < 4, 'resend', 'event'), value < 4, value, value, value
+                  FROM json_each('[1,2,3,4,5]')",
             )
             .await;
         let claim = |limit, resends_only| LaneClaim {
@@ -162,7 +164,7 @@ mod tests {
             after_station: String::new(),
         };
         let mut seen = Vec::new();
-        // A probe of an open breaker takes nothing of the bulk.
+        // A probe of an open breaker takes no reopened delivery.
         for claim in [claim(9, true), claim(1, false), claim(2, false), claim(9, false)] {
             let claimed = store.claim(vec![claim], |_, _| true).await.expect("claims").remove(0);
             seen.push((

@@ -1,4 +1,4 @@
-//! A lane as the delivery engine knows it: how its deliveries are made, and what it asks for.
+//! A lane's settings, as the delivery engine uses them, and its request for deliveries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,48 +12,50 @@ use vocabulary::delivery::BodyFormat;
 use vocabulary::id::WebhookId;
 use vocabulary::webhook::{Ordering, WebhookStatus};
 
-/// How a webhook's deliveries are made, as it is stored.
+/// How a lane's deliveries are sent, as it is stored.
 #[derive(Clone)]
 pub struct LaneSettings {
-    /// Whose; below zero it is the origin of URLs that came with their events.
+    /// The webhook; below zero it is the origin of URLs that came with their events.
     pub webhook_id: WebhookId,
-    /// Whether deliveries are made.
+    /// Whether deliveries are sent.
     pub state: LaneState,
-    /// Where to.
+    /// The URL.
     pub url: String,
-    /// The body's shape.
+    /// The format of the body.
     pub format: BodyFormat,
-    /// What signs, newest first.
+    /// The signing secrets, the newest first.
     pub signing_secrets: Vec<SigningSecretText>,
     /// The header that carries `secret_value`, and the value.
     pub secret: Option<(String, String)>,
-    /// Headers of the webhook's own.
+    /// The webhook's own headers.
     pub custom_headers: BTreeMap<String, String>,
-    /// Each station's events strictly in order, each of which may block the next this long; `None`: no order.
+    /// Each station's events are sent strictly in order, and each may block the next one this long; `None`:
+    /// no order.
     pub station_order: Option<Duration>,
     /// How long one attempt may take.
     pub timeout: Duration,
     /// Waits between attempts.
     pub retry_schedule: Vec<Duration>,
-    /// Sends under way at once.
+    /// How many may be under way at once.
     pub max_in_flight: usize,
-    /// As it was written (`10/s`).
+    /// The rate limit as it was written (`10/s`).
     pub rate_limit: Option<String>,
 }
 
-/// Whether a webhook's deliveries are made.
+/// Whether a webhook's deliveries are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneState {
-    /// They are.
+    /// They are sent.
     Active,
     /// They wait until it is resumed, or until this moment.
     Paused {
         /// `None`: until somebody resumes it.
         until: Option<Timestamp>,
     },
-    /// They are discarded: by somebody, or by the gateway.
+    /// They are discarded: an operator, an owner or the gateway has disabled the webhook.
     Disabled,
-    /// They wait: a setting cannot be read, and none is sent by another one than was asked for.
+    /// They wait: a setting cannot be read, and the gateway sends nothing with other settings than the
+    /// requested ones.
     OutOfOrder,
 }
 
@@ -62,7 +64,7 @@ pub enum LaneState {
 pub struct SigningSecretText {
     /// `whsec_…`
     pub text: String,
-    /// When it stops signing; `None`: it is the current one.
+    /// When it stops signing; `None`: it is the current secret.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -130,17 +132,17 @@ impl fmt::Debug for LaneSettings {
     }
 }
 
-/// What one lane asks for.
+/// A lane's request for deliveries.
 #[derive(Debug, Clone)]
 pub struct LaneClaim {
     /// Whose deliveries.
     pub webhook_id: WebhookId,
     /// At most this many.
     pub limit: usize,
-    /// Only what somebody asked to have sent again: it passes an open breaker.
+    /// Only resends that somebody requested: they pass an open breaker.
     pub resends_only: bool,
     /// How long one delivery may block the next of its station.
     pub order_max_wait: Duration,
-    /// Where the last look at the stations in order ended: the next one begins after it.
+    /// The station where the last claim in order ended: the next one continues after it.
     pub after_station: String,
 }

@@ -1,5 +1,5 @@
-//! The lanes of webhooks, and of the origins of URLs that came with events: their settings, and when the next
-//! delivery of each is due.
+//! The lanes of webhooks and of direct URLs' origins: their settings, and when the next delivery of each is
+//! due.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -21,7 +21,7 @@ use crate::webhooks::webhook_row::{self, COLUMN_COUNT, COLUMNS, StoredWebhook};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
-/// A lane, and when its next delivery is due; `None`: none waits.
+/// A lane, and when its next delivery is due; `None` if no delivery waits.
 pub type DueLane = (LaneSettings, Option<Timestamp>);
 
 impl Store {
@@ -41,8 +41,8 @@ impl Store {
         .await
     }
 
-    /// These lanes and when the next delivery of each is due; `None` where there is no such webhook or
-    /// origin.
+    /// These lanes and when the next delivery of each is due; `None` for a webhook or origin that does not
+    /// exist.
     pub async fn lanes_of(&self, ids: BTreeSet<WebhookId>) -> Result<Vec<(WebhookId, Option<DueLane>)>> {
         let vault = self.vault();
         self.read(move |db| {
@@ -55,17 +55,17 @@ impl Store {
         .await
     }
 
-    /// One webhook's lane; `None` if there is no such webhook.
+    /// One webhook's lane; `None` if the webhook does not exist.
     ///
     /// # Errors
-    /// [`StoreError::Setting`] if it is out of order.
+    /// [`StoreError::Setting`] if a setting cannot be read.
     pub async fn lane(&self, webhook_id: WebhookId) -> Result<Option<LaneSettings>> {
         let vault = self.vault();
         self.read(move |db| Ok(one_lane(db, webhook_id, &vault)?.map(|(settings, _)| settings))).await
     }
 }
 
-/// A webhook, and what of it is due when.
+/// The query of a webhook and of the moment when its next delivery is due.
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {COLUMNS},
@@ -85,7 +85,8 @@ fn one_lane(db: &Read<'_>, id: WebhookId, vault: &Vault) -> Result<Option<DueLan
     webhook.map(|webhook| complete(db, webhook, vault)).transpose()
 }
 
-/// A webhook whose settings cannot be read is out of order, and the others are not.
+/// A webhook whose settings cannot be read gets a lane that sends nothing; the other webhooks are not
+/// touched.
 fn or_out_of_order(webhook_id: WebhookId, lane: Result<DueLane>) -> Result<DueLane> {
     match lane {
         Err(error @ (StoreError::Setting(_) | StoreError::Corrupt(_) | StoreError::Cell(_))) => {
@@ -99,26 +100,25 @@ fn or_out_of_order(webhook_id: WebhookId, lane: Result<DueLane>) -> Result<DueLa
     }
 }
 
-/// Reads what [`SELECT`] selects.
+/// Reads a row of [`SELECT`].
 fn read(row: &Row<'_>, vault: &Vault) -> Result<(StoredWebhook, Option<Timestamp>)> {
     let webhook = webhook_row::read(row, vault)?;
     let unordered: [Option<Timestamp>; 2] = [row.get(COLUMN_COUNT)?, row.get(COLUMN_COUNT + 1)?];
-    // When those in order are due shows when they are looked at: at once, to be on the safe side.
+    // Only a claim finds out when deliveries in order are due, so the lane is due at once.
     let ordered = row.get::<bool>(COLUMN_COUNT + 2)?.then_some(Timestamp::from_unix_ms(0));
     Ok((webhook, ordered.or(unordered.into_iter().flatten().min())))
 }
 
-/// The lane of a webhook, of which the rest is read.
+/// The lane of a webhook that was read.
 fn complete(
     db: &Read<'_>,
     (webhook, due_at): (StoredWebhook, Option<Timestamp>),
     vault: &Vault,
 ) -> Result<DueLane> {
     let id = webhook.webhook.id;
-    // What it subscribes to is no business of a lane's, but one half of a webhook does not go on without
-    // the other.
+    // A lane does not need the subscription, but a webhook does not send if one part of it cannot be read.
     load_subscription(db, id)?;
-    // Those that have expired are told too: they sign nothing.
+    // Expired secrets are included: the delivery engine does not sign with them.
     let previous = previous_secrets(db, vault, id, Timestamp::from_unix_ms(0))?;
     Ok((LaneSettings::of(webhook, previous)?, due_at))
 }

@@ -1,4 +1,4 @@
-//! Deliveries as they are listed.
+//! Lists of deliveries.
 
 use serde_json::value::RawValue;
 
@@ -16,10 +16,10 @@ use vocabulary::delivery::{DeliveryStatus, DiscardReason};
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
 use vocabulary::subscription::EventPattern;
 
-/// One event on its way to one webhook, with what tells why it waits.
+/// One delivery of one event, with the reasons why it waits.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// The row: lists go by it.
+    /// The row, by which lists are ordered.
     pub row: DeliveryRow,
     /// Its id.
     pub id: DeliveryId,
@@ -31,7 +31,7 @@ pub struct Delivery {
     pub webhook_id: Option<WebhookId>,
     /// The webhook's count of deliveries.
     pub sequence: Option<i64>,
-    /// Where it goes; `None` once the webhook is deleted.
+    /// The URL; `None` once the webhook is deleted.
     pub url: Option<String>,
     /// The event's station.
     pub station_id: Option<String>,
@@ -39,52 +39,53 @@ pub struct Delivery {
     pub owner_id: Option<String>,
     /// The event's payload.
     pub payload: Box<RawValue>,
-    /// How far it has come.
+    /// Its status.
     pub status: DeliveryStatus,
-    /// Every try, the first one first.
+    /// Its attempts, the first one first.
     pub attempts: Vec<Attempt>,
-    /// What went wrong last, also where no attempt was made.
+    /// The last error, also if no attempt was sent.
     pub last_error: Option<DeliveryError>,
     /// When the next attempt is due.
     pub next_attempt_at: Option<Timestamp>,
-    /// It waits for its station's order.
+    /// It waits for an older delivery of its station.
     pub ordered: bool,
     /// An older delivery of its station is under way or waits.
     pub behind_another: bool,
     /// Its webhook is paused.
     pub paused: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it came to its end.
+    /// When it ended.
     pub completed_at: Option<Timestamp>,
     /// Why it was discarded.
     pub discarded_because: Option<DiscardReason>,
-    /// The lane it goes by: its webhook, or a number below zero for the origin of its URL.
+    /// Its lane: its webhook, or a number below zero for the origin of its URL.
     pub lane: Option<WebhookId>,
 }
 
-/// Which deliveries are listed; what is `None` does not matter.
+/// Which deliveries are listed. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
-    /// Any of these statuses; empty: all.
+    /// Deliveries with one of these statuses; empty: all.
     pub status: Vec<DeliveryStatus>,
     /// To this webhook.
     pub webhook_id: Option<WebhookId>,
     /// Of this event.
     pub event_id: Option<EventId>,
-    /// The event's type must fit one of these; empty: any.
+    /// Deliveries whose event type fits one of these; empty: all.
     pub events: Vec<EventPattern>,
     /// Of this station's events.
     pub station_id: Option<String>,
     /// Of this owner's events.
     pub owner_id: Option<String>,
-    /// Made at or after this.
+    /// Created at or after this.
     pub since: Option<Timestamp>,
-    /// Made before this.
+    /// Created before this.
     pub until: Option<Timestamp>,
-    /// What to look for in the event's payload: words, beginnings (`word*`) and `"phrases"`.
+    /// A search in the event's payload: words, prefixes (`word*`) and `"phrases"`.
     pub q: Option<String>,
-    /// The owner whose key asks: the other owners' do not exist, nor those of webhooks without owner.
+    /// The owner of the key that asks: it sees neither other owners' deliveries nor those of webhooks without
+    /// owner.
     pub visible_to: Option<String>,
 }
 
@@ -101,7 +102,7 @@ impl Store {
         .await
     }
 
-    /// The deliveries that fit `filter`, in the order in which they were made.
+    /// The deliveries that fit `filter`, in the order of their creation.
     pub async fn deliveries(&self, filter: DeliveryFilter, slice: Slice) -> Result<Listed<Delivery>> {
         let few = match &filter.q {
             Some(text) => self.few_events_with(text).await?,
@@ -120,7 +121,7 @@ impl Store {
         .await
     }
 
-    /// The ids of one event's deliveries, in the order in which they were made.
+    /// The ids of one event's deliveries, in the order of their creation.
     pub async fn deliveries_of_event(
         &self,
         event_id: EventId,
@@ -140,15 +141,15 @@ impl Store {
 pub(crate) const FROM: &str =
     "FROM deliveries d JOIN events e ON e.seq = d.event_seq LEFT JOIN webhooks w ON w.id = d.webhook_id";
 
-/// The same, where the events are known and few. Which index it goes by is said, as without statistics one
-/// that spares the sorting looks better to SQLite.
+/// The same for a few known events. The query names its index, because without statistics SQLite prefers one
+/// that saves the sorting.
 const FROM_EVENTS: &str = "FROM deliveries d INDEXED BY deliveries_by_event
     JOIN events e ON e.seq = d.event_seq LEFT JOIN webhooks w ON w.id = d.webhook_id";
 
 const OF_EVENT: &str = "d.event_seq = (SELECT seq FROM events WHERE id = ?)";
 
 impl DeliveryFilter {
-    /// What it wants of `d`, `e` and `w` in [`FROM`], but for the words in the payload.
+    /// Its conditions on `d`, `e` and `w` in [`FROM`], without the search in the payload.
     pub(crate) fn conditions(self) -> Conditions {
         let mut conditions = Conditions::default();
         let words: Vec<String> = self.status.iter().map(|status| format!("'{status}'")).collect();
@@ -170,11 +171,11 @@ impl DeliveryFilter {
     }
 }
 
-/// Adds that an owner may see it. What a webhook without owner got is the operator's business, even where the
-/// event is an owner's.
+/// Adds the condition that an owner may see the delivery. Deliveries of a webhook without owner are for the
+/// operator alone, even if the event belongs to an owner.
 pub(crate) fn visible(conditions: &mut Conditions, to: Option<String>) {
     if let Some(owner) = to {
-        // What was directed or broadcast to an owner's webhook is the owner's too.
+        // An owner also sees events that were directed or broadcast to the owner's webhook.
         conditions.and(
             "((e.owner_id = ? AND (w.id IS NULL OR w.owner_id = e.owner_id))
               OR (e.owner_id IS NULL AND e.target IS NOT NULL AND w.owner_id = ?))",
@@ -183,7 +184,7 @@ pub(crate) fn visible(conditions: &mut Conditions, to: Option<String>) {
     }
 }
 
-/// The column of the payload among those of [`list`].
+/// The payload's column in the query of [`list`].
 const PAYLOAD: usize = 9;
 
 fn list(
@@ -214,7 +215,7 @@ fn list(
     Ok(listed)
 }
 
-/// Reads what [`list`] selects, without the attempts.
+/// Reads a row of [`list`], without the attempts.
 fn read(row: &Row<'_>) -> Result<Delivery> {
     Ok(Delivery {
         row: row.get(0)?,

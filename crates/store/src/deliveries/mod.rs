@@ -1,4 +1,4 @@
-//! Deliveries: claimed, sent, settled, listed, sent again.
+//! Deliveries: claims, outcomes, lists, resends and replays.
 
 pub(crate) mod auto_disable;
 pub(crate) mod changes;

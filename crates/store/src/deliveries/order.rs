@@ -1,4 +1,4 @@
-//! Deliveries of webhooks with `ordering: station`: which of a station's may be sent now.
+//! Webhooks with `ordering: station`: which deliveries of a station may be sent now.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -12,28 +12,28 @@ use crate::log::waiting_deliveries::ORDERED_LIVE;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
-/// Stations looked at in one claim; the next one goes on behind them.
+/// Stations read in one claim; the next claim continues behind them.
 const STATIONS_PER_CLAIM: usize = 1_000;
 
-/// Deliveries of one station that may have blocked too long; a schedule of days and a wait of an hour
+/// Deliveries of one station that may have blocked for too long. A schedule of days and a wait of an hour
 /// make a few dozen.
 const OVERTAKEN_MAX: usize = 64;
 
-/// When not all stations could be looked at, the rest is after this long.
+/// If a claim could not read all stations, the next one follows after this long.
 const NEXT_LOOK: Duration = Duration::from_millis(50);
 
-/// What the look at a webhook's stations found.
+/// The result of one pass over a webhook's stations.
 pub(crate) struct InOrder {
-    /// To be sent now, at most one per station but for those that have been overtaken.
+    /// Deliveries to send now: at most one per station, apart from those that have been overtaken.
     pub(crate) due: Vec<DeliveryRow>,
-    /// When one of the others is due, or may be overtaken.
+    /// When another one is due, or may be overtaken.
     pub(crate) next_due_at: Option<Timestamp>,
-    /// The last station that was looked at.
+    /// The last station that was read.
     pub(crate) after_station: String,
 }
 
-/// Looks at one station after the other, round and round over many claims, so that none is left out. What
-/// blocks others has done so since the lane was `resumed_at` at most: nothing could be sent before.
+/// Reads one station after the other, in a circle over many claims, so that none is left out. A delivery
+/// blocks others since `resumed_at` at the earliest, because nothing could be sent before.
 pub(crate) fn due(
     w: &Tx<'_>,
     lane: &LaneClaim,
@@ -48,7 +48,7 @@ pub(crate) fn due(
             return Ok(found);
         }
         match next_station(w, lane.webhook_id, &found.after_station)? {
-            // Once around: everything has been looked at.
+            // The circle is complete: every station has been read.
             Some(station) if wrapped && station > lane.after_station => return Ok(found),
             Some(station) => {
                 look_at(w, lane, resumed_at, &station, &mut found)?;
@@ -79,7 +79,7 @@ fn next_station(w: &Tx<'_>, webhook_id: WebhookId, after: &str) -> Result<Option
     w.maybe(&sql, params![webhook_id, after], |row| row.get(0))
 }
 
-/// The station's oldest delivery holds up the others, unless it has done so for too long.
+/// The station's oldest delivery blocks the others, unless it has blocked them for too long.
 fn look_at(
     w: &Tx<'_>,
     lane: &LaneClaim,
@@ -96,7 +96,7 @@ fn look_at(
         match due_at {
             Some(due_at) if due_at <= w.monotonic => found.due.push(row.get(0)?),
             Some(due_at) => found.wait_until(due_at),
-            // Under way: its end wakes the lane.
+            // It is under way, and its end wakes the lane.
             None => {}
         }
         let first_tried_at: Option<Timestamp> = row.get(2)?;

@@ -1,4 +1,4 @@
-//! How sends end: one transaction settles the attempt, the delivery, and what follows for the webhook.
+//! Outcomes of attempts: one transaction settles the attempt, its delivery, and the webhook's health.
 
 use std::time::Duration;
 
@@ -28,33 +28,33 @@ pub struct Finish {
     pub attempt: u32,
     /// How long it took.
     pub duration: Duration,
-    /// What the endpoint answered, if it did.
+    /// The status code, if the endpoint answered.
     pub status_code: Option<u16>,
     /// What went wrong.
     pub error: Option<DeliveryError>,
-    /// A few of the answer's headers.
+    /// Some headers of the response.
     pub response_headers: Vec<(String, String)>,
-    /// The start of the answer's body.
+    /// The start of the response's body.
     pub response_body: Option<String>,
-    /// What becomes of the delivery.
+    /// What happens to the delivery.
     pub next: Next,
-    /// Webhooks that have failed for this long are disabled; `None`: never.
+    /// A webhook that has failed for this long is disabled; `None`: never.
     pub auto_disable_after: Option<Duration>,
 }
 
-/// What becomes of a delivery after an attempt.
+/// What happens to a delivery after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// It has arrived.
+    /// It has succeeded.
     Delivered,
-    /// It is tried again.
+    /// It is retried.
     Retry {
-        /// Not before this.
+        /// It is due then.
         due_at: Timestamp,
     },
     /// Its schedule is used up.
     DeadLetter {
-        /// A `DeliveryFailed` event is made of it; else the caller counts it for a later one.
+        /// Whether a `DeliveryFailed` event is created; otherwise the caller counts it for a later one.
         announce: bool,
     },
     /// The endpoint is gone (410): a dead letter, and the webhook is disabled.
@@ -64,7 +64,7 @@ pub enum Next {
     },
 }
 
-/// An attempt that was begun and could not be made, for a reason of our own.
+/// An attempt that was started and could not be sent, for a reason of our own.
 #[derive(Debug, Clone)]
 pub struct NotMade {
     /// The delivery.
@@ -75,16 +75,16 @@ pub struct NotMade {
     pub attempt: u32,
     /// The reason.
     pub message: String,
-    /// It is tried again then.
+    /// It is retried then.
     pub due_at: Timestamp,
 }
 
 impl Store {
     /// Settles one attempt: its row, the delivery, the webhook's record of failures, and the events that
-    /// tell of a dead letter or of a webhook that was disabled.
+    /// announce a dead letter or a disabled webhook.
     ///
-    /// A delivery that was discarded while it was under way stays discarded; one that is to be retried but
-    /// whose webhook was disabled meanwhile is discarded.
+    /// A delivery that was discarded during the attempt stays discarded. A delivery that is to be retried is
+    /// discarded if its webhook was disabled meanwhile.
     ///
     /// # Errors
     /// Only the store's own: nothing was written, and it may be called again.
@@ -93,9 +93,9 @@ impl Store {
         self.write(Priority::Outcome, scope, move |w| settle(w, &finish)).await
     }
 
-    /// Takes back an attempt that was not made: the next one has its number, and the schedule goes on from
-    /// where it was. The reason is shown until then. A delivery that was discarded meanwhile stays as it
-    /// is.
+    /// Deletes an attempt that was not sent: the next attempt gets its number, and the schedule continues
+    /// where it was. Until then the delivery shows the reason. A delivery that was discarded meanwhile stays
+    /// as it is.
     ///
     /// # Errors
     /// Only the store's own: nothing was written, and it may be called again.
@@ -110,7 +110,7 @@ struct Attempted {
     id: DeliveryId,
     event_id: EventId,
     category: Category,
-    /// Nothing has become of it since its attempt was begun.
+    /// It was not discarded or settled since its attempt started.
     live: bool,
 }
 
@@ -222,8 +222,9 @@ fn attempted(w: &Tx<'_>, finish: &Finish) -> Result<Option<Attempted>> {
     )
 }
 
-/// Settles what the last run left under way: its open attempt shows `outcome_unknown`, and it is due at
-/// once. Waiting retries keep their time. For [`Store::open`], before anything is claimed.
+/// Settles the deliveries that were under way when the last run stopped: their open attempts get
+/// `outcome_unknown`, and they are due at once. Waiting retries keep their time. [`Store::open`] calls this
+/// before anything is claimed.
 pub(crate) fn recover(w: &Tx<'_>) -> Result<()> {
     const MESSAGE: &str = "the gateway stopped while the attempt was under way";
     let code = ErrorCode::OutcomeUnknown.as_str();

@@ -1,4 +1,4 @@
-//! Events about a webhook: it is in trouble, or what it should have got is.
+//! Events about a webhook and its deliveries.
 
 use serde::Serialize;
 use serde_json::value::to_raw_value;

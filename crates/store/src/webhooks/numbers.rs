@@ -1,4 +1,5 @@
-//! How a webhook is doing, from bounded samples: the same effort for a thousand deliveries and for millions.
+//! A webhook's numbers, taken from bounded samples: they cost the same for a thousand deliveries and for
+//! millions.
 
 use std::ops::ControlFlow;
 
@@ -12,32 +13,32 @@ use vocabulary::clock::Timestamp;
 use vocabulary::delivery::DeliveryStatus;
 use vocabulary::id::{DeliveryId, WebhookId};
 
-/// Deliveries that are counted at most.
+/// At most this many deliveries are counted.
 const COUNTED_MAX: i64 = 100_000;
 
-/// Deliveries whose attempts are looked at for the latency.
+/// The latency is computed from the attempts of this many deliveries.
 const TIMED_MAX: i64 = 10_000;
 
-/// Deliveries in stations' order that are looked at for the oldest one.
+/// The oldest delivery in station order is searched among this many.
 const ORDERED_MAX: i64 = 20_000;
 
-/// What the store knows of how a webhook is doing.
+/// A webhook's numbers, as far as the store knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookNumbers {
-    /// From when on deliveries were counted.
+    /// Deliveries created from here on are counted.
     pub since: Timestamp,
-    /// Those deliveries by state.
+    /// The counted deliveries by status.
     pub counts: StatusCounts,
     /// How fast the endpoint answers.
     pub latency_ms: Latency,
-    /// Deliveries that have not come to their end.
+    /// Deliveries that have not ended.
     pub backlog: u64,
-    /// When the first that waits is due.
+    /// When the first waiting delivery is due.
     pub oldest_due_at: Option<Timestamp>,
 }
 
 impl Store {
-    /// A webhook's numbers over the deliveries made from `since` on, of which the newest are looked at.
+    /// A webhook's numbers over its newest deliveries, none of them created before `since`.
     pub async fn webhook_numbers(&self, id: WebhookId, since: Timestamp) -> Result<WebhookNumbers> {
         self.read(move |db| {
             let (since, counts) = counts(db, id, since)?;
@@ -53,8 +54,8 @@ impl Store {
     }
 }
 
-/// A webhook's (`?1`) newest deliveries from the moment of an id (`?2`) on. Ids are minted in the order of
-/// time, so the index on them finds the first row of a window.
+/// The newest deliveries of a webhook (`?1`) from an id (`?2`) on. Ids grow with time, so the index on them
+/// finds the first row of a window.
 fn newest(columns: &str, limit: i64) -> String {
     format!(
         "SELECT {columns} FROM deliveries WHERE webhook_id = ?1
@@ -109,7 +110,7 @@ fn latency(db: &Read<'_>, id: WebhookId, since: Timestamp) -> Result<Latency> {
 }
 
 fn backlog(db: &Read<'_>, id: WebhookId) -> Result<u64> {
-    // Of those under way there are no more than there are permits.
+    // There are no more deliveries under way than permits.
     let under_way = "status = 'processing' AND order_station IS NULL";
     let mut all = db.one(
         &format!("SELECT count(*) FROM deliveries WHERE {under_way} AND +webhook_id = ?1"),
@@ -162,7 +163,8 @@ mod tests {
         store
             .seed_run(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000)
-                 INSERT INTO deliveries (id, event_seq, webhook_id, status, scheduled_at_ms, created_at_ms, completed_at_ms)
+                 INSERT INTO deliveries
+                      (id, event_seq, webhook_id, status, scheduled_at_ms, created_at_ms, completed_at_ms)
                  SELECT format('dlv_7%025d', i), 1, 1, iif(i % 10 = 0, 'failed', 'success'), 0,
                         1776170096789 + i, 1776170096789 + i FROM n",
             )

@@ -1,8 +1,8 @@
 //! Pauses: a webhook's deliveries wait, nothing is sent, and no attempt is spent.
 //!
-//! Time that was spent in a pause is held against nobody. The waits that end in a dead letter or in another
-//! delivery's turn count anew from the end of the pause (`resumed_at_ms`), and the time since when everything
-//! has failed is moved on by the length of the pause. All of it is one row, whatever waits.
+//! Time in a pause does not count. The waits that end in a dead letter or in another delivery's turn start
+//! again at the end of the pause (`resumed_at_ms`), and the start of a row of failures moves on by the length
+//! of the pause. A pause changes one row, however many deliveries wait.
 
 use crate::engine::sql::{Param, ToParam, params};
 use crate::engine::tx::Tx;
@@ -14,20 +14,19 @@ use vocabulary::api::webhook::Webhook;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
-/// What became of a wish to pause or resume a webhook.
+/// The result of a request to pause or resume a webhook.
 #[derive(Debug, Clone)]
 pub enum Paused {
-    /// It is as it was asked for, perhaps as before.
+    /// The webhook is in the requested state, and perhaps was before.
     Done(Box<Webhook>),
-    /// Nothing was changed: it is disabled.
+    /// Nothing was changed: the webhook is disabled.
     Disabled,
-    /// There is none.
+    /// The webhook does not exist.
     Unknown,
 }
 
 impl Store {
-    /// Lets a webhook's deliveries wait, until `until` or until it is resumed. One that is paused already is
-    /// paused until then instead.
+    /// Pauses a webhook until `until`, or until it is resumed. A paused webhook gets the new end.
     pub async fn pause_webhook(&self, id: WebhookId, until: Option<Timestamp>) -> Result<Paused> {
         self.write(Priority::Api, Scope::Webhook(id), move |w| {
             if let Some(refused) = refusal(w, id)? {
@@ -46,8 +45,8 @@ impl Store {
         .await
     }
 
-    /// Ends a webhook's pause: what has become due meanwhile goes at once. One that is not paused stays as
-    /// it is.
+    /// Ends a webhook's pause: deliveries that became due meanwhile are sent at once. A webhook that is not
+    /// paused stays as it is.
     pub async fn resume_webhook(&self, id: WebhookId) -> Result<Paused> {
         self.write(Priority::Api, Scope::Webhook(id), move |w| {
             if let Some(refused) = refusal(w, id)? {
@@ -59,7 +58,7 @@ impl Store {
         .await
     }
 
-    /// Ends every pause whose time is up.
+    /// Ends every pause that has expired.
     pub async fn end_pauses(&self) -> Result<()> {
         self.write(Priority::Outcome, Scope::Installation, |w| {
             let now = w.now;
@@ -78,15 +77,15 @@ fn refusal(w: &Tx<'_>, id: WebhookId) -> Result<Option<Paused>> {
 }
 
 fn resume(w: &mut Tx<'_>, which: &str, value: Param<'_>) -> Result<()> {
-    // It has failed since the later of its first failure and the begin of the pause; that moves on by the
-    // pause's length.
+    // The later of the first failure and the start of the pause moves on by the length of the pause.
     let sql = format!(
         "UPDATE webhooks SET status = 'active', paused_at_ms = NULL, paused_until_ms = NULL,
                 paused_reason = NULL, resumed_at_ms = ?3,
                 failing_since_ms = failing_since_ms + CASE
                     WHEN paused_at_ms - ?4 > failing_since_ms AND paused_at_ms - ?4 < ?3
                         THEN ?3 - paused_at_ms + ?4
-                    WHEN failing_since_ms >= paused_at_ms - ?4 AND failing_since_ms < ?3 THEN ?3 - failing_since_ms
+                    WHEN failing_since_ms >= paused_at_ms - ?4 AND failing_since_ms < ?3
+                        THEN ?3 - failing_since_ms
                     ELSE 0 END,
                 updated_at_ms = CASE WHEN ?1 > updated_at_ms THEN ?1 ELSE updated_at_ms + 1 END
          WHERE status = 'paused' AND {which} RETURNING id"
@@ -140,7 +139,7 @@ mod tests {
         store.seed_events("CP_1", 1).await.expect("stored");
         let given_up = |store: Store, clock: Clock| async move {
             let began_before = clock.now().before(HOUR);
-            store.give_up_waiting(webhook, began_before, 0).await.expect("looked at").untold.len()
+            store.give_up_waiting(webhook, began_before, 0).await.expect("looked at").unannounced.len()
         };
         store.pause_webhook(webhook, None).await.expect("paused");
         clock.advance(HOUR * 5);

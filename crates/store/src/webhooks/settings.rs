@@ -1,7 +1,7 @@
-//! Webhooks: created, changed, disabled and enabled, deleted; and the subscriptions that follow from them.
+//! Webhooks are created, replaced, disabled, enabled and deleted here, and their subscriptions follow.
 //!
-//! **Invariant**: every write here replaces the webhook's compiled subscription in the same transaction,
-//! so that the next event in the same batch is already judged by it.
+//! **Invariant**: every write here replaces the webhook's compiled subscription in the same transaction, so
+//! that the next event of the same batch is already matched against it.
 
 use std::sync::Arc;
 
@@ -18,45 +18,45 @@ use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 use vocabulary::webhook::WebhookStatus;
 
-/// What became of a wish for a new webhook.
+/// The result of a request to create a webhook.
 #[derive(Debug, Clone)]
 pub enum CreatedWebhook {
-    /// It is there.
+    /// It was created.
     Created(Webhook),
-    /// Nothing was written: its owner has as many as there may be.
+    /// Nothing was written: its owner has reached the limit.
     LimitReached,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug, Clone)]
 pub enum Changed<T> {
-    /// It was made.
+    /// The webhook was changed.
     Done(T),
-    /// Nothing was changed: it is not what it was when it was read.
+    /// Nothing was changed: somebody else has changed it since it was read.
     Stale,
-    /// Nothing was changed: there is none.
+    /// Nothing was changed: the webhook does not exist.
     Unknown,
 }
 
-/// Which webhooks are listed; what is not given does not matter.
+/// Which webhooks are listed. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookFilter {
-    /// The customer it belongs to.
+    /// Webhooks of this owner.
     pub owner_id: Option<String>,
-    /// What it is doing.
+    /// Webhooks with this status.
     pub status: Option<WebhookStatus>,
-    /// Created then or later.
+    /// Created at or after this.
     pub since: Option<Timestamp>,
-    /// Created before that.
+    /// Created before this.
     pub until: Option<Timestamp>,
 }
 
-/// Why a webhook is disabled that nobody but its owner disabled.
+/// The reason that is stored when an operator or owner disables a webhook.
 const BY_REQUEST: &str = "disabled through the API";
 
 impl Store {
-    /// Creates a webhook, unless its owner has `at_most` so many; events that are appended after this are
-    /// judged by it. `input` must have been checked, and have its `signing_secret`.
+    /// Creates a webhook, unless its owner has `at_most` webhooks already. Events that are appended
+    /// afterwards are matched against it. `input` must have been checked, and have its `signing_secret`.
     pub async fn create_webhook(&self, input: WebhookInput, at_most: u32) -> Result<CreatedWebhook> {
         self.write(Priority::Api, Scope::Installation, move |w| {
             let own: u32 = w.one(
@@ -71,7 +71,7 @@ impl Store {
                 true => (WebhookStatus::Active, None),
                 false => (WebhookStatus::Disabled, Some(BY_REQUEST)),
             };
-            // Known before it is inserted, because secrets are sealed for their row.
+            // The id is needed before the insert, because secrets are encrypted for their row.
             let id = w.next_number("webhooks")?;
             save(w, id, &input, status, reason)?;
             changed(w, id)?;
@@ -80,13 +80,13 @@ impl Store {
         .await
     }
 
-    /// The webhook of this number, with its secrets.
+    /// The webhook with this id, and its secrets.
     pub async fn webhook(&self, id: WebhookId) -> Result<Option<StoredWebhook>> {
         let vault = self.vault();
         self.read(move |db| stored(db, &vault, id)).await
     }
 
-    /// One page of the webhooks, in the order in which they were created.
+    /// One page of the webhooks, in the order of their creation.
     pub async fn webhooks(&self, filter: WebhookFilter, slice: Slice) -> Result<Listed<Webhook>> {
         let vault = self.vault();
         self.read(move |db| {
@@ -102,8 +102,8 @@ impl Store {
         .await
     }
 
-    /// Replaces all that is written in a webhook, secrets included, if it was last changed at `read_at`.
-    /// Disabling it discards what waits for it; enabling it puts it back to work.
+    /// Replaces all settings of a webhook, secrets included, if it was last changed at `read_at`. Disabling
+    /// it discards its waiting deliveries.
     pub async fn replace_webhook(
         &self,
         id: WebhookId,
@@ -124,7 +124,7 @@ impl Store {
             };
             save(w, id, &input, status, reason)?;
             if !input.enabled {
-                // A first step; the engine, told of the change, takes the others.
+                // This is the first step; the delivery engine takes the others when it hears of the change.
                 discard_waiting(w, id)?;
             }
             changed(w, id)?;
@@ -133,7 +133,7 @@ impl Store {
         .await
     }
 
-    /// Puts a disabled webhook back to work; `None` if there is none of this number.
+    /// Enables a disabled webhook; `None` if the webhook does not exist.
     pub async fn enable_webhook(&self, id: WebhookId) -> Result<Option<Webhook>> {
         self.write(Priority::Api, Scope::Webhook(id), move |w| {
             w.run(
@@ -148,8 +148,8 @@ impl Store {
         .await
     }
 
-    /// Deletes a webhook, if `read_at` is not given or it was last changed then. What waits for it is
-    /// discarded, what was delivered stays in the lists.
+    /// Deletes a webhook, if `read_at` is `None` or it was last changed then. Its waiting deliveries are
+    /// discarded, its ended ones stay in the lists.
     pub async fn delete_webhook(&self, id: WebhookId, read_at: Option<Timestamp>) -> Result<Changed<()>> {
         self.write(Priority::Api, Scope::Webhook(id), move |w| {
             let changed_at = "SELECT updated_at_ms FROM webhooks WHERE id = ?1";
@@ -160,7 +160,7 @@ impl Store {
                 return Ok(Changed::Stale);
             }
             w.run("DELETE FROM webhooks WHERE id = ?1", params![id])?;
-            // A first step; the engine, told of the change, takes the others.
+            // This is the first step; the delivery engine takes the others when it hears of the change.
             discard_waiting(w, id)?;
             changed(w, id)?;
             Ok(Changed::Done(()))
@@ -169,14 +169,14 @@ impl Store {
     }
 }
 
-/// The customer that a webhook belongs to, if there is the one, and the other.
+/// The owner of a webhook; `None` if the webhook does not exist, `Some(None)` if it has no owner.
 pub(crate) fn owner_of(db: &Read<'_>, id: WebhookId) -> Result<Option<String>> {
     let owner = db.maybe("SELECT owner_id FROM webhooks WHERE id = ?1", params![id], |row| row.get(0))?;
     Ok(owner.flatten())
 }
 
-/// After any change of a webhook: the next event is judged by its new subscription, and the engine reads
-/// its lane anew. The others are as they were.
+/// Must follow any change of a webhook: the next event is matched against its new subscription, and the
+/// delivery engine reads its lane again. The other webhooks are not touched.
 pub(crate) fn changed(w: &mut Tx<'_>, id: WebhookId) -> Result<()> {
     let subscription = or_out_of_order(id, load_subscription(w, id))?.map(Arc::new);
     let before = w.subscriptions.put(id, subscription);
@@ -184,7 +184,7 @@ pub(crate) fn changed(w: &mut Tx<'_>, id: WebhookId) -> Result<()> {
     Ok(())
 }
 
-/// The webhook as it is now, right after it was written.
+/// The webhook right after it was written.
 pub(crate) fn shown(w: &Tx<'_>, id: WebhookId) -> Result<Webhook> {
     let found = stored(w, w.vault, id)?;
     found.map(|stored| stored.webhook).ok_or_else(|| StoreError::Corrupt(format!("webhook {id} is gone")))

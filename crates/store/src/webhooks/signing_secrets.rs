@@ -13,14 +13,14 @@ use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
 impl Store {
-    /// The secrets that sign at `now`, the current one first; `None` if there is no such webhook.
+    /// The secrets that sign at `now`, the current one first; `None` if the webhook does not exist.
     pub async fn webhook_secrets(&self, id: WebhookId, now: Timestamp) -> Result<Option<WebhookSecrets>> {
         let vault = self.vault();
         self.read(move |conn| secrets(conn, &vault, id, now)).await
     }
 
-    /// Makes `signing_secret` the current one; the one before it signs beside it for `overlap`. Secrets
-    /// whose time is up are removed. `None` if there is no such webhook.
+    /// Makes `signing_secret` the current secret; the previous one signs beside it for `overlap`. Expired
+    /// secrets are deleted. `None` if the webhook does not exist.
     pub async fn rotate_webhook_secret(
         &self,
         id: WebhookId,
@@ -55,7 +55,7 @@ impl Store {
     }
 }
 
-/// One that was the current one twice is a previous one once, with the later end.
+/// A secret that was current twice is stored once as a previous one, with the later end.
 fn forget_previous(w: &Tx<'_>, id: WebhookId, text: &str) -> Result<()> {
     let previous = "SELECT signing_secret FROM webhook_previous_secrets WHERE webhook_id = ?1";
     for sealed in w.all(previous, params![id], |row| row.get::<String>(0))? {
@@ -69,7 +69,7 @@ fn forget_previous(w: &Tx<'_>, id: WebhookId, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Those that sign beside the current one after `now`, the newest first.
+/// The secrets that sign beside the current one after `now`, the newest first.
 pub(crate) fn previous_secrets(
     db: &Read<'_>,
     vault: &Vault,

@@ -1,4 +1,4 @@
-//! Events that are made to test a webhook.
+//! Events that test a webhook.
 
 use crate::error::Result;
 use crate::log::append::{self, AppendOptions, Owner};
@@ -9,7 +9,7 @@ use vocabulary::event::{Event, NewEvent};
 use vocabulary::id::WebhookId;
 
 impl Store {
-    /// Stores an event that was made to test a webhook: marked, uncounted, with the webhook's owner, and
+    /// Stores an event that tests a webhook: marked as a test, not counted, with the webhook's owner, and
     /// without deliveries.
     pub async fn append_test(&self, webhook_id: WebhookId, event: NewEvent) -> Result<Event> {
         self.write(Priority::Api, Scope::Webhook(webhook_id), move |w| {

@@ -1,4 +1,4 @@
-//! A webhook as a row: read into what is shown of it and what is secret, and written from what was asked for.
+//! The row of a webhook: read into its public part and its secrets, and written from a request.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use vocabulary::id::WebhookId;
 use vocabulary::units::Span;
 use vocabulary::webhook::WebhookStatus;
 
-/// A webhook with what only the gateway may know.
+/// A webhook with its secrets, which only the gateway may know.
 #[derive(Clone)]
 pub struct StoredWebhook {
-    /// What is shown of it.
+    /// Its public part.
     pub webhook: Webhook,
     /// The value of its secret header.
     pub secret_value: Option<String>,
-    /// What signs its deliveries (`whsec_…`).
+    /// The secret that signs its deliveries (`whsec_…`).
     pub signing_secret: String,
 }
 
@@ -31,16 +31,16 @@ impl fmt::Debug for StoredWebhook {
     }
 }
 
-/// What [`read`] takes, of `webhooks`.
+/// The columns of `webhooks` that [`read`] takes.
 pub(crate) const COLUMNS: &str = "id, name, url, status, disabled_reason, events, stations, owner_id,
     secret_header, secret_value, signing_secret, format, custom_headers, filter, ordering, ordering_max_wait_ms,
     timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms, paused_at_ms,
     paused_until_ms, paused_reason";
 
-/// How many columns they are: others may follow.
+/// The number of these columns: others may follow them in a query.
 pub(crate) const COLUMN_COUNT: usize = 25;
 
-/// Reads what [`COLUMNS`] selects.
+/// Reads the columns [`COLUMNS`].
 pub(crate) fn read(row: &Row<'_>, vault: &Vault) -> Result<StoredWebhook> {
     let id: WebhookId = row.get(0)?;
     let named = |column| ("webhooks", &id as &dyn fmt::Display, column);
@@ -85,13 +85,13 @@ pub(crate) fn read(row: &Row<'_>, vault: &Vault) -> Result<StoredWebhook> {
     Ok(StoredWebhook { webhook, secret_value, signing_secret })
 }
 
-/// The webhook of this number.
+/// The webhook with this id.
 pub(crate) fn stored(db: &Read<'_>, vault: &Vault, id: WebhookId) -> Result<Option<StoredWebhook>> {
     db.maybe(&format!("SELECT {COLUMNS} FROM webhooks WHERE id = ?1"), params![id], |row| read(row, vault))
 }
 
-/// Writes all that is written in a webhook: a new row, or over the one that is there. A pause goes on only
-/// while it stays paused, and one that is put back to work has not failed yet.
+/// Writes all settings of a webhook: as a new row, or over the existing one. A pause continues only while the
+/// webhook stays paused, and an enabled webhook starts without failures.
 pub(crate) fn save(
     w: &Tx<'_>,
     id: WebhookId,
@@ -150,7 +150,7 @@ pub(crate) fn save(
     Ok(())
 }
 
-/// What of a webhook is, or may be, secret, as it is stored.
+/// The parts of a webhook that are, or may be, secret, as they are stored.
 struct Sealed {
     signing_secret: String,
     secret_value: Option<String>,
@@ -179,7 +179,7 @@ impl Sealed {
     }
 }
 
-/// A webhook without a name is called by its URL's host.
+/// A webhook without a name gets the host of its URL as its name.
 fn name(input: &WebhookInput) -> String {
     let host = || url::Url::parse(&input.url).ok().and_then(|url| url.host_str().map(str::to_owned));
     input.name.clone().or_else(host).unwrap_or_else(|| input.url.clone())
@@ -198,7 +198,8 @@ mod tests {
     use vocabulary::delivery::{BodyFormat, DeliveryStatus, DiscardReason};
     use vocabulary::webhook::Ordering;
 
-    /// A word that the schema does not know could not be stored, one that only the schema knows not be read.
+    /// The gateway could not store a word that the schema lacks, and could not read a word that only the
+    /// schema has.
     #[tokio::test]
     async fn the_schema_knows_the_words_of_the_vocabulary_and_no_others() {
         let dir = tempfile::tempdir().expect("a directory");

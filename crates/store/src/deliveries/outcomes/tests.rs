@@ -1,4 +1,4 @@
-//! Settling, on a clock that stands still until it is moved.
+//! Settling, on a clock that moves only by hand.
 
 use super::*;
 use crate::seed::SeedWebhook;
@@ -60,7 +60,8 @@ impl Bench {
     }
 
     async fn operational(&self) -> String {
-        let all = "SELECT coalesce(group_concat(event, ' ' ORDER BY seq), '') FROM events WHERE category = 'webhook'";
+        let all = "SELECT coalesce(group_concat(event, ' ' ORDER BY seq), '') FROM events
+             WHERE category = 'webhook'";
         self.store.seed_text(all).await
     }
 }
@@ -107,7 +108,8 @@ async fn an_attempt_that_was_not_made_is_as_if_it_had_never_begun() {
     let bench = bench().await;
     bench.store.seed_events("CP_1", 1).await.expect("stored");
     bench.attempt(bench.retry()).await;
-    let shown = "SELECT status || ' ' || step || ' ' || attempts || ' ' || (SELECT count(*) FROM attempts) FROM deliveries";
+    let shown = "SELECT status || ' ' || step || ' ' || attempts || ' ' || (SELECT count(*) FROM attempts)
+         FROM deliveries";
     assert_eq!(bench.store.seed_text(shown).await, "retry 1 1 1");
     let claimed = bench.claim().await.expect("it is due again");
     assert_eq!(bench.store.seed_text(shown).await, "processing 1 2 2");

@@ -1,5 +1,5 @@
-//! Bulk resends over several webhooks, lane by lane: each has only so much of it waiting, and none waits for
-//! another.
+//! Bulk resends over several webhooks, lane by lane: each lane has a limited number of them waiting, and none
+//! waits for another.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,13 +10,13 @@ use crate::error::Result;
 use crate::{DeliveryRow, Store};
 use vocabulary::id::WebhookId;
 
-/// How far a bulk resend over several webhooks has come. Of it only the row is stored behind which there is
-/// something left: whoever goes on from there finds that the rest is under way.
+/// The progress of a bulk resend over several webhooks. Only the row behind which something is left is
+/// stored: a search that continues from there skips the deliveries that are under way already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResendWalk {
-    /// Everything up to this row was looked at, but for what is held.
+    /// Everything up to this row was searched, apart from the held lanes.
     front: i64,
-    /// Lanes that had enough waiting, each with the row behind which it goes on.
+    /// Lanes that had enough waiting deliveries, each with the row behind which its search continues.
     held: BTreeMap<WebhookId, i64>,
 }
 
@@ -27,8 +27,7 @@ impl ResendWalk {
     }
 }
 
-/// Of what was `found` those deliveries that their lanes have room for; lanes that have none are held from
-/// there on.
+/// The deliveries among `found` that their lanes have room for; lanes without room are held from there on.
 fn fitting(
     db: &Read<'_>,
     found: Vec<OfLane>,
@@ -55,11 +54,10 @@ fn fitting(
 }
 
 impl Store {
-    /// Goes one step on with a bulk resend (row) behind row `position`, or further where `walk` has been
-    /// further.
+    /// Runs one step of a bulk resend (row), behind the row `position` or behind the progress of `walk`.
     ///
     /// # Errors
-    /// Only the store's own: the step is not made, and may be made again.
+    /// Only the store's own: the step has no effect, and may be repeated.
     pub(super) async fn resend_step(
         &self,
         replay: i64,
@@ -70,7 +68,7 @@ impl Store {
         let mut next = walk.clone();
         next.front = next.front.max(position);
         let (mut rows, mut windows) = (Vec::new(), WINDOWS_PER_STEP);
-        // What was held comes first: it is what was asked for earliest.
+        // Held lanes come first: their deliveries are the oldest.
         for (&lane, &from) in &walk.held {
             if windows == 0 || rows.len() >= STEP {
                 break;

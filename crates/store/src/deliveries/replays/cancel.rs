@@ -1,4 +1,4 @@
-//! Replays that are cancelled: what was made due and nothing was tried of since is taken back.
+//! Cancelling a replay: it takes back the deliveries that were not attempted since it made them due.
 
 use std::ops::ControlFlow;
 
@@ -13,26 +13,26 @@ use vocabulary::api::replay::ReplayStatus;
 use vocabulary::delivery::DiscardReason;
 use vocabulary::id::{ReplayId, WebhookId};
 
-/// Deliveries taken back in one step, so that a replay to many webhooks stalls nobody.
+/// Deliveries taken back in one step, so that a replay to many webhooks blocks nobody.
 const TAKE_BACK_STEP: usize = 1_000;
 
-/// What became of a wish to cancel a replay.
+/// The result of a request to cancel a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CanceledReplay {
-    /// It makes nothing more, and what can be taken back is.
+    /// It is cancelled, and its deliveries without a new attempt are taken back.
     Canceled,
-    /// It has come to its end, and none is left to take back.
+    /// It has ended, and no delivery is left to take back.
     Ended,
-    /// There is none that the caller may see.
+    /// The caller may see no such replay.
     NotFound,
 }
 
 impl Store {
-    /// Ends a replay, and takes back what it has made due and nothing has been tried of since: a delivery
-    /// that was made for it is discarded, and one that was reopened is what it was.
+    /// Ends a replay, and takes back the deliveries that were not attempted since it made them due: those it
+    /// created are discarded, and those it reopened are restored.
     ///
-    /// It makes nothing more from the first commit on. Many deliveries take more than one; what is left when
-    /// this breaks off, [`Store::replay_step`] takes back.
+    /// From the first commit on the replay makes no more deliveries due. Many deliveries need several
+    /// commits; if this stops between them, [`Store::replay_step`] takes back the rest.
     pub async fn cancel_replay(&self, id: ReplayId, visible_to: Option<String>) -> Result<CanceledReplay> {
         let begun = self.write(Priority::Api, Scope::Installation, move |w| {
             let Some(replay) = row_of(w, id, visible_to)? else {
@@ -55,22 +55,21 @@ impl Store {
         Ok(CanceledReplay::Canceled)
     }
 
-    /// Takes a step of what a cancelled replay (row) has made back, if there is any; whether there may be
-    /// more.
+    /// Takes back some deliveries of a cancelled replay (row); true if there may be more.
     pub(super) async fn take_back_step(&self, replay: i64) -> Result<bool> {
         self.write(Priority::Api, Scope::Installation, move |w| take_back(w, replay)).await
     }
 }
 
-/// A delivery that a replay has made due, and nothing has been tried of since.
+/// A delivery that was not attempted since a replay made it due.
 struct Untried {
     row: DeliveryRow,
     lane: Option<WebhookId>,
-    /// `None`: it was made for the replay.
+    /// `None`: the replay created it.
     before: Option<BeforeReplay>,
 }
 
-/// Of a replay's deliveries those that nothing has been tried of since it made them due, at most so many.
+/// At most `limit` of a replay's deliveries that were not attempted since it made them due.
 fn untried(db: &Read<'_>, replay: i64, limit: usize) -> Result<Vec<Untried>> {
     let sql = format!(
         "SELECT seq, {LANE}, attempts, before_replay FROM deliveries INDEXED BY deliveries_of_replays
@@ -87,7 +86,7 @@ fn untried(db: &Read<'_>, replay: i64, limit: usize) -> Result<Vec<Untried>> {
     Ok(found)
 }
 
-/// A replay that has made everything due is cancelled too, as long as something of it was not tried.
+/// A completed replay can still be cancelled, as long as one of its deliveries was not attempted.
 fn revoke(w: &Tx<'_>, replay: i64) -> Result<bool> {
     if untried(w, replay, 1)?.is_empty() {
         return Ok(false);

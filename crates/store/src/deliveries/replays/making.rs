@@ -1,4 +1,4 @@
-//! One step of a replay: deliveries are made due again, or made, and how far it has come is noted with them.
+//! One step of a replay: deliveries are reopened or created, and the replay's progress is stored with them.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,27 +17,27 @@ use vocabulary::delivery::{DeliveryStatus, Trigger};
 use vocabulary::id::{DeliveryId, WebhookId};
 use vocabulary::webhook::WebhookStatus;
 
-/// Deliveries made in one step.
+/// Deliveries reopened or created in one step.
 pub(super) const STEP: usize = 200;
 
-/// Due deliveries of replays that a webhook may have: more are made as these are sent.
+/// A webhook may have this many due deliveries of replays: more follow as these are sent.
 pub(super) const AHEAD: usize = 400;
 
-/// Windows that are looked through for a step before what was found out is noted.
+/// Windows that are searched for a step before the progress is stored.
 pub(super) const WINDOWS_PER_STEP: usize = 20;
 
-/// What a step did.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayStep {
-    /// It has gone on, and may again at once.
+    /// It made progress, and the next step may follow at once.
     Made,
-    /// Enough of it waits to be sent.
+    /// Enough of its deliveries wait to be sent.
     Waits,
-    /// It has come to its end.
+    /// It has ended.
     Ended,
 }
 
-/// What a delivery was before a replay made it due again, so that it can be what it was.
+/// The state of a delivery before a replay reopened it, from which it can be restored.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct BeforeReplay {
     pub(super) status: DeliveryStatus,
@@ -65,7 +65,7 @@ pub(super) fn room(db: &Read<'_>, lane: WebhookId) -> Result<usize> {
 }
 
 impl Store {
-    /// Makes these due, and notes how far the replay (row) has come.
+    /// Makes these due, and stores the progress of the replay (row).
     pub(super) async fn make_step(
         &self,
         replay: i64,
@@ -93,7 +93,7 @@ fn make(
     }
     let trigger = match &search.selection {
         Selection::Replay { webhook_id, .. } => {
-            // A webhook that was disabled or deleted meanwhile gets nothing more.
+            // A webhook that was disabled or deleted meanwhile gets no more deliveries.
             if !webhook_status(w, *webhook_id)?.is_some_and(WebhookStatus::is_enabled) {
                 end(w, replay, ReplayStatus::Canceled)?;
                 return Ok(ReplayStep::Ended);
@@ -123,8 +123,7 @@ fn make(
     Ok(ReplayStep::Ended)
 }
 
-/// Makes an ended delivery due again, behind what is live; false if it is not what it was when it was asked
-/// for.
+/// Reopens an ended delivery, behind the live ones; false if it has changed since the replay was requested.
 fn reopen(
     w: &mut Tx<'_>,
     replay: i64,
@@ -167,7 +166,7 @@ fn reopen(
     Ok(true)
 }
 
-/// Makes the delivery that an event never had; false if it has one by now.
+/// Creates the delivery that an event lacks; false if it has one by now.
 fn make_delivery(w: &mut Tx<'_>, replay: i64, event: LogPosition, webhook_id: WebhookId) -> Result<bool> {
     let delivery = "SELECT 1 FROM deliveries WHERE event_seq = ?1 AND webhook_id = ?2";
     if w.has(delivery, params![event, webhook_id])? {
@@ -189,7 +188,7 @@ fn make_delivery(w: &mut Tx<'_>, replay: i64, event: LogPosition, webhook_id: We
     Ok(true)
 }
 
-/// Ends a replay that runs; false if it does not.
+/// Ends a running replay; false if it does not run.
 pub(super) fn end(w: &Tx<'_>, replay: i64, status: ReplayStatus) -> Result<bool> {
     let ended = w.run(
         "UPDATE replays SET status = ?2, completed_at_ms = ?3 WHERE seq = ?1 AND status = 'running'",

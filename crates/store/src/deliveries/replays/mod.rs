@@ -1,5 +1,5 @@
-//! Replays and bulk resends: made of small steps, so that nobody waits for them; a kill between two steps
-//! loses and doubles nothing.
+//! Replays and bulk resends. They run in small steps, so that nobody waits for them; a crash between two
+//! steps neither loses nor duplicates a delivery.
 
 mod bulk_resend;
 mod cancel;
@@ -23,27 +23,27 @@ use vocabulary::api::replay::{Replay, ReplayStatus, Selection};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{ReplayId, WebhookId};
 
-/// What was asked for, counted.
+/// The requested deliveries, counted.
 #[derive(Debug, Clone)]
 pub struct CountedReplay {
     search: Search,
     start: i64,
-    /// How many there are to bring back.
+    /// The number of candidates.
     pub matched: u64,
 }
 
-/// Which replays are listed; what is not given does not matter.
+/// Which replays are listed. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct ReplayFilter {
-    /// For this webhook.
+    /// Replays for this webhook.
     pub webhook_id: Option<WebhookId>,
-    /// The customer that can see it.
+    /// Replays that this owner can see.
     pub owner_id: Option<String>,
-    /// How far it has come.
+    /// Replays with this status.
     pub status: Option<ReplayStatus>,
-    /// Asked for then or later.
+    /// Requested at or after this.
     pub since: Option<Timestamp>,
-    /// Asked for before that.
+    /// Requested before this.
     pub until: Option<Timestamp>,
 }
 
@@ -51,7 +51,8 @@ const SELECT: &str = "SELECT r.seq, r.id, r.status, r.matched, r.done, r.selecti
     r.requested_by_name, r.created_at_ms, r.completed_at_ms FROM replays r";
 
 impl Store {
-    /// Counts what `selection` is about now. `visible_to`: the owner whose key asks for deliveries by filter.
+    /// Counts the candidates of `selection` as of now. `visible_to` is the owner of the key that asks for
+    /// deliveries by filter.
     pub async fn count_replay(
         &self,
         selection: Selection,
@@ -71,7 +72,8 @@ impl Store {
         Ok(CountedReplay { search, start, matched })
     }
 
-    /// Begins what was counted; steps of it follow ([`Store::replay_step`]). `owner_id` is who can see it.
+    /// Creates the replay of counted candidates; its steps follow ([`Store::replay_step`]). `owner_id` can
+    /// see it.
     pub async fn create_replay(
         &self,
         counted: CountedReplay,
@@ -113,7 +115,7 @@ impl Store {
         .await
     }
 
-    /// A replay, if there is one that `visible_to` may see.
+    /// A replay, if it exists and `visible_to` may see it.
     pub async fn replay(&self, id: ReplayId, visible_to: Option<String>) -> Result<Option<Replay>> {
         self.read(move |db| match row_of(db, id, visible_to)? {
             Some(_) => shown(db, id).map(Some),
@@ -136,14 +138,15 @@ impl Store {
         .await
     }
 
-    /// The rows of the replays that run, the oldest first; and of those that take something back.
+    /// The rows of the running replays, the oldest first, and of cancelled ones that still take deliveries
+    /// back.
     pub async fn running_replays(&self) -> Result<Vec<i64>> {
         let sql = "SELECT seq FROM replays WHERE status = 'running'
             UNION ALL SELECT seq FROM replays WHERE takes_back = 1 ORDER BY seq";
         self.read(move |db| db.all(sql, &[], |row| row.get(0))).await
     }
 
-    /// Waits until a replay was begun. For one waiter only.
+    /// Waits until a replay is created. For one waiter only.
     pub async fn replays_begun(&self) {
         self.inner.signals.replays_begun().await;
     }

@@ -1,5 +1,5 @@
-//! What a replay or a bulk resend is about: rows looked through in windows, oldest first, so that no read
-//! takes long, whatever there is.
+//! The candidates of a replay or bulk resend: rows are searched in windows, the oldest first, so that no read
+//! takes long.
 
 use std::ops::ControlFlow;
 
@@ -21,43 +21,42 @@ use vocabulary::delivery::DeliveryStatus;
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
 use vocabulary::subscription::{EventPattern, Subject, Subscription};
 
-/// Deliveries looked at in one read.
+/// Deliveries searched in one read.
 const DELIVERIES_WINDOW: i64 = 20_000;
 
-/// Events looked at in one read: their payloads are read too.
+/// Events searched in one read: their payloads are read too.
 const EVENTS_WINDOW: i64 = 4_000;
 
-/// One thing to bring back.
+/// One candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Candidate {
-    /// This delivery has ended, and is made due again.
+    /// This delivery has ended, and is reopened.
     Reopen(DeliveryRow),
-    /// This event has no delivery to the webhook yet.
+    /// This event has no delivery to the webhook, and gets one.
     Make(LogPosition),
 }
 
-/// What is looked through, and up to where.
+/// The bounds of a search.
 #[derive(Debug, Clone)]
 pub(super) struct Search {
     pub(super) selection: Selection,
-    /// The owner whose key asks for deliveries by filter.
+    /// The owner of the key that asked for deliveries by filter.
     pub(super) visible_to: Option<String>,
-    /// What came to its end later is left out: it is not what was asked for, or has been brought back
-    /// already.
+    /// Deliveries that ended later are left out: they were not requested, or are reopened already.
     pub(super) requested_at: Timestamp,
     /// Rows behind this one are left out.
     pub(super) end: i64,
 }
 
-/// What one read found.
+/// The result of one read.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) candidates: Vec<Candidate>,
-    /// The next read begins behind this row.
+    /// The next read starts behind this row.
     pub(super) position: i64,
 }
 
-/// What is looked through for a selection.
+/// The rows that are searched for a selection.
 enum Walk {
     Deliveries(Box<DeliveryFilter>, Option<(Timestamp, Timestamp)>),
     Events {
@@ -110,7 +109,7 @@ fn walk(search: &Search) -> Result<Walk> {
     })
 }
 
-/// Whose deliveries are looked for: lanes are webhooks, and origins below zero.
+/// The lanes whose deliveries are searched: webhooks, and origins below zero.
 #[derive(Debug)]
 pub(super) enum Lanes {
     All,
@@ -134,7 +133,7 @@ impl Lanes {
     }
 }
 
-/// Behind which row the first read begins, and up to which row there is anything now.
+/// The row behind which the first read starts, and the last row there is now.
 pub(super) fn range(db: &Read<'_>, selection: &Selection) -> Result<(i64, i64)> {
     let since = match selection {
         Selection::Replay { since, .. } => Some(*since),
@@ -152,7 +151,7 @@ pub(super) fn range(db: &Read<'_>, selection: &Selection) -> Result<(i64, i64)> 
     Ok((first.map_or(end, |first| first - 1), end))
 }
 
-/// Looks through the next window behind `position`, for at most `limit` candidates.
+/// Searches the next window behind `position` for at most `limit` candidates.
 pub(super) fn next(db: &Read<'_>, search: &Search, position: i64, limit: usize) -> Result<Found> {
     let Walk::Events { webhook_id, only, events, since, until } = walk(search)? else {
         let window = deliveries(db, search, &Lanes::All, position, limit)?;
@@ -192,17 +191,17 @@ pub(super) fn next(db: &Read<'_>, search: &Search, position: i64, limit: usize) 
     Ok(found)
 }
 
-/// Says what there is to bring back of an event.
+/// Finds the candidate of an event.
 struct Judge {
     subscription: Subscription,
     only: Only,
-    /// The newest delivery that retention has removed before its event.
+    /// The newest delivery that retention has deleted before its event.
     removed: Option<DeliveryId>,
 }
 
 impl Judge {
-    /// Of an event, behind whose columns stand those of its delivery: the row, whether it was discarded, and
-    /// whether it had ended when the replay was asked for.
+    /// The candidate of an event. Behind the event's columns stand those of its delivery: the row, whether it
+    /// was discarded, and whether it had ended when the replay was requested.
     fn candidate(&self, row: &Row<'_>) -> Result<Option<Candidate>> {
         let delivery: Option<DeliveryRow> = row.get(event_row::BEHIND)?;
         if let Some(delivery) = delivery {
@@ -212,7 +211,7 @@ impl Judge {
             return Ok(wanted.then_some(Candidate::Reopen(delivery)));
         }
         let event = event_row::read(row)?;
-        // It matched when it came, so there was one: retention has removed it.
+        // It matched when it was appended, so it had a delivery, which retention has deleted.
         let had_one = self.only == Only::Missing
             && event.position > self.subscription.created_seq
             && self.removed.is_some_and(|removed| event.id.value() < removed.value());
@@ -220,7 +219,7 @@ impl Judge {
             return Ok(None);
         }
         let mut subject = Subject::of(&event);
-        // What came before the webhook was made is what a replay is asked for, too.
+        // A replay may also cover events from before the webhook's creation.
         subject.position = None;
         let wanted = self.subscription.judge(&subject).is_ok();
         Ok(wanted.then_some(Candidate::Make(event.position)))
@@ -231,19 +230,19 @@ impl Judge {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OfLane {
     pub(super) row: DeliveryRow,
-    /// 0: it has none.
+    /// 0 if it has none.
     pub(super) lane: WebhookId,
 }
 
-/// What one read of deliveries found.
+/// The result of one read of deliveries.
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) found: Vec<OfLane>,
-    /// The row behind which the next read begins.
+    /// The row behind which the next read starts.
     pub(super) reaches: i64,
 }
 
-/// Looks through deliveries of some lanes, as [`next`] does.
+/// Searches the deliveries of some lanes, as [`next`] does.
 pub(super) fn deliveries(
     db: &Read<'_>,
     search: &Search,
@@ -286,8 +285,8 @@ pub(super) fn deliveries(
     Ok(window)
 }
 
-/// Where the window behind `position` ends. It begins with the first row that there is: rows count on by
-/// millions where a backup was restored, and a gap is no window.
+/// The end of the window behind `position`. The window starts at the first existing row, because a restored
+/// backup leaves gaps of millions of row numbers.
 fn window_end(db: &Read<'_>, table: &str, search: &Search, position: i64, rows: i64) -> Result<i64> {
     let first = format!("SELECT seq FROM {table} WHERE seq > ?1 ORDER BY seq LIMIT 1");
     let first: Option<i64> = db.maybe(&first, params![position], |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! How a replay goes on: what comes next is looked for aside, and made due in one short write.
+//! The steps of a replay: a read finds the next candidates, and one short write makes them due.
 
 use super::bulk_resend::ResendWalk;
 use super::making::{AHEAD, ReplayStep, STEP, WINDOWS_PER_STEP, room};
@@ -10,12 +10,11 @@ use crate::error::Result;
 use vocabulary::id::WebhookId;
 
 impl Store {
-    /// Goes one step on with a replay (row): makes some of its deliveries due, unless enough of them are.
-    /// `walk` is the replay's own, from its last step; an empty one does, and costs a look at what was looked
-    /// at.
+    /// Runs one step of a replay (row): makes some of its deliveries due, unless enough of them are. `walk`
+    /// is the replay's own, from its last step; an empty one works too, and repeats some of the search.
     ///
     /// # Errors
-    /// Only the store's own: the step is not made, and may be made again.
+    /// Only the store's own: the step has no effect, and may be repeated.
     pub async fn replay_step(&self, replay: i64, walk: &mut ResendWalk) -> Result<ReplayStep> {
         let Some(running) = self.read(move |db| running(db, replay)).await? else {
             let more = self.take_back_step(replay).await?;
@@ -43,7 +42,7 @@ impl Store {
 struct Running {
     search: Search,
     position: i64,
-    /// How many of its deliveries may be made now; `None`: they go to several webhooks.
+    /// How many of its deliveries may be made due now; `None` if they go to several webhooks.
     room: Option<usize>,
 }
 
