@@ -73,7 +73,9 @@ where
 fn is_told(event: &Metadata<'_>) -> bool {
     let target = event.target();
     let ours = target.strip_prefix(env!("CARGO_PKG_NAME"));
-    ours.is_some_and(|rest| rest.is_empty() || rest.starts_with("::")) || *event.level() <= Level::INFO
+    // The floors log as `chargehook_store`.
+    let is_ours = |rest: &str| rest.is_empty() || rest.starts_with("::") || rest.starts_with('_');
+    ours.is_some_and(is_ours) || *event.level() <= Level::INFO
 }
 
 #[cfg(test)]
@@ -113,11 +115,13 @@ mod tests {
                     tracing::debug!(target: "reqwest::connect", "https://user:secret@host");
                     info!(target: "rustls", "worth knowing");
                     trace!(target: "chargehook::station", "our own detail");
+                    trace!(target: "chargehook_store::engine", "a detail of a floor");
                 });
                 let written = String::from_utf8(page.0.lock().expect("sound").clone()).expect("text");
                 assert!(!written.contains("secret"), "{level}: {written}");
                 assert!(written.contains("worth knowing"), "{level}: {written}");
                 assert!(written.contains("our own detail"), "{level}: {written}");
+                assert!(written.contains("a detail of a floor"), "{level}: {written}");
             }
         }
     }

@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// Whether time has brought something: a command that waited too long, a remote start without result.
-    /// `now` is what [`Store::monotonic`] says.
+    /// `now` is of the monotonic clock.
     pub async fn commands_overdue(&self, now: Timestamp) -> Result<bool> {
         self.read(move |db| {
             db.one(

@@ -170,7 +170,8 @@ fn oldest_open(
         },
     )?;
     for open in all_open {
-        let Purpose::StartSession(asked) = purpose(open.id, open.action, &open.payload)? else { continue };
+        // A command whose payload cannot be read keeps no start from being served.
+        let Ok(Purpose::StartSession(asked)) = purpose(open.id, open.action, &open.payload) else { continue };
         if is_about(&asked, start.connector_id, start.id_tag.as_deref()) {
             return Ok(Some(open));
         }

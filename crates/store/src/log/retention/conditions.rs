@@ -21,8 +21,9 @@ const OF_EVENTS: &str = "r.seq IN (SELECT CAST(value AS BIGINT) FROM json_each(?
 /// The replays under way that look through events, as one value.
 pub(super) fn replays_of_events(db: &Read<'_>) -> Result<String> {
     let running = db.all("SELECT seq, selection FROM replays WHERE status = 'running'", &[], |row| {
-        let selection: Selection = row.json(1)?;
-        Ok(selection.is_of_events().then_some(row.get::<i64>(0)?))
+        // One that cannot be read ends at its next step; until then it keeps what it may be about.
+        let is_of_events = row.json(1).map_or(true, |selection: Selection| selection.is_of_events());
+        Ok(is_of_events.then_some(row.get::<i64>(0)?))
     })?;
     Ok(as_list(&running.into_iter().flatten().collect::<Vec<_>>()))
 }

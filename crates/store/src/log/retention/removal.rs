@@ -40,7 +40,7 @@ impl Store {
         rows: Vec<i64>,
     ) -> Result<Removed> {
         self.write(Priority::Retention, Scope::Installation, move |w| {
-            let removal = Removal::new(w, before)?;
+            let removal = Removal::new(w, before, &expiring)?;
             let mut step = Removed::default();
             for row in rows {
                 match removal.remove(&expiring, row)? {
@@ -81,6 +81,7 @@ struct Removal<'a, 'w> {
     w: &'a Tx<'w>,
     before: Timestamp,
     began: Instant,
+    /// As [`replays_of_events`] lists them; empty where no events or deliveries are removed.
     replays_of_events: String,
 }
 
@@ -93,9 +94,13 @@ struct OldEvent {
 }
 
 impl<'a, 'w> Removal<'a, 'w> {
-    fn new(w: &'a Tx<'w>, before: Timestamp) -> Result<Self> {
+    fn new(w: &'a Tx<'w>, before: Timestamp, expiring: &Expiring) -> Result<Self> {
         let began = Instant::now();
-        Ok(Self { w, before, began, replays_of_events: replays_of_events(w)? })
+        let replays_of_events = match expiring {
+            Expiring::Events { .. } | Expiring::EventsOf(_) | Expiring::Deliveries => replays_of_events(w)?,
+            _ => String::new(),
+        };
+        Ok(Self { w, before, began, replays_of_events })
     }
 
     /// Whether the time of the step is over.
