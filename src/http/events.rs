@@ -239,7 +239,7 @@ pub(super) async fn get(
     Id(id): Id,
     _: NoQuery,
 ) -> Result<Json<Event>> {
-    visible(&state, &caller, &id).await.map(|event| Json(event))
+    visible(&state, &caller, &id).await.map(Json)
 }
 
 /// How an event's deliveries are listed.

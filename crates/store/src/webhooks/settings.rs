@@ -22,7 +22,7 @@ use vocabulary::webhook::WebhookStatus;
 #[derive(Debug, Clone)]
 pub enum CreatedWebhook {
     /// It was created.
-    Created(Webhook),
+    Created(Box<Webhook>),
     /// Nothing was written: its owner has reached the limit.
     LimitReached,
 }
@@ -75,7 +75,7 @@ impl Store {
             let id = w.next_number("webhooks")?;
             save(w, id, &input, status, reason)?;
             changed(w, id)?;
-            shown(w, id).map(CreatedWebhook::Created)
+            shown(w, id).map(|webhook| CreatedWebhook::Created(Box::new(webhook)))
         })
         .await
     }
