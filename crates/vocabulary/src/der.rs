@@ -7,25 +7,43 @@
 mod request;
 
 use chrono::NaiveDateTime;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::id::SerialNumber;
 
 pub use request::SigningRequest;
+use tag::{
+    BIT_STRING, BOOLEAN, GENERALIZED_TIME, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, UTC_TIME,
+    UTF8_STRING,
+};
 
-const BOOLEAN: u8 = 0x01;
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
-const OBJECT_IDENTIFIER: u8 = 0x06;
-const UTF8_STRING: u8 = 0x0c;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
+/// The tags of elements (X.690, 8.1.2) that certificates are read and written with.
+pub mod tag {
+    /// `BOOLEAN`.
+    pub const BOOLEAN: u8 = 0x01;
+    /// `INTEGER`.
+    pub const INTEGER: u8 = 0x02;
+    /// `BIT STRING`.
+    pub const BIT_STRING: u8 = 0x03;
+    /// `OCTET STRING`.
+    pub const OCTET_STRING: u8 = 0x04;
+    /// `OBJECT IDENTIFIER`.
+    pub const OBJECT_IDENTIFIER: u8 = 0x06;
+    /// `UTF8String`.
+    pub const UTF8_STRING: u8 = 0x0c;
+    /// `UTCTime`.
+    pub const UTC_TIME: u8 = 0x17;
+    /// `GeneralizedTime`.
+    pub const GENERALIZED_TIME: u8 = 0x18;
+    /// `SEQUENCE`, constructed.
+    pub const SEQUENCE: u8 = 0x30;
+    /// `SET`, constructed.
+    pub const SET: u8 = 0x31;
+}
+
 /// `[0]`, explicit: the version in a certificate, the attributes in a signing request.
 const CONTEXT_0: u8 = 0xa0;
 /// `[3]`, explicit: the extensions of a certificate.

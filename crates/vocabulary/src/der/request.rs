@@ -4,10 +4,11 @@
 //! keeps one, where two must be refused; it refuses a request for an extension that it does not know, where
 //! none is looked at; and for a weak RSA key it says no more than that the signature is wrong.
 
-use rustls::pki_types::CertificateSigningRequestDer;
-use rustls::pki_types::pem::PemObject;
+use rustls_pki_types::CertificateSigningRequestDer;
+use rustls_pki_types::pem::PemObject;
 
-use super::{BIT_STRING, COMMON_NAME, INTEGER, ORGANIZATION, SEQUENCE, attributes, take};
+use super::tag::{BIT_STRING, INTEGER, SEQUENCE};
+use super::{COMMON_NAME, ORGANIZATION, attributes, take};
 
 /// A request as it was made; its signature is not checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
