@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use vocabulary::id::StationId;
-use vocabulary::setting::words;
+use vocabulary::setting::setting_words;
 
 /// The only subprotocol that is spoken.
 pub const SUBPROTOCOL: &str = "ocpp1.6";
@@ -273,7 +273,7 @@ pub enum MissingSubprotocol {
     Reject,
 }
 
-words!(MissingSubprotocol: "accept" => MissingSubprotocol::Accept, "reject" => MissingSubprotocol::Reject);
+setting_words!(MissingSubprotocol: "accept" => MissingSubprotocol::Accept, "reject" => MissingSubprotocol::Reject);
 
 /// The `ocpp1.6` that the charger offers, in its own spelling, because a careful client takes no other as the
 /// answer. `None` if it offers nothing and that is accepted.

@@ -9,7 +9,7 @@ use outbound::destination::PrivateUrl;
 use outbound::signature::SigningSecret;
 use store::{CallPolicy, OutsideVerdicts};
 use vocabulary::ocpp::authorization::UnknownIdTag;
-use vocabulary::setting::{Broken, Rules, table, words};
+use vocabulary::setting::{Broken, Rules, setting_words, table};
 use vocabulary::units::Span;
 
 pub use limits::Limits;
@@ -26,7 +26,7 @@ pub enum Admission {
     Reject,
 }
 
-words!(
+setting_words!(
     Admission:
     "accept" => Admission::Accept, "pending" => Admission::Pending, "reject" => Admission::Reject,
 );

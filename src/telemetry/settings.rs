@@ -1,7 +1,7 @@
 //! The settings of the log.
 
 use super::LogLevel;
-use vocabulary::setting::{Rules, TextSetting, table, words};
+use vocabulary::setting::{Rules, TextSetting, setting_words, table};
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum LogFormat {
     Json,
 }
 
-words!(LogFormat: "text" => LogFormat::Text, "json" => LogFormat::Json);
+setting_words!(LogFormat: "text" => LogFormat::Text, "json" => LogFormat::Json);
 
 impl TextSetting for LogLevel {
     const FORM: &'static str = "a level such as \"info\"";

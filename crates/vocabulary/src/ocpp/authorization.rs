@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::setting::words;
+use crate::setting::setting_words;
 
 /// The verdict on an id tag, spelled as in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ pub enum UnknownIdTag {
     Invalid,
 }
 
-words!(UnknownIdTag: "accept" => UnknownIdTag::Accept, "invalid" => UnknownIdTag::Invalid);
+setting_words!(UnknownIdTag: "accept" => UnknownIdTag::Accept, "invalid" => UnknownIdTag::Invalid);
 
 /// The longest id tag of the specification, in characters.
 pub const ID_TAG_CHARS_MAX: usize = 20;

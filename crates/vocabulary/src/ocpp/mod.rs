@@ -27,7 +27,7 @@ pub mod violations;
 
 use serde::{Deserialize, Serialize};
 
-use crate::setting::words;
+use crate::setting::setting_words;
 
 /// What is shown in the place of a secret.
 pub const HIDDEN: &str = "***";
@@ -71,7 +71,7 @@ pub enum Validation {
     Off,
 }
 
-words!(Validation: "lenient" => Validation::Lenient, "strict" => Validation::Strict, "off" => Validation::Off);
+setting_words!(Validation: "lenient" => Validation::Lenient, "strict" => Validation::Strict, "off" => Validation::Off);
 
 impl Validation {
     /// The mode as the configuration, the API and the store spell it.

@@ -15,7 +15,7 @@ pub use server::Server;
 pub use table::{Broken, Rules, Table};
 
 #[doc(inline)]
-pub use crate::__setting_words as words;
+pub use crate::__setting_words as setting_words;
 #[doc(inline)]
 pub use crate::__settings_table as table;
 
