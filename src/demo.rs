@@ -27,6 +27,7 @@ use screen::Screen;
 use vocabulary::api::access::ApiKeyInput;
 use vocabulary::api::event::Event;
 use vocabulary::clock::Clock;
+use vocabulary::delivery::DeliveryStatus;
 use vocabulary::id::StationId;
 
 /// Chargers of the demo. A round is one session of each.
@@ -167,8 +168,8 @@ async fn show(gateway: &Gateway, forever: bool) -> Result<(), DemoError> {
 }
 
 async fn deliveries_settled(client: &Client) -> Result<bool, ClientError> {
-    for status in ["scheduled", "processing", "retry"] {
-        if !client.deliveries(&[("status", status), ("limit", "1")]).await?.data.is_empty() {
+    for status in DeliveryStatus::ALL.iter().filter(|status| !status.is_terminal()) {
+        if !client.deliveries(&[("status", status.as_str()), ("limit", "1")]).await?.data.is_empty() {
             return Ok(false);
         }
     }

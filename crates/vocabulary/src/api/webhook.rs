@@ -41,9 +41,6 @@ fn max_in_flight() -> u32 {
     32
 }
 
-/// The most requests under way to one endpoint.
-pub const MAX_IN_FLIGHT_MAX: u32 = 1_000;
-
 /// What is written in a webhook: the body of `POST` and `PUT`. Only `url` is required.
 ///
 /// `PUT` replaces everything but the two secrets, which are kept unless given. The read-only fields of a
