@@ -4,7 +4,6 @@
 
 mod cases;
 mod circles;
-mod docs;
 mod paths;
 mod pointers;
 mod secrets;
