@@ -24,12 +24,12 @@ type Text = ([(http::HeaderName, &'static str); 1], String);
 pub(super) async fn metrics(State(state): State<Arc<ApiState>>) -> Result<Text> {
     match state.settings.api.metrics_listen.is_some() {
         true => Err(ErrorAnswer::not_found("path /metrics")),
-        false => Ok(elsewhere(State(state)).await),
+        false => Ok(prometheus_text(State(state)).await),
     }
 }
 
-/// The same on a listener of their own.
-pub(super) async fn elsewhere(State(state): State<Arc<ApiState>>) -> Text {
+/// The same, for a listener of their own.
+pub(super) async fn prometheus_text(State(state): State<Arc<ApiState>>) -> Text {
     let mut text = String::with_capacity(4_096);
     stations(&mut text, &state);
     database(&mut text, &state).await;

@@ -223,7 +223,7 @@ async fn kept_by_nobody(mut response: Response) -> Response {
 /// Metrics alone, for a listener of their own.
 pub fn metrics_router(state: Arc<ApiState>) -> Router {
     Router::new()
-        .route("/metrics", get(metrics::elsewhere))
+        .route("/metrics", get(metrics::prometheus_text))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(state)

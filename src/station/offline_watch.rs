@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::Stations;
-use super::registry::{SilenceChange, UntoldTakeovers};
+use super::registry::{SilenceChange, UnreportedTakeovers};
 use vocabulary::id::StationId;
 use vocabulary::log_limit::limited;
 
@@ -37,7 +37,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
         // All at once: when a site's network fails, its stations share a few commits.
         join_all(silences.into_iter().map(|change| record(&stations, change))).await;
         stations.tell_of_refused(now);
-        for UntoldTakeovers { station, count } in stations.registry.untold_takeovers(now) {
+        for UnreportedTakeovers { station, count } in stations.registry.unreported_takeovers(now) {
             tell_of_takeovers(&station, count);
         }
         let folded = stations.refusal_events().sweep(now);

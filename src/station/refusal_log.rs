@@ -122,7 +122,7 @@ impl RefusalCounts {
 struct Window {
     began: Timestamp,
     /// Causes that were logged in this window or the one before, with the number of refusals since.
-    untold: BTreeMap<Cause, u64>,
+    unreported: BTreeMap<Cause, u64>,
 }
 
 /// The refusals of each address in the last minutes.
@@ -144,14 +144,14 @@ impl RefusalLog {
         let full = self.windows.len() >= MAX_ADDRESSES;
         let key = Some(address).filter(|address| !full || self.windows.contains_key(&Some(*address)));
         let window =
-            self.windows.entry(key).or_insert_with(|| Window { began: now, untold: BTreeMap::new() });
-        match window.untold.get_mut(&cause) {
-            Some(untold) => {
-                *untold += 1;
+            self.windows.entry(key).or_insert_with(|| Window { began: now, unreported: BTreeMap::new() });
+        match window.unreported.get_mut(&cause) {
+            Some(unreported) => {
+                *unreported += 1;
                 false
             }
             None => {
-                window.untold.insert(cause, 0);
+                window.unreported.insert(cause, 0);
                 true
             }
         }
@@ -166,12 +166,12 @@ impl RefusalLog {
                 return true;
             }
             window.began = now;
-            window.untold.retain(|_, untold| *untold > 0);
-            if window.untold.is_empty() {
+            window.unreported.retain(|_, unreported| *unreported > 0);
+            if window.unreported.is_empty() {
                 return false;
             }
-            due.push(Folded { address: *address, causes: window.untold.clone() });
-            window.untold.values_mut().for_each(|untold| *untold = 0);
+            due.push(Folded { address: *address, causes: window.unreported.clone() });
+            window.unreported.values_mut().for_each(|unreported| *unreported = 0);
             true
         });
         due

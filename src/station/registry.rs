@@ -126,7 +126,7 @@ pub struct SilenceChange {
 
 /// Takeovers of a station that were counted and not logged one by one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UntoldTakeovers {
+pub struct UnreportedTakeovers {
     /// Which station.
     pub station: StationId,
     /// How many there were.
@@ -288,12 +288,12 @@ impl Registry {
     }
 
     /// Stations for which a warning of repeated takeovers is due.
-    pub fn untold_takeovers(&self, now: Timestamp) -> Vec<UntoldTakeovers> {
+    pub fn unreported_takeovers(&self, now: Timestamp) -> Vec<UnreportedTakeovers> {
         let mut stations = self.lock();
-        let untold = stations.iter_mut().filter_map(|(station, entry)| {
-            Some(UntoldTakeovers { count: entry.takeovers.untold(now)?, station: station.clone() })
+        let unreported = stations.iter_mut().filter_map(|(station, entry)| {
+            Some(UnreportedTakeovers { count: entry.takeovers.unreported(now)?, station: station.clone() })
         });
-        untold.collect()
+        unreported.collect()
     }
 
     /// Stations that have gone offline, or are back, since this was last asked. A station is offline once

@@ -106,7 +106,7 @@ pub enum Append {
     /// A message that cannot be served.
     Rejected(Box<Rejection>),
     /// Our CALL has ended.
-    Ended(Box<EndedCall>),
+    CallEnded(Box<EndedCall>),
     /// An answer to a CALL that is not open.
     Unexpected(Box<Unexpected>),
 }
@@ -212,7 +212,7 @@ impl Session {
     fn end(&mut self, end: CallEnd, violations: Vec<Violation>) -> Vec<Action> {
         let Some(id) = self.open.take() else { return Vec::new() };
         self.pending = Some(Pending::default());
-        vec![Action::Append(Append::Ended(Box::new(EndedCall { id, end, violations })))]
+        vec![Action::Append(Append::CallEnded(Box::new(EndedCall { id, end, violations })))]
     }
 
     /// The charger's answer to a CALL of ours.

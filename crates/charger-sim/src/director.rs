@@ -14,8 +14,8 @@ use super::scenario::Line;
 use super::step::{Expectation, HELP, Pattern, Step};
 use vocabulary::clock::Timestamp;
 
-/// What was heard and not yet expected is kept up to so many messages.
-const HEARD_MAX: usize = 10_000;
+/// At most so many exchanges that were not yet expected are kept.
+const EXCHANGES_MAX: usize = 10_000;
 /// After the last step the charger may still say so long what it has to say.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -34,7 +34,7 @@ pub enum Next {
 
 /// An exchange that an expectation may ask for.
 #[derive(Debug)]
-struct Heard {
+struct Exchange {
     by_charger: bool,
     action: String,
     payload: Value,
@@ -59,7 +59,7 @@ pub struct Director {
     /// Line and text of the last one that was begun.
     current: (usize, String),
     state: State,
-    heard: VecDeque<Heard>,
+    exchanges: VecDeque<Exchange>,
     failures: u64,
     /// More steps may come, and a failure is no reason to leave: somebody sits at a terminal.
     live: bool,
@@ -80,7 +80,7 @@ impl Director {
             told: None,
             current: (0, String::new()),
             state: State::Ready,
-            heard: VecDeque::new(),
+            exchanges: VecDeque::new(),
             failures: 0,
             live: true,
             closed: false,
@@ -126,14 +126,14 @@ impl Director {
     /// Something happened to the charger.
     pub fn observe(&mut self, notice: &Notice) {
         let value = |raw: &str| serde_json::from_str(raw).unwrap_or(Value::Null);
-        let heard = match notice {
-            Notice::Acknowledged(one) => Heard {
+        let exchange = match notice {
+            Notice::Acknowledged(one) => Exchange {
                 by_charger: true,
                 action: one.action.to_owned(),
                 payload: value(one.payload.get()),
                 answer: value(one.response.get()),
             },
-            Notice::Commanded { action, payload, answer } => Heard {
+            Notice::Commanded { action, payload, answer } => Exchange {
                 by_charger: false,
                 action: action.clone(),
                 payload: value(payload.get()),
@@ -141,9 +141,9 @@ impl Director {
             },
             _ => return,
         };
-        self.heard.push_back(heard);
-        if self.heard.len() > HEARD_MAX {
-            self.heard.pop_front();
+        self.exchanges.push_back(exchange);
+        if self.exchanges.len() > EXCHANGES_MAX {
+            self.exchanges.pop_front();
         }
     }
 
@@ -229,13 +229,15 @@ impl Director {
 
     /// Looks for an exchange; it and those of its kind before it are not looked at again.
     fn find(&mut self, by_charger: bool, pattern: &Pattern) -> bool {
-        let mut of_kind = self.heard.iter().enumerate().filter(|(_, heard)| heard.by_charger == by_charger);
-        let found = of_kind.find(|(_, heard)| pattern.matches(&heard.action, &heard.payload, &heard.answer));
+        let mut of_kind =
+            self.exchanges.iter().enumerate().filter(|(_, exchange)| exchange.by_charger == by_charger);
+        let found = of_kind
+            .find(|(_, exchange)| pattern.matches(&exchange.action, &exchange.payload, &exchange.answer));
         let Some((position, _)) = found else { return false };
         let mut index = 0;
-        self.heard.retain(|heard| {
+        self.exchanges.retain(|exchange| {
             index += 1;
-            index > position + 1 || heard.by_charger != by_charger
+            index > position + 1 || exchange.by_charger != by_charger
         });
         true
     }
@@ -243,9 +245,9 @@ impl Director {
     /// How things are instead of what was expected.
     fn instead(&self, expectation: &Expectation, charger: &Charger) -> String {
         let last = |by_charger: bool, none: &str| {
-            let mut of_kind = self.heard.iter().filter(|heard| heard.by_charger == by_charger);
+            let mut of_kind = self.exchanges.iter().filter(|exchange| exchange.by_charger == by_charger);
             match of_kind.next_back() {
-                Some(Heard { action, payload, answer, .. }) => {
+                Some(Exchange { action, payload, answer, .. }) => {
                     format!("the last one since was {action} {payload} with the answer {answer}")
                 }
                 None => none.to_owned(),

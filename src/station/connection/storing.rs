@@ -83,7 +83,7 @@ impl Connection {
                 debug!(station.id = %station, "{station} sent a message that is {}", rejection.reason.as_str());
                 store.reject_message(station, *rejection, received_at).await.map(|()| None)
             }
-            Append::Ended(ended) => {
+            Append::CallEnded(ended) => {
                 self.calls.deadline = None;
                 store.end_command(station, *ended).await.map(|()| None)
             }

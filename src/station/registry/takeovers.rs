@@ -21,7 +21,7 @@ pub(super) struct Takeovers {
 struct Warned {
     at: Timestamp,
     /// How many takeovers there were since.
-    untold: u32,
+    unreported: u32,
 }
 
 impl Takeovers {
@@ -39,24 +39,25 @@ impl Takeovers {
     pub(super) fn is_news(&mut self, now: Timestamp) -> bool {
         match &mut self.warned {
             Some(warned) => {
-                warned.untold += 1;
+                warned.unreported += 1;
                 false
             }
             None => {
-                self.warned = Some(Warned { at: now, untold: 0 });
+                self.warned = Some(Warned { at: now, unreported: 0 });
                 true
             }
         }
     }
 
     /// How many takeovers are to be warned of now; `None` if no warning is due.
-    pub(super) fn untold(&mut self, now: Timestamp) -> Option<u32> {
-        let Warned { untold, .. } = self.warned.take_if(|warned| now.since(warned.at) >= TAKEOVER_WINDOW)?;
-        if untold == 0 {
+    pub(super) fn unreported(&mut self, now: Timestamp) -> Option<u32> {
+        let Warned { unreported, .. } =
+            self.warned.take_if(|warned| now.since(warned.at) >= TAKEOVER_WINDOW)?;
+        if unreported == 0 {
             return None;
         }
         // While they go on, they go on being counted.
-        self.warned = Some(Warned { at: now, untold: 0 });
-        Some(untold)
+        self.warned = Some(Warned { at: now, unreported: 0 });
+        Some(unreported)
     }
 }

@@ -54,13 +54,13 @@ fn takeovers_without_end_are_told_once_a_minute() {
     };
     assert_eq!(takeovers(TAKEOVERS_MAX + 1, T0), 0, "the first took over from nobody");
     assert_eq!(takeovers(10, T0), 1);
-    assert_eq!(registry.untold_takeovers(T0.after(Duration::from_secs(59))), []);
+    assert_eq!(registry.unreported_takeovers(T0.after(Duration::from_secs(59))), []);
     let minute = T0.after(TAKEOVER_WINDOW);
-    assert_eq!(registry.untold_takeovers(minute), [UntoldTakeovers { station: id(), count: 9 }]);
+    assert_eq!(registry.unreported_takeovers(minute), [UnreportedTakeovers { station: id(), count: 9 }]);
     assert_eq!(takeovers(TAKEOVERS_MAX + 1, minute), 0, "it goes on");
     let later = minute.after(TAKEOVER_WINDOW);
-    assert_eq!(registry.untold_takeovers(later), [UntoldTakeovers { station: id(), count: 1 }]);
-    assert_eq!(registry.untold_takeovers(later.after(TAKEOVER_WINDOW)), []);
+    assert_eq!(registry.unreported_takeovers(later), [UnreportedTakeovers { station: id(), count: 1 }]);
+    assert_eq!(registry.unreported_takeovers(later.after(TAKEOVER_WINDOW)), []);
     let quiet = later.after(TAKEOVER_WINDOW * 2);
     assert_eq!(takeovers(TAKEOVERS_MAX + 1, quiet), 1, "and begins again");
 }

@@ -17,7 +17,7 @@ fn told(actions: &[Action]) -> Vec<String> {
             Action::Append(Append::Rejected(rejection)) => {
                 format!("reject {} {:?}", rejection.reason.as_str(), rejection.raw)
             }
-            Action::Append(Append::Ended(ended)) => format!("ended {:?}", ended.end),
+            Action::Append(Append::CallEnded(ended)) => format!("ended {:?}", ended.end),
             Action::Append(Append::Unexpected(unexpected)) => {
                 format!(
                     "unexpected {:?} or reject {} {:?}",

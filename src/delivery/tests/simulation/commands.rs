@@ -131,7 +131,7 @@ impl World {
     async fn keep(&mut self, nth: usize, append: Append) {
         let station = self.chargers[nth].id.clone();
         match append {
-            Append::Ended(ended) => self.store.end_command(station, *ended).await.expect("ended"),
+            Append::CallEnded(ended) => self.store.end_command(station, *ended).await.expect("ended"),
             Append::Unexpected(unexpected) => {
                 let now = self.clock.now();
                 self.store.unexpected_answer(station, *unexpected, now).await.expect("kept");

@@ -46,7 +46,7 @@ impl Ledger {
                 (message_id.unwrap_or_default(), "MessageRejected".to_owned(), raw)
             }
             // No promise is made to those who answer.
-            Append::Ended(_) | Append::Unexpected(_) => return,
+            Append::CallEnded(_) | Append::Unexpected(_) => return,
         };
         self.under_way.insert(station.to_string(), noted);
     }

@@ -247,7 +247,7 @@ impl World {
                     Append::Unexpected(answer) => {
                         store.unexpected_answer(station, *answer, now).await.map(|()| None)
                     }
-                    Append::Ended(ended) => panic!("nobody asked this: {ended:?}"),
+                    Append::CallEnded(ended) => panic!("nobody asked this: {ended:?}"),
                 }
             });
         }

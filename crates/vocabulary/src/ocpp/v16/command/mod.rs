@@ -54,10 +54,10 @@ pub fn check(
     payload: &RawValue,
     now: Timestamp,
 ) -> Result<Box<RawValue>, Vec<Violation>> {
-    let mut oddities = Violations::default();
-    let value = payload::parse(payload.get(), &mut oddities);
+    let mut unreadable = Violations::default();
+    let value = payload::parse(payload.get(), &mut unreadable);
     let mut wrong = Wrong::default();
-    oddities.into_vec().into_iter().for_each(|oddity| wrong.push(explain::unreadable(oddity)));
+    unreadable.into_vec().into_iter().for_each(|violation| wrong.push(explain::unreadable(violation)));
     if let Some(value) = &value {
         explain::schema(action, value, &mut wrong);
         values::check(value, &mut wrong);
