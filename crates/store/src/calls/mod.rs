@@ -180,8 +180,10 @@ impl CallTx<'_, '_> {
                 )?;
                 self.append_and_answer(call, &message, None)
             }
-            Fact::FirmwareProgress(status) => {
-                boot_loops::firmware_progress(self.w, self.station, status)?;
+            Fact::FirmwareProgress { status, may_boot } => {
+                if may_boot {
+                    boot_loops::expect(self.w, self.station)?;
+                }
                 self.record_progress("firmware_status", status)?;
                 self.append_and_answer(call, &message, None)
             }

@@ -196,8 +196,8 @@ pub(crate) fn mark_used(w: &Tx<'_>, used: UsedReservation, transaction_id: i64) 
     Ok(())
 }
 
-/// A connector, or with 0 the whole station, is as its status says: one that is out of order keeps nothing
-/// any more (OCPP 1.6, 5.13).
+/// A connector, or with 0 the whole station, is as its status says: one that is out of order keeps no
+/// reservation.
 ///
 /// `since` is when it became so by our own clock, if that is known: what was reserved later is not concerned.
 pub(crate) fn cancel_if_out_of_order(
@@ -206,11 +206,7 @@ pub(crate) fn cancel_if_out_of_order(
     status: &ConnectorStatus,
     since: Option<Timestamp>,
 ) -> Result<()> {
-    let (Some(connector_id), Some("Faulted" | "Unavailable")) =
-        (status.connector_id, status.status.as_deref())
-    else {
-        return Ok(());
-    };
+    let Some(connector_id) = status.connector_id.filter(|_| status.is_out_of_order) else { return Ok(()) };
     w.run(
         "UPDATE reservations SET status = 'canceled', updated_at_ms = ?4
          WHERE station_id = ?1 AND status IN ('active', 'unknown') AND expiry_date_ms > ?4

@@ -156,7 +156,7 @@ pub(crate) fn end(w: &Tx<'_>, stop: &SessionEnded, matched: &MatchedStop) -> Res
             matched.occurred_at,
             matched.received_at,
             stop.meter_stop_wh,
-            stop.reason.as_deref().unwrap_or("Local"),
+            stop.reason,
             stop.id_tag,
             stop.timestamp_text,
             stop.transaction_id,

@@ -73,14 +73,6 @@ pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerd
     }
 }
 
-/// How far an update of its firmware has come: it may boot for that at any time now.
-pub(crate) fn firmware_progress(w: &Tx<'_>, station: &StationId, status: Option<&str>) -> Result<()> {
-    match status {
-        Some("Installing" | "InstallRebooting" | "Installed") => expect(w, station),
-        _ => Ok(()),
-    }
-}
-
 fn set_expected(w: &Tx<'_>, station: &StationId, expected: bool) -> Result<()> {
     w.run(
         "UPDATE stations SET boot_expected = ?2 WHERE station_id = ?1 AND boot_expected <> ?2",

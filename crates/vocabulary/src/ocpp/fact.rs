@@ -25,7 +25,12 @@ pub enum Fact<'a> {
     /// A connector has changed its state.
     ConnectorStatus(&'a ConnectorStatus),
     /// How far an update of the firmware has come.
-    FirmwareProgress(Option<&'a str>),
+    FirmwareProgress {
+        /// Its status, in the version's own word.
+        status: Option<&'a str>,
+        /// The charger may boot for it at any time from now on.
+        may_boot: bool,
+    },
     /// How far the upload of diagnostics has come.
     DiagnosticsProgress(Option<&'a str>),
     /// How far the upload of a log has come.
@@ -76,7 +81,7 @@ pub struct SessionEnded {
     pub meter_stop_wh: Option<i64>,
     /// It had decimals: of Wh, or perhaps of kWh.
     pub meter_has_decimals: bool,
-    /// Canonical; `Other` for one that nobody knows, `None` (that is, `Local`) if none was sent.
+    /// Canonical; `Other` for one that nobody knows, and what the version means where none was sent.
     pub reason: Option<String>,
     pub timestamp_text: Option<String>,
     pub transaction_data: Vec<MeterValue>,
@@ -93,6 +98,8 @@ pub struct ConnectorStatus {
     pub error_code: Option<String>,
     pub info: Option<String>,
     pub vendor_error_code: Option<String>,
+    /// Nothing can be charged there, and a reservation is not kept.
+    pub is_out_of_order: bool,
 }
 
 /// What meters show, of a session or of none.

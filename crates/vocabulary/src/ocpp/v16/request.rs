@@ -34,7 +34,13 @@ impl Request {
             Self::BootNotification(booted) => Fact::Booted(booted),
             Self::DiagnosticsStatusNotification { status } => Fact::DiagnosticsProgress(status.as_deref()),
             Self::FirmwareStatusNotification { status }
-            | Self::SignedFirmwareStatusNotification { status } => Fact::FirmwareProgress(status.as_deref()),
+            | Self::SignedFirmwareStatusNotification { status } => {
+                let status = status.as_deref();
+                Fact::FirmwareProgress {
+                    status,
+                    may_boot: status.is_some_and(|status| BOOTING.contains(&status)),
+                }
+            }
             Self::LogStatusNotification { status } => Fact::LogProgress(status.as_deref()),
             Self::MeterValues(readings) => Fact::Metered(readings),
             Self::SignCertificate { csr } => Fact::CertificateRequested { csr: csr.as_deref() },
@@ -45,6 +51,15 @@ impl Request {
         }
     }
 }
+
+/// The firmware's statuses during which a charger boots without being asked.
+const BOOTING: [&str; 3] = ["Installing", "InstallRebooting", "Installed"];
+
+/// The connectors' statuses that end a reservation (OCPP 1.6, 5.13).
+const OUT_OF_ORDER: [&str; 2] = ["Faulted", "Unavailable"];
+
+/// The reason of a stop that names none (OCPP 1.6, `StopTransaction.req`).
+const DEFAULT_STOP_REASON: &str = "Local";
 
 const DIAGNOSTICS_STATUSES: &[&str] = &["Idle", "Uploaded", "UploadFailed", "Uploading"];
 const FIRMWARE_STATUSES: &[&str] = &[
@@ -191,7 +206,10 @@ fn read_stop(fields: &Fields<'_>, reader: &mut Reader) -> SessionEnded {
         id_tag: fields.optional_text("idTag"),
         meter_stop_wh: fields.register_wh("meterStop", reader),
         meter_has_decimals: fields.has_decimals("meterStop"),
-        reason: fields.word("reason", STOP_REASONS).map(|reason| known_or(reason, STOP_REASONS, "Other")),
+        reason: fields
+            .word("reason", STOP_REASONS)
+            .map(|reason| known_or(reason, STOP_REASONS, "Other"))
+            .or_else(|| Some(DEFAULT_STOP_REASON.to_owned())),
         timestamp_text: fields.text("timestamp"),
         transaction_data: meter::read_all(fields, "transactionData", reader),
     }
@@ -214,9 +232,11 @@ fn read_status(fields: &Fields<'_>, reader: &mut Reader) -> ConnectorStatus {
         true => "EVCommunicationError".to_owned(),
         false => code,
     };
+    let status = fields.word("status", CONNECTOR_STATUSES);
     ConnectorStatus {
         connector_id: read_connector(fields, reader),
-        status: fields.word("status", CONNECTOR_STATUSES),
+        is_out_of_order: status.as_deref().is_some_and(|status| OUT_OF_ORDER.contains(&status)),
+        status,
         error_code: fields
             .word("errorCode", ERROR_CODES)
             .map(|code| known_or(renamed(code), ERROR_CODES, "OtherError")),
