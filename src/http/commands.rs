@@ -191,12 +191,12 @@ fn in_payload(violation: Violation) -> FieldError {
 }
 
 fn action_named(name: &str) -> std::result::Result<CommandAction, String> {
-    let protocol = Protocol::default();
-    CommandAction::named(protocol, name).map_err(|unknown| {
-        if MessageAction::all(protocol).any(|action| action.as_str() == name) {
+    name.parse::<CommandAction>().map_err(|unknown| {
+        if Protocol::ALL.into_iter().flat_map(MessageAction::all).any(|action| action.as_str() == name) {
             return format!("{name} is what a charger sends, not a command");
         }
-        match nearest(name, CommandAction::all(protocol).map(CommandAction::as_str)) {
+        match nearest(name, Protocol::ALL.into_iter().flat_map(CommandAction::all).map(CommandAction::as_str))
+        {
             Some(nearest) => format!("is {unknown}; did you mean {nearest}?"),
             None => format!("is {unknown}"),
         }

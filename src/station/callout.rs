@@ -213,7 +213,7 @@ mod tests {
         let question =
             Question { owner_id: None, connector_id: None, id_tag: "T".to_owned(), registered: false };
         let station = StationId::new("CP").expect("legal");
-        let (action, _) = MessageAction::recognise(Protocol::V16, "Authorize").expect("an action");
+        let (action, _) = MessageAction::recognise(Protocol::default(), "Authorize").expect("an action");
         assert_eq!(call_out.ask(&station, action, &question).await, None);
         assert_eq!(call_out.counts.skipped.load(Relaxed), 1);
     }

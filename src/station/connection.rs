@@ -63,7 +63,7 @@ pub(super) async fn serve(stations: Arc<Stations>, socket: Socket, mut admitted:
     };
     info!(station.id = %station, "{station} connected from {}", admitted.connected.remote_addr);
     let mut connection = Connection {
-        session: Session::new(stations.settings.ocpp.validation),
+        session: Session::new(admitted.connected.protocol, stations.settings.ocpp.validation),
         limiter: stations.message_limiter(),
         stations: stations.clone(),
         station: station.clone(),

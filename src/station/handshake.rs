@@ -4,6 +4,7 @@
 //! Everything here is pure. The listener asks in the order of [`Refusal`], and makes the checks that need the
 //! store.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
@@ -17,10 +18,9 @@ use percent_encoding::percent_decode_str;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use vocabulary::id::StationId;
+use vocabulary::ocpp::protocol::Protocol;
 use vocabulary::setting::setting_words;
-
-/// The only subprotocol that is spoken.
-pub const SUBPROTOCOL: &str = "ocpp1.6";
+use vocabulary::words::listed;
 
 /// The segment before the identity in the documented URL; alone it names no station.
 const BASE: &str = "ocpp";
@@ -117,13 +117,17 @@ impl Refusal {
     }
 
     /// The words of the answer.
-    pub fn words(self) -> &'static str {
-        match self {
+    pub fn words(self) -> Cow<'static, str> {
+        let text = match self {
             Self::NotFound => "no station identity here: connect to /ocpp/{stationId}",
             Self::NotWebSocket => "this is an OCPP endpoint: connect with a WebSocket (version 13)",
             Self::BadKey => "Sec-WebSocket-Key must be there once, with 16 bytes in base64",
-            Self::UnknownSubprotocol => "none of the offered subprotocols is spoken: offer ocpp1.6",
-            Self::MissingSubprotocol => "no subprotocol was offered: offer ocpp1.6",
+            Self::UnknownSubprotocol => {
+                return format!("none of the offered subprotocols is spoken: offer {}", spoken()).into();
+            }
+            Self::MissingSubprotocol => {
+                return format!("no subprotocol was offered: offer {}", spoken()).into();
+            }
             Self::UnknownStation => "this station is not registered",
             Self::BadCredentials => {
                 "Basic authentication is required: the identity and the station's password"
@@ -135,7 +139,8 @@ impl Refusal {
             Self::SecurityProfileTooLow => "this station must connect with a higher security profile",
             Self::Overloaded => "too many connections or handshakes: try again later",
             Self::Internal => "the gateway could not look the station up: try again later",
-        }
+        };
+        Cow::Borrowed(text)
     }
 
     /// `Retry-After` in seconds, spread so that chargers do not come back all at once.
@@ -151,7 +156,7 @@ impl Refusal {
 
     /// The answer; the connection is closed after it.
     pub fn response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(Bytes::from_static(self.words().as_bytes())));
+        let mut response = Response::new(Full::new(Bytes::from(self.words().into_owned())));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -173,6 +178,11 @@ impl Refusal {
         }
         response
     }
+}
+
+/// The subprotocols that are spoken, as a text.
+fn spoken() -> String {
+    listed(&Protocol::ALL.map(Protocol::as_str))
 }
 
 impl fmt::Display for Refusal {
@@ -275,29 +285,36 @@ pub enum MissingSubprotocol {
 
 setting_words!(MissingSubprotocol: "accept" => MissingSubprotocol::Accept, "reject" => MissingSubprotocol::Reject);
 
-/// The `ocpp1.6` that the charger offers, in its own spelling, because a careful client takes no other as the
-/// answer. `None` if it offers nothing and that is accepted.
+/// The version of OCPP that a connection speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The version.
+    pub protocol: Protocol,
+    /// The offer, in the charger's own spelling, because a careful client takes no other as the answer. `None`:
+    /// it offers nothing, and that is accepted.
+    pub offer: Option<HeaderValue>,
+}
+
+/// Chooses among the versions that the charger offers: the newest that is spoken here.
 ///
 /// # Errors
 /// [`Refusal::UnknownSubprotocol`] or [`Refusal::MissingSubprotocol`].
-pub fn offered_ocpp16(
-    headers: &HeaderMap,
-    missing: MissingSubprotocol,
-) -> Result<Option<HeaderValue>, Refusal> {
+pub fn negotiate(headers: &HeaderMap, missing: MissingSubprotocol) -> Result<Negotiated, Refusal> {
     if tokens(headers, header::SEC_WEBSOCKET_PROTOCOL).next().is_none() {
         return match missing {
-            MissingSubprotocol::Accept => Ok(None),
+            MissingSubprotocol::Accept => Ok(Negotiated { protocol: Protocol::default(), offer: None }),
             MissingSubprotocol::Reject => Err(Refusal::MissingSubprotocol),
         };
     }
-    // By the specification the token is exact; another case is overlooked because that harms nobody.
-    let spellings = || tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
-    spellings()
-        .find(|token| *token == SUBPROTOCOL)
-        .or_else(|| spellings().find(|token| token.eq_ignore_ascii_case(SUBPROTOCOL)))
-        .and_then(|token| HeaderValue::from_str(token).ok())
-        .map(Some)
-        .ok_or(Refusal::UnknownSubprotocol)
+    let offered = |protocol: Protocol| {
+        let spellings = || tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
+        // By the specification the token is exact; another case is overlooked because that harms nobody.
+        let token = spellings()
+            .find(|token| *token == protocol.as_str())
+            .or_else(|| spellings().find(|token| token.eq_ignore_ascii_case(protocol.as_str())))?;
+        Some(Negotiated { protocol, offer: Some(HeaderValue::from_str(token).ok()?) })
+    };
+    Protocol::ALL.into_iter().rev().find_map(offered).ok_or(Refusal::UnknownSubprotocol)
 }
 
 /// User name and password of a request. Not `Debug`: it holds a password.
@@ -389,20 +406,27 @@ mod tests {
     }
 
     #[test]
-    fn ocpp16_is_chosen_among_what_is_offered() {
+    fn a_version_that_is_spoken_is_chosen_among_what_is_offered() {
         const NAME: &str = "sec-websocket-protocol";
-        let offers = |value: &str| offered_ocpp16(&headers(&[(NAME, value)]), MissingSubprotocol::Accept);
-        let spelled = |token| Ok(Some(HeaderValue::from_static(token)));
-        assert_eq!(offers("ocpp1.6"), spelled("ocpp1.6"));
-        assert_eq!(offers("OCPP1.6, ocpp1.6"), spelled("ocpp1.6"));
-        assert_eq!(offers("ocpp0.1, OCPP1.6"), spelled("OCPP1.6"));
-        assert_eq!(offers("ocpp2.0.1"), Err(Refusal::UnknownSubprotocol));
-        assert_eq!(offered_ocpp16(&HeaderMap::new(), MissingSubprotocol::Accept), Ok(None));
-        let refused = offered_ocpp16(&HeaderMap::new(), MissingSubprotocol::Reject);
-        assert_eq!(refused, Err(Refusal::MissingSubprotocol));
+        let spoken = Protocol::default().as_str();
+        let shouted = spoken.to_ascii_uppercase();
+        let negotiated = |lines: &[(&'static str, &str)], missing| {
+            let negotiated = negotiate(&headers(lines), missing)?;
+            assert_eq!(negotiated.protocol, Protocol::default());
+            Ok(negotiated.offer.map(|offer| offer.to_str().expect("a text").to_owned()))
+        };
+        let offers = |value: &str| negotiated(&[(NAME, value)], MissingSubprotocol::Accept);
+        let spelled = |token: &str| Ok(Some(token.to_owned()));
+        assert_eq!(offers(spoken), spelled(spoken));
+        assert_eq!(offers(&format!("{shouted}, {spoken}")), spelled(spoken));
+        assert_eq!(offers(&format!("ocpp0.1, {shouted}")), spelled(&shouted));
+        assert_eq!(offers("ocpp0.2"), Err(Refusal::UnknownSubprotocol));
+        assert_eq!(negotiated(&[], MissingSubprotocol::Accept), Ok(None));
+        assert_eq!(negotiated(&[], MissingSubprotocol::Reject), Err(Refusal::MissingSubprotocol));
         let mut lines = headers(&[(NAME, "ocpp0.1")]);
-        lines.append(NAME, HeaderValue::from_static("ocpp1.6"));
-        assert_eq!(offered_ocpp16(&lines, MissingSubprotocol::Reject), spelled("ocpp1.6"));
+        lines.append(NAME, HeaderValue::from_static(spoken));
+        let offer = negotiate(&lines, MissingSubprotocol::Reject).map(|negotiated| negotiated.offer);
+        assert_eq!(offer, Ok(Some(HeaderValue::from_static(spoken))));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The first refusal of a kind is logged at once for each address. Later ones are counted and logged in one
 //! line a minute. Pure but for the counts: the moment is passed in.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -76,9 +77,9 @@ impl Cause {
     }
 
     /// The same for people.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Answered(refusal) => refusal.words(),
+    pub fn words(self) -> Cow<'static, str> {
+        let text = match self {
+            Self::Answered(refusal) => return refusal.words(),
             Self::Tls(failure) => failure.words(),
             Self::TlsOnPlainPort => {
                 "a TLS hello on a plain port: connect with ws://, or to the port that speaks wss://"
@@ -89,7 +90,8 @@ impl Cause {
             Self::BrokenOff => "it has closed the connection before its request was complete",
             Self::TooSlow => "timeout: its handshake took too long",
             Self::TooManyConnections => "too many connections",
-        }
+        };
+        Cow::Borrowed(text)
     }
 }
 

@@ -157,10 +157,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// The start of a conversation.
-    pub fn new(validation: Validation) -> Self {
+    /// The start of a conversation in this version of OCPP.
+    pub fn new(protocol: Protocol, validation: Validation) -> Self {
         Self {
-            protocol: Protocol::default(),
+            protocol,
             validation,
             zone: None,
             answered: Repeats::default(),

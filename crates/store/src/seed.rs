@@ -160,7 +160,7 @@ impl Store {
                     let payload = RawValue::from_string(format!("{{\"n\":{n}}}")).expect("JSON");
                     let event = NewEvent {
                         station_id: Some(station.clone()),
-                        protocol: Some(Protocol::V16),
+                        protocol: Some(Protocol::default()),
                         ..NewEvent::new(Category::Ocpp, "StatusNotification", w.now, payload)
                     };
                     let seq = append::append(w, &event, AppendOptions::default())?;

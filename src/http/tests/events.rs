@@ -1,12 +1,14 @@
 //! Events, their deliveries, lists of them, and waiting for the next.
 
 use super::*;
+use vocabulary::ocpp::protocol::Protocol;
 
 /// Lets a charger connect, which makes two events.
 async fn connect(api: &Api, station: &str) {
     let connected = Connected {
         station_id: StationId::new(station).expect("legal"),
         generation: 1,
+        protocol: Protocol::default(),
         remote_addr: "192.0.2.1:5000".into(),
         security_profile: 0,
         certificate: None,

@@ -8,7 +8,7 @@ use tracing::warn;
 use super::login::{Login, log_in};
 use super::peer::Peer;
 use crate::station::connection::Admitted;
-use crate::station::handshake::{self, Refusal};
+use crate::station::handshake::{self, Negotiated, Refusal};
 use crate::station::registry::Rules;
 use crate::station::{Admission, Stations};
 use store::{Connected, StationAccess};
@@ -38,7 +38,8 @@ pub(super) async fn decide(
     }
     let identity = handshake::identity(request.uri().path(), &settings.ocpp.paths)?;
     let key = handshake::websocket_key(request)?;
-    let subprotocol = handshake::offered_ocpp16(request.headers(), settings.ocpp.missing_subprotocol)?;
+    let Negotiated { protocol, offer: subprotocol } =
+        handshake::negotiate(request.headers(), settings.ocpp.missing_subprotocol)?;
     let Found { access, discovered_as } = find(stations, &identity, peer).await?;
     let login = log_in(stations, request, peer, &identity, &access).await?;
     if access.blocked {
@@ -56,6 +57,7 @@ pub(super) async fn decide(
         connected: Connected {
             station_id: access.station_id,
             generation: stations.registry.next_generation(),
+            protocol,
             remote_addr: peer.address.to_string(),
             security_profile: login.profile,
             certificate: login.certificate,

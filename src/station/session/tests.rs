@@ -35,7 +35,7 @@ fn told(actions: &[Action]) -> Vec<String> {
 
 #[test]
 fn an_answer_waits_for_the_commit() {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     let actions = session.handle(T0, Input::Text(r#"[2,"1","Heartbeat",{}]"#));
     assert_eq!(told(&actions), ["append Heartbeat {}"]);
     let actions = session.handle(T0, Input::Stored(Some(raw(r#"{"currentTime":"x"}"#))));
@@ -55,7 +55,7 @@ fn status(id: &str, status: &str) -> String {
 
 #[test]
 fn the_same_bytes_get_the_same_answer_and_no_second_event() {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     let authorize = r#"[2,"1","Authorize",{"idTag":"A"}]"#;
     session.handle(T0, Input::Text(authorize));
     stored(&mut session, r#"{"n":1}"#);
@@ -68,7 +68,7 @@ fn the_same_bytes_get_the_same_answer_and_no_second_event() {
 
 #[test]
 fn a_repeat_is_compared_with_the_newest_call_of_its_id_alone() {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     let mut events = 0;
     // The third is the first one's bytes, and the last one a repeat at last.
     for (word, is_new) in [("Available", true), ("Charging", true), ("Available", true), ("Available", false)]
@@ -110,7 +110,7 @@ fn a_repeat_comes_within_a_minute_by_the_hand_that_never_jumps() {
         session.handle(now, Input::Stored(Some(raw("{}"))));
         is_new
     };
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     assert!(is_new(&mut session, moment(0, 0)));
     // The machine's clock is set, which says nothing.
     assert!(!is_new(&mut session, moment(90_000, 30)));
@@ -122,7 +122,7 @@ fn a_repeat_comes_within_a_minute_by_the_hand_that_never_jumps() {
 
 #[test]
 fn an_answer_that_is_a_clock_is_given_anew() {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     let boot = r#"[2,"1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]"#;
     for text in [r#"[2,"1","Heartbeat",{}]"#, boot, r#"[2,"1","heartbeat",{}]"#] {
         for time in ["x", "y"] {
@@ -136,7 +136,7 @@ fn an_answer_that_is_a_clock_is_given_anew() {
 
 #[test]
 fn what_cannot_be_served_is_kept_and_refused_where_the_sender_can_be_told() {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     let actions = session.handle(T0, Input::Text(r#"[2,"1","Frobnicate",{}]"#));
     assert_eq!(told(&actions), [r#"reject unknown_action Some("[2,\"1\",\"Frobnicate\",{}]")"#]);
     let actions = session.handle(T0, Input::Stored(None));
@@ -153,7 +153,7 @@ fn what_cannot_be_served_is_kept_and_refused_where_the_sender_can_be_told() {
 #[test]
 fn a_message_that_cannot_be_read_off_the_socket_ends_it() {
     for (reason, code) in [(Unserveable::TooLarge, 1009), (Unserveable::NotUtf8, 1007)] {
-        let mut session = Session::new(Validation::Lenient);
+        let mut session = Session::new(Protocol::default(), Validation::Lenient);
         let actions = session.handle(T0, Input::Unreadable { reason, size: 9 });
         assert_eq!(told(&actions), [format!("reject {} None", reason.as_str())]);
         assert_eq!(told(&session.handle(T0, Input::Stored(None))), [format!("close {code}")]);
@@ -173,7 +173,7 @@ fn command(n: u128) -> (Outgoing, String) {
 
 /// A conversation in which we have called, and the id we called under.
 fn called() -> (Session, String) {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     let (outgoing, id) = command(7);
     assert!(session.may_call());
     let actions = session.handle(T0, Input::Command(outgoing));
@@ -244,7 +244,7 @@ fn a_call_that_timed_out_makes_room_and_its_answer_is_late() {
 
 #[test]
 fn a_boot_that_was_answered_is_told_of() {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     let boot = r#"[2,"1","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]"#;
     session.handle(T0, Input::Text(boot));
     let actions = session.handle(T0, Input::Stored(Some(raw("{}"))));
@@ -253,7 +253,7 @@ fn a_boot_that_was_answered_is_told_of() {
 
 #[test]
 fn endless_junk_closes_the_socket_but_a_little_does_not() {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     for frame in 0..=TOLERATED_JUNK {
         session.handle(T0, Input::Text(&format!("junk {frame}")));
         let actions = session.handle(T0, Input::Stored(None));
@@ -264,7 +264,7 @@ fn endless_junk_closes_the_socket_but_a_little_does_not() {
 
 #[test]
 fn behind_the_goodbye_calls_are_served_and_junk_is_passed_over() {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     session.handle(T0, Input::Binary(b"\xff"));
     assert_eq!(told(&session.handle(T0, Input::Stored(None))), ["close 1003"]);
     assert_eq!(told(&session.handle(T0, Input::Binary(b"\xff"))), [""; 0]);
@@ -275,7 +275,7 @@ fn behind_the_goodbye_calls_are_served_and_junk_is_passed_over() {
 
 #[test]
 fn broken_answers_are_no_junk() {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     for id in 0..=TOLERATED_JUNK {
         session.handle(T0, Input::Text(&format!(r#"[3,"{id}",{{"configurationKey":[]"#)));
         assert_eq!(told(&session.handle(T0, Input::Stored(None))), [""; 0]);
@@ -284,7 +284,7 @@ fn broken_answers_are_no_junk() {
 
 #[test]
 fn binary_json_is_served_and_flagged() {
-    let mut session = Session::new(Validation::Lenient);
+    let mut session = Session::new(Protocol::default(), Validation::Lenient);
     let actions = session.handle(T0, Input::Binary(br#"[2,"1","Heartbeat",{}]"#));
     let [Action::Append(Append::Call(call))] = actions.as_slice() else { panic!("{actions:?}") };
     assert_eq!(call.violations, [Violation::message("binary_frame")]);

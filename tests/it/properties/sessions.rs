@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::Validation;
 use vocabulary::ocpp::message::Inbound;
+use vocabulary::ocpp::protocol::Protocol;
 
 use super::cases;
 use super::odd::{any_bytes, id_of_readable_call};
@@ -61,7 +62,7 @@ proptest! {
 
     #[test]
     fn any_sequence_is_answered_call_by_call(messages in prop::collection::vec(any_bytes(), 1..24)) {
-        let mut session = Session::new(Validation::Lenient);
+        let mut session = Session::new(Protocol::default(), Validation::Lenient);
         for (nth, message) in messages.iter().enumerate() {
             let text = String::from_utf8_lossy(message);
             let led = feed(&mut session, Input::Text(&text));
@@ -90,7 +91,7 @@ proptest! {
 
     #[test]
     fn any_binary_message_is_kept_or_ends_the_connection(bytes in any_bytes()) {
-        let mut session = Session::new(Validation::Strict);
+        let mut session = Session::new(Protocol::default(), Validation::Strict);
         let led = feed(&mut session, Input::Binary(&bytes));
         prop_assert_eq!(led.stored.len(), 1);
         prop_assert_eq!(led.closed, std::str::from_utf8(&bytes).is_err());

@@ -19,7 +19,6 @@ use vocabulary::id::{CommandId, StationId};
 use vocabulary::ocpp::authorization::is_same_id_tag;
 use vocabulary::ocpp::command::CommandAction;
 use vocabulary::ocpp::fact::SessionStarted;
-use vocabulary::ocpp::protocol::Protocol;
 use vocabulary::ocpp::purpose::{Purpose, RemoteStart};
 use vocabulary::ocpp::station_clock;
 
@@ -68,13 +67,13 @@ impl StartTime {
 /// A remote start was accepted: its outcome is open, unless the transaction has come before the answer.
 pub(crate) fn accepted(w: &mut Tx<'_>, command: &EndedCommand<'_>, asked: &RemoteStart) -> Result<()> {
     if let Some(transaction_id) = command.transaction_id {
-        return settle(w, command.id, command.station, Some(transaction_id));
+        return settle(w, command.id, command.action, command.station, Some(transaction_id));
     }
     if command.late
         && let Some(transaction_id) = started_meanwhile(w, command.id, asked)?
     {
         link(w, command.id, transaction_id)?;
-        return settle(w, command.id, command.station, Some(transaction_id));
+        return settle(w, command.id, command.action, command.station, Some(transaction_id));
     }
     w.run(
         "UPDATE commands SET outcome_due_ms = ?2 WHERE id = ?1",
@@ -135,7 +134,7 @@ pub(crate) fn transaction_started(
     let Some(open) = oldest_open(w, station, start, time.latest_sent_ms())? else { return Ok(()) };
     link(w, open.id, transaction_id)?;
     match open.is_answered {
-        true => settle(w, open.id, station, Some(transaction_id)),
+        true => settle(w, open.id, open.action, station, Some(transaction_id)),
         false => Ok(()),
     }
 }
@@ -181,19 +180,25 @@ fn oldest_open(
 
 /// Gives up waiting for transactions that are overdue, a bounded number at a time.
 pub(crate) fn settle_overdue(w: &mut Tx<'_>) -> Result<()> {
-    let overdue: Vec<(CommandId, StationId)> = w.all(
-        "SELECT id, station_id FROM commands WHERE outcome_due_ms <= ?1 LIMIT 500",
+    let overdue: Vec<(CommandId, CommandAction, StationId)> = w.all(
+        "SELECT id, action, station_id FROM commands WHERE outcome_due_ms <= ?1 LIMIT 500",
         params![w.monotonic],
-        |row| Ok((row.parsed(0)?, row.parsed(1)?)),
+        |row| Ok((row.parsed(0)?, row.parsed(1)?, row.parsed(2)?)),
     )?;
-    for (id, station) in overdue {
-        settle(w, id, &station, None)?;
+    for (id, action, station) in overdue {
+        settle(w, id, action, &station, None)?;
     }
     Ok(())
 }
 
 /// Settles the outcome of a remote start, with its event.
-fn settle(w: &mut Tx<'_>, id: CommandId, station: &StationId, transaction_id: Option<i64>) -> Result<()> {
+fn settle(
+    w: &mut Tx<'_>,
+    id: CommandId,
+    action: CommandAction,
+    station: &StationId,
+    transaction_id: Option<i64>,
+) -> Result<()> {
     #[derive(Serialize)]
     struct Payload {
         command_id: CommandId,
@@ -211,7 +216,7 @@ fn settle(w: &mut Tx<'_>, id: CommandId, station: &StationId, transaction_id: Op
     let payload = to_raw_value(&Payload { command_id: id, outcome, transaction_id })?;
     let event = NewEvent {
         transaction_id,
-        protocol: Some(Protocol::default()),
+        protocol: Some(action.protocol()),
         ..NewEvent::about_station(Category::Command, "RemoteStartOutcome", station, w.now, payload)
     };
     append::append(w, &event, AppendOptions::default()).map(drop)

@@ -155,7 +155,7 @@ mod tests {
             let station = self.station.clone();
             let work = self.store.write(Priority::Api, Scope::Installation, move |w| {
                 let (id, chain) = (CommandId::from_value(number.into()), chain(number));
-                let (action, payload) = CommandAction::send_certificate(Protocol::V16, &chain);
+                let (action, payload) = CommandAction::send_certificate(Protocol::default(), &chain);
                 sent(w, &SentCommand { id, station: &station, action, payload: &payload }, &chain)
             });
             work.await.expect("writes");
@@ -167,6 +167,7 @@ mod tests {
             let connected = Connected {
                 station_id: self.station.clone(),
                 generation: 1,
+                protocol: Protocol::default(),
                 remote_addr: "127.0.0.1:1".to_owned(),
                 security_profile: 3,
                 certificate: Some(UsedCertificate { serial_number, pin: false }),

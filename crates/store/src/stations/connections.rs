@@ -31,6 +31,8 @@ pub struct Connected {
     pub station_id: StationId,
     /// Grows with every connection of this run; the newest connection is the station's.
     pub generation: u64,
+    /// The version of OCPP that was negotiated.
+    pub protocol: Protocol,
     /// Where it comes from.
     pub remote_addr: String,
     /// OCPP security profile, 0 to 3.
@@ -183,14 +185,13 @@ fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<Admission> {
     if connected.ratchet && connected.security_profile > known.min_security_profile {
         raise_min_profile(w, id, connected.security_profile)?;
     }
-    let protocol = Protocol::default();
-    set_connected(w, connected, protocol)?;
+    set_connected(w, connected)?;
     let mut change = Change::default();
     change.over(Until::Connection);
     change.over(Until::CalmConnection);
     connected.flags.iter().for_each(|flag| change.seen(flag.as_str()));
     change.write(w, id, &known.flags)?;
-    append_connected(w, connected, protocol)?;
+    append_connected(w, connected)?;
     if known.offline {
         // The registry of this run does not know that the station had been silent in an earlier one.
         set_offline(w, id, false, Some(w.now))?;
@@ -229,7 +230,7 @@ fn raise_min_profile(w: &Tx<'_>, id: &StationId, profile: u8) -> Result<()> {
     Ok(())
 }
 
-fn set_connected(w: &Tx<'_>, connected: &Connected, protocol: Protocol) -> Result<()> {
+fn set_connected(w: &Tx<'_>, connected: &Connected) -> Result<()> {
     w.run(
         "UPDATE stations
          SET connected = 1, connection_generation = ?2, connected_at_ms = ?3, last_seen_at_ms = ?3,
@@ -240,14 +241,14 @@ fn set_connected(w: &Tx<'_>, connected: &Connected, protocol: Protocol) -> Resul
             connected.generation,
             w.now,
             connected.remote_addr,
-            protocol.as_str(),
+            connected.protocol.as_str(),
             connected.security_profile,
         ],
     )?;
     Ok(())
 }
 
-fn append_connected(w: &mut Tx<'_>, connected: &Connected, protocol: Protocol) -> Result<()> {
+fn append_connected(w: &mut Tx<'_>, connected: &Connected) -> Result<()> {
     #[derive(Serialize)]
     struct Payload<'a> {
         remote_addr: &'a str,
@@ -259,7 +260,7 @@ fn append_connected(w: &mut Tx<'_>, connected: &Connected, protocol: Protocol) -
     let certificate = connected.certificate.as_ref();
     let payload = Payload {
         remote_addr: &connected.remote_addr,
-        protocol: protocol.as_str(),
+        protocol: connected.protocol.as_str(),
         security_profile: connected.security_profile,
         certificate_serial: certificate.map(|certificate| &certificate.serial_number),
     };
@@ -326,6 +327,7 @@ mod tests {
         let let_in = |generation| Connected {
             station_id: id.clone(),
             generation,
+            protocol: Protocol::default(),
             remote_addr: "127.0.0.1:1".to_owned(),
             security_profile: 0,
             certificate: None,

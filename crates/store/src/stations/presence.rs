@@ -98,6 +98,7 @@ mod tests {
     use crate::Connected;
     use vocabulary::clock::Clock;
     use vocabulary::ocpp::frame::Unserveable;
+    use vocabulary::ocpp::protocol::Protocol;
     use vocabulary::ocpp::rejection::Rejection;
 
     #[tokio::test]
@@ -109,6 +110,7 @@ mod tests {
         let connected = Connected {
             station_id: id.clone(),
             generation: 1,
+            protocol: Protocol::default(),
             remote_addr: "127.0.0.1:1".to_owned(),
             security_profile: 0,
             certificate: None,

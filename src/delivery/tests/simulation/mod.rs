@@ -36,6 +36,7 @@ use vocabulary::id::WebhookId;
 use vocabulary::ocpp::Validation;
 use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::ocpp::boot_status::BootStatus;
+use vocabulary::ocpp::protocol::Protocol;
 
 const STATIONS: usize = 24;
 const STEPS: usize = 160;
@@ -182,6 +183,7 @@ impl World {
         let connected = Connected {
             station_id: self.chargers[nth].id.clone(),
             generation,
+            protocol: Protocol::default(),
             remote_addr: "127.0.0.1:1".to_owned(),
             security_profile: 0,
             certificate: None,
@@ -193,7 +195,7 @@ impl World {
         if let Some((line, why, replaced)) = old {
             self.record_end(nth, line, why, replaced).await;
         }
-        let session = Session::new(Validation::Lenient);
+        let session = Session::new(Protocol::default(), Validation::Lenient);
         self.chargers[nth].line = Some(Line { generation, session, began: self.clock.now(), asked: None });
     }
 

@@ -62,6 +62,7 @@ impl Bench {
         let connected = Connected {
             station_id: station(),
             generation,
+            protocol: Protocol::default(),
             remote_addr: "127.0.0.1:1".to_owned(),
             security_profile: 0,
             certificate: None,
@@ -79,7 +80,7 @@ impl Bench {
 
     /// Serves a CALL of the charger.
     async fn hears(&self, action: &str, payload: &str) {
-        let (action, _) = MessageAction::recognise(Protocol::V16, action).expect("an action");
+        let (action, _) = MessageAction::recognise(Protocol::default(), action).expect("an action");
         let now = self.clock.now();
         let reading = Reading { validation: Validation::Lenient, received_at: now, zone: None };
         let id = MessageId::from_text("1");
