@@ -4,7 +4,7 @@ use super::Given;
 use crate::units::ByteSize;
 
 /// The settings under one heading of the configuration file that one engine uses. Made by
-/// [`table!`](super::table).
+/// [`table!`](macro@super::table).
 pub trait Table: Rules {
     /// Its keys, in the order of their declaration.
     const KEYS: &'static [&'static str];
