@@ -35,12 +35,12 @@ pub struct Breach {
 /// The longest piece of a charger's own text that is repeated in a violation, in characters.
 const QUOTED_CHARS_MAX: usize = 40;
 
-/// Action, request schema, response schema.
+/// Of each action its name, the schema of its request and that of its response.
 pub type Sources = &'static [(&'static str, &'static str, &'static str)];
 
 /// The schemas of one version of the protocol.
 pub struct Schemas {
-    sources: Sources,
+    sources: &'static [Sources],
     compiled: OnceLock<HashMap<&'static str, Compiled>>,
 }
 
@@ -57,14 +57,14 @@ fn compile(name: &str, source: &str) -> Validator {
 }
 
 impl Schemas {
-    /// Those of these sources; they are compiled with their first use.
-    pub const fn new(sources: Sources) -> Self {
+    /// Those of all these sources; they are compiled with their first use.
+    pub const fn new(sources: &'static [Sources]) -> Self {
         Self { sources, compiled: OnceLock::new() }
     }
 
     pub(super) fn validator(&self, part: Part, action: &str) -> Option<&Validator> {
         let compile_all = || {
-            let compiled = self.sources.iter().map(|&(name, request, response)| {
+            let compiled = self.sources.iter().copied().flatten().map(|&(name, request, response)| {
                 (name, Compiled { request: compile(name, request), response: compile(name, response) })
             });
             compiled.collect()

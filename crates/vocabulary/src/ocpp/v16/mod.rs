@@ -14,6 +14,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ocpp::schema::Sources;
+
 macro_rules! actions {
     ($(#[$doc:meta])* $name:ident { $($action:ident),* $(,)? }) => {
         $(#[$doc])*
@@ -24,6 +26,23 @@ macro_rules! actions {
         impl $name {
             /// Every action, in the order of the reference.
             pub const ALL: &[Self] = &[$(Self::$action),*];
+
+            /// The two schemas of each (`ocpp-schemas/1.6/`).
+            const SCHEMAS: Sources = &[$((
+                stringify!($action),
+                include_str!(concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/../../ocpp-schemas/1.6/",
+                    stringify!($action),
+                    ".json"
+                )),
+                include_str!(concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/../../ocpp-schemas/1.6/",
+                    stringify!($action),
+                    "Response.json"
+                )),
+            )),*];
 
             /// The action as it is spelled in a frame.
             pub fn as_str(self) -> &'static str {
