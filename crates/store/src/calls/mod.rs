@@ -30,7 +30,7 @@ use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::authorization::{IdTagInfo, UnknownIdTag};
-use vocabulary::ocpp::fact::Fact;
+use vocabulary::ocpp::fact::{Fact, Report};
 use vocabulary::ocpp::message::Inbound;
 use vocabulary::ocpp::rejection::Rejection;
 use vocabulary::ocpp::station_clock::Sighting;
@@ -184,15 +184,11 @@ impl CallTx<'_, '_> {
                 if may_boot {
                     boot_loops::expect(self.w, self.station)?;
                 }
-                self.record_progress("firmware_status", status)?;
+                self.keep_report(Report::FirmwareStatus, status)?;
                 self.append_and_answer(call, &message, None)
             }
-            Fact::DiagnosticsProgress(status) => {
-                self.record_progress("diagnostics_status", status)?;
-                self.append_and_answer(call, &message, None)
-            }
-            Fact::LogProgress(status) => {
-                self.record_progress("log_status", status)?;
+            Fact::Reported(report, value) => {
+                self.keep_report(report, value)?;
                 self.append_and_answer(call, &message, None)
             }
             Fact::TagShown { .. } | Fact::Other => self.append_and_answer(call, &message, None),

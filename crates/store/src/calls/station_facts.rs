@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::station_state::boot_loops;
 use crate::station_state::flags::{BOOT_LOOP, FLAPPING, Until};
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::fact::ConnectorStatus;
+use vocabulary::ocpp::fact::{ConnectorStatus, Report};
 
 /// A connection that lasts longer is not replaced all the time.
 const FLAPPING_FOR: Duration = Duration::from_secs(60);
@@ -66,11 +66,11 @@ impl CallTx<'_, '_> {
         Ok(())
     }
 
-    /// How far an update or an upload has come, in the column that says so.
-    pub(super) fn record_progress(&self, column: &'static str, status: Option<&str>) -> Result<()> {
+    /// What the charger reports of itself, in place of what it reported before.
+    pub(super) fn keep_report(&self, report: Report, value: Option<&str>) -> Result<()> {
         self.w.run(
-            &format!("UPDATE stations SET {column} = ?2 WHERE station_id = ?1"),
-            params![self.station, status],
+            &format!("UPDATE stations SET {report} = ?2 WHERE station_id = ?1"),
+            params![self.station, value],
         )?;
         Ok(())
     }

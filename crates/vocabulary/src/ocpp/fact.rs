@@ -5,6 +5,7 @@
 //! is `None` here and a violation on the event, never a lost message.
 
 use crate::clock::Timestamp;
+use crate::words::words;
 
 /// What a message says, as far as anything follows from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,10 +32,8 @@ pub enum Fact<'a> {
         /// The charger may boot for it at any time from now on.
         may_boot: bool,
     },
-    /// How far the upload of diagnostics has come.
-    DiagnosticsProgress(Option<&'a str>),
-    /// How far the upload of a log has come.
-    LogProgress(Option<&'a str>),
+    /// The charger reports something of itself from which nothing else follows; the last report counts.
+    Reported(Report, Option<&'a str>),
     /// The charger asks for a certificate.
     CertificateRequested {
         /// The signing request, as PEM.
@@ -42,6 +41,18 @@ pub enum Fact<'a> {
     },
     /// Nothing but that it was sent.
     Other,
+}
+
+words! {
+    /// What a charger may report of itself. The word names the column of the station's row that keeps it.
+    pub enum Report {
+        /// How far an update of the firmware has come.
+        FirmwareStatus = "firmware_status",
+        /// How far the upload of diagnostics has come.
+        DiagnosticsStatus = "diagnostics_status",
+        /// How far the upload of a log has come.
+        LogStatus = "log_status",
+    }
 }
 
 /// Who a charger says it is.

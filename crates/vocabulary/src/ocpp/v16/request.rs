@@ -4,7 +4,7 @@ use super::FromChargePoint;
 use super::fields::{Fields, Reader, canonical};
 use super::meter;
 use crate::clock::Timestamp;
-use crate::ocpp::fact::{Booted, ConnectorStatus, Fact, MeterReadings, SessionEnded, SessionStarted};
+use crate::ocpp::fact::{Booted, ConnectorStatus, Fact, MeterReadings, Report, SessionEnded, SessionStarted};
 
 /// The fields of a request that decide something.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,9 @@ impl Request {
         match self {
             Self::Authorize { id_tag } => Fact::TagShown { id_tag: id_tag.as_deref() },
             Self::BootNotification(booted) => Fact::Booted(booted),
-            Self::DiagnosticsStatusNotification { status } => Fact::DiagnosticsProgress(status.as_deref()),
+            Self::DiagnosticsStatusNotification { status } => {
+                Fact::Reported(Report::DiagnosticsStatus, status.as_deref())
+            }
             Self::FirmwareStatusNotification { status }
             | Self::SignedFirmwareStatusNotification { status } => {
                 let status = status.as_deref();
@@ -41,7 +43,7 @@ impl Request {
                     may_boot: status.is_some_and(|status| BOOTING.contains(&status)),
                 }
             }
-            Self::LogStatusNotification { status } => Fact::LogProgress(status.as_deref()),
+            Self::LogStatusNotification { status } => Fact::Reported(Report::LogStatus, status.as_deref()),
             Self::MeterValues(readings) => Fact::Metered(readings),
             Self::SignCertificate { csr } => Fact::CertificateRequested { csr: csr.as_deref() },
             Self::StartTransaction(started) => Fact::SessionStarted(started),
