@@ -195,7 +195,7 @@ mod tests {
     use crate::Store;
     use vocabulary::api::replay::ReplayStatus;
     use vocabulary::clock::Clock;
-    use vocabulary::delivery::{BodyFormat, DeliveryStatus, DiscardReason};
+    use vocabulary::delivery::{DeliveryStatus, DiscardReason};
     use vocabulary::webhook::Ordering;
 
     /// The gateway could not store a word that the schema lacks, and could not read a word that only the
@@ -208,7 +208,6 @@ mod tests {
             "SELECT group_concat(sql) FROM sqlite_schema WHERE name IN ('webhooks', 'deliveries', 'replays')";
         let tables = store.seed_text(tables).await.split_whitespace().collect::<Vec<_>>().join(" ");
         for (column, words) in [
-            ("format", BodyFormat::WORDS),
             ("status", WebhookStatus::WORDS),
             ("ordering", Ordering::WORDS),
             ("status", DeliveryStatus::WORDS),
