@@ -151,6 +151,11 @@ mod tests {
         conn
     }
 
+    /// What a copy of a database of this version is called.
+    fn copy() -> String {
+        format!("{DATABASE}.schema-{}", SCHEMA.newest())
+    }
+
     fn names(dir: &Path) -> Vec<String> {
         copies(&dir.join(DATABASE))
             .into_iter()
@@ -167,18 +172,19 @@ mod tests {
         assert_eq!(names(dir.path()), [""; 0], "there was nothing to do");
         upgrade(&mut conn, &path, LATER).expect("goes on");
         assert_eq!(LATER.version_of(&conn).expect("reads"), LATER.newest());
-        assert_eq!(names(dir.path()), ["chargehook.db.schema-1"]);
-        let kept = Connection::open(dir.path().join("chargehook.db.schema-1")).expect("opens");
-        assert_eq!(SCHEMA.version_of(&kept).expect("reads"), 1);
+        assert_eq!(names(dir.path()), [copy()]);
+        let kept = Connection::open(dir.path().join(copy())).expect("opens");
+        assert_eq!(SCHEMA.version_of(&kept).expect("reads"), SCHEMA.newest());
         let word: String =
             kept.query_row("SELECT text FROM meta WHERE key = 'word'", [], |row| row.get(0)).expect("reads");
         assert_eq!(word, "kept");
-        assert!(!dir.path().join("chargehook.db.schema-1-wal").exists(), "it is whole by itself");
+        assert!(!dir.path().join(format!("{}-wal", copy())).exists(), "it is whole by itself");
         upgrade(&mut conn, &path, LATER).expect("is there already");
         assert_eq!(names(dir.path()).len(), 1);
         drop(conn);
         let refused = Store::open(dir.path(), Clock::System).err().expect("refused");
-        assert!(matches!(refused, StoreError::NewerSchema { found: 2, known: 1 }), "{refused}");
+        let StoreError::NewerSchema { found, known } = refused else { panic!("{refused}") };
+        assert_eq!((found, known), (LATER.newest(), SCHEMA.newest()));
     }
 
     #[test]
@@ -189,13 +195,14 @@ mod tests {
         let serve = lock(dir.path()).expect("locks");
         upgrade_beside(&mut conn, &path, SCHEMA).expect("has nothing to do");
         let refused = upgrade_beside(&mut conn, &path, LATER).expect_err("refused");
-        assert!(matches!(refused, StoreError::InUseByEarlier { found: 1, known: 2, .. }), "{refused}");
+        let StoreError::InUseByEarlier { found, known, .. } = refused else { panic!("{refused}") };
+        assert_eq!((found, known), (SCHEMA.newest(), LATER.newest()));
         assert_eq!(names(dir.path()), [""; 0]);
-        assert_eq!(LATER.version_of(&conn).expect("reads"), 1);
+        assert_eq!(LATER.version_of(&conn).expect("reads"), SCHEMA.newest());
         drop(serve);
         upgrade_beside(&mut conn, &path, LATER).expect("goes on");
-        assert_eq!(LATER.version_of(&conn).expect("reads"), 2);
-        assert_eq!(names(dir.path()), ["chargehook.db.schema-1"]);
+        assert_eq!(LATER.version_of(&conn).expect("reads"), LATER.newest());
+        assert_eq!(names(dir.path()), [copy()]);
     }
 
     #[test]
