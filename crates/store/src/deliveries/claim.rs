@@ -79,7 +79,7 @@ impl Store {
     {
         let scope = match lanes.as_slice() {
             [only] => Scope::Webhook(only.webhook_id),
-            _ => Scope::Installation,
+            several => Scope::Webhooks(several.iter().map(|lane| lane.webhook_id).collect()),
         };
         self.write(Priority::Outcome, scope, move |w| {
             lanes

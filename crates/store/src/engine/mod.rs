@@ -8,7 +8,7 @@
 //! - **In order**: rows of the log, minted ids and sequences grow in commit order. Whoever has read up to a
 //!   [`LogPosition`](crate::LogPosition) finds nothing new below it later.
 //! - **Alone in its scope**: between what a job reads and its commit, nobody else writes rows of its
-//!   [`Scope`].
+//!   [`Scope`]. A few counters and caches are written in any scope; [`Scope`] lists them.
 //! - **Chargers first**: jobs go by [`Priority`], and a bounded number waits; beyond it callers wait.
 //! - **Told after**: what a job leaves in `after_commit` reaches the signals after its commit, and never if
 //!   it was rolled back.
@@ -123,15 +123,25 @@ impl Priority {
     }
 }
 
-/// What a job's changes depend on and change: of several nodes one at a time writes in a scope. A job may
-/// append events and deliveries, and write rows that nobody else knows yet, in any scope.
+/// What a job's changes depend on and change: of several nodes one at a time writes in a scope.
+///
+/// In any scope a job may append events and deliveries, and write rows that nobody else knows yet. It may also
+/// write these, which many scopes share, so an engine of several nodes has to order them by itself:
+///
+/// - Counters: the numbers of transactions and of their changes (`sessions::transactions`), the sequences of
+///   webhooks and stations (`log::append`).
+/// - Caches of which any row may be deleted: answers of the authorization endpoint and answers to requests
+///   with an `Idempotency-Key`, whose oldest rows are deleted when a new one is written (`access`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// One station, with its sessions, commands and connection.
     Station(StationId),
-    /// One webhook, with its deliveries.
+    /// One webhook, with its deliveries. A number below zero is an origin, with the deliveries to its direct
+    /// URLs (`deliveries::direct_url`).
     Webhook(WebhookId),
-    /// Several of these, or something else: settings, keys, tags, retention.
+    /// Several of these, in any order.
+    Webhooks(Vec<WebhookId>),
+    /// Everything: what is of no station and no webhook (keys, tags, retention), or of unknown ones.
     Installation,
 }
 
@@ -140,6 +150,7 @@ impl fmt::Display for Scope {
         match self {
             Self::Station(station) => write!(f, "station {station}"),
             Self::Webhook(webhook) => write!(f, "webhook {webhook}"),
+            Self::Webhooks(webhooks) => write!(f, "webhooks {webhooks:?}"),
             Self::Installation => f.write_str("the installation"),
         }
     }
