@@ -158,7 +158,7 @@ impl<'a> Tx<'a> {
     /// Counts what is inserted, changed or deleted; it has changed since if anything was.
     pub(crate) fn changes(&self) -> u64 {
         match self.read.session {
-            Session::Embedded(conn) => conn.total_changes(),
+            Session::Embedded(conn) => driver::changes(conn),
         }
     }
 
@@ -166,11 +166,7 @@ impl<'a> Tx<'a> {
     #[inline]
     pub(crate) fn insert_counted(&self, sql: &str, params: &[Param<'_>]) -> Result<i64> {
         match self.read.session {
-            // Quicker than `RETURNING`.
-            Session::Embedded(conn) => {
-                driver::run(conn, sql, params)?;
-                Ok(conn.last_insert_rowid())
-            }
+            Session::Embedded(conn) => driver::insert_counted(conn, sql, params),
         }
     }
 

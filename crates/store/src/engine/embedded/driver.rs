@@ -70,6 +70,19 @@ pub(crate) fn run(conn: &Connection, sql: &str, params: &[Param<'_>]) -> Result<
     Ok(conn.prepare_cached(sql)?.execute(params_from_iter(params))?)
 }
 
+/// Inserts one row; the number that it got. Quicker than `RETURNING`.
+#[inline]
+pub(crate) fn insert_counted(conn: &Connection, sql: &str, params: &[Param<'_>]) -> Result<i64> {
+    run(conn, sql, params)?;
+    Ok(conn.last_insert_rowid())
+}
+
+/// How many rows were inserted, changed or deleted since the connection was opened.
+#[inline]
+pub(crate) fn changes(conn: &Connection) -> u64 {
+    conn.total_changes()
+}
+
 /// What stands in a cell, as what is wanted.
 #[inline]
 pub(crate) fn get<T: FromCell>(row: &RawRow<'_>, column: usize) -> Result<T> {
