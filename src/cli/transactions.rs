@@ -191,7 +191,7 @@ fn details(transaction: &Transaction) -> String {
         ("owner", or_dash(transaction.owner_id.as_ref())),
         ("status", transaction.status.to_string()),
         ("id tag", or_dash(transaction.id_tag.as_ref())),
-        ("answered with", transaction.id_tag_status.clone()),
+        ("answered with", transaction.id_tag_status.to_string()),
         ("reservation", or_dash(transaction.reservation_id)),
         ("command", or_dash(transaction.command_id)),
         ("began", or_dash(transaction.started_at)),

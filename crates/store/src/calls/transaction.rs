@@ -6,14 +6,14 @@ use super::{Answered, CallTx};
 use crate::calls::answering::with_transaction_id;
 use crate::error::Result;
 use crate::log::append::AppendOptions;
-use crate::sessions::remote_start;
-use crate::sessions::remote_start::StartTime;
-use crate::sessions::transactions;
-use crate::sessions::transactions::{MatchedStop, MeterMatch, MeteredTransaction, NewTransaction, StopMatch};
+use crate::sessions::remote_start::{self, StartTime};
+use crate::sessions::transactions::{
+    self, MatchedStop, MeterMatch, MeteredTransaction, NewTransaction, StopMatch,
+};
 use crate::sessions::{completion, reservations};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::Violation;
-use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo};
+use vocabulary::ocpp::authorization::IdTagInfo;
 use vocabulary::ocpp::fact::{MeterReadings, SessionEnded, SessionStarted};
 use vocabulary::ocpp::message::{Inbound, Message};
 
@@ -26,15 +26,13 @@ impl CallTx<'_, '_> {
     ) -> Result<Answered> {
         if let Some(first) = transactions::started_by(self.w, self.station, start, call.occurred_at)? {
             let fallback = |this: &Self| {
-                let status = first.id_tag_status.parse().unwrap_or(AuthorizationStatus::Invalid);
-                let info = IdTagInfo { status, expiry_date: None, parent_id_tag: None };
-                this.answer(message, Some(info), Some(first.transaction_id))
+                this.answer(message, Some(IdTagInfo::bare(first.id_tag_status)), Some(first.transaction_id))
             };
             return self.answer_again(call, first.event_seq, Some(first.transaction_id), fallback);
         }
         let transaction_id = transactions::next_number(self.w)?;
         let id_tag_info = self.tag_verdict(start.id_tag.as_deref(), Some(start))?;
-        let id_tag_status = id_tag_info.status.as_str();
+        let id_tag_status = id_tag_info.status;
         let payload = self.answer(message, Some(id_tag_info), Some(transaction_id));
         let (occurred_at, clock_shows) = (call.occurred_at, call.clock_shows);
         let reserved = self.reservation_of(start, occurred_at)?;

@@ -6,8 +6,7 @@ use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
-use crate::sessions::energy;
-use crate::sessions::energy::Energy;
+use crate::sessions::energy::{self, Energy};
 use crate::sessions::transactions::{EVIDENCE, evidence};
 use vocabulary::api::transaction::{Status, Transaction};
 use vocabulary::clock::Timestamp;
@@ -130,7 +129,7 @@ fn read(row: &Row<'_>) -> Result<Transaction> {
         connector_id: row.get(at(2))?,
         owner_id: row.get(at(3))?,
         id_tag: row.get(at(4))?,
-        id_tag_status: row.get(at(5))?,
+        id_tag_status: row.parsed(at(5))?,
         reservation_id: row.get(at(6))?,
         command_id: row.maybe_parsed(at(7))?,
         status: row.word(at(8))?,

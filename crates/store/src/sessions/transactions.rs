@@ -14,7 +14,7 @@ use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::authorization::id_tag_key;
+use vocabulary::ocpp::authorization::{AuthorizationStatus, id_tag_key};
 use vocabulary::ocpp::fact::{SessionEnded, SessionStarted};
 
 pub(crate) use evidence::{EVIDENCE, evidence, evidence_of, update_register};
@@ -29,7 +29,7 @@ pub(crate) fn start(
     station: &StationId,
     owner_id: Option<&str>,
     start: &SessionStarted,
-    new: &NewTransaction<'_>,
+    new: &NewTransaction,
 ) -> Result<()> {
     orphan_open_ones(w, station, start.connector_id)?;
     let started_at = new.occurred_at.unwrap_or(new.received_at);
@@ -49,7 +49,7 @@ pub(crate) fn start(
             owner_id,
             start.id_tag,
             start.id_tag.as_deref().map(id_tag_key),
-            new.id_tag_status,
+            new.id_tag_status.as_str(),
             new.reservation_id,
             started_at,
             start.meter_start_wh,
@@ -109,9 +109,9 @@ pub(crate) fn next_stamp(w: &Tx<'_>) -> Result<Stamp> {
 }
 
 /// What the gateway adds to a start.
-pub(crate) struct NewTransaction<'a> {
+pub(crate) struct NewTransaction {
     pub(crate) transaction_id: i64,
-    pub(crate) id_tag_status: &'a str,
+    pub(crate) id_tag_status: AuthorizationStatus,
     /// The number of the reservation that it uses.
     pub(crate) reservation_id: Option<i64>,
     /// The charger's time for it, if it can be read.

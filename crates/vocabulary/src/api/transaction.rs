@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::id::CommandId;
+use crate::ocpp::authorization::AuthorizationStatus;
 use crate::words::words;
 
 words! {
@@ -54,7 +55,8 @@ pub struct Transaction {
     /// Who started it.
     pub id_tag: Option<String>,
     /// What the tag was answered with at the start.
-    pub id_tag_status: String,
+    #[schema(value_type = String)]
+    pub id_tag_status: AuthorizationStatus,
     /// The reservation it used, also where its start named none. A number that the station was never given
     /// stands here as it came.
     pub reservation_id: Option<i64>,

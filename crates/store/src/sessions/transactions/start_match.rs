@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::sessions::transactions::repetition::is_identified_by_its_time;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::authorization::id_tag_key;
+use vocabulary::ocpp::authorization::{AuthorizationStatus, id_tag_key};
 use vocabulary::ocpp::fact::SessionStarted;
 
 /// A transaction that was started before.
@@ -15,7 +15,7 @@ pub(crate) struct StartedTransaction {
     pub(crate) transaction_id: i64,
     /// The event that started it.
     pub(crate) event_seq: LogPosition,
-    pub(crate) id_tag_status: String,
+    pub(crate) id_tag_status: AuthorizationStatus,
 }
 
 /// The transaction that this very start has started before: same connector, tag, time and meter reading.
@@ -45,7 +45,7 @@ pub(crate) fn started_by(
             let started = StartedTransaction {
                 transaction_id: row.get(0)?,
                 event_seq: row.get(1)?,
-                id_tag_status: row.get(2)?,
+                id_tag_status: row.parsed(2)?,
             };
             Ok((started, row.get::<bool>(3)?, row.get::<Timestamp>(4)?))
         },
