@@ -7,11 +7,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::source::{CHUNK_BYTES, CHUNK_ROWS, Chunk, Order, Rank, SourceMessage};
+use crate::command_result;
 use crate::engine::sql::{params, values_of};
 use crate::engine::tx::Read;
 use crate::error::{Result, StoreError};
 use crate::listing::Conditions;
 use crate::log::event_row;
+use vocabulary::api::command::CommandStatus;
 use vocabulary::api::message::{Direction, FrameType, Message};
 use vocabulary::event::{Category, Event};
 use vocabulary::id::StationId;
@@ -90,7 +92,7 @@ struct Rejected {
 /// The payload of a command's end.
 #[derive(Deserialize)]
 struct CommandEnded<'a> {
-    status: Option<&'a str>,
+    status: Option<CommandStatus>,
     #[serde(borrow)]
     response: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -214,10 +216,10 @@ fn answer_to_us(event: &Event) -> Result<Vec<SourceMessage>> {
     let ended: CommandEnded<'_> = serde_json::from_str(event.payload.get()).map_err(corrupt)?;
     let id = id_json(event);
     let (kind, raw) = match (ended.status, ended.response, ended.error) {
-        (Some("completed"), Some(response), _) => {
+        (Some(CommandStatus::Completed), Some(response), _) => {
             (Some(FrameType::CallResult), format!("[3,{id},{response}]"))
         }
-        (Some("error"), _, Some(error)) => match unreadable(&error) {
+        (Some(CommandStatus::Error), _, Some(error)) => match unreadable(&error) {
             Some(raw) => (FrameType::of(&raw), raw),
             None => {
                 let ErrorAnswer { code, description, details } = error;
@@ -236,5 +238,6 @@ fn answer_to_us(event: &Event) -> Result<Vec<SourceMessage>> {
 /// The text of an answer that could not be read.
 fn unreadable(error: &ErrorAnswer<'_>) -> Option<String> {
     let unreadable: Unreadable = serde_json::from_str(error.details.get()).ok()?;
-    (error.code.get() == "\"MalformedResponse\"").then_some(unreadable.raw)
+    let code: String = serde_json::from_str(error.code.get()).ok()?;
+    (code == command_result::MALFORMED).then_some(unreadable.raw)
 }
