@@ -8,6 +8,7 @@ use crate::engine::tx::Read;
 use crate::error::Result;
 use vocabulary::clock::Timestamp;
 use vocabulary::event;
+use vocabulary::id::least_at;
 use vocabulary::subscription::{EventPattern, glob_fits};
 
 /// Texts and blobs that a page has room for, in bytes; the row that goes beyond is its last. What one charger
@@ -160,10 +161,8 @@ fn first_row(table: &str) -> String {
 
 /// The least id of what arrived then or later, and of what is sure to have arrived after that.
 fn least_ids(since: Option<Timestamp>, until: Option<Timestamp>) -> (Option<u128>, Option<u128>) {
-    // 48 bits of milliseconds: moments after the year 10889 are all the same to us.
-    let least = |unix_ms: i64| (unix_ms.clamp(0, (1 << 48) - 1) as u128) << 80;
-    let since = since.map(|since| least(since.unix_ms()));
-    (since, until.map(|until| least(until.unix_ms().saturating_add(ID_LAG_MS))))
+    let behind = |until: Timestamp| Timestamp::from_unix_ms(until.unix_ms().saturating_add(ID_LAG_MS));
+    (since.map(least_at), until.map(|until| least_at(behind(until))))
 }
 
 /// The event types of ours that fit a text with `*`, as the text of a JSON array.

@@ -65,6 +65,12 @@ impl IdMint {
     }
 }
 
+/// The least 128-bit value of an id that is minted at `moment` or later. All moments after the year 10889 have
+/// the same one: there are 48 bits for the milliseconds.
+pub fn least_at(moment: Timestamp) -> u128 {
+    (moment.unix_ms().clamp(0, (1 << 48) - 1) as u128) << 80
+}
+
 /// Declares an id type with its prefix; `FromStr` refuses every other prefix.
 macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -250,6 +256,14 @@ mod tests {
         let third = EventId::from_value(mint.next(Timestamp::from_unix_ms(3_000)));
         assert!(first < second && second < third);
         assert!(first.to_string() < second.to_string() && second.to_string() < third.to_string());
+    }
+
+    #[test]
+    fn the_least_id_of_a_moment_is_between_those_minted_before_and_then() {
+        let at = Timestamp::from_unix_ms;
+        let minted = |unix_ms| IdMint::default().next(at(unix_ms));
+        assert!(minted(1_999) < least_at(at(2_000)) && least_at(at(2_000)) <= minted(2_000));
+        assert_eq!((least_at(at(-1)), least_at(at(i64::MAX))), (0, least_at(at((1 << 48) - 1))));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::log::waiting_deliveries::{BULK_WAITING, ORDERED_LIVE, UNORDERED_WAITI
 use vocabulary::api::webhook_stats::{Latency, StatusCounts};
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::DeliveryStatus;
-use vocabulary::id::{DeliveryId, WebhookId};
+use vocabulary::id::{DeliveryId, WebhookId, least_at};
 
 /// At most this many deliveries are counted.
 const COUNTED_MAX: i64 = 100_000;
@@ -66,7 +66,7 @@ fn newest(columns: &str, limit: i64) -> String {
 }
 
 fn first_id(since: Timestamp) -> DeliveryId {
-    DeliveryId::from_value((since.unix_ms().clamp(0, (1 << 48) - 1) as u128) << 80)
+    DeliveryId::from_value(least_at(since))
 }
 
 fn counts(db: &Read<'_>, id: WebhookId, since: Timestamp) -> Result<(Timestamp, StatusCounts)> {

@@ -18,7 +18,7 @@ use crate::{DeliveryRow, LogPosition};
 use vocabulary::api::replay::{Only, Selection};
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::DeliveryStatus;
-use vocabulary::id::{DeliveryId, EventId, WebhookId};
+use vocabulary::id::{DeliveryId, EventId, WebhookId, least_at};
 use vocabulary::subscription::{EventPattern, Subject, Subscription};
 
 /// Deliveries searched in one read.
@@ -139,7 +139,7 @@ pub(super) fn range(db: &Read<'_>, selection: &Selection) -> Result<(i64, i64)> 
         Selection::Replay { since, .. } => Some(*since),
         Selection::Resend { since, .. } => *since,
     };
-    let least = (since.map_or(0, Timestamp::unix_ms).clamp(0, (1 << 48) - 1) as u128) << 80;
+    let least = since.map_or(0, least_at);
     let (table, least) = match selection.is_of_events() {
         true => ("events", EventId::from_value(least).to_string()),
         false => ("deliveries", DeliveryId::from_value(least).to_string()),
