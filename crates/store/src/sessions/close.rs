@@ -3,6 +3,7 @@
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
+use crate::sessions::ended_by::EndedBy;
 use crate::sessions::{completion, meter_values, transaction_list, transactions};
 use crate::{Priority, Scope, Store};
 use vocabulary::api::transaction::{Status, Transaction};
@@ -45,7 +46,7 @@ impl Store {
                 return Ok(Closed::Completed);
             }
             let stopped_at = stop.stopped_at.unwrap_or(w.now);
-            complete(w, transaction_id, "close", Some(stopped_at), &stop)?;
+            complete(w, transaction_id, EndedBy::Close, Some(stopped_at), &stop)?;
             let closed = transaction_list::by_id(w, transaction_id)?;
             Ok(closed.map_or(Closed::Unknown, |closed| Closed::Done(Box::new(closed))))
         })
@@ -67,7 +68,7 @@ impl Store {
             for &transaction_id in &due {
                 // The last sign of life is the nearest thing to an end that there is.
                 let stopped_at = meter_values::last_at(w, transaction_id)?;
-                complete(w, transaction_id, "orphan", stopped_at, &ManualStop::default())?;
+                complete(w, transaction_id, EndedBy::Orphan, stopped_at, &ManualStop::default())?;
             }
             Ok(due.len() == ORPHANS_PER_STEP)
         })
@@ -78,7 +79,7 @@ impl Store {
 fn complete(
     w: &mut Tx<'_>,
     transaction_id: i64,
-    ended_by: &str,
+    ended_by: EndedBy,
     stopped_at: Option<Timestamp>,
     stop: &ManualStop,
 ) -> Result<()> {
@@ -90,7 +91,7 @@ fn complete(
          WHERE transaction_id = ?1",
         params![
             transaction_id,
-            ended_by,
+            ended_by.as_str(),
             stopped_at,
             stop.meter_stop_wh,
             stop.reason,

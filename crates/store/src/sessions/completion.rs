@@ -8,10 +8,9 @@ use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::log::append::{self, AppendOptions, Owner};
-use crate::sessions::downsample;
-use crate::sessions::downsample::Candidate;
-use crate::sessions::transactions;
-use crate::sessions::transactions::{MatchedStop, MeteredTransaction};
+use crate::sessions::downsample::{self, Candidate};
+use crate::sessions::ended_by::EndedBy;
+use crate::sessions::transactions::{self, MatchedStop, MeteredTransaction};
 use crate::sessions::{meter_values, transaction_list};
 use vocabulary::api::transaction::{EnergyQuality, Transaction};
 use vocabulary::clock::Timestamp;
@@ -173,9 +172,9 @@ fn fill_meter_values(w: &Tx<'_>, payload: &mut SessionPayload<'_>, room_bytes: u
 fn missing(w: &Tx<'_>, transaction: &Transaction) -> Result<Vec<&'static str>> {
     let (start_untimed, stop_untimed): (bool, bool) = w.one(
         "SELECT start_timestamp_text IS NULL,
-                CASE ended_by WHEN 'stop' THEN stop_timestamp_text IS NULL ELSE ended_by = 'orphan' END
+                CASE ended_by WHEN ?2 THEN stop_timestamp_text IS NULL ELSE ended_by = ?3 END
          FROM transactions WHERE transaction_id = ?1",
-        params![transaction.transaction_id],
+        params![transaction.transaction_id, EndedBy::Stop.as_str(), EndedBy::Orphan.as_str()],
         |row| Ok((row.get(0)?, row.get::<Option<bool>>(1)?.unwrap_or(false))),
     )?;
     let facts = [

@@ -3,6 +3,7 @@
 pub(crate) mod close;
 pub(crate) mod completion;
 pub(crate) mod downsample;
+pub(crate) mod ended_by;
 pub(crate) mod energy;
 pub(crate) mod meter_values;
 pub(crate) mod remote_start;

@@ -12,6 +12,7 @@ use crate::LogPosition;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
+use crate::sessions::ended_by::EndedBy;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::{AuthorizationStatus, id_tag_key};
@@ -139,7 +140,7 @@ pub(crate) fn end(w: &Tx<'_>, stop: &SessionEnded, matched: &MatchedStop) -> Res
     let stamp = next_stamp(w)?;
     w.run(
         "UPDATE transactions
-         SET status = 'completed', orphaned = 0, ended_by = 'stop',
+         SET status = 'completed', orphaned = 0, ended_by = ?15,
              revision = CASE WHEN revision > 1 THEN revision ELSE 1 END,
              inferred = CASE WHEN ?2 = 1 OR (?5 IS NULL AND meter_stop_wh IS NOT NULL) THEN 1 ELSE 0 END,
              stop_untimed = CASE WHEN ?3 IS NULL AND stopped_at_ms IS NULL THEN 1 ELSE 0 END,
@@ -165,6 +166,7 @@ pub(crate) fn end(w: &Tx<'_>, stop: &SessionEnded, matched: &MatchedStop) -> Res
             stamp.at,
             stamp.seq,
             stop.meter_has_decimals,
+            EndedBy::Stop.as_str(),
         ],
     )?;
     Ok(())

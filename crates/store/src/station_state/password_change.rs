@@ -25,6 +25,27 @@ pub enum UsedPassword {
     New(String),
 }
 
+/// How far a new password has come, as `key_rotations.state` spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RotationState {
+    /// Its command was not sent yet: it lets nobody in.
+    Ordered,
+    /// Its command was sent, and nobody knows what the charger made of it.
+    Open,
+    /// The charger has accepted it, for after its next boot or for its first use.
+    Kept,
+}
+
+impl RotationState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ordered => "ordered",
+            Self::Open => "open",
+            Self::Kept => "kept",
+        }
+    }
+}
+
 impl Store {
     /// Settles which password a station uses: the one it has just been let in with.
     pub async fn password_used(&self, station: StationId, used: UsedPassword) -> Result<()> {
@@ -35,9 +56,9 @@ impl Store {
                 // takes effect with a reboot, or where the old password is none, may well be used later.
                 w.run(
                     "DELETE FROM key_rotations
-                         WHERE station_id = ?1 AND state = 'open' AND NOT EXISTS (
-                            SELECT 1 FROM commands WHERE id = command_id AND status IN ('queued', 'sent'))",
-                    params![station],
+                     WHERE station_id = ?1 AND state = ?2 AND NOT EXISTS (
+                        SELECT 1 FROM commands WHERE id = command_id AND status IN ('queued', 'sent'))",
+                    params![station, RotationState::Open.as_str()],
                 )?;
                 Ok(())
             }
@@ -77,8 +98,8 @@ impl Store {
 /// The verifiers that let a station in beside its own.
 pub(crate) fn open_verifiers(db: &Read<'_>, station: &StationId) -> Result<Vec<String>> {
     db.all(
-        "SELECT verifier FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered' ORDER BY command_id",
-        params![station],
+        "SELECT verifier FROM key_rotations WHERE station_id = ?1 AND state <> ?2 ORDER BY command_id",
+        params![station, RotationState::Ordered.as_str()],
         |row| row.get(0),
     )
 }
@@ -86,8 +107,8 @@ pub(crate) fn open_verifiers(db: &Read<'_>, station: &StationId) -> Result<Vec<S
 /// A command that brings a new password was made; the password counts once it is sent.
 pub(crate) fn ordered(w: &Tx<'_>, id: CommandId, station: &StationId, verifier: &str) -> Result<()> {
     w.run(
-        "INSERT INTO key_rotations (command_id, station_id, verifier, state) VALUES (?1, ?2, ?3, 'ordered')",
-        params![id, station, verifier],
+        "INSERT INTO key_rotations (command_id, station_id, verifier, state) VALUES (?1, ?2, ?3, ?4)",
+        params![id, station, verifier, RotationState::Ordered.as_str()],
     )?;
     Ok(())
 }
@@ -95,14 +116,17 @@ pub(crate) fn ordered(w: &Tx<'_>, id: CommandId, station: &StationId, verifier: 
 /// The command leaves after this commit. Of a station that never says what it makes of its new passwords
 /// the newest few are kept.
 pub(crate) fn sent(w: &Tx<'_>, id: CommandId, station: &StationId) -> Result<()> {
-    let opened = w.run("UPDATE key_rotations SET state = 'open' WHERE command_id = ?1", params![id])?;
+    let opened = w.run(
+        "UPDATE key_rotations SET state = ?2 WHERE command_id = ?1",
+        params![id, RotationState::Open.as_str()],
+    )?;
     if opened == 1 {
         w.run(
             "DELETE FROM key_rotations
-                 WHERE station_id = ?1 AND state <> 'ordered' AND command_id NOT IN (
-                    SELECT command_id FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered'
-                    ORDER BY command_id DESC LIMIT ?2)",
-            params![station, UNSETTLED_PER_STATION],
+             WHERE station_id = ?1 AND state <> ?3 AND command_id NOT IN (
+                SELECT command_id FROM key_rotations WHERE station_id = ?1 AND state <> ?3
+                ORDER BY command_id DESC LIMIT ?2)",
+            params![station, UNSETTLED_PER_STATION, RotationState::Ordered.as_str()],
         )?;
     }
     Ok(())
@@ -128,8 +152,8 @@ pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerd
             forget(w, command.station)?;
             w.run(
                 "INSERT INTO key_rotations (command_id, station_id, verifier, state)
-                     VALUES (?1, ?2, ?3, 'kept')",
-                params![id, command.station, verifier],
+                 VALUES (?1, ?2, ?3, ?4)",
+                params![id, command.station, verifier, RotationState::Kept.as_str()],
             )?;
             Ok(())
         }
@@ -143,7 +167,10 @@ pub(crate) fn ended(w: &Tx<'_>, command: &EndedCommand<'_>, verdict: CommandVerd
 
 /// An operator has said what the password is, or the station is gone.
 pub(crate) fn forget(w: &Tx<'_>, station: &StationId) -> Result<()> {
-    w.run("DELETE FROM key_rotations WHERE station_id = ?1 AND state <> 'ordered'", params![station])?;
+    w.run(
+        "DELETE FROM key_rotations WHERE station_id = ?1 AND state <> ?2",
+        params![station, RotationState::Ordered.as_str()],
+    )?;
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::sessions::energy;
-use crate::sessions::energy::{Evidence, Point, Reading, Track};
+use crate::sessions::ended_by::EndedBy;
+use crate::sessions::energy::{self, Evidence, Point, Reading, Track};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::fact::MeterValue;
@@ -93,12 +93,15 @@ pub(crate) fn update_register(
         return Ok(());
     }
     let select = format!(
-        "SELECT CASE WHEN status = 'completed' AND ended_by IN ('stop', 'close') THEN stopped_at_ms END,
+        "SELECT CASE WHEN status = 'completed' AND ended_by IN (?2, ?3) THEN stopped_at_ms END,
                 {EVIDENCE}
          FROM transactions WHERE transaction_id = ?1"
     );
+    // An orphan's end is no bound: it is only the last sign of life.
     let (before, stopped_at) =
-        w.one(&select, params![of.transaction_id], |row| Ok((evidence(row, 1)?, row.get(0)?)))?;
+        w.one(&select, params![of.transaction_id, EndedBy::Stop.as_str(), EndedBy::Close.as_str()], |row| {
+            Ok((evidence(row, 1)?, row.get(0)?))
+        })?;
     let readings = energy::readings(values, before.started_at, received_at);
     if readings.is_empty() {
         return Ok(());
