@@ -8,6 +8,7 @@ use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page_of};
 use crate::log::row_set::{as_list, in_list};
+use crate::log::waiting_deliveries::ORDERED_LIVE;
 use crate::search_words::Wanted;
 use crate::{DeliveryRow, Store};
 use vocabulary::api::delivery::{Attempt, DeliveryError};
@@ -199,9 +200,8 @@ fn list(
                 e.owner_id, e.payload, d.status, d.last_error_code, d.last_error_message,
                 d.due_at_ms + {WALL_OFFSET_MS}, d.order_station IS NOT NULL,
                 d.order_station IS NOT NULL AND EXISTS (
-                    SELECT 1 FROM deliveries o WHERE o.webhook_id = d.webhook_id
-                        AND o.order_station = d.order_station AND o.seq < d.seq
-                        AND o.status IN ('scheduled', 'retry', 'processing') AND o.order_station IS NOT NULL),
+                    SELECT 1 FROM deliveries o WHERE {ORDERED_LIVE} AND o.webhook_id = d.webhook_id
+                        AND o.order_station = d.order_station AND o.seq < d.seq),
                 coalesce(w.status = 'paused', FALSE), d.created_at_ms, d.completed_at_ms,
                 coalesce(d.webhook_id, -d.origin_id),
                 CASE WHEN d.status = 'discarded' THEN d.discarded_because END

@@ -18,6 +18,9 @@ pub(crate) const BULK_WAITING: &str =
 pub(crate) const ORDERED_LIVE: &str =
     "status IN ('scheduled', 'retry', 'processing') AND order_station IS NOT NULL";
 
+/// Every delivery that is not completed.
+pub(crate) const NOT_COMPLETED: &str = "status IN ('scheduled', 'retry', 'processing')";
+
 /// Deliveries discarded in one step, so that a backlog of millions stalls nobody.
 const DISCARD_STEP: usize = 1_000;
 

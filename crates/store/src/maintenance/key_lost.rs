@@ -19,6 +19,7 @@ use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::{KeyFault, Result, StoreError};
 use crate::log::subscriptions::load_subscriptions;
+use crate::log::waiting_deliveries::NOT_COMPLETED;
 use crate::maintenance::key_change::{KeyChangeRefused, settle_new};
 use crate::maintenance::sealed_columns::{
     COMMAND_PAYLOAD, DELIVERY_SECRET, EVENT_HEADERS, REQUEST_HASH, SIGNING_SECRET, WEBHOOK_HEADERS,
@@ -28,6 +29,7 @@ use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
 use vocabulary::api::command::CommandStatus;
 use vocabulary::clock::Clock;
+use vocabulary::delivery::DiscardReason;
 use vocabulary::id::WebhookId;
 use vocabulary::webhook::WebhookStatus;
 
@@ -127,7 +129,7 @@ fn ensure_lost(database: &DatabaseFile, source: &KeySource) -> std::result::Resu
 /// headers of their event.
 fn lost_their_secret() -> String {
     format!(
-        "status IN ('scheduled', 'retry', 'processing')
+        "{NOT_COMPLETED}
          AND (secret IS NOT NULL OR event_seq IN (SELECT seq FROM events WHERE {}))",
         EVENT_HEADERS.filled()
     )
@@ -164,12 +166,12 @@ fn drop_all(w: &mut Tx<'_>) -> Result<Losses> {
     outcomes::recover(w)?;
     let losses = Losses::of(w)?;
     let cancel = format!(
-        "UPDATE deliveries SET status = 'discarded', discarded_because = 'canceled', due_at_ms = NULL,
+        "UPDATE deliveries SET status = 'discarded', discarded_because = ?2, due_at_ms = NULL,
                                completed_at_ms = ?1
          WHERE {}",
         lost_their_secret()
     );
-    w.run(&cancel, params![w.now])?;
+    w.run(&cancel, params![w.now, DiscardReason::Canceled.as_str()])?;
     // A completed delivery that is sent again needs a secret: without any it would go unsigned, and its
     // receiver could not tell it from anybody's.
     for column in [DELIVERY_SECRET, SIGNING_SECRET] {
