@@ -15,11 +15,11 @@ use vocabulary::clock::Timestamp;
 use vocabulary::delivery::BodyFormat;
 use vocabulary::id::WebhookId;
 
-/// Waiting live deliveries, spelled exactly as in the index `deliveries_due_elsewhere`.
+/// Waiting live deliveries, spelled exactly as in the index `deliveries_due_direct`.
 pub(crate) const DIRECT_WAITING: &str =
     "status IN ('scheduled', 'retry') AND origin_id IS NOT NULL AND bulk = 0";
 
-/// Deliveries reopened by bulk resends, spelled exactly as in the index `deliveries_due_elsewhere_in_bulk`.
+/// Deliveries reopened by bulk resends, spelled exactly as in the index `deliveries_due_direct_in_bulk`.
 pub(crate) const DIRECT_IN_BULK: &str =
     "status IN ('scheduled', 'retry') AND origin_id IS NOT NULL AND bulk = 1";
 

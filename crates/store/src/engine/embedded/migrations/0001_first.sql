@@ -65,9 +65,9 @@ CREATE TABLE stations (
     local_list_version    INTEGER,
     clock_skew_ms         INTEGER,
     -- Messages that agree on how far the station's clock is behind, too few of them to be certain
-    -- (station_clock.rs of OCPP 1.6): JSON; NULL: there are none.
+    -- (station_clock.rs of the vocabulary): JSON; NULL: there are none.
     clock_doubt           TEXT,
-    -- JSON array: what is odd about the station.
+    -- JSON array: the oddities of the station (station_state/flags.rs).
     flags                 TEXT    NOT NULL DEFAULT '[]',
     -- JSON array: what the station has shown it cannot do (`unsupported:Action`).
     abilities             TEXT    NOT NULL DEFAULT '[]',
@@ -227,7 +227,7 @@ CREATE INDEX commands_sent ON commands (station_id) WHERE status = 'sent';
 CREATE INDEX commands_outcome_due ON commands (outcome_due_ms) WHERE outcome_due_ms IS NOT NULL;
 CREATE INDEX commands_awaiting_outcome ON commands (station_id, seq) WHERE outcome_due_ms IS NOT NULL;
 CREATE INDEX commands_by_station ON commands (station_id, seq);
--- In the order they went over the wire: the position of log/messages.rs.
+-- In the order they went over the wire: the position of log/messages/command_message.rs.
 CREATE INDEX commands_on_the_wire ON commands (station_id, (sent_at_ms << 21) | (seq & 2097151))
     WHERE sent_at_ms IS NOT NULL;
 CREATE INDEX commands_by_owner ON commands (owner_id, seq) WHERE owner_id IS NOT NULL;
@@ -330,7 +330,7 @@ CREATE TABLE meter_values (
     -- What the values are in order by: the first of these two that there is. No generated column: for those
     -- SQLite reads the whole row, where the index would do.
     at_ms          INTEGER NOT NULL CHECK (at_ms = coalesce(occurred_at_ms, received_at_ms)),
-    -- One of them is a signed document, which bills rest on.
+    -- One of them is a signed document, by which receivers prove what was charged for.
     signed         INTEGER NOT NULL CHECK (signed IN (0, 1)),
     samples        TEXT    NOT NULL
 ) STRICT;
@@ -553,9 +553,9 @@ CREATE INDEX deliveries_due ON deliveries (webhook_id, due_at_ms, seq)
     WHERE status IN ('scheduled', 'retry') AND order_station IS NULL AND bulk = 0;
 CREATE INDEX deliveries_due_in_bulk ON deliveries (webhook_id, due_at_ms, seq)
     WHERE status IN ('scheduled', 'retry') AND order_station IS NULL AND bulk = 1;
-CREATE INDEX deliveries_due_elsewhere ON deliveries (origin_id, due_at_ms, seq)
+CREATE INDEX deliveries_due_direct ON deliveries (origin_id, due_at_ms, seq)
     WHERE status IN ('scheduled', 'retry') AND origin_id IS NOT NULL AND bulk = 0;
-CREATE INDEX deliveries_due_elsewhere_in_bulk ON deliveries (origin_id, due_at_ms, seq)
+CREATE INDEX deliveries_due_direct_in_bulk ON deliveries (origin_id, due_at_ms, seq)
     WHERE status IN ('scheduled', 'retry') AND origin_id IS NOT NULL AND bulk = 1;
 CREATE INDEX deliveries_resent ON deliveries (webhook_id, due_at_ms, seq)
     WHERE status = 'scheduled' AND trigger = 'resend' AND bulk = 0;
