@@ -25,6 +25,7 @@ mod stations;
 mod webhooks;
 
 mod cells;
+mod changed;
 mod command_result;
 mod error;
 pub mod files;
@@ -47,6 +48,7 @@ pub use access::request_record::Recording;
 pub use access::running_requests::RequestKey;
 pub use calls::authorization_question::{OutsideVerdicts, Question};
 pub use calls::{Advice, Answered, CallPolicy, Calls};
+pub use changed::Changed;
 pub use commands::list::CommandFilter;
 pub use commands::queue::{Cancellation, Creation, NewCommand, NextCommand};
 pub use commands::readiness::NotReady;
@@ -96,7 +98,7 @@ pub use stations::provisioning::{Created, Imported, StationToImport};
 pub use vocabulary::positions::{DeliveryRow, LogPosition};
 pub use webhooks::numbers::WebhookNumbers;
 pub use webhooks::pauses::Paused;
-pub use webhooks::settings::{Changed, CreatedWebhook, WebhookFilter};
+pub use webhooks::settings::{CreatedWebhook, WebhookFilter};
 pub use webhooks::webhook_row::StoredWebhook;
 
 use access::running_requests::RunningRequests;

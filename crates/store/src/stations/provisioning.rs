@@ -1,12 +1,12 @@
 //! Stations as integrators create, replace, import and delete them.
 
+use crate::changed::Changed;
 use crate::commands::queue;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::station_state::{boot_loops, certificate_renewal, configuration, password_change};
 use crate::stations::list::by_id;
-use crate::webhooks::settings::Changed;
 use crate::{Priority, Scope, Store};
 use vocabulary::api::station::{Station, StationInput};
 use vocabulary::clock::Timestamp;

@@ -1,4 +1,5 @@
-//! Webhooks: their settings and secrets, pauses, health and numbers.
+//! Webhooks: their settings and signing secrets, pauses, test events and numbers. Whether one works, and its
+//! automatic disabling, are in `deliveries`, whose attempts tell.
 
 pub(crate) mod numbers;
 pub(crate) mod pauses;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::changed::Changed;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::{Result, StoreError};
@@ -25,17 +26,6 @@ pub enum CreatedWebhook {
     Created(Box<Webhook>),
     /// Nothing was written: its owner has reached the limit.
     LimitReached,
-}
-
-/// The result of a change.
-#[derive(Debug, Clone)]
-pub enum Changed<T> {
-    /// The webhook was changed.
-    Done(T),
-    /// Nothing was changed: somebody else has changed it since it was read.
-    Stale,
-    /// Nothing was changed: the webhook does not exist.
-    Unknown,
 }
 
 /// Which webhooks are listed. A field that is `None` does not restrict the list.
