@@ -4,8 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::engine::sql::params;
 use crate::error::Result;
-use crate::log::append;
-use crate::log::append::AppendOptions;
+use crate::log::append::{self, AppendOptions};
 use crate::secrecy::vault::cell;
 use crate::webhooks::settings;
 use crate::{Change, Priority, Scope, Store};

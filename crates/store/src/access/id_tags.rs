@@ -1,7 +1,6 @@
 //! Registered id tags: kept, listed, and looked up when a charger asks.
 
-use crate::access::authorization_answers;
-use crate::access::authorization_answers::NOBODY;
+use crate::access::authorization_answers::{self, NOBODY};
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};

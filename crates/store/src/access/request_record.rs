@@ -11,10 +11,8 @@
 use std::sync::Arc;
 
 use crate::Store;
-use crate::access::audit;
-use crate::access::audit::{Change, ChangeAnswer};
-use crate::access::idempotency;
-use crate::access::idempotency::KeptAnswer;
+use crate::access::audit::{self, Change, ChangeAnswer};
+use crate::access::idempotency::{self, KeptAnswer};
 use crate::access::running_requests::RequestKey;
 use crate::engine::tx::Tx;
 use crate::engine::{Engine, Priority, Scope};

@@ -2,8 +2,7 @@
 
 use super::{Answered, CallTx};
 use crate::error::Result;
-use crate::stations::certificate_signing;
-use crate::stations::certificate_signing::{ChainOrder, Signing};
+use crate::stations::certificate_signing::{self, ChainOrder, Signing};
 use vocabulary::ocpp::Violation;
 use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::message::{Inbound, Message};

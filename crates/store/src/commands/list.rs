@@ -31,6 +31,12 @@ pub struct CommandFilter {
     pub until: Option<Timestamp>,
 }
 
+/// The condition of those that wait. Few are open, among all there ever were: their own index names them.
+const QUEUED: &str = "seq IN (SELECT seq FROM commands INDEXED BY commands_expiring WHERE status = 'queued')";
+
+/// The same of those that were sent and not answered.
+const SENT: &str = "seq IN (SELECT seq FROM commands INDEXED BY commands_sent WHERE status = 'sent')";
+
 /// What [`read`] takes. The moment that a command expires at is kept by the monotonic clock.
 fn select() -> String {
     format!(
@@ -59,15 +65,8 @@ fn conditions(filter: CommandFilter) -> Conditions {
     conditions.and_if("owner_id = ?", filter.owner_id);
     conditions.and_if("action = ?", filter.action.map(|action| action.as_str().to_owned()));
     match filter.status {
-        // Few are open, among all there ever were: their own indexes name them.
-        Some(CommandStatus::Queued) => conditions.and(
-            "seq IN (SELECT seq FROM commands INDEXED BY commands_expiring WHERE status = 'queued')",
-            [],
-        ),
-        Some(CommandStatus::Sent) => {
-            conditions
-                .and("seq IN (SELECT seq FROM commands INDEXED BY commands_sent WHERE status = 'sent')", []);
-        }
+        Some(CommandStatus::Queued) => conditions.and(QUEUED, []),
+        Some(CommandStatus::Sent) => conditions.and(SENT, []),
         other => conditions.and_if("status = ?", other.map(|status| status.as_str().to_owned())),
     }
     conditions.and_at("created_at_ms >= ?", filter.since);

@@ -9,11 +9,11 @@
 //! - `IN (SELECT value FROM json_each(?1))`: one of a list of texts, which is bound as the text of a JSON
 //!   array; of numbers, `IN (SELECT CAST(value AS BIGINT) FROM json_each(?1))`.
 
-use crate::{DeliveryRow, LogPosition};
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::{DeliveryRow, LogPosition};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{
     ApiKeyId, AuthorizationId, CommandId, DeliveryId, EventId, ReplayId, ReservationId, SerialNumber,

@@ -8,8 +8,7 @@ use crate::engine::embedded::copying::CopyProgress;
 use crate::engine::embedded::data_dir::database_in;
 use crate::engine::embedded::database_file::DatabaseFile;
 use crate::error::{KeyFault, StoreError};
-use crate::files;
-use crate::files::{directory_of, file_error};
+use crate::files::{self, directory_of, file_error};
 use crate::maintenance::unlock;
 use vocabulary::clock::Timestamp;
 

@@ -15,10 +15,8 @@ use crate::engine::tx::Tx;
 use crate::error::{KeyFault, Result, StoreError};
 use crate::log::subscriptions::load_subscriptions;
 use crate::maintenance::sealed_columns::COLUMNS;
-use crate::maintenance::unlock;
-use crate::maintenance::unlock::KeyFile;
-use crate::secrecy::key_source;
-use crate::secrecy::key_source::{KeySource, SecretsKey};
+use crate::maintenance::unlock::{self, KeyFile};
+use crate::secrecy::key_source::{self, KeySource, SecretsKey};
 use crate::secrecy::vault::Vault;
 use vocabulary::clock::Clock;
 

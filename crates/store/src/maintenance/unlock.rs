@@ -11,8 +11,7 @@ use crate::engine::embedded::residue::RESIDUE;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::{KeyFault, Result};
-use crate::secrecy::key_source;
-use crate::secrecy::key_source::{KeySource, SecretsKey};
+use crate::secrecy::key_source::{self, KeySource, SecretsKey};
 use crate::secrecy::vault::{Vault, cell};
 
 /// The entry of `meta` that only the right key opens, and what it holds.

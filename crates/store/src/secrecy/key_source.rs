@@ -1,7 +1,6 @@
 //! The key that the secrets in the database are sealed with, and the file it is kept in: apart from the
 //! database, so that a copy of that alone reveals none of them.
 
-use crate::error::NoSecretsKey;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,9 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 use tracing::info;
 
-use crate::error::{KeyFault, Result, StoreError};
-use crate::files;
-use crate::files::file_error;
+use crate::error::{KeyFault, NoSecretsKey, Result, StoreError};
+use crate::files::{self, file_error};
 
 /// The environment variable with the key that comes next. No setting: it is asked for once.
 pub const NEW_KEY_VARIABLE: &str = "CHARGEHOOK_NEW_SECRETS_KEY";

@@ -40,14 +40,14 @@ pub(crate) fn sent(w: &Tx<'_>, command: &SentCommand<'_>, chain: &str) -> Result
     let Some(number) = leaf(chain) else { return Ok(()) };
     w.run(
         "INSERT INTO certificate_renewals (command_id, station_id, serial_number) VALUES (?1, ?2, ?3)
-             ON CONFLICT (command_id) DO NOTHING",
+         ON CONFLICT (command_id) DO NOTHING",
         params![command.id, command.station, number.as_str()],
     )?;
     w.run(
         "DELETE FROM certificate_renewals
-             WHERE station_id = ?1 AND command_id NOT IN (
-                SELECT command_id FROM certificate_renewals WHERE station_id = ?1
-                ORDER BY command_id DESC LIMIT ?2)",
+         WHERE station_id = ?1 AND command_id NOT IN (
+            SELECT command_id FROM certificate_renewals WHERE station_id = ?1
+            ORDER BY command_id DESC LIMIT ?2)",
         params![command.station, UNSETTLED_PER_STATION],
     )?;
     Ok(())

@@ -115,18 +115,18 @@ fn note<'a>(w: &Tx<'_>, station: &StationId, news: impl Iterator<Item = News<'a>
         ];
         let updated = w.run(
             "UPDATE configuration_keys
-                 SET key = ?2, value = ?3, readonly = coalesce(?4, readonly), known = ?5,
-                     pending_reboot = CASE WHEN ?5 = 1 THEN coalesce(?6, pending_reboot) ELSE 0 END,
-                     read_at_ms = coalesce(?7, read_at_ms), set_at_ms = coalesce(?8, set_at_ms)
-                 WHERE station_id = ?1 AND folded_key = lower(?2)",
+             SET key = ?2, value = ?3, readonly = coalesce(?4, readonly), known = ?5,
+                 pending_reboot = CASE WHEN ?5 = 1 THEN coalesce(?6, pending_reboot) ELSE 0 END,
+                 read_at_ms = coalesce(?7, read_at_ms), set_at_ms = coalesce(?8, set_at_ms)
+             WHERE station_id = ?1 AND folded_key = lower(?2)",
             values,
         )?;
         if updated == 0 && room > 0 {
             room -= 1;
             w.run(
                 "INSERT INTO configuration_keys (station_id, folded_key, key, value, readonly, known,
-                                                     pending_reboot, read_at_ms, set_at_ms)
-                     VALUES (?1, lower(?2), ?2, ?3, ?4, ?5, coalesce(?6, 0), ?7, ?8)",
+                                                 pending_reboot, read_at_ms, set_at_ms)
+                 VALUES (?1, lower(?2), ?2, ?3, ?4, ?5, coalesce(?6, 0), ?7, ?8)",
                 values,
             )?;
         }

@@ -18,9 +18,9 @@ const FIELD_CHARS_MAX: usize = 40;
 /// Its connections replace one another all the time.
 pub(crate) const FLAPPING: &str = "flapping";
 /// Its clock is more than five minutes off.
-pub(crate) const CLOCK_SKEW: &str = "clock_skew";
+const CLOCK_SKEW: &str = "clock_skew";
 /// Its clock was not set since it lost its power.
-pub(crate) const CLOCK_NEVER_SET: &str = "clock:never_set";
+const CLOCK_NEVER_SET: &str = "clock:never_set";
 /// It boots again and again, and nobody has asked it to.
 pub(crate) const BOOT_LOOP: &str = "boot_loop";
 /// Three commands in a row went unanswered.
@@ -65,7 +65,7 @@ fn end_of(flag: &str) -> Until {
 
 /// The flag that a violation leaves: its code, with the field it is about where the code alone says too
 /// little. None for what is said of a clock by more than one message.
-pub(crate) fn flag_of(violation: &Violation) -> Option<Cow<'_, str>> {
+fn flag_of(violation: &Violation) -> Option<Cow<'_, str>> {
     let code = violation.code();
     let field = violation.field.as_deref().map_or("payload", |path| path.rsplit('.').next().unwrap_or(path));
     let says_what = |code: &str| !matches!(code, "implausible" | "unreadable");

@@ -1,5 +1,6 @@
 //! What is known of each station: its flags and configuration, its local list, and the change of its password
 //! or certificate.
+
 pub(crate) mod boot_loops;
 pub(crate) mod certificate_renewal;
 pub(crate) mod configuration;

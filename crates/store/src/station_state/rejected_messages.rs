@@ -4,8 +4,7 @@ use serde_json::value::to_raw_value;
 
 use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::log::append;
-use crate::log::append::AppendOptions;
+use crate::log::append::{self, AppendOptions};
 use crate::station_state::flags::Change;
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};

@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use crate::commands::end::end_each;
-use crate::commands::queue;
-use crate::commands::queue::NewCommand;
+use crate::commands::queue::{self, NewCommand};
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;

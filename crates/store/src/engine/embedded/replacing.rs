@@ -6,8 +6,7 @@ use tracing::warn;
 
 use crate::engine::embedded::connect;
 use crate::error::Result;
-use crate::files;
-use crate::files::{remove, with_suffix};
+use crate::files::{self, remove, with_suffix};
 
 /// Keeps the old database under another name, and leaves it under its own without a write-ahead log: one that
 /// is there when the new database takes the name would be taken for the new one's.

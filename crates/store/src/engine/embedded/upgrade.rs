@@ -11,8 +11,7 @@ use crate::engine::embedded::data_dir::lock;
 use crate::engine::embedded::free_space;
 use crate::engine::embedded::schema::Schema;
 use crate::error::{Result, StoreError};
-use crate::files;
-use crate::files::{directory_of, file_error, with_suffix};
+use crate::files::{self, directory_of, file_error, with_suffix};
 
 /// What the name of a copy has behind the database's own; the schema's version follows.
 const SUFFIX: &str = ".schema-";

@@ -7,8 +7,7 @@ use super::conditions::{ORIGIN_UNUSED, RESERVATION_OVER, event_may_go, not_in_re
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::log::removed_before;
-use crate::log::removed_before::HorizonOf;
+use crate::log::removed_before::{self, HorizonOf};
 use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 

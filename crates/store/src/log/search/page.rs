@@ -3,8 +3,7 @@
 use crate::Store;
 use crate::error::Result;
 use crate::listing::{Listed, PAGE_BYTES, Slice};
-use crate::log::event_list;
-use crate::log::event_list::EventFilter;
+use crate::log::event_list::{self, EventFilter};
 use crate::log::row_set::RowSet;
 use vocabulary::event::Event;
 

@@ -6,8 +6,7 @@ use super::{COLUMNS, Moment, read};
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
-use crate::sessions::downsample;
-use crate::sessions::downsample::Candidate;
+use crate::sessions::downsample::{self, Candidate};
 use vocabulary::api::transaction::MeterValue;
 
 /// Moments that are read for an event: with the smallest of values no more would fit into it.
