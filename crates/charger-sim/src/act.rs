@@ -197,7 +197,7 @@ impl Charger {
                 let parent = running.parent.clone();
                 let same_group = || {
                     let known = self.known(now, id_tag);
-                    matches!(known, super::authorization::Known::Accepted { parent: Some(group) } if parent.as_ref() == Some(&group))
+                    matches!(known, super::charger::authorization::Known::Accepted { parent: Some(group) } if parent.as_ref() == Some(&group))
                 };
                 if !running.id_tag.eq_ignore_ascii_case(id_tag) && !same_group() {
                     return Err(CannotAct::OtherTag(one.id, running.id_tag.clone()));

@@ -3,9 +3,16 @@
 //! Invariant: transaction messages leave in the order they were made, whatever happens to the
 //! socket, and each stays in the outbox until it is answered.
 
+pub(crate) mod authorization;
 mod boot;
 mod calls;
+pub(crate) mod certificates;
+pub(crate) mod firmware;
 mod link;
+pub(crate) mod local_list;
+pub(crate) mod logs;
+pub(crate) mod reservation;
+pub(crate) mod reset;
 mod security;
 mod view;
 
@@ -13,21 +20,21 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
 
-use super::authorization::Cache;
-use super::certificates::Certificates;
 use super::chance::Chance;
 use super::configuration::Configuration;
 use super::connector::{Connector, Transaction};
-use super::firmware::Firmware;
-use super::local_list::LocalList;
-use super::logs::Uploads;
 use super::messages::{ChargePointStatus, Request, requests};
 use super::meter::Meter;
 use super::notice::Notice;
 use super::options::{ChargerOptions, Sessions};
 use super::outbox::{About, LocalTransaction, Message, Outbox};
-use super::reservation::Reservation;
 use super::schedule::Profiles;
+use authorization::Cache;
+use certificates::Certificates;
+use firmware::Firmware;
+use local_list::LocalList;
+use logs::Uploads;
+use reservation::Reservation;
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::frame::{self, Frame};
 

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::authorization::Verdict;
 use super::charger::Charger;
+use super::charger::authorization::Verdict;
+use super::charger::reservation::Claim;
 use super::connector::{Errand, Phase, Request, Transaction};
 use super::messages::{MeterValue, ReadingContext, Reason, requests, spelling};
 use super::notice::{Notice, millis};
 use super::options::Sessions;
 use super::outbox::{About, LocalTransaction};
-use super::reservation::Claim;
 use vocabulary::clock::Timestamp;
 
 impl Charger {

@@ -8,8 +8,6 @@
 //! Invariant: nothing here knows the gateway; all that is shared with it is the protocol.
 
 pub mod act;
-mod authorization;
-mod certificates;
 pub mod chance;
 pub mod charger;
 mod charging;
@@ -19,10 +17,8 @@ pub mod connection;
 mod connector;
 pub mod console;
 pub mod director;
-mod firmware;
+mod dispatch;
 pub mod load;
-mod local_list;
-mod logs;
 mod messages;
 pub mod meter;
 pub mod notice;
@@ -32,8 +28,6 @@ mod power;
 mod profile;
 pub mod progress;
 mod remote;
-mod reservation;
-mod reset;
 mod samples;
 pub mod scenario;
 mod schedule;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::charger::reservation::Claim;
 use super::charger::{Charger, Registration};
 use super::connector::{Phase, Request};
 use super::messages::{
@@ -10,7 +11,6 @@ use super::messages::{
 };
 use super::power::readable;
 use super::profile::{Purpose, whole};
-use super::reservation::Claim;
 use vocabulary::clock::Timestamp;
 
 impl Charger {

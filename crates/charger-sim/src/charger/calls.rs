@@ -3,9 +3,9 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::authorization::Verdict;
 use super::boot::BOOT_RETRY_DEFAULT;
 use super::{Charger, Link, Output, Registration};
-use crate::authorization::Verdict;
 use crate::messages::requests::UNNUMBERED;
 use crate::messages::set_transaction_id;
 use crate::notice::{Acknowledged, Notice, raw};

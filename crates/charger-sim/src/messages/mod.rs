@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-pub(super) use answers::triggered;
+pub(super) use answers::{composite_schedule, triggered};
 pub(super) use requests::Request;
 pub(super) use rust_ocpp::v1_6::messages::get_configuration::GetConfigurationResponse;
 pub(super) use rust_ocpp::v1_6::types::{

@@ -7,8 +7,8 @@ use vocabulary::clock::Timestamp;
 
 /// An answer that is a status and nothing more.
 #[derive(Serialize)]
-pub(super) struct StatusResponse<T> {
-    pub(super) status: T,
+pub(crate) struct StatusResponse<T> {
+    pub(crate) status: T,
 }
 
 #[derive(Serialize)]
@@ -148,14 +148,14 @@ pub(crate) struct CertificateHashData {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct GetInstalledCertificateIdsResponse {
+pub(crate) struct GetInstalledCertificateIdsResponse {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     certificate_hash_data: Vec<CertificateHashData>,
 }
 
 impl GetInstalledCertificateIdsResponse {
-    pub(super) fn new(certificate_hash_data: Vec<CertificateHashData>) -> Self {
+    pub(crate) fn new(certificate_hash_data: Vec<CertificateHashData>) -> Self {
         let status = if certificate_hash_data.is_empty() { "NotFound" } else { "Accepted" };
         Self { status, certificate_hash_data }
     }

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::charger::{Charger, Reboot};
-use super::messages::requests;
-use super::messages::security::{
+use super::{Charger, Reboot};
+use crate::messages::requests;
+use crate::messages::security::{
     SecurityEventNotification, SignedFirmwareStatus as Status, SignedFirmwareStatusNotification,
     UpdateFirmwareStatus,
 };
-use super::outbox::{About, Message};
-use super::profile::whole;
+use crate::outbox::{About, Message};
+use crate::profile::whole;
 use vocabulary::clock::Timestamp;
 use vocabulary::der;
 
@@ -49,7 +49,7 @@ struct Job {
 
 /// The firmware of a charger.
 #[derive(Debug, Default)]
-pub(super) struct Firmware {
+pub(crate) struct Firmware {
     /// What the last update brought; `None`: as delivered.
     pub version: Option<String>,
     job: Option<Job>,
@@ -58,17 +58,17 @@ pub(super) struct Firmware {
 }
 
 impl Firmware {
-    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.job.as_ref().filter(|job| job.stage != Stage::Rebooting).map(|job| job.due)
     }
 
     /// The installation cannot be broken off, and takes no new cars.
-    pub(super) fn is_installing(&self) -> bool {
+    pub(crate) fn is_installing(&self) -> bool {
         self.job.as_ref().is_some_and(|job| matches!(job.stage, Stage::Installing | Stage::Rebooting))
     }
 
     /// No car may come any more, so that the installation gets its turn.
-    pub(super) fn needs_quiet(&self) -> bool {
+    pub(crate) fn needs_quiet(&self) -> bool {
         self.is_installing() || self.job.as_ref().is_some_and(|job| job.stage == Stage::InstallScheduled)
     }
 
@@ -80,14 +80,14 @@ impl Firmware {
 
 impl Charger {
     /// Answers `UpdateFirmware`; a newer request takes the place of an older one.
-    pub(super) fn update_firmware(&mut self, now: Timestamp, payload: &Value) {
+    pub(crate) fn update_firmware(&mut self, now: Timestamp, payload: &Value) {
         if !self.firmware.is_installing() {
             self.begin_update(now, &payload["location"], &payload["retrieveDate"], None);
         }
     }
 
     /// Answers `SignedUpdateFirmware`.
-    pub(super) fn update_signed_firmware(&mut self, now: Timestamp, payload: &Value) -> UpdateFirmwareStatus {
+    pub(crate) fn update_signed_firmware(&mut self, now: Timestamp, payload: &Value) -> UpdateFirmwareStatus {
         let firmware = &payload["firmware"];
         let certificate = firmware["signingCertificate"].as_str().unwrap_or_default();
         if self.firmware.is_installing() {
@@ -126,7 +126,7 @@ impl Charger {
     }
 
     /// The next step of the update, when its time has come.
-    pub(super) fn advance_firmware(&mut self, now: Timestamp) {
+    pub(crate) fn advance_firmware(&mut self, now: Timestamp) {
         if self.firmware.next_deadline().is_none_or(|at| at > now) {
             return;
         }
@@ -176,7 +176,7 @@ impl Charger {
     }
 
     /// The new version runs; `BootNotification` says so from now on.
-    pub(super) fn switch_firmware(&mut self) {
+    pub(crate) fn switch_firmware(&mut self) {
         if let Some(job) = self.firmware.job.as_ref().filter(|job| job.stage == Stage::Rebooting) {
             let name = job.location.rsplit('/').next().filter(|name| !name.is_empty());
             self.firmware.version = Some(name.unwrap_or("updated").chars().take(50).collect());
@@ -184,7 +184,7 @@ impl Charger {
     }
 
     /// The first boot after the installation was accepted.
-    pub(super) fn report_installed(&mut self, now: Timestamp) {
+    pub(crate) fn report_installed(&mut self, now: Timestamp) {
         if self.firmware.job.as_ref().is_some_and(|job| job.stage == Stage::Rebooting) {
             let signed = self.firmware.job.as_ref().is_some_and(|job| job.request_id.is_some());
             self.give_up(Status::Installed);
@@ -196,7 +196,7 @@ impl Charger {
     }
 
     /// Reports the status asked for by a trigger: `Idle` unless an update is on its way.
-    pub(super) fn push_firmware_status(&mut self, signed: bool) {
+    pub(crate) fn push_firmware_status(&mut self, signed: bool) {
         let busy = self.firmware.job.as_ref().is_some_and(|job| job.request_id.is_some() == signed);
         let told = self.firmware.told.filter(|_| busy).unwrap_or((Status::Idle, None));
         if let Some(mut message) = firmware_status(signed, told) {
@@ -239,7 +239,7 @@ impl Charger {
     }
 
     /// Reports something that matters for security (whitepaper, A04).
-    pub(super) fn security_event(&mut self, now: Timestamp, kind: &str, info: Option<String>) {
+    pub(crate) fn security_event(&mut self, now: Timestamp, kind: &str, info: Option<String>) {
         let timestamp = self.own_time(now);
         self.queue(&SecurityEventNotification { kind, timestamp, tech_info: info }, About::Plain);
     }

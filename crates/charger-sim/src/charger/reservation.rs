@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::charger::{Charger, Registration};
-use super::messages::{CancelReservationStatus, ReservationStatus};
-use super::notice::Notice;
-use super::profile::whole;
+use super::{Charger, Registration};
+use crate::messages::{CancelReservationStatus, ReservationStatus};
+use crate::notice::Notice;
+use crate::profile::whole;
 use vocabulary::clock::Timestamp;
 
 /// A claim on a connector.
 #[derive(Debug, Clone)]
-pub(super) struct Reservation {
+pub(crate) struct Reservation {
     pub id: i32,
     /// 0: on any connector.
     pub connector_id: u32,
@@ -21,7 +21,7 @@ pub(super) struct Reservation {
 
 impl Reservation {
     /// Whether this tag, or its group, is who it is for.
-    pub(super) fn is_for(&self, id_tag: &str, parent: Option<&str>) -> bool {
+    pub(crate) fn is_for(&self, id_tag: &str, parent: Option<&str>) -> bool {
         let same_parent = |mine: &String| parent.is_some_and(|parent| mine.eq_ignore_ascii_case(parent));
         self.id_tag.eq_ignore_ascii_case(id_tag) || self.parent.as_ref().is_some_and(same_parent)
     }
@@ -29,7 +29,7 @@ impl Reservation {
 
 /// What reservations say about somebody who wants to charge at a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(crate) enum Claim {
     /// Nobody else has a claim.
     Free,
     /// The tag's own reservation has this number.
@@ -40,7 +40,7 @@ pub(super) enum Claim {
 
 impl Charger {
     /// Answers `ReserveNow`.
-    pub(super) fn reserve(&mut self, now: Timestamp, payload: &Value) -> ReservationStatus {
+    pub(crate) fn reserve(&mut self, now: Timestamp, payload: &Value) -> ReservationStatus {
         let id = whole(&payload["reservationId"]).and_then(|id| i32::try_from(id).ok());
         let (Some(id), Some(connector_id)) = (id, whole(&payload["connectorId"])) else {
             return ReservationStatus::Rejected;
@@ -101,7 +101,7 @@ impl Charger {
     }
 
     /// Answers `CancelReservation`.
-    pub(super) fn cancel_reservation(&mut self, now: Timestamp, payload: &Value) -> CancelReservationStatus {
+    pub(crate) fn cancel_reservation(&mut self, now: Timestamp, payload: &Value) -> CancelReservationStatus {
         let id = whole(&payload["reservationId"]);
         let before = self.reservations.len();
         self.reservations.retain(|one| Some(i64::from(one.id)) != id);
@@ -114,7 +114,7 @@ impl Charger {
     }
 
     /// What reservations say about this tag at the `index`-th connector.
-    pub(super) fn claim(&self, index: usize, id_tag: &str, parent: Option<&str>) -> Claim {
+    pub(crate) fn claim(&self, index: usize, id_tag: &str, parent: Option<&str>) -> Claim {
         let connector_id = self.connectors[index].id;
         let mut foreign = false;
         for one in self.reservations.iter().filter(|one| one.connector_id == connector_id) {
@@ -137,20 +137,20 @@ impl Charger {
         if foreign || left < anywhere.count() { Claim::Foreign } else { Claim::Free }
     }
 
-    pub(super) fn is_reserved(&self, connector_id: u32) -> bool {
+    pub(crate) fn is_reserved(&self, connector_id: u32) -> bool {
         self.reservations.iter().any(|one| one.connector_id == connector_id)
     }
 
     /// The connector broke or was switched off: what was promised there cannot be kept.
-    pub(super) fn drop_reservations_of(&mut self, connector_id: u32) {
+    pub(crate) fn drop_reservations_of(&mut self, connector_id: u32) {
         self.reservations.retain(|one| one.connector_id != connector_id);
     }
 
-    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
+    pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
         self.reservations.iter().map(|one| one.expires_at).min()
     }
 
-    pub(super) fn advance_reservations(&mut self, now: Timestamp) {
+    pub(crate) fn advance_reservations(&mut self, now: Timestamp) {
         if self.next_expiry().is_none_or(|at| at > now) {
             return;
         }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::Charger;
 use super::authorization::Verdict;
-use super::charger::Charger;
-use super::messages::UpdateStatus;
-use super::profile::whole;
+use crate::messages::UpdateStatus;
+use crate::profile::whole;
 
 /// The list and its version.
 #[derive(Debug, Default)]
-pub(super) struct LocalList {
+pub(crate) struct LocalList {
     version: i32,
     /// By the tag in lower case: tags match in any.
     entries: BTreeMap<String, Verdict>,
@@ -26,7 +26,7 @@ struct Limits {
 
 impl LocalList {
     /// What it says about a tag.
-    pub(super) fn find(&self, id_tag: &str) -> Option<&Verdict> {
+    pub(crate) fn find(&self, id_tag: &str) -> Option<&Verdict> {
         self.entries.get(&id_tag.to_lowercase())
     }
 
@@ -71,7 +71,7 @@ impl LocalList {
 
 impl Charger {
     /// Answers `SendLocalList`.
-    pub(super) fn send_local_list(&mut self, payload: &Value) -> UpdateStatus {
+    pub(crate) fn send_local_list(&mut self, payload: &Value) -> UpdateStatus {
         if !self.configuration.flag("LocalAuthListEnabled") {
             return UpdateStatus::NotSupported;
         }
@@ -83,7 +83,7 @@ impl Charger {
     }
 
     /// Answers `GetLocalListVersion`.
-    pub(super) fn local_list_version(&self) -> i32 {
+    pub(crate) fn local_list_version(&self) -> i32 {
         let enabled = self.configuration.flag("LocalAuthListEnabled");
         if enabled { self.local_list.version() } else { -1 }
     }

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::charger::{Charger, Link, Output, Reboot};
-use super::connector::Phase;
-use super::messages::{Reason, ResetResponseStatus, spelling};
-use super::notice::{Notice, millis};
+use super::{Charger, Link, Output, Reboot};
+use crate::connector::Phase;
+use crate::messages::{Reason, ResetResponseStatus, spelling};
+use crate::notice::{Notice, millis};
 use vocabulary::clock::Timestamp;
 
 /// A soft reset waits so long for what is still to be said.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Charger {
     /// Answers `Reset`: transactions are stopped, then the charger restarts.
-    pub(super) fn reset(&mut self, now: Timestamp, payload: &Value) -> ResetResponseStatus {
+    pub(crate) fn reset(&mut self, now: Timestamp, payload: &Value) -> ResetResponseStatus {
         if self.firmware.is_installing() {
             return ResetResponseStatus::Rejected;
         }
@@ -31,7 +31,7 @@ impl Charger {
     }
 
     /// The power is gone for `down`. What was being charged is recorded, and told after the boot.
-    pub(super) fn lose_power(&mut self, now: Timestamp, down: Duration) {
+    pub(crate) fn lose_power(&mut self, now: Timestamp, down: Duration) {
         for index in 0..self.connectors.len() {
             self.stop(now, index, Reason::PowerLoss, None);
             // Who had not begun yet has to show the tag again.
@@ -45,7 +45,7 @@ impl Charger {
     }
 
     /// The network is gone for `down`; the charger itself goes on.
-    pub(super) fn lose_network(&mut self, now: Timestamp, down: Duration) {
+    pub(crate) fn lose_network(&mut self, now: Timestamp, down: Duration) {
         self.cut(now, down, "the network is gone");
     }
 
@@ -59,8 +59,8 @@ impl Charger {
     }
 
     /// What the charger knows only until it is switched off is gone.
-    pub(super) fn begin_next_life(&mut self) {
-        self.registration = super::charger::Registration::NotBooted;
+    pub(crate) fn begin_next_life(&mut self) {
+        self.registration = super::Registration::NotBooted;
         self.configuration.reboot();
         self.switch_firmware();
     }

@@ -5,16 +5,16 @@
 
 use serde_json::Value;
 
-use super::charger::Charger;
-use super::messages::security::{GetLogResponse, LogStatus, LogStatusNotification, LogUploadStatus};
-use super::messages::{DiagnosticsStatus, requests};
-use super::outbox::{About, Message};
-use super::profile::whole;
+use super::Charger;
+use crate::messages::security::{GetLogResponse, LogStatus, LogStatusNotification, LogUploadStatus};
+use crate::messages::{DiagnosticsStatus, requests};
+use crate::outbox::{About, Message};
+use crate::profile::whole;
 use vocabulary::clock::Timestamp;
 
 /// An upload on its way.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub(crate) struct Upload {
     /// Of `GetLog`; `GetDiagnostics` has none.
     request_id: Option<i64>,
     fails: bool,
@@ -33,27 +33,27 @@ enum Progress {
 
 /// Uploads: diagnostics and logs do not get in each other's way.
 #[derive(Debug, Default)]
-pub(super) struct Uploads {
+pub(crate) struct Uploads {
     diagnostics: Option<Upload>,
     log: Option<Upload>,
 }
 
 impl Uploads {
-    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.diagnostics.iter().chain(&self.log).map(|upload| upload.due).min()
     }
 }
 
 impl Charger {
     /// Answers `GetDiagnostics`: the file's name, or none where there is nothing to upload.
-    pub(super) fn get_diagnostics(&mut self, now: Timestamp, payload: &Value) -> Option<String> {
+    pub(crate) fn get_diagnostics(&mut self, now: Timestamp, payload: &Value) -> Option<String> {
         let name = self.log_file(now, "diagnostics", &payload["startTime"], &payload["stopTime"])?;
         self.uploads.diagnostics = Some(upload(now, &payload["location"], None));
         Some(name)
     }
 
     /// Answers `GetLog`.
-    pub(super) fn get_log(&mut self, now: Timestamp, payload: &Value) -> GetLogResponse {
+    pub(crate) fn get_log(&mut self, now: Timestamp, payload: &Value) -> GetLogResponse {
         let (log, kind) = (&payload["log"], payload["logType"].as_str().unwrap_or("DiagnosticsLog"));
         let name = self.log_file(now, kind, &log["oldestTimestamp"], &log["latestTimestamp"]);
         if name.is_none() {
@@ -77,7 +77,7 @@ impl Charger {
         something.then(|| format!("{}-{kind}-{}.log", self.options.id, now.unix_s()))
     }
 
-    pub(super) fn advance_uploads(&mut self, now: Timestamp) {
+    pub(crate) fn advance_uploads(&mut self, now: Timestamp) {
         for diagnostics in [true, false] {
             let uploads = &mut self.uploads;
             let slot = if diagnostics { &mut uploads.diagnostics } else { &mut uploads.log };
@@ -99,7 +99,7 @@ impl Charger {
     }
 
     /// Reports the status asked for by a trigger.
-    pub(super) fn push_upload_status(&mut self, diagnostics: bool) {
+    pub(crate) fn push_upload_status(&mut self, diagnostics: bool) {
         let slot = if diagnostics { &self.uploads.diagnostics } else { &self.uploads.log };
         let (progress, request_id) = match slot {
             Some(upload) => (Progress::Uploading, upload.request_id),

@@ -7,13 +7,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
-use super::charger::Charger;
-use super::messages::security::{
+use super::Charger;
+use crate::messages::security::{
     CertificateHashData, CertificateSignedStatus, DeleteCertificateStatus, InstallCertificateStatus,
     SignCertificate,
 };
-use super::outbox::{About, Message};
-use super::trust::{OwnCertificate, Trust};
+use crate::outbox::{About, Message};
+use crate::trust::{OwnCertificate, Trust};
 use vocabulary::clock::Timestamp;
 use vocabulary::der::Certificate;
 
@@ -41,7 +41,7 @@ struct Requested {
 }
 
 /// What the charger holds. Not `Debug`: keys are among it.
-pub(super) struct Certificates {
+pub(crate) struct Certificates {
     roots: Vec<Root>,
     requested: Option<Requested>,
     own: Option<OwnCertificate>,
@@ -51,7 +51,7 @@ pub(super) struct Certificates {
 
 impl Certificates {
     /// What a charger comes with.
-    pub(super) fn new(trust: &Trust) -> Self {
+    pub(crate) fn new(trust: &Trust) -> Self {
         let root = |der: &CertificateDer<'static>| {
             let certificate = Certificate::read(der)?;
             Some(Root { kind: CENTRAL_SYSTEM.to_owned(), certificate, der: der.clone() })
@@ -61,7 +61,7 @@ impl Certificates {
     }
 
     /// What TLS is spoken with; with the charger's own certificate, if it is to be shown.
-    pub(super) fn trust(&self, shows_its_own: bool) -> Trust {
+    pub(crate) fn trust(&self, shows_its_own: bool) -> Trust {
         let roots = self.roots.iter().filter(|root| root.kind == CENTRAL_SYSTEM);
         Trust {
             roots: roots.map(|root| root.der.clone()).collect(),
@@ -70,17 +70,17 @@ impl Certificates {
     }
 
     /// Whether a central system can be told from somebody else.
-    pub(super) fn has_root(&self) -> bool {
+    pub(crate) fn has_root(&self) -> bool {
         self.roots.iter().any(|root| root.kind == CENTRAL_SYSTEM)
     }
 
     /// Whether the charger has a certificate of its own.
-    pub(super) fn has_own(&self) -> bool {
+    pub(crate) fn has_own(&self) -> bool {
         self.own.is_some()
     }
 
     /// Whose charger it is, as its own certificate says.
-    pub(super) fn organization(&self) -> Option<String> {
+    pub(crate) fn organization(&self) -> Option<String> {
         self.own()?.organizations.into_iter().next()
     }
 
@@ -89,20 +89,20 @@ impl Certificates {
     }
 
     /// When the charger's own certificate has to be renewed; `None` if it has none.
-    pub(super) fn renewal_due(&self) -> Option<Timestamp> {
+    pub(crate) fn renewal_due(&self) -> Option<Timestamp> {
         let due = self.own()?.not_after?.before(RENEWED_BEFORE);
         Some(self.asked_at.map_or(due, |asked_at| due.max(asked_at.after(ASKS_EVERY))))
     }
 
     /// Takes the certificate back that there was before.
-    pub(super) fn restore(&mut self, own: Option<OwnCertificate>) {
+    pub(crate) fn restore(&mut self, own: Option<OwnCertificate>) {
         self.own = own;
     }
 }
 
 impl Charger {
     /// Answers `InstallCertificate`.
-    pub(super) fn install_certificate(
+    pub(crate) fn install_certificate(
         &mut self,
         now: Timestamp,
         payload: &Value,
@@ -126,13 +126,13 @@ impl Charger {
     }
 
     /// Answers `GetInstalledCertificateIds`.
-    pub(super) fn installed_certificates(&self, payload: &Value) -> Vec<CertificateHashData> {
+    pub(crate) fn installed_certificates(&self, payload: &Value) -> Vec<CertificateHashData> {
         let of_kind = self.certificates.roots.iter().filter(|root| payload["certificateType"] == root.kind);
         of_kind.map(|root| hash_data(&root.certificate)).collect()
     }
 
     /// Answers `DeleteCertificate`; the charger's own certificate stays.
-    pub(super) fn delete_certificate(&mut self, payload: &Value) -> DeleteCertificateStatus {
+    pub(crate) fn delete_certificate(&mut self, payload: &Value) -> DeleteCertificateStatus {
         let named =
             |certificate: &Certificate| is_same(&hash_data(certificate), &payload["certificateHashData"]);
         if self.certificates.own().is_some_and(|own| named(&own)) {
@@ -145,7 +145,7 @@ impl Charger {
     }
 
     /// Answers `CertificateSigned`: the leaf must be for the key of the last signing request.
-    pub(super) fn certificate_signed(&mut self, now: Timestamp, payload: &Value) -> CertificateSignedStatus {
+    pub(crate) fn certificate_signed(&mut self, now: Timestamp, payload: &Value) -> CertificateSignedStatus {
         let pem = payload["certificateChain"].as_str().unwrap_or_default();
         let room = self.configuration.whole("CertificateSignedMaxChainSize") as usize;
         let chain = chain(pem);
@@ -167,14 +167,14 @@ impl Charger {
     }
 
     /// Asks for the next certificate without being told to.
-    pub(super) fn renew_certificate(&mut self, now: Timestamp) {
+    pub(crate) fn renew_certificate(&mut self, now: Timestamp) {
         self.certificates.asked_at = Some(now);
         self.request_certificate();
     }
 
     /// Makes a key and asks for a certificate, by the name in the one that it has; says whether that was
     /// possible.
-    pub(super) fn request_certificate(&mut self) -> bool {
+    pub(crate) fn request_certificate(&mut self) -> bool {
         let own = self.certificates.own();
         let name = own.as_ref().and_then(|own| own.common_names.first());
         let name = name.map_or(self.options.id.as_str(), String::as_str);

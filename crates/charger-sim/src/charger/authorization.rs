@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::charger::Charger;
-use super::connector::{Errand, Phase, Request};
-use super::messages::{ClearCacheStatus, requests};
-use super::notice::Notice;
-use super::outbox::About;
+use super::Charger;
 use super::reservation::Claim;
+use crate::connector::{Errand, Phase, Request};
+use crate::messages::{ClearCacheStatus, requests};
+use crate::notice::Notice;
+use crate::outbox::About;
 use vocabulary::clock::Timestamp;
 
 /// What is known about a tag: its `idTagInfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     pub status: String,
     pub parent: Option<String>,
     expires_at: Option<Timestamp>,
@@ -22,7 +22,7 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// Reads an `idTagInfo`; one without a status refuses nothing.
-    pub(super) fn read(info: &Value) -> Self {
+    pub(crate) fn read(info: &Value) -> Self {
         Self {
             status: info["status"].as_str().unwrap_or("Accepted").to_owned(),
             parent: info["parentIdTag"].as_str().map(str::to_owned),
@@ -37,7 +37,7 @@ impl Verdict {
 
 /// What a charger knows about a tag without asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Known {
+pub(crate) enum Known {
     Accepted { parent: Option<String> },
     Refused,
     Unknown,
@@ -45,11 +45,11 @@ pub(super) enum Known {
 
 /// Tags the central system has judged: the authorisation cache.
 #[derive(Debug, Default)]
-pub(super) struct Cache(BTreeMap<String, Verdict>);
+pub(crate) struct Cache(BTreeMap<String, Verdict>);
 
 impl Charger {
     /// The local list first, then the cache; each only while it is switched on.
-    pub(super) fn known(&self, now: Timestamp, id_tag: &str) -> Known {
+    pub(crate) fn known(&self, now: Timestamp, id_tag: &str) -> Known {
         let listed =
             self.configuration.flag("LocalAuthListEnabled").then(|| self.local_list.find(id_tag)).flatten();
         let cached = || {
@@ -64,7 +64,7 @@ impl Charger {
     }
 
     /// Keeps what the central system said about a tag for later.
-    pub(super) fn remember(&mut self, id_tag: &str, verdict: &Verdict) {
+    pub(crate) fn remember(&mut self, id_tag: &str, verdict: &Verdict) {
         // That the tag charges elsewhere now says nothing about the next time.
         if verdict.status != "ConcurrentTx" {
             self.cache.0.insert(id_tag.to_lowercase(), verdict.clone());
@@ -72,7 +72,7 @@ impl Charger {
     }
 
     /// Somebody wants to charge: with a tag at the reader, or through the central system.
-    pub(super) fn present(&mut self, now: Timestamp, index: usize, mut request: Request) {
+    pub(crate) fn present(&mut self, now: Timestamp, index: usize, mut request: Request) {
         let trusted = request.remote && !self.configuration.flag("AuthorizeRemoteTxRequests");
         let known = self.known(now, &request.id_tag);
         if let Known::Accepted { parent } = &known {
@@ -99,7 +99,7 @@ impl Charger {
     }
 
     /// Drivers who still wait for a verdict when the socket is back.
-    pub(super) fn ask_again_for_tags(&mut self) {
+    pub(crate) fn ask_again_for_tags(&mut self) {
         for index in 0..self.connectors.len() {
             if !self.outbox.has(About::Authorize { connector: index }) {
                 self.ask_for_tag(index);
@@ -108,7 +108,7 @@ impl Charger {
     }
 
     /// Nobody can be asked: list and cache decide, else the driver waits for the connection.
-    pub(super) fn authorize_offline(&mut self, now: Timestamp, index: usize) {
+    pub(crate) fn authorize_offline(&mut self, now: Timestamp, index: usize) {
         let Phase::Authorizing(request) = &self.connectors[index].phase else { return };
         let known = match self.configuration.flag("LocalAuthorizeOffline") {
             true => self.known(now, &request.id_tag),
@@ -125,12 +125,12 @@ impl Charger {
     }
 
     /// The central system was asked and gave no verdict: as offline, but nobody waits for another answer.
-    pub(super) fn do_without_verdict(&mut self, now: Timestamp, index: usize) {
+    pub(crate) fn do_without_verdict(&mut self, now: Timestamp, index: usize) {
         self.authorize_offline(now, index);
         self.refuse(now, index, "no verdict".to_owned());
     }
 
-    pub(super) fn authorized(&mut self, now: Timestamp, index: usize, response: &Value) {
+    pub(crate) fn authorized(&mut self, now: Timestamp, index: usize, response: &Value) {
         let verdict = Verdict::read(&response["idTagInfo"]);
         let Phase::Authorizing(request) = &mut self.connectors[index].phase else { return };
         let id_tag = request.id_tag.clone();
@@ -176,7 +176,7 @@ impl Charger {
     }
 
     /// The tag was accepted, and no cable came in time.
-    pub(super) fn nobody_came(&mut self, now: Timestamp, index: usize) {
+    pub(crate) fn nobody_came(&mut self, now: Timestamp, index: usize) {
         let Phase::Expecting { request, .. } = &self.connectors[index].phase else { return };
         let (connector_id, id_tag) = (self.connectors[index].id, request.id_tag.clone());
         self.connectors[index].phase = Phase::Idle;
@@ -195,7 +195,7 @@ impl Charger {
     }
 
     /// Answers `ClearCache`.
-    pub(super) fn clear_cache(&mut self) -> ClearCacheStatus {
+    pub(crate) fn clear_cache(&mut self) -> ClearCacheStatus {
         if !self.configuration.flag("AuthorizationCacheEnabled") {
             return ClearCacheStatus::Rejected;
         }
