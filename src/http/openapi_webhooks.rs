@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use outbound::body::content_type;
 use vocabulary::delivery::BodyFormat;
+use vocabulary::ocpp::protocol::Protocol;
 
 const HEADERS: [(&str, &str, bool); 10] = [
     ("webhook-id", "The event's id, the same on every attempt: what was seen before can be dropped", true),
@@ -49,7 +50,13 @@ fn belonging() -> Map<String, Value> {
         ("owner_id", or_null("string", "The customer it belongs to")),
         ("occurred_at", or_null("string", "The charger's own time for it")),
         ("transaction_id", or_null("integer", "The transaction it was attached to")),
-        ("protocol", or_null("string", "`ocpp1.6` for what came from, or went to, a charger")),
+        (
+            "protocol",
+            or_null(
+                "string",
+                &format!("`{}` for what came from, or went to, a charger", Protocol::default()),
+            ),
+        ),
         (
             "payload",
             json!({ "type": "object", "description": "What the charger sent, or the event's own members" }),

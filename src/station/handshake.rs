@@ -290,8 +290,8 @@ setting_words!(MissingSubprotocol: "accept" => MissingSubprotocol::Accept, "reje
 pub struct Negotiated {
     /// The version.
     pub protocol: Protocol,
-    /// The offer, in the charger's own spelling, because a careful client takes no other as the answer. `None`:
-    /// it offers nothing, and that is accepted.
+    /// The offer, in the charger's own spelling, because a careful client takes no other as the answer.
+    /// `None`: it offers nothing, and that is accepted.
     pub offer: Option<HeaderValue>,
 }
 

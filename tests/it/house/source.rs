@@ -28,6 +28,13 @@ impl Source {
         self.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// Its text without comments and inline tests.
+    pub(super) fn code(&self) -> String {
+        let text = self.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// Its root.
     pub(super) fn root(&self) -> &'static str {
         ROOTS.iter().find(|root| self.is_in(root)).expect("a file below a root")
