@@ -65,8 +65,8 @@ impl IdMint {
     }
 }
 
-/// The least 128-bit value of an id that is minted at `moment` or later. All moments after the year 10889 have
-/// the same one: there are 48 bits for the milliseconds.
+/// The least 128-bit value of an id that is minted at `moment` or later. All moments after the year 10889
+/// have the same one: there are 48 bits for the milliseconds.
 pub fn least_at(moment: Timestamp) -> u128 {
     (moment.unix_ms().clamp(0, (1 << 48) - 1) as u128) << 80
 }

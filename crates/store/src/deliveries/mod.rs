@@ -1,7 +1,7 @@
 //! Deliveries: claims, outcomes, lists, resends and replays.
 //!
-//! The automatic disabling of webhooks (`auto_disable`) is here too: it is what the outcomes of attempts lead to,
-//! in the commit that writes them.
+//! The automatic disabling of webhooks (`auto_disable`) is here too: the outcomes of attempts lead to it, in
+//! the commit that writes them.
 
 pub(crate) mod auto_disable;
 pub(crate) mod changes;

@@ -125,8 +125,8 @@ impl Priority {
 
 /// What a job's changes depend on and change: of several nodes one at a time writes in a scope.
 ///
-/// In any scope a job may append events and deliveries, and write rows that nobody else knows yet. It may also
-/// write these, which many scopes share, so an engine of several nodes has to order them by itself:
+/// In any scope a job may append events and deliveries, and write rows that nobody else knows yet. It may
+/// also write these, which many scopes share, so an engine of several nodes has to order them by itself:
 ///
 /// - Counters: the numbers of transactions and of their changes (`sessions::transactions`), the sequences of
 ///   webhooks and stations (`log::append`).
