@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
 use super::deliveries;
-use super::session::{GatewayArgs, Paging, Session};
+use super::session::{GatewayArgs, ListArgs, Session};
 use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
 use super::{Failure, input};
 use vocabulary::api::event::{Event, EventDeliveries, EventResent, EventType};
@@ -36,9 +36,7 @@ enum Task {
     /// Lists the events, the newest first, or follows them as they come
     List {
         #[command(flatten)]
-        filter: Filter,
-        #[command(flatten)]
-        paging: Paging,
+        list: ListArgs<Filter>,
         /// Shows the last ones (--limit, 10 by default), then each new one as it comes, until Ctrl-C
         ///
         /// Continues where it was if the connection breaks. With --json each event is one line.
@@ -149,8 +147,8 @@ pub(super) async fn run(Events { task, gateway }: Events) -> Result<(), Failure>
     let session = gateway.open()?;
     let client = &session.client;
     match task {
-        Task::List { filter, paging, follow: true } => follow(&session, &filter, &paging).await,
-        Task::List { filter, paging, follow: false } => {
+        Task::List { list, follow: true } => follow(&session, &list).await,
+        Task::List { list: ListArgs { filter, paging }, follow: false } => {
             session.list(&paging, &filter, |parameters| client.events(parameters), COLUMNS, row).await
         }
         Task::Show { id, explain } => show(&session, id, explain).await,
@@ -185,10 +183,10 @@ fn row(event: &Event) -> [String; 6] {
 }
 
 /// Shows the last events, then every new one.
-async fn follow(session: &Session, filter: &Filter, paging: &Paging) -> Result<(), Failure> {
-    let filters = input::parameters(filter);
+async fn follow(session: &Session, list: &ListArgs<Filter>) -> Result<(), Failure> {
+    let filters = input::parameters(&list.filter);
     let follower = session.client.follow_events(filters.clone()).await?;
-    let before = session.client.events(&input::borrowed(&paging.before_following(filters)));
+    let before = session.client.events(&input::borrowed(&list.paging.before_following(filters)));
     session.follow(follower, before, COLUMNS, row, |event| event.id.to_string()).await
 }
 

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::import::{self, RowResult};
-use super::session::{GatewayArgs, Paging, Session};
+use super::session::{GatewayArgs, ListArgs, Session};
 use super::table::{Column, Table, cut, fields, or_dash, whole};
 use super::{Failure, input};
 use vocabulary::api::id_tag::{IdTag, ImportedRow};
@@ -30,12 +30,7 @@ pub(super) struct IdTags {
 #[derive(Subcommand)]
 enum Task {
     /// Lists the registered tags, the newest first
-    List {
-        #[command(flatten)]
-        filter: Filter,
-        #[command(flatten)]
-        paging: Paging,
-    },
+    List(ListArgs<Filter>),
     /// Shows a registered tag
     Show {
         /// The tag; letter case does not matter
@@ -122,7 +117,7 @@ pub(super) async fn run(IdTags { task, gateway }: IdTags) -> Result<(), Failure>
     let session: Session = gateway.open()?;
     let client = &session.client;
     match task {
-        Task::List { filter, paging } => {
+        Task::List(ListArgs { filter, paging }) => {
             session.list(&paging, &filter, |parameters| client.id_tags(parameters), COLUMNS, row).await
         }
         Task::Show { tag, whose } => {

@@ -33,6 +33,15 @@ impl GatewayArgs {
 /// Rows that are shown before the followed ones.
 const BEFORE_FOLLOWING: u32 = 10;
 
+/// What a list shows: which rows, and which part of them.
+#[derive(Args)]
+pub(super) struct ListArgs<F: Args> {
+    #[command(flatten)]
+    pub(super) filter: F,
+    #[command(flatten)]
+    pub(super) paging: Paging,
+}
+
 /// Which part of a list is shown.
 #[derive(Args, Serialize)]
 pub(super) struct Paging {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::import::{self, RowResult};
-use super::session::{GatewayArgs, Paging, Session};
+use super::session::{GatewayArgs, ListArgs, Paging, Session};
 use super::table::{Column, Table, cut, fields, listed, or_dash, whole, yes_no};
 use super::{Failure, input, print};
 use vocabulary::api::message::{Direction, Message};
@@ -33,12 +33,7 @@ pub(super) struct Stations {
 #[derive(Subcommand)]
 enum Task {
     /// Lists the stations, the newest first
-    List {
-        #[command(flatten)]
-        filter: Filter,
-        #[command(flatten)]
-        paging: Paging,
-    },
+    List(ListArgs<Filter>),
     /// Shows a station and its connectors
     Show {
         /// The station's identity
@@ -210,7 +205,7 @@ pub(super) async fn run(Stations { task, gateway }: Stations) -> Result<(), Fail
     let session = gateway.open()?;
     let client = &session.client;
     match task {
-        Task::List { filter, paging } => {
+        Task::List(ListArgs { filter, paging }) => {
             session.list(&paging, &filter, |parameters| client.stations(parameters), COLUMNS, row).await
         }
         Task::Show { id } => show(&session, &id).await,

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::session::{GatewayArgs, Paging, Session};
+use super::session::{GatewayArgs, ListArgs, Session};
 use super::table::{Column, Table, cut, fields, or_dash, whole, yes_no};
 use super::{Failure, input};
 use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction};
@@ -30,12 +30,7 @@ pub(super) struct Transactions {
 #[derive(Subcommand)]
 enum Task {
     /// Lists the transactions, the newest first
-    List {
-        #[command(flatten)]
-        filter: Filter,
-        #[command(flatten)]
-        paging: Paging,
-    },
+    List(ListArgs<Filter>),
     /// Shows a transaction
     Show {
         /// Its transaction id in OCPP
@@ -46,9 +41,7 @@ enum Task {
         /// The number that OCPP knows it by
         id: i64,
         #[command(flatten)]
-        filter: Metered,
-        #[command(flatten)]
-        paging: Paging,
+        list: ListArgs<Metered>,
     },
     /// Closes a transaction whose stop never came
     ///
@@ -141,11 +134,11 @@ pub(super) async fn run(Transactions { task, gateway }: Transactions) -> Result<
     let session: Session = gateway.open()?;
     let client = &session.client;
     match task {
-        Task::List { filter, paging } => {
+        Task::List(ListArgs { filter, paging }) => {
             session.list(&paging, &filter, |parameters| client.transactions(parameters), COLUMNS, row).await
         }
         Task::Show { id } => session.show(client.transaction(id), details).await.map(drop),
-        Task::MeterValues { id, filter, paging } => {
+        Task::MeterValues { id, list: ListArgs { filter, paging } } => {
             let ask = |parameters: &[(&str, &str)]| client.meter_values(id, parameters);
             session.list(&paging, &filter, ask, METER_COLUMNS, meter_row).await
         }

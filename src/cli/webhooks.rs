@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::replays::{self, Replays};
-use super::session::{GatewayArgs, Paging, Session};
+use super::session::{GatewayArgs, ListArgs, Session};
 use super::table::{Column, Table, cut, fields, listed, or_dash, whole};
 use super::webhook_fields::Fields;
 use super::{Failure, deliveries, input};
@@ -39,12 +39,7 @@ pub(super) struct Webhooks {
 #[derive(Subcommand)]
 enum Task {
     /// Lists the webhooks, the newest first
-    List {
-        #[command(flatten)]
-        filter: Filter,
-        #[command(flatten)]
-        paging: Paging,
-    },
+    List(ListArgs<Filter>),
     /// Shows a webhook
     Show {
         /// The webhook's number
@@ -168,7 +163,7 @@ pub(super) async fn run(Webhooks { task, gateway }: Webhooks) -> Result<(), Fail
     let session = gateway.open()?;
     let client = &session.client;
     match task {
-        Task::List { filter, paging } => {
+        Task::List(ListArgs { filter, paging }) => {
             session.list(&paging, &filter, |parameters| client.webhooks(parameters), COLUMNS, row).await
         }
         Task::Show { id } => changed(&session, client.webhook(id)).await,
