@@ -299,19 +299,14 @@ pub(super) async fn patch(
             });
         }
         let (blocked, rules) = (input.blocked, rules(&input));
-        match state.store.replace_station(before.updated_at, input, verifiers.clone()).await? {
-            Changed::Done(station) => {
-                if blocked {
-                    state.stations.ask_to_leave(&station_id, Leave::Blocked);
-                }
-                state.stations.change_rules(&station_id, rules);
-                let station = with_live(&state, station);
-                return Ok(tagged(StatusCode::OK, station.updated_at, &station));
+        let changed = state.store.replace_station(before.updated_at, input, verifiers.clone()).await?;
+        if let Some(station) = preconditions.settle(changed, || unknown(&id))? {
+            if blocked {
+                state.stations.ask_to_leave(&station_id, Leave::Blocked);
             }
-            Changed::Unknown => return Err(unknown(&id)),
-            Changed::Stale if preconditions.insists() => return Err(ErrorAnswer::precondition_failed()),
-            // It was changed between reading and writing: the request is applied to the new state.
-            Changed::Stale => {}
+            state.stations.change_rules(&station_id, rules);
+            let station = with_live(&state, station);
+            return Ok(tagged(StatusCode::OK, station.updated_at, &station));
         }
     }
 }

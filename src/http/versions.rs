@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::problem::{ErrorAnswer, Result};
+use store::Changed;
 use vocabulary::clock::Timestamp;
 
 /// The version of a resource that was last changed then. In the store this time grows with every change.
@@ -55,6 +56,24 @@ impl Preconditions {
     /// Whether the request names a version. If it does, a change in between is an error for the caller.
     pub(super) fn insists(&self) -> bool {
         self.if_match.is_some()
+    }
+
+    /// The resource as a change to the version that was read has left it. `None`: it was changed between
+    /// reading and writing, so the request is to be applied to the new state.
+    ///
+    /// # Errors
+    /// `unknown` if it was deleted meanwhile; 412 if it was changed and the request names a version.
+    pub(super) fn settle<T>(
+        &self,
+        changed: Changed<T>,
+        unknown: impl FnOnce() -> ErrorAnswer,
+    ) -> Result<Option<T>> {
+        match changed {
+            Changed::Done(resource) => Ok(Some(resource)),
+            Changed::Unknown => Err(unknown()),
+            Changed::Stale if self.insists() => Err(ErrorAnswer::precondition_failed()),
+            Changed::Stale => Ok(None),
+        }
     }
 
     /// Whether the caller has this version already.

@@ -190,12 +190,10 @@ async fn change(
             verify(state, &input, &before.signing_secret).await?;
             verified = true;
         }
-        match state.store.replace_webhook(before.webhook.id, before.webhook.updated_at, input).await? {
-            Changed::Done(webhook) => return Ok(tagged(StatusCode::OK, webhook.updated_at, &webhook)),
-            Changed::Unknown => return Err(unknown(id)),
-            Changed::Stale if preconditions.insists() => return Err(ErrorAnswer::precondition_failed()),
-            // It was changed between reading and writing: the request is applied to the new state.
-            Changed::Stale => {}
+        let changed =
+            state.store.replace_webhook(before.webhook.id, before.webhook.updated_at, input).await?;
+        if let Some(webhook) = preconditions.settle(changed, || unknown(id))? {
+            return Ok(tagged(StatusCode::OK, webhook.updated_at, &webhook));
         }
     }
 }
