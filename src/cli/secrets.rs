@@ -140,8 +140,8 @@ fn told(losses: &Losses) -> String {
         text += &Table::new(["ID", "NAME", "STATUS", "LOST"].map(whole)).lines(rows);
     }
     for (count, what) in [
-        (deliveries, "deliveries to URLs of events, or with headers of events, are cancelled"),
-        (commands, "commands that bring a station its new password are cancelled: send them again"),
+        (deliveries, "deliveries to URLs of events, or with headers of events, are canceled"),
+        (commands, "commands that bring a station its new password are canceled: send them again"),
         (events, "events lose their own headers: sent again, they go without"),
         (
             requests,

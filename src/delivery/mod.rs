@@ -51,7 +51,7 @@ impl EngineHandle {
         self.views.clone()
     }
 
-    /// Waits until the engine has ended after its `stop` was cancelled.
+    /// Waits until the engine has ended after its `stop` was canceled.
     pub async fn join(self) {
         if let Err(error) = self.task.await {
             tracing::error!("the delivery engine broke: {error}");

@@ -74,7 +74,7 @@ pub(super) struct Sender {
     pub(super) auto_disable_after: Duration,
     pub(super) dead_letters: Mutex<DeadLetterEvents>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
-    /// Cancelled when the time for an orderly end is over.
+    /// Canceled when the time for an orderly end is over.
     pub(super) cut_off: CancellationToken,
 }
 

@@ -96,7 +96,7 @@ const RAMP_PATIENCE: Duration = Duration::from_secs(15);
 /// Outstanding answers are waited for so long at the end.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Makes load until the duration is over or `stop` is cancelled, and reports.
+/// Makes load until the duration is over or `stop` is canceled, and reports.
 ///
 /// `counters` can be watched meanwhile.
 ///

@@ -28,7 +28,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Dialing = Pin<Box<dyn Future<Output = Result<Socket, DialError>> + Send>>;
 
-/// Runs one charger until it has done its sessions or `stop` is cancelled, and says what it did.
+/// Runs one charger until it has done its sessions or `stop` is canceled, and says what it did.
 ///
 /// `observe` hears of everything, in order; it must not block. Nothing is an error: a charger
 /// keeps trying until it is stopped.
@@ -41,7 +41,7 @@ pub async fn run(
 }
 
 /// Takes one charger through the steps of `director`, and of `lines` while there are any, until the last
-/// one is done or `stop` is cancelled. Besides what it did, says how many steps failed.
+/// one is done or `stop` is canceled. Besides what it did, says how many steps failed.
 pub async fn run_directed(
     options: ChargerOptions,
     director: Director,

@@ -1,4 +1,4 @@
-//! Deliveries are resent, cancelled and discarded here.
+//! Deliveries are resent, canceled and discarded here.
 
 use crate::deliveries::direct_url::{LANE, is_origin};
 use crate::deliveries::list::{FROM, visible};

@@ -42,7 +42,7 @@ pub struct StatusCounts {
     pub success: u64,
     /// Are dead letters.
     pub failed: u64,
-    /// Were cancelled, or their webhook was disabled.
+    /// Were canceled, or their webhook was disabled.
     pub discarded: u64,
 }
 

@@ -15,7 +15,7 @@ words! {
         Success = "success",
         /// Dead-lettered: the schedule is used up.
         Failed = "failed",
-        /// Cancelled, or its webhook was disabled or deleted.
+        /// Canceled, or its webhook was disabled or deleted.
         Discarded = "discarded",
     }
 }
@@ -30,7 +30,7 @@ impl DeliveryStatus {
 words! {
     /// Why a delivery was discarded.
     pub enum DiscardReason {
-        /// Somebody cancelled it.
+        /// Somebody canceled it.
         Canceled = "canceled",
         /// Its webhook was disabled.
         WebhookDisabled = "webhook_disabled",

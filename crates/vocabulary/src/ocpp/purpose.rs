@@ -10,7 +10,7 @@ pub enum Purpose {
     StartSession(RemoteStart),
     /// A connector is to be reserved.
     Reserve(Reserve),
-    /// A reservation is to be cancelled.
+    /// A reservation is to be canceled.
     CancelReservation {
         /// The number that the station knows it by.
         reservation_id: i64,

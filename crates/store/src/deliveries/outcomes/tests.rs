@@ -127,9 +127,9 @@ async fn an_attempt_that_was_not_made_is_as_if_it_had_never_begun() {
     assert!(bench.claim().await.is_none(), "it waits");
     bench.clock.advance(DAY);
     assert_eq!(bench.claim().await.expect("until then").attempt, 2);
-    // Cancelled while it was being read: it stays so, and its attempt shows it.
+    // Canceled while it was being read: it stays so, and its attempt shows it.
     let id = claimed.id;
-    bench.store.cancel(id, None).await.expect("cancelled");
+    bench.store.cancel(id, None).await.expect("canceled");
     bench.store.put_back(not_made).await.expect("taken note of");
     assert_eq!(bench.store.seed_text(shown).await, "discarded 1 2 2");
 }
@@ -139,7 +139,7 @@ async fn what_was_claimed_is_read_whatever_becomes_of_its_delivery_and_its_webho
     let bench = bench().await;
     bench.store.seed_events("CP_1", 2).await.expect("stored");
     let (first, second) = (bench.claim().await.expect("due"), bench.claim().await.expect("due"));
-    bench.store.cancel(first.id, None).await.expect("cancelled");
+    bench.store.cancel(first.id, None).await.expect("canceled");
     bench.store.delete_webhook(bench.webhook, None).await.expect("deleted");
     let nothing = LogPosition::from_number(99);
     let events = [first.event, second.event, nothing];

@@ -1,4 +1,4 @@
-//! Cancelling a replay: it takes back the deliveries that were not attempted since it made them due.
+//! Canceling a replay: it takes back the deliveries that were not attempted since it made them due.
 
 use std::ops::ControlFlow;
 
@@ -19,7 +19,7 @@ const TAKE_BACK_STEP: usize = 1_000;
 /// The result of a request to cancel a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CanceledReplay {
-    /// It is cancelled, and its deliveries without a new attempt are taken back.
+    /// It is canceled, and its deliveries without a new attempt are taken back.
     Canceled,
     /// It has ended, and no delivery is left to take back.
     Ended,
@@ -55,7 +55,7 @@ impl Store {
         Ok(CanceledReplay::Canceled)
     }
 
-    /// Takes back some deliveries of a cancelled replay (row); true if there may be more.
+    /// Takes back some deliveries of a canceled replay (row); true if there may be more.
     pub(super) async fn take_back_step(&self, replay: i64) -> Result<bool> {
         self.write(Priority::Api, Scope::Installation, move |w| take_back(w, replay)).await
     }
@@ -86,7 +86,7 @@ fn untried(db: &Read<'_>, replay: i64, limit: usize) -> Result<Vec<Untried>> {
     Ok(found)
 }
 
-/// A completed replay can still be cancelled, as long as one of its deliveries was not attempted.
+/// A completed replay can still be canceled, as long as one of its deliveries was not attempted.
 fn revoke(w: &Tx<'_>, replay: i64) -> Result<bool> {
     if untried(w, replay, 1)?.is_empty() {
         return Ok(false);

@@ -138,7 +138,7 @@ impl Store {
         .await
     }
 
-    /// The rows of the running replays, the oldest first, and of cancelled ones that still take deliveries
+    /// The rows of the running replays, the oldest first, and of canceled ones that still take deliveries
     /// back.
     pub async fn running_replays(&self) -> Result<Vec<i64>> {
         let sql = "SELECT seq FROM replays WHERE status = 'running'

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::log::row_set::as_list;
 use vocabulary::api::replay::Selection;
 
-/// That a reservation is used, cancelled or rejected, or that its time is over.
+/// That a reservation is used, canceled or rejected, or that its time is over.
 pub(super) const RESERVATION_OVER: &str = "(status NOT IN ('active', 'unknown') OR expiry_date_ms < ?2)";
 
 /// That no delivery goes to an origin.
