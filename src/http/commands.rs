@@ -66,16 +66,24 @@ const LAST_WAIT: Duration = Duration::from_secs(3);
 /// What an integrator may keep with a command, as JSON text.
 const METADATA_MAX_BYTES: usize = 16 << 10;
 
-/// How commands are listed.
+/// Whose commands are listed.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct CommandsQuery {
+pub(super) struct WhoseQuery {
     /// The station they are for.
     #[param(min_length = 1, max_length = 64)]
     station_id: Option<String>,
     /// The customer of the station when they were created.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
+}
+
+impl Parameters for WhoseQuery {}
+
+/// Which commands are listed, of one station or of all.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CommandsQuery {
     /// The action.
     #[param(min_length = 1, max_length = 64)]
     action: Option<String>,
@@ -91,32 +99,13 @@ pub(super) struct CommandsQuery {
 }
 
 impl Parameters for CommandsQuery {
+    /// An unknown action is an error, and so is a cursor of another list.
     fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
-        wrong_place(given, errors);
-    }
-}
-
-/// How the commands of one station are listed.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct StationCommandsQuery {
-    /// What is asked.
-    #[param(min_length = 1, max_length = 64)]
-    action: Option<String>,
-    /// How far they have come.
-    #[param(inline)]
-    status: Option<CommandStatus>,
-    /// They were made then or later.
-    #[param(inline, value_type = Option<Bound>)]
-    since: Option<Timestamp>,
-    /// They were made before that.
-    #[param(inline, value_type = Option<Bound>)]
-    until: Option<Timestamp>,
-}
-
-impl Parameters for StationCommandsQuery {
-    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
-        wrong_place(given, errors);
+        let action = given["action"].as_str().filter(|name| !name.is_empty());
+        if let Some(Err(message)) = action.map(action_named) {
+            errors.push(FieldError::new("action", message));
+        }
+        page::wrong_cursor(LIST, Order::Desc, given, errors);
     }
 }
 
@@ -201,15 +190,6 @@ fn action_named(name: &str) -> std::result::Result<CommandAction, String> {
             None => format!("is {unknown}"),
         }
     })
-}
-
-/// Adds errors of a list's parameters. An unknown action is one.
-fn wrong_place(given: &Value, errors: &mut Vec<FieldError>) {
-    let action = given["action"].as_str().filter(|name| !name.is_empty());
-    if let Some(Err(message)) = action.map(action_named) {
-        errors.push(FieldError::new("action", message));
-    }
-    page::wrong_cursor(LIST, Order::Desc, given, errors);
 }
 
 fn queued_for(action: CommandAction) -> Duration {
@@ -308,13 +288,13 @@ fn status_of(command: &Command) -> StatusCode {
 
 /// List a station's commands
 #[utoipa::path(get, path = "/stations/{id}/commands", tag = "commands",
-    params(("id" = String, Path, description = "The station's identity, percent-encoded"), StationCommandsQuery, Paging),
+    params(("id" = String, Path, description = "The station's identity, percent-encoded"), CommandsQuery, Paging),
     responses((status = 200, body = Page<Command>)), security(("api_key" = ["read"])))]
 pub(super) async fn of_station(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
     Id(id): Id,
-    Query(And(query, paging)): Query<And<StationCommandsQuery, Paging>>,
+    Query(And(query, paging)): Query<And<CommandsQuery, Paging>>,
 ) -> Result<Json<Page<Command>>> {
     let (_, station) = stations::visible(&state, &caller, &id).await?;
     let filter = CommandFilter {
@@ -331,16 +311,16 @@ pub(super) async fn of_station(
 }
 
 /// List commands
-#[utoipa::path(get, path = "/commands", tag = "commands", params(CommandsQuery, Paging),
+#[utoipa::path(get, path = "/commands", tag = "commands", params(WhoseQuery, CommandsQuery, Paging),
     responses((status = 200, body = Page<Command>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(And(query, paging)): Query<And<CommandsQuery, Paging>>,
+    Query(And(whose, And(query, paging))): Query<And<WhoseQuery, And<CommandsQuery, Paging>>>,
 ) -> Result<Json<Page<Command>>> {
     let filter = CommandFilter {
-        station_id: query.station_id,
-        owner_id: caller.owner_filter(query.owner_id)?,
+        station_id: whose.station_id,
+        owner_id: caller.owner_filter(whose.owner_id)?,
         action: query.action.and_then(|name| name.parse().ok()),
         status: query.status,
         since: query.since,
