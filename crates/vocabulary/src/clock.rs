@@ -158,8 +158,8 @@ const STEP_MS: i64 = 1_000;
 
 /// The clock that never jumps: waits are measured by it, whoever sets the machine's clock meanwhile.
 ///
-/// Its moments are near the wall's, and are kept by the store; to people they are [`Monotonic::to_wall`]. Cheap
-/// to clone; clones are one.
+/// Its moments are near the wall's, and are kept by the store; to people they are [`Monotonic::to_wall`].
+/// Cheap to clone; clones are one.
 #[derive(Debug, Clone)]
 pub struct Monotonic(Arc<MonotonicClock>);
 
