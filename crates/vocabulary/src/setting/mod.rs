@@ -1,8 +1,8 @@
 //! Settings: how one value is read, and how an engine declares the table of those that it uses.
 //!
 //! Each engine declares its tables in a file of its own (`settings.rs`) with [`table!`](macro@table): names,
-//! types, defaults. `config` merges what file, environment and command line say over all of them; it is the only one
-//! that knows where a value comes from.
+//! types, defaults. `config` merges what file, environment and command line say over all of them; it is the
+//! only one that knows where a value comes from.
 
 mod server;
 mod table;
