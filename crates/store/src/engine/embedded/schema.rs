@@ -10,7 +10,14 @@ pub(crate) struct Schema(&'static [&'static str]);
 
 /// The schema that this program works with. Never edit a step that was released: people have databases with
 /// it. Foreign keys hold while a step runs: a table that is dropped takes along the rows that refer to it.
-pub(crate) const SCHEMA: Schema = Schema(&[include_str!("migrations/0001_first.sql")]);
+pub(crate) const SCHEMA: Schema = Schema(&[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_sessions.sql"),
+    include_str!("migrations/0003_stations.sql"),
+    include_str!("migrations/0004_history.sql"),
+    include_str!("migrations/0005_bulk_commands.sql"),
+    include_str!("migrations/0006_refusals.sql"),
+]);
 
 /// As a later version of this program may have it.
 #[cfg(test)]

@@ -1,0 +1,1 @@
+-- Sessions: how far the energy of each can be relied on, and what it shows at this moment.

@@ -1,0 +1,1 @@
+-- Stations: where they stand, and since when they are away.

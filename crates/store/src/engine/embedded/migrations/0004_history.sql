@@ -1,0 +1,1 @@
+-- What connectors and stations have been, for reports over months.

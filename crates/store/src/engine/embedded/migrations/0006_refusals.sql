@@ -1,0 +1,1 @@
+-- Who was refused at the handshake.
