@@ -25,7 +25,8 @@ fn sign_with_an_intermediate(place: &Place, config: &mut Config) {
     params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 11]), "Europe");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let certificate = params.signed_by(&key, &place.stations.issuer).expect("signs").pem();
-    std::fs::write(place.path("issuing.pem"), certificate + &place.stations.certificate).expect("written");
+    std::fs::write(place.path("issuing.pem"), certificate + place.stations.certificate.as_str())
+        .expect("written");
     std::fs::write(place.path("issuing.key"), key.serialize_pem()).expect("written");
     config.ocpp.certificate_ca = Some(place.path("issuing.pem"));
     config.ocpp.certificate_ca_key = Some(place.path("issuing.key"));

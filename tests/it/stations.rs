@@ -109,7 +109,7 @@ async fn an_import_has_limits_and_a_bound_key_its_owner() {
     assert!(
         told["errors"][0]["message"].as_str().is_some_and(|text| text.contains("1000 rows with a password"))
     );
-    let csv = (0..3_000).fold("station_id\n".to_owned(), |csv, n| csv + &format!("S{n}\n"));
+    let csv = (0..3_000).fold("station_id\n".to_owned(), |csv, n| csv + format!("S{n}\n").as_str());
     let (status, told) = import(&gateway, ADMIN_KEY, "text/csv", csv).await;
     assert_eq!((status, results(&told)), (200, vec!["created"; 3_000]));
 
