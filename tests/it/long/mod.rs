@@ -8,6 +8,8 @@ mod backlog;
 mod due;
 mod endpoint;
 mod first_attempts;
+pub(crate) mod fleet;
+mod glance;
 mod herd;
 mod kills;
 mod load;

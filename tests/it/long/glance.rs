@@ -1,0 +1,36 @@
+//! What operators look at all day, on a large installation.
+
+use super::fleet::{self, Sizes};
+use super::{slack, summary, tell, turn};
+
+const CASE: &str = "a large installation";
+
+/// What the pages of the dashboard ask for.
+const ASKED: &[&str] = &[
+    "/stations?limit=50",
+    "/transactions?status=active&limit=50",
+    "/transactions?limit=50",
+    "/events?limit=50",
+    "/events?q=word777777&limit=50",
+    "/deliveries?limit=50",
+    "/deliveries?status=failed&limit=50",
+    "/failed-deliveries?limit=50",
+    "/webhooks?limit=500",
+    "/webhooks/1/stats",
+    "/commands?limit=50",
+    "/audit?limit=50",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_installation_is_looked_at_quickly() {
+    let Some(_turn) = turn(CASE).await else { return };
+    let began = std::time::Instant::now();
+    let site = fleet::gateway(&slack(Sizes::LARGE, Sizes { events: 100_000, ..Sizes::LARGE })).await;
+    tell(CASE, &format!("made and started in {:.0} s", began.elapsed().as_secs_f64()));
+    fleet::settled(&site).await;
+    tell(CASE, &format!("settled after {:.0} s", began.elapsed().as_secs_f64()));
+    for path in ASKED {
+        let times = fleet::ask(&site, path, 40).await;
+        tell(CASE, &format!("{path}: {}", summary(&times)));
+    }
+}
