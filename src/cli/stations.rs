@@ -16,7 +16,7 @@ pub(super) const HELP: &str = "\
 Examples:
   chargehook stations list --connected
   chargehook stations list --q WALLBOX --since 7d
-  chargehook stations add WALLBOX_001 --name 'Garage left' --owner acme --password -
+  chargehook stations add WALLBOX_001 --name 'Garage left' --owner acme --site Harbour --password -
   chargehook stations set WALLBOX_001 --blocked
   chargehook stations set WALLBOX_001 --clear password
   chargehook stations import stations.csv";
@@ -109,6 +109,9 @@ struct Filter {
     /// Only this customer's
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
+    /// Only those at this place
+    #[arg(long)]
+    site: Option<String>,
     /// The status that answers their boots: accepted, pending or rejected
     #[arg(long, value_name = "STATUS")]
     boot_status: Option<String>,
@@ -159,6 +162,9 @@ struct Fields {
     /// The customer it belongs to
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
+    /// The place where it stands, such as a car park
+    #[arg(long)]
+    site: Option<String>,
     /// Its Basic auth password, 8 to 40 characters; - reads it from standard input
     #[arg(long)]
     password: Option<String>,
@@ -298,6 +304,7 @@ fn details(station: &Station) -> String {
         ("station", station.station_id.clone()),
         ("name", or_dash(station.name.as_ref())),
         ("owner", or_dash(station.owner_id.as_ref())),
+        ("site", or_dash(station.site.as_ref())),
         ("connected", connected(station).to_owned()),
         ("connected at", or_dash(station.connected_at)),
         ("last seen", or_dash(station.last_seen_at)),

@@ -74,6 +74,9 @@ pub(super) struct StationsQuery {
     /// The customer it belongs to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
+    /// The place where it stands.
+    #[param(min_length = 1, max_length = 200)]
+    site: Option<String>,
     /// The status that answers its boots.
     #[param(inline)]
     boot_status: Option<BootStatus>,
@@ -208,6 +211,7 @@ pub(super) async fn list(
     let filter = StationFilter {
         connected: query.connected,
         owner_id: caller.owner_filter(query.owner_id)?,
+        site: query.site,
         boot_status: query.boot_status,
         blocked: query.blocked,
         vendor: query.vendor,

@@ -22,6 +22,7 @@ mod documented;
 mod energy;
 mod fairness;
 mod flags;
+mod fleet;
 mod floods;
 mod foreign_files;
 mod frames;

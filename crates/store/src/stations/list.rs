@@ -19,6 +19,8 @@ pub struct StationFilter {
     pub connected: Option<bool>,
     /// The customer it belongs to.
     pub owner_id: Option<String>,
+    /// The place where it stands.
+    pub site: Option<String>,
     /// What its boot is answered with.
     pub boot_status: Option<BootStatus>,
     /// Refused at the handshake.
@@ -47,6 +49,7 @@ impl StationFilter {
             None => {}
         }
         conditions.and_if("owner_id = ?", self.owner_id);
+        conditions.and_if("site = ?", self.site);
         conditions.and_if("boot_status = ?", self.boot_status.map(|status| status.as_str().to_owned()));
         conditions.and_if("blocked = ?", self.blocked);
         conditions.and_if("vendor = ?", self.vendor);
@@ -69,7 +72,8 @@ const COLUMNS: &str = "seq, station_id, name, owner_id, connected, connected_at_
     remote_addr, vendor, model, serial_number, firmware_version, protocol, security_profile, min_security_profile,
     certificate_name, boot_status, blocked, validation, time_zone, message_size_bytes, ping, clock_skew_ms,
     firmware_status, diagnostics_status, log_status, local_list_version, password_verifiers IS NOT NULL,
-    flags, metadata, created_at_ms, updated_at_ms, certificate_serial, abilities";
+    flags, metadata, created_at_ms, updated_at_ms, certificate_serial, abilities,
+    site";
 
 impl Store {
     /// The station of this identity.
@@ -145,6 +149,7 @@ fn read(row: &Row<'_>) -> Result<Station> {
         updated_at: row.get(31)?,
         certificate_serial: row.get(32)?,
         abilities: row.json(33)?,
+        site: row.get(34)?,
     })
 }
 

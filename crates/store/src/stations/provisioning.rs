@@ -105,8 +105,8 @@ impl Store {
 /// (`?1`) and the moment (`?2`).
 const WRITTEN: &str =
     "name, owner_id, min_security_profile, certificate_name, boot_status, blocked, validation,
-    time_zone, message_size_bytes, ping, metadata, certificate_serial";
-const WRITTEN_VALUES: &str = "?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14";
+    time_zone, message_size_bytes, ping, metadata, certificate_serial, site";
+const WRITTEN_VALUES: &str = "?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15";
 
 fn write(w: &Tx<'_>, statement: &str, input: &StationInput, min_profile: u8) -> Result<usize> {
     w.run(
@@ -126,6 +126,7 @@ fn write(w: &Tx<'_>, statement: &str, input: &StationInput, min_profile: u8) -> 
             input.ping,
             serde_json::to_string(&input.metadata)?,
             input.certificate_serial,
+            input.site,
         ],
     )
 }

@@ -30,6 +30,10 @@ pub struct StationInput {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200)]
     pub owner_id: Option<String>,
+    /// The place where it stands, such as a car park.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 200)]
+    pub site: Option<String>,
     /// Its Basic auth password; 32 to 40 hex digits are also taken as the bytes they stand for. Never shown
     /// again; null removes it.
     #[serde(default)]
@@ -111,6 +115,8 @@ pub struct Station {
     pub name: Option<String>,
     /// The customer it belongs to.
     pub owner_id: Option<String>,
+    /// The place where it stands, such as a car park.
+    pub site: Option<String>,
     /// Whether it has a live connection.
     pub connected: bool,
     /// Since when it is, or when it last was.
