@@ -3,8 +3,10 @@
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
+use vocabulary::api::transaction::{EnergyQuality, Status, Transaction};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent, category_of};
+use vocabulary::ocpp::authorization::AuthorizationStatus;
 use vocabulary::ocpp::protocol::Protocol;
 
 /// The station that sample events are about.
@@ -35,6 +37,40 @@ fn occurred_at(payload: &Value) -> Option<Timestamp> {
 fn raw(value: Value) -> Box<RawValue> {
     // All keys of a `Value` are strings, so it always has a JSON form.
     to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// A session of an hour.
+fn session(revision: i64, started_at: Timestamp, stopped_at: Timestamp) -> Transaction {
+    Transaction {
+        transaction_id: 100_000_001,
+        station_id: STATION.to_owned(),
+        connector_id: Some(1),
+        owner_id: None,
+        id_tag: Some("04A2B3C4D5E6F7".to_owned()),
+        id_tag_status: AuthorizationStatus::Accepted,
+        reservation_id: None,
+        command_id: None,
+        status: Status::Completed,
+        orphaned: false,
+        inferred: false,
+        started_at: Some(started_at),
+        stopped_at: Some(stopped_at),
+        meter_start: Some(12_000),
+        meter_stop: Some(23_450),
+        first_register_wh: Some(12_000),
+        last_register_wh: Some(23_450),
+        stop_reason: Some("EVDisconnected".to_owned()),
+        stop_id_tag: Some("04A2B3C4D5E6F7".to_owned()),
+        revision,
+        updated_at: stopped_at,
+        energy_wh: Some(11_450),
+        energy_estimated_wh: Some(11_450),
+        energy_quality: EnergyQuality::Metered,
+        power_w: None,
+        energy_so_far_wh: None,
+        soc_percent: None,
+        duration_s: Some(3_600),
+    }
 }
 
 fn payload(event: &str, category: Category, now: Timestamp) -> Value {
@@ -95,25 +131,19 @@ fn payload(event: &str, category: Category, now: Timestamp) -> Value {
         }
         "TransactionCompleted" | "TransactionCorrected" => {
             let revision = if event == "TransactionCompleted" { 1 } else { 2 };
-            let mut transaction = json!({
-                "transaction_id": 100_000_001, "station_id": STATION, "connector_id": 1, "owner_id": null,
-                "id_tag": "04A2B3C4D5E6F7", "id_tag_status": "Accepted", "reservation_id": null,
-                "command_id": null, "status": "completed", "orphaned": false, "inferred": false,
-                "started_at": earlier, "stopped_at": now, "meter_start": 12_000, "meter_stop": 23_450,
-                "first_register_wh": 12_000, "last_register_wh": 23_450,
-                "stop_reason": "EVDisconnected", "stop_id_tag": "04A2B3C4D5E6F7", "revision": revision,
-                "updated_at": now, "energy_wh": 11_450, "energy_estimated_wh": 11_450,
-                "energy_quality": "metered", "missing": [], "meter_values_truncated": false,
-                "meter_values": [{
-                    "occurred_at": now, "received_at": now, "measurand": "Energy.Active.Import.Register",
-                    "context": "Transaction.End", "phase": null, "location": "Outlet", "format": "Raw",
-                    "unit": "Wh", "value": "23450", "value_base": "23450", "derived": false,
-                }],
-            });
+            // All of its members have a JSON form.
+            let mut payload = serde_json::to_value(session(revision, earlier, now)).unwrap_or_default();
+            payload["missing"] = json!([]);
+            payload["meter_values_truncated"] = json!(false);
+            payload["meter_values"] = json!([{
+                "occurred_at": now, "received_at": now, "measurand": "Energy.Active.Import.Register",
+                "context": "Transaction.End", "phase": null, "location": "Outlet", "format": "Raw",
+                "unit": "Wh", "value": "23450", "value_base": "23450", "derived": false,
+            }]);
             if revision > 1 {
-                transaction["changed"] = json!(["energy_wh"]);
+                payload["changed"] = json!(["energy_wh"]);
             }
-            transaction
+            payload
         }
         "WebhookFailing" | "WebhookDisabled" | "WebhookRecovered" => {
             json!({"webhook_id": 1, "reason": format!("every delivery has failed since {earlier}"),

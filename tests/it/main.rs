@@ -66,6 +66,7 @@ mod retention;
 mod scripted;
 mod search;
 mod secrets_key;
+mod session_questions;
 mod sessions;
 mod simulated;
 mod simulated_tls;

@@ -107,7 +107,7 @@ use engine::sql::params;
 use engine::tx::{Read, Tx};
 use engine::{Engine, Priority, Scope};
 use signals::Signals;
-use vocabulary::clock::Monotonic;
+use vocabulary::clock::{Clock, Monotonic};
 
 /// A handle on the store; cheap to clone.
 #[derive(Clone)]
@@ -119,6 +119,8 @@ struct Inner {
     engine: Engine,
     signals: Arc<Signals>,
     monotonic: Monotonic,
+    /// The wall clock.
+    clock: Clock,
     /// Requests with an `Idempotency-Key` that are being served.
     running: Arc<RunningRequests>,
     data_dir: PathBuf,

@@ -36,6 +36,8 @@ const PURE: &[&str] = &[
     "crates/store/src/sessions/downsample.rs",
     "crates/store/src/sessions/energy.rs",
     "crates/store/src/sessions/energy",
+    "crates/store/src/sessions/live.rs",
+    "crates/store/src/sessions/meters.rs",
     "crates/store/src/sessions/transactions/inference/choice.rs",
     "src/delivery/breaker.rs",
     "src/delivery/byte_budget.rs",

@@ -17,6 +17,7 @@ use crate::log::subscriptions::load_subscriptions;
 use crate::maintenance::unlock;
 use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
+use crate::sessions::unweighed;
 use crate::stations::connections;
 use crate::{Inner, Store};
 use vocabulary::clock::{Clock, Monotonic};
@@ -80,17 +81,25 @@ impl Store {
     /// With the directory's lock: as its only gateway.
     fn start(data_dir: &Path, clock: Clock, lock: Option<File>, vault: Vault) -> Result<Self> {
         let is_gateway = lock.is_some();
-        let mut opening = Opening::of(data_dir, clock, vault.clone(), lock, load_subscriptions)?;
+        let mut opening = Opening::of(data_dir, clock.clone(), vault.clone(), lock, load_subscriptions)?;
         if is_gateway {
             opening.write(unlock::settle)?;
             opening.write(connections::settle)?;
             opening.write(queue::settle)?;
             opening.write(idempotency::settle)?;
             opening.write(|w| outcomes::recover(w))?;
+            let mut may_be_more = true;
+            while may_be_more {
+                opening.write(|w| {
+                    may_be_more = unweighed::weigh_some(w)?;
+                    Ok(())
+                })?;
+            }
         }
         let inner = Inner {
             signals: opening.signals(),
             monotonic: opening.monotonic(),
+            clock,
             engine: Engine::Embedded(opening.start()?),
             running: Arc::default(),
             vault,

@@ -39,7 +39,7 @@ impl Store {
     /// charger's own stop, should it come, corrects it.
     pub async fn close_transaction(&self, transaction_id: i64, stop: ManualStop) -> Result<Closed> {
         self.write(Priority::Api, Scope::Installation, move |w| {
-            let Some(before) = transaction_list::by_id(w, transaction_id)? else {
+            let Some(before) = transaction_list::by_id(w, transaction_id, w.now)? else {
                 return Ok(Closed::Unknown);
             };
             if before.status == Status::Completed {
@@ -47,7 +47,7 @@ impl Store {
             }
             let stopped_at = stop.stopped_at.unwrap_or(w.now);
             complete(w, transaction_id, EndedBy::Close, Some(stopped_at), &stop)?;
-            let closed = transaction_list::by_id(w, transaction_id)?;
+            let closed = transaction_list::by_id(w, transaction_id, w.now)?;
             Ok(closed.map_or(Closed::Unknown, |closed| Closed::Done(Box::new(closed))))
         })
         .await
@@ -100,5 +100,6 @@ fn complete(
             stamp.seq,
         ],
     )?;
+    transactions::weigh(w, transaction_id)?;
     completion::complete(w, transaction_id, None)
 }

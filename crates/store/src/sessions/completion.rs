@@ -30,11 +30,11 @@ pub(crate) fn add_meter_values(
     received_at: Timestamp,
 ) -> Result<()> {
     let before = match of.completed {
-        true => transaction_list::by_id(w, of.transaction_id)?,
+        true => transaction_list::by_id(w, of.transaction_id, w.now)?,
         false => None,
     };
     meter_values::insert(w, of.transaction_id, values, received_at)?;
-    transactions::update_register(w, of, values, received_at, false)?;
+    transactions::add_readings(w, of, values, received_at, false)?;
     match before {
         Some(before) => correct(w, &before, occurred_at),
         None if of.orphaned => transactions::set_orphan_activity(w, of.transaction_id),
@@ -45,7 +45,7 @@ pub(crate) fn add_meter_values(
 /// Ends a transaction with its first stop, or corrects one that was ended without the charger's word.
 pub(crate) fn stop(w: &mut Tx<'_>, stop: &SessionEnded, matched: &MatchedStop) -> Result<()> {
     let before = match matched.completed {
-        true => transaction_list::by_id(w, matched.transaction_id)?,
+        true => transaction_list::by_id(w, matched.transaction_id, w.now)?,
         false => None,
     };
     meter_values::insert(w, matched.transaction_id, &stop.transaction_data, matched.received_at)?;
@@ -53,7 +53,7 @@ pub(crate) fn stop(w: &mut Tx<'_>, stop: &SessionEnded, matched: &MatchedStop) -
         completed: matched.completed,
         ..MeteredTransaction::open(matched.transaction_id)
     };
-    transactions::update_register(w, of, &stop.transaction_data, matched.received_at, true)?;
+    transactions::add_readings(w, of, &stop.transaction_data, matched.received_at, true)?;
     transactions::end(w, stop, matched)?;
     match before {
         Some(before) => correct(w, &before, matched.occurred_at),
@@ -85,7 +85,7 @@ fn correct(w: &mut Tx<'_>, before: &Transaction, occurred_at: Option<Timestamp>)
 }
 
 fn current(w: &Tx<'_>, transaction_id: i64) -> Result<Transaction> {
-    transaction_list::by_id(w, transaction_id)?
+    transaction_list::by_id(w, transaction_id, w.now)?
         .ok_or_else(|| StoreError::Corrupt(format!("transaction {transaction_id} is gone")))
 }
 

@@ -86,7 +86,7 @@ pub(crate) struct Energy {
 }
 
 /// Everything that tells of a transaction's energy.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Evidence {
     /// The meter at the start, in Wh.
     pub(crate) meter_start: Option<i64>,

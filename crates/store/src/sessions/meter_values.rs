@@ -193,6 +193,23 @@ fn is_known(w: &Tx<'_>, transaction_id: i64, samples: &str) -> Result<bool> {
     )
 }
 
+/// Moments that tell what a session shows: a charger may send each kind of value by itself.
+const NEWEST_MOMENTS: u32 = 8;
+
+/// What was metered last, oldest first.
+pub(crate) fn newest(db: &Read<'_>, transaction_id: i64) -> Result<Vec<fact::MeterValue>> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM meter_values WHERE transaction_id = ?1 ORDER BY at_ms DESC, seq DESC LIMIT ?2"
+    );
+    let mut moments = db.all(&select, params![transaction_id, NEWEST_MOMENTS], read)?;
+    moments.reverse();
+    let value = |moment: Moment| fact::MeterValue {
+        timestamp: Some(Timestamp::from_unix_ms(moment.at_ms)),
+        sampled_value: moment.samples.into_iter().map(Sample::sampled).collect(),
+    };
+    Ok(moments.into_iter().map(value).collect())
+}
+
 /// The charger's time of the last value.
 pub(crate) fn last_at(db: &Read<'_>, transaction_id: i64) -> Result<Option<Timestamp>> {
     db.one("SELECT max(at_ms) FROM meter_values WHERE transaction_id = ?1", params![transaction_id], |row| {

@@ -6,8 +6,6 @@ use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
-use crate::sessions::energy::{self, Energy};
-use crate::sessions::transactions::{EVIDENCE, evidence};
 use vocabulary::api::transaction::{Status, Transaction};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::authorization::id_tag_key;
@@ -50,14 +48,11 @@ impl TransactionFilter {
     }
 }
 
-/// Those of [`EVIDENCE`] follow.
 const COLUMNS: &str =
     "transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status, reservation_id, command_id,
     status, orphaned, inferred, started_at_ms, stopped_at_ms, stop_reason, stop_id_tag, revision,
-    updated_at_ms";
-
-/// How many these are.
-const COLUMN_COUNT: usize = 17;
+    updated_at_ms, meter_start_wh, meter_stop_wh, first_register_wh, last_register_wh, energy_wh,
+    energy_estimated_wh, energy_quality, power_w, soc_percent";
 
 /// The columns before [`COLUMNS`] in every query: what the list is sorted by.
 const KEYS: usize = 2;
@@ -65,35 +60,36 @@ const KEYS: usize = 2;
 impl Store {
     /// The transaction of this number.
     pub async fn transaction(&self, transaction_id: i64) -> Result<Option<Transaction>> {
-        self.read(move |db| by_id(db, transaction_id)).await
+        let now = self.inner.clock.now();
+        self.read(move |db| by_id(db, transaction_id, now)).await
     }
 
     /// One page of the transactions that `filter` wants, by the order in which they began, or by their last
     /// change (see [`TransactionFilter::sorts_by_update`]).
     pub async fn transactions(&self, filter: TransactionFilter, slice: Slice) -> Result<Listed<Transaction>> {
+        let now = self.inner.clock.now();
         self.read(move |db| {
+            let read = |row: &Row<'_>| read(row, now);
             if filter.sorts_by_update(slice.ascending) {
                 // Nothing that changes later gets a place before this one: a poller misses nothing.
-                let select =
-                    format!("SELECT updated_at_ms, change_seq, {COLUMNS}, {EVIDENCE} FROM transactions");
+                let select = format!("SELECT updated_at_ms, change_seq, {COLUMNS} FROM transactions");
                 let keys = ["updated_at_ms", "change_seq"];
                 return page(db, &select, &keys, conditions(filter), &slice, read);
             }
-            let select =
-                format!("SELECT transaction_id, updated_at_ms, {COLUMNS}, {EVIDENCE} FROM transactions");
+            let select = format!("SELECT transaction_id, updated_at_ms, {COLUMNS} FROM transactions");
             page(db, &select, &["transaction_id"], conditions(filter), &slice, read)
         })
         .await
     }
 }
 
-/// The transaction of this number, as it is now.
-pub(crate) fn by_id(db: &Read<'_>, transaction_id: i64) -> Result<Option<Transaction>> {
+/// The transaction of this number, as it is `now`.
+pub(crate) fn by_id(db: &Read<'_>, transaction_id: i64, now: Timestamp) -> Result<Option<Transaction>> {
     let select = format!(
-        "SELECT transaction_id, updated_at_ms, {COLUMNS}, {EVIDENCE} FROM transactions
+        "SELECT transaction_id, updated_at_ms, {COLUMNS} FROM transactions
          WHERE transaction_id = ?1"
     );
-    db.maybe(&select, params![transaction_id], read)
+    db.maybe(&select, params![transaction_id], |row| read(row, now))
 }
 
 fn conditions(filter: TransactionFilter) -> Conditions {
@@ -119,10 +115,12 @@ fn conditions(filter: TransactionFilter) -> Conditions {
     conditions
 }
 
-fn read(row: &Row<'_>) -> Result<Transaction> {
+fn read(row: &Row<'_>, now: Timestamp) -> Result<Transaction> {
     let at = |column| KEYS + column;
-    let evidence = evidence(row, at(COLUMN_COUNT))?;
-    let Energy { wh, estimated_wh, quality } = energy::weigh(&evidence);
+    let status = row.word(at(8))?;
+    let (started_at, stopped_at) = (row.get(at(11))?, row.get(at(12))?);
+    let energy_estimated_wh = row.get(at(22))?;
+    let is_active = status == Status::Active;
     Ok(Transaction {
         transaction_id: row.get(at(0))?,
         station_id: row.get(at(1))?,
@@ -132,21 +130,32 @@ fn read(row: &Row<'_>) -> Result<Transaction> {
         id_tag_status: row.parsed(at(5))?,
         reservation_id: row.get(at(6))?,
         command_id: row.maybe_parsed(at(7))?,
-        status: row.word(at(8))?,
+        status,
         orphaned: row.get(at(9))?,
         inferred: row.get(at(10))?,
-        started_at: row.get(at(11))?,
-        stopped_at: row.get(at(12))?,
-        meter_start: evidence.meter_start,
-        meter_stop: evidence.meter_stop,
-        first_register_wh: evidence.track.first.map(|first| first.wh),
-        last_register_wh: evidence.track.last.map(|last| last.wh),
+        started_at,
+        stopped_at,
+        meter_start: row.get(at(17))?,
+        meter_stop: row.get(at(18))?,
+        first_register_wh: row.get(at(19))?,
+        last_register_wh: row.get(at(20))?,
         stop_reason: row.get(at(13))?,
         stop_id_tag: row.get(at(14))?,
         revision: row.get(at(15))?,
         updated_at: row.get(at(16))?,
-        energy_wh: wh,
-        energy_estimated_wh: estimated_wh,
-        energy_quality: quality,
+        energy_wh: row.get(at(21))?,
+        energy_estimated_wh,
+        energy_quality: row.word(at(23))?,
+        power_w: row.get::<Option<i64>>(at(24))?.filter(|_| is_active),
+        energy_so_far_wh: energy_estimated_wh.filter(|_| is_active),
+        soc_percent: row.get::<Option<i64>>(at(25))?.filter(|_| is_active),
+        duration_s: duration_s(started_at, if is_active { Some(now) } else { stopped_at }, is_active),
     })
+}
+
+/// From start to end, in whole seconds. A session that is under way has not taken less than nothing, though
+/// the charger's clock may be ahead; one that ended before it began says nothing.
+fn duration_s(start: Option<Timestamp>, end: Option<Timestamp>, is_active: bool) -> Option<i64> {
+    let seconds = end?.unix_ms().saturating_sub(start?.unix_ms()).div_euclid(1_000);
+    if is_active { Some(seconds.max(0)) } else { Some(seconds).filter(|seconds| *seconds >= 0) }
 }

@@ -13,12 +13,13 @@ use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::sessions::ended_by::EndedBy;
+use vocabulary::api::transaction::EnergyQuality;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::{AuthorizationStatus, id_tag_key};
 use vocabulary::ocpp::fact::{SessionEnded, SessionStarted};
 
-pub(crate) use evidence::{EVIDENCE, evidence, evidence_of, update_register};
+pub(crate) use evidence::{add_readings, evidence_of, weigh, weigh_first};
 pub(crate) use meter_match::{MeterMatch, MeteredTransaction, is_taken_by_the_clock, metered_transaction};
 pub(crate) use number::next_number;
 pub(crate) use start_match::started_by;
@@ -41,8 +42,10 @@ pub(crate) fn start(
         "INSERT INTO transactions (transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_key,
                                    id_tag_status, reservation_id, status, started_at_ms, meter_start_wh,
                                    start_timestamp_text, start_event_seq, created_at_ms, updated_at_ms,
-                                   change_seq, start_untimed, meter_decimals, meter_before_wh)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'active', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                                   change_seq, start_untimed, meter_decimals, meter_before_wh,
+                                   energy_quality)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'active', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+                 ?19)",
         params![
             new.transaction_id,
             station,
@@ -62,6 +65,8 @@ pub(crate) fn start(
             new.occurred_at.is_none(),
             start.meter_has_decimals,
             meter_before,
+            // Of a start alone there is nothing to weigh.
+            EnergyQuality::Missing.as_str(),
         ],
     )?;
     Ok(())
@@ -169,7 +174,7 @@ pub(crate) fn end(w: &Tx<'_>, stop: &SessionEnded, matched: &MatchedStop) -> Res
             EndedBy::Stop.as_str(),
         ],
     )?;
-    Ok(())
+    weigh(w, matched.transaction_id)
 }
 
 /// A message has come about a transaction whose stop is overdue.
@@ -180,3 +185,6 @@ pub(crate) fn set_orphan_activity(w: &Tx<'_>, transaction_id: i64) -> Result<()>
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,6 +96,17 @@ pub struct Transaction {
     pub energy_estimated_wh: Option<i64>,
     /// How far `energy_wh` can be relied on.
     pub energy_quality: EnergyQuality,
+    /// How fast it is charging, in W, by the newest meter value that tells; phases are added where there is
+    /// no total. Null if none has told, and once it is completed.
+    pub power_w: Option<i64>,
+    /// What it has charged so far, in Wh, by the newest reading of the energy register; null if that is not
+    /// known, and once it is completed.
+    pub energy_so_far_wh: Option<i64>,
+    /// The state of charge of the vehicle's battery, by the newest meter value that tells; null if none has
+    /// told, and once it is completed.
+    pub soc_percent: Option<i64>,
+    /// How long it has been under way, or took from start to stop, in whole seconds; null if it is not known.
+    pub duration_s: Option<i64>,
 }
 
 /// One value that was metered in a transaction.

@@ -1,17 +1,12 @@
 //! The readings of a session's energy import register among the values of its messages: which of several is
 //! the session's own, and in which order they were taken.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
+use crate::sessions::meters::{self, Moments, Shown};
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::fact::{MeterValue, SampledValue};
+use vocabulary::ocpp::fact::SampledValue;
 
-/// A time further ahead of its arrival than this is that of a clock that runs ahead: the arrival counts.
-const AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
-
-/// Where OCPP has meters, the one that is billed by first (1.6, section 7.45).
-const LOCATIONS: [&str; 5] = ["Outlet", "Cable", "Body", "Inlet", "EV"];
+/// What the register is called in OCPP.
+const REGISTER: &str = "Energy.Active.Import.Register";
 
 /// The register at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,25 +21,16 @@ pub(crate) struct Reading {
     pub(crate) is_end: bool,
 }
 
-/// The register as it stands in `values`, at most three readings for each moment: the one of the session's
+/// The register as it stands at each of `moments`, at most three readings for each: the one of the session's
 /// begin (which is of `started_at`, if that is known), an ordinary one, and the one of its end.
-pub(crate) fn readings(
-    values: &[MeterValue],
-    started_at: Option<Timestamp>,
-    received_at: Timestamp,
-) -> Vec<Reading> {
-    // Some send each phase in an entry of its own.
-    let mut at_once: BTreeMap<Timestamp, Vec<&SampledValue>> = BTreeMap::new();
-    for value in values {
-        let sampled_at = value.timestamp.unwrap_or(received_at);
-        let sampled_at = if sampled_at > received_at.after(AHEAD_MAX) { received_at } else { sampled_at };
-        at_once.entry(sampled_at).or_default().extend(&value.sampled_value);
-    }
+pub(crate) fn readings(moments: &Moments<'_>, started_at: Option<Timestamp>) -> Vec<Reading> {
     let mut readings = Vec::new();
-    for (sampled_at, samples) in at_once {
+    for (&sampled_at, samples) in moments {
         for moment in [Moment::Begin, Moment::Between, Moment::End] {
             let samples = samples.iter().copied().filter(|sample| Moment::of(sample) == moment);
-            let Some((source, wh)) = best(samples) else { continue };
+            let Some(Shown { value: wh, source }) = meters::best(REGISTER, samples, whole_wh) else {
+                continue;
+            };
             let at = match moment {
                 Moment::Begin => started_at.unwrap_or(sampled_at),
                 _ => sampled_at,
@@ -75,51 +61,6 @@ impl Moment {
     }
 }
 
-/// What the registers at one location show.
-#[derive(Debug, Clone, Copy, Default)]
-struct Registers {
-    total: Option<i64>,
-    phases: [Option<i64>; 3],
-    /// Of the neutral conductor, or between two phases.
-    other: Option<i64>,
-}
-
-impl Registers {
-    /// The total, else the sum of the phases that there are, else what is left; with its rank among those.
-    fn best(&self) -> Option<(i64, i64)> {
-        if let Some(total) = self.total {
-            return Some((0, total));
-        }
-        let known: Vec<i64> = self.phases.iter().copied().flatten().collect();
-        match known.len() {
-            0 => self.other.map(|other| (4, other)),
-            phases => Some((4 - phases as i64, known.iter().fold(0, |sum, wh| sum.saturating_add(*wh)))),
-        }
-    }
-}
-
-/// The best register among `samples`, with its rank among all that there can be.
-fn best<'a>(samples: impl Iterator<Item = &'a SampledValue>) -> Option<(i64, i64)> {
-    let mut at = [Registers::default(); LOCATIONS.len()];
-    for sample in samples.filter(|sample| sample.measurand == "Energy.Active.Import.Register") {
-        let Some(wh) = sample.value_base.as_deref().and_then(whole_wh) else { continue };
-        let location = LOCATIONS.iter().position(|location| *location == sample.location);
-        let registers = &mut at[location.unwrap_or(LOCATIONS.len() - 1)];
-        let register = match sample.phase.as_deref() {
-            None => &mut registers.total,
-            Some("L1" | "L1-N") => &mut registers.phases[0],
-            Some("L2" | "L2-N") => &mut registers.phases[1],
-            Some("L3" | "L3-N") => &mut registers.phases[2],
-            Some(_) => &mut registers.other,
-        };
-        register.get_or_insert(wh);
-    }
-    at.iter().enumerate().find_map(|(location, registers)| {
-        let (rank, wh) = registers.best()?;
-        Some((location as i64 * 5 + rank, wh))
-    })
-}
-
 /// The whole watt-hours of a decimal text; a register below zero is none.
 fn whole_wh(decimal: &str) -> Option<i64> {
     decimal.split('.').next()?.parse().ok().filter(|wh| *wh >= 0 && !decimal.starts_with('-'))
@@ -127,15 +68,22 @@ fn whole_wh(decimal: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use vocabulary::ocpp::fact::MeterValue;
 
     const STARTED: Timestamp = Timestamp::from_unix_ms(1_000_000);
     const RECEIVED: Timestamp = Timestamp::from_unix_ms(9_000_000);
 
+    fn read(value: MeterValue, started_at: Option<Timestamp>) -> Vec<Reading> {
+        readings(&meters::moments(&[value], RECEIVED), started_at)
+    }
+
     fn sample(wh: &str, context: &str, phase: &str, location: &str) -> SampledValue {
         SampledValue {
             value_base: Some(wh.to_owned()),
-            measurand: "Energy.Active.Import.Register".to_owned(),
+            measurand: REGISTER.to_owned(),
             context: context.to_owned(),
             phase: (!phase.is_empty()).then(|| phase.to_owned()),
             location: location.to_owned(),
@@ -149,7 +97,7 @@ mod tests {
             .map(|(wh, phase, location)| sample(wh, "Sample.Periodic", phase, location))
             .collect();
         let value = MeterValue { timestamp: Some(STARTED), sampled_value };
-        readings(&[value], Some(STARTED), RECEIVED).iter().map(|reading| reading.wh).collect()
+        read(value, Some(STARTED)).iter().map(|reading| reading.wh).collect()
     }
 
     #[test]
@@ -182,8 +130,7 @@ mod tests {
             sample("100", "Transaction.Begin", "", "Outlet"),
             sample("390", "Sample.Periodic", "", "Outlet"),
         ];
-        let found =
-            readings(&[MeterValue { timestamp: Some(stopped), sampled_value }], Some(STARTED), RECEIVED);
+        let found = read(MeterValue { timestamp: Some(stopped), sampled_value }, Some(STARTED));
         let found: Vec<_> = found.iter().map(|reading| (reading.wh, reading.at, reading.is_end)).collect();
         assert_eq!(found, [(100, STARTED, false), (390, stopped, false), (400, stopped, true)]);
     }
@@ -196,7 +143,7 @@ mod tests {
                 timestamp: Some(Timestamp::from_unix_ms(RECEIVED.unix_ms() + ahead_ms)),
                 sampled_value: vec![sample("1", "Sample.Periodic", "", "Outlet")],
             };
-            assert_eq!(readings(&[value], None, RECEIVED)[0].at, expected);
+            assert_eq!(read(value, None)[0].at, expected);
         }
     }
 }

@@ -74,6 +74,21 @@ impl<'a> Sample<'a> {
         }
     }
 
+    /// As it was read.
+    pub(super) fn sampled(self) -> SampledValue {
+        SampledValue {
+            value: self.value.into_owned(),
+            value_base: self.value_base.map(Cow::into_owned),
+            measurand: self.measurand.into_owned(),
+            context: self.context.into_owned(),
+            phase: self.phase.map(Cow::into_owned),
+            location: self.location.into_owned(),
+            format: self.format.into_owned(),
+            unit: self.unit.map(Cow::into_owned),
+            derived: self.derived,
+        }
+    }
+
     /// As it is listed.
     pub(super) fn shown(self, occurred_at: Option<Timestamp>, received_at: Timestamp) -> MeterValue {
         MeterValue {
