@@ -11,6 +11,8 @@ mod audit;
 mod auth;
 mod body;
 mod commands;
+mod csv;
+mod csv_columns;
 mod deliveries;
 mod did_you_mean;
 mod event_patterns;
@@ -197,6 +199,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
     let api = router
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
+        .layer(from_fn_with_state(state.clone(), csv::answer))
         .layer(from_fn(did_you_mean::add))
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(state.clone(), audit::record))

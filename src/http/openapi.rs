@@ -10,6 +10,7 @@ use utoipa::openapi::{
     Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server,
 };
 
+use super::csv_columns::Sheet;
 use super::scope::RequiredScope;
 
 const DESCRIPTION: &str = "\
@@ -28,6 +29,14 @@ or a duration back from now (`2h`).
 **Lists** answer `data` and `next_cursor`, newest first unless `order=asc`; pass `next_cursor` as `cursor` with \
 the other parameters unchanged. `since` is inclusive, `until` exclusive.
 
+**CSV.** Every list, summary and report answers `Accept: text/csv` with the same filters: a line of names, then the \
+rows of all pages, as a stream. Fields of an object of fixed shape are columns of their own (`requested_by.name`); \
+payloads and arrays are JSON in one cell; null is an empty cell. A text that begins with `=`, `+`, `-`, `@`, tab or CR \
+is prefixed with `'`, since spreadsheets would take it for a formula; numbers never are. With `cursor` it begins \
+there. With `limit` it is that page alone, and the header `Link` (`rel=\"next\"`) leads to the next one. If something \
+fails on the way the connection is cut off, so a file that ended well is whole. One that takes several pages counts as \
+one request, and as an open stream (`limits.streams`).
+
 **Idempotency.** Every POST takes an `Idempotency-Key` header (at most 255 characters, per API key, for 24 hours): \
 the same key and body get the first answer again, with `Idempotent-Replayed: true`. A request that was refused and \
 changed nothing is decided anew, also with another body: only answers 2xx, and the 504 of a command that was sent, are kept.
@@ -39,6 +48,7 @@ static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| super::routes().split_for_
 static AS_JSON: LazyLock<Value> = LazyLock::new(|| {
     let mut document = serde_json::to_value(&*DOCUMENT).unwrap_or_default();
     complete(&mut document);
+    offer_csv(&mut document);
     document["webhooks"] = super::openapi_webhooks::webhooks();
     document
 });
@@ -195,6 +205,20 @@ fn complete(document: &mut Value) {
                 complete_operation(path, method == "post", operation);
             }
         }
+    }
+}
+
+/// Adds the second media type of every list.
+fn offer_csv(document: &mut Value) {
+    let lists: Vec<String> = operations(document)
+        .filter(|(method, _, operation)| *method == Method::GET && Sheet::of(operation, document).is_some())
+        .map(|(_, path, _)| path.to_owned())
+        .collect();
+    for path in lists {
+        let answer = &mut document["paths"][path]["get"]["responses"]["200"];
+        answer["content"]["text/csv"] = json!({ "schema": { "type": "string" } });
+        let link = "With `text/csv` and `limit`: where the next page is";
+        answer["headers"]["Link"] = json!({ "description": link, "schema": { "type": "string" } });
     }
 }
 

@@ -33,7 +33,8 @@ table! {
     pub struct ApiLimits {
         /// The largest body of an API request.
         api_body: ByteSize = ByteSize(1 << 20),
-        /// Streams of server-sent events, and requests that wait for an event, that may be open at once.
+        /// Streams of server-sent events, requests that wait for an event, and lists of several pages that
+        /// are written as a CSV, that may be open at once.
         streams: u32 = 256,
         /// Requests a second that one API key may make; as many at once.
         api_requests_per_second: u32 = 500,

@@ -15,6 +15,7 @@ mod commands;
 mod completion;
 mod consequences;
 mod crash;
+mod csv;
 mod deliveries;
 mod discretion;
 mod disk;

@@ -129,9 +129,11 @@ pub struct MeterValue {
     /// The unit of `value`.
     pub unit: Option<String>,
     /// The text exactly as it was sent.
+    #[schema(format = "decimal-or-text")]
     pub value: String,
     /// A decimal in the base unit of its quantity (Wh, varh, W, var, VA, A, V, Celsius, Percent, Hertz); null
     /// if it cannot be read.
+    #[schema(format = "decimal")]
     pub value_base: Option<String>,
     /// The unit was not sent, nor is it a default of OCPP: it follows from the measurand.
     pub derived: bool,
