@@ -15,10 +15,13 @@ mod replays;
 mod stations;
 mod stream;
 mod transactions;
+mod transport;
 mod webhooks;
 
 use std::time::Duration;
 
+use axum::Router;
+use http::Extensions;
 use reqwest::{Certificate, Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,6 +30,7 @@ use url::Url;
 pub use call::Call;
 pub use follower::{Follower, FollowerEvent};
 pub use stream::Streamed;
+use transport::Transport;
 
 use vocabulary::api::Page;
 use vocabulary::api::access::Health;
@@ -99,8 +103,10 @@ pub type Parameters<'a> = &'a [(&'a str, &'a str)];
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
+    transport: Transport,
     base: Url,
-    key: reqwest::header::HeaderValue,
+    /// `None`: whoever is asked knows in another way who calls.
+    key: Option<reqwest::header::HeaderValue>,
 }
 
 impl std::fmt::Debug for Client {
@@ -156,7 +162,25 @@ impl Client {
                 .or_else(|_| builder().tls_certs_only(authorities).build()),
         };
         let http = http.map_err(|error| setup("no HTTP client", error))?;
-        Ok(Self { http, base, key })
+        Ok(Self { http, transport: Transport::Network, base, key: Some(key) })
+    }
+
+    /// A client of an API in this process, without a key: [`Client::carrying`] says who calls.
+    ///
+    /// # Errors
+    /// [`ClientError::Setup`] if there is no HTTP client.
+    pub fn in_process(api: Router) -> Result<Self> {
+        let client = Self::new("http://gateway.internal/", "")?;
+        Ok(Self { transport: Transport::InProcess(api, Extensions::new()), key: None, ..client })
+    }
+
+    /// The same client, whose requests carry these extensions. They reach an API in this process only.
+    pub fn carrying(&self, extensions: Extensions) -> Self {
+        let transport = match &self.transport {
+            Transport::Network => Transport::Network,
+            Transport::InProcess(api, _) => Transport::InProcess(api.clone(), extensions),
+        };
+        Self { transport, ..self.clone() }
     }
 
     /// Whether the gateway can serve. A gateway that is not ready is an answer, not an error.
@@ -165,7 +189,7 @@ impl Client {
     /// If there is no answer, or not from a gateway.
     pub async fn ready(&self) -> Result<Health> {
         let url = self.url(&["readyz"], &[]);
-        let response = self.http.get(url.clone()).send().await.map_err(ClientError::Unreachable)?;
+        let response = self.transport.send(self.http.get(url.clone())).await?;
         let status = response.status().as_u16();
         let body = response.bytes().await.map_err(ClientError::Unreachable)?;
         serde_json::from_slice(&body).map_err(|_| unexpected(url, status, &body))
@@ -206,28 +230,36 @@ impl Client {
 
     fn request(&self, method: Method, segments: &[&str], parameters: Parameters<'_>) -> RequestBuilder {
         let below: Vec<&str> = ["api", "v1"].iter().chain(segments).copied().collect();
-        self.http.request(method, self.url(&below, parameters)).header("x-api-key", self.key.clone())
+        let request = self.http.request(method, self.url(&below, parameters));
+        match &self.key {
+            Some(key) => request.header("x-api-key", key.clone()),
+            None => request,
+        }
+    }
+
+    fn call<T>(&self, request: RequestBuilder) -> Call<T> {
+        Call::new(request, self.transport.clone())
     }
 
     fn get<T>(&self, segments: &[&str], parameters: Parameters<'_>) -> Call<T> {
-        Call::new(self.request(Method::GET, segments, parameters))
+        self.call(self.request(Method::GET, segments, parameters))
     }
 
     /// A POST without a body.
     fn ask<T>(&self, segments: &[&str], parameters: Parameters<'_>) -> Call<T> {
-        Call::new(self.request(Method::POST, segments, parameters))
+        self.call(self.request(Method::POST, segments, parameters))
     }
 
     fn post<T>(&self, segments: &[&str], body: &impl Serialize) -> Call<T> {
-        Call::new(self.request(Method::POST, segments, &[]).json(body))
+        self.call(self.request(Method::POST, segments, &[]).json(body))
     }
 
     fn patch<T>(&self, segments: &[&str], body: &impl Serialize) -> Call<T> {
-        Call::new(self.request(Method::PATCH, segments, &[]).json(body))
+        self.call(self.request(Method::PATCH, segments, &[]).json(body))
     }
 
     fn delete(&self, segments: &[&str]) -> Call<()> {
-        Call::new(self.request(Method::DELETE, segments, &[]))
+        self.call(self.request(Method::DELETE, segments, &[]))
     }
 }
 

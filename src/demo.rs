@@ -23,7 +23,7 @@ use charger_sim::connection::Endpoint;
 use charger_sim::notice::Summary;
 use charger_sim::{ChargerOptions, Sessions, session};
 use receiver::Receiver;
-use screen::Screen;
+use screen::{Addresses, Screen};
 use vocabulary::api::access::ApiKeyInput;
 use vocabulary::api::event::Event;
 use vocabulary::clock::Clock;
@@ -123,7 +123,14 @@ async fn show(gateway: &Gateway, forever: bool) -> Result<(), DemoError> {
     receiver.trust(webhook.signing_secret.as_deref().unwrap_or_default());
 
     let screen = Screen::new();
-    screen.introduce(gateway.ocpp_addr(), gateway.api_addr(), receiver.address(), CHARGERS, forever)?;
+    let addresses = Addresses {
+        ocpp: gateway.ocpp_addr(),
+        api: gateway.api_addr(),
+        receiver: receiver.address(),
+        // One round is over before anybody has signed in.
+        dashboard: if forever { gateway.sign_in_link(&key) } else { gateway.dashboard_url() },
+    };
+    screen.introduce(&addresses, CHARGERS, forever)?;
     let began = Instant::now();
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -16,15 +16,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
-use crate::http::{ApiState, LimitsInForce, Readiness};
+use crate::http::{ApiState, BrowserSessions, LimitsInForce, Readiness};
 use crate::indexing;
 use crate::retention;
 use crate::station::{self, Addresses, Stations};
+use crate::ui::OneTimeLinks;
 use api::{Listeners, RunningApi};
 use certificates::Certificates;
 use outbound::Outbound;
 use outbound::post::{Poster, PosterError};
-use store::{Opened, Store, StoreError};
+use store::{Opened, Store, StoreError, Vault};
 use tls::TlsError;
 use vocabulary::clock::{Clock, Monotonic};
 
@@ -54,6 +55,9 @@ pub enum StartError {
     /// Chargers cannot be served.
     #[error(transparent)]
     Stations(#[from] station::NotStarted),
+    /// The dashboard has no way to the API.
+    #[error("the dashboard: {0}")]
+    Dashboard(String),
     /// A listener of the API's could not be bound.
     #[error("{key}: cannot listen on {address}: {reason}")]
     Listen {
@@ -81,6 +85,9 @@ pub struct Gateway {
     watches: Vec<JoinHandle<()>>,
     certificates: Certificates,
     stop_deadline: Duration,
+    has_dashboard: bool,
+    sign_in_links: Arc<OneTimeLinks>,
+    clock: Clock,
 }
 
 impl Gateway {
@@ -93,7 +100,8 @@ impl Gateway {
         let certificates = Certificates::load(&config)?;
         certificates.warn_of_doubt(&config, clock.now());
         let opened = open_store(&config, clock.clone()).await?;
-        let (store, monotonic) = (opened.store.clone(), opened.monotonic.clone());
+        let (store, monotonic, vault) =
+            (opened.store.clone(), opened.monotonic.clone(), opened.vault.clone());
         let poster = poster(&config.outbound)?;
         // Bound before anything runs: a port that is taken must leave nothing behind.
         let listeners = Listeners::bind(&config.api).await?;
@@ -120,8 +128,12 @@ impl Gateway {
         let mut watches = certificates.watch(&stop_api);
         watches.push(tokio::spawn(disk::watch(store.clone(), config.server.clone(), stop_api.clone())));
         let engines = (&*stations, &deliveries);
-        let state = api_state(&config, store.clone(), (clock, monotonic), poster, engines, stop_api.clone());
-        let api = listeners.serve(Arc::new(state), certificates.api());
+        let opened = (store.clone(), vault);
+        let seen_by = clock.clone();
+        let state = api_state(&config, opened, (clock, monotonic), poster, engines, stop_api.clone());
+        let sign_in_links = Arc::<OneTimeLinks>::default();
+        let has_dashboard = config.api.dashboard;
+        let api = listeners.serve(Arc::new(state), certificates.api(), sign_in_links.clone())?;
         Ok(Self {
             store,
             stations,
@@ -135,6 +147,9 @@ impl Gateway {
             watches,
             certificates,
             stop_deadline,
+            has_dashboard,
+            sign_in_links,
+            clock: seen_by,
         })
     }
 
@@ -156,6 +171,18 @@ impl Gateway {
     /// Where metrics are answered, with the real port, if that is another place.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.api.metrics_addr
+    }
+
+    /// Where the dashboard is; `None` if it is switched off.
+    pub fn dashboard_url(&self) -> Option<String> {
+        let scheme = if self.certificates.api().is_some() { "https" } else { "http" };
+        self.has_dashboard.then(|| format!("{scheme}://{}/", self.api_addr()))
+    }
+
+    /// A link that signs in to the dashboard with `key`, once and within ten minutes.
+    pub fn sign_in_link(&self, key: &str) -> Option<String> {
+        let path = self.sign_in_links.make(key, self.clock.now())?;
+        self.dashboard_url().map(|url| format!("{}{path}", url.trim_end_matches('/')))
     }
 
     /// The store, for programs that embed the gateway.
@@ -193,7 +220,7 @@ async fn open_store(config: &Config, clock: Clock) -> Result<Opened, StoreError>
 /// What the API's handlers work with.
 fn api_state(
     config: &Config,
-    store: Store,
+    (store, vault): (Store, Vault),
     (clock, monotonic): (Clock, Monotonic),
     poster: Poster,
     (stations, deliveries): (&Stations, &EngineHandle),
@@ -211,6 +238,7 @@ fn api_state(
         lanes: deliveries.views(),
         readiness: Readiness::default(),
         settings: config.http(),
+        browser_sessions: BrowserSessions::new(vault),
         limits: Arc::new(LimitsInForce::new(config.api_limits)),
         stop,
     }

@@ -28,6 +28,7 @@
 //! | engines (apart) | [`station`], [`delivery`], [`retention`], [`indexing`] |
 //! | keys | [`keys`] |
 //! | edge (apart) | [`http`], [`client`] |
+//! | dashboard | [`ui`] |
 //! | assembly | [`telemetry`], [`config`], [`gateway`], then [`serve`] [`demo`] [`listen`], then [`cli`] |
 
 // A program that embeds a gateway gives it one of these.
@@ -45,6 +46,9 @@ pub mod keys;
 // The edge; these do not know each other.
 pub mod client;
 pub mod http;
+
+// Pages for people, over both.
+pub mod ui;
 
 // Assembly.
 pub mod telemetry;

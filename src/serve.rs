@@ -88,6 +88,9 @@ pub async fn run(config: Config, mut signals: Signals, reloads: Reloads) -> Resu
     if let Some(address) = gateway.metrics_addr() {
         info!("metrics are at http://{address}/metrics");
     }
+    if let Some(url) = gateway.dashboard_url() {
+        info!("the dashboard is at {url}");
+    }
     let ocpps = gateway.ocpps_addr().map(|address| format!(" ocpps={address}")).unwrap_or_default();
     let ready = format!("chargehook ready ocpp={} api={}{ocpps}\n", gateway.ocpp_addr(), gateway.api_addr());
     let mut stdout = std::io::stdout();

@@ -7,12 +7,14 @@ use std::pin::Pin;
 use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 
+use super::transport::Transport;
 use super::{ClientError, Result, refusal, unexpected};
 
 /// A call that is made when it is awaited, and returns a `T`.
 #[must_use = "a call is made when it is awaited"]
 pub struct Call<T> {
     request: RequestBuilder,
+    transport: Transport,
     /// Another status whose body is a `T` too.
     answer_too: Option<StatusCode>,
     brings: PhantomData<fn() -> T>,
@@ -26,8 +28,8 @@ impl<T> std::fmt::Debug for Call<T> {
 }
 
 impl<T> Call<T> {
-    pub(super) fn new(request: RequestBuilder) -> Self {
-        Self { request, answer_too: None, brings: PhantomData }
+    pub(super) fn new(request: RequestBuilder, transport: Transport) -> Self {
+        Self { request, transport, answer_too: None, brings: PhantomData }
     }
 
     /// The same call, for which this status is an answer, not an error.
@@ -42,7 +44,7 @@ impl<T: DeserializeOwned> Call<T> {
     /// # Errors
     /// As awaiting the call itself.
     pub async fn with_text(self) -> Result<(T, String)> {
-        let response = self.request.send().await.map_err(ClientError::Unreachable)?;
+        let response = self.transport.send(self.request).await?;
         let status = response.status();
         if !status.is_success() && Some(status) != self.answer_too {
             return Err(refusal(response).await?);

@@ -22,7 +22,7 @@ impl Client {
     /// now.
     pub fn send_command(&self, station: &str, input: &impl Serialize) -> Call<Command> {
         let request = self.request(Method::POST, &["stations", station, "commands"], &[]);
-        Call::new(request.timeout(TIMEOUT).json(input)).or(StatusCode::GATEWAY_TIMEOUT)
+        self.call(request.timeout(TIMEOUT).json(input)).or(StatusCode::GATEWAY_TIMEOUT)
     }
 
     /// One page of the commands.

@@ -26,12 +26,12 @@ impl Client {
 
     /// Registers or replaces a tag; `input` is the body of `PUT`.
     pub fn put_id_tag(&self, tag: &str, owner_id: Option<&str>, input: &impl Serialize) -> Call<IdTag> {
-        Call::new(self.request(Method::PUT, &["id-tags", tag], &whose(owner_id)).json(input))
+        self.call(self.request(Method::PUT, &["id-tags", tag], &whose(owner_id)).json(input))
     }
 
     /// Deletes a tag.
     pub fn delete_id_tag(&self, tag: &str, owner_id: Option<&str>) -> Call<()> {
-        Call::new(self.request(Method::DELETE, &["id-tags", tag], &whose(owner_id)))
+        self.call(self.request(Method::DELETE, &["id-tags", tag], &whose(owner_id)))
     }
 
     /// Registers many tags; `rows` is a JSON array or a CSV, as `content_type` says (`application/json`,
@@ -41,6 +41,6 @@ impl Client {
     /// [`super::ClientError::Refused`] if the rows cannot be read at all, or are too many.
     pub fn import_id_tags(&self, content_type: &'static str, rows: Vec<u8>) -> Call<Page<ImportedRow>> {
         let request = self.request(Method::POST, &["id-tags", "import"], &[]);
-        Call::new(request.header(CONTENT_TYPE, content_type).body(rows))
+        self.call(request.header(CONTENT_TYPE, content_type).body(rows))
     }
 }

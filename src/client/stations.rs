@@ -45,7 +45,7 @@ impl Client {
     /// [`super::ClientError::Refused`] if the rows cannot be read at all, or are too many.
     pub fn import_stations(&self, content_type: &'static str, rows: Vec<u8>) -> Call<Page<ImportedStation>> {
         let request = self.request(Method::POST, &["stations", "import"], &[]);
-        Call::new(request.header(CONTENT_TYPE, content_type).body(rows))
+        self.call(request.header(CONTENT_TYPE, content_type).body(rows))
     }
 
     /// A station's connectors.

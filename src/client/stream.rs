@@ -51,8 +51,8 @@ impl Client {
         if let Some(last) = &last {
             request = request.header("last-event-id", last);
         }
-        let response = match timeout(SILENCE_MAX, request.send()).await {
-            Ok(answered) => answered.map_err(ClientError::Unreachable)?,
+        let response = match timeout(SILENCE_MAX, self.transport.send(request)).await {
+            Ok(answered) => answered?,
             Err(_) => return Err(ClientError::Silent),
         };
         if !response.status().is_success() {

@@ -23,6 +23,15 @@ enum Style {
     Cyan,
 }
 
+/// Where everything is.
+pub(super) struct Addresses {
+    pub(super) ocpp: SocketAddr,
+    pub(super) api: SocketAddr,
+    pub(super) receiver: SocketAddr,
+    /// The dashboard's, or a link that signs in to it.
+    pub(super) dashboard: Option<String>,
+}
+
 pub(super) struct Screen {
     coloured: bool,
 }
@@ -49,24 +58,25 @@ impl Screen {
     }
 
     /// Prints the addresses and the chargers.
-    pub(super) fn introduce(
-        &self,
-        ocpp: SocketAddr,
-        api: SocketAddr,
-        receiver: SocketAddr,
-        chargers: usize,
-        forever: bool,
-    ) -> io::Result<()> {
+    pub(super) fn introduce(&self, addresses: &Addresses, chargers: usize, forever: bool) -> io::Result<()> {
+        let Addresses { ocpp, api, receiver, dashboard } = addresses;
         let label = |text: &str| self.paint(Style::Dim, &format!("  {text:<10}"));
         let until = if forever { "until Ctrl-C" } else { "one session each" };
         self.print(&format!(
             "{}\n\n{}{chargers} simulated, on ws://{ocpp}/ocpp, {until}; five minutes pass in a second\n\
              {}http://{api}/api/v1, on a temporary database\n\
-             {}http://{receiver}/webhooks, verifies every signature\n",
+             {}http://{receiver}/webhooks, verifies every signature\n\
+             {}{}\n",
             self.paint(Style::Bold, "chargehook demo: chargers → gateway → signed webhooks"),
             label("chargers"),
             label("gateway"),
             label("receiver"),
+            label("dashboard"),
+            match (dashboard, forever) {
+                (Some(link), true) => format!("{link} (signs in once, within ten minutes)"),
+                (Some(url), false) => format!("{url} (with --forever there is time to look at it)"),
+                (None, _) => "switched off".to_owned(),
+            },
         ))
     }
 

@@ -4,12 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::StartError;
 use crate::http::{self, Api, ApiState, LimitsInForce};
+use crate::ui::{self, OneTimeLinks};
 use tls::Tls;
 
 /// Where the API and metrics will answer.
@@ -39,11 +41,19 @@ impl Listeners {
     }
 
     /// Answers there until the end that `state` has.
-    pub(super) fn serve(self, state: Arc<ApiState>, tls: Option<Arc<Tls>>) -> RunningApi {
+    ///
+    /// # Errors
+    /// [`StartError::Dashboard`].
+    pub(super) fn serve(
+        self,
+        state: Arc<ApiState>,
+        tls: Option<Arc<Tls>>,
+        links: Arc<OneTimeLinks>,
+    ) -> Result<RunningApi, StartError> {
         let Self { api: (listener, addr), metrics } = self;
         let (limits, stop) = (state.limits.clone(), state.stop.clone());
         let proxies = Arc::new(state.settings.api.proxies());
-        let router = http::router(state.clone());
+        let router = router(&state, links)?;
         let served = http::serve::serve(listener, tls, proxies, limits.clone(), router, stop.clone());
         let mut tasks = vec![tokio::spawn(served)];
         let mut metrics_addr = None;
@@ -53,7 +63,7 @@ impl Listeners {
             let served = http::serve::serve(listener, None, Arc::default(), limits.clone(), router, stop);
             tasks.push(tokio::spawn(served));
         }
-        RunningApi { addr, metrics_addr, limits, tasks }
+        Ok(RunningApi { addr, metrics_addr, limits, tasks })
     }
 }
 
@@ -66,6 +76,17 @@ impl RunningApi {
                 abort.abort();
             }
         }
+    }
+}
+
+/// The API, and the dashboard over it unless that is switched off.
+fn router(state: &Arc<ApiState>, links: Arc<OneTimeLinks>) -> Result<Router, StartError> {
+    let api = http::router(state.clone());
+    match state.settings.api.dashboard {
+        true => {
+            ui::router(state.clone(), api, links).map_err(|error| StartError::Dashboard(error.to_string()))
+        }
+        false => Ok(api),
     }
 }
 

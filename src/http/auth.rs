@@ -8,10 +8,11 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, Method};
 
+use super::browser_session::SignedIn;
 use super::problem::{ErrorAnswer, Result};
 use super::scope::RequiredScope;
 use super::serve::Peer;
@@ -32,8 +33,8 @@ const COMMAND_OF: &str = "command:";
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) key_id: ApiKeyId,
-    key_name: String,
-    scopes: Vec<String>,
+    pub(super) key_name: String,
+    pub(super) scopes: Vec<String>,
     /// The only customer that it may see, if it is bound to one.
     pub(super) owner_id: Option<String>,
     /// The hash by which the store knows it.
@@ -144,12 +145,27 @@ fn presented(headers: &HeaderMap) -> Result<&str> {
     })
 }
 
+/// The hash of a request's key: of one that its headers bring, or of one that somebody has signed in with. A
+/// cookie alone changes nothing, so that no other site can have a browser make a change.
+fn presented_hash(state: &ApiState, request: &Request) -> Result<[u8; 32]> {
+    if let Some(signed_in) = request.extensions().get::<SignedIn>() {
+        return Ok(signed_in.key_hash());
+    }
+    let headers = request.headers();
+    let has_key = headers.contains_key("x-api-key") || headers.contains_key(AUTHORIZATION);
+    if !has_key
+        && matches!(*request.method(), Method::GET | Method::HEAD)
+        && let Some(session) = state.browser_sessions.of(headers, state.clock.now())
+    {
+        return Ok(session.signed_in().key_hash());
+    }
+    presented(headers).map(keys::hash)
+}
+
 /// The key is looked up on every request, so that a key which another process creates or revokes counts at
 /// once. It is not looked up for an address that has just tried too many bad keys.
-async fn identify(state: &ApiState, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller> {
-    let key = presented(headers)?;
+pub(super) async fn identify(state: &ApiState, hash: [u8; 32], address: Option<IpAddr>) -> Result<Caller> {
     let now = state.clock.now();
-    let hash = keys::hash(key);
     if !state.limits.requests.may_present(&hash, address, now) {
         return Err(ErrorAnswer::too_many_bad_keys());
     }
@@ -207,7 +223,12 @@ pub(super) async fn authenticate(
         return next.run(request).await;
     }
     let address = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let caller = match identify(&state, request.headers(), address).await {
+    let presented = presented_hash(&state, &request);
+    let identified = match presented {
+        Ok(hash) => identify(&state, hash, address).await,
+        Err(problem) => Err(problem),
+    };
+    let caller = match identified {
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };

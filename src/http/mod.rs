@@ -10,6 +10,7 @@ mod api_keys;
 mod audit;
 mod auth;
 mod body;
+mod browser_session;
 mod commands;
 mod csv;
 mod csv_columns;
@@ -40,6 +41,7 @@ mod schema;
 mod scope;
 pub mod serve;
 mod settings;
+mod sign_in;
 mod sse;
 mod station_import;
 mod stations;
@@ -70,10 +72,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+pub use browser_session::{BrowserSession, BrowserSessions, cookie};
 pub use health::Readiness;
 pub use limits::LimitsInForce;
 pub use openapi::document as openapi_document;
 pub use settings::{Api, ApiLimits};
+pub use sign_in::{Identity, identity, sign_in};
 
 use crate::delivery::LaneViews;
 use crate::retention::Retention;
@@ -114,6 +118,8 @@ pub struct ApiState {
     pub readiness: Readiness,
     /// The configuration.
     pub settings: Settings,
+    /// Seals and opens the cookies of browsers that have signed in.
+    pub browser_sessions: BrowserSessions,
     /// Limits, and what is counted by them.
     pub limits: Arc<LimitsInForce>,
     /// Ends calls that only wait.

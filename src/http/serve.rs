@@ -74,8 +74,10 @@ pub async fn serve(
                 connections.spawn(async move {
                     // Answers are small and waited for.
                     let _ = stream.set_nodelay(true);
+                    let encrypted = tls.is_some();
                     if let Some(stream) = encrypt(stream, tls, patience, &stop).await {
                         let stream = WriteTimeout::new(stream, patience);
+                        let peer = Other { address: peer, encrypted };
                         serve_connection(stream, peer, &proxies, patience, router, stop).await;
                     }
                 });
@@ -100,7 +102,11 @@ async fn crowded() -> impl IntoResponse {
 
 /// The address of a request's client: the other end of the connection, or the one that a trusted proxy names.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
+pub struct Peer(pub IpAddr);
+
+/// Marks a request whose client's own connection is encrypted, here or as a trusted proxy tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Encrypted;
 
 /// Agrees on encryption if there is TLS; `None` if that fails or takes too long.
 async fn encrypt(
@@ -120,9 +126,17 @@ async fn encrypt(
         .map(|accepted| accepted.stream)
 }
 
+/// The other end of a connection.
+#[derive(Clone, Copy)]
+struct Other {
+    address: SocketAddr,
+    /// Whether the connection itself is.
+    encrypted: bool,
+}
+
 async fn serve_connection(
     stream: WriteTimeout,
-    peer: SocketAddr,
+    peer: Other,
     proxies: &TrustedProxies,
     patience: Duration,
     router: Router,
@@ -137,9 +151,13 @@ async fn serve_connection(
             }
             let arriving = busy.clone();
             let mut request = request.map(|body| Body::new(Arriving { body, busy: arriving }));
-            let forwarded = proxies.forwarded(peer, request.headers());
-            let client = forwarded.map_or(peer.ip(), |forwarded| forwarded.address.ip);
+            let forwarded = proxies.forwarded(peer.address, request.headers());
+            let encrypted = forwarded.as_ref().map_or(peer.encrypted, |forwarded| forwarded.encrypted);
+            let client = forwarded.map_or(peer.address.ip(), |forwarded| forwarded.address.ip);
             request.extensions_mut().insert(Peer(client));
+            if encrypted {
+                request.extensions_mut().insert(Encrypted);
+            }
             let answered = router.oneshot(request).await;
             answered.map(|response| {
                 // A stop does not wait for an endless answer.

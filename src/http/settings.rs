@@ -24,6 +24,13 @@ table! {
         /// Address and port of a listener of its own for `/metrics`, in plain HTTP; `None`: `listen` answers
         /// it.
         metrics_listen: Option<SocketAddr> = None,
+        /// Whether the dashboard is served, at `/ui/`.
+        dashboard: bool = true,
+        /// How long somebody stays signed in to the dashboard, in hours.
+        session_hours: u32 = 12,
+        /// Origins beside the listener's own that forms of the dashboard may be sent from
+        /// (`https://gateway.example.com`), where a proxy changes the `Host`.
+        allowed_origins: Vec<String> = Vec::new(),
     }
 }
 
@@ -54,7 +61,26 @@ impl Rules for Api {
     fn check(&self, broken: &mut Broken) {
         self.tls_files().check("api", broken);
         forwarded::check_trusted(&self.trusted_proxies, broken);
+        broken.unless(
+            (1..=SESSION_HOURS_MAX).contains(&self.session_hours),
+            "session_hours",
+            "must be from 1 to 8760, which is a year",
+        );
+        broken.unless(
+            self.allowed_origins.iter().all(|origin| is_origin(origin)),
+            "allowed_origins",
+            "must be origins such as https://gateway.example.com, without a path",
+        );
     }
+}
+
+/// The longest session of the dashboard: a year.
+const SESSION_HOURS_MAX: u32 = 8_760;
+
+/// Whether a browser may send this text as its `Origin`.
+fn is_origin(text: &str) -> bool {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.is_some_and(|url| url.origin().ascii_serialization() == text)
 }
 
 impl Rules for ApiLimits {

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::keys;
 use outbound::destination::Guard;
-use store::Connected;
+use store::{Connected, KeySource, Opened};
 use vocabulary::api::access::ApiKeyInput;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
@@ -63,7 +63,8 @@ impl Api {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let clock = Clock::manual(Timestamp::from_unix_ms(1_776_170_096_789));
-        let store = Store::open(dir.path(), clock.clone()).expect("opens");
+        let opened = Store::open_with(dir.path(), &KeySource::file_in(dir.path()), clock.clone());
+        let Opened { store, vault, .. } = opened.expect("opens");
         let admin = key(&store, &["admin"], None).await;
         let state = ApiState {
             store: store.clone(),
@@ -77,6 +78,7 @@ impl Api {
             lanes: watch::Sender::new(LaneViews::default()).subscribe(),
             readiness: Readiness::default(),
             settings: Settings::default(),
+            browser_sessions: BrowserSessions::new(vault),
             limits: Arc::new(LimitsInForce::new(ApiLimits { streams: 8, ..ApiLimits::default() })),
             stop: CancellationToken::new(),
         };

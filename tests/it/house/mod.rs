@@ -23,6 +23,7 @@ const ROWS: &[(bool, &[&str])] = &[
     (true, &["station", "delivery", "retention", "indexing"]),
     (false, &["keys"]),
     (true, &["http", "client"]),
+    (false, &["ui"]),
     (true, &["telemetry"]),
     (false, &["config"]),
     (false, &["gateway"]),

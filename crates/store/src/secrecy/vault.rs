@@ -72,6 +72,22 @@ impl Vault {
         hmac::sign(master, format!("derived key: {purpose}").as_bytes()).as_ref().try_into().ok()
     }
 
+    /// Seals bytes that are kept outside of the database, such as a cookie, for one purpose.
+    ///
+    /// # Errors
+    /// Without a key; [`StoreError::NoRandomness`].
+    pub fn seal_for(&self, purpose: &'static str, plain: &[u8]) -> Result<Vec<u8>> {
+        self.seal_bytes(Cell { column: purpose }, "", plain)
+    }
+
+    /// What was sealed for this purpose.
+    ///
+    /// # Errors
+    /// If it was sealed under another key or for another purpose, or was changed.
+    pub fn open_for(&self, purpose: &'static str, sealed: &[u8]) -> Result<Vec<u8>> {
+        self.open_bytes(Cell { column: purpose }, "", sealed)
+    }
+
     /// Seals bytes for the cell of this row.
     ///
     /// # Errors

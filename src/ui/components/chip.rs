@@ -1,0 +1,136 @@
+//! A state as a chip: shape, colour and word together, so that none of them has to be seen alone.
+
+use maud::{Markup, html};
+
+use vocabulary::api::command::{Command, CommandStatus};
+use vocabulary::api::station::{Connector, Station};
+use vocabulary::api::transaction::{EnergyQuality, Status};
+
+use vocabulary::delivery::DeliveryStatus;
+use vocabulary::ocpp::boot_status::BootStatus;
+use vocabulary::webhook::WebhookStatus;
+
+/// What a state means to somebody who looks after the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ui) enum Tone {
+    /// As it should be: a full circle.
+    Ok,
+    /// Worth a look: a triangle.
+    Warn,
+    /// Somebody has to do something: a square.
+    Bad,
+    /// At work: a half circle.
+    Info,
+    /// At rest, or not there: an empty circle.
+    Off,
+}
+
+impl Tone {
+    /// The name of its class in the style sheet.
+    pub(in crate::ui) fn class(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+            Self::Info => "info",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// A chip with any word.
+pub(in crate::ui) fn chip(tone: Tone, word: &str) -> Markup {
+    html! { span class={ "chip " (tone.class()) } { (word) } }
+}
+
+/// Whether a station is connected, blocked, or was never there.
+pub(in crate::ui) fn station(station: &Station) -> Markup {
+    match station {
+        Station { blocked: true, .. } => chip(Tone::Bad, "blocked"),
+        Station { connected: true, boot_status: BootStatus::Accepted, .. } => chip(Tone::Ok, "connected"),
+        Station { connected: true, boot_status, .. } => chip(Tone::Warn, boot_status.as_str()),
+        Station { connected_at: None, .. } => chip(Tone::Off, "never connected"),
+        _ => chip(Tone::Off, "offline"),
+    }
+}
+
+/// The tone of a connector's status, under any spelling that chargers use.
+pub(in crate::ui) fn connector_tone(status: Option<&str>) -> Tone {
+    match status.unwrap_or_default() {
+        "Available" => Tone::Ok,
+        "Charging" | "Preparing" | "Finishing" | "Occupied" => Tone::Info,
+        "SuspendedEV" | "SuspendedEVSE" | "Reserved" => Tone::Warn,
+        "Faulted" => Tone::Bad,
+        _ => Tone::Off,
+    }
+}
+
+/// A connector: its number, and its status, or its error where there is one.
+pub(in crate::ui) fn connector(connector: &Connector) -> Markup {
+    let status = connector.status.as_deref();
+    let error = connector.error_code.as_deref().filter(|code| *code != "NoError");
+    let word = match (status, error) {
+        (Some("Faulted"), Some(error)) => error,
+        (status, _) => status.unwrap_or("unknown"),
+    };
+    let number = match connector.connector_id {
+        0 => "station".to_owned(),
+        number => number.to_string(),
+    };
+    chip(connector_tone(status), &format!("{number} {word}"))
+}
+
+/// Whether a session runs.
+pub(in crate::ui) fn session(status: Status, orphaned: bool) -> Markup {
+    match (status, orphaned) {
+        (_, true) => chip(Tone::Warn, "orphaned"),
+        (Status::Active, false) => chip(Tone::Info, "active"),
+        (Status::Completed, false) => chip(Tone::Off, "completed"),
+    }
+}
+
+/// How far the energy of a session can be billed.
+pub(in crate::ui) fn energy_quality(quality: EnergyQuality) -> Markup {
+    let tone = match quality {
+        EnergyQuality::Metered => Tone::Ok,
+        EnergyQuality::Estimated => Tone::Warn,
+        EnergyQuality::Implausible => Tone::Bad,
+        EnergyQuality::Missing => Tone::Off,
+    };
+    chip(tone, quality.as_str())
+}
+
+/// What becomes of a delivery.
+pub(in crate::ui) fn delivery(status: DeliveryStatus) -> Markup {
+    let tone = match status {
+        DeliveryStatus::Success => Tone::Ok,
+        DeliveryStatus::Failed => Tone::Bad,
+        DeliveryStatus::Retry => Tone::Warn,
+        DeliveryStatus::Processing | DeliveryStatus::Scheduled => Tone::Info,
+        DeliveryStatus::Discarded => Tone::Off,
+    };
+    chip(tone, status.as_str())
+}
+
+/// Whether a webhook gets events.
+pub(in crate::ui) fn webhook(status: WebhookStatus) -> Markup {
+    let tone = match status {
+        WebhookStatus::Active => Tone::Ok,
+        WebhookStatus::Paused => Tone::Warn,
+        WebhookStatus::Disabled => Tone::Off,
+        WebhookStatus::AutoDisabled => Tone::Bad,
+    };
+    chip(tone, status.as_str())
+}
+
+/// How a command has ended, or where it is; a charger that has refused it is an end of its own.
+pub(in crate::ui) fn command(command: &Command) -> Markup {
+    match (command.status, command.accepted) {
+        (CommandStatus::Completed, Some(false)) => chip(Tone::Bad, "refused"),
+        (CommandStatus::Completed, Some(true)) => chip(Tone::Ok, "accepted"),
+        (CommandStatus::Completed, None) => chip(Tone::Ok, "completed"),
+        (status @ (CommandStatus::Queued | CommandStatus::Sent), _) => chip(Tone::Info, status.as_str()),
+        (status @ (CommandStatus::Expired | CommandStatus::Canceled), _) => chip(Tone::Off, status.as_str()),
+        (status, _) => chip(Tone::Bad, status.as_str()),
+    }
+}

@@ -1,0 +1,18 @@
+//! A place without rows, which says what to do first.
+
+use maud::{Markup, Render, html};
+
+/// Nothing is there: in a few words, and what would change that.
+pub(in crate::ui) fn empty(words: &str, what_to_do: impl Render) -> Markup {
+    html! { div.empty { p { b { (words) } } p { (what_to_do) } } }
+}
+
+/// Nothing fits the filters.
+pub(in crate::ui) fn nothing_fits(path: &str) -> Markup {
+    empty("Nothing fits these filters.", html! { a href=(path) { "Show all" } })
+}
+
+/// A command to type, with a button that copies it.
+pub(in crate::ui) fn shell_command(command: &str) -> Markup {
+    html! { span.command { code { (command) } (super::action::copy(command, "Copy")) } }
+}

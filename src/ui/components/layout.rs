@@ -1,0 +1,208 @@
+//! The document around a page.
+
+use maud::{DOCTYPE, Markup, html};
+
+use super::chip::Tone;
+use super::{action, units};
+use crate::ui::assets;
+use vocabulary::clock::Timestamp;
+
+/// A place of the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ui) enum Section {
+    Overview,
+    Stations,
+    Sessions,
+    Commands,
+    Tags,
+    Reports,
+    Webhooks,
+    Events,
+    Deliveries,
+    Audit,
+    Keys,
+    System,
+}
+
+/// The groups of the navigation, with the title, path and places of each.
+const GROUPS: &[(&str, &[(Section, &str, &str)])] = &[
+    ("", &[(Section::Overview, "Overview", "/ui/")]),
+    (
+        "Chargers",
+        &[
+            (Section::Stations, "Stations", "/ui/stations"),
+            (Section::Sessions, "Sessions", "/ui/sessions"),
+            (Section::Commands, "Commands", "/ui/commands"),
+            (Section::Tags, "Id tags", "/ui/tags"),
+            (Section::Reports, "Reports", "/ui/reports"),
+        ],
+    ),
+    (
+        "Webhooks",
+        &[
+            (Section::Webhooks, "Webhooks", "/ui/webhooks"),
+            (Section::Events, "Events", "/ui/events"),
+            (Section::Deliveries, "Deliveries", "/ui/deliveries"),
+        ],
+    ),
+    (
+        "Gateway",
+        &[
+            (Section::Audit, "Audit log", "/ui/audit"),
+            (Section::Keys, "API keys", "/ui/keys"),
+            (Section::System, "System", "/ui/system"),
+        ],
+    ),
+];
+
+/// Places that only a key with the scope `admin` can open.
+const FOR_ADMINS: [Section; 2] = [Section::Audit, Section::Keys];
+
+/// A message about what was just done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::ui) struct Message {
+    pub(in crate::ui) tone: Tone,
+    pub(in crate::ui) text: String,
+}
+
+/// What surrounds every page of somebody who has signed in.
+#[derive(Clone)]
+pub(in crate::ui) struct Frame {
+    /// The name of the API key.
+    pub(in crate::ui) key_name: String,
+    /// The customer that the key is bound to.
+    pub(in crate::ui) owner_id: Option<String>,
+    /// Whether the key has the scope `admin`.
+    pub(in crate::ui) is_admin: bool,
+    /// The token of the session's forms.
+    pub(in crate::ui) token: String,
+    /// What was just done.
+    pub(in crate::ui) message: Option<Message>,
+    /// Counts beside places of the navigation.
+    pub(in crate::ui) counts: Vec<(Section, u64)>,
+    /// When the page was made.
+    pub(in crate::ui) now: Timestamp,
+}
+
+/// A page within the frame. `live`: parts of it are refetched while it is open.
+pub(in crate::ui) fn page(
+    frame: &Frame,
+    section: Option<Section>,
+    title: &str,
+    beside_title: &Markup,
+    live: bool,
+    body: &Markup,
+) -> Markup {
+    document(
+        title,
+        &html! {
+            a.skip href="#main" { "Skip to the page" }
+            div.app {
+                (navigation(frame, section))
+                main id="main" tabindex="-1" {
+                    header.top {
+                        h1 { (title) }
+                        (beside_title)
+                        @if live { (live_mark(frame.now)) }
+                        form.find method="get" action="/ui/find" role="search" {
+                            input type="search" name="q" aria-label="Find"
+                                placeholder="Find a station, session, tag, event or any word of a payload";
+                        }
+                    }
+                    @if let Some(message) = &frame.message {
+                        p class={ "message " (message.tone.class()) } role="status" { (message.text) }
+                    }
+                    (body)
+                }
+            }
+        },
+    )
+}
+
+/// A page for somebody who has not signed in, or whose page there is not.
+pub(in crate::ui) fn plain(title: &str, body: &Markup) -> Markup {
+    document(
+        title,
+        &html! { main.plain id="main" { p.brand { (mark()) "chargehook" } h1 { (title) } (body) } },
+    )
+}
+
+/// A page that asks the browser to open the same address again. A browser leaves the cookie out if the link
+/// to a page stands on another site; when it comes from this page, the cookie goes along.
+pub(in crate::ui) fn again() -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head { meta charset="utf-8"; meta http-equiv="refresh" content="0"; title { "chargehook" } }
+            body {}
+        }
+    }
+}
+
+fn document(title: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · chargehook" }
+                link rel="stylesheet" href=(assets::style_path());
+                link rel="icon" type="image/svg+xml" href=(assets::icon_path());
+                script type="module" src=(assets::script_path()) {}
+            }
+            body { (body) }
+        }
+    }
+}
+
+fn navigation(frame: &Frame, current: Option<Section>) -> Markup {
+    let visible = |section: &Section| frame.is_admin || !FOR_ADMINS.contains(section);
+    html! {
+        nav.main aria-label="Main" {
+            p.brand { a href="/ui/" { (mark()) "chargehook" } }
+            @for (group, places) in GROUPS {
+                @if !group.is_empty() { h2 { (group) } }
+                ul {
+                    @for (section, label, path) in places.iter().filter(|(section, _, _)| visible(section)) {
+                        li {
+                            a href=(path) aria-current=[(current == Some(*section)).then_some("page")] {
+                                (label) (count_of(frame, *section))
+                            }
+                        }
+                    }
+                }
+            }
+            div.who {
+                p { "Signed in with " b { (frame.key_name) } }
+                @if let Some(owner) = &frame.owner_id { p { "of " b { (owner) } } }
+                (action::button(&frame.token, "/ui/logout", "Sign out", &[]))
+            }
+        }
+    }
+}
+
+fn count_of(frame: &Frame, section: Section) -> Markup {
+    let count = frame.counts.iter().find(|(of, _)| *of == section).map(|(_, count)| *count);
+    html! { @if let Some(count) = count { span.n { (units::count(count)) } } }
+}
+
+/// When the page was made, and the button that stops it from being refetched.
+fn live_mark(now: Timestamp) -> Markup {
+    let text = now.to_string();
+    let clock = text.get(11..19).unwrap_or_default();
+    html! {
+        span.live {
+            span id="live-clock" data-live { time datetime=(text) { (clock) } " UTC" }
+            button.quiet type="button" data-pause hidden aria-pressed="false" { "Pause" }
+        }
+    }
+}
+
+fn mark() -> Markup {
+    html! { svg.mark viewBox="0 0 18 18" width="18" height="18" aria-hidden="true" {
+        rect width="18" height="18" rx="5" {}
+        path d="M10 3.5 5 10h3.4L8 14.5 13 8H9.6z" {}
+    } }
+}

@@ -1,0 +1,21 @@
+//! The pages, a file for each. No page knows another one.
+
+pub(super) mod audit;
+pub(super) mod command;
+pub(super) mod commands;
+pub(super) mod deliveries;
+pub(super) mod delivery;
+pub(super) mod event;
+pub(super) mod events;
+pub(super) mod find;
+pub(super) mod keys;
+pub(super) mod overview;
+pub(super) mod reports;
+pub(super) mod session;
+pub(super) mod sessions;
+pub(super) mod station;
+pub(super) mod stations;
+pub(super) mod system;
+pub(super) mod tags;
+pub(super) mod webhook;
+pub(super) mod webhooks;

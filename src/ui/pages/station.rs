@@ -1,0 +1,228 @@
+//! A station: its connectors, what it says, what it was told, and how it is configured.
+
+use axum::extract::Path;
+use maud::{Markup, html};
+
+use crate::ui::components::filters::Filters;
+use crate::ui::components::layout::Section;
+use crate::ui::components::{action, card, chip, definitions, empty, table, time};
+use crate::ui::form::Form;
+use crate::ui::links;
+use crate::ui::page::{Answer, Page, Posted, optional, rows};
+use crate::ui::query::Query;
+use crate::ui::session::Session;
+use vocabulary::api::command::Command;
+use vocabulary::api::message::{Direction, Message};
+use vocabulary::api::problem::FieldError;
+use vocabulary::api::station::{ConfigurationKey, Connector, Station};
+use vocabulary::clock::Timestamp;
+
+/// The filters of its messages.
+const FILTERS: &[&str] = &["direction", "action"];
+
+/// What the page shows.
+struct View {
+    station: Station,
+    connectors: Vec<Connector>,
+    configuration: Vec<ConfigurationKey>,
+    commands: Vec<Command>,
+    messages: Vec<Message>,
+    /// What is wrong with the filters of its messages.
+    errors: Vec<FieldError>,
+}
+
+/// The station.
+pub(in crate::ui) async fn show(session: Session, Path(id): Path<String>, query: Query) -> Answer {
+    let client = &session.client;
+    let mut filters = query.parameters(FILTERS);
+    filters.push(("limit", "30"));
+    let (station, connectors, configuration, commands, messages) = tokio::join!(
+        client.station(&id).into_future(),
+        client.connectors(&id).into_future(),
+        client.configuration(&id).into_future(),
+        client.commands(&[("station_id", &id), ("limit", "10")]).into_future(),
+        client.messages(&id, &filters).into_future(),
+    );
+    let station = station?;
+    let (messages, errors) = rows(messages)?;
+    let view = View {
+        station,
+        connectors: connectors?.data,
+        configuration: configuration?.data,
+        commands: optional(commands)?.map(|page| page.data).unwrap_or_default(),
+        messages: messages.data,
+        errors,
+    };
+    let token = session.identity.may("command").then(|| session.token());
+    let beside = html! {
+        @if let Some(name) = &view.station.name { span.muted { (name) } }
+        span id="state" data-live { (chip::station(&view.station)) }
+    };
+    let body = render(&view, &query, token, session.now);
+    Ok(Page::new(&session, Section::Stations, id, body).beside_title(beside).live())
+}
+
+/// Closes its socket.
+pub(in crate::ui) async fn disconnect(session: Session, Path(id): Path<String>, _: Form) -> Posted {
+    let made = session.client.disconnect_station(&id).await;
+    session.outcome(made, &links::station(&id), |_| {
+        format!("{id} is being disconnected; it may connect again at once.")
+    })
+}
+
+/// `token`: of the session's forms, if its key may command stations.
+fn render(view: &View, query: &Query, token: Option<&str>, now: Timestamp) -> Markup {
+    use card::Width::{Full, Half};
+    let path = links::station(&view.station.station_id);
+    html! {
+        div.grid {
+            (card::live_card("connectors", Half, "Connectors", html! {}, connectors(&view.connectors, now)))
+            (card::live_card("facts", Half, "Station", html! {}, facts(&view.station, now)))
+            (card::card(Full, "Messages", html! { a href={ "/ui/events?station_id=" (links::encoded(&view.station.station_id)) } { "its events" } }, messages(view, query, &path, now)))
+            (card::live_card("commands", Half, "Commands", html! { a href={ "/ui/commands?station_id=" (links::encoded(&view.station.station_id)) } { "all" } }, commands(&view.commands, now)))
+            (card::card(Half, "Configuration", html! {}, configuration(&view.configuration)))
+        }
+        @if let Some(token) = token {
+            div.buttons {
+                @if view.station.connected {
+                    (action::confirmed(token, &format!("{path}/disconnect"), "Disconnect", "Its socket is closed. It may connect again at once.", &[]))
+                }
+            }
+        }
+    }
+}
+
+fn connectors(connectors: &[Connector], now: Timestamp) -> Markup {
+    if connectors.is_empty() {
+        return empty::empty(
+            "It has told of no connector.",
+            html! { "It does so with StatusNotification, after its boot." },
+        );
+    }
+    let columns =
+        [table::text("Connector"), table::text("Session"), table::minor("Info"), table::text("Since")];
+    let rows = connectors.iter().map(|connector| {
+        [
+            chip::connector(connector),
+            html! { @if let Some(id) = connector.transaction_id { (table::link(&links::session(id), &id.to_string())) } },
+            html! { span.muted { (info(connector)) } },
+            time::ago(connector.occurred_at.unwrap_or(connector.updated_at), now),
+        ]
+    });
+    table::table("Connectors", columns, rows)
+}
+
+/// What it says beside its status.
+fn info(connector: &Connector) -> String {
+    let error = connector.error_code.as_deref().filter(|code| *code != "NoError");
+    let parts = [error, connector.vendor_error_code.as_deref(), connector.info.as_deref()];
+    parts.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" · ")
+}
+
+fn facts(station: &Station, now: Timestamp) -> Markup {
+    let text = |value: &Option<String>| definitions::or_dash(value.as_deref());
+    let mut rows = vec![
+        ("Last seen", time::ago_or_dash(station.last_seen_at, now)),
+        (
+            if station.connected { "Connected" } else { "Was connected" },
+            time::ago_or_dash(station.connected_at, now),
+        ),
+        ("Site", text(&station.site)),
+        ("Owner", text(&station.owner_id)),
+        ("Vendor", text(&station.vendor)),
+        ("Model", text(&station.model)),
+        ("Serial number", text(&station.serial_number)),
+        ("Firmware", text(&station.firmware_version)),
+        ("Address", text(&station.remote_addr)),
+        ("Protocol", text(&station.protocol)),
+        (
+            "Security profile",
+            html! { @match station.security_profile { Some(profile) => { (profile) }, None => "–" } },
+        ),
+    ];
+    if let Some(skew_ms) = station.clock_skew_ms.filter(|skew| skew.unsigned_abs() >= 10_000) {
+        let direction = if skew_ms > 0 { "ahead" } else { "behind" };
+        let by = time::span(std::time::Duration::from_millis(skew_ms.unsigned_abs()));
+        rows.push(("Its clock", html! { (chip::chip(chip::Tone::Warn, &format!("{by} {direction}"))) }));
+    }
+    if !station.flags.is_empty() {
+        rows.push((
+            "Oddities",
+            html! { @for flag in &station.flags { (chip::chip(chip::Tone::Warn, flag)) " " } },
+        ));
+    }
+    if !station.abilities.is_empty() {
+        rows.push(("Cannot do", html! { (station.abilities.join(", ")) }));
+    }
+    definitions::definitions(&rows)
+}
+
+fn messages(view: &View, query: &Query, path: &str, now: Timestamp) -> Markup {
+    let filters = Filters::new(path, query, &view.errors)
+        .choice("direction", "Direction", &[("inbound", "from the charger"), ("outbound", "to the charger")])
+        .text("action", "Action");
+    html! {
+        (filters.render())
+        div id="messages" data-live {
+            @if view.messages.is_empty() { (empty::empty("No message fits.", html! { "New ones appear here as they come." })) }
+            @else { div.wire { (wire(&view.messages, now)) } }
+        }
+    }
+}
+
+fn wire(messages: &[Message], now: Timestamp) -> Markup {
+    let columns =
+        [table::text("When"), table::text("Direction"), table::text("Message"), table::minor("Text")];
+    let rows = messages.iter().map(|message| {
+        let kind = message.r#type.map(|kind| kind.as_str()).unwrap_or("not OCPP");
+        [
+            time::clock(message.at, now),
+            match message.direction {
+                Direction::Inbound => html! { span.in { "← from" } },
+                Direction::Outbound => html! { span.out { "→ to" } },
+            },
+            html! { b { (message.action.as_deref().unwrap_or("–")) } " " span.muted { (kind) } },
+            html! { pre { (message.raw.as_deref().unwrap_or("too large, or not UTF-8")) } },
+        ]
+    });
+    table::table("Messages, the newest first", columns, rows)
+}
+
+fn commands(commands: &[Command], now: Timestamp) -> Markup {
+    if commands.is_empty() {
+        return empty::empty("It was sent no command.", html! {});
+    }
+    let columns =
+        [table::text("Command"), table::text("Result"), table::minor("Requested by"), table::text("When")];
+    let rows = commands.iter().map(|command| {
+        [
+            html! { a href=(links::command(command.id)) { (command.action) } },
+            chip::command(command),
+            html! { (command.requested_by.name) },
+            time::ago(command.created_at, now),
+        ]
+    });
+    table::table("Commands", columns, rows)
+}
+
+fn configuration(keys: &[ConfigurationKey]) -> Markup {
+    if keys.is_empty() {
+        return empty::empty(
+            "Its configuration was not read yet.",
+            html! { "A GetConfiguration command reads it." },
+        );
+    }
+    let columns = [table::text("Key"), table::text("Value"), table::minor("")];
+    let rows = keys.iter().map(|key| {
+        [
+            table::mono(&key.key),
+            table::mono(key.value.as_deref().unwrap_or("–")),
+            html! {
+                @if key.readonly == Some(true) { span.muted { "read-only" } }
+                @if !key.known { (chip::chip(chip::Tone::Off, "unknown to it")) }
+                @if key.pending_reboot { (chip::chip(chip::Tone::Warn, "after its next boot")) }
+            },
+        ]
+    });
+    html! { details.more open[keys.len() <= 12] { summary { (keys.len()) " keys" } (table::table("Configuration", columns, rows)) } }
+}
