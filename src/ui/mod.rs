@@ -41,8 +41,8 @@
 //!   `confirmed` asks once more. A form with fields shows a 422 at them: render the page again with the
 //!   problem's errors ([`components::fields`]), and `.invalid()`. What a key may not do has no button:
 //!   `session.identity.may("command")`.
-//! - **Live**: an element with an `id` and `data-live` ([`components::card::live_card`]) is refetched from its
-//!   page every two seconds while that is visible and not paused; the page says `.live()`.
+//! - **Live**: an element with an `id` and `data-live` ([`components::card::live_card`]) is fetched anew from
+//!   its page every two seconds while that is visible and not paused; the page says `.live()`.
 //! - **States** are chips ([`components::chip`]): shape, colour and word. **Times** go through
 //!   [`components::time`]. **Links** to things go through [`links`].
 //! - **Look** at it: light and dark, wide and at 390 pixels.
