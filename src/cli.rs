@@ -11,6 +11,7 @@ mod input;
 mod listen;
 mod remote;
 mod replays;
+mod reports;
 mod secrets;
 mod session;
 mod stations;
@@ -111,6 +112,9 @@ enum Command {
     /// --no-wait.
     #[command(name = "command", after_help = command::HELP)]
     Send(command::CommandArgs),
+    /// Reports over the past: uptime
+    #[command(after_help = reports::HELP)]
+    Reports(reports::Reports),
     /// Lists who changed what through the API, and when
     ///
     /// Every request that may have changed something, with the names of the fields it gave, never their
@@ -403,6 +407,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Stations(asked) => runtime()?.block_on(stations::run(asked)),
         Command::Transactions(asked) => runtime()?.block_on(transactions::run(asked)),
         Command::IdTags(asked) => runtime()?.block_on(id_tags::run(asked)),
+        Command::Reports(asked) => runtime()?.block_on(reports::run(asked)),
         Command::Audit(asked) => runtime()?.block_on(audit::run(asked)),
         Command::Events(asked) => runtime()?.block_on(events::run(asked)),
         Command::Deliveries(asked) => runtime()?.block_on(deliveries::run(asked)),

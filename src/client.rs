@@ -12,6 +12,7 @@ mod events;
 mod follower;
 mod id_tags;
 mod replays;
+mod reports;
 mod stations;
 mod stream;
 mod transactions;

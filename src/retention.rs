@@ -41,6 +41,7 @@ impl Retention {
             // What they have brought back is gone by then.
             (Expiring::Replays, self.deliveries),
             (Expiring::Audit, self.audit),
+            (Expiring::History, self.history),
         ];
         rules.extend(self.by_type.iter().map(|rule| (Expiring::EventsOf(rule.event.clone()), rule.keep)));
         rules.push((Expiring::Events { except }, self.events));
@@ -196,6 +197,7 @@ fn name(what: &Expiring) -> String {
         Expiring::Audit => "entries of the audit log".to_owned(),
         Expiring::Replays => "replays".to_owned(),
         Expiring::Reservations => "reservations".to_owned(),
+        Expiring::History => "stations' history".to_owned(),
         Expiring::Origins => "origins of URLs".to_owned(),
     }
 }

@@ -35,6 +35,7 @@ mod path;
 mod problem;
 mod query;
 mod replays;
+mod reports;
 mod request_rates;
 mod reservations;
 mod schema;
@@ -184,6 +185,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(transactions::meter_values))
         .routes(routes!(transactions::close))
         .routes(routes!(reservations::list))
+        .routes(routes!(reports::uptime))
         .routes(routes!(id_tags::list))
         .routes(routes!(id_tags::get, id_tags::put, id_tags::delete))
         .routes(routes!(id_tag_import::import))

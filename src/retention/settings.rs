@@ -22,6 +22,8 @@ table! {
         commands: Keep = Keep::days(90),
         /// Entries of the audit log.
         audit: Keep = Keep::days(400),
+        /// What connectors and stations have been, which reports are made of.
+        history: Keep = Keep::days(400),
         /// Transactions with their meter values, from their end on.
         transactions: Keep = Keep::Forever,
         /// Beyond this size of the database the oldest events and commands go before their time; `None`: no

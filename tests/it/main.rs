@@ -81,5 +81,6 @@ mod storm;
 mod stream;
 mod talks;
 mod tls;
+mod uptime;
 mod way_out;
 mod why;

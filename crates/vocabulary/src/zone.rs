@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Offset, TimeZone, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use crate::clock::Timestamp;
@@ -18,6 +18,21 @@ pub struct Zone(Tz);
 pub struct UnknownZone;
 
 impl Zone {
+    /// The zone without seasons that everything is kept in.
+    pub const UTC: Self = Self(Tz::UTC);
+
+    /// When a day begins: at midnight, or where the clocks leave that out, at the first time that they show.
+    pub fn begin_of(self, day: NaiveDate) -> Timestamp {
+        let quarters = (0..96).map(|quarter| day.and_time(NaiveTime::MIN) + TimeDelta::minutes(15 * quarter));
+        let first = quarters.into_iter().find_map(|time| self.0.from_local_datetime(&time).earliest());
+        // A zone that has left out a whole day goes on with the next one.
+        let utc = first.map_or_else(
+            || (day + Days::new(1)).and_time(NaiveTime::MIN).and_utc(),
+            |first| first.with_timezone(&Utc),
+        );
+        Timestamp::from_unix_ms(utc.timestamp_millis())
+    }
+
     /// How far its clocks are ahead of UTC at this moment, in seconds.
     pub fn offset_s(self, at: Timestamp) -> i32 {
         let at = DateTime::<Utc>::from_timestamp_millis(at.unix_ms()).unwrap_or_default();

@@ -34,6 +34,8 @@ const ROWS: &[(bool, &[&str])] = &[
 /// Pure modules: no runtime, no store.
 const PURE: &[&str] = &[
     "crates/vocabulary/src",
+    "crates/store/src/history/uptime.rs",
+    "crates/store/src/history/uptime",
     "crates/store/src/sessions/downsample.rs",
     "crates/store/src/sessions/energy.rs",
     "crates/store/src/sessions/energy",

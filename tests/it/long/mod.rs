@@ -19,6 +19,7 @@ mod removal;
 mod room;
 mod seed;
 mod site;
+mod uptime;
 
 use std::io::Write;
 use std::time::Duration;

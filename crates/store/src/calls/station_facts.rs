@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::CallTx;
 use crate::engine::sql::params;
 use crate::error::Result;
+use crate::history::connector_status;
 use crate::station_state::boot_loops;
 use crate::station_state::flags::{BOOT_LOOP, FLAPPING, Until};
 use vocabulary::clock::Timestamp;
@@ -42,7 +43,8 @@ impl CallTx<'_, '_> {
         occurred_at: Option<Timestamp>,
     ) -> Result<()> {
         let Some(connector_id) = status.connector_id else { return Ok(()) };
-        self.w.run(
+        let as_of = self.as_of(occurred_at);
+        let changed = self.w.run(
             "INSERT INTO connectors (station_id, connector_id, status, error_code, info, vendor_error_code,
                                      occurred_at_ms, updated_at_ms, as_of_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
@@ -60,10 +62,10 @@ impl CallTx<'_, '_> {
                 status.vendor_error_code,
                 occurred_at,
                 self.w.now,
-                self.as_of(occurred_at).unix_ms() - self.w.wall_offset_ms,
+                as_of.unix_ms() - self.w.wall_offset_ms,
             ],
         )?;
-        Ok(())
+        connector_status::note(self.w, self.station, status, as_of, changed == 1)
     }
 
     /// What the charger reports of itself, in place of what it reported before.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{Answered, CallTx};
 use crate::calls::answering::with_transaction_id;
 use crate::error::Result;
+use crate::history::downtime_causes;
 use crate::log::append::AppendOptions;
 use crate::sessions::remote_start::{self, StartTime};
 use crate::sessions::transactions::{
@@ -97,6 +98,7 @@ impl CallTx<'_, '_> {
                 let matched =
                     MatchedStop { transaction_id, inferred, completed, occurred_at, received_at, event_seq };
                 completion::stop(self.w, stop, &matched)?;
+                downtime_causes::session_ended(self.w, self.station, stop, self.as_of(occurred_at))?;
             }
             StopMatch::Conflicting { transaction_id } => {
                 call.violations.push(Violation::message("conflicting_stop"));

@@ -3,6 +3,7 @@
 use crate::command_result::{CommandVerdict, EndedCommand, SentCommand};
 use crate::engine::tx::Tx;
 use crate::error::Result;
+use crate::history::downtime_causes;
 use crate::sessions::{remote_start, reservations};
 use crate::station_state::{
     boot_loops, certificate_renewal, configuration, local_list, password_change, unsupported_actions,
@@ -31,6 +32,9 @@ pub(crate) fn ended(w: &mut Tx<'_>, command: &EndedCommand<'_>) -> Result<()> {
         Purpose::Reserve(asked) => reservations::reserve_ended(w, command, &asked, verdict),
         Purpose::CancelReservation { reservation_id } => {
             reservations::cancel_ended(w, command, reservation_id, verdict)
+        }
+        Purpose::ChangeAvailability { connector_id, operative } => {
+            downtime_causes::availability_ended(w, command, connector_id, operative)
         }
         Purpose::ReadConfiguration => configuration::told(w, command),
         Purpose::SetConfiguration(asked) => {

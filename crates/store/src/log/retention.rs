@@ -36,6 +36,8 @@ pub enum Expiring {
     Replays,
     /// Reservations that nobody waits for any more.
     Reservations,
+    /// What connectors and stations have been, station by station; what held at the border stays.
+    History,
     /// Lanes of URLs that came with events, once their last delivery is gone, whatever the time.
     Origins,
 }

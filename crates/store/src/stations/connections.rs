@@ -8,6 +8,7 @@ use crate::commands::queue;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
+use crate::history::station_presence;
 use crate::log::append::{self, AppendOptions};
 use crate::station_state::boot_loops;
 use crate::station_state::certificate_renewal::{self, UsedCertificate};
@@ -17,6 +18,7 @@ use crate::stations::station_event::append_station_event;
 use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::event::{Category, NewEvent};
+use vocabulary::history::Presence;
 use vocabulary::id::{SerialNumber, StationId};
 use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::protocol::Protocol;
@@ -118,12 +120,15 @@ impl Store {
         end: ConnectionEnd,
     ) -> Result<()> {
         self.write(Priority::Inbound, Scope::Station(station_id.clone()), move |w| {
-            w.run(
+            let ended = w.run(
                 "UPDATE stations SET connected = 0,
                      last_seen_at_ms = CASE WHEN last_seen_at_ms > ?3 THEN last_seen_at_ms ELSE ?3 END
                  WHERE station_id = ?1 AND connection_generation = ?2",
                 params![station_id, generation, last_seen],
             )?;
+            if ended == 1 {
+                station_presence::note(w, &station_id, Presence::Disconnected, w.now)?;
+            }
             append_station_event(w, &station_id, "StationDisconnected", &end)?;
             if CLOSED_BY_GATEWAY.contains(&end.reason.as_str()) {
                 boot_loops::expect(w, &station_id)?;
@@ -183,6 +188,7 @@ fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<Admission> {
         raise_min_profile(w, id, connected.security_profile)?;
     }
     set_connected(w, connected)?;
+    station_presence::note(w, id, Presence::Connected, w.now)?;
     let mut change = Change::default();
     change.over(Until::Connection);
     change.over(Until::CalmConnection);
@@ -300,6 +306,12 @@ pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
         append_station_event(w, &id, "StationDisconnected", &end)?;
     }
     presence::note_last_messages(w)?;
+    for (station, _) in &left {
+        let Ok(id) = StationId::new(station) else { continue };
+        // Nobody knows how long the gateway was away: they were there when they were last heard of.
+        let away_since = presence::recorded_last_seen(w, &id)?.unwrap_or(w.now);
+        station_presence::note(w, &id, Presence::Disconnected, away_since)?;
+    }
     // Generations are counted anew in every run.
     w.run("UPDATE stations SET connected = 0, connection_generation = 0", &[])?;
     boot_loops::expect_all(w)?;

@@ -5,9 +5,11 @@ use serde::Serialize;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
+use crate::history::station_presence;
 use crate::stations::station_event::append_station_event;
 use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
+use vocabulary::history::Presence;
 use vocabulary::id::StationId;
 
 /// Newest events of a station, among which there is one that it has sent.
@@ -42,7 +44,7 @@ impl Store {
     }
 }
 
-fn recorded_last_seen(w: &Tx<'_>, id: &StationId) -> Result<Option<Timestamp>> {
+pub(crate) fn recorded_last_seen(w: &Tx<'_>, id: &StationId) -> Result<Option<Timestamp>> {
     let last_seen = "SELECT last_seen_at_ms FROM stations WHERE station_id = ?1";
     Ok(w.maybe(last_seen, params![id], |row| row.get(0))?.flatten())
 }
@@ -84,10 +86,23 @@ pub(crate) fn set_offline(
             None => recorded_last_seen(w, id)?,
             seen => seen,
         };
+        note_presence(w, id, offline, last_seen_at)?;
         let name = if offline { "StationOffline" } else { "StationOnline" };
         append_station_event(w, id, name, &Silence { last_seen_at })?;
     }
     Ok(changed == 1)
+}
+
+/// A station that is silent is away since its last message; one that is heard of again is there while its
+/// socket is open.
+fn note_presence(w: &Tx<'_>, id: &StationId, offline: bool, last_seen_at: Option<Timestamp>) -> Result<()> {
+    if offline {
+        return station_presence::note(w, id, Presence::Silent, last_seen_at.unwrap_or(w.now));
+    }
+    match w.has("SELECT 1 FROM stations WHERE station_id = ?1 AND connected = 1", params![id])? {
+        true => station_presence::note(w, id, Presence::Connected, w.now),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -135,5 +150,7 @@ mod tests {
         let store = Store::open(dir.path(), clock).expect("again");
         let station = store.station(id).await.expect("reads").expect("known");
         assert_eq!((station.connected, station.last_seen_at), (false, Some(seen)));
+        let away = "SELECT at_ms FROM presence_history WHERE presence = 'disconnected'";
+        assert_eq!(store.seed_number(away).await, seen.unix_ms(), "and is away since then");
     }
 }

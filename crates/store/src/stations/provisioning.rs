@@ -5,6 +5,7 @@ use crate::commands::queue;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
+use crate::history;
 use crate::station_state::{boot_loops, certificate_renewal, configuration, password_change};
 use crate::stations::list::by_id;
 use crate::{Priority, Scope, Store};
@@ -230,6 +231,7 @@ fn delete(w: &mut Tx<'_>, id: &StationId, read_at: Option<Timestamp>) -> Result<
     }
     queue::station_removed(w, id)?;
     w.run("DELETE FROM connectors WHERE station_id = ?1", params![id])?;
+    history::forget(w, id)?;
     configuration::forget(w, id)?;
     password_change::forget(w, id)?;
     certificate_renewal::forget(w, id)?;

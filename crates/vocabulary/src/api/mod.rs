@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod message;
 pub mod problem;
 pub mod replay;
+pub mod report;
 pub mod reservation;
 pub mod station;
 pub mod text;

@@ -15,6 +15,13 @@ pub enum Purpose {
         /// The number that the station knows it by.
         reservation_id: i64,
     },
+    /// A connector is to be taken out of service, or put back into it.
+    ChangeAvailability {
+        /// Which; 0 is the whole station.
+        connector_id: i64,
+        /// Whether it is to serve.
+        operative: bool,
+    },
     /// The station is to tell its configuration.
     ReadConfiguration,
     /// A key of the station's configuration is to be set.

@@ -73,6 +73,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_history_of_a_database_with_rows_begins_with_what_is_known() {
+        let mut conn = Connection::open_in_memory().expect("in memory");
+        Schema(&SCHEMA.0[..3]).migrate(&mut conn).expect("migrates");
+        conn.execute_batch(
+            "INSERT INTO meta (key, value) VALUES ('wall_offset_ms', 1000);
+             INSERT INTO stations (station_id, created_at_ms, updated_at_ms, connected, offline,
+                                   connected_at_ms, last_seen_at_ms)
+             VALUES ('NEVER', 1, 1, 0, 0, NULL, NULL), ('THERE', 1, 1, 1, 0, 5, 9),
+                    ('SILENT', 1, 1, 1, 1, 5, 9), ('GONE', 1, 1, 0, 1, 5, 9);
+             INSERT INTO connectors (station_id, connector_id, status, error_code, updated_at_ms, as_of_ms)
+             VALUES ('THERE', 1, 'Charging', 'NoError', 8, 7), ('THERE', 2, 'Faulted', 'GroundFailure', 8, 7),
+                    ('THERE', 3, NULL, NULL, 8, 7), ('DELETED', 1, 'Available', NULL, 8, 7);",
+        )
+        .expect("inserts");
+        SCHEMA.migrate(&mut conn).expect("migrates");
+        let all = |sql: &str| {
+            let mut statement = conn.prepare(sql).expect("prepares");
+            let rows = statement.query_map([], |row| row.get::<_, String>(0)).expect("reads");
+            rows.collect::<rusqlite::Result<Vec<_>>>().expect("texts")
+        };
+        assert_eq!(
+            all("SELECT concat_ws(' ', station_id, connector_id, at_ms, status, error_code)
+                 FROM connector_history ORDER BY 1"),
+            ["THERE 1 1007 Charging", "THERE 2 1007 Faulted GroundFailure"]
+        );
+        assert_eq!(
+            all("SELECT concat_ws(' ', station_id, at_ms, presence) FROM presence_history ORDER BY 1"),
+            ["GONE 9 disconnected", "SILENT 9 silent", "THERE 5 connected"]
+        );
+    }
+
+    #[test]
     fn a_database_is_taken_from_step_to_step_and_a_newer_one_is_refused() {
         let mut conn = Connection::open_in_memory().expect("in memory");
         for schema in [SCHEMA, SCHEMA, LATER, LATER] {

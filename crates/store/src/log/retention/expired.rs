@@ -8,6 +8,7 @@ use crate::Store;
 use crate::engine::sql::{Value, values_of};
 use crate::engine::tx::Read;
 use crate::error::Result;
+use crate::history::aging;
 use vocabulary::clock::Timestamp;
 
 /// Rows looked at in one read.
@@ -100,6 +101,16 @@ impl Look {
                 Self::rows("reservations", "seq", &over, before)
             }
             Expiring::Audit => Self { old: "at_ms < ?2", ..Self::rows("audit", "seq", "at_ms < ?2", before) },
+            // A station is looked at whenever it was made.
+            Expiring::History => Self {
+                old: "TRUE",
+                ..Self::rows(
+                    "stations s",
+                    "s.seq",
+                    &format!("coalesce({}, FALSE)", aging::HAS_OLD_ROWS),
+                    before,
+                )
+            },
             // Whatever the time.
             Expiring::Origins => {
                 Self { old: "TRUE", values: Vec::new(), ..Self::rows("origins", "id", ORIGIN_UNUSED, before) }

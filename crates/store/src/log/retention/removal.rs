@@ -7,6 +7,7 @@ use super::conditions::{ORIGIN_UNUSED, RESERVATION_OVER, event_may_go, not_in_re
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
+use crate::history::aging;
 use crate::log::removed_before::{self, HorizonOf};
 use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
@@ -112,6 +113,7 @@ impl<'a, 'w> Removal<'a, 'w> {
         let old = params![row, self.before];
         let removed = match expiring {
             Expiring::Transactions => return self.remove_transaction(row),
+            Expiring::History => return self.remove_history(row),
             Expiring::Events { .. } => self.remove_event(row, true)?,
             Expiring::EventsOf(_) => self.remove_event(row, false)?,
             Expiring::Deliveries => self.remove_delivery(row)?,
@@ -222,6 +224,20 @@ impl<'a, 'w> Removal<'a, 'w> {
         )?;
         w.run("DELETE FROM transactions WHERE transaction_id = ?1", params![number])?;
         removed_before::advance(w, HorizonOf::Transactions, number, &number.to_string())?;
+        Ok(Removing::Removed)
+    }
+
+    /// Removes what is past its time of a station's history.
+    fn remove_history(&self, station: i64) -> Result<Removing> {
+        let id = "SELECT station_id FROM stations WHERE seq = ?1";
+        let Some(station) = self.w.maybe(id, params![station], |row| row.get(0))? else {
+            return Ok(Removing::StillNeeded);
+        };
+        while !aging::remove_some(self.w, &station, self.before)? {
+            if self.is_over() {
+                return Ok(Removing::Unfinished);
+            }
+        }
         Ok(Removing::Removed)
     }
 

@@ -33,6 +33,14 @@ struct CancelReservation {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangeAvailability {
+    connector_id: i64,
+    #[serde(rename = "type")]
+    availability: String,
+}
+
+#[derive(Deserialize)]
 struct ChangeConfiguration {
     key: String,
     value: String,
@@ -70,6 +78,10 @@ pub fn purpose(action: FromCentralSystem, payload: &RawValue) -> Result<Purpose>
         Action::CancelReservation => {
             let CancelReservation { reservation_id } = from_str(payload)?;
             Purpose::CancelReservation { reservation_id }
+        }
+        Action::ChangeAvailability => {
+            let ChangeAvailability { connector_id, availability } = from_str(payload)?;
+            Purpose::ChangeAvailability { connector_id, operative: availability == "Operative" }
         }
         Action::GetConfiguration => Purpose::ReadConfiguration,
         Action::ChangeConfiguration => {

@@ -1,0 +1,116 @@
+//! `chargehook reports`: what a running gateway tells of the past.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::session::GatewayArgs;
+use super::table::{Column, Table, cut, or_dash, whole};
+use super::{Failure, input};
+use vocabulary::api::report::{UptimeReport, UptimeRow};
+use vocabulary::clock::Timestamp;
+
+pub(super) const HELP: &str = "\
+Examples:
+  chargehook reports uptime --month 2026-11
+  chargehook reports uptime --month 2026-11 --by station --rule cec --time-zone America/Los_Angeles
+  chargehook reports uptime --since 7d --site 'Car park 7' --json";
+
+/// The arguments of `reports`.
+#[derive(Args)]
+pub(super) struct Reports {
+    #[command(subcommand)]
+    task: Task,
+    #[command(flatten)]
+    gateway: GatewayArgs,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Shows how long connectors were up, in minutes
+    ///
+    /// RULE % counts what the rule leaves out as up, as the texts behind cec and uk do.
+    Uptime(Uptime),
+}
+
+#[derive(Args, Serialize)]
+struct Uptime {
+    /// A month, such as 2026-11 [default: the month that it is now]
+    #[arg(long)]
+    month: Option<String>,
+    /// In place of a month: from then on, a time, or how long ago (7d)
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
+    since: Option<Timestamp>,
+    /// With --since: until then [default: now]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
+    until: Option<Timestamp>,
+    /// Where months begin: an IANA name such as Europe/London [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+    /// What a row is about: connector, station or site [default: connector]
+    #[arg(long = "by", value_name = "WHAT")]
+    group_by: Option<String>,
+    /// How time is counted: plain, cec or uk [default: plain]
+    #[arg(long)]
+    rule: Option<String>,
+    /// Only this station
+    #[arg(long = "station", value_name = "ID")]
+    station_id: Option<String>,
+    /// Only stations that stand there
+    #[arg(long)]
+    site: Option<String>,
+    /// Only stations of this customer
+    #[arg(long = "owner", value_name = "OWNER")]
+    owner_id: Option<String>,
+}
+
+pub(super) async fn run(Reports { task, gateway }: Reports) -> Result<(), Failure> {
+    let session = gateway.open()?;
+    let Task::Uptime(asked) = task;
+    let call = session.client.uptime(&input::borrowed(&input::parameters(&asked)));
+    session.show(call, |report| told(report)).await.map(drop)
+}
+
+const COLUMNS: [Column; 12] = [
+    cut("STATION"),
+    whole("CONNECTOR"),
+    cut("SITE"),
+    whole("UP %"),
+    whole("RULE %"),
+    whole("UP"),
+    whole("DOWN"),
+    whole("EXCLUDED"),
+    whole("UNKNOWN"),
+    whole("FAULTED"),
+    whole("OFFLINE"),
+    whole("CHARGING"),
+];
+
+fn told(report: &UptimeReport) -> String {
+    Table::new(COLUMNS).lines(report.data.iter().map(row))
+}
+
+fn row(row: &UptimeRow) -> [String; 12] {
+    [
+        or_dash(row.station_id.as_ref()),
+        // Several together have no number.
+        row.connector_id.map_or_else(|| format!("all {}", row.connectors), |id| id.to_string()),
+        or_dash(row.site.as_ref()),
+        percent(row.uptime_percent),
+        percent(row.rule_percent),
+        minutes(row.up),
+        minutes(row.down),
+        minutes(row.excluded),
+        minutes(row.unknown),
+        minutes(row.faulted),
+        minutes(row.offline),
+        minutes(row.charging),
+    ]
+}
+
+fn percent(percent: Option<f64>) -> String {
+    or_dash(percent.map(|percent| format!("{percent:.3}")))
+}
+
+fn minutes(minutes: f64) -> String {
+    format!("{minutes:.0}")
+}
