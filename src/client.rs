@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use axum::Router;
 use http::Extensions;
+use reqwest::header::ACCEPT;
 use reqwest::{Certificate, Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -215,6 +216,15 @@ impl Client {
                 return Ok(rows);
             }
         }
+    }
+
+    /// A list with all of its pages as a CSV, which is read as it comes. `resource` is its path below
+    /// `/api/v1`.
+    pub async fn csv(&self, resource: &str, parameters: Parameters<'_>) -> Result<Response> {
+        let segments: Vec<&str> = resource.split('/').collect();
+        let request = self.request(Method::GET, &segments, parameters).header(ACCEPT, "text/csv");
+        let response = self.transport.send(request.timeout(stream::WITHOUT_END)).await?;
+        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await?) }
     }
 
     /// `segments` are encoded as they need to be.

@@ -13,7 +13,7 @@ use super::{Client, ClientError, Parameters, Result, refusal, unexpected};
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 /// A stream has no timeout.
-const WITHOUT_END: Duration = Duration::from_secs(365 * 86_400);
+pub(super) const WITHOUT_END: Duration = Duration::from_secs(365 * 86_400);
 
 /// Longer than any event: the gateway's messages are far smaller.
 const LINE_MAX_BYTES: usize = 64 << 20;

@@ -76,7 +76,12 @@ impl IntoResponse for Failure {
             Self::ForeignForm => answer(
                 StatusCode::FORBIDDEN,
                 "Nothing was changed",
-                &html! { p { "This form comes from another site, or from before you signed in. Open the page again, and repeat what you did there." } },
+                &html! {
+                    p {
+                        "This form comes from another site, or from before you signed in. Open the page again, "
+                        "and repeat what you did there."
+                    }
+                },
             ),
             Self::Broken(cause) => {
                 tracing::error!("a page of the dashboard failed: {cause}");

@@ -49,6 +49,7 @@
 
 mod assets;
 mod components;
+mod csv;
 mod failure;
 mod flash;
 mod form;
@@ -95,6 +96,7 @@ fn routes() -> Router<Arc<Dashboard>> {
         .route("/ui/logout", post(sign_in::sign_out))
         .route("/ui/", get(overview::show))
         .route("/ui/find", get(find::find))
+        .route("/ui/csv/{*resource}", get(csv::list))
         .route("/ui/stations", get(stations::list))
         .route("/ui/stations/{id}", get(station::show))
         .route("/ui/stations/{id}/disconnect", post(station::disconnect))

@@ -30,6 +30,11 @@ impl Query {
         pairs.filter(|(name, _)| taken(name)).collect()
     }
 
+    /// All of it.
+    pub(super) fn all(&self) -> Vec<(&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
     /// Whether any of these narrows the list.
     pub(super) fn has_any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.get(name).is_some())

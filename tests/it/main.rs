@@ -16,6 +16,7 @@ mod completion;
 mod consequences;
 mod crash;
 mod csv;
+mod dashboard;
 mod deliveries;
 mod discretion;
 mod disk;

@@ -34,7 +34,10 @@ pub(in crate::ui) fn bar(parts: &[Part<'_>]) -> Markup {
         }
         ul.legend {
             @for part in parts {
-                li { span class={ "key fill-" (part.tone.class()) } {} b { (units::count(part.count)) } " " (part.label) }
+                li {
+                    span class={ "key fill-" (part.tone.class()) } {}
+                    b { (units::count(part.count)) } " " (part.label)
+                }
             }
         }
     }

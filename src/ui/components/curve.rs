@@ -60,7 +60,8 @@ pub(in crate::ui) fn curves(label: &str, begin: Timestamp, end: Timestamp, all: 
                     @for piece in &pieces { path.area d=(area(piece, &x, &y)) {} }
                     @for step in 0..=2_u32 {
                         @let value = top * f64::from(step) / 2.0;
-                        text x=(LEFT - 6.0) y=(format!("{:.1}", y(value) + 4.0)) text-anchor="end" { ((curve.write)(value)) }
+                        @let height = format!("{:.1}", y(value) + 4.0);
+                        text x=(LEFT - 6.0) y=(height) text-anchor="end" { ((curve.write)(value)) }
                     }
                 }
                 @for piece in &pieces { path class=(class(curve.line)) d=(path(piece, &x, &y)) {} }
@@ -72,7 +73,10 @@ pub(in crate::ui) fn curves(label: &str, begin: Timestamp, end: Timestamp, all: 
         ul.legend {
             @for curve in all {
                 @if let Some((_, last)) = curve.points.last() {
-                    li { span class={ "line-key " (class(curve.line)) } {} (curve.name) " " b { ((curve.write)(*last)) } }
+                    li {
+                        span class={ "line-key " (class(curve.line)) } {}
+                        (curve.name) " " b { ((curve.write)(*last)) }
+                    }
                 }
             }
         }

@@ -80,7 +80,9 @@ impl<'a> Fields<'a> {
         html! {
             @if !others.is_empty() {
                 ul.errors role="alert" {
-                    @for error in others { li { @if !error.field.is_empty() { code { (error.field) } " " } (error.message) } }
+                    @for error in others {
+                        li { @if !error.field.is_empty() { code { (error.field) } " " } (error.message) }
+                    }
                 }
             }
         }

@@ -86,6 +86,12 @@ pub(in crate::ui) fn pager(path: &str, query: &Query, next_cursor: Option<&str>)
     }
 }
 
+/// The link to a list as a CSV, with the page's filters. `resource` is the list's path below `/api/v1`.
+pub(in crate::ui) fn csv_link(resource: &str, query: &Query) -> Markup {
+    let path = query.link(&format!("/ui/csv/{resource}"), &[("cursor", None)]);
+    html! { a href=(path) download { "Export CSV" } }
+}
+
 /// An identity or a code, in the font of the machine.
 pub(in crate::ui) fn mono(text: impl std::fmt::Display) -> Markup {
     html! { span.mono { (text) } }

@@ -13,6 +13,16 @@ pub(in crate::ui) enum Mark {
     Ahead,
 }
 
+impl Mark {
+    fn class(self) -> Option<&'static str> {
+        match self {
+            Self::Done => None,
+            Self::Failed => Some("f"),
+            Self::Ahead => Some("w"),
+        }
+    }
+}
+
 /// One step.
 pub(in crate::ui) struct Step {
     pub(in crate::ui) mark: Mark,
@@ -26,9 +36,7 @@ pub(in crate::ui) fn time_line(steps: &[Step]) -> Markup {
     html! {
         ol.line {
             @for step in steps {
-                li class=[match step.mark { Mark::Done => None, Mark::Failed => Some("f"), Mark::Ahead => Some("w") }] {
-                    (step.at) " " (step.text)
-                }
+                li class=[step.mark.class()] { (step.at) " " (step.text) }
             }
         }
     }

@@ -43,7 +43,7 @@ fn render(query: &Query, found: &Rows<AuditEntry>, errors: &[FieldError], now: T
     };
     html! {
         (filters.render())
-        div.grid { (card::live_card("audit", card::Width::Full, "Audit log", html! {}, list)) }
+        div.grid { (card::live_card("audit", card::Width::Full, "Audit log", table::csv_link("audit", query), list)) }
     }
 }
 

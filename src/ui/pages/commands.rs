@@ -43,7 +43,7 @@ fn render(query: &Query, found: &Rows<Command>, errors: &[FieldError], now: Time
     };
     html! {
         (filters.render())
-        div.grid { (card::live_card("commands", card::Width::Full, "Commands", html! {}, list)) }
+        div.grid { (card::live_card("commands", card::Width::Full, "Commands", table::csv_link("commands", query), list)) }
     }
 }
 

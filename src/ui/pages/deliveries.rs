@@ -46,7 +46,7 @@ fn render(query: &Query, found: &Rows<Delivery>, errors: &[FieldError], now: Tim
     };
     html! {
         (filters.render())
-        div.grid { (card::live_card("deliveries", card::Width::Full, "Deliveries", html! {}, list)) }
+        div.grid { (card::live_card("deliveries", card::Width::Full, "Deliveries", table::csv_link("deliveries", query), list)) }
     }
 }
 

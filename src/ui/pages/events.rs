@@ -44,7 +44,7 @@ fn render(query: &Query, found: &Rows<Event>, errors: &[FieldError], now: Timest
     };
     html! {
         (filters.render())
-        div.grid { (card::live_card("events", card::Width::Full, "Events", html! {}, list)) }
+        div.grid { (card::live_card("events", card::Width::Full, "Events", table::csv_link("events", query), list)) }
     }
 }
 

@@ -44,7 +44,7 @@ fn render(query: &Query, found: &Rows<Transaction>, errors: &[FieldError], now: 
     };
     html! {
         (filters.render())
-        div.grid { (card::live_card("sessions", card::Width::Full, "Sessions", html! {}, list)) }
+        div.grid { (card::live_card("sessions", card::Width::Full, "Sessions", table::csv_link("transactions", query), list)) }
     }
 }
 

@@ -73,23 +73,30 @@ pub(in crate::ui) async fn disconnect(session: Session, Path(id): Path<String>, 
 /// `token`: of the session's forms, if its key may command stations.
 fn render(view: &View, query: &Query, token: Option<&str>, now: Timestamp) -> Markup {
     use card::Width::{Full, Half};
-    let path = links::station(&view.station.station_id);
+    let id = &view.station.station_id;
+    let path = links::station(id);
+    let list = |page: &str, words: &str| {
+        let link = format!("/ui/{page}?station_id={}", links::encoded(id));
+        html! { a href=(link) { (words) } }
+    };
+    let (its_events, its_sessions) = (list("events", "its events"), list("sessions", "its sessions"));
     html! {
         div.grid {
-            (card::live_card("connectors", Half, "Connectors", html! {}, connectors(&view.connectors, now)))
+            (card::live_card("connectors", Half, "Connectors", its_sessions, connectors(&view.connectors, now)))
             (card::live_card("facts", Half, "Station", html! {}, facts(&view.station, now)))
-            (card::card(Full, "Messages", html! { a href={ "/ui/events?station_id=" (links::encoded(&view.station.station_id)) } { "its events" } }, messages(view, query, &path, now)))
-            (card::live_card("commands", Half, "Commands", html! { a href={ "/ui/commands?station_id=" (links::encoded(&view.station.station_id)) } { "all" } }, commands(&view.commands, now)))
+            (card::card(Full, "Messages", its_events, messages(view, query, &path, now)))
+            (card::live_card("commands", Half, "Commands", list("commands", "all"), commands(&view.commands, now)))
             (card::card(Half, "Configuration", html! {}, configuration(&view.configuration)))
         }
         @if let Some(token) = token {
-            div.buttons {
-                @if view.station.connected {
-                    (action::confirmed(token, &format!("{path}/disconnect"), "Disconnect", "Its socket is closed. It may connect again at once.", &[]))
-                }
-            }
+            div.buttons { @if view.station.connected { (disconnect_button(token, &path)) } }
         }
     }
+}
+
+fn disconnect_button(token: &str, path: &str) -> Markup {
+    let warning = "Its socket is closed. It may connect again at once.";
+    action::confirmed(token, &format!("{path}/disconnect"), "Disconnect", warning, &[])
 }
 
 fn connectors(connectors: &[Connector], now: Timestamp) -> Markup {
@@ -104,12 +111,18 @@ fn connectors(connectors: &[Connector], now: Timestamp) -> Markup {
     let rows = connectors.iter().map(|connector| {
         [
             chip::connector(connector),
-            html! { @if let Some(id) = connector.transaction_id { (table::link(&links::session(id), &id.to_string())) } },
+            session_of(connector),
             html! { span.muted { (info(connector)) } },
             time::ago(connector.occurred_at.unwrap_or(connector.updated_at), now),
         ]
     });
     table::table("Connectors", columns, rows)
+}
+
+fn session_of(connector: &Connector) -> Markup {
+    html! {
+        @if let Some(id) = connector.transaction_id { (table::link(&links::session(id), &id.to_string())) }
+    }
 }
 
 /// What it says beside its status.
@@ -164,15 +177,16 @@ fn messages(view: &View, query: &Query, path: &str, now: Timestamp) -> Markup {
     html! {
         (filters.render())
         div id="messages" data-live {
-            @if view.messages.is_empty() { (empty::empty("No message fits.", html! { "New ones appear here as they come." })) }
-            @else { div.wire { (wire(&view.messages, now)) } }
+            @if view.messages.is_empty() {
+                (empty::empty("No message fits.", html! { "New ones appear here as they come." }))
+            } @else { div.wire { (wire(&view.messages, now)) } }
         }
     }
 }
 
 fn wire(messages: &[Message], now: Timestamp) -> Markup {
     let columns =
-        [table::text("When"), table::text("Direction"), table::text("Message"), table::minor("Text")];
+        [table::text("When"), table::text("Direction"), table::text("Message"), table::text("Text")];
     let rows = messages.iter().map(|message| {
         let kind = message.r#type.map(|kind| kind.as_str()).unwrap_or("not OCPP");
         [
@@ -224,5 +238,10 @@ fn configuration(keys: &[ConfigurationKey]) -> Markup {
             },
         ]
     });
-    html! { details.more open[keys.len() <= 12] { summary { (keys.len()) " keys" } (table::table("Configuration", columns, rows)) } }
+    html! {
+        details.more open[keys.len() <= 12] {
+            summary { (keys.len()) " keys" }
+            (table::table("Configuration", columns, rows))
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The stations: which are there, and in what state.
 
+use futures_util::future::join_all;
 use maud::{Markup, html};
 
 use crate::ui::components::filters::Filters;
@@ -27,12 +28,11 @@ type Row = (Station, Vec<Connector>);
 pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
     let listed = session.client.stations(&query.parameters(FILTERS)).await;
     let (Rows { data, next_cursor }, errors) = rows(listed)?;
-    let mut stations = Vec::with_capacity(data.len());
-    for station in data {
-        let connectors = session.client.connectors(&station.station_id).await?;
-        stations.push((station, connectors.data));
-    }
-    let stations = Rows { data: stations, next_cursor };
+    let asked = data.iter().map(|station| session.client.connectors(&station.station_id).into_future());
+    let connectors = join_all(asked).await;
+    // A station that was deleted in between has none.
+    let connectors = connectors.into_iter().map(|found| found.map_or(Vec::new(), |page| page.data));
+    let stations = Rows { data: data.into_iter().zip(connectors).collect(), next_cursor };
     let body = render(&query, &stations, &errors, session.identity.owner_id().is_none(), session.now);
     let page = Page::new(&session, Section::Stations, "Stations", body).live();
     Ok(if errors.is_empty() { page } else { page.invalid() })
@@ -55,13 +55,14 @@ fn render(
     if all_owners {
         filters = filters.text("owner_id", "Owner");
     }
+    let csv = table::csv_link("stations", query);
     let list = html! {
         @if stations.data.is_empty() { (nothing(query, errors)) }
         @else { (listed(&stations.data, now)) (table::pager(PATH, query, stations.next_cursor.as_deref())) }
     };
     html! {
         (filters.render())
-        div.grid { (card::live_card("stations", card::Width::Full, "Stations", html! {}, list)) }
+        div.grid { (card::live_card("stations", card::Width::Full, "Stations", csv, list)) }
     }
 }
 
@@ -81,7 +82,7 @@ fn listed(stations: &[Row], now: Timestamp) -> Markup {
                 @if let Some(name) = &station.name { br; span.muted { (name) } }
             },
             chip::station(station),
-            html! { @for connector in connectors.iter().filter(|one| shows(one)) { (chip::connector(connector)) " " } },
+            html! { @for one in connectors.iter().filter(|one| shows(one)) { (chip::connector(one)) " " } },
             html! { @if let Some(site) = &station.site { a href=(query_of("site", site)) { (site) } } },
             html! { span.muted { (model(station)) } },
             time::ago_or_dash(station.last_seen_at, now),
@@ -117,5 +118,44 @@ fn nothing(query: &Query, errors: &[FieldError]) -> Markup {
                 (empty::shell_command("charger-sim --url ws://127.0.0.1:9000/ocpp --id TEST_1"))
             },
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A station as the API shows one, with some fields.
+    fn station(fields: &serde_json::Value) -> Station {
+        let mut whole = json!({
+            "station_id": "DEPOT_07", "connected": true, "min_security_profile": 0, "boot_status": "accepted",
+            "blocked": false, "ping": true, "password_set": false, "flags": [], "abilities": [], "metadata": {},
+            "created_at": "2026-04-14T10:00:00.000Z", "updated_at": "2026-04-14T10:00:00.000Z",
+            "connected_at": "2026-04-14T10:00:00.000Z",
+        });
+        for (name, value) in fields.as_object().expect("an object") {
+            whole[name] = value.clone();
+        }
+        serde_json::from_value(whole).expect("a station")
+    }
+
+    #[test]
+    fn a_station_is_shown_with_its_state_and_its_text_is_only_text() {
+        let query = Query::parse("q=depot");
+        let now = Timestamp::from_unix_ms(1_776_170_096_789);
+        let nasty = station(&json!({"name": "<script>alert(1)</script>", "connected": false}));
+        let rows = Rows { data: vec![(nasty, Vec::new())], next_cursor: Some("next".into()) };
+        let shown = render(&query, &rows, &[], true, now).into_string();
+        assert!(shown.contains("&lt;script&gt;") && !shown.contains("<script>"), "{shown}");
+        assert!(shown.contains("href=\"/ui/stations/DEPOT_07\"") && shown.contains("chip off\">offline"));
+        assert!(shown.contains("href=\"/ui/stations?q=depot&amp;cursor=next\""), "the filter stays");
+        let nothing = Rows { data: Vec::new(), next_cursor: None };
+        assert!(render(&query, &nothing, &[], true, now).into_string().contains("Nothing fits"));
+        let fresh = render(&Query::default(), &nothing, &[], true, now).into_string();
+        assert!(fresh.contains("charger-sim --url"), "it says what to do first");
+        let wrong = [FieldError::new("q", "is too long")];
+        assert!(render(&query, &nothing, &wrong, true, now).into_string().contains("is too long"));
     }
 }

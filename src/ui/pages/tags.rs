@@ -39,7 +39,7 @@ fn render(query: &Query, found: &Rows<IdTag>, errors: &[FieldError], now: Timest
     };
     html! {
         (filters.render())
-        div.grid { (card::live_card("tags", card::Width::Full, "Id tags", html! {}, list)) }
+        div.grid { (card::live_card("tags", card::Width::Full, "Id tags", table::csv_link("id-tags", query), list)) }
     }
 }
 

@@ -40,7 +40,7 @@ fn render(query: &Query, found: &Rows<Webhook>, errors: &[FieldError], now: Time
     };
     html! {
         (filters.render())
-        div.grid { (card::live_card("webhooks", card::Width::Full, "Webhooks", html! {}, list)) }
+        div.grid { (card::live_card("webhooks", card::Width::Full, "Webhooks", table::csv_link("webhooks", query), list)) }
     }
 }
 
