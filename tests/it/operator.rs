@@ -195,6 +195,27 @@ async fn sessions_are_listed_looked_into_and_closed() {
 }
 
 #[tokio::test]
+async fn uptime_is_reported_by_connector_and_by_station() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP").await;
+    for connector in [1, 2] {
+        let status = json!({"connectorId": connector, "errorCode": "NoError", "status": "Available"});
+        charger.call("StatusNotification", status).await;
+    }
+    let span = ["--since", "2020-01-01T00:00:00Z", "--until", "2020-01-02T00:00:00Z"];
+    let ask = async |more: &[&str]| run(&gateway, &[&["reports", "uptime"], &span[..], more].concat()).await;
+    let table = ask(&[]).await.out();
+    let cells = |line: usize| table.lines().nth(line).expect("a line").split_whitespace().collect::<Vec<_>>();
+    assert_eq!(cells(0)[..2], ["STATION", "CONNECTOR"]);
+    assert_eq!(cells(2), ["CP", "2", "-", "-", "-", "0", "0", "0", "1440", "0", "0", "0"]);
+    let table = ask(&["--by", "station", "--rule", "uk"]).await.out();
+    assert!(table.lines().nth(1).is_some_and(|row| row.starts_with("CP       all 2 ")), "{table}");
+    let report = ask(&["--by", "site", "--json"]).await.json();
+    assert_eq!((&report["data"][0]["minutes"], &report["group_by"]), (&json!(2880.0), &json!("site")));
+    assert!(ask(&["--rule", "eu"]).await.error().contains("rule"));
+}
+
+#[tokio::test]
 async fn id_tags_are_registered_blocked_and_forgotten() {
     let gateway = start(|_| {}).await;
     let tag = ["id-tags", "register", "04A1", "--owner", "acme"];
