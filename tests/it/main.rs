@@ -7,6 +7,7 @@ mod at_rest;
 mod authorization;
 mod backups;
 mod boots;
+mod browser;
 mod burdens;
 mod cases;
 mod cli;

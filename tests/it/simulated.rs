@@ -19,7 +19,7 @@ use crate::harness::{Running, eventually, start};
 const ROOT: &str = include_str!("../tls/ca.pem");
 
 /// A charger whose cars are moved by the lines it is sent.
-struct Simulated {
+pub(crate) struct Simulated {
     lines: mpsc::UnboundedSender<String>,
     stop: CancellationToken,
     /// How many steps failed.
@@ -28,7 +28,7 @@ struct Simulated {
 
 impl Simulated {
     /// Connected, booted and with its statuses told.
-    async fn start(gateway: &Running, id: &str) -> Self {
+    pub(crate) async fn start(gateway: &Running, id: &str) -> Self {
         let endpoint = Endpoint::parse(&format!("ws://{}/ocpp", gateway.ocpp())).expect("a URL");
         let mut options = ChargerOptions::new(endpoint, StationId::new(id).expect("an identity"));
         options.sessions = Sessions::ByHand;
@@ -51,12 +51,12 @@ impl Simulated {
         Self { lines, stop, work }
     }
 
-    fn tell(&self, line: &str) {
+    pub(crate) fn tell(&self, line: &str) {
         self.lines.send(line.to_owned()).expect("it listens");
     }
 
     /// It leaves; no step may have failed.
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         assert_eq!(self.work.await.expect("no panic"), 0, "a step failed");
     }

@@ -1,0 +1,232 @@
+//! A real browser: Chromium, driven by its chromedriver, each with a profile of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use thirtyfour::{
+    By, CapabilitiesHelper, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement,
+};
+
+use crate::harness::eventually;
+
+/// The folder that screenshots are written to; unset: none are taken.
+const SCREENSHOTS: &str = "BROWSER_SCREENSHOTS";
+
+/// The file of axe-core, which judges how accessible a page is; unset: that is not judged.
+const AXE: &str = "AXE_CORE";
+
+/// Set where a missing browser is a failure, and no reason to skip a test.
+const REQUIRED: &str = "BROWSER_REQUIRED";
+
+/// Which colours a page is shown in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colours {
+    Light,
+    Dark,
+}
+
+impl Colours {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+}
+
+/// The process of a chromedriver, which ends with this and takes its browser along.
+struct Driving(Child);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A browser window. It ends with [`Browser::end`].
+pub(super) struct Browser {
+    driver: WebDriver,
+    _driving: Driving,
+    axe: Option<String>,
+    screenshots: Option<PathBuf>,
+}
+
+/// The first program of that name in the path.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+impl Browser {
+    /// A browser, or `None`, and a word on why, on a machine that has none.
+    pub(super) async fn open() -> Option<Self> {
+        let (Some(chromium), Some(chromedriver)) = (program("chromium"), program("chromedriver")) else {
+            let missing = "chromium and chromedriver are not in the path";
+            assert!(std::env::var_os(REQUIRED).is_none(), "{missing}");
+            println!("skipped: {missing}");
+            return None;
+        };
+        let process = Command::new(chromedriver)
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts");
+        let mut driving = Driving(process);
+        let port = announced_port(&mut driving.0);
+        let mut wishes = DesiredCapabilities::chrome();
+        wishes.set_binary(&chromium.to_string_lossy()).expect("a path");
+        for option in [
+            "--headless=new",
+            // Containers allow no sandbox to root; the pages are our own.
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--hide-scrollbars",
+            "--window-size=1280,900",
+        ] {
+            wishes.add_arg(option).expect("an option");
+        }
+        wishes.set("goog:loggingPrefs", json!({"browser": "ALL"})).expect("a wish");
+        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), wishes).await.expect("a session");
+        let axe = std::env::var_os(AXE).map(|file| std::fs::read_to_string(file).expect("axe-core"));
+        if axe.is_none() {
+            println!("not judged for accessibility: {AXE} names no file of axe-core");
+        }
+        let screenshots = std::env::var_os(SCREENSHOTS).map(PathBuf::from);
+        Some(Self { driver, _driving: driving, axe, screenshots })
+    }
+
+    pub(super) async fn end(self) {
+        self.driver.quit().await.expect("the browser ends");
+    }
+
+    /// Opens a page.
+    pub(super) async fn goto(&self, url: &str) {
+        self.driver.goto(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+
+    pub(super) async fn url(&self) -> String {
+        self.driver.current_url().await.expect("a URL").to_string()
+    }
+
+    /// The page as it was last rendered.
+    pub(super) async fn source(&self) -> String {
+        self.driver.source().await.expect("a page")
+    }
+
+    /// What the page's main part says.
+    pub(super) async fn text(&self) -> String {
+        self.element("main").await.text().await.expect("text")
+    }
+
+    /// The first element that a CSS selector finds; waits for it.
+    pub(super) async fn element(&self, css: &str) -> WebElement {
+        eventually(&format!("{css} on the page"), async || self.driver.find(By::Css(css)).await.ok()).await
+    }
+
+    /// Whether a CSS selector finds anything.
+    pub(super) async fn has(&self, css: &str) -> bool {
+        self.driver.find(By::Css(css)).await.is_ok()
+    }
+
+    /// The link or button whose text contains `text`; waits for it.
+    pub(super) async fn control(&self, text: &str) -> WebElement {
+        let path = format!(
+            "//a[contains(normalize-space(.), '{text}')] | //button[contains(normalize-space(.), '{text}')]"
+        );
+        eventually(&format!("a link or button {text:?}"), async || {
+            for found in self.driver.find_all(By::XPath(&path)).await.ok()? {
+                if found.is_displayed().await.unwrap_or(false) {
+                    return Some(found);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    /// Writes into the field of this name.
+    pub(super) async fn fill(&self, field: &str, text: &str) {
+        let element = self.element(&format!("main [name='{field}'], [name='{field}']")).await;
+        element.clear().await.expect("clears");
+        element.send_keys(text).await.expect("types");
+    }
+
+    /// Shows pages in these colours from now on.
+    pub(super) async fn colours(&self, colours: Colours) {
+        let feature = json!({"name": "prefers-color-scheme", "value": colours.name()});
+        self.devtools("Emulation.setEmulatedMedia", json!({"features": [feature]})).await;
+    }
+
+    /// Makes the window as large as that, in pixels.
+    pub(super) async fn size(&self, width: u32, height: u32) {
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride",
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}),
+        )
+        .await;
+    }
+
+    async fn devtools(&self, method: &str, parameters: Value) -> Value {
+        self.driver
+            .cdp()
+            .send_raw(method, parameters)
+            .await
+            .unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// What a script on the page returns.
+    pub(super) async fn evaluate(&self, script: &str) -> Value {
+        self.driver.execute(script, Vec::new()).await.expect("a script").json().clone()
+    }
+
+    /// Everything that the console and the network have complained of since the last look.
+    pub(super) async fn complaints(&self) -> Vec<String> {
+        let log = self.driver.browser_log().await.expect("the browser's log");
+        log.into_iter()
+            .filter(|entry| entry.level != "DEBUG" && entry.level != "INFO")
+            .map(|entry| format!("{}: {}", entry.level, entry.message))
+            .collect()
+    }
+
+    /// What axe-core finds wrong with the page: rule, element and reason of each violation.
+    pub(super) async fn inaccessible(&self) -> Vec<String> {
+        let Some(axe) = &self.axe else { return Vec::new() };
+        self.driver.execute(axe, Vec::new()).await.expect("axe-core loads");
+        let run = "const done = arguments[0];
+            axe.run(document).then(result => done(result.violations), error => done([String(error)]));";
+        let found = self.driver.execute_async(run, Vec::new()).await.expect("axe-core runs");
+        let told = |violation: &Value| match violation["nodes"].as_array() {
+            Some(nodes) => nodes
+                .iter()
+                .map(|node| format!("{}: {} ({})", violation["id"], node["html"], node["failureSummary"]))
+                .collect(),
+            None => vec![violation.to_string()],
+        };
+        found.json().as_array().expect("a list").iter().flat_map(told).collect::<Vec<_>>()
+    }
+
+    /// Keeps a picture of the whole page, where somebody asked for pictures.
+    pub(super) async fn picture(&self, name: &str) {
+        let Some(folder) = &self.screenshots else { return };
+        std::fs::create_dir_all(folder).expect("a folder");
+        self.driver.screenshot(Path::new(&folder.join(format!("{name}.png")))).await.expect("a picture");
+    }
+}
+
+/// The port that a driver says it listens on.
+fn announced_port(process: &mut Child) -> u16 {
+    let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+    for line in lines.map(|line| line.expect("text")) {
+        if let Some((_, port)) = line.rsplit_once("on port ") {
+            return port.trim_end_matches('.').trim().parse().expect("a port");
+        }
+    }
+    panic!("chromedriver ended and named no port");
+}

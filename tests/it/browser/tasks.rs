@@ -1,0 +1,1 @@
+//! What people come to the dashboard for, with the clicks counted.
