@@ -23,6 +23,11 @@ impl Form {
         self.0.get(name)
     }
 
+    /// All fields.
+    pub(super) fn query(&self) -> &Query {
+        &self.0
+    }
+
     /// The texts of some fields as members of a body for the API; a field without text is null.
     pub(super) fn texts(&self, names: &[&str]) -> Map<String, Value> {
         let member = |name: &&str| ((*name).to_owned(), self.get(name).map_or(Value::Null, Value::from));

@@ -50,6 +50,7 @@
 mod assets;
 mod components;
 mod csv;
+mod curl;
 mod failure;
 mod flash;
 mod form;
@@ -74,7 +75,7 @@ use crate::http::ApiState;
 use failure::Failure;
 pub use one_time_links::OneTimeLinks;
 use pages::{
-    audit, command, commands, deliveries, delivery, event, events, find, keys, overview, reports,
+    audit, command, commands, deliveries, delivery, event, events, find, keys, overview, reports, resend,
     session as one_session, sessions, station, stations, system, tags, webhook, webhooks,
 };
 
@@ -104,8 +105,12 @@ fn routes() -> Router<Arc<Dashboard>> {
         .route("/ui/sessions/{transaction_id}", get(one_session::show))
         .route("/ui/events", get(events::list))
         .route("/ui/events/{id}", get(event::show))
+        .route("/ui/events/{id}/resend", post(event::resend))
         .route("/ui/deliveries", get(deliveries::list))
+        .route("/ui/deliveries/resend", get(resend::count).post(resend::start))
         .route("/ui/deliveries/{id}", get(delivery::show))
+        .route("/ui/deliveries/{id}/resend", post(delivery::resend))
+        .route("/ui/deliveries/{id}/cancel", post(delivery::cancel))
         .route("/ui/webhooks", get(webhooks::list))
         .route("/ui/webhooks/{id}", get(webhook::show))
         .route("/ui/commands", get(commands::list))

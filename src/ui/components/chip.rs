@@ -134,3 +134,17 @@ pub(in crate::ui) fn command(command: &Command) -> Markup {
         (status, _) => chip(Tone::Bad, status.as_str()),
     }
 }
+
+/// What a delivery waits for, in words.
+pub(in crate::ui) fn waits_for(reason: &str) -> &str {
+    match reason {
+        "schedule" => "its time",
+        "breaker" => "the receiver to answer again (its breaker is open)",
+        "rate_limit" => "the webhook's rate limit",
+        "order" => "an earlier delivery of its station",
+        "slot" => "its turn",
+        "paused" => "the webhook to be resumed",
+        "settings" => "the webhook's settings to be readable",
+        other => other,
+    }
+}

@@ -15,6 +15,7 @@
 //! | [`bar`], [`curve`] | charts, as SVG from the server |
 //! | [`time_line`] | what happened in order, and what is to come |
 //! | [`why`] | an answer of `why` |
+//! | [`json`] | a payload, indented |
 //! | [`definitions`] | names and values of one thing |
 //! | [`empty`] | a page without rows: what to do first |
 
@@ -27,6 +28,7 @@ pub(super) mod definitions;
 pub(super) mod empty;
 pub(super) mod fields;
 pub(super) mod filters;
+pub(super) mod json;
 pub(super) mod layout;
 pub(super) mod table;
 pub(super) mod time;

@@ -6,74 +6,147 @@ use crate::ui::components::filters::Filters;
 use crate::ui::components::layout::Section;
 use crate::ui::components::{card, chip, empty, table, time};
 use crate::ui::links;
-use crate::ui::page::{Answer, Page, rows};
+use crate::ui::page::{Answer, Page, optional, rows};
 use crate::ui::query::Query;
 use crate::ui::session::Session;
 use vocabulary::api::Page as Rows;
 use vocabulary::api::delivery::Delivery;
 use vocabulary::api::problem::FieldError;
+use vocabulary::api::webhook::Webhook;
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::DeliveryStatus;
 
 const PATH: &str = "/ui/deliveries";
 
 /// The filters of the page: parameters of `GET /deliveries`.
-const FILTERS: &[&str] = &["status", "webhook_id", "event", "station_id", "owner_id", "since", "until"];
+const FILTERS: &[&str] =
+    &["status", "webhook_id", "event", "event_id", "station_id", "owner_id", "since", "until", "q"];
 
 /// The deliveries.
 pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
-    let listed = session.client.deliveries(&query.parameters(FILTERS)).await;
+    let parameters = query.parameters(FILTERS);
+    let (listed, webhooks) = tokio::join!(
+        session.client.deliveries(&parameters).into_future(),
+        session.client.webhooks(&[("limit", "500")]).into_future()
+    );
     let (found, errors) = rows(listed)?;
-    let body = render(&query, &found, &errors, session.now);
+    let webhooks = optional(webhooks)?.map(|page| page.data).unwrap_or_default();
+    let may_resend = session.identity.may("write");
+    let body = render(&query, &found, &webhooks, &errors, may_resend, session.now);
     let page = Page::new(&session, Section::Deliveries, "Deliveries", body).live();
     Ok(if errors.is_empty() { page } else { page.invalid() })
 }
 
-fn render(query: &Query, found: &Rows<Delivery>, errors: &[FieldError], now: Timestamp) -> Markup {
+fn render(
+    query: &Query,
+    found: &Rows<Delivery>,
+    webhooks: &[Webhook],
+    errors: &[FieldError],
+    may_resend: bool,
+    now: Timestamp,
+) -> Markup {
+    let names: Vec<(String, &str)> =
+        webhooks.iter().map(|webhook| (webhook.id.to_string(), webhook.name.as_str())).collect();
+    let names: Vec<(&str, &str)> = names.iter().map(|(id, name)| (id.as_str(), *name)).collect();
     let filters = Filters::new(PATH, query, errors)
         .choice("status", "Status", &statuses())
-        .text("webhook_id", "Webhook")
-        .text("event", "Event")
+        .choice("webhook_id", "Webhook", &names)
+        .text("event", "Event, such as Start*")
         .text("station_id", "Station")
-        .text("since", "Since");
+        .search("q", "Any words of a payload")
+        .text("since", "Since, such as 2h")
+        .text("until", "Until");
     let list = html! {
-        @if found.data.is_empty() {
-            @if query.has_any(FILTERS) { (empty::nothing_fits(PATH)) }
-            @else { (empty::empty("No delivery yet.", html! { "One is made for every event that a webhook wants. " a href="/ui/webhooks" { "Webhooks" } })) }
-        } @else {
-            (listed(&found.data, now)) (table::pager(PATH, query, found.next_cursor.as_deref()))
+        @if found.data.is_empty() { (nothing(query)) }
+        @else {
+            (listed(&found.data, webhooks, now)) (table::pager(PATH, query, found.next_cursor.as_deref()))
         }
+    };
+    let aside = html! {
+        @if may_resend && !found.data.is_empty() { a href=(resend_link(query)) { "Send again all that fit…" } " " }
+        (table::csv_link("deliveries", query))
     };
     html! {
         (filters.render())
-        div.grid { (card::live_card("deliveries", card::Width::Full, "Deliveries", table::csv_link("deliveries", query), list)) }
+        div.grid { (card::live_card("deliveries", card::Width::Full, "Deliveries", aside, list)) }
     }
 }
 
-fn listed(rows: &[Delivery], now: Timestamp) -> Markup {
+/// Without a status, dead letters are meant: what has arrived is not sent again by the way.
+fn resend_link(query: &Query) -> String {
+    let status = query.get("status").unwrap_or("failed");
+    query.link("/ui/deliveries/resend", &[("cursor", None), ("order", None), ("status", Some(status))])
+}
+
+fn nothing(query: &Query) -> Markup {
+    match query.has_any(FILTERS) || query.get("cursor").is_some() {
+        true => empty::nothing_fits(PATH),
+        false => empty::empty(
+            "No delivery yet.",
+            html! { "One is made for every event that a webhook wants. " a href="/ui/webhooks" { "Webhooks" } },
+        ),
+    }
+}
+
+fn listed(rows: &[Delivery], webhooks: &[Webhook], now: Timestamp) -> Markup {
     let columns = [
-        table::text("Delivery"),
-        table::text("Status"),
         table::text("Event"),
         table::text("To"),
+        table::text("Status"),
         table::number("Attempts"),
-        table::minor("Last error"),
+        table::minor("What is the matter"),
+        table::minor("Next or end"),
         table::text("Created"),
     ];
     let rows = rows.iter().map(|delivery| {
         [
-            table::link(&links::delivery(delivery.id), &delivery.id.to_string()),
+            html! {
+                (table::link(&links::delivery(delivery.id), &delivery.event))
+                @if let Some(station) = &delivery.station_id { br; span.muted.mono { (station) } }
+            },
+            receiver(delivery, webhooks),
             chip::delivery(delivery.status),
-            table::link(&links::event(delivery.event_id), &delivery.event),
-            html! { @if let Some(id) = delivery.webhook_id { a href=(links::webhook(id)) { "webhook " (id) } } @else { (delivery.url.as_deref().unwrap_or("–")) } },
             html! { (delivery.attempts.len()) },
-            html! { @if let Some(error) = &delivery.last_error { (error.message) } },
+            matter(delivery),
+            time::ago_or_dash(delivery.completed_at.or(delivery.next_attempt_at), now),
             time::ago(delivery.created_at, now),
         ]
     });
     table::table("Deliveries", columns, rows)
 }
 
+fn receiver(delivery: &Delivery, webhooks: &[Webhook]) -> Markup {
+    let Some(id) = delivery.webhook_id else {
+        return html! { span.mono { (delivery.url.as_deref().unwrap_or("–")) } };
+    };
+    match webhooks.iter().find(|webhook| webhook.id == id) {
+        Some(webhook) => html! { a href=(links::webhook(id)) { (webhook.name) } },
+        None => html! { span.muted { "webhook " (id) } },
+    }
+}
+
+fn matter(delivery: &Delivery) -> Markup {
+    let is_over = delivery.status == DeliveryStatus::Success;
+    let error = delivery.last_error.as_ref().filter(|_| !is_over);
+    let waits = delivery.waiting_for.as_deref();
+    html! {
+        @if let Some(error) = error { (error.message) " " }
+        @if let Some(waits) = waits { span.muted { "waits for " (chip::waits_for(waits)) } }
+    }
+}
+
 fn statuses() -> Vec<(&'static str, &'static str)> {
     DeliveryStatus::WORDS.iter().map(|word| (*word, *word)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_again_are_dead_letters_unless_a_status_is_chosen() {
+        let link = |query: &str| resend_link(&Query::parse(query));
+        assert_eq!(link("webhook_id=2&cursor=x"), "/ui/deliveries/resend?webhook_id=2&status=failed");
+        assert_eq!(link("status=discarded"), "/ui/deliveries/resend?status=discarded");
+    }
 }

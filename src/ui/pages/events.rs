@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::ui::components::chip::{self, Tone};
 use crate::ui::components::filters::Filters;
 use crate::ui::components::layout::Section;
 use crate::ui::components::{card, empty, table, time};
@@ -17,7 +18,8 @@ use vocabulary::clock::Timestamp;
 const PATH: &str = "/ui/events";
 
 /// The filters of the page: parameters of `GET /events`.
-const FILTERS: &[&str] = &["q", "event", "station_id", "owner_id", "since", "until"];
+const FILTERS: &[&str] =
+    &["q", "event", "station_id", "transaction_id", "webhook_id", "owner_id", "filter", "since", "until"];
 
 /// The events.
 pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
@@ -33,7 +35,9 @@ fn render(query: &Query, found: &Rows<Event>, errors: &[FieldError], now: Timest
         .search("q", "Any words of a payload")
         .text("event", "Type, such as ocpp.*")
         .text("station_id", "Station")
-        .text("since", "Since");
+        .text("transaction_id", "Session")
+        .text("since", "Since, such as 2h")
+        .text("until", "Until");
     let list = html! {
         @if found.data.is_empty() {
             @if query.has_any(FILTERS) { (empty::nothing_fits(PATH)) }
@@ -49,13 +53,23 @@ fn render(query: &Query, found: &Rows<Event>, errors: &[FieldError], now: Timest
 }
 
 fn listed(rows: &[Event], now: Timestamp) -> Markup {
-    let columns =
-        [table::text("When"), table::text("Event"), table::text("Station"), table::minor("Payload")];
+    let columns = [
+        table::text("When"),
+        table::text("Event"),
+        table::text("Station"),
+        table::minor("Session"),
+        table::minor("Payload"),
+    ];
     let rows = rows.iter().map(|event| {
         [
             time::clock(event.timestamp, now),
-            table::link(&links::event(&event.id), event.event.as_str()),
+            html! {
+                (table::link(&links::event(event.id), &event.event))
+                @if event.duplicate_of.is_some() { " " (chip::chip(Tone::Off, "repeat")) }
+                @if !event.violations.is_empty() { " " (chip::chip(Tone::Warn, "odd")) }
+            },
             html! { @if let Some(id) = &event.station_id { (table::link(&links::station(id.as_str()), id.as_str())) } },
+            html! { @if let Some(id) = event.transaction_id { (table::link(&links::session(id), &id.to_string())) } },
             html! { span.mono.muted { (start_of(event.payload.get())) } },
         ]
     });

@@ -11,6 +11,7 @@ pub(super) mod find;
 pub(super) mod keys;
 pub(super) mod overview;
 pub(super) mod reports;
+pub(super) mod resend;
 pub(super) mod session;
 pub(super) mod sessions;
 pub(super) mod station;
