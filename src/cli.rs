@@ -19,6 +19,7 @@ mod table;
 mod transactions;
 mod webhook_fields;
 mod webhooks;
+mod why;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -115,6 +116,11 @@ enum Command {
     /// Reports over the past: uptime
     #[command(after_help = reports::HELP)]
     Reports(reports::Reports),
+    /// Says why a station, a session, a command, an id tag or a delivery is as it is
+    ///
+    /// One answer in plain words, the facts it is made of with their ids, and what can be done.
+    #[command(after_help = why::HELP)]
+    Why(why::WhyArgs),
     /// Lists who changed what through the API, and when
     ///
     /// Every request that may have changed something, with the names of the fields it gave, never their
@@ -316,6 +322,8 @@ enum Failure {
     Unreadable(String, std::io::Error),
     #[error("the payload: {0}")]
     Payload(String),
+    #[error("{0}")]
+    NotAsked(String),
     #[error("{0} rows were left out")]
     LeftOut(usize),
     #[error("the endpoint did not take the test event")]
@@ -348,6 +356,7 @@ impl Failure {
             | Self::Files(_)
             | Self::NoKey(_)
             | Self::Payload(_)
+            | Self::NotAsked(_)
             | Self::Store(StoreError::Key(_))
             | Self::Backup(
                 BackupError::Key(_)
@@ -412,6 +421,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Events(asked) => runtime()?.block_on(events::run(asked)),
         Command::Deliveries(asked) => runtime()?.block_on(deliveries::run(asked)),
         Command::Webhooks(asked) => runtime()?.block_on(webhooks::run(asked)),
+        Command::Why(asked) => runtime()?.block_on(why::run(asked)),
         Command::Send(order) => runtime()?.block_on(command::send(order)),
         Command::Backup(order) => backup::back_up(order),
         Command::Restore(order) => backup::restore(order),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Call, Client, Parameters};
 use vocabulary::api::Page;
 use vocabulary::api::command::Command;
+use vocabulary::api::why::Why;
 use vocabulary::id::CommandId;
 
 /// Longer than the longest wait for a command and its answer.
@@ -41,5 +42,10 @@ impl Client {
     /// [`super::ClientError::Refused`] with 409 if it was sent, or has ended.
     pub fn cancel_command(&self, id: CommandId) -> Call<Command> {
         self.ask(&["commands", &id.to_string(), "cancel"], &[])
+    }
+
+    /// Why a command came to what it did.
+    pub fn why_command(&self, id: CommandId) -> Call<Why> {
+        self.get(&["commands", &id.to_string(), "why"], &[])
     }
 }

@@ -4,6 +4,7 @@ use super::{Call, Client, Parameters, flag};
 use vocabulary::api::Page;
 use vocabulary::api::delivery::Delivery;
 use vocabulary::api::replay::{Replay, ReplayMatched};
+use vocabulary::api::why::Why;
 use vocabulary::id::DeliveryId;
 
 impl Client {
@@ -51,5 +52,10 @@ impl Client {
     /// [`super::ClientError::Refused`] with 404 if there is none, with 409 if it has come to its end.
     pub fn cancel_delivery(&self, id: DeliveryId) -> Call<Delivery> {
         self.ask(&["deliveries", &id.to_string(), "cancel"], &[])
+    }
+
+    /// Why an event did not reach its receiver, or has not so far.
+    pub fn why_delivery(&self, id: DeliveryId) -> Call<Why> {
+        self.get(&["deliveries", &id.to_string(), "why"], &[])
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Call, Client, Parameters};
 use vocabulary::api::Page;
 use vocabulary::api::id_tag::{IdTag, ImportedRow};
+use vocabulary::api::why::Why;
 
 fn whose(owner_id: Option<&str>) -> Vec<(&str, &str)> {
     owner_id.map(|owner| ("owner_id", owner)).into_iter().collect()
@@ -42,5 +43,10 @@ impl Client {
     pub fn import_id_tags(&self, content_type: &'static str, rows: Vec<u8>) -> Call<Page<ImportedRow>> {
         let request = self.request(Method::POST, &["id-tags", "import"], &[]);
         self.call(request.header(CONTENT_TYPE, content_type).body(rows))
+    }
+
+    /// Why a tag is let in, or refused.
+    pub fn why_id_tag(&self, id_tag: &str, parameters: Parameters<'_>) -> Call<Why> {
+        self.get(&["id-tags", id_tag, "why"], parameters)
     }
 }

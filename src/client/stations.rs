@@ -8,6 +8,7 @@ use super::{Call, Client, Parameters};
 use vocabulary::api::Page;
 use vocabulary::api::message::Message;
 use vocabulary::api::station::{ConfigurationKey, Connector, Disconnecting, ImportedStation, Station};
+use vocabulary::api::why::Why;
 
 impl Client {
     /// Creates a station; `input` is the body of `POST /stations`.
@@ -69,5 +70,10 @@ impl Client {
     /// [`super::ClientError::Refused`] with 409 if it is not connected.
     pub fn disconnect_station(&self, id: &str) -> Call<Disconnecting> {
         self.ask(&["stations", id, "disconnect"], &[])
+    }
+
+    /// Why a station is as it is, or is refused.
+    pub fn why_station(&self, id: &str) -> Call<Why> {
+        self.get(&["stations", id, "why"], &[])
     }
 }

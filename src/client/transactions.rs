@@ -3,6 +3,7 @@
 use super::{Call, Client, Parameters};
 use vocabulary::api::Page;
 use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction};
+use vocabulary::api::why::Why;
 
 impl Client {
     /// One page of the transactions.
@@ -26,5 +27,10 @@ impl Client {
     /// [`super::ClientError::Refused`] with 404 if there is none, with 409 if it is completed.
     pub fn close_transaction(&self, id: i64, input: &CloseInput) -> Call<Transaction> {
         self.post(&["transactions", &id.to_string(), "close"], input)
+    }
+
+    /// Why a session is as it is, or why it ended.
+    pub fn why_transaction(&self, id: i64) -> Call<Why> {
+        self.get(&["transactions", &id.to_string(), "why"], &[])
     }
 }

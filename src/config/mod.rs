@@ -121,6 +121,7 @@ impl Config {
             server: self.server.clone(),
             api: self.api.clone(),
             retention: self.retention.clone(),
+            authorization: self.authorization.clone(),
         }
     }
 }

@@ -332,7 +332,7 @@ pub(super) async fn list(
 }
 
 /// The command, if there is one that the caller may see.
-async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<(CommandId, Command)> {
+pub(super) async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<(CommandId, Command)> {
     let known = id.parse().ok();
     let found = match known {
         Some(id) => state.store.command(id).await?,

@@ -195,7 +195,7 @@ async fn unknown(state: &ApiState, id: &str) -> ErrorAnswer {
     problem::missing(&state.store, &format!("delivery {id}"), known).await
 }
 
-async fn shown(state: &ApiState, caller: &Caller, id: &str) -> Result<Delivery> {
+pub(super) async fn shown(state: &ApiState, caller: &Caller, id: &str) -> Result<Delivery> {
     let found = state.store.delivery(parse(id)?, caller.owner_id.clone()).await?;
     match found {
         Some(delivery) => Ok(show(state, delivery)),

@@ -78,7 +78,7 @@ impl Parameters for TagsQuery {
 pub(super) struct WhoseQuery {
     /// The customer of the tag; without it, the tag without owner.
     #[param(min_length = 1, max_length = 200)]
-    owner_id: Option<String>,
+    pub(super) owner_id: Option<String>,
 }
 
 impl Parameters for WhoseQuery {}

@@ -53,6 +53,7 @@ mod webhook_input;
 mod webhook_pauses;
 mod webhook_stats;
 mod webhooks;
+mod why;
 mod write_timeout;
 
 use std::sync::Arc;
@@ -86,6 +87,7 @@ use crate::station::callout::CallOutCounts;
 use crate::station::credentials::Passwords;
 use crate::station::refusal_log::RefusalCounts;
 use crate::station::registry::Registry;
+use crate::station::settings::Authorization;
 use outbound::post::Poster;
 use problem::ErrorAnswer;
 use store::Store;
@@ -136,6 +138,8 @@ pub struct Settings {
     pub api: Api,
     /// `[retention]`
     pub retention: Retention,
+    /// `[authorization]`
+    pub authorization: Authorization,
 }
 
 /// How long a request may take. Longer than the longest webhook test.
@@ -169,26 +173,31 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(deliveries::resend))
         .routes(routes!(deliveries::cancel))
         .routes(routes!(deliveries::failed))
+        .routes(routes!(why::delivery))
         .routes(routes!(stations::create, stations::list))
         .routes(routes!(station_import::import))
         .routes(routes!(stations::get, stations::patch, stations::delete))
         .routes(routes!(stations::connectors))
         .routes(routes!(stations::configuration))
         .routes(routes!(stations::disconnect))
+        .routes(routes!(why::station))
         .routes(routes!(messages::messages))
         .routes(routes!(commands::send, commands::of_station))
         .routes(routes!(commands::list))
         .routes(routes!(commands::get))
         .routes(routes!(commands::cancel))
+        .routes(routes!(why::command))
         .routes(routes!(transactions::list))
         .routes(routes!(transactions::get))
         .routes(routes!(transactions::meter_values))
         .routes(routes!(transactions::close))
+        .routes(routes!(why::transaction))
         .routes(routes!(reservations::list))
         .routes(routes!(reports::uptime))
         .routes(routes!(id_tags::list))
         .routes(routes!(id_tags::get, id_tags::put, id_tags::delete))
         .routes(routes!(id_tag_import::import))
+        .routes(routes!(why::id_tag))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(audit::list));

@@ -12,6 +12,7 @@ use utoipa::openapi::{
 
 use super::csv_columns::Sheet;
 use super::scope::RequiredScope;
+use vocabulary::api::why::Verdict;
 
 const DESCRIPTION: &str = "\
 chargehook is an OCPP 1.6-J central system that hands every message of every charger to webhooks.
@@ -50,8 +51,15 @@ static AS_JSON: LazyLock<Value> = LazyLock::new(|| {
     complete(&mut document);
     offer_csv(&mut document);
     document["webhooks"] = super::openapi_webhooks::webhooks();
+    document["components"]["schemas"]["WhyVerdict"]["description"] = meanings().into();
     document
 });
+
+/// What each verdict of `why` means, as a list.
+fn meanings() -> String {
+    let lines = Verdict::ALL.iter().map(|verdict| format!("\n- `{verdict}`: {}", verdict.meaning()));
+    format!("What is the matter, as a code. More may be added.\n{}", lines.collect::<String>())
+}
 
 static REQUIRED_SCOPES: LazyLock<HashMap<(Method, String), RequiredScope>> = LazyLock::new(|| {
     operations(&AS_JSON)

@@ -128,7 +128,7 @@ pub(super) async fn get(
 }
 
 /// The transaction, if there is one that the caller may see.
-async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<Transaction> {
+pub(super) async fn visible(state: &ApiState, caller: &Caller, id: &str) -> Result<Transaction> {
     let known = id.parse().ok();
     let found = match known {
         Some(number) => state.store.transaction(number).await?,

@@ -219,10 +219,12 @@ async fn turn_away(stations: &Stations, request: &Request<Incoming>, peer: &Peer
         remote_addr: remote.to_string(),
         count: 1,
     };
-    let told = stations.refusal_events().note(stations.monotonic.now(), remote.ip, rejected);
-    if let Some(rejected) = told
-        && let Err(error) = stations.store.rejected(rejected).await
-    {
+    let told = stations.refusal_events().note(stations.monotonic.now(), remote.ip, rejected.clone());
+    let Some(told) = told else {
+        return stations.refusals_due().note(stations.clock.now(), &rejected);
+    };
+    stations.refusals_due().note_written();
+    if let Err(error) = stations.store.rejected(told).await {
         limited!(warn: "a refused connection could not be recorded: {error}");
     }
 }

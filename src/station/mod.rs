@@ -29,6 +29,7 @@ pub mod password;
 mod rate_limiter;
 mod refusal_events;
 pub mod refusal_log;
+mod refusals_due;
 pub mod registry;
 pub mod session;
 pub mod settings;
@@ -55,12 +56,14 @@ use password::LightKey;
 use rate_limiter::RateLimiter;
 use refusal_events::RefusalEvents;
 use refusal_log::{Cause, RefusalCounts, RefusalLog, shown_path};
+use refusals_due::RefusalsDue;
 use registry::{Leave, Registry};
 use settings::Limits;
 use store::{Calls, Opened, Store};
 use vocabulary::adjustable::Adjustable;
 use vocabulary::clock::{Clock, Monotonic, Timestamp};
 use vocabulary::forwarded::TrustedProxies;
+use vocabulary::log_limit::limited;
 
 pub use addresses::Addresses;
 pub use certificates::Certificates;
@@ -105,6 +108,7 @@ pub struct Stations {
     call_outs: Arc<CallOutCounts>,
     refusal_events: Mutex<RefusalEvents>,
     refusal_log: Mutex<RefusalLog>,
+    refusals_due: Mutex<RefusalsDue>,
     refused: Arc<RefusalCounts>,
     handshakes: Mutex<RateLimiter>,
     discoveries: Mutex<RateLimiter>,
@@ -154,6 +158,7 @@ impl Stations {
             passwords: Arc::new(passwords),
             refusal_events: Mutex::default(),
             refusal_log: Mutex::default(),
+            refusals_due: Mutex::default(),
             refused: Arc::default(),
             handshakes: Mutex::new(RateLimiter::at(limits.handshakes(), now)),
             discoveries: Mutex::new(RateLimiter::at(limits.discoveries(), now)),
@@ -211,6 +216,9 @@ impl Stations {
     fn note_refused(&self, address: IpAddr, cause: Cause, path: Option<&str>) {
         let address = address.to_canonical();
         let tell = lock(&self.refusal_log).note(&self.refused, self.monotonic.now(), address, cause);
+        if path.is_none() && cause.says_something() {
+            lock(&self.refusals_due).note_address(self.clock.now(), address, cause);
+        }
         let path = path.map(|path| format!(" to {}", shown_path(path))).unwrap_or_default();
         let (reason, words) = (cause.as_str(), cause.words());
         match tell {
@@ -227,12 +235,25 @@ impl Stations {
         }
     }
 
+    /// Writes down who was refused since this was done last.
+    async fn record_refusals(&self) {
+        let due = lock(&self.refusals_due).take();
+        let Some((identities, connections)) = due else { return };
+        if let Err(error) = self.store.note_refusals(identities, connections).await {
+            limited!(warn: "refused connections could not be recorded: {error}");
+        }
+    }
+
     fn take_handshake(&self, now: Instant) -> bool {
         lock(&self.handshakes).take(now).is_ok()
     }
 
     fn take_discovery(&self, now: Instant) -> bool {
         lock(&self.discoveries).take(now).is_ok()
+    }
+
+    fn refusals_due(&self) -> MutexGuard<'_, RefusalsDue> {
+        lock(&self.refusals_due)
     }
 
     fn refusal_events(&self) -> MutexGuard<'_, RefusalEvents> {

@@ -29,6 +29,7 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             () = stations.stop.cancelled() => {
                 // Folded refusals that are not logged now would be lost.
                 stations.tell_of_refused(stations.monotonic.now().after(Duration::from_secs(3_600)));
+                stations.record_refusals().await;
                 return;
             }
         }
@@ -37,12 +38,13 @@ pub(super) async fn watch(stations: Arc<Stations>) {
         // All at once: when a site's network fails, its stations share a few commits.
         join_all(silences.into_iter().map(|change| record(&stations, change))).await;
         stations.tell_of_refused(now);
+        stations.record_refusals().await;
         for UnreportedTakeovers { station, count } in stations.registry.unreported_takeovers(now) {
             tell_of_takeovers(&station, count);
         }
         let folded = stations.refusal_events().sweep(now);
         for rejected in folded {
-            if let Err(error) = stations.store.rejected(rejected).await {
+            if let Err(error) = stations.store.rejected_many(rejected).await {
                 limited!(warn: "refused connections could not be recorded: {error}");
             }
         }

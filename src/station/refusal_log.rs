@@ -61,6 +61,12 @@ impl Cause {
         answered.chain(TlsFailure::ALL.into_iter().map(Self::Tls)).chain(others)
     }
 
+    /// Whether it tells why a station may not get in. Limits concern everybody, and load balancers close
+    /// connections all day to see whether somebody is there.
+    pub(super) fn says_something(self) -> bool {
+        !matches!(self, Self::TooManyConnections | Self::BrokenOff | Self::Answered(_))
+    }
+
     /// Its name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

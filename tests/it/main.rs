@@ -86,3 +86,4 @@ mod tls;
 mod uptime;
 mod way_out;
 mod why;
+mod why_answers;

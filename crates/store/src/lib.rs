@@ -24,6 +24,7 @@ mod sessions;
 mod station_state;
 mod stations;
 mod webhooks;
+mod why;
 
 mod cells;
 mod changed;
@@ -94,14 +95,16 @@ pub use station_state::certificate_renewal::UsedCertificate;
 pub use station_state::handshake_facts::StationAccess;
 pub use station_state::password_change::UsedPassword;
 pub use stations::certificate_signing::Signing;
-pub use stations::connections::{Admission, Connected, ConnectionEnd, Rejected, Unwelcome, Welcome};
+pub use stations::connections::{Admission, Connected, ConnectionEnd, Unwelcome, Welcome};
 pub use stations::list::StationFilter;
 pub use stations::provisioning::{Created, Imported, StationToImport};
+pub use stations::refusals::{Refusal, RefusedConnection, Rejected};
 pub use vocabulary::positions::{DeliveryRow, LogPosition};
 pub use webhooks::numbers::WebhookNumbers;
 pub use webhooks::pauses::Paused;
 pub use webhooks::settings::{CreatedWebhook, WebhookFilter};
 pub use webhooks::webhook_row::StoredWebhook;
+pub use why::{TagPolicy, why_delivery};
 
 use access::running_requests::RunningRequests;
 use engine::embedded::search_index::SearchIndex;

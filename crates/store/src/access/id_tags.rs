@@ -131,6 +131,18 @@ fn by_key(db: &Read<'_>, owner: &str, key: &str) -> Result<Option<IdTag>> {
     db.maybe(&format!("{SELECT} WHERE t.owner_id = ?1 AND t.tag_key = ?2"), params![owner, key], read)
 }
 
+/// Every registration of a tag that `visible_to` may see: of each owner, and of nobody.
+pub(crate) fn registrations(
+    db: &Read<'_>,
+    key: &str,
+    visible_to: Option<&str>,
+    limit: i64,
+) -> Result<Vec<IdTag>> {
+    let sql =
+        format!("{SELECT} WHERE t.tag_key = ?1 AND (?2 IS NULL OR t.owner_id = ?2) ORDER BY t.seq LIMIT ?3");
+    db.all(&sql, params![key, visible_to, limit], read)
+}
+
 fn read(row: &Row<'_>) -> Result<IdTag> {
     Ok(IdTag {
         id_tag: row.get(1)?,

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
 use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
 use vocabulary::clock::Timestamp;
-use vocabulary::id::CommandId;
+use vocabulary::id::{CommandId, StationId};
 use vocabulary::ocpp::command::CommandAction;
 use vocabulary::units::Span;
 
@@ -76,6 +76,20 @@ fn conditions(filter: CommandFilter) -> Conditions {
 
 pub(crate) fn by_id(db: &Read<'_>, id: CommandId) -> Result<Option<Command>> {
     db.maybe(&format!("{} WHERE id = ?1", select()), params![id], read)
+}
+
+/// The newest commands of a station that `visible_to` may see, the newest first.
+pub(crate) fn newest_of_station(
+    db: &Read<'_>,
+    station: &StationId,
+    visible_to: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Command>> {
+    let sql = format!(
+        "{} WHERE station_id = ?1 AND (?2 IS NULL OR owner_id = ?2) ORDER BY seq DESC LIMIT ?3",
+        select()
+    );
+    db.all(&sql, params![station, visible_to, limit], read)
 }
 
 fn read(row: &Row<'_>) -> Result<Command> {

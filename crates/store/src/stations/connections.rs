@@ -1,7 +1,6 @@
 //! Stations as they connect, disconnect, and are refused.
 
 use serde::Serialize;
-use serde_json::value::to_raw_value;
 use tracing::info;
 
 use crate::commands::queue;
@@ -9,7 +8,6 @@ use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::history::station_presence;
-use crate::log::append::{self, AppendOptions};
 use crate::station_state::boot_loops;
 use crate::station_state::certificate_renewal::{self, UsedCertificate};
 use crate::station_state::flags::{Change, Until};
@@ -17,7 +15,6 @@ use crate::stations::presence::{self, set_offline};
 use crate::stations::station_event::append_station_event;
 use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
-use vocabulary::event::{Category, NewEvent};
 use vocabulary::history::Presence;
 use vocabulary::id::{SerialNumber, StationId};
 use vocabulary::ocpp::boot_status::BootStatus;
@@ -82,21 +79,6 @@ pub struct ConnectionEnd {
     pub replaced: bool,
 }
 
-/// An attempt to connect that was refused.
-#[derive(Debug, Clone, Serialize)]
-pub struct Rejected {
-    /// The identity that was offered, as it was offered.
-    pub identity: String,
-    /// Why, in a word.
-    pub reason: &'static str,
-    /// The answer's HTTP status.
-    pub http_status: u16,
-    /// Where it came from.
-    pub remote_addr: String,
-    /// How many such attempts this event stands for.
-    pub count: u64,
-}
-
 /// Reasons for which the gateway closes a connection although it wants the station to come back. Some
 /// chargers boot then.
 const CLOSED_BY_GATEWAY: [&str; 2] = ["requested", "storage unavailable"];
@@ -134,19 +116,6 @@ impl Store {
                 boot_loops::expect(w, &station_id)?;
             }
             queue::connection_lost(w, &station_id, generation)
-        })
-        .await
-    }
-
-    /// Records that a charger was refused: a `StationRejected`, which no station counts.
-    pub async fn rejected(&self, rejected: Rejected) -> Result<()> {
-        self.write(Priority::Inbound, Scope::Installation, move |w| {
-            let event = NewEvent {
-                station_id: Some(rejected.identity.clone()),
-                ..NewEvent::new(Category::Station, "StationRejected", w.now, to_raw_value(&rejected)?)
-            };
-            let options = AppendOptions { uncounted: true, ..AppendOptions::default() };
-            append::append(w, &event, options).map(drop)
         })
         .await
     }

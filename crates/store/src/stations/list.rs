@@ -93,24 +93,26 @@ impl Store {
     /// The connectors that a station has reported, each with the transaction that runs on it if `visible_to`
     /// may see that: it may have started while the station belonged to another owner.
     pub async fn connectors(&self, id: StationId, visible_to: Option<String>) -> Result<Vec<Connector>> {
-        self.read(move |db| {
-            db.all(
-                "SELECT c.connector_id, c.status, c.error_code, c.info, c.vendor_error_code,
-                        (SELECT max(t.transaction_id) FROM transactions t
-                         WHERE t.station_id = c.station_id AND t.connector_id = c.connector_id
-                           AND t.status = 'active' AND t.orphaned = 0 AND (?2 IS NULL OR t.owner_id = ?2)),
-                        c.occurred_at_ms, c.updated_at_ms
-                 FROM connectors c WHERE c.station_id = ?1 ORDER BY c.connector_id",
-                params![id, visible_to],
-                read_connector,
-            )
-        })
-        .await
+        self.read(move |db| connectors(db, &id, visible_to.as_deref())).await
     }
 }
 
+/// As [`Store::connectors`], in a read that is under way.
+pub(crate) fn connectors(db: &Read<'_>, id: &StationId, visible_to: Option<&str>) -> Result<Vec<Connector>> {
+    db.all(
+        "SELECT c.connector_id, c.status, c.error_code, c.info, c.vendor_error_code,
+                (SELECT max(t.transaction_id) FROM transactions t
+                 WHERE t.station_id = c.station_id AND t.connector_id = c.connector_id
+                   AND t.status = 'active' AND t.orphaned = 0 AND (?2 IS NULL OR t.owner_id = ?2)),
+                c.occurred_at_ms, c.updated_at_ms
+         FROM connectors c WHERE c.station_id = ?1 ORDER BY c.connector_id",
+        params![id, visible_to],
+        read_connector,
+    )
+}
+
 /// The station of this identity.
-pub(super) fn by_id(db: &Read<'_>, id: &StationId) -> Result<Option<Station>> {
+pub(crate) fn by_id(db: &Read<'_>, id: &StationId) -> Result<Option<Station>> {
     db.maybe(&format!("SELECT {COLUMNS} FROM stations WHERE station_id = ?1"), params![id], read)
 }
 

@@ -5,4 +5,5 @@ pub(crate) mod connections;
 pub(crate) mod list;
 pub(crate) mod presence;
 pub(crate) mod provisioning;
+pub(crate) mod refusals;
 mod station_event;

@@ -22,6 +22,7 @@ pub mod text;
 pub mod transaction;
 pub mod webhook;
 pub mod webhook_stats;
+pub mod why;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -1,0 +1,211 @@
+//! Stations that the handshake does not let in.
+
+use std::time::Duration;
+
+use super::super::answer::{Answer, ago, at, quoted, state, times};
+use super::super::facts::{RefusedIdentity, StationFacts};
+use vocabulary::api::why::Verdict;
+use vocabulary::clock::Timestamp;
+
+/// A refusal this much before the end of a connection is not what keeps the station out now.
+const SLACK: Duration = Duration::from_secs(5);
+
+pub(super) fn blocked(facts: &StationFacts) -> Option<Answer> {
+    let station = facts.station.as_ref().filter(|station| station.blocked)?;
+    let tries = facts.refused.as_ref().map(|refused| {
+        let text = format!("It has tried to connect from {}, {}", refused.remote_addr, times(refused.count));
+        state(refused.last_at, text)
+    });
+    let summary = format!("{} is blocked: the gateway refuses its connections with 403.", station.station_id);
+    Some(
+        Answer::new(Verdict::Blocked, summary)
+            .fact(state(station.updated_at, "It is blocked"))
+            .fact(tries)
+            .next(format!(
+                "If it may connect again: PATCH /stations/{} {{\"blocked\": false}}",
+                facts.identity
+            )),
+    )
+}
+
+/// When the station was last let in, or left.
+fn last_in(facts: &StationFacts) -> Option<Timestamp> {
+    let station = facts.station.as_ref()?;
+    let left = facts.events.iter().find(|seen| seen.is("StationDisconnected")).map(|seen| seen.at);
+    left.max(station.connected_at)
+}
+
+/// The refusal that keeps the station out now.
+fn standing(facts: &StationFacts) -> Option<&RefusedIdentity> {
+    let refused = facts.refused.as_ref()?;
+    let Some(station) = &facts.station else { return Some(refused) };
+    let after = |moment: Option<Timestamp>, of: Timestamp| moment.is_some_and(|moment| moment >= of);
+    let came_since = station.connected
+        || after(station.connected_at, refused.last_at)
+        || after(last_in(facts), refused.last_at.after(SLACK));
+    let is_settled = match refused.reason.as_str() {
+        "unknown_station" => station.created_at >= refused.last_at,
+        // It would be told so before anything else if it were.
+        "blocked" => true,
+        _ => false,
+    };
+    (!came_since && !is_settled).then_some(refused)
+}
+
+pub(super) fn refused(facts: &StationFacts) -> Option<Answer> {
+    let refused = standing(facts)?;
+    let (verdict, cause) = cause_of(&refused.reason);
+    let since = match refused.count {
+        1 => format!("at {}", at(refused.last_at, facts.now)),
+        _ => format!(
+            "{} since {}, last at {}",
+            times(refused.count),
+            at(refused.first_at, facts.now),
+            at(refused.last_at, facts.now)
+        ),
+    };
+    let answer = match refused.http_status {
+        Some(status) => format!(" with {status}"),
+        None => String::new(),
+    };
+    let summary = format!("{} is refused{answer}: {cause}. It was refused {since}.", quoted(&facts.identity));
+    let fact = format!(
+        "A connection from {} was refused{answer} ({}), {} so far",
+        refused.remote_addr,
+        refused.reason,
+        times(refused.count)
+    );
+    let answer =
+        Answer::new(verdict, summary)
+            .fact(facts.events.iter().find(|seen| seen.is("StationRejected")).map(|seen| {
+                seen.fact(format!("It was refused: {}", seen.text("reason").unwrap_or("no reason")))
+            }))
+            .fact(state(refused.last_at, fact));
+    let answer = match &facts.station {
+        Some(station) => answer.fact(state(station.created_at, "The station was registered")),
+        None => answer,
+    };
+    Some(next_steps(answer, verdict, facts))
+}
+
+/// The verdict and the cause that a reason of `StationRejected` stands for.
+fn cause_of(reason: &str) -> (Verdict, String) {
+    let (verdict, words) = match reason {
+        "bad_credentials" => (
+            Verdict::RefusedBadCredentials,
+            "its password is missing or is not the one that is registered here",
+        ),
+        "too_many_failures" => (
+            Verdict::RefusedBadCredentials,
+            "too many wrong passwords, or unknown stations, came from its address within a minute",
+        ),
+        "unknown_station" => {
+            (Verdict::RefusedUnknown, "no such station is registered, and stations.unknown is \"reject\"")
+        }
+        "wrong_certificate" => {
+            (Verdict::RefusedTls, "the client certificate that it shows is not that of this station")
+        }
+        "security_profile_too_low" => (
+            Verdict::RefusedProfile,
+            "it connects with a lower security profile than its min_security_profile asks for",
+        ),
+        "unknown_subprotocol" => (
+            Verdict::RefusedHandshake,
+            "it offers only WebSocket subprotocols that the gateway does not speak",
+        ),
+        "missing_subprotocol" => (
+            Verdict::RefusedHandshake,
+            "it offers no WebSocket subprotocol, and ocpp.missing_subprotocol is \"reject\"",
+        ),
+        "tls_certificate_expired" => (Verdict::RefusedTls, "its client certificate has expired"),
+        "tls_certificate_not_yet_valid" => (Verdict::RefusedTls, "its client certificate is not valid yet"),
+        "tls_unknown_issuer" => (
+            Verdict::RefusedTls,
+            "its client certificate is of an authority that is not in tls_client_ca, or an intermediate one is missing",
+        ),
+        "tls_certificate_revoked" => (Verdict::RefusedTls, "its client certificate is revoked"),
+        tls if tls.starts_with("tls_") => (Verdict::RefusedTls, "its client certificate cannot be used"),
+        other => return (Verdict::RefusedHandshake, format!("the handshake ends with {other}")),
+    };
+    (verdict, words.to_owned())
+}
+
+fn next_steps(answer: Answer, verdict: Verdict, facts: &StationFacts) -> Answer {
+    let id = quoted(&facts.identity);
+    match verdict {
+        Verdict::RefusedBadCredentials => answer
+            .next(format!(
+                "Set the same password on both sides: in the charger (AuthorizationKey, with the identity {id} as \
+                 user), and here with PATCH /stations/{id} {{\"password\": \"…\"}}"
+            ))
+            .next(format!(
+                "If it is to come without one: PATCH /stations/{id} {{\"password\": null}}"
+            )),
+        Verdict::RefusedUnknown => answer
+            .next(format!(
+                "If the charger is yours, register it: POST /stations {{\"station_id\": \"{id}\"}}; it is let in with \
+                 its next try"
+            ))
+            .next("If it is registered under another spelling, correct the identity in the charger's settings"),
+        Verdict::RefusedTls => answer
+            .next(
+                "Look at the certificate in the charger: its dates, who issued it (ocpp.tls_client_ca), and that its \
+                 common name is the station's identity",
+            )
+            .next(format!(
+                "If the certificate carries another name or was renewed: PATCH /stations/{id} with certificate_name \
+                 or certificate_serial"
+            )),
+        Verdict::RefusedProfile => {
+            let least = facts.station.as_ref().map_or(0, |station| station.min_security_profile);
+            answer
+                .next(format!(
+                    "Configure the charger for security profile {least} or more (1: a password, 2: TLS and a password, \
+                     3: TLS and a client certificate)"
+                ))
+                .next(format!(
+                    "If it may come with less: PATCH /stations/{id} {{\"min_security_profile\": 0}}"
+                ))
+        }
+        _ => answer.next(
+            "Set the charger to a version of OCPP that the gateway speaks; see its log for the exact request",
+        ),
+    }
+}
+
+/// Connections from where the station last came from end before they name anybody.
+pub(super) fn no_tls(facts: &StationFacts) -> Option<Answer> {
+    let station = facts.station.as_ref().filter(|station| !station.connected)?;
+    station.connected_at?;
+    let left = last_in(facts)?;
+    let failed = facts.refused_addresses.iter().find(|failed| failed.last_at > left)?;
+    let shared = match failed.stations {
+        0 | 1 => String::new(),
+        many => format!(" ({many} stations share that address, so it may be another one)"),
+    };
+    let summary = format!(
+        "{} is offline since {}, and connections from its last address {} fail{shared}: {}.",
+        station.station_id,
+        at(left, facts.now),
+        failed.address,
+        failed.words
+    );
+    let text = format!(
+        "A connection from {} failed, {} so far: {}",
+        failed.address,
+        times(failed.count),
+        failed.words
+    );
+    Some(
+        Answer::new(Verdict::RefusedTls, summary)
+            .fact(
+                facts
+                    .events
+                    .iter()
+                    .find(|seen| seen.is("StationDisconnected"))
+                    .map(|seen| seen.fact(format!("It left, {} ago", ago(seen.at, facts.now)))),
+            )
+            .fact(state(failed.last_at, text))
+            .next("Look at the charger's URL (ws:// or wss://, port) and at the certificates of both sides"),
+    )
+}
