@@ -76,7 +76,8 @@ use failure::Failure;
 pub use one_time_links::OneTimeLinks;
 use pages::{
     audit, command, commands, deliveries, delivery, event, events, find, keys, overview, reports, resend,
-    session as one_session, sessions, station, stations, system, tags, webhook, webhooks,
+    session as one_session, sessions, station, stations, system, tags, webhook, webhook_form, webhook_replay,
+    webhooks,
 };
 
 /// What the handlers of pages work with.
@@ -112,7 +113,17 @@ fn routes() -> Router<Arc<Dashboard>> {
         .route("/ui/deliveries/{id}/resend", post(delivery::resend))
         .route("/ui/deliveries/{id}/cancel", post(delivery::cancel))
         .route("/ui/webhooks", get(webhooks::list))
+        .route("/ui/webhooks/new", get(webhook_form::new).post(webhook_form::create))
         .route("/ui/webhooks/{id}", get(webhook::show))
+        .route("/ui/webhooks/{id}/edit", get(webhook_form::edit).post(webhook_form::change))
+        .route("/ui/webhooks/{id}/test", post(webhook::test))
+        .route("/ui/webhooks/{id}/pause", post(webhook::pause))
+        .route("/ui/webhooks/{id}/resume", post(webhook::resume))
+        .route("/ui/webhooks/{id}/enable", post(webhook::enable))
+        .route("/ui/webhooks/{id}/rotate", post(webhook::rotate))
+        .route("/ui/webhooks/{id}/delete", post(webhook::delete))
+        .route("/ui/webhooks/{id}/secret", get(webhook::secret))
+        .route("/ui/webhooks/{id}/replay", get(webhook_replay::count).post(webhook_replay::start))
         .route("/ui/commands", get(commands::list))
         .route("/ui/commands/{id}", get(command::show))
         .route("/ui/tags", get(tags::list))

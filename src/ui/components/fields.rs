@@ -30,6 +30,19 @@ impl<'a> Fields<'a> {
         )
     }
 
+    /// A secret: what is typed is not shown, and what is stored never comes back.
+    pub(in crate::ui) fn secret(&self, name: &str, label: &str, hint: &str) -> Markup {
+        self.field(
+            name,
+            label,
+            hint,
+            html! {
+                input type="password" id={ "f-" (name) } name=(name) autocomplete="off"
+                    aria-invalid=[self.is_wrong(name).then_some("true")] aria-describedby={ "d-" (name) };
+            },
+        )
+    }
+
     /// Several lines, such as JSON.
     pub(in crate::ui) fn area(&self, name: &str, label: &str, hint: &str) -> Markup {
         let value = (self.values)(name).unwrap_or_default();

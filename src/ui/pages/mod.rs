@@ -19,4 +19,6 @@ pub(super) mod stations;
 pub(super) mod system;
 pub(super) mod tags;
 pub(super) mod webhook;
+pub(super) mod webhook_form;
+pub(super) mod webhook_replay;
 pub(super) mod webhooks;

@@ -1,0 +1,95 @@
+//! A replay of a webhook's past: how much there is to bring back, and then all of it.
+
+use std::time::Duration;
+
+use axum::extract::Path;
+use maud::html;
+
+use crate::ui::components::layout::Section;
+use crate::ui::components::{action, card, time, units};
+use crate::ui::failure::Failure;
+use crate::ui::form::Form;
+use crate::ui::links;
+use crate::ui::page::{Answer, Page, Posted};
+use crate::ui::query::Query;
+use crate::ui::session::Session;
+use vocabulary::api::replay::{Only, ReplayInput};
+use vocabulary::clock::Timestamp;
+use vocabulary::id::WebhookId;
+use vocabulary::units::Span;
+
+/// How far back it goes if nothing is said.
+const BACK: Duration = Duration::from_secs(86_400);
+
+fn parsed(id: &str) -> Result<WebhookId, Failure> {
+    id.parse().map_err(|_| Failure::UnknownPath)
+}
+
+/// What a form says of a replay; a time that cannot be read is a day ago, which the page shows.
+fn input(query: &Query, now: Timestamp) -> ReplayInput {
+    let only = query.get("only").and_then(|word| word.parse().ok()).unwrap_or(Only::Failed);
+    let since = query.get("since").and_then(|text| moment(text, now)).unwrap_or(now.before(BACK));
+    ReplayInput { since, until: None, only, events: None, dry_run: true }
+}
+
+/// A time, or how long ago (`2h`).
+fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
+    text.parse::<Span>().map(|span| now.before(span.0)).ok().or_else(|| text.parse().ok())
+}
+
+/// Counts what a replay would bring back, and asks.
+pub(in crate::ui) async fn count(session: Session, Path(id): Path<String>, query: Query) -> Answer {
+    let id = parsed(&id)?;
+    let input = input(&query, session.now);
+    let webhook = session.client.webhook(id).await?;
+    let counted = session.client.count_replay(id, &input).await?;
+    let path = format!("{}/replay", links::webhook(id));
+    let since = input.since.to_string();
+    let fields = [("since", since.as_str()), ("only", input.only.as_str())];
+    let token = session.identity.may("write").then(|| session.token());
+    let body = html! {
+        (card::big(units::count(counted.matched), "events would be sent"))
+        p { "Since " (time::full(input.since)) ": " (only_in_words(input.only)) ". They go behind what is new." }
+        div.buttons {
+            @if let Some(token) = token.filter(|_| counted.matched > 0) {
+                (action::primary(token, &path, &format!("Send {}", units::plural(counted.matched, "event", "events")), &fields))
+            }
+            a.button href=(links::webhook(id)) { "Back to the webhook" }
+        }
+    };
+    let body = html! { div.grid { (card::card(card::Width::TwoThirds, "What a replay would bring back", html! {}, body)) } };
+    Ok(Page::new(&session, Section::Webhooks, format!("Replay to {}", webhook.name), body))
+}
+
+fn only_in_words(only: Only) -> &'static str {
+    match only {
+        Only::Failed => "dead letters",
+        Only::Missing => "what it never got, by what it wants now",
+        Only::All => "everything that it wants now, also what has arrived",
+    }
+}
+
+/// Starts a replay.
+pub(in crate::ui) async fn start(session: Session, Path(id): Path<String>, form: Form) -> Posted {
+    let id = parsed(&id)?;
+    let input = input(form.query(), session.now);
+    let made = session.client.replay(id, &input).await;
+    session.outcome(made, &links::webhook(id), |replay| {
+        format!("{} being sent ({}).", units::plural(replay.matched, "event is", "events are"), replay.id)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_goes_back_to_a_time_or_for_a_time() {
+        let now = Timestamp::from_unix_ms(1_776_170_096_789);
+        let since = |text: &str| input(&Query::parse(text), now).since;
+        assert_eq!(since("since=2h"), now.before(Duration::from_secs(7_200)));
+        assert_eq!(since("since=2026-04-14T00:00:00Z").to_string(), "2026-04-14T00:00:00.000Z");
+        assert_eq!(since("since=nonsense"), now.before(BACK));
+        assert_eq!(input(&Query::parse("only=missing"), now).only, Only::Missing);
+    }
+}
