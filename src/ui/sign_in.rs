@@ -99,6 +99,8 @@ fn page(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
     let body = html! {
         form.login method="post" action=(LOGIN) {
             input type="hidden" name="next" value=(next);
+            // For password managers.
+            input type="text" name="username" autocomplete="username" value="chargehook" hidden;
             div.field {
                 label for="key" { "API key" }
                 input id="key" name="key" type="password" autocomplete="current-password" required autofocus

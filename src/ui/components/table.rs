@@ -53,7 +53,7 @@ pub(in crate::ui) fn table<const N: usize>(
     rows: impl IntoIterator<Item = [Markup; N]>,
 ) -> Markup {
     html! {
-        div.scroll {
+        div.scroll tabindex="0" role="group" aria-label=(caption) {
             table {
                 caption { (caption) }
                 thead { tr {

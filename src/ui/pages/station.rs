@@ -196,10 +196,21 @@ fn wire(messages: &[Message], now: Timestamp) -> Markup {
                 Direction::Outbound => html! { span.out { "→ to" } },
             },
             html! { b { (message.action.as_deref().unwrap_or("–")) } " " span.muted { (kind) } },
-            html! { pre { (message.raw.as_deref().unwrap_or("too large, or not UTF-8")) } },
+            text_of(message),
         ]
     });
     table::table("Messages, the newest first", columns, rows)
+}
+
+/// Its text; of a long one the beginning, which opens.
+fn text_of(message: &Message) -> Markup {
+    const LINE_CHARS: usize = 160;
+    let text = message.raw.as_deref().unwrap_or("too large, or not UTF-8");
+    let beginning: String = text.chars().take(LINE_CHARS).collect();
+    html! {
+        @if beginning.len() == text.len() { pre { (text) } }
+        @else { details data-key=(message.id) { summary { (beginning) "…" } pre { (text) } } }
+    }
 }
 
 fn commands(commands: &[Command], now: Timestamp) -> Markup {

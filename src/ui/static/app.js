@@ -33,12 +33,14 @@ async function look() {
   }
 }
 
+const nameOf = (details) => details.dataset.key ?? details.querySelector("summary")?.textContent;
+
 // Keeps what was opened open, and the focus where it was.
 function put(element, next) {
-  const opened = [...element.querySelectorAll("details")].map((details) => details.open);
+  const opened = new Set([...element.querySelectorAll("details[open]")].map(nameOf));
   const focused = element.contains(document.activeElement) && document.activeElement.getAttribute("href");
   element.replaceChildren(...next.childNodes);
-  element.querySelectorAll("details").forEach((details, index) => (details.open = opened[index] ?? details.open));
+  for (const details of element.querySelectorAll("details")) details.open ||= opened.has(nameOf(details));
   if (focused) element.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
   prepare(element);
 }
