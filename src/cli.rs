@@ -3,12 +3,15 @@
 mod audit;
 mod backup;
 mod command;
+mod csv;
 mod deliveries;
 mod events;
 mod id_tags;
 mod import;
 mod input;
 mod listen;
+mod redraw;
+mod relative_time;
 mod remote;
 mod replays;
 mod reports;
@@ -16,7 +19,9 @@ mod secrets;
 mod session;
 mod stations;
 mod table;
+mod tone;
 mod transactions;
+mod view;
 mod webhook_fields;
 mod webhooks;
 mod why;
@@ -316,6 +321,8 @@ enum Failure {
         .0.display()
     )]
     NoKey(PathBuf),
+    #[error("{0}")]
+    NoSuchView(&'static str),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error("{0}: {1}")]
@@ -355,6 +362,7 @@ impl Failure {
             Self::Config(_)
             | Self::Files(_)
             | Self::NoKey(_)
+            | Self::NoSuchView(_)
             | Self::Payload(_)
             | Self::NotAsked(_)
             | Self::Store(StoreError::Key(_))
@@ -446,8 +454,12 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::NobodyReads),
         written => Ok(written?),
     }

@@ -7,6 +7,7 @@
 mod access;
 mod call;
 mod commands;
+mod csv;
 mod deliveries;
 mod events;
 mod follower;
@@ -30,6 +31,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use call::Call;
+pub use csv::CsvFile;
 pub use follower::{Follower, FollowerEvent};
 pub use stream::Streamed;
 use transport::Transport;

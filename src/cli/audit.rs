@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::session::{GatewayArgs, Paging};
-use super::table::{Column, cut, listed, or_dash, whole};
+use super::table::{Column, cut, listed, or_dash, time, whole};
 use super::{Failure, input};
 use vocabulary::api::audit::AuditEntry;
 use vocabulary::clock::Timestamp;
@@ -60,13 +60,13 @@ pub(super) async fn run(Audit { filter, paging, gateway }: Audit) -> Result<(), 
 }
 
 const COLUMNS: [Column; 7] = [
-    whole("AT"),
+    time("AT"),
     cut("KEY"),
-    whole("FROM"),
+    whole("FROM").minor(),
     whole("ACTION"),
     cut("WHICH"),
     whole("STATUS"),
-    cut("FIELDS GIVEN"),
+    cut("FIELDS GIVEN").minor(),
 ];
 
 fn row(entry: &AuditEntry) -> [String; 7] {

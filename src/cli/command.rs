@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::session::GatewayArgs;
-use super::table::{Table, or_dash, whole};
+use super::table::{Table, cut, or_dash, state, whole};
 use super::{Failure, input};
 use vocabulary::api::command::{Command, CommandStatus};
 use vocabulary::units::Span;
@@ -66,7 +66,7 @@ pub(super) async fn send(args: CommandArgs) -> Result<(), Failure> {
         queue: args.queue,
         expires_in: args.expires_in,
     };
-    let columns = [whole("ID"), whole("STATION"), whole("ACTION"), whole("STATUS"), whole("ANSWER")];
+    let columns = [whole("ID"), whole("STATION"), whole("ACTION"), state("STATUS"), cut("ANSWER")];
     let call = session.client.send_command(&args.station, &body);
     let command = session.add(&mut Table::new(columns), call, row).await?;
     let under_way = matches!(command.status, CommandStatus::Queued | CommandStatus::Sent);

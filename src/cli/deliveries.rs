@@ -4,7 +4,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
 use super::session::{GatewayArgs, Paging, Session};
-use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
+use super::table::{Column, Table, cut, fields, or_dash, printable, state, time, whole};
 use super::{Failure, input, replays};
 use vocabulary::api::delivery::{Attempt, Delivery, DeliveryError};
 use vocabulary::clock::Timestamp;
@@ -138,7 +138,7 @@ pub(super) async fn run(Deliveries { task, gateway }: Deliveries) -> Result<(), 
                 .list(&paging, &filter, |parameters| client.failed_deliveries(parameters), COLUMNS, row)
                 .await
         }
-        Task::Show { id } => session.show(client.delivery(id), details).await.map(drop),
+        Task::Show { id } => session.look(client.delivery(id), details).await,
         Task::Resend(resending) if resending.ids.is_empty() => resend_all(&session, &resending).await,
         Task::Resend(Resending { ids, force, .. }) => {
             let mut table = Table::new(COLUMNS);
@@ -171,13 +171,13 @@ async fn resend_all(session: &Session, resending: &Resending) -> Result<(), Fail
 
 pub(super) const COLUMNS: [Column; 8] = [
     whole("ID"),
-    whole("CREATED"),
-    whole("EVENT"),
-    whole("STATION"),
+    time("CREATED"),
+    cut("EVENT"),
+    whole("STATION").minor(),
     whole("WEBHOOK"),
-    whole("STATUS"),
-    whole("ATTEMPTS"),
-    cut("LAST ERROR"),
+    state("STATUS"),
+    whole("ATTEMPTS").minor(),
+    cut("LAST ERROR").minor(),
 ];
 
 pub(super) fn row(delivery: &Delivery) -> [String; 8] {
@@ -221,7 +221,7 @@ fn details(delivery: &Delivery) -> String {
         return text;
     }
     let columns =
-        [whole("ATTEMPT"), whole("TRIGGER"), whole("STARTED"), whole("MS"), whole("STATUS"), cut("ERROR")];
+        [whole("ATTEMPT"), whole("TRIGGER"), time("STARTED"), whole("MS"), whole("STATUS"), cut("ERROR")];
     text.push('\n');
     text.push_str(&Table::new(columns).lines(delivery.attempts.iter().map(attempt_row)));
     let answered = delivery.attempts.iter().rev().find_map(|attempt| attempt.response_body.as_deref());

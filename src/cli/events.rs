@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::deliveries;
 use super::session::{GatewayArgs, ListArgs, Session};
-use super::table::{Column, Table, cut, fields, or_dash, printable, whole};
+use super::table::{Column, Table, cut, fields, or_dash, printable, time, whole};
 use super::{Failure, input};
 use vocabulary::api::event::{Event, EventDeliveries, EventResent, EventType};
 use vocabulary::api::ingest::{EventInput, EventStored};
@@ -163,13 +163,19 @@ pub(super) async fn run(Events { task, gateway }: Events) -> Result<(), Failure>
         Task::Types => {
             let columns = [whole("EVENT"), whole("CATEGORY")];
             let row = |kind: &EventType| [kind.event.clone(), kind.category.to_string()];
-            session.page(client.event_types(), columns, row).await.map(drop)
+            session.page(client.event_types(), columns, row).await
         }
     }
 }
 
-const COLUMNS: [Column; 6] =
-    [whole("ID"), whole("ARRIVED"), whole("EVENT"), whole("STATION"), whole("TRANSACTION"), cut("PAYLOAD")];
+const COLUMNS: [Column; 6] = [
+    whole("ID"),
+    time("ARRIVED"),
+    whole("EVENT"),
+    whole("STATION"),
+    whole("TRANSACTION").minor(),
+    cut("PAYLOAD").minor(),
+];
 
 fn row(event: &Event) -> [String; 6] {
     [

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::import::{self, RowResult};
 use super::session::{GatewayArgs, ListArgs, Session};
-use super::table::{Column, Table, cut, fields, or_dash, whole};
+use super::table::{Column, Table, cut, fields, or_dash, state, time, whole};
 use super::{Failure, input};
 use vocabulary::api::id_tag::{IdTag, ImportedRow};
 use vocabulary::clock::Timestamp;
@@ -143,12 +143,12 @@ pub(super) async fn run(IdTags { task, gateway }: IdTags) -> Result<(), Failure>
 
 const COLUMNS: [Column; 7] = [
     whole("ID TAG"),
-    whole("STATUS"),
+    state("STATUS"),
     cut("OWNER"),
-    whole("PARENT"),
-    whole("EXPIRES"),
+    whole("PARENT").minor(),
+    time("EXPIRES"),
     whole("ACTIVE"),
-    cut("NOTE"),
+    cut("NOTE").minor(),
 ];
 
 fn row(tag: &IdTag) -> [String; 7] {

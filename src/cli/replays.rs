@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::session::{Paging, Session};
-use super::table::{Column, Table, fields, or_dash, whole};
+use super::table::{Column, Table, fields, or_dash, state, time, whole};
 use super::{hint, input};
 use crate::client::Call;
 use vocabulary::api::replay::{Replay, ReplayMatched, Selection};
@@ -61,7 +61,7 @@ pub(super) async fn run(session: &Session, Replays { task, filter, paging }: Rep
     let client = &session.client;
     match task {
         None => session.list(&paging, &filter, |parameters| client.replays(parameters), COLUMNS, row).await,
-        Some(Task::Show { id }) => session.show(client.replay_status(id), details).await.map(drop),
+        Some(Task::Show { id }) => session.look(client.replay_status(id), details).await,
         Some(Task::Cancel { id }) => {
             session.add(&mut Table::new(COLUMNS), client.cancel_replay(id), row).await.map(drop)
         }
@@ -80,7 +80,7 @@ pub(super) fn counted(found: &ReplayMatched) -> String {
 }
 
 const COLUMNS: [Column; 6] =
-    [whole("ID"), whole("CREATED"), whole("STATUS"), whole("DONE"), whole("MATCHED"), whole("WHAT")];
+    [whole("ID"), time("CREATED"), state("STATUS"), whole("DONE"), whole("MATCHED"), whole("WHAT")];
 
 fn row(replay: &Replay) -> [String; 6] {
     [

@@ -1,4 +1,5 @@
-//! A session with a running gateway. Answers are shown as tables for people, or as JSON for programs.
+//! A session with a running gateway. Answers are shown as tables for people, or as JSON or CSV for
+//! programs.
 
 use std::collections::HashSet;
 
@@ -8,9 +9,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::redraw::redraw;
 use super::remote::Remote;
 use super::table::{Column, Table};
-use super::{Failure, hint, input, print};
+use super::view::View;
+use super::{Failure, csv, hint, input, print};
 use crate::client::{Call, Client, Follower, FollowerEvent, Parameters};
 use vocabulary::api::Page;
 
@@ -19,14 +22,13 @@ use vocabulary::api::Page;
 pub(super) struct GatewayArgs {
     #[command(flatten)]
     remote: Remote,
-    /// Prints the API's own JSON instead of tables
-    #[arg(long, global = true, display_order = 900)]
-    json: bool,
+    #[command(flatten)]
+    view: View,
 }
 
 impl GatewayArgs {
     pub(super) fn open(&self) -> Result<Session, Failure> {
-        Ok(Session { client: self.remote.client()?, json: self.json })
+        Ok(Session::new(self.remote.client()?, self.view))
     }
 }
 
@@ -69,10 +71,11 @@ impl Paging {
         filters
     }
 
-    fn parameters(&self) -> Vec<(String, String)> {
+    /// The parameters of its pages; a CSV is one page by itself.
+    fn parameters(&self, is_csv: bool) -> Vec<(String, String)> {
         let mut parameters = input::parameters(self);
         let mut add = |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
-        if self.all {
+        if self.all && !is_csv {
             add("limit", &vocabulary::api::LIMIT_MAX.to_string());
         }
         if self.oldest_first {
@@ -87,11 +90,55 @@ impl Paging {
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) json: bool,
+    view: View,
 }
 
 impl Session {
+    /// Shows the answers to `client` like this.
+    pub(super) fn new(client: Client, view: View) -> Self {
+        view.apply();
+        Self { client, json: view.json, view }
+    }
+
     /// Makes a call and shows its answer: as JSON, or in the words of `tell`.
+    ///
+    /// # Errors
+    /// [`Failure::NoSuchView`] for `--csv` and `--watch`, before the call is made.
     pub(super) async fn show<T: DeserializeOwned>(
+        &self,
+        call: Call<T>,
+        tell: impl FnOnce(&T) -> String,
+    ) -> Result<T, Failure> {
+        self.view.for_one_answer()?;
+        self.fetch(call, tell).await
+    }
+
+    /// The same for a question that may be asked again and again: with `--watch` it is.
+    pub(super) async fn look<T: DeserializeOwned>(
+        &self,
+        call: Call<T>,
+        tell: impl Fn(&T) -> String,
+    ) -> Result<(), Failure> {
+        match call.again() {
+            Some(_) if self.view.watch => self.watch(&call, tell).await,
+            _ => self.show(call, tell).await.map(drop),
+        }
+    }
+
+    async fn watch<T: DeserializeOwned>(
+        &self,
+        call: &Call<T>,
+        tell: impl Fn(&T) -> String,
+    ) -> Result<(), Failure> {
+        redraw(async || match call.again() {
+            Some(call) => Ok(tell(&call.with_text().await?.0)),
+            // Only a body that is read once stands in its way; a question has none.
+            None => Ok(String::new()),
+        })
+        .await
+    }
+
+    async fn fetch<T: DeserializeOwned>(
         &self,
         call: Call<T>,
         tell: impl FnOnce(&T) -> String,
@@ -122,8 +169,11 @@ impl Session {
         call: Call<Page<T>>,
         columns: [Column; N],
         row: impl Fn(&T) -> [String; N],
-    ) -> Result<Page<T>, Failure> {
-        self.show(call, |page| Table::new(columns).lines(page.data.iter().map(row))).await
+    ) -> Result<(), Failure> {
+        if self.view.csv {
+            return csv::print(call).await;
+        }
+        self.look(call, |page| Table::new(columns).lines(page.data.iter().map(&row))).await
     }
 
     /// Shows a list as far as `paging` says, and how to continue it.
@@ -136,14 +186,21 @@ impl Session {
         row: impl Fn(&T) -> [String; N],
     ) -> Result<(), Failure> {
         let mut parameters = input::parameters(filters);
-        parameters.extend(paging.parameters());
+        parameters.extend(paging.parameters(self.view.csv));
+        if self.view.csv {
+            return csv::print(ask(&input::borrowed(&parameters))).await;
+        }
+        if self.view.watch {
+            let tell = |page: &Page<T>| Table::new(columns).lines(page.data.iter().map(&row));
+            return self.watch(&ask(&input::borrowed(&parameters)), tell).await;
+        }
         if paging.all && self.json {
             return self.all_as_one(parameters, ask).await;
         }
         let mut table = Table::new(columns);
         loop {
             let call = ask(&input::borrowed(&parameters));
-            let page = self.show(call, |page| table.lines(page.data.iter().map(&row))).await?;
+            let page = self.fetch(call, |page| table.lines(page.data.iter().map(&row))).await?;
             let Some(cursor) = page.next_cursor else { return Ok(()) };
             if !paging.all {
                 // Not between the rows, where a program might take it for one.
@@ -164,11 +221,12 @@ impl Session {
         row: impl Fn(&T) -> [String; N],
         id: impl Fn(&T) -> String,
     ) -> Result<(), Failure> {
+        self.view.for_one_answer()?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         // Its terminal is gone.
         let mut hangup = signal(SignalKind::hangup())?;
-        let mut table = Table::new(columns);
+        let mut table = Table::new(columns).exact();
         let (page, text) = before.with_text().await?;
         let shown: HashSet<String> = page.data.iter().map(&id).collect();
         match self.json {

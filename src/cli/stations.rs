@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::import::{self, RowResult};
 use super::session::{GatewayArgs, ListArgs, Paging, Session};
-use super::table::{Column, Table, cut, fields, listed, or_dash, whole, yes_no};
+use super::table::{Column, Table, cut, fields, listed, or_dash, state, time, whole, yes_no};
 use super::{Failure, input, print};
 use vocabulary::api::message::{Direction, Message};
 use vocabulary::api::station::{Connector, ImportedStation, Station};
@@ -216,7 +216,7 @@ pub(super) async fn run(Stations { task, gateway }: Stations) -> Result<(), Fail
         }
         Task::Show { id } => show(&session, &id).await,
         Task::Connectors { id } => {
-            session.page(client.connectors(&id), CONNECTOR_COLUMNS, connector_row).await.map(drop)
+            session.page(client.connectors(&id), CONNECTOR_COLUMNS, connector_row).await
         }
         Task::Configuration { id } => configuration(&session, &id).await,
         Task::Messages { id, filter, paging, follow: true } => {
@@ -257,13 +257,13 @@ pub(super) async fn run(Stations { task, gateway }: Stations) -> Result<(), Fail
 
 const COLUMNS: [Column; 8] = [
     whole("STATION"),
-    whole("CONNECTED"),
-    whole("BOOT"),
-    cut("OWNER"),
-    cut("MODEL"),
-    cut("FIRMWARE"),
-    whole("LAST SEEN"),
-    cut("FLAGS"),
+    state("CONNECTED"),
+    time("LAST SEEN"),
+    state("BOOT").minor(),
+    cut("OWNER").minor(),
+    cut("MODEL").minor(),
+    cut("FIRMWARE").minor(),
+    cut("FLAGS").minor(),
 ];
 
 fn row(station: &Station) -> [String; 8] {
@@ -272,11 +272,11 @@ fn row(station: &Station) -> [String; 8] {
     [
         station.station_id.clone(),
         connected(station).to_owned(),
+        or_dash(station.last_seen_at),
         station.boot_status.as_str().to_owned(),
         or_dash(station.owner_id.as_ref()),
         or_dash((!model.is_empty()).then(|| model.join(" "))),
         or_dash(station.firmware_version.as_ref()),
-        or_dash(station.last_seen_at),
         listed(&station.flags),
     ]
 }
@@ -295,7 +295,7 @@ async fn show(session: &Session, id: &str) -> Result<(), Failure> {
         return Ok(());
     }
     print("\n")?;
-    session.page(session.client.connectors(id), CONNECTOR_COLUMNS, connector_row).await.map(drop)
+    session.page(session.client.connectors(id), CONNECTOR_COLUMNS, connector_row).await
 }
 
 fn details(station: &Station) -> String {
@@ -355,22 +355,29 @@ fn told_skew(ahead_ms: i64) -> String {
     }
 }
 
-const CONNECTOR_COLUMNS: [Column; 6] =
-    [whole("CONNECTOR"), whole("STATUS"), whole("ERROR"), cut("INFO"), whole("TRANSACTION"), whole("SINCE")];
+const CONNECTOR_COLUMNS: [Column; 6] = [
+    whole("CONNECTOR"),
+    state("STATUS"),
+    state("ERROR"),
+    time("SINCE"),
+    whole("TRANSACTION"),
+    cut("INFO").minor(),
+];
 
 fn connector_row(connector: &Connector) -> [String; 6] {
     [
         connector.connector_id.to_string(),
         or_dash(connector.status.as_ref()),
         or_dash(connector.error_code.as_ref()),
-        or_dash(connector.info.as_ref().or(connector.vendor_error_code.as_ref())),
-        or_dash(connector.transaction_id),
         connector.occurred_at.unwrap_or(connector.updated_at).to_string(),
+        or_dash(connector.transaction_id),
+        or_dash(connector.info.as_ref().or(connector.vendor_error_code.as_ref())),
     ]
 }
 
 async fn configuration(session: &Session, id: &str) -> Result<(), Failure> {
-    let columns = [whole("KEY"), cut("VALUE"), whole("READONLY"), whole("READ"), whole("SET")];
+    let columns =
+        [whole("KEY"), cut("VALUE"), whole("READONLY").minor(), time("READ").minor(), time("SET").minor()];
     let page = session.page(session.client.configuration(id), columns, |key| {
         let value = match (key.known, key.pending_reboot) {
             (false, _) => "(not known to the station)".to_owned(),
@@ -379,7 +386,7 @@ async fn configuration(session: &Session, id: &str) -> Result<(), Failure> {
         };
         [key.key.clone(), value, or_dash(key.readonly.map(yes_no)), or_dash(key.read_at), or_dash(key.set_at)]
     });
-    page.await.map(drop)
+    page.await
 }
 
 const MESSAGE_COLUMNS: [Column; 5] =

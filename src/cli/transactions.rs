@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::session::{GatewayArgs, ListArgs, Session};
-use super::table::{Column, Table, cut, fields, or_dash, whole, yes_no};
+use super::table::{Column, Table, cut, fields, or_dash, state, time, whole, yes_no};
 use super::{Failure, input};
 use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction};
 use vocabulary::clock::Timestamp;
@@ -137,7 +137,7 @@ pub(super) async fn run(Transactions { task, gateway }: Transactions) -> Result<
         Task::List(ListArgs { filter, paging }) => {
             session.list(&paging, &filter, |parameters| client.transactions(parameters), COLUMNS, row).await
         }
-        Task::Show { id } => session.show(client.transaction(id), details).await.map(drop),
+        Task::Show { id } => session.look(client.transaction(id), details).await,
         Task::MeterValues { id, list: ListArgs { filter, paging } } => {
             let ask = |parameters: &[(&str, &str)]| client.meter_values(id, parameters);
             session.list(&paging, &filter, ask, METER_COLUMNS, meter_row).await
@@ -153,13 +153,13 @@ pub(super) async fn run(Transactions { task, gateway }: Transactions) -> Result<
 const COLUMNS: [Column; 9] = [
     whole("TRANSACTION"),
     whole("STATION"),
-    whole("CONNECTOR"),
-    whole("STATUS"),
-    cut("ID TAG"),
-    whole("STARTED"),
-    whole("ENDED"),
+    whole("CONNECTOR").minor(),
+    state("STATUS"),
+    cut("ID TAG").minor(),
+    time("STARTED"),
+    time("ENDED"),
     whole("WH"),
-    whole("QUALITY"),
+    state("QUALITY").minor(),
 ];
 
 fn row(transaction: &Transaction) -> [String; 9] {
@@ -211,8 +211,8 @@ const METER_COLUMNS: [Column; 7] = [
     cut("VALUE"),
     whole("UNIT"),
     whole("PHASE"),
-    whole("CONTEXT"),
-    whole("LOCATION"),
+    whole("CONTEXT").minor(),
+    whole("LOCATION").minor(),
 ];
 
 fn meter_row(value: &MeterValue) -> [String; 7] {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::replays::{self, Replays};
 use super::session::{GatewayArgs, ListArgs, Session};
-use super::table::{Column, Table, cut, fields, listed, or_dash, whole};
+use super::table::{Column, Table, cut, fields, listed, or_dash, state, time, whole};
 use super::webhook_fields::Fields;
 use super::{Failure, deliveries, input};
 use crate::client::Call;
@@ -166,7 +166,7 @@ pub(super) async fn run(Webhooks { task, gateway }: Webhooks) -> Result<(), Fail
         Task::List(ListArgs { filter, paging }) => {
             session.list(&paging, &filter, |parameters| client.webhooks(parameters), COLUMNS, row).await
         }
-        Task::Show { id } => changed(&session, client.webhook(id)).await,
+        Task::Show { id } => session.look(client.webhook(id), details).await,
         Task::Create { to, fields } => {
             changed(&session, client.create_webhook(&fields.body(Some(to), &[])?)).await
         }
@@ -191,7 +191,7 @@ pub(super) async fn run(Webhooks { task, gateway }: Webhooks) -> Result<(), Fail
             let overlap = overlap.map(|overlap| overlap.to_string());
             session.show(client.rotate_webhook_secret(id, overlap.as_deref()), secrets).await.map(drop)
         }
-        Task::Stats { id, window } => session.show(client.webhook_stats(id, window), stats).await.map(drop),
+        Task::Stats { id, window } => session.look(client.webhook_stats(id, window), stats).await,
         Task::Replay(replaying) => replay(&session, replaying).await,
         Task::Replays(asked) => replays::run(&session, asked).await,
     }
@@ -211,8 +211,15 @@ async fn replay(session: &Session, replaying: Replaying) -> Result<(), Failure> 
     }
 }
 
-const COLUMNS: [Column; 7] =
-    [whole("ID"), cut("NAME"), whole("STATUS"), cut("EVENTS"), cut("STATIONS"), cut("OWNER"), cut("URL")];
+const COLUMNS: [Column; 7] = [
+    whole("ID"),
+    cut("NAME"),
+    state("STATUS"),
+    cut("EVENTS").minor(),
+    cut("STATIONS").minor(),
+    cut("OWNER").minor(),
+    cut("URL"),
+];
 
 fn row(webhook: &Webhook) -> [String; 7] {
     [
@@ -274,7 +281,7 @@ fn tested(test: &WebhookTest) -> String {
 }
 
 fn secrets(secrets: &WebhookSecrets) -> String {
-    let mut table = Table::new([whole("SECRET"), whole("SIGNS UNTIL")]);
+    let mut table = Table::new([whole("SECRET"), time("SIGNS UNTIL")]);
     let current = [secrets.signing_secret.clone(), "-".to_owned()];
     let previous =
         secrets.previous.iter().map(|old| [old.signing_secret.clone(), old.expires_at.to_string()]);

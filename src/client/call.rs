@@ -4,7 +4,7 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::transport::Transport;
@@ -30,6 +30,20 @@ impl<T> std::fmt::Debug for Call<T> {
 impl<T> Call<T> {
     pub(super) fn new(request: RequestBuilder, transport: Transport) -> Self {
         Self { request, transport, answer_too: None, brings: PhantomData }
+    }
+
+    /// The same call once more; `None` if its body can be read only once.
+    pub fn again(&self) -> Option<Self> {
+        let (request, transport) = (self.request.try_clone()?, self.transport.clone());
+        Some(Self { request, transport, ..*self })
+    }
+
+    /// Makes it after a change of its request; the answer, whatever its status.
+    pub(super) async fn send(
+        self,
+        change: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response> {
+        self.transport.send(change(self.request)).await
     }
 
     /// The same call, for which this status is an answer, not an error.
