@@ -76,8 +76,8 @@ use failure::Failure;
 pub use one_time_links::OneTimeLinks;
 use pages::{
     audit, command, commands, deliveries, delivery, event, events, find, keys, overview, reports, resend,
-    session as one_session, sessions, station, stations, system, tags, webhook, webhook_form, webhook_replay,
-    webhooks,
+    session as one_session, sessions, station, station_command, stations, system, tags, webhook,
+    webhook_form, webhook_replay, webhooks,
 };
 
 /// What the handlers of pages work with.
@@ -102,6 +102,8 @@ fn routes() -> Router<Arc<Dashboard>> {
         .route("/ui/stations", get(stations::list))
         .route("/ui/stations/{id}", get(station::show))
         .route("/ui/stations/{id}/disconnect", post(station::disconnect))
+        .route("/ui/stations/{id}/change", post(station::change))
+        .route("/ui/stations/{id}/command", get(station_command::form).post(station_command::send))
         .route("/ui/sessions", get(sessions::list))
         .route("/ui/sessions/{transaction_id}", get(one_session::show))
         .route("/ui/events", get(events::list))

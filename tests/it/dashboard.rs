@@ -277,3 +277,33 @@ async fn guessing_keys_is_slowed_down() {
     .await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_station_is_commanded_from_its_page() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP_1").await;
+    charger.still_serves().await;
+    let browser = Browser::signed_in(&gateway, ADMIN_KEY).await;
+    let page = browser.page("/ui/stations/CP_1").await;
+    assert!(page.contains("Start charging") && page.contains("How it is"), "{page}");
+    let token = token(&page);
+    let path = "/ui/stations/CP_1/command";
+    let wrong = [("_token", token.as_str()), ("action", "Reset"), ("payload", r#"{"type":"Sofft"}"#)];
+    let refused = browser.post(path, &wrong).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text().await.expect("text").contains("payload.type"));
+    let fields = [("_token", token.as_str()), ("action", "RemoteStartTransaction"), ("idTag", "DRIVER_1")];
+    let (done, ()) = tokio::join!(browser.post(path, &fields), async {
+        let call: serde_json::Value = serde_json::from_str(&charger.receive().await).expect("a CALL");
+        assert_eq!(call[3], json!({"idTag": "DRIVER_1"}), "{call}");
+        charger.send(&json!([3, call[1], {"status": "Accepted"}]).to_string()).await;
+    });
+    assert_eq!(done.status(), StatusCode::SEE_OTHER);
+    let shown = browser.page(location(&done)).await;
+    assert!(shown.contains("RemoteStartTransaction") && shown.contains("Accepted"), "{shown}");
+    let blocked = browser.post("/ui/stations/CP_1/change", &[("_token", &token), ("change", "block")]).await;
+    assert_eq!(blocked.status(), StatusCode::SEE_OTHER);
+    charger.closed().await;
+    assert!(browser.page("/ui/stations/CP_1").await.contains("Let it in again"));
+    gateway.stop().await;
+}

@@ -15,6 +15,7 @@ pub(super) mod resend;
 pub(super) mod session;
 pub(super) mod sessions;
 pub(super) mod station;
+pub(super) mod station_command;
 pub(super) mod stations;
 pub(super) mod system;
 pub(super) mod tags;

@@ -1,30 +1,34 @@
-//! A station: its connectors, what it says, what it was told, and how it is configured.
+//! A station: how it is and why, its connectors, what it says, what it was told, and how it is configured.
+
+mod actions;
+mod messages;
 
 use axum::extract::Path;
 use maud::{Markup, html};
+use serde_json::json;
 
-use crate::ui::components::filters::Filters;
 use crate::ui::components::layout::Section;
-use crate::ui::components::{action, card, chip, definitions, empty, table, time};
+use crate::ui::components::{card, chip, definitions, empty, table, time, why};
+use crate::ui::failure::Failure;
 use crate::ui::form::Form;
 use crate::ui::links;
 use crate::ui::page::{Answer, Page, Posted, optional, rows};
 use crate::ui::query::Query;
 use crate::ui::session::Session;
 use vocabulary::api::command::Command;
-use vocabulary::api::message::{Direction, Message};
+use vocabulary::api::message::Message;
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::station::{ConfigurationKey, Connector, Station};
+use vocabulary::api::why::Why;
 use vocabulary::clock::Timestamp;
-
-/// The filters of its messages.
-const FILTERS: &[&str] = &["direction", "action"];
 
 /// What the page shows.
 struct View {
     station: Station,
     connectors: Vec<Connector>,
     configuration: Vec<ConfigurationKey>,
+    /// Why it is as it is.
+    why: Option<Why>,
     commands: Vec<Command>,
     messages: Vec<Message>,
     /// What is wrong with the filters of its messages.
@@ -34,10 +38,11 @@ struct View {
 /// The station.
 pub(in crate::ui) async fn show(session: Session, Path(id): Path<String>, query: Query) -> Answer {
     let client = &session.client;
-    let mut filters = query.parameters(FILTERS);
+    let mut filters = query.parameters(messages::FILTERS);
     filters.push(("limit", "30"));
-    let (station, connectors, configuration, commands, messages) = tokio::join!(
+    let (station, why, connectors, configuration, commands, messages) = tokio::join!(
         client.station(&id).into_future(),
+        client.why_station(&id).into_future(),
         client.connectors(&id).into_future(),
         client.configuration(&id).into_future(),
         client.commands(&[("station_id", &id), ("limit", "10")]).into_future(),
@@ -49,6 +54,7 @@ pub(in crate::ui) async fn show(session: Session, Path(id): Path<String>, query:
         station,
         connectors: connectors?.data,
         configuration: configuration?.data,
+        why: optional(why)?,
         commands: optional(commands)?.map(|page| page.data).unwrap_or_default(),
         messages: messages.data,
         errors,
@@ -70,6 +76,18 @@ pub(in crate::ui) async fn disconnect(session: Session, Path(id): Path<String>, 
     })
 }
 
+/// Accepts its boots, blocks it or lets it in again: what one button changes.
+pub(in crate::ui) async fn change(session: Session, Path(id): Path<String>, form: Form) -> Posted {
+    let patch = match form.get("change") {
+        Some("accept") => json!({"boot_status": "accepted"}),
+        Some("block") => json!({"blocked": true}),
+        Some("unblock") => json!({"blocked": false}),
+        _ => return Err(Failure::UnknownPath),
+    };
+    let made = session.client.patch_station(&id, &patch).await;
+    session.outcome(made, &links::station(&id), |_| format!("{id} was changed."))
+}
+
 /// `token`: of the session's forms, if its key may command stations.
 fn render(view: &View, query: &Query, token: Option<&str>, now: Timestamp) -> Markup {
     use card::Width::{Full, Half};
@@ -80,23 +98,23 @@ fn render(view: &View, query: &Query, token: Option<&str>, now: Timestamp) -> Ma
         html! { a href=(link) { (words) } }
     };
     let (its_events, its_sessions) = (list("events", "its events"), list("sessions", "its sessions"));
+    let wire = messages::messages(&view.messages, &view.errors, query, &path, now);
     html! {
         div.grid {
+            @if let Some(answer) = &view.why {
+                @let verdict = chip::chip(why::tone(answer.verdict), answer.verdict.as_str());
+                (card::live_card("why", Full, "How it is", verdict, why::why(answer, now)))
+            }
             (card::live_card("connectors", Half, "Connectors", its_sessions, connectors(&view.connectors, now)))
             (card::live_card("facts", Half, "Station", html! {}, facts(&view.station, now)))
-            (card::card(Full, "Messages", its_events, messages(view, query, &path, now)))
+            @if let Some(token) = token {
+                (card::card(Full, "Do", html! {}, actions::actions(&view.station, &view.connectors, token)))
+            }
+            (card::card(Full, "Messages", its_events, wire))
             (card::live_card("commands", Half, "Commands", list("commands", "all"), commands(&view.commands, now)))
             (card::card(Half, "Configuration", html! {}, configuration(&view.configuration)))
         }
-        @if let Some(token) = token {
-            div.buttons { @if view.station.connected { (disconnect_button(token, &path)) } }
-        }
     }
-}
-
-fn disconnect_button(token: &str, path: &str) -> Markup {
-    let warning = "Its socket is closed. It may connect again at once.";
-    action::confirmed(token, &format!("{path}/disconnect"), "Disconnect", warning, &[])
 }
 
 fn connectors(connectors: &[Connector], now: Timestamp) -> Markup {
@@ -168,49 +186,6 @@ fn facts(station: &Station, now: Timestamp) -> Markup {
         rows.push(("Cannot do", html! { (station.abilities.join(", ")) }));
     }
     definitions::definitions(&rows)
-}
-
-fn messages(view: &View, query: &Query, path: &str, now: Timestamp) -> Markup {
-    let filters = Filters::new(path, query, &view.errors)
-        .choice("direction", "Direction", &[("inbound", "from the charger"), ("outbound", "to the charger")])
-        .text("action", "Action");
-    html! {
-        (filters.render())
-        div id="messages" data-live {
-            @if view.messages.is_empty() {
-                (empty::empty("No message fits.", html! { "New ones appear here as they come." }))
-            } @else { div.wire { (wire(&view.messages, now)) } }
-        }
-    }
-}
-
-fn wire(messages: &[Message], now: Timestamp) -> Markup {
-    let columns =
-        [table::text("When"), table::text("Direction"), table::text("Message"), table::text("Text")];
-    let rows = messages.iter().map(|message| {
-        let kind = message.r#type.map(|kind| kind.as_str()).unwrap_or("not OCPP");
-        [
-            time::clock(message.at, now),
-            match message.direction {
-                Direction::Inbound => html! { span.in { "← from" } },
-                Direction::Outbound => html! { span.out { "→ to" } },
-            },
-            html! { b { (message.action.as_deref().unwrap_or("–")) } " " span.muted { (kind) } },
-            text_of(message),
-        ]
-    });
-    table::table("Messages, the newest first", columns, rows)
-}
-
-/// Its text; of a long one the beginning, which opens.
-fn text_of(message: &Message) -> Markup {
-    const LINE_CHARS: usize = 160;
-    let text = message.raw.as_deref().unwrap_or("too large, or not UTF-8");
-    let beginning: String = text.chars().take(LINE_CHARS).collect();
-    html! {
-        @if beginning.len() == text.len() { pre { (text) } }
-        @else { details data-key=(message.id) { summary { (beginning) "…" } pre { (text) } } }
-    }
 }
 
 fn commands(commands: &[Command], now: Timestamp) -> Markup {
