@@ -48,6 +48,7 @@ fn session(revision: i64, started_at: Timestamp, stopped_at: Timestamp) -> Trans
         owner_id: None,
         id_tag: Some("04A2B3C4D5E6F7".to_owned()),
         id_tag_status: AuthorizationStatus::Accepted,
+        id_tag_reason: None,
         reservation_id: None,
         command_id: None,
         status: Status::Completed,

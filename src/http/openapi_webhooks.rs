@@ -30,6 +30,9 @@ const HEADERS: [(&str, &str, bool); 10] = [
     ("X-Webhook-Sequence", "Counts the webhook's deliveries from 1 without gaps; none on tests", false),
 ];
 
+/// The member that events have in which somebody shows an id tag.
+const TAG_REASON: &str = "id_tag_reason";
+
 fn text(description: &str) -> Value {
     json!({ "type": "string", "description": description })
 }
@@ -58,6 +61,14 @@ fn belonging() -> Map<String, Value> {
             ),
         ),
         (
+            TAG_REASON,
+            or_null(
+                "string",
+                "Of `Authorize`, `StartTransaction` and `StopTransaction` alone: why the id tag was refused; \
+                 null if it was accepted",
+            ),
+        ),
+        (
             "payload",
             json!({ "type": "object", "description": "What the charger sent, or the event's own members" }),
         ),
@@ -69,7 +80,7 @@ fn belonging() -> Map<String, Value> {
 
 fn object(title: &str, description: &str, members: Map<String, Value>) -> Value {
     let mut members = members;
-    let required: Vec<String> = members.keys().cloned().collect();
+    let required: Vec<String> = members.keys().filter(|name| *name != TAG_REASON).cloned().collect();
     if title != "CloudEvent" {
         let test = json!({ "type": "boolean", "description": "Present, and true, on test events" });
         members.insert("isTest".into(), test);

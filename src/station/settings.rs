@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use outbound::destination::PrivateUrl;
 use outbound::signature::SigningSecret;
-use store::{CallPolicy, OutsideVerdicts};
+use store::{CallPolicy, OutsideVerdicts, TagRules};
 use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::setting::{Broken, Rules, setting_words, table};
 use vocabulary::units::Span;
@@ -96,10 +96,13 @@ impl Settings {
         let authorization = &self.authorization;
         CallPolicy {
             heartbeat_interval_s: self.ocpp.heartbeat_interval.0.as_secs() as u32,
-            unknown_id_tag: authorization.unknown_id_tag,
-            outside_verdicts: authorization
-                .endpoint()
-                .map(|_| OutsideVerdicts { cache: authorization.cache.0, fallback: authorization.fallback }),
+            tags: TagRules {
+                unknown: authorization.unknown_id_tag,
+                outside: authorization.endpoint().map(|_| OutsideVerdicts {
+                    cache: authorization.cache.0,
+                    fallback: authorization.fallback,
+                }),
+            },
             data_transfer_vendors: self.ocpp.data_transfer_vendors.clone(),
         }
     }

@@ -31,6 +31,7 @@ pub fn render(format: BodyFormat, event: &Event) -> Bytes {
             object.value("occurred_at", &event.occurred_at);
             object.value("transaction_id", &event.transaction_id);
             object.value("protocol", &event.protocol);
+            write_tag_reason(&mut object, event);
             object.raw("payload", event.payload.get());
         }
         BodyFormat::Envelope => {
@@ -83,7 +84,15 @@ fn write_data(data: &mut Object, event: &Event) {
     data.value("occurred_at", &event.occurred_at);
     data.value("transaction_id", &event.transaction_id);
     data.value("protocol", &event.protocol);
+    write_tag_reason(data, event);
     data.raw("payload", event.payload.get());
+}
+
+/// Only where there may be a tag: on all other events it would say nothing.
+fn write_tag_reason(object: &mut Object, event: &Event) {
+    if event.shows_tag() {
+        object.value("id_tag_reason", &event.id_tag_reason);
+    }
 }
 
 /// Characters that need no encoding in a path segment by RFC 3986, beside alphanumeric ones.
@@ -111,6 +120,7 @@ fn write_cloud_event(object: &mut Object, event: &Event) {
     object.optional("ownerid", &event.owner_id);
     object.optional("occurredat", &event.occurred_at);
     object.optional("transactionid", &event.transaction_id);
+    object.optional("idtagreason", &event.id_tag_reason);
     object.optional("istest", &event.test.then_some(true));
 }
 
@@ -172,6 +182,7 @@ mod tests {
     use super::*;
     use vocabulary::clock::Timestamp;
     use vocabulary::id::EventId;
+    use vocabulary::ocpp::authorization::IdTagReason;
 
     fn start_transaction() -> Event {
         Event {
@@ -186,6 +197,7 @@ mod tests {
             timestamp: Timestamp::from_unix_ms(1_776_170_096_789),
             occurred_at: Some(Timestamp::from_unix_ms(1_776_170_095_000)),
             transaction_id: Some(123_456_789),
+            id_tag_reason: Some(IdTagReason::Blocked),
             // Spaces, 1.50 and the order of members show that the bytes are kept.
             payload: RawValue::from_string(r#"{ "idTag":"T", "connectorId":1.50 }"#.to_owned())
                 .expect("JSON"),
@@ -210,6 +222,7 @@ mod tests {
             owner_id: None,
             occurred_at: None,
             transaction_id: None,
+            id_tag_reason: None,
             payload: RawValue::from_string("{}".to_owned()).expect("JSON"),
             test: true,
             ..start_transaction()
@@ -229,6 +242,7 @@ mod tests {
                 r#""station_id":"WALLBOX 1-\"a\"","station_seq":17,"owner_id":"acme","#,
                 r#""timestamp":"2026-04-14T12:34:56.789Z","occurred_at":"2026-04-14T12:34:55.000Z","#,
                 r#""transaction_id":123456789,"protocol":"ocpp1.6","#,
+                r#""id_tag_reason":"blocked","#,
                 r#""payload":{ "idTag":"T", "connectorId":1.50 }}"#
             )
         );
@@ -251,6 +265,7 @@ mod tests {
                 r#""createdAt":"2026-04-14T12:34:56.789Z","data":{"station_id":"WALLBOX 1-\"a\"","#,
                 r#""station_seq":17,"owner_id":"acme","occurred_at":"2026-04-14T12:34:55.000Z","#,
                 r#""transaction_id":123456789,"protocol":"ocpp1.6","#,
+                r#""id_tag_reason":"blocked","#,
                 r#""payload":{ "idTag":"T", "connectorId":1.50 }}}"#
             )
         );
@@ -265,7 +280,7 @@ mod tests {
                 r#"{"type":"StartTransaction","timestamp":"2026-04-14T12:34:56.789Z","#,
                 r#""data":{"station_id":"WALLBOX 1-\"a\"","station_seq":17,"owner_id":"acme","#,
                 r#""occurred_at":"2026-04-14T12:34:55.000Z","transaction_id":123456789,"#,
-                r#""protocol":"ocpp1.6","payload":{ "idTag":"T", "connectorId":1.50 }}}"#
+                r#""protocol":"ocpp1.6","id_tag_reason":"blocked","payload":{ "idTag":"T", "connectorId":1.50 }}}"#
             )
         );
         assert!(rendered(BodyFormat::Standard, &ping()).ends_with(r#""payload":{}},"isTest":true}"#));
@@ -281,7 +296,7 @@ mod tests {
                 r#""time":"2026-04-14T12:34:56.789Z","subject":"WALLBOX 1-\"a\"","#,
                 r#""datacontenttype":"application/json","#,
                 r#""data":{ "idTag":"T", "connectorId":1.50 },"stationseq":17,"ownerid":"acme","#,
-                r#""occurredat":"2026-04-14T12:34:55.000Z","transactionid":123456789}"#
+                r#""occurredat":"2026-04-14T12:34:55.000Z","transactionid":123456789,"idtagreason":"blocked"}"#
             )
         );
         assert_eq!(

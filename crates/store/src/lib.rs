@@ -48,7 +48,8 @@ pub use access::id_tags::{IdTagFilter, PutTag};
 pub use access::idempotency::{KeptAnswer, RequestState};
 pub use access::request_record::Recording;
 pub use access::running_requests::RequestKey;
-pub use calls::authorization_question::{OutsideVerdicts, Question};
+pub use access::tag_rules::{OutsideVerdicts, TagRules};
+pub use calls::authorization_question::Question;
 pub use calls::{Advice, Answered, CallPolicy, Calls};
 pub use changed::Changed;
 pub use commands::list::CommandFilter;
@@ -129,6 +130,8 @@ struct Inner {
     /// Requests with an `Idempotency-Key` that are being served.
     running: Arc<RunningRequests>,
     data_dir: PathBuf,
+    /// What becomes of id tags, once that is known.
+    tags: OnceLock<TagRules>,
     /// Once it was opened.
     search: OnceLock<Arc<SearchIndex>>,
     vault: Vault,

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::clock::Timestamp;
 use crate::id::{EventId, StationId, WebhookId};
 use crate::ocpp::Violation;
+use crate::ocpp::authorization::IdTagReason;
 use crate::ocpp::command::CommandAction;
 use crate::ocpp::message::MessageAction;
 use crate::ocpp::protocol::Protocol;
@@ -243,6 +244,9 @@ pub struct Event {
     pub occurred_at: Option<Timestamp>,
     /// The transaction it was attached to.
     pub transaction_id: Option<i64>,
+    /// Why the id tag of an `Authorize`, `StartTransaction` or `StopTransaction` was refused; null: accepted,
+    /// or there is none.
+    pub id_tag_reason: Option<IdTagReason>,
     /// What the charger sent, as it sent it; or the event's own members.
     #[schema(value_type = Object)]
     pub payload: Box<RawValue>,
@@ -266,6 +270,16 @@ pub struct Event {
     /// Whom it is for.
     #[serde(skip)]
     pub target: Target,
+}
+
+/// Messages in which somebody shows an id tag.
+const TYPES_WITH_TAG: [&str; 3] = ["Authorize", "StartTransaction", "StopTransaction"];
+
+impl Event {
+    /// Whether it is a message in which somebody shows an id tag.
+    pub fn shows_tag(&self) -> bool {
+        self.category == Category::Ocpp && TYPES_WITH_TAG.contains(&self.event.as_str())
+    }
 }
 
 impl std::fmt::Debug for Event {
@@ -298,6 +312,8 @@ pub struct NewEvent {
     pub occurred_at: Option<Timestamp>,
     /// The transaction it was attached to.
     pub transaction_id: Option<i64>,
+    /// Why its id tag was refused.
+    pub id_tag_reason: Option<IdTagReason>,
     /// The payload's own bytes.
     pub payload: Box<RawValue>,
     /// The charger's id of the CALL.
@@ -323,6 +339,7 @@ impl NewEvent {
             timestamp: self.timestamp,
             occurred_at: self.occurred_at,
             transaction_id: self.transaction_id,
+            id_tag_reason: self.id_tag_reason,
             payload: self.payload,
             message_id: self.message_id,
             response: self.response,
@@ -350,6 +367,7 @@ impl NewEvent {
             timestamp,
             occurred_at: None,
             transaction_id: None,
+            id_tag_reason: None,
             payload,
             message_id: None,
             response: None,

@@ -6,7 +6,7 @@ use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use vocabulary::clock::Timestamp;
-use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo, id_tag_key};
+use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo, IdTagReason, TagVerdict, id_tag_key};
 
 /// How `owner_id` spells that a tag belongs to nobody.
 pub(super) const NOBODY: &str = "";
@@ -55,8 +55,8 @@ pub(crate) fn remembered(
     id_tag: &str,
     cache: Duration,
     now: Timestamp,
-) -> Result<Option<IdTagInfo>> {
-    let answer = db.maybe(
+) -> Result<Option<TagVerdict>> {
+    let answer: Option<IdTagInfo> = db.maybe(
         "SELECT status, expiry_date_ms, parent_id_tag FROM authorization_answers
          WHERE owner_id = ?1 AND tag_key = ?2 AND answered_at_ms > ?3",
         params![owner_id.unwrap_or(NOBODY), id_tag_key(id_tag), now.before(cache)],
@@ -64,12 +64,11 @@ pub(crate) fn remembered(
     )?;
     Ok(answer.map(|answer| {
         let lapsed = answer.expiry_date.is_some_and(|expiry| expiry <= now);
-        match answer.status {
-            AuthorizationStatus::Accepted if lapsed => {
-                IdTagInfo { status: AuthorizationStatus::Expired, ..answer }
-            }
-            _ => answer,
+        if lapsed && answer.status == AuthorizationStatus::Accepted {
+            let expired = IdTagInfo { status: AuthorizationStatus::Expired, ..answer };
+            return TagVerdict::of(expired, IdTagReason::Expired);
         }
+        TagVerdict::of(answer, IdTagReason::Endpoint)
     }))
 }
 

@@ -13,7 +13,6 @@ use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::{
     AuthorizationStatus, RegisteredTag, id_tag_key, is_same_id_tag, shortened_id_tag_key,
 };
-use vocabulary::ocpp::fact::SessionStarted;
 
 const SELECT: &str =
     "SELECT t.seq, t.tag, t.status, nullif(t.owner_id, ''), t.expiry_date_ms, t.parent_id_tag,
@@ -188,6 +187,17 @@ pub(crate) fn registered(db: &Read<'_>, owner_id: Option<&str>, id_tag: &str) ->
     Ok(None)
 }
 
+/// Whether anybody has registered a charger's tag, whoever that is.
+pub(crate) fn is_registered(db: &Read<'_>, id_tag: &str) -> Result<bool> {
+    let keys = std::iter::once(id_tag_key(id_tag)).chain(shortened_id_tag_key(id_tag));
+    for key in keys {
+        if db.has("SELECT 1 FROM id_tags WHERE tag_key = ?1", params![key])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// In how many transactions a tag is charging elsewhere when it starts one more on a connector.
 ///
 /// Transactions that do not charge do not count: orphaned ones, those whose tag was refused, and one that is
@@ -195,8 +205,8 @@ pub(crate) fn registered(db: &Read<'_>, owner_id: Option<&str>, id_tag: &str) ->
 pub(crate) fn charging_elsewhere(
     db: &Read<'_>,
     registered: &Registered,
-    station: &StationId,
-    start: &SessionStarted,
+    id_tag: &str,
+    (station, connector_id): (&StationId, Option<i64>),
 ) -> Result<u32> {
     db.one(
         "SELECT count(*) FROM transactions INDEXED BY transactions_active_tag
@@ -205,10 +215,10 @@ pub(crate) fn charging_elsewhere(
            AND NOT (station_id = ?4 AND connector_id IS NOT DISTINCT FROM ?5)",
         params![
             registered.key,
-            start.id_tag.as_deref().map(id_tag_key),
+            id_tag_key(id_tag),
             registered.owner_id,
             station,
-            start.connector_id,
+            connector_id,
             AuthorizationStatus::Accepted.as_str(),
         ],
         |row| row.get(0),

@@ -7,3 +7,4 @@ pub(crate) mod id_tags;
 pub(crate) mod idempotency;
 pub(crate) mod request_record;
 pub(crate) mod running_requests;
+pub(crate) mod tag_rules;

@@ -8,7 +8,7 @@ use crate::engine::sql::params;
 use crate::error::Result;
 use crate::log::append::{self, AppendOptions, Owner};
 use vocabulary::event::{Category, NewEvent};
-use vocabulary::ocpp::authorization::IdTagInfo;
+use vocabulary::ocpp::authorization::{IdTagReason, TagVerdict};
 use vocabulary::ocpp::decision::Decision;
 use vocabulary::ocpp::fact::Fact;
 use vocabulary::ocpp::message::{Inbound, Message};
@@ -16,6 +16,15 @@ use vocabulary::ocpp::message::{Inbound, Message};
 /// How many times longer a charger that boots again and again is asked to leave between heartbeats (quirk
 /// Q32). Less than the three after which it counts as offline.
 const LOOPING_SLOWER: u32 = 2;
+
+/// What a CALL is answered.
+#[derive(Clone)]
+pub(super) struct Answer {
+    /// The CALLRESULT's payload.
+    pub(super) payload: Box<RawValue>,
+    /// Why it refuses the tag in the message.
+    pub(super) id_tag_reason: Option<IdTagReason>,
+}
 
 impl CallTx<'_, '_> {
     /// A message that neither starts nor ends a transaction.
@@ -25,20 +34,20 @@ impl CallTx<'_, '_> {
         message: &Message,
         transaction_id: Option<i64>,
     ) -> Result<Answered> {
-        let id_tag_info = match message.fact() {
+        let verdict = match message.fact() {
             Fact::TagShown { id_tag } => Some(self.tag_verdict(id_tag, None)?),
             _ => None,
         };
-        let payload = self.answer(message, id_tag_info, None);
-        self.append(call, transaction_id, &payload, AppendOptions::default())?;
-        Ok(Answered { payload, duplicate: false, command_created: false })
+        let answer = self.answer(message, verdict, None);
+        self.append(call, transaction_id, &answer, AppendOptions::default())?;
+        Ok(Answered { payload: answer.payload, duplicate: false, command_created: false })
     }
 
     pub(super) fn append(
         &mut self,
         call: Inbound,
         transaction_id: Option<i64>,
-        response: &RawValue,
+        answer: &Answer,
         options: AppendOptions<'_>,
     ) -> Result<LogPosition> {
         let mut flags = std::mem::take(&mut self.flags);
@@ -50,7 +59,8 @@ impl CallTx<'_, '_> {
             occurred_at: call.occurred_at,
             transaction_id,
             message_id: Some(call.message_id.text()),
-            response: Some(response.to_owned()),
+            response: Some(answer.payload.clone()),
+            id_tag_reason: answer.id_tag_reason,
             violations: call.violations,
             ..NewEvent::about_station(Category::Ocpp, action, self.station, self.received_at, call.payload)
         };
@@ -61,9 +71,13 @@ impl CallTx<'_, '_> {
     pub(super) fn answer(
         &self,
         message: &Message,
-        id_tag_info: Option<IdTagInfo>,
+        verdict: Option<TagVerdict>,
         transaction_id: Option<i64>,
-    ) -> Box<RawValue> {
+    ) -> Answer {
+        let (id_tag_info, id_tag_reason) = match verdict {
+            Some(TagVerdict { info, reason }) => (Some(info), reason),
+            None => (None, None),
+        };
         let decision = Decision {
             boot_status: self.known.boot_status,
             heartbeat_interval_s: match self.in_boot_loop {
@@ -75,7 +89,7 @@ impl CallTx<'_, '_> {
             data_transfer_vendors: &self.policy.data_transfer_vendors,
             certificate_authority: self.certificate_granted,
         };
-        message.answer(&decision, self.w.now)
+        Answer { payload: message.answer(&decision, self.w.now), id_tag_reason }
     }
 
     /// Keeps a repeated message beside its first event and answers as that one was answered.
@@ -84,17 +98,21 @@ impl CallTx<'_, '_> {
         call: Inbound,
         first: LogPosition,
         transaction_id: Option<i64>,
-        fallback: impl FnOnce(&Self) -> Box<RawValue>,
+        fallback: impl FnOnce(&Self) -> Answer,
     ) -> Result<Answered> {
-        let stored: Option<String> = self
-            .w
-            .maybe("SELECT response FROM events WHERE seq = ?1", params![first], |row| row.get(0))?
-            .flatten();
+        let stored: Option<(Option<String>, Option<IdTagReason>)> = self.w.maybe(
+            "SELECT response, id_tag_reason FROM events WHERE seq = ?1",
+            params![first],
+            |row| Ok((row.get(0)?, row.maybe_word(1)?)),
+        )?;
         // The first event may be past its retention: then its answer follows from the transaction.
-        let payload = match stored.map(RawValue::from_string) {
-            Some(Ok(stored)) => stored,
-            _ => fallback(self),
+        let answer = match stored {
+            Some((Some(response), id_tag_reason)) => {
+                RawValue::from_string(response).ok().map(|payload| Answer { payload, id_tag_reason })
+            }
+            _ => None,
         };
+        let answer = answer.unwrap_or_else(|| fallback(self));
         let call = match transaction_id {
             Some(number) if matches!(call.message.fact(), Fact::SessionStarted(_)) => {
                 Inbound { payload: with_transaction_id(&call.payload, number)?, ..call }
@@ -102,8 +120,8 @@ impl CallTx<'_, '_> {
             _ => call,
         };
         let options = AppendOptions { duplicate_of: Some(first), ..AppendOptions::default() };
-        self.append(call, transaction_id, &payload, options)?;
-        Ok(Answered { payload, duplicate: true, command_created: false })
+        self.append(call, transaction_id, &answer, options)?;
+        Ok(Answered { payload: answer.payload, duplicate: true, command_created: false })
     }
 }
 

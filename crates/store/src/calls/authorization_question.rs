@@ -1,26 +1,14 @@
 //! What the authorisation endpoint is asked, and what it last answered.
 
-use std::time::Duration;
-
 use crate::Store;
 use crate::access::id_tags;
 use crate::engine::sql::params;
 use crate::error::Result;
 use crate::sessions::transactions;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::fact::Fact;
 use vocabulary::ocpp::message::Inbound;
-
-/// How verdicts are found where an endpoint gives them.
-#[derive(Debug, Clone)]
-pub struct OutsideVerdicts {
-    /// How long its last answer about a tag stands in for one that does not come.
-    pub cache: Duration,
-    /// The verdict if nothing is known of a tag.
-    pub fallback: UnknownIdTag,
-}
 
 /// What the endpoint is told beside the message.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::calls::authorization_question::OutsideVerdicts;
+use crate::access::tag_rules::TagRules;
 use crate::calls::station_row::StationRow;
 use crate::engine::tx::Tx;
 use crate::error::Result;
@@ -29,7 +29,7 @@ use crate::{Priority, Scope, Store};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
 use vocabulary::ocpp::Violation;
-use vocabulary::ocpp::authorization::{IdTagInfo, UnknownIdTag};
+use vocabulary::ocpp::authorization::IdTagInfo;
 use vocabulary::ocpp::fact::{Fact, Report};
 use vocabulary::ocpp::message::Inbound;
 use vocabulary::ocpp::rejection::Rejection;
@@ -40,10 +40,8 @@ use vocabulary::ocpp::station_clock::Sighting;
 pub struct CallPolicy {
     /// What an accepted boot is told.
     pub heartbeat_interval_s: u32,
-    /// The verdict on tags nobody registered.
-    pub unknown_id_tag: UnknownIdTag,
-    /// Where an endpoint gives verdicts: what becomes of tags it says nothing of.
-    pub outside_verdicts: Option<OutsideVerdicts>,
+    /// What becomes of id tags.
+    pub tags: TagRules,
     /// Whose `DataTransfer` is accepted.
     pub data_transfer_vendors: Vec<String>,
 }
@@ -114,8 +112,10 @@ impl Calls {
 }
 
 impl Store {
-    /// What serves CALLs by `policy`.
+    /// What serves CALLs by `policy`. What the first one says of id tags tells from then on which remote
+    /// starts are warned of, too.
     pub fn calls(&self, policy: CallPolicy) -> Calls {
+        self.inner.tags.get_or_init(|| policy.tags.clone());
         Calls { store: self.clone(), policy: Arc::new(policy) }
     }
 

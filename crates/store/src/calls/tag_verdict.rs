@@ -2,10 +2,8 @@
 
 use super::CallTx;
 use crate::access::authorization_answers;
-use crate::access::id_tags;
-use crate::calls::authorization_question::OutsideVerdicts;
 use crate::error::Result;
-use vocabulary::ocpp::authorization::{self, AuthorizationStatus, IdTagInfo};
+use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo, IdTagReason, TagVerdict};
 use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::ocpp::fact::SessionStarted;
 
@@ -18,34 +16,21 @@ impl CallTx<'_, '_> {
         &self,
         id_tag: Option<&str>,
         start: Option<&SessionStarted>,
-    ) -> Result<IdTagInfo> {
+    ) -> Result<TagVerdict> {
         if self.known.boot_status != BootStatus::Accepted {
-            return Ok(IdTagInfo::bare(AuthorizationStatus::Invalid));
+            let info = IdTagInfo::bare(AuthorizationStatus::Invalid);
+            return Ok(TagVerdict::of(info, IdTagReason::Invalid));
         }
-        let Some(id_tag) = id_tag else {
-            let nobody = self.policy.outside_verdicts.as_ref().map(|outside| outside.fallback);
-            let unknown = nobody.unwrap_or(self.policy.unknown_id_tag);
-            return Ok(authorization::verdict(None, 0, unknown, self.w.now));
-        };
+        let (tags, now) = (&self.policy.tags, self.w.now);
+        let Some(id_tag) = id_tag else { return Ok(tags.on_unknown(now)) };
         let owner_id = self.known.owner_id.as_deref();
-        let mut unknown = self.policy.unknown_id_tag;
-        if let Some(OutsideVerdicts { cache, fallback }) = &self.policy.outside_verdicts {
-            if let Some(answer) = &self.advice.verdict {
-                authorization_answers::remember(self.w, owner_id, id_tag, answer, *cache)?;
-                return Ok(answer.clone());
-            }
-            let last = authorization_answers::remembered(self.w, owner_id, id_tag, *cache, self.w.now)?;
-            if let Some(last) = last {
-                return Ok(last);
-            }
-            unknown = *fallback;
+        if let Some(outside) = &tags.outside
+            && let Some(answer) = &self.advice.verdict
+        {
+            authorization_answers::remember(self.w, owner_id, id_tag, answer, outside.cache)?;
+            return Ok(TagVerdict::of(answer.clone(), IdTagReason::Endpoint));
         }
-        let registered = id_tags::registered(self.w, owner_id, id_tag)?;
-        let charging = match registered.as_ref().zip(start) {
-            Some((tag, start)) => id_tags::charging_elsewhere(self.w, tag, self.station, start)?,
-            None => 0,
-        };
-        let tag = registered.as_ref().map(|registered| &registered.tag);
-        Ok(authorization::verdict(tag, charging, unknown, self.w.now))
+        let place = start.map(|start| (self.station, start.connector_id));
+        tags.verdict(self.w, owner_id, id_tag, place, now)
     }
 }

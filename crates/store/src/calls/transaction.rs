@@ -14,7 +14,6 @@ use crate::sessions::transactions::{
 use crate::sessions::{completion, reservations};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::Violation;
-use vocabulary::ocpp::authorization::IdTagInfo;
 use vocabulary::ocpp::fact::{MeterReadings, SessionEnded, SessionStarted};
 use vocabulary::ocpp::message::{Inbound, Message};
 
@@ -26,15 +25,14 @@ impl CallTx<'_, '_> {
         start: &SessionStarted,
     ) -> Result<Answered> {
         if let Some(first) = transactions::started_by(self.w, self.station, start, call.occurred_at)? {
-            let fallback = |this: &Self| {
-                this.answer(message, Some(IdTagInfo::bare(first.id_tag_status)), Some(first.transaction_id))
-            };
+            let fallback =
+                |this: &Self| this.answer(message, Some(first.verdict()), Some(first.transaction_id));
             return self.answer_again(call, first.event_seq, Some(first.transaction_id), fallback);
         }
         let transaction_id = transactions::next_number(self.w)?;
-        let id_tag_info = self.tag_verdict(start.id_tag.as_deref(), Some(start))?;
-        let id_tag_status = id_tag_info.status;
-        let payload = self.answer(message, Some(id_tag_info), Some(transaction_id));
+        let verdict = self.tag_verdict(start.id_tag.as_deref(), Some(start))?;
+        let id_tag_status = verdict.info.status;
+        let answer = self.answer(message, Some(verdict), Some(transaction_id));
         let (occurred_at, clock_shows) = (call.occurred_at, call.clock_shows);
         let reserved = self.reservation_of(start, occurred_at)?;
         if reserved.names_an_unknown {
@@ -46,11 +44,12 @@ impl CallTx<'_, '_> {
             None => start.reservation_id.filter(|number| *number > 0),
         };
         let call = Inbound { payload: with_transaction_id(&call.payload, transaction_id)?, ..call };
-        let event_seq = self.append(call, Some(transaction_id), &payload, AppendOptions::default())?;
+        let event_seq = self.append(call, Some(transaction_id), &answer, AppendOptions::default())?;
         let received_at = self.received_at;
         let new = NewTransaction {
             transaction_id,
             id_tag_status,
+            id_tag_reason: answer.id_tag_reason,
             reservation_id,
             occurred_at,
             received_at,
@@ -63,7 +62,7 @@ impl CallTx<'_, '_> {
         let clock_skew_ms = self.clock_skew_ms;
         let time = StartTime { occurred_at, clock_shows, received_at, clock_skew_ms };
         remote_start::transaction_started(self.w, self.station, start, transaction_id, &time)?;
-        Ok(Answered { payload, duplicate: false, command_created: false })
+        Ok(Answered { payload: answer.payload, duplicate: false, command_created: false })
     }
 
     pub(super) fn stop(
@@ -75,15 +74,15 @@ impl CallTx<'_, '_> {
         let owner_id = self.known.owner_id.as_deref();
         let (occurred_at, payload) = (call.occurred_at, call.payload.get());
         let of = transactions::ended_by(self.w, self.station, owner_id, stop, occurred_at, payload)?;
-        let id_tag_info = match &stop.id_tag {
+        let verdict = match &stop.id_tag {
             Some(id_tag) => Some(self.tag_verdict(Some(id_tag), None)?),
             None => None,
         };
-        let payload = self.answer(message, id_tag_info, None);
+        let answer = self.answer(message, verdict, None);
         match of {
             StopMatch::Retry { event_seq, transaction_id } => {
                 let occurred_at = call.occurred_at;
-                let answered = self.answer_again(call, event_seq, transaction_id, |_| payload.clone())?;
+                let answered = self.answer_again(call, event_seq, transaction_id, |_| answer.clone())?;
                 self.add_late_values(transaction_id, stop, occurred_at)?;
                 return Ok(answered);
             }
@@ -93,8 +92,7 @@ impl CallTx<'_, '_> {
                 }
                 self.add_implausible_ends(&mut call, transaction_id, stop)?;
                 let (occurred_at, received_at) = (call.occurred_at, self.received_at);
-                let event_seq =
-                    self.append(call, Some(transaction_id), &payload, AppendOptions::default())?;
+                let event_seq = self.append(call, Some(transaction_id), &answer, AppendOptions::default())?;
                 let matched =
                     MatchedStop { transaction_id, inferred, completed, occurred_at, received_at, event_seq };
                 completion::stop(self.w, stop, &matched)?;
@@ -103,15 +101,15 @@ impl CallTx<'_, '_> {
             StopMatch::Conflicting { transaction_id } => {
                 call.violations.push(Violation::message("conflicting_stop"));
                 let occurred_at = call.occurred_at;
-                self.append(call, Some(transaction_id), &payload, AppendOptions::default())?;
+                self.append(call, Some(transaction_id), &answer, AppendOptions::default())?;
                 self.add_late_values(Some(transaction_id), stop, occurred_at)?;
             }
             StopMatch::Unattached => {
                 call.violations.push(Violation::field("transactionId", "unknown_transaction"));
-                self.append(call, None, &payload, AppendOptions::default())?;
+                self.append(call, None, &answer, AppendOptions::default())?;
             }
         }
-        Ok(Answered { payload, duplicate: false, command_created: false })
+        Ok(Answered { payload: answer.payload, duplicate: false, command_created: false })
     }
 
     /// The violations of a stop that contradicts its start.

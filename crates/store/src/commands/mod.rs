@@ -6,4 +6,5 @@ pub(crate) mod list;
 pub(crate) mod outcome;
 pub(crate) mod queue;
 pub(crate) mod readiness;
+mod refused_tag;
 pub(crate) mod row;

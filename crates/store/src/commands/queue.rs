@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use crate::access::tag_rules::TagRules;
 use crate::command_result::SentCommand;
 use crate::commands::consequences;
 use crate::commands::end::{end_each, finish};
 use crate::commands::list::by_id;
 use crate::commands::outcome::CommandOutcome;
 use crate::commands::readiness::{NotReady, Readiness};
+use crate::commands::refused_tag;
 use crate::commands::row::CommandRow;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
@@ -102,7 +104,8 @@ impl Store {
     pub async fn create_command(&self, new: NewCommand) -> Result<Creation> {
         let signals = self.inner.signals.clone();
         let scope = Scope::Station(new.station_id.clone());
-        self.write(Priority::Api, scope, move |w| create(w, &new, &signals)).await
+        let store = self.clone();
+        self.write(Priority::Api, scope, move |w| create(w, &new, store.inner.tags.get(), &signals)).await
     }
 
     /// The next command that the station's connection of this generation may send, on record as sent from
@@ -154,7 +157,12 @@ impl Store {
     }
 }
 
-fn create(w: &mut Tx<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Result<Creation> {
+fn create(
+    w: &mut Tx<'_>,
+    new: &NewCommand,
+    tags: Option<&TagRules>,
+    signals: &Arc<Signals>,
+) -> Result<Creation> {
     let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(Creation::UnknownStation) };
     if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
         return Ok(Creation::NotReady(NotReady::Full));
@@ -165,7 +173,11 @@ fn create(w: &mut Tx<'_>, new: &NewCommand, signals: &Arc<Signals>) -> Result<Cr
     {
         return Ok(Creation::NotReady(not_ready));
     }
-    let id = insert(w, new, readiness.generation)?;
+    let mut warnings = new.action.warnings(&new.payload);
+    if let Some(tags) = tags {
+        warnings.extend(refused_tag::warning(w, tags, &new.station_id, &new.action.purpose(&new.payload)?)?);
+    }
+    let id = insert(w, new, readiness.generation, &warnings)?;
     let command = by_id(w, id)?.ok_or_else(|| StoreError::Corrupt(format!("command {id} is gone")))?;
     // Before the commit, and so before anybody can claim it: its end cannot be missed.
     let end = signals.clone().command_end(id);
@@ -179,7 +191,7 @@ pub(crate) fn create_own(w: &mut Tx<'_>, new: &NewCommand) -> Result<bool> {
     if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
         return Ok(false);
     }
-    insert(w, new, readiness.generation)?;
+    insert(w, new, readiness.generation, &new.action.warnings(&new.payload))?;
     Ok(true)
 }
 
@@ -193,12 +205,11 @@ fn queued(w: &Tx<'_>, station: &StationId) -> Result<i64> {
     )
 }
 
-fn insert(w: &mut Tx<'_>, new: &NewCommand, generation: i64) -> Result<CommandId> {
+fn insert(w: &mut Tx<'_>, new: &NewCommand, generation: i64, warnings: &[String]) -> Result<CommandId> {
     let id = CommandId::from_value(w.mint.next(w.now));
     let shown = new.action.shown(&new.payload);
     let hides = new.action.has_secret(&new.payload);
     let sealed = hides.then(|| w.vault.seal(cell::COMMAND_PAYLOAD, id, new.payload.get())).transpose()?;
-    let warnings = new.action.warnings(&new.payload);
     w.run(
         "INSERT INTO commands (id, station_id, owner_id, action, payload, timeout_ms, queue, metadata,
              requested_by_id, requested_by_name, status, generation, expires_at_ms, created_at_ms,
@@ -219,7 +230,7 @@ fn insert(w: &mut Tx<'_>, new: &NewCommand, generation: i64) -> Result<CommandId
             w.monotonic.after(new.queue_for.unwrap_or(new.timeout)),
             w.now,
             sealed,
-            (!warnings.is_empty()).then(|| serde_json::to_string(&warnings)).transpose()?,
+            (!warnings.is_empty()).then(|| serde_json::to_string(warnings)).transpose()?,
         ],
     )?;
     if let Some(verifier) = &new.key_verifier {

@@ -11,6 +11,7 @@ use crate::secrecy::vault::{Vault, cell};
 use vocabulary::event::{Event, NewEvent, Target};
 use vocabulary::id::EventId;
 use vocabulary::ocpp::Violation;
+use vocabulary::ocpp::authorization::IdTagReason;
 use vocabulary::ocpp::protocol::Protocol;
 
 /// The columns that [`read`] takes, of `events e`.
@@ -19,13 +20,13 @@ pub(crate) const COLUMNS: &str =
      e.timestamp_ms, e.occurred_at_ms, e.transaction_id, e.payload, e.message_id, e.response, e.violations,
      coalesce((SELECT o.id FROM events o WHERE o.seq = e.duplicate_of),
               (SELECT r.id FROM removed_events r WHERE r.seq = e.duplicate_of)),
-     e.idempotency_key, e.test, e.target";
+     e.idempotency_key, e.test, e.target, e.id_tag_reason";
 
 /// Where [`COLUMNS`] has the payload.
 const PAYLOAD: usize = 11;
 
 /// The column behind all of [`COLUMNS`].
-pub(crate) const BEHIND: usize = 19;
+pub(crate) const BEHIND: usize = 20;
 
 /// What an event gets when it is stored.
 pub(crate) struct Stored<'a> {
@@ -45,8 +46,10 @@ pub(crate) fn insert(w: &Tx<'_>, event: &NewEvent, stored: &Stored<'_>) -> Resul
     let position = w.insert_counted(
         "INSERT INTO events (id, event, category, protocol, station_id, station_seq, owner_id, timestamp_ms,
                              occurred_at_ms, transaction_id, payload, message_id, response, violations,
-                             duplicate_of, test, target, custom_headers, idempotency_key)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                             duplicate_of, test, target, custom_headers, idempotency_key,
+                             id_tag_reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                 ?20)",
         params![
             stored.id,
             event.event,
@@ -67,6 +70,7 @@ pub(crate) fn insert(w: &Tx<'_>, event: &NewEvent, stored: &Stored<'_>) -> Resul
             stored.target.to_text(),
             stored.custom_headers,
             stored.idempotency_key,
+            event.id_tag_reason.map(IdTagReason::as_str),
         ],
     )?;
     Ok(LogPosition::from_number(position))
@@ -120,6 +124,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Event> {
         timestamp: row.get(8)?,
         occurred_at: row.get(9)?,
         transaction_id: row.get(10)?,
+        id_tag_reason: row.maybe_word(19)?,
         payload: row.get(PAYLOAD)?,
         message_id: row.get(12)?,
         response: row.get(13)?,

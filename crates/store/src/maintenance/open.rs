@@ -104,6 +104,7 @@ impl Store {
             running: Arc::default(),
             vault,
             data_dir: data_dir.to_owned(),
+            tags: OnceLock::new(),
             search: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -52,7 +52,7 @@ const COLUMNS: &str =
     "transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status, reservation_id, command_id,
     status, orphaned, inferred, started_at_ms, stopped_at_ms, stop_reason, stop_id_tag, revision,
     updated_at_ms, meter_start_wh, meter_stop_wh, first_register_wh, last_register_wh, energy_wh,
-    energy_estimated_wh, energy_quality, power_w, soc_percent";
+    energy_estimated_wh, energy_quality, power_w, soc_percent, id_tag_reason";
 
 /// The columns before [`COLUMNS`] in every query: what the list is sorted by.
 const KEYS: usize = 2;
@@ -128,6 +128,7 @@ fn read(row: &Row<'_>, now: Timestamp) -> Result<Transaction> {
         owner_id: row.get(at(3))?,
         id_tag: row.get(at(4))?,
         id_tag_status: row.parsed(at(5))?,
+        id_tag_reason: row.maybe_word(at(26))?,
         reservation_id: row.get(at(6))?,
         command_id: row.maybe_parsed(at(7))?,
         status,

@@ -16,7 +16,7 @@ use crate::sessions::ended_by::EndedBy;
 use vocabulary::api::transaction::EnergyQuality;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::authorization::{AuthorizationStatus, id_tag_key};
+use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagReason, id_tag_key};
 use vocabulary::ocpp::fact::{SessionEnded, SessionStarted};
 
 pub(crate) use evidence::{add_readings, evidence_of, weigh, weigh_first};
@@ -43,9 +43,9 @@ pub(crate) fn start(
                                    id_tag_status, reservation_id, status, started_at_ms, meter_start_wh,
                                    start_timestamp_text, start_event_seq, created_at_ms, updated_at_ms,
                                    change_seq, start_untimed, meter_decimals, meter_before_wh,
-                                   energy_quality)
+                                   energy_quality, id_tag_reason)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'active', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-                 ?19)",
+                 ?19, ?20)",
         params![
             new.transaction_id,
             station,
@@ -67,6 +67,7 @@ pub(crate) fn start(
             meter_before,
             // Of a start alone there is nothing to weigh.
             EnergyQuality::Missing.as_str(),
+            new.id_tag_reason.map(IdTagReason::as_str),
         ],
     )?;
     Ok(())
@@ -118,6 +119,7 @@ pub(crate) fn next_stamp(w: &Tx<'_>) -> Result<Stamp> {
 pub(crate) struct NewTransaction {
     pub(crate) transaction_id: i64,
     pub(crate) id_tag_status: AuthorizationStatus,
+    pub(crate) id_tag_reason: Option<IdTagReason>,
     /// The number of the reservation that it uses.
     pub(crate) reservation_id: Option<i64>,
     /// The charger's time for it, if it can be read.

@@ -154,7 +154,7 @@ pub struct Command {
     /// What was odd about the answer.
     pub violations: Vec<Violation>,
     /// What whoever asked for it should know: an `AuthorizationKey` that is no hex, which not every charger
-    /// takes.
+    /// takes; a remote start for an id tag that is refused as things stand.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// What may have to be done next, where the verdict alone does not say it: a short code, a colon and

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::id::CommandId;
-use crate::ocpp::authorization::AuthorizationStatus;
+use crate::ocpp::authorization::{AuthorizationStatus, IdTagReason};
 use crate::words::words;
 
 words! {
@@ -57,6 +57,8 @@ pub struct Transaction {
     /// What the tag was answered with at the start.
     #[schema(value_type = String)]
     pub id_tag_status: AuthorizationStatus,
+    /// Why it was refused; null if it was accepted.
+    pub id_tag_reason: Option<IdTagReason>,
     /// The reservation it used, also where its start named none. A number that the station was never given
     /// stands here as it came.
     pub reservation_id: Option<i64>,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::setting::setting_words;
+use crate::words::words;
 
 /// The verdict on an id tag, spelled as in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,6 +57,45 @@ impl FromStr for AuthorizationStatus {
 
     fn from_str(text: &str) -> Result<Self, UnknownAuthorizationStatus> {
         Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownAuthorizationStatus)
+    }
+}
+
+words! {
+    /// Why an id tag was refused.
+    pub enum IdTagReason {
+        /// Nobody registered it, and unknown tags may not charge.
+        Unknown = "unknown",
+        /// It is registered as blocked.
+        Blocked = "blocked",
+        /// It is past its date, or registered as expired.
+        Expired = "expired",
+        /// It is registered as invalid; or its station was not accepted, where no tag is good.
+        Invalid = "invalid",
+        /// It is registered with another owner than its station's.
+        OtherOwner = "other_owner",
+        /// It is charging elsewhere, as often as it may.
+        Concurrent = "concurrent",
+        /// The operator's endpoint said no.
+        Endpoint = "endpoint",
+        /// The operator's endpoint gave no answer, and nothing else is known of the tag.
+        EndpointUnreachable = "endpoint_unreachable",
+    }
+}
+
+/// What a charger is told about an id tag, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagVerdict {
+    /// What it is told.
+    pub info: IdTagInfo,
+    /// Why the tag is refused; `None` if it is accepted.
+    pub reason: Option<IdTagReason>,
+}
+
+impl TagVerdict {
+    /// `info`, which is for `reason` if it refuses.
+    pub fn of(info: IdTagInfo, reason: IdTagReason) -> Self {
+        let reason = (info.status != AuthorizationStatus::Accepted).then_some(reason);
+        Self { info, reason }
     }
 }
 
@@ -140,12 +180,13 @@ pub fn verdict(
     active_transactions: u32,
     unknown: UnknownIdTag,
     now: Timestamp,
-) -> IdTagInfo {
+) -> TagVerdict {
     let Some(tag) = tag else {
-        return IdTagInfo::bare(match unknown {
+        let status = match unknown {
             UnknownIdTag::Accept => AuthorizationStatus::Accepted,
             UnknownIdTag::Invalid => AuthorizationStatus::Invalid,
-        });
+        };
+        return TagVerdict::of(IdTagInfo::bare(status), IdTagReason::Unknown);
     };
     let expired = tag.expiry_date.is_some_and(|expiry| expiry <= now);
     let exhausted = tag.max_active_transactions.is_some_and(|max| active_transactions >= max);
@@ -154,7 +195,14 @@ pub fn verdict(
         AuthorizationStatus::Accepted if exhausted => AuthorizationStatus::ConcurrentTx,
         registered => registered,
     };
-    IdTagInfo { status, expiry_date: tag.expiry_date, parent_id_tag: tag.parent_id_tag.clone() }
+    let reason = match status {
+        AuthorizationStatus::Blocked => IdTagReason::Blocked,
+        AuthorizationStatus::Expired => IdTagReason::Expired,
+        AuthorizationStatus::ConcurrentTx => IdTagReason::Concurrent,
+        AuthorizationStatus::Accepted | AuthorizationStatus::Invalid => IdTagReason::Invalid,
+    };
+    let info = IdTagInfo { status, expiry_date: tag.expiry_date, parent_id_tag: tag.parent_id_tag.clone() };
+    TagVerdict::of(info, reason)
 }
 
 #[cfg(test)]
@@ -175,19 +223,22 @@ mod tests {
 
     #[test]
     fn a_registered_tag_is_judged_by_status_then_date_then_use() {
-        use AuthorizationStatus::{Accepted, Blocked, ConcurrentTx, Expired};
-        for (registered, expiry, max, active, expected) in [
-            (Accepted, None, None, 7, Accepted),
-            (Accepted, Some(LATER), Some(2), 1, Accepted),
-            (Accepted, Some(NOW), None, 0, Expired),
-            (Accepted, None, Some(1), 1, ConcurrentTx),
-            (Accepted, None, Some(0), 0, ConcurrentTx),
-            (Accepted, Some(NOW), Some(1), 1, Expired),
-            (Blocked, Some(NOW), Some(1), 1, Blocked),
+        use AuthorizationStatus::{Accepted, Blocked, ConcurrentTx, Expired, Invalid};
+        for (registered, expiry, max, active, expected, reason) in [
+            (Accepted, None, None, 7, Accepted, None),
+            (Accepted, Some(LATER), Some(2), 1, Accepted, None),
+            (Accepted, Some(NOW), None, 0, Expired, Some("expired")),
+            (Accepted, None, Some(1), 1, ConcurrentTx, Some("concurrent")),
+            (Accepted, None, Some(0), 0, ConcurrentTx, Some("concurrent")),
+            (Accepted, Some(NOW), Some(1), 1, Expired, Some("expired")),
+            (Blocked, Some(NOW), Some(1), 1, Blocked, Some("blocked")),
+            (Expired, None, None, 0, Expired, Some("expired")),
+            (Invalid, None, None, 0, Invalid, Some("invalid")),
         ] {
             let told = verdict(Some(&tag(registered, expiry, max)), active, UnknownIdTag::Accept, NOW);
-            assert_eq!(told.status, expected, "{registered} {expiry:?} {max:?} {active}");
-            assert_eq!(told.parent_id_tag.as_deref(), Some("FLEET"));
+            assert_eq!(told.info.status, expected, "{registered} {expiry:?} {max:?} {active}");
+            assert_eq!(told.reason.map(IdTagReason::as_str), reason);
+            assert_eq!(told.info.parent_id_tag.as_deref(), Some("FLEET"));
         }
     }
 
@@ -226,7 +277,9 @@ mod tests {
     #[test]
     fn an_unknown_tag_is_judged_by_the_policy() {
         let told = |unknown| verdict(None, 0, unknown, NOW);
-        assert_eq!(told(UnknownIdTag::Accept), IdTagInfo::bare(AuthorizationStatus::Accepted));
-        assert_eq!(told(UnknownIdTag::Invalid), IdTagInfo::bare(AuthorizationStatus::Invalid));
+        let expected = |status, reason| TagVerdict { info: IdTagInfo::bare(status), reason };
+        assert_eq!(told(UnknownIdTag::Accept), expected(AuthorizationStatus::Accepted, None));
+        let unknown = Some(IdTagReason::Unknown);
+        assert_eq!(told(UnknownIdTag::Invalid), expected(AuthorizationStatus::Invalid, unknown));
     }
 }

@@ -30,7 +30,7 @@ use deliveries::Flight;
 use endpoints::Endpoint;
 use ledger::Ledger;
 use store::seed::SeedWebhook;
-use store::{Advice, CallPolicy, Calls, Connected, ConnectionEnd, Store};
+use store::{Advice, CallPolicy, Calls, Connected, ConnectionEnd, Store, TagRules};
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::id::WebhookId;
 use vocabulary::ocpp::Validation;
@@ -83,8 +83,7 @@ struct UnderWay {
 fn calls(store: &Store) -> Calls {
     store.calls(CallPolicy {
         heartbeat_interval_s: 300,
-        unknown_id_tag: UnknownIdTag::Accept,
-        outside_verdicts: None,
+        tags: TagRules { unknown: UnknownIdTag::Accept, outside: None },
         data_transfer_vendors: Vec::new(),
     })
 }

@@ -1,7 +1,7 @@
 //! Commands on a clock that stands still until it is moved.
 
 use super::*;
-use crate::{Advice, CallPolicy, Connected, ConnectionEnd, Slice};
+use crate::{Advice, CallPolicy, Connected, ConnectionEnd, Slice, TagRules};
 use vocabulary::clock::Clock;
 use vocabulary::id::ApiKeyId;
 use vocabulary::ocpp::Validation;
@@ -87,8 +87,7 @@ impl Bench {
         let inbound = Inbound::read(id, action, raw(payload), &reading).expect("readable");
         let policy = CallPolicy {
             heartbeat_interval_s: 300,
-            unknown_id_tag: UnknownIdTag::Accept,
-            outside_verdicts: None,
+            tags: TagRules { unknown: UnknownIdTag::Accept, outside: None },
             data_transfer_vendors: Vec::new(),
         };
         self.serve(inbound, now, policy).await;

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::sessions::transactions::repetition::is_identified_by_its_time;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::StationId;
-use vocabulary::ocpp::authorization::{AuthorizationStatus, id_tag_key};
+use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagInfo, IdTagReason, TagVerdict, id_tag_key};
 use vocabulary::ocpp::fact::SessionStarted;
 
 /// A transaction that was started before.
@@ -15,7 +15,15 @@ pub(crate) struct StartedTransaction {
     pub(crate) transaction_id: i64,
     /// The event that started it.
     pub(crate) event_seq: LogPosition,
-    pub(crate) id_tag_status: AuthorizationStatus,
+    id_tag_status: AuthorizationStatus,
+    id_tag_reason: Option<IdTagReason>,
+}
+
+impl StartedTransaction {
+    /// What was said of its tag.
+    pub(crate) fn verdict(&self) -> TagVerdict {
+        TagVerdict { info: IdTagInfo::bare(self.id_tag_status), reason: self.id_tag_reason }
+    }
 }
 
 /// The transaction that this very start has started before: same connector, tag, time and meter reading.
@@ -28,7 +36,7 @@ pub(crate) fn started_by(
     occurred_at: Option<Timestamp>,
 ) -> Result<Option<StartedTransaction>> {
     let newest = db.maybe(
-        "SELECT transaction_id, start_event_seq, id_tag_status, status = 'active', created_at_ms
+        "SELECT transaction_id, start_event_seq, id_tag_status, status = 'active', created_at_ms, id_tag_reason
          FROM transactions
          WHERE station_id = ?1 AND start_timestamp_text IS NOT DISTINCT FROM ?2
            AND connector_id IS NOT DISTINCT FROM ?3 AND id_tag_key IS NOT DISTINCT FROM ?4
@@ -46,6 +54,7 @@ pub(crate) fn started_by(
                 transaction_id: row.get(0)?,
                 event_seq: row.get(1)?,
                 id_tag_status: row.parsed(2)?,
+                id_tag_reason: row.maybe_word(5)?,
             };
             Ok((started, row.get::<bool>(3)?, row.get::<Timestamp>(4)?))
         },

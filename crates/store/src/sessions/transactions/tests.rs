@@ -89,6 +89,7 @@ fn take(w: &mut Tx<'_>, number: i64, step: &Step) -> Result<()> {
             let new = NewTransaction {
                 transaction_id: number,
                 id_tag_status: AuthorizationStatus::Accepted,
+                id_tag_reason: None,
                 reservation_id: None,
                 occurred_at: Some(at(minute)),
                 received_at,
