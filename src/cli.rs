@@ -3,18 +3,21 @@
 mod audit;
 mod backup;
 mod command;
+mod commands;
 mod csv;
 mod deliveries;
 mod events;
 mod id_tags;
 mod import;
 mod input;
+mod keys;
 mod listen;
 mod redraw;
 mod relative_time;
 mod remote;
 mod replays;
 mod reports;
+mod reservations;
 mod secrets;
 mod session;
 mod stations;
@@ -37,12 +40,11 @@ use crate::config::{Config, ConfigError, DEFAULT_FILE, Override, Sources};
 use crate::demo::{self, DemoError};
 use crate::gateway::{self, StartError};
 use crate::http;
-use crate::keys::{self, API_KEY_VARIABLE, KeyError};
+use crate::keys::{API_KEY_VARIABLE, KeyError};
 use crate::listen::ListenError;
 use crate::serve::{self, Reloads, ServeError};
 use crate::telemetry::{self, TelemetryError};
 use store::{BackupError, KeyChangeRefused, NoSecretsKey, Store, StoreError};
-use vocabulary::api::access::{ApiKey, ApiKeyInput};
 use vocabulary::clock::Clock;
 use vocabulary::id::ApiKeyId;
 
@@ -118,6 +120,12 @@ enum Command {
     /// --no-wait.
     #[command(name = "command", after_help = command::HELP)]
     Send(command::CommandArgs),
+    /// Lists the commands that were sent, shows what came of one, cancels those that wait
+    #[command(after_help = commands::HELP)]
+    Commands(commands::Commands),
+    /// Lists the reservations of stations
+    #[command(after_help = reservations::HELP)]
+    Reservations(reservations::Reservations),
     /// Reports over the past: uptime
     #[command(after_help = reports::HELP)]
     Reports(reports::Reports),
@@ -132,11 +140,9 @@ enum Command {
     /// values. Needs a key with the scope admin.
     #[command(after_help = audit::HELP)]
     Audit(audit::Audit),
-    /// Creates, lists and revokes API keys
-    ///
-    /// Works on the data directory, also while `serve` runs there.
-    #[command(subcommand)]
-    Keys(KeysCommand),
+    /// Creates, lists and revokes API keys, on the data directory or through a gateway
+    #[command(after_help = keys::HELP)]
+    Keys(keys::Keys),
     /// Copies the database to a file, also while `serve` runs
     ///
     /// The copy is a consistent snapshot, checked and on disk when this ends. The key of the database's
@@ -157,36 +163,6 @@ enum Command {
     Config(ConfigCommand),
     /// Prints the OpenAPI 3.1 document of the REST API, as JSON
     Openapi,
-}
-
-#[derive(Subcommand)]
-enum KeysCommand {
-    /// Creates a key and prints only the key on stdout; it is never shown again
-    Create {
-        /// What it is for, as lists show it
-        #[arg(long)]
-        name: String,
-        /// What it may do: read, write, command, command:PATTERN, admin; separated by commas
-        #[arg(long, value_delimiter = ',', required = true)]
-        scopes: Vec<String>,
-        /// The customer it is bound to: it sees and changes nothing else
-        #[arg(long)]
-        owner: Option<String>,
-        #[command(flatten)]
-        place: DatabaseArgs,
-    },
-    /// Lists all keys, without the keys themselves
-    List {
-        #[command(flatten)]
-        place: DatabaseArgs,
-    },
-    /// Revokes a key at once
-    Revoke {
-        /// The key's id, as `list` shows it
-        id: ApiKeyId,
-        #[command(flatten)]
-        place: DatabaseArgs,
-    },
 }
 
 /// Where the data directory is.
@@ -431,10 +407,12 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Webhooks(asked) => runtime()?.block_on(webhooks::run(asked)),
         Command::Why(asked) => runtime()?.block_on(why::run(asked)),
         Command::Send(order) => runtime()?.block_on(command::send(order)),
+        Command::Commands(asked) => runtime()?.block_on(commands::run(asked)),
+        Command::Reservations(asked) => runtime()?.block_on(reservations::run(asked)),
         Command::Backup(order) => backup::back_up(order),
         Command::Restore(order) => backup::restore(order),
         Command::Secrets(asked) => secrets::run(asked),
-        Command::Keys(command) => runtime()?.block_on(keys(command)),
+        Command::Keys(asked) => runtime()?.block_on(keys::run(asked)),
         Command::Openapi => print(&format!("{:#}\n", http::openapi_document())),
         Command::Config(ConfigCommand::Default) => print(DEFAULT_FILE),
         Command::Config(ConfigCommand::Check { file, mut settings }) => {
@@ -473,36 +451,4 @@ fn hint(text: &str) {
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
-}
-
-async fn keys(command: KeysCommand) -> Result<(), Failure> {
-    match command {
-        KeysCommand::Create { name, scopes, owner, place } => {
-            let input = ApiKeyInput { name, scopes, owner_id: owner, expires_at: None };
-            let made = keys::create_by_hand(&place.open()?, input).await?;
-            print(&format!("{}\n", made.key.unwrap_or_default()))
-        }
-        KeysCommand::List { place } => {
-            let keys = keys::list(&place.open_existing()?).await?;
-            let columns =
-                ["ID", "NAME", "SCOPES", "OWNER", "CREATED", "EXPIRES", "LAST USED"].map(table::whole);
-            print(&table::Table::new(columns).lines(keys.into_iter().map(key_row)))
-        }
-        KeysCommand::Revoke { id, place } => match place.open_existing()?.revoke_api_key_by_hand(id).await? {
-            true => Ok(()),
-            false => Err(Failure::NoSuchKey(id)),
-        },
-    }
-}
-
-fn key_row(key: ApiKey) -> [String; 7] {
-    [
-        key.id.to_string(),
-        key.name,
-        key.scopes.join(","),
-        table::or_dash(key.owner_id),
-        key.created_at.to_string(),
-        table::or_dash(key.expires_at),
-        table::or_dash(key.last_used_at),
-    ]
 }

@@ -14,6 +14,7 @@ mod follower;
 mod id_tags;
 mod replays;
 mod reports;
+mod reservations;
 mod stations;
 mod stream;
 mod transactions;

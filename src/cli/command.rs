@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::session::GatewayArgs;
-use super::table::{Table, cut, or_dash, state, whole};
-use super::{Failure, input};
+use super::table::{Table, cut, state, whole};
+use super::{Failure, commands, input};
 use vocabulary::api::command::{Command, CommandStatus};
 use vocabulary::units::Span;
 
@@ -77,16 +77,11 @@ pub(super) async fn send(args: CommandArgs) -> Result<(), Failure> {
 }
 
 fn row(command: &Command) -> [String; 5] {
-    let answer = match (&command.response, &command.error) {
-        (Some(response), _) => Some(response.to_string()),
-        (None, Some(error)) => Some(format!("{} {}", error.code, error.description)),
-        (None, None) => None,
-    };
     [
         command.id.to_string(),
         command.station_id.clone(),
         command.action.clone(),
         command.status.as_str().to_owned(),
-        or_dash(answer),
+        commands::answer(command),
     ]
 }

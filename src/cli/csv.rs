@@ -5,13 +5,12 @@ use std::io::IsTerminal;
 use super::table::printable;
 use super::{Failure, hint, print_bytes};
 use crate::client::Call;
-use vocabulary::api::Page;
 
 /// Prints the list that `call` asks for.
 ///
 /// # Errors
 /// Those of the call, also if it breaks off in the middle.
-pub(super) async fn print<T>(call: Call<Page<T>>) -> Result<(), Failure> {
+pub(super) async fn print<T>(call: Call<T>) -> Result<(), Failure> {
     let mut file = call.csv().await?;
     let on_terminal = std::io::stdout().is_terminal();
     // What of the last line has come.

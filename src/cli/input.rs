@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Failure, hint};
 use vocabulary::clock::{Clock, Timestamp};
-use vocabulary::units;
+use vocabulary::units::{self, Span};
 
 /// Means standard input.
 const STDIN: &str = "-";
@@ -59,6 +59,15 @@ pub(super) fn borrowed(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let wrong = || "write a time such as 2026-04-14T12:00:00Z, or how long ago: 90s, 30m, 2h, 7d".to_owned();
     units::moment(text, Clock::System.now()).ok_or_else(wrong)
+}
+
+/// A time to come: RFC 3339, or how long it is until then.
+pub(super) fn later(text: &str) -> Result<Timestamp, String> {
+    let wrong = || "write a time such as 2027-01-01T00:00:00Z, or how long from now: 12h, 90d".to_owned();
+    match text.parse::<Span>() {
+        Ok(span) => Ok(Clock::System.now().after(span.0)),
+        Err(_) => text.parse().map_err(|_| wrong()),
+    }
 }
 
 /// A JSON object.

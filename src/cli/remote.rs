@@ -9,6 +9,13 @@ use super::{Failure, input};
 use crate::client::{Client, URL_VARIABLE};
 use crate::keys::{ADMIN_KEY_FILE, API_KEY_VARIABLE};
 
+const URL_DEFAULT: &str = "http://127.0.0.1:8080";
+
+/// The variable of the setting `server.data_dir`.
+pub(super) const DATA_DIR_VARIABLE: &str = "CHARGEHOOK_SERVER_DATA_DIR";
+
+const DATA_DIR_DEFAULT: &str = "./data";
+
 /// The URL of a running gateway, and the key to it.
 #[derive(Args)]
 pub(super) struct Remote {
@@ -18,7 +25,7 @@ pub(super) struct Remote {
         global = true,
         value_name = "URL",
         env = URL_VARIABLE,
-        default_value = "http://127.0.0.1:8080",
+        default_value = URL_DEFAULT,
         help_heading = "Connection"
     )]
     url: String,
@@ -37,8 +44,8 @@ pub(super) struct Remote {
         long,
         global = true,
         value_name = "DIR",
-        env = "CHARGEHOOK_SERVER_DATA_DIR",
-        default_value = "./data",
+        env = DATA_DIR_VARIABLE,
+        default_value = DATA_DIR_DEFAULT,
         help_heading = "Connection"
     )]
     data_dir: PathBuf,
@@ -48,6 +55,24 @@ pub(super) struct Remote {
 }
 
 impl Remote {
+    /// What was given, and else what the environment says, as clap reads the same options.
+    pub(super) fn new(
+        url: Option<String>,
+        api_key: Option<String>,
+        data_dir: Option<String>,
+        ca: Option<String>,
+    ) -> Self {
+        let or_variable = |given: Option<String>, name| given.or_else(|| std::env::var(name).ok());
+        Self {
+            url: or_variable(url, URL_VARIABLE).unwrap_or_else(|| URL_DEFAULT.to_owned()),
+            api_key: or_variable(api_key, API_KEY_VARIABLE),
+            data_dir: or_variable(data_dir, DATA_DIR_VARIABLE)
+                .unwrap_or_else(|| DATA_DIR_DEFAULT.to_owned())
+                .into(),
+            ca,
+        }
+    }
+
     /// A client for the gateway.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         let authorities = self.ca.as_deref().map(input::content).transpose()?;

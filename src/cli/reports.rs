@@ -67,22 +67,22 @@ pub(super) async fn run(Reports { task, gateway }: Reports) -> Result<(), Failur
     let session = gateway.open()?;
     let Task::Uptime(asked) = task;
     let call = session.client.uptime(&input::borrowed(&input::parameters(&asked)));
-    session.show(call, |report| told(report)).await.map(drop)
+    session.rows(call, told).await
 }
 
 const COLUMNS: [Column; 12] = [
     cut("STATION"),
     whole("CONNECTOR"),
-    cut("SITE"),
+    cut("SITE").minor(),
     whole("UP %"),
     whole("RULE %"),
     whole("UP"),
     whole("DOWN"),
-    whole("EXCLUDED"),
-    whole("UNKNOWN"),
-    whole("FAULTED"),
-    whole("OFFLINE"),
-    whole("CHARGING"),
+    whole("EXCLUDED").minor(),
+    whole("UNKNOWN").minor(),
+    whole("FAULTED").minor(),
+    whole("OFFLINE").minor(),
+    whole("CHARGING").minor(),
 ];
 
 fn told(report: &UptimeReport) -> String {

@@ -64,6 +64,11 @@ pub(super) struct Paging {
 }
 
 impl Paging {
+    /// All of a list that is short, the oldest row first.
+    pub(super) fn everything() -> Self {
+        Self { limit: None, cursor: None, all: true, oldest_first: true }
+    }
+
     /// The parameters of a list of the last rows, which are shown before new ones.
     pub(super) fn before_following(&self, mut filters: Vec<(String, String)>) -> Vec<(String, String)> {
         let limit = self.limit.unwrap_or(BEFORE_FOLLOWING);
@@ -170,10 +175,19 @@ impl Session {
         columns: [Column; N],
         row: impl Fn(&T) -> [String; N],
     ) -> Result<(), Failure> {
+        self.rows(call, |page| Table::new(columns).lines(page.data.iter().map(&row))).await
+    }
+
+    /// Shows rows that come in one answer, such as those of a report.
+    pub(super) async fn rows<T: DeserializeOwned>(
+        &self,
+        call: Call<T>,
+        tell: impl Fn(&T) -> String,
+    ) -> Result<(), Failure> {
         if self.view.csv {
             return csv::print(call).await;
         }
-        self.look(call, |page| Table::new(columns).lines(page.data.iter().map(&row))).await
+        self.look(call, tell).await
     }
 
     /// Shows a list as far as `paging` says, and how to continue it.

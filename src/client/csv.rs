@@ -8,7 +8,6 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK};
 use tokio::time::timeout;
 
 use super::{Call, ClientError, Result, refusal, unexpected};
-use vocabulary::api::Page;
 
 /// A file has no time limit, since a list may be long.
 const WITHOUT_END: Duration = Duration::from_secs(365 * 86_400);
@@ -22,8 +21,8 @@ pub struct CsvFile {
     response: Response,
 }
 
-impl<T> Call<Page<T>> {
-    /// Asks for the list as a CSV: a page if `limit` is among the parameters, else all of it.
+impl<T> Call<T> {
+    /// Asks for the list, or the report, as a CSV: a page if `limit` is among the parameters, else all of it.
     ///
     /// # Errors
     /// As awaiting the call itself.

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use crate::harness::{ADMIN_KEY, Running, http_client, start};
 
 /// An answer to somebody who prefers a CSV.
-struct Answer {
+pub(crate) struct Answer {
     status: u16,
     headers: HeaderMap,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Answer {
@@ -44,7 +44,7 @@ fn request(gateway: &Running, key: &str, path: &str) -> reqwest::RequestBuilder 
     http_client().get(gateway.url(path)).header("X-API-Key", key).header(ACCEPT, "text/csv")
 }
 
-async fn ask(gateway: &Running, key: &str, path: &str) -> Answer {
+pub(crate) async fn ask(gateway: &Running, key: &str, path: &str) -> Answer {
     let response = request(gateway, key, &format!("/api/v1{path}")).send().await.expect("answers");
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     Answer { status, headers, text: response.text().await.expect("a whole body") }

@@ -81,6 +81,7 @@ mod statuses;
 mod stops;
 mod storm;
 mod stream;
+mod tables;
 mod talks;
 mod tls;
 mod uptime;

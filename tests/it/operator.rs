@@ -13,25 +13,25 @@ use crate::replays::{changeable, wait_for};
 
 /// What came of a command.
 #[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     /// What was printed by a command that went well.
-    fn out(self) -> String {
+    pub(crate) fn out(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.stdout
     }
 
-    fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         serde_json::from_str(&self.out()).expect("JSON")
     }
 
     /// What was said by a command that went wrong.
-    fn error(self) -> String {
+    pub(crate) fn error(self) -> String {
         assert_eq!(self.code, Some(1), "{self:?}");
         self.stderr
     }
@@ -56,19 +56,19 @@ async fn with_input(gateway: &Running, line: &[&str], input: &str) -> Ran {
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-async fn run(gateway: &Running, line: &[&str]) -> Ran {
+pub(crate) async fn run(gateway: &Running, line: &[&str]) -> Ran {
     with_input(gateway, line, "").await
 }
 
 /// The line of a table that begins with this cell, cell by cell.
-fn row<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
+pub(crate) fn row<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
     let line = table.lines().find(|line| line.split("  ").next() == Some(first));
     let line = line.unwrap_or_else(|| panic!("no {first} in\n{table}"));
     line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()
 }
 
 /// A field of a single thing.
-fn field<'a>(text: &'a str, name: &str) -> &'a str {
+pub(crate) fn field<'a>(text: &'a str, name: &str) -> &'a str {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("no {name} in\n{text}")).trim()
 }
@@ -454,7 +454,7 @@ async fn webhooks_are_made_tested_paused_and_replayed() {
 }
 
 /// Answers the next CALL.
-async fn answer(charger: &mut Charger, payload: Value) {
+pub(crate) async fn answer(charger: &mut Charger, payload: Value) {
     let call: Value = serde_json::from_str(&charger.receive().await).expect("a CALL");
     charger.send(&json!([3, call[1], payload]).to_string()).await;
 }
