@@ -8,6 +8,7 @@ use super::{Call, Client, Parameters};
 use vocabulary::api::Page;
 use vocabulary::api::message::Message;
 use vocabulary::api::station::{ConfigurationKey, Connector, Disconnecting, ImportedStation, Station};
+use vocabulary::api::station_summary::StationCount;
 use vocabulary::api::why::Why;
 
 impl Client {
@@ -52,6 +53,16 @@ impl Client {
     /// A station's connectors.
     pub fn connectors(&self, id: &str) -> Call<Page<Connector>> {
         self.get(&["stations", id, "connectors"], &[])
+    }
+
+    /// One page of the connectors of all stations.
+    pub fn all_connectors(&self, parameters: Parameters<'_>) -> Call<Page<Connector>> {
+        self.get(&["connectors"], parameters)
+    }
+
+    /// How many stations there are of each kind; `parameters` name what they are grouped by (`group_by`).
+    pub fn station_summary(&self, parameters: Parameters<'_>) -> Call<Page<StationCount>> {
+        self.get(&["stations", "summary"], parameters)
     }
 
     /// A station's configuration, as it was last read or set.

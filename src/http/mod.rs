@@ -12,6 +12,7 @@ mod auth;
 mod body;
 mod browser_session;
 mod commands;
+mod connectors;
 mod csv;
 mod csv_columns;
 mod deliveries;
@@ -45,6 +46,7 @@ mod settings;
 mod sign_in;
 mod sse;
 mod station_import;
+mod station_summary;
 mod stations;
 mod stream_places;
 mod transactions;
@@ -176,11 +178,13 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(why::delivery))
         .routes(routes!(stations::create, stations::list))
         .routes(routes!(station_import::import))
+        .routes(routes!(station_summary::summary))
         .routes(routes!(stations::get, stations::patch, stations::delete))
         .routes(routes!(stations::connectors))
         .routes(routes!(stations::configuration))
         .routes(routes!(stations::disconnect))
         .routes(routes!(why::station))
+        .routes(routes!(connectors::list))
         .routes(routes!(messages::messages))
         .routes(routes!(commands::send, commands::of_station))
         .routes(routes!(commands::list))

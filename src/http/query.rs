@@ -9,6 +9,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
+use serde_json::map::Entry;
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -67,7 +68,13 @@ enum Kind {
     Moment,
     /// May be given several times.
     Texts,
+    /// Its name ends in [`ANY_KEY`]: every name that begins so is a member of one object.
+    Members,
 }
+
+/// How the name of a parameter ends that stands for many: `metadata.KEY` for `metadata.zone` and others. What
+/// is given of them becomes an object under the parameter's own name.
+const ANY_KEY: &str = ".KEY";
 
 struct Shape {
     kinds: HashMap<String, Kind>,
@@ -95,11 +102,28 @@ impl Shape {
                 tracing::error!("a parameter of the OpenAPI document is not JSON: {error}");
                 ErrorAnswer::internal()
             })?;
-            kinds.insert(parameter.name.clone(), kind_of(&schema));
+            let (kind, schema) = match parameter.name.ends_with(ANY_KEY) {
+                true => (Kind::Members, json!({ "type": "object", "additionalProperties": schema })),
+                false => (kind_of(&schema), schema),
+            };
+            kinds.insert(parameter.name.clone(), kind);
             properties.insert(parameter.name, schema);
         }
         let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
         Ok(Self { kinds, checker: Checker::new(schema, openapi::components())? })
+    }
+
+    /// The parameter that a name stands for, and what is behind the dot of one of many.
+    fn parameter<'n>(&self, name: &'n str) -> Option<(String, Kind, &'n str)> {
+        let many = name.split_once('.').filter(|(_, key)| !key.is_empty());
+        if let Some((first, key)) = many
+            && let many = format!("{first}{ANY_KEY}")
+            && self.kinds.get(&many) == Some(&Kind::Members)
+        {
+            return Some((many, Kind::Members, key));
+        }
+        let kind = self.kinds.get(name).filter(|kind| **kind != Kind::Members)?;
+        Some((name.to_owned(), *kind, ""))
     }
 }
 
@@ -151,6 +175,18 @@ pub(super) fn set_moments(body: &mut Value, names: &[&str], now: Timestamp) {
     }
 }
 
+/// The name of the parameter that a path within the parameters leads to. One that may be given several times
+/// has one name, one that stands for many has that which was given.
+fn named(path: &str) -> String {
+    match path.split_once('.') {
+        Some((first, rest)) => match rest.strip_prefix(ANY_KEY.trim_start_matches('.')) {
+            Some(key) => format!("{first}{key}"),
+            None => first.to_owned(),
+        },
+        None => path.to_owned(),
+    }
+}
+
 /// Reads a query string.
 ///
 /// # Errors
@@ -160,28 +196,34 @@ pub(super) fn parse<T: Parameters + 'static>(query: &str, now: Timestamp) -> Res
     let mut errors = Vec::new();
     let mut given = Map::new();
     for (name, text) in url::form_urlencoded::parse(query.as_bytes()) {
-        match shape.kinds.get(name.as_ref()) {
-            None => errors.push(FieldError::new(name, UNKNOWN_PARAMETER)),
-            Some(Kind::Texts) => {
-                let texts = given.entry(name).or_insert_with(|| json!([]));
-                if let Some(texts) = texts.as_array_mut() {
+        let Some((parameter, kind, key)) = shape.parameter(&name) else {
+            errors.push(FieldError::new(name, UNKNOWN_PARAMETER));
+            continue;
+        };
+        let is_first = match (kind, given.entry(parameter)) {
+            (Kind::Texts, place) => {
+                if let Some(texts) = place.or_insert_with(|| json!([])).as_array_mut() {
                     texts.push(text.into());
                 }
+                true
             }
-            Some(_) if given.contains_key(name.as_ref()) => {
-                errors.push(FieldError::new(name, "may be given only once"));
+            (Kind::Members, place) => {
+                let members = place.or_insert_with(|| json!({})).as_object_mut();
+                members.is_some_and(|members| members.insert(key.to_owned(), text.into()).is_none())
             }
-            Some(kind) => {
-                given.insert(name.into_owned(), read(*kind, &text, now));
+            (_, Entry::Occupied(_)) => false,
+            (kind, Entry::Vacant(place)) => {
+                place.insert(read(kind, &text, now));
+                true
             }
+        };
+        if !is_first {
+            errors.push(FieldError::new(name, "may be given only once"));
         }
     }
     let given = Value::Object(given);
     for mut error in shape.checker.errors(&given) {
-        // A parameter that may be given several times has one name.
-        if let Some((name, _)) = error.field.split_once('.') {
-            error.field = name.to_owned();
-        }
+        error.field = named(&error.field);
         errors.push(error);
     }
     let mut meant = Vec::new();

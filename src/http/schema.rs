@@ -157,7 +157,7 @@ fn pattern_message(pattern: &str) -> String {
     } else if pattern.ends_with("/[sm]$") {
         "must be a pace such as 10/s or 600/m".to_owned()
     } else if pattern.contains("[^/:") {
-        "must have no control characters, no / and no :, and must not be import, . or ..".to_owned()
+        "must have no control characters, no / and no :, and must not be import, summary, . or ..".to_owned()
     } else if pattern.contains("_+-") {
         "must be an IANA name such as Europe/Berlin".to_owned()
     } else if let Some((prefix, _)) = pattern.strip_prefix('^').and_then(|rest| rest.split_once("_[0-7]")) {

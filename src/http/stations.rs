@@ -1,5 +1,6 @@
 //! Stations: created, listed, changed, deleted and disconnected; their connectors and configuration.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::ApiState;
 use super::auth::Caller;
@@ -20,7 +21,7 @@ use super::problem::{ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use super::versions::{Preconditions, tagged};
 use crate::station::registry::{Leave, Rules};
-use store::{Changed, Created, StationFilter};
+use store::{Changed, Created, StationFilter, StationSort};
 use vocabulary::api::problem::{FieldError, Problem};
 use vocabulary::api::station::{
     ConfigurationKey, Connector, Disconnecting, Station, StationInput, StationPatch,
@@ -42,11 +43,14 @@ const METADATA_MAX_BYTES: usize = 16 << 10;
 const MESSAGE_SIZE: RangeInclusive<ByteSize> = ByteSize(1 << 10)..=ByteSize(1 << 30);
 
 /// Read-only fields of a station; ignored in `PATCH`, as is the identity.
-const READ_ONLY: [&str; 20] = [
+const READ_ONLY: [&str; 24] = [
     "station_id",
     "connected",
     "connected_at",
     "last_seen_at",
+    "disconnected_at",
+    "disconnect_reason",
+    "offline_since",
     "remote_addr",
     "vendor",
     "model",
@@ -62,15 +66,23 @@ const READ_ONLY: [&str; 20] = [
     "password_set",
     "flags",
     "abilities",
+    "last_error",
     "created_at",
 ];
 
-/// How stations are listed.
+/// Members of the metadata that a list may be filtered by at once.
+const METADATA_FILTERS_MAX: usize = 16;
+
+/// Which stations are meant.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StationsQuery {
     /// Whether it has a live connection.
     connected: Option<bool>,
+    /// Whether it has a live connection and something was received on it lately (`stations.offline_after`).
+    online: Option<bool>,
+    /// Whether it has not been connected yet.
+    never_connected: Option<bool>,
     /// The customer it belongs to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
@@ -91,6 +103,11 @@ pub(super) struct StationsQuery {
     /// As told in its boot notification.
     #[param(min_length = 1, max_length = 200)]
     firmware_version: Option<String>,
+    /// A member of its metadata, by its name in place of `KEY`, such as `metadata.zone=7`: the value is
+    /// compared as a text, and one that is no text by its JSON. Up to 16 may be given; all have to fit.
+    #[param(rename = "metadata.KEY", value_type = Option<String>, max_length = 200)]
+    #[serde(rename = "metadata.KEY", default)]
+    metadata: BTreeMap<String, String>,
     /// Part of its identity, name or serial number; letter case does not matter.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
@@ -104,7 +121,74 @@ pub(super) struct StationsQuery {
 
 impl Parameters for StationsQuery {
     fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
-        page::wrong_cursor(LIST, Order::Desc, given, errors);
+        if given["metadata.KEY"].as_object().is_some_and(|members| members.len() > METADATA_FILTERS_MAX) {
+            let message = format!("may be given for at most {METADATA_FILTERS_MAX} members");
+            errors.push(FieldError::new("metadata", message));
+        }
+    }
+}
+
+impl StationsQuery {
+    /// The same as the store takes it: of what the caller may see.
+    ///
+    /// # Errors
+    /// A 403 if another owner is named.
+    pub(super) fn filter(self, caller: &Caller) -> Result<StationFilter> {
+        Ok(StationFilter {
+            connected: self.connected,
+            online: self.online,
+            never_connected: self.never_connected,
+            owner_id: caller.owner_filter(self.owner_id)?,
+            site: self.site,
+            boot_status: self.boot_status,
+            blocked: self.blocked,
+            vendor: self.vendor,
+            model: self.model,
+            firmware_version: self.firmware_version,
+            metadata: self.metadata.into_iter().collect(),
+            text: self.q,
+            since: self.since,
+            until: self.until,
+            sort: StationSort::Known,
+        })
+    }
+}
+
+/// What stations are sorted by.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Sorting {
+    /// What they are sorted by; the order in which they became known, if it is not given. `last_seen_at`: as
+    /// it is on record, where all that are online come as the newest (among them as they became known) and
+    /// those that were never connected as the oldest. `offline_since`: all that are not away come as the
+    /// oldest.
+    #[param(inline)]
+    sort: Option<SortedBy>,
+}
+
+/// A field that stations are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SortedBy {
+    LastSeenAt,
+    OfflineSince,
+}
+
+impl Parameters for Sorting {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        // An unknown field is an error of its own.
+        if let Ok(sort) = Option::<SortedBy>::deserialize(&given["sort"]) {
+            page::wrong_cursor(list_sorted(sort), Order::Desc, given, errors);
+        }
+    }
+}
+
+/// The list as cursors name it.
+fn list_sorted(by: Option<SortedBy>) -> &'static str {
+    match by {
+        None => LIST,
+        Some(SortedBy::LastSeenAt) => "stations-by-last-seen",
+        Some(SortedBy::OfflineSince) => "stations-by-silence",
     }
 }
 
@@ -200,29 +284,23 @@ pub(super) async fn create(
 }
 
 /// List the stations
-#[utoipa::path(get, path = "/stations", tag = "stations", params(StationsQuery, Paging),
+#[utoipa::path(get, path = "/stations", tag = "stations", params(StationsQuery, Sorting, Paging),
     responses((status = 200, body = Page<Station>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(And(query, paging)): Query<And<StationsQuery, Paging>>,
+    Query(And(query, And(Sorting { sort }, paging))): Query<And<StationsQuery, And<Sorting, Paging>>>,
 ) -> Result<Json<Page<Station>>> {
-    let slice = paging.slice(LIST)?;
-    let filter = StationFilter {
-        connected: query.connected,
-        owner_id: caller.owner_filter(query.owner_id)?,
-        site: query.site,
-        boot_status: query.boot_status,
-        blocked: query.blocked,
-        vendor: query.vendor,
-        model: query.model,
-        firmware_version: query.firmware_version,
-        text: query.q,
-        since: query.since,
-        until: query.until,
+    let list = list_sorted(sort);
+    let slice = paging.slice(list)?;
+    let sort = match sort {
+        None => StationSort::Known,
+        Some(SortedBy::LastSeenAt) => StationSort::LastSeen,
+        Some(SortedBy::OfflineSince) => StationSort::OfflineSince,
     };
+    let filter = StationFilter { sort, ..query.filter(&caller)? };
     let listed = state.store.stations(filter, slice.clone()).await?;
-    Ok(Json(page::page(LIST, &slice, listed, |station| with_live(&state, station))))
+    Ok(Json(page::page(list, &slice, listed, |station| with_live(&state, station))))
 }
 
 /// Get a station

@@ -129,6 +129,8 @@ const RULES: &[Rule] = &[
     rule("GET", "/api/v1/stations", Read, All, "", &[200]),
     rule("POST", "/api/v1/stations", Command, All, r#"{"station_id": "NEW"}"#, &[201]),
     rule("POST", "/api/v1/stations/import", Command, All, r#"[{"station_id": "NEW"}]"#, &[200]),
+    asking(rule("GET", "/api/v1/stations/summary", Read, All, "", &[200]), "group_by=owner"),
+    rule("GET", "/api/v1/connectors", Read, All, "", &[200]),
     rule("GET", "/api/v1/stations/{id}", Read, Station, "", &[200]),
     rule("PATCH", "/api/v1/stations/{id}", Command, Station, r#"{"name": "NEW"}"#, &[200]),
     rule("GET", "/api/v1/stations/{id}/connectors", Read, Station, "", &[200]),

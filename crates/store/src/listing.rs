@@ -43,6 +43,11 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
+    /// Those of a list whose `select` takes values of its own.
+    pub(crate) fn behind(values: Vec<Value>) -> Self {
+        Self { texts: Vec::new(), values }
+    }
+
     /// Adds a condition; each `?` in it takes one of `values`.
     pub(crate) fn and(&mut self, condition: impl Into<String>, values: impl IntoIterator<Item = Value>) {
         self.texts.push(condition.into());

@@ -200,10 +200,11 @@ impl StationId {
         Ok(Self(text.into()))
     }
 
-    /// Whether it may be given to no station: paths with it lead elsewhere (`/stations/import`, and what
-    /// clients make of `.` and `..`). Read from where it was stored, it stays one.
+    /// Whether it may be given to no station: paths with it lead elsewhere (`/stations/import`,
+    /// `/stations/summary`, and what clients make of `.` and `..`). Read from where it was stored, it stays
+    /// one.
     pub fn is_reserved(&self) -> bool {
-        matches!(self.as_str(), "import" | "." | "..")
+        matches!(self.as_str(), "import" | "summary" | "." | "..")
     }
 
     /// The identity's text.
@@ -285,7 +286,7 @@ mod tests {
         assert_eq!(StationId::new(" \t"), Err(InvalidStationId::Empty));
         assert_eq!(StationId::new("\tRDAM 123 ").expect("legal").as_str(), "RDAM 123");
         let reserved = |text| StationId::new(text).expect("legal").is_reserved();
-        assert!(["import", ".", ".."].into_iter().all(reserved));
+        assert!(["import", "summary", ".", ".."].into_iter().all(reserved));
         assert!(!["IMPORT", "imports", "...", ".a", "CP.1"].into_iter().any(reserved));
     }
 }

@@ -130,11 +130,12 @@ fn stations(tx: &Transaction<'_>, sizes: &Sizes, now_ms: i64) -> rusqlite::Resul
     tx.execute(
         "INSERT INTO stations (station_id, name, owner_id, provisioned, connected_at_ms, last_seen_at_ms, offline,
              remote_addr, protocol, security_profile, booted_at_ms, booted_as, vendor, model, serial_number,
-             firmware_version, flags, metadata, created_at_ms, updated_at_ms)
+             firmware_version, flags, metadata, created_at_ms, updated_at_ms, site, offline_since_ms)
          SELECT format('FLEET_%04d', n - 1), format('Charger %d', n), format('owner-%d', n % 7), 1, ?1 - 86400000,
                 ?1 - iif(n % 10 = 0, n * 60000, 0), n % 10 = 0, '192.0.2.1:4711', 'ocpp1.6', 0, ?1 - 86400000,
                 'accepted', format('Vendor %d', n % 5), format('Model %d', n % 11), format('SN%08d', n),
-                format('1.%d.0', n % 9), iif(n % 50 = 0, '[\"clock_skew\"]', '[]'), '{\"note\":\"seeded\"}', ?1, ?1
+                format('1.%d.0', n % 9), iif(n % 50 = 0, '[\"clock_skew\"]', '[]'), '{\"note\":\"seeded\"}', ?1, ?1,
+                format('Site %d', n / 100), iif(n % 10 = 0, ?1 - n * 60000, NULL)
          FROM n WHERE n <= ?2",
         params![now_ms, sizes.stations],
     )?;
@@ -144,11 +145,14 @@ fn stations(tx: &Transaction<'_>, sizes: &Sizes, now_ms: i64) -> rusqlite::Resul
         [sizes.stations],
     )?;
     tx.execute(
-        "INSERT INTO connectors (station_id, connector_id, status, error_code, occurred_at_ms, updated_at_ms, as_of_ms)
-         SELECT format('FLEET_%04d', n - 1), c.column1,
+        "INSERT INTO connectors (station_id, connector_id, status, error_code, occurred_at_ms, updated_at_ms, as_of_ms,
+             since_ms, error_since_ms, station_seq)
+         SELECT s.station_id, c.column1,
                 CASE WHEN n % 97 = 0 THEN 'Faulted' WHEN n % 3 = 0 THEN 'Charging' ELSE 'Available' END,
-                iif(n % 97 = 0, 'GroundFailure', 'NoError'), ?1 - n * 1000, ?1 - n * 1000, ?1 - n * 1000
-         FROM n, (VALUES (1), (2)) AS c WHERE n <= ?2",
+                iif(n % 97 = 0, 'GroundFailure', 'NoError'), ?1 - n * 1000, ?1 - n * 1000, ?1 - n * 1000,
+                ?1 - n * 1000, iif(n % 97 = 0, ?1 - n * 1000, NULL), s.seq
+         FROM n JOIN stations AS s ON s.station_id = format('FLEET_%04d', n.n - 1), (VALUES (1), (2)) AS c
+         WHERE n <= ?2",
         params![now_ms, sizes.stations],
     )?;
     Ok(())

@@ -8,6 +8,11 @@ const CASE: &str = "a large installation";
 /// What the pages of the dashboard ask for.
 const ASKED: &[&str] = &[
     "/stations?limit=50",
+    "/stations?online=false&sort=offline_since&limit=50",
+    "/stations?metadata.note=other&limit=50",
+    "/stations/summary?group_by=vendor,model,firmware_version",
+    "/connectors?limit=50",
+    "/connectors?status=Unavailable&limit=50",
     "/transactions?status=active&limit=50",
     "/transactions?limit=50",
     "/events?limit=50",

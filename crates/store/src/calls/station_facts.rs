@@ -36,7 +36,7 @@ impl CallTx<'_, '_> {
     }
 
     /// A connector as it is now, if it has a number. A status that comes out of a queue after a newer one
-    /// changes nothing.
+    /// changes nothing, nor does one of a station that was deleted. What is told again keeps its beginning.
     pub(super) fn update_connector(
         &self,
         status: &ConnectorStatus,
@@ -46,12 +46,18 @@ impl CallTx<'_, '_> {
         let as_of = self.as_of(occurred_at);
         let changed = self.w.run(
             "INSERT INTO connectors (station_id, connector_id, status, error_code, info, vendor_error_code,
-                                     occurred_at_ms, updated_at_ms, as_of_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                                     occurred_at_ms, updated_at_ms, as_of_ms, since_ms, error_since_ms,
+                                     station_seq)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, s.seq
+             FROM stations AS s WHERE s.station_id = ?1
              ON CONFLICT (station_id, connector_id) DO UPDATE
              SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
                  vendor_error_code = excluded.vendor_error_code, occurred_at_ms = excluded.occurred_at_ms,
-                 updated_at_ms = excluded.updated_at_ms, as_of_ms = excluded.as_of_ms
+                 updated_at_ms = excluded.updated_at_ms, as_of_ms = excluded.as_of_ms,
+                 since_ms = CASE WHEN connectors.status IS NOT DISTINCT FROM excluded.status
+                                 THEN connectors.since_ms ELSE excluded.since_ms END,
+                 error_since_ms = CASE WHEN connectors.error_code IS NOT DISTINCT FROM excluded.error_code
+                                       THEN connectors.error_since_ms ELSE excluded.error_since_ms END
              WHERE connectors.as_of_ms <= excluded.as_of_ms",
             params![
                 self.station,
@@ -63,6 +69,8 @@ impl CallTx<'_, '_> {
                 occurred_at,
                 self.w.now,
                 as_of.unix_ms() - self.w.wall_offset_ms,
+                as_of,
+                status.has_error.then_some(as_of),
             ],
         )?;
         connector_status::note(self.w, self.station, status, as_of, changed == 1)

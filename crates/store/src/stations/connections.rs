@@ -83,6 +83,9 @@ pub struct ConnectionEnd {
 /// chargers boot then.
 const CLOSED_BY_GATEWAY: [&str; 2] = ["requested", "storage unavailable"];
 
+/// Why connections have ended that were open when the gateway was killed.
+const GATEWAY_STOPPED: &str = "gateway_stopped";
+
 impl Store {
     /// Records a connection: registers the station if it is new and may be, marks it connected and appends
     /// `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`. Nothing is
@@ -102,13 +105,7 @@ impl Store {
         end: ConnectionEnd,
     ) -> Result<()> {
         self.write(Priority::Inbound, Scope::Station(station_id.clone()), move |w| {
-            let ended = w.run(
-                "UPDATE stations SET connected = 0,
-                     last_seen_at_ms = CASE WHEN last_seen_at_ms > ?3 THEN last_seen_at_ms ELSE ?3 END
-                 WHERE station_id = ?1 AND connection_generation = ?2",
-                params![station_id, generation, last_seen],
-            )?;
-            if ended == 1 {
+            if set_disconnected(w, &station_id, generation, last_seen, &end)? == 1 {
                 station_presence::note(w, &station_id, Presence::Disconnected, w.now)?;
             }
             append_station_event(w, &station_id, "StationDisconnected", &end)?;
@@ -206,7 +203,7 @@ fn set_connected(w: &Tx<'_>, connected: &Connected) -> Result<()> {
     w.run(
         "UPDATE stations
          SET connected = 1, connection_generation = ?2, connected_at_ms = ?3, last_seen_at_ms = ?3,
-             remote_addr = ?4, protocol = ?5, security_profile = ?6
+             offline_since_ms = NULL, remote_addr = ?4, protocol = ?5, security_profile = ?6
          WHERE station_id = ?1 AND (connected = 0 OR connection_generation < ?2)",
         params![
             connected.station_id,
@@ -218,6 +215,32 @@ fn set_connected(w: &Tx<'_>, connected: &Connected) -> Result<()> {
         ],
     )?;
     Ok(())
+}
+
+/// Says how many rows it has changed: none, if a newer connection has taken over on record.
+///
+/// A station whose connection was taken over is not away, so that its disconnection is no fact about it. One
+/// that was silent before the end, its socket open, is away since its last message.
+fn set_disconnected(
+    w: &Tx<'_>,
+    id: &StationId,
+    generation: u64,
+    last_seen: Timestamp,
+    end: &ConnectionEnd,
+) -> Result<usize> {
+    let (disconnected_at, reason) = match end.replaced {
+        true => (None, None),
+        false => (Some(w.now), Some(end.reason.as_str())),
+    };
+    w.run(
+        "UPDATE stations SET connected = 0,
+             last_seen_at_ms = CASE WHEN last_seen_at_ms > ?3 THEN last_seen_at_ms ELSE ?3 END,
+             offline_since_ms = CASE WHEN offline_since_ms >= ?3 THEN offline_since_ms ELSE ?4 END,
+             disconnected_at_ms = coalesce(?5, disconnected_at_ms),
+             disconnect_reason = coalesce(?6, disconnect_reason)
+         WHERE station_id = ?1 AND connection_generation = ?2",
+        params![id, generation, last_seen, w.now, disconnected_at, reason],
+    )
 }
 
 fn append_connected(w: &mut Tx<'_>, connected: &Connected) -> Result<()> {
@@ -268,7 +291,7 @@ pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
         let Ok(id) = StationId::new(station) else { continue };
         let end = ConnectionEnd {
             code: None,
-            reason: "gateway_stopped".to_owned(),
+            reason: GATEWAY_STOPPED.to_owned(),
             duration_ms: w.now.since(connected_at.unwrap_or(w.now)).as_millis() as u64,
             replaced: false,
         };
@@ -281,8 +304,16 @@ pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
         let away_since = presence::recorded_last_seen(w, &id)?.unwrap_or(w.now);
         station_presence::note(w, &id, Presence::Disconnected, away_since)?;
     }
+    // Nobody knows how long their connections have lasted after that.
+    w.run(
+        "UPDATE stations SET connected = 0, disconnect_reason = ?1,
+             disconnected_at_ms = coalesce(last_seen_at_ms, connected_at_ms, ?2),
+             offline_since_ms = coalesce(last_seen_at_ms, connected_at_ms, ?2)
+         WHERE connected = 1",
+        params![GATEWAY_STOPPED, w.now],
+    )?;
     // Generations are counted anew in every run.
-    w.run("UPDATE stations SET connected = 0, connection_generation = 0", &[])?;
+    w.run("UPDATE stations SET connection_generation = 0", &[])?;
     boot_loops::expect_all(w)?;
     if !left.is_empty() {
         info!("{} stations were connected when the gateway last stopped", left.len());

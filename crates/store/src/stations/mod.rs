@@ -2,8 +2,11 @@
 
 pub(crate) mod certificate_signing;
 pub(crate) mod connections;
+pub(crate) mod connector_list;
+pub(crate) mod filter;
 pub(crate) mod list;
 pub(crate) mod presence;
 pub(crate) mod provisioning;
 pub(crate) mod refusals;
 mod station_event;
+mod summary;

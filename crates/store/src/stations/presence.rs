@@ -77,10 +77,22 @@ pub(crate) fn set_offline(
     struct Silence {
         last_seen_at: Option<Timestamp>,
     }
-    let changed = w.run(
-        "UPDATE stations SET offline = ?2 WHERE station_id = ?1 AND offline <> ?2",
-        params![id, offline],
-    )?;
+    let changed = match offline {
+        // Where its socket is open, it is away from now on, and what the registry knows goes on record.
+        true => w.run(
+            "UPDATE stations SET offline = 1,
+                 last_seen_at_ms = CASE WHEN ?2 > last_seen_at_ms THEN ?2 ELSE last_seen_at_ms END,
+                 offline_since_ms = coalesce(offline_since_ms, ?2, last_seen_at_ms)
+             WHERE station_id = ?1 AND offline = 0",
+            params![id, last_seen_at],
+        )?,
+        false => w.run(
+            "UPDATE stations SET offline = 0,
+                 offline_since_ms = CASE connected WHEN 1 THEN NULL ELSE offline_since_ms END
+             WHERE station_id = ?1 AND offline = 1",
+            params![id],
+        )?,
+    };
     if changed == 1 {
         let last_seen_at = match last_seen_at {
             None => recorded_last_seen(w, id)?,
@@ -152,5 +164,7 @@ mod tests {
         assert_eq!((station.connected, station.last_seen_at), (false, Some(seen)));
         let away = "SELECT at_ms FROM presence_history WHERE presence = 'disconnected'";
         assert_eq!(store.seed_number(away).await, seen.unix_ms(), "and is away since then");
+        assert_eq!((station.disconnected_at, station.offline_since), (Some(seen), Some(seen)));
+        assert_eq!(station.disconnect_reason.as_deref(), Some("gateway_stopped"));
     }
 }

@@ -18,6 +18,7 @@ pub mod replay;
 pub mod report;
 pub mod reservation;
 pub mod station;
+pub mod station_summary;
 pub mod text;
 pub mod transaction;
 pub mod webhook;

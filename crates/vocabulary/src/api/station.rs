@@ -123,6 +123,15 @@ pub struct Station {
     pub connected_at: Option<Timestamp>,
     /// When something was last received from it.
     pub last_seen_at: Option<Timestamp>,
+    /// When its newest connection ended that no other had taken over; it stays while a later one lasts. Of a
+    /// connection that was open when the gateway was killed: its last message.
+    pub disconnected_at: Option<Timestamp>,
+    /// Why that was: what the charger said when it closed its socket, or `closed_by_station`,
+    /// `connection_lost`, `gateway_stopped`, `shutdown`, or another reason of a `StationDisconnected`.
+    pub disconnect_reason: Option<String>,
+    /// Since when nothing comes from it: the end of its connection, or its last message where the socket
+    /// stayed open. Null while it is connected and heard of, and if it was never connected.
+    pub offline_since: Option<Timestamp>,
     /// The address it (last) connected from.
     pub remote_addr: Option<String>,
     /// As told in its boot notification.
@@ -189,6 +198,9 @@ pub struct Station {
     /// What it has shown it cannot do: `unsupported:SendLocalList`, until it does it or boots with another
     /// firmware.
     pub abilities: Vec<String>,
+    /// The newest error that one of its connectors has reported and not cleared since (`NoError`); null if
+    /// there is none.
+    pub last_error: Option<StationError>,
     /// Whatever an integrator keeps with it.
     #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
@@ -198,14 +210,42 @@ pub struct Station {
     pub updated_at: Timestamp,
 }
 
+/// An error that a connector has reported and not cleared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StationError {
+    /// The connector; 0 is the station as a whole.
+    pub connector_id: i64,
+    /// As told in its `StatusNotification`.
+    #[schema(example = "GroundFailure")]
+    pub error_code: String,
+    /// As told in its `StatusNotification`.
+    pub vendor_error_code: Option<String>,
+    /// As told in its `StatusNotification`.
+    pub info: Option<String>,
+    /// When the connector came to have this error code, by the charger's own time as far as its clock can be
+    /// relied on; telling of it again changes nothing.
+    pub at: Timestamp,
+}
+
 /// A connector as its newest `StatusNotification` tells, by the charger's own time: an older one that comes
 /// out of an offline queue changes nothing here. Number 0 is the station as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Connector {
+    /// Its station.
+    pub station_id: String,
+    /// The place where its station stands.
+    pub site: Option<String>,
+    /// The customer its station belongs to.
+    pub owner_id: Option<String>,
+    /// Whether its station has a live connection; if not, nobody knows whether it still is as it was.
+    pub connected: bool,
     /// Its number.
     pub connector_id: i64,
     /// As told in its last `StatusNotification`.
     pub status: Option<String>,
+    /// Since when it has this status, by the charger's own time as far as its clock can be relied on; telling
+    /// of it again changes nothing.
+    pub since: Timestamp,
     /// As told in its last `StatusNotification`.
     pub error_code: Option<String>,
     /// As told in its last `StatusNotification`.

@@ -72,9 +72,9 @@ appears_as! {
     StationId => text()
         .min_length(Some(1))
         .max_length(Some(StationId::MAX_CHARS))
-        .pattern(Some(r"^(?!\s*(import|\.\.?)\s*$)[^/:\x00-\x1f\x7f-\x9f]*$"))
+        .pattern(Some(r"^(?!\s*(import|summary|\.\.?)\s*$)[^/:\x00-\x1f\x7f-\x9f]*$"))
         .description(Some("A charging station's identity: 1 to 64 characters, no control characters, no / and no :; not \
-            import, . or .., which paths use for something else"))
+            import, summary, . or .., which paths use for something else"))
         .examples(["WALLBOX_001"]);
     Pattern => text()
         .min_length(Some(1))

@@ -109,6 +109,8 @@ pub struct ConnectorStatus {
     pub error_code: Option<String>,
     pub info: Option<String>,
     pub vendor_error_code: Option<String>,
+    /// It has reported an error, and not that there is none.
+    pub has_error: bool,
     /// Nothing can be charged there, and a reservation is not kept.
     pub is_out_of_order: bool,
 }

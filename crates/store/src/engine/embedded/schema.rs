@@ -72,6 +72,44 @@ impl Schema {
 mod tests {
     use super::*;
 
+    /// A past before stations told since when they are away, and connectors since when they are as they are.
+    const BEFORE_STATIONS: &str = r#"
+        INSERT INTO stations (station_id, connected, offline, connected_at_ms, last_seen_at_ms, created_at_ms,
+                              updated_at_ms)
+        VALUES ('gone', 0, 1, 100, 150, 1, 1), ('forgotten', 0, 0, 100, 140, 1, 1), ('never', 0, 0, NULL, NULL, 1, 1),
+               ('here', 1, 0, 300, 300, 1, 1), ('silent', 1, 1, 300, 300, 1, 1);
+        INSERT INTO events (id, event, category, station_id, timestamp_ms, payload)
+        VALUES ('a', 'StationDisconnected', 'station', 'gone', 90, '{"reason":"shutdown","replaced":false}'),
+               ('b', 'StationDisconnected', 'station', 'gone', 160, '{"reason":"requested","replaced":false}'),
+               ('c', 'StationDisconnected', 'station', 'gone', 170, '{"reason":"replaced","replaced":true}'),
+               ('d', 'StationDisconnected', 'station', 'forgotten', 90, '{"reason":"shutdown","replaced":false}');
+        INSERT INTO connectors (station_id, connector_id, status, error_code, updated_at_ms, as_of_ms)
+        VALUES ('here', 1, 'Faulted', 'GroundFailure', 320, 310), ('here', 2, 'Available', 'NoError', 320, 330),
+               ('deleted', 1, 'Available', 'NoError', 320, 310);
+    "#;
+
+    #[test]
+    fn stations_and_connectors_of_before_tell_since_when_they_are_as_they_are() {
+        let mut conn = Connection::open_in_memory().expect("in memory");
+        Schema(&SCHEMA.0[..1]).migrate(&mut conn).expect("the first version");
+        conn.execute_batch(BEFORE_STATIONS).expect("a past");
+        SCHEMA.migrate(&mut conn).expect("migrates");
+        let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).expect("a text");
+        let stations = text(
+            "SELECT group_concat(station_id || ' ' || coalesce(disconnected_at_ms, '-') || ' '
+                    || coalesce(disconnect_reason, '-') || ' ' || coalesce(offline_since_ms, '-'), '; ')
+             FROM (SELECT * FROM stations ORDER BY seq)",
+        );
+        let expected = "gone 160 requested 160; forgotten 140 connection_lost 140; never - - -; here - - -; \
+                        silent - - 300";
+        assert_eq!(stations, expected);
+        let connectors = text(
+            "SELECT group_concat(station_seq || ' ' || connector_id || ' ' || since_ms || ' '
+                    || coalesce(error_since_ms, '-'), '; ') FROM connectors",
+        );
+        assert_eq!(connectors, "4 1 310 310; 4 2 330 -");
+    }
+
     #[test]
     fn the_history_of_a_database_with_rows_begins_with_what_is_known() {
         let mut conn = Connection::open_in_memory().expect("in memory");

@@ -6,7 +6,7 @@ use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::sessions::transaction_list;
-use crate::stations::list as stations;
+use crate::stations::{connector_list, list as stations};
 use crate::why::facts::{StationFacts, StationNow};
 use vocabulary::api::station::Connector;
 use vocabulary::api::transaction::Transaction;
@@ -36,7 +36,7 @@ pub(super) fn now(db: &Read<'_>, id: &StationId, visible_to: Option<&str>) -> Re
 
 /// The connectors of a station.
 pub(super) fn connectors(db: &Read<'_>, id: &StationId, visible_to: Option<&str>) -> Result<Vec<Connector>> {
-    stations::connectors(db, id, visible_to)
+    connector_list::of_station(db, id, visible_to.map(str::to_owned))
 }
 
 /// The sessions that are active on a station.

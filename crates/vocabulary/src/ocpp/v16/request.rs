@@ -235,13 +235,14 @@ fn read_status(fields: &Fields<'_>, reader: &mut Reader) -> ConnectorStatus {
         false => code,
     };
     let status = fields.word("status", CONNECTOR_STATUSES);
+    let error_code =
+        fields.word("errorCode", ERROR_CODES).map(|code| known_or(renamed(code), ERROR_CODES, "OtherError"));
     ConnectorStatus {
         connector_id: read_connector(fields, reader),
         is_out_of_order: status.as_deref().is_some_and(|status| OUT_OF_ORDER.contains(&status)),
         status,
-        error_code: fields
-            .word("errorCode", ERROR_CODES)
-            .map(|code| known_or(renamed(code), ERROR_CODES, "OtherError")),
+        has_error: error_code.as_deref().is_some_and(|code| code != "NoError"),
+        error_code,
         info: fields.optional_text("info"),
         vendor_error_code: fields.optional_text("vendorErrorCode"),
     }
