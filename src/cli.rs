@@ -21,6 +21,7 @@ mod reservations;
 mod secrets;
 mod session;
 mod stations;
+mod status;
 mod table;
 mod tone;
 mod transactions;
@@ -96,6 +97,9 @@ enum Command {
     /// is not reachable for a while. Ends with Ctrl-C.
     #[command(after_help = LISTEN_HELP)]
     Listen(listen::ListenArgs),
+    /// Shows everything at a glance: what there is, how it does, and what needs you
+    #[command(after_help = status::HELP)]
+    Status(status::Status),
     /// Lists, provisions and changes stations
     #[command(after_help = stations::HELP)]
     Stations(stations::Stations),
@@ -397,6 +401,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             Ok(runtime()?.block_on(demo::run(forever))?)
         }
         Command::Listen(listening) => runtime()?.block_on(listen::run(listening)),
+        Command::Status(asked) => runtime()?.block_on(status::run(asked)),
         Command::Stations(asked) => runtime()?.block_on(stations::run(asked)),
         Command::Transactions(asked) => runtime()?.block_on(transactions::run(asked)),
         Command::IdTags(asked) => runtime()?.block_on(id_tags::run(asked)),

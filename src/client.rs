@@ -12,6 +12,7 @@ mod deliveries;
 mod events;
 mod follower;
 mod id_tags;
+mod overview;
 mod replays;
 mod reports;
 mod reservations;

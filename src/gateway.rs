@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::delivery::{self, EngineHandle};
-use crate::http::{ApiState, BrowserSessions, LimitsInForce, Readiness};
+use crate::http::{ApiState, BrowserSessions, LimitsInForce, Overviews, OwnCertificates, Readiness};
 use crate::indexing;
+use crate::power_history;
 use crate::retention;
 use crate::station::{self, Addresses, Stations};
 use crate::ui::OneTimeLinks;
@@ -127,10 +128,16 @@ impl Gateway {
         let indexing = indexing::start(store.clone(), stop_api.clone());
         let mut watches = certificates.watch(&stop_api);
         watches.push(tokio::spawn(disk::watch(store.clone(), config.server.clone(), stop_api.clone())));
+        let (power, looks) = power_history::start(store.clone(), clock.clone(), stop_api.clone());
+        watches.push(looks);
         let engines = (&*stations, &deliveries);
         let opened = (store.clone(), vault);
         let seen_by = clock.clone();
-        let state = api_state(&config, opened, (clock, monotonic), poster, engines, stop_api.clone());
+        let state = ApiState {
+            power,
+            certificates: certificates.own(),
+            ..api_state(&config, opened, (clock, monotonic), poster, engines, stop_api.clone())
+        };
         let sign_in_links = Arc::<OneTimeLinks>::default();
         let has_dashboard = config.api.dashboard;
         let api = listeners.serve(Arc::new(state), certificates.api(), sign_in_links.clone())?;
@@ -229,6 +236,7 @@ fn api_state(
     ApiState {
         store,
         clock,
+        started: monotonic.now(),
         monotonic,
         poster,
         passwords: stations.passwords().clone(),
@@ -236,6 +244,9 @@ fn api_state(
         call_outs: stations.call_outs().clone(),
         refused: stations.refused().clone(),
         lanes: deliveries.views(),
+        power: Arc::default(),
+        certificates: OwnCertificates::default(),
+        overviews: Overviews::default(),
         readiness: Readiness::default(),
         settings: config.http(),
         browser_sessions: BrowserSessions::new(vault),

@@ -78,7 +78,7 @@ pub fn wrong_scope(scope: &str) -> Option<String> {
     if let Some(pattern) = scope.strip_prefix("command:") {
         return wrong_pattern(pattern);
     }
-    let wrong = || "must be read, write, command, command:PATTERN or admin".to_owned() + &hint(scope, SCOPES);
+    let wrong = || format!("must be read, write, command, command:PATTERN or admin{}", hint(scope, SCOPES));
     (!SCOPES.contains(&scope)).then(wrong)
 }
 
@@ -101,7 +101,7 @@ fn wrong_pattern(pattern: &str) -> Option<String> {
         Some(action) => hint(action, [action]),
         None => hint(&name, actions()),
     };
-    (!fits).then(|| "fits no command of OCPP 1.6".to_owned() + &hint())
+    (!fits).then(|| format!("fits no command of OCPP 1.6{}", hint()))
 }
 
 fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {

@@ -25,7 +25,7 @@
 //! | row | modules |
 //! |---|---|
 //! | floors below, each a crate | [`vocabulary`], then [`store`] [`outbound`] [`tls`] [`charger_sim`] |
-//! | engines (apart) | [`station`], [`delivery`], [`retention`], [`indexing`] |
+//! | engines (apart) | [`station`], [`delivery`], [`retention`], [`indexing`], [`power_history`] |
 //! | keys | [`keys`] |
 //! | edge (apart) | [`http`], [`client`] |
 //! | dashboard | [`ui`] |
@@ -37,6 +37,7 @@ pub use vocabulary::clock;
 // The engines, which meet only in the store.
 pub mod delivery;
 pub mod indexing;
+pub mod power_history;
 pub mod retention;
 pub mod station;
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use store::{Expiring, Result, Store};
+use store::{Expiring, Result, Store, TALLIES_KEPT};
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::log_limit::limited;
 
@@ -72,6 +72,9 @@ pub fn start(store: Store, kept: &Retention, clock: Clock, stop: CancellationTok
                     limited!(warn: "what is past its time could not be removed: {error}");
                 }
             }
+            if let Err(error) = remove_tallies(&store, &clock, &stop).await {
+                limited!(warn: "old tallies of deliveries could not be removed: {error}");
+            }
             let size = Size { store: &store, clock: &clock, stop: &stop };
             let limited = match max_bytes {
                 Some(max_bytes) => size.limit(max_bytes).await,
@@ -85,6 +88,14 @@ pub fn start(store: Store, kept: &Retention, clock: Clock, stop: CancellationTok
             }
         }
     })
+}
+
+/// Removes the counts that nothing asks for any more.
+async fn remove_tallies(store: &Store, clock: &Clock, stop: &CancellationToken) -> Result<()> {
+    while !stop.is_cancelled() && store.remove_tallies(clock.now().before(TALLIES_KEPT)).await? {
+        pause_after(PAUSE_MIN, stop).await;
+    }
+    Ok(())
 }
 
 /// One look for what one rule is about.

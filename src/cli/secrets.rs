@@ -117,7 +117,7 @@ fn drop_lost(config: &Config, force: bool) -> Result<(), Failure> {
     }
     let (losses, left) = store::drop_secrets(data_dir, &source, &Clock::System)?;
     let text = format!("dropped; the secrets are sealed with {source} from now on: keep a copy of that\n");
-    print(&(told(&losses) + &text + residue(left)))
+    print(&format!("{}{text}{}", told(&losses), residue(left)))
 }
 
 fn residue(left: Residue) -> &'static str {

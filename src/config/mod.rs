@@ -122,6 +122,7 @@ impl Config {
             api: self.api.clone(),
             retention: self.retention.clone(),
             authorization: self.authorization.clone(),
+            disable_after: self.delivery.auto_disable_after,
         }
     }
 }

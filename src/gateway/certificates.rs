@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::StartError;
 use crate::config::Config;
+use crate::http::OwnCertificates;
 use crate::station;
 use tls::{Authorities, Authority, File, Files, Prepared, Tls, TlsError};
 use vocabulary::clock::Timestamp;
@@ -41,6 +42,15 @@ impl Certificates {
     /// What the API is encrypted with.
     pub(super) fn api(&self) -> Option<Arc<Tls>> {
         self.api.clone()
+    }
+
+    /// Those of the gateway itself.
+    pub(super) fn own(&self) -> OwnCertificates {
+        OwnCertificates {
+            stations: self.stations.tls.clone(),
+            api: self.api(),
+            authority: self.stations.authority.clone(),
+        }
     }
 
     /// Whether there are any.

@@ -26,7 +26,7 @@ impl Readiness {
         reasons.extend(reason.map(|reason| (subject, reason)));
     }
 
-    fn reasons(&self) -> Vec<String> {
+    pub(super) fn reasons(&self) -> Vec<String> {
         let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         reasons.iter().map(|(subject, reason)| format!("{subject}: {reason}")).collect()
     }

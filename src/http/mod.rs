@@ -31,6 +31,7 @@ mod messages;
 mod metrics;
 mod openapi;
 mod openapi_webhooks;
+mod overview;
 mod page;
 mod path;
 mod problem;
@@ -80,10 +81,12 @@ pub use browser_session::{BrowserSession, BrowserSessions, cookie};
 pub use health::Readiness;
 pub use limits::LimitsInForce;
 pub use openapi::document as openapi_document;
+pub use overview::{Overviews, OwnCertificates};
 pub use settings::{Api, ApiLimits};
 pub use sign_in::{Identity, identity, sign_in};
 
 use crate::delivery::LaneViews;
+use crate::power_history::PowerHistory;
 use crate::retention::Retention;
 use crate::station::callout::CallOutCounts;
 use crate::station::credentials::Passwords;
@@ -93,8 +96,9 @@ use crate::station::settings::Authorization;
 use outbound::post::Poster;
 use problem::ErrorAnswer;
 use store::Store;
-use vocabulary::clock::{Clock, Monotonic};
+use vocabulary::clock::{Clock, Monotonic, Timestamp};
 use vocabulary::setting::Server;
+use vocabulary::units::Span;
 
 /// The path of all resources.
 pub(crate) const BASE: &str = "/api/v1";
@@ -119,6 +123,14 @@ pub struct ApiState {
     pub refused: Arc<RefusalCounts>,
     /// The state of the delivery engine's lanes.
     pub lanes: watch::Receiver<LaneViews>,
+    /// The power of the last hour.
+    pub power: Arc<PowerHistory>,
+    /// The certificates whose end somebody should know of.
+    pub certificates: OwnCertificates,
+    /// The answers of the last moments that many may ask for.
+    pub overviews: Overviews,
+    /// When the gateway was started, by the monotonic clock.
+    pub started: Timestamp,
     /// Whether the gateway can serve.
     pub readiness: Readiness,
     /// The configuration.
@@ -142,6 +154,8 @@ pub struct Settings {
     pub retention: Retention,
     /// `[authorization]`
     pub authorization: Authorization,
+    /// `[delivery] auto_disable_after`
+    pub disable_after: Span,
 }
 
 /// How long a request may take. Longer than the longest webhook test.
@@ -150,6 +164,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 /// Every route, each with its entry in the OpenAPI document.
 fn routes() -> OpenApiRouter<Arc<ApiState>> {
     let api = OpenApiRouter::new()
+        .routes(routes!(overview::get))
         .routes(routes!(webhooks::create, webhooks::list))
         .routes(routes!(webhooks::get, webhooks::replace, webhooks::patch, webhooks::delete))
         .routes(routes!(webhooks::test))

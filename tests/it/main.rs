@@ -49,6 +49,7 @@ mod matrix;
 mod messages;
 mod neighbours;
 mod operator;
+mod overview;
 mod passwords;
 mod pauses;
 mod presence;

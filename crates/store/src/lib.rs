@@ -19,6 +19,7 @@ mod engine;
 mod history;
 mod log;
 mod maintenance;
+mod overview;
 mod secrecy;
 mod sessions;
 mod station_state;
@@ -64,10 +65,11 @@ pub use deliveries::lanes::DueLane;
 pub use deliveries::list::{Delivery, DeliveryFilter};
 pub use deliveries::outcomes::{Finish, Next, NotMade};
 pub use deliveries::replays::{CanceledReplay, CountedReplay, ReplayFilter, ReplayStep, ResendWalk};
+pub use deliveries::tallies::{Ended, TALLIES_KEPT, Tally};
 pub use engine::embedded::copying::CopyProgress;
 pub use engine::embedded::free_space::{Disk, Space};
 pub use engine::embedded::residue::Residue;
-pub use engine::embedded::statistics::{Histogram, Statistics};
+pub use engine::embedded::statistics::{Failing, Histogram, Statistics};
 pub use error::{KeyFault, NoSecretsKey, Result, StoreError, UnreadableCell, UnreadableSetting};
 pub use history::uptime_report::{UptimeFilter, UptimeQuestion};
 pub use listing::{Listed, Slice};
@@ -84,6 +86,11 @@ pub use maintenance::key_change::{KeyChangeRefused, KeyChanged, change_key, copy
 pub use maintenance::key_lost::{LosingWebhook, Losses, drop_secrets, losses};
 pub use maintenance::open::Opened;
 pub use maintenance::restore::{Restore, Restored, Steps, restore};
+pub use overview::facts::{
+    DoubtfulSession, Facts, FaultedConnector, GatewayFacts, LaneFact, OpenSession, SessionFacts,
+    TroubledStation, WebhookFact,
+};
+pub use overview::{Glance, OverviewQuestion, attention};
 pub use secrecy::key_source::{KeySource, NEW_KEY_VARIABLE, SecretsKey};
 pub use secrecy::settings::Secrets;
 pub use secrecy::vault::Vault;

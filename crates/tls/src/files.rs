@@ -16,6 +16,8 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
 use super::Files;
+use vocabulary::clock::Timestamp;
+use vocabulary::der::Certificate;
 
 /// Which of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +57,20 @@ fn describe(error: pem::Error, what: &str) -> String {
     }
 }
 
+/// The contents of the files of a listener.
+pub(super) struct Loaded {
+    pub(super) config: Arc<ServerConfig>,
+    /// When the first of its own certificates expires, if that can be read.
+    pub(super) expires_at: Option<Timestamp>,
+}
+
 /// Reads all of it.
-pub(super) fn load(files: &Files) -> Result<ServerConfig, TlsError> {
+pub(super) fn load(files: &Files) -> Result<Loaded, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let pairs = files.certificates.iter().zip(&files.keys);
     let pairs = pairs.map(|(certificate, key)| pair(&provider, certificate, key).map(Arc::new));
     let pairs = Pairs(pairs.collect::<Result<_, _>>()?);
+    let expires_at = first_end(&pairs.0);
     let no_version = |error| fault(File::Certificate, Path::new(""), error);
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
@@ -74,7 +84,13 @@ pub(super) fn load(files: &Files) -> Result<ServerConfig, TlsError> {
     // would be accepted unchecked. And connections that last for days gain nothing from it.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(config)
+    Ok(Loaded { config: Arc::new(config), expires_at })
+}
+
+/// When the first of the certificates in the chains expires.
+fn first_end(pairs: &[Arc<CertifiedKey>]) -> Option<Timestamp> {
+    let all = pairs.iter().flat_map(|pair| &pair.cert);
+    all.filter_map(|certificate| Certificate::read(certificate)?.not_after).min()
 }
 
 /// The verifier of client certificates.

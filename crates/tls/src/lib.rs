@@ -17,12 +17,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::{CertificateError, ServerConfig};
+use rustls::CertificateError;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use files::Loaded;
 use reload::Reloaded;
+use vocabulary::clock::Timestamp;
 use vocabulary::der::Certificate;
 use vocabulary::id::SerialNumber;
 use vocabulary::setting::Broken;
@@ -63,7 +65,7 @@ impl Files {
 
 /// TLS of a listener.
 pub struct Tls {
-    config: Arc<Reloaded<ServerConfig>>,
+    config: Arc<Reloaded<Loaded>>,
 }
 
 /// A connection whose TLS handshake is done.
@@ -126,13 +128,18 @@ impl Tls {
         self.config.prepare(files.all(), move || files::load(&files))
     }
 
+    /// When the first of the certificates that clients are shown expires, if that can be read.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.config.current().expires_at
+    }
+
     /// Makes the TLS handshake with a client, and returns its certificate if it has sent one. The caller
     /// bounds the time.
     ///
     /// # Errors
     /// If the handshake fails, or the certificate is not trusted; [`TlsFailure::of`] says why.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<Accepted> {
-        let stream = TlsAcceptor::from(self.config.current()).accept(stream).await?;
+        let stream = TlsAcceptor::from(self.config.current().config.clone()).accept(stream).await?;
         let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = match leaf {
             // It is trusted but cannot be read here: to be on the safe side it is refused.

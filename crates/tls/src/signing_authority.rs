@@ -160,6 +160,11 @@ impl Authority {
         self.issuer.clone().watch(stop).await;
     }
 
+    /// When the certificate that issues expires, if that can be read.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.issuer.current().certificate.not_after
+    }
+
     /// Signs a request of a station that has these names. It takes milliseconds of a core.
     ///
     /// # Errors

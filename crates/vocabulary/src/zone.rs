@@ -38,6 +38,12 @@ impl Zone {
         let at = DateTime::<Utc>::from_timestamp_millis(at.unix_ms()).unwrap_or_default();
         self.0.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()
     }
+
+    /// When the day began there that this moment is in.
+    pub fn day_began_at(self, at: Timestamp) -> Timestamp {
+        let utc = DateTime::<Utc>::from_timestamp_millis(at.unix_ms()).unwrap_or_default();
+        self.begin_of(utc.with_timezone(&self.0).date_naive())
+    }
 }
 
 impl FromStr for Zone {
@@ -67,6 +73,12 @@ mod tests {
         assert_eq!(at("2026-07-15T12:00:00Z"), 7_200);
         assert_eq!(at("2026-03-29T00:59:59Z"), 3_600);
         assert_eq!(at("2026-03-29T01:00:00Z"), 7_200);
+        let day = |text: &str| berlin.day_began_at(text.parse().expect("a time")).to_string();
+        assert_eq!(day("2026-07-15T21:59:59Z"), "2026-07-14T22:00:00.000Z");
+        assert_eq!(day("2026-07-15T22:00:00Z"), "2026-07-15T22:00:00.000Z");
+        let beirut: Zone = "Asia/Beirut".parse().expect("a zone");
+        let begins_at_one = beirut.day_began_at("2024-03-31T10:00:00Z".parse().expect("a time"));
+        assert_eq!(begins_at_one.to_string(), "2024-03-30T22:00:00.000Z");
         let nepal: Zone = "Asia/Kathmandu".parse().expect("a zone");
         assert_eq!(nepal.offset_s(Timestamp::from_unix_ms(0)), 19_800, "before 1986");
         for name in ["", "Europe/Atlantis", "europe/berlin", "+02:00", "CEST "] {

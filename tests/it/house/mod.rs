@@ -20,7 +20,7 @@ const EMBEDDED: &str = "crates/store/src/engine/embedded";
 /// Modules of the gateway from the bottom up; Cargo holds the floors below it. Rows marked `true` are apart:
 /// a module of it imports no other of it.
 const ROWS: &[(bool, &[&str])] = &[
-    (true, &["station", "delivery", "retention", "indexing"]),
+    (true, &["station", "delivery", "retention", "indexing", "power_history"]),
     (false, &["keys"]),
     (true, &["http", "client"]),
     (false, &["ui"]),
@@ -36,6 +36,9 @@ const PURE: &[&str] = &[
     "crates/vocabulary/src",
     "crates/store/src/history/uptime.rs",
     "crates/store/src/history/uptime",
+    "crates/store/src/overview/attention.rs",
+    "crates/store/src/overview/attention",
+    "crates/store/src/overview/facts.rs",
     "crates/store/src/sessions/downsample.rs",
     "crates/store/src/sessions/energy.rs",
     "crates/store/src/sessions/energy",

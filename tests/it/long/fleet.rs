@@ -258,6 +258,13 @@ fn deliveries(tx: &Transaction<'_>, sizes: &Sizes) -> rusqlite::Result<()> {
                 last_error_message FROM deliveries",
         [],
     )?;
+    tx.execute(
+        "INSERT INTO delivery_tallies (began_at_ms, webhook_id, owner_id, succeeded, failed)
+         SELECT completed_at_ms / 900000 * 900000, webhook_id, '', sum(status = 'success'), sum(status = 'failed')
+         FROM deliveries WHERE completed_at_ms > (SELECT max(completed_at_ms) FROM deliveries) - 172800000
+         GROUP BY 1, 2",
+        [],
+    )?;
     tx.execute("UPDATE webhooks SET last_sequence = ?1", [sizes.events])?;
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! Dead letters: deliveries whose schedule is used up, and the events that announce them.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use serde::Serialize;
 
 use crate::deliveries::direct_url::{DIRECT_IN_BULK, DIRECT_WAITING, is_origin};
+use crate::deliveries::tallies::{self, Ended};
 use crate::deliveries::webhook_events::append_event;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
@@ -98,13 +100,15 @@ fn give_up(
     }
     let too_old = too_old(w, webhook_id, began_before, w.monotonic)?;
     let mut given_up = GivenUp { more: !too_old.is_empty(), ..GivenUp::default() };
-    for TooOld { row, operational, failure } in too_old {
+    let mut ended: BTreeMap<Option<String>, Ended> = BTreeMap::new();
+    for TooOld { row, operational, failure, owner_id } in too_old {
         let DeliveryError { code, message } = &failure.last_error;
         w.run(
             "UPDATE deliveries SET status = 'failed', due_at_ms = NULL, completed_at_ms = ?2,
                                    last_error_code = ?3, last_error_message = ?4 WHERE seq = ?1",
             params![row, w.now, code.as_str(), message],
         )?;
+        ended.entry(owner_id).or_default().failed += 1;
         if operational {
             continue;
         }
@@ -114,6 +118,9 @@ fn give_up(
         } else {
             given_up.unannounced.push(failure);
         }
+    }
+    for (owner_id, ended) in ended {
+        tallies::add(w, webhook_id, owner_id.as_deref(), ended)?;
     }
     Ok(given_up)
 }
@@ -134,6 +141,8 @@ struct TooOld {
     /// Its event is about a webhook, so no event announces its failure.
     operational: bool,
     failure: DeliveryFailure,
+    /// The webhook's owner, or the event's if it goes to a URL of its own.
+    owner_id: Option<String>,
 }
 
 fn too_old(
@@ -159,10 +168,11 @@ fn too_old(
         // The limit counts the rows that are read, not those that are found: a long backlog must not block
         // the writer.
         let sql = format!(
-            "SELECT o.seq, e.category = 'webhook', o.id, e.id, o.attempts
-             FROM (SELECT seq, id, event_seq, attempts, scheduled_at_ms, due_at_ms FROM deliveries
+            "SELECT o.seq, e.category = 'webhook', o.id, e.id, o.attempts,
+                    CASE WHEN o.webhook_id IS NULL THEN e.owner_id ELSE h.owner_id END
+             FROM (SELECT seq, id, event_seq, webhook_id, attempts, scheduled_at_ms, due_at_ms FROM deliveries
                    WHERE {of_lane} = ?1 AND {waiting} LIMIT ?4) AS o
-             JOIN events e ON e.seq = o.event_seq
+             JOIN events e ON e.seq = o.event_seq LEFT JOIN webhooks h ON h.id = o.webhook_id
              WHERE o.scheduled_at_ms < ?3 AND o.due_at_ms <= ?2"
         );
         db.each(&sql, params![number, now, began_before, GIVE_UP_STEP], |row| {
@@ -173,7 +183,8 @@ fn too_old(
                 attempts: row.get(4)?,
                 last_error: last_error.clone(),
             };
-            found.push(TooOld { row: row.get(0)?, operational: row.get(1)?, failure });
+            let (row, operational, owner_id) = (row.get(0)?, row.get(1)?, row.get(5)?);
+            found.push(TooOld { row, operational, failure, owner_id });
             Ok(ControlFlow::Continue(()))
         })?;
     }

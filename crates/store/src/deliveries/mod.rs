@@ -14,4 +14,5 @@ pub(crate) mod list;
 pub(crate) mod order;
 pub(crate) mod outcomes;
 pub(crate) mod replays;
+pub(crate) mod tallies;
 pub(crate) mod webhook_events;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::deliveries::auto_disable::{self, EndpointSays};
 use crate::deliveries::dead_letters::{self, DeliveryFailure};
 use crate::deliveries::direct_url::is_origin;
+use crate::deliveries::tallies::{self, Ended};
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
@@ -112,6 +113,8 @@ struct Attempted {
     category: Category,
     /// It was not discarded or settled since its attempt started.
     live: bool,
+    /// The webhook's owner, or the event's if it goes to a URL of its own.
+    owner_id: Option<String>,
 }
 
 fn settle(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
@@ -145,6 +148,11 @@ fn settle(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
                 (status == DeliveryStatus::Discarded).then_some(discarded_because.as_str()),
             ],
         )?;
+        let ended = Ended {
+            succeeded: u64::from(status == DeliveryStatus::Success),
+            failed: u64::from(status == DeliveryStatus::Failed),
+        };
+        tallies::add(w, finish.webhook_id, attempted.owner_id.as_deref(), ended)?;
     }
     if announces
         && attempted.category != Category::Webhook
@@ -208,8 +216,10 @@ fn close_attempt(w: &Tx<'_>, finish: &Finish) -> Result<()> {
 
 fn attempted(w: &Tx<'_>, finish: &Finish) -> Result<Option<Attempted>> {
     w.maybe(
-        "SELECT d.id, e.id, e.category, d.status = 'processing' AND d.attempts = ?2
-         FROM deliveries d JOIN events e ON e.seq = d.event_seq WHERE d.seq = ?1",
+        "SELECT d.id, e.id, e.category, d.status = 'processing' AND d.attempts = ?2,
+                CASE WHEN d.webhook_id IS NULL THEN e.owner_id ELSE h.owner_id END
+         FROM deliveries d JOIN events e ON e.seq = d.event_seq
+         LEFT JOIN webhooks h ON h.id = d.webhook_id WHERE d.seq = ?1",
         params![finish.row, finish.attempt],
         |row| {
             Ok(Attempted {
@@ -217,6 +227,7 @@ fn attempted(w: &Tx<'_>, finish: &Finish) -> Result<Option<Attempted>> {
                 event_id: row.get(1)?,
                 category: row.parsed(2)?,
                 live: row.get(3)?,
+                owner_id: row.get(4)?,
             })
         },
     )

@@ -13,6 +13,7 @@ pub mod id_tag;
 pub mod import;
 pub mod ingest;
 pub mod message;
+pub mod overview;
 pub mod problem;
 pub mod replay;
 pub mod report;

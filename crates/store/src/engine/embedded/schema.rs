@@ -17,6 +17,7 @@ pub(crate) const SCHEMA: Schema = Schema(&[
     include_str!("migrations/0004_history.sql"),
     include_str!("migrations/0005_bulk_commands.sql"),
     include_str!("migrations/0006_refusals.sql"),
+    include_str!("migrations/0007_overview.sql"),
 ]);
 
 /// As a later version of this program may have it.

@@ -1,7 +1,11 @@
 //! What the writer counts of itself, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::error::StoreError;
+use vocabulary::clock::Timestamp;
 
 /// Buckets by powers of two: 1, 2, 4, … 2²³.
 const BUCKETS: usize = 24;
@@ -45,12 +49,36 @@ pub struct Statistics {
     pub commit_us: Histogram,
     /// Bytes that the write-ahead log held when last looked at; its file may be larger.
     pub wal_bytes: AtomicU64,
+    failing: Mutex<Option<Failing>>,
+}
+
+/// Nothing can be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// Since then, with no commit in between.
+    pub since: Timestamp,
+    /// Why the last commit failed.
+    pub reason: String,
 }
 
 impl Statistics {
     pub(crate) fn committed(&self, jobs: usize, took: Duration) {
         self.batch_jobs.record(jobs as u64);
         self.commit_us.record(took.as_micros() as u64);
+    }
+
+    /// A commit has failed, or none has.
+    pub(crate) fn note_failure(&self, failed: Option<&StoreError>, now: Timestamp) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        *failing = failed.map(|error| {
+            let since = failing.as_ref().map_or(now, |failing| failing.since);
+            Failing { since, reason: error.to_string() }
+        });
+    }
+
+    /// Whether nothing can be written, as far as the last commit told.
+    pub fn failing(&self) -> Option<Failing> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

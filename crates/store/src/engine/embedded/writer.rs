@@ -243,6 +243,7 @@ impl WriterState {
         let mut waiting = batch.drain(..);
         let failed = self.run(&mut waiting, &mut after_commit, &mut completions).err();
         self.statistics.committed(jobs, began.elapsed());
+        self.statistics.note_failure(failed.as_ref(), self.clock.now());
         match &failed {
             None => self.signals.raise(after_commit),
             Some(error) => {
