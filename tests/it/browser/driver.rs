@@ -93,6 +93,8 @@ impl Browser {
             wishes.add_arg(option).expect("an option");
         }
         wishes.set("goog:loggingPrefs", json!({"browser": "ALL"})).expect("a wish");
+        // The driver's client is made without a word on which TLS it uses.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), wishes).await.expect("a session");
         let axe = std::env::var_os(AXE).map(|file| std::fs::read_to_string(file).expect("axe-core"));
         if axe.is_none() {
@@ -115,11 +117,6 @@ impl Browser {
         self.driver.current_url().await.expect("a URL").to_string()
     }
 
-    /// The page as it was last rendered.
-    pub(super) async fn source(&self) -> String {
-        self.driver.source().await.expect("a page")
-    }
-
     /// What the page's main part says.
     pub(super) async fn text(&self) -> String {
         self.element("main").await.text().await.expect("text")
@@ -128,11 +125,6 @@ impl Browser {
     /// The first element that a CSS selector finds; waits for it.
     pub(super) async fn element(&self, css: &str) -> WebElement {
         eventually(&format!("{css} on the page"), async || self.driver.find(By::Css(css)).await.ok()).await
-    }
-
-    /// Whether a CSS selector finds anything.
-    pub(super) async fn has(&self, css: &str) -> bool {
-        self.driver.find(By::Css(css)).await.is_ok()
     }
 
     /// The link or button whose text contains `text`; waits for it.
@@ -224,7 +216,7 @@ impl Browser {
 fn announced_port(process: &mut Child) -> u16 {
     let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
     for line in lines.map(|line| line.expect("text")) {
-        if let Some((_, port)) = line.rsplit_once("on port ") {
+        if let Some((_, port)) = line.rsplit_once("started successfully on port ") {
             return port.trim_end_matches('.').trim().parse().expect("a port");
         }
     }
