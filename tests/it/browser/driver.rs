@@ -1,6 +1,7 @@
 //! A real browser: Chromium, driven by its chromedriver, each with a profile of its own.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -36,12 +37,13 @@ impl Colours {
     }
 }
 
-/// The process of a chromedriver, which ends with this and takes its browser along.
+/// A chromedriver and its browser, in a process group of their own that ends with this.
 struct Driving(Child);
 
 impl Drop for Driving {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.0.wait();
     }
 }
@@ -73,6 +75,7 @@ impl Browser {
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            .process_group(0)
             .spawn()
             .expect("chromedriver starts");
         let mut driving = Driving(process);

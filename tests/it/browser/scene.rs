@@ -57,7 +57,8 @@ impl Scene {
         for number in 0..DEAD_LETTERS {
             let note = if number == 0 { RARE_WORD } else { "plain" };
             for event in ["invoice.due", "invoice.paid"] {
-                let event = json!({"event": event, "payload": {"number": number, "note": note}});
+                let payload = json!({"number": number, "note": note});
+                let event = json!({"event": event, "payload": payload, "broadcast": true});
                 assert_eq!(gateway.api("POST", "/events", Some(event)).await.0, 202);
             }
             billing.wait_for(2 * (number + 1)).await;
