@@ -83,6 +83,22 @@ pub(in crate::ui) fn curves(label: &str, begin: Timestamp, end: Timestamp, all: 
     }
 }
 
+/// A small curve without axes, from `begin` to `end`; `label` says what it shows.
+pub(in crate::ui) fn spark(label: &str, begin: Timestamp, end: Timestamp, curve: &Curve<'_>) -> Markup {
+    const SPARK: (f64, f64) = (300.0, 44.0);
+    let (width, height) = SPARK;
+    let (largest, whole) = (largest(curve.points), end.since(begin).as_secs_f64().max(1.0));
+    let top = curve.top.unwrap_or(largest).max(1.0);
+    let x = |at: Timestamp| width * (at.since(begin).as_secs_f64() / whole).min(1.0);
+    let y = |value: f64| height - 2.0 - (height - 4.0) * (value.max(0.0) / top).min(1.0);
+    let words = format!("{label}, at most {}", (curve.write)(largest));
+    html! {
+        svg.spark viewBox={ "0 0 " (width) " " (height) } width="100%" height=(height) preserveAspectRatio="none" role="img" aria-label=(words) {
+            @for piece in pieces(curve.points) { path class=(class(curve.line)) d=(path(piece, &x, &y)) {} }
+        }
+    }
+}
+
 fn class(line: Line) -> &'static str {
     match line {
         Line::Main => "curve",

@@ -39,7 +39,10 @@ pub(in crate::ui) async fn create(session: Session, form: Form) -> Posted {
     let made = match input(&form, session.now) {
         Ok(input) => session.client.create_api_key(&input).await,
         Err(error) => {
-            return Ok(page(&session, None, &Fields::new(&values, &[error])).await?.invalid().into_response());
+            return Ok(page(&session, None, &Fields::new(&values, &[error]))
+                .await?
+                .invalid()
+                .into_response());
         }
     };
     match made {

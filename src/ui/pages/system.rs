@@ -1,32 +1,82 @@
-//! The gateway itself.
+//! The gateway itself: whether it can serve, what it runs on, and how far back it remembers.
+
+use std::time::Duration;
 
 use maud::{Markup, html};
 
 use crate::ui::components::layout::Section;
-use crate::ui::components::{card, chip, definitions, units};
-use crate::ui::page::{Answer, Page};
+use crate::ui::components::{action, card, chip, definitions, time, units};
+use crate::ui::page::{Answer, Page, rows};
 use crate::ui::session::Session;
 use vocabulary::api::access::Health;
+use vocabulary::api::overview::Overview;
+use vocabulary::clock::Timestamp;
+
+/// What the page shows.
+struct View {
+    health: Health,
+    overview: Overview,
+    /// When the oldest event on record arrived.
+    oldest_event_at: Option<Timestamp>,
+}
 
 /// Whether it can serve, and what it runs on.
 pub(in crate::ui) async fn show(session: Session) -> Answer {
-    let health = session.client.ready().await?;
-    Ok(Page::new(&session, Section::System, "System", render(&health)))
+    let (health, overview, oldest) = tokio::join!(
+        session.client.ready(),
+        session.client.overview(&[]).into_future(),
+        session.client.events(&[("order", "asc"), ("limit", "1")]).into_future(),
+    );
+    let (oldest, _) = rows(oldest)?;
+    let oldest_event_at = oldest.data.first().map(|event| event.timestamp);
+    let view = View { health: health?, overview: overview?, oldest_event_at };
+    Ok(Page::new(&session, Section::System, "System", render(&view, session.now)).live())
 }
 
-fn render(health: &Health) -> Markup {
+fn render(view: &View, now: Timestamp) -> Markup {
+    use card::Width::Half;
+    let View { health, overview, .. } = view;
     let tone = match (health.status.as_str(), health.reasons.is_empty()) {
         ("ok", true) => chip::Tone::Ok,
         ("ok", false) => chip::Tone::Warn,
         _ => chip::Tone::Bad,
     };
-    let mut facts = vec![("Version", html! { (health.version) })];
-    if let Some(free) = health.free_bytes {
-        facts.push(("Free on the disk", html! { (units::bytes(free)) }));
-    }
-    let body = html! {
-        (definitions::definitions(&facts))
-        @if !health.reasons.is_empty() { ul { @for reason in &health.reasons { li { (reason) } } } }
+    let gateway = html! {
+        (definitions::definitions(&[
+            ("Version", html! { (health.version) }),
+            ("Running for", html! { (time::span(Duration::from_secs(overview.uptime_s))) }),
+        ]))
+        @for reason in &health.reasons { div.why.warn { p { (reason) } } }
     };
-    html! { div.grid { (card::card(card::Width::Full, "Gateway", chip::chip(tone, &health.status), body)) } }
+    html! {
+        div.grid {
+            (card::live_card("gateway", Half, "Gateway", chip::chip(tone, &health.status), gateway))
+            (card::live_card("storage", Half, "Storage", html! {}, storage(view, now)))
+            (card::card(Half, "For machines", html! {}, html! {
+                ul {
+                    li { a href="/docs" { "The API, to read and to try" } }
+                    li { a href="/openapi.json" { "Its OpenAPI document" } }
+                    li { code { "/metrics" } ", for Prometheus" }
+                }
+            }))
+            (card::card(Half, "From the command line", html! {}, html! {
+                ul {
+                    li { code { "chargehook status" } " " (action::copy("chargehook status", "Copy")) }
+                    li { code { "chargehook backup FILE" } " while it runs" }
+                }
+            }))
+        }
+    }
+}
+
+fn storage(view: &View, now: Timestamp) -> Markup {
+    let storage = &view.overview.storage;
+    let free = storage.free_bytes.or(view.health.free_bytes);
+    let told = |bytes: Option<u64>| bytes.map_or_else(|| "not told".to_owned(), units::bytes);
+    definitions::definitions(&[
+        ("In the database", html! { (told(storage.used_bytes)) }),
+        ("Free on the disk", html! { (told(free)) }),
+        ("Oldest event on record", time::ago_or_dash(view.oldest_event_at, now)),
+        ("Dead letters", html! { (units::count(view.overview.deliveries.dead_letters)) }),
+    ])
 }
