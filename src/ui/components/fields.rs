@@ -6,13 +6,16 @@ use vocabulary::api::problem::FieldError;
 
 /// The fields of one form: their values, and what is wrong with them.
 pub(in crate::ui) struct Fields<'a> {
-    values: &'a dyn Fn(&str) -> Option<String>,
+    values: &'a (dyn Fn(&str) -> Option<String> + Sync),
     errors: &'a [FieldError],
 }
 
 impl<'a> Fields<'a> {
     /// Fields whose values `values` knows.
-    pub(in crate::ui) fn new(values: &'a dyn Fn(&str) -> Option<String>, errors: &'a [FieldError]) -> Self {
+    pub(in crate::ui) fn new(
+        values: &'a (dyn Fn(&str) -> Option<String> + Sync),
+        errors: &'a [FieldError],
+    ) -> Self {
         Self { values, errors }
     }
 

@@ -12,7 +12,7 @@ use crate::ui::components::{action, card, chip, definitions, json, table, time, 
 use crate::ui::failure::Failure;
 use crate::ui::form::Form;
 use crate::ui::links;
-use crate::ui::page::{Answer, Page, Posted, optional, rows};
+use crate::ui::page::{Answer, Page, Posted, rows};
 use crate::ui::session::Session;
 use vocabulary::api::delivery::Delivery;
 use vocabulary::api::webhook::{Webhook, WebhookSecrets, WebhookTest};

@@ -123,7 +123,7 @@ fn refused(
 fn page(
     session: &Session,
     known: Option<(WebhookId, &str)>,
-    values: &dyn Fn(&str) -> Option<String>,
+    values: &(dyn Fn(&str) -> Option<String> + Sync),
     errors: &[FieldError],
 ) -> Page {
     let (path, title) = match known {
