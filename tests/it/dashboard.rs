@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::harness::{ADMIN_KEY, DEADLINE, Running, eventually, start};
 
 /// A browser as far as it matters here: it keeps a cookie, names its origin, and follows no redirect.
-struct Browser {
+pub(crate) struct Browser {
     http: Client,
     base: String,
     cookie: String,
@@ -21,7 +21,7 @@ impl Browser {
         Self { http: http.build().expect("a client"), base: gateway.url(""), cookie: String::new() }
     }
 
-    async fn signed_in(gateway: &Running, key: &str) -> Self {
+    pub(crate) async fn signed_in(gateway: &Running, key: &str) -> Self {
         let mut browser = Self::new(gateway);
         let answer = browser.post("/ui/login", &[("key", key)]).await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
@@ -30,12 +30,12 @@ impl Browser {
         browser
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         let request = self.http.get(format!("{}{path}", self.base)).header(COOKIE, &self.cookie);
         request.send().await.expect("answers")
     }
 
-    async fn page(&self, path: &str) -> String {
+    pub(crate) async fn page(&self, path: &str) -> String {
         let answer = self.get(path).await;
         let status = answer.status();
         let text = answer.text().await.expect("text");
@@ -43,7 +43,7 @@ impl Browser {
         text
     }
 
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
         self.post_from(&self.base, path, fields).await
     }
 
@@ -56,12 +56,12 @@ impl Browser {
     }
 }
 
-fn location(answer: &Response) -> &str {
+pub(crate) fn location(answer: &Response) -> &str {
     answer.headers()[LOCATION].to_str().expect("text")
 }
 
 /// The token of the first form of a page.
-fn token(page: &str) -> String {
+pub(crate) fn token(page: &str) -> String {
     let rest = page.split("name=\"_token\" value=\"").nth(1).expect("a form with a token");
     rest.split('"').next().expect("a value").to_owned()
 }

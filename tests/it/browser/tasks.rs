@@ -81,8 +81,8 @@ async fn what_people_come_for_takes_at_most_four_clicks() {
     person.click("Stations").await;
     person.click("WALLBOX_001").await;
     scene.charger.tell("plug 1");
-    browser.fill("id_tag", "DEADBEEF").await;
-    person.click("Start a charge").await;
+    browser.fill("idTag", "DEADBEEF").await;
+    person.click("Start charging").await;
     person.reads("Accepted").await;
     person.click("Session").await;
     browser.element("svg.curves").await;
