@@ -121,7 +121,7 @@ async fn encrypt(
         () = stop.cancelled() => return None,
     };
     agreed
-        .inspect_err(|error| debug!("no TLS on an API connection: {error}"))
+        .inspect_err(|failed| debug!("no TLS on an API connection: {}", failed.error))
         .ok()
         .map(|accepted| accepted.stream)
 }

@@ -16,6 +16,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
 use super::Files;
+use super::shown_names::Remembering;
 use vocabulary::clock::Timestamp;
 use vocabulary::der::Certificate;
 
@@ -76,7 +77,10 @@ pub(super) fn load(files: &Files) -> Result<Loaded, TlsError> {
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(no_version)?;
     let builder = match &files.client_ca {
-        Some(path) => builder.with_client_cert_verifier(client_verifier(path, files.client_crl.as_deref())?),
+        Some(path) => {
+            let inner = client_verifier(path, files.client_crl.as_deref())?;
+            builder.with_client_cert_verifier(Arc::new(Remembering { inner }))
+        }
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(pairs));

@@ -8,6 +8,7 @@ mod client_authorities;
 mod failure;
 mod files;
 mod reload;
+mod shown_names;
 mod signing_authority;
 mod stream;
 #[cfg(test)]
@@ -76,6 +77,15 @@ pub struct Accepted {
     pub certificate: Option<ClientCertificate>,
 }
 
+/// Why there is no TLS with a client.
+#[derive(Debug)]
+pub struct NotAgreed {
+    /// What went wrong.
+    pub error: io::Error,
+    /// Whom the client's certificate names, if it was that which is not trusted. It proves nothing.
+    pub shown_names: Vec<String>,
+}
+
 /// The contents of a client's certificate. Its chain and its dates have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
@@ -138,7 +148,12 @@ impl Tls {
     ///
     /// # Errors
     /// If the handshake fails, or the certificate is not trusted; [`TlsFailure::of`] says why.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<Accepted> {
+    pub async fn accept(&self, stream: TcpStream) -> Result<Accepted, NotAgreed> {
+        let (accepted, shown_names) = shown_names::with_names(self.agree(stream)).await;
+        accepted.map_err(|error| NotAgreed { error, shown_names })
+    }
+
+    async fn agree(&self, stream: TcpStream) -> io::Result<Accepted> {
         let stream = TlsAcceptor::from(self.config.current().config.clone()).accept(stream).await?;
         let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = match leaf {

@@ -9,7 +9,8 @@ use tracing::debug;
 
 use crate::station::Stations;
 use crate::station::refusal_log::Cause;
-use tls::{Accepted, ClientCertificate, Stream, Tls, TlsFailure};
+use tls::{Accepted, ClientCertificate, NotAgreed, Stream, Tls, TlsFailure};
+use vocabulary::id::StationId;
 
 /// The first byte that a TLS client sends (RFC 8446, 5.1: a handshake record).
 const TLS_HELLO: u8 = 22;
@@ -68,13 +69,17 @@ pub(super) async fn open(
         Ok(Ok(Accepted { stream, certificate })) => {
             Some(Opened { stream, encryption: Some(Encryption { certificate }) })
         }
-        Ok(Err(error)) => {
+        Ok(Err(NotAgreed { error, shown_names })) => {
             debug!("no TLS with {remote}: {error}");
             let cause = match TlsFailure::of(&error) {
                 TlsFailure::NotTls if first.is_ascii_uppercase() => Cause::PlainOnTlsPort,
                 failure => Cause::Tls(failure),
             };
             stations.note_refused(remote.ip(), cause, None);
+            for name in shown_names.iter().filter(|name| StationId::new(name).is_ok()) {
+                let (now, from) = (stations.clock.now(), remote.to_string());
+                stations.refusals_due().note_identity(now, name, cause.as_str(), None, &from);
+            }
             None
         }
         Err(_) => {
