@@ -1,11 +1,14 @@
 //! `why` on a real gateway: what a support person is told of stations, sessions, commands and tags.
 
 use chargehook::config::Config;
+use chargehook::http::openapi_document;
 use chargehook::station::Admission;
 use serde_json::{Value, json};
+use vocabulary::api::why::Verdict;
 use vocabulary::ocpp::authorization::UnknownIdTag;
 
 use crate::harness::{Charger, Running, eventually, http_client, start};
+use crate::tls::Place;
 
 /// What `why` answers, with the form that every answer has: facts in order and with ids that lead to
 /// something, and something to do where something is wrong.
@@ -130,6 +133,42 @@ async fn a_flood_of_refusals_is_counted_for_each_identity() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn stations_without_tls() {
+    let place = Place::new();
+    let gateway = start(|config| place.encrypt(config)).await;
+    let made = json!({"station_id": "CP", "min_security_profile": 3, "certificate_name": "SN-0815"});
+    assert_eq!(gateway.api("POST", "/stations", Some(made)).await.0, 201);
+    // Its certificate says who it is, though it has expired; nobody is let in by that.
+    let old = place.stations.station("SN-0815", |params| {
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    });
+    assert_eq!(place.client_of(old).knock(gateway.ocpp(), "CP", None).await, None);
+    says(&why_is(&gateway, "/stations/CP", "refused_tls").await, "has expired");
+    // Another station's certificate.
+    let other = place.stations.station("OTHER", |_| {});
+    assert_eq!(place.client_of(other).knock(gateway.ocpp(), "CP", None).await, Some(403));
+    says(&why_is(&gateway, "/stations/CP", "refused_tls").await, "not that of this station");
+    // No certificate at all.
+    assert_eq!(place.client().knock(gateway.ocpp(), "CP", None).await, Some(403));
+    why_is(&gateway, "/stations/CP", "refused_profile").await;
+
+    // A stranger that fails before it names anybody may be any station that never came.
+    let made = json!({"station_id": "NEW"});
+    assert_eq!(gateway.api("POST", "/stations", Some(made)).await.0, 201);
+    let told = eventually("the failed connections are told", || async {
+        let answer = why(&gateway, "/stations/NEW").await;
+        answer["facts"]
+            .as_array()?
+            .iter()
+            .any(|fact| fact["text"].as_str().unwrap_or("").contains("127.0.0.1"))
+            .then_some(answer)
+    })
+    .await;
+    assert_eq!(verdict(&told), "never_connected");
 }
 
 #[tokio::test]
@@ -305,4 +344,34 @@ async fn tags_and_where_they_were_refused() {
     says(&why_is(&gateway, "/id-tags/ONCE", "concurrent").await, &id.to_string());
     let id = started(&mut charger, "BLOCKED").await;
     says(&why_is(&gateway, &format!("/transactions/{id}"), "tag_blocked").await, "BLOCKED");
+}
+
+#[test]
+fn every_verdict_is_documented() {
+    let page = include_str!("../../docs/why.md");
+    for verdict in Verdict::ALL {
+        let row = format!("| `{verdict}` | {} |", verdict.meaning());
+        assert!(page.contains(&row), "docs/why.md has no row {row:?}");
+    }
+    let description = &openapi_document()["components"]["schemas"]["WhyVerdict"]["description"];
+    assert!(description.as_str().expect("a text").contains("`no_cable`"));
+}
+
+#[tokio::test]
+async fn deliveries_that_do_not_arrive() {
+    let gateway = start(|_| {}).await;
+    let hook =
+        json!({"url": "http://127.0.0.1:9/", "events": ["BootNotification"], "retry_schedule": ["1h"]});
+    let (code, hook) = gateway.api("POST", "/webhooks", Some(hook)).await;
+    assert_eq!(code, 201);
+    let mut charger = gateway.booted("CP").await;
+    charger.still_serves().await;
+    let delivery = gateway.get("/deliveries").await["data"][0]["id"].as_str().expect("an id").to_owned();
+    let path = format!("/deliveries/{delivery}");
+    let answer = why_is(&gateway, &path, "retrying").await;
+    says(&answer, "(connect)");
+    assert_eq!(gateway.api("POST", &format!("/webhooks/{}/pause", hook["id"]), Some(json!({}))).await.0, 200);
+    says(&why(&gateway, &path).await, "is paused");
+    assert_eq!(gateway.api("POST", &format!("{path}/cancel"), None).await.0, 200);
+    why_is(&gateway, &path, "discarded").await;
 }

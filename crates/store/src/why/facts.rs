@@ -258,7 +258,7 @@ pub(crate) struct TagFacts {
     pub(crate) tag: Option<IdTag>,
     /// Registrations of other owners, as far as they may be told.
     #[cfg_attr(test, serde(default))]
-    pub(crate) others: Vec<IdTag>,
+    pub(crate) elsewhere: Vec<IdTag>,
     /// Sessions that count against its limit.
     #[cfg_attr(test, serde(default))]
     pub(crate) charging: Vec<Transaction>,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::engine::row::Row;
-use crate::engine::sql::{Param, params};
+use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::why::facts::Seen;
@@ -12,6 +12,9 @@ use vocabulary::id::EventId;
 
 /// Newest events of a station that are looked at. One that meters all day tells little in more of them.
 const WINDOW: i64 = 400;
+
+/// Events of a session at each of its ends that are looked at.
+const ENDS: i64 = 20;
 
 /// A longer payload, in characters, tells nothing that a rule knows.
 const PAYLOAD_CHARS_MAX: i64 = 16 << 10;
@@ -53,7 +56,12 @@ fn of_station_between(
     types: &str,
     (from, until): (i64, i64),
 ) -> Result<Vec<Seen>> {
-    let sql = format!(
+    let sql = of_station_sql(types);
+    db.all(&sql, params![station, from, until, WINDOW, to, PAYLOAD_CHARS_MAX], read)
+}
+
+fn of_station_sql(types: &str) -> String {
+    format!(
         "SELECT {COLUMNS} FROM events e
          WHERE e.seq IN (
              SELECT n.seq FROM (
@@ -62,8 +70,7 @@ fn of_station_between(
              WHERE n.event IN ({types}) AND n.duplicate_of IS NULL AND (?5 IS NULL OR n.owner_id = ?5))
            AND length(e.payload) <= ?6
          ORDER BY e.seq DESC"
-    );
-    db.all(&sql, params![station, from, until, WINDOW, to, PAYLOAD_CHARS_MAX], read)
+    )
 }
 
 /// A station's newest events that tell something, the newest first.
@@ -96,7 +103,10 @@ pub(super) fn first_since(db: &Read<'_>, moment: Timestamp) -> Result<Option<i64
 
 /// A session's events but for its meter values: the first ones and the newest ones, in order.
 pub(super) fn of_session(db: &Read<'_>, transaction_id: i64, to: VisibleTo<'_>) -> Result<Vec<Seen>> {
-    const FEW: i64 = 20;
+    db.all(&of_session_sql(), params![transaction_id, ENDS, to, PAYLOAD_CHARS_MAX], read)
+}
+
+fn of_session_sql() -> String {
     let part = |order: &str| {
         format!(
             "SELECT n.seq FROM (
@@ -105,14 +115,12 @@ pub(super) fn of_session(db: &Read<'_>, transaction_id: i64, to: VisibleTo<'_>) 
              WHERE n.event <> 'MeterValues' AND n.duplicate_of IS NULL AND (?3 IS NULL OR n.owner_id = ?3)"
         )
     };
-    let sql = format!(
+    format!(
         "SELECT {COLUMNS} FROM events e
-         WHERE (e.seq IN ({}) OR e.seq IN ({})) AND length(e.payload) <= ?4 ORDER BY e.seq",
+         WHERE e.seq IN ({} UNION {}) AND length(e.payload) <= ?4 ORDER BY e.seq",
         part("ASC"),
         part("DESC")
-    );
-    let values: &[Param<'_>] = params![transaction_id, FEW, to, PAYLOAD_CHARS_MAX];
-    db.all(&sql, values, read)
+    )
 }
 
 /// The events at these positions, in order.
@@ -132,7 +140,11 @@ pub(super) fn newest_of_type(
     event: &str,
     to: VisibleTo<'_>,
 ) -> Result<Vec<(Seen, Option<String>)>> {
-    let sql = format!(
+    db.all(&of_type_sql(), params![event, WINDOW, to, PAYLOAD_CHARS_MAX], |row| Ok((read(row)?, row.get(8)?)))
+}
+
+fn of_type_sql() -> String {
+    format!(
         "SELECT {COLUMNS}, e.owner_id FROM events e
          WHERE e.seq IN (
              SELECT n.seq FROM (
@@ -140,6 +152,30 @@ pub(super) fn newest_of_type(
              WHERE n.duplicate_of IS NULL AND (?3 IS NULL OR n.owner_id = ?3))
            AND length(e.payload) <= ?4
          ORDER BY e.seq DESC"
-    );
-    db.all(&sql, params![event, WINDOW, to, PAYLOAD_CHARS_MAX], |row| Ok((read(row)?, row.get(8)?)))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::embedded::database_file::DatabaseFile;
+
+    #[test]
+    fn a_million_events_are_not_read_for_an_answer() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut database = DatabaseFile::open(&dir.path().join("t.db")).expect("opens");
+        database.migrate().expect("migrates");
+        let nothing: Option<&str> = None;
+        for (sql, index, values) in [
+            (of_station_sql(TELLING), "events_by_station", params!["CP", 0, 9, 9, nothing, 9]),
+            (of_session_sql(), "events_by_transaction", params![1, 9, nothing, 9]),
+            (of_type_sql(), "events_by_type", params!["Authorize", 9, nothing, 9]),
+        ] {
+            let steps =
+                database.read().all(&format!("EXPLAIN QUERY PLAN {sql}"), values, |row| row.get::<String>(3));
+            let steps = steps.expect("explains").join("; ");
+            assert!(steps.contains(index) && steps.contains("SEARCH e USING INTEGER PRIMARY KEY"), "{steps}");
+            assert!(!steps.contains("SCAN events") && !steps.contains("SCAN e"), "{steps}");
+        }
+    }
 }

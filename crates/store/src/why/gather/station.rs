@@ -102,12 +102,7 @@ pub(crate) fn facts(
     Ok(Some(StationFacts {
         connectors: connectors(db, id, visible_to)?,
         refused,
-        refused_addresses: match visible_to {
-            // Addresses of strangers are the operator's business.
-            None => refusals::of_addresses(db, &station, now)?,
-            Some(_) if station.connected_at.is_some() => refusals::of_addresses(db, &station, now)?,
-            Some(_) => Vec::new(),
-        },
+        refused_addresses: refusals::of_addresses(db, &station, visible_to, now)?,
         events: events::newest(db, &identity, visible_to)?,
         commands: commands::newest_of_station(db, id, visible_to, COMMANDS)?,
         sessions: active(db, id, visible_to, now)?,

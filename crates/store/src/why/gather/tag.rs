@@ -51,7 +51,7 @@ pub(crate) fn facts(
             None => Vec::new(),
         },
         tag,
-        others: registrations,
+        elsewhere: registrations,
         shown,
         accepts_unknown: policy.unknown == UnknownIdTag::Accept,
         endpoint: policy.endpoint,

@@ -59,12 +59,11 @@ pub(super) fn session(facts: &SessionFacts) -> Answer {
     let status = facts.connector.as_ref().and_then(|connector| connector.status.as_deref());
     let status =
         status.map(|status| format!(" Its connector reports {}.", quoted(status))).unwrap_or_default();
-    let energy = match session.energy_estimated_wh {
-        Some(wh) => format!(" So far it came to {}.", kwh(wh)),
-        None => String::new(),
-    };
+    let energy =
+        session.energy_so_far_wh.map(|wh| format!(" So far it came to {}.", kwh(wh))).unwrap_or_default();
+    let power = session.power_w.map(|w| format!(" It charges with {w} W.")).unwrap_or_default();
     let summary = format!(
-        "Nothing is wrong with session {}: it runs for {}, and its station is connected.{status}{energy}",
+        "Nothing is wrong with session {}: it runs for {}, and its station is connected.{status}{power}{energy}",
         session.transaction_id,
         ago(facts.created_at, facts.now)
     );

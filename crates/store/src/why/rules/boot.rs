@@ -1,6 +1,6 @@
 //! Stations that are connected and not yet at work: their boots, and their clocks.
 
-use super::super::answer::{Answer, ago, at, state};
+use super::super::answer::{Answer, at, state};
 use super::super::causes;
 use super::super::facts::{Seen, StationFacts};
 use vocabulary::api::why::{Fact, Verdict};
@@ -112,7 +112,7 @@ pub(super) fn clock_wrong(facts: &StationFacts) -> Option<Answer> {
     let heard = station.last_seen_at.unwrap_or(facts.now);
     let text = match never_set {
         true => format!("Its clock shows {}", at(shifted(heard, skew_ms), facts.now)),
-        false => format!("Its clock is {}, {} ago", causes::clock(skew_ms), ago(heard, facts.now)),
+        false => format!("Its clock is {}", causes::clock(skew_ms)),
     };
     Some(
         Answer::new(Verdict::ClockWrong, summary)

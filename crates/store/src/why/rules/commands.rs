@@ -186,6 +186,7 @@ pub(super) fn timeout(facts: &CommandFacts) -> Option<Answer> {
     let others = facts.others.iter().filter(|other| other.status == CommandStatus::Timeout).count();
     let more = match others {
         0 => String::new(),
+        1 => " Another command around it was not answered either.".to_owned(),
         count => format!(" {count} other commands around it were not answered either."),
     };
     let summary = format!(

@@ -51,7 +51,7 @@ fn answer(facts: &SessionFacts) -> Answer {
     let end = session.stopped_at.unwrap_or(session.updated_at);
     let order = order(facts, reason);
     let by = match order {
-        Some(order) => format!(" by {:?} ({})", order.requested_by.name, order.id),
+        Some(order) => format!(", ordered by {:?} ({})", order.requested_by.name, order.id),
         None if verdict == Verdict::StoppedForOtherReason => format!(" with the reason {:?}", quoted(reason)),
         None => String::new(),
     };

@@ -158,14 +158,14 @@ pub(super) fn other_owner(facts: &TagFacts) -> Option<Answer> {
     let refused =
         facts.shown.iter().find(|shown| shown.seen.tag_status().is_some_and(|status| status != "Accepted"));
     let told = refused.filter(|shown| shown.seen.id_tag_reason.as_deref() == Some("other_owner"));
-    let registered_for = facts.tag.iter().chain(&facts.others).find(|tag| tag.owner_id.is_some());
-    let elsewhere = refused.filter(|shown| {
+    let registered_for = facts.tag.iter().chain(&facts.elsewhere).find(|tag| tag.owner_id.is_some());
+    let other_station = refused.filter(|shown| {
         registered_for.is_some_and(|tag| tag.owner_id.as_deref() != shown.owner_id.as_deref())
             && facts.tag.as_ref().is_none_or(|tag| tag.updated_at <= shown.seen.at)
     });
     let is_registered = facts.tag.is_some();
-    let only_others = !is_registered && !facts.others.is_empty();
-    let refused = told.or(elsewhere);
+    let only_others = !is_registered && !facts.elsewhere.is_empty();
+    let refused = told.or(other_station);
     if refused.is_none() && !only_others {
         return None;
     }
@@ -184,7 +184,7 @@ pub(super) fn other_owner(facts: &TagFacts) -> Option<Answer> {
     };
     Some(
         Answer::new(Verdict::TagOtherOwner, format!("{} {whose}{where_refused}.", facts.id_tag))
-            .facts(facts.tag.iter().chain(&facts.others).map(registered))
+            .facts(facts.tag.iter().chain(&facts.elsewhere).map(registered))
             .facts(shown(facts))
             .next(format!(
                 "If it may charge there, register it for that owner too, or without owner: PUT /id-tags/{}",
