@@ -31,8 +31,7 @@ pub(super) fn blocked(facts: &StationFacts) -> Option<Answer> {
 /// When the station was last let in, or left.
 fn last_in(facts: &StationFacts) -> Option<Timestamp> {
     let station = facts.station.as_ref()?;
-    let left = facts.events.iter().find(|seen| seen.is("StationDisconnected")).map(|seen| seen.at);
-    left.max(station.connected_at)
+    station.disconnected_at.max(station.connected_at)
 }
 
 /// The refusal that keeps the station out now.

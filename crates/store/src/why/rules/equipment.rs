@@ -28,7 +28,7 @@ fn reported(facts: &StationFacts, connector: &Connector, text: String) -> Fact {
     };
     match facts.events.iter().find(fits) {
         Some(seen) => seen.fact(text),
-        None => state(connector.updated_at, text),
+        None => state(connector.since, text),
     }
 }
 
@@ -48,8 +48,8 @@ pub(super) fn faulted(facts: &StationFacts) -> Option<Answer> {
         "{} of {} is Faulted since {} ({}): {}.",
         name(first),
         station.station_id,
-        at(first.updated_at, facts.now),
-        ago(first.updated_at, facts.now),
+        at(first.since, facts.now),
+        ago(first.since, facts.now),
         fault_of(first)
     );
     let told = faulted.iter().map(|connector| {
@@ -84,8 +84,8 @@ pub(super) fn unavailable(facts: &StationFacts) -> Option<Answer> {
         "{} of {} is Unavailable since {} ({}): {who}.",
         name(first),
         station.station_id,
-        at(first.updated_at, facts.now),
-        ago(first.updated_at, facts.now)
+        at(first.since, facts.now),
+        ago(first.since, facts.now)
     );
     let told =
         out.iter().map(|connector| reported(facts, connector, format!("{} is Unavailable", name(connector))));
@@ -119,7 +119,7 @@ pub(super) fn session_faulted(facts: &SessionFacts) -> Option<Answer> {
         "Session {} does not charge: connector {} is Faulted since {}: {}.",
         session.transaction_id,
         connector.connector_id,
-        at(connector.updated_at, facts.now),
+        at(connector.since, facts.now),
         fault_of(connector)
     );
     let report = facts.statuses.iter().find(|seen| seen.text("status") == Some("Faulted"));
@@ -127,7 +127,7 @@ pub(super) fn session_faulted(facts: &SessionFacts) -> Option<Answer> {
     Some(
         Answer::new(Verdict::Faulted, summary)
             .fact(of_session(session, session.started_at.unwrap_or(facts.created_at), "The session began"))
-            .fact(told.or_else(|| Some(state(connector.updated_at, "The connector is Faulted"))))
+            .fact(told.or_else(|| Some(state(connector.since, "The connector is Faulted"))))
             .next(format!(
                 "Unplug and plug in again; else end the session (RemoteStopTransaction) and Reset {}",
                 session.station_id

@@ -7,7 +7,6 @@ use super::super::causes;
 use super::super::facts::{Seen, SessionFacts, StationFacts, StationNow};
 use vocabulary::api::transaction::Status;
 use vocabulary::api::why::{Fact, Verdict};
-use vocabulary::clock::Timestamp;
 
 /// So many connections within [`FLAPPING_WINDOW`] are too many.
 const FLAPPING_CONNECTIONS: usize = 5;
@@ -103,8 +102,8 @@ pub(super) fn never_connected(facts: &StationFacts) -> Option<Answer> {
 pub(super) fn offline(facts: &StationFacts) -> Option<Answer> {
     let station = facts.station.as_ref().filter(|station| !station.is_online())?;
     let end = facts.events.iter().find(|seen| seen.is("StationDisconnected")).filter(|_| !station.connected);
-    let (since, cause) = left(station, end);
-    let since = since.unwrap_or(facts.now);
+    let since = station.offline_since.or(station.last_seen_at).unwrap_or(facts.now);
+    let cause = cause_of(station);
     let heard = match station.last_seen_at {
         Some(seen) => format!(" It was last heard of at {}.", at(seen, facts.now)),
         None => String::new(),
@@ -128,15 +127,12 @@ pub(super) fn offline(facts: &StationFacts) -> Option<Answer> {
     )
 }
 
-/// Since when a station is gone, and why.
-fn left(station: &StationNow, end: Option<&Seen>) -> (Option<Timestamp>, String) {
-    if station.connected {
-        let cause = "its connection is open, and nothing comes on it any more";
-        return (station.last_seen_at, cause.to_owned());
-    }
-    match end {
-        Some(end) => (Some(end.at), causes::disconnection(end.text("reason").unwrap_or_default())),
-        None => (station.last_seen_at, "nothing on record tells how its connection ended".to_owned()),
+/// Why a station is gone.
+fn cause_of(station: &StationNow) -> String {
+    match &station.disconnect_reason {
+        _ if station.connected => "its connection is open, and nothing comes on it any more".to_owned(),
+        Some(reason) => causes::disconnection(reason),
+        None => "nothing on record tells how its connection ended".to_owned(),
     }
 }
 
@@ -147,7 +143,7 @@ pub(super) fn session_offline(facts: &SessionFacts) -> Option<Answer> {
     if session.status != Status::Active {
         return None;
     }
-    let seen = station.last_seen_at.unwrap_or(session.updated_at);
+    let seen = station.offline_since.or(station.last_seen_at).unwrap_or(session.updated_at);
     let summary = format!(
         "Session {} is open, and its station {} is offline since {} ({}): what the car does meanwhile is told when the \
          station comes back.",
@@ -160,7 +156,7 @@ pub(super) fn session_offline(facts: &SessionFacts) -> Option<Answer> {
         Answer::new(Verdict::Offline, summary)
             .fact(of_session(session, session.started_at.unwrap_or(facts.created_at), "The session began"))
             .fact(facts.metered_at.map(|metered| state(metered, "Its newest meter value came")))
-            .fact(state(seen, format!("{} was last heard of", session.station_id)))
+            .fact(state(seen, format!("{} went offline", session.station_id)))
             .next(format!("See why the station is offline: GET /stations/{}/why", session.station_id))
             .next(
                 "If it does not come back, close the session: POST /transactions/{id}/close"

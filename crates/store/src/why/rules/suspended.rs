@@ -107,13 +107,13 @@ pub(super) fn of_session(facts: &SessionFacts) -> Option<Answer> {
     let report = facts.statuses.iter().find(|seen| seen.text("status") == Some(status));
     let suspended = Suspended {
         verdict: side(status)?,
-        since: connector.updated_at,
+        since: connector.since,
         report,
         now: facts.now,
         session: Some(session),
         station_id: &session.station_id,
         connector_id: session.connector_id,
-        profile: profile(&facts.commands, session.connector_id, connector.updated_at),
+        profile: profile(&facts.commands, session.connector_id, connector.since),
     };
     let summary = format!(
         "Session {} is open, and no power flows since {} ({}): {}.",
@@ -188,13 +188,13 @@ pub(super) fn of_station(facts: &StationFacts) -> Option<Answer> {
     });
     let suspended = Suspended {
         verdict,
-        since: connector.updated_at,
+        since: connector.since,
         report,
         now: facts.now,
         session: Some(session),
         station_id: &session.station_id,
         connector_id: session.connector_id,
-        profile: profile(&facts.commands, session.connector_id, connector.updated_at),
+        profile: profile(&facts.commands, session.connector_id, connector.since),
     };
     let summary = format!(
         "{} works; on connector {} session {} gets no power since {}: {}.",

@@ -250,7 +250,7 @@ pub(super) fn refused_at_start(facts: &SessionFacts) -> Option<Answer> {
         return None;
     }
     let start = facts.events.iter().find(|seen| seen.is("StartTransaction"));
-    let reason = start.and_then(|seen| seen.id_tag_reason.as_deref());
+    let reason = session.id_tag_reason.map(|reason| reason.as_str());
     let (verdict, words) = verdict_of(session.id_tag_status.as_str(), reason);
     let tag = session.id_tag.as_deref().unwrap_or("without a tag");
     let went_on = match (session.stop_reason.as_deref(), session.energy_wh) {

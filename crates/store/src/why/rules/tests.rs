@@ -30,7 +30,8 @@ fn station() -> Value {
 }
 
 fn connector() -> Value {
-    json!({"connector_id": 1, "status": "Available", "error_code": "NoError",
+    json!({"station_id": "CP", "connected": true, "connector_id": 1, "status": "Available",
+           "since": "2026-04-14T12:00:00.000Z", "error_code": "NoError",
            "updated_at": "2026-04-14T12:00:00.000Z"})
 }
 
