@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod command;
 mod commands;
+mod connectors;
 mod csv;
 mod deliveries;
 mod events;
@@ -20,6 +21,8 @@ mod reports;
 mod reservations;
 mod secrets;
 mod session;
+mod station_filter;
+mod station_summary;
 mod stations;
 mod status;
 mod table;
@@ -103,6 +106,9 @@ enum Command {
     /// Lists, provisions and changes stations
     #[command(after_help = stations::HELP)]
     Stations(stations::Stations),
+    /// Lists the connectors of all stations, by how they are
+    #[command(after_help = connectors::HELP)]
+    Connectors(connectors::Connectors),
     /// Lists charging sessions and their meter values, closes those whose stop never came
     #[command(after_help = transactions::HELP)]
     Transactions(transactions::Transactions),
@@ -403,6 +409,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Listen(listening) => runtime()?.block_on(listen::run(listening)),
         Command::Status(asked) => runtime()?.block_on(status::run(asked)),
         Command::Stations(asked) => runtime()?.block_on(stations::run(asked)),
+        Command::Connectors(asked) => runtime()?.block_on(connectors::run(asked)),
         Command::Transactions(asked) => runtime()?.block_on(transactions::run(asked)),
         Command::IdTags(asked) => runtime()?.block_on(id_tags::run(asked)),
         Command::Reports(asked) => runtime()?.block_on(reports::run(asked)),

@@ -6,16 +6,20 @@ use serde_json::Value;
 
 use super::import::{self, RowResult};
 use super::session::{GatewayArgs, ListArgs, Paging, Session};
+use super::station_filter::StationFilter;
+use super::station_summary::Summary;
 use super::table::{Column, Table, cut, fields, listed, or_dash, state, time, whole, yes_no};
-use super::{Failure, input, print};
+use super::{Failure, connectors, input, print, station_summary};
 use vocabulary::api::message::{Direction, Message};
-use vocabulary::api::station::{Connector, ImportedStation, Station};
+use vocabulary::api::station::{ImportedStation, Station, StationError};
 use vocabulary::clock::Timestamp;
 
 pub(super) const HELP: &str = "\
 Examples:
-  chargehook stations list --connected
+  chargehook stations list --online=false --sort offline_since
+  chargehook stations list --site Harbour --metadata zone=7
   chargehook stations list --q WALLBOX --since 7d
+  chargehook stations summary --by vendor,model,firmware_version
   chargehook stations add WALLBOX_001 --name 'Garage left' --owner acme --site Harbour --password -
   chargehook stations set WALLBOX_001 --blocked
   chargehook stations set WALLBOX_001 --clear password
@@ -33,7 +37,9 @@ pub(super) struct Stations {
 #[derive(Subcommand)]
 enum Task {
     /// Lists the stations, the newest first
-    List(ListArgs<Filter>),
+    List(ListArgs<Listing>),
+    /// Counts the stations by site, model, firmware and more
+    Summary(Summary),
     /// Shows a station and its connectors
     Show {
         /// The station's identity
@@ -102,40 +108,13 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
-struct Filter {
-    /// Only those that are connected, or with =false those that are not
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    connected: Option<bool>,
-    /// Only this customer's
-    #[arg(long = "owner", value_name = "OWNER")]
-    owner_id: Option<String>,
-    /// Only those at this place
-    #[arg(long)]
-    site: Option<String>,
-    /// The status that answers their boots: accepted, pending or rejected
-    #[arg(long, value_name = "STATUS")]
-    boot_status: Option<String>,
-    /// Only those that are blocked, or with =false those that are not
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    blocked: Option<bool>,
-    /// Only this vendor's
-    #[arg(long)]
-    vendor: Option<String>,
-    /// Only of this model
-    #[arg(long)]
-    model: Option<String>,
-    /// Only with this firmware
-    #[arg(long = "firmware", value_name = "VERSION")]
-    firmware_version: Option<String>,
-    /// Part of their identity, name or serial number
-    #[arg(long, value_name = "TEXT")]
-    q: Option<String>,
-    /// Created, or first connected, then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = input::moment)]
-    since: Option<Timestamp>,
-    /// Created, or first connected, before that
-    #[arg(long, value_name = "TIME", value_parser = input::moment)]
-    until: Option<Timestamp>,
+struct Listing {
+    #[command(flatten)]
+    #[serde(flatten)]
+    filter: StationFilter,
+    /// Sorts by last_seen_at (those that are online come as the newest), or by offline_since
+    #[arg(long, value_name = "FIELD")]
+    sort: Option<String>,
 }
 
 #[derive(Args, Serialize)]
@@ -214,10 +193,9 @@ pub(super) async fn run(Stations { task, gateway }: Stations) -> Result<(), Fail
         Task::List(ListArgs { filter, paging }) => {
             session.list(&paging, &filter, |parameters| client.stations(parameters), COLUMNS, row).await
         }
+        Task::Summary(summary) => station_summary::show(&session, &summary).await,
         Task::Show { id } => show(&session, &id).await,
-        Task::Connectors { id } => {
-            session.page(client.connectors(&id), CONNECTOR_COLUMNS, connector_row).await
-        }
+        Task::Connectors { id } => connectors::of_station(&session, &id).await,
         Task::Configuration { id } => configuration(&session, &id).await,
         Task::Messages { id, filter, paging, follow: true } => {
             let filters = input::parameters(&filter);
@@ -255,38 +233,57 @@ pub(super) async fn run(Stations { task, gateway }: Stations) -> Result<(), Fail
     }
 }
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 11] = [
     whole("STATION"),
-    state("CONNECTED"),
-    time("LAST SEEN"),
+    state("STATE"),
+    time("SINCE"),
+    state("ERROR"),
+    cut("SITE").minor(),
     state("BOOT").minor(),
     cut("OWNER").minor(),
     cut("MODEL").minor(),
     cut("FIRMWARE").minor(),
+    time("LAST SEEN").minor(),
     cut("FLAGS").minor(),
 ];
 
-fn row(station: &Station) -> [String; 8] {
+fn row(station: &Station) -> [String; 11] {
     let model: Vec<&str> =
         [&station.vendor, &station.model].into_iter().flatten().map(String::as_str).collect();
     [
         station.station_id.clone(),
-        connected(station).to_owned(),
-        or_dash(station.last_seen_at),
+        presence(station).to_owned(),
+        or_dash(station.offline_since.or(station.connected_at.filter(|_| station.connected))),
+        or_dash(station.last_error.as_ref().map(|error| &error.error_code)),
+        or_dash(station.site.as_ref()),
         station.boot_status.as_str().to_owned(),
         or_dash(station.owner_id.as_ref()),
         or_dash((!model.is_empty()).then(|| model.join(" "))),
         or_dash(station.firmware_version.as_ref()),
+        or_dash(station.last_seen_at),
         listed(&station.flags),
     ]
 }
 
-fn connected(station: &Station) -> &'static str {
+/// Whether it is there, in a word; `silent`: its socket is open, and nothing comes.
+fn presence(station: &Station) -> &'static str {
     match station {
-        Station { connected: true, .. } => "yes",
+        Station { connected: true, offline_since: None, .. } => "online",
+        Station { connected: true, .. } => "silent",
         Station { blocked: true, .. } => "blocked",
-        _ => "no",
+        Station { connected_at: None, .. } => "never",
+        _ => "offline",
     }
+}
+
+fn told_error(error: &StationError) -> String {
+    let connector = match error.connector_id {
+        0 => "the station".to_owned(),
+        number => format!("connector {number}"),
+    };
+    let beside = error.info.as_ref().or(error.vendor_error_code.as_ref());
+    let beside = beside.map(|text| format!(" ({text})")).unwrap_or_default();
+    format!("{}{beside} of {connector} since {}", error.error_code, error.at)
 }
 
 async fn show(session: &Session, id: &str) -> Result<(), Failure> {
@@ -295,7 +292,7 @@ async fn show(session: &Session, id: &str) -> Result<(), Failure> {
         return Ok(());
     }
     print("\n")?;
-    session.page(session.client.connectors(id), CONNECTOR_COLUMNS, connector_row).await
+    connectors::of_station(session, id).await
 }
 
 fn details(station: &Station) -> String {
@@ -305,9 +302,13 @@ fn details(station: &Station) -> String {
         ("name", or_dash(station.name.as_ref())),
         ("owner", or_dash(station.owner_id.as_ref())),
         ("site", or_dash(station.site.as_ref())),
-        ("connected", connected(station).to_owned()),
+        ("state", presence(station).to_owned()),
         ("connected at", or_dash(station.connected_at)),
         ("last seen", or_dash(station.last_seen_at)),
+        ("offline since", or_dash(station.offline_since)),
+        ("disconnected at", or_dash(station.disconnected_at)),
+        ("disconnected by", or_dash(station.disconnect_reason.as_ref())),
+        ("last error", or_dash(station.last_error.as_ref().map(told_error))),
         ("address", or_dash(station.remote_addr.as_ref())),
         ("protocol", or_dash(station.protocol.as_ref())),
         ("vendor", or_dash(station.vendor.as_ref())),
@@ -353,26 +354,6 @@ fn told_skew(ahead_ms: i64) -> String {
         1.. => format!("{off} ahead of the gateway's"),
         _ => format!("{off} behind the gateway's"),
     }
-}
-
-const CONNECTOR_COLUMNS: [Column; 6] = [
-    whole("CONNECTOR"),
-    state("STATUS"),
-    state("ERROR"),
-    time("SINCE"),
-    whole("TRANSACTION"),
-    cut("INFO").minor(),
-];
-
-fn connector_row(connector: &Connector) -> [String; 6] {
-    [
-        connector.connector_id.to_string(),
-        or_dash(connector.status.as_ref()),
-        or_dash(connector.error_code.as_ref()),
-        connector.occurred_at.unwrap_or(connector.updated_at).to_string(),
-        or_dash(connector.transaction_id),
-        or_dash(connector.info.as_ref().or(connector.vendor_error_code.as_ref())),
-    ]
 }
 
 async fn configuration(session: &Session, id: &str) -> Result<(), Failure> {

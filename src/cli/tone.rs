@@ -26,17 +26,16 @@ impl Tone {
     /// The tone of a word of the API or of OCPP; `None` for what is no state that it knows.
     fn of(word: &str) -> Option<Self> {
         Some(match word.to_ascii_lowercase().as_str() {
-            "yes" | "ok" | "active" | "accepted" | "available" | "success" | "completed" | "done"
-            | "enabled" | "noerror" | "metered" | "started" | "used" | "up" => Self::Good,
+            "yes" | "ok" | "online" | "active" | "accepted" | "available" | "success" | "completed"
+            | "done" | "enabled" | "noerror" | "metered" | "started" | "used" | "up" => Self::Good,
             "charging" | "preparing" | "finishing" | "occupied" | "reserved" | "processing" | "running"
             | "sent" | "queued" | "scheduled" | "info" => Self::Busy,
-            "no" | "retry" | "paused" | "pending" | "suspendedev" | "suspendedevse" | "unavailable"
-            | "expired" | "canceled" | "discarded" | "disabled" | "estimated" | "missing" | "unknown"
-            | "concurrenttx" | "draining" | "not_started" | "warn" | "skipped" => Self::Doubtful,
+            "no" | "never" | "retry" | "paused" | "pending" | "suspendedev" | "suspendedevse"
+            | "unavailable" | "expired" | "canceled" | "discarded" | "disabled" | "estimated" | "missing"
+            | "unknown" | "concurrenttx" | "draining" | "not_started" | "warn" | "skipped" => Self::Doubtful,
             "blocked" | "rejected" | "failed" | "failing" | "error" | "faulted" | "invalid" | "timeout"
-            | "connection_lost" | "auto_disabled" | "implausible" | "offline" | "lost" | "down" | "bad" => {
-                Self::Bad
-            }
+            | "connection_lost" | "auto_disabled" | "implausible" | "offline" | "silent" | "lost"
+            | "down" | "bad" => Self::Bad,
             _ => return None,
         })
     }

@@ -11,6 +11,7 @@ use vocabulary::units::Span;
 
 use crate::golden::NOW;
 use crate::harness::{ADMIN_KEY, Charger, Running, eventually, http_client, start, start_by};
+use crate::operator::{field, row, run};
 
 async fn import(gateway: &Running, content_type: &str, body: &str) -> Value {
     let request = http_client().post(gateway.url("/api/v1/stations/import"));
@@ -379,4 +380,41 @@ async fn names_that_paths_use_are_no_identities() {
         assert_eq!(told["data"][0]["result"], "invalid", "{name}");
     }
     assert_eq!(found(&gateway, "").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_command_line_looks_at_the_fleet() {
+    let gateway = start(|_| {}).await;
+    let _here = two_stations(&gateway).await;
+    let never = json!({"station_id": "C", "site": "Yard", "metadata": {"zone": "7"}});
+    gateway.api("POST", "/stations", Some(never)).await;
+    let out = async |line: &str| run(&gateway, &line.split(' ').collect::<Vec<_>>()).await.out();
+    let all = out("stations list").await;
+    let states: Vec<_> = ["A", "B", "C"].iter().map(|id| row(&all, id)[1]).collect();
+    assert_eq!(states, ["online", "offline", "never"], "{all}");
+    assert_eq!(row(&all, "A")[3..5], ["GroundFailure", "Yard"], "{all}");
+    let away = out("stations list --online=false --never-connected=false --sort offline_since").await;
+    assert!(row(&away, "B")[2] == "now" || row(&away, "B")[2].ends_with(" ago"), "{away}");
+    assert_eq!(away.lines().count(), 2, "{away}");
+    let found = out("stations list --metadata zone=7 --site Yard").await;
+    assert_eq!((row(&found, "C")[1], found.lines().count()), ("never", 2), "{found}");
+    let shown = out("stations show A").await;
+    assert!(field(&shown, "last error").starts_with("GroundFailure of connector 2 since 20"), "{shown}");
+    assert_eq!(field(&out("stations show B").await, "disconnected by"), "connection_lost");
+
+    let faulted = out("connectors --status Faulted,Unavailable --connected").await;
+    let shown = row(&faulted, "A");
+    assert_eq!(
+        (&shown[1..3], &shown[4..7]),
+        (["2", "Faulted"].as_slice(), ["GroundFailure", "yes", "Yard"].as_slice())
+    );
+    assert_eq!(faulted.lines().count(), 2, "{faulted}");
+    let counts = out("stations summary --by site,connected").await;
+    assert_eq!(row(&counts, "-"), ["-", "no", "1", "0"], "{counts}");
+    let yards: Vec<_> = counts.lines().filter(|line| line.starts_with("Yard")).collect();
+    assert_eq!(yards.len(), 2, "{counts}");
+    let refused = run(&gateway, &["stations", "summary", "--by", "colour"]).await.error();
+    assert!(refused.contains("group_by: \"colour\" is nothing to group by"), "{refused}");
+    let csv = out("stations summary --by site --csv").await;
+    assert!(csv.lines().any(|line| line.starts_with("Yard,")), "{csv}");
 }

@@ -85,7 +85,7 @@ async fn stations_are_provisioned_listed_changed_and_removed() {
     let gateway = start(|_| {}).await;
     let added = ["stations", "add", "CP_1", "--name", "Garage left", "--owner", "acme", "--password", "-"];
     let made = with_input(&gateway, &added, "open sesame 12\n").await.out();
-    assert_eq!(row(&made, "CP_1")[..5], ["CP_1", "no", "-", "accepted", "acme"]);
+    assert_eq!(row(&made, "CP_1")[..7], ["CP_1", "never", "-", "-", "-", "accepted", "acme"]);
     let again = run(&gateway, &added[..3]).await.error();
     assert!(again.starts_with("error: 409 ") && again.contains("there is a station CP_1 already"), "{again}");
 
@@ -110,7 +110,7 @@ async fn stations_are_provisioned_listed_changed_and_removed() {
     let listed = run(&gateway, &["stations", "list", "--connected"]).await.out();
     let shown = row(&listed, "CP_2");
     assert!(shown[2] == "now" || shown[2].ends_with(" s ago"), "{listed}");
-    assert_eq!((shown[1], &shown[3..6]), ("yes", ["accepted", "-", "V M"].as_slice()));
+    assert_eq!((shown[1], &shown[3..8]), ("online", ["-", "-", "accepted", "-", "V M"].as_slice()));
     assert!(!listed.contains("CP_1"), "{listed}");
     let shown = run(&gateway, &["stations", "show", "CP_2"]).await.out();
     assert_eq!(row(&shown, "1")[..3], ["1", "Available", "NoError"]);
