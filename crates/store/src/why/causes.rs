@@ -25,21 +25,6 @@ pub(crate) fn disconnection(reason: &str) -> String {
     words.to_owned()
 }
 
-/// Why several stations are offline that left within `within` of each other; `of`: how many there are where
-/// they are.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the list of what needs attention, which comes next"))]
-pub(crate) fn left_together(count: usize, of: usize, within: Duration) -> String {
-    let who = match (count, count == of) {
-        (2, true) => "both".to_owned(),
-        (_, true) => format!("all {count}"),
-        (_, false) => format!("{count} of {of}"),
-    };
-    format!(
-        "{who} left within {}: likely the site's uplink or its power",
-        span(within.max(Duration::from_secs(1)))
-    )
-}
-
 /// What a connector's fault is.
 pub(crate) fn fault(error_code: Option<&str>, vendor_error_code: Option<&str>, info: Option<&str>) -> String {
     let words = match error_code.unwrap_or_default() {
@@ -77,14 +62,6 @@ mod tests {
 
     #[test]
     fn causes_are_told_in_words() {
-        assert_eq!(
-            left_together(6, 6, Duration::from_secs(2)),
-            "all 6 left within 2 s: likely the site's uplink or its power"
-        );
-        assert_eq!(
-            left_together(2, 3, Duration::from_millis(3)),
-            "2 of 3 left within 1 s: likely the site's uplink or its power"
-        );
         assert_eq!(
             fault(Some("OtherError"), Some("E17"), Some("door open ")),
             "an error of the vendor's own (OtherError), \"E17\", \"door open\""

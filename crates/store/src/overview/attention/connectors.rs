@@ -1,8 +1,9 @@
 //! Connectors that report a fault.
 
 use super::entry::{Said, few};
-use super::wording::{more, nth};
+use super::wording::{more, nth, sentence};
 use crate::overview::facts::{Facts, FaultedConnector};
+use crate::why::causes;
 use vocabulary::api::overview::{Attention, Kind, Severity, SubjectKind};
 
 pub(super) fn entries(facts: &Facts) -> Vec<Attention> {
@@ -22,13 +23,11 @@ fn one(connector: &FaultedConnector) -> Attention {
     };
     let code = connector.error_code.as_deref().filter(|code| *code != "NoError");
     let told = code.or(connector.vendor_error_code.as_deref());
-    let mut cause = match code.and_then(meaning) {
-        Some(meaning) => meaning.to_owned(),
-        None => "The charger does not say what is the matter".to_owned(),
-    };
-    if let Some(info) = connector.info.as_deref().filter(|info| !info.is_empty()) {
-        cause.push_str(&format!(": \"{info}\""));
-    }
+    let mut cause = sentence(&causes::fault(
+        connector.error_code.as_deref(),
+        connector.vendor_error_code.as_deref(),
+        connector.info.as_deref(),
+    ));
     if connector.times_this_week > 1 {
         cause.push_str(&format!("; it is the {} time this week", nth(connector.times_this_week)));
     }
@@ -59,25 +58,4 @@ fn others(rest: &[&FaultedConnector]) -> Attention {
         cause: format!("They report {}.", codes.join(", ")),
     };
     said.of_all(SubjectKind::Connector, rest.iter().map(|connector| id(connector)))
-}
-
-/// What an error code of OCPP says (1.6, section 7.6).
-fn meaning(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "ConnectorLockFailure" => "The plug could not be locked or unlocked",
-        "EVCommunicationError" => "The charger and the car do not understand each other",
-        "GroundFailure" => "The residual-current protection has tripped",
-        "HighTemperature" => "It is too hot inside of the charger",
-        "InternalError" => "The charger's hardware or software has failed",
-        "LocalListConflict" => "The charger's local list does not agree with what it was answered",
-        "OverCurrentFailure" => "The over-current protection has tripped",
-        "OverVoltage" => "The voltage is too high",
-        "UnderVoltage" => "The voltage is too low",
-        "PowerMeterFailure" => "The meter cannot be read",
-        "PowerSwitchFailure" => "The power switch does not obey",
-        "ReaderFailure" => "The card reader does not work",
-        "ResetFailure" => "The charger could not be reset",
-        "WeakSignal" => "The charger's mobile signal is weak",
-        _ => return None,
-    })
 }

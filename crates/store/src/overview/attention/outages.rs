@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::entry::{Said, few};
 use super::wording::{at, count, more, sentence, since, span, spelled};
 use crate::overview::facts::{Facts, TroubledStation};
+use crate::why::causes;
 use vocabulary::api::overview::{Attention, Kind, Severity, Subject, SubjectKind};
 use vocabulary::clock::Timestamp;
 
@@ -180,13 +181,20 @@ fn single(gone: &Gone<'_>, now: Timestamp) -> Attention {
             format!("{} has fallen silent", station.station_id),
             format!("Nothing has come {}, though its connection is open.", since(gone.left_at, now)),
         ),
-        false => {
-            (format!("{} is offline", station.station_id), format!("It left {}.", at(gone.left_at, now)))
-        }
+        false => (format!("{} is offline", station.station_id), left(gone, now)),
     };
     let said =
         Said { severity: Severity::Warn, kind: Kind::StationOffline, since: Some(gone.left_at), text, cause };
     said.of(SubjectKind::Station, &station.station_id)
+}
+
+/// When and why it left.
+fn left(gone: &Gone<'_>, now: Timestamp) -> String {
+    let when = at(gone.left_at, now);
+    match gone.station.disconnect_reason.as_deref() {
+        Some(reason) => format!("{} {}.", sentence(&when), causes::disconnection(reason)),
+        None => format!("It left {when}."),
+    }
 }
 
 fn other_stations(rest: &[Gone<'_>]) -> Attention {

@@ -99,7 +99,8 @@ fn stations_of_a_site_that_left_together_are_one_entry() {
     facts.stations.push(station(7, Some("P5"), 14_700.0));
     let some = "bad stations_offline site:P4 x5 | 5 stations of site P4 are offline | Five of six left within 2 s at \
                 07:55 UTC: likely the site's uplink or power.";
-    let one = "warn station_offline station:CP_7 x1 | CP_7 is offline | It left at 07:55 UTC.";
+    let one = "warn station_offline station:CP_7 x1 | CP_7 is offline | At 07:55 UTC the \
+                 connection broke off: the station lost its power or its network.";
     assert_eq!(told(&facts, None), [some, one]);
 }
 
@@ -122,7 +123,8 @@ fn stations_that_left_at_different_times_are_told_one_by_one_up_to_a_number() {
     let mut facts = Facts { stations: (1..=30).map(left).collect(), ..nothing() };
     let lines = told(&facts, None);
     assert_eq!(lines.len(), 5, "{lines:#?}");
-    let first = "warn station_offline station:CP_1 x1 | CP_1 is offline | It left at 11:00 UTC.";
+    let first = "warn station_offline station:CP_1 x1 | CP_1 is offline | At 11:00 UTC the \
+                 connection broke off: the station lost its power or its network.";
     assert!(lines.contains(&first.to_owned()), "{lines:#?}");
     assert!(lines.iter().any(|line| line.contains("x26 | 26 more stations are offline")), "{lines:#?}");
     facts.stations = vec![TroubledStation { connected: true, ..station(1, None, 90_000.0) }];
@@ -205,7 +207,7 @@ fn a_faulted_connector_says_what_its_code_means_and_how_often() {
     };
     let facts = Facts { faulted: vec![faulted(2, 3)], ..nothing() };
     let line = "bad connector_faulted connector:CP_1/2 x1 | Connector 2 of CP_1 is faulted: GroundFailure | The \
-                residual-current protection has tripped: \"RCD 2\"; it is the third time this week.";
+                residual current protection has tripped (GroundFailure), \"RCD 2\"; it is the third time this week.";
     assert_eq!(told(&facts, None), [line]);
     let many = Facts { faulted: (0..20).map(|nth| faulted(nth, 0)).collect(), ..nothing() };
     let lines = told(&many, None);
