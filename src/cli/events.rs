@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::deliveries;
 use super::session::{GatewayArgs, ListArgs, Session};
@@ -18,6 +19,7 @@ pub(super) const HELP: &str = "\
 Examples:
   chargehook events list --event '*Transaction' --station WALLBOX_001 --since 2h
   chargehook events list --event ocpp.* --follow
+  chargehook events list --event StatusNotification --filter '{\"errorCode\": {\"$not\": \"NoError\"}}'
   chargehook events show evt_01jrs0m6nxk3v1c8d9e0f2g4h6 --explain
   chargehook events send invoice.paid '{\"amount\": 12.5}' --broadcast --idempotency-key INV-7
   chargehook events resend evt_01jrs0m6nxk3v1c8d9e0f2g4h6";
@@ -104,6 +106,9 @@ struct Filter {
     /// Text in the payload
     #[arg(long, value_name = "TEXT")]
     q: Option<String>,
+    /// Conditions on the payload, as a webhook's filter: '{"connectorId": 1, "status": {"$in": ["Faulted"]}}'
+    #[arg(long, value_name = "JSON", value_parser = input::object)]
+    filter: Option<Value>,
 }
 
 #[derive(Args)]

@@ -17,6 +17,7 @@ use super::deliveries;
 use super::event_patterns::{patterns, wrong_patterns};
 use super::page::{self, Paging, ShortPaging};
 use super::path::Id;
+use super::payload_filter;
 use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use super::stream_places::Place;
@@ -73,11 +74,17 @@ pub(super) struct EventsQuery {
     /// alone find nothing.
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
+    /// Conditions on the payload, in the language of a webhook's `filter`: a JSON object
+    /// (`{"errorCode": {"$not": "NoError"}}`). What one request reads for it is bounded, so a page may have
+    /// few rows, or none, and a `next_cursor`.
+    #[param(min_length = 1, max_length = 4096)]
+    filter: Option<String>,
 }
 
 impl Parameters for EventsQuery {
     fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
         wrong_patterns(given, errors);
+        payload_filter::wrong_filter(given, errors);
     }
 }
 
@@ -100,6 +107,7 @@ impl EventsQuery {
             occurred_since: self.occurred_since,
             occurred_until: self.occurred_until,
             q: self.q,
+            payload: self.filter.as_deref().and_then(payload_filter::compiled),
         })
     }
 }
@@ -205,6 +213,14 @@ async fn wait_for_events(
         let listed = state.store.events(filter.clone(), slice.clone()).await?;
         if !listed.rows.is_empty() {
             return Ok(listed);
+        }
+        // Enough was read, and nothing of it fits: what is behind it may.
+        if let Some(next) = listed.next {
+            if tokio::time::Instant::now() >= deadline || state.stop.is_cancelled() {
+                return Ok(listed);
+            }
+            slice.after = Some(next);
+            continue;
         }
         // Nothing up to there fits, so it is not searched again.
         slice.after = slice.after.max(Some((newest.number(), 0)));

@@ -34,6 +34,7 @@ mod openapi_webhooks;
 mod overview;
 mod page;
 mod path;
+mod payload_filter;
 mod problem;
 mod query;
 mod replays;

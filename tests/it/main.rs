@@ -24,6 +24,7 @@ mod discretion;
 mod disk;
 mod documented;
 mod energy;
+mod event_filter;
 mod fairness;
 mod flags;
 mod fleet;

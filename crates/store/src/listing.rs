@@ -31,7 +31,8 @@ pub struct Slice {
 pub struct Listed<T> {
     /// The rows.
     pub rows: Vec<T>,
-    /// The position of the last one, if there are more behind it.
+    /// The position of the last one, if there are more behind it; or where the page ended because enough was
+    /// read, though less than it has room for was found.
     pub next: Option<(i64, i64)>,
 }
 
@@ -194,6 +195,21 @@ fn custom_names_that_fit(glob: &str) -> Option<String> {
     Some(like)
 }
 
+/// Whether a row belongs to a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fits {
+    Yes,
+    No,
+    /// So much was read that the page ends before this row, whether it fits or not.
+    Enough,
+}
+
+impl From<bool> for Fits {
+    fn from(fits: bool) -> Self {
+        if fits { Self::Yes } else { Self::No }
+    }
+}
+
 /// Reads the rows of `select` (without `WHERE`) that fulfil `conditions`, in the order of `keys`: one or
 /// two columns of whole numbers that `select` yields first, in this order. Ends early at [`PAGE_BYTES`].
 pub(crate) fn page<T>(
@@ -208,13 +224,13 @@ pub(crate) fn page<T>(
 }
 
 /// The same of the rows that `fits` says yes to, where that is given: it is asked while the rows are read.
-pub(crate) fn page_of<T>(
+pub(crate) fn page_of<T, F: Into<Fits>>(
     db: &Read<'_>,
     select: &str,
     keys: &[&str],
     mut conditions: Conditions,
     slice: &Slice,
-    fits: Option<impl Fn(&Row<'_>) -> Result<bool>>,
+    fits: Option<impl Fn(&Row<'_>) -> Result<F>>,
     read: impl Fn(&Row<'_>) -> Result<T>,
 ) -> Result<Listed<T>> {
     let (beyond, direction) = if slice.ascending { (">", "ASC") } else { ("<", "DESC") };
@@ -234,19 +250,31 @@ pub(crate) fn page_of<T>(
     let sql = format!("{select} WHERE {} ORDER BY {}{limit}", conditions.text(), order.join(", "));
     let mut rows = Vec::new();
     let mut next = None;
-    let (mut last, mut bytes) = ((0, 0), 0);
+    let (mut last, mut seen, mut bytes) = ((0, 0), None, 0);
+    let position = |row: &Row<'_>| -> Result<(i64, i64)> {
+        Ok((row.get(0)?, if keys.len() > 1 { row.get(1)? } else { 0 }))
+    };
     db.each(&sql, &values_of(&conditions.values), |row| {
-        if let Some(fits) = &fits
-            && !fits(row)?
-        {
-            return Ok(ControlFlow::Continue(()));
+        if let Some(fits) = &fits {
+            match fits(row)?.into() {
+                Fits::Yes => {}
+                Fits::No => {
+                    seen = Some(position(row)?);
+                    return Ok(ControlFlow::Continue(()));
+                }
+                Fits::Enough => {
+                    next = seen;
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
         }
         if rows.len() == slice.limit as usize || bytes >= PAGE_BYTES {
             next = Some(last);
             return Ok(ControlFlow::Break(()));
         }
         bytes += row.weight()?;
-        last = (row.get(0)?, if keys.len() > 1 { row.get(1)? } else { 0 });
+        last = position(row)?;
+        seen = Some(last);
         rows.push(read(row)?);
         Ok(ControlFlow::Continue(()))
     })?;

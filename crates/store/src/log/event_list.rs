@@ -7,12 +7,13 @@ use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page_of};
 use crate::log::event_row;
+use crate::log::payload_judge::{JudgedLimit, PayloadJudge};
 use crate::log::row_set::RowSet;
 use crate::search_words::Wanted;
 use vocabulary::clock::Timestamp;
 use vocabulary::event::Event;
 use vocabulary::id::{EventId, WebhookId};
-use vocabulary::subscription::EventPattern;
+use vocabulary::subscription::{EventPattern, Filter};
 
 /// Which events are wanted; what is not given does not matter.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,8 @@ pub struct EventFilter {
     pub occurred_until: Option<Timestamp>,
     /// What to look for in its payload: words, beginnings (`word*`) and `"phrases"`.
     pub q: Option<String>,
+    /// Conditions on its payload. A page of what fits may have fewer rows than it has room for.
+    pub payload: Option<Filter>,
 }
 
 impl EventFilter {
@@ -53,6 +56,11 @@ impl EventFilter {
     /// What is looked for in payloads: it is judged while the rows are read.
     pub(crate) fn wanted(&self) -> Option<Wanted> {
         self.q.as_deref().map(Wanted::parse)
+    }
+
+    /// Who judges payloads; `None` if nothing is wanted of them.
+    pub(crate) fn judge(&self, left: JudgedLimit) -> Option<PayloadJudge> {
+        PayloadJudge::new(self.wanted(), self.payload.clone(), left)
     }
 
     /// Everything else, as conditions on `events e`.
@@ -98,20 +106,25 @@ impl Store {
         if filter.q.is_some() {
             return self.search_events(filter, slice).await;
         }
-        self.read(move |db| list(db, &filter, &slice, &RowSet::All)).await
+        let listed = self.read(move |db| list(db, &filter, &slice, &RowSet::All, JudgedLimit::default()));
+        Ok(listed.await?.0)
     }
 }
 
-/// One page of the events that `filter` wants of those rows.
+/// One page of the events that `filter` wants of those rows, and how much may be judged after it.
 pub(crate) fn list(
     db: &Read<'_>,
     filter: &EventFilter,
     slice: &Slice,
     rows: &RowSet,
-) -> Result<Listed<Event>> {
+    left: JudgedLimit,
+) -> Result<(Listed<Event>, JudgedLimit)> {
     let select = format!("SELECT {} FROM events e", event_row::COLUMNS);
-    let fits = filter.wanted().map(|wanted| move |row: &Row<'_>| Ok(wanted.is_in(event_row::payload(row)?)));
-    page_of(db, &select, &["e.seq"], conditions_of(filter, rows), slice, fits, event_row::read)
+    let judge = filter.judge(left);
+    let fits = judge.as_ref().map(|judge| |row: &Row<'_>| Ok(judge.judge(event_row::payload(row)?)));
+    let conditions = conditions_of(filter, rows);
+    let listed = page_of(db, &select, &["e.seq"], conditions, slice, fits, event_row::read)?;
+    Ok((listed, judge.map_or(left, |judge| judge.left())))
 }
 
 fn conditions_of(filter: &EventFilter, rows: &RowSet) -> Conditions {

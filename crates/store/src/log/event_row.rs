@@ -137,6 +137,11 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Event> {
     })
 }
 
+/// The position of what [`COLUMNS`] selects.
+pub(crate) fn position(row: &Row<'_>) -> Result<LogPosition> {
+    row.get(0)
+}
+
 /// The payload of what [`COLUMNS`] selects, where it stands.
 pub(crate) fn payload<'r>(row: &'r Row<'_>) -> Result<&'r str> {
     row.text(PAYLOAD)

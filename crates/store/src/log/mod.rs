@@ -6,6 +6,7 @@ pub(crate) mod event_row;
 pub(crate) mod ingest;
 pub(crate) mod messages;
 pub(crate) mod not_matched;
+pub(crate) mod payload_judge;
 pub(crate) mod removed_before;
 pub(crate) mod retention;
 pub(crate) mod row_set;

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use crate::engine::sql::{params, values_of};
 use crate::error::Result;
+use crate::listing::Fits;
 use crate::log::event_list::EventFilter;
+use crate::log::payload_judge::JudgedLimit;
 use crate::log::{event_row, removed_before};
 use crate::{LogPosition, Store};
 use vocabulary::event::Event;
@@ -45,7 +47,7 @@ impl Store {
                 |row| row.get(0),
             )?;
             let end = first.map_or(newest, |first| newest.min(behind(first, STRETCH_ROWS)));
-            let wanted = filter.wanted();
+            let judge = filter.judge(JudgedLimit::default());
             let mut conditions = filter.conditions();
             conditions.and("e.seq > ? AND e.seq <= ?", [after.into(), end.into()]);
             let sql = format!(
@@ -54,11 +56,18 @@ impl Store {
                 conditions.text()
             );
             let mut stretch = Stretch { events: Vec::new(), reaches: end.max(after) };
-            let mut bytes = 0;
+            let (mut bytes, mut seen) = (0, after);
             db.each(&sql, &values_of(&conditions.into_values()), |row| {
-                if let Some(wanted) = &wanted
-                    && !wanted.is_in(event_row::payload(row)?)
-                {
+                let fits = match &judge {
+                    Some(judge) => judge.judge(event_row::payload(row)?),
+                    None => Fits::Yes,
+                };
+                if fits == Fits::Enough {
+                    stretch.reaches = seen;
+                    return Ok(ControlFlow::Break(()));
+                }
+                seen = event_row::position(row)?;
+                if fits == Fits::No {
                     return Ok(ControlFlow::Continue(()));
                 }
                 let event = event_row::read(row)?;

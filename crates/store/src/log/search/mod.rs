@@ -15,6 +15,7 @@ use crate::engine::embedded::search_index::SearchIndex;
 use crate::error::Result;
 use crate::listing::{Listed, Slice, arrival_rows};
 use crate::log::event_list::{self, EventFilter};
+use crate::log::payload_judge::JudgedLimit;
 use crate::log::row_set::RowSet;
 use crate::search_words::Wanted;
 use crate::{LogPosition, Store};
@@ -58,7 +59,9 @@ impl Store {
         }
         let expression = wanted.and_then(|wanted| wanted.expression());
         let (Some(index), Some(expression)) = (self.inner.search.get().cloned(), expression) else {
-            return self.read(move |db| event_list::list(db, &filter, &slice, &RowSet::All)).await;
+            let left = JudgedLimit::default();
+            let listed = self.read(move |db| event_list::list(db, &filter, &slice, &RowSet::All, left));
+            return Ok(listed.await?.0);
         };
         let reach = index.reach();
         let Span { low, high } = self.searched(&filter, &slice).await?;

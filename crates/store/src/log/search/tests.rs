@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::follow::read_unindexed;
 use super::*;
 use crate::DeliveryFilter;
 use crate::log::retention::Expiring;
 use crate::seed::SeedWebhook;
 use vocabulary::clock::{Clock, Timestamp};
+use vocabulary::subscription::Filter;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_776_168_000_000);
 
@@ -57,6 +60,49 @@ impl Fixture {
         let slice = Slice { ascending: false, after: None, limit: 1_000 };
         let found = self.store.deliveries(filter, slice).await.expect("lists").rows;
         found.iter().map(|delivery| delivery.row.number()).collect()
+    }
+}
+
+/// Rows whose payload says this number, of many: one request judges no more than 10,000 of them.
+async fn rare(store: &Store, q: Option<&str>, number: usize, ascending: bool) -> (Vec<usize>, Vec<i64>) {
+    let payload = Filter::parse(&json!({ "n": number })).expect("a filter");
+    let q = q.map(str::to_owned);
+    let filter = EventFilter { payload: Some(payload), q, ..EventFilter::default() };
+    let (mut pages, mut found, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = store.events(filter.clone(), Slice { ascending, after, limit: 5 }).await.expect("lists");
+        pages.push(page.rows.len());
+        found.extend(page.rows.iter().map(|event| event.position.number()));
+        after = page.next;
+        if after.is_none() {
+            return (pages, found);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_filter_judges_so_much_at_once_and_finds_everything_in_the_end() {
+    let fixture = fixture();
+    fixture.store.seed_events("CP", 25_000).await.expect("events");
+    for index in [false, true] {
+        if index {
+            fixture.index().await;
+        }
+        for (q, ascending, expected) in [
+            (None, true, [0, 0, 1]),
+            (None, false, [1, 0, 0]),
+            (Some("n"), true, [0, 0, 1]),
+            (Some("n"), false, [1, 0, 0]),
+        ] {
+            let (pages, found) = rare(&fixture.store, q, 24_990, ascending).await;
+            assert_eq!(
+                (pages.as_slice(), found),
+                (expected.as_slice(), vec![24_991]),
+                "{q:?} {ascending} {index}"
+            );
+        }
+        let (pages, found) = rare(&fixture.store, Some("7"), 7, true).await;
+        assert_eq!((pages.len(), found), (1, vec![8]), "words that are rare leave little to judge");
     }
 }
 
