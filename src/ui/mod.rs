@@ -48,6 +48,7 @@
 //! - **Look** at it: light and dark, wide and at 390 pixels.
 
 mod assets;
+mod charging;
 mod components;
 mod csv;
 mod curl;
@@ -55,6 +56,7 @@ mod failure;
 mod flash;
 mod form;
 mod guard;
+mod handy_commands;
 mod links;
 mod one_time_links;
 mod page;
@@ -75,8 +77,8 @@ use crate::http::ApiState;
 use failure::Failure;
 pub use one_time_links::OneTimeLinks;
 use pages::{
-    audit, command, commands, deliveries, delivery, event, events, find, keys, overview, reports, resend,
-    session as one_session, sessions, station, station_command, stations, system, tags, webhook,
+    audit, command, command_form, commands, deliveries, delivery, event, events, find, keys, overview,
+    reports, resend, session as one_session, sessions, station, stations, system, tags, webhook,
     webhook_form, webhook_replay, webhooks,
 };
 
@@ -103,9 +105,11 @@ fn routes() -> Router<Arc<Dashboard>> {
         .route("/ui/stations/{id}", get(station::show))
         .route("/ui/stations/{id}/disconnect", post(station::disconnect))
         .route("/ui/stations/{id}/change", post(station::change))
-        .route("/ui/stations/{id}/command", get(station_command::form).post(station_command::send))
+        .route("/ui/stations/{id}/command", get(command_form::show).post(command_form::send))
         .route("/ui/sessions", get(sessions::list))
         .route("/ui/sessions/{transaction_id}", get(one_session::show))
+        .route("/ui/sessions/{transaction_id}/stop", post(one_session::stop))
+        .route("/ui/sessions/{transaction_id}/close", post(one_session::close))
         .route("/ui/events", get(events::list))
         .route("/ui/events/{id}", get(event::show))
         .route("/ui/events/{id}/resend", post(event::resend))
@@ -128,6 +132,7 @@ fn routes() -> Router<Arc<Dashboard>> {
         .route("/ui/webhooks/{id}/replay", get(webhook_replay::count).post(webhook_replay::start))
         .route("/ui/commands", get(commands::list))
         .route("/ui/commands/{id}", get(command::show))
+        .route("/ui/commands/{id}/cancel", post(command::cancel))
         .route("/ui/tags", get(tags::list).post(tags::put))
         .route("/ui/tags/delete", post(tags::delete))
         .route("/ui/reports", get(reports::show))

@@ -78,6 +78,11 @@ impl Session {
         }
     }
 
+    /// Answers a form whose call was made: leads to `path`, which shows what it has come to.
+    pub(super) fn told(&self, path: &str, tone: Tone, text: impl Into<String>) -> Response {
+        self.lead(path, Message { tone, text: text.into() })
+    }
+
     fn lead(&self, path: &str, message: Message) -> Response {
         let mut response = (StatusCode::SEE_OTHER, [(LOCATION, path)]).into_response();
         let set = flash::set(&self.dashboard.state.browser_sessions, &message);

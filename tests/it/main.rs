@@ -18,6 +18,7 @@ mod consequences;
 mod crash;
 mod csv;
 mod dashboard;
+mod dashboard_charging;
 mod dashboard_forms;
 mod deliveries;
 mod discretion;

@@ -4,9 +4,10 @@ use maud::{Markup, html};
 
 use vocabulary::api::command::{Command, CommandStatus};
 use vocabulary::api::station::{Connector, Station};
-use vocabulary::api::transaction::{EnergyQuality, Status};
+use vocabulary::api::transaction::{EnergyQuality, Status, Transaction};
 
 use vocabulary::delivery::DeliveryStatus;
+use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagReason};
 use vocabulary::ocpp::boot_status::BootStatus;
 use vocabulary::webhook::WebhookStatus;
 
@@ -98,6 +99,22 @@ pub(in crate::ui) fn energy_quality(quality: EnergyQuality) -> Markup {
         EnergyQuality::Missing => Tone::Off,
     };
     chip(tone, quality.as_str())
+}
+
+/// Why a session's id tag was refused; nothing if it was accepted.
+pub(in crate::ui) fn refused_tag(session: &Transaction) -> Markup {
+    if session.id_tag_status == AuthorizationStatus::Accepted {
+        return html! {};
+    }
+    let word = match session.id_tag_reason {
+        Some(IdTagReason::OtherOwner) => "of another owner",
+        Some(IdTagReason::Concurrent) => "charging elsewhere",
+        Some(IdTagReason::Endpoint) => "refused by the endpoint",
+        Some(IdTagReason::EndpointUnreachable) => "endpoint unreachable",
+        Some(reason) => reason.as_str(),
+        None => session.id_tag_status.as_str(),
+    };
+    chip(Tone::Warn, word)
 }
 
 /// What becomes of a delivery.

@@ -13,6 +13,8 @@
 //! | [`time`] | times and durations |
 //! | [`units`] | numbers, energy, power, bytes |
 //! | [`bar`], [`curve`] | charts, as SVG from the server |
+//! | [`command`] | a command in a few words |
+//! | [`command_fields`] | the fields of a command, and the choice of one |
 //! | [`time_line`] | what happened in order, and what is to come |
 //! | [`why`] | an answer of `why` |
 //! | [`json`] | a payload, indented |
@@ -23,6 +25,8 @@ pub(super) mod action;
 pub(super) mod bar;
 pub(super) mod card;
 pub(super) mod chip;
+pub(super) mod command;
+pub(super) mod command_fields;
 pub(super) mod curve;
 pub(super) mod definitions;
 pub(super) mod empty;

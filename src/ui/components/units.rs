@@ -22,6 +22,11 @@ pub(in crate::ui) fn energy(wh: i64) -> String {
     }
 }
 
+/// A reading of a meter, to the Wh: `2,602,330 Wh`.
+pub(in crate::ui) fn watt_hours(wh: i64) -> String {
+    format!("{}{} Wh", if wh < 0 { "−" } else { "" }, count(wh.unsigned_abs()))
+}
+
 /// Power: `350 W`, `11.0 kW`, `1.24 MW`.
 pub(in crate::ui) fn power(watts: f64) -> String {
     match watts.abs() {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::ui::components::filters::Filters;
 use crate::ui::components::layout::Section;
-use crate::ui::components::{card, chip, empty, table, time};
+use crate::ui::components::{card, chip, command, empty, table, time};
 use crate::ui::links;
 use crate::ui::page::{Answer, Page, rows};
 use crate::ui::query::Query;
@@ -23,28 +23,46 @@ const FILTERS: &[&str] = &["status", "station_id", "action", "owner_id", "since"
 pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
     let listed = session.client.commands(&query.parameters(FILTERS)).await;
     let (found, errors) = rows(listed)?;
-    let body = render(&query, &found, &errors, session.now);
+    let body = render(&query, &found, &errors, session.identity.owner_id().is_none(), session.now);
     let page = Page::new(&session, Section::Commands, "Commands", body).live();
     Ok(if errors.is_empty() { page } else { page.invalid() })
 }
 
-fn render(query: &Query, found: &Rows<Command>, errors: &[FieldError], now: Timestamp) -> Markup {
-    let filters = Filters::new(PATH, query, errors)
+/// `all_owners`: whether the key sees the commands to stations of several owners.
+fn render(
+    query: &Query,
+    found: &Rows<Command>,
+    errors: &[FieldError],
+    all_owners: bool,
+    now: Timestamp,
+) -> Markup {
+    let mut filters = Filters::new(PATH, query, errors)
         .choice("status", "Status", &statuses())
         .text("station_id", "Station")
         .text("action", "Action");
+    if all_owners {
+        filters = filters.text("owner_id", "Owner");
+    }
+    let filters = filters.text("since", "Since").text("until", "Until");
     let list = html! {
-        @if found.data.is_empty() {
-            @if query.has_any(FILTERS) { (empty::nothing_fits(PATH)) }
-            @else { (empty::empty("No command yet.", html! { "A station's page sends some." })) }
-        } @else {
-            (listed(&found.data, now)) (table::pager(PATH, query, found.next_cursor.as_deref()))
-        }
+        @if found.data.is_empty() { (nothing(query, errors)) }
+        @else { (listed(&found.data, now)) (table::pager(PATH, query, found.next_cursor.as_deref())) }
     };
+    let csv = table::csv_link("commands", query);
     html! {
         (filters.render())
-        div.grid { (card::live_card("commands", card::Width::Full, "Commands", table::csv_link("commands", query), list)) }
+        div.grid { (card::live_card("commands", card::Width::Full, "Commands", csv, list)) }
     }
+}
+
+fn nothing(query: &Query, errors: &[FieldError]) -> Markup {
+    if query.has_any(FILTERS) || query.get("cursor").is_some() || !errors.is_empty() {
+        return empty::nothing_fits(PATH);
+    }
+    empty::empty(
+        "No command yet.",
+        html! { "Send one on the page of a " a href="/ui/stations" { "station" } "." },
+    )
 }
 
 fn listed(rows: &[Command], now: Timestamp) -> Markup {
@@ -52,16 +70,21 @@ fn listed(rows: &[Command], now: Timestamp) -> Markup {
         table::text("Command"),
         table::text("Station"),
         table::text("Result"),
+        table::text("The charger's answer"),
         table::minor("Requested by"),
         table::text("Created"),
     ];
-    let rows = rows.iter().map(|command| {
+    let rows = rows.iter().map(|one| {
         [
-            table::link(&links::command(command.id), &command.action),
-            table::link(&links::station(&command.station_id), &command.station_id),
-            chip::command(command),
-            html! { (command.requested_by.name) },
-            time::ago(command.created_at, now),
+            table::link(&links::command(one.id), &one.action),
+            table::link(&links::station(&one.station_id), &one.station_id),
+            chip::command(one),
+            html! {
+                (command::answer(one))
+                @if let Some(id) = one.transaction_id { " " (table::link(&links::session(id), "session")) }
+            },
+            html! { (one.requested_by.name) },
+            time::ago(one.created_at, now),
         ]
     });
     table::table("Commands", columns, rows)

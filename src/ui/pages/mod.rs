@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod command;
+pub(super) mod command_form;
 pub(super) mod commands;
 pub(super) mod deliveries;
 pub(super) mod delivery;
@@ -15,7 +16,6 @@ pub(super) mod resend;
 pub(super) mod session;
 pub(super) mod sessions;
 pub(super) mod station;
-pub(super) mod station_command;
 pub(super) mod stations;
 pub(super) mod system;
 pub(super) mod tags;

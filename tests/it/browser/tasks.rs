@@ -84,7 +84,7 @@ async fn what_people_come_for_takes_at_most_four_clicks() {
     browser.fill("idTag", "DEADBEEF").await;
     person.click("Start charging").await;
     person.reads("Accepted").await;
-    person.click("Session").await;
+    person.click("Open session").await;
     browser.element("svg.curves").await;
     person.done("start a charge and see the answer and the curve");
 
