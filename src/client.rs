@@ -5,6 +5,7 @@
 //! with every wrong field or parameter. The methods name only further errors.
 
 mod access;
+mod bulk_commands;
 mod call;
 mod commands;
 mod csv;

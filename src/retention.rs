@@ -35,6 +35,8 @@ impl Retention {
         let mut rules = vec![
             (Expiring::Transactions, self.transactions),
             (Expiring::Commands, self.commands),
+            // What is left of them by then is the list of their stations.
+            (Expiring::BulkCommands, self.commands),
             // They come from commands.
             (Expiring::Reservations, self.commands),
             (Expiring::Deliveries, self.deliveries),
@@ -169,8 +171,9 @@ impl Size<'_> {
                 continue;
             }
             if let Some(since) = self.store.log_complete_since().await? {
-                let what = Expiring::Commands;
-                Sweep { store: self.store, what: &what, before: since, stop: self.stop }.run().await?;
+                for what in [Expiring::Commands, Expiring::BulkCommands] {
+                    Sweep { store: self.store, what: &what, before: since, stop: self.stop }.run().await?;
+                }
             }
             let expired = self.store.expired(events.clone(), before, position).await?;
             if expired.rows.is_empty() && expired.position.is_none() {
@@ -207,6 +210,7 @@ fn name(what: &Expiring) -> String {
         Expiring::Transactions => "transactions".to_owned(),
         Expiring::Audit => "entries of the audit log".to_owned(),
         Expiring::Replays => "replays".to_owned(),
+        Expiring::BulkCommands => "bulk commands".to_owned(),
         Expiring::Reservations => "reservations".to_owned(),
         Expiring::History => "stations' history".to_owned(),
         Expiring::Origins => "origins of URLs".to_owned(),

@@ -11,8 +11,7 @@ use store::{Claimed, DirectUrl, LaneSettings, UnreadableSetting};
 use vocabulary::api::webhook::WebhookInput;
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::BodyFormat;
-
-use super::webhook_rate::{InvalidRate, RateLimit};
+use vocabulary::rate::{InvalidRate, RateLimit};
 
 /// Where and how one webhook's deliveries are sent.
 #[derive(Clone)]

@@ -36,7 +36,8 @@ use vocabulary::ocpp::protocol::Protocol;
 use vocabulary::similar_name::nearest;
 use vocabulary::units::Span;
 
-const LIST: &str = "commands";
+/// The name of lists of commands in cursors.
+pub(super) const LIST: &str = "commands";
 
 /// The end of the path of a station's commands.
 pub(super) const PATH: &str = "/stations/{id}/commands";
@@ -98,6 +99,18 @@ pub(super) struct CommandsQuery {
     until: Option<Timestamp>,
 }
 
+impl CommandsQuery {
+    pub(super) fn filter(self) -> CommandFilter {
+        CommandFilter {
+            action: self.action.and_then(|name| name.parse().ok()),
+            status: self.status,
+            since: self.since,
+            until: self.until,
+            ..CommandFilter::default()
+        }
+    }
+}
+
 impl Parameters for CommandsQuery {
     /// An unknown action is an error, and so is a cursor of another list.
     fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
@@ -119,38 +132,12 @@ struct Checked {
 /// Reads a body and checks it, its payload too, naming every wrong field.
 fn read(body: &body::JsonText, now: Timestamp) -> Result<Checked> {
     let mut errors = body::errors::<CommandInput>(&body.value)?;
-    let spans = |name: &str| body.value[name].as_str().and_then(|text| text.parse::<Span>().ok());
-    if spans("timeout").is_some_and(|timeout| !TIMEOUT.contains(&timeout.0)) {
-        errors.push(FieldError::new("timeout", "must be from 100ms to 10m"));
-    }
-    if spans("expires_in").is_some_and(|expires_in| !EXPIRES_IN.contains(&expires_in.0)) {
-        errors.push(FieldError::new("expires_in", "must be from 1s to 30d"));
-    }
+    check_bounds(body, &mut errors);
     if !body.value["expires_in"].is_null() && body.value["queue"] != Value::Bool(true) {
         errors
             .push(FieldError::new("expires_in", "is for commands that may wait: set queue to true with it"));
     }
-    let metadata = &body.value["metadata"];
-    if !metadata.is_null() && metadata.to_string().len() > METADATA_MAX_BYTES {
-        errors.push(FieldError::new("metadata", "must have at most 16 KiB"));
-    }
-    let action = match body.value["action"].as_str().filter(|name| !name.is_empty()).map(action_named) {
-        Some(Ok(action)) => Some(action),
-        Some(Err(message)) => {
-            errors.push(FieldError::new("action", message));
-            None
-        }
-        None => None,
-    };
-    let payload = action.and_then(|action| match action.check(&given_payload(body), now) {
-        Ok(payload) => Some((action, payload)),
-        // The schema has already named a payload that is no object.
-        Err(_) if !matches!(body.value["payload"], Value::Null | Value::Object(_)) => None,
-        Err(violations) => {
-            errors.extend(violations.into_iter().map(in_payload));
-            None
-        }
-    });
+    let payload = action_and_payload(body, now, &mut errors);
     match (payload, errors.is_empty()) {
         (Some((action, payload)), true) => {
             let input = serde_json::from_slice(&body.text)
@@ -159,6 +146,46 @@ fn read(body: &body::JsonText, now: Timestamp) -> Result<Checked> {
         }
         _ => Err(ErrorAnswer::invalid(errors)),
     }
+}
+
+/// Adds what is out of bounds of the members that commands to one station and to many have in common.
+pub(super) fn check_bounds(body: &body::JsonText, errors: &mut Vec<FieldError>) {
+    let spans = |name: &str| body.value[name].as_str().and_then(|text| text.parse::<Span>().ok());
+    if spans("timeout").is_some_and(|timeout| !TIMEOUT.contains(&timeout.0)) {
+        errors.push(FieldError::new("timeout", "must be from 100ms to 10m"));
+    }
+    if spans("expires_in").is_some_and(|expires_in| !EXPIRES_IN.contains(&expires_in.0)) {
+        errors.push(FieldError::new("expires_in", "must be from 1s to 30d"));
+    }
+    let metadata = &body.value["metadata"];
+    if !metadata.is_null() && metadata.to_string().len() > METADATA_MAX_BYTES {
+        errors.push(FieldError::new("metadata", "must have at most 16 KiB"));
+    }
+}
+
+/// What a body asks, with its payload as it is sent; `None` if anything is wrong with them, which is added.
+pub(super) fn action_and_payload(
+    body: &body::JsonText,
+    now: Timestamp,
+    errors: &mut Vec<FieldError>,
+) -> Option<(CommandAction, Box<RawValue>)> {
+    let action = match body.value["action"].as_str().filter(|name| !name.is_empty()).map(action_named) {
+        Some(Ok(action)) => Some(action),
+        Some(Err(message)) => {
+            errors.push(FieldError::new("action", message));
+            None
+        }
+        None => None,
+    };
+    action.and_then(|action| match action.check(&given_payload(body), now) {
+        Ok(payload) => Some((action, payload)),
+        // The schema has already named a payload that is no object.
+        Err(_) if !matches!(body.value["payload"], Value::Null | Value::Object(_)) => None,
+        Err(violations) => {
+            errors.extend(violations.into_iter().map(in_payload));
+            None
+        }
+    })
 }
 
 /// The payload's own text: its members are sent in the order given.
@@ -179,7 +206,7 @@ fn in_payload(violation: Violation) -> FieldError {
     FieldError::new(field, violation.problem)
 }
 
-fn action_named(name: &str) -> std::result::Result<CommandAction, String> {
+pub(super) fn action_named(name: &str) -> std::result::Result<CommandAction, String> {
     name.parse::<CommandAction>().map_err(|unknown| {
         if Protocol::ALL.into_iter().flat_map(MessageAction::all).any(|action| action.as_str() == name) {
             return format!("{name} is what a charger sends, not a command");
@@ -192,7 +219,7 @@ fn action_named(name: &str) -> std::result::Result<CommandAction, String> {
     })
 }
 
-fn queued_for(action: CommandAction) -> Duration {
+pub(super) fn queued_for(action: CommandAction) -> Duration {
     if action.is_urgent() { QUEUED_FOR_NOW } else { QUEUED_FOR }
 }
 
@@ -300,10 +327,7 @@ pub(super) async fn of_station(
     let filter = CommandFilter {
         station_id: Some(station.station_id),
         owner_id: caller.owner_filter(None)?,
-        action: query.action.and_then(|name| name.parse().ok()),
-        status: query.status,
-        since: query.since,
-        until: query.until,
+        ..query.filter()
     };
     let slice = paging.slice(LIST)?;
     let listed = state.store.commands(filter, slice.clone()).await?;
@@ -321,10 +345,7 @@ pub(super) async fn list(
     let filter = CommandFilter {
         station_id: whose.station_id,
         owner_id: caller.owner_filter(whose.owner_id)?,
-        action: query.action.and_then(|name| name.parse().ok()),
-        status: query.status,
-        since: query.since,
-        until: query.until,
+        ..query.filter()
     };
     let slice = paging.slice(LIST)?;
     let listed = state.store.commands(filter, slice.clone()).await?;

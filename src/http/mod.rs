@@ -11,6 +11,7 @@ mod audit;
 mod auth;
 mod body;
 mod browser_session;
+mod bulk_commands;
 mod commands;
 mod connectors;
 mod csv;
@@ -48,6 +49,7 @@ mod settings;
 mod sign_in;
 mod sse;
 mod station_import;
+mod station_selection;
 mod station_summary;
 mod stations;
 mod stream_places;
@@ -97,6 +99,7 @@ use crate::station::settings::Authorization;
 use outbound::post::Poster;
 use problem::ErrorAnswer;
 use store::Store;
+use vocabulary::api::bulk_command::STATION_FILTER;
 use vocabulary::clock::{Clock, Monotonic, Timestamp};
 use vocabulary::setting::Server;
 use vocabulary::units::Span;
@@ -207,6 +210,11 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(commands::get))
         .routes(routes!(commands::cancel))
         .routes(routes!(why::command))
+        .routes(routes!(bulk_commands::create, bulk_commands::list))
+        .routes(routes!(bulk_commands::get))
+        .routes(routes!(bulk_commands::commands))
+        .routes(routes!(bulk_commands::stations))
+        .routes(routes!(bulk_commands::cancel))
         .routes(routes!(transactions::list))
         .routes(routes!(transactions::get))
         .routes(routes!(transactions::meter_values))
@@ -221,7 +229,8 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(audit::list));
-    OpenApiRouter::with_openapi(openapi::preamble())
+    let of_parameters = [(STATION_FILTER, query::object_schema::<stations::StationsQuery>())];
+    OpenApiRouter::with_openapi(openapi::preamble(of_parameters))
         .nest(BASE, api)
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

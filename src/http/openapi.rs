@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use http::Method;
 use serde_json::{Value, json};
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server,
@@ -107,9 +108,10 @@ pub(super) fn operations(document: &Value) -> impl Iterator<Item = (Method, &str
     })
 }
 
-/// The part of the document about the API as a whole.
-pub(super) fn preamble() -> OpenApi {
+/// The part of the document about the API as a whole, with schemas that are made of parameters.
+pub(super) fn preamble(schemas: impl IntoIterator<Item = (&'static str, Schema)>) -> OpenApi {
     let mut components = Components::new();
+    components.schemas.extend(schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema.into())));
     components.add_security_scheme(
         "api_key",
         SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
@@ -272,7 +274,8 @@ fn general_errors(path: &str, is_post: bool, takes_body: bool) -> Vec<(&'static 
     if path.contains('{') {
         errors.push(("404", "There is none, or it belongs to another owner"));
     }
-    let kept_for_a_time = ["/events", "/deliveries", "/commands", "/transactions", "/replays"];
+    let kept_for_a_time =
+        ["/events", "/deliveries", "/commands", "/bulk-commands", "/transactions", "/replays"];
     let of_one = kept_for_a_time.iter().any(|list| path.contains(&format!("{list}/{{")));
     if of_one || path.ends_with("/events") || path.ends_with("/events/stream") {
         errors.push(("410", "Older than what is kept: see `retention` in the configuration"));

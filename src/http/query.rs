@@ -12,7 +12,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::map::Entry;
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 
 use super::problem::{ErrorAnswer, Result, UNKNOWN_PARAMETER};
 use super::schema::Checker;
@@ -111,6 +113,12 @@ impl Shape {
         }
         let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
         Ok(Self { kinds, checker: Checker::new(schema, openapi::components())? })
+    }
+
+    /// What the schema finds, by the names of the parameters.
+    fn errors(&self, given: &Value) -> Vec<FieldError> {
+        let found = self.checker.errors(given).into_iter();
+        found.map(|error| FieldError::new(named(&error.field), error.message)).collect()
     }
 
     /// The parameter that a name stands for, and what is behind the dot of one of many.
@@ -222,10 +230,70 @@ pub(super) fn parse<T: Parameters + 'static>(query: &str, now: Timestamp) -> Res
         }
     }
     let given = Value::Object(given);
-    for mut error in shape.checker.errors(&given) {
-        error.field = named(&error.field);
-        errors.push(error);
+    errors.extend(shape.errors(&given));
+    finish(given, errors)
+}
+
+/// Reads the same parameters from an object of a body, whose members have the types of JSON. Durations in the
+/// place of times become times in it.
+///
+/// # Errors
+/// A 422 with every wrong member.
+pub(super) fn from_object<T: Parameters + 'static>(
+    members: &mut Map<String, Value>,
+    now: Timestamp,
+) -> Result<T> {
+    let shape = Shape::of::<T>()?;
+    let mut given = Map::new();
+    for (name, member) in members {
+        match shape.parameter(name) {
+            Some((many, Kind::Members, key)) => {
+                if let Some(object) = given.entry(many).or_insert_with(|| json!({})).as_object_mut() {
+                    object.insert(key.to_owned(), member.clone());
+                }
+                continue;
+            }
+            Some((_, Kind::Moment, _)) => {
+                if let Some(text) = member.as_str() {
+                    *member = moment(text, now);
+                }
+            }
+            // The schema names an unknown one.
+            _ => {}
+        }
+        given.insert(name.clone(), member.clone());
     }
+    let given = Value::Object(given);
+    let errors = shape.errors(&given);
+    finish(given, errors)
+}
+
+/// The schema of an object with the same parameters as members. What stands for many is the schema of all
+/// members that have no other: a schema has no better words for names that begin alike.
+pub(super) fn object_schema<T: IntoParams>() -> Schema {
+    let mut object = ObjectBuilder::new().schema_type(Type::Object);
+    let mut others = AdditionalProperties::FreeForm(false);
+    for parameter in T::into_params(|| Some(ParameterIn::Query)) {
+        let Some(schema) = parameter.schema else { continue };
+        let schema = described(schema, parameter.description);
+        match parameter.name.ends_with(ANY_KEY) {
+            true => others = AdditionalProperties::RefOr(schema),
+            false => object = object.property(parameter.name, schema),
+        }
+    }
+    Schema::Object(object.additional_properties(Some(others)).build())
+}
+
+/// The schema of a parameter, with the words that a parameter has beside it.
+fn described(mut schema: RefOr<Schema>, words: Option<String>) -> RefOr<Schema> {
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        object.description = words;
+    }
+    schema
+}
+
+/// Reads parameters in which the schema has found these errors.
+fn finish<T: Parameters>(given: Value, mut errors: Vec<FieldError>) -> Result<T> {
     let mut meant = Vec::new();
     T::wrong(&given, &mut meant);
     // A parameter that cannot be read needs no second error.

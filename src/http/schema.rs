@@ -71,12 +71,19 @@ fn describe(error: &ValidationError<'_>, found: &mut Vec<FieldError>) {
             return;
         }
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            // In "null or an object" the error is about the object.
             if let Some(message) = bound_message(context) {
                 found.push(FieldError::new(path, message));
                 return;
             }
-            let thing = context.iter().find(|errors| !errors.iter().any(|inner| expects_null(inner)));
+            // Of an object or a list it is about that which was given; in "null or an object" about the
+            // object.
+            let place = error.instance_path();
+            let is_other_kind = |inner: &ValidationError<'_>| {
+                matches!(inner.kind(), ValidationErrorKind::Type { .. }) && inner.instance_path() == place
+            };
+            let of_its_kind = context.iter().find(|errors| !errors.iter().any(is_other_kind));
+            let not_null = || context.iter().find(|errors| !errors.iter().any(|inner| expects_null(inner)));
+            let thing = of_its_kind.or_else(not_null);
             match thing {
                 Some(errors) => {
                     errors.iter().for_each(|inner| describe(inner, found));

@@ -4,12 +4,13 @@
 //! [`handshake`] decides, [`credentials`] checks passwords. [`connection`] is the actor around one WebSocket
 //! and [`session`] its logic. [`callout`] asks an operator's endpoint for verdicts on id tags. [`registry`]
 //! knows who is connected. [`offline_watch`] finds stations that have fallen silent, [`overdue_commands`]
-//! ends commands that have waited too long, and [`orphaned_transactions`] completes transactions whose stop
-//! will not come any more.
+//! ends commands that have waited too long, [`bulk_commands`] makes those to many stations at their rate, and
+//! [`orphaned_transactions`] completes transactions whose stop will not come any more.
 //!
 //! **Invariant**: `session` knows no socket, no clock and no database.
 
 mod addresses;
+mod bulk_commands;
 pub mod callout;
 mod certificate_signing;
 mod certificates;
@@ -177,6 +178,7 @@ impl Stations {
         }
         stations.tasks.spawn(offline_watch::watch(stations.clone()));
         stations.tasks.spawn(overdue_commands::watch(stations.clone()));
+        stations.tasks.spawn(bulk_commands::run(stations.clone()));
         stations.tasks.spawn(orphaned_transactions::watch(stations.clone()));
         Ok((stations, addresses))
     }

@@ -94,6 +94,8 @@ async fn busy() -> (Running, String, String) {
     drop(charger);
     let reset = json!({"action": "Reset", "payload": {"type": "Soft"}, "queue": true});
     made("/stations/CP_1/commands", reset).await;
+    let bulk = json!({"stations": {"q": "CP"}, "action": "ClearCache", "offline": "queue"});
+    made("/bulk-commands", bulk).await;
     let event = made("/events", json!({"event": "a.b", "payload": {"n": 1.5}, "webhook_id": 1})).await;
     made("/webhooks/1/replay", json!({"since": "2020-01-01T00:00:00Z", "only": "all"})).await;
     let event = event["id"].as_str().expect("an id").to_owned();

@@ -8,6 +8,7 @@ mod authorization;
 mod backups;
 mod boots;
 mod browser;
+mod bulk;
 mod burdens;
 mod cases;
 mod cli;

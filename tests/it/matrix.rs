@@ -36,11 +36,12 @@ enum About {
     Delivery,
     Station,
     TheCommand,
+    Bulk,
     Transaction,
     Tag,
     Key,
 }
-use About::{All, Delivery, Event, Key, Replay, Station, Tag, TheCommand, Transaction, Webhook};
+use About::{All, Bulk, Delivery, Event, Key, Replay, Station, Tag, TheCommand, Transaction, Webhook};
 
 struct Rule {
     method: &'static str,
@@ -78,6 +79,9 @@ const fn removing(method: &'static str, path: &'static str, needs: Needs, about:
 const SINCE: &str = r#"{"since": "2020-01-01T00:00:00Z", "only": "all", "dry_run": true}"#;
 const HOOK: &str = r#"{"url": "http://127.0.0.1:9/NEW", "owner_id": OWNER}"#;
 const RESET: &str = r#"{"action": "Reset", "payload": {"type": "Soft"}, "queue": true}"#;
+
+const BULK_RESET: &str =
+    r#"{"stations": {"q": "NEW"}, "action": "Reset", "payload": {"type": "Soft"}, "offline": "queue"}"#;
 
 /// A thing in the wrong state is a 409, which is told only to those who may know of it.
 const RULES: &[Rule] = &[
@@ -146,6 +150,12 @@ const RULES: &[Rule] = &[
     rule("GET", "/api/v1/commands/{id}", Read, TheCommand, "", &[200]),
     rule("GET", "/api/v1/commands/{id}/why", Read, TheCommand, "", &[200]),
     rule("POST", "/api/v1/commands/{id}/cancel", Reset, TheCommand, "", &[200, 409]),
+    rule("GET", "/api/v1/bulk-commands", Read, All, "", &[200]),
+    rule("POST", "/api/v1/bulk-commands", Reset, All, BULK_RESET, &[202]),
+    rule("GET", "/api/v1/bulk-commands/{id}", Read, Bulk, "", &[200]),
+    rule("GET", "/api/v1/bulk-commands/{id}/commands", Read, Bulk, "", &[200]),
+    rule("GET", "/api/v1/bulk-commands/{id}/stations", Read, Bulk, "", &[200]),
+    rule("POST", "/api/v1/bulk-commands/{id}/cancel", Reset, Bulk, "", &[202, 409]),
     rule("GET", "/api/v1/transactions", Read, All, "", &[200]),
     rule("GET", "/api/v1/transactions/{id}", Read, Transaction, "", &[200]),
     rule("GET", "/api/v1/transactions/{id}/meter-values", Read, Transaction, "", &[200]),
@@ -188,6 +198,7 @@ struct Things {
     delivery: String,
     station: String,
     command: String,
+    bulk: String,
     transaction: String,
     tag: String,
     key: String,
@@ -203,6 +214,7 @@ impl Things {
             Delivery => &self.delivery,
             Station => &self.station,
             TheCommand => &self.command,
+            Bulk => &self.bulk,
             Transaction => &self.transaction,
             Tag => &self.tag,
             Key => &self.key,
@@ -337,6 +349,9 @@ impl World {
 
         let reset: Value = serde_json::from_str(RESET).expect("JSON");
         let command = id(&self.made("POST", &format!("/stations/{station}/commands"), reset).await);
+        let bulk = json!({"stations": [station], "action": "Reset", "payload": {"type": "Soft"},
+            "offline": "queue", "metadata": {"note": mark}});
+        let bulk = self.bulk(owner, bulk).await;
         let directed = json!({
             "event": "matrix.seed", "payload": {"note": mark}, "webhook_id": webhook.parse::<i64>().expect("a number"),
             "station_id": station,
@@ -348,7 +363,28 @@ impl World {
         let replay = id(&self.made("POST", &format!("/webhooks/{webhook}/replay"), replay).await);
         let key = json!({"name": mark, "scopes": ["read"], "owner_id": owner});
         let key = id(&self.made("POST", "/api-keys", key).await);
-        Things { owner, mark, webhook, replay, event, delivery, station, command, transaction, tag, key }
+        Things {
+            owner,
+            mark,
+            webhook,
+            replay,
+            event,
+            delivery,
+            station,
+            command,
+            bulk,
+            transaction,
+            tag,
+            key,
+        }
+    }
+
+    /// A bulk command belongs to the owner of the key that it was requested with.
+    async fn bulk(&self, owner: Option<&str>, body: Value) -> String {
+        let key = self.key(&["command"], owner, "of the bulk command").await;
+        let answer = self.ask(Some(&key), "POST", "/api/v1/bulk-commands", &body.to_string()).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        id(&answer.body)
     }
 
     /// A thing like that, to be removed.
@@ -494,7 +530,7 @@ fn unknown(about: About, id: &str) -> String {
     match about {
         Webhook | Transaction => "999999999".to_owned(),
         // The last digit of a time-sortable id is chance.
-        Replay | Event | Delivery | TheCommand | Key => {
+        Replay | Event | Delivery | TheCommand | Bulk | Key => {
             let (head, last) = id.split_at(id.len() - 1);
             format!("{head}{}", if last == "0" { "1" } else { "0" })
         }
@@ -747,9 +783,17 @@ async fn a_bound_key_makes_things_for_its_owner_and_keys_are_made_by_admins() {
     };
     assert_eq!(taken("OF_B").await, taken("IMPORTED").await);
     assert_eq!(taken("OF_B").await.0, 409);
-    for list in
-        ["webhooks", "stations", "events", "deliveries", "transactions", "commands", "replays", "audit"]
-    {
+    for list in [
+        "webhooks",
+        "stations",
+        "events",
+        "deliveries",
+        "transactions",
+        "commands",
+        "bulk-commands",
+        "replays",
+        "audit",
+    ] {
         let path = format!("/api/v1/{list}?owner_id=owner-b");
         assert_eq!(world.ask(Some(&admin), "GET", &path, "").await.status, 403, "{path}");
     }

@@ -72,6 +72,12 @@ const SECRETS: &str = r#"
     VALUES ('cmd_00000000010000000000000000', 'CP', 'ChangeConfiguration', '{"key":"AuthorizationKey","value":"***"}',
         '{"key":"AuthorizationKey","value":"SECRET-password"}', 1000, 1, 'key_00000000010000000000000000', 'k',
         'queued', 0, 9000000000000, 1);
+    INSERT INTO bulk_commands (id, action, payload, sealed_payload, rate, offline, timeout_ms, requested_by_id,
+        requested_by_name, status, is_open, matched, created_at_ms)
+    VALUES ('blk_00000000010000000000000000', 'ChangeConfiguration', '{"key":"AuthorizationKey","value":"***"}',
+        '{"key":"AuthorizationKey","value":"SECRET-bulk"}', '1/s', 'skip', 1000, 'key_00000000010000000000000000',
+        'k', 'running', 1, 1, 1);
+    INSERT INTO bulk_command_stations (bulk_seq, position, station_id) VALUES (1, 1, 'CP');
     INSERT INTO idempotent_requests (api_key_id, idempotency_key, request_hash, status, headers, body, created_at_ms)
     VALUES ('key_00000000010000000000000000', 'once', X'01', 201, '[]', CAST('SECRET-answer' AS BLOB), 1);
 "#;

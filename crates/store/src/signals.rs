@@ -25,6 +25,8 @@ pub(crate) struct AfterCommit {
     pub(crate) commands_ended: Vec<CommandId>,
     /// A replay was started.
     pub(crate) replays: bool,
+    /// A bulk command was created or canceled.
+    pub(crate) bulk_commands: bool,
 }
 
 impl AfterCommit {
@@ -35,6 +37,7 @@ impl AfterCommit {
         self.webhooks.extend(later.webhooks);
         self.commands_ended.extend(later.commands_ended);
         self.replays |= later.replays;
+        self.bulk_commands |= later.bulk_commands;
     }
 }
 
@@ -44,6 +47,7 @@ pub(crate) struct Signals {
     lanes_raised: Notify,
     awaited: Mutex<HashMap<CommandId, oneshot::Sender<()>>>,
     replays_begun: Notify,
+    bulk_commands_changed: Notify,
 }
 
 /// Which lanes have something to look at.
@@ -63,6 +67,7 @@ impl Signals {
             lanes_raised: Notify::new(),
             awaited: Mutex::default(),
             replays_begun: Notify::new(),
+            bulk_commands_changed: Notify::new(),
         }
     }
 
@@ -72,6 +77,9 @@ impl Signals {
         }
         if after_commit.replays {
             self.replays_begun.notify_one();
+        }
+        if after_commit.bulk_commands {
+            self.bulk_commands_changed.notify_one();
         }
         if !after_commit.webhooks.is_empty() || !after_commit.lanes.is_empty() {
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,6 +111,11 @@ impl Signals {
     /// Waits until a replay was started. For one waiter only.
     pub(crate) async fn replays_begun(&self) {
         self.replays_begun.notified().await;
+    }
+
+    /// Waits until a bulk command was created or canceled. For one waiter only.
+    pub(crate) async fn bulk_commands_changed(&self) {
+        self.bulk_commands_changed.notified().await;
     }
 
     /// Waits until some lane has work, and takes the list. For one waiter only.

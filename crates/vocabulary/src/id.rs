@@ -140,6 +140,10 @@ typed_id!(
     CommandId, "cmd"
 );
 typed_id!(
+    /// Names a bulk command: one request that is a command to each of many stations.
+    BulkCommandId, "blk"
+);
+typed_id!(
     /// Names one question to the authorisation endpoint.
     AuthorizationId, "auth"
 );

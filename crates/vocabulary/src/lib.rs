@@ -18,6 +18,7 @@ pub mod log_limit;
 pub mod month;
 pub mod ocpp;
 pub mod positions;
+pub mod rate;
 pub mod setting;
 pub mod similar_name;
 pub mod subscription;

@@ -9,6 +9,7 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::command_result::EndedCommand;
+use crate::commands::bulk_counts;
 use crate::commands::consequences;
 use crate::commands::outcome::CommandOutcome;
 use crate::commands::row::CommandRow;
@@ -95,6 +96,9 @@ pub(crate) fn finish(w: &mut Tx<'_>, row: CommandRow, outcome: CommandOutcome) -
             w.now,
         ],
     )?;
+    if let Some(bulk_id) = row.bulk_id {
+        bulk_counts::ended(w, bulk_id, &outcome)?;
+    }
     append_event(w, &row, &outcome)?;
     let mut flags = Change::default();
     flags.violations(&outcome.violations);

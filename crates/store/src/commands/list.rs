@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
 use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
 use vocabulary::clock::Timestamp;
-use vocabulary::id::{CommandId, StationId};
+use vocabulary::id::{BulkCommandId, CommandId, StationId};
 use vocabulary::ocpp::command::CommandAction;
 use vocabulary::units::Span;
 
@@ -21,6 +21,8 @@ pub struct CommandFilter {
     pub station_id: Option<String>,
     /// The customer the station belonged to.
     pub owner_id: Option<String>,
+    /// The bulk command they are part of.
+    pub bulk_id: Option<BulkCommandId>,
     /// What is asked.
     pub action: Option<CommandAction>,
     /// How far they have come.
@@ -42,7 +44,8 @@ fn select() -> String {
     format!(
         "SELECT seq, id, station_id, owner_id, action, payload, requested_by_id, requested_by_name, status,
              response, accepted, error, violations, late_response, outcome, transaction_id, timeout_ms, queue,
-             metadata, created_at_ms, expires_at_ms + {WALL_OFFSET_MS}, sent_at_ms, completed_at_ms, warnings
+             metadata, created_at_ms, expires_at_ms + {WALL_OFFSET_MS}, sent_at_ms, completed_at_ms, warnings,
+             bulk_id
          FROM commands"
     )
 }
@@ -63,6 +66,7 @@ fn conditions(filter: CommandFilter) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.and_if("station_id = ?", filter.station_id);
     conditions.and_if("owner_id = ?", filter.owner_id);
+    conditions.and_if("bulk_id = ?", filter.bulk_id);
     conditions.and_if("action = ?", filter.action.map(|action| action.as_str().to_owned()));
     match filter.status {
         Some(CommandStatus::Queued) => conditions.and(QUEUED, []),
@@ -105,6 +109,7 @@ fn read(row: &Row<'_>) -> Result<Command> {
         action: action.as_str().to_owned(),
         payload: row.get(5)?,
         requested_by: RequestedBy { id: row.parsed(6)?, name: row.get(7)? },
+        bulk_id: row.get(24)?,
         status: row.word(8)?,
         response,
         accepted: row.get(10)?,
@@ -140,6 +145,10 @@ mod tests {
             (CommandFilter::default(), "SEARCH commands USING INTEGER PRIMARY KEY"),
             (CommandFilter { station_id: Some("A".to_owned()), ..Default::default() }, "commands_by_station"),
             (CommandFilter { owner_id: Some("o".to_owned()), ..Default::default() }, "commands_by_owner"),
+            (
+                CommandFilter { bulk_id: Some(BulkCommandId::from_value(1)), ..Default::default() },
+                "commands_of_bulk",
+            ),
             (with(CommandStatus::Queued), "INDEX commands_expiring"),
             (with(CommandStatus::Sent), "INDEX commands_sent"),
         ] {

@@ -1,5 +1,7 @@
 //! Commands to stations: created, sent, ended, and what follows from their end.
 
+pub(crate) mod bulk;
+mod bulk_counts;
 pub(crate) mod consequences;
 pub(crate) mod end;
 pub(crate) mod list;

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::access::tag_rules::TagRules;
 use crate::command_result::SentCommand;
+use crate::commands::bulk_counts;
 use crate::commands::consequences;
 use crate::commands::end::{end_each, finish};
 use crate::commands::list::by_id;
@@ -32,7 +33,7 @@ use crate::station_state::password_change;
 use crate::{Priority, Scope, Store};
 use vocabulary::api::command::{Command, CommandStatus, RequestedBy};
 use vocabulary::clock::Timestamp;
-use vocabulary::id::{CommandId, StationId};
+use vocabulary::id::{BulkCommandId, CommandId, StationId};
 use vocabulary::ocpp::command::CommandAction;
 use vocabulary::ocpp::outgoing::Outgoing;
 
@@ -157,42 +158,68 @@ impl Store {
     }
 }
 
+/// A command that waits to be sent.
+pub(super) struct Enqueued {
+    pub(super) id: CommandId,
+    /// Whether the station may be asked it now.
+    pub(super) now: bool,
+}
+
+/// Why there is no command; nothing was written.
+pub(super) enum NotEnqueued {
+    UnknownStation,
+    NotReady(NotReady),
+}
+
+/// Creates a command, if its station can take it now, or it may wait and there is room for it. By `tags` one
+/// that starts a session is warned of a tag that the station would refuse.
+pub(super) fn enqueue(
+    w: &mut Tx<'_>,
+    new: &NewCommand,
+    bulk_id: Option<BulkCommandId>,
+    tags: Option<&TagRules>,
+) -> Result<std::result::Result<Enqueued, NotEnqueued>> {
+    let Some(readiness) = Readiness::of(w, &new.station_id)? else {
+        return Ok(Err(NotEnqueued::UnknownStation));
+    };
+    if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
+        return Ok(Err(NotEnqueued::NotReady(NotReady::Full)));
+    }
+    let ready = readiness.takes(new.action);
+    if let Err(not_ready) = ready
+        && new.queue_for.is_none()
+    {
+        return Ok(Err(NotEnqueued::NotReady(not_ready)));
+    }
+    let mut warnings = new.action.warnings(&new.payload);
+    if let Some(tags) = tags {
+        warnings.extend(refused_tag::warning(w, tags, &new.station_id, &new.action.purpose(&new.payload)?)?);
+    }
+    let id = insert(w, new, bulk_id, readiness.generation, &warnings)?;
+    Ok(Ok(Enqueued { id, now: ready.is_ok() }))
+}
+
 fn create(
     w: &mut Tx<'_>,
     new: &NewCommand,
     tags: Option<&TagRules>,
     signals: &Arc<Signals>,
 ) -> Result<Creation> {
-    let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(Creation::UnknownStation) };
-    if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
-        return Ok(Creation::NotReady(NotReady::Full));
-    }
-    let ready = readiness.takes(new.action);
-    if let Err(not_ready) = ready
-        && new.queue_for.is_none()
-    {
-        return Ok(Creation::NotReady(not_ready));
-    }
-    let mut warnings = new.action.warnings(&new.payload);
-    if let Some(tags) = tags {
-        warnings.extend(refused_tag::warning(w, tags, &new.station_id, &new.action.purpose(&new.payload)?)?);
-    }
-    let id = insert(w, new, readiness.generation, &warnings)?;
+    let Enqueued { id, now } = match enqueue(w, new, None, tags)? {
+        Ok(enqueued) => enqueued,
+        Err(NotEnqueued::UnknownStation) => return Ok(Creation::UnknownStation),
+        Err(NotEnqueued::NotReady(why)) => return Ok(Creation::NotReady(why)),
+    };
     let command = by_id(w, id)?.ok_or_else(|| StoreError::Corrupt(format!("command {id} is gone")))?;
     // Before the commit, and so before anybody can claim it: its end cannot be missed.
     let end = signals.clone().command_end(id);
-    Ok(Creation::Created { command: Box::new(command), end, now: ready.is_ok() })
+    Ok(Creation::Created { command: Box::new(command), end, now })
 }
 
 /// Creates a command that the gateway itself requests and that may wait for its station; false if too many
 /// wait for it, or it is gone.
 pub(crate) fn create_own(w: &mut Tx<'_>, new: &NewCommand) -> Result<bool> {
-    let Some(readiness) = Readiness::of(w, &new.station_id)? else { return Ok(false) };
-    if queued(w, &new.station_id)? >= QUEUED_PER_STATION {
-        return Ok(false);
-    }
-    insert(w, new, readiness.generation, &new.action.warnings(&new.payload))?;
-    Ok(true)
+    Ok(enqueue(w, new, None, None)?.is_ok())
 }
 
 /// How many commands wait for the station.
@@ -205,7 +232,13 @@ fn queued(w: &Tx<'_>, station: &StationId) -> Result<i64> {
     )
 }
 
-fn insert(w: &mut Tx<'_>, new: &NewCommand, generation: i64, warnings: &[String]) -> Result<CommandId> {
+fn insert(
+    w: &mut Tx<'_>,
+    new: &NewCommand,
+    bulk_id: Option<BulkCommandId>,
+    generation: i64,
+    warnings: &[String],
+) -> Result<CommandId> {
     let id = CommandId::from_value(w.mint.next(w.now));
     let shown = new.action.shown(&new.payload);
     let hides = new.action.has_secret(&new.payload);
@@ -213,9 +246,9 @@ fn insert(w: &mut Tx<'_>, new: &NewCommand, generation: i64, warnings: &[String]
     w.run(
         "INSERT INTO commands (id, station_id, owner_id, action, payload, timeout_ms, queue, metadata,
              requested_by_id, requested_by_name, status, generation, expires_at_ms, created_at_ms,
-             sealed_payload, warnings)
+             sealed_payload, warnings, bulk_id)
          VALUES (?1, ?2, (SELECT owner_id FROM stations WHERE station_id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9,
-                 'queued', ?10, ?11, ?12, ?13, ?14)",
+                 'queued', ?10, ?11, ?12, ?13, ?14, ?15)",
         params![
             id,
             new.station_id,
@@ -231,6 +264,7 @@ fn insert(w: &mut Tx<'_>, new: &NewCommand, generation: i64, warnings: &[String]
             w.now,
             sealed,
             (!warnings.is_empty()).then(|| serde_json::to_string(warnings)).transpose()?,
+            bulk_id,
         ],
     )?;
     if let Some(verifier) = &new.key_verifier {
@@ -250,11 +284,15 @@ fn claim(w: &mut Tx<'_>, station: &StationId, generation: i64) -> Result<NextCom
     end_each(w, overdue, params![now, station], CommandStatus::Expired)?;
     let next = next_ready(w, station, &readiness)?;
     if let NextCommand::Send(Outgoing { id, action, payload, .. }) = &next {
-        w.run(
+        let bulk_id: Option<BulkCommandId> = w.one(
             "UPDATE commands SET status = 'sent', sent_at_ms = ?2, generation = ?3, sealed_payload = NULL
-             WHERE id = ?1",
+             WHERE id = ?1 RETURNING bulk_id",
             params![id, w.now, generation],
+            |row| row.get(0),
         )?;
+        if let Some(bulk_id) = bulk_id {
+            bulk_counts::sent(w, bulk_id)?;
+        }
         consequences::sent(w, &SentCommand { id: *id, station, action: *action, payload })?;
     }
     Ok(next)

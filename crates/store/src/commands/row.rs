@@ -7,7 +7,7 @@ use crate::engine::tx::Tx;
 use crate::error::Result;
 use vocabulary::api::command::CommandStatus;
 use vocabulary::clock::Timestamp;
-use vocabulary::id::{CommandId, StationId};
+use vocabulary::id::{BulkCommandId, CommandId, StationId};
 use vocabulary::ocpp::command::CommandAction;
 
 /// A command's row, as far as its end depends on it.
@@ -23,13 +23,15 @@ pub(crate) struct CommandRow {
     pub(super) answered_late: bool,
     /// The transaction that began while the answer was waited for.
     pub(crate) transaction_id: Option<i64>,
+    /// The bulk command that it is part of.
+    pub(super) bulk_id: Option<BulkCommandId>,
 }
 
 impl CommandRow {
     pub(crate) fn by_id(w: &Tx<'_>, id: CommandId) -> Result<Option<Self>> {
         w.maybe(
             "SELECT station_id, action, status, payload, metadata, completed_at_ms,
-                    late_response IS NOT NULL, transaction_id
+                    late_response IS NOT NULL, transaction_id, bulk_id
              FROM commands WHERE id = ?1",
             params![id],
             |row| {
@@ -44,6 +46,7 @@ impl CommandRow {
                     completed_at: row.get(5)?,
                     answered_late: row.get(6)?,
                     transaction_id: row.get(7)?,
+                    bulk_id: row.get(8)?,
                 })
             },
         )

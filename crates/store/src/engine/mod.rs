@@ -129,7 +129,8 @@ impl Priority {
 /// also write these, which many scopes share, so an engine of several nodes has to order them by itself:
 ///
 /// - Counters: the numbers of transactions and of their changes (`sessions::transactions`), the sequences of
-///   webhooks and stations (`log::append`), the tallies of deliveries (`deliveries::tallies`).
+///   webhooks and stations (`log::append`), the tallies of deliveries (`deliveries::tallies`), what bulk
+///   commands count (`commands::bulk_counts`).
 /// - Caches of which any row may be deleted: answers of the authorization endpoint and answers to requests
 ///   with an `Idempotency-Key`, whose oldest rows are deleted when a new one is written (`access`).
 #[derive(Debug, Clone, PartialEq, Eq)]

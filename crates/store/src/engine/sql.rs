@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 use crate::{DeliveryRow, LogPosition};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::{
-    ApiKeyId, AuthorizationId, CommandId, DeliveryId, EventId, ReplayId, ReservationId, SerialNumber,
-    StationId,
+    ApiKeyId, AuthorizationId, BulkCommandId, CommandId, DeliveryId, EventId, ReplayId, ReservationId,
+    SerialNumber, StationId,
 };
 
 /// How far the wall clock is ahead of the monotonic one, as a term of a statement. Rows that wait are due by
@@ -100,7 +100,7 @@ macro_rules! spelled {
         }
     )*};
 }
-spelled!(EventId, DeliveryId, CommandId, AuthorizationId, ReplayId, ReservationId, ApiKeyId);
+spelled!(EventId, DeliveryId, CommandId, BulkCommandId, AuthorizationId, ReplayId, ReservationId, ApiKeyId);
 
 macro_rules! parsed {
     ($($id:ty),*) => {$(
@@ -117,6 +117,7 @@ parsed!(
     EventId,
     DeliveryId,
     CommandId,
+    BulkCommandId,
     AuthorizationId,
     ReplayId,
     ReservationId,
@@ -217,7 +218,7 @@ into_value!(
     i64, i32, u16, u32, usize, bool, f64, &str, &String, &StationId, StationId, Timestamp, EventId,
     DeliveryId
 );
-into_value!(CommandId, ReplayId, ReservationId, ApiKeyId, LogPosition, DeliveryRow);
+into_value!(CommandId, BulkCommandId, ReplayId, ReservationId, ApiKeyId, LogPosition, DeliveryRow);
 
 impl From<String> for Value {
     fn from(text: String) -> Self {

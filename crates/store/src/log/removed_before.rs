@@ -5,7 +5,7 @@ use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use crate::{LogPosition, Store};
 use vocabulary::clock::Timestamp;
-use vocabulary::id::{CommandId, DeliveryId, EventId, ReplayId};
+use vocabulary::id::{BulkCommandId, CommandId, DeliveryId, EventId, ReplayId};
 
 /// What retention removes, each with a horizon of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub(crate) enum HorizonOf {
     Commands,
     Transactions,
     Replays,
+    BulkCommands,
 }
 
 /// The newest one that was removed.
@@ -44,6 +45,8 @@ pub enum Missing {
     Transaction(i64),
     /// A replay.
     Replay(ReplayId),
+    /// A bulk command.
+    BulkCommand(BulkCommandId),
 }
 
 /// Where somebody goes on reading who names the last event that they have.
@@ -66,6 +69,7 @@ impl Store {
                 Missing::Delivery(id) => (HorizonOf::Deliveries, id.to_string()),
                 Missing::Command(id) => (HorizonOf::Commands, id.to_string()),
                 Missing::Replay(id) => (HorizonOf::Replays, id.to_string()),
+                Missing::BulkCommand(id) => (HorizonOf::BulkCommands, id.to_string()),
                 Missing::Transaction(number) => {
                     let newest = horizon(db, HorizonOf::Transactions)?;
                     return Ok(newest.is_some_and(|newest| number <= newest.row));
@@ -129,6 +133,7 @@ impl HorizonOf {
             Self::Commands => "commands",
             Self::Transactions => "transactions",
             Self::Replays => "replays",
+            Self::BulkCommands => "bulk_commands",
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum Expiring {
     Audit,
     /// Replays that have come to their end.
     Replays,
+    /// Bulk commands that have come to their end, with the list of their stations.
+    BulkCommands,
     /// Reservations that nobody waits for any more.
     Reservations,
     /// What connectors and stations have been, station by station; what held at the border stays.

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::cells::NO_HEADERS;
-use crate::commands::end;
+use crate::commands::{bulk, end};
 use crate::deliveries::outcomes;
 use crate::engine::embedded::data_dir::{database_in, lock};
 use crate::engine::embedded::database_file::DatabaseFile;
@@ -22,7 +22,8 @@ use crate::log::subscriptions::load_subscriptions;
 use crate::log::waiting_deliveries::NOT_COMPLETED;
 use crate::maintenance::key_change::{KeyChangeRefused, settle_new};
 use crate::maintenance::sealed_columns::{
-    COMMAND_PAYLOAD, DELIVERY_SECRET, EVENT_HEADERS, REQUEST_HASH, SIGNING_SECRET, WEBHOOK_HEADERS,
+    BULK_PAYLOAD, COMMAND_PAYLOAD, DELIVERY_SECRET, EVENT_HEADERS, REQUEST_HASH, SIGNING_SECRET,
+    WEBHOOK_HEADERS,
 };
 use crate::maintenance::unlock;
 use crate::secrecy::key_source::KeySource;
@@ -40,7 +41,8 @@ pub struct Losses {
     pub webhooks: Vec<LosingWebhook>,
     /// Deliveries that wait and lack a secret or headers from now on.
     pub deliveries: i64,
-    /// Commands that wait for their station with a new password.
+    /// Commands that wait for their station with a new password, and bulk commands whose stations wait for
+    /// one.
     pub commands: i64,
     /// Events that were brought with headers of their own.
     pub events: i64,
@@ -154,7 +156,7 @@ impl Losses {
                 })
             })?,
             deliveries: db.one(&deliveries, &[], |row| row.get(0))?,
-            commands: COMMAND_PAYLOAD.count(db)?,
+            commands: COMMAND_PAYLOAD.count(db)? + BULK_PAYLOAD.count(db)?,
             events: EVENT_HEADERS.count(db)?,
             requests: REQUEST_HASH.count(db)?,
         })
@@ -185,6 +187,7 @@ fn drop_all(w: &mut Tx<'_>) -> Result<Losses> {
     w.run("DELETE FROM idempotent_requests", &[])?;
     let waiting = "SELECT id FROM commands WHERE sealed_payload IS NOT NULL ORDER BY seq";
     end::end_each(w, waiting, &[], CommandStatus::Canceled)?;
+    bulk::cancel::stop_each(w, "SELECT seq FROM bulk_commands WHERE sealed_payload IS NOT NULL")?;
     settle_new(w, "secrets_drop")?;
     Ok(losses)
 }

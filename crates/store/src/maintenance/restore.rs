@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::commands::bulk;
 use crate::engine::embedded::copying::CopyProgress;
 use crate::engine::embedded::data_dir::{DATABASE, lock};
 use crate::engine::embedded::database_file::DatabaseFile;
@@ -186,6 +187,8 @@ fn prepare(staged: &Path, from: &Path, clock: &Clock) -> std::result::Result<Res
     database.migrate()?;
     let (backup_at, steps) = database.write(clock, &Vault::locked(), load_subscriptions, |w| {
         let backup_at = made_at(w)?.unwrap_or(w.now);
+        // Nobody knows which stations had their turn in the lost time, and none is to have two.
+        bulk::cancel::stop_each(w, "SELECT seq FROM bulk_commands WHERE status = 'running'")?;
         let steps = move_past(w, Steps::over(w.now.since(backup_at)))?;
         tell(w, backup_at, steps)?;
         Ok((backup_at, steps))

@@ -38,6 +38,7 @@ const PREVIOUS_SECRET: Column = Column {
 pub(crate) const EVENT_HEADERS: Column = column("events", "custom_headers", cell::EVENT_HEADERS);
 pub(crate) const DELIVERY_SECRET: Column = column("deliveries", "secret", cell::DELIVERY_SECRET);
 pub(crate) const COMMAND_PAYLOAD: Column = column("commands", "sealed_payload", cell::COMMAND_PAYLOAD);
+pub(crate) const BULK_PAYLOAD: Column = column("bulk_commands", "sealed_payload", cell::BULK_PAYLOAD);
 
 const REQUEST: &[&str] = &["api_key_id", "idempotency_key"];
 pub(crate) const REQUEST_HASH: Column =
@@ -46,7 +47,7 @@ const REQUEST_ANSWER: Column =
     Column { keys: REQUEST, ..column("idempotent_requests", "body", cell::REQUEST_ANSWER) };
 
 /// All of them.
-pub(crate) const COLUMNS: [Column; 9] = [
+pub(crate) const COLUMNS: [Column; 10] = [
     SIGNING_SECRET,
     SECRET_VALUE,
     WEBHOOK_HEADERS,
@@ -54,6 +55,7 @@ pub(crate) const COLUMNS: [Column; 9] = [
     EVENT_HEADERS,
     DELIVERY_SECRET,
     COMMAND_PAYLOAD,
+    BULK_PAYLOAD,
     REQUEST_HASH,
     REQUEST_ANSWER,
 ];

@@ -40,6 +40,7 @@ pub(crate) mod cell {
     pub(crate) const EVENT_HEADERS: Cell = Cell { column: "events.custom_headers" };
     pub(crate) const DELIVERY_SECRET: Cell = Cell { column: "deliveries.secret" };
     pub(crate) const COMMAND_PAYLOAD: Cell = Cell { column: "commands.sealed_payload" };
+    pub(crate) const BULK_PAYLOAD: Cell = Cell { column: "bulk_commands.sealed_payload" };
     pub(crate) const REQUEST_HASH: Cell = Cell { column: "idempotent_requests.request_hash" };
     pub(crate) const REQUEST_ANSWER: Cell = Cell { column: "idempotent_requests.body" };
     pub(crate) const CHECK: Cell = Cell { column: "meta.value" };

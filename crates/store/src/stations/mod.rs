@@ -8,5 +8,6 @@ pub(crate) mod list;
 pub(crate) mod presence;
 pub(crate) mod provisioning;
 pub(crate) mod refusals;
+mod selection;
 mod station_event;
 mod summary;

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
-use crate::id::{ApiKeyId, CommandId};
+use crate::id::{ApiKeyId, BulkCommandId, CommandId};
 use crate::ocpp::Violation;
 use crate::units::Span;
 use crate::words::words;
@@ -141,6 +141,9 @@ pub struct Command {
     pub payload: Box<RawValue>,
     /// Who asked.
     pub requested_by: RequestedBy,
+    /// The bulk command that it is part of.
+    #[serde(default)]
+    pub bulk_id: Option<BulkCommandId>,
     /// How far it has come.
     pub status: CommandStatus,
     /// The payload of the charger's answer.

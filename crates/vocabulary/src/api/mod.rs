@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod bulk_command;
 pub mod command;
 pub mod delivery;
 pub mod event;

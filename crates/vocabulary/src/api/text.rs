@@ -6,7 +6,9 @@ use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, 
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::clock::Timestamp;
-use crate::id::{ApiKeyId, CommandId, DeliveryId, EventId, ReplayId, ReservationId, StationId};
+use crate::id::{
+    ApiKeyId, BulkCommandId, CommandId, DeliveryId, EventId, ReplayId, ReservationId, StationId,
+};
 use crate::ocpp::boot_status::BootStatus;
 use crate::ocpp::{Validation, Violation};
 use crate::subscription::pattern::MAX_PATTERN_BYTES;
@@ -91,6 +93,10 @@ appears_as! {
     CommandId => text()
         .pattern(Some("^cmd_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
         .examples(["cmd_01jrs0m6nxk3v1c8d9e0f2g4h6"]);
+    BulkCommandId => text()
+        .pattern(Some("^blk_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
+        .description(Some("Names a bulk command: a command to each of many stations"))
+        .examples(["blk_01jrs0m6nxk3v1c8d9e0f2g4h6"]);
     ReplayId => text()
         .pattern(Some("^rpl_[0-7][0-9a-hjkmnp-tv-z]{25}$"))
         .description(Some("Names a replay, or a bulk resend"))

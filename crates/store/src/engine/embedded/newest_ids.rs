@@ -6,7 +6,9 @@ use crate::LogPosition;
 use crate::engine::embedded::driver;
 use crate::engine::sql::FromCell;
 use crate::error::Result;
-use vocabulary::id::{ApiKeyId, CommandId, DeliveryId, EventId, IdMint, ReplayId, ReservationId};
+use vocabulary::id::{
+    ApiKeyId, BulkCommandId, CommandId, DeliveryId, EventId, IdMint, ReplayId, ReservationId,
+};
 
 /// What the last run has given last.
 pub(crate) struct NewestIds {
@@ -27,6 +29,7 @@ impl NewestIds {
         let others = [
             newest_id(conn, "deliveries")?.map(DeliveryId::value),
             newest_id(conn, "commands")?.map(CommandId::value),
+            newest_id(conn, "bulk_commands")?.map(BulkCommandId::value),
             newest_id(conn, "replays")?.map(ReplayId::value),
             newest_id(conn, "reservations")?.map(ReservationId::value),
             newest_id(conn, "api_keys")?.map(ApiKeyId::value),

@@ -96,6 +96,9 @@ impl Look {
             }
             Expiring::Transactions => Self::rows("transactions", "transaction_id", COMPLETED, before),
             Expiring::Replays => Self::rows("replays", "seq", COMPLETED, before),
+            Expiring::BulkCommands => {
+                Self::rows("bulk_commands", "seq", &format!("{COMPLETED} AND is_open = 0"), before)
+            }
             Expiring::Reservations => {
                 let over = format!("updated_at_ms < ?2 AND {RESERVATION_OVER}");
                 Self::rows("reservations", "seq", &over, before)

@@ -19,6 +19,9 @@ const STEP: Duration = Duration::from_millis(1);
 /// Meter values removed at once: they are many for one transaction.
 const METER_VALUES_AT_ONCE: usize = 50;
 
+/// Stations of a bulk command removed at once.
+const STATIONS_AT_ONCE: usize = 100;
+
 /// What one step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -114,6 +117,7 @@ impl<'a, 'w> Removal<'a, 'w> {
         let removed = match expiring {
             Expiring::Transactions => return self.remove_transaction(row),
             Expiring::History => return self.remove_history(row),
+            Expiring::BulkCommands => return self.remove_bulk_command(row),
             Expiring::Events { .. } => self.remove_event(row, true)?,
             Expiring::EventsOf(_) => self.remove_event(row, false)?,
             Expiring::Deliveries => self.remove_delivery(row)?,
@@ -239,6 +243,23 @@ impl<'a, 'w> Removal<'a, 'w> {
             }
         }
         Ok(Removing::Removed)
+    }
+
+    /// Removes the list of a bulk command's stations, and then itself.
+    fn remove_bulk_command(&self, seq: i64) -> Result<Removing> {
+        let goes = "SELECT 1 FROM bulk_commands WHERE seq = ?1 AND completed_at_ms < ?2 AND is_open = 0";
+        if !self.w.has(goes, params![seq, self.before])? {
+            return Ok(Removing::StillNeeded);
+        }
+        let stations = "DELETE FROM bulk_command_stations WHERE bulk_seq = ?1 AND position IN
+                            (SELECT position FROM bulk_command_stations WHERE bulk_seq = ?1 LIMIT ?2)";
+        while self.w.run(stations, params![seq, STATIONS_AT_ONCE])? == STATIONS_AT_ONCE {
+            if self.is_over() {
+                return Ok(Removing::Unfinished);
+            }
+        }
+        let itself = "DELETE FROM bulk_commands WHERE seq = ?1 AND completed_at_ms < ?2 RETURNING id";
+        self.remove_counted(itself, seq, HorizonOf::BulkCommands).map(Removing::of)
     }
 
     fn remove_meter_values(&self, transaction_id: i64) -> Result<usize> {

@@ -19,6 +19,7 @@ fn sealed(dir: &Path) -> Vec<Vec<u8>> {
         ("events", "custom_headers"),
         ("deliveries", "secret"),
         ("commands", "sealed_payload"),
+        ("bulk_commands", "sealed_payload"),
         ("idempotent_requests", "request_hash"),
         ("idempotent_requests", "body"),
     ] {

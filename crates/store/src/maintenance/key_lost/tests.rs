@@ -32,7 +32,7 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
         lost,
         [(WebhookStatus::Active, all.to_vec()), (WebhookStatus::Disabled, vec!["signing secret".to_owned()])]
     );
-    assert_eq!((told.deliveries, told.commands, told.events, told.requests), (1, 1, 1, 1));
+    assert_eq!((told.deliveries, told.commands, told.events, told.requests), (1, 2, 1, 1));
     assert!(!file.exists(), "looking makes nothing");
 
     let (dropped, residue) = drop_secrets(dir.path(), &source, &Clock::System).expect("drops");
@@ -58,6 +58,7 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
     let signed = "SELECT count(*) FROM deliveries WHERE origin_id IS NOT NULL AND secret LIKE 'sealed:%'";
     assert_eq!(store.seed_number(signed).await, 1, "sent again, it is signed with what nobody knows");
     assert_eq!(store.seed_text("SELECT status FROM commands").await, "canceled");
+    assert_eq!(store.seed_text("SELECT status FROM bulk_commands").await, "canceled");
     assert_eq!(store.seed_number("SELECT count(*) FROM idempotent_requests").await, 0);
     let passwords = "SELECT password_verifiers FROM stations";
     assert_eq!(store.seed_text(passwords).await, r#"["$argon2id$slow"]"#);
