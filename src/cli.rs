@@ -2,6 +2,8 @@
 
 mod audit;
 mod backup;
+mod bulk;
+mod bulk_table;
 mod command;
 mod commands;
 mod connectors;
@@ -13,6 +15,7 @@ mod import;
 mod input;
 mod keys;
 mod listen;
+mod many_stations;
 mod redraw;
 mod relative_time;
 mod remote;
@@ -50,7 +53,7 @@ use crate::serve::{self, Reloads, ServeError};
 use crate::telemetry::{self, TelemetryError};
 use store::{BackupError, KeyChangeRefused, NoSecretsKey, Store, StoreError};
 use vocabulary::clock::Clock;
-use vocabulary::id::ApiKeyId;
+use vocabulary::id::{ApiKeyId, BulkCommandId};
 
 /// Connects EV chargers that speak OCPP 1.6-J, stores their messages, and sends them on as signed webhooks.
 #[derive(Parser)]
@@ -124,18 +127,25 @@ enum Command {
     /// Creates, changes, tests, pauses and replays webhooks
     #[command(after_help = webhooks::HELP)]
     Webhooks(webhooks::Webhooks),
-    /// Sends a command to a station, through a running gateway
+    /// Sends a command to a station, or to many, through a running gateway
     ///
     /// Waits for the charger's answer and prints it. Exits with 0 if the charger accepts the command, or with
     /// --no-wait.
-    #[command(name = "command", after_help = command::HELP)]
-    Send(command::CommandArgs),
+    ///
+    /// With --all, --station or a filter it is sent to each of many stations at a rate, in the background of
+    /// the gateway: on a terminal it asks first, and shows how far it comes until all have ended. Exits with
+    /// 0 if each station that was asked has accepted.
+    #[command(name = "command", after_help = command::HELP, override_usage = command::USAGE)]
+    Send(Box<command::CommandArgs>),
     /// Lists the commands that were sent, shows what came of one, cancels those that wait
     #[command(after_help = commands::HELP)]
     Commands(commands::Commands),
     /// Lists the reservations of stations
     #[command(after_help = reservations::HELP)]
     Reservations(reservations::Reservations),
+    /// Lists, shows and cancels commands to many stations
+    #[command(after_help = bulk::HELP)]
+    Bulk(bulk::Bulk),
     /// Reports over the past: uptime
     #[command(after_help = reports::HELP)]
     Reports(reports::Reports),
@@ -301,6 +311,10 @@ enum Failure {
     Client(#[from] ClientError),
     #[error("{0} was not accepted: the command is {1}")]
     NotObeyed(String, &'static str),
+    #[error("{0} stations have not accepted {1}: chargehook bulk stations {2}")]
+    NotAllObeyed(u64, String, BulkCommandId),
+    #[error("nothing was sent")]
+    NotConfirmed,
     #[error(
         "no API key: give --api-key or {API_KEY_VARIABLE}, or --data-dir for a gateway on this machine (there is no \
          key for it in {})",
@@ -418,9 +432,10 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Deliveries(asked) => runtime()?.block_on(deliveries::run(asked)),
         Command::Webhooks(asked) => runtime()?.block_on(webhooks::run(asked)),
         Command::Why(asked) => runtime()?.block_on(why::run(asked)),
-        Command::Send(order) => runtime()?.block_on(command::send(order)),
         Command::Commands(asked) => runtime()?.block_on(commands::run(asked)),
         Command::Reservations(asked) => runtime()?.block_on(reservations::run(asked)),
+        Command::Send(order) => runtime()?.block_on(command::send(*order)),
+        Command::Bulk(asked) => runtime()?.block_on(bulk::run(asked)),
         Command::Backup(order) => backup::back_up(order),
         Command::Restore(order) => backup::restore(order),
         Command::Secrets(asked) => secrets::run(asked),

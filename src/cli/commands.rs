@@ -19,7 +19,7 @@ Examples:
   chargehook commands show cmd_01jrs0m6nxk3v1c8d9e0f2g4h6
   chargehook commands cancel cmd_01jrs0m6nxk3v1c8d9e0f2g4h6
 
-To send one: chargehook command STATION ACTION";
+To send one: chargehook command STATION ACTION; to many stations: chargehook command --all ACTION";
 
 /// The arguments of `commands`.
 #[derive(Args)]
@@ -86,7 +86,8 @@ pub(super) async fn run(Commands { task, gateway }: Commands) -> Result<(), Fail
     }
 }
 
-const COLUMNS: [Column; 8] = [
+/// The columns of commands.
+pub(super) const COLUMNS: [Column; 8] = [
     whole("ID"),
     time("CREATED"),
     whole("STATION"),
@@ -97,7 +98,8 @@ const COLUMNS: [Column; 8] = [
     cut("BY").minor(),
 ];
 
-fn row(command: &Command) -> [String; 8] {
+/// A row of them.
+pub(super) fn row(command: &Command) -> [String; 8] {
     [
         command.id.to_string(),
         command.created_at.to_string(),
@@ -131,6 +133,7 @@ fn details(command: &Command) -> String {
         ("accepted", accepted(command)),
         ("answer", answer(command)),
         ("asked for by", command.requested_by.name.clone()),
+        ("bulk command", or_dash(command.bulk_id)),
         ("created", command.created_at.to_string()),
         ("expires", command.expires_at.to_string()),
         ("sent", or_dash(command.sent_at)),

@@ -105,6 +105,14 @@ impl Session {
         Self { client, json: view.json, view }
     }
 
+    /// Refuses the options of lists, where several calls lead to one answer.
+    ///
+    /// # Errors
+    /// [`Failure::NoSuchView`] for `--csv` and `--watch`.
+    pub(super) fn for_one_answer(&self) -> Result<(), Failure> {
+        self.view.for_one_answer()
+    }
+
     /// Makes a call and shows its answer: as JSON, or in the words of `tell`.
     ///
     /// # Errors
