@@ -217,15 +217,13 @@ mod tests {
             let at = format!("2026-04-14T10:00:{second:02}Z");
             event(second, "StatusNotification", &at, &json!({"status": status}), &json!({}))
         };
-        let reports = || {
-            ["Charging", "Available", "Preparing", "Charging", "Finishing", "Available", "Preparing"]
-                .into_iter()
-                .zip(1..)
-                .map(|(status, second)| report(second, status))
-        };
-        let at = |second: u64| format!("2026-04-14T10:00:{second:02}Z").parse().expect("a time");
+        let told = ["Charging", "Available", "Preparing", "Charging", "Finishing", "Available", "Preparing"];
+        let reports: Vec<Event> =
+            told.into_iter().zip(1..).map(|(status, second)| report(second, status)).collect();
+        let at =
+            |second: u64| -> Timestamp { format!("2026-04-14T10:00:{second:02}Z").parse().expect("a time") };
         let statuses = |ended| {
-            let kept = of_this_session(reports(), at(4), ended);
+            let kept = of_this_session(reports.clone(), at(4), ended);
             kept.iter().map(|event| event.timestamp.unix_ms() / 1_000 % 60).collect::<Vec<_>>()
         };
         assert_eq!(statuses(Some(at(5))), [3, 4, 5, 6]);

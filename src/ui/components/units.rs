@@ -70,6 +70,7 @@ mod tests {
             [0, 352, 14_920, 8_410_000].map(energy),
             ["0.00 kWh", "0.35 kWh", "14.92 kWh", "8.41 MWh"]
         );
+        assert_eq!([2_602_330, -5].map(watt_hours), ["2,602,330 Wh", "−5 Wh"]);
         assert_eq!([0.0, 350.4, 11_000.0, 1_240_000.0].map(power), ["0 W", "350 W", "11.0 kW", "1.24 MW"]);
         assert_eq!([512, 1_468_006, 1 << 40].map(bytes), ["512 B", "1.4 MiB", "1.0 TiB"]);
         assert_eq!([1, 2].map(|n| plural(n, "station", "stations")), ["1 station", "2 stations"]);
