@@ -42,6 +42,11 @@ pub(super) fn command(id: impl Display) -> String {
     format!("/ui/commands/{}", encoded(id))
 }
 
+/// A bulk command's page.
+pub(super) fn bulk_command(id: impl Display) -> String {
+    format!("/ui/commands/bulk/{}", encoded(id))
+}
+
 /// The page about an id tag.
 pub(super) fn tag(id_tag: &str) -> String {
     format!("/ui/tags?q={}", encoded(id_tag))

@@ -77,9 +77,9 @@ use crate::http::ApiState;
 use failure::Failure;
 pub use one_time_links::OneTimeLinks;
 use pages::{
-    audit, command, command_form, commands, deliveries, delivery, event, events, find, keys, overview,
-    reports, resend, session as one_session, sessions, station, stations, system, tags, webhook,
-    webhook_form, webhook_replay, webhooks,
+    audit, bulk_command, bulk_commands, bulk_form, command, command_form, commands, deliveries, delivery,
+    event, events, find, keys, overview, reports, resend, session as one_session, sessions, station,
+    stations, system, tags, webhook, webhook_form, webhook_replay, webhooks,
 };
 
 /// What the handlers of pages work with.
@@ -131,6 +131,11 @@ fn routes() -> Router<Arc<Dashboard>> {
         .route("/ui/webhooks/{id}/secret", get(webhook::secret))
         .route("/ui/webhooks/{id}/replay", get(webhook_replay::count).post(webhook_replay::start))
         .route("/ui/commands", get(commands::list))
+        .route("/ui/commands/bulk", get(bulk_commands::list).post(bulk_form::start))
+        .route("/ui/commands/bulk/new", get(bulk_form::show))
+        .route("/ui/commands/bulk/count", post(bulk_form::count))
+        .route("/ui/commands/bulk/{id}", get(bulk_command::show))
+        .route("/ui/commands/bulk/{id}/cancel", post(bulk_command::cancel))
         .route("/ui/commands/{id}", get(command::show))
         .route("/ui/commands/{id}/cancel", post(command::cancel))
         .route("/ui/tags", get(tags::list).post(tags::put))

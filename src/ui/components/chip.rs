@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use vocabulary::api::bulk_command::{BulkCommand, BulkResult, BulkStatus};
 use vocabulary::api::command::{Command, CommandStatus};
 use vocabulary::api::station::{Connector, Station};
 use vocabulary::api::transaction::{EnergyQuality, Status, Transaction};
@@ -150,6 +151,29 @@ pub(in crate::ui) fn command(command: &Command) -> Markup {
         (status @ (CommandStatus::Expired | CommandStatus::Canceled), _) => chip(Tone::Off, status.as_str()),
         (status, _) => chip(Tone::Bad, status.as_str()),
     }
+}
+
+/// How far a bulk command has come.
+pub(in crate::ui) fn bulk_command(bulk: &BulkCommand) -> Markup {
+    let tone = match bulk.status {
+        BulkStatus::Running => Tone::Info,
+        BulkStatus::Done if bulk.rejected + bulk.failed > 0 => Tone::Warn,
+        BulkStatus::Done => Tone::Ok,
+        BulkStatus::Canceled => Tone::Off,
+    };
+    chip(tone, bulk.status.as_str())
+}
+
+/// What a bulk command has come to at a station.
+pub(in crate::ui) fn bulk_result(result: BulkResult) -> Markup {
+    let tone = match result {
+        BulkResult::Accepted => Tone::Ok,
+        BulkResult::Rejected => Tone::Bad,
+        BulkResult::Failed => Tone::Warn,
+        BulkResult::Waiting | BulkResult::Queued | BulkResult::Sent => Tone::Info,
+        BulkResult::Skipped => Tone::Off,
+    };
+    chip(tone, result.as_str())
 }
 
 /// What a delivery waits for, in words.

@@ -48,10 +48,11 @@ fn render(
         @if found.data.is_empty() { (nothing(query, errors)) }
         @else { (listed(&found.data, now)) (table::pager(PATH, query, found.next_cursor.as_deref())) }
     };
-    let csv = table::csv_link("commands", query);
+    let aside =
+        html! { a href={ (PATH) "/bulk" } { "Bulk commands" } " " (table::csv_link("commands", query)) };
     html! {
         (filters.render())
-        div.grid { (card::live_card("commands", card::Width::Full, "Commands", csv, list)) }
+        div.grid { (card::live_card("commands", card::Width::Full, "Commands", aside, list)) }
     }
 }
 

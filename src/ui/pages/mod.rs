@@ -1,6 +1,9 @@
 //! The pages, a file for each. No page knows another one.
 
 pub(super) mod audit;
+pub(super) mod bulk_command;
+pub(super) mod bulk_commands;
+pub(super) mod bulk_form;
 pub(super) mod command;
 pub(super) mod command_form;
 pub(super) mod commands;
