@@ -118,7 +118,11 @@ fn part(text: &str) -> Value {
 pub(super) fn fits(wanted: &[(String, String)], metadata: &Map<String, Json>) -> bool {
     wanted.iter().all(|(key, text)| match metadata.get(key) {
         Some(Json::String(value)) => value == text,
-        Some(value) => value.to_string() == *text,
+        // As it is written: 7, true, {"a":1}.
+        Some(value) => {
+            let written = value.to_string();
+            written == *text
+        }
         None => false,
     })
 }

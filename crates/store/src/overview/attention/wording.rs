@@ -70,8 +70,8 @@ pub(super) fn span(duration: Duration) -> String {
 /// About how much: `312 MiB`.
 pub(super) fn bytes(bytes: u64) -> String {
     match bytes {
-        ..0x10_0000 => format!("{} KiB", bytes >> 10),
-        ..0x4000_0000 => format!("{} MiB", bytes >> 20),
+        0..0x10_0000 => format!("{} KiB", bytes >> 10),
+        0x10_0000..0x4000_0000 => format!("{} MiB", bytes >> 20),
         _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
     }
 }

@@ -14,7 +14,8 @@ pub(super) fn not_answering(facts: &StationFacts) -> Option<Answer> {
     let unanswered: Vec<&Command> = sent
         .take_while(|command| command.status == CommandStatus::Timeout && command.late_response.is_none())
         .collect();
-    if unanswered.len() < UNANSWERED && !(station.has_flag("unresponsive") && !unanswered.is_empty()) {
+    let enough = if station.has_flag("unresponsive") { 1 } else { UNANSWERED };
+    if unanswered.len() < enough {
         return None;
     }
     let first = unanswered.last()?;

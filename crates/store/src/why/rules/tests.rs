@@ -73,10 +73,13 @@ fn over(defaults: Value, given: &Value) -> Value {
     }
 }
 
+/// A member of the facts, and what it is like if nothing is said.
+type Member = (&'static str, fn() -> Value);
+
 /// The facts with everything that they do not name.
 fn with_defaults(given: &Value) -> Value {
     let mut facts = over(json!({"now": NOW}), given);
-    let members: [(&str, fn() -> Value); 12] = [
+    let members: [Member; 12] = [
         ("station", station),
         ("connector", connector),
         ("connectors", connector),
