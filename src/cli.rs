@@ -30,6 +30,7 @@ mod stations;
 mod status;
 mod table;
 mod tone;
+mod transaction_sums;
 mod transactions;
 mod view;
 mod webhook_fields;

@@ -1,19 +1,24 @@
-//! `chargehook transactions`: lists and closes charging sessions, lists their meter values.
+//! `chargehook transactions`: lists, sums and closes charging sessions, lists their meter values.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::session::{GatewayArgs, ListArgs, Session};
 use super::table::{Column, Table, cut, fields, or_dash, state, time, whole, yes_no};
+use super::transaction_sums::{Summed, hours};
 use super::{Failure, input};
 use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction};
 use vocabulary::clock::Timestamp;
+use vocabulary::units::Span;
 
 pub(super) const HELP: &str = "\
 Examples:
   chargehook transactions list --status active
   chargehook transactions list --station WALLBOX_001 --started-since 7d --all --json
   chargehook transactions list --updated-since 1h --oldest-first
+  chargehook transactions list --quality implausible --min-energy-wh 1000
+  chargehook transactions list --status active --min-duration 24h
+  chargehook transactions summary --by owner,month --since 2026-01-01T00:00:00Z --time-zone Europe/Berlin
   chargehook transactions show 483920175
   chargehook transactions meter-values 483920175 --measurand Power.Active.Import
   chargehook transactions close 483920175 --stopped-at 2026-04-14T18:30:00Z --reason PowerLoss";
@@ -30,7 +35,14 @@ pub(super) struct Transactions {
 #[derive(Subcommand)]
 enum Task {
     /// Lists the transactions, the newest first
-    List(ListArgs<Filter>),
+    List(ListArgs<Listed>),
+    /// Sums the transactions that have ended
+    Summary {
+        #[command(flatten)]
+        summed: Summed,
+        #[command(flatten)]
+        filter: Filter,
+    },
     /// Shows a transaction
     Show {
         /// Its transaction id in OCPP
@@ -63,6 +75,19 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
+struct Listed {
+    #[command(flatten)]
+    #[serde(flatten)]
+    filter: Filter,
+    /// Their start arrived then or later: a time, or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
+    since: Option<Timestamp>,
+    /// Their start arrived before that
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
+    until: Option<Timestamp>,
+}
+
+#[derive(Args, Serialize)]
 struct Filter {
     /// Only on this station
     #[arg(long = "station", value_name = "ID")]
@@ -82,12 +107,21 @@ struct Filter {
     /// Only those whose stop is inferred in some part, or with =false none of them
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     inferred: Option<bool>,
-    /// Their start arrived then or later: a time, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = input::moment)]
-    since: Option<Timestamp>,
-    /// Their start arrived before that
-    #[arg(long, value_name = "TIME", value_parser = input::moment)]
-    until: Option<Timestamp>,
+    /// Only those that another start followed before their own stop came, or with =false none of them
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    orphaned: Option<bool>,
+    /// Only with energy of this quality: metered, estimated, implausible or missing
+    #[arg(long = "quality", value_name = "QUALITY")]
+    energy_quality: Option<String>,
+    /// Only those that have charged so much, in Wh
+    #[arg(long, value_name = "WH")]
+    min_energy_wh: Option<i64>,
+    /// Only those that took so long, or are under way for so long (2h)
+    #[arg(long, value_name = "DURATION")]
+    min_duration: Option<Span>,
+    /// Only on stations that stand there
+    #[arg(long)]
+    site: Option<String>,
     /// They started then or later, by the charger's clock
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     started_since: Option<Timestamp>,
@@ -137,6 +171,12 @@ pub(super) async fn run(Transactions { task, gateway }: Transactions) -> Result<
         Task::List(ListArgs { filter, paging }) => {
             session.list(&paging, &filter, |parameters| client.transactions(parameters), COLUMNS, row).await
         }
+        Task::Summary { summed, filter } => {
+            let mut parameters = input::parameters(&summed);
+            parameters.extend(input::parameters(&filter));
+            let call = client.transaction_summary(&input::borrowed(&parameters));
+            session.rows(call, |summaries| summed.table(summaries)).await
+        }
         Task::Show { id } => session.look(client.transaction(id), details).await,
         Task::MeterValues { id, list: ListArgs { filter, paging } } => {
             let ask = |parameters: &[(&str, &str)]| client.meter_values(id, parameters);
@@ -150,19 +190,21 @@ pub(super) async fn run(Transactions { task, gateway }: Transactions) -> Result<
     }
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 11] = [
     whole("TRANSACTION"),
     whole("STATION"),
     whole("CONNECTOR").minor(),
     state("STATUS"),
     cut("ID TAG").minor(),
     time("STARTED"),
-    time("ENDED"),
+    time("ENDED").minor(),
+    whole("TOOK"),
+    whole("W"),
     whole("WH"),
     state("QUALITY").minor(),
 ];
 
-fn row(transaction: &Transaction) -> [String; 9] {
+fn row(transaction: &Transaction) -> [String; 11] {
     [
         transaction.transaction_id.to_string(),
         transaction.station_id.clone(),
@@ -171,6 +213,8 @@ fn row(transaction: &Transaction) -> [String; 9] {
         or_dash(transaction.id_tag.as_ref()),
         or_dash(transaction.started_at),
         or_dash(transaction.stopped_at),
+        or_dash(transaction.duration_s.map(hours)),
+        or_dash(transaction.power_w),
         or_dash(transaction.energy_wh.or(transaction.energy_estimated_wh)),
         transaction.energy_quality.to_string(),
     ]
@@ -185,10 +229,15 @@ fn details(transaction: &Transaction) -> String {
         ("status", transaction.status.to_string()),
         ("id tag", or_dash(transaction.id_tag.as_ref())),
         ("answered with", transaction.id_tag_status.to_string()),
+        ("refused because", or_dash(transaction.id_tag_reason)),
         ("reservation", or_dash(transaction.reservation_id)),
         ("command", or_dash(transaction.command_id)),
         ("began", or_dash(transaction.started_at)),
         ("ended", or_dash(transaction.stopped_at)),
+        ("took", or_dash(transaction.duration_s.map(hours))),
+        ("power in W", or_dash(transaction.power_w)),
+        ("charged so far in Wh", or_dash(transaction.energy_so_far_wh)),
+        ("state of charge in %", or_dash(transaction.soc_percent)),
         ("stop reason", or_dash(transaction.stop_reason.as_ref())),
         ("stopped by", or_dash(transaction.stop_id_tag.as_ref())),
         ("orphaned", yes_no(transaction.orphaned)),

@@ -2,13 +2,18 @@
 
 use super::{Call, Client, Parameters};
 use vocabulary::api::Page;
-use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction};
+use vocabulary::api::transaction::{CloseInput, MeterValue, Transaction, TransactionSummaries};
 use vocabulary::api::why::Why;
 
 impl Client {
     /// One page of the transactions.
     pub fn transactions(&self, parameters: Parameters<'_>) -> Call<Page<Transaction>> {
         self.get(&["transactions"], parameters)
+    }
+
+    /// What sessions come to that have ended; `group_by` has to be among the parameters.
+    pub fn transaction_summary(&self, parameters: Parameters<'_>) -> Call<TransactionSummaries> {
+        self.get(&["transactions", "summary"], parameters)
     }
 
     /// A transaction.

@@ -216,6 +216,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(bulk_commands::stations))
         .routes(routes!(bulk_commands::cancel))
         .routes(routes!(transactions::list))
+        .routes(routes!(transactions::summary))
         .routes(routes!(transactions::get))
         .routes(routes!(transactions::meter_values))
         .routes(routes!(transactions::close))

@@ -16,17 +16,25 @@ use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::{self, ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
-use store::{Closed, ManualStop, MeterValueFilter, Missing, TransactionFilter};
+use store::{
+    Closed, ManualStop, MeterValueFilter, Missing, SUMMARY_ROWS_MAX, Summary, SummaryQuestion,
+    TransactionFilter,
+};
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::text::Bound;
-use vocabulary::api::transaction::{CloseInput, MeterValue, Status, Transaction};
+use vocabulary::api::transaction::{
+    CloseInput, EnergyQuality, Grouping, MeterValue, Status, Transaction, TransactionSummaries,
+};
 use vocabulary::api::{Order, Page};
 use vocabulary::clock::Timestamp;
+use vocabulary::units::Span;
+use vocabulary::words::listed;
+use vocabulary::zone::Zone;
 
 /// How far in the future the end of a session may be: a charger's clock may be ahead.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 3_600);
 
-/// How transactions are listed.
+/// Which transactions are listed, or summed.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TransactionsQuery {
@@ -36,6 +44,9 @@ pub(super) struct TransactionsQuery {
     /// The customer it belongs to.
     #[param(min_length = 1, max_length = 200)]
     owner_id: Option<String>,
+    /// Where its station stands.
+    #[param(min_length = 1, max_length = 200)]
+    site: Option<String>,
     /// The connector it runs on.
     #[param(minimum = 0)]
     connector_id: Option<i64>,
@@ -47,12 +58,18 @@ pub(super) struct TransactionsQuery {
     id_tag: Option<String>,
     /// Only transactions whose stop is inferred in some part, or none of them.
     inferred: Option<bool>,
-    /// Its start arrived then or later.
-    #[param(inline, value_type = Option<Bound>)]
-    since: Option<Timestamp>,
-    /// Its start arrived before that.
-    #[param(inline, value_type = Option<Bound>)]
-    until: Option<Timestamp>,
+    /// Only transactions that another start followed on their connector before their own stop came, or none
+    /// of them.
+    orphaned: Option<bool>,
+    /// How far its energy can be relied on.
+    #[param(inline)]
+    energy_quality: Option<EnergyQuality>,
+    /// It has charged at least so much, in Wh: by `energy_wh`, else by the estimate or the energy so far.
+    #[param(minimum = 0)]
+    min_energy_wh: Option<i64>,
+    /// It took at least so long, or has been under way for so long.
+    #[param(inline)]
+    min_duration: Option<Span>,
     /// It started then or later, by the charger's own clock.
     #[param(inline, value_type = Option<Bound>)]
     started_since: Option<Timestamp>,
@@ -65,7 +82,7 @@ pub(super) struct TransactionsQuery {
     /// It ended before that.
     #[param(inline, value_type = Option<Bound>)]
     stopped_until: Option<Timestamp>,
-    /// It was changed then or later; with `order=asc` the list is sorted by that, for polling.
+    /// It was changed then or later; with `order=asc` a list is sorted by that, for polling.
     ///
     /// A changed row moves behind every cursor and behind the last `updated_at` of a page, so that nothing is
     /// missed: continue with `next_cursor`, and at the end with that `updated_at`.
@@ -73,7 +90,50 @@ pub(super) struct TransactionsQuery {
     updated_since: Option<Timestamp>,
 }
 
-impl Parameters for TransactionsQuery {
+impl Parameters for TransactionsQuery {}
+
+impl TransactionsQuery {
+    /// Those that `caller` may see.
+    ///
+    /// # Errors
+    /// A 403 if another owner is named.
+    fn filter(self, caller: &Caller) -> Result<TransactionFilter> {
+        Ok(TransactionFilter {
+            station_id: self.station_id,
+            owner_id: caller.owner_filter(self.owner_id)?,
+            connector_id: self.connector_id,
+            status: self.status,
+            id_tag: self.id_tag,
+            inferred: self.inferred,
+            orphaned: self.orphaned,
+            energy_quality: self.energy_quality,
+            min_energy_wh: self.min_energy_wh,
+            min_duration: self.min_duration.map(|span| span.0),
+            site: self.site,
+            since: None,
+            until: None,
+            started_since: self.started_since,
+            started_until: self.started_until,
+            stopped_since: self.stopped_since,
+            stopped_until: self.stopped_until,
+            updated_since: self.updated_since,
+        })
+    }
+}
+
+/// When the starts of the listed transactions arrived.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ArrivedQuery {
+    /// Its start arrived then or later.
+    #[param(inline, value_type = Option<Bound>)]
+    since: Option<Timestamp>,
+    /// Its start arrived before that.
+    #[param(inline, value_type = Option<Bound>)]
+    until: Option<Timestamp>,
+}
+
+impl Parameters for ArrivedQuery {
     fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
         let by_update = given["order"] == "asc" && !given["updated_since"].is_null();
         page::wrong_cursor(list_sorted(by_update), Order::Desc, given, errors);
@@ -86,32 +146,100 @@ fn list_sorted(by_update: bool) -> &'static str {
 }
 
 /// List transactions
-#[utoipa::path(get, path = "/transactions", tag = "transactions", params(TransactionsQuery, Paging),
+#[utoipa::path(get, path = "/transactions", tag = "transactions", params(TransactionsQuery, ArrivedQuery, Paging),
     responses((status = 200, body = Page<Transaction>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     caller: Caller,
-    Query(And(query, paging)): Query<And<TransactionsQuery, Paging>>,
+    Query(And(query, And(arrived, paging))): Query<And<TransactionsQuery, And<ArrivedQuery, Paging>>>,
 ) -> Result<Json<Page<Transaction>>> {
-    let filter = TransactionFilter {
-        station_id: query.station_id,
-        owner_id: caller.owner_filter(query.owner_id)?,
-        connector_id: query.connector_id,
-        status: query.status,
-        id_tag: query.id_tag,
-        inferred: query.inferred,
-        since: query.since,
-        until: query.until,
-        started_since: query.started_since,
-        started_until: query.started_until,
-        stopped_since: query.stopped_since,
-        stopped_until: query.stopped_until,
-        updated_since: query.updated_since,
-    };
+    let ArrivedQuery { since, until } = arrived;
+    let filter = TransactionFilter { since, until, ..query.filter(&caller)? };
     let list = list_sorted(filter.sorts_by_update(paging.order == Some(Order::Asc)));
     let slice = paging.slice(list)?;
     let listed = state.store.transactions(filter, slice.clone()).await?;
     Ok(Json(page::page(list, &slice, listed, |transaction| transaction)))
+}
+
+/// How transactions are summed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SummaryQuery {
+    /// What a row is about: one or more of `owner`, `station`, `site`, `day`, `month` and `energy_quality`,
+    /// with commas between them.
+    #[param(value_type = String, required = true, min_length = 1, max_length = 100, example = "owner,month")]
+    group_by: Option<String>,
+    /// They ended then or later, by the charger's own clock.
+    #[param(inline, value_type = Option<Bound>)]
+    since: Option<Timestamp>,
+    /// They ended before that.
+    #[param(inline, value_type = Option<Bound>)]
+    until: Option<Timestamp>,
+    /// The IANA name of the time zone in which days and months begin; UTC without it.
+    #[param(min_length = 1, max_length = 64, example = "Europe/Berlin")]
+    time_zone: Option<String>,
+}
+
+impl Parameters for SummaryQuery {
+    fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
+        if let Err(message) = groupings(given["group_by"].as_str()) {
+            errors.push(FieldError::new("group_by", message));
+        }
+        if let Some(Err(unknown)) = given["time_zone"].as_str().map(str::parse::<Zone>) {
+            errors.push(FieldError::new("time_zone", unknown.to_string()));
+        }
+    }
+}
+
+/// What is grouped by.
+///
+/// # Errors
+/// What is wrong with the text.
+fn groupings(text: Option<&str>) -> std::result::Result<Vec<Grouping>, String> {
+    let known = listed(Grouping::WORDS).replace(" or ", " and ");
+    let Some(text) = text else { return Err(format!("is missing: one or more of {known}")) };
+    let mut groupings = Vec::new();
+    for word in text.split(',').map(str::trim) {
+        let grouping: Grouping =
+            word.parse().map_err(|_| format!("{word:?} is none of {known}, with commas between them"))?;
+        if groupings.contains(&grouping) {
+            return Err(format!("names {word} twice"));
+        }
+        groupings.push(grouping);
+    }
+    Ok(groupings)
+}
+
+/// Sum transactions
+///
+/// What sessions come to that have ended, with a row per group. `energy_wh` sums the sessions whose energy is
+/// `metered` alone, `estimated_wh` those where it is `estimated`. Sessions without a stop are left out. More
+/// than 20,000 rows are a 422.
+#[utoipa::path(get, path = "/transactions/summary", tag = "transactions",
+    params(SummaryQuery, TransactionsQuery),
+    responses((status = 200, body = TransactionSummaries)), security(("api_key" = ["read"])))]
+pub(super) async fn summary(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(And(summed, query)): Query<And<SummaryQuery, TransactionsQuery>>,
+) -> Result<Json<TransactionSummaries>> {
+    let by = groupings(summed.group_by.as_deref())
+        .map_err(|message| ErrorAnswer::invalid_field("group_by", message))?;
+    let zone = summed.time_zone.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Zone::UTC);
+    let filter = query.filter(&caller)?;
+    // Both pairs say when they ended.
+    let filter = TransactionFilter {
+        stopped_since: filter.stopped_since.max(summed.since),
+        stopped_until: [filter.stopped_until, summed.until].into_iter().flatten().min(),
+        ..filter
+    };
+    match state.store.transaction_summary(SummaryQuestion { filter, by, zone }).await? {
+        Summary::Rows(data) => Ok(Json(TransactionSummaries { data })),
+        Summary::TooMany => Err(ErrorAnswer::invalid_field(
+            "group_by",
+            format!("gives more than {SUMMARY_ROWS_MAX} rows: ask for a shorter time, or group by less"),
+        )),
+    }
 }
 
 /// Get a transaction

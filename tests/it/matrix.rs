@@ -157,6 +157,7 @@ const RULES: &[Rule] = &[
     rule("GET", "/api/v1/bulk-commands/{id}/stations", Read, Bulk, "", &[200]),
     rule("POST", "/api/v1/bulk-commands/{id}/cancel", Reset, Bulk, "", &[202, 409]),
     rule("GET", "/api/v1/transactions", Read, All, "", &[200]),
+    asking(rule("GET", "/api/v1/transactions/summary", Read, All, "", &[200]), "group_by=owner,site"),
     rule("GET", "/api/v1/transactions/{id}", Read, Transaction, "", &[200]),
     rule("GET", "/api/v1/transactions/{id}/meter-values", Read, Transaction, "", &[200]),
     rule("GET", "/api/v1/transactions/{id}/why", Read, Transaction, "", &[200]),

@@ -196,3 +196,157 @@ async fn a_remote_start_with_a_tag_that_is_refused_warns() {
         assert!(warning.as_str().is_some_and(|text| text.starts_with("idTag: ") && text.contains(status)));
     }
 }
+
+/// Sessions of two owners on three stations at two sites, which ended around a change of month in Berlin.
+async fn with_history() -> (Running, Vec<i64>) {
+    let gateway = start(|_| {}).await;
+    for (station, owner, site) in [
+        ("A", json!("acme"), json!("North")),
+        ("B", json!("acme"), json!("South")),
+        ("C", json!(null), json!(null)),
+    ] {
+        let body = json!({"station_id": station, "owner_id": owner, "site": site});
+        assert_eq!(gateway.api("POST", "/stations", Some(body)).await.0, 201);
+    }
+    let mut numbers = Vec::new();
+    for (station, connector, began, ended, from, to, register) in [
+        // In Berlin it is May already.
+        ("A", 1, "2026-04-30T20:00:00Z", "2026-04-30T22:30:00Z", 1_000, json!(6_000), Value::Null),
+        ("A", 1, "2026-04-30T10:00:00Z", "2026-04-30T11:00:00Z", 500, json!(900), Value::Null),
+        ("B", 1, "2026-05-02T10:00:00Z", "2026-05-02T12:00:00Z", 2_000, json!(null), json!("4500")),
+        ("C", 1, "2026-05-02T10:00:00Z", "2026-05-02T10:30:00Z", 9_000, json!(2_000), Value::Null),
+    ] {
+        let mut charger = gateway.booted(station).await;
+        let number = begin(&mut charger, connector, from, began).await;
+        if !register.is_null() {
+            meter(&mut charger, number, ended, json!([{"value": register}])).await;
+        }
+        stop(&mut charger, number, to, ended).await;
+        numbers.push(number);
+    }
+    // One that is under way, and has no end.
+    let mut charger = gateway.booted("C").await;
+    let number = begin(&mut charger, 2, 0, &ago(180)).await;
+    meter(&mut charger, number, &ago(1), json!([{"value": "20000"}])).await;
+    numbers.push(number);
+    (gateway, numbers)
+}
+
+/// The sessions that fit, by their places in `numbers`, the oldest first.
+async fn found(gateway: &Running, numbers: &[i64], query: &str) -> Vec<usize> {
+    let listed = gateway.get(&format!("/transactions?order=asc&{query}")).await;
+    let rows = listed["data"].as_array().unwrap_or_else(|| panic!("{query}: {listed}"));
+    let place = |row: &Value| numbers.iter().position(|number| row["transaction_id"] == *number);
+    rows.iter().map(|row| place(row).expect("one of them")).collect()
+}
+
+#[tokio::test]
+async fn sessions_that_need_a_look_are_found() {
+    let (gateway, mut numbers) = with_history().await;
+    for (query, expected) in [
+        ("energy_quality=metered", &[0, 1][..]),
+        ("energy_quality=estimated", &[2, 4]),
+        ("energy_quality=implausible", &[3]),
+        ("energy_quality=missing", &[]),
+        ("min_energy_wh=2500", &[0, 2, 4]),
+        ("min_energy_wh=2501", &[0, 4]),
+        ("min_duration=2h", &[0, 2, 4]),
+        ("min_duration=150m", &[0, 4]),
+        ("min_duration=4h", &[]),
+        ("min_duration=2h&status=active", &[4]),
+        ("site=North", &[0, 1]),
+        ("site=Nowhere", &[]),
+        ("orphaned=false", &[0, 1, 2, 3, 4]),
+        ("orphaned=true", &[]),
+    ] {
+        assert_eq!(found(&gateway, &numbers, query).await, expected, "{query}");
+    }
+    let mut charger = gateway.booted("C").await;
+    numbers.push(begin(&mut charger, 2, 20_000, &ago(0)).await);
+    assert_eq!(found(&gateway, &numbers, "orphaned=true").await, [4]);
+    for (query, field) in [
+        ("energy_quality=good", "energy_quality"),
+        ("min_energy_wh=-1", "min_energy_wh"),
+        ("min_duration=soon", "min_duration"),
+        ("orphaned=perhaps", "orphaned"),
+    ] {
+        let (status, refused) = gateway.api("GET", &format!("/transactions?{query}"), None).await;
+        assert_eq!((status, &refused["errors"][0]["field"]), (422, &json!(field)), "{query}");
+    }
+}
+
+async fn sums(gateway: &Running, query: &str) -> Value {
+    let mut body = gateway.get(&format!("/transactions/summary?{query}")).await;
+    body["data"].take()
+}
+
+#[tokio::test]
+async fn sessions_are_summed_by_what_is_asked_for() {
+    let (gateway, _) = with_history().await;
+    let sum = |sessions: i64, energy_wh: i64, estimated_wh: i64, minutes: i64| {
+        json!({"sessions": sessions, "energy_wh": energy_wh, "estimated_wh": estimated_wh,
+            "duration_s": minutes * 60})
+    };
+    let with = |mut sum: Value, fields: Value| {
+        let more = fields.as_object().expect("an object").clone();
+        sum.as_object_mut().expect("an object").extend(more);
+        sum
+    };
+    for (query, expected) in [
+        (
+            "group_by=owner",
+            json!([
+                with(sum(1, 0, 0, 30), json!({"owner_id": null})),
+                with(sum(3, 5_400, 2_500, 330), json!({"owner_id": "acme"}))
+            ]),
+        ),
+        (
+            "group_by=month,site&owner_id=acme",
+            json!([
+                with(sum(2, 5_400, 0, 210), json!({"month": "2026-04", "site": "North"})),
+                with(sum(1, 0, 2_500, 120), json!({"month": "2026-05", "site": "South"}))
+            ]),
+        ),
+        (
+            "group_by=month&time_zone=Europe/Berlin&owner_id=acme",
+            json!([
+                with(sum(1, 400, 0, 60), json!({"month": "2026-04"})),
+                with(sum(2, 5_000, 2_500, 270), json!({"month": "2026-05"}))
+            ]),
+        ),
+        (
+            "group_by=day,station&time_zone=Europe/Berlin&until=2026-05-02T00:00:00Z",
+            json!([
+                with(sum(1, 400, 0, 60), json!({"day": "2026-04-30", "station_id": "A"})),
+                with(sum(1, 5_000, 0, 150), json!({"day": "2026-05-01", "station_id": "A"}))
+            ]),
+        ),
+        (
+            "group_by=energy_quality&since=2026-05-01T00:00:00Z",
+            json!([
+                with(sum(1, 0, 2_500, 120), json!({"energy_quality": "estimated"})),
+                with(sum(1, 0, 0, 30), json!({"energy_quality": "implausible"}))
+            ]),
+        ),
+        ("group_by=site&site=South&min_energy_wh=2500&min_duration=1h&id_tag=tag", {
+            json!([with(sum(1, 0, 2_500, 120), json!({"site": "South"}))])
+        }),
+        ("group_by=owner&status=active", json!([])),
+        ("group_by=owner&status=completed&station_id=C", {
+            json!([with(sum(1, 0, 0, 30), json!({"owner_id": null}))])
+        }),
+    ] {
+        assert_eq!(sums(&gateway, query).await, expected, "{query}");
+    }
+    for (query, field) in [
+        ("", "group_by"),
+        ("group_by=", "group_by"),
+        ("group_by=owner,weather", "group_by"),
+        ("group_by=owner,owner", "group_by"),
+        ("group_by=day&time_zone=Europe/Atlantis", "time_zone"),
+        ("group_by=day&limit=5", "limit"),
+    ] {
+        let (status, refused) = gateway.api("GET", &format!("/transactions/summary?{query}"), None).await;
+        assert_eq!((status, &refused["errors"][0]["field"]), (422, &json!(field)), "{query}: {refused}");
+    }
+}

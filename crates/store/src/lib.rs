@@ -101,6 +101,7 @@ pub use secrecy::vault::Vault;
 pub use sessions::close::{Closed, ManualStop};
 pub use sessions::meter_values::MeterValueFilter;
 pub use sessions::reservation_list::ReservationFilter;
+pub use sessions::summary::{SUMMARY_ROWS_MAX, Summary, SummaryQuestion};
 pub use sessions::transaction_list::TransactionFilter;
 pub use signals::{CommandEnd, LanesDue};
 pub use station_state::certificate_renewal::UsedCertificate;

@@ -13,7 +13,7 @@ use crate::ui::query::Query;
 use crate::ui::session::Session;
 use vocabulary::api::Page as Rows;
 use vocabulary::api::problem::FieldError;
-use vocabulary::api::transaction::{Status, Transaction};
+use vocabulary::api::transaction::{EnergyQuality, Status, Transaction};
 use vocabulary::clock::Timestamp;
 
 const PATH: &str = "/ui/sessions";
@@ -26,6 +26,11 @@ const FILTERS: &[&str] = &[
     "owner_id",
     "id_tag",
     "inferred",
+    "orphaned",
+    "energy_quality",
+    "min_energy_wh",
+    "min_duration",
+    "site",
     "since",
     "until",
     "started_since",
@@ -56,7 +61,13 @@ fn render(
     if all_owners {
         filters = filters.text("owner_id", "Owner");
     }
+    let qualities: Vec<_> = EnergyQuality::WORDS.iter().map(|word| (*word, *word)).collect();
     let filters = filters
+        .text("site", "Site")
+        .choice("energy_quality", "Energy", &qualities)
+        .text("min_energy_wh", "At least, in Wh")
+        .text("min_duration", "At least, such as 2h")
+        .choice("orphaned", "Orphaned", &[("true", "orphaned"), ("false", "not orphaned")])
         .choice("inferred", "Its stop", &[("true", "inferred"), ("false", "told by the charger")])
         .text("started_since", "Started since")
         .text("started_until", "Started until");

@@ -11,6 +11,7 @@ pub(crate) mod meters;
 pub(crate) mod remote_start;
 pub(crate) mod reservation_list;
 pub(crate) mod reservations;
+pub(crate) mod summary;
 pub(crate) mod transaction_list;
 pub(crate) mod transactions;
 pub(crate) mod unweighed;

@@ -1,17 +1,19 @@
 //! Transactions as they are looked up and listed.
 
+use std::time::Duration;
+
 use crate::Store;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::listing::{Conditions, Listed, Slice, page};
-use vocabulary::api::transaction::{Status, Transaction};
+use vocabulary::api::transaction::{EnergyQuality, Status, Transaction};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::authorization::id_tag_key;
 
 /// Which transactions are wanted; what is not given does not matter.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TransactionFilter {
     /// The station it runs on.
     pub station_id: Option<String>,
@@ -25,6 +27,16 @@ pub struct TransactionFilter {
     pub id_tag: Option<String>,
     /// Some fact about its stop is not the charger's own.
     pub inferred: Option<bool>,
+    /// Another start followed on its connector, and its own stop has not come.
+    pub orphaned: Option<bool>,
+    /// How far its energy can be relied on.
+    pub energy_quality: Option<EnergyQuality>,
+    /// It has charged so much, in Wh: by the meter, else as it is estimated.
+    pub min_energy_wh: Option<i64>,
+    /// It took so long, or is under way for so long.
+    pub min_duration: Option<Duration>,
+    /// Where its station stands.
+    pub site: Option<String>,
     /// Its start arrived then or later.
     pub since: Option<Timestamp>,
     /// Its start arrived before that.
@@ -74,10 +86,10 @@ impl Store {
                 // Nothing that changes later gets a place before this one: a poller misses nothing.
                 let select = format!("SELECT updated_at_ms, change_seq, {COLUMNS} FROM transactions");
                 let keys = ["updated_at_ms", "change_seq"];
-                return page(db, &select, &keys, conditions(filter), &slice, read);
+                return page(db, &select, &keys, conditions(filter, now), &slice, read);
             }
             let select = format!("SELECT transaction_id, updated_at_ms, {COLUMNS} FROM transactions");
-            page(db, &select, &["transaction_id"], conditions(filter), &slice, read)
+            page(db, &select, &["transaction_id"], conditions(filter, now), &slice, read)
         })
         .await
     }
@@ -92,7 +104,8 @@ pub(crate) fn by_id(db: &Read<'_>, transaction_id: i64, now: Timestamp) -> Resul
     db.maybe(&select, params![transaction_id], |row| read(row, now))
 }
 
-fn conditions(filter: TransactionFilter) -> Conditions {
+/// The conditions of a filter, as they are `now`.
+pub(super) fn conditions(filter: TransactionFilter, now: Timestamp) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.and_if("station_id = ?", filter.station_id);
     conditions.and_if("owner_id = ?", filter.owner_id);
@@ -105,6 +118,25 @@ fn conditions(filter: TransactionFilter) -> Conditions {
     }
     conditions.and_if("id_tag_key = ?", filter.id_tag.as_deref().map(id_tag_key));
     conditions.and_if("inferred = ?", filter.inferred.map(i64::from));
+    match filter.orphaned {
+        // Spelled out too, as are the qualities of the few that a person should look at.
+        Some(true) => conditions.and("orphaned = 1", []),
+        Some(false) => conditions.and("orphaned = 0", []),
+        None => {}
+    }
+    if let Some(EnergyQuality::Implausible | EnergyQuality::Missing) = filter.energy_quality {
+        conditions.and("energy_quality IN ('implausible', 'missing')", []);
+    }
+    conditions.and_if("energy_quality = ?", filter.energy_quality.map(EnergyQuality::as_str));
+    conditions.and_if("coalesce(energy_wh, energy_estimated_wh) >= ?", filter.min_energy_wh);
+    if let Some(least) = filter.min_duration {
+        let least_ms = i64::try_from(least.as_millis()).unwrap_or(i64::MAX);
+        conditions.and(
+            "CASE WHEN status = 'active' THEN ? ELSE stopped_at_ms END - started_at_ms >= ?",
+            [now.into(), least_ms.into()],
+        );
+    }
+    conditions.and_if("station_id IN (SELECT station_id FROM stations WHERE site = ?)", filter.site);
     conditions.and_at("created_at_ms >= ?", filter.since);
     conditions.and_at("created_at_ms < ?", filter.until);
     conditions.and_at("started_at_ms >= ?", filter.started_since);
@@ -156,7 +188,7 @@ fn read(row: &Row<'_>, now: Timestamp) -> Result<Transaction> {
 
 /// From start to end, in whole seconds. A session that is under way has not taken less than nothing, though
 /// the charger's clock may be ahead; one that ended before it began says nothing.
-fn duration_s(start: Option<Timestamp>, end: Option<Timestamp>, is_active: bool) -> Option<i64> {
+pub(super) fn duration_s(start: Option<Timestamp>, end: Option<Timestamp>, is_active: bool) -> Option<i64> {
     let seconds = end?.unix_ms().saturating_sub(start?.unix_ms()).div_euclid(1_000);
     if is_active { Some(seconds.max(0)) } else { Some(seconds).filter(|seconds| *seconds >= 0) }
 }

@@ -1,6 +1,6 @@
 //! Transactions: charging sessions as the charger reported them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
@@ -109,6 +109,74 @@ pub struct Transaction {
     pub soc_percent: Option<i64>,
     /// How long it has been under way, or took from start to stop, in whole seconds; null if it is not known.
     pub duration_s: Option<i64>,
+}
+
+words! {
+    /// What sessions are summed by.
+    #[schema(as = TransactionGrouping)]
+    pub enum Grouping {
+        /// The customer they belong to.
+        Owner = "owner",
+        /// The station they ran on.
+        Station = "station",
+        /// Where their station stands.
+        Site = "site",
+        /// The day they ended.
+        Day = "day",
+        /// The month they ended.
+        Month = "month",
+        /// How far their energy can be relied on.
+        EnergyQuality = "energy_quality",
+    }
+}
+
+/// What the sessions of one group come to. Of the first six fields it has those that it is grouped by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransactionSummary {
+    /// The customer they belong to; null: none.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    pub owner_id: Option<Option<String>>,
+    /// The station they ran on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub station_id: Option<String>,
+    /// Where their station stands; null: nobody has said, or the station is deleted.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    pub site: Option<Option<String>>,
+    /// The day they ended, in the time zone that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "2026-11-30")]
+    pub day: Option<String>,
+    /// The month they ended, in the time zone that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "2026-11")]
+    pub month: Option<String>,
+    /// How far their energy can be relied on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = EnergyQuality, required = false)]
+    pub energy_quality: Option<EnergyQuality>,
+    /// How many there are.
+    pub sessions: i64,
+    /// The energy of those that are `metered`, in Wh.
+    pub energy_wh: i64,
+    /// The energy of those that are `estimated`, in Wh.
+    pub estimated_wh: i64,
+    /// How long they took together, in whole seconds.
+    pub duration_s: i64,
+}
+
+/// A member that is there, also if it is null.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
+/// What sessions come to, one row per group.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TransactionSummaries {
+    /// By the values of the groups, in the order in which they were asked for; null comes first.
+    pub data: Vec<TransactionSummary>,
 }
 
 /// One value that was metered in a transaction.
