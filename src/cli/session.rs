@@ -198,18 +198,6 @@ impl Session {
         self.look(call, tell).await
     }
 
-    /// Shows rows that are no list's page, in the words of `tell`.
-    pub(super) async fn rows<T: DeserializeOwned>(
-        &self,
-        call: Call<T>,
-        tell: impl Fn(&T) -> String,
-    ) -> Result<(), Failure> {
-        if self.view.csv {
-            return csv::print(call).await;
-        }
-        self.look(call, tell).await
-    }
-
     /// Shows a list as far as `paging` says, and how to continue it.
     pub(super) async fn list<T: DeserializeOwned, const N: usize>(
         &self,

@@ -187,9 +187,9 @@ fn fitting_columns<const N: usize>(columns: &[Column; N], widths: &[usize; N], l
     let Some(width_max) = look.width else { return shown };
     let needs = |place: usize| least(&columns[place], widths[place]) + GAP;
     let mut taken: usize = (0..N).filter(|place| shown[*place]).map(needs).sum();
-    for place in 0..N {
-        if !shown[place] && taken + needs(place) <= width_max + GAP {
-            shown[place] = true;
+    for (place, is_shown) in shown.iter_mut().enumerate() {
+        if !*is_shown && taken + needs(place) <= width_max + GAP {
+            *is_shown = true;
             taken += needs(place);
         }
     }

@@ -24,8 +24,11 @@ pub(in crate::ui) enum Section {
     System,
 }
 
-/// The groups of the navigation, with the title, path and places of each.
-const GROUPS: &[(&str, &[(Section, &str, &str)])] = &[
+/// A place in the navigation: its section, title and path.
+type Place = (Section, &'static str, &'static str);
+
+/// The groups of the navigation, each with a title.
+const GROUPS: &[(&str, &[Place])] = &[
     ("", &[(Section::Overview, "Overview", "/ui/")]),
     (
         "Chargers",
