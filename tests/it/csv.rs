@@ -55,7 +55,8 @@ fn fits(value: &Value, cell: &str) -> bool {
     match value {
         Value::Null => cell.is_empty(),
         Value::String(text) => cell == text || cell == format!("'{text}"),
-        Value::Bool(_) | Value::Number(_) => cell == value.to_string(),
+        Value::Bool(flag) => cell == if *flag { "true" } else { "false" },
+        Value::Number(number) => cell == number.as_str(),
         other => serde_json::from_str::<Value>(cell).ok().as_ref() == Some(other),
     }
 }
