@@ -14,7 +14,7 @@
 //!
 //! One file in `pages/`, one line in [`routes`], and its place in the navigation ([`components::layout`]).
 //!
-//! ```ignore
+//! ```text
 //! /// The stations.
 //! pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
 //!     let listed = session.client.stations(&query.parameters(FILTERS)).await;
