@@ -132,7 +132,7 @@ mod tests {
     fn only_what_was_given_is_sent() {
         let options = Options { event: Some(vec!["A*", "B"]), connected: Some(false), name: None };
         let pairs = parameters(&options);
-        assert_eq!(borrowed(&pairs), [("connected", "false"), ("event", "A*"), ("event", "B")]);
+        assert_eq!(borrowed(&pairs), [("event", "A*"), ("event", "B"), ("connected", "false")]);
         let body = body(&options, &["time-zone".to_owned()]);
         assert_eq!(Value::from(body), json!({"event": ["A*", "B"], "connected": false, "time_zone": null}));
     }

@@ -63,7 +63,7 @@ impl Parameters for ConnectorsQuery {
 ///
 /// In the order in which their stations became known, and of each station by number: the newest station and
 /// the highest number come first. Number 0 is a station as a whole.
-#[utoipa::path(get, path = "/connectors", tag = "stations", params(ConnectorsQuery, Paging),
+#[utoipa::path(get, path = "/connectors", tag = "connectors", params(ConnectorsQuery, Paging),
     responses((status = 200, body = Page<Connector>)), security(("api_key" = ["read"])))]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
