@@ -1,4 +1,5 @@
-//! Charging from the dashboard: a command from a form to the charger's answer, and a session from its start to
+//! Charging from the dashboard: a command from a form to the charger's answer, and a session from its start
+//! to
 //! its close.
 
 use std::time::Duration;

@@ -27,7 +27,7 @@ async fn a_webhook_is_created_changed_tested_paused_and_deleted() {
     for told in ["value=\"no url\"", "id=\"d-url\"", "1h", "Nonsens"] {
         assert!(page.contains(told), "{told}: {page}");
     }
-    assert_eq!(page.matches("aria-invalid").count(), 2, "{page}");
+    assert_eq!(page.matches("aria-invalid").count(), 3, "{page}");
     let no_json = browser.post("/ui/webhooks/new", &[token, ("url", &receiver.url), ("filter", "{")]).await;
     assert!(no_json.text().await.expect("text").contains("is no JSON"));
 

@@ -70,9 +70,9 @@ async fn an_event_goes_to_whom_it_is_for_and_to_nobody_else() {
             json!({"event": "Foo", "payload": 3, "idempotency_key": 7, "custom_headers": {"Host": "x", "x-n": 1},
                 "surplus": 1}),
             vec![
-                "custom_headers.x-n",
-                "idempotency_key",
                 "payload",
+                "idempotency_key",
+                "custom_headers.x-n",
                 "surplus",
                 "event",
                 "custom_headers.Host",

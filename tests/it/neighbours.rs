@@ -21,8 +21,9 @@ async fn seen(gateway: &Running, transaction: &Value) -> Vec<Value> {
     ] {
         let mut found = gateway.get(&path).await;
         if let Some(station) = found.as_object_mut() {
-            // A pong may have come meanwhile.
+            // A pong may have come meanwhile, and a second may have passed.
             station.remove("last_seen_at");
+            station.remove("duration_s");
         }
         seen.push(found);
     }

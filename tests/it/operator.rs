@@ -176,7 +176,7 @@ async fn sessions_are_listed_looked_into_and_closed() {
     let listed = run(&gateway, &["transactions", "list", "--station", "CP_1", "--id-tag", "tag"]).await.out();
     assert_eq!(listed.lines().count(), 3, "{listed}");
     let done = row(&listed, &numbers[0]);
-    assert_eq!((done[3], done[7], done[8]), ("completed", "1500", "metered"));
+    assert_eq!((done[3], done[9], done[10]), ("completed", "1500", "metered"));
     let active = run(&gateway, &["transactions", "list", "--status", "active"]).await.out();
     assert!(active.contains(&numbers[1]) && !active.contains(&numbers[0]), "{active}");
     let shown = run(&gateway, &["transactions", "show", &numbers[0]]).await.out();

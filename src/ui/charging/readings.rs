@@ -1,6 +1,7 @@
 //! The curves of a session, read out of its meter values: power, energy since its start, state of charge.
 //!
-//! A total counts before phases, and phases are added where there is no total. Where a charger sends no power,
+//! A total counts before phases, and phases are added where there is no total. Where a charger sends no
+//! power,
 //! it is told from the energy between two readings.
 
 use std::collections::BTreeMap;
@@ -122,7 +123,8 @@ fn energy(session: &Transaction, register: Points) -> Points {
     if points.len() < 2 { Vec::new() } else { points }
 }
 
-/// The mean power between readings of the energy, told at the end of each stretch. Readings of the same second
+/// The mean power between readings of the energy, told at the end of each stretch. Readings of the same
+/// second
 /// tell nothing of it.
 fn power_between(energy: &[(Timestamp, f64)]) -> Points {
     let stretches = energy.windows(2).filter_map(|pair| {

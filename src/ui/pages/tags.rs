@@ -9,6 +9,7 @@ use crate::ui::components::fields::Fields;
 use crate::ui::components::filters::Filters;
 use crate::ui::components::layout::Section;
 use crate::ui::components::{action, card, chip, empty, table, time, why};
+use crate::ui::failure::Failure;
 use crate::ui::form::Form;
 use crate::ui::links;
 use crate::ui::page::{Answer, Page, Posted, optional, rows};
@@ -23,7 +24,7 @@ use vocabulary::clock::Timestamp;
 const PATH: &str = "/ui/tags";
 
 /// The filters of the page: parameters of `GET /id-tags`.
-const FILTERS: &[&str] = &["q", "owner_id", "status"];
+const FILTERS: &[&str] = &["owner_id", "status"];
 
 /// The fields of the form.
 const NAMES: [&str; 7] =
@@ -84,7 +85,7 @@ fn body(form: &Form) -> Map<String, Value> {
 }
 
 async fn page(session: &Session, query: &Query, fields: &Fields<'_>) -> Answer {
-    let (found, errors) = rows(session.client.id_tags(&query.parameters(FILTERS)).await)?;
+    let (found, errors) = found(session, query).await?;
     let whose: Vec<_> = query.get("owner_id").map(|owner| ("owner_id", owner)).into_iter().collect();
     let why = match query.get("q") {
         Some(tag) => optional(session.client.why_id_tag(tag, &whose).await)?,
@@ -97,12 +98,21 @@ async fn page(session: &Session, query: &Query, fields: &Fields<'_>) -> Answer {
     Ok(if view.errors.is_empty() { page } else { page.invalid() })
 }
 
+/// The one tag that is looked for, or the list.
+async fn found(session: &Session, query: &Query) -> Result<(Rows<IdTag>, Vec<FieldError>), Failure> {
+    let Some(tag) = query.get("q") else {
+        return rows(session.client.id_tags(&query.parameters(FILTERS)).await);
+    };
+    let one = optional(session.client.id_tag(tag, query.get("owner_id")).await)?;
+    Ok((Rows { data: one.into_iter().collect(), next_cursor: None }, Vec::new()))
+}
+
 /// `token`: of the session's forms, if its key may register tags.
 fn render(query: &Query, view: &View, fields: &Fields<'_>, token: Option<&str>, now: Timestamp) -> Markup {
     use card::Width::{Full, TwoThirds};
     let words: Vec<(&str, &str)> = TagStatus::WORDS.iter().map(|word| (*word, *word)).collect();
     let filters = Filters::new(PATH, query, &view.errors)
-        .search("q", "Tag or note")
+        .search("q", "Id tag")
         .choice("status", "Status", &words)
         .text("owner_id", "Owner");
     let list = html! {
@@ -122,7 +132,7 @@ fn render(query: &Query, view: &View, fields: &Fields<'_>, token: Option<&str>, 
 }
 
 fn nothing(query: &Query) -> Markup {
-    match query.has_any(FILTERS) || query.get("cursor").is_some() {
+    match query.has_any(FILTERS) || query.has_any(&["q", "cursor"]) {
         true => empty::nothing_fits(PATH),
         false => empty::empty(
             "No id tag is registered.",

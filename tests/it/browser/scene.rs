@@ -89,7 +89,7 @@ impl Scene {
     pub(super) async fn sign_in(&self, browser: &Browser) {
         browser.goto(&self.gateway.url("/")).await;
         browser.fill("key", ADMIN_KEY).await;
-        browser.element("main button[type=submit]").await.click().await.expect("a click");
+        browser.control("Sign in").await.click().await.expect("a click");
         eventually("the overview", async || browser.url().await.ends_with("/ui/").then_some(())).await;
     }
 }

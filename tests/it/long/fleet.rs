@@ -228,7 +228,8 @@ fn events(tx: &Transaction<'_>, sizes: &Sizes, begin_ms: i64, now_ms: i64) -> ru
     Ok(())
 }
 
-/// One in three hundred is a dead letter, and of the newest hundredth every second one waits for its next try.
+/// One in three hundred is a dead letter, and of the newest hundredth every second one waits for its next
+/// try.
 fn deliveries(tx: &Transaction<'_>, sizes: &Sizes) -> rusqlite::Result<()> {
     let hooks: Vec<i64> = tx
         .prepare("SELECT id FROM webhooks ORDER BY id")?
