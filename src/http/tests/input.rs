@@ -428,9 +428,13 @@ async fn times_that_narrow_a_list_may_be_durations_back_from_now() {
                 continue;
             }
             let path = path.replace("{id}", "CP").replace("/transactions/CP", "/transactions/1");
-            // A report has a beginning.
-            let begin = if path.ends_with("/reports/uptime") && name == "until" { "&since=3h" } else { "" };
-            let asks = format!("{path}?{name}=2h{begin}");
+            // A report has a beginning, and a summary something to group by.
+            let more = match (path.as_str(), name) {
+                ("/api/v1/reports/uptime", "until") => "&since=3h",
+                (path, _) if path.ends_with("/summary") => "&group_by=owner",
+                _ => "",
+            };
+            let asks = format!("{path}?{name}=2h{more}");
             let answer = api.call(&api.admin, method.clone(), &asks, None).await;
             assert_ne!(answer.status, 422, "{path} {name}: {}", answer.body);
             let answer = api.call(&api.admin, method.clone(), &format!("{path}?{name}=2x"), None).await;
