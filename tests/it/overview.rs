@@ -213,6 +213,10 @@ async fn deliveries_and_webhooks_are_counted_and_those_that_fail_say_why() {
     .await;
 
     answer.store(410, Ordering::SeqCst);
+    // At once: the next probe of the open breaker may be far.
+    let dead = gateway.get("/failed-deliveries?limit=1").await["data"][0]["id"].clone();
+    let again = format!("/deliveries/{}/resend", dead.as_str().expect("a dead letter"));
+    assert_eq!(gateway.api("POST", &again, None).await.0, 202);
     let gone = once(&gateway, "it is disabled", |overview| overview["webhooks"]["disabled"] == 1).await;
     assert_eq!(gone["webhooks"]["failing"], 0, "nothing is sent to it");
     let told = entry(&gone, "webhook_disabled");

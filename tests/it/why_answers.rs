@@ -368,8 +368,12 @@ async fn deliveries_that_do_not_arrive() {
     charger.still_serves().await;
     let delivery = gateway.get("/deliveries").await["data"][0]["id"].as_str().expect("an id").to_owned();
     let path = format!("/deliveries/{delivery}");
-    let answer = why_is(&gateway, &path, "retrying").await;
-    says(&answer, "(connect)");
+    eventually("the first attempt is over", || async {
+        let answer = why(&gateway, &path).await;
+        answer["summary"].as_str()?.contains("(connect)").then_some(())
+    })
+    .await;
+    why_is(&gateway, &path, "retrying").await;
     assert_eq!(gateway.api("POST", &format!("/webhooks/{}/pause", hook["id"]), Some(json!({}))).await.0, 200);
     says(&why(&gateway, &path).await, "is paused");
     assert_eq!(gateway.api("POST", &format!("{path}/cancel"), None).await.0, 200);
