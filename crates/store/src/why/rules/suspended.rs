@@ -43,7 +43,21 @@ struct Suspended<'a> {
     profile: Option<&'a Command>,
 }
 
-impl Suspended<'_> {
+impl<'a> Suspended<'a> {
+    /// A session that gets no power since then, by the station as long as nothing else is said.
+    fn of(session: &'a Transaction, commands: &'a [Command], since: Timestamp, now: Timestamp) -> Self {
+        Self {
+            verdict: Verdict::SuspendedByStation,
+            since,
+            report: None,
+            now,
+            session: Some(session),
+            station_id: &session.station_id,
+            connector_id: session.connector_id,
+            profile: profile(commands, session.connector_id, since),
+        }
+    }
+
     fn cause(&self) -> String {
         match (self.verdict, self.profile) {
             (Verdict::SuspendedByCar, _) => {
@@ -107,13 +121,8 @@ pub(super) fn of_session(facts: &SessionFacts) -> Option<Answer> {
     let report = facts.statuses.iter().find(|seen| seen.text("status") == Some(status));
     let suspended = Suspended {
         verdict: side(status)?,
-        since: connector.since,
         report,
-        now: facts.now,
-        session: Some(session),
-        station_id: &session.station_id,
-        connector_id: session.connector_id,
-        profile: profile(&facts.commands, session.connector_id, connector.since),
+        ..Suspended::of(session, &facts.commands, connector.since, facts.now)
     };
     let summary = format!(
         "Session {} is open, and no power flows since {} ({}): {}.",
@@ -186,16 +195,8 @@ pub(super) fn of_station(facts: &StationFacts) -> Option<Answer> {
     let report = facts.events.iter().find(|seen| {
         seen.is("StatusNotification") && seen.number("connectorId") == Some(connector.connector_id)
     });
-    let suspended = Suspended {
-        verdict,
-        since: connector.since,
-        report,
-        now: facts.now,
-        session: Some(session),
-        station_id: &session.station_id,
-        connector_id: session.connector_id,
-        profile: profile(&facts.commands, session.connector_id, connector.since),
-    };
+    let suspended =
+        Suspended { verdict, report, ..Suspended::of(session, &facts.commands, connector.since, facts.now) };
     let summary = format!(
         "{} works; on connector {} session {} gets no power since {}: {}.",
         session.station_id,
