@@ -176,6 +176,8 @@ async fn a_change_waits_for_two_commits_and_a_refusal_for_none() {
     while api.store.seed_number(used).await == 0 {
         tokio::task::yield_now().await;
     }
+    // A commit is seen before it is counted; with the next one it has been.
+    api.store.note_clock().await.expect("commits");
     let commits = || api.store.statistics().commit_us.count();
     let mut nth = 0;
     let mut costs = async |method: Method, path: &str, body: Value, status: u16| {
