@@ -74,6 +74,9 @@ pub enum StoreError {
     /// The commit failed (disk full, I/O error): nothing of the job was written.
     #[error("the store could not commit: {0}")]
     Commit(String),
+    /// The database cannot be reached: nothing of the job was written. It will be tried again by itself.
+    #[error("the database cannot be reached: {0}")]
+    Away(String),
     /// A statement failed: nothing of the job was written.
     #[error("the store failed: {0}")]
     Failed(String),

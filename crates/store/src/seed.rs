@@ -14,6 +14,23 @@ use vocabulary::event::{Category, NewEvent};
 use vocabulary::id::{ApiKeyId, EventId, WebhookId};
 use vocabulary::ocpp::protocol::Protocol;
 
+/// The database of a test that is run on PostgreSQL: a schema of its own for each data directory, on the
+/// server that `CHARGEHOOK_TEST_STORE` names; `None`: the test is run on SQLite.
+pub fn shared_address(data_dir: &std::path::Path) -> Option<crate::Address> {
+    let server = std::env::var("CHARGEHOOK_TEST_STORE").ok()?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, data_dir.as_os_str().as_encoded_bytes());
+    let separator = if server.contains('?') { '&' } else { '?' };
+    let url = format!("{server}{separator}schema=test_{}", hex::encode(&digest.as_ref()[..12]));
+    Some(crate::Address::parse(&url, None).expect("CHARGEHOOK_TEST_STORE is an address"))
+}
+
+/// Whether a test that looks into SQLite's own files has nothing to do, because the tests are run on
+/// PostgreSQL.
+#[cfg(test)]
+pub(crate) fn is_shared() -> bool {
+    std::env::var_os("CHARGEHOOK_TEST_STORE").is_some()
+}
+
 /// A webhook for a test.
 #[derive(Debug, Clone)]
 pub struct SeedWebhook {
@@ -133,10 +150,10 @@ impl Store {
             let secret = w.vault.seal(cell::SIGNING_SECRET, webhook_id, SECRET)?;
             let events = serde_json::to_string(&[seed.events])?;
             w.run(
-                "INSERT INTO webhooks (name, url, status, events, stations, signing_secret, format, custom_headers,
+                "INSERT INTO webhooks (id, name, url, status, events, stations, signing_secret, format, custom_headers,
                      ordering, ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit,
                      created_at_ms, updated_at_ms)
-                 VALUES ('seed', ?1, 'active', ?2, '[\"*\"]', ?3, 'flat', '{}', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
+                 VALUES (?11, 'seed', ?1, 'active', ?2, '[\"*\"]', ?3, 'flat', '{}', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
                 params![
                     seed.url,
                     events,
@@ -148,6 +165,7 @@ impl Store {
                     seed.max_in_flight,
                     seed.rate_limit,
                     w.now,
+                    webhook_id,
                 ],
             )?;
             settings::changed(w, webhook_id)?;

@@ -54,6 +54,11 @@ impl IdMint {
         Self { last }
     }
 
+    /// What it has given last.
+    pub fn last(&self) -> u128 {
+        self.last
+    }
+
     /// The next id: the time of `now` if that is later than the last one, else the last one plus one.
     pub fn next(&mut self, now: Timestamp) -> u128 {
         let mut chance = [0u8; 16];

@@ -27,3 +27,10 @@ pub(crate) struct Batch<'a> {
 
 /// Tells a job's caller how it went: `None` once the commit is on disk, or why there was none.
 pub(crate) type Completion = Box<dyn FnOnce(Option<StoreError>) + Send>;
+
+/// What is rolled back has replaced compiled subscriptions: back to those of before, the last one first.
+pub(crate) fn take_back(subscriptions: &mut SubscriptionSet, after_commit: AfterCommit) {
+    for (webhook_id, before) in after_commit.webhooks.into_iter().rev() {
+        subscriptions.put(webhook_id, before);
+    }
+}

@@ -19,15 +19,23 @@ pub(crate) mod batch;
 pub(crate) mod embedded;
 mod job;
 pub(crate) mod offline;
+pub(crate) mod postgres;
+pub(crate) mod queue;
 pub(crate) mod row;
+pub(crate) mod schema;
+pub(crate) mod shared;
 pub(crate) mod sql;
+pub(crate) mod sqlite;
+pub(crate) mod statistics;
 pub(crate) mod tx;
 
 use std::fmt;
 
 use crate::engine::embedded::Embedded;
-use crate::engine::embedded::statistics::Statistics;
 use crate::engine::job::job;
+use crate::engine::queue::Writer;
+use crate::engine::shared::Shared;
+use crate::engine::statistics::Statistics;
 use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use vocabulary::id::{StationId, WebhookId};
@@ -36,6 +44,8 @@ use vocabulary::id::{StationId, WebhookId};
 pub(crate) enum Engine {
     /// SQLite, in this process.
     Embedded(Embedded),
+    /// PostgreSQL, which other nodes may use as well.
+    Shared(Shared),
 }
 
 impl Engine {
@@ -50,14 +60,14 @@ impl Engine {
         F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (job, told) = job(scope, work);
+        self.writer().write(priority, Box::new(job), told).await
+    }
+
+    /// The thread that writes.
+    fn writer(&self) -> &Writer {
         match self {
-            Self::Embedded(embedded) => {
-                let on_sqlite: embedded::writer::Job = Box::new(|part| match part {
-                    Ok((conn, batch)) => job(Ok(&mut Tx::new(Read::of(conn), batch))),
-                    Err(error) => job(Err(error)),
-                });
-                embedded.write(priority, on_sqlite, told).await
-            }
+            Self::Embedded(embedded) => embedded.writer(),
+            Self::Shared(shared) => shared.writer(),
         }
     }
 
@@ -69,6 +79,7 @@ impl Engine {
     {
         match self {
             Self::Embedded(embedded) => embedded.read(|conn| query(&Read::of(conn))).await,
+            Self::Shared(shared) => shared.read(|conn| query(&Read::of_shared(conn))).await,
         }
     }
 
@@ -80,6 +91,7 @@ impl Engine {
     {
         match self {
             Self::Embedded(embedded) => embedded.read_to_deliver(|conn| query(&Read::of(conn))).await,
+            Self::Shared(shared) => shared.read_to_deliver(|conn| query(&Read::of_shared(conn))).await,
         }
     }
 
@@ -87,6 +99,7 @@ impl Engine {
     pub(crate) fn close(&self) {
         match self {
             Self::Embedded(embedded) => embedded.close(),
+            Self::Shared(shared) => shared.close(),
         }
     }
 
@@ -94,6 +107,7 @@ impl Engine {
     pub(crate) fn statistics(&self) -> &Statistics {
         match self {
             Self::Embedded(embedded) => embedded.statistics(),
+            Self::Shared(shared) => shared.statistics(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One row of what a statement yields.
 
-use crate::engine::embedded::driver;
+use crate::engine::postgres;
 use crate::engine::sql::{CellValue, FromCell};
+use crate::engine::sqlite::driver;
 use crate::error::{Result, StoreError};
 
 /// One row of what a statement yields. A reader of rows is a function of one, and runs no statement of its
@@ -11,6 +12,8 @@ use crate::error::{Result, StoreError};
 pub(crate) enum Row<'a> {
     /// SQLite's.
     Embedded(&'a driver::RawRow<'a>),
+    /// PostgreSQL's.
+    Shared(&'a postgres::driver::RawRow),
 }
 
 impl Row<'_> {
@@ -45,6 +48,7 @@ impl Row<'_> {
     pub(crate) fn weight(&self) -> Result<usize> {
         match self {
             Self::Embedded(row) => driver::weight(row),
+            Self::Shared(row) => postgres::driver::weight(row),
         }
     }
 
@@ -53,6 +57,7 @@ impl Row<'_> {
     pub(crate) fn cell(&self, column: usize) -> Result<CellValue<'_>> {
         match self {
             Self::Embedded(row) => driver::cell(row, column),
+            Self::Shared(row) => postgres::driver::cell(row, column),
         }
     }
 
@@ -61,6 +66,7 @@ impl Row<'_> {
     pub(crate) fn unreadable(&self, column: usize, reason: impl std::fmt::Display) -> StoreError {
         let name = match self {
             Self::Embedded(row) => driver::column_name(row, column),
+            Self::Shared(row) => postgres::driver::column_name(row, column),
         };
         StoreError::cell(name, reason)
     }

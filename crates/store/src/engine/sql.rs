@@ -24,11 +24,26 @@ use vocabulary::id::{
 /// the monotonic clock; where people see such a moment, this is added.
 pub(crate) const WALL_OFFSET_MS: &str = "coalesce((SELECT value FROM meta WHERE key = 'wall_offset_ms'), 0)";
 
+/// What a value is, or would be if it were there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A whole number.
+    Int,
+    /// Any other number.
+    Real,
+    /// A text.
+    Text,
+    /// Bytes.
+    Bytes,
+    /// Nobody has said.
+    Unknown,
+}
+
 /// A value that a statement is run with.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Param<'a> {
-    /// Nothing.
-    Null,
+    /// Nothing, in the place of something of this kind.
+    Null(Kind),
     /// A whole number, a moment (Unix milliseconds), or 0 or 1.
     Int(i64),
     /// Any other number.
@@ -39,8 +54,24 @@ pub(crate) enum Param<'a> {
     Bytes(Cow<'a, [u8]>),
 }
 
+impl Param<'_> {
+    /// What it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Null(kind) => *kind,
+            Self::Int(_) => Kind::Int,
+            Self::Real(_) => Kind::Real,
+            Self::Text(_) => Kind::Text,
+            Self::Bytes(_) => Kind::Bytes,
+        }
+    }
+}
+
 /// What a statement can be run with.
 pub(crate) trait ToParam {
+    /// What its values are, also when there is none.
+    const KIND: Kind;
+
     /// As the value of a statement.
     fn to_param(&self) -> Param<'_>;
 }
@@ -55,6 +86,8 @@ macro_rules! params {
 pub(crate) use params;
 
 impl<T: ToParam + ?Sized> ToParam for &T {
+    const KIND: Kind = T::KIND;
+
     #[inline]
     fn to_param(&self) -> Param<'_> {
         (**self).to_param()
@@ -62,15 +95,19 @@ impl<T: ToParam + ?Sized> ToParam for &T {
 }
 
 impl<T: ToParam> ToParam for Option<T> {
+    const KIND: Kind = T::KIND;
+
     #[inline]
     fn to_param(&self) -> Param<'_> {
-        self.as_ref().map_or(Param::Null, T::to_param)
+        self.as_ref().map_or(Param::Null(T::KIND), T::to_param)
     }
 }
 
 macro_rules! whole_numbers {
     ($($number:ty),*) => {$(
         impl ToParam for $number {
+            const KIND: Kind = Kind::Int;
+
             #[inline]
             fn to_param(&self) -> Param<'_> {
                 // What is beyond 63 bits is as good as the greatest number: no column holds more.
@@ -93,6 +130,8 @@ whole_numbers!(i64, i32, u8, u16, u32, u64, usize);
 macro_rules! spelled {
     ($($id:ty),*) => {$(
         impl ToParam for $id {
+            const KIND: Kind = Kind::Text;
+
             #[inline]
             fn to_param(&self) -> Param<'_> {
                 Param::Text(Cow::Owned(self.to_string()))
@@ -127,8 +166,10 @@ parsed!(
 );
 
 macro_rules! to_param {
-    ($($kind:ty: |$value:ident| $param:expr;)*) => {$(
-        impl ToParam for $kind {
+    ($($type:ty: $kind:ident, |$value:ident| $param:expr;)*) => {$(
+        impl ToParam for $type {
+            const KIND: Kind = Kind::$kind;
+
             #[inline]
             fn to_param(&self) -> Param<'_> {
                 let $value = self;
@@ -138,24 +179,26 @@ macro_rules! to_param {
     )*};
 }
 to_param! {
-    bool: |value| Param::Int(i64::from(*value));
-    f64: |value| Param::Real(*value);
-    str: |value| Param::Text(Cow::Borrowed(value));
-    String: |value| Param::Text(Cow::Borrowed(value));
-    Cow<'_, str>: |value| Param::Text(Cow::Borrowed(value));
-    StationId: |value| Param::Text(Cow::Borrowed(value.as_str()));
-    SerialNumber: |value| Param::Text(Cow::Borrowed(value.as_str()));
-    RawValue: |value| Param::Text(Cow::Borrowed(value.get()));
-    Box<RawValue>: |value| Param::Text(Cow::Borrowed(value.get()));
-    [u8]: |value| Param::Bytes(Cow::Borrowed(value));
-    Vec<u8>: |value| Param::Bytes(Cow::Borrowed(value));
-    Timestamp: |value| Param::Int(value.unix_ms());
-    LogPosition: |value| Param::Int(value.number());
-    DeliveryRow: |value| Param::Int(value.number());
-    Value: |value| value.as_param();
+    bool: Int, |value| Param::Int(i64::from(*value));
+    f64: Real, |value| Param::Real(*value);
+    str: Text, |value| Param::Text(Cow::Borrowed(value));
+    String: Text, |value| Param::Text(Cow::Borrowed(value));
+    Cow<'_, str>: Text, |value| Param::Text(Cow::Borrowed(value));
+    StationId: Text, |value| Param::Text(Cow::Borrowed(value.as_str()));
+    SerialNumber: Text, |value| Param::Text(Cow::Borrowed(value.as_str()));
+    RawValue: Text, |value| Param::Text(Cow::Borrowed(value.get()));
+    Box<RawValue>: Text, |value| Param::Text(Cow::Borrowed(value.get()));
+    [u8]: Bytes, |value| Param::Bytes(Cow::Borrowed(value));
+    Vec<u8>: Bytes, |value| Param::Bytes(Cow::Borrowed(value));
+    Timestamp: Int, |value| Param::Int(value.unix_ms());
+    LogPosition: Int, |value| Param::Int(value.number());
+    DeliveryRow: Int, |value| Param::Int(value.number());
+    Value: Unknown, |value| value.as_param();
 }
 
 impl<const N: usize> ToParam for [u8; N] {
+    const KIND: Kind = Kind::Bytes;
+
     #[inline]
     fn to_param(&self) -> Param<'_> {
         Param::Bytes(Cow::Borrowed(self))
@@ -181,7 +224,7 @@ impl Value {
     /// A copy of what a statement can be run with.
     pub(crate) fn of(value: &(impl ToParam + ?Sized)) -> Self {
         match value.to_param() {
-            Param::Null => Self::Null,
+            Param::Null(_) => Self::Null,
             Param::Int(number) => Self::Int(number),
             Param::Real(number) => Self::Real(number),
             Param::Text(text) => Self::Text(text.into_owned()),
@@ -191,7 +234,7 @@ impl Value {
 
     fn as_param(&self) -> Param<'_> {
         match self {
-            Self::Null => Param::Null,
+            Self::Null => Param::Null(Kind::Unknown),
             Self::Int(number) => Param::Int(*number),
             Self::Real(number) => Param::Real(*number),
             Self::Text(text) => Param::Text(Cow::Borrowed(text)),
@@ -347,7 +390,7 @@ mod tests {
             text(&command.to_string()),
             Param::Int(5),
             text("text"),
-            Param::Null,
+            Param::Null(Kind::Int),
             Param::Int(1),
             Param::Int(i64::MAX),
             Param::Bytes(Cow::Owned(vec![1, 2])),

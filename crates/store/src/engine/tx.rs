@@ -3,10 +3,11 @@
 use std::ops::{ControlFlow, Deref};
 
 use crate::engine::batch::Batch;
-use crate::engine::embedded::free_space::Space;
-use crate::engine::embedded::{driver, free_space, row_numbers};
+use crate::engine::postgres;
 use crate::engine::row::Row;
 use crate::engine::sql::Param;
+use crate::engine::sqlite::free_space::Space;
+use crate::engine::sqlite::{driver, free_space, row_numbers};
 use crate::error::Result;
 use crate::secrecy::vault::Vault;
 use crate::signals::AfterCommit;
@@ -23,12 +24,18 @@ pub(crate) struct Read<'a> {
 #[derive(Clone, Copy)]
 enum Session<'a> {
     Embedded(&'a driver::Connection),
+    Shared(&'a postgres::driver::Connection),
 }
 
 impl<'a> Read<'a> {
     /// On a connection of SQLite.
     pub(super) fn of(conn: &'a driver::Connection) -> Self {
         Self { session: Session::Embedded(conn) }
+    }
+
+    /// On a connection to PostgreSQL.
+    pub(super) fn of_shared(conn: &'a postgres::driver::Connection) -> Self {
+        Self { session: Session::Shared(conn) }
     }
 
     /// The only row, or the first one.
@@ -44,6 +51,7 @@ impl<'a> Read<'a> {
     ) -> Result<T> {
         match self.session {
             Session::Embedded(conn) => driver::one(conn, sql, params, |row| read(&Row::Embedded(row))),
+            Session::Shared(conn) => postgres::driver::one(conn, sql, params, |row| read(&Row::Shared(row))),
         }
     }
 
@@ -60,6 +68,9 @@ impl<'a> Read<'a> {
     ) -> Result<Option<T>> {
         match self.session {
             Session::Embedded(conn) => driver::maybe(conn, sql, params, |row| read(&Row::Embedded(row))),
+            Session::Shared(conn) => {
+                postgres::driver::maybe(conn, sql, params, |row| read(&Row::Shared(row)))
+            }
         }
     }
 
@@ -95,6 +106,7 @@ impl<'a> Read<'a> {
     ) -> Result<()> {
         match self.session {
             Session::Embedded(conn) => driver::each(conn, sql, params, |row| read(&Row::Embedded(row))),
+            Session::Shared(conn) => postgres::driver::each(conn, sql, params, |row| read(&Row::Shared(row))),
         }
     }
 
@@ -102,6 +114,7 @@ impl<'a> Read<'a> {
     pub(crate) fn space(&self) -> Result<Space> {
         match self.session {
             Session::Embedded(conn) => free_space::space(conn),
+            Session::Shared(conn) => postgres::space::space(conn),
         }
     }
 
@@ -144,6 +157,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn run(&self, sql: &str, params: &[Param<'_>]) -> Result<usize> {
         match self.read.session {
             Session::Embedded(conn) => driver::run(conn, sql, params),
+            Session::Shared(conn) => postgres::driver::run(conn, sql, params),
         }
     }
 
@@ -152,6 +166,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn next_number(&self, table: &str) -> Result<i64> {
         match self.read.session {
             Session::Embedded(conn) => driver::next_number(conn, table),
+            Session::Shared(conn) => postgres::driver::next_number(conn, table),
         }
     }
 
@@ -159,6 +174,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn changes(&self) -> u64 {
         match self.read.session {
             Session::Embedded(conn) => driver::changes(conn),
+            Session::Shared(conn) => postgres::driver::changes(conn),
         }
     }
 
@@ -167,6 +183,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn insert_counted(&self, sql: &str, params: &[Param<'_>]) -> Result<i64> {
         match self.read.session {
             Session::Embedded(conn) => driver::insert_counted(conn, sql, params),
+            Session::Shared(conn) => postgres::driver::insert_counted(conn, sql, params),
         }
     }
 
@@ -175,6 +192,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn skip_row_numbers(&self, step: impl Fn(&str) -> i64) -> Result<()> {
         match self.read.session {
             Session::Embedded(conn) => row_numbers::skip(conn, step),
+            Session::Shared(conn) => postgres::row_numbers::skip(conn, step),
         }
     }
 
@@ -182,6 +200,8 @@ impl<'a> Tx<'a> {
     pub(crate) fn shrink(&self) -> Result<()> {
         match self.read.session {
             Session::Embedded(conn) => free_space::shrink(conn),
+            // PostgreSQL does that by itself.
+            Session::Shared(_) => Ok(()),
         }
     }
 

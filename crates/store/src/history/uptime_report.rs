@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use crate::Store;
-use crate::engine::sql::Param;
+use crate::engine::sql::{Kind, Param};
 use crate::engine::tx::Read;
 use crate::error::Result;
 use crate::history::uptime::{Change, Condition, Facts, Span, Tally, uptime};
@@ -57,7 +57,7 @@ const STATIONS: &str = "(?1 IS NULL OR s.station_id = ?1) AND (?2 IS NULL OR s.s
 fn values<'a>(filter: &'a UptimeFilter, span: &Span) -> [Param<'a>; 5] {
     let text = |value: &'a Option<String>| match value {
         Some(text) => Param::Text(text.as_str().into()),
-        None => Param::Null,
+        None => Param::Null(Kind::Text),
     };
     let moment = |at: Timestamp| Param::Int(at.unix_ms());
     [

@@ -10,10 +10,13 @@ use crate::deliveries::outcomes;
 use crate::engine::Engine;
 use crate::engine::embedded::data_dir::{self, DATABASE, database_in};
 use crate::engine::embedded::start::Opening;
+use crate::engine::postgres::address::Address;
+use crate::engine::shared::head::Compile;
+use crate::engine::shared::start;
 use crate::error::Result;
 use crate::files;
 use crate::log::search;
-use crate::log::subscriptions::load_subscriptions;
+use crate::log::subscriptions::{load_subscription, load_subscriptions, or_out_of_order};
 use crate::maintenance::unlock;
 use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
@@ -21,6 +24,10 @@ use crate::sessions::unweighed;
 use crate::stations::connections;
 use crate::{Inner, Store};
 use vocabulary::clock::{Clock, Monotonic};
+
+/// What compiles the subscriptions of a store that other nodes change too.
+const COMPILE: Compile =
+    Compile { all: load_subscriptions, one: |read, id| or_out_of_order(id, load_subscription(read, id)) };
 
 /// A store that was opened for a gateway, and what others than the store go by.
 pub struct Opened {
@@ -49,6 +56,10 @@ impl Store {
     /// Of [`crate::StoreError`]: `InUse` if another gateway runs here; `Foreign`, `Development`, `Key`,
     /// `NewerSchema` and `NoRoom`, with nothing touched; I/O.
     pub fn open_with(data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Opened> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(address) = crate::seed::shared_address(data_dir) {
+            return Self::open_shared(&address, data_dir, key, clock);
+        }
         let database = database_in(data_dir)?;
         files::create_directory(data_dir)?;
         let lock = data_dir::lock(data_dir)?;
@@ -59,6 +70,52 @@ impl Store {
         files::warn_of_open(kept.iter().map(PathBuf::as_path));
         let store = Self::start(data_dir, clock, Some(lock), vault.clone())?;
         Ok(Opened { monotonic: store.inner.monotonic.clone(), store, vault })
+    }
+
+    /// Opens the store at `address`, of which this is one of the nodes. The data directory holds what is this
+    /// node's own: the key's file and the search index.
+    ///
+    /// # Errors
+    /// Of [`crate::StoreError`]: `Away`, `Failed` (the server refuses us), `Key`, `NewerSchema`; I/O.
+    pub fn open_shared(address: &Address, data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Opened> {
+        // A thread of its own: connections block the one that waits for them, which an asynchronous caller's
+        // must not.
+        std::thread::scope(|scope| {
+            let opening = scope.spawn(|| Self::join(address, data_dir, key, clock));
+            opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn join(address: &Address, data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Opened> {
+        files::create_directory(data_dir)?;
+        let mut opening = start::Opening::open(address, clock.clone(), COMPILE)?;
+        let vault = unlock::unlock_shared(opening.read(unlock::check_of)?.as_deref(), key)?;
+        opening.unlock(vault.clone());
+        opening.write(unlock::settle)?;
+        opening.write(connections::settle)?;
+        opening.write(queue::settle)?;
+        opening.write(idempotency::settle)?;
+        opening.write(|w| outcomes::recover(w))?;
+        let mut may_be_more = true;
+        while may_be_more {
+            opening.write(|w| {
+                may_be_more = unweighed::weigh_some(w)?;
+                Ok(())
+            })?;
+        }
+        let monotonic = opening.monotonic();
+        let inner = Inner {
+            signals: opening.signals(),
+            monotonic: monotonic.clone(),
+            clock,
+            engine: Engine::Shared(opening.start()?),
+            running: Arc::default(),
+            vault: vault.clone(),
+            data_dir: data_dir.to_owned(),
+            tags: OnceLock::new(),
+            search: OnceLock::new(),
+        };
+        Ok(Opened { monotonic, store: Self { inner: Arc::new(inner) }, vault })
     }
 
     /// Whether a store was ever made in `data_dir`.

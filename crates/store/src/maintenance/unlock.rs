@@ -40,6 +40,17 @@ pub(crate) fn unlock(path: &Path, source: &KeySource) -> Result<Vault> {
     Ok(Vault::new(&fitting(&check, source)?))
 }
 
+/// The key of a database that other nodes use too, whose entry is `check`; made if nothing is sealed yet.
+///
+/// # Errors
+/// As [`unlock`].
+pub(crate) fn unlock_shared(check: Option<&str>, source: &KeySource) -> Result<Vault> {
+    match check {
+        Some(check) => Ok(Vault::new(&fitting(check, source)?)),
+        None => Ok(Vault::new(&source.read_or_make()?)),
+    }
+}
+
 /// What has become of a key file when a change that was cut off was looked for.
 pub(crate) enum KeyFile {
     /// It is as it was: no change was cut off.
@@ -104,7 +115,7 @@ fn check_in(database: &DatabaseFile) -> Result<Option<String>> {
     }
 }
 
-fn check_of(db: &Read<'_>) -> Result<Option<String>> {
+pub(crate) fn check_of(db: &Read<'_>) -> Result<Option<String>> {
     db.maybe("SELECT text FROM meta WHERE key = ?1", params![CHECK], |row| row.get(0))
 }
 

@@ -5,20 +5,16 @@ pub(crate) mod connect;
 pub(crate) mod copying;
 pub(crate) mod data_dir;
 pub(crate) mod database_file;
-pub(crate) mod driver;
 pub(crate) mod file_header;
 pub(crate) mod file_identity;
-pub(crate) mod free_space;
 pub(crate) mod monotonic;
 pub(crate) mod newest_ids;
 pub(crate) mod readers;
 pub(crate) mod replacing;
 pub(crate) mod residue;
-pub(crate) mod row_numbers;
-pub(crate) mod schema;
+mod schema;
 pub(crate) mod search_index;
 pub(crate) mod start;
-pub(crate) mod statistics;
 mod upgrade;
 pub(crate) mod writer;
 
@@ -26,14 +22,12 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::oneshot;
-
-use crate::engine::Priority;
+use crate::engine::queue::Writer;
+use crate::engine::sqlite::driver::Connection;
+use crate::engine::statistics::Statistics;
 use crate::error::Result;
-use driver::Connection;
 use readers::Readers;
-use statistics::Statistics;
-use writer::{Job, Writer, WriterState};
+use writer::WriterState;
 
 /// What is asked for that may be read at once.
 pub(crate) const READERS: usize = 4;
@@ -57,7 +51,7 @@ impl Embedded {
     pub(crate) fn start(path: &Path, state: WriterState, lock: Option<File>) -> Result<Self> {
         let statistics = state.statistics.clone();
         Ok(Self {
-            writer: Writer::start(state)?,
+            writer: Writer::start(move |queue| state.write_until_closed(queue))?,
             readers: Arc::new(Readers::new(path.to_owned(), READERS)),
             delivery_readers: Arc::new(Readers::new(path.to_owned(), DELIVERY_READERS)),
             statistics,
@@ -65,13 +59,9 @@ impl Embedded {
         })
     }
 
-    pub(crate) async fn write<T>(
-        &self,
-        priority: Priority,
-        job: Job,
-        told: oneshot::Receiver<Result<T>>,
-    ) -> Result<T> {
-        self.writer.write(priority, job, told).await
+    /// The thread that writes.
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
     }
 
     pub(crate) async fn read<T, F>(&self, query: F) -> Result<T>

@@ -1,44 +1,11 @@
-//! The schema, and the steps that bring a database to it.
+//! How a database of SQLite is brought to the schema: its `user_version` is how many of the steps it has.
 
 use rusqlite::Connection;
 
+use crate::engine::schema::Schema;
 use crate::error::{Result, StoreError};
 
-/// A schema, made step by step: a database's `user_version` is how many of the steps it has.
-#[derive(Clone, Copy)]
-pub(crate) struct Schema(&'static [&'static str]);
-
-/// The schema that this program works with. Never edit a step that was released: people have databases with
-/// it. Foreign keys hold while a step runs: a table that is dropped takes along the rows that refer to it.
-pub(crate) const SCHEMA: Schema = Schema(&[
-    include_str!("migrations/0001_first.sql"),
-    include_str!("migrations/0002_sessions.sql"),
-    include_str!("migrations/0003_stations.sql"),
-    include_str!("migrations/0004_history.sql"),
-    include_str!("migrations/0005_bulk_commands.sql"),
-    include_str!("migrations/0006_refusals.sql"),
-    include_str!("migrations/0007_overview.sql"),
-]);
-
-/// As a later version of this program may have it.
-#[cfg(test)]
-pub(crate) const LATER: Schema = {
-    const STEPS: [&str; SCHEMA.0.len() + 1] = {
-        let mut steps =
-            ["ALTER TABLE stations ADD COLUMN later INTEGER NOT NULL DEFAULT 7"; SCHEMA.0.len() + 1];
-        let (earlier, _) = steps.split_at_mut(SCHEMA.0.len());
-        earlier.copy_from_slice(SCHEMA.0);
-        steps
-    };
-    Schema(&STEPS)
-};
-
 impl Schema {
-    /// The version that a database has with all steps.
-    pub(crate) const fn newest(self) -> i64 {
-        self.0.len() as i64
-    }
-
     /// The version of a database; 0: it is empty.
     ///
     /// # Errors
@@ -55,7 +22,7 @@ impl Schema {
     /// Takes a database through the steps that it lacks, each in a transaction of its own.
     pub(crate) fn migrate(self, conn: &mut Connection) -> Result<()> {
         let found = self.version_of(conn)?;
-        for (done, step) in self.0.iter().enumerate().skip(found as usize) {
+        for (done, step) in self.steps().iter().enumerate().skip(found as usize) {
             let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
             // Another process may have migrated while we waited for the lock.
@@ -72,6 +39,7 @@ impl Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::schema::{LATER, SCHEMA};
 
     /// A past before stations told since when they are away, and connectors since when they are as they are.
     const BEFORE_STATIONS: &str = r#"
@@ -92,7 +60,7 @@ mod tests {
     #[test]
     fn stations_and_connectors_of_before_tell_since_when_they_are_as_they_are() {
         let mut conn = Connection::open_in_memory().expect("in memory");
-        Schema(&SCHEMA.0[..1]).migrate(&mut conn).expect("the first version");
+        SCHEMA.first(1).migrate(&mut conn).expect("the first version");
         conn.execute_batch(BEFORE_STATIONS).expect("a past");
         SCHEMA.migrate(&mut conn).expect("migrates");
         let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).expect("a text");
@@ -114,7 +82,7 @@ mod tests {
     #[test]
     fn the_history_of_a_database_with_rows_begins_with_what_is_known() {
         let mut conn = Connection::open_in_memory().expect("in memory");
-        Schema(&SCHEMA.0[..3]).migrate(&mut conn).expect("migrates");
+        SCHEMA.first(3).migrate(&mut conn).expect("migrates");
         conn.execute_batch(
             "INSERT INTO meta (key, value) VALUES ('wall_offset_ms', 1000);
              INSERT INTO stations (station_id, created_at_ms, updated_at_ms, connected, offline,

@@ -5,8 +5,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::embedded::data_dir;
-use crate::engine::embedded::database_file::DatabaseFile;
 use crate::engine::embedded::search_index::{Entry, SearchIndex};
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
@@ -39,15 +37,10 @@ impl Store {
     /// # Errors
     /// The file cannot be used.
     pub async fn open_search(&self) -> Result<()> {
-        let inner = self.inner.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            let log = DatabaseFile::look_at(&inner.data_dir.join(data_dir::DATABASE))?;
-            let index =
-                SearchIndex::open(&inner.data_dir.join(FILE), |last, id| belongs(&log.read(), last, id))?;
-            let _ = inner.search.set(Arc::new(index));
-            Ok(())
-        });
-        opened.await.map_err(|_| StoreError::Closed)?
+        let path = self.inner.data_dir.join(FILE);
+        let index = self.read(move |db| SearchIndex::open(&path, |last, id| belongs(db, last, id))).await?;
+        let _ = self.inner.search.set(Arc::new(index));
+        Ok(())
     }
 
     /// Takes the oldest events into the search index that are not in it yet.

@@ -34,7 +34,7 @@ CREATE INDEX stations_never_connected ON stations (seq) WHERE connected_at_ms IS
 CREATE INDEX stations_away ON stations (seq) WHERE connected = 0 OR offline = 1;
 -- In the orders of a list: a station that is connected and heard of was seen just now.
 CREATE INDEX stations_by_last_seen ON stations (
-    CASE WHEN connected = 1 AND offline = 0 THEN 9007199254740991 ELSE coalesce(last_seen_at_ms, -1) END, seq);
+    (CASE WHEN connected = 1 AND offline = 0 THEN 9007199254740991 ELSE coalesce(last_seen_at_ms, -1) END), seq);
 CREATE INDEX stations_by_silence ON stations (coalesce(offline_since_ms, -1), seq);
 
 -- The last messages of a station that was deleted could leave connectors of no station.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::engine::embedded::driver;
+use crate::engine::sqlite::driver;
 use crate::error::Result;
 
 /// Pages that are given back in one step: some milliseconds of the writer's time.
@@ -30,6 +30,11 @@ pub struct Space {
 }
 
 impl Space {
+    /// Room that is given back by itself.
+    pub(crate) fn of_bytes(bytes: u64) -> Self {
+        Self { page_bytes: 1, pages: bytes, free_pages: 0, shrinks: false }
+    }
+
     /// Bytes of the file once the write-ahead log is copied back.
     pub fn file_bytes(&self) -> u64 {
         self.pages * self.page_bytes

@@ -42,7 +42,7 @@ fn counting_tables(conn: &Connection) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::embedded::schema::SCHEMA;
+    use crate::engine::schema::SCHEMA;
 
     #[test]
     fn tables_that_count_are_those_that_sqlite_numbers() {

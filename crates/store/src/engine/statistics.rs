@@ -49,6 +49,8 @@ pub struct Statistics {
     pub commit_us: Histogram,
     /// Bytes that the write-ahead log held when last looked at; its file may be larger.
     pub wal_bytes: AtomicU64,
+    /// How often a batch waited for the database's answer; nothing where the database is in this process.
+    pub round_trips: Histogram,
     failing: Mutex<Option<Failing>>,
 }
 
@@ -65,6 +67,11 @@ impl Statistics {
     pub(crate) fn committed(&self, jobs: usize, took: Duration) {
         self.batch_jobs.record(jobs as u64);
         self.commit_us.record(took.as_micros() as u64);
+    }
+
+    /// A batch has waited so often for the database's answer.
+    pub(crate) fn waited(&self, round_trips: u64) {
+        self.round_trips.record(round_trips);
     }
 
     /// A commit has failed, or none has.

@@ -1,0 +1,9 @@
+//! The driver of PostgreSQL: what statements and rows come down to there.
+
+pub(crate) mod address;
+pub(crate) mod cells;
+pub(crate) mod dialect;
+pub(crate) mod driver;
+pub(crate) mod row_numbers;
+pub(crate) mod space;
+mod tls;

@@ -1,0 +1,28 @@
+//! The numbers that rows get by themselves (identity columns).
+
+use crate::engine::postgres::driver::{self, Connection};
+use crate::engine::sql::params;
+use crate::error::Result;
+
+/// Moves on the number of the last row of every table, by the step that `step` names for the table: numbers
+/// that somebody else may have seen are not given again.
+pub(crate) fn skip(conn: &Connection, step: impl Fn(&str) -> i64) -> Result<()> {
+    for (table, sequence) in counting_tables(conn)? {
+        let sql = "SELECT setval(CAST(?1 AS regclass), nextval(CAST(?1 AS regclass)) + ?2, false)";
+        driver::one(conn, sql, params![sequence, step(&table) - 1], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+/// Tables whose rows are numbered once and for all, and what numbers them.
+fn counting_tables(conn: &Connection) -> Result<Vec<(String, String)>> {
+    let mut tables = Vec::new();
+    let sql = "SELECT table_name, pg_get_serial_sequence(quote_ident(table_name), column_name)
+               FROM information_schema.columns
+               WHERE table_schema = current_schema() AND is_identity = 'YES' ORDER BY 1";
+    driver::each(conn, sql, &[], |row| {
+        tables.push((driver::get(row, 0)?, driver::get(row, 1)?));
+        Ok(std::ops::ControlFlow::Continue(()))
+    })?;
+    Ok(tables)
+}

@@ -1,0 +1,133 @@
+//! The head of the log: one row that whoever writes holds until the commit.
+
+use std::ops::ControlFlow;
+
+use crate::LogPosition;
+use crate::engine::postgres::driver::{self, Connection};
+use crate::engine::sql::params;
+use crate::engine::tx::Read;
+use crate::error::{Result, StoreError};
+use crate::signals::AfterCommit;
+use vocabulary::id::{IdMint, WebhookId};
+use vocabulary::subscription::{Subscription, SubscriptionSet};
+
+/// Changes of webhooks that are kept; who has missed more reads all webhooks anew.
+const CHANGES_KEPT: i64 = 1_000;
+
+/// Compiles subscriptions, which appended events are matched with.
+#[derive(Clone, Copy)]
+pub(crate) struct Compile {
+    /// Those of all webhooks.
+    pub(crate) all: fn(&Read<'_>) -> Result<SubscriptionSet>,
+    /// That of one webhook, if there is one that is not out of order.
+    pub(crate) one: fn(&Read<'_>, WebhookId) -> Result<Option<Subscription>>,
+}
+
+/// What this node knows of the head.
+pub(crate) struct Head {
+    /// Goes on behind the newest id of any node.
+    pub(crate) mint: IdMint,
+    pub(crate) newest_event: LogPosition,
+    /// The version of the webhooks that the compiled subscriptions are of; `None`: of none.
+    webhooks_version: Option<i64>,
+    compile: Compile,
+}
+
+impl Head {
+    /// One that knows nothing yet.
+    pub(crate) fn unknown(compile: Compile) -> Self {
+        Self { mint: IdMint::after(0), newest_event: LogPosition::START, webhooks_version: None, compile }
+    }
+
+    /// Begins a transaction and takes the head; brings `subscriptions` up to date. Returns the transaction's
+    /// name, by which its end can be looked up.
+    pub(crate) fn take(&mut self, conn: &Connection, subscriptions: &mut SubscriptionSet) -> Result<String> {
+        conn.ahead("BEGIN");
+        conn.set_in_transaction(true);
+        let sql = "SELECT newest_id, newest_event, webhooks_version, CAST(pg_current_xact_id() AS TEXT)
+                   FROM head FOR UPDATE";
+        let (newest, event, version, transaction): ([u8; 16], LogPosition, i64, String) =
+            driver::one(conn, sql, &[], |row| {
+                Ok((driver::get(row, 0)?, driver::get(row, 1)?, driver::get(row, 2)?, driver::get(row, 3)?))
+            })?;
+        self.mint = IdMint::after(u128::from_be_bytes(newest));
+        self.newest_event = event;
+        if self.webhooks_version != Some(version) {
+            self.recompile(conn, subscriptions, version)?;
+        }
+        Ok(transaction)
+    }
+
+    /// Compiles what was changed since this node looked.
+    fn recompile(
+        &mut self,
+        conn: &Connection,
+        subscriptions: &mut SubscriptionSet,
+        version: i64,
+    ) -> Result<()> {
+        let read = Read::of_shared(conn);
+        match self.webhooks_version {
+            Some(known) if version - known < CHANGES_KEPT => {
+                for webhook_id in changed_since(conn, known)? {
+                    let subscription = (self.compile.one)(&read, webhook_id)?;
+                    subscriptions.put(webhook_id, subscription.map(Into::into));
+                }
+            }
+            _ => *subscriptions = (self.compile.all)(&read)?,
+        }
+        self.webhooks_version = Some(version);
+        Ok(())
+    }
+
+    /// Writes down what has become of the head, and commits.
+    ///
+    /// # Errors
+    /// [`StoreError::Commit`], or [`StoreError::Away`] if the answer never came.
+    pub(crate) fn commit(&mut self, conn: &Connection, after_commit: &AfterCommit) -> Result<()> {
+        let changed: Vec<WebhookId> = after_commit.webhooks.iter().map(|(id, _)| *id).collect();
+        let mut version = self.webhooks_version.unwrap_or(0);
+        for webhook_id in &changed {
+            version += 1;
+            driver::run(
+                conn,
+                "INSERT INTO webhook_changes (version, webhook_id) VALUES (?1, ?2)",
+                params![version, webhook_id],
+            )?;
+        }
+        if !changed.is_empty() {
+            let sql = "DELETE FROM webhook_changes WHERE version <= ?1";
+            driver::run(conn, sql, params![version - CHANGES_KEPT])?;
+        }
+        let newest_event = after_commit.newest_event.unwrap_or(self.newest_event);
+        conn.commit_with(
+            "UPDATE head SET newest_id = ?1, newest_event = ?2, webhooks_version = ?3,
+                             replays_version = replays_version + ?4, bulk_version = bulk_version + ?5",
+            params![
+                self.mint.last().to_be_bytes(),
+                newest_event,
+                version,
+                i64::from(after_commit.replays),
+                i64::from(after_commit.bulk_commands)
+            ],
+        )
+        .map_err(|error| match error {
+            StoreError::Failed(reason) => StoreError::Commit(reason),
+            other => other,
+        })?;
+        conn.set_in_transaction(false);
+        self.newest_event = newest_event;
+        self.webhooks_version = Some(version);
+        Ok(())
+    }
+}
+
+/// Webhooks that were changed after that version, each once.
+fn changed_since(conn: &Connection, version: i64) -> Result<Vec<WebhookId>> {
+    let mut changed = Vec::new();
+    let sql = "SELECT DISTINCT webhook_id FROM webhook_changes WHERE version > ?1";
+    driver::each(conn, sql, params![version], |row| {
+        changed.push(driver::get(row, 0)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(changed)
+}

@@ -1,0 +1,190 @@
+//! The thread that writes to PostgreSQL: it takes the jobs that wait, runs each behind a savepoint, commits
+//! once and only then tells the callers.
+//!
+//! A batch holds the log's head from its beginning to its commit, so that what it reads, the ids and numbers
+//! that it gives and the subscriptions that it matches with are those of the newest commit of any node.
+//!
+//! **Invariant**: a caller hears `Ok` only after the commit that holds its job is on disk. Whether a commit
+//! was made whose answer never came is looked up before anybody hears anything.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use crate::engine::batch::{Batch, Completion, take_back};
+use crate::engine::postgres::address::Address;
+use crate::engine::postgres::driver::{self, Connection};
+use crate::engine::queue::{Queue, Queued};
+use crate::engine::shared::head::Head;
+use crate::engine::sql::params;
+use crate::engine::statistics::Statistics;
+use crate::engine::tx::{Read, Tx};
+use crate::error::{Result, StoreError};
+use crate::secrecy::vault::Vault;
+use crate::signals::{AfterCommit, Signals};
+use vocabulary::clock::{Clock, Monotonic};
+use vocabulary::subscription::SubscriptionSet;
+
+/// Jobs per commit. PostgreSQL is slow with transactions of more than 64 savepoints that have written.
+const BATCH_JOBS: usize = 60;
+
+/// How long a commit whose answer never came is looked for.
+const LOOKING_UP: Duration = Duration::from_secs(20);
+
+/// Everything the thread owns.
+pub(crate) struct WriterState {
+    pub(crate) address: Address,
+    /// None while there is none.
+    pub(crate) conn: Option<Connection>,
+    pub(crate) clock: Clock,
+    pub(crate) monotonic: Monotonic,
+    pub(crate) head: Head,
+    pub(crate) subscriptions: SubscriptionSet,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) statistics: Arc<Statistics>,
+    pub(crate) vault: Vault,
+}
+
+impl WriterState {
+    /// Runs one job in a transaction of its own, before the thread starts.
+    pub(crate) fn transact(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<()>) -> Result<()> {
+        let mut after_commit = AfterCommit::default();
+        let conn = connected(&mut self.conn, &self.address)?;
+        self.head.take(conn, &mut self.subscriptions)?;
+        let batch = Batch {
+            now: self.clock.now(),
+            monotonic: self.monotonic.now(),
+            wall_offset_ms: self.monotonic.wall_offset_ms(),
+            mint: &mut self.head.mint,
+            subscriptions: &mut self.subscriptions,
+            vault: &self.vault,
+            after_commit: &mut after_commit,
+        };
+        if let Err(error) = work(&mut Tx::new(Read::of_shared(conn), batch)) {
+            take_back(&mut self.subscriptions, after_commit);
+            roll_back(&mut self.conn);
+            return Err(error);
+        }
+        self.head.commit(conn, &after_commit)?;
+        self.signals.raise(after_commit);
+        Ok(())
+    }
+
+    /// Writes what `queue` brings until it is closed.
+    pub(crate) fn write_until_closed(mut self, queue: &Queue) {
+        let mut batch = Vec::with_capacity(BATCH_JOBS);
+        while queue.next(&mut batch, BATCH_JOBS) {
+            self.write(&mut batch);
+        }
+    }
+
+    /// One transaction for the whole batch; then every caller hears how it went.
+    fn write(&mut self, batch: &mut Vec<Queued>) {
+        let began = Instant::now();
+        let jobs = batch.len();
+        let mut after_commit = AfterCommit::default();
+        let mut completions = Vec::with_capacity(jobs);
+        let mut waiting = batch.drain(..);
+        let failed = self.run(&mut waiting, &mut after_commit, &mut completions).err();
+        self.statistics.committed(jobs, began.elapsed());
+        self.statistics.note_failure(failed.as_ref(), self.clock.now());
+        match &failed {
+            None => self.signals.raise(after_commit),
+            Some(error) => {
+                vocabulary::log_limit::limited!(warn: "a batch of {jobs} writes was not committed: {error}");
+                completions.extend(waiting.map(|queued| (queued.job)(Err(error.clone())).1));
+                take_back(&mut self.subscriptions, after_commit);
+                roll_back(&mut self.conn);
+            }
+        }
+        for completion in completions {
+            completion(failed.clone());
+        }
+    }
+
+    fn run(
+        &mut self,
+        waiting: &mut impl Iterator<Item = Queued>,
+        after_commit: &mut AfterCommit,
+        completions: &mut Vec<Completion>,
+    ) -> Result<()> {
+        let conn = connected(&mut self.conn, &self.address)?;
+        let before = conn.round_trips();
+        let transaction = self.head.take(conn, &mut self.subscriptions)?;
+        let (now, monotonic, wall_offset_ms) =
+            (self.clock.now(), self.monotonic.now(), self.monotonic.wall_offset_ms());
+        for Queued { job, .. } in waiting {
+            conn.ahead("SAVEPOINT job");
+            let mut of_job = AfterCommit::default();
+            let batch = Batch {
+                now,
+                monotonic,
+                wall_offset_ms,
+                mint: &mut self.head.mint,
+                subscriptions: &mut self.subscriptions,
+                vault: &self.vault,
+                after_commit: &mut of_job,
+            };
+            let (keep, completion) = job(Ok(&mut Tx::new(Read::of_shared(conn), batch)));
+            completions.push(completion);
+            if keep {
+                after_commit.join(of_job);
+            } else {
+                take_back(&mut self.subscriptions, of_job);
+                conn.ahead("ROLLBACK TO SAVEPOINT job");
+            }
+            conn.ahead("RELEASE SAVEPOINT job");
+            if conn.is_closed() {
+                return Err(StoreError::Away("the connection broke".to_owned()));
+            }
+        }
+        let committed = self.head.commit(conn, after_commit);
+        self.statistics.waited(conn.round_trips() - before);
+        match committed {
+            Err(error) if conn.is_closed() => self.look_up(&transaction, error),
+            done => done,
+        }
+    }
+
+    /// Finds out whether a transaction whose commit was never answered was committed.
+    fn look_up(&mut self, transaction: &str, error: StoreError) -> Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < LOOKING_UP {
+            self.conn = None;
+            let status = connected(&mut self.conn, &self.address).and_then(|conn| {
+                let sql = "SELECT pg_xact_status(CAST(CAST(?1 AS TEXT) AS xid8))";
+                driver::one(conn, sql, params![transaction], |row| driver::get::<Option<String>>(row, 0))
+            });
+            match status.ok().flatten().as_deref() {
+                Some("committed") => return Ok(()),
+                Some("aborted") => return Err(error),
+                // Its session has not noticed yet that nobody is there, or the server is away.
+                _ => std::thread::sleep(Duration::from_millis(200)),
+            }
+        }
+        Err(error)
+    }
+}
+
+/// The connection; a new one where there is none.
+fn connected<'a>(conn: &'a mut Option<Connection>, address: &Address) -> Result<&'a Connection> {
+    if conn.as_ref().is_some_and(Connection::is_closed) {
+        *conn = None;
+    }
+    match conn {
+        Some(conn) => Ok(conn),
+        None => Ok(conn.insert(Connection::open(address)?)),
+    }
+}
+
+/// Ends a transaction that is not to be committed; without a connection it has ended.
+fn roll_back(conn: &mut Option<Connection>) {
+    if let Some(open) = conn {
+        open.forget_ahead();
+        open.set_in_transaction(false);
+        if open.batch("ROLLBACK").is_err() {
+            *conn = None;
+        }
+    }
+}
