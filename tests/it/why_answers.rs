@@ -218,7 +218,7 @@ async fn sessions_from_their_start_to_their_end() {
     status(&mut charger, 1, "Available", "NoError").await;
     why_is(&gateway, &path, "never_stopped").await;
     stop(&mut charger, id, 8_000, None).await;
-    says(&why_is(&gateway, &path, "stopped_by_driver").await, "7.0 kWh");
+    says(&why_is(&gateway, &path, "stopped_by_driver").await, "7.00 kWh");
     for (reason, meter, expected) in [
         ("Remote", 2_000, "stopped_remotely"),
         ("PowerLoss", 2_000, "power_loss"),

@@ -118,8 +118,15 @@ pub(crate) fn kwh(wh: i64) -> String {
     if wh.abs() < 1_000 {
         format!("{wh} Wh")
     } else {
-        format!("{}.{} kWh", wh / 1_000, wh.abs() % 1_000 / 100)
+        let hundredths = (wh.abs() + 5) / 10;
+        let sign = if wh < 0 { "-" } else { "" };
+        format!("{sign}{}.{:02} kWh", hundredths / 100, hundredths % 100)
     }
+}
+
+/// A power in a sentence.
+pub(crate) fn kw(w: i64) -> String {
+    if w.abs() < 1_000 { format!("{w} W") } else { format!("{:.1} kW", w as f64 / 1_000.0) }
 }
 
 #[cfg(test)]
@@ -145,9 +152,10 @@ mod tests {
         assert_eq!(at(now, now), "12:34:56");
         assert_eq!(at(now.before(Duration::from_secs(86_400)), now), "2026-04-13 12:34:56");
         assert_eq!(
-            (kwh(999), kwh(-12_340), kwh(7_250)),
-            ("999 Wh".into(), "-12.3 kWh".into(), "7.2 kWh".into())
+            (kwh(999), kwh(-12_340), kwh(7_256)),
+            ("999 Wh".into(), "-12.34 kWh".into(), "7.26 kWh".into())
         );
+        assert_eq!((kw(350), kw(10_284)), ("350 W".into(), "10.3 kW".into()));
         assert_eq!(quoted("a\u{1b}[2J\nb"), "a[2Jb");
     }
 }

@@ -1,6 +1,6 @@
 //! Nothing is wrong: what was looked at.
 
-use super::super::answer::{Answer, ago, at, kwh, of_command, of_session, quoted, state};
+use super::super::answer::{Answer, ago, at, kw, kwh, of_command, of_session, quoted, state};
 use super::super::facts::{CommandFacts, Seen, SessionFacts, StationFacts, TagFacts};
 use vocabulary::api::command::CommandStatus;
 use vocabulary::api::why::Verdict;
@@ -61,7 +61,7 @@ pub(super) fn session(facts: &SessionFacts) -> Answer {
         status.map(|status| format!(" Its connector reports {}.", quoted(status))).unwrap_or_default();
     let energy =
         session.energy_so_far_wh.map(|wh| format!(" So far it came to {}.", kwh(wh))).unwrap_or_default();
-    let power = session.power_w.map(|w| format!(" It charges with {w} W.")).unwrap_or_default();
+    let power = session.power_w.map(|w| format!(" It charges with {}.", kw(w))).unwrap_or_default();
     let summary = format!(
         "Nothing is wrong with session {}: it runs for {}, and its station is connected.{status}{power}{energy}",
         session.transaction_id,
