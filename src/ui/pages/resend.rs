@@ -17,6 +17,12 @@ const PATH: &str = "/ui/deliveries/resend";
 const FILTERS: &[&str] =
     &["status", "webhook_id", "event", "event_id", "station_id", "owner_id", "since", "until", "q"];
 
+/// One of these the API insists on, so that nobody sends everything again by leaving something out.
+const BOUNDS: &[&str] = &["webhook_id", "event_id", "since"];
+
+/// Whoever sends again from a list has seen it and its count: all of it is meant, from the beginning.
+const FROM_THE_BEGINNING: (&str, &str) = ("since", "1970-01-01T00:00:00Z");
+
 /// Counts what would be sent again, and asks.
 pub(in crate::ui) async fn count(session: Session, query: Query) -> Answer {
     let chosen = chosen(&query);
@@ -36,17 +42,22 @@ pub(in crate::ui) async fn count(session: Session, query: Query) -> Answer {
 pub(in crate::ui) async fn start(session: Session, form: Form) -> Posted {
     let query = form.query();
     let made = session.client.resend_all(&chosen(query)).await;
-    let back = query.link(LIST, &[("_token", None), ("status", None)]);
+    let is_bounded = query.get("since").is_some_and(|since| since != FROM_THE_BEGINNING.1);
+    let since = query.get("since").filter(|_| is_bounded);
+    let back = query.link(LIST, &[("_token", None), ("status", None), ("since", since)]);
     session.outcome(made, &back, |replay| {
         let count = units::plural(replay.matched, "delivery is", "deliveries are");
         format!("{count} being sent again, behind what is new ({}).", replay.id)
     })
 }
 
-/// The filters that were given; a page of a list is none of them.
+/// The filters that were given, and the bound that the API insists on; a page of a list is none of them.
 fn chosen(query: &Query) -> Vec<(&str, &str)> {
     let mut chosen = query.parameters(FILTERS);
     chosen.retain(|(name, _)| FILTERS.contains(name));
+    if !query.has_any(BOUNDS) {
+        chosen.push(FROM_THE_BEGINNING);
+    }
     chosen
 }
 
@@ -61,7 +72,7 @@ fn render(
     let back = query.link(LIST, &[]);
     let body = html! {
         (card::big(units::count(matched), if matched == 1 { "delivery fits" } else { "deliveries fit" }))
-        ul { @for (name, value) in chosen { li { (name.replace('_', " ")) " " b { (value) } } } }
+        ul { @for (name, value) in chosen.iter().filter(|one| **one != FROM_THE_BEGINNING) { li { (name.replace('_', " ")) " " b { (value) } } } }
         @if matched > 0 {
             p { "They keep their ids, so receivers can tell what they have already; they go behind what is new." }
             ul.plain { @for delivery in examples { li { (chip::delivery(delivery.status)) " " (delivery.event) " " span.mono.muted { (delivery.id) } } }
@@ -75,4 +86,20 @@ fn render(
         }
     };
     html! { div.grid { (card::card(card::Width::TwoThirds, "What would be sent again", html! {}, body)) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_without_bounds_is_sent_again_from_the_beginning() {
+        let status = ("status", "failed");
+        assert_eq!(chosen(&Query::parse("status=failed&cursor=x")), [status, FROM_THE_BEGINNING]);
+        assert_eq!(chosen(&Query::parse("status=failed&since=2h")), [status, ("since", "2h")]);
+        assert_eq!(chosen(&Query::parse("webhook_id=2")), [("webhook_id", "2")]);
+        let query = Query::parse("status=failed");
+        let shown = render(&query, &chosen(&query), 2, &[], Some("t")).into_string();
+        assert!(shown.contains("status <b>failed</b>") && !shown.contains("<b>1970"), "{shown}");
+    }
 }
