@@ -9,13 +9,16 @@ use vocabulary::clock::Timestamp;
 
 /// The size of the drawing.
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 180.0;
+const HEIGHT: f64 = 190.0;
 
-/// Where the plot is in it.
-const LEFT: f64 = 52.0;
-const RIGHT: f64 = 626.0;
-const TOP: f64 = 16.0;
-const BOTTOM: f64 = 148.0;
+/// Where the plot is in it. The labels of its scale stand on the rules: so a phone can write them larger.
+const LEFT: f64 = 2.0;
+const RIGHT: f64 = 638.0;
+const TOP: f64 = 28.0;
+const BOTTOM: f64 = 162.0;
+
+/// A curve that is shorter has seconds at its ends.
+const SECONDS_BELOW: Duration = Duration::from_secs(10 * 60);
 
 /// A gap is so many usual intervals long.
 const GAP_INTERVALS: u32 = 3;
@@ -46,7 +49,7 @@ pub(in crate::ui) struct Curve<'a> {
 /// Draws curves over the time from `begin` to `end`. `label` says in words what there is to see.
 pub(in crate::ui) fn curves(label: &str, begin: Timestamp, end: Timestamp, all: &[Curve<'_>]) -> Markup {
     let x = |at: Timestamp| {
-        let whole = end.since(begin).as_secs_f64().max(1.0);
+        let whole = end.since(begin).as_secs_f64().max(0.001);
         LEFT + (RIGHT - LEFT) * (at.since(begin).as_secs_f64() / whole).min(1.0)
     };
     html! {
@@ -58,16 +61,17 @@ pub(in crate::ui) fn curves(label: &str, begin: Timestamp, end: Timestamp, all: 
                 @let pieces = pieces(curve.points);
                 @if curve.line == Line::Main {
                     @for piece in &pieces { path.area d=(area(piece, &x, &y)) {} }
-                    @for step in 0..=2_u32 {
-                        @let value = top * f64::from(step) / 2.0;
-                        @let height = format!("{:.1}", y(value) + 4.0);
-                        text x=(LEFT - 6.0) y=(height) text-anchor="end" { ((curve.write)(value)) }
-                    }
                 }
                 @for piece in &pieces { path class=(class(curve.line)) d=(path(piece, &x, &y)) {} }
+                @if curve.line == Line::Main {
+                    @for value in [top / 2.0, top] {
+                        @let height = format!("{:.1}", y(value) - 5.0);
+                        text.scale x=(LEFT) y=(height) { ((curve.write)(value)) }
+                    }
+                }
             }
             @for (at, anchor) in [(begin, "start"), (middle(begin, end), "middle"), (end, "end")] {
-                text x=(format!("{:.1}", x(at))) y=(BOTTOM + 18.0) text-anchor=(anchor) { (minute(at)) }
+                text x=(format!("{:.1}", x(at))) y=(BOTTOM + 20.0) text-anchor=(anchor) { (label_of(at, end.since(begin))) }
             }
         }
         ul.legend {
@@ -117,13 +121,13 @@ fn largest(points: &[(Timestamp, f64)]) -> f64 {
     points.iter().map(|(_, value)| *value).fold(0.0, f64::max)
 }
 
-/// The next of 1, 2, 2.5, 5 times a power of ten.
+/// The next of a few steps, times a power of ten. Half of each is short, too.
 fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
     let unit = 10_f64.powf(value.log10().floor());
-    let steps = [1.0, 2.0, 2.5, 5.0, 10.0];
+    let steps = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
     steps.into_iter().map(|step| step * unit).find(|step| *step >= value).unwrap_or(10.0 * unit)
 }
 
@@ -159,9 +163,10 @@ fn middle(begin: Timestamp, end: Timestamp) -> Timestamp {
     begin.after(end.since(begin) / 2)
 }
 
-/// The hour and the minute of a time.
-fn minute(at: Timestamp) -> String {
-    at.to_string().get(11..16).unwrap_or_default().to_owned()
+/// The hour and the minute of a time; its second too where all of the curve lasts only minutes.
+fn label_of(at: Timestamp, whole: Duration) -> String {
+    let end = if whole < SECONDS_BELOW { 19 } else { 16 };
+    at.to_string().get(11..end).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -180,12 +185,12 @@ mod tests {
             Curve { name: "power", line: Line::Main, points: &points, top: None, write: units::power };
         let drawn = curves("Power, 7.0 kW at most", begin, at(11), &[curve]).into_string();
         assert_eq!(drawn.matches("class=\"area\"").count(), 2);
-        assert!(drawn.contains("10.0 kW") && drawn.contains("aria-label=\"Power, 7.0 kW at most\""));
+        assert!(drawn.contains("8.0 kW") && drawn.contains("aria-label=\"Power, 7.0 kW at most\""));
         assert!(!drawn.contains("style="), "no inline styles");
     }
 
     #[test]
     fn a_scale_ends_in_a_round_number() {
-        assert_eq!([0.0, 0.9, 7_000.0, 22_080.0, 100.0].map(round_up), [1.0, 1.0, 10_000.0, 25_000.0, 100.0]);
+        assert_eq!([0.0, 0.9, 7_000.0, 22_080.0, 100.0].map(round_up), [1.0, 1.0, 8_000.0, 25_000.0, 100.0]);
     }
 }

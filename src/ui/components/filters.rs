@@ -49,9 +49,13 @@ impl<'a> Filters<'a> {
         let others: Vec<_> =
             self.errors.iter().filter(|error| !self.names.contains(&error.field.as_str())).collect();
         html! {
-            form.filters method="get" action=(self.path) role="search" aria-label="Filters" {
-                @for field in &self.fields { (field) }
-                div.go { button { "Filter" } @if is_used { " " a href=(self.path) { "Clear" } } }
+            // A phone folds it where it is not in use; elsewhere it is always open.
+            details.fold open data-fold[!is_used && self.errors.is_empty()] {
+                summary { "Filters" }
+                form.filters method="get" action=(self.path) role="search" aria-label="Filters" {
+                    @for field in &self.fields { (field) }
+                    div.go { button { "Filter" } @if is_used { " " a href=(self.path) { "Clear" } } }
+                }
             }
             @if !others.is_empty() {
                 ul.errors role="alert" {

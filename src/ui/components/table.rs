@@ -12,6 +12,8 @@ enum Kind {
     Number,
     /// Not shown on a phone.
     Minor,
+    /// A number that is not shown on a phone.
+    MinorNumber,
 }
 
 /// A column's heading.
@@ -36,12 +38,18 @@ pub(in crate::ui) const fn minor(label: &'static str) -> Column {
     Column { label, kind: Kind::Minor }
 }
 
+/// A column of numbers that a phone leaves out.
+pub(in crate::ui) const fn minor_number(label: &'static str) -> Column {
+    Column { label, kind: Kind::MinorNumber }
+}
+
 impl Column {
     fn class(self) -> Option<&'static str> {
         match self.kind {
             Kind::Text => None,
             Kind::Number => Some("num"),
             Kind::Minor => Some("minor"),
+            Kind::MinorNumber => Some("num minor"),
         }
     }
 }

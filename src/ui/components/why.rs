@@ -28,10 +28,17 @@ pub(in crate::ui) fn why(answer: &Why, now: Timestamp) -> Markup {
 pub(in crate::ui) fn why_box(tone: Tone, summary: &str, next: &[String]) -> Markup {
     html! {
         div class={ "why " (tone.class()) } {
-            p { b { (summary) } }
+            @let (first, rest) = headline(summary);
+            p { b { (first) } (rest) }
             @if !next.is_empty() { ul { @for step in next { li { (step) } } } }
         }
     }
+}
+
+/// The summary's first sentence, or what stands before its colon, and the rest.
+fn headline(summary: &str) -> (&str, &str) {
+    let end = [": ", ". "].iter().filter_map(|mark| summary.find(mark)).min();
+    end.map_or((summary, ""), |end| summary.split_at(end + 1))
 }
 
 /// How bad a verdict is.
@@ -61,4 +68,19 @@ fn step(fact: &Fact, now: Timestamp) -> Step {
     };
     let text = html! { (fact.text) @if let Some(link) = link { " " a href=(link) { (fact.kind.as_str()) } } };
     Step { mark: Mark::Done, at: time::clock(fact.at, now), text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_matter_stands_out_from_its_cause() {
+        assert_eq!(
+            headline("No cable was seen. It stayed at 7.4 kW."),
+            ("No cable was seen.", " It stayed at 7.4 kW.")
+        );
+        assert_eq!(headline("Nothing is wrong: it is there."), ("Nothing is wrong:", " it is there."));
+        assert_eq!(headline("It is at 10:35:29"), ("It is at 10:35:29", ""));
+    }
 }

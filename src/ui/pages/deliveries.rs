@@ -93,7 +93,7 @@ fn listed(rows: &[Delivery], webhooks: &[Webhook], now: Timestamp) -> Markup {
         table::text("Event"),
         table::text("To"),
         table::text("Status"),
-        table::number("Attempts"),
+        table::minor_number("Attempts"),
         table::minor("What is the matter"),
         table::minor("Next or end"),
         table::text("Created"),

@@ -176,9 +176,9 @@ fn delivered(view: &View, rows: &[Delivery], now: Timestamp) -> Markup {
     let columns = [
         table::text("Webhook"),
         table::text("Status"),
-        table::number("Attempts"),
+        table::minor_number("Attempts"),
         table::text("What is the matter"),
-        table::text("Next or end"),
+        table::minor("Next or end"),
         table::text("Delivery"),
     ];
     let rows = rows.iter().map(|delivery| {

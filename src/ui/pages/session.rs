@@ -168,7 +168,7 @@ fn facts(session: &Transaction) -> Markup {
         ),
         ("Reservation", session.reservation_id.map(|id| html! { (id) })),
         ("Remote start", session.command_id.map(|id| table::link(&links::command(id), "command"))),
-        ("Told", (session.revision > 0).then(|| told_times(session.revision))),
+        ("TransactionCompleted", (session.revision > 0).then(|| told_times(session.revision))),
     ];
     let facts: Vec<_> = facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     html! {
@@ -180,7 +180,7 @@ fn facts(session: &Transaction) -> Markup {
 }
 
 fn told_times(revision: i64) -> Markup {
-    html! { @if revision == 1 { "once" } @else { "corrected, revision " (revision) } }
+    html! { @if revision == 1 { "sent once" } @else { "sent again with corrections, revision " (revision) } }
 }
 
 fn tag_of(session: &Transaction, tag: &str) -> Markup {

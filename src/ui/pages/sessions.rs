@@ -100,12 +100,13 @@ fn listed(rows: &[Transaction], now: Timestamp) -> Markup {
         table::text("Session"),
         table::text("Station · connector"),
         table::text("State"),
-        table::text("Id tag"),
+        table::minor("Id tag"),
         table::text("Started"),
-        table::number("Duration"),
+        table::minor_number("Duration"),
         table::number("Energy"),
+        table::text("Quality"),
         table::number("Power now"),
-        table::number("SoC"),
+        table::minor_number("SoC"),
     ];
     let rows = rows.iter().map(|session| {
         [
@@ -119,6 +120,7 @@ fn listed(rows: &[Transaction], now: Timestamp) -> Markup {
             time::ago_or_dash(session.started_at, now),
             or_dash(session.duration_s.map(|s| time::span(Duration::from_secs(s.unsigned_abs())))),
             energy(session),
+            html! { @if session.status == Status::Completed { (chip::energy_quality(session.energy_quality)) } },
             or_dash(session.power_w.map(|watts| units::power(watts as f64))),
             or_dash(session.soc_percent.map(|percent| format!("{percent} %"))),
         ]
@@ -130,7 +132,7 @@ fn or_dash(text: Option<String>) -> Markup {
     html! { @match text { Some(text) => (text), None => span.muted { "–" } } }
 }
 
-/// What it has charged so far, or came to and how far that can be relied on.
+/// What it has charged so far, or came to.
 fn energy(session: &Transaction) -> Markup {
     if session.status == Status::Active {
         return or_dash(session.energy_so_far_wh.map(units::energy));
@@ -141,7 +143,6 @@ fn energy(session: &Transaction) -> Markup {
             (None, Some(wh)) => { "≈ " (units::energy(wh)) },
             (None, None) => span.muted { "–" },
         }
-        " " (chip::energy_quality(session.energy_quality))
     }
 }
 

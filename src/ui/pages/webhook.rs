@@ -246,8 +246,12 @@ fn why_not_active(webhook: &Webhook, now: Timestamp) -> Markup {
 }
 
 fn dead_letters(failed: &[Delivery], now: Timestamp) -> Markup {
-    let columns =
-        [table::text("Event"), table::text("Last error"), table::number("Attempts"), table::text("Given up")];
+    let columns = [
+        table::text("Event"),
+        table::text("Last error"),
+        table::minor_number("Attempts"),
+        table::text("Given up"),
+    ];
     let rows = failed.iter().map(|delivery| {
         [
             table::link(&links::delivery(delivery.id), &delivery.event),
@@ -268,7 +272,10 @@ fn settings(webhook: &Webhook, now: Timestamp) -> Markup {
         ("Format", html! { (webhook.format.as_str()) }),
         ("Order", html! { (webhook.ordering.as_str()) }),
         ("Timeout", html! { (webhook.timeout) }),
-        ("Waits between attempts", html! { (schedule.join(", ")) }),
+        (
+            "Waits between attempts",
+            html! { @if schedule.is_empty() { "none" } @else { (schedule.join(", ")) } },
+        ),
         ("Requests at once", html! { (webhook.max_in_flight) }),
         ("Rate limit", html! { (webhook.rate_limit.as_deref().unwrap_or("none")) }),
         ("Secret header", html! { (webhook.secret_header.as_deref().unwrap_or("none")) }),

@@ -88,6 +88,16 @@ document.addEventListener("pointerover", (event) => {
   time.dataset.local = "yes";
 });
 
+// On a phone the navigation is a row that scrolls: the place of this page is brought into sight.
+const row = document.querySelector("nav.main");
+const place = row?.querySelector("[aria-current]");
+if (place) row.scrollLeft = place.offsetLeft - (row.clientWidth - place.offsetWidth) / 2;
+
+// A phone has no room for filters that are not in use.
+if (matchMedia("(max-width: 900px)").matches) {
+  for (const fold of document.querySelectorAll("details[data-fold]")) fold.open = false;
+}
+
 document.addEventListener("visibilitychange", look);
 setInterval(look, LOOK_EVERY_MS);
 prepare(document);
