@@ -2,15 +2,18 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use thirtyfour::{
     By, CapabilitiesHelper, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement,
 };
 
-use crate::harness::eventually;
+use crate::harness::{DEADLINE, eventually};
 
 /// The folder that screenshots are written to; unset: none are taken.
 const SCREENSHOTS: &str = "BROWSER_SCREENSHOTS";
@@ -20,6 +23,9 @@ const AXE: &str = "AXE_CORE";
 
 /// Set where these tests are to run; a missing browser is a failure then.
 const WANTED: &str = "BROWSER_TESTS";
+
+/// Longer than the browser takes for anything here; a driver that hangs must not hold up the tests.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which colours a page is shown in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +54,19 @@ impl Drop for Driving {
     }
 }
 
-/// A browser window. It ends with [`Browser::end`].
+/// A browser window. It ends with [`Browser::end`]; after a failure it is killed.
 pub(super) struct Browser {
     driver: WebDriver,
     _driving: Driving,
     axe: Option<String>,
     screenshots: Option<PathBuf>,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The client would ask the driver to close the session, and wait for it; the driver is killed instead.
+        let _ = self.driver.clone().leak();
+    }
 }
 
 /// The first program of that name in the path.
@@ -91,6 +104,9 @@ impl Browser {
             "--disable-dev-shm-usage",
             "--no-first-run",
             "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-quic",
             "--hide-scrollbars",
             "--window-size=1280,900",
         ] {
@@ -99,7 +115,10 @@ impl Browser {
         wishes.set("goog:loggingPrefs", json!({"browser": "ALL"})).expect("a wish");
         // The driver's client is made without a word on which TLS it uses.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), wishes).await.expect("a session");
+        let driver = WebDriver::builder(format!("http://127.0.0.1:{port}"), wishes)
+            .request_timeout(ANSWER_TIMEOUT)
+            .await
+            .expect("a session");
         let axe = std::env::var_os(AXE).map(|file| std::fs::read_to_string(file).expect("axe-core"));
         if axe.is_none() {
             println!("not judged for accessibility: {AXE} names no file of axe-core");
@@ -109,7 +128,7 @@ impl Browser {
     }
 
     pub(super) async fn end(self) {
-        self.driver.quit().await.expect("the browser ends");
+        self.driver.clone().quit().await.expect("the browser ends");
     }
 
     /// Opens a page.
@@ -121,9 +140,24 @@ impl Browser {
         self.driver.current_url().await.expect("a URL").to_string()
     }
 
-    /// What the page's main part says.
+    /// What the page's main part says; nothing while a page gives way to another.
     pub(super) async fn text(&self) -> String {
-        self.element("main").await.text().await.expect("text")
+        let text = "return document.querySelector('main')?.innerText;";
+        let read = self.driver.execute(text, Vec::new()).await;
+        read.ok().and_then(|text| text.json().as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// Waits until the page's main part says that.
+    pub(super) async fn reads(&self, text: &str) {
+        let reading = async {
+            while !self.text().await.contains(text) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if tokio::time::timeout(DEADLINE, reading).await.is_err() {
+            self.picture("failed").await;
+            panic!("no {text:?} at {}:\n{}", self.url().await, self.text().await);
+        }
     }
 
     /// The first element that a CSS selector finds; waits for it.
@@ -211,8 +245,10 @@ impl Browser {
     /// Keeps a picture of the whole page, where somebody asked for pictures.
     pub(super) async fn picture(&self, name: &str) {
         let Some(folder) = &self.screenshots else { return };
+        let taken = self.devtools("Page.captureScreenshot", json!({"captureBeyondViewport": true})).await;
+        let picture = STANDARD.decode(taken["data"].as_str().expect("a picture")).expect("base64");
         std::fs::create_dir_all(folder).expect("a folder");
-        self.driver.screenshot(Path::new(&folder.join(format!("{name}.png")))).await.expect("a picture");
+        std::fs::write(folder.join(format!("{name}.png")), picture).expect("a file");
     }
 }
 

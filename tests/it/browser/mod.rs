@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so, and clicks are counted aloud")]
 
 mod driver;
+mod fleet;
 mod pages;
 mod scene;
 mod tasks;

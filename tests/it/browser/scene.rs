@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use super::driver::Browser;
-use crate::harness::{ADMIN_KEY, Charger, Running, eventually, start};
+use super::fleet::Fleet;
+use crate::harness::{ADMIN_KEY, Running, eventually, start};
 use crate::receiver::{Answer, Receiver};
 use crate::simulated::Simulated;
 
@@ -16,28 +17,23 @@ pub(super) const DEAD_LETTERS: usize = 31;
 /// A word that one payload has, and nothing else.
 pub(super) const RARE_WORD: &str = "marmalade";
 
-/// A gateway with a simulated charger, one with a fault, a session that is over, a webhook that works and one
-/// whose receiver is away.
+/// A gateway with a simulated charger and a small fleet, a webhook that works, one whose receiver is away and
+/// one that wants little.
 pub(super) struct Scene {
     pub(super) gateway: Running,
     pub(super) charger: Simulated,
-    /// Keeps the station with the fault connected.
-    _faulted: Charger,
+    pub(super) fleet: Fleet,
     pub(super) billing: Receiver,
     billing_answers: Arc<AtomicBool>,
     _backoffice: Receiver,
     pub(super) billing_id: i64,
-    /// The session that is over.
-    pub(super) transaction_id: i64,
 }
 
 impl Scene {
     pub(super) async fn set() -> Self {
         let gateway = start(|_| {}).await;
-        for (id, site) in [("WALLBOX_001", "Home fleet"), ("DEPOT_07", "Depot North")] {
-            let station = json!({"station_id": id, "site": site});
-            assert_eq!(gateway.api("POST", "/stations", Some(station)).await.0, 201);
-        }
+        let wallbox = json!({"station_id": "WALLBOX_001", "site": "Home fleet"});
+        assert_eq!(gateway.api("POST", "/stations", Some(wallbox)).await.0, 201);
         let billing_answers = Arc::new(AtomicBool::new(false));
         let answers = billing_answers.clone();
         let billing = Receiver::judging(move |_, request| {
@@ -49,11 +45,10 @@ impl Scene {
         let backoffice = Receiver::always(Answer::Status(200)).await;
         webhook(&gateway, "backoffice", &backoffice.url, &["*"]).await;
         let billing_id = webhook(&gateway, "billing", &billing.url, &["invoice.*"]).await;
+        webhook(&gateway, "alarms", &backoffice.url, &["SecurityEventNotification"]).await;
         let charger = Simulated::start(&gateway, "WALLBOX_001").await;
-        let mut faulted = gateway.booted("DEPOT_07").await;
-        let fault = json!({"connectorId": 2, "status": "Faulted", "errorCode": "GroundFailure"});
-        faulted.call("StatusNotification", fault).await;
-        let transaction_id = charge_once(&gateway, &charger).await;
+        charge_once(&gateway, &charger).await;
+        let fleet = Fleet::connect(&gateway).await;
         for number in 0..DEAD_LETTERS {
             let note = if number == 0 { RARE_WORD } else { "plain" };
             for event in ["invoice.due", "invoice.paid"] {
@@ -68,16 +63,7 @@ impl Scene {
             (failed["data"].as_array()?.len() == DEAD_LETTERS).then_some(())
         })
         .await;
-        Self {
-            gateway,
-            charger,
-            _faulted: faulted,
-            billing,
-            billing_answers,
-            _backoffice: backoffice,
-            billing_id,
-            transaction_id,
-        }
+        Self { gateway, charger, fleet, billing, billing_answers, _backoffice: backoffice, billing_id }
     }
 
     /// The receiver that was away answers again.
@@ -101,8 +87,8 @@ async fn webhook(gateway: &Running, name: &str, url: &str, events: &[&str]) -> i
     created["id"].as_i64().expect("a number")
 }
 
-/// A session from plugging in to unplugging; its number.
-async fn charge_once(gateway: &Running, charger: &Simulated) -> i64 {
+/// A session from plugging in to unplugging.
+async fn charge_once(gateway: &Running, charger: &Simulated) {
     charger.tell("plug 1");
     charger.tell("tag DEADBEEF 1");
     let metered = eventually("a session with meter values", async || {
@@ -118,5 +104,4 @@ async fn charge_once(gateway: &Running, charger: &Simulated) -> i64 {
         (session["status"] == "completed").then_some(())
     })
     .await;
-    metered
 }

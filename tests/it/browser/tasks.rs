@@ -2,7 +2,6 @@
 
 use super::driver::Browser;
 use super::scene::{DEAD_LETTERS, RARE_WORD, Scene};
-use crate::harness::eventually;
 
 /// How many clicks a task may take. Sending a form with the keyboard counts as one.
 const CLICKS_MAX: u32 = 4;
@@ -34,10 +33,7 @@ impl<'a> Person<'a> {
 
     /// Waits until the page says that.
     async fn reads(&self, text: &str) {
-        eventually(&format!("a page that says {text:?}"), async || {
-            self.browser.text().await.contains(text).then_some(())
-        })
-        .await;
+        self.browser.reads(text).await;
     }
 
     /// The task is done.
