@@ -11,8 +11,10 @@ use vocabulary::units::ByteSize;
 use crate::deliveries::webhook;
 use crate::harness::{ADMIN_KEY, Charger, Running, eventually, http_client, start, start_by};
 use crate::operator::run;
+use crate::passwords::knock;
 use crate::replays::{beats, changeable};
 use crate::tls::Place;
+use chargehook::station::Admission;
 
 /// The overview, once it is as `is` wants it: it is counted anew once a second only.
 async fn once(gateway: &Running, what: &str, is: impl Fn(&Value) -> bool) -> Value {
@@ -283,6 +285,49 @@ async fn a_certificate_that_has_expired_needs_somebody() {
     let told = entry(&overview, "certificate_expires");
     assert_eq!((&told["severity"], &told["since"]), (&json!("bad"), &json!("2021-01-01T00:00:00.000Z")));
     assert_eq!(told["subject"], json!({"type": "certificate", "id": "the OCPP listener"}));
+}
+
+#[tokio::test]
+async fn whoever_is_refused_needs_somebody_until_it_is_let_in() {
+    let gateway = start(|config| config.stations.unknown = Admission::Reject).await;
+    make(
+        &gateway,
+        "/stations",
+        json!({"station_id": "CP", "password": "the right password", "owner_id": "a"}),
+    )
+    .await;
+    for _ in 0..3 {
+        assert_eq!(knock(&gateway, "a wrong password").await, 401);
+    }
+    assert!(Charger::connect(gateway.ocpp(), "/ocpp/STRANGER", &[]).await.is_err());
+    let is_told = |overview: &Value| kinds(overview).len() == 2;
+    let overview = once(&gateway, "both are told", is_told).await;
+    let told: Vec<_> = overview["attention"].as_array().expect("a list").iter().collect();
+    for (entry, severity, id, cause) in [
+        (
+            told[0],
+            "warn",
+            "CP",
+            "Its password is missing or is not the one that is registered here; it was refused 3",
+        ),
+        (told[1], "info", "STRANGER", "No such station is registered"),
+    ] {
+        assert_eq!((&entry["severity"], &entry["subject"]["id"]), (&json!(severity), &json!(id)), "{entry}");
+        assert_eq!(entry["kind"], "refused_handshakes");
+        assert!(
+            entry["since"].is_string() && entry["cause"].as_str().expect("a text").starts_with(cause),
+            "{entry}"
+        );
+    }
+    // Its owner is told of the station, and of no stranger.
+    let own = once_of(&gateway, "/overview?owner_id=a", "its own", |own| kinds(own).len() == 1).await;
+    assert_eq!(entry(&own, "refused_handshakes")["subject"]["id"], "CP");
+    assert_eq!(knock(&gateway, "the right password").await, 101);
+    // It has come in, and gone.
+    let offline = |overview: &Value| kinds(overview).contains(&"station_offline");
+    let overview = once(&gateway, "it came in", offline).await;
+    assert_eq!(entry(&overview, "refused_handshakes")["subject"]["id"], "STRANGER");
+    assert_eq!(kinds(&overview).len(), 2, "{overview:#}");
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use crate::harness::{Charger, Running, start};
 const OCPP16: (&str, &str) = ("Sec-WebSocket-Protocol", "ocpp1.6");
 const PASSWORD: &str = "a password of a station";
 
-async fn knock(gateway: &Running, password: &str) -> u16 {
+/// Tries to connect as `CP`; the status it is answered with.
+pub(crate) async fn knock(gateway: &Running, password: &str) -> u16 {
     let credentials = BASE64_STANDARD.encode(format!("CP:{password}"));
     let headers = [OCPP16, ("Authorization", &*format!("Basic {credentials}"))];
     match Charger::connect(gateway.ocpp(), "/ocpp/CP", &headers).await {

@@ -6,6 +6,7 @@ mod connectors;
 mod entry;
 mod gateway;
 mod outages;
+mod refusals;
 mod sessions;
 mod stations;
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod wording;
 use std::cmp::Reverse;
 
 use crate::overview::facts::{Facts, GatewayFacts};
-use vocabulary::api::overview::{Attention, Severity};
+use vocabulary::api::overview::{Attention, Kind, Severity};
 
 /// The longest list.
 const ENTRIES_MAX: usize = 48;
@@ -25,7 +26,14 @@ const ENTRIES_MAX: usize = 48;
 /// things only.
 pub fn attention(facts: &Facts, gateway: Option<&GatewayFacts>) -> Vec<Attention> {
     let mut all: Vec<Attention> = gateway.map(|known| gateway::entries(known, facts.now)).unwrap_or_default();
-    all.extend(outages::entries(facts));
+    let refused = refusals::entries(facts);
+    // Of a station that tries and is refused it is said why it is away.
+    let is_refused = |id: &String| refused.iter().any(|entry| entry.ids.contains(id));
+    let outages = outages::entries(facts).into_iter();
+    all.extend(outages.filter(|entry| {
+        entry.kind != Kind::StationOffline || !entry.subject.id.as_ref().is_some_and(is_refused)
+    }));
+    all.extend(refused);
     all.extend(webhooks::entries(facts));
     all.extend(connectors::entries(facts));
     all.extend(stations::entries(facts));

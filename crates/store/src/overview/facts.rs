@@ -21,6 +21,10 @@ pub struct Facts {
     pub site_sizes: BTreeMap<String, u64>,
     /// Stations that are offline, odd, or not accepted.
     pub stations: Vec<TroubledStation>,
+    /// Identities that try to connect and are not let in, the latest first.
+    pub refused: Vec<RefusedStation>,
+    /// Addresses whose connections end before they name anybody.
+    pub failing_addresses: Vec<FailingAddress>,
     /// Connectors that report a fault.
     pub faulted: Vec<FaultedConnector>,
     /// Sessions that need a look.
@@ -69,6 +73,40 @@ pub struct TroubledStation {
     pub flags: Vec<String>,
     /// How far its clock is ahead.
     pub clock_skew_ms: Option<i64>,
+}
+
+/// An identity that tries to connect and is not let in.
+#[derive(Debug, Clone)]
+pub struct RefusedStation {
+    /// The identity that it offers.
+    pub identity: String,
+    /// The station of that name; `None`: none is registered.
+    pub station_id: Option<String>,
+    /// The last reason, as its event says it.
+    pub reason: String,
+    /// Where it last came from, with the port.
+    pub remote_addr: String,
+    /// How often it was refused.
+    pub count: u64,
+    /// Since when: the first refusal, or the end of its last connection.
+    pub since: Timestamp,
+    /// When it was refused last.
+    pub last_at: Timestamp,
+}
+
+/// An address whose connections end before they name anybody.
+#[derive(Debug, Clone)]
+pub struct FailingAddress {
+    /// The IP address.
+    pub address: String,
+    /// The last reason, for people.
+    pub words: String,
+    /// How many connections there were.
+    pub count: u64,
+    /// When the first one was.
+    pub first_at: Timestamp,
+    /// When the last one was.
+    pub last_at: Timestamp,
 }
 
 /// A connector that reports a fault.

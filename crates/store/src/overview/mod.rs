@@ -6,6 +6,7 @@
 pub(crate) mod attention;
 mod deliveries;
 pub(crate) mod facts;
+mod refusals;
 mod sessions;
 mod stations;
 
@@ -68,6 +69,8 @@ impl Store {
                 started_at: question.started_at,
                 stations_known: stations.total - stations.never_connected,
                 site_sizes: stations::site_sizes(db, owner, &sites)?,
+                refused: refusals::stations(db, owner, question.now)?,
+                failing_addresses: refusals::addresses(db, owner, question.now)?,
                 faulted: stations::faulted(db, owner, question.now)?,
                 stations: troubled,
                 sessions: session_facts,

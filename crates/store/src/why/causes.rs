@@ -25,6 +25,35 @@ pub(crate) fn disconnection(reason: &str) -> String {
     words.to_owned()
 }
 
+/// Why the handshake does not let a station in, by the reason of its `StationRejected`.
+pub(crate) fn refusal(reason: &str) -> String {
+    let words = match reason {
+        "bad_credentials" => "its password is missing or is not the one that is registered here",
+        "too_many_failures" => {
+            "too many wrong passwords, or unknown stations, came from its address within a minute"
+        }
+        "unknown_station" => "no such station is registered, and stations.unknown is \"reject\"",
+        "wrong_certificate" => "the client certificate that it shows is not that of this station",
+        "security_profile_too_low" => {
+            "it connects with a lower security profile than its min_security_profile asks for"
+        }
+        "unknown_subprotocol" => "it offers only WebSocket subprotocols that the gateway does not speak",
+        "missing_subprotocol" => {
+            "it offers no WebSocket subprotocol, and ocpp.missing_subprotocol is \"reject\""
+        }
+        "tls_certificate_expired" => "its client certificate has expired",
+        "tls_certificate_not_yet_valid" => "its client certificate is not valid yet",
+        "tls_unknown_issuer" => {
+            "its client certificate is of an authority that is not in tls_client_ca, or an intermediate one is \
+             missing"
+        }
+        "tls_certificate_revoked" => "its client certificate is revoked",
+        tls if tls.starts_with("tls_") => "its client certificate cannot be used",
+        other => return format!("the handshake ends with {other}"),
+    };
+    words.to_owned()
+}
+
 /// What a connector's fault is.
 pub(crate) fn fault(error_code: Option<&str>, vendor_error_code: Option<&str>, info: Option<&str>) -> String {
     let words = match error_code.unwrap_or_default() {

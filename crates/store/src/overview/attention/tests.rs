@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::overview::facts::{
-    DoubtfulSession, FaultedConnector, LaneFact, OpenSession, SessionFacts, TroubledStation, WebhookFact,
+    DoubtfulSession, FailingAddress, FaultedConnector, LaneFact, OpenSession, RefusedStation, SessionFacts,
+    TroubledStation, WebhookFact,
 };
 use vocabulary::api::overview::Kind;
 use vocabulary::api::transaction::EnergyQuality;
@@ -26,6 +27,8 @@ fn nothing() -> Facts {
         stations_known: 100,
         site_sizes: [("P4".to_owned(), 6), ("P5".to_owned(), 20)].into(),
         stations: Vec::new(),
+        refused: Vec::new(),
+        failing_addresses: Vec::new(),
         faulted: Vec::new(),
         sessions: SessionFacts::default(),
         webhooks: Vec::new(),
@@ -336,4 +339,78 @@ fn the_list_stays_short_however_much_is_wrong() {
     let all = attention(&facts, None);
     assert!(all.len() <= 20, "{}", all.len());
     assert!(all.iter().all(|entry| entry.ids.len() <= 20));
+}
+
+fn refused(nth: usize, is_ours: bool, reason: &str) -> RefusedStation {
+    let identity = format!("CP_{nth}");
+    RefusedStation {
+        station_id: is_ours.then(|| identity.clone()),
+        identity,
+        reason: reason.to_owned(),
+        remote_addr: "192.0.2.9:40000".to_owned(),
+        count: 12,
+        since: ago(14_700),
+        last_at: ago(60),
+    }
+}
+
+#[test]
+fn whoever_tries_and_is_refused_is_told_with_the_cause_in_place_of_being_offline() {
+    let facts = Facts {
+        stations: vec![station(1, None, 14_700.0)],
+        refused: vec![
+            refused(1, true, "bad_credentials"),
+            RefusedStation { count: 1, ..refused(2, false, "unknown_station") },
+        ],
+        ..nothing()
+    };
+    let wrong_password = "warn refused_handshakes station:CP_1 x1 | CP_1 tries to connect and is refused | Its \
+                          password is missing or is not the one that is registered here; it was refused 12 times, \
+                          last at 11:59 UTC from 192.0.2.9:40000.";
+    let unknown = "info refused_handshakes station:CP_2 x1 | \"CP_2\" is no station here, and tries to connect | No \
+                   such station is registered, and stations.unknown is \"reject\"; it was refused once, from \
+                   192.0.2.9:40000.";
+    assert_eq!(told(&facts, None), [wrong_password, unknown]);
+    assert_eq!(attention(&facts, None)[0].since, Some(ago(14_700)));
+}
+
+#[test]
+fn many_that_are_refused_are_few_entries() {
+    let ours =
+        (0..30).map(|nth| refused(nth, true, if nth < 20 { "wrong_certificate" } else { "bad_credentials" }));
+    let strangers = (100..900).map(|nth| refused(nth, false, "unknown_station"));
+    let facts = Facts { refused: ours.chain(strangers).collect(), ..nothing() };
+    let told = told(&facts, None);
+    assert_eq!(told.len(), 6);
+    let rest = "warn refused_handshakes station: x26 | 26 more registered stations try to connect and are refused | \
+                Of 16 of them: the client certificate that it shows is not that of this station.";
+    let unknown = "info refused_handshakes station: x800 | 800 unknown identities try to connect and are refused | Of \
+                   each: no such station is registered, and stations.unknown is \"reject\".";
+    assert_eq!(told[4..], [rest, unknown]);
+}
+
+#[test]
+fn an_address_fails_if_a_station_has_left_from_there() {
+    let failing = |address: &str| FailingAddress {
+        address: address.to_owned(),
+        words: "plain HTTP on a TLS port: connect with wss://".to_owned(),
+        count: 3,
+        first_at: ago(10_000),
+        last_at: ago(60),
+    };
+    let facts = Facts {
+        stations: vec![station(7, None, 14_700.0)],
+        // The second one is a stranger's.
+        failing_addresses: vec![failing("192.0.2.7"), failing("198.51.100.1")],
+        ..nothing()
+    };
+    let told = told(&facts, None);
+    let fails = "warn refused_handshakes address:192.0.2.7 x1 | Connections from 192.0.2.7 fail | Plain HTTP on a TLS \
+                 port: connect with wss://; it was so last at 11:59 UTC, and CP_7 has last come from there.";
+    assert!(told.len() == 2 && told.contains(&fails.to_owned()), "{told:#?}");
+    let back = Facts {
+        failing_addresses: vec![FailingAddress { last_at: ago(20_000), ..failing("192.0.2.7") }],
+        ..facts
+    };
+    assert_eq!(self::told(&back, None).len(), 1, "it left after that");
 }

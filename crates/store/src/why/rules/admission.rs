@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::answer::{Answer, ago, at, quoted, state, times};
+use super::super::causes;
 use super::super::facts::{RefusedIdentity, StationFacts};
 use vocabulary::api::why::Verdict;
 use vocabulary::clock::Timestamp;
@@ -53,7 +54,7 @@ fn standing(facts: &StationFacts) -> Option<&RefusedIdentity> {
 
 pub(super) fn refused(facts: &StationFacts) -> Option<Answer> {
     let refused = standing(facts)?;
-    let (verdict, cause) = cause_of(&refused.reason);
+    let (verdict, cause) = (verdict_of(&refused.reason), causes::refusal(&refused.reason));
     let since = match refused.count {
         1 => format!("at {}", at(refused.last_at, facts.now)),
         _ => format!(
@@ -87,46 +88,16 @@ pub(super) fn refused(facts: &StationFacts) -> Option<Answer> {
     Some(next_steps(answer, verdict, facts))
 }
 
-/// The verdict and the cause that a reason of `StationRejected` stands for.
-fn cause_of(reason: &str) -> (Verdict, String) {
-    let (verdict, words) = match reason {
-        "bad_credentials" => (
-            Verdict::RefusedBadCredentials,
-            "its password is missing or is not the one that is registered here",
-        ),
-        "too_many_failures" => (
-            Verdict::RefusedBadCredentials,
-            "too many wrong passwords, or unknown stations, came from its address within a minute",
-        ),
-        "unknown_station" => {
-            (Verdict::RefusedUnknown, "no such station is registered, and stations.unknown is \"reject\"")
-        }
-        "wrong_certificate" => {
-            (Verdict::RefusedTls, "the client certificate that it shows is not that of this station")
-        }
-        "security_profile_too_low" => (
-            Verdict::RefusedProfile,
-            "it connects with a lower security profile than its min_security_profile asks for",
-        ),
-        "unknown_subprotocol" => (
-            Verdict::RefusedHandshake,
-            "it offers only WebSocket subprotocols that the gateway does not speak",
-        ),
-        "missing_subprotocol" => (
-            Verdict::RefusedHandshake,
-            "it offers no WebSocket subprotocol, and ocpp.missing_subprotocol is \"reject\"",
-        ),
-        "tls_certificate_expired" => (Verdict::RefusedTls, "its client certificate has expired"),
-        "tls_certificate_not_yet_valid" => (Verdict::RefusedTls, "its client certificate is not valid yet"),
-        "tls_unknown_issuer" => (
-            Verdict::RefusedTls,
-            "its client certificate is of an authority that is not in tls_client_ca, or an intermediate one is missing",
-        ),
-        "tls_certificate_revoked" => (Verdict::RefusedTls, "its client certificate is revoked"),
-        tls if tls.starts_with("tls_") => (Verdict::RefusedTls, "its client certificate cannot be used"),
-        other => return (Verdict::RefusedHandshake, format!("the handshake ends with {other}")),
-    };
-    (verdict, words.to_owned())
+/// The verdict that a reason of `StationRejected` stands for.
+fn verdict_of(reason: &str) -> Verdict {
+    match reason {
+        "bad_credentials" | "too_many_failures" => Verdict::RefusedBadCredentials,
+        "unknown_station" => Verdict::RefusedUnknown,
+        "security_profile_too_low" => Verdict::RefusedProfile,
+        "wrong_certificate" => Verdict::RefusedTls,
+        tls if tls.starts_with("tls_") => Verdict::RefusedTls,
+        _ => Verdict::RefusedHandshake,
+    }
 }
 
 fn next_steps(answer: Answer, verdict: Verdict, facts: &StationFacts) -> Answer {
