@@ -113,14 +113,14 @@ pub(crate) fn quoted(text: &str) -> String {
     shown
 }
 
-/// An energy in a sentence.
+/// An energy in a sentence, rounded to 10 Wh as the dashboard rounds it.
 pub(crate) fn kwh(wh: i64) -> String {
-    if wh.abs() < 1_000 {
-        format!("{wh} Wh")
-    } else {
-        let hundredths = (wh.abs() + 5) / 10;
-        let sign = if wh < 0 { "-" } else { "" };
-        format!("{sign}{}.{:02} kWh", hundredths / 100, hundredths % 100)
+    match wh.unsigned_abs() {
+        ..1_000 => format!("{wh} Wh"),
+        size => {
+            let (sign, hundredths) = (if wh < 0 { "-" } else { "" }, size.saturating_add(5) / 10);
+            format!("{sign}{}.{:02} kWh", hundredths / 100, hundredths % 100)
+        }
     }
 }
 
@@ -152,8 +152,16 @@ mod tests {
         assert_eq!(at(now, now), "12:34:56");
         assert_eq!(at(now.before(Duration::from_secs(86_400)), now), "2026-04-13 12:34:56");
         assert_eq!(
-            (kwh(999), kwh(-12_340), kwh(7_256)),
-            ("999 Wh".into(), "-12.34 kWh".into(), "7.26 kWh".into())
+            [999, -999, 1_000, 5_385, -12_344, -12_345, i64::MIN].map(kwh),
+            [
+                "999 Wh",
+                "-999 Wh",
+                "1.00 kWh",
+                "5.39 kWh",
+                "-12.34 kWh",
+                "-12.35 kWh",
+                "-9223372036854775.81 kWh"
+            ]
         );
         assert_eq!((kw(350), kw(10_284)), ("350 W".into(), "10.3 kW".into()));
         assert_eq!(quoted("a\u{1b}[2J\nb"), "a[2Jb");
