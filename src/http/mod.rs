@@ -14,6 +14,7 @@ mod browser_session;
 mod bulk_commands;
 mod commands;
 mod connectors;
+mod cors;
 mod csv;
 mod csv_columns;
 mod deliveries;
@@ -253,6 +254,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .layer(from_fn_with_state(state.clone(), idempotency::replay))
         .layer(from_fn_with_state(state.clone(), auth::authenticate))
         .layer(from_fn(in_time))
+        .layer(from_fn_with_state(state.clone(), cors::allow))
         .with_state(state);
     let docs = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
     let all = api.merge(docs).layer(map_response(kept_by_nobody));

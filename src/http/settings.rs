@@ -28,8 +28,9 @@ table! {
         dashboard: bool = true,
         /// How long somebody stays signed in to the dashboard, in hours.
         session_hours: u32 = 12,
-        /// Origins beside the listener's own that forms of the dashboard may be sent from
-        /// (`https://gateway.example.com`), where a proxy changes the `Host`.
+        /// Origins beside the listener's own (`https://gateway.example.com`): pages of theirs may use the
+        /// API with a key, and forms of the dashboard may be sent from there, where a proxy changes the
+        /// `Host`.
         allowed_origins: Vec<String> = Vec::new(),
     }
 }

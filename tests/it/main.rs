@@ -16,6 +16,7 @@ mod clock_steps;
 mod commands;
 mod completion;
 mod consequences;
+mod cors;
 mod crash;
 mod csv;
 mod dashboard;
