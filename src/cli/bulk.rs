@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::bulk_table::{COLUMNS, details, row};
-use super::session::{GatewayArgs, ListArgs, Paging};
+use super::session::{ListArgs, Paging, Tasks};
 use super::table::{Column, Table, or_dash, state, whole};
 use super::{Failure, commands, hint, input};
 use vocabulary::api::bulk_command::BulkStation;
@@ -20,16 +20,10 @@ Examples:
   chargehook bulk cancel blk_01jrs0m6nxk3v1c8d9e0f2g4h6";
 
 /// The arguments of `bulk`.
-#[derive(Args)]
-pub(super) struct Bulk {
-    #[command(subcommand)]
-    task: Task,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-}
+pub(super) type Bulk = Tasks<Task>;
 
 #[derive(Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// Lists the bulk commands, the newest first
     List(ListArgs<Filter>),
     /// Shows a bulk command and how far it has come
@@ -61,7 +55,7 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
-struct Filter {
+pub(super) struct Filter {
     /// Their status: running, done or canceled
     #[arg(long)]
     status: Option<String>,
@@ -80,7 +74,7 @@ struct Filter {
 }
 
 #[derive(Args, Serialize)]
-struct StationsFilter {
+pub(super) struct StationsFilter {
     /// Only these: waiting, queued, sent, accepted, rejected, failed or skipped
     #[arg(long)]
     result: Option<String>,

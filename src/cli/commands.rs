@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::session::{GatewayArgs, ListArgs};
+use super::session::{ListArgs, Tasks};
 use super::table::{Column, Table, cut, fields, listed, or_dash, state, time, whole};
 use super::{Failure, input};
 use vocabulary::api::command::{Command, CommandStatus};
@@ -22,16 +22,10 @@ Examples:
 To send one: chargehook command STATION ACTION; to many stations: chargehook command --all ACTION";
 
 /// The arguments of `commands`.
-#[derive(Args)]
-pub(super) struct Commands {
-    #[command(subcommand)]
-    task: Task,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-}
+pub(super) type Commands = Tasks<Task>;
 
 #[derive(Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// Lists the commands, the newest first
     List(ListArgs<Filter>),
     /// Shows a command: what was sent, and what the charger said
@@ -48,7 +42,7 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
-struct Filter {
+pub(super) struct Filter {
     /// Only for this station
     #[arg(long = "station", value_name = "ID")]
     station_id: Option<String>,

@@ -3,7 +3,7 @@
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
-use super::session::{GatewayArgs, Paging, Session};
+use super::session::{Paging, Session, Tasks};
 use super::table::{Column, Table, cut, fields, or_dash, printable, state, time, whole};
 use super::{Failure, input, replays};
 use vocabulary::api::delivery::{Attempt, Delivery, DeliveryError};
@@ -21,16 +21,10 @@ Examples:
   chargehook deliveries resend --webhook 3 --since 24h --dry-run";
 
 /// The arguments of `deliveries`.
-#[derive(Args)]
-pub(super) struct Deliveries {
-    #[command(subcommand)]
-    task: Task,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-}
+pub(super) type Deliveries = Tasks<Task>;
 
 #[derive(Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// Lists the deliveries, the newest first
     List {
         #[arg(long, help = format!("Their status: {} (repeatable)", listed(DeliveryStatus::WORDS)))]
@@ -67,7 +61,7 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
-struct Filter {
+pub(super) struct Filter {
     /// Only to this webhook
     #[arg(long = "webhook", value_name = "ID")]
     webhook_id: Option<i64>,
@@ -100,7 +94,7 @@ const NOT_WITH_IDS: [&str; 10] =
 
 #[derive(Args)]
 #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["ids", "webhook_id", "event_id", "since"])))]
-struct Resending {
+pub(super) struct Resending {
     /// The deliveries' ids
     #[arg(value_name = "ID", conflicts_with_all = NOT_WITH_IDS)]
     ids: Vec<DeliveryId>,
@@ -119,7 +113,7 @@ struct Resending {
 
 /// A filter with one more parameter.
 #[derive(Serialize)]
-struct With<'a> {
+pub(super) struct With<'a> {
     #[serde(flatten)]
     filter: &'a Filter,
     status: &'a [String],

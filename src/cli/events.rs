@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::deliveries;
-use super::session::{GatewayArgs, ListArgs, Session};
+use super::session::{ListArgs, Session, Tasks};
 use super::table::{Column, Table, cut, fields, or_dash, printable, time, whole};
 use super::{Failure, input};
 use vocabulary::api::event::{Event, EventDeliveries, EventResent, EventType};
@@ -25,16 +25,10 @@ Examples:
   chargehook events resend evt_01jrs0m6nxk3v1c8d9e0f2g4h6";
 
 /// The arguments of `events`.
-#[derive(Args)]
-pub(super) struct Events {
-    #[command(subcommand)]
-    task: Task,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-}
+pub(super) type Events = Tasks<Task>;
 
 #[derive(Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// Lists the events, the newest first, or follows them as they come
     List {
         #[command(flatten)]
@@ -72,7 +66,7 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
-struct Filter {
+pub(super) struct Filter {
     /// Event type or pattern, such as 'Start*' or 'ocpp.*' (repeatable)
     #[arg(long, value_name = "PATTERN")]
     event: Option<Vec<String>>,
@@ -112,7 +106,7 @@ struct Filter {
 }
 
 #[derive(Args)]
-struct Sending {
+pub(super) struct Sending {
     /// A name of your own, such as invoice.paid
     event: String,
     /// What receivers get, byte for byte: a JSON object, @FILE or - for standard input

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::import::{self, RowResult};
-use super::session::{GatewayArgs, ListArgs, Session};
+use super::session::{ListArgs, Session, Tasks};
 use super::table::{Column, Table, cut, fields, or_dash, state, time, whole};
 use super::{Failure, input};
 use vocabulary::api::id_tag::{IdTag, ImportedRow};
@@ -19,16 +19,10 @@ Examples:
   chargehook id-tags import tags.csv";
 
 /// The arguments of `id-tags`.
-#[derive(Args)]
-pub(super) struct IdTags {
-    #[command(subcommand)]
-    task: Task,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-}
+pub(super) type IdTags = Tasks<Task>;
 
 #[derive(Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// Lists the registered tags, the newest first
     List(ListArgs<Filter>),
     /// Shows a registered tag
@@ -68,7 +62,7 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
-struct Filter {
+pub(super) struct Filter {
     /// Only this customer's
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
@@ -87,7 +81,7 @@ struct Filter {
 }
 
 #[derive(Args)]
-struct Whose {
+pub(super) struct Whose {
     /// The customer of the tag; without it a tag without owner, or for a key that is bound to a customer,
     /// that customer's
     #[arg(long = "owner", value_name = "OWNER")]
@@ -95,7 +89,7 @@ struct Whose {
 }
 
 #[derive(Args, Serialize)]
-struct Fields {
+pub(super) struct Fields {
     /// Its status: Accepted, Blocked, Expired or Invalid [default: Accepted]
     #[arg(long)]
     status: Option<String>,

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::session::GatewayArgs;
+use super::session::Tasks;
 use super::table::{Column, Table, cut, or_dash, whole};
 use super::{Failure, input};
 use vocabulary::api::report::{UptimeReport, UptimeRow};
@@ -16,16 +16,10 @@ Examples:
   chargehook reports uptime --since 7d --site 'Car park 7' --json";
 
 /// The arguments of `reports`.
-#[derive(Args)]
-pub(super) struct Reports {
-    #[command(subcommand)]
-    task: Task,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-}
+pub(super) type Reports = Tasks<Task>;
 
 #[derive(Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// Shows how long connectors were up, in minutes
     ///
     /// RULE % counts what the rule leaves out as up, as the texts behind cec and uk do.
@@ -33,7 +27,7 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
-struct Uptime {
+pub(super) struct Uptime {
     /// A month, such as 2026-11 [default: the month that it is now]
     #[arg(long)]
     month: Option<String>,

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::session::{GatewayArgs, ListArgs};
+use super::session::{ListArgs, Tasks};
 use super::table::{Column, cut, or_dash, state, time, whole};
 use super::{Failure, input};
 use vocabulary::api::reservation::{Reservation, Status};
@@ -18,22 +18,16 @@ Examples:
 To make one, and to cancel it: chargehook command STATION ReserveNow, … CancelReservation";
 
 /// The arguments of `reservations`.
-#[derive(Args)]
-pub(super) struct Reservations {
-    #[command(subcommand)]
-    task: Task,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-}
+pub(super) type Reservations = Tasks<Task>;
 
 #[derive(Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// Lists the reservations, the newest first
     List(ListArgs<Filter>),
 }
 
 #[derive(Args, Serialize)]
-struct Filter {
+pub(super) struct Filter {
     /// Only of this station
     #[arg(long = "station", value_name = "ID")]
     station_id: Option<String>,

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -30,6 +30,15 @@ impl GatewayArgs {
     pub(super) fn open(&self) -> Result<Session, Failure> {
         Ok(Session::new(self.remote.client()?, self.view))
     }
+}
+
+/// The arguments of a command whose subcommands call a gateway.
+#[derive(Args)]
+pub(super) struct Tasks<T: Subcommand> {
+    #[command(subcommand)]
+    pub(super) task: T,
+    #[command(flatten)]
+    pub(super) gateway: GatewayArgs,
 }
 
 /// Rows that are shown before the followed ones.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::import::{self, RowResult};
-use super::session::{GatewayArgs, ListArgs, Paging, Session};
+use super::session::{ListArgs, Paging, Session, Tasks};
 use super::station_filter::StationFilter;
 use super::station_summary::Summary;
 use super::table::{Column, Table, cut, fields, listed, or_dash, state, time, whole, yes_no};
@@ -26,16 +26,10 @@ Examples:
   chargehook stations import stations.csv";
 
 /// The arguments of `stations`.
-#[derive(Args)]
-pub(super) struct Stations {
-    #[command(subcommand)]
-    task: Task,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-}
+pub(super) type Stations = Tasks<Task>;
 
 #[derive(Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// Lists the stations, the newest first
     List(ListArgs<Listing>),
     /// Counts the stations by site, model, firmware and more
@@ -108,7 +102,7 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
-struct Listing {
+pub(super) struct Listing {
     #[command(flatten)]
     #[serde(flatten)]
     filter: StationFilter,
@@ -118,7 +112,7 @@ struct Listing {
 }
 
 #[derive(Args, Serialize)]
-struct Wire {
+pub(super) struct Wire {
     /// inbound is from the charger, outbound to it
     #[arg(long)]
     direction: Option<String>,
@@ -134,7 +128,7 @@ struct Wire {
 }
 
 #[derive(Args, Serialize)]
-struct Fields {
+pub(super) struct Fields {
     /// A name for people
     #[arg(long)]
     name: Option<String>,

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::session::{GatewayArgs, ListArgs, Session};
+use super::session::{ListArgs, Session, Tasks};
 use super::table::{Column, Table, cut, fields, or_dash, state, time, whole, yes_no};
 use super::transaction_sums::{Summed, hours};
 use super::{Failure, input};
@@ -24,16 +24,10 @@ Examples:
   chargehook transactions close 483920175 --stopped-at 2026-04-14T18:30:00Z --reason PowerLoss";
 
 /// The arguments of `transactions`.
-#[derive(Args)]
-pub(super) struct Transactions {
-    #[command(subcommand)]
-    task: Task,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-}
+pub(super) type Transactions = Tasks<Task>;
 
 #[derive(Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// Lists the transactions, the newest first
     List(ListArgs<Listed>),
     /// Sums the transactions that have ended
@@ -75,7 +69,7 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
-struct Listed {
+pub(super) struct Listed {
     #[command(flatten)]
     #[serde(flatten)]
     filter: Filter,
@@ -88,7 +82,7 @@ struct Listed {
 }
 
 #[derive(Args, Serialize)]
-struct Filter {
+pub(super) struct Filter {
     /// Only on this station
     #[arg(long = "station", value_name = "ID")]
     station_id: Option<String>,
@@ -140,7 +134,7 @@ struct Filter {
 }
 
 #[derive(Args, Serialize)]
-struct Metered {
+pub(super) struct Metered {
     /// The measurand, such as Energy.Active.Import.Register
     #[arg(long)]
     measurand: Option<String>,

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::replays::{self, Replays};
-use super::session::{GatewayArgs, ListArgs, Session};
+use super::session::{ListArgs, Session, Tasks};
 use super::table::{Column, Table, cut, fields, listed, or_dash, state, time, whole};
 use super::webhook_fields::Fields;
 use super::{Failure, deliveries, input};
@@ -28,16 +28,10 @@ Examples:
   chargehook webhooks replay 3 --since 24h --only missing --dry-run";
 
 /// The arguments of `webhooks`.
-#[derive(Args)]
-pub(super) struct Webhooks {
-    #[command(subcommand)]
-    task: Task,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-}
+pub(super) type Webhooks = Tasks<Task>;
 
 #[derive(Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// Lists the webhooks, the newest first
     List(ListArgs<Filter>),
     /// Shows a webhook
@@ -130,7 +124,7 @@ enum Task {
 }
 
 #[derive(Args, Serialize)]
-struct Filter {
+pub(super) struct Filter {
     /// Only this customer's
     #[arg(long = "owner", value_name = "OWNER")]
     owner_id: Option<String>,
@@ -139,7 +133,7 @@ struct Filter {
 }
 
 #[derive(Args)]
-struct Replaying {
+pub(super) struct Replaying {
     /// The webhook's number
     id: WebhookId,
     /// Events that arrived then or later: a time, or how long ago (2h)

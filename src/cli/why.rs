@@ -18,8 +18,8 @@ Examples:
 /// The arguments of `why`.
 #[derive(Args)]
 pub(super) struct WhyArgs {
-    /// station, transaction, command, tag or delivery; without it the id tells: cmd_… is a command, dlv_… a
-    /// delivery, a number a transaction, anything else a station
+    /// station, transaction, command, tag or delivery; without it the id tells: cmd_… is a command,
+    /// dlv_… a delivery, a number a transaction, anything else a station
     #[arg(value_name = "KIND")]
     kind_or_id: String,
     /// What it is about
