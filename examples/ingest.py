@@ -3,10 +3,11 @@
     CHARGEHOOK_API_KEY=… python ingest.py invoice.paid '{"invoice": 17}' --webhook 3
     CHARGEHOOK_API_KEY=… python ingest.py invoice.paid '{"invoice": 17}' --owner acme
     CHARGEHOOK_API_KEY=… python ingest.py invoice.paid '{"invoice": 17}' --broadcast
-    CHARGEHOOK_API_KEY=… python ingest.py invoice.paid '{"invoice": 17}' --to https://example.com/hook --secret whsec_…
+    CHARGEHOOK_API_KEY=… python ingest.py invoice.paid '{"invoice": 17}' --to https://example.com/hook
 
-One event has one target: a webhook, an owner's webhooks, all that subscribe to it, or a URL that no webhook was
-made for. `--header name:value` goes along to the receivers, `--idempotency-key KEY` makes it safe to send again.
+One event has one target: a webhook, an owner's webhooks, all that subscribe to it, or a URL that no
+webhook was made for (`--secret whsec_…` signs it). `--header name:value` goes along to the receivers,
+`--idempotency-key KEY` makes it safe to send again.
 The gateway is the one in CHARGEHOOK_URL, or http://127.0.0.1:8080. Python's own library only.
 """
 
@@ -27,9 +28,10 @@ class Refused(Exception):
 
 
 def ingest(event, payload, target, idempotency_key=None, custom_headers=None, station_id=None):
-    """Hands an event over. `target` is one of {"webhook_id"}, {"owner_id"}, {"broadcast": True}, {"url", "secret"}.
+    """Hands an event over.
 
-    Returns {"id", "deliveries", "duplicate"} once the gateway has it on disk. Until then it is yours: what cannot be
+    `target` is one of {"webhook_id"}, {"owner_id"}, {"broadcast": True}, {"url", "secret"}. Returns
+    {"id", "deliveries", "duplicate"} once the gateway has it on disk. Until then it is yours: what cannot be
     reached is tried again under the same key, which makes of many tries one event with deliveries.
     """
     body = {"event": event, "payload": payload, **target}

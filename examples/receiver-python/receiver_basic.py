@@ -2,10 +2,10 @@
 
     BASIC_KEY=bXktc3lzdGVtOm15LXNlY3JldA== python receiver_basic.py
 
-KEY is the base64 of `user:password`, or whatever your system calls its key. The webhook for it sends that header
-with every event, and with `verify` it is only made if a test message (`"isTest": true`) is answered 2xx:
+KEY is the base64 of `user:password`, or whatever your system calls its key. The webhook for it sends that
+header with every event, and with `verify` it is only made if a test message (`"isTest": true`) is answered 2xx:
 
-    {"url": "https://…", "secret_header": "Authorization", "secret_value": "Basic bXktc3lz…", "verify": true}
+    {"url": "https://…", "secret_header": "Authorization", "secret_value": "Basic bXktc3l…", "verify": true}
 
 Anything else is answered 400 at registration, with the status the receiver gave. PORT is 4000 unless set.
 Python's own library only.

@@ -3,8 +3,8 @@
     pip install -r requirements.txt
     WEBHOOK_SECRET=whsec_... python receiver_cloudevents.py
 
-The webhook for it is made with `"format": "cloudevents"`. WEBHOOK_SECRET is its `signing_secret`; PORT is 4000
-unless set.
+The webhook for it is made with `"format": "cloudevents"`. WEBHOOK_SECRET is its `signing_secret`; PORT is
+4000 unless set.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A webhook receiver to copy that knows its sender by a header with a secret in it; Python's own library only.
+"""A webhook receiver to copy that knows its sender by a header with a secret in it; standard library only.
 
     SECRET_VALUE=my-secret-value-here python receiver_secret_header.py
 

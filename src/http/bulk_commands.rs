@@ -101,8 +101,8 @@ impl Parameters for BulkStationsQuery {
 /// as with a single command. Commands are then made in the background at `rate`, the stations one after the
 /// other, also after a restart, and never two for one station. A station that cannot take the command at its
 /// turn is skipped, or with `offline: queue` gets it when it is back. What became of each station is in
-/// `…/stations`, the commands are in `…/commands`; each has its own event, and the bulk command has none. 409
-/// if 100 are under way already.
+/// `…/stations`, the commands are in `…/commands`; each has its own event, and the bulk command has none.
+/// 409 if 100 are under way already.
 #[utoipa::path(post, path = "/bulk-commands", tag = "bulk commands", params(BulkQuery),
     request_body = BulkCommandInput,
     responses(

@@ -1,7 +1,7 @@
-"""Certificates that stations ask for, held against OpenSSL: as a verifier of chains, and as the TLS of a client.
+"""Certificates that stations ask for, held against OpenSSL: as a verifier of chains, and as TLS of a client.
 
-Every kind of authority signs for every kind of key, as a charger over OCPP sees it; then one certificate is revoked
-with a list that `openssl ca` has made.
+Every kind of authority signs for every kind of key, as a charger over OCPP sees it; then one certificate is
+revoked with a list that `openssl ca` has made.
 """
 
 import base64

@@ -164,7 +164,7 @@ class Station(ChargePoint):
 
 
 class Running:
-    """A station on a thread of its own; used as a context manager. `transaction_id` is its first session's."""
+    """A station on a thread of its own; a context manager. `transaction_id` is its first session's."""
 
     def __init__(self, url, identity):
         self.url, self.identity = url, identity

@@ -1,4 +1,4 @@
-"""The examples that follow conventions receivers already have, each registered and served by a real gateway."""
+"""The examples that follow conventions receivers already have, each registered at a real gateway."""
 
 import json
 import os

@@ -3,8 +3,8 @@
     python run.py GATEWAY RECEIVER NODE_RECEIVER NODE_CHARGE_POINT
 
 GATEWAY is the built `chargehook`, RECEIVER the built `examples/receiver.rs`, NODE_RECEIVER a copy of
-`examples/receiver-node` after `npm install`, NODE_CHARGE_POINT one of `tests/interop/ocpp-rpc`. Needs the packages of
-requirements.txt and the program `openssl`. Exits 1 and says why if something does not work.
+`examples/receiver-node` after `npm install`, NODE_CHARGE_POINT one of `tests/interop/ocpp-rpc`. Needs the
+packages of requirements.txt and the program `openssl`. Exits 1 and says why if something does not work.
 """
 
 import base64

@@ -33,7 +33,7 @@ async fn command(
     (sent, command)
 }
 
-// ── Key rotation ────────────────────────────────────────────────────────────────────────────────
+// ── Key rotation ──────────────────
 
 /// A station whose password is the old key, made through the API.
 async fn with_old_key(gateway: &Running, station: &str) {
@@ -261,7 +261,7 @@ async fn an_operators_word_on_the_password_is_the_last() {
     let_in(&gateway, "CP", Some(&third)).await;
 }
 
-// ── Configuration ───────────────────────────────────────────────────────────────────────────────
+// ── Configuration ─────────────────
 
 /// What is known of one key.
 async fn key(gateway: &Running, name: &str) -> Value {
@@ -353,7 +353,7 @@ async fn case_60_the_cache_is_cleared_or_not() {
     }
 }
 
-// ── Local lists ─────────────────────────────────────────────────────────────────────────────────
+// ── Local lists ───────────────────
 
 async fn list_version(gateway: &Running) -> Value {
     gateway.get("/stations/CP").await["local_list_version"].clone()
@@ -439,7 +439,7 @@ async fn what_a_station_does_not_know_is_remembered_until_it_does() {
     assert_eq!(gateway.get("/stations/CP").await["flags"], json!([]), "it is no oddity");
 }
 
-// ── Reservations ────────────────────────────────────────────────────────────────────────────────
+// ── Reservations ──────────────────
 
 fn in_a_while(seconds: u64) -> String {
     Clock::System.now().after(Duration::from_secs(seconds)).to_string()

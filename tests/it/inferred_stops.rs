@@ -1,4 +1,5 @@
-//! Stops that name −1, 0, nothing or a number of nobody: which session they end, and which they leave alone.
+//! Stops that name −1, 0, nothing or a number of nobody: which session they end, and which they
+//! leave alone.
 
 use serde_json::{Value, json};
 

@@ -4,6 +4,7 @@
 
 mod cases;
 mod circles;
+mod comments;
 mod paths;
 mod pointers;
 mod secrets;
@@ -147,20 +148,4 @@ fn drivers_stay_in_the_engines() {
             assert!(!source.text.contains(driver), "{} names the database library", source.path);
         }
     }
-}
-
-/// The longest line of a comment, in characters.
-const COMMENT_COLUMNS: usize = 110;
-
-#[test]
-fn comments_fit_the_page() {
-    let mut long = Vec::new();
-    for source in &sources() {
-        for (number, line) in source.text.lines().enumerate() {
-            if line.trim_start().starts_with("//") && line.chars().count() > COMMENT_COLUMNS {
-                long.push(format!("{}:{}", source.path, number + 1));
-            }
-        }
-    }
-    assert!(long.is_empty(), "{long:#?}");
 }

@@ -1,7 +1,7 @@
 //! What goes into a statement and what comes out of it, whatever the driver.
 //!
-//! A statement is a text that every engine understands: `?1`, `?2` … or `?` for its values, `RETURNING`, `ON
-//! CONFLICT`, `IS NOT DISTINCT FROM`, `CASE`. Three phrases stand for something that engines write
+//! A statement is a text that every engine understands: `?1`, `?2` … or `?` for its values, `RETURNING`,
+//! `ON CONFLICT`, `IS NOT DISTINCT FROM`, `CASE`. Three phrases stand for something that engines write
 //! differently; each engine puts its own in their place, so write them exactly so:
 //!
 //! - ` INDEXED BY name` behind a table, and `+` right before a column (`+e.event`), are hints to SQLite's
@@ -76,8 +76,8 @@ pub(crate) trait ToParam {
     fn to_param(&self) -> Param<'_>;
 }
 
-/// The values of a statement, in the order of `?1`, `?2` …: `params![station, w.now, Some(5)]`. It allocates
-/// nothing for texts and numbers.
+/// The values of a statement, in the order of `?1`, `?2` …: `params![station, w.now, Some(5)]`. It
+/// allocates nothing for texts and numbers.
 macro_rules! params {
     ($($value:expr),* $(,)?) => {
         &[$($crate::engine::sql::ToParam::to_param(&$value)),*] as &[$crate::engine::sql::Param<'_>]

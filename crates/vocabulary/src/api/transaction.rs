@@ -68,8 +68,8 @@ pub struct Transaction {
     pub status: Status,
     /// Another start followed on its connector, and its own stop has not come.
     pub orphaned: bool,
-    /// Some fact about its stop is not the charger's own; also that it was meant, where the stop named −1, 0
-    /// or no transaction and tag, meter or time left no other.
+    /// Some fact about its stop is not the charger's own; also that it was meant, where the stop named −1,
+    /// 0 or no transaction and tag, meter or time left no other.
     pub inferred: bool,
     /// When it began, by the charger's clock.
     pub started_at: Option<Timestamp>,

@@ -1,8 +1,8 @@
 //! A webhook's `filter`: conditions on an event's payload, compiled once.
 //!
-//! `{"connectorId": 1, "meterValue.0.transactionId": {"$exists": true}, "$or": [{…}, {…}]}`. All members of
-//! an object must hold. Dotted paths go through members, and through arrays by number. A member that is not
-//! there fits no comparison, not even with null; `{"$exists": false}` asks for its absence.
+//! `{"connectorId": 1, "meterValue.0.transactionId": {"$exists": true}, "$or": [{…}, {…}]}`. All members
+//! of an object must hold. Dotted paths go through members, and through arrays by number. A member that is
+//! not there fits no comparison, not even with null; `{"$exists": false}` asks for its absence.
 
 use std::cmp::Ordering;
 

@@ -15,7 +15,7 @@ CREATE TABLE meta (
     CHECK ((value IS NULL) <> (text IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- ── Stations ────────────────────────────────────────────────────────────────────────────────────
+-- ── Stations ──────────────────────
 
 CREATE TABLE stations (
     seq                   INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -171,7 +171,7 @@ CREATE TABLE reservations (
 
 CREATE INDEX reservations_by_owner ON reservations (owner_id, seq) WHERE owner_id IS NOT NULL;
 
--- ── Commands ────────────────────────────────────────────────────────────────────────────────────
+-- ── Commands ──────────────────────
 
 -- Commands to stations. The queue is this table: a row is `queued` before it is claimed, `sent` from the
 -- commit before its frame leaves, and something else for ever after.
@@ -232,7 +232,7 @@ CREATE INDEX commands_on_the_wire ON commands (station_id, (sent_at_ms << 21) | 
     WHERE sent_at_ms IS NOT NULL;
 CREATE INDEX commands_by_owner ON commands (owner_id, seq) WHERE owner_id IS NOT NULL;
 
--- ── Transactions ────────────────────────────────────────────────────────────────────────────────
+-- ── Transactions ──────────────────
 
 CREATE TABLE transactions (
     transaction_id       INTEGER PRIMARY KEY CHECK (transaction_id BETWEEN 1 AND 2147483647),
@@ -340,7 +340,7 @@ CREATE INDEX meter_values_signed ON meter_values (transaction_id) WHERE signed =
 -- Without a time only the text tells a repetition.
 CREATE INDEX meter_values_timeless ON meter_values (transaction_id, samples) WHERE occurred_at_ms IS NULL;
 
--- ── Id tags ─────────────────────────────────────────────────────────────────────────────────────
+-- ── Id tags ───────────────────────
 
 -- Id tags that were registered through the API. A tag belongs to an owner, or to nobody ('' here, so that
 -- uniqueness counts it). `tag_key` is what it is looked up by, whatever letter case a charger sends.
@@ -376,7 +376,7 @@ CREATE TABLE authorization_answers (
     UNIQUE (owner_id, tag_key)
 ) STRICT;
 
--- ── Events ──────────────────────────────────────────────────────────────────────────────────────
+-- ── Events ────────────────────────
 
 -- AUTOINCREMENT, because cursors and streams count on a seq being used once, whatever retention removes.
 CREATE TABLE events (
@@ -439,7 +439,7 @@ CREATE TABLE horizons (
     id   TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- ── Webhooks and deliveries ─────────────────────────────────────────────────────────────────────
+-- ── Webhooks and deliveries ───────
 
 -- AUTOINCREMENT: a webhook's number is never given to another.
 CREATE TABLE webhooks (
@@ -634,7 +634,7 @@ FROM deliveries d
 JOIN events e ON e.seq = d.event_seq
 WHERE d.status = 'failed';
 
--- ── Access ──────────────────────────────────────────────────────────────────────────────────────
+-- ── Access ────────────────────────
 
 CREATE TABLE api_keys (
     seq             INTEGER PRIMARY KEY AUTOINCREMENT,

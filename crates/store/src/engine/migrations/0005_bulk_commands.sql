@@ -10,8 +10,8 @@ CREATE TABLE bulk_commands (
     action            TEXT    NOT NULL,
     -- Without secrets.
     payload           TEXT    NOT NULL,
-    -- The whole payload, if it has secrets, sealed, and the verifier of the password in it; both only as long as
-    -- stations wait for their turn.
+    -- The whole payload, if it has secrets, sealed, and the verifier of the password in it; both only as
+    -- long as stations wait for their turn.
     sealed_payload    TEXT    CHECK (sealed_payload IS NULL OR is_open = 1),
     key_verifier      TEXT    CHECK (key_verifier IS NULL OR is_open = 1),
     -- A JSON array of texts; NULL: nothing.
