@@ -82,16 +82,17 @@ impl Condition {
     }
 }
 
-/// What is known of a connector, each list in the order of time; of one moment the last change counts.
+/// What is known of a connector.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts<'a> {
-    /// Its own statuses.
+    /// Its own statuses, one of each moment, in any order.
     pub(crate) own: &'a [Change<Condition>],
-    /// Those of the station as a whole.
+    /// Those of the station as a whole, likewise.
     pub(crate) station: &'a [Change<Condition>],
-    /// Whether the station could be reached.
+    /// Whether the station could be reached, in the order of time.
     pub(crate) presence: &'a [Change<Presence>],
-    /// Orders to it and to the whole station, and the station's losses of power.
+    /// Orders to it and to the whole station, and the station's losses of power, in the order of time; of one
+    /// moment the last one counts.
     pub(crate) causes: &'a [Change<DowntimeCause>],
 }
 

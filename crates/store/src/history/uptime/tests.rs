@@ -242,6 +242,21 @@ fn last_of_each<T: Copy>(changes: &[Change<T>]) -> Vec<Change<T>> {
     last
 }
 
+#[test]
+fn statuses_count_the_same_in_whatever_order_they_are_read() {
+    let in_order = Case {
+        own: &[(0, "Available"), (10, "Charging"), (40, "Faulted GroundFailure"), (50, "Available")],
+        station: &[(5, "Available"), (60, "Unavailable"), (70, "Available")],
+        ..ALWAYS_FREE
+    };
+    let (mut own, mut station) = (in_order.own.to_vec(), in_order.station.to_vec());
+    own.reverse();
+    station.rotate_left(1);
+    let mixed = Case { own: &own, station: &station, ..in_order };
+    let tally = in_order.check(Plain, 100, [80, 20, 0, 0]);
+    assert_eq!(mixed.count(Plain, 0, 0, 100), tally);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
