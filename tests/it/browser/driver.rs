@@ -64,7 +64,7 @@ pub(super) struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The client would ask the driver to close the session, and wait for it; the driver is killed instead.
+        // The client would ask the driver to close the session and wait; the driver is killed instead.
         let _ = self.driver.clone().leak();
     }
 }

@@ -1,5 +1,5 @@
-//! The chargers beside the simulated one: one that charges and has a fault, one that has left after a session,
-//! one that never came. Their sessions lie in the past, so that an hour's curve takes no hour.
+//! The chargers beside the simulated one: one that charges and has a fault, one that has left after a
+//! session, one that never came. Their sessions lie in the past, so that an hour's curve takes no hour.
 
 use std::time::Duration;
 
