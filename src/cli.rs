@@ -54,7 +54,7 @@ use crate::serve::{self, Reloads, ServeError};
 use crate::telemetry::{self, TelemetryError};
 use store::{BackupError, KeyChangeRefused, NoSecretsKey, Store, StoreError};
 use vocabulary::clock::Clock;
-use vocabulary::id::{ApiKeyId, BulkCommandId};
+use vocabulary::id::{ApiKeyId, BulkCommandId, CommandId};
 
 /// Connects EV chargers that speak OCPP 1.6-J, stores their messages, and sends them on as signed webhooks.
 #[derive(Parser)]
@@ -310,8 +310,8 @@ enum Failure {
     Key(#[from] KeyError),
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("{0} was not accepted: the command is {1}")]
-    NotObeyed(String, &'static str),
+    #[error("{0} was not accepted: {1}; for more: chargehook why {2}")]
+    NotObeyed(String, String, CommandId),
     #[error("{0} stations have not accepted {1}: chargehook bulk stations {2}")]
     NotAllObeyed(u64, String, BulkCommandId),
     #[error("nothing was sent")]

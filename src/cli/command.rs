@@ -3,11 +3,12 @@
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::many_stations::{self, Many};
 use super::session::{GatewayArgs, Session};
-use super::table::{Column, Table, cut, state, whole};
+use super::table::{Column, Table, cut, printable, state, whole};
 use super::{Failure, commands, input};
 use vocabulary::api::command::{Command, CommandStatus};
 use vocabulary::units::Span;
@@ -107,7 +108,20 @@ async fn send_one(session: &Session, station: &str, body: &Body<'_>) -> Result<(
     let under_way = matches!(command.status, CommandStatus::Queued | CommandStatus::Sent);
     match under_way || command.accepted == Some(true) {
         true => Ok(()),
-        false => Err(Failure::NotObeyed(command.action, command.status.as_str())),
+        false => Err(Failure::NotObeyed(command.action.clone(), refusal(&command), command.id)),
+    }
+}
+
+/// What has become of a command that was not accepted.
+fn refusal(command: &Command) -> String {
+    let response = command.response.as_ref();
+    let response: Value =
+        response.and_then(|answer| serde_json::from_str(answer.get()).ok()).unwrap_or_default();
+    match (command.status, response["status"].as_str()) {
+        (CommandStatus::Completed, Some(verdict)) => {
+            format!("the charger has answered {}", printable(verdict))
+        }
+        (status, _) => format!("the command is {status}"),
     }
 }
 

@@ -471,7 +471,9 @@ async fn commands_exit_as_the_charger_answers() {
     let json = [reset.as_slice(), &["--json"]].concat();
     let (ran, ()) = tokio::join!(run(&gateway, &json), answer(&mut charger, json!({"status": "Rejected"})));
     assert_eq!(serde_json::from_str::<Value>(&ran.stdout).expect("JSON")["accepted"], false);
-    assert!(ran.error().contains("Reset was not accepted"));
+    let said = ran.error();
+    let refused = "Reset was not accepted: the charger has answered Rejected; for more: chargehook why cmd_";
+    assert!(said.contains(refused), "{said}");
     let wrong = run(&gateway, &["command", "CP_1", "Reset", r#"{"type": "Gentle"}"#]).await.error();
     assert!(wrong.contains("payload.type: "), "{wrong}");
 }
