@@ -11,7 +11,7 @@ use super::{Failure, deliveries, input};
 use crate::client::Call;
 use vocabulary::api::replay::{Only, ReplayInput};
 use vocabulary::api::webhook::{Webhook, WebhookSecrets, WebhookTest};
-use vocabulary::api::webhook_stats::WebhookStats;
+use vocabulary::api::webhook_stats::{WebhookGlance, WebhookStats};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 use vocabulary::units::Span;
@@ -117,6 +117,8 @@ pub(super) enum Task {
         #[arg(long, value_name = "DURATION", default_value = "24h")]
         window: Span,
     },
+    /// Lists how the webhooks have been doing for 24 hours
+    Glance(ListArgs<Filter>),
     /// Sends events again that a webhook has missed, in the background
     Replay(Replaying),
     /// Lists, shows and cancels replays and bulk resends
@@ -185,6 +187,10 @@ pub(super) async fn run(Webhooks { task, gateway }: Webhooks) -> Result<(), Fail
             let overlap = overlap.map(|overlap| overlap.to_string());
             session.show(client.rotate_webhook_secret(id, overlap.as_deref()), secrets).await.map(drop)
         }
+        Task::Glance(ListArgs { filter, paging }) => {
+            let glances = |parameters: &[(&str, &str)]| client.webhook_glances(parameters);
+            session.list(&paging, &filter, glances, GLANCE_COLUMNS, glance).await
+        }
         Task::Stats { id, window } => session.look(client.webhook_stats(id, window), stats).await,
         Task::Replay(replaying) => replay(&session, replaying).await,
         Task::Replays(asked) => replays::run(&session, asked).await,
@@ -224,6 +230,30 @@ fn row(webhook: &Webhook) -> [String; 7] {
         listed(&webhook.stations),
         or_dash(webhook.owner_id.as_ref()),
         webhook.url.clone(),
+    ]
+}
+
+const GLANCE_COLUMNS: [Column; 8] = [
+    whole("ID"),
+    whole("ARRIVED"),
+    whole("FAILED"),
+    whole("P50 MS"),
+    whole("P95 MS"),
+    whole("BACKLOG"),
+    time("OLDEST DUE"),
+    state("BREAKER"),
+];
+
+fn glance(glance: &WebhookGlance) -> [String; 8] {
+    [
+        glance.webhook_id.to_string(),
+        glance.succeeded_24h.to_string(),
+        glance.failed_24h.to_string(),
+        or_dash(glance.latency_ms.p50),
+        or_dash(glance.latency_ms.p95),
+        glance.backlog.to_string(),
+        or_dash(glance.oldest_due_at),
+        glance.breaker.state.to_string(),
     ]
 }
 

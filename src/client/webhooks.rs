@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Call, Client, Parameters};
 use vocabulary::api::Page;
 use vocabulary::api::webhook::{PauseInput, Webhook, WebhookSecrets, WebhookTest};
-use vocabulary::api::webhook_stats::WebhookStats;
+use vocabulary::api::webhook_stats::{WebhookGlance, WebhookStats};
 use vocabulary::id::WebhookId;
 use vocabulary::units::Span;
 
@@ -59,6 +59,11 @@ impl Client {
     /// A webhook's statistics.
     pub fn webhook_stats(&self, id: WebhookId, window: Span) -> Call<WebhookStats> {
         self.get(&["webhooks", &id.to_string(), "stats"], &[("window", &window.to_string())])
+    }
+
+    /// How each webhook of one page has been doing; `parameters` are those of the list.
+    pub fn webhook_glances(&self, parameters: Parameters<'_>) -> Call<Page<WebhookGlance>> {
+        self.get(&["webhooks", "stats"], parameters)
     }
 
     /// Sends a test event to a webhook; `event` is `ping` if none is given.

@@ -176,6 +176,7 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(webhooks::enable))
         .routes(routes!(webhook_pauses::pause))
         .routes(routes!(webhook_pauses::resume))
+        .routes(routes!(webhook_stats::of_all))
         .routes(routes!(webhook_stats::stats))
         .routes(routes!(webhooks::secret))
         .routes(routes!(webhooks::rotate))

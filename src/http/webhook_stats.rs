@@ -1,4 +1,4 @@
-//! Statistics of a webhook.
+//! Statistics of webhooks: of one, and of each in a list.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,18 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::page::{self, Paging};
 use super::path::Id;
 use super::problem::Result;
-use super::query::{Parameters, Query};
-use super::webhooks::visible;
+use super::query::{And, Parameters, Query};
+use super::webhooks::{LIST, WebhooksQuery, visible};
 use crate::delivery::breaker::State as Lane;
+use store::Lately;
+use vocabulary::api::Page;
 use vocabulary::api::problem::FieldError;
-use vocabulary::api::webhook_stats::{Breaker, BreakerState, WebhookStats};
+use vocabulary::api::webhook_stats::{Breaker, BreakerState, Quarter, WebhookGlance, WebhookStats};
 use vocabulary::clock::Monotonic;
+use vocabulary::id::WebhookId;
 use vocabulary::units::Span;
 
 /// The default window.
@@ -61,19 +65,71 @@ pub(super) async fn stats(
 ) -> Result<Json<WebhookStats>> {
     let window = query.window.unwrap_or(Span(WINDOW));
     let webhook = visible(&state, &caller, &id).await?.webhook;
-    let numbers = state.store.webhook_numbers(webhook.id, state.clock.now().before(window.0)).await?;
-    let sent = numbers.counts.success + numbers.counts.failed;
-    let lane = state.lanes.borrow().get(&webhook.id).map_or(Lane::Closed, |lane| lane.breaker);
+    let now = state.clock.now();
+    let numbers = state.store.webhook_numbers(webhook.id, now.before(window.0)).await?;
+    let quarters = state.store.webhook_quarters(webhook.id, now.before(WINDOW)).await?;
     Ok(Json(WebhookStats {
         window,
         since: numbers.since,
         counts: numbers.counts,
-        success_rate: (sent > 0).then(|| numbers.counts.success as f64 / sent as f64),
+        success_rate: share(numbers.counts.success, numbers.counts.failed),
         latency_ms: numbers.latency_ms,
         backlog: numbers.backlog,
         oldest_due_at: numbers.oldest_due_at,
-        breaker: breaker(lane, &state.monotonic),
+        breaker: breaker_of(&state, webhook.id),
+        quarters,
     }))
+}
+
+/// Get the statistics of the webhooks
+///
+/// How each has been doing for 24 hours: the same webhooks in the same order as `GET /webhooks` lists them
+/// with these parameters, and its cursors. A page takes a short time, however many deliveries there are.
+#[utoipa::path(get, path = "/webhooks/stats", tag = "webhooks", operation_id = "all_stats",
+    params(WebhooksQuery, Paging),
+    responses((status = 200, body = Page<WebhookGlance>)), security(("api_key" = ["read"])))]
+pub(super) async fn of_all(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Query(And(query, paging)): Query<And<WebhooksQuery, Paging>>,
+) -> Result<Json<Page<WebhookGlance>>> {
+    let slice = paging.slice(LIST)?;
+    let listed = state.store.webhooks(query.filter(&caller)?, slice.clone()).await?;
+    let ids: Vec<WebhookId> = listed.rows.iter().map(|webhook| webhook.id).collect();
+    let lately = state.store.webhooks_lately(ids, state.clock.now().before(WINDOW)).await?;
+    let mut lately = lately.into_iter();
+    let mut page = page::page(LIST, &slice, listed, |webhook| {
+        lately.next().map(|lately| glance(&state, webhook.id, lately))
+    });
+    let data = page.data.drain(..).flatten().collect();
+    Ok(Json(Page { data, next_cursor: page.next_cursor }))
+}
+
+fn glance(state: &ApiState, id: WebhookId, lately: Lately) -> WebhookGlance {
+    let sum = |part: fn(&Quarter) -> u64| lately.quarters.iter().map(part).sum();
+    let (succeeded, failed) = (sum(|quarter| quarter.succeeded), sum(|quarter| quarter.failed));
+    WebhookGlance {
+        webhook_id: id,
+        succeeded_24h: succeeded,
+        failed_24h: failed,
+        success_rate: share(succeeded, failed),
+        latency_ms: lately.latency_ms,
+        backlog: lately.backlog,
+        oldest_due_at: lately.oldest_due_at,
+        breaker: breaker_of(state, id),
+        quarters: lately.quarters,
+    }
+}
+
+/// Which share of those that were sent has arrived.
+fn share(succeeded: u64, failed: u64) -> Option<f64> {
+    let sent = succeeded + failed;
+    (sent > 0).then(|| succeeded as f64 / sent as f64)
+}
+
+fn breaker_of(state: &ApiState, id: WebhookId) -> Breaker {
+    let lane = state.lanes.borrow().get(&id).map_or(Lane::Closed, |lane| lane.breaker);
+    breaker(lane, &state.monotonic)
 }
 
 fn breaker(lane: Lane, monotonic: &Monotonic) -> Breaker {

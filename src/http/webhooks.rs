@@ -32,7 +32,7 @@ use vocabulary::event;
 use vocabulary::units::Span;
 use vocabulary::webhook::WebhookStatus;
 
-const LIST: &str = "webhooks";
+pub(super) const LIST: &str = "webhooks";
 
 /// How long a rotated secret still signs by default.
 const OVERLAP: Duration = Duration::from_secs(24 * 3_600);
@@ -61,6 +61,17 @@ pub(super) struct WebhooksQuery {
 impl Parameters for WebhooksQuery {
     fn wrong(given: &Value, errors: &mut Vec<FieldError>) {
         page::wrong_cursor(LIST, Order::Desc, given, errors);
+    }
+}
+
+impl WebhooksQuery {
+    /// The same as the store takes it: of what the caller may see.
+    ///
+    /// # Errors
+    /// A 403 if another owner is named.
+    pub(super) fn filter(self, caller: &Caller) -> Result<WebhookFilter> {
+        let Self { owner_id, status, since, until } = self;
+        Ok(WebhookFilter { owner_id: caller.owner_filter(owner_id)?, status, since, until })
     }
 }
 
@@ -145,9 +156,7 @@ pub(super) async fn list(
     Query(And(query, paging)): Query<And<WebhooksQuery, Paging>>,
 ) -> Result<Json<Page<Webhook>>> {
     let slice = paging.slice(LIST)?;
-    let WebhooksQuery { owner_id, status, since, until } = query;
-    let filter = WebhookFilter { owner_id: caller.owner_filter(owner_id)?, status, since, until };
-    let listed = state.store.webhooks(filter, slice.clone()).await?;
+    let listed = state.store.webhooks(query.filter(&caller)?, slice.clone()).await?;
     Ok(Json(page::page(LIST, &slice, listed, |webhook| webhook)))
 }
 

@@ -50,6 +50,7 @@
 mod assets;
 mod charging;
 mod components;
+mod counts;
 mod csv;
 mod curl;
 mod failure;
@@ -74,12 +75,13 @@ use axum::routing::{any, get, post};
 
 use crate::client::{Client, ClientError};
 use crate::http::ApiState;
+use counts::Counts;
 use failure::Failure;
 pub use one_time_links::OneTimeLinks;
 use pages::{
     audit, bulk_command, bulk_commands, bulk_form, command, command_form, commands, deliveries, delivery,
-    event, events, find, keys, overview, reports, resend, session as one_session, sessions, station,
-    stations, system, tags, webhook, webhook_form, webhook_replay, webhooks,
+    event, events, find, keys, overview, reports, resend, session as one_session, session_sums, sessions,
+    station, station_form, stations, system, tags, webhook, webhook_form, webhook_replay, webhooks,
 };
 
 /// What the handlers of pages work with.
@@ -88,6 +90,7 @@ pub struct Dashboard {
     /// The API; without a session it may do nothing.
     client: Client,
     links: Arc<OneTimeLinks>,
+    counts: Arc<Counts>,
 }
 
 /// Every page.
@@ -105,6 +108,8 @@ fn routes() -> Router<Arc<Dashboard>> {
         .route("/ui/stations/{id}", get(station::show))
         .route("/ui/stations/{id}/disconnect", post(station::disconnect))
         .route("/ui/stations/{id}/change", post(station::change))
+        .route("/ui/stations/{id}/edit", get(station_form::edit).post(station_form::change))
+        .route("/ui/stations/{id}/delete", post(station_form::delete))
         .route("/ui/stations/{id}/command", get(command_form::show).post(command_form::send))
         .route("/ui/sessions", get(sessions::list))
         .route("/ui/sessions/{transaction_id}", get(one_session::show))
@@ -141,6 +146,7 @@ fn routes() -> Router<Arc<Dashboard>> {
         .route("/ui/tags", get(tags::list).post(tags::put))
         .route("/ui/tags/delete", post(tags::delete))
         .route("/ui/reports", get(reports::show))
+        .route("/ui/reports/sessions", get(session_sums::show))
         .route("/ui/audit", get(audit::list))
         .route("/ui/keys", get(keys::list).post(keys::create))
         .route("/ui/keys/{id}/revoke", post(keys::revoke))
@@ -154,7 +160,7 @@ fn routes() -> Router<Arc<Dashboard>> {
 /// [`ClientError::Setup`] if there is no HTTP client.
 pub fn router(state: Arc<ApiState>, api: Router, links: Arc<OneTimeLinks>) -> Result<Router, ClientError> {
     let client = Client::in_process(api.clone())?;
-    let dashboard = Arc::new(Dashboard { state, client, links });
+    let dashboard = Arc::new(Dashboard { state, client, links, counts: Arc::default() });
     // The layer that is added last is the first to see a request.
     let pages = routes()
         .layer(from_fn_with_state(dashboard.clone(), guard::forms))

@@ -10,7 +10,7 @@ use http::{Extensions, HeaderMap, Method, StatusCode};
 
 use super::Dashboard;
 use super::components::chip::Tone;
-use super::components::layout::{self, Frame, Message};
+use super::components::layout::{self, Count, Frame, Message};
 use super::failure::{Failure, sentence};
 use super::flash;
 use crate::client::{Client, ClientError};
@@ -28,6 +28,7 @@ pub(super) struct Session {
     pub(super) now: Timestamp,
     token: String,
     message: Option<Message>,
+    counts: Vec<Count>,
     dashboard: Arc<Dashboard>,
 }
 
@@ -45,7 +46,7 @@ impl Session {
             is_admin: self.identity.may("admin"),
             token: self.token.clone(),
             message: self.message.clone(),
-            counts: Vec::new(),
+            counts: self.counts.clone(),
             now: self.now,
         }
     }
@@ -110,12 +111,19 @@ impl FromRequestParts<Arc<Dashboard>> for Session {
         let mut carried = Extensions::new();
         carried.insert(session.signed_in());
         peer.map(|peer| carried.insert(peer));
+        let client = ui.client.carrying(carried);
+        let counts = match parts.method {
+            Method::GET => ui.counts.of(&identity, &client).await,
+            // Most forms end in a redirect; a page with what is wrong in one does without.
+            _ => Vec::new(),
+        };
         Ok(Self {
-            client: ui.client.carrying(carried),
+            client,
             identity,
             now,
             token: session.form_token(),
             message: flash_of(ui, &parts.headers),
+            counts,
             dashboard: ui.clone(),
         })
     }

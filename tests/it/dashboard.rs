@@ -77,6 +77,7 @@ const PAGES: &[&str] = &[
     "/ui/commands",
     "/ui/tags",
     "/ui/reports",
+    "/ui/reports/sessions",
     "/ui/audit",
     "/ui/keys",
     "/ui/system",

@@ -22,6 +22,7 @@ mod csv;
 mod dashboard;
 mod dashboard_charging;
 mod dashboard_forms;
+mod dashboard_pages;
 mod deliveries;
 mod discretion;
 mod disk;

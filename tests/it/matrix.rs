@@ -102,6 +102,7 @@ const RULES: &[Rule] = &[
     rule("POST", "/api/v1/webhooks/{id}/replay", Write, Webhook, SINCE, &[200]),
     rule("GET", "/api/v1/webhooks/{id}/secret", Write, Webhook, "", &[200]),
     rule("POST", "/api/v1/webhooks/{id}/secret/rotate", Write, Webhook, "", &[200]),
+    rule("GET", "/api/v1/webhooks/stats", Read, All, "", &[200]),
     rule("GET", "/api/v1/webhooks/{id}/stats", Read, Webhook, "", &[200]),
     removing("DELETE", "/api/v1/webhooks/{id}", Write, Webhook),
     rule("GET", "/api/v1/replays", Read, All, "", &[200]),

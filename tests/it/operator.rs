@@ -447,6 +447,8 @@ async fn webhooks_are_made_tested_paused_and_replayed() {
     assert_eq!(row(&replays, id).last(), Some(&"replay to webhook 1"));
     let hook = gateway.get("/webhooks/1").await;
     wait_for(&gateway, &hook, "success", 1).await;
+    let glance = run(&gateway, &["webhooks", "glance"]).await.out();
+    assert!(glance.contains("BREAKER") && glance.contains("closed"), "{glance}");
     let stats = run(&gateway, &["webhooks", "stats", "1"]).await.out();
     assert_eq!((field(&stats, "success"), field(&stats, "breaker")), ("1", "closed"));
     run(&gateway, &["webhooks", "delete", "1"]).await.out();

@@ -68,6 +68,17 @@ pub(in crate::ui) struct Message {
     pub(in crate::ui) text: String,
 }
 
+/// A number beside a place of the navigation; nothing is shown of none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ui) struct Count {
+    /// The place.
+    pub(in crate::ui) section: Section,
+    /// How many.
+    pub(in crate::ui) number: u64,
+    /// Of what.
+    pub(in crate::ui) what: &'static str,
+}
+
 /// What surrounds every page of somebody who has signed in.
 #[derive(Clone)]
 pub(in crate::ui) struct Frame {
@@ -81,8 +92,8 @@ pub(in crate::ui) struct Frame {
     pub(in crate::ui) token: String,
     /// What was just done.
     pub(in crate::ui) message: Option<Message>,
-    /// Counts beside places of the navigation.
-    pub(in crate::ui) counts: Vec<(Section, u64)>,
+    /// Numbers beside places of the navigation.
+    pub(in crate::ui) counts: Vec<Count>,
     /// When the page was made.
     pub(in crate::ui) now: Timestamp,
 }
@@ -101,7 +112,7 @@ pub(in crate::ui) fn page(
         &html! {
             a.skip href="#main" { "Skip to the page" }
             div.app {
-                (navigation(frame, section))
+                (navigation(frame, section, live))
                 main id="main" tabindex="-1" {
                     header.top {
                         h1 { (title) }
@@ -160,7 +171,8 @@ fn document(title: &str, body: &Markup) -> Markup {
     }
 }
 
-fn navigation(frame: &Frame, current: Option<Section>) -> Markup {
+/// `live`: its numbers are refetched while the page is open.
+fn navigation(frame: &Frame, current: Option<Section>, live: bool) -> Markup {
     let visible = |section: &Section| frame.is_admin || !FOR_ADMINS.contains(section);
     html! {
         nav.main aria-label="Main" {
@@ -171,7 +183,7 @@ fn navigation(frame: &Frame, current: Option<Section>) -> Markup {
                     @for (section, label, path) in places.iter().filter(|(section, _, _)| visible(section)) {
                         li {
                             a href=(path) aria-current=[(current == Some(*section)).then_some("page")] {
-                                (label) (count_of(frame, *section))
+                                (label) (count_of(frame, *section, live))
                             }
                         }
                     }
@@ -186,9 +198,14 @@ fn navigation(frame: &Frame, current: Option<Section>) -> Markup {
     }
 }
 
-fn count_of(frame: &Frame, section: Section) -> Markup {
-    let count = frame.counts.iter().find(|(of, _)| *of == section).map(|(_, count)| *count);
-    html! { @if let Some(count) = count { span.n { (units::count(count)) } } }
+fn count_of(frame: &Frame, section: Section, live: bool) -> Markup {
+    let Some(count) = frame.counts.iter().find(|count| count.section == section) else { return html! {} };
+    let id = format!("n-{section:?}").to_lowercase();
+    html! {
+        span.n id=(id) data-live[live] title={ (units::count(count.number)) " " (count.what) } {
+            @if count.number > 0 { (units::count(count.number)) span.sr { " " (count.what) } }
+        }
+    }
 }
 
 /// When the page was made, and the button that stops it from being refetched.

@@ -10,9 +10,10 @@
 //! | [`filters`] | a form that narrows a list, and keeps what was chosen |
 //! | [`fields`] | the fields of a form that changes something, with what is wrong at each |
 //! | [`action`] | buttons that change something, with or without a confirmation; copy buttons |
+//! | [`tabs`] | links between pages that belong together |
 //! | [`time`] | times and durations |
 //! | [`units`] | numbers, energy, power, bytes |
-//! | [`bar`], [`curve`] | charts, as SVG from the server |
+//! | [`bar`], [`curve`], [`quarters`] | charts, as SVG from the server |
 //! | [`command`] | a command in a few words |
 //! | [`command_fields`] | the fields of a command, and the choice of one |
 //! | [`time_line`] | what happened in order, and what is to come |
@@ -34,7 +35,9 @@ pub(super) mod fields;
 pub(super) mod filters;
 pub(super) mod json;
 pub(super) mod layout;
+pub(super) mod quarters;
 pub(super) mod table;
+pub(super) mod tabs;
 pub(super) mod time;
 pub(super) mod time_line;
 pub(super) mod units;

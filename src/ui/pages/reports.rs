@@ -7,7 +7,7 @@ use crate::ui::components::bar::{Part, bar};
 use crate::ui::components::chip::Tone;
 use crate::ui::components::filters::Filters;
 use crate::ui::components::layout::Section;
-use crate::ui::components::{card, empty, table, time};
+use crate::ui::components::{card, empty, table, tabs, time};
 use crate::ui::links;
 use crate::ui::page::{Answer, Page};
 use crate::ui::query::Query;
@@ -56,6 +56,7 @@ fn render(query: &Query, report: Option<&UptimeReport>, errors: &[FieldError]) -
         .text("station_id", "Station")
         .text("time_zone", "Time zone, such as Europe/Berlin");
     html! {
+        (tabs::tabs("Reports", tabs::REPORTS, PATH))
         (filters.render())
         @if let Some(report) = report {
             div.grid {

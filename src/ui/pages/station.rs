@@ -1,7 +1,10 @@
 //! A station: how it is and why, its connectors, what it says, what it was told, and how it is configured.
 
 mod actions;
+mod certificates;
 mod messages;
+mod oddities;
+mod reservations;
 
 use axum::extract::Path;
 use maud::{Markup, html};
@@ -18,6 +21,7 @@ use crate::ui::session::Session;
 use vocabulary::api::command::Command;
 use vocabulary::api::message::Message;
 use vocabulary::api::problem::FieldError;
+use vocabulary::api::reservation::Reservation;
 use vocabulary::api::station::{ConfigurationKey, Connector, Station};
 use vocabulary::api::why::Why;
 use vocabulary::clock::Timestamp;
@@ -30,6 +34,9 @@ struct View {
     /// Why it is as it is.
     why: Option<Why>,
     commands: Vec<Command>,
+    /// What it was asked about its certificates.
+    certificates: Vec<Command>,
+    reservations: Vec<Reservation>,
     messages: Vec<Message>,
     /// What is wrong with the filters of its messages.
     errors: Vec<FieldError>,
@@ -40,12 +47,15 @@ pub(in crate::ui) async fn show(session: Session, Path(id): Path<String>, query:
     let client = &session.client;
     let mut filters = query.parameters(messages::FILTERS);
     filters.push(("limit", "30"));
-    let (station, why, connectors, configuration, commands, messages) = tokio::join!(
+    let about_certificates = [("station_id", id.as_str()), ("action", certificates::ASK), ("limit", "10")];
+    let (station, why, connectors, configuration, commands, asked, reserved, messages) = tokio::join!(
         client.station(&id).into_future(),
         client.why_station(&id).into_future(),
         client.connectors(&id).into_future(),
         client.configuration(&id).into_future(),
         client.commands(&[("station_id", &id), ("limit", "10")]).into_future(),
+        client.commands(&about_certificates).into_future(),
+        client.reservations(&[("station_id", &id), ("limit", "10")]).into_future(),
         client.messages(&id, &filters).into_future(),
     );
     let station = station?;
@@ -56,6 +66,8 @@ pub(in crate::ui) async fn show(session: Session, Path(id): Path<String>, query:
         configuration: configuration?.data,
         why: optional(why)?,
         commands: optional(commands)?.map(|page| page.data).unwrap_or_default(),
+        certificates: optional(asked)?.map(|page| page.data).unwrap_or_default(),
+        reservations: optional(reserved)?.map(|page| page.data).unwrap_or_default(),
         messages: messages.data,
         errors,
     };
@@ -97,6 +109,10 @@ fn render(view: &View, query: &Query, token: Option<&str>, now: Timestamp) -> Ma
         let link = format!("/ui/{page}?station_id={}", links::encoded(id));
         html! { a href=(link) { (words) } }
     };
+    let change = html! { @if token.is_some() { a href={ (path) "/edit" } { "Change" } } };
+    let certificates = certificates::certificates(&view.station, &view.certificates, token, now);
+    let reserved = reservations::reservations(id, &view.reservations, token, now);
+    let (flags, abilities) = (&view.station.flags, &view.station.abilities);
     let (its_events, its_sessions) = (list("events", "its events"), list("sessions", "its sessions"));
     let wire = messages::messages(&view.messages, &view.errors, query, &path, now);
     html! {
@@ -106,13 +122,18 @@ fn render(view: &View, query: &Query, token: Option<&str>, now: Timestamp) -> Ma
                 (card::live_card("why", Full, "How it is", verdict, why::why(answer, now)))
             }
             (card::live_card("connectors", Half, "Connectors", its_sessions, connectors(&view.connectors, now)))
-            (card::live_card("facts", Half, "Station", html! {}, facts(&view.station, now)))
+            (card::live_card("facts", Half, "Station", change, facts(&view.station, now)))
             @if let Some(token) = token {
                 (card::card(Full, "Do", html! {}, actions::actions(&view.station, &view.connectors, token)))
+            }
+            @if !(flags.is_empty() && abilities.is_empty()) {
+                (card::live_card("oddities", Full, "Oddities", html! {}, oddities::oddities(flags, abilities)))
             }
             (card::card(Full, "Messages", its_events, wire))
             (card::live_card("commands", Half, "Commands", list("commands", "all"), commands(&view.commands, now)))
             (card::card(Half, "Configuration", html! {}, configuration(&view.configuration)))
+            (card::live_card("reservations", Half, "Reservations", html! {}, reserved))
+            (card::live_card("certificates", Half, "Certificates", html! {}, certificates))
         }
     }
 }
@@ -176,14 +197,12 @@ fn facts(station: &Station, now: Timestamp) -> Markup {
         let by = time::span(std::time::Duration::from_millis(skew_ms.unsigned_abs()));
         rows.push(("Its clock", html! { (chip::chip(chip::Tone::Warn, &format!("{by} {direction}"))) }));
     }
-    if !station.flags.is_empty() {
-        rows.push((
-            "Oddities",
-            html! { @for flag in &station.flags { (chip::chip(chip::Tone::Warn, flag)) " " } },
-        ));
-    }
-    if !station.abilities.is_empty() {
-        rows.push(("Cannot do", html! { (station.abilities.join(", ")) }));
+    if !station.metadata.is_empty() {
+        let metadata = station.metadata.iter().map(|(name, value)| match value.as_str() {
+            Some(text) => format!("{name}: {text}"),
+            None => format!("{name}: {value}"),
+        });
+        rows.push(("Metadata", html! { (metadata.collect::<Vec<_>>().join(" · ")) }));
     }
     definitions::definitions(&rows)
 }

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use crate::ui::components::bar::{Part, bar};
 use crate::ui::components::chip::Tone;
 use crate::ui::components::layout::Section;
-use crate::ui::components::{action, card, chip, definitions, json, table, time, units};
+use crate::ui::components::{action, card, chip, definitions, json, quarters, table, time, units};
 use crate::ui::failure::Failure;
 use crate::ui::form::Form;
 use crate::ui::links;
@@ -174,6 +174,7 @@ fn numbers(webhook: &Webhook, stats: &WebhookStats, now: Timestamp) -> Markup {
             None => (card::big("–", "nothing was sent")),
         }
         (bar(&parts))
+        (quarters::quarters(&stats.quarters, now))
         ul.legend {
             @if let Some(p50) = stats.latency_ms.p50 { li { "half within " b { (p50) " ms" } } }
             @if let Some(p95) = stats.latency_ms.p95 { li { "95 % within " b { (p95) " ms" } } }

@@ -1,21 +1,22 @@
 //! Webhooks.
 
+use std::collections::HashMap;
+
 use maud::{Markup, html};
 
 use crate::ui::components::chip::Tone;
 use crate::ui::components::filters::Filters;
 use crate::ui::components::layout::Section;
-use crate::ui::components::{card, chip, empty, table, time, units};
+use crate::ui::components::{card, chip, empty, quarters, table, time, units};
 use crate::ui::links;
-use crate::ui::page::{Answer, Page, optional, rows};
+use crate::ui::page::{Answer, Page, rows};
 use crate::ui::query::Query;
 use crate::ui::session::Session;
 use vocabulary::api::Page as Rows;
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::webhook::Webhook;
-use vocabulary::api::webhook_stats::{BreakerState, WebhookStats};
+use vocabulary::api::webhook_stats::{BreakerState, WebhookGlance};
 use vocabulary::clock::Timestamp;
-use vocabulary::units::Span;
 use vocabulary::webhook::WebhookStatus;
 
 const PATH: &str = "/ui/webhooks";
@@ -23,23 +24,24 @@ const PATH: &str = "/ui/webhooks";
 /// The filters of the page: parameters of `GET /webhooks`.
 const FILTERS: &[&str] = &["status", "owner_id"];
 
-/// The window of the numbers in the list.
-const WINDOW: Span = Span::seconds(3_600);
-
 /// A webhook, and how it is doing.
-type Row = (Webhook, Option<WebhookStats>);
+type Row = (Webhook, Option<WebhookGlance>);
 
 /// The webhooks.
 pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
-    let mut parameters = query.parameters(FILTERS);
-    parameters.push(("limit", "25"));
-    let (Rows { data, next_cursor }, errors) = rows(session.client.webhooks(&parameters).await)?;
-    let asked = data.iter().map(|webhook| session.client.webhook_stats(webhook.id, WINDOW).into_future());
-    let stats = futures_util::future::join_all(asked).await;
-    let mut found = Vec::with_capacity(data.len());
-    for (webhook, stats) in data.into_iter().zip(stats) {
-        found.push((webhook, optional(stats)?));
-    }
+    let parameters = query.parameters(FILTERS);
+    let (listed, glances) = tokio::join!(
+        session.client.webhooks(&parameters).into_future(),
+        session.client.webhook_glances(&parameters).into_future(),
+    );
+    let (Rows { data, next_cursor }, errors) = rows(listed)?;
+    let mut glances: HashMap<i64, WebhookGlance> =
+        rows(glances)?.0.data.into_iter().map(|glance| (glance.webhook_id, glance)).collect();
+    let found = data.into_iter().map(|webhook| {
+        let glance = glances.remove(&webhook.id);
+        (webhook, glance)
+    });
+    let found = found.collect();
     let may_create = session.identity.may("write");
     let body = render(&query, &Rows { data: found, next_cursor }, &errors, may_create, session.now);
     let page = Page::new(&session, Section::Webhooks, "Webhooks", body).live();
@@ -92,21 +94,23 @@ fn listed(rows: &[Row], now: Timestamp) -> Markup {
     let columns = [
         table::text("Webhook"),
         table::text("Status"),
-        table::number("Arrived, last hour"),
+        table::minor("Last 24 h"),
+        table::number("Arrived"),
         table::number("Half · 95 % within"),
         table::number("Backlog"),
         table::minor("Oldest due"),
         table::minor("Events"),
     ];
-    let rows = rows.iter().map(|(webhook, stats)| {
-        let numbers = stats.as_ref();
+    let rows = rows.iter().map(|(webhook, glance)| {
+        let glance = glance.as_ref();
         [
             html! { a href=(links::webhook(webhook.id)) { (webhook.name) } br; span.mono.muted { (webhook.url) } },
-            state(webhook, numbers),
-            html! { @if let Some(stats) = numbers { (arrived(stats)) } },
-            html! { @if let Some(stats) = numbers { (latency(stats)) } },
-            html! { @if let Some(stats) = numbers { (units::count(stats.backlog)) } },
-            time::ago_or_dash(numbers.and_then(|stats| stats.oldest_due_at), now),
+            state(webhook, glance),
+            html! { @if let Some(glance) = glance { (quarters::quarters(&glance.quarters, now)) } },
+            html! { @if let Some(glance) = glance { (arrived(glance)) } },
+            html! { @if let Some(glance) = glance { (latency(glance)) } },
+            html! { @if let Some(glance) = glance { (units::count(glance.backlog)) } },
+            time::ago_or_dash(glance.and_then(|glance| glance.oldest_due_at), now),
             table::mono(webhook.events.join(", ")),
         ]
     });
@@ -114,8 +118,8 @@ fn listed(rows: &[Row], now: Timestamp) -> Markup {
 }
 
 /// An open breaker says more than `active`.
-fn state(webhook: &Webhook, stats: Option<&WebhookStats>) -> Markup {
-    let breaker = stats.map(|stats| stats.breaker.state);
+fn state(webhook: &Webhook, glance: Option<&WebhookGlance>) -> Markup {
+    let breaker = glance.map(|glance| glance.breaker.state);
     match (webhook.status, breaker) {
         (WebhookStatus::Active, Some(BreakerState::Open)) => chip::chip(Tone::Bad, "failing"),
         (WebhookStatus::Active, Some(BreakerState::Ramp)) => chip::chip(Tone::Warn, "recovering"),
@@ -123,14 +127,14 @@ fn state(webhook: &Webhook, stats: Option<&WebhookStats>) -> Markup {
     }
 }
 
-fn arrived(stats: &WebhookStats) -> Markup {
-    let sent = stats.counts.success + stats.counts.failed;
-    html! { @if sent == 0 { span.muted { "–" } } @else { (units::count(stats.counts.success)) " of " (units::count(sent)) } }
+fn arrived(glance: &WebhookGlance) -> Markup {
+    let sent = glance.succeeded_24h + glance.failed_24h;
+    html! { @if sent == 0 { span.muted { "–" } } @else { (units::count(glance.succeeded_24h)) " of " (units::count(sent)) } }
 }
 
-fn latency(stats: &WebhookStats) -> Markup {
+fn latency(glance: &WebhookGlance) -> Markup {
     html! {
-        @match (stats.latency_ms.p50, stats.latency_ms.p95) {
+        @match (glance.latency_ms.p50, glance.latency_ms.p95) {
             (Some(p50), Some(p95)) => { (p50) " · " (p95) " ms" },
             _ => span.muted { "–" },
         }

@@ -10,6 +10,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod direct_url;
 pub(crate) mod lane_settings;
 pub(crate) mod lanes;
+pub(crate) mod lately;
 pub(crate) mod list;
 pub(crate) mod order;
 pub(crate) mod outcomes;

@@ -8,6 +8,7 @@ use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use crate::{Priority, Scope, Store};
+use vocabulary::api::webhook_stats::Quarter;
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 
@@ -32,33 +33,7 @@ pub struct Ended {
     pub failed: u64,
 }
 
-/// The deliveries of one webhook that ended in a quarter of an hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
-    /// The begin of the quarter.
-    pub began_at: Timestamp,
-    /// How many there were.
-    pub ended: Ended,
-}
-
 impl Store {
-    /// What became of a webhook's deliveries, by quarters of an hour from the one that holds `since` on, the
-    /// oldest first; quarters in which nothing ended are left out. They go back for two days.
-    pub async fn webhook_tallies(&self, id: WebhookId, since: Timestamp) -> Result<Vec<Tally>> {
-        self.read(move |db| {
-            db.all(
-                "SELECT began_at_ms, sum(succeeded), sum(failed) FROM delivery_tallies
-                 WHERE began_at_ms >= ?1 AND webhook_id = ?2 GROUP BY began_at_ms ORDER BY began_at_ms",
-                params![quarter(since), id],
-                |row| {
-                    let ended = Ended { succeeded: row.get(1)?, failed: row.get(2)? };
-                    Ok(Tally { began_at: row.get(0)?, ended })
-                },
-            )
-        })
-        .await
-    }
-
     /// Removes some of the tallies that began before `before`; false if none is left.
     pub async fn remove_tallies(&self, before: Timestamp) -> Result<bool> {
         let is_old = "SELECT 1 FROM delivery_tallies WHERE began_at_ms < ?1";
@@ -100,6 +75,17 @@ pub(crate) fn add(w: &Tx<'_>, lane: WebhookId, owner_id: Option<&str>, ended: En
         params![quarter(w.now), webhook_id, owner_id.unwrap_or_default(), ended.succeeded, ended.failed],
     )?;
     Ok(())
+}
+
+/// What became of a webhook's deliveries, by quarters of an hour from the one that holds `since` on, the
+/// oldest first; those in which nothing ended are left out. They go back for two days.
+pub(crate) fn of_webhook(db: &Read<'_>, id: WebhookId, since: Timestamp) -> Result<Vec<Quarter>> {
+    db.all(
+        "SELECT began_at_ms, sum(succeeded), sum(failed) FROM delivery_tallies
+         WHERE began_at_ms >= ?1 AND webhook_id = ?2 GROUP BY began_at_ms ORDER BY began_at_ms",
+        params![quarter(since), id],
+        |row| Ok(Quarter { at: row.get(0)?, succeeded: row.get(1)?, failed: row.get(2)? }),
+    )
 }
 
 /// The deliveries that ended after `since`, exact to a quarter of an hour; `owner_id`: only that customer's.

@@ -45,7 +45,7 @@ impl Store {
             Ok(WebhookNumbers {
                 since,
                 counts,
-                latency_ms: latency(db, id, since)?,
+                latency_ms: latency(db, id, since, TIMED_MAX)?,
                 backlog: backlog(db, id)?,
                 oldest_due_at: oldest_due_at(db, id)?,
             })
@@ -94,11 +94,12 @@ fn counts(db: &Read<'_>, id: WebhookId, since: Timestamp) -> Result<(Timestamp, 
     Ok((if counted < COUNTED_MAX { since } else { oldest }, counts))
 }
 
-fn latency(db: &Read<'_>, id: WebhookId, since: Timestamp) -> Result<Latency> {
+/// How fast the endpoint answers, over the attempts of at most so many deliveries.
+pub(crate) fn latency(db: &Read<'_>, id: WebhookId, since: Timestamp, at_most: i64) -> Result<Latency> {
     let sql = format!(
         "SELECT a.duration_ms FROM ({}) AS d JOIN attempts a ON a.delivery_seq = d.seq
          WHERE a.status_code IS NOT NULL AND a.duration_ms IS NOT NULL",
-        newest("seq", TIMED_MAX)
+        newest("seq", at_most)
     );
     let mut durations: Vec<i64> = db.all(&sql, params![id, first_id(since)], |row| row.get(0))?;
     durations.sort_unstable();
@@ -109,7 +110,8 @@ fn latency(db: &Read<'_>, id: WebhookId, since: Timestamp) -> Result<Latency> {
     Ok(Latency { p50: at(50), p95: at(95) })
 }
 
-fn backlog(db: &Read<'_>, id: WebhookId) -> Result<u64> {
+/// Deliveries that have not ended.
+pub(crate) fn backlog(db: &Read<'_>, id: WebhookId) -> Result<u64> {
     // There are no more deliveries under way than permits.
     let under_way = "status = 'processing' AND order_station IS NULL";
     let mut all = db.one(
@@ -124,7 +126,8 @@ fn backlog(db: &Read<'_>, id: WebhookId) -> Result<u64> {
     Ok(all.max(0) as u64)
 }
 
-fn oldest_due_at(db: &Read<'_>, id: WebhookId) -> Result<Option<Timestamp>> {
+/// When the first waiting delivery is due.
+pub(crate) fn oldest_due_at(db: &Read<'_>, id: WebhookId) -> Result<Option<Timestamp>> {
     let ordered = format!(
         "SELECT min(due_at_ms) FROM (SELECT due_at_ms FROM deliveries WHERE webhook_id = ?1 AND {ORDERED_LIVE}
              LIMIT {ORDERED_MAX}) AS live"

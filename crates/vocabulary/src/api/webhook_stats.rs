@@ -27,6 +27,44 @@ pub struct WebhookStats {
     pub oldest_due_at: Option<Timestamp>,
     /// The circuit breaker.
     pub breaker: Breaker,
+    /// What ended in the last 24 hours, whatever the window, by quarters of an hour, the oldest first; those
+    /// in which nothing ended are left out.
+    pub quarters: Vec<Quarter>,
+}
+
+/// How a webhook has been doing for 24 hours: a row of `GET /webhooks/stats`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WebhookGlance {
+    /// The webhook.
+    pub webhook_id: i64,
+    /// Deliveries that have arrived in 24 hours, to a quarter of an hour.
+    pub succeeded_24h: u64,
+    /// Deliveries that have become dead letters in 24 hours, to a quarter of an hour.
+    pub failed_24h: u64,
+    /// Which share of both has arrived, 0 to 1; null if there are none.
+    pub success_rate: Option<f64>,
+    /// How long the endpoint takes to answer, over the newest 200 deliveries of 24 hours; null if it has not.
+    pub latency_ms: Latency,
+    /// Deliveries that have not come to their end.
+    pub backlog: u64,
+    /// When the first of those that wait is, or was, due.
+    pub oldest_due_at: Option<Timestamp>,
+    /// The circuit breaker.
+    pub breaker: Breaker,
+    /// What ended in the 24 hours, by quarters of an hour, the oldest first; those in which nothing ended are
+    /// left out.
+    pub quarters: Vec<Quarter>,
+}
+
+/// What became of the deliveries that ended in a quarter of an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Quarter {
+    /// Its begin.
+    pub at: Timestamp,
+    /// So many have arrived.
+    pub succeeded: u64,
+    /// So many have become dead letters.
+    pub failed: u64,
 }
 
 /// Deliveries by state.
