@@ -15,7 +15,7 @@ use vocabulary::words::listed;
 pub(super) const HELP: &str = "\
 Examples:
   chargehook deliveries list --status retry --webhook 3
-  chargehook deliveries failed --since 24h
+  chargehook deliveries failed --since 24h --status-code 5xx
   chargehook deliveries show dlv_01jrs0m6nxk3v1c8d9e0f2g4h6
   chargehook deliveries resend dlv_01jrs0m6nxk3v1c8d9e0f2g4h6
   chargehook deliveries resend --webhook 3 --since 24h --dry-run";
@@ -83,14 +83,32 @@ pub(super) struct Filter {
     /// Created before that
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
     until: Option<Timestamp>,
+    /// What the last attempt was answered: 2xx, 3xx, 4xx, 5xx or none (repeatable)
+    #[arg(long, value_name = "CLASS")]
+    status_code: Option<Vec<String>>,
+    /// Tried at least so often
+    #[arg(long, value_name = "N")]
+    min_attempts: Option<u32>,
     /// Text in the event's payload
     #[arg(long, value_name = "TEXT")]
     q: Option<String>,
 }
 
 /// Options that select deliveries, and cannot be combined with ids.
-const NOT_WITH_IDS: [&str; 10] =
-    ["status", "dry_run", "webhook_id", "event_id", "event", "station_id", "owner_id", "since", "until", "q"];
+const NOT_WITH_IDS: [&str; 12] = [
+    "status",
+    "dry_run",
+    "webhook_id",
+    "event_id",
+    "event",
+    "station_id",
+    "owner_id",
+    "since",
+    "until",
+    "status_code",
+    "min_attempts",
+    "q",
+];
 
 #[derive(Args)]
 #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["ids", "webhook_id", "event_id", "since"])))]

@@ -24,7 +24,7 @@ use vocabulary::api::problem::FieldError;
 use vocabulary::api::text::{Bound, Pattern};
 use vocabulary::api::{Order, Page};
 use vocabulary::clock::Timestamp;
-use vocabulary::delivery::DeliveryStatus;
+use vocabulary::delivery::{AnswerClass, DeliveryStatus};
 use vocabulary::id::{DeliveryId, EventId};
 
 const LIST: &str = "deliveries";
@@ -67,6 +67,14 @@ pub(super) struct DeliveriesQuery {
     /// It was created before that.
     #[param(inline, value_type = Option<Bound>)]
     pub(super) until: Option<Timestamp>,
+    /// What its last attempt was answered, by the first digit of the status; `none`: that attempt failed
+    /// without an answer. May be given several times.
+    #[serde(default)]
+    #[param(inline, max_items = 5)]
+    pub(super) status_code: Vec<AnswerClass>,
+    /// It was tried at least so often; the attempt that is under way counts.
+    #[param(minimum = 1, maximum = 1_000)]
+    pub(super) min_attempts: Option<u32>,
     /// Words in the event's payload, all of which must occur, in any letter case (`04A1B2 faulted`). `word*`
     /// is a prefix, and `"two words"` follow each other. A word is a run of letters and digits, so `12.5` or
     /// `CP-7` is a phrase. Names of members are words too. Any text is legal; blanks, quotes and brackets
@@ -100,6 +108,8 @@ async fn list_by(
         owner_id: caller.owner_filter(query.owner_id)?.filter(|_| caller.owner_id.is_none()),
         since: query.since,
         until: query.until,
+        answers: query.status_code,
+        min_attempts: query.min_attempts,
         q: query.q,
         visible_to: caller.owner_id.clone(),
     };

@@ -157,6 +157,8 @@ pub(super) async fn resend(
         owner_id: caller.owner_filter(query.owner_id)?,
         since: query.since,
         until: query.until,
+        status_code: query.status_code,
+        min_attempts: query.min_attempts,
         q: query.q,
     };
     let (requested_at, dry_run) = (state.clock.now(), bulk.dry_run.unwrap_or(false));

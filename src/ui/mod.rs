@@ -135,6 +135,7 @@ fn routes() -> Router<Arc<Dashboard>> {
         .route("/ui/webhooks/{id}/delete", post(webhook::delete))
         .route("/ui/webhooks/{id}/secret", get(webhook::secret))
         .route("/ui/webhooks/{id}/replay", get(webhook_replay::count).post(webhook_replay::start))
+        .route("/ui/replays/{id}/cancel", post(webhook_replay::cancel))
         .route("/ui/commands", get(commands::list))
         .route("/ui/commands/bulk", get(bulk_commands::list).post(bulk_form::start))
         .route("/ui/commands/bulk/new", get(bulk_form::show))

@@ -216,3 +216,77 @@ async fn sums_of_sessions_are_grouped_as_asked() {
     assert!(other.page("/ui/reports/sessions").await.contains("No session has ended"));
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn deliveries_are_found_by_their_last_answer_and_sent_again() {
+    let gateway = start(|_| {}).await;
+    let away = Receiver::start(|number| Answer::Status([404, 503, 503, 200][number.min(3)])).await;
+    let input =
+        json!({"name": "b", "url": away.url, "events": ["x.*"], "retry_schedule": [], "max_in_flight": 1});
+    let webhook = made(&gateway, "/webhooks", input).await;
+    for number in 1..=3 {
+        made(&gateway, "/events", json!({"event": "x.y", "payload": {"n": number}, "broadcast": true})).await;
+        eventually("it has ended", async || {
+            (gateway.get("/failed-deliveries").await["data"].as_array()?.len() == number).then_some(())
+        })
+        .await;
+    }
+    let found = async |query: &str| {
+        let rows = gateway.get(&format!("/deliveries?{query}")).await["data"].clone();
+        let rows = rows.as_array().expect("a list").iter().rev();
+        rows.filter_map(|row| row["payload"]["n"].as_i64()).collect::<Vec<_>>()
+    };
+    for (query, expected) in [
+        ("status_code=4xx", &[1][..]),
+        ("status_code=5xx", &[2, 3]),
+        ("status_code=5xx&status_code=4xx&status=failed", &[1, 2, 3]),
+        ("status_code=5xx&since=2h&limit=1", &[3]),
+        ("status_code=5xx&until=1h", &[]),
+        ("status_code=none", &[]),
+        ("status_code=2xx", &[]),
+        ("status_code=4xx&q=nonsense", &[]),
+        ("min_attempts=1", &[1, 2, 3]),
+        ("min_attempts=2", &[]),
+    ] {
+        assert_eq!(found(query).await, expected, "{query}");
+    }
+    let (status, csv) = (reqwest::Client::builder().no_proxy().build().expect("a client"))
+        .get(gateway.url("/api/v1/deliveries?status_code=4xx"))
+        .headers(http::HeaderMap::from_iter([
+            (http::header::ACCEPT, http::HeaderValue::from_static("text/csv")),
+            (http::HeaderName::from_static("x-api-key"), http::HeaderValue::from_static(ADMIN_KEY)),
+        ]))
+        .send()
+        .await
+        .map(|answer| (answer.status(), answer.text()))
+        .expect("answers");
+    let csv = csv.await.expect("text");
+    assert_eq!((status, csv.lines().count()), (StatusCode::OK, 2), "{csv}");
+
+    let browser = Browser::signed_in(&gateway, ADMIN_KEY).await;
+    let page = browser.page("/ui/deliveries?status_code=5xx").await;
+    assert!(
+        page.contains("<option value=\"5xx\" selected>") && page.matches("x.y</a>").count() == 2,
+        "{page}"
+    );
+    let token = token(&page);
+    let resend = format!("/ui/deliveries/resend?status_code=5xx&webhook_id={}&status=failed", webhook["id"]);
+    assert!(browser.page(&resend).await.contains("Send 2 deliveries again"));
+    let id = webhook["id"].to_string();
+    let fields = [
+        ("_token", token.as_str()),
+        ("status", "failed"),
+        ("status_code", "5xx"),
+        ("webhook_id", id.as_str()),
+    ];
+    assert_eq!(browser.post("/ui/deliveries/resend", &fields).await.status(), StatusCode::SEE_OTHER);
+    eventually("the two have arrived, and the other one was left", async || {
+        (found("status_code=2xx").await == [2, 3]).then_some(())
+    })
+    .await;
+    assert_eq!(found("status_code=4xx").await, [1]);
+    assert_eq!(found("min_attempts=2").await, [2, 3]);
+    let shown = browser.page(&format!("/ui/webhooks/{id}")).await;
+    assert!(shown.contains("deliveries by filter") && shown.contains("2 of 2"), "{shown}");
+    gateway.stop().await;
+}

@@ -85,7 +85,11 @@ async fn a_wrong_parameter_hides_none_beside_it() {
         ("webhooks", &format!("limit=0&{of_webhooks}"), &["limit"]),
         ("stations", &format!("since=now&{of_webhooks}"), &["cursor", "since"]),
         ("events", &format!("event=Strt&wait=2h&{of_webhooks}"), &["after", "cursor", "event", "wait"]),
-        ("deliveries", &format!("event=Strt&limit=0&{of_webhooks}"), &["cursor", "event", "limit"]),
+        (
+            "deliveries",
+            &format!("event=Strt&limit=0&min_attempts=0&status_code=6xx&{of_webhooks}"),
+            &["cursor", "event", "limit", "min_attempts", "status_code"],
+        ),
         ("failed-deliveries", &format!("webhook_id=0&{of_webhooks}"), &["cursor", "webhook_id"]),
         ("commands", &format!("action=Fly&limit=0&{of_webhooks}"), &["action", "cursor", "limit"]),
         ("bulk-commands", &format!("action=Fly&status=x&{of_webhooks}"), &["action", "cursor", "status"]),

@@ -16,6 +16,7 @@
 //! | [`bar`], [`curve`], [`quarters`] | charts, as SVG from the server |
 //! | [`command`] | a command in a few words |
 //! | [`command_fields`] | the fields of a command, and the choice of one |
+//! | [`replays`] | how far replays and bulk resends have come |
 //! | [`time_line`] | what happened in order, and what is to come |
 //! | [`why`] | an answer of `why` |
 //! | [`json`] | a payload, indented |
@@ -36,6 +37,7 @@ pub(super) mod filters;
 pub(super) mod json;
 pub(super) mod layout;
 pub(super) mod quarters;
+pub(super) mod replays;
 pub(super) mod table;
 pub(super) mod tabs;
 pub(super) mod time;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::ui::components::filters::Filters;
 use crate::ui::components::layout::Section;
-use crate::ui::components::{card, chip, empty, table, time};
+use crate::ui::components::{card, chip, empty, replays, table, time};
 use crate::ui::links;
 use crate::ui::page::{Answer, Page, optional, rows};
 use crate::ui::query::Query;
@@ -12,6 +12,7 @@ use crate::ui::session::Session;
 use vocabulary::api::Page as Rows;
 use vocabulary::api::delivery::Delivery;
 use vocabulary::api::problem::FieldError;
+use vocabulary::api::replay::Replay;
 use vocabulary::api::webhook::Webhook;
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::DeliveryStatus;
@@ -19,38 +20,63 @@ use vocabulary::delivery::DeliveryStatus;
 const PATH: &str = "/ui/deliveries";
 
 /// The filters of the page: parameters of `GET /deliveries`.
-const FILTERS: &[&str] =
-    &["status", "webhook_id", "event", "event_id", "station_id", "owner_id", "since", "until", "q"];
+const FILTERS: &[&str] = &[
+    "status",
+    "webhook_id",
+    "event",
+    "event_id",
+    "station_id",
+    "owner_id",
+    "since",
+    "until",
+    "status_code",
+    "min_attempts",
+    "q",
+];
+
+/// What an attempt may be answered.
+const ANSWERS: &[(&str, &str)] =
+    &[("2xx", "2xx: taken"), ("3xx", "3xx"), ("4xx", "4xx"), ("5xx", "5xx"), ("none", "no answer")];
 
 /// The deliveries.
 pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
     let parameters = query.parameters(FILTERS);
-    let (listed, webhooks) = tokio::join!(
+    let (listed, webhooks, running) = tokio::join!(
         session.client.deliveries(&parameters).into_future(),
-        session.client.webhooks(&[("limit", "500")]).into_future()
+        session.client.webhooks(&[("limit", "500")]).into_future(),
+        session.client.replays(&[("status", "running"), ("limit", "5")]).into_future(),
     );
     let (found, errors) = rows(listed)?;
     let webhooks = optional(webhooks)?.map(|page| page.data).unwrap_or_default();
-    let may_resend = session.identity.may("write");
-    let body = render(&query, &found, &webhooks, &errors, may_resend, session.now);
+    let running = optional(running)?.map(|page| page.data).unwrap_or_default();
+    let view = View { found, webhooks, running, errors };
+    let token = session.identity.may("write").then(|| session.token());
+    let body = render(&query, &view, token, session.now);
     let page = Page::new(&session, Section::Deliveries, "Deliveries", body).live();
-    Ok(if errors.is_empty() { page } else { page.invalid() })
+    Ok(if view.errors.is_empty() { page } else { page.invalid() })
 }
 
-fn render(
-    query: &Query,
-    found: &Rows<Delivery>,
-    webhooks: &[Webhook],
-    errors: &[FieldError],
-    may_resend: bool,
-    now: Timestamp,
-) -> Markup {
+/// What the page shows.
+struct View {
+    found: Rows<Delivery>,
+    /// All there are, for their names.
+    webhooks: Vec<Webhook>,
+    /// Replays and bulk resends that are under way.
+    running: Vec<Replay>,
+    errors: Vec<FieldError>,
+}
+
+/// `token`: of the session's forms, if its key may send again.
+fn render(query: &Query, view: &View, token: Option<&str>, now: Timestamp) -> Markup {
+    let View { found, webhooks, running, errors } = view;
     let names: Vec<(String, &str)> =
         webhooks.iter().map(|webhook| (webhook.id.to_string(), webhook.name.as_str())).collect();
     let names: Vec<(&str, &str)> = names.iter().map(|(id, name)| (id.as_str(), *name)).collect();
     let filters = Filters::new(PATH, query, errors)
         .choice("status", "Status", &statuses())
         .choice("webhook_id", "Webhook", &names)
+        .choice("status_code", "Last answer", ANSWERS)
+        .text("min_attempts", "Tried at least")
         .text("event", "Event, such as Start*")
         .text("station_id", "Station")
         .search("q", "Any words of a payload")
@@ -63,12 +89,17 @@ fn render(
         }
     };
     let aside = html! {
-        @if may_resend && !found.data.is_empty() { a href=(resend_link(query)) { "Send again all that fit…" } " " }
+        @if token.is_some() && !found.data.is_empty() { a href=(resend_link(query)) { "Send again all that fit…" } " " }
         (table::csv_link("deliveries", query))
     };
     html! {
         (filters.render())
-        div.grid { (card::live_card("deliveries", card::Width::Full, "Deliveries", aside, list)) }
+        div.grid {
+            @if !running.is_empty() {
+                (card::live_card("running", card::Width::Full, "Being sent again", html! {}, replays::replays(running, token, now)))
+            }
+            (card::live_card("deliveries", card::Width::Full, "Deliveries", aside, list))
+        }
     }
 }
 

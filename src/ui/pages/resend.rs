@@ -14,8 +14,19 @@ const LIST: &str = "/ui/deliveries";
 const PATH: &str = "/ui/deliveries/resend";
 
 /// What may choose the deliveries: parameters of `POST /deliveries/resend`.
-const FILTERS: &[&str] =
-    &["status", "webhook_id", "event", "event_id", "station_id", "owner_id", "since", "until", "q"];
+const FILTERS: &[&str] = &[
+    "status",
+    "webhook_id",
+    "event",
+    "event_id",
+    "station_id",
+    "owner_id",
+    "since",
+    "until",
+    "status_code",
+    "min_attempts",
+    "q",
+];
 
 /// One of these the API insists on, so that nobody sends everything again by leaving something out.
 const BOUNDS: &[&str] = &["webhook_id", "event_id", "since"];

@@ -8,13 +8,14 @@ use maud::{Markup, html};
 use crate::ui::components::bar::{Part, bar};
 use crate::ui::components::chip::Tone;
 use crate::ui::components::layout::Section;
-use crate::ui::components::{action, card, chip, definitions, json, quarters, table, time, units};
+use crate::ui::components::{action, card, chip, definitions, json, quarters, replays, table, time, units};
 use crate::ui::failure::Failure;
 use crate::ui::form::Form;
 use crate::ui::links;
-use crate::ui::page::{Answer, Page, Posted, rows};
+use crate::ui::page::{Answer, Page, Posted, optional, rows};
 use crate::ui::session::Session;
 use vocabulary::api::delivery::Delivery;
+use vocabulary::api::replay::Replay;
 use vocabulary::api::webhook::{Webhook, WebhookSecrets, WebhookTest};
 use vocabulary::api::webhook_stats::{Breaker, BreakerState, WebhookStats};
 use vocabulary::clock::Timestamp;
@@ -31,6 +32,8 @@ struct View {
     stats: WebhookStats,
     /// Its newest dead letters.
     failed: Vec<Delivery>,
+    /// Its newest replays and resends.
+    replays: Vec<Replay>,
 }
 
 fn parsed(id: &str) -> Result<WebhookId, Failure> {
@@ -43,13 +46,19 @@ pub(in crate::ui) async fn show(session: Session, Path(id): Path<String>) -> Ans
     let text = id.to_string();
     let client = &session.client;
     let dead_letters = [("webhook_id", text.as_str()), ("limit", "5")];
-    let (webhook, stats, failed) = tokio::join!(
+    let (webhook, stats, failed, replays) = tokio::join!(
         client.webhook(id).into_future(),
         client.webhook_stats(id, WINDOW).into_future(),
         client.failed_deliveries(&dead_letters).into_future(),
+        client.replays(&dead_letters).into_future(),
     );
     let (failed, _) = rows(failed)?;
-    let view = View { webhook: webhook?, stats: stats?, failed: failed.data };
+    let view = View {
+        webhook: webhook?,
+        stats: stats?,
+        failed: failed.data,
+        replays: optional(replays)?.map(|page| page.data).unwrap_or_default(),
+    };
     let token = session.identity.may("write").then(|| session.token());
     let body = render(&view, token, session.now);
     let beside = html! { span id="state" data-live { (chip::webhook(view.webhook.status)) } };
@@ -76,9 +85,12 @@ fn test_result(test: WebhookTest) -> String {
 }
 
 /// Pauses it.
-pub(in crate::ui) async fn pause(session: Session, Path(id): Path<String>, _: Form) -> Posted {
+pub(in crate::ui) async fn pause(session: Session, Path(id): Path<String>, form: Form) -> Posted {
     let id = parsed(&id)?;
-    let made = session.client.pause_webhook(id, None).await;
+    let Ok(how_long) = form.get("for").map(str::parse).transpose() else {
+        return Ok(session.told(&links::webhook(id), Tone::Bad, "That is no time: write 2h, or 30m."));
+    };
+    let made = session.client.pause_webhook(id, how_long).await;
     session.outcome(made, &links::webhook(id), |_| "It is paused: what comes for it waits.".to_owned())
 }
 
@@ -144,7 +156,7 @@ fn secrets_card(secrets: &WebhookSecrets, back: &str, now: Timestamp) -> Markup 
 /// `token`: of the session's forms, if its key may change webhooks.
 fn render(view: &View, token: Option<&str>, now: Timestamp) -> Markup {
     use card::Width::{Full, Half};
-    let View { webhook, stats, failed } = view;
+    let View { webhook, stats, failed, replays } = view;
     let path = links::webhook(webhook.id);
     let all = format!("/ui/deliveries?webhook_id={}", webhook.id);
     html! {
@@ -153,6 +165,9 @@ fn render(view: &View, token: Option<&str>, now: Timestamp) -> Markup {
             (card::live_card("doing", Half, "What to do", html! {}, doing(webhook, token, &path, now)))
             @if !failed.is_empty() {
                 (card::live_card("failed", Full, "Newest dead letters", html! { a href={ (all) "&status=failed" } { "all" } }, dead_letters(failed, now)))
+            }
+            @if !replays.is_empty() {
+                (card::live_card("replays", Full, "Replays", html! {}, replays::replays(replays, token, now)))
             }
             (card::card(Full, "Settings", html! { @if token.is_some() { a href={ (path) "/edit" } { "Change" } } }, settings(webhook, now)))
         }
@@ -212,7 +227,7 @@ fn doing(webhook: &Webhook, token: Option<&str>, path: &str, now: Timestamp) -> 
         div.buttons {
             (action::button(token, &to("test"), "Send a test event", &[]))
             @match webhook.status {
-                WebhookStatus::Active => (action::button(token, &to("pause"), "Pause", &[])),
+                WebhookStatus::Active => (pause_button(token, &to("pause"))),
                 WebhookStatus::Paused => (action::primary(token, &to("resume"), "Resume", &[])),
                 WebhookStatus::Disabled | WebhookStatus::AutoDisabled => (action::primary(token, &to("enable"), "Enable", &[])),
             }
@@ -224,10 +239,28 @@ fn doing(webhook: &Webhook, token: Option<&str>, path: &str, now: Timestamp) -> 
         h3 { "Replay" }
         form.filters method="get" action=(to("replay")) {
             label.filter { span { "Since" } input name="since" value="24h"; }
+            label.filter { span { "Until" } input name="until" placeholder="now"; }
+            label.filter { span { "Events, such as Start*" } input name="events"; }
             label.filter { span { "What" } select name="only" {
                 option value="failed" { "dead letters" } option value="missing" { "what it never got" } option value="all" { "everything" }
             } }
             div.go { button { "Count first…" } }
+        }
+    }
+}
+
+/// Until somebody resumes it, or for a time.
+fn pause_button(token: &str, path: &str) -> Markup {
+    html! {
+        form.inline method="post" action=(path) {
+            (action::hidden(token, &[]))
+            select name="for" aria-label="For how long" {
+                option value="" { "until I resume it" }
+                @for (span, words) in [("1h", "for an hour"), ("4h", "for 4 hours"), ("24h", "for a day")] {
+                    option value=(span) { (words) }
+                }
+            }
+            button { "Pause" }
         }
     }
 }

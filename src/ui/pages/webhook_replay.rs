@@ -13,7 +13,7 @@ use crate::ui::links;
 use crate::ui::page::{Answer, Page, Posted};
 use crate::ui::query::Query;
 use crate::ui::session::Session;
-use vocabulary::api::replay::{Only, ReplayInput};
+use vocabulary::api::replay::{Only, ReplayInput, Selection};
 use vocabulary::clock::Timestamp;
 use vocabulary::id::WebhookId;
 use vocabulary::units::Span;
@@ -29,7 +29,10 @@ fn parsed(id: &str) -> Result<WebhookId, Failure> {
 fn input(query: &Query, now: Timestamp) -> ReplayInput {
     let only = query.get("only").and_then(|word| word.parse().ok()).unwrap_or(Only::Failed);
     let since = query.get("since").and_then(|text| moment(text, now)).unwrap_or(now.before(BACK));
-    ReplayInput { since, until: None, only, events: None, dry_run: true }
+    let until = query.get("until").and_then(|text| moment(text, now));
+    let events = query.get("events").unwrap_or_default().split([',', ' ']);
+    let events: Vec<String> = events.filter(|text| !text.is_empty()).map(str::to_owned).collect();
+    ReplayInput { since, until, only, events: Some(events).filter(|texts| !texts.is_empty()), dry_run: true }
 }
 
 /// A time, or how long ago (`2h`).
@@ -45,11 +48,21 @@ pub(in crate::ui) async fn count(session: Session, Path(id): Path<String>, query
     let counted = session.client.count_replay(id, &input).await?;
     let path = format!("{}/replay", links::webhook(id));
     let since = input.since.to_string();
-    let fields = [("since", since.as_str()), ("only", input.only.as_str())];
+    let until = input.until.map(|until| until.to_string());
+    let events = input.events.as_ref().map(|events| events.join(" "));
+    let mut fields = vec![("since", since.as_str()), ("only", input.only.as_str())];
+    fields.extend(until.as_deref().map(|until| ("until", until)));
+    fields.extend(events.as_deref().map(|events| ("events", events)));
     let token = session.identity.may("write").then(|| session.token());
     let body = html! {
         (card::big(units::count(counted.matched), "events would be sent"))
-        p { "Since " (time::full(input.since)) ": " (only_in_words(input.only)) ". They go behind what is new." }
+        p {
+            "Since " (time::full(input.since))
+            @if let Some(until) = input.until { ", until " (time::full(until)) }
+            ": " (only_in_words(input.only))
+            @if let Some(events) = &events { ", of " code { (events) } }
+            ". They go behind what is new."
+        }
         div.buttons {
             @if let Some(token) = token.filter(|_| counted.matched > 0) {
                 (action::primary(token, &path, &format!("Send {}", units::plural(counted.matched, "event", "events")), &fields))
@@ -79,6 +92,20 @@ pub(in crate::ui) async fn start(session: Session, Path(id): Path<String>, form:
     })
 }
 
+/// Cancels a replay or a bulk resend, and leads to where it is seen.
+pub(in crate::ui) async fn cancel(session: Session, Path(id): Path<String>, _: Form) -> Posted {
+    let id = id.parse().map_err(|_| Failure::UnknownPath)?;
+    let webhook = match session.client.replay_status(id).await?.selection {
+        Selection::Replay { webhook_id, .. } => Some(webhook_id),
+        Selection::Resend { webhook_id, .. } => webhook_id,
+    };
+    let path = webhook.map_or_else(|| "/ui/deliveries".to_owned(), links::webhook);
+    let made = session.client.cancel_replay(id).await;
+    session.outcome(made, &path, |replay| {
+        format!("It is canceled; {} was made due before.", units::count(replay.done))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +118,8 @@ mod tests {
         assert_eq!(since("since=2026-04-14T00:00:00Z").to_string(), "2026-04-14T00:00:00.000Z");
         assert_eq!(since("since=nonsense"), now.before(BACK));
         assert_eq!(input(&Query::parse("only=missing"), now).only, Only::Missing);
+        let narrow = input(&Query::parse("until=1h&events=Start*,+ocpp.*"), now);
+        assert_eq!(narrow.until, Some(now.before(Duration::from_secs(3_600))));
+        assert_eq!(narrow.events, Some(vec!["Start*".to_owned(), "ocpp.*".to_owned()]));
     }
 }

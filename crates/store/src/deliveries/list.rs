@@ -2,18 +2,19 @@
 
 use serde_json::value::RawValue;
 
+use crate::deliveries::answers::{FROM_FAILED, failed_with, last_answered};
 use crate::engine::row::Row;
 use crate::engine::sql::{WALL_OFFSET_MS, params, values_of};
 use crate::engine::tx::Read;
 use crate::error::Result;
-use crate::listing::{Conditions, Listed, Slice, page_of};
+use crate::listing::{Conditions, Listed, Slice, arrival_rows, page_of};
 use crate::log::row_set::{as_list, in_list};
 use crate::log::waiting_deliveries::ORDERED_LIVE;
 use crate::search_words::Wanted;
 use crate::{DeliveryRow, Store};
 use vocabulary::api::delivery::{Attempt, DeliveryError};
 use vocabulary::clock::Timestamp;
-use vocabulary::delivery::{DeliveryStatus, DiscardReason};
+use vocabulary::delivery::{AnswerClass, DeliveryStatus, DiscardReason};
 use vocabulary::id::{DeliveryId, EventId, WebhookId};
 use vocabulary::subscription::EventPattern;
 
@@ -83,6 +84,10 @@ pub struct DeliveryFilter {
     pub since: Option<Timestamp>,
     /// Created before this.
     pub until: Option<Timestamp>,
+    /// Whose last attempt was answered with one of these; empty: all.
+    pub answers: Vec<AnswerClass>,
+    /// Tried at least so often.
+    pub min_attempts: Option<u32>,
     /// A search in the event's payload: words, prefixes (`word*`) and `"phrases"`.
     pub q: Option<String>,
     /// The owner of the key that asks: it sees neither other owners' deliveries nor those of webhooks without
@@ -98,7 +103,7 @@ impl Store {
             conditions.and("d.id = ?", [id.into()]);
             visible(&mut conditions, visible_to);
             let slice = Slice { ascending: true, after: None, limit: 1 };
-            Ok(list(db, FROM, conditions, &slice, None)?.rows.pop())
+            Ok(list(db, (FROM, ROW), conditions, &slice, None)?.rows.pop())
         })
         .await
     }
@@ -111,10 +116,23 @@ impl Store {
         };
         self.read(move |db| {
             let wanted = filter.q.as_deref().map(Wanted::parse);
-            let mut conditions = filter.conditions();
-            let mut from = FROM;
+            // A search, and one event, leave few deliveries: they lead to them faster.
+            let is_narrow = wanted.is_some() || filter.event_id.is_some();
+            let failed = failed_with(&filter.answers).filter(|_| !is_narrow);
+            let arrived = (filter.since, filter.until);
+            let mut conditions = match &failed {
+                Some(_) => DeliveryFilter { answers: Vec::new(), ..filter }.conditions(),
+                None => filter.conditions(),
+            };
+            let mut from = (FROM, ROW);
+            if let Some(failed) = failed {
+                from = (FROM_FAILED, "a.delivery_seq");
+                let (above, up_to) = arrival_rows(db, "deliveries", arrived.0, arrived.1, spelled)?;
+                let within = "a.delivery_seq > ? AND a.delivery_seq <= ?";
+                conditions.and(format!("{failed} AND {within}"), [above.into(), up_to.into()]);
+            }
             if let Some(events) = few {
-                from = FROM_EVENTS;
+                from = (FROM_EVENTS, ROW);
                 conditions.and(in_list("d.event_seq"), [as_list(&events).into()]);
             }
             list(db, from, conditions, &slice, wanted)
@@ -138,6 +156,9 @@ impl Store {
         .await
     }
 }
+
+/// What lists are ordered by.
+const ROW: &str = "d.seq";
 
 pub(crate) const FROM: &str =
     "FROM deliveries d JOIN events e ON e.seq = d.event_seq LEFT JOIN webhooks w ON w.id = d.webhook_id";
@@ -165,8 +186,11 @@ impl DeliveryFilter {
         conditions.and_fits("e", &self.events, false);
         conditions.and_if("e.station_id = ?", self.station_id);
         conditions.and_if("e.owner_id = ?", self.owner_id);
-        let spell = |least| DeliveryId::from_value(least).to_string();
-        conditions.and_arrived(("deliveries", "d", "created_at_ms"), self.since, self.until, spell);
+        conditions.and_arrived(("deliveries", "d", "created_at_ms"), self.since, self.until, spelled);
+        if !self.answers.is_empty() {
+            conditions.and(last_answered(&self.answers), []);
+        }
+        conditions.and_if("d.attempts >= ?", self.min_attempts.map(i64::from));
         visible(&mut conditions, self.visible_to);
         conditions
     }
@@ -185,12 +209,17 @@ pub(crate) fn visible(conditions: &mut Conditions, to: Option<String>) {
     }
 }
 
+/// The id that begins with this moment.
+fn spelled(least: u128) -> String {
+    DeliveryId::from_value(least).to_string()
+}
+
 /// The payload's column in the query of [`list`].
 const PAYLOAD: usize = 9;
 
 fn list(
     db: &Read<'_>,
-    from: &str,
+    (from, key): (&str, &str),
     conditions: Conditions,
     slice: &Slice,
     wanted: Option<Wanted>,
@@ -208,7 +237,7 @@ fn list(
          {from}"
     );
     let fits = wanted.map(|wanted| move |row: &Row<'_>| Ok(wanted.is_in(row.text(PAYLOAD)?)));
-    let mut listed = page_of(db, &select, &["d.seq"], conditions, slice, fits, read)?;
+    let mut listed = page_of(db, &select, &[key], conditions, slice, fits, read)?;
     for delivery in &mut listed.rows {
         delivery.attempts = attempts(db, delivery.row)?;
     }

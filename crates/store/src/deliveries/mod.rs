@@ -3,6 +3,7 @@
 //! The automatic disabling of webhooks (`auto_disable`) is here too: the outcomes of attempts lead to it, in
 //! the commit that writes them.
 
+pub(crate) mod answers;
 pub(crate) mod auto_disable;
 pub(crate) mod changes;
 pub(crate) mod claim;

@@ -16,6 +16,7 @@ pub(crate) const SCHEMA: Schema = Schema(&[
     include_str!("migrations/0005_bulk_commands.sql"),
     include_str!("migrations/0006_refusals.sql"),
     include_str!("migrations/0007_overview.sql"),
+    include_str!("migrations/0008_failed_attempts.sql"),
 ]);
 
 /// As a later version of this program may have it.

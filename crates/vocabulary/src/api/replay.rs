@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::command::RequestedBy;
 use super::text::{Bound, Pattern};
 use crate::clock::Timestamp;
-use crate::delivery::DeliveryStatus;
+use crate::delivery::{AnswerClass, DeliveryStatus};
 use crate::id::{EventId, ReplayId};
 use crate::words::words;
 
@@ -100,6 +100,12 @@ pub enum Selection {
         since: Option<Timestamp>,
         /// Made before that.
         until: Option<Timestamp>,
+        /// Whose last attempt was answered with one of these; empty: all.
+        #[serde(default)]
+        status_code: Vec<AnswerClass>,
+        /// Tried at least so often.
+        #[serde(default)]
+        min_attempts: Option<u32>,
         /// Text in the event's payload.
         q: Option<String>,
     },

@@ -91,7 +91,19 @@ fn walk(search: &Search) -> Result<Walk> {
             since: *since,
             until: *until,
         },
-        Selection::Resend { status, webhook_id, event_id, events, station_id, owner_id, since, until, q } => {
+        Selection::Resend {
+            status,
+            webhook_id,
+            event_id,
+            events,
+            station_id,
+            owner_id,
+            since,
+            until,
+            status_code,
+            min_attempts,
+            q,
+        } => {
             let filter = DeliveryFilter {
                 status: status.clone(),
                 webhook_id: *webhook_id,
@@ -101,6 +113,8 @@ fn walk(search: &Search) -> Result<Walk> {
                 owner_id: owner_id.clone(),
                 since: *since,
                 until: *until,
+                answers: status_code.clone(),
+                min_attempts: *min_attempts,
                 q: q.clone(),
                 visible_to: search.visible_to.clone(),
             };
