@@ -84,6 +84,9 @@ pub struct Gateway {
     stop_api: CancellationToken,
     /// What looks after files and disk beside everything else.
     watches: Vec<JoinHandle<()>>,
+    /// What makes this a node, until everything else has ended.
+    membership: Vec<JoinHandle<()>>,
+    stop_membership: CancellationToken,
     certificates: Certificates,
     stop_deadline: Duration,
     has_dashboard: bool,
@@ -114,6 +117,17 @@ impl Gateway {
             certificates.stations.clone(),
         )?;
         let (stop_deliveries, stop_api) = (CancellationToken::new(), CancellationToken::new());
+        let stop_membership = CancellationToken::new();
+        let membership = vec![
+            tokio::spawn({
+                let (store, stop) = (store.clone(), stop_membership.clone());
+                async move { store.be_node(stop).await }
+            }),
+            tokio::spawn({
+                let (store, stop) = (store.clone(), stop_membership.clone());
+                async move { store.hear_others(stop).await }
+            }),
+        ];
         let stop_deadline = config.server.stop_deadline.0;
         let deliveries = delivery::Engine::start(
             (store.clone(), monotonic.clone()),
@@ -141,6 +155,7 @@ impl Gateway {
         let sign_in_links = Arc::<OneTimeLinks>::default();
         let has_dashboard = config.api.dashboard;
         let api = listeners.serve(Arc::new(state), certificates.api(), sign_in_links.clone())?;
+        store.set_addresses(Some(ocpp.listen.to_string()), Some(api.addr.to_string()));
         Ok(Self {
             store,
             stations,
@@ -152,6 +167,8 @@ impl Gateway {
             api,
             stop_api,
             watches,
+            membership,
+            stop_membership,
             certificates,
             stop_deadline,
             has_dashboard,
@@ -201,6 +218,7 @@ impl Gateway {
     /// done when the time is over is done after the next start.
     pub async fn stop(self) {
         let deadline = Instant::now() + self.stop_deadline;
+        self.store.begin_to_leave().await;
         self.stop_api.cancel();
         self.stations.stop(self.stop_deadline / 2).await;
         self.stop_deliveries.cancel();
@@ -210,6 +228,11 @@ impl Gateway {
         self.api.end(deadline).await;
         for watch in self.watches {
             let _ = watch.await;
+        }
+        self.store.leave().await;
+        self.stop_membership.cancel();
+        for task in self.membership {
+            let _ = task.await;
         }
         let store = self.store;
         // Blocks until the last commit.

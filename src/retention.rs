@@ -68,6 +68,10 @@ pub fn start(store: Store, kept: &Retention, clock: Clock, stop: CancellationTok
                 _ = ticks.tick() => {}
                 () = stop.cancelled() => return,
             }
+            // One node does it for all.
+            if !store.leads() {
+                continue;
+            }
             for (what, limit) in &rules {
                 let sweep = Sweep { store: &store, what, before: clock.now().before(*limit), stop: &stop };
                 if let Err(error) = sweep.run().await {

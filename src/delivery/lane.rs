@@ -109,7 +109,8 @@ impl Lane {
             self.settings.state = LaneState::OutOfOrder;
             return;
         };
-        let was_off = matches!(self.settings.state, LaneState::Disabled | LaneState::OutOfOrder);
+        let was_off =
+            matches!(self.settings.state, LaneState::Disabled | LaneState::OutOfOrder | LaneState::Elsewhere);
         let put_right = settings.url != self.settings.url || was_off;
         if put_right {
             // Somebody has changed the endpoint's settings, so the breaker starts anew.

@@ -19,7 +19,12 @@ const AFTER_FAILURE: Duration = Duration::from_secs(2);
 pub(super) async fn run(store: Store, stop: CancellationToken) {
     let mut replays = Replays::new(store);
     while !stop.is_cancelled() {
-        let rest = match replays.round(&stop).await {
+        // One node makes them for all.
+        let round = match replays.store.leads() {
+            true => replays.round(&stop).await,
+            false => Ok(Round::Waits),
+        };
+        let rest = match round {
             Ok(Round::Moved) => continue,
             Ok(Round::Waits) => Some(REST),
             Ok(Round::Nothing) => None,

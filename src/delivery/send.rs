@@ -203,6 +203,11 @@ impl Sender {
             .map(|(position, event)| (position, event.map(|event| Arc::new(Bodies::new(event)))))
             .collect();
         for send in sends {
+            // Others may have taken over by now, and send it themselves.
+            if !self.store.may_act() {
+                drop(tokio::spawn(async move { send.put_back(&StoreError::Fenced).await }));
+                continue;
+            }
             match told.get(&send.claimed.event).cloned().unwrap_or_else(|| Err(failed.clone())) {
                 Ok(told) => drop(tokio::spawn(async move { send.run(&told).await })),
                 Err(error) => drop(tokio::spawn(async move { send.put_back(&error).await })),

@@ -187,6 +187,11 @@ impl From<StoreError> for ErrorAnswer {
                 limited!(error: "a request could not be stored: {cause}");
                 Self::unavailable("the gateway cannot write to its disk; nothing was changed")
             }
+            StoreError::Away(_) | StoreError::Fenced => {
+                limited!(error: "a request could not be served: {cause}");
+                Self::unavailable("the database cannot be reached; nothing was changed")
+            }
+            StoreError::RequestRuns => Self::conflict("a request with this Idempotency-Key is still running"),
             _ => {
                 limited!(error: "a request failed in the store: {cause}");
                 Self::internal()

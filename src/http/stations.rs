@@ -21,7 +21,7 @@ use super::problem::{ErrorAnswer, Result};
 use super::query::{And, NoQuery, Parameters, Query};
 use super::versions::{Preconditions, tagged};
 use crate::station::registry::{Leave, Rules};
-use store::{Changed, Created, StationFilter, StationSort};
+use store::{Changed, Created, StationFilter, StationNews, StationSort};
 use vocabulary::api::problem::{FieldError, Problem};
 use vocabulary::api::station::{
     ConfigurationKey, Connector, Disconnecting, Station, StationInput, StationPatch,
@@ -479,7 +479,9 @@ pub(super) async fn disconnect(
         return Err(not_connected());
     }
     state.store.put_on_record().await?;
-    match state.stations.ask_to_leave(&station_id, Leave::Requested) {
+    let asked = state.stations.ask_to_leave(&station_id, Leave::Requested)
+        || state.store.tell_node_of(station_id, StationNews::Requested).await?;
+    match asked {
         true => Ok((
             StatusCode::ACCEPTED,
             Json(Disconnecting { station_id: station.station_id, disconnecting: true }),

@@ -34,6 +34,13 @@ pub(super) async fn run(stations: Arc<Stations>) {
     let (began, started_at) = (Instant::now(), stations.clock.now());
     let mut round = Round { stations: &stations, paces: HashMap::new(), started_at: Some(started_at) };
     while !stations.stop.is_cancelled() {
+        // One node carries them out for all.
+        if !stations.store.leads() {
+            tokio::select! {
+                () = tokio::time::sleep(AFTER_FAILURE) => continue,
+                () = stations.stop.cancelled() => return,
+            }
+        }
         if began.elapsed() > RECONNECT_WITHIN {
             round.started_at = None;
         }

@@ -66,6 +66,9 @@ impl Closing {
             Leave::Removed => Self { serves_the_rest: false, ..Self::by_us(close_code::POLICY, "removed") },
             Leave::Blocked => Self::by_us(close_code::POLICY, "blocked"),
             Leave::Shutdown => Self::by_us(close_code::GOING_AWAY, "shutdown"),
+            Leave::HandedOver => Self::by_us(close_code::RESTART, "shutdown"),
+            // What it has sent was or will be said to another node.
+            Leave::Fenced => Self { serves_the_rest: false, ..Self::by_us(close_code::RESTART, "node_lost") },
         }
     }
 

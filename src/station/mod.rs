@@ -25,6 +25,7 @@ mod listener;
 mod login_limit;
 mod offline_watch;
 mod orphaned_transactions;
+mod other_nodes;
 mod overdue_commands;
 pub mod password;
 mod rate_limiter;
@@ -148,6 +149,8 @@ impl Stations {
         let passwords = passwords.map_err(NotStarted::Passwords)?;
         let now = Instant::now();
         let call_outs = Arc::<CallOutCounts>::default();
+        let registry = Arc::<Registry>::default();
+        registry.begin_epoch(*store.epochs().borrow());
         let stations = Arc::new(Self {
             call_out: CallOut::new(&settings.authorization, poster, clock.clone(), call_outs.clone()),
             call_outs,
@@ -155,7 +158,7 @@ impl Stations {
             store,
             clock,
             monotonic,
-            registry: Arc::default(),
+            registry,
             passwords: Arc::new(passwords),
             refusal_events: Mutex::default(),
             refusal_log: Mutex::default(),
@@ -180,6 +183,8 @@ impl Stations {
         stations.tasks.spawn(overdue_commands::watch(stations.clone()));
         stations.tasks.spawn(bulk_commands::run(stations.clone()));
         stations.tasks.spawn(orphaned_transactions::watch(stations.clone()));
+        stations.tasks.spawn(other_nodes::listen(stations.clone()));
+        stations.tasks.spawn(other_nodes::follow_epoch(stations.clone()));
         Ok((stations, addresses))
     }
 

@@ -23,6 +23,9 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             _ = ticks.tick() => {}
             () = stations.stop.cancelled() => return,
         }
+        if !stations.store.leads() {
+            continue;
+        }
         // The work is done in small steps, so that chargers' messages are written between them.
         while !stations.stop.is_cancelled() {
             match stations.store.complete_orphans(stations.clock.now().before(orphan_after)).await {

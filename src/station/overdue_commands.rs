@@ -20,6 +20,9 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             _ = ticks.tick() => {}
             () = stations.stop.cancelled() => return,
         }
+        if !stations.store.leads() {
+            continue;
+        }
         let settled = match stations.store.commands_overdue(stations.monotonic.now()).await {
             Ok(false) => continue,
             Ok(true) => stations.store.settle_overdue_commands().await,

@@ -31,6 +31,10 @@ pub enum Leave {
     Blocked,
     /// The gateway stops.
     Shutdown,
+    /// The gateway stops, and other nodes are there to connect to.
+    HandedOver,
+    /// This node was counted as lost, and others have taken over.
+    Fenced,
 }
 
 /// When a station was last heard of, by the monotonic clock, as all times here. Its connection and the
@@ -158,6 +162,11 @@ pub struct Registration {
 impl Registry {
     fn lock(&self) -> MutexGuard<'_, HashMap<StationId, Entry>> {
         self.stations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts on under the number of the node that this is now: the upper half of every generation.
+    pub fn begin_epoch(&self, epoch: i64) {
+        self.generations.store((epoch as u64) << 32, Relaxed);
     }
 
     /// The generation of a connection whose handshake succeeds now. The handshake takes it, because threads

@@ -47,6 +47,8 @@ pub mod close_code {
     pub const TOO_LARGE: u16 = 1009;
     /// The store could not commit: the charger keeps its message and sends it again.
     pub const INTERNAL: u16 = 1011;
+    /// Another node is there to connect to.
+    pub const RESTART: u16 = 1012;
 }
 
 /// The moment at which something happens, by the wall and by the monotonic clock.

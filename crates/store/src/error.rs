@@ -77,6 +77,23 @@ pub enum StoreError {
     /// The database cannot be reached: nothing of the job was written. It will be tried again by itself.
     #[error("the database cannot be reached: {0}")]
     Away(String),
+    /// This node was counted as lost, and others have taken over what it had. Nothing of the job was written;
+    /// it joins again by itself.
+    #[error("this node was silent for its lease, and others have taken over")]
+    Fenced,
+    /// The station has connected to another node since: its messages on this connection are not answered.
+    /// Nothing was written.
+    #[error("the station is connected to another node by now")]
+    Elsewhere,
+    /// Another node serves a request with the same `Idempotency-Key`. Nothing was written.
+    #[error("a request with this Idempotency-Key is being served by another node")]
+    RequestRuns,
+    /// A node of this name is active under other addresses.
+    #[error(
+        "another node with the name {0:?} is active: give this one a name of its own ([node] name, --node), or stop \
+         the other one first"
+    )]
+    NodeRuns(String),
     /// A statement failed: nothing of the job was written.
     #[error("the store failed: {0}")]
     Failed(String),

@@ -19,6 +19,8 @@ mod engine;
 mod history;
 mod log;
 mod maintenance;
+mod nodes;
+mod other_nodes;
 mod overview;
 mod secrecy;
 mod sessions;
@@ -37,6 +39,8 @@ mod search_words;
 #[cfg(any(test, feature = "testing"))]
 pub mod seed;
 mod signals;
+#[cfg(any(test, feature = "testing"))]
+pub mod test_store;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -73,6 +77,7 @@ pub use deliveries::replays::{CanceledReplay, CountedReplay, ReplayFilter, Repla
 pub use deliveries::tallies::{Ended, TALLIES_KEPT};
 pub use engine::embedded::copying::CopyProgress;
 pub use engine::embedded::residue::Residue;
+pub use engine::membership::Identity;
 pub use engine::postgres::address::{Address, InvalidAddress};
 pub use engine::sqlite::free_space::{Disk, Space};
 pub use engine::statistics::{Failing, Histogram, Statistics};
@@ -105,6 +110,7 @@ pub use sessions::meter_values::MeterValueFilter;
 pub use sessions::reservation_list::ReservationFilter;
 pub use sessions::summary::{SUMMARY_ROWS_MAX, Summary, SummaryQuestion};
 pub use sessions::transaction_list::TransactionFilter;
+pub use signals::told::StationNews;
 pub use signals::{CommandEnd, LanesDue};
 pub use station_state::certificate_renewal::UsedCertificate;
 pub use station_state::handshake_facts::StationAccess;
@@ -124,6 +130,7 @@ pub use why::{TagPolicy, why_delivery};
 
 use access::running_requests::RunningRequests;
 use engine::embedded::search_index::SearchIndex;
+use engine::membership::Membership;
 use engine::sql::params;
 use engine::tx::{Read, Tx};
 use engine::{Engine, Priority, Scope};
@@ -140,6 +147,7 @@ struct Inner {
     engine: Engine,
     signals: Arc<Signals>,
     monotonic: Monotonic,
+    membership: Arc<Membership>,
     /// The wall clock.
     clock: Clock,
     /// Requests with an `Idempotency-Key` that are being served.

@@ -1,13 +1,16 @@
 //! What the store tells others after a commit. Signals that are not heard yet become one; none carries data
 //! that is not in the database too.
 
+pub(crate) mod told;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::LogPosition;
-use vocabulary::id::{CommandId, WebhookId};
+use told::{StationNews, Told};
+use vocabulary::id::{CommandId, StationId, WebhookId};
 use vocabulary::subscription::Subscription;
 
 /// What a job has done that others wait for. Each job has its own, and it joins the batch's only when the
@@ -27,6 +30,10 @@ pub(crate) struct AfterCommit {
     pub(crate) replays: bool,
     /// A bulk command was created or canceled.
     pub(crate) bulk_commands: bool,
+    /// What is to be done about connections of other nodes.
+    pub(crate) stations: Vec<(StationId, StationNews)>,
+    /// A node has come or gone, or a lane is free.
+    pub(crate) nodes: bool,
 }
 
 impl AfterCommit {
@@ -38,6 +45,8 @@ impl AfterCommit {
         self.commands_ended.extend(later.commands_ended);
         self.replays |= later.replays;
         self.bulk_commands |= later.bulk_commands;
+        self.stations.extend(later.stations);
+        self.nodes |= later.nodes;
     }
 }
 
@@ -48,6 +57,11 @@ pub(crate) struct Signals {
     awaited: Mutex<HashMap<CommandId, oneshot::Sender<()>>>,
     replays_begun: Notify,
     bulk_commands_changed: Notify,
+    stations: Mutex<Vec<(StationId, StationNews)>>,
+    stations_raised: Notify,
+    nodes_changed: Notify,
+    /// Something was committed that other nodes may wait for.
+    others_have_news: Notify,
 }
 
 /// Which lanes have something to look at.
@@ -68,6 +82,10 @@ impl Signals {
             awaited: Mutex::default(),
             replays_begun: Notify::new(),
             bulk_commands_changed: Notify::new(),
+            stations: Mutex::default(),
+            stations_raised: Notify::new(),
+            nodes_changed: Notify::new(),
+            others_have_news: Notify::new(),
         }
     }
 
@@ -80,6 +98,13 @@ impl Signals {
         }
         if after_commit.bulk_commands {
             self.bulk_commands_changed.notify_one();
+        }
+        // A new webhook needs a node that sends its deliveries.
+        if after_commit.nodes
+            || !after_commit.webhooks.is_empty()
+            || after_commit.lanes.iter().any(|id| *id < 0)
+        {
+            self.nodes_changed.notify_one();
         }
         if !after_commit.webhooks.is_empty() || !after_commit.lanes.is_empty() {
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,6 +119,62 @@ impl Signals {
                 // The waiter may have gone away.
                 let _ = waiter.send(());
             }
+        }
+    }
+
+    /// What another node has committed.
+    pub(crate) fn hear(&self, told: Told) {
+        if !told.stations.is_empty() {
+            self.stations.lock().unwrap_or_else(PoisonError::into_inner).extend(told.stations);
+            self.stations_raised.notify_one();
+        }
+        self.raise(AfterCommit {
+            newest_event: told.newest_event.map(LogPosition::from_number),
+            lanes: told.lanes.into_iter().collect(),
+            webhooks: told.webhooks.into_iter().map(|id| (id, None)).collect(),
+            commands_ended: told.commands_ended,
+            replays: told.replays,
+            bulk_commands: told.bulk_commands,
+            stations: Vec::new(),
+            nodes: told.nodes,
+        });
+    }
+
+    /// Others are to hear of a commit.
+    pub(crate) fn tell_others(&self) {
+        self.others_have_news.notify_one();
+    }
+
+    /// Waits for a commit that others are to hear of. For one waiter only.
+    pub(crate) async fn others_have_news(&self) {
+        self.others_have_news.notified().await;
+    }
+
+    /// Waits until a node has come or gone, or a lane may have to be taken. For one waiter only.
+    pub(crate) async fn nodes_changed(&self) {
+        self.nodes_changed.notified().await;
+    }
+
+    pub(crate) fn nodes_have_changed(&self) {
+        self.nodes_changed.notify_one();
+    }
+
+    /// These lanes are to be read again.
+    pub(crate) fn lanes_changed(&self, changed: impl IntoIterator<Item = WebhookId>) {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).changed.extend(changed);
+        self.lanes_raised.notify_one();
+    }
+
+    /// Waits until something is to be done about connections of this node, and takes the list. For one waiter
+    /// only.
+    pub(crate) async fn station_news(&self) -> Vec<(StationId, StationNews)> {
+        loop {
+            let raised = self.stations_raised.notified();
+            let news = std::mem::take(&mut *self.stations.lock().unwrap_or_else(PoisonError::into_inner));
+            if !news.is_empty() {
+                return news;
+            }
+            raised.await;
         }
     }
 

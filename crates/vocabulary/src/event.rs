@@ -117,7 +117,7 @@ const STATION_TYPES: &[&str] = &[
 ];
 const TRANSACTION_TYPES: &[&str] = &["TransactionCompleted", "TransactionCorrected"];
 const WEBHOOK_TYPES: &[&str] = &["WebhookFailing", "WebhookDisabled", "WebhookRecovered", "DeliveryFailed"];
-const SYSTEM_TYPES: &[&str] = &["GatewayRestored"];
+const SYSTEM_TYPES: &[&str] = &["GatewayRestored", "NodeJoined", "NodeLost"];
 
 /// Every event type with its category; custom names come on top.
 pub fn types() -> impl Iterator<Item = (Category, &'static str)> {

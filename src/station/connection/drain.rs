@@ -40,7 +40,7 @@ impl Connection {
 
     async fn serve_the_rest(&mut self, end: Closing) -> Closing {
         let hurry_until = Instant::now() + HURRY;
-        let stops = self.leaving == Some(Leave::Shutdown);
+        let stops = matches!(self.leaving, Some(Leave::Shutdown | Leave::HandedOver));
         loop {
             let Some(received) = unconstrained(self.socket.next()).now_or_never() else {
                 if self.socket.get_ref().is_read() {

@@ -6,7 +6,8 @@ use crate::access::running_requests::RequestKey;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
+use crate::other_nodes::Left;
 use crate::secrecy::vault::{Vault, cell};
 use crate::{Priority, Scope, Store};
 use vocabulary::id::ApiKeyId;
@@ -87,14 +88,17 @@ impl RequestKey {
 pub(crate) fn begin(w: &Tx<'_>, key: &RequestKey) -> Result<()> {
     sweep(w)?;
     let hash = w.vault.seal_bytes(cell::REQUEST_HASH, key.sealed_for(), &key.hash)?;
-    w.run(
-        "INSERT INTO idempotent_requests (api_key_id, idempotency_key, request_hash, created_at_ms)
-         VALUES (?1, ?2, ?3, ?4)
+    let begun = w.run(
+        "INSERT INTO idempotent_requests (api_key_id, idempotency_key, request_hash, created_at_ms, node_epoch)
+         VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (api_key_id, idempotency_key) DO UPDATE SET request_hash = excluded.request_hash,
-            status = NULL, headers = NULL, body = NULL, created_at_ms = excluded.created_at_ms",
-        params![key.api_key, key.key, hash, w.now],
+            status = NULL, headers = NULL, body = NULL, created_at_ms = excluded.created_at_ms,
+            node_epoch = excluded.node_epoch
+         WHERE idempotent_requests.created_at_ms <= ?6",
+        params![key.api_key, key.key, hash, w.now, w.epoch, w.now.before(KEPT_FOR)],
     )?;
-    Ok(())
+    // When this one was looked up there was no other: it was begun on another node since.
+    if begun == 0 { Err(StoreError::RequestRuns) } else { Ok(()) }
 }
 
 /// Keeps the answer of a request.
@@ -164,9 +168,12 @@ impl KeptRequest {
     }
 }
 
-/// Deletes the requests that a crash has cut off: nobody will ever answer them.
-pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
-    w.run("DELETE FROM idempotent_requests WHERE status IS NULL", &[])?;
+/// Deletes the requests that the end of a node has cut off: nobody will ever answer them.
+pub(crate) fn settle(w: &mut Tx<'_>, left: Left) -> Result<()> {
+    w.run(
+        "DELETE FROM idempotent_requests WHERE status IS NULL AND (?1 IS NULL OR node_epoch = ?1)",
+        params![left.epoch],
+    )?;
     Ok(())
 }
 

@@ -27,7 +27,10 @@ use crate::commands::row::CommandRow;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
+use crate::other_nodes::Left;
+use crate::other_nodes::tell_node_of;
 use crate::secrecy::vault::cell;
+use crate::signals::told::StationNews;
 use crate::signals::{CommandEnd, Signals};
 use crate::station_state::password_change;
 use crate::{Priority, Scope, Store};
@@ -196,6 +199,9 @@ pub(super) fn enqueue(
         warnings.extend(refused_tag::warning(w, tags, &new.station_id, &new.action.purpose(&new.payload)?)?);
     }
     let id = insert(w, new, bulk_id, readiness.generation, &warnings)?;
+    if w.is_shared() {
+        tell_node_of(w, &new.station_id, StationNews::Commands)?;
+    }
     Ok(Ok(Enqueued { id, now: ready.is_ok() }))
 }
 
@@ -353,13 +359,15 @@ pub(crate) fn station_removed(w: &mut Tx<'_>, station: &StationId) -> Result<()>
     end_each(w, waiting, params![station], CommandStatus::Canceled)
 }
 
-/// What the last run left open. What may wait for its station goes on waiting.
-pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
-    let lost = "SELECT id FROM (SELECT id, seq FROM commands WHERE status = 'sent'
+/// What a node has left open. What may wait for its station goes on waiting.
+pub(crate) fn settle(w: &mut Tx<'_>, left: Left) -> Result<()> {
+    // The upper half of a connection's generation is the epoch of its node.
+    let lost = "SELECT id FROM (SELECT id, seq, generation FROM commands WHERE status = 'sent'
                                 UNION ALL
-                                SELECT id, seq FROM commands WHERE status = 'queued' AND queue = 0) AS lost
-                ORDER BY seq";
-    end_each(w, lost, &[], CommandStatus::ConnectionLost)
+                                SELECT id, seq, generation FROM commands WHERE status = 'queued' AND queue = 0)
+                    AS lost
+                WHERE ?1 IS NULL OR generation >> 32 = ?1 ORDER BY seq";
+    end_each(w, lost, params![left.epoch], CommandStatus::ConnectionLost)
 }
 
 #[cfg(test)]

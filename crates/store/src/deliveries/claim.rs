@@ -81,10 +81,15 @@ impl Store {
             [only] => Scope::Webhook(only.webhook_id),
             several => Scope::Webhooks(several.iter().map(|lane| lane.webhook_id).collect()),
         };
+        let membership = self.inner.membership.clone();
         self.write(Priority::Outcome, scope, move |w| {
             lanes
                 .iter()
-                .map(|lane| claim_lane(w, lane, &mut |bytes| admits(lane.webhook_id, bytes)))
+                .map(|lane| match membership.holds(lane.webhook_id) {
+                    true => claim_lane(w, lane, &mut |bytes| admits(lane.webhook_id, bytes)),
+                    // Another node's since it was asked for.
+                    false => Ok(LaneClaimed::nothing(lane)),
+                })
                 .collect()
         })
         .await
@@ -115,14 +120,21 @@ impl Store {
     }
 }
 
+impl LaneClaimed {
+    /// Nothing, and nothing that waits.
+    fn nothing(lane: &LaneClaim) -> Self {
+        Self {
+            webhook_id: lane.webhook_id,
+            deliveries: Vec::new(),
+            next_due_at: None,
+            not_admitted: None,
+            after_station: lane.after_station.clone(),
+        }
+    }
+}
+
 fn claim_lane(w: &Tx<'_>, lane: &LaneClaim, admits: &mut dyn FnMut(usize) -> bool) -> Result<LaneClaimed> {
-    let mut claimed = LaneClaimed {
-        webhook_id: lane.webhook_id,
-        deliveries: Vec::new(),
-        next_due_at: None,
-        not_admitted: None,
-        after_station: lane.after_station.clone(),
-    };
+    let mut claimed = LaneClaimed::nothing(lane);
     if direct_url::is_origin(lane.webhook_id) {
         let due = direct_url::due(w, lane)?;
         claimed.take(w, due, admits)?;

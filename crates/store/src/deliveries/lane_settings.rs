@@ -57,6 +57,8 @@ pub enum LaneState {
     /// They wait: a setting cannot be read, and the gateway sends nothing with other settings than the
     /// requested ones.
     OutOfOrder,
+    /// Another node sends them.
+    Elsewhere,
 }
 
 /// A signing secret as it is stored.

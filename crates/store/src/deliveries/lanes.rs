@@ -8,7 +8,8 @@ use tracing::error;
 
 use crate::Store;
 use crate::deliveries::direct_url;
-use crate::deliveries::lane_settings::LaneSettings;
+use crate::deliveries::lane_settings::{LaneSettings, LaneState};
+use crate::engine::membership::Membership;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
@@ -27,7 +28,7 @@ pub type DueLane = (LaneSettings, Option<Timestamp>);
 impl Store {
     /// Every webhook's lane and when its next delivery is due.
     pub async fn lanes(&self) -> Result<Vec<DueLane>> {
-        let vault = self.vault();
+        let (vault, membership) = (self.vault(), self.inner.membership.clone());
         self.read(move |db| {
             let webhooks: Vec<(WebhookId, _)> =
                 db.all(&SELECT, &[], |row| Ok((row.get(0)?, read(row, &vault))))?;
@@ -36,6 +37,7 @@ impl Store {
                 lanes.push(or_out_of_order(id, webhook.and_then(|webhook| complete(db, webhook, &vault)))?);
             }
             lanes.extend(direct_url::lanes(db)?);
+            lanes.iter_mut().for_each(|lane| mark_elsewhere(lane, &membership));
             Ok(lanes)
         })
         .await
@@ -44,10 +46,14 @@ impl Store {
     /// These lanes and when the next delivery of each is due; `None` for a webhook or origin that does not
     /// exist.
     pub async fn lanes_of(&self, ids: BTreeSet<WebhookId>) -> Result<Vec<(WebhookId, Option<DueLane>)>> {
-        let vault = self.vault();
+        let (vault, membership) = (self.vault(), self.inner.membership.clone());
         self.read(move |db| {
             let lane = |id| match one_lane(db, id, &vault).transpose() {
-                Some(lane) => Ok((id, Some(or_out_of_order(id, lane)?))),
+                Some(lane) => {
+                    let mut lane = or_out_of_order(id, lane)?;
+                    mark_elsewhere(&mut lane, &membership);
+                    Ok((id, Some(lane)))
+                }
                 None => Ok((id, None)),
             };
             ids.into_iter().map(lane).collect()
@@ -83,6 +89,14 @@ fn one_lane(db: &Read<'_>, id: WebhookId, vault: &Vault) -> Result<Option<DueLan
     let sql = format!("{} WHERE w.id = ?1", *SELECT);
     let webhook = db.maybe(&sql, params![id], |row| read(row, vault))?;
     webhook.map(|webhook| complete(db, webhook, vault)).transpose()
+}
+
+/// What another node sends is not sent here. What is disabled or out of order is so on every node.
+fn mark_elsewhere((lane, _): &mut DueLane, membership: &Membership) {
+    let is_sent = matches!(lane.state, LaneState::Active | LaneState::Paused { .. });
+    if is_sent && !membership.holds(lane.webhook_id) {
+        lane.state = LaneState::Elsewhere;
+    }
 }
 
 /// A webhook whose settings cannot be read gets a lane that sends nothing; the other webhooks are not

@@ -10,6 +10,7 @@ use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::log::subscriptions::webhook_status;
+use crate::other_nodes::Left;
 use crate::{DeliveryRow, Priority, Scope, Store};
 use vocabulary::api::delivery::DeliveryError;
 use vocabulary::clock::Timestamp;
@@ -233,22 +234,31 @@ fn attempted(w: &Tx<'_>, finish: &Finish) -> Result<Option<Attempted>> {
     )
 }
 
-/// Settles the deliveries that were under way when the last run stopped: their open attempts get
-/// `outcome_unknown`, and they are due at once. Waiting retries keep their time. [`Store::open`] calls this
-/// before anything is claimed.
-pub(crate) fn recover(w: &Tx<'_>) -> Result<()> {
+/// Settles the deliveries that were under way when a node stopped: their open attempts get `outcome_unknown`,
+/// and they are due at once. Waiting retries keep their time. Nobody claims anything of its lanes before.
+pub(crate) fn recover(w: &Tx<'_>, left: Left) -> Result<()> {
+    let of_node = match left.epoch {
+        None => "?1 IS NULL",
+        Some(_) => {
+            "coalesce(webhook_id, -origin_id) IN (SELECT l.webhook_id FROM lane_leases l WHERE l.epoch = ?1)"
+        }
+    };
     const MESSAGE: &str = "the gateway stopped while the attempt was under way";
     let code = ErrorCode::OutcomeUnknown.as_str();
     w.run(
-        "UPDATE attempts SET error_code = ?1, error_message = ?2
-         WHERE duration_ms IS NULL AND error_code IS NULL
-           AND (delivery_seq, number) IN (SELECT seq, attempts FROM deliveries WHERE status = 'processing')",
-        params![code, MESSAGE],
+        &format!(
+            "UPDATE attempts SET error_code = ?2, error_message = ?3
+             WHERE duration_ms IS NULL AND error_code IS NULL AND (delivery_seq, number) IN
+                   (SELECT seq, attempts FROM deliveries WHERE status = 'processing' AND {of_node})"
+        ),
+        params![left.epoch, code, MESSAGE],
     )?;
     let interrupted = w.run(
-        "UPDATE deliveries SET status = 'retry', due_at_ms = ?1, last_error_code = ?2, last_error_message = ?3
-         WHERE status = 'processing'",
-        params![w.monotonic, code, MESSAGE],
+        &format!(
+            "UPDATE deliveries SET status = 'retry', due_at_ms = ?2, last_error_code = ?3, last_error_message = ?4
+             WHERE status = 'processing' AND {of_node}"
+        ),
+        params![left.epoch, w.monotonic, code, MESSAGE],
     )?;
     if interrupted > 0 {
         tracing::info!(

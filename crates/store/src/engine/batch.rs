@@ -15,6 +15,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) monotonic: Timestamp,
     /// How far the wall is ahead of it.
     pub(crate) wall_offset_ms: i64,
+    /// The number of the node that writes.
+    pub(crate) epoch: i64,
     /// Gives ids in commit order.
     pub(crate) mint: &'a mut IdMint,
     /// Every webhook's subscription, as of the last commit or of this batch.

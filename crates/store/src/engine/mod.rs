@@ -18,6 +18,7 @@
 pub(crate) mod batch;
 pub(crate) mod embedded;
 mod job;
+pub(crate) mod membership;
 pub(crate) mod offline;
 pub(crate) mod postgres;
 pub(crate) mod queue;
@@ -33,11 +34,12 @@ use std::fmt;
 
 use crate::engine::embedded::Embedded;
 use crate::engine::job::job;
+use crate::engine::postgres::hints::Hints;
 use crate::engine::queue::Writer;
 use crate::engine::shared::Shared;
 use crate::engine::statistics::Statistics;
 use crate::engine::tx::{Read, Tx};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use vocabulary::id::{StationId, WebhookId};
 
 /// What runs the use cases.
@@ -45,7 +47,7 @@ pub(crate) enum Engine {
     /// SQLite, in this process.
     Embedded(Embedded),
     /// PostgreSQL, which other nodes may use as well.
-    Shared(Shared),
+    Shared(Box<Shared>),
 }
 
 impl Engine {
@@ -92,6 +94,41 @@ impl Engine {
         match self {
             Self::Embedded(embedded) => embedded.read_to_deliver(|conn| query(&Read::of(conn))).await,
             Self::Shared(shared) => shared.read_to_deliver(|conn| query(&Read::of_shared(conn))).await,
+        }
+    }
+
+    /// Whether other nodes may work on the same database.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+
+    /// Runs `work`, which waits for no writer: signs of life, and looks at other nodes.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] where there are no other nodes.
+    pub(crate) async fn control<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Read<'_>) -> Result<T> + Send + 'static,
+    {
+        self.shared()?.control(|conn| work(&Read::of_shared(conn))).await
+    }
+
+    /// Ends the sessions that another node writes with.
+    pub(crate) async fn end_sessions(&self, epoch: i64) -> Result<()> {
+        let schema = self.shared()?.address().schema().to_owned();
+        self.control(move |db| shared::start::end_sessions(db, &schema, epoch)).await
+    }
+
+    /// Hints between nodes.
+    pub(crate) async fn hints(&self) -> Result<Hints> {
+        Hints::listen(self.shared()?.address()).await
+    }
+
+    fn shared(&self) -> Result<&Shared> {
+        match self {
+            Self::Shared(shared) => Ok(shared),
+            Self::Embedded(_) => Err(StoreError::Failed("this store has no other nodes".to_owned())),
         }
     }
 

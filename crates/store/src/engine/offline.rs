@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::engine::embedded::database_file::DatabaseFile;
 use crate::engine::embedded::start::Opening;
+use crate::engine::membership::Membership;
 use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use crate::secrecy::vault::Vault;
@@ -44,9 +46,10 @@ impl Opening {
         clock: Clock,
         vault: Vault,
         lock: Option<File>,
+        membership: &Arc<Membership>,
         subscriptions: Subscriptions,
     ) -> Result<Self> {
-        Self::open(data_dir, clock, vault, lock, |conn| subscriptions(&Read::of(conn)))
+        Self::open(data_dir, clock, vault, lock, membership, |conn| subscriptions(&Read::of(conn)))
     }
 
     /// Does `work` in a transaction of its own.

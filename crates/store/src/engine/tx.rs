@@ -135,6 +135,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) monotonic: Timestamp,
     /// How far the wall is ahead of it.
     pub(crate) wall_offset_ms: i64,
+    /// The number of the node that writes: what it holds is held under it.
+    pub(crate) epoch: i64,
     /// Gives ids in commit order.
     pub(crate) mint: &'a mut IdMint,
     /// Every webhook's subscription, as of the last commit or of this batch.
@@ -148,8 +150,13 @@ pub(crate) struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// A job's part of the transaction that is open on `read`.
     pub(crate) fn new(read: Read<'a>, batch: Batch<'a>) -> Self {
-        let Batch { now, monotonic, wall_offset_ms, mint, subscriptions, vault, after_commit } = batch;
-        Self { read, now, monotonic, wall_offset_ms, mint, subscriptions, vault, after_commit }
+        let Batch { now, monotonic, wall_offset_ms, epoch, mint, subscriptions, vault, after_commit } = batch;
+        Self { read, now, monotonic, wall_offset_ms, epoch, mint, subscriptions, vault, after_commit }
+    }
+
+    /// Whether other nodes may work on the same database.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.read.session, Session::Shared(_))
     }
 
     /// Runs a statement that yields no rows; how many it has inserted, changed or deleted.

@@ -26,6 +26,7 @@ use crate::maintenance::sealed_columns::{
     WEBHOOK_HEADERS,
 };
 use crate::maintenance::unlock;
+use crate::other_nodes::{GATEWAY_STOPPED, Left};
 use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
 use vocabulary::api::command::CommandStatus;
@@ -165,7 +166,7 @@ impl Losses {
 
 fn drop_all(w: &mut Tx<'_>) -> Result<Losses> {
     // Attempts that were under way when the gateway stopped wait too, from now on.
-    outcomes::recover(w)?;
+    outcomes::recover(w, Left { epoch: None, reason: GATEWAY_STOPPED })?;
     let losses = Losses::of(w)?;
     let cancel = format!(
         "UPDATE deliveries SET status = 'discarded', discarded_because = ?2, due_at_ms = NULL,

@@ -4,12 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::access::idempotency;
-use crate::commands::queue;
-use crate::deliveries::outcomes;
 use crate::engine::Engine;
 use crate::engine::embedded::data_dir::{self, DATABASE, database_in};
 use crate::engine::embedded::start::Opening;
+use crate::engine::membership::{Identity, Membership};
 use crate::engine::postgres::address::Address;
 use crate::engine::shared::head::Compile;
 use crate::engine::shared::start;
@@ -18,10 +16,11 @@ use crate::files;
 use crate::log::search;
 use crate::log::subscriptions::{load_subscription, load_subscriptions, or_out_of_order};
 use crate::maintenance::unlock;
+use crate::nodes::{self, lost};
+use crate::other_nodes::{GATEWAY_STOPPED, Left};
 use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
 use crate::sessions::unweighed;
-use crate::stations::connections;
 use crate::{Inner, Store};
 use vocabulary::clock::{Clock, Monotonic};
 
@@ -56,9 +55,17 @@ impl Store {
     /// Of [`crate::StoreError`]: `InUse` if another gateway runs here; `Foreign`, `Development`, `Key`,
     /// `NewerSchema` and `NoRoom`, with nothing touched; I/O.
     pub fn open_with(data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Opened> {
+        Self::open_as(Identity::default(), data_dir, key, clock)
+    }
+
+    /// The same, under a name of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_as(identity: Identity, data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Opened> {
         #[cfg(any(test, feature = "testing"))]
-        if let Some(address) = crate::seed::shared_address(data_dir) {
-            return Self::open_shared(&address, data_dir, key, clock);
+        if let Some(address) = crate::test_store::shared_address(data_dir) {
+            return Self::open_on_postgres(&address, Membership::alone(identity), data_dir, key, clock);
         }
         let database = database_in(data_dir)?;
         files::create_directory(data_dir)?;
@@ -68,7 +75,7 @@ impl Store {
         let logged = |file: &Path| ["", "-wal", "-shm"].map(|suffix| files::with_suffix(file, suffix));
         let kept = [logged(&database), logged(&data_dir.join(search::FILE))].concat();
         files::warn_of_open(kept.iter().map(PathBuf::as_path));
-        let store = Self::start(data_dir, clock, Some(lock), vault.clone())?;
+        let store = Self::start(data_dir, clock, Some(lock), vault.clone(), identity)?;
         Ok(Opened { monotonic: store.inner.monotonic.clone(), store, vault })
     }
 
@@ -77,25 +84,46 @@ impl Store {
     ///
     /// # Errors
     /// Of [`crate::StoreError`]: `Away`, `Failed` (the server refuses us), `Key`, `NewerSchema`; I/O.
-    pub fn open_shared(address: &Address, data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Opened> {
+    pub fn open_shared(
+        address: &Address,
+        identity: Identity,
+        data_dir: &Path,
+        key: &KeySource,
+        clock: Clock,
+    ) -> Result<Opened> {
+        Self::open_on_postgres(address, Membership::among_others(identity), data_dir, key, clock)
+    }
+
+    fn open_on_postgres(
+        address: &Address,
+        membership: Membership,
+        data_dir: &Path,
+        key: &KeySource,
+        clock: Clock,
+    ) -> Result<Opened> {
         // A thread of its own: connections block the one that waits for them, which an asynchronous caller's
         // must not.
         std::thread::scope(|scope| {
-            let opening = scope.spawn(|| Self::join(address, data_dir, key, clock));
+            let opening = scope.spawn(|| Self::join(address, membership, data_dir, key, clock));
             opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
-    fn join(address: &Address, data_dir: &Path, key: &KeySource, clock: Clock) -> Result<Opened> {
+    fn join(
+        address: &Address,
+        membership: Membership,
+        data_dir: &Path,
+        key: &KeySource,
+        clock: Clock,
+    ) -> Result<Opened> {
         files::create_directory(data_dir)?;
-        let mut opening = start::Opening::open(address, clock.clone(), COMPILE)?;
+        let membership = Arc::new(membership);
+        let mut opening =
+            start::Opening::open(address, clock.clone(), COMPILE, (membership.clone(), nodes::join))?;
         let vault = unlock::unlock_shared(opening.read(unlock::check_of)?.as_deref(), key)?;
         opening.unlock(vault.clone());
         opening.write(unlock::settle)?;
-        opening.write(connections::settle)?;
-        opening.write(queue::settle)?;
-        opening.write(idempotency::settle)?;
-        opening.write(|w| outcomes::recover(w))?;
+        opening.be_node()?;
         let mut may_be_more = true;
         while may_be_more {
             opening.write(|w| {
@@ -107,8 +135,9 @@ impl Store {
         let inner = Inner {
             signals: opening.signals(),
             monotonic: monotonic.clone(),
+            membership,
             clock,
-            engine: Engine::Shared(opening.start()?),
+            engine: Engine::Shared(Box::new(opening.start()?)),
             running: Arc::default(),
             vault: vault.clone(),
             data_dir: data_dir.to_owned(),
@@ -132,19 +161,29 @@ impl Store {
     pub fn open_beside(data_dir: &Path, clock: Clock) -> Result<Self> {
         database_in(data_dir)?;
         files::create_directory(data_dir)?;
-        Self::start(data_dir, clock, None, Vault::locked())
+        Self::start(data_dir, clock, None, Vault::locked(), Identity::default())
     }
 
     /// With the directory's lock: as its only gateway.
-    fn start(data_dir: &Path, clock: Clock, lock: Option<File>, vault: Vault) -> Result<Self> {
+    fn start(
+        data_dir: &Path,
+        clock: Clock,
+        lock: Option<File>,
+        vault: Vault,
+        identity: Identity,
+    ) -> Result<Self> {
         let is_gateway = lock.is_some();
-        let mut opening = Opening::of(data_dir, clock.clone(), vault.clone(), lock, load_subscriptions)?;
+        let membership = Arc::new(Membership::alone(identity));
+        let mut opening =
+            Opening::of(data_dir, clock.clone(), vault.clone(), lock, &membership, load_subscriptions)?;
         if is_gateway {
             opening.write(unlock::settle)?;
-            opening.write(connections::settle)?;
-            opening.write(queue::settle)?;
-            opening.write(idempotency::settle)?;
-            opening.write(|w| outcomes::recover(w))?;
+            opening.write(|w| {
+                lost::settle(w, Left { epoch: None, reason: GATEWAY_STOPPED })?;
+                nodes::join(w, &membership)?;
+                membership.joined(w.epoch);
+                Ok(())
+            })?;
             let mut may_be_more = true;
             while may_be_more {
                 opening.write(|w| {
@@ -156,6 +195,7 @@ impl Store {
         let inner = Inner {
             signals: opening.signals(),
             monotonic: opening.monotonic(),
+            membership,
             clock,
             engine: Engine::Embedded(opening.start()?),
             running: Arc::default(),

@@ -38,7 +38,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_free_is_given_back_in_steps_and_some_is_kept() {
-        if crate::seed::is_shared() {
+        if crate::test_store::is_shared() {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");

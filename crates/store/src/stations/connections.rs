@@ -8,6 +8,8 @@ use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::history::station_presence;
+use crate::other_nodes::Left;
+use crate::signals::told::StationNews;
 use crate::station_state::boot_loops;
 use crate::station_state::certificate_renewal::{self, UsedCertificate};
 use crate::station_state::flags::{Change, Until};
@@ -83,9 +85,6 @@ pub struct ConnectionEnd {
 /// chargers boot then.
 const CLOSED_BY_GATEWAY: [&str; 2] = ["requested", "storage unavailable"];
 
-/// Why connections have ended that were open when the gateway was killed.
-const GATEWAY_STOPPED: &str = "gateway_stopped";
-
 impl Store {
     /// Records a connection: registers the station if it is new and may be, marks it connected and appends
     /// `StationDiscovered`, `StationConnected` and, if it had been silent, `StationOnline`. Nothing is
@@ -105,6 +104,10 @@ impl Store {
         end: ConnectionEnd,
     ) -> Result<()> {
         self.write(Priority::Inbound, Scope::Station(station_id.clone()), move |w| {
+            if w.is_shared() && (generation >> 32) as i64 != w.epoch {
+                // This node was fenced since: whoever did that has recorded the end of its connections.
+                return Ok(());
+            }
             if set_disconnected(w, &station_id, generation, last_seen, &end)? == 1 {
                 station_presence::note(w, &station_id, Presence::Disconnected, w.now)?;
             }
@@ -120,6 +123,8 @@ impl Store {
 
 /// What has to be known of a station that connects.
 struct Known {
+    /// The node that it is connected to by now.
+    node_epoch: Option<i64>,
     offline: bool,
     flags: String,
     blocked: bool,
@@ -128,14 +133,14 @@ struct Known {
 
 impl Known {
     fn of(w: &Tx<'_>, id: &StationId) -> Result<Option<Self>> {
-        let known =
-            "SELECT offline, flags, blocked, min_security_profile FROM stations WHERE station_id = ?1";
+        let known = "SELECT offline, flags, blocked, min_security_profile, node_epoch FROM stations WHERE station_id = ?1";
         w.maybe(known, params![id], |row| {
             Ok(Self {
                 offline: row.get(0)?,
                 flags: row.get(1)?,
                 blocked: row.get(2)?,
                 min_security_profile: row.get(3)?,
+                node_epoch: row.get(4)?,
             })
         })
     }
@@ -154,6 +159,9 @@ fn connect(w: &mut Tx<'_>, connected: &Connected) -> Result<Admission> {
         raise_min_profile(w, id, connected.security_profile)?;
     }
     set_connected(w, connected)?;
+    if known.node_epoch.is_some_and(|epoch| epoch != w.epoch) {
+        w.after_commit.stations.push((id.clone(), StationNews::TakenOver));
+    }
     station_presence::note(w, id, Presence::Connected, w.now)?;
     let mut change = Change::default();
     change.over(Until::Connection);
@@ -203,8 +211,9 @@ fn set_connected(w: &Tx<'_>, connected: &Connected) -> Result<()> {
     w.run(
         "UPDATE stations
          SET connected = 1, connection_generation = ?2, connected_at_ms = ?3, last_seen_at_ms = ?3,
-             offline_since_ms = NULL, remote_addr = ?4, protocol = ?5, security_profile = ?6
-         WHERE station_id = ?1 AND (connected = 0 OR connection_generation < ?2)",
+             offline_since_ms = NULL, remote_addr = ?4, protocol = ?5, security_profile = ?6, node_epoch = ?7
+         WHERE station_id = ?1
+           AND (connected = 0 OR connection_generation < ?2 OR node_epoch IS DISTINCT FROM ?7)",
         params![
             connected.station_id,
             connected.generation,
@@ -212,6 +221,7 @@ fn set_connected(w: &Tx<'_>, connected: &Connected) -> Result<()> {
             connected.remote_addr,
             connected.protocol.as_str(),
             connected.security_profile,
+            w.epoch,
         ],
     )?;
     Ok(())
@@ -233,7 +243,7 @@ fn set_disconnected(
         false => (Some(w.now), Some(end.reason.as_str())),
     };
     w.run(
-        "UPDATE stations SET connected = 0,
+        "UPDATE stations SET connected = 0, node_epoch = NULL,
              last_seen_at_ms = CASE WHEN last_seen_at_ms > ?3 THEN last_seen_at_ms ELSE ?3 END,
              offline_since_ms = CASE WHEN offline_since_ms >= ?3 THEN offline_since_ms ELSE ?4 END,
              disconnected_at_ms = coalesce(?5, disconnected_at_ms),
@@ -282,22 +292,23 @@ fn discover(w: &mut Tx<'_>, id: &StationId, boot_status: BootStatus, remote_addr
     Ok(())
 }
 
-/// Ends the connections that were open when the last run ended.
-pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
-    let connected = "SELECT station_id, connected_at_ms FROM stations WHERE connected = 1 ORDER BY seq";
+/// Ends the connections that a node has left open.
+pub(crate) fn settle(w: &mut Tx<'_>, Left { epoch, reason }: Left) -> Result<()> {
+    let connected = "SELECT station_id, connected_at_ms FROM stations
+                     WHERE connected = 1 AND (?1 IS NULL OR node_epoch = ?1) ORDER BY seq";
     let left: Vec<(String, Option<Timestamp>)> =
-        w.all(connected, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        w.all(connected, params![epoch], |row| Ok((row.get(0)?, row.get(1)?)))?;
     for (station, connected_at) in &left {
         let Ok(id) = StationId::new(station) else { continue };
         let end = ConnectionEnd {
             code: None,
-            reason: GATEWAY_STOPPED.to_owned(),
+            reason: reason.to_owned(),
             duration_ms: w.now.since(connected_at.unwrap_or(w.now)).as_millis() as u64,
             replaced: false,
         };
         append_station_event(w, &id, "StationDisconnected", &end)?;
     }
-    presence::note_last_messages(w)?;
+    presence::note_last_messages(w, epoch)?;
     for (station, _) in &left {
         let Ok(id) = StationId::new(station) else { continue };
         // Nobody knows how long the gateway was away: they were there when they were last heard of.
@@ -308,13 +319,19 @@ pub(crate) fn settle(w: &mut Tx<'_>) -> Result<()> {
     w.run(
         "UPDATE stations SET connected = 0, disconnect_reason = ?1,
              disconnected_at_ms = coalesce(last_seen_at_ms, connected_at_ms, ?2),
-             offline_since_ms = coalesce(last_seen_at_ms, connected_at_ms, ?2)
-         WHERE connected = 1",
-        params![GATEWAY_STOPPED, w.now],
+             offline_since_ms = coalesce(last_seen_at_ms, connected_at_ms, ?2), node_epoch = NULL
+         WHERE connected = 1 AND (?3 IS NULL OR node_epoch = ?3)",
+        params![reason, w.now, epoch],
     )?;
-    // Generations are counted anew in every run.
-    w.run("UPDATE stations SET connection_generation = 0", &[])?;
-    boot_loops::expect_all(w)?;
+    match epoch {
+        None => boot_loops::expect_all(w)?,
+        Some(_) => {
+            for (station, _) in &left {
+                let Ok(id) = StationId::new(station) else { continue };
+                boot_loops::expect(w, &id)?;
+            }
+        }
+    }
     if !left.is_empty() {
         info!("{} stations were connected when the gateway last stopped", left.len());
     }

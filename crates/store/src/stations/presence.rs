@@ -49,8 +49,8 @@ pub(crate) fn recorded_last_seen(w: &Tx<'_>, id: &StationId) -> Result<Option<Ti
     Ok(w.maybe(last_seen, params![id], |row| row.get(0))?.flatten())
 }
 
-/// A station that was connected when the gateway was killed was last seen with its newest message on record.
-pub(crate) fn note_last_messages(w: &Tx<'_>) -> Result<()> {
+/// A station that was connected when its gateway was killed was last seen with its newest message on record.
+pub(crate) fn note_last_messages(w: &Tx<'_>, epoch: Option<i64>) -> Result<()> {
     w.run(
         "UPDATE stations SET last_seen_at_ms = newest.at_ms
          FROM (SELECT s.station_id,
@@ -58,10 +58,10 @@ pub(crate) fn note_last_messages(w: &Tx<'_>) -> Result<()> {
                           SELECT timestamp_ms, category, event FROM events
                           WHERE events.station_id = s.station_id ORDER BY seq DESC LIMIT ?1) AS e
                        WHERE e.category = 'ocpp' OR e.event = 'MessageRejected') AS at_ms
-               FROM stations AS s WHERE s.connected = 1) AS newest
+               FROM stations AS s WHERE s.connected = 1 AND (?2 IS NULL OR s.node_epoch = ?2)) AS newest
          WHERE newest.station_id = stations.station_id
            AND newest.at_ms > coalesce(stations.last_seen_at_ms, 0)",
-        params![MESSAGES_LOOKED_AT],
+        params![MESSAGES_LOOKED_AT, epoch],
     )?;
     Ok(())
 }
@@ -83,8 +83,8 @@ pub(crate) fn set_offline(
             "UPDATE stations SET offline = 1,
                  last_seen_at_ms = CASE WHEN ?2 > last_seen_at_ms THEN ?2 ELSE last_seen_at_ms END,
                  offline_since_ms = coalesce(offline_since_ms, ?2, last_seen_at_ms)
-             WHERE station_id = ?1 AND offline = 0",
-            params![id, last_seen_at],
+             WHERE station_id = ?1 AND offline = 0 AND (node_epoch IS NULL OR node_epoch = ?3)",
+            params![id, last_seen_at, w.epoch],
         )?,
         false => w.run(
             "UPDATE stations SET offline = 0,

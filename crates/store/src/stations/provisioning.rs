@@ -6,6 +6,8 @@ use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
 use crate::history;
+use crate::other_nodes::tell_node_of;
+use crate::signals::told::StationNews;
 use crate::station_state::{boot_loops, certificate_renewal, configuration, password_change};
 use crate::stations::list::by_id;
 use crate::{Priority, Scope, Store};
@@ -61,7 +63,7 @@ impl Store {
         stations: Vec<(StationInput, StationToImport)>,
     ) -> Result<Vec<Imported>> {
         self.write(Priority::Api, Scope::Installation, move |w| {
-            let import = |(input, station): &(StationInput, StationToImport)| {
+            let mut import = |(input, station): &(StationInput, StationToImport)| {
                 let StationToImport { read_at, password_verifiers } = station;
                 Ok(match read_at {
                     Some(read_at) => match replace(w, *read_at, input, password_verifiers.as_deref())? {
@@ -74,7 +76,7 @@ impl Store {
                     },
                 })
             };
-            stations.iter().map(import).collect()
+            stations.iter().map(&mut import).collect()
         })
         .await
     }
@@ -157,7 +159,7 @@ fn create(w: &Tx<'_>, input: &StationInput, password_verifiers: &[String]) -> Re
 }
 
 fn replace(
-    w: &Tx<'_>,
+    w: &mut Tx<'_>,
     read_at: Timestamp,
     input: &StationInput,
     password_verifiers: Option<&[String]>,
@@ -188,6 +190,9 @@ fn replace(
          WHERE station_id = ?1"
     );
     write(w, &update, input, min_profile)?;
+    if w.is_shared() {
+        tell_node_of(w, id, if input.blocked { StationNews::Blocked } else { StationNews::Rules })?;
+    }
     Ok(Changed::Done(known(w, id)?))
 }
 
@@ -230,6 +235,9 @@ fn delete(w: &mut Tx<'_>, id: &StationId, read_at: Option<Timestamp>) -> Result<
         return Ok(Changed::Stale);
     }
     queue::station_removed(w, id)?;
+    if w.is_shared() {
+        tell_node_of(w, id, StationNews::Removed)?;
+    }
     w.run("DELETE FROM connectors WHERE station_id = ?1", params![id])?;
     history::forget(w, id)?;
     configuration::forget(w, id)?;

@@ -202,7 +202,7 @@ mod tests {
     /// schema has.
     #[tokio::test]
     async fn the_schema_knows_the_words_of_the_vocabulary_and_no_others() {
-        if crate::seed::is_shared() {
+        if crate::test_store::is_shared() {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");

@@ -14,6 +14,7 @@ pub mod id_tag;
 pub mod import;
 pub mod ingest;
 pub mod message;
+pub mod node;
 pub mod overview;
 pub mod problem;
 pub mod replay;

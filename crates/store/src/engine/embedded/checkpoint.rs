@@ -161,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_busy_log_starts_anew_and_a_long_reader_only_delays_that() {
-        if crate::seed::is_shared() {
+        if crate::test_store::is_shared() {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");

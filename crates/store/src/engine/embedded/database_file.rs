@@ -97,6 +97,7 @@ impl DatabaseFile {
             now: clock.now(),
             monotonic: monotonic.now(),
             wall_offset_ms: monotonic.wall_offset_ms(),
+            epoch: 0,
             mint: &mut mint,
             subscriptions: &mut subscriptions,
             vault,

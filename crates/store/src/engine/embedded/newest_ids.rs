@@ -51,7 +51,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_id_is_given_twice_whatever_kind_was_the_newest_before_a_restart() {
-        if crate::seed::is_shared() {
+        if crate::test_store::is_shared() {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");

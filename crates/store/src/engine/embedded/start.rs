@@ -14,6 +14,7 @@ use crate::engine::embedded::data_dir::DATABASE;
 use crate::engine::embedded::newest_ids::NewestIds;
 use crate::engine::embedded::writer::WriterState;
 use crate::engine::embedded::{connect, monotonic, residue, upgrade};
+use crate::engine::membership::Membership;
 use crate::engine::schema::SCHEMA;
 use crate::engine::statistics::Statistics;
 use crate::error::Result;
@@ -37,6 +38,7 @@ impl Opening {
         clock: Clock,
         vault: Vault,
         lock: Option<File>,
+        membership: &Arc<Membership>,
         subscriptions: impl FnOnce(&Connection) -> Result<SubscriptionSet>,
     ) -> Result<Self> {
         let path = data_dir.join(DATABASE);
@@ -60,6 +62,7 @@ impl Opening {
             clock,
             monotonic,
             wall_offset_ms: lock.is_some().then_some(wall_offset_ms),
+            membership: membership.clone(),
             mint,
             signals: Arc::new(Signals::new(event)),
             statistics,

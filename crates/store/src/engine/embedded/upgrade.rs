@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_database_of_an_earlier_version_is_kept_whole_and_a_new_one_or_todays_leaves_nothing() {
-        if crate::seed::is_shared() {
+        if crate::test_store::is_shared() {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn nothing_is_changed_under_a_gateway_that_runs() {
-        if crate::seed::is_shared() {
+        if crate::test_store::is_shared() {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");

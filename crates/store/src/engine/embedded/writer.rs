@@ -12,6 +12,7 @@ use tracing::warn;
 use crate::engine::batch::{Batch, Completion, take_back};
 use crate::engine::embedded::checkpoint::Checkpoint;
 use crate::engine::embedded::monotonic;
+use crate::engine::membership::Membership;
 use crate::engine::queue::{Queue, Queued};
 use crate::engine::statistics::Statistics;
 use crate::engine::tx::{Read, Tx};
@@ -33,6 +34,7 @@ pub(crate) struct WriterState {
     /// How far the database says that the wall is ahead of the monotonic clock; `None`: that is for another
     /// process to say.
     pub(crate) wall_offset_ms: Option<i64>,
+    pub(crate) membership: Arc<Membership>,
     pub(crate) mint: IdMint,
     pub(crate) subscriptions: SubscriptionSet,
     pub(crate) signals: Arc<Signals>,
@@ -50,6 +52,7 @@ impl WriterState {
             now: self.clock.now(),
             monotonic: self.monotonic.now(),
             wall_offset_ms: self.monotonic.wall_offset_ms(),
+            epoch: self.membership.epoch(),
             mint: &mut self.mint,
             subscriptions: &mut self.subscriptions,
             vault: &self.vault,
@@ -103,6 +106,7 @@ impl WriterState {
         execute(&self.conn, "BEGIN IMMEDIATE")?;
         let (now, monotonic, wall_offset_ms) =
             (self.clock.now(), self.monotonic.now(), self.monotonic.wall_offset_ms());
+        let epoch = self.membership.epoch();
         self.note_step(wall_offset_ms)?;
         for Queued { job, .. } in waiting {
             let begun = execute(&self.conn, "SAVEPOINT job");
@@ -111,6 +115,7 @@ impl WriterState {
                 now,
                 monotonic,
                 wall_offset_ms,
+                epoch,
                 mint: &mut self.mint,
                 subscriptions: &mut self.subscriptions,
                 vault: &self.vault,
@@ -162,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn callers_of_a_batch_that_cannot_begin_hear_that_it_was_not_committed() {
-        if crate::seed::is_shared() {
+        if crate::test_store::is_shared() {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");

@@ -1,2 +1,3 @@
--- Deliveries by what their last attempt was answered. What has arrived at once, as nearly all do, has no entry.
+-- Deliveries by what their last attempt was answered. What has arrived at once, as nearly all do, has no
+-- entry.
 CREATE INDEX attempts_failed ON attempts (delivery_seq, number, status_code) WHERE error_code IS NOT NULL;

@@ -1,13 +1,15 @@
 //! Where the database is, and how it is reached.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_postgres::{Client, Config, NoTls};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 use url::Url;
 
-use crate::engine::postgres::tls::{self, Connector};
+use crate::engine::postgres::tls;
 use crate::error::{Result, StoreError};
 
 /// The schema that the tables are in, unless the URL names another.
@@ -140,25 +142,39 @@ impl Address {
 
     /// A connection. Must be called in the runtime that drives it.
     pub(crate) async fn connect(&self) -> Result<Client> {
-        let client = match self.ssl_mode {
-            SslMode::Disable => {
-                let (client, connection) = self.config.connect(NoTls).await?;
-                tokio::spawn(connection);
-                client
-            }
-            SslMode::Require => self.connect_with(tls::unverified()).await?,
-            SslMode::VerifyFull => {
-                self.connect_with(tls::verified(self.root_certificates.as_deref())?).await?
-            }
-        };
-        Ok(client)
+        self.connect_and_tell(|| ()).await
     }
 
-    async fn connect_with(&self, connector: Connector) -> Result<Client> {
+    /// The same; `hint` is called for each notification that it brings.
+    pub(crate) async fn connect_and_tell(&self, hint: impl Fn() + Send + 'static) -> Result<Client> {
+        let connector = match self.ssl_mode {
+            SslMode::Disable => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                drive(connection, hint);
+                return Ok(client);
+            }
+            SslMode::Require => tls::unverified(),
+            SslMode::VerifyFull => tls::verified(self.root_certificates.as_deref())?,
+        };
         let (client, connection) = self.config.connect(connector).await?;
-        tokio::spawn(connection);
+        drive(connection, hint);
         Ok(client)
     }
+}
+
+/// Drives a connection until it ends.
+fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, hint: impl Fn() + Send + 'static)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if matches!(message, AsyncMessage::Notification(_)) {
+                hint();
+            }
+        }
+    });
 }
 
 /// A name that needs no quotes, so that it can stand in any statement.

@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod cells;
 pub(crate) mod dialect;
 pub(crate) mod driver;
+pub(crate) mod hints;
 pub(crate) mod row_numbers;
 pub(crate) mod space;
 mod tls;

@@ -23,6 +23,13 @@ pub(crate) struct Compile {
     pub(crate) one: fn(&Read<'_>, WebhookId) -> Result<Option<Subscription>>,
 }
 
+/// What becomes of the head with a commit.
+const HEAD: &str = "UPDATE head SET newest_id = ?1, newest_event = ?2, webhooks_version = ?3";
+
+/// The same, and what other nodes are to hear of it.
+const HEAD_AND_SIGNAL: &str = "WITH signal AS (INSERT INTO signals (epoch, told) VALUES (?4, ?5))
+    UPDATE head SET newest_id = ?1, newest_event = ?2, webhooks_version = ?3";
+
 /// What this node knows of the head.
 pub(crate) struct Head {
     /// Goes on behind the newest id of any node.
@@ -40,18 +47,33 @@ impl Head {
     }
 
     /// Begins a transaction and takes the head; brings `subscriptions` up to date. Returns the transaction's
-    /// name, by which its end can be looked up.
-    pub(crate) fn take(&mut self, conn: &Connection, subscriptions: &mut SubscriptionSet) -> Result<String> {
+    /// name, by which its end can be looked up. `epoch`: the node that writes, `None` while it joins.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if the node was counted as lost.
+    pub(crate) fn take(
+        &mut self,
+        conn: &Connection,
+        subscriptions: &mut SubscriptionSet,
+        epoch: Option<i64>,
+    ) -> Result<String> {
         conn.ahead("BEGIN");
+        // What is read together with a row that has to be waited for is of before the wait: so the rest is
+        // another statement.
+        conn.ahead("SELECT 1 FROM head FOR UPDATE");
         conn.set_in_transaction(true);
-        let sql = "SELECT newest_id, newest_event, webhooks_version, CAST(pg_current_xact_id() AS TEXT)
-                   FROM head FOR UPDATE";
-        let (newest, event, version, transaction): ([u8; 16], LogPosition, i64, String) =
-            driver::one(conn, sql, &[], |row| {
-                Ok((driver::get(row, 0)?, driver::get(row, 1)?, driver::get(row, 2)?, driver::get(row, 3)?))
-            })?;
-        self.mint = IdMint::after(u128::from_be_bytes(newest));
-        self.newest_event = event;
+        let sql = "SELECT newest_id, newest_event, webhooks_version, CAST(pg_current_xact_id() AS TEXT),
+                          (SELECT status FROM nodes WHERE epoch = ?1)
+                   FROM head";
+        let taken = driver::one(conn, sql, params![epoch], |row| {
+            self.mint = IdMint::after(u128::from_be_bytes(driver::get(row, 0)?));
+            self.newest_event = driver::get(row, 1)?;
+            Ok((driver::get::<i64>(row, 2)?, driver::get(row, 3)?, driver::get::<Option<String>>(row, 4)?))
+        });
+        let (version, transaction, status) = taken?;
+        if epoch.is_some() && !matches!(status.as_deref(), Some("active" | "draining")) {
+            return Err(StoreError::Fenced);
+        }
         if self.webhooks_version != Some(version) {
             self.recompile(conn, subscriptions, version)?;
         }
@@ -79,11 +101,17 @@ impl Head {
         Ok(())
     }
 
-    /// Writes down what has become of the head, and commits.
+    /// Writes down what has become of the head, and commits as the node `epoch`. `has_peers`: others may wait
+    /// for what was done.
     ///
     /// # Errors
     /// [`StoreError::Commit`], or [`StoreError::Away`] if the answer never came.
-    pub(crate) fn commit(&mut self, conn: &Connection, after_commit: &AfterCommit) -> Result<()> {
+    pub(crate) fn commit(
+        &mut self,
+        conn: &Connection,
+        after_commit: &AfterCommit,
+        (epoch, has_peers): (i64, bool),
+    ) -> Result<()> {
         let changed: Vec<WebhookId> = after_commit.webhooks.iter().map(|(id, _)| *id).collect();
         let mut version = self.webhooks_version.unwrap_or(0);
         for webhook_id in &changed {
@@ -99,21 +127,19 @@ impl Head {
             driver::run(conn, sql, params![version - CHANGES_KEPT])?;
         }
         let newest_event = after_commit.newest_event.unwrap_or(self.newest_event);
-        conn.commit_with(
-            "UPDATE head SET newest_id = ?1, newest_event = ?2, webhooks_version = ?3,
-                             replays_version = replays_version + ?4, bulk_version = bulk_version + ?5",
-            params![
-                self.mint.last().to_be_bytes(),
-                newest_event,
-                version,
-                i64::from(after_commit.replays),
-                i64::from(after_commit.bulk_commands)
-            ],
-        )
-        .map_err(|error| match error {
-            StoreError::Failed(reason) => StoreError::Commit(reason),
-            other => other,
-        })?;
+        let told = if has_peers { after_commit.told() } else { None };
+        let sql = match told {
+            None => HEAD,
+            Some(_) => HEAD_AND_SIGNAL,
+        };
+        let (newest_id, told_text) = (self.mint.last().to_be_bytes(), told.as_deref().unwrap_or_default());
+        let values = params![newest_id, newest_event, version, epoch, told_text];
+        conn.commit_with(sql, if told.is_some() { values } else { &values[..3] }).map_err(
+            |error| match error {
+                StoreError::Failed(reason) => StoreError::Commit(reason),
+                other => other,
+            },
+        )?;
         conn.set_in_transaction(false);
         self.newest_event = newest_event;
         self.webhooks_version = Some(version);

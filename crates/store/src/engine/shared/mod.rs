@@ -28,6 +28,9 @@ pub(crate) struct Shared {
     readers: Arc<Readers>,
     /// Those of what is to be delivered.
     delivery_readers: Arc<Readers>,
+    /// One connection that may write beside the writer: signs of life, which wait for nobody.
+    control: Arc<Readers>,
+    address: Address,
     statistics: Arc<Statistics>,
 }
 
@@ -35,10 +38,13 @@ impl Shared {
     /// Begins to write, and to read.
     pub(crate) fn start(reading: Address, state: WriterState) -> Result<Self> {
         let statistics = state.statistics.clone();
+        let address = state.address.clone();
         Ok(Self {
             writer: Writer::start(move |queue| state.write_until_closed(queue))?,
             readers: Arc::new(Readers::new(reading.clone(), READERS)),
             delivery_readers: Arc::new(Readers::new(reading, DELIVERY_READERS)),
+            control: Arc::new(Readers::new(address.clone(), 1)),
+            address,
             statistics,
         })
     }
@@ -62,6 +68,19 @@ impl Shared {
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
         self.delivery_readers.read(query).await
+    }
+
+    pub(crate) async fn control<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.control.read(work).await
+    }
+
+    /// Where the database is.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     pub(crate) fn close(&self) {

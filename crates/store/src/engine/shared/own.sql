@@ -8,14 +8,26 @@ CREATE TABLE head (
     newest_id        BYTEA   NOT NULL CHECK (octet_length(newest_id) = 16),
     newest_event     BIGINT  NOT NULL,
     -- How often a webhook was created, changed or deleted.
-    webhooks_version BIGINT  NOT NULL,
-    -- How often a replay was started, and a bulk command created or canceled.
-    replays_version  BIGINT  NOT NULL,
-    bulk_version     BIGINT  NOT NULL
+    webhooks_version BIGINT  NOT NULL
 );
 
-INSERT INTO head (newest_id, newest_event, webhooks_version, replays_version, bulk_version)
-VALUES (decode('00000000000000000000000000000000', 'hex'), 0, 0, 0, 0);
+INSERT INTO head (newest_id, newest_event, webhooks_version)
+VALUES (decode('00000000000000000000000000000000', 'hex'), 0, 0);
+
+-- What commits tell other nodes: JSON (signals/told.rs of the store).
+CREATE TABLE signals (
+    seq   BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    epoch BIGINT NOT NULL,
+    told  TEXT   NOT NULL
+);
+
+-- Which node sends the deliveries of which webhook, or of which origin (a number below zero).
+CREATE TABLE lane_leases (
+    webhook_id BIGINT PRIMARY KEY,
+    epoch      BIGINT NOT NULL
+);
+
+CREATE INDEX lane_leases_by_node ON lane_leases (epoch);
 
 -- The latest changes of webhooks, by the version that they made.
 CREATE TABLE webhook_changes (

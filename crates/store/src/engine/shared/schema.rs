@@ -6,9 +6,6 @@ use crate::engine::schema::SCHEMA;
 use crate::engine::sql::params;
 use crate::error::{Result, StoreError};
 
-/// So many steps were there when PostgreSQL came: no database has any of them without the others.
-const FIRST: usize = 7;
-
 /// Held by the node that changes the schema, over all databases of one server that have such schemas.
 const LOCK: i64 = 0x6368_6172_6765;
 
@@ -28,9 +25,8 @@ pub(crate) fn migrate(conn: &Connection, schema: &str) -> Result<()> {
         conn.batch("ROLLBACK")?;
         return Err(StoreError::NewerSchema { found, known });
     }
-    for (step, text) in SCHEMA.steps().iter().enumerate().skip(found as usize) {
-        let is_new = found == 0 && step < FIRST;
-        conn.batch(&dialect::schema_step(text, is_new))?;
+    for text in SCHEMA.steps().iter().skip(found as usize) {
+        conn.batch(&dialect::schema_step(text, found == 0))?;
     }
     if found == 0 {
         conn.batch(include_str!("own.sql"))?;

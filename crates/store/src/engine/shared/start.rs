@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::engine::membership::Membership;
 use crate::engine::postgres::address::Address;
 use crate::engine::postgres::driver::{self, Connection};
 use crate::engine::shared::Shared;
 use crate::engine::shared::head::{Compile, Head};
 use crate::engine::shared::schema;
-use crate::engine::shared::writer::WriterState;
-use crate::engine::sql::WALL_OFFSET_MS;
+use crate::engine::shared::writer::{Join, WriterState, session_name};
+use crate::engine::sql::{WALL_OFFSET_MS, params};
 use crate::engine::tx::{Read, Tx};
 use crate::error::{Result, StoreError};
 use crate::secrecy::vault::Vault;
@@ -31,7 +32,12 @@ impl Opening {
     /// # Errors
     /// [`StoreError::Away`]; [`StoreError::Failed`] if the server refuses us, is too old, or does not keep
     /// what it has committed; [`StoreError::NewerSchema`].
-    pub(crate) fn open(address: &Address, clock: Clock, compile: Compile) -> Result<Self> {
+    pub(crate) fn open(
+        address: &Address,
+        clock: Clock,
+        compile: Compile,
+        (membership, join): (Arc<Membership>, Join),
+    ) -> Result<Self> {
         let writing = address.for_sessions("chargehook", &[]);
         let conn = Connection::open(&writing)?;
         check_server(&conn)?;
@@ -48,6 +54,8 @@ impl Opening {
             signals: Arc::new(Signals::new(crate::LogPosition::START)),
             statistics: Arc::default(),
             vault: Vault::locked(),
+            membership,
+            join,
         };
         state.transact(|_| Ok(()))?;
         state.signals = Arc::new(Signals::new(state.head.newest_event));
@@ -69,7 +77,22 @@ impl Opening {
 
     /// Does `work` in a transaction of its own.
     pub(crate) fn write(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<()>) -> Result<()> {
-        self.state.transact(work)
+        self.state.transact(work).map(drop)
+    }
+
+    /// Makes this process a node. Sessions of an older one of its name are ended first: it may hang, and hold
+    /// the head.
+    pub(crate) fn be_node(&mut self) -> Result<()> {
+        let identity = self.state.membership.identity();
+        let older = "SELECT epoch FROM nodes WHERE name = ?1 AND ocpp_addr IS NOT DISTINCT FROM ?2
+                         AND api_addr IS NOT DISTINCT FROM ?3 AND status <> 'lost'";
+        let older: Vec<i64> = self.read(|db| {
+            db.all(older, params![identity.name, identity.ocpp_addr, identity.api_addr], |row| row.get(0))
+        })?;
+        for epoch in older {
+            self.read(|db| end_sessions(db, self.reading.schema(), epoch))?;
+        }
+        self.state.be_node()
     }
 
     pub(crate) fn monotonic(&self) -> Monotonic {
@@ -122,4 +145,11 @@ fn monotonic(conn: &Connection, clock: &Clock) -> Result<Monotonic> {
         Clock::Manual(_) => offset_ms,
     };
     Ok(Monotonic::resume(clock.clone(), offset_ms, reached))
+}
+
+/// Ends the sessions that a node writes with: what they had open is rolled back.
+pub(crate) fn end_sessions(db: &Read<'_>, schema: &str, epoch: i64) -> Result<()> {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE application_name = ?1 AND datname = current_database() AND pid <> pg_backend_pid()";
+    db.all(sql, params![session_name(schema, epoch)], |_| Ok(())).map(drop)
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::engine::batch::{Batch, Completion, take_back};
+use crate::engine::membership::Membership;
 use crate::engine::postgres::address::Address;
 use crate::engine::postgres::driver::{self, Connection};
 use crate::engine::queue::{Queue, Queued};
@@ -44,30 +45,67 @@ pub(crate) struct WriterState {
     pub(crate) signals: Arc<Signals>,
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) vault: Vault,
+    pub(crate) membership: Arc<Membership>,
+    /// Makes this process a node.
+    pub(crate) join: Join,
 }
 
+/// Makes this process a node, in a transaction that is open.
+pub(crate) type Join = fn(&mut Tx<'_>, &Arc<Membership>) -> Result<()>;
+
 impl WriterState {
-    /// Runs one job in a transaction of its own, before the thread starts.
-    pub(crate) fn transact(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<()>) -> Result<()> {
+    /// Runs one job in a transaction of its own, before the thread starts or while this process is no node.
+    /// Returns the epoch that it has left.
+    pub(crate) fn transact(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<()>) -> Result<i64> {
         let mut after_commit = AfterCommit::default();
-        let conn = connected(&mut self.conn, &self.address)?;
-        self.head.take(conn, &mut self.subscriptions)?;
-        let batch = Batch {
-            now: self.clock.now(),
-            monotonic: self.monotonic.now(),
-            wall_offset_ms: self.monotonic.wall_offset_ms(),
-            mint: &mut self.head.mint,
-            subscriptions: &mut self.subscriptions,
-            vault: &self.vault,
-            after_commit: &mut after_commit,
-        };
-        if let Err(error) = work(&mut Tx::new(Read::of_shared(conn), batch)) {
-            take_back(&mut self.subscriptions, after_commit);
-            roll_back(&mut self.conn);
-            return Err(error);
+        let epoch = self.membership.epoch();
+        let conn = connected(&mut self.conn, &self.address, &self.membership)?;
+        let taken = self.head.take(conn, &mut self.subscriptions, Some(epoch).filter(|epoch| *epoch != 0));
+        let done = taken.and_then(|_| {
+            let batch = Batch {
+                now: self.clock.now(),
+                monotonic: self.monotonic.now(),
+                wall_offset_ms: self.monotonic.wall_offset_ms(),
+                epoch,
+                mint: &mut self.head.mint,
+                subscriptions: &mut self.subscriptions,
+                vault: &self.vault,
+                after_commit: &mut after_commit,
+            };
+            let mut tx = Tx::new(Read::of_shared(conn), batch);
+            work(&mut tx)?;
+            Ok(tx.epoch)
+        });
+        let committed = done.and_then(|epoch| {
+            self.head.commit(conn, &after_commit, (epoch, true))?;
+            Ok(epoch)
+        });
+        match committed {
+            Ok(epoch) => {
+                self.signals.raise(after_commit);
+                self.signals.tell_others();
+                Ok(epoch)
+            }
+            Err(error) => {
+                take_back(&mut self.subscriptions, after_commit);
+                roll_back(&mut self.conn);
+                Err(error)
+            }
         }
-        self.head.commit(conn, &after_commit)?;
-        self.signals.raise(after_commit);
+    }
+
+    /// Makes this process a node. What others have told until then is no news to it.
+    pub(crate) fn be_node(&mut self) -> Result<()> {
+        let (join, membership) = (self.join, self.membership.clone());
+        let mut heard = 0;
+        let epoch = self.transact(|w| {
+            heard = w.one("SELECT coalesce(max(seq), 0) FROM signals", &[], |row| row.get(0))?;
+            join(w, &membership)
+        })?;
+        self.membership.has_heard(heard);
+        self.membership.joined(epoch);
+        // The session is known to others by its node from now on.
+        self.conn = None;
         Ok(())
     }
 
@@ -90,7 +128,13 @@ impl WriterState {
         self.statistics.committed(jobs, began.elapsed());
         self.statistics.note_failure(failed.as_ref(), self.clock.now());
         match &failed {
-            None => self.signals.raise(after_commit),
+            None => {
+                let is_news = self.membership.has_peers() && after_commit.told().is_some();
+                self.signals.raise(after_commit);
+                if is_news {
+                    self.signals.tell_others();
+                }
+            }
             Some(error) => {
                 vocabulary::log_limit::limited!(warn: "a batch of {jobs} writes was not committed: {error}");
                 completions.extend(waiting.map(|queued| (queued.job)(Err(error.clone())).1));
@@ -109,9 +153,13 @@ impl WriterState {
         after_commit: &mut AfterCommit,
         completions: &mut Vec<Completion>,
     ) -> Result<()> {
-        let conn = connected(&mut self.conn, &self.address)?;
+        if self.membership.epoch() == 0 {
+            self.be_node()?;
+        }
+        let (epoch, has_peers) = (self.membership.epoch(), self.membership.has_peers());
+        let conn = connected(&mut self.conn, &self.address, &self.membership)?;
         let before = conn.round_trips();
-        let transaction = self.head.take(conn, &mut self.subscriptions)?;
+        let transaction = self.head.take(conn, &mut self.subscriptions, Some(epoch))?;
         let (now, monotonic, wall_offset_ms) =
             (self.clock.now(), self.monotonic.now(), self.monotonic.wall_offset_ms());
         for Queued { job, .. } in waiting {
@@ -121,6 +169,7 @@ impl WriterState {
                 now,
                 monotonic,
                 wall_offset_ms,
+                epoch,
                 mint: &mut self.head.mint,
                 subscriptions: &mut self.subscriptions,
                 vault: &self.vault,
@@ -139,7 +188,7 @@ impl WriterState {
                 return Err(StoreError::Away("the connection broke".to_owned()));
             }
         }
-        let committed = self.head.commit(conn, after_commit);
+        let committed = self.head.commit(conn, after_commit, (epoch, has_peers));
         self.statistics.waited(conn.round_trips() - before);
         match committed {
             Err(error) if conn.is_closed() => self.look_up(&transaction, error),
@@ -152,7 +201,7 @@ impl WriterState {
         let began = Instant::now();
         while began.elapsed() < LOOKING_UP {
             self.conn = None;
-            let status = connected(&mut self.conn, &self.address).and_then(|conn| {
+            let status = connected(&mut self.conn, &self.address, &self.membership).and_then(|conn| {
                 let sql = "SELECT pg_xact_status(CAST(CAST(?1 AS TEXT) AS xid8))";
                 driver::one(conn, sql, params![transaction], |row| driver::get::<Option<String>>(row, 0))
             });
@@ -168,14 +217,33 @@ impl WriterState {
 }
 
 /// The connection; a new one where there is none.
-fn connected<'a>(conn: &'a mut Option<Connection>, address: &Address) -> Result<&'a Connection> {
+fn connected<'a>(
+    conn: &'a mut Option<Connection>,
+    address: &Address,
+    membership: &Membership,
+) -> Result<&'a Connection> {
     if conn.as_ref().is_some_and(Connection::is_closed) {
         *conn = None;
     }
     match conn {
         Some(conn) => Ok(conn),
-        None => Ok(conn.insert(Connection::open(address)?)),
+        None => {
+            let new = Connection::open(address)?;
+            // A node that hangs must not hold the head for longer than others wait for it.
+            let patience = membership.identity().lease.as_millis() * 2 / 3;
+            new.batch(&format!(
+                "SET application_name = '{}'; SET statement_timeout = {patience};
+                 SET idle_in_transaction_session_timeout = {patience}",
+                session_name(address.schema(), membership.epoch())
+            ))?;
+            Ok(conn.insert(new))
+        }
     }
+}
+
+/// By which others know the session of a node that writes. PostgreSQL keeps 63 bytes of it.
+pub(crate) fn session_name(schema: &str, epoch: i64) -> String {
+    format!("chargehook {epoch} {schema:.38}")
 }
 
 /// Ends a transaction that is not to be committed; without a connection it has ended.

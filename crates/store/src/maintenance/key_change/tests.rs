@@ -61,7 +61,7 @@ fn sealed_in(dir: &Path) -> (KeySource, SecretsKey) {
 
 #[tokio::test]
 async fn another_key_opens_everything_and_nothing_is_left_for_the_old_one() {
-    if crate::seed::is_shared() {
+    if crate::test_store::is_shared() {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
@@ -95,7 +95,7 @@ async fn another_key_opens_everything_and_nothing_is_left_for_the_old_one() {
 
 #[tokio::test]
 async fn a_key_that_is_given_is_used_and_written_nowhere() {
-    if crate::seed::is_shared() {
+    if crate::test_store::is_shared() {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
@@ -120,7 +120,7 @@ async fn a_key_that_is_given_is_used_and_written_nowhere() {
 
 #[tokio::test]
 async fn a_change_that_was_cut_off_is_found_out_by_itself() {
-    if crate::seed::is_shared() {
+    if crate::test_store::is_shared() {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");

@@ -5,7 +5,7 @@ use vocabulary::webhook::WebhookStatus;
 
 #[tokio::test]
 async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_without_it() {
-    if crate::seed::is_shared() {
+    if crate::test_store::is_shared() {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
