@@ -101,7 +101,7 @@ fn listed(rows: &[Transaction], now: Timestamp) -> Markup {
         table::text("Station · connector"),
         table::text("State"),
         table::minor("Id tag"),
-        table::text("Started"),
+        table::minor("Started"),
         table::minor_number("Duration"),
         table::number("Energy"),
         table::text("Quality"),

@@ -73,7 +73,7 @@ fn listed(stations: &[Row], now: Timestamp) -> Markup {
         table::text("Connectors"),
         table::minor("Site"),
         table::minor("Model · firmware"),
-        table::text("Last seen"),
+        table::minor("Last seen"),
     ];
     let rows = stations.iter().map(|(station, connectors)| {
         [

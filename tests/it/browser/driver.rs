@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use thirtyfour::{
     By, CapabilitiesHelper, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement,
 };
@@ -44,13 +45,17 @@ impl Colours {
 }
 
 /// A chromedriver and its browser, in a process group of their own that ends with this.
-struct Driving(Child);
+struct Driving {
+    process: Child,
+    /// What both leave behind, such as the profile.
+    _files: TempDir,
+}
 
 impl Drop for Driving {
     fn drop(&mut self) {
-        let group = format!("-{}", self.0.id());
+        let group = format!("-{}", self.process.id());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
-        let _ = self.0.wait();
+        let _ = self.process.wait();
     }
 }
 
@@ -85,15 +90,17 @@ impl Browser {
         let (Some(chromium), Some(chromedriver)) = (program("chromium"), program("chromedriver")) else {
             panic!("chromium and chromedriver are not in the path");
         };
+        let files = tempfile::tempdir().expect("a directory");
         let process = Command::new(chromedriver)
             .arg("--port=0")
+            .env("TMPDIR", files.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
             .expect("chromedriver starts");
-        let mut driving = Driving(process);
-        let port = announced_port(&mut driving.0);
+        let mut driving = Driving { process, _files: files };
+        let port = announced_port(&mut driving.process);
         let mut wishes = DesiredCapabilities::chrome();
         wishes.set_binary(&chromium.to_string_lossy()).expect("a path");
         for option in [
