@@ -1,7 +1,7 @@
 //! What this process is among the nodes of its store.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,8 +54,6 @@ pub(crate) struct Membership {
     lanes: Mutex<Lanes>,
     /// It does what one node does for all.
     leads: AtomicBool,
-    /// Active nodes, itself included.
-    nodes: AtomicU64,
     /// It leaves: it takes on nothing more.
     draining: AtomicBool,
     /// The newest signal of others that it has heard.
@@ -76,7 +74,6 @@ impl Membership {
             acts_until: Mutex::new(None),
             lanes: Mutex::default(),
             leads: AtomicBool::new(true),
-            nodes: AtomicU64::new(1),
             draining: AtomicBool::new(false),
             heard: AtomicI64::new(0),
         }
@@ -132,11 +129,10 @@ impl Membership {
     }
 
     /// It was seen by the database at `seen`: its lease runs from then.
-    pub(crate) fn seen(&self, seen: Instant, leads: bool, nodes: u64) {
+    pub(crate) fn seen(&self, seen: Instant, leads: bool) {
         let lease = self.identity().lease;
         *lock(&self.acts_until) = Some(seen + lease);
         self.leads.store(leads, SeqCst);
-        self.nodes.store(nodes, SeqCst);
     }
 
     /// Whether it may still send anything, by its own clock.
@@ -147,11 +143,6 @@ impl Membership {
     /// Whether it does what one node does for all.
     pub(crate) fn leads(&self) -> bool {
         self.leads.load(SeqCst) && self.may_act()
-    }
-
-    /// Whether somebody else has to hear of what this one commits.
-    pub(crate) fn has_peers(&self) -> bool {
-        self.nodes.load(SeqCst) > 1
     }
 
     /// Takes on nothing more.

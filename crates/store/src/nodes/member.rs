@@ -31,8 +31,6 @@ struct Beat {
     alive: bool,
     /// It is the oldest one that serves.
     leads: bool,
-    /// How many there are.
-    nodes: u64,
     /// Others that have been silent for their lease.
     silent: Vec<i64>,
 }
@@ -103,7 +101,7 @@ impl Store {
             self.inner.signals.nodes_have_changed();
             return Ok(());
         }
-        membership.seen(began, beat.leads, beat.nodes);
+        membership.seen(began, beat.leads);
         for silent in beat.silent {
             self.inner.engine.end_sessions(silent).await?;
             self.write(Priority::Inbound, Scope::Installation, move |w| lost::lose(w, silent)).await?;
@@ -168,5 +166,5 @@ fn look_around(db: &Read<'_>, epoch: i64, alive: bool) -> Result<Beat> {
         let old = "DELETE FROM signals WHERE seq <= (SELECT max(seq) FROM signals) - ?1 RETURNING 1";
         db.all(old, params![SIGNALS_KEPT], |_| Ok(()))?;
     }
-    Ok(Beat { alive, leads, nodes: others.len() as u64, silent: silent.collect() })
+    Ok(Beat { alive, leads, silent: silent.collect() })
 }

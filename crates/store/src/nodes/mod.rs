@@ -9,6 +9,8 @@ pub(crate) mod lanes;
 pub(crate) mod lost;
 mod member;
 mod signals;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -138,9 +138,18 @@ fn numeric<'a>(raw: &[u8]) -> Option<Sent<'a>> {
     Some(if is_whole { Sent::Int(whole) } else { Sent::Real(real) })
 }
 
+/// Whether the server says that it, or this session, is about to end: shutdown, crash, start, and trouble with
+/// the connection.
+fn is_going_away(code: &str) -> bool {
+    code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "25P03" | "53300")
+}
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
+            Some(theirs) if is_going_away(theirs.code().code()) => {
+                Self::Away(format!("{} ({})", theirs.message(), theirs.code().code()))
+            }
             Some(theirs) => Self::Failed(format!("{} ({})", theirs.message(), theirs.code().code())),
             None if error.is_closed() || error.code().is_none() => {
                 let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();

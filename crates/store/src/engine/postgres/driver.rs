@@ -265,7 +265,8 @@ pub(crate) fn each(
     params: &[Param<'_>],
     mut read: impl FnMut(&RawRow) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    if !conn.in_transaction.get() && !sql.contains("LIMIT") {
+    let only_reads = sql.trim_start().starts_with("SELECT");
+    if only_reads && !conn.in_transaction.get() && !sql.contains("LIMIT") {
         return conn.some_of(sql, params, &mut read);
     }
     for row in conn.query(sql, params)?.0 {

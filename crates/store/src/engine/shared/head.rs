@@ -37,13 +37,21 @@ pub(crate) struct Head {
     pub(crate) newest_event: LogPosition,
     /// The version of the webhooks that the compiled subscriptions are of; `None`: of none.
     webhooks_version: Option<i64>,
+    /// Other nodes may wait for what is done.
+    has_peers: bool,
     compile: Compile,
 }
 
 impl Head {
     /// One that knows nothing yet.
     pub(crate) fn unknown(compile: Compile) -> Self {
-        Self { mint: IdMint::after(0), newest_event: LogPosition::START, webhooks_version: None, compile }
+        Self {
+            mint: IdMint::after(0),
+            newest_event: LogPosition::START,
+            webhooks_version: None,
+            has_peers: false,
+            compile,
+        }
     }
 
     /// Begins a transaction and takes the head; brings `subscriptions` up to date. Returns the transaction's
@@ -63,11 +71,13 @@ impl Head {
         conn.ahead("SELECT 1 FROM head FOR UPDATE");
         conn.set_in_transaction(true);
         let sql = "SELECT newest_id, newest_event, webhooks_version, CAST(pg_current_xact_id() AS TEXT),
-                          (SELECT status FROM nodes WHERE epoch = ?1)
+                          (SELECT status FROM nodes WHERE epoch = ?1),
+                          (SELECT count(*) FROM nodes WHERE status <> 'lost' AND epoch IS DISTINCT FROM ?1)
                    FROM head";
         let taken = driver::one(conn, sql, params![epoch], |row| {
             self.mint = IdMint::after(u128::from_be_bytes(driver::get(row, 0)?));
             self.newest_event = driver::get(row, 1)?;
+            self.has_peers = driver::get::<i64>(row, 5)? > 0;
             Ok((driver::get::<i64>(row, 2)?, driver::get(row, 3)?, driver::get::<Option<String>>(row, 4)?))
         });
         let (version, transaction, status) = taken?;
@@ -101,8 +111,8 @@ impl Head {
         Ok(())
     }
 
-    /// Writes down what has become of the head, and commits as the node `epoch`. `has_peers`: others may wait
-    /// for what was done.
+    /// Writes down what has become of the head, and what others are to hear of it, and commits as the node
+    /// `epoch`. True if others are to be woken.
     ///
     /// # Errors
     /// [`StoreError::Commit`], or [`StoreError::Away`] if the answer never came.
@@ -110,8 +120,8 @@ impl Head {
         &mut self,
         conn: &Connection,
         after_commit: &AfterCommit,
-        (epoch, has_peers): (i64, bool),
-    ) -> Result<()> {
+        epoch: i64,
+    ) -> Result<bool> {
         let changed: Vec<WebhookId> = after_commit.webhooks.iter().map(|(id, _)| *id).collect();
         let mut version = self.webhooks_version.unwrap_or(0);
         for webhook_id in &changed {
@@ -127,7 +137,7 @@ impl Head {
             driver::run(conn, sql, params![version - CHANGES_KEPT])?;
         }
         let newest_event = after_commit.newest_event.unwrap_or(self.newest_event);
-        let told = if has_peers { after_commit.told() } else { None };
+        let told = if self.has_peers { after_commit.told() } else { None };
         let sql = match told {
             None => HEAD,
             Some(_) => HEAD_AND_SIGNAL,
@@ -143,7 +153,7 @@ impl Head {
         conn.set_in_transaction(false);
         self.newest_event = newest_event;
         self.webhooks_version = Some(version);
-        Ok(())
+        Ok(told.is_some())
     }
 }
 

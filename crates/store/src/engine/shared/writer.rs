@@ -77,7 +77,7 @@ impl WriterState {
             Ok(tx.epoch)
         });
         let committed = done.and_then(|epoch| {
-            self.head.commit(conn, &after_commit, (epoch, true))?;
+            self.head.commit(conn, &after_commit, epoch)?;
             Ok(epoch)
         });
         match committed {
@@ -124,14 +124,14 @@ impl WriterState {
         let mut after_commit = AfterCommit::default();
         let mut completions = Vec::with_capacity(jobs);
         let mut waiting = batch.drain(..);
-        let failed = self.run(&mut waiting, &mut after_commit, &mut completions).err();
+        let written = self.run(&mut waiting, &mut after_commit, &mut completions);
+        let failed = written.as_ref().err().cloned();
         self.statistics.committed(jobs, began.elapsed());
         self.statistics.note_failure(failed.as_ref(), self.clock.now());
         match &failed {
             None => {
-                let is_news = self.membership.has_peers() && after_commit.told().is_some();
                 self.signals.raise(after_commit);
-                if is_news {
+                if written.unwrap_or(true) {
                     self.signals.tell_others();
                 }
             }
@@ -140,6 +140,10 @@ impl WriterState {
                 completions.extend(waiting.map(|queued| (queued.job)(Err(error.clone())).1));
                 take_back(&mut self.subscriptions, after_commit);
                 roll_back(&mut self.conn);
+                if matches!(error, StoreError::Fenced) {
+                    self.membership.fenced();
+                    self.signals.nodes_have_changed();
+                }
             }
         }
         for completion in completions {
@@ -152,11 +156,11 @@ impl WriterState {
         waiting: &mut impl Iterator<Item = Queued>,
         after_commit: &mut AfterCommit,
         completions: &mut Vec<Completion>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if self.membership.epoch() == 0 {
             self.be_node()?;
         }
-        let (epoch, has_peers) = (self.membership.epoch(), self.membership.has_peers());
+        let epoch = self.membership.epoch();
         let conn = connected(&mut self.conn, &self.address, &self.membership)?;
         let before = conn.round_trips();
         let transaction = self.head.take(conn, &mut self.subscriptions, Some(epoch))?;
@@ -188,7 +192,7 @@ impl WriterState {
                 return Err(StoreError::Away("the connection broke".to_owned()));
             }
         }
-        let committed = self.head.commit(conn, after_commit, (epoch, has_peers));
+        let committed = self.head.commit(conn, after_commit, epoch);
         self.statistics.waited(conn.round_trips() - before);
         match committed {
             Err(error) if conn.is_closed() => self.look_up(&transaction, error),
@@ -196,8 +200,9 @@ impl WriterState {
         }
     }
 
-    /// Finds out whether a transaction whose commit was never answered was committed.
-    fn look_up(&mut self, transaction: &str, error: StoreError) -> Result<()> {
+    /// Finds out whether a transaction whose commit was never answered was committed; others may wait for it
+    /// then.
+    fn look_up(&mut self, transaction: &str, error: StoreError) -> Result<bool> {
         let began = Instant::now();
         while began.elapsed() < LOOKING_UP {
             self.conn = None;
@@ -206,7 +211,7 @@ impl WriterState {
                 driver::one(conn, sql, params![transaction], |row| driver::get::<Option<String>>(row, 0))
             });
             match status.ok().flatten().as_deref() {
-                Some("committed") => return Ok(()),
+                Some("committed") => return Ok(true),
                 Some("aborted") => return Err(error),
                 // Its session has not noticed yet that nobody is there, or the server is away.
                 _ => std::thread::sleep(Duration::from_millis(200)),
