@@ -89,7 +89,7 @@ pub(super) async fn serve(stations: Arc<Stations>, socket: Socket, mut admitted:
 async fn register(stations: &Stations, connected: &mut Connected, began: Timestamp) -> Registration {
     let station = &connected.station_id;
     let mut registration = stations.registry.register(station, connected.generation, began);
-    if stations.stop.is_cancelled() {
+    if stations.doors.is_cancelled() {
         // All connections were asked to leave before this one was registered.
         stations.registry.ask_to_leave(station, Leave::Shutdown);
     }

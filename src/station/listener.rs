@@ -61,7 +61,7 @@ pub(super) async fn accept(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stations.stop.cancelled() => return,
+            () = stations.doors.cancelled() => return,
         };
         match accepted {
             Ok((stream, remote)) => {
@@ -153,7 +153,7 @@ async fn greet(
             stations.note_refused(remote.ip(), Cause::TooSlow, None);
             return None;
         }
-        () = stations.stop.cancelled() => return None,
+        () = stations.doors.cancelled() => return None,
     }
     let Upgrading { upgrade, admitted } = lock(&upgrading).take()?;
     Some(Greeted { upgraded: upgrade.await.ok()?, admitted })

@@ -117,6 +117,8 @@ pub struct Stations {
     /// Open TCP connections, refused ones included.
     open: AtomicUsize,
     tasks: TaskTracker,
+    /// Nobody is let in any more.
+    doors: CancellationToken,
     stop: CancellationToken,
     handshake_runtime: HandshakeRuntime,
 }
@@ -168,6 +170,7 @@ impl Stations {
             discoveries: Mutex::new(RateLimiter::at(limits.discoveries(), now)),
             open: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
+            doors: CancellationToken::new(),
             stop: CancellationToken::new(),
             handshake_runtime,
             limits: Adjustable::new(limits),
@@ -188,9 +191,24 @@ impl Stations {
         Ok((stations, addresses))
     }
 
+    /// Accepts nobody more, and closes the sockets one after the other (1012), spread over `time`: the
+    /// chargers come back to other nodes, and not all at once.
+    pub async fn hand_over(&self, time: Duration) {
+        self.doors.cancel();
+        let connected = self.registry.connected_stations();
+        let pause = time / connected.len().max(1) as u32;
+        let mut next = Instant::now();
+        for station in connected {
+            self.registry.ask_to_leave(&station, Leave::HandedOver);
+            next += pause;
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
     /// Stops accepting, closes every socket with 1001, and waits until the end of each is on disk, `deadline`
     /// at most.
     pub async fn stop(&self, deadline: Duration) {
+        self.doors.cancel();
         self.stop.cancel();
         self.registry.ask_all_to_leave(Leave::Shutdown);
         self.tasks.close();

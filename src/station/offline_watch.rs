@@ -2,7 +2,7 @@
 //! and lines of the log.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval};
@@ -15,12 +15,16 @@ use vocabulary::log_limit::limited;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the leading node looks for stations that no node has a connection of any more.
+const LOOK_AROUND_EVERY: Duration = Duration::from_secs(10);
+
 pub(super) async fn watch(stations: Arc<Stations>) {
     match stations.store.stations_to_watch().await {
         // Offline timers start anew when the gateway starts.
         Ok(known) => stations.registry.watch(known, stations.monotonic.now()),
         Err(error) => warn!("stations of earlier runs are not watched: {error}"),
     }
+    let mut looked_at = Instant::now();
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -34,6 +38,13 @@ pub(super) async fn watch(stations: Arc<Stations>) {
             }
         }
         let now = stations.monotonic.now();
+        if stations.store.is_shared() && stations.store.leads() && looked_at.elapsed() >= LOOK_AROUND_EVERY {
+            looked_at = Instant::now();
+            match stations.store.stations_to_watch().await {
+                Ok(known) => stations.registry.watch_again(known, now),
+                Err(error) => limited!(warn: "stations of other nodes are not watched: {error}"),
+            }
+        }
         let silences = stations.registry.silences(now, stations.settings.offline_after());
         // All at once: when a site's network fails, its stations share a few commits.
         join_all(silences.into_iter().map(|change| record(&stations, change))).await;

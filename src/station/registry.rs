@@ -270,7 +270,13 @@ impl Registry {
         }
     }
 
-    /// Stations that are connected now.
+    /// Which stations are connected now.
+    pub fn connected_stations(&self) -> Vec<StationId> {
+        let stations = self.lock();
+        stations.iter().filter(|(_, entry)| entry.live.is_some()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// How many stations are connected now.
     pub fn connected(&self) -> u64 {
         self.connected.load(Relaxed)
     }
@@ -285,6 +291,19 @@ impl Registry {
         let mut known = self.lock();
         for station in stations {
             known.entry(station).or_insert_with(|| Entry { unheard: true, ..Entry::new(now) });
+        }
+    }
+
+    /// Starts the offline timers of stations anew that have no connection here: they were connected elsewhere,
+    /// and are no more. Those whose timers run already are left alone.
+    pub fn watch_again(&self, stations: impl IntoIterator<Item = StationId>, now: Timestamp) {
+        let mut known = self.lock();
+        for station in stations {
+            let entry = known.entry(station).or_insert_with(|| Entry { unheard: true, ..Entry::new(now) });
+            if entry.live.is_none() && entry.offline {
+                (entry.offline, entry.unheard) = (false, true);
+                entry.last_seen.mark(now);
+            }
         }
     }
 

@@ -91,7 +91,8 @@ impl Signals {
 
     pub(crate) fn raise(&self, after_commit: AfterCommit) {
         if let Some(newest) = after_commit.newest_event {
-            self.tail.send_replace(newest);
+            // Another node's commit may be heard of after a later one of our own.
+            self.tail.send_if_modified(|tail| newest > *tail && std::mem::replace(tail, newest) != newest);
         }
         if after_commit.replays {
             self.replays_begun.notify_one();

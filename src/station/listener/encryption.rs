@@ -33,7 +33,7 @@ async fn first_byte(stations: &Stations, stream: &TcpStream, remote: SocketAddr)
     let mut first = [0];
     let seen = tokio::select! {
         seen = timeout(stations.handshake_timeout(), stream.peek(&mut first)) => seen,
-        () = stations.stop.cancelled() => return None,
+        () = stations.doors.cancelled() => return None,
     };
     match seen {
         // Load balancers look so whether somebody is there, all the time: that is no refusal.
@@ -63,7 +63,7 @@ pub(super) async fn open(
     };
     let agreed = tokio::select! {
         agreed = timeout(stations.handshake_timeout(), tls.accept(stream)) => agreed,
-        () = stations.stop.cancelled() => return None,
+        () = stations.doors.cancelled() => return None,
     };
     match agreed {
         Ok(Ok(Accepted { stream, certificate })) => {

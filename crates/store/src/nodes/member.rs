@@ -46,10 +46,13 @@ impl Store {
         let beat_every = BEAT_EVERY.min(lease / 5);
         let mut gives_back = false;
         let mut beaten: Option<Instant> = None;
+        // After the database was away everybody looks silent.
+        let mut steady_since = Instant::now();
         loop {
             if beaten.is_none_or(|at| at.elapsed() >= beat_every) {
                 beaten = Some(Instant::now());
-                if let Err(error) = self.beat().await {
+                if let Err(error) = self.beat(steady_since.elapsed() >= lease).await {
+                    steady_since = Instant::now();
                     limited!(warn: "this node could not show that it is there: {error}");
                 }
             }
@@ -68,8 +71,8 @@ impl Store {
         }
     }
 
-    /// One sign of life, and a look at the others.
-    async fn beat(&self) -> Result<()> {
+    /// One sign of life, and a look at the others. `judges`: those that were silent for their lease are lost.
+    async fn beat(&self, judges: bool) -> Result<()> {
         let membership = &self.inner.membership;
         let epoch = membership.epoch();
         if epoch == 0 {
@@ -102,7 +105,7 @@ impl Store {
             return Ok(());
         }
         membership.seen(began, beat.leads);
-        for silent in beat.silent {
+        for silent in beat.silent.into_iter().filter(|_| judges) {
             self.inner.engine.end_sessions(silent).await?;
             self.write(Priority::Inbound, Scope::Installation, move |w| lost::lose(w, silent)).await?;
         }

@@ -31,13 +31,15 @@ impl Store {
         .await
     }
 
-    /// Every station that has connected at some time and was not reported offline since: those that may fall
-    /// silent.
+    /// Every station that has connected at some time, is not connected to another node, and was not reported
+    /// offline since: those that may fall silent.
     pub async fn stations_to_watch(&self) -> Result<Vec<StationId>> {
-        self.read(|db| {
-            let connected_once =
-                "SELECT station_id FROM stations WHERE offline = 0 AND last_seen_at_ms IS NOT NULL";
-            let ids: Vec<String> = db.all(connected_once, &[], |row| row.get(0))?;
+        let epoch = self.inner.membership.epoch();
+        self.read(move |db| {
+            let connected_once = "SELECT station_id FROM stations
+                                  WHERE offline = 0 AND last_seen_at_ms IS NOT NULL
+                                    AND (node_epoch IS NULL OR node_epoch = ?1)";
+            let ids: Vec<String> = db.all(connected_once, params![epoch], |row| row.get(0))?;
             Ok(ids.iter().filter_map(|id| StationId::new(id).ok()).collect())
         })
         .await
