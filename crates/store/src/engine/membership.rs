@@ -41,12 +41,22 @@ struct Lanes {
     held: Option<BTreeSet<WebhookId>>,
 }
 
+/// What a process can be to a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The only node there is.
+    Alone,
+    /// One of several: it holds what it was given and nothing else.
+    AmongOthers,
+    /// No node.
+    Beside,
+}
+
 /// What this process is among the nodes of its store, as far as it knows.
 #[derive(Debug)]
 pub(crate) struct Membership {
     identity: Mutex<Identity>,
-    /// Others may come, so that it holds what it was given and nothing else.
-    among_others: bool,
+    role: Role,
     /// 0: it was fenced, and has not joined again.
     epoch: watch::Sender<i64>,
     /// It sends nothing after that; `None`: nobody else is there who might.
@@ -69,7 +79,7 @@ impl Membership {
     pub(crate) fn alone(identity: Identity) -> Self {
         Self {
             identity: Mutex::new(identity),
-            among_others: false,
+            role: Role::Alone,
             epoch: watch::Sender::new(0),
             acts_until: Mutex::new(None),
             lanes: Mutex::default(),
@@ -81,14 +91,24 @@ impl Membership {
 
     /// One of several, which holds nothing yet.
     pub(crate) fn among_others(identity: Identity) -> Self {
-        let membership = Self { among_others: true, ..Self::alone(identity) };
+        let membership = Self { role: Role::AmongOthers, ..Self::alone(identity) };
         membership.forget_all();
         membership
     }
 
+    /// No node: it is on a short errand beside those that are.
+    pub(crate) fn beside() -> Self {
+        Self { role: Role::Beside, ..Self::alone(Identity::default()) }
+    }
+
     /// Whether others may come.
     pub(crate) fn is_among_others(&self) -> bool {
-        self.among_others
+        self.role == Role::AmongOthers
+    }
+
+    /// Whether it is a node, or is to be one again.
+    pub(crate) fn is_node(&self) -> bool {
+        self.role != Role::Beside
     }
 
     pub(crate) fn identity(&self) -> Identity {

@@ -131,20 +131,47 @@ impl Store {
                 Ok(())
             })?;
         }
-        let monotonic = opening.monotonic();
+        let store = Self::of_shared(opening, membership, data_dir, clock, vault.clone())?;
+        Ok(Opened { monotonic: store.inner.monotonic.clone(), store, vault })
+    }
+
+    /// Opens the store at `address` beside its nodes, for a short errand such as making an API key. What is
+    /// sealed in it cannot be read or written this way.
+    ///
+    /// # Errors
+    /// As [`Store::open_shared`].
+    pub fn open_shared_beside(address: &Address, data_dir: &Path, clock: Clock) -> Result<Self> {
+        std::thread::scope(|scope| {
+            let opening = scope.spawn(|| {
+                let membership = Arc::new(Membership::beside());
+                let open =
+                    start::Opening::open(address, clock.clone(), COMPILE, (membership.clone(), nodes::join));
+                Self::of_shared(open?, membership, data_dir, clock, Vault::locked())
+            });
+            opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn of_shared(
+        opening: start::Opening,
+        membership: Arc<Membership>,
+        data_dir: &Path,
+        clock: Clock,
+        vault: Vault,
+    ) -> Result<Self> {
         let inner = Inner {
             signals: opening.signals(),
-            monotonic: monotonic.clone(),
+            monotonic: opening.monotonic(),
             membership,
             clock,
             engine: Engine::Shared(Box::new(opening.start()?)),
             running: Arc::default(),
-            vault: vault.clone(),
+            vault,
             data_dir: data_dir.to_owned(),
             tags: OnceLock::new(),
             search: OnceLock::new(),
         };
-        Ok(Opened { monotonic, store: Self { inner: Arc::new(inner) }, vault })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Whether a store was ever made in `data_dir`.

@@ -157,13 +157,14 @@ impl WriterState {
         after_commit: &mut AfterCommit,
         completions: &mut Vec<Completion>,
     ) -> Result<bool> {
-        if self.membership.epoch() == 0 {
+        if self.membership.is_node() && self.membership.epoch() == 0 {
             self.be_node()?;
         }
         let epoch = self.membership.epoch();
         let conn = connected(&mut self.conn, &self.address, &self.membership)?;
         let before = conn.round_trips();
-        let transaction = self.head.take(conn, &mut self.subscriptions, Some(epoch))?;
+        let transaction =
+            self.head.take(conn, &mut self.subscriptions, Some(epoch).filter(|epoch| *epoch != 0))?;
         let (now, monotonic, wall_offset_ms) =
             (self.clock.now(), self.monotonic.now(), self.monotonic.wall_offset_ms());
         for Queued { job, .. } in waiting {
