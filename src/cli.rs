@@ -195,26 +195,45 @@ struct DatabaseArgs {
     /// Directory of the database [default: ./data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
+    /// URL of the database of PostgreSQL that several gateways share
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
 }
 
 impl DatabaseArgs {
     fn load(self) -> Result<Config, ConfigError> {
-        let Self { config, data_dir } = self;
-        Settings { config, data_dir, ..Settings::default() }.load()
+        let Self { config, data_dir, store } = self;
+        Settings { config, data_dir, store, ..Settings::default() }.load()
+    }
+
+    /// The same for what only the embedded database needs; `instead` says what takes its place elsewhere.
+    fn load_embedded(self, instead: &'static str) -> Result<Config, Failure> {
+        let config = self.load()?;
+        if config.store.is_shared() { Err(Failure::OfEmbedded(instead)) } else { Ok(config) }
     }
 
     /// Opens the store if it exists: a mistyped directory must not look like an empty list.
     fn open_existing(self) -> Result<Store, Failure> {
-        let data_dir = self.load()?.server.data_dir;
-        if !Store::exists_in(&data_dir) {
-            return Err(Failure::NoDatabase(data_dir));
+        let config = self.load()?;
+        let data_dir = &config.server.data_dir;
+        match config.store.address()? {
+            Some(address) => match Store::exists_at(&address)? {
+                true => Ok(Store::open_shared_beside(&address, data_dir, Clock::System)?),
+                false => Err(Failure::NoTables(address.to_string())),
+            },
+            None if Store::exists_in(data_dir) => Ok(Store::open_beside(data_dir, Clock::System)?),
+            None => Err(Failure::NoDatabase(data_dir.clone())),
         }
-        Ok(Store::open_beside(&data_dir, Clock::System)?)
     }
 
     /// Opens the store, also beside a running gateway; creates it if there is none.
     fn open(self) -> Result<Store, Failure> {
-        Ok(Store::open_beside(&self.load()?.server.data_dir, Clock::System)?)
+        let config = self.load()?;
+        let data_dir = &config.server.data_dir;
+        Ok(match config.store.address()? {
+            Some(address) => Store::open_shared_beside(&address, data_dir, Clock::System)?,
+            None => Store::open_beside(data_dir, Clock::System)?,
+        })
     }
 }
 
@@ -246,6 +265,15 @@ struct Settings {
     /// Directory of the database and the first admin key [default: ./data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
+    /// URL of a database of PostgreSQL that several gateways share [default: SQLite in the data directory]
+    ///
+    /// postgres://USER@HOST/DATABASE. Everybody on this machine can see options, so give the password in
+    /// CHARGEHOOK_STORE_PASSWORD or in a file (store.password_file).
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// With --store: the name of this gateway among them [default: the machine's, and the OCPP port]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
     /// Where chargers connect [default: 127.0.0.1:9000]
     ///
     /// Port 0 takes a free one; the ready line names it.
@@ -276,6 +304,8 @@ impl Settings {
         let networks = (!self.allow_network.is_empty()).then(|| self.allow_network.join(","));
         let overrides = [
             ("--data-dir", "server", "data_dir", self.data_dir),
+            ("--store", "store", "url", self.store),
+            ("--node", "node", "name", self.node),
             ("--ocpp-listen", "ocpp", "listen", self.ocpp_listen),
             ("--api-listen", "api", "listen", self.api_listen),
             ("--allow-network", "delivery", "allowed_networks", networks),
@@ -343,6 +373,10 @@ enum Failure {
     NoSuchKey(ApiKeyId),
     #[error("there is no chargehook database in {}", .0.display())]
     NoDatabase(PathBuf),
+    #[error("{0} has no tables of chargehook: `serve` makes them")]
+    NoTables(String),
+    #[error("{0}")]
+    OfEmbedded(&'static str),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -385,6 +419,7 @@ impl Failure {
             )
             | Self::NoSecretsKey(..)
             | Self::NothingDropped
+            | Self::OfEmbedded(_)
             | Self::Key(KeyError::Wrong(_))
             | Self::Serve(ServeError::FirstKey(KeyError::Unusable(_))) => ExitCode::from(2),
             _ => ExitCode::from(1),

@@ -3,6 +3,7 @@
 mod api;
 mod certificates;
 mod disk;
+mod joining;
 mod reload;
 
 use std::io;
@@ -20,14 +21,15 @@ use crate::http::{ApiState, BrowserSessions, LimitsInForce, Overviews, OwnCertif
 use crate::indexing;
 use crate::power_history;
 use crate::retention;
-use crate::station::{self, Addresses, Stations};
+use crate::station::{self, Addresses, ReservedAddresses, Stations};
 use crate::ui::OneTimeLinks;
 use api::{Listeners, RunningApi};
 use certificates::Certificates;
 use outbound::Outbound;
 use outbound::post::{Poster, PosterError};
-use store::{Opened, Store, StoreError, Vault};
+use store::{Identity, Opened, Store, StoreError, Vault};
 use tls::TlsError;
+use vocabulary::api::node::{Node, NodeStatus};
 use vocabulary::clock::{Clock, Monotonic};
 
 pub use certificates::check_files;
@@ -36,6 +38,9 @@ pub use reload::NotReloaded;
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// It was asked to stop before it had started.
+    #[error("the gateway was stopped while it waited for its database")]
+    Stopped,
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,32 +94,68 @@ pub struct Gateway {
     stop_membership: CancellationToken,
     certificates: Certificates,
     stop_deadline: Duration,
+    /// How long sockets may take that go to other nodes.
+    drain: Duration,
     has_dashboard: bool,
     sign_in_links: Arc<OneTimeLinks>,
     clock: Clock,
 }
 
 impl Gateway {
-    /// Opens the store, starts the engines and then the listeners.
+    /// Opens the store, starts the engines and then the listeners. A database elsewhere is waited for.
     ///
     /// # Errors
-    /// If the data directory is in use or unusable, or an address cannot be bound.
+    /// If the data directory is in use or unusable, a database refuses us, or an address cannot be bound.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        Self::start_unless(config, clock, &CancellationToken::new()).await
+    }
+
+    /// The same, but `stop` ends the wait for a database.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`]; [`StartError::Stopped`].
+    pub async fn start_unless(
+        config: Config,
+        clock: Clock,
+        stop: &CancellationToken,
+    ) -> Result<Self, StartError> {
         // Before anything is touched: what is wrong here is the operator's to mend.
         let certificates = Certificates::load(&config)?;
         certificates.warn_of_doubt(&config, clock.now());
-        let opened = open_store(&config, clock.clone()).await?;
-        let (store, monotonic, vault) =
-            (opened.store.clone(), opened.monotonic.clone(), opened.vault.clone());
         let poster = poster(&config.outbound)?;
         // Bound before anything runs: a port that is taken must leave nothing behind.
-        let listeners = Listeners::bind(&config.api).await?;
-        let (stations, ocpp) = Stations::start(
+        let (opened, listeners, reserved) = match config.store.address()? {
+            // Who starts a second gateway by mistake shall hear of the directory, not of a port.
+            None => {
+                let opened = open_store(&config, clock.clone()).await?;
+                (opened, Listeners::bind(&config.api).await?, ReservedAddresses::take(&config.ocpp)?)
+            }
+            // A node says who it is and where it is found before it begins.
+            Some(address) => {
+                let listeners = Listeners::bind(&config.api).await?;
+                let reserved = ReservedAddresses::take(&config.ocpp)?;
+                let ocpp = reserved.addresses().listen;
+                let identity = Identity {
+                    ocpp_addr: Some(ocpp.to_string()),
+                    api_addr: Some(listeners.api_addr().to_string()),
+                    ..identity(&config, ocpp.port())
+                };
+                let waiting = (&listeners, certificates.api());
+                let opened =
+                    joining::join(&config, (address, identity), clock.clone(), waiting, stop).await?;
+                (opened, listeners, reserved)
+            }
+        };
+        let (store, monotonic, vault) =
+            (opened.store.clone(), opened.monotonic.clone(), opened.vault.clone());
+        let ocpp = reserved.addresses();
+        let stations = Stations::start(
             opened,
             clock.clone(),
             poster.clone(),
             config.station(),
             certificates.stations.clone(),
+            reserved,
         )?;
         let (stop_deliveries, stop_api) = (CancellationToken::new(), CancellationToken::new());
         let stop_membership = CancellationToken::new();
@@ -128,7 +169,7 @@ impl Gateway {
                 async move { store.hear_others(stop).await }
             }),
         ];
-        let stop_deadline = config.server.stop_deadline.0;
+        let (stop_deadline, drain) = (config.server.stop_deadline.0, config.node.drain.0);
         let deliveries = delivery::Engine::start(
             (store.clone(), monotonic.clone()),
             poster.clone(),
@@ -171,6 +212,7 @@ impl Gateway {
             stop_membership,
             certificates,
             stop_deadline,
+            drain,
             has_dashboard,
             sign_in_links,
             clock: seen_by,
@@ -214,11 +256,22 @@ impl Gateway {
         &self.store
     }
 
+    /// Whether there are nodes that chargers can go to.
+    async fn others_serve(&self) -> bool {
+        let ours = *self.store.epochs().borrow();
+        let serves = |node: &Node| node.status == NodeStatus::Active && node.epoch != ours;
+        self.store.is_shared() && self.store.nodes().await.is_ok_and(|nodes| nodes.iter().any(serves))
+    }
+
     /// Stops in order: accept nothing more, close sockets, finish sends, close the store. What is not
     /// done when the time is over is done after the next start.
     pub async fn stop(self) {
-        let deadline = Instant::now() + self.stop_deadline;
         self.store.begin_to_leave().await;
+        if self.others_serve().await {
+            self.stations.hand_over(self.drain).await;
+        }
+        // The sockets had a time of their own.
+        let deadline = Instant::now() + self.stop_deadline;
         self.stop_api.cancel();
         self.stations.stop(self.stop_deadline / 2).await;
         self.stop_deliveries.cancel();
@@ -240,10 +293,30 @@ impl Gateway {
     }
 }
 
+/// Who this node is, before it is known where it is found.
+fn identity(config: &Config, ocpp_port: u16) -> Identity {
+    Identity {
+        name: config.node.name_on(&machine(), ocpp_port),
+        ocpp_addr: None,
+        api_addr: None,
+        lease: config.node.lease.0,
+    }
+}
+
+/// What the machine is called.
+fn machine() -> String {
+    #[cfg(unix)]
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").unwrap_or_default();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
 /// Opens the store beside the async threads.
 async fn open_store(config: &Config, clock: Clock) -> Result<Opened, StoreError> {
     let (data_dir, key) = (config.server.data_dir.clone(), config.secrets_key());
-    let opened = tokio::task::spawn_blocking(move || Store::open_with(&data_dir, &key, clock)).await;
+    let identity = identity(config, config.ocpp.listen.port());
+    let opened = tokio::task::spawn_blocking(move || Store::open_as(identity, &data_dir, &key, clock)).await;
     opened.map_err(|_| StoreError::Closed)?
 }
 

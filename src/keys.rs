@@ -231,16 +231,16 @@ pub async fn ensure_first(
         };
         return Ok(FirstKey::Existing { given_is_valid });
     }
-    let (key, outcome) = match given {
+    let (key, outcome, written) = match given {
         Some(key) => {
             check_first(key)?;
-            (key.to_owned(), FirstKey::Given)
+            (key.to_owned(), FirstKey::Given, None)
         }
         None => {
             let key = generate()?;
             // Written first: a key that is in force but nowhere to be read would lock everybody out.
             let path = write_admin_key(data_dir, &key)?;
-            (key, FirstKey::Generated(path))
+            (key, FirstKey::Generated(path.clone()), Some(path))
         }
     };
     let admin = NewKey {
@@ -252,7 +252,11 @@ pub async fn ensure_first(
     };
     match store.create_first_api_key(admin).await? {
         Some(_) => Ok(outcome),
-        None => Ok(FirstKey::Existing { given_is_valid: None }),
+        // Another node was quicker, and has the key.
+        None => {
+            written.iter().try_for_each(|path| files::remove(path))?;
+            Ok(FirstKey::Existing { given_is_valid: None })
+        }
     }
 }
 

@@ -3,8 +3,10 @@
 mod reload;
 
 use std::io::Write;
+use std::pin::pin;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -59,6 +61,52 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
         })
     }
+
+    /// What comes next.
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.interrupt.recv() => Told::End("SIGINT"),
+            _ = self.terminate.recv() => Told::End("SIGTERM"),
+            _ = self.hangup.recv() => Told::Reread,
+        }
+    }
+
+    /// Returns when the process is to end. What else it is told is told later.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => info!("SIGINT: stopping"),
+            _ = self.terminate.recv() => info!("SIGTERM: stopping"),
+        }
+    }
+}
+
+/// Starts a gateway; `None` if a signal has ended the process first.
+async fn start(config: Config, clock: Clock, signals: &mut Signals) -> Result<Option<Gateway>, StartError> {
+    let stop = CancellationToken::new();
+    let mut starting = pin!(Gateway::start_unless(config, clock, &stop));
+    let started = tokio::select! {
+        started = &mut starting => started,
+        () = signals.end() => {
+            stop.cancel();
+            starting.await
+        }
+    };
+    match started {
+        Ok(gateway) if stop.is_cancelled() => {
+            gateway.stop().await;
+            Ok(None)
+        }
+        Err(StartError::Stopped) => Ok(None),
+        started => started.map(Some),
+    }
+}
+
+/// What a signal says.
+enum Told {
+    /// The process is to end, says the signal of this name.
+    End(&'static str),
+    /// The configuration is to be read again.
+    Reread,
 }
 
 /// Runs a gateway until SIGINT or SIGTERM; SIGHUP has it read its configuration again. Prints the ready line,
@@ -70,9 +118,11 @@ pub async fn run(config: Config, mut signals: Signals, reloads: Reloads) -> Resu
     raise_open_files_limit();
     let (clock, data_dir) = (Clock::System, config.server.data_dir.clone());
     let given = keys::given()?;
-    keys::check_given(&data_dir, given.as_deref())?;
+    if !config.store.is_shared() {
+        keys::check_given(&data_dir, given.as_deref())?;
+    }
     let mut running = config.clone();
-    let gateway = Gateway::start(config, clock.clone()).await?;
+    let Some(gateway) = start(config, clock.clone(), &mut signals).await? else { return Ok(()) };
     match keys::ensure_first(gateway.store(), &data_dir, given.as_deref(), clock.now()).await {
         Ok(FirstKey::Generated(path)) => info!("the admin key was generated: {}", path.display()),
         Ok(FirstKey::Given) => info!("the key in {API_KEY_VARIABLE} is the admin key now"),
@@ -97,16 +147,12 @@ pub async fn run(config: Config, mut signals: Signals, reloads: Reloads) -> Resu
     stdout.write_all(ready.as_bytes())?;
     stdout.flush()?;
     loop {
-        tokio::select! {
-            _ = signals.interrupt.recv() => {
-                info!("SIGINT: stopping");
+        match signals.next().await {
+            Told::End(signal) => {
+                info!("{signal}: stopping");
                 break;
             }
-            _ = signals.terminate.recv() => {
-                info!("SIGTERM: stopping");
-                break;
-            }
-            _ = signals.hangup.recv() => running = reloads.run(&gateway, running).await,
+            Told::Reread => running = reloads.run(&gateway, running).await,
         }
     }
     gateway.stop().await;

@@ -44,7 +44,10 @@ pub(super) struct RestoreArgs {
 
 /// Makes a backup, and says what is not in it.
 pub(super) fn back_up(args: BackupArgs) -> Result<(), Failure> {
-    let config = args.place.load()?;
+    let config = args.place.load_embedded(
+        "backup copies the embedded database. The one of store.url is backed up with PostgreSQL's own tools: pg_dump, or \
+         a base backup with its write-ahead log for a recovery to any moment. Keep a copy of the secrets' key beside it",
+    )?;
     let (data_dir, key) = (&config.server.data_dir, config.secrets_key());
     if !Store::exists_in(data_dir) {
         return Err(Failure::NoDatabase(data_dir.clone()));
@@ -76,7 +79,11 @@ pub(super) fn back_up(args: BackupArgs) -> Result<(), Failure> {
 
 /// Restores a backup, and says what that means.
 pub(super) fn restore(args: RestoreArgs) -> Result<(), Failure> {
-    let config = args.place.load()?;
+    let config = args.place.load_embedded(
+        "restore replaces the embedded database. The one of store.url is restored with PostgreSQL's own tools \
+         (pg_restore, recovery to a moment) while no gateway runs; before the first one starts again, `chargehook \
+         counts advance` moves its numbers past those that may have been used since",
+    )?;
     let key = config.secrets_key();
     warnings_only()?;
     let bar = Bar::new("copying");

@@ -19,8 +19,8 @@ use vocabulary::id::ApiKeyId;
 
 pub(super) const HELP: &str = "\
 Where the keys are kept: with --url or --api-key it is the gateway that answers there, and a key with the scope \
-admin is needed. Else it is the data directory (--data-dir, --config), also while `serve` runs there; if neither \
-is named and CHARGEHOOK_URL is set, it is that gateway.
+admin is needed. Else it is the data directory (--data-dir, --config) or the database that gateways share \
+(--store), also while `serve` runs there; if none is named and CHARGEHOOK_URL is set, it is that gateway.
 
 Examples:
   chargehook keys create --name billing --scopes read,write --owner acme
@@ -75,6 +75,9 @@ struct Filter {
     owner_id: Option<String>,
 }
 
+/// The environment variable of `store.url`.
+const STORE_URL_VARIABLE: &str = "CHARGEHOOK_STORE_URL";
+
 /// Where keys are kept.
 #[derive(Args)]
 struct Place {
@@ -84,6 +87,9 @@ struct Place {
     /// Directory of the database [default: ./data]; with --url, where its admin-key file is
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
+    /// URL of the database of PostgreSQL that several gateways share
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "url")]
+    store: Option<String>,
     /// Where the gateway's REST API is
     #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
     url: Option<String>,
@@ -104,15 +110,16 @@ enum Keeper {
 impl Place {
     fn keeper(self, view: View) -> Result<Keeper, Failure> {
         let elsewhere = std::env::var(URL_VARIABLE).is_ok_and(|url| !url.is_empty());
-        let here = std::env::var_os(DATA_DIR_VARIABLE).is_some_and(|directory| !directory.is_empty());
-        let named_here = here || self.data_dir.is_some() || self.config.is_some();
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let here = is_set(DATA_DIR_VARIABLE) || is_set(STORE_URL_VARIABLE);
+        let named_here = here || self.data_dir.is_some() || self.config.is_some() || self.store.is_some();
         let is_asked = self.url.is_some() || self.api_key.is_some() || self.ca.is_some();
         if is_asked || (elsewhere && !named_here) {
             let remote = Remote::new(self.url, self.api_key, self.data_dir, self.ca);
             return Ok(Keeper::Gateway(Session::new(remote.client()?, view)));
         }
         view.apply();
-        Ok(Keeper::Database(DatabaseArgs { config: self.config, data_dir: self.data_dir }))
+        Ok(Keeper::Database(DatabaseArgs { config: self.config, data_dir: self.data_dir, store: self.store }))
     }
 }
 

@@ -62,7 +62,9 @@ pub(super) fn run(asked: Secrets) -> Result<(), Failure> {
 }
 
 fn existing(place: DatabaseArgs) -> Result<Config, Failure> {
-    let config = place.load()?;
+    let config = place.load_embedded(
+        "secrets changes the key of the embedded database only; the one of store.url keeps the key that it began with",
+    )?;
     if !Store::exists_in(&config.server.data_dir) {
         return Err(Failure::NoDatabase(config.server.data_dir));
     }

@@ -19,8 +19,8 @@ use crate::station;
 use crate::station::settings::{AllStations, Authorization, Limits, Ocpp, Transactions};
 use crate::telemetry::Log;
 use outbound::Outbound;
-use store::{KeySource, Secrets};
-use vocabulary::setting::{Broken, Given, Rules, Server, Table};
+use store::{KeySource, Secrets, StoreSettings};
+use vocabulary::setting::{Broken, Given, Node, Rules, Server, Table};
 
 pub use error::{ConfigError, Fault, Reason, Source};
 pub use reread::{Change, Reread};
@@ -84,6 +84,8 @@ macro_rules! tables {
 
 tables! {
     "server": server: Server,
+    "store": store: StoreSettings,
+    "node": node: Node,
     "secrets": secrets: Secrets,
     "ocpp": ocpp: Ocpp,
     "api": api: Api,

@@ -15,9 +15,19 @@ impl Config {
             check(&mut broken);
             all.extend(broken.into_list().into_iter().map(|(key, rule)| (heading, key, rule)));
         };
+        under("retention", &|broken| self.check_size_of_shared(broken));
         under("authorization", &|broken| self.check_call_out(broken));
         under("limits", &|broken| self.check_idle_timeout(broken));
         all
+    }
+
+    /// How large a database of PostgreSQL may be is not for a gateway to say.
+    fn check_size_of_shared(&self, broken: &mut Broken) {
+        broken.unless(
+            !self.store.is_shared() || self.retention.max_database_size.is_none(),
+            "max_database_size",
+            "goes with the embedded database only: with store.url, keep less ([retention]) and watch the disk of PostgreSQL",
+        );
     }
 
     /// The authorisation endpoint is where requests may go.

@@ -8,16 +8,19 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::StartError;
-use crate::http::{self, Api, ApiState, LimitsInForce};
+use crate::config::Config;
+use crate::http::{self, Api, ApiState, LimitsInForce, Readiness};
 use crate::ui::{self, OneTimeLinks};
 use tls::Tls;
 
 /// Where the API and metrics will answer.
 pub(super) struct Listeners {
-    api: (TcpListener, SocketAddr),
-    metrics: Option<(TcpListener, SocketAddr)>,
+    api: (Arc<TcpListener>, SocketAddr),
+    metrics: Option<(Arc<TcpListener>, SocketAddr)>,
 }
 
 /// An API that answers.
@@ -38,6 +41,34 @@ impl Listeners {
             None => None,
         };
         Ok(Self { api, metrics })
+    }
+
+    /// Where the API will answer, with the real port.
+    pub(super) fn api_addr(&self) -> SocketAddr {
+        self.api.1
+    }
+
+    /// Answers there that the gateway cannot serve, for the reasons that `readiness` has, until `stop`.
+    pub(super) fn serve_waiting(
+        &self,
+        config: &Config,
+        tls: Option<Arc<Tls>>,
+        readiness: &Readiness,
+        stop: &CancellationToken,
+    ) -> TaskTracker {
+        let limits = Arc::new(LimitsInForce::new(config.api_limits));
+        let tasks = TaskTracker::new();
+        let proxies = Arc::new(config.api.proxies());
+        let listeners = [(Some(&self.api), tls), (self.metrics.as_ref(), None)];
+        for (listener, tls) in
+            listeners.into_iter().filter_map(|(listener, tls)| Some((listener?.0.clone(), tls)))
+        {
+            let router = http::waiting_router(readiness.clone());
+            let (proxies, limits) = (proxies.clone(), limits.clone());
+            tasks.spawn(http::serve::serve(listener, tls, proxies, limits, router, stop.clone()));
+        }
+        tasks.close();
+        tasks
     }
 
     /// Answers there until the end that `state` has.
@@ -91,9 +122,9 @@ fn router(state: &Arc<ApiState>, links: Arc<OneTimeLinks>) -> Result<Router, Sta
 }
 
 /// Binds a listener; with the real port.
-async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+async fn bind(key: &'static str, address: SocketAddr) -> Result<(Arc<TcpListener>, SocketAddr), StartError> {
     let refused = |reason: io::Error| StartError::Listen { key, address, reason };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let real = listener.local_addr().map_err(refused)?;
-    Ok((listener, real))
+    Ok((Arc::new(listener), real))
 }

@@ -95,6 +95,11 @@ pub(super) fn is_nearly_full(used_bytes: u64, max_bytes: u64) -> bool {
     used_bytes >= max_bytes / 5 * 4
 }
 
+/// The same while the gateway waits for its store: it cannot serve yet.
+pub(super) async fn waiting(readiness: Readiness) -> (StatusCode, Json<Health>) {
+    (StatusCode::SERVICE_UNAVAILABLE, health("unavailable", readiness.reasons(), None))
+}
+
 /// This document
 #[utoipa::path(get, path = "/openapi.json", tag = "health", responses(
     (status = 200, content_type = "application/json", description = "The OpenAPI 3.1 document of this API"),

@@ -263,6 +263,15 @@ pub fn router(state: Arc<ApiState>) -> Router {
     Router::new().fallback_service(MapRequest::new(all, id_tags::name_import))
 }
 
+/// What answers while the gateway waits for its store to be reachable for the first time.
+pub fn waiting_router(readiness: Readiness) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(move || health::waiting(readiness.clone())))
+        .fallback(async || ErrorAnswer::unavailable(problem::STORE_AWAY))
+        .layer(map_response(kept_by_nobody))
+}
+
 /// Answers may hold secrets that are shown once, and text of strangers. So nothing may cache them, and no
 /// browser may take them for a page, or show the documentation in a frame.
 async fn kept_by_nobody(mut response: Response) -> Response {

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use tracing::error;
+use tracing::{error, warn};
 
 use store::{Missing, Store, StoreError};
 use vocabulary::api::problem::{FieldError, Problem};
@@ -24,6 +24,9 @@ pub(super) const UNKNOWN_FIELD: &str = "is not a known field";
 
 /// The same for a query parameter.
 pub(super) const UNKNOWN_PARAMETER: &str = "is not a known parameter";
+
+/// What is told while the database that gateways share cannot be reached.
+pub(super) const STORE_AWAY: &str = "the gateway cannot reach its database; nothing was changed";
 
 /// A handler's result.
 pub(super) type Result<T> = std::result::Result<T, ErrorAnswer>;
@@ -187,9 +190,9 @@ impl From<StoreError> for ErrorAnswer {
                 limited!(error: "a request could not be stored: {cause}");
                 Self::unavailable("the gateway cannot write to its disk; nothing was changed")
             }
-            StoreError::Away(_) | StoreError::Fenced => {
-                limited!(error: "a request could not be served: {cause}");
-                Self::unavailable("the database cannot be reached; nothing was changed")
+            StoreError::Away(_) | StoreError::Refused(_) | StoreError::Fenced => {
+                limited!(warn: "a request was not carried out: {cause}");
+                Self::unavailable(STORE_AWAY)
             }
             StoreError::RequestRuns => Self::conflict("a request with this Idempotency-Key is still running"),
             _ => {

@@ -46,7 +46,7 @@ const STOP_PATIENCE: Duration = Duration::from_millis(250);
 /// answers whole requests and returns. Headers of `proxies` about their clients are trusted. A client beyond
 /// `limits.api_connections` is answered 503. A connection keeps the patience that it began with.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     tls: Option<Arc<Tls>>,
     proxies: Arc<TrustedProxies>,
     limits: Arc<LimitsInForce>,

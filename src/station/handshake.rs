@@ -54,13 +54,15 @@ pub enum Refusal {
     SecurityProfileTooLow,
     /// Over a limit; try again later.
     Overloaded,
+    /// The database that this gateway shares with others cannot be reached.
+    StoreAway,
     /// The gateway failed.
     Internal,
 }
 
 impl Refusal {
     /// All refusals.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NotFound,
         Self::NotWebSocket,
         Self::BadKey,
@@ -74,6 +76,7 @@ impl Refusal {
         Self::Blocked,
         Self::SecurityProfileTooLow,
         Self::Overloaded,
+        Self::StoreAway,
         Self::Internal,
     ];
 
@@ -93,6 +96,7 @@ impl Refusal {
             Self::Blocked => "blocked",
             Self::SecurityProfileTooLow => "security_profile_too_low",
             Self::Overloaded => "overloaded",
+            Self::StoreAway => "store_away",
             Self::Internal => "internal_error",
         }
     }
@@ -105,15 +109,17 @@ impl Refusal {
             Self::BadKey | Self::UnknownSubprotocol | Self::MissingSubprotocol => StatusCode::BAD_REQUEST,
             Self::BadCredentials => StatusCode::UNAUTHORIZED,
             Self::WrongCertificate | Self::Blocked | Self::SecurityProfileTooLow => StatusCode::FORBIDDEN,
-            Self::TooManyFailures | Self::PasswordsWait | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyFailures | Self::PasswordsWait | Self::Overloaded | Self::StoreAway => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     /// Whether it is published as `StationRejected`.
     pub fn is_event(self) -> bool {
-        use Refusal::{BadKey, Internal, NotFound, NotWebSocket, Overloaded, PasswordsWait};
-        !matches!(self, NotFound | NotWebSocket | BadKey | Overloaded | PasswordsWait | Internal)
+        use Refusal::{BadKey, Internal, NotFound, NotWebSocket, Overloaded, PasswordsWait, StoreAway};
+        !matches!(self, NotFound | NotWebSocket | BadKey | Overloaded | PasswordsWait | StoreAway | Internal)
     }
 
     /// The words of the answer.
@@ -138,6 +144,7 @@ impl Refusal {
             Self::Blocked => "this station is blocked",
             Self::SecurityProfileTooLow => "this station must connect with a higher security profile",
             Self::Overloaded => "too many connections or handshakes: try again later",
+            Self::StoreAway => "the gateway cannot reach its database: try again later",
             Self::Internal => "the gateway could not look the station up: try again later",
         };
         Cow::Borrowed(text)
@@ -146,7 +153,7 @@ impl Refusal {
     /// `Retry-After` in seconds, spread so that chargers do not come back all at once.
     fn retry_after_s(self) -> Option<u32> {
         let (least, spread) = match self {
-            Self::Overloaded | Self::Internal => (5, 10),
+            Self::Overloaded | Self::StoreAway | Self::Internal => (5, 10),
             Self::PasswordsWait => (5, 25),
             Self::TooManyFailures => (30, 30),
             _ => return None,

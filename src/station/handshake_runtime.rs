@@ -42,15 +42,23 @@ impl HandshakeRuntime {
         Ok(Self { handle: threads.handle().clone(), threads: Some(threads) })
     }
 
-    /// Binds a listener that these threads watch, with a backlog for reconnect storms.
+    /// Takes an address.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
-        let _watched_here = self.handle.enter();
+    pub(super) fn bind(&self, address: SocketAddr) -> io::Result<TcpSocket> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
+        Ok(socket)
+    }
+
+    /// Makes it a listener that these threads watch, with a backlog for reconnect storms.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn listen(&self, socket: TcpSocket) -> io::Result<TcpListener> {
+        let _watched_here = self.handle.enter();
         socket.listen(BACKLOG)
     }
 

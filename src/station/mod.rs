@@ -67,7 +67,7 @@ use vocabulary::clock::{Clock, Monotonic, Timestamp};
 use vocabulary::forwarded::TrustedProxies;
 use vocabulary::log_limit::limited;
 
-pub use addresses::Addresses;
+pub use addresses::{Addresses, ReservedAddresses};
 pub use certificates::Certificates;
 pub use settings::{Admission, Settings};
 
@@ -131,20 +131,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Stations {
-    /// Binds the listeners and begins to serve chargers; returns the real addresses.
+    /// Listens at these addresses and begins to serve chargers.
     ///
     /// # Errors
-    /// If an address cannot be bound, or there is no randomness.
+    /// If nobody may listen at one, or there is no randomness.
     pub fn start(
         Opened { store, monotonic, vault }: Opened,
         clock: Clock,
         poster: Poster,
         settings: Settings,
         certificates: Certificates,
-    ) -> Result<(Arc<Self>, Addresses), NotStarted> {
-        let handshake_runtime = HandshakeRuntime::start().map_err(NotStarted::HandshakeRuntime)?;
-        let (bound, addresses) =
-            addresses::bind(&handshake_runtime, &settings.ocpp, certificates.tls.as_ref())?;
+        addresses: ReservedAddresses,
+    ) -> Result<Arc<Self>, NotStarted> {
+        let (handshake_runtime, bound) = addresses.listen(certificates.tls.as_ref())?;
         let limits = settings.limits;
         let light_key = vault.derived("passwords of stations").map(LightKey::new);
         let passwords = Passwords::new(light_key, limits.bad_credentials_per_minute);
@@ -188,7 +187,7 @@ impl Stations {
         stations.tasks.spawn(orphaned_transactions::watch(stations.clone()));
         stations.tasks.spawn(other_nodes::listen(stations.clone()));
         stations.tasks.spawn(other_nodes::follow_epoch(stations.clone()));
-        Ok((stations, addresses))
+        Ok(stations)
     }
 
     /// Accepts nobody more, and closes the sockets one after the other (1012), spread over `time`: the
@@ -199,9 +198,9 @@ impl Stations {
         let pause = time / connected.len().max(1) as u32;
         let mut next = Instant::now();
         for station in connected {
+            tokio::time::sleep_until(next).await;
             self.registry.ask_to_leave(&station, Leave::HandedOver);
             next += pause;
-            tokio::time::sleep_until(next).await;
         }
     }
 

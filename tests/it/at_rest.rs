@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::crash::Place;
-use crate::harness::{ADMIN_KEY, Charger, Running, eventually, start};
+use crate::harness::{ADMIN_KEY, Charger, Running, eventually, program_in, start};
 use crate::receiver::{Answer, Receiver};
 
 const SIGNING: &str = "whsec_RmlyU3RTaWduaW5nU2VjcmV0T2ZBV2ViaG9vazEyMzQ=";
@@ -157,7 +157,7 @@ async fn without_its_key_a_gateway_does_not_start_and_touches_nothing() {
     std::fs::remove_file(&key_file).expect("removed");
 
     // Keys of the API need it not, and the key itself may come from elsewhere.
-    let made = std::process::Command::new(env!("CARGO_BIN_EXE_chargehook"))
+    let made = program_in(dir.path())
         .args(["keys", "create", "--name", "n", "--scopes", "read", "--data-dir"])
         .arg(dir.path())
         .output()

@@ -13,11 +13,11 @@ use store::Store;
 use tempfile::TempDir;
 use vocabulary::clock::Clock;
 
-use crate::harness::{Charger, Running, eventually, start, start_in};
+use crate::harness::{Charger, Running, eventually, program, start, start_in};
 use crate::receiver::{Answer, Receiver};
 
 fn command(arguments: &[&str], data_dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+    let mut command = program();
     command.args(arguments).arg("--data-dir").arg(data_dir);
     command
 }

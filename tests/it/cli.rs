@@ -2,12 +2,13 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use crate::crash::Place;
+use crate::harness::program;
 
 fn chargehook(arguments: &[&str], env: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+    let mut command = program();
     command.env_clear().args(arguments).envs(env.iter().copied());
     command.output().expect("the program runs")
 }

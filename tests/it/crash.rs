@@ -4,7 +4,6 @@
 //! Twenty kills by default; `CRASH_KILLS` and `CRASH_CHARGERS` make it longer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -25,15 +24,10 @@ use tokio_util::sync::CancellationToken;
 use vocabulary::clock::Clock;
 use vocabulary::id::StationId;
 
-use crate::harness::{ADMIN_KEY, DEADLINE, eventually, http_client};
+use crate::harness::{ADMIN_KEY, DEADLINE, eventually, http_client, program_in};
 
 pub(crate) fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
-/// The gateway; `LONG_PROGRAM` names another build of it, to compare figures.
-fn program() -> OsString {
-    std::env::var_os("LONG_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_chargehook").into())
 }
 
 /// The gateway's own process, on ports that stay the same over restarts.
@@ -60,7 +54,11 @@ impl Place {
 
     /// `serve`, here.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(program());
+        // Another build of it, to compare figures.
+        let mut command = match std::env::var_os("LONG_PROGRAM") {
+            Some(program) => Command::new(program),
+            None => program_in(&self.data_dir),
+        };
         command
             .args(["serve", "--allow-network", "127.0.0.0/8"])
             .arg("--data-dir")

@@ -54,7 +54,10 @@ fn command_that_bears_limits(outside: &Outside) -> Command {
     command.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#]).arg(plain.get_program()).args(plain.get_args());
     command.stdout(Stdio::piped());
     for (name, value) in plain.get_envs() {
-        command.env(name, value.expect("set"));
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
     command
 }

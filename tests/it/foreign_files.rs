@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use rusqlite::Connection;
 use serde_json::json;
@@ -10,10 +10,10 @@ use store::Store;
 use vocabulary::clock::Clock;
 
 use crate::crash::Place;
-use crate::harness::{call, eventually, http_client};
+use crate::harness::{call, eventually, http_client, program};
 
 fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+    let mut command = program();
     command.env_clear().args(arguments).output().expect("the program runs")
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use chargehook::config::Config;
@@ -10,6 +11,7 @@ use chargehook::keys;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use store::StoreError;
+use store::test_store::{TEST_STORE_VARIABLE, shared_address, shared_url};
 use tempfile::TempDir;
 use tls::Stream;
 use tokio::net::TcpStream;
@@ -19,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use vocabulary::clock::Clock;
+use vocabulary::units::Span;
 
 use crate::documented;
 
@@ -34,10 +37,28 @@ pub(crate) struct Running {
     http: reqwest::Client,
 }
 
+/// The program, with its data in `data_dir`, or where the tests keep it for that directory.
+pub(crate) fn program_in(data_dir: &Path) -> Command {
+    let mut command = program();
+    if let Some(url) = shared_url(data_dir) {
+        command.env("CHARGEHOOK_STORE_URL", url);
+    }
+    command
+}
+
+/// The program, which is told nothing of where the tests keep their data.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+    command.env_remove(TEST_STORE_VARIABLE);
+    command
+}
+
 /// A configuration on free ports in `dir`, with local receivers allowed.
 pub(crate) fn config(dir: &Path) -> Config {
     let mut config = Config::default();
     config.server.data_dir = dir.to_owned();
+    config.store.url = shared_address(dir).map(Into::into);
+    config.node.drain = Span::seconds(0);
     config.ocpp.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.api.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.outbound.allowed_networks = vec!["127.0.0.0/8".parse().expect("a network")];
@@ -128,6 +149,10 @@ impl Running {
     /// The database, as another program would open it.
     pub(crate) fn database(&self) -> PathBuf {
         self.dir.path().join("chargehook.db")
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn ocpp(&self) -> SocketAddr {

@@ -9,7 +9,7 @@ use vocabulary::clock::Clock;
 
 use crate::crash::Place;
 use crate::deliveries::time;
-use crate::harness::{Charger, DEADLINE, call, eventually, http_client};
+use crate::harness::{Charger, DEADLINE, call, eventually, http_client, program_in};
 use crate::proxy::{Proxy, Way};
 use crate::receiver::{Answer, Receiver};
 
@@ -173,7 +173,7 @@ async fn delivery_case_7_a_terminated_gateway_finishes_its_sends_and_exits_0() {
 async fn delivery_case_8_a_second_process_on_the_same_data_refuses_to_start() {
     let outside = Outside::new();
     let _process = outside.place.serve();
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_chargehook"))
+    let second = program_in(&outside.place.data_dir)
         .args(["serve", "--ocpp-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--data-dir"])
         .arg(&outside.place.data_dir)
         .output()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use vocabulary::clock::Clock;
 use vocabulary::id::EventId;
 
-use crate::harness::{ADMIN_KEY, Running, eventually, start};
+use crate::harness::{ADMIN_KEY, Running, eventually, program, start};
 use crate::receiver::{Answer, Received, Receiver};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
@@ -24,7 +24,7 @@ pub(crate) struct Ongoing {
 
 impl Ongoing {
     pub(crate) fn start(gateway: &Running, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chargehook"))
+        let mut child = program()
             .env_clear()
             .args(arguments)
             .args(["--url", &gateway.url(""), "--api-key", ADMIN_KEY])
@@ -260,7 +260,7 @@ async fn a_stream_that_is_cut_in_two_is_resumed_in_front_of_the_cut() {
 #[test]
 fn what_cannot_be_done_is_said_at_once() {
     let listen = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+        let mut command = program();
         let output = command.env_clear().arg("listen").args(arguments).output().expect("the program runs");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };

@@ -86,6 +86,7 @@ mod stations;
 mod stats;
 mod statuses;
 mod stops;
+mod store_away;
 mod storm;
 mod stream;
 mod tables;

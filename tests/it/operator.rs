@@ -1,12 +1,12 @@
 //! The daily commands, as an operator types them: the real program against a real gateway.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use crate::deliveries::webhook;
-use crate::harness::{ADMIN_KEY, Charger, Running, eventually, start};
+use crate::harness::{ADMIN_KEY, Charger, Running, eventually, program, start};
 use crate::listen::{Ongoing, bring};
 use crate::receiver::{Answer, Receiver};
 use crate::replays::{changeable, wait_for};
@@ -38,7 +38,7 @@ impl Ran {
 }
 
 async fn with_input(gateway: &Running, line: &[&str], input: &str) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+    let mut command = program();
     command
         .env_clear()
         .args(line)
@@ -485,7 +485,7 @@ async fn the_key_is_taken_from_where_it_is_given() {
     let gateway = start(|_| {}).await;
     let directory = tempfile::tempdir().expect("a directory");
     let list = |options: Vec<String>| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+        let mut command = program();
         command.env_clear().current_dir(directory.path()).args(["stations", "list"]).args(options);
         // A container may have no certificates at all.
         command.env("SSL_CERT_FILE", "/nowhere").env("SSL_CERT_DIR", "/nowhere");
@@ -511,7 +511,7 @@ async fn whoever_has_seen_enough_may_hang_up() {
     let gateway = start(|_| {}).await;
     let receiver = Receiver::always(Answer::Status(200)).await;
     let follow = ["events", "list", "--follow", "--json"];
-    let mut child = Command::new(env!("CARGO_BIN_EXE_chargehook"))
+    let mut child = program()
         .env_clear()
         .args(follow)
         .args(["--url", &gateway.url(""), "--api-key", ADMIN_KEY])

@@ -11,7 +11,7 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{Charger, Running, eventually, start};
+use crate::harness::{Charger, Running, eventually, program, start};
 use crate::scripted::obey;
 use crate::tls::{Identity, Place, connected_with, make};
 
@@ -296,7 +296,7 @@ fn an_authority_that_nobody_trusts_is_told_of() {
 
     // It is told, and nothing is held up.
     config.ocpp.tls_client_cert_header = None;
-    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_chargehook"));
+    let mut check = program();
     check.args(["config", "check"]);
     for (name, path) in [
         ("CERTIFICATE_CA", &config.ocpp.certificate_ca),

@@ -13,7 +13,7 @@ use tokio::task::block_in_place;
 use vocabulary::clock::Clock;
 
 use crate::crash::Place;
-use crate::harness::{Running, eventually, start, start_in};
+use crate::harness::{Running, eventually, program, start, start_in};
 use crate::receiver::{Answer, Received, Receiver};
 
 const SIGNING: &str = "whsec_RmlyU3RTaWduaW5nU2VjcmV0T2ZBV2ViaG9vazEyMzQ=";
@@ -21,7 +21,7 @@ const ONE_KEY: &str = "111111111111111111111111111111111111111111111111111111111
 const OTHER_KEY: &str = "2222222222222222222222222222222222222222222222222222222222222222";
 
 fn secrets(arguments: &[&str], data_dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+    let mut command = program();
     command.arg("secrets").args(arguments).arg("--data-dir").arg(data_dir);
     command
 }

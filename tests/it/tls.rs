@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::harness::{ADMIN_KEY, Charger, DEADLINE, Running, eventually, start};
+use crate::harness::{ADMIN_KEY, Charger, DEADLINE, Running, eventually, program, program_in, start};
 use crate::scripted::obey;
 
 pub(crate) const OCPP16: (&str, &str) = ("Sec-WebSocket-Protocol", "ocpp1.6");
@@ -494,7 +494,7 @@ async fn the_api_speaks_tls() {
     let authority = place.path("servers.pem");
     std::fs::write(&authority, &place.servers.certificate).expect("written");
     let list = async |ca: &Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+        let mut command = program();
         command.args(["stations", "list", "--api-key", ADMIN_KEY, "--ca"]).arg(ca);
         command.args(["--url", &format!("https://{}", gateway.gateway.api_addr())]);
         let output =
@@ -522,7 +522,7 @@ async fn slow_greetings_are_not_waited_for() {
 /// What `serve` says to files that it cannot use.
 fn serve(change: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chargehook"));
+    let mut command = program_in(dir.path());
     command.args(["serve", "--ocpp-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--data-dir"]);
     command.arg(dir.path());
     change(&mut command);
@@ -572,7 +572,7 @@ async fn a_gateway_that_does_not_start_leaves_nothing_behind() {
 fn the_ready_line_names_the_second_listener() {
     let place = Place::new();
     let dir = tempfile::tempdir().expect("a directory");
-    let mut serve = Command::new(env!("CARGO_BIN_EXE_chargehook"))
+    let mut serve = program_in(dir.path())
         .args(["serve", "--ocpp-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--data-dir"])
         .arg(dir.path())
         .env("CHARGEHOOK_OCPP_TLS_LISTEN", "127.0.0.1:0")

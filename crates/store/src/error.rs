@@ -94,6 +94,10 @@ pub enum StoreError {
          the other one first"
     )]
     NodeRuns(String),
+    /// The database does not let us in (user, password, database, certificate): somebody has to change that.
+    /// Nothing of the job was written.
+    #[error("the database refuses this gateway: {0}")]
+    Refused(String),
     /// A statement failed: nothing of the job was written.
     #[error("the store failed: {0}")]
     Failed(String),
@@ -188,6 +192,11 @@ pub enum KeyFault {
 }
 
 impl StoreError {
+    /// Whether a database elsewhere cannot be used just now; everything works again once it can.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Refused(_))
+    }
+
     /// A cell of this column cannot be read.
     pub(crate) fn cell(column: String, reason: impl std::fmt::Display) -> Self {
         Self::Cell(Box::new(UnreadableCell { column, reason: reason.to_string() }))

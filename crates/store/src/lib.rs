@@ -1,9 +1,8 @@
 //! The store: everything that must survive a restart.
 //!
 //! Public methods are use cases: each is one transaction, returns once it is durable, and shows no SQL and no
-//! type of a database library. They run on an [`engine`], whose only kind so far is SQLite in one file: it
-//! writes on one thread and reads on a small pool. After a commit, [`signals`] wake those who wait for what
-//! was written.
+//! type of a database library. They run on an [`engine`]: SQLite in one file, or PostgreSQL. It writes on one
+//! thread and reads on a small pool. After a commit, [`signals`] wake those who wait for what was written.
 //!
 //! `# Errors`: where a use case says nothing of them, they are the store's own ([`StoreError`]), and nothing
 //! of it was written.
@@ -79,6 +78,7 @@ pub use engine::embedded::copying::CopyProgress;
 pub use engine::embedded::residue::Residue;
 pub use engine::membership::Identity;
 pub use engine::postgres::address::{Address, InvalidAddress};
+pub use engine::postgres::settings::{StorePassword, StoreSettings, StoreUrl};
 pub use engine::sqlite::free_space::{Disk, Space};
 pub use engine::statistics::{Failing, Histogram, Statistics};
 pub use error::{KeyFault, NoSecretsKey, Result, StoreError, UnreadableCell, UnreadableSetting};

@@ -294,8 +294,10 @@ mod tests {
         store
             .seed_run(
                 "INSERT INTO events (id, event, category, timestamp_ms, payload)
-                 SELECT 'evt_' || value, value, CASE WHEN value = lower(value) THEN 'custom' ELSE 'ocpp' END, 1, '{}'
-                 FROM json_each('[\"StartTransaction\",\"StopTransaction\",\"ping\",\"a.b\",\"a.b_c\",\"a.bxc\",\"start.x\"]')",
+                 VALUES ('evt_1', 'StartTransaction', 'ocpp', 1, '{}'), ('evt_2', 'StopTransaction', 'ocpp', 1, '{}'),
+                        ('evt_3', 'ping', 'custom', 1, '{}'), ('evt_4', 'a.b', 'custom', 1, '{}'),
+                        ('evt_5', 'a.b_c', 'custom', 1, '{}'), ('evt_6', 'a.bxc', 'custom', 1, '{}'),
+                        ('evt_7', 'start.x', 'custom', 1, '{}')",
             )
             .await;
         for (patterns, expected) in [

@@ -5,6 +5,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::admission::failed;
 use super::peer::Peer;
 use crate::station::credentials::{PasswordCheck, PresentedPassword};
 use crate::station::handshake::{self, BasicCredentials, Refusal};
@@ -123,6 +124,6 @@ async fn renew(stations: &Stations, station: &StationId, old: &str, renewed: Str
     let kept = stations.store.renew_verifier(station.clone(), old.to_owned(), renewed).await;
     kept.map_err(|error| {
         limited!(warn: "the password of {station} could not be made quicker to check: {error}");
-        Refusal::Internal
+        failed(&error)
     })
 }

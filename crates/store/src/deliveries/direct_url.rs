@@ -151,9 +151,10 @@ mod tests {
             .seed_run(
                 "INSERT INTO deliveries (id, event_seq, url, origin_id, status, trigger, bulk, due_at_ms,
                                          scheduled_at_ms, created_at_ms)
-                 SELECT printf('dlv_%026d', value), 1, 'http://a/', 1, 'scheduled',
-                        iif(value < 4, 'resend', 'event'), value < 4, value, value, value
-                  FROM json_each('[1,2,3,4,5]')",
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5)
+                 SELECT 'dlv_0000000000000000' || (1000000000 + i), 1, 'http://a/', 1, 'scheduled',
+                        CASE WHEN i < 4 THEN 'resend' ELSE 'event' END, CASE WHEN i < 4 THEN 1 ELSE 0 END, i, i, i
+                  FROM n",
             )
             .await;
         let claim = |limit, resends_only| LaneClaim {

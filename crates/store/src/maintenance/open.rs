@@ -9,6 +9,7 @@ use crate::engine::embedded::data_dir::{self, DATABASE, database_in};
 use crate::engine::embedded::start::Opening;
 use crate::engine::membership::{Identity, Membership};
 use crate::engine::postgres::address::Address;
+use crate::engine::postgres::schemas;
 use crate::engine::shared::head::Compile;
 use crate::engine::shared::start;
 use crate::error::Result;
@@ -83,7 +84,8 @@ impl Store {
     /// node's own: the key's file and the search index.
     ///
     /// # Errors
-    /// Of [`crate::StoreError`]: `Away`, `Failed` (the server refuses us), `Key`, `NewerSchema`; I/O.
+    /// Of [`crate::StoreError`]: `Away`, `Refused`, `Failed` (the server is of no use), `NodeRuns`, `Key`,
+    /// `NewerSchema`; I/O.
     pub fn open_shared(
         address: &Address,
         identity: Identity,
@@ -179,6 +181,17 @@ impl Store {
         data_dir.join(DATABASE).exists()
     }
 
+    /// Whether a store was ever made at `address`.
+    ///
+    /// # Errors
+    /// Of [`crate::StoreError`]: `Away`, `Refused`.
+    pub fn exists_at(address: &Address) -> Result<bool> {
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| schemas::is_made(address));
+            looking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
     /// Opens the store beside a gateway that may be running, for a short errand such as making an API key.
     /// What is sealed in it cannot be read or written this way.
     ///
@@ -186,6 +199,10 @@ impl Store {
     /// As [`Store::open`]; in place of `InUse` `InUseByEarlier`, if the schema would have to be changed under
     /// a gateway that runs.
     pub fn open_beside(data_dir: &Path, clock: Clock) -> Result<Self> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(address) = crate::test_store::shared_address(data_dir) {
+            return Self::open_shared_beside(&address, data_dir, clock);
+        }
         database_in(data_dir)?;
         files::create_directory(data_dir)?;
         Self::start(data_dir, clock, None, Vault::locked(), Identity::default())

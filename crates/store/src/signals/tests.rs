@@ -80,10 +80,11 @@ impl Bench {
         let mut tail = self.store.tail();
         tail.mark_unchanged();
         let seq = self.store.write(Priority::Inbound, Scope::Installation, append).await.expect("it commits");
-        assert_eq!(seq.number(), 2);
+        // PostgreSQL gives no number again, not even one that was rolled back.
+        assert_eq!(self.store.seed_number("SELECT count(*) FROM events").await, 2);
         assert!(tail.has_changed().expect("alive"), "nobody was told of event {seq}");
         assert_eq!(*tail.borrow(), seq);
-        assert_eq!(self.store.seed_number("SELECT count(*) FROM deliveries WHERE event_seq = 2").await, 1);
+        assert_eq!(self.store.seed_number("SELECT count(*) FROM deliveries WHERE event_seq > 1").await, 1);
     }
 }
 

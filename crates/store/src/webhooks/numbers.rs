@@ -168,7 +168,8 @@ mod tests {
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000)
                  INSERT INTO deliveries
                       (id, event_seq, webhook_id, status, scheduled_at_ms, created_at_ms, completed_at_ms)
-                 SELECT format('dlv_7%025d', i), 1, 1, iif(i % 10 = 0, 'failed', 'success'), 0,
+                 SELECT 'dlv_7000000000000000' || (1000000000 + i), 1, 1,
+                        CASE WHEN i % 10 = 0 THEN 'failed' ELSE 'success' END, 0,
                         1776170096789 + i, 1776170096789 + i FROM n",
             )
             .await;

@@ -4,6 +4,7 @@
 //! types, defaults. `config` merges what file, environment and command line say over all of them; it is the
 //! only one that knows where a value comes from.
 
+mod node;
 mod server;
 mod table;
 mod values;
@@ -11,6 +12,7 @@ mod values;
 use std::fmt::Display;
 use std::str::FromStr;
 
+pub use node::{InvalidNodeName, Node, NodeName};
 pub use server::Server;
 pub use table::{Broken, Rules, Table};
 

@@ -60,7 +60,7 @@ impl Bench {
     }
 
     async fn operational(&self) -> String {
-        let all = "SELECT coalesce(group_concat(event, ' ' ORDER BY seq), '') FROM events
+        let all = "SELECT coalesce(string_agg(event, ' ' ORDER BY seq), '') FROM events
              WHERE category = 'webhook'";
         self.store.seed_text(all).await
     }

@@ -1,7 +1,9 @@
 //! Where the database is, and how it is reached.
 
+use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,7 +40,7 @@ enum SslMode {
 }
 
 /// A database of PostgreSQL: host, user, database and schema, and how it is reached. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     config: Config,
     ssl_mode: SslMode,
@@ -56,7 +58,20 @@ impl fmt::Debug for Address {
 impl fmt::Display for Address {
     /// Without user and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<String> = self.config.get_hosts().iter().map(host_text).collect();
+        let ports = self.config.get_ports();
+        let hosts: Vec<String> = self
+            .config
+            .get_hosts()
+            .iter()
+            .enumerate()
+            .map(|(nth, host)| {
+                // One port stands for all hosts.
+                match ports.get(nth).or(ports.first()) {
+                    Some(port) => format!("{}:{port}", host_text(host)),
+                    None => host_text(host),
+                }
+            })
+            .collect();
         let database = self.config.get_dbname().unwrap_or_default();
         write!(f, "postgres://{}/{database} (schema {})", hosts.join(","), self.schema)
     }
@@ -124,6 +139,18 @@ impl Address {
         Ok(Self { config, ssl_mode, root_certificates, schema })
     }
 
+    /// The same with another password.
+    pub(crate) fn with_password(&self, password: &str) -> Self {
+        let mut address = self.clone();
+        address.config.password(password);
+        address
+    }
+
+    #[cfg(test)]
+    pub(crate) fn password(&self) -> Option<&[u8]> {
+        self.config.get_password()
+    }
+
     /// The schema that the tables are in.
     pub(crate) fn schema(&self) -> &str {
         &self.schema
@@ -141,6 +168,10 @@ impl Address {
     }
 
     /// A connection. Must be called in the runtime that drives it.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] if nobody answers, or not now; [`StoreError::Refused`] if it will not come about
+    /// before somebody changes something.
     pub(crate) async fn connect(&self) -> Result<Client> {
         self.connect_and_tell(|| ()).await
     }
@@ -149,14 +180,14 @@ impl Address {
     pub(crate) async fn connect_and_tell(&self, hint: impl Fn() + Send + 'static) -> Result<Client> {
         let connector = match self.ssl_mode {
             SslMode::Disable => {
-                let (client, connection) = self.config.connect(NoTls).await?;
+                let (client, connection) = self.config.connect(NoTls).await.map_err(not_connected)?;
                 drive(connection, hint);
                 return Ok(client);
             }
             SslMode::Require => tls::unverified(),
             SslMode::VerifyFull => tls::verified(self.root_certificates.as_deref())?,
         };
-        let (client, connection) = self.config.connect(connector).await?;
+        let (client, connection) = self.config.connect(connector).await.map_err(not_connected)?;
         drive(connection, hint);
         Ok(client)
     }
@@ -175,6 +206,25 @@ where
             }
         }
     });
+}
+
+/// Why there is no connection: whether it can come about by itself, or somebody has to change something.
+fn not_connected(error: tokio_postgres::Error) -> StoreError {
+    if let Some(theirs) = error.as_db_error() {
+        let told = format!("{} ({})", theirs.message(), theirs.code().code());
+        return match theirs.code().code() {
+            // No such user, a wrong password, no such database, no right to connect.
+            code if code.starts_with("28") || ["3D000", "42501"].contains(&code) => StoreError::Refused(told),
+            _ => StoreError::Away(told),
+        };
+    }
+    let Some(cause) = error.source() else { return StoreError::Away(error.to_string()) };
+    let told = format!("{error}: {cause}");
+    match cause.downcast_ref::<io::Error>() {
+        // Wrong certificates are invalid data.
+        Some(cause) if cause.kind() != io::ErrorKind::InvalidData => StoreError::Away(told),
+        _ => StoreError::Refused(told),
+    }
 }
 
 /// A name that needs no quotes, so that it can stand in any statement.
@@ -202,7 +252,7 @@ mod tests {
     fn an_address_is_read_and_shown_without_its_password() {
         let text = "postgres://user:secret@db.example:5433/charge?sslmode=require&schema=fleet&keepalives=1";
         let address = Address::parse(text, None).expect("an address");
-        assert_eq!(format!("{address:?}"), "Address(\"postgres://db.example/charge (schema fleet)\")");
+        assert_eq!(format!("{address:?}"), "Address(\"postgres://db.example:5433/charge (schema fleet)\")");
         assert_eq!((address.ssl_mode, address.schema.as_str()), (SslMode::Require, "fleet"));
         assert_eq!(address.config.get_password(), Some(&b"secret"[..]));
         let other = Address::parse("postgres:///charge?host=/tmp&user=u", Some("file")).expect("a socket");

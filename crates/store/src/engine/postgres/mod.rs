@@ -6,5 +6,7 @@ pub(crate) mod dialect;
 pub(crate) mod driver;
 pub(crate) mod hints;
 pub(crate) mod row_numbers;
+pub(crate) mod schemas;
+pub(crate) mod settings;
 pub(crate) mod space;
 mod tls;

@@ -186,7 +186,7 @@ impl Fixture {
         let sql = format!(
             "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
              INSERT INTO events (id, event, category, timestamp_ms, payload)
-             SELECT printf('evt_%026d', n), 'MeterValues', 'ocpp', {}, {payload} FROM numbers",
+             SELECT 'evt_0000000000000000' || (1000000000 + n), 'MeterValues', 'ocpp', {}, {payload} FROM numbers",
             NOW.unix_ms()
         );
         let write = self.store.write(crate::Priority::Api, crate::Scope::Installation, move |w| {
@@ -202,11 +202,12 @@ impl Fixture {
 async fn a_rare_word_among_fifty_thousand_events_is_found_at_once() {
     const ROWS: i64 = 50_000;
     let fixture = fixture();
-    let payload = r#"printf('{"connectorId":%d,"transactionId":%d,"meterValue":[{"timestamp":"2026-04-14T%02d:%02d:%02dZ",'
-        || '"sampledValue":[{"value":"%d.%d","measurand":"Energy.Active.Import.Register","unit":"Wh"}]}],"tag":"%08X"}',
-        n % 2 + 1, n / 50, n / 3600, n / 60 % 60, n % 60, n * 7, n % 10, n * 2654435761 % 4294967296)"#;
+    let payload = r#"'{"connectorId":' || (n % 2 + 1) || ',"transactionId":' || (n / 50)
+        || ',"meterValue":[{"timestamp":"2026-04-14T' || (10 + n / 3600) || ':' || (10 + n / 60 % 50) || ':10Z",'
+        || '"sampledValue":[{"value":"' || (n * 7) || '.' || (n % 10) || '","measurand":'
+        || '"Energy.Active.Import.Register","unit":"Wh"}]}],"tag":"' || (n * 2654435761 % 4294967296) || '"}'"#;
     fixture.seed_many(ROWS, payload).await;
-    let rare = looking_for(&format!("{:08x}", 777_i64 * 2_654_435_761 % 4_294_967_296));
+    let rare = looking_for(&format!("{}", 777_i64 * 2_654_435_761 % 4_294_967_296));
     let timed = async |filter: &EventFilter| {
         let began = Instant::now();
         assert_eq!(fixture.find(filter, false, 50).await, [777]);

@@ -80,6 +80,9 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
 
 #[test]
 fn a_database_that_has_nothing_sealed_loses_nothing() {
+    if crate::test_store::is_shared() {
+        return;
+    }
     let dir = tempfile::tempdir().expect("a directory");
     Store::open_beside(dir.path(), Clock::System).expect("makes it").close();
     let source = KeySource::file_in(dir.path());
