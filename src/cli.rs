@@ -248,7 +248,7 @@ enum ConfigCommand {
         #[arg(value_name = "FILE", conflicts_with = "config")]
         file: Option<PathBuf>,
         #[command(flatten)]
-        settings: Settings,
+        settings: Box<Settings>,
     },
     /// Prints the default configuration file, every key documented
     ///

@@ -29,7 +29,7 @@ use outbound::Outbound;
 use outbound::post::{Poster, PosterError};
 use store::{Identity, Opened, Store, StoreError, Vault};
 use tls::TlsError;
-use vocabulary::api::node::{Node, NodeStatus};
+use vocabulary::api::node::{Node, Status};
 use vocabulary::clock::{Clock, Monotonic};
 
 pub use certificates::check_files;
@@ -259,7 +259,7 @@ impl Gateway {
     /// Whether there are nodes that chargers can go to.
     async fn others_serve(&self) -> bool {
         let ours = *self.store.epochs().borrow();
-        let serves = |node: &Node| node.status == NodeStatus::Active && node.epoch != ours;
+        let serves = |node: &Node| node.status == Status::Active && node.epoch != ours;
         self.store.is_shared() && self.store.nodes().await.is_ok_and(|nodes| nodes.iter().any(serves))
     }
 

@@ -1,4 +1,5 @@
-//! The opening of a store that several gateways share: while its database is away, this one waits and says so.
+//! The opening of a store that several gateways share: while its database is away, this one waits and says
+//! so.
 
 use std::sync::Arc;
 use std::time::Duration;

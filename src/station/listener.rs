@@ -5,6 +5,7 @@ mod admission;
 mod encryption;
 mod login;
 mod peer;
+mod store_failure;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

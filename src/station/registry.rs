@@ -294,8 +294,8 @@ impl Registry {
         }
     }
 
-    /// Starts the offline timers of stations anew that have no connection here: they were connected elsewhere,
-    /// and are no more. Those whose timers run already are left alone.
+    /// Starts the offline timers of stations anew that have no connection here: they were connected
+    /// elsewhere, and are no more. Those whose timers run already are left alone.
     pub fn watch_again(&self, stations: impl IntoIterator<Item = StationId>, now: Timestamp) {
         let mut known = self.lock();
         for station in stations {

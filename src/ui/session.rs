@@ -72,7 +72,7 @@ impl Session {
                 let errors =
                     problem.errors.iter().map(|error| format!(" {}: {}.", error.field, error.message));
                 let detail = problem.detail.as_deref().unwrap_or(&problem.title);
-                let text = sentence(detail) + &errors.collect::<String>();
+                let text = sentence(detail) + errors.collect::<String>().as_str();
                 Ok(self.lead(path, Message { tone: Tone::Bad, text }))
             }
             Err(error) => Err(error.into()),

@@ -96,8 +96,8 @@ impl Drop for Process {
 
 /// What the receiver got: how often each event, by its id.
 #[derive(Default)]
-struct Received {
-    times: Mutex<BTreeMap<String, u32>>,
+pub(crate) struct Received {
+    pub(crate) times: Mutex<BTreeMap<String, u32>>,
     secret: Mutex<Option<SigningSecret>>,
     badly_signed: Mutex<u32>,
 }
@@ -116,7 +116,7 @@ async fn receive(State(received): State<Arc<Received>>, headers: HeaderMap, body
     StatusCode::NO_CONTENT
 }
 
-async fn start_receiver() -> (SocketAddr, Arc<Received>) {
+pub(crate) async fn start_receiver() -> (SocketAddr, Arc<Received>) {
     let received = Arc::new(Received::default());
     let app = Router::new().route("/", post(receive)).with_state(received.clone());
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("binds");
@@ -125,7 +125,7 @@ async fn start_receiver() -> (SocketAddr, Arc<Received>) {
     (address, received)
 }
 
-async fn subscribe(place: &Place, receiver: SocketAddr, received: &Received) {
+pub(crate) async fn subscribe(place: &Place, receiver: SocketAddr, received: &Received) {
     let schedule = vec!["1s"; 20];
     let response = http_client()
         .post(format!("http://{}/api/v1/webhooks", place.api))
@@ -182,12 +182,12 @@ pub(crate) fn start_chargers(
 /// An event row, as far as the comparison needs it.
 pub(crate) struct Stored {
     pub(crate) id: String,
-    station: String,
+    pub(crate) station: String,
     pub(crate) event: String,
-    message_id: Option<String>,
-    payload: Value,
+    pub(crate) message_id: Option<String>,
+    pub(crate) payload: Value,
     pub(crate) duplicate: bool,
-    transaction_id: Option<i64>,
+    pub(crate) transaction_id: Option<i64>,
 }
 
 pub(crate) fn read_events(data_dir: &Path) -> Vec<Stored> {

@@ -13,6 +13,7 @@ mod burdens;
 mod cases;
 mod cli;
 mod clock_steps;
+mod cluster;
 mod commands;
 mod completion;
 mod consequences;

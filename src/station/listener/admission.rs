@@ -7,11 +7,12 @@ use tracing::warn;
 
 use super::login::{Login, log_in};
 use super::peer::Peer;
+use super::store_failure;
 use crate::station::connection::Admitted;
 use crate::station::handshake::{self, Negotiated, Refusal};
 use crate::station::registry::Rules;
 use crate::station::{Admission, Stations};
-use store::{Connected, StationAccess, StoreError};
+use store::{Connected, StationAccess};
 use vocabulary::id::StationId;
 use vocabulary::log_limit::limited;
 use vocabulary::ocpp::boot_status::BootStatus;
@@ -80,7 +81,7 @@ struct Found {
 async fn find(stations: &Stations, identity: &StationId, peer: &Peer) -> Result<Found, Refusal> {
     let known = stations.store.station_access(identity).await.map_err(|error| {
         limited!(warn: "the station {identity} could not be looked up: {error}");
-        failed(&error)
+        store_failure::refusal(&error)
     })?;
     if let Some(access) = known {
         return Ok(Found { access, discovered_as: None });
@@ -97,11 +98,6 @@ async fn find(stations: &Stations, identity: &StationId, peer: &Peer) -> Result<
         return Err(Refusal::Overloaded);
     }
     Ok(Found { access: stranger(identity.clone()), discovered_as: Some(boot_status) })
-}
-
-/// What a charger is told when the store has failed.
-pub(super) fn failed(error: &StoreError) -> Refusal {
-    if error.is_away() { Refusal::StoreAway } else { Refusal::Internal }
 }
 
 /// A station nobody knows has no rules of its own.
@@ -144,6 +140,6 @@ async fn record_password(stations: &Stations, station: &StationId, login: &Login
     let Some(used) = login.password.clone() else { return Ok(()) };
     stations.store.password_used(station.clone(), used).await.map_err(|error| {
         limited!(warn: "which password {station} uses could not be recorded: {error}");
-        failed(&error)
+        store_failure::refusal(&error)
     })
 }

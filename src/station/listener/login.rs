@@ -5,8 +5,8 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::admission::failed;
 use super::peer::Peer;
+use super::store_failure;
 use crate::station::credentials::{PasswordCheck, PresentedPassword};
 use crate::station::handshake::{self, BasicCredentials, Refusal};
 use crate::station::settings::Ocpp;
@@ -124,6 +124,6 @@ async fn renew(stations: &Stations, station: &StationId, old: &str, renewed: Str
     let kept = stations.store.renew_verifier(station.clone(), old.to_owned(), renewed).await;
     kept.map_err(|error| {
         limited!(warn: "the password of {station} could not be made quicker to check: {error}");
-        failed(&error)
+        store_failure::refusal(&error)
     })
 }

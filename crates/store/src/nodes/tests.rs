@@ -5,20 +5,26 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::seed::SeedWebhook;
 use crate::test_store::shared_address;
 use crate::{
-    Connected, ConnectionEnd, EventFilter, Identity, KeySource, LaneClaim, Opened, Slice, StationNews, Store,
-    StoreError,
+    Advice, CallPolicy, Connected, ConnectionEnd, EventFilter, Identity, KeySource, LaneClaim, Opened, Slice,
+    StationNews, Store, StoreError, TagRules,
 };
 use vocabulary::api::node::Status;
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::id::{StationId, WebhookId};
+use vocabulary::ocpp::Validation;
+use vocabulary::ocpp::authorization::UnknownIdTag;
 use vocabulary::ocpp::boot_status::BootStatus;
+use vocabulary::ocpp::frame::MessageId;
+use vocabulary::ocpp::message::{Inbound, MessageAction};
 use vocabulary::ocpp::protocol::Protocol;
+use vocabulary::ocpp::reading::Reading;
 
 /// The shortest that is allowed.
 const LEASE: Duration = Duration::from_secs(3);
@@ -299,4 +305,56 @@ async fn a_name_is_of_one_node_and_its_next_start_fences_the_one_before() {
     let names: Vec<_> = again.store.nodes().await.expect("reads").into_iter().map(|node| node.name).collect();
     assert_eq!(names, ["one"]);
     again.leaves().await;
+}
+
+/// A call, and how often it may wait for the database's answer: its beginning and its commit included.
+const CALLS: [(&str, &str, u64); 6] = [
+    ("BootNotification", r#"{"chargePointVendor":"V","chargePointModel":"M"}"#, 13),
+    ("Heartbeat", "{}", 7),
+    ("StatusNotification", r#"{"connectorId":1,"status":"Available","errorCode":"NoError"}"#, 9),
+    (
+        "StartTransaction",
+        r#"{"connectorId":1,"idTag":"T","meterStart":0,"timestamp":"2026-04-14T12:00:00Z"}"#,
+        8,
+    ),
+    (
+        "MeterValues",
+        r#"{"connectorId":1,"transactionId":1,
+            "meterValue":[{"timestamp":"2026-04-14T12:10:00Z","sampledValue":[{"value":"10"}]}]}"#,
+        10,
+    ),
+    (
+        "StopTransaction",
+        r#"{"transactionId":1,"idTag":"T","meterStop":10,"timestamp":"2026-04-14T12:20:00Z"}"#,
+        9,
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_waits_for_few_answers_of_the_database() {
+    let Some(cluster) = Cluster::new() else { return };
+    let one = cluster.node("one", 1);
+    one.store.seed_webhook(SeedWebhook::to("https://example.com/")).await.expect("a webhook");
+    one.connect("CP", 1).await;
+    let policy = CallPolicy {
+        heartbeat_interval_s: 300,
+        tags: TagRules { unknown: UnknownIdTag::Accept, outside: None },
+        data_transfer_vendors: Vec::new(),
+    };
+    let calls = one.store.calls(policy);
+    // The first of each kind prepares its statements.
+    for round in 0..2 {
+        for (action, payload, most) in CALLS {
+            let now = Clock::System.now();
+            let (action, _) = MessageAction::recognise(Protocol::default(), action).expect("an action");
+            let reading = Reading { validation: Validation::Lenient, received_at: now, zone: None };
+            let payload = RawValue::from_string(payload.to_owned()).expect("JSON");
+            let call = Inbound::read(MessageId::from_text("1"), action, payload, &reading).expect("readable");
+            let before = one.store.statistics().round_trips.sum();
+            calls.serve(id("CP"), call, now, Advice::default()).await.expect("serves");
+            let trips = one.store.statistics().round_trips.sum() - before;
+            assert!(round == 0 || trips <= most, "{}: {trips}", action.as_str());
+        }
+    }
+    one.leaves().await;
 }

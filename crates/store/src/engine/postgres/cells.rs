@@ -138,8 +138,9 @@ fn numeric<'a>(raw: &[u8]) -> Option<Sent<'a>> {
     Some(if is_whole { Sent::Int(whole) } else { Sent::Real(real) })
 }
 
-/// Whether the server says that it, or this session, is about to end (shutdown, crash, start, trouble with the
-/// connection), or that it lacks something, such as room on its disk: none of that is the statement's fault.
+/// Whether the server says that it, or this session, is about to end (shutdown, crash, start, trouble with
+/// the connection), or that it lacks something, such as room on its disk: none of that is the statement's
+/// fault.
 fn is_going_away(code: &str) -> bool {
     ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) || code == "25P03"
 }

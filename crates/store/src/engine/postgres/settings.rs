@@ -155,6 +155,6 @@ mod tests {
         settings.password = None;
         settings.password_file = Some(dir.path().join("nowhere"));
         assert!(settings.address().is_err());
-        assert_eq!(StoreSettings::default().address().expect("SQLite").is_none(), true);
+        assert!(StoreSettings::default().address().expect("SQLite").is_none());
     }
 }
