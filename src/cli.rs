@@ -16,6 +16,7 @@ mod input;
 mod keys;
 mod listen;
 mod many_stations;
+mod nodes;
 mod redraw;
 mod relative_time;
 mod remote;
@@ -155,6 +156,12 @@ enum Command {
     /// One answer in plain words, the facts it is made of with their ids, and what can be done.
     #[command(after_help = why::HELP)]
     Why(why::WhyArgs),
+    /// Lists the nodes: the gateways that work on one store
+    ///
+    /// How each is, how many stations are connected to it, and how many webhooks it sends for. A gateway with
+    /// a store of its own lists itself. Needs a key that is not bound to an owner.
+    #[command(after_help = nodes::HELP)]
+    Nodes(session::GatewayArgs),
     /// Lists who changed what through the API, and when
     ///
     /// Every request that may have changed something, with the names of the fields it gave, never their
@@ -463,6 +470,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Transactions(asked) => runtime()?.block_on(transactions::run(asked)),
         Command::IdTags(asked) => runtime()?.block_on(id_tags::run(asked)),
         Command::Reports(asked) => runtime()?.block_on(reports::run(asked)),
+        Command::Nodes(gateway) => runtime()?.block_on(nodes::run(gateway)),
         Command::Audit(asked) => runtime()?.block_on(audit::run(asked)),
         Command::Events(asked) => runtime()?.block_on(events::run(asked)),
         Command::Deliveries(asked) => runtime()?.block_on(deliveries::run(asked)),

@@ -13,6 +13,7 @@ mod deliveries;
 mod events;
 mod follower;
 mod id_tags;
+mod nodes;
 mod overview;
 mod replays;
 mod reports;

@@ -298,6 +298,7 @@ fn details(station: &Station) -> String {
         ("site", or_dash(station.site.as_ref())),
         ("state", presence(station).to_owned()),
         ("connected at", or_dash(station.connected_at)),
+        ("node", or_dash(station.node.as_ref())),
         ("last seen", or_dash(station.last_seen_at)),
         ("offline since", or_dash(station.offline_since)),
         ("disconnected at", or_dash(station.disconnected_at)),

@@ -155,6 +155,12 @@ fn payload(event: &str, category: Category, now: Timestamp) -> Value {
             "last_error": {"code": "http_status", "message": "the endpoint answered 500 Internal Server Error"},
             "count": 1,
         }),
+        "GatewayRestored" => json!({
+            "backup_at": earlier, "restored_at": now, "transaction_ids_skipped": 1_000_000,
+            "station_seq_skipped": 1_000_000, "webhook_sequence_skipped": 1_000_000,
+        }),
+        "NodeJoined" => json!({"name": "gateway-2", "epoch": 7}),
+        "NodeLost" => json!({"name": "gateway-1", "epoch": 6, "stations": 1_200}),
         vocabulary::event::PING => json!({"message": "This is a test from chargehook."}),
         _ if category == Category::Command => json!({
             "command_id": sample_id("cmd"), "status": "completed", "request": {},
@@ -179,6 +185,8 @@ mod tests {
             let sample = event(name, Timestamp::from_unix_ms(1_776_170_096_789));
             assert_eq!(sample.category, category, "{name}");
             assert!(sample.payload.get().starts_with('{'), "{name}: {}", sample.payload);
+            let has_facts = category != Category::System || sample.payload.get() != "{}";
+            assert!(has_facts, "{name}");
         }
     }
 

@@ -76,6 +76,19 @@ impl Caller {
         self.owner_id.is_none() || self.owner_id.as_deref() == owner
     }
 
+    /// Checks whether it may see what is of the whole installation, and of no owner.
+    ///
+    /// # Errors
+    /// 403 if it is bound to an owner.
+    pub(super) fn may_see_installation(&self) -> Result<()> {
+        let refused = || {
+            ErrorAnswer::forbidden(
+                "this API key is bound to an owner, and may not read what is of the whole installation",
+            )
+        };
+        self.owner_id.is_none().then_some(()).ok_or_else(refused)
+    }
+
     /// The owner of a resource that it creates.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ pub(super) async fn metrics(State(state): State<Arc<ApiState>>) -> Result<Text> 
 pub(super) async fn prometheus_text(State(state): State<Arc<ApiState>>) -> Text {
     let mut text = String::with_capacity(4_096);
     stations(&mut text, &state);
+    node(&mut text, &state).await;
     database(&mut text, &state).await;
     disk(&mut text, &state).await;
     events(&mut text, &state);
@@ -48,6 +49,40 @@ fn stations(text: &mut String, state: &ApiState) {
         "Stations with a live connection.",
         state.stations.connected(),
     );
+}
+
+/// What this process is among the nodes of its store. Each exports itself.
+async fn node(text: &mut String, state: &ApiState) {
+    let node = state.store.this_node();
+    let labels = format!("name=\"{}\",version=\"{}\"", escaped(&node.name), env!("CARGO_PKG_VERSION"));
+    let name = "chargehook_node_info";
+    let help = "1; the labels say which node this is.";
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{{labels}}} 1");
+    gauge(
+        text,
+        "chargehook_node_epoch",
+        "This node's number; 0 while it was fenced and has not joined again.",
+        node.epoch as u64,
+    );
+    gauge(
+        text,
+        "chargehook_node_leads",
+        "1 if this node does what one does for all: retention, overdue commands, replays.",
+        u64::from(node.leads),
+    );
+    if let Ok(lanes) = state.store.lanes_of_this_node().await {
+        gauge(
+            text,
+            "chargehook_node_lanes",
+            "Webhooks, and origins of direct URLs, whose deliveries this node sends.",
+            lanes,
+        );
+    }
+}
+
+/// The value of a label.
+fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }
 
 /// The size of the database.

@@ -31,6 +31,7 @@ mod ingest;
 mod limits;
 mod messages;
 mod metrics;
+mod nodes;
 mod openapi;
 mod openapi_webhooks;
 mod overview;
@@ -231,7 +232,8 @@ fn routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(routes!(why::id_tag))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
-        .routes(routes!(audit::list));
+        .routes(routes!(audit::list))
+        .routes(routes!(nodes::list));
     let of_parameters = [(STATION_FILTER, query::object_schema::<stations::StationsQuery>())];
     OpenApiRouter::with_openapi(openapi::preamble(of_parameters))
         .nest(BASE, api)

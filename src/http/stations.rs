@@ -43,11 +43,12 @@ const METADATA_MAX_BYTES: usize = 16 << 10;
 const MESSAGE_SIZE: RangeInclusive<ByteSize> = ByteSize(1 << 10)..=ByteSize(1 << 30);
 
 /// Read-only fields of a station; ignored in `PATCH`, as is the identity.
-const READ_ONLY: [&str; 24] = [
+const READ_ONLY: [&str; 25] = [
     "station_id",
     "connected",
     "connected_at",
     "last_seen_at",
+    "node",
     "disconnected_at",
     "disconnect_reason",
     "offline_since",

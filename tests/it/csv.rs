@@ -32,7 +32,7 @@ impl Answer {
     }
 
     /// The cells of one column.
-    fn column(&self, name: &str) -> Vec<String> {
+    pub(crate) fn column(&self, name: &str) -> Vec<String> {
         let (names, rows) = self.table();
         let place = names.iter().position(|column| column == name);
         let place = place.unwrap_or_else(|| panic!("no column {name} in {names:?}"));

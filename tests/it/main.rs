@@ -55,6 +55,7 @@ mod long;
 mod matrix;
 mod messages;
 mod neighbours;
+mod nodes;
 mod operator;
 mod overview;
 mod passwords;

@@ -30,6 +30,8 @@ use Needs::{Admin, Command, Nothing, Read, Reset, Write};
 enum About {
     /// Nothing that belongs to anybody: a list, or something new.
     All,
+    /// The installation as a whole, which no key sees that is bound to an owner.
+    Installation,
     Webhook,
     Replay,
     Event,
@@ -41,7 +43,9 @@ enum About {
     Tag,
     Key,
 }
-use About::{All, Bulk, Delivery, Event, Key, Replay, Station, Tag, TheCommand, Transaction, Webhook};
+use About::{
+    All, Bulk, Delivery, Event, Installation, Key, Replay, Station, Tag, TheCommand, Transaction, Webhook,
+};
 
 struct Rule {
     method: &'static str,
@@ -176,6 +180,7 @@ const RULES: &[Rule] = &[
     rule("POST", "/api/v1/api-keys", Admin, All, r#"{"name": "NEW", "scopes": ["read"]}"#, &[201]),
     removing("DELETE", "/api/v1/api-keys/{id}", Admin, Key),
     rule("GET", "/api/v1/audit", Admin, All, "", &[200]),
+    rule("GET", "/api/v1/nodes", Read, Installation, "", &[200]),
 ];
 
 /// The scopes of a key, and what it may.
@@ -209,7 +214,7 @@ struct Things {
 impl Things {
     fn id(&self, about: About) -> &str {
         match about {
-            All => "",
+            All | Installation => "",
             Webhook => &self.webhook,
             Replay => &self.replay,
             Event => &self.event,
@@ -485,8 +490,9 @@ async fn every_route_with_every_key_on_things_of_every_owner() {
         }
         for (key, scope, may, bound) in keys.iter().filter(|_| rule.needs != Nothing) {
             for thing in &things {
-                let may_at_all =
-                    may.contains(&rule.needs) || (rule.needs == Reset && scope.starts_with("command:"));
+                let is_refused = rule.about == Installation && bound.is_some();
+                let may_at_all = !is_refused
+                    && (may.contains(&rule.needs) || (rule.needs == Reset && scope.starts_with("command:")));
                 let is_visible = rule.about == All || bound.is_none() || *bound == thing.owner;
                 let expected: &[u16] = match (may_at_all, is_visible, may.contains(&rule.needs)) {
                     (false, _, _) => &[403],
@@ -509,7 +515,7 @@ async fn every_route_with_every_key_on_things_of_every_owner() {
                         rule.method, thing.owner, answer.status, answer.text
                     ));
                 }
-                if rule.about == All {
+                if matches!(rule.about, All | Installation) {
                     // Whose things there are makes no difference here.
                     break;
                 }
@@ -536,7 +542,7 @@ fn unknown(about: About, id: &str) -> String {
             let (head, last) = id.split_at(id.len() - 1);
             format!("{head}{}", if last == "0" { "1" } else { "0" })
         }
-        Station | Tag | All => format!("{id}-not"),
+        Station | Tag | All | Installation => format!("{id}-not"),
     }
 }
 
@@ -547,7 +553,7 @@ async fn what_is_another_owners_looks_like_nothing_at_all() {
     let others = [world.things(OWNERS[1]).await, world.things(OWNERS[2]).await];
     let admin = world.key(&["admin"], own.owner, "bound").await;
     let mut wrong = Vec::new();
-    for rule in RULES.iter().filter(|rule| rule.about != All) {
+    for rule in RULES.iter().filter(|rule| !matches!(rule.about, All | Installation)) {
         for other in &others {
             let (theirs, nobodys) = (other.id(rule.about), unknown(rule.about, other.id(rule.about)));
             let ask = async |id: &str| {
@@ -632,7 +638,8 @@ async fn no_answer_to_one_owner_tells_of_another() {
     let admin = world.key(&["admin"], own.owner, "bound").await;
     let mut paths: Vec<String> =
         ["/api/v1/stations/MOVED/messages?limit=500", "/api/v1/stations/MOVED"].map(str::to_owned).to_vec();
-    for rule in RULES.iter().filter(|rule| rule.method == "GET" && !rule.path.ends_with("/stream")) {
+    let is_read = |rule: &&Rule| rule.method == "GET" && !rule.path.ends_with("/stream");
+    for rule in RULES.iter().filter(is_read).filter(|rule| rule.about != Installation) {
         let (path, _) = world.request(rule, own.id(rule.about), own.owner, true);
         let with = |query: &str| format!("{path}{}{query}", if path.contains('?') { '&' } else { '?' });
         paths.push(path.clone());

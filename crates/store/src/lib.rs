@@ -97,6 +97,7 @@ pub use maintenance::key_change::{KeyChangeRefused, KeyChanged, change_key, copy
 pub use maintenance::key_lost::{LosingWebhook, Losses, drop_secrets, losses};
 pub use maintenance::open::Opened;
 pub use maintenance::restore::{Restore, Restored, Steps, restore};
+pub use nodes::ThisNode;
 pub use overview::facts::{
     DoubtfulSession, Facts, FaultedConnector, GatewayFacts, LaneFact, OpenSession, SessionFacts,
     TroubledStation, WebhookFact,

@@ -107,6 +107,7 @@ async fn a_wrong_parameter_hides_none_beside_it() {
         ("stations/A/connectors", &format!("limit=501&{of_webhooks}"), &["cursor", "limit"]),
         ("stations/A/configuration", &format!("order=up&{of_webhooks}"), &["cursor", "order"]),
         ("event-types", &format!("x=1&{of_webhooks}"), &["cursor", "x"]),
+        ("nodes", &format!("x=1&{of_webhooks}"), &["cursor", "x"]),
         ("webhooks/1/stats", "window=999d&x=1", &["window", "x"]),
     ] {
         let answer = api.get(&format!("/api/v1/{list}?{query}")).await;

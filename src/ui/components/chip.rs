@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use vocabulary::api::bulk_command::{BulkCommand, BulkResult, BulkStatus};
 use vocabulary::api::command::{Command, CommandStatus};
+use vocabulary::api::node;
 use vocabulary::api::station::{Connector, Station};
 use vocabulary::api::transaction::{EnergyQuality, Status, Transaction};
 
@@ -80,6 +81,16 @@ pub(in crate::ui) fn connector(connector: &Connector) -> Markup {
         number => number.to_string(),
     };
     chip(connector_tone(status), &format!("{number} {word}"))
+}
+
+/// Whether a node serves.
+pub(in crate::ui) fn node(status: node::Status) -> Markup {
+    let tone = match status {
+        node::Status::Active => Tone::Ok,
+        node::Status::Draining => Tone::Warn,
+        node::Status::Lost => Tone::Bad,
+    };
+    chip(tone, status.as_str())
 }
 
 /// Whether a session runs.

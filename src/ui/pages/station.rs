@@ -187,6 +187,7 @@ fn facts(station: &Station, now: Timestamp) -> Markup {
         ("Firmware", text(&station.firmware_version)),
         ("Address", text(&station.remote_addr)),
         ("Protocol", text(&station.protocol)),
+        ("Node", text(&station.node)),
         (
             "Security profile",
             html! { @match station.security_profile { Some(profile) => { (profile) }, None => "–" } },

@@ -5,10 +5,12 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use crate::ui::components::layout::Section;
-use crate::ui::components::{action, card, chip, definitions, time, units};
+use crate::ui::components::{action, card, chip, definitions, table, time, units};
 use crate::ui::page::{Answer, Page, rows};
+use crate::ui::query::Query;
 use crate::ui::session::Session;
 use vocabulary::api::access::Health;
+use vocabulary::api::node::Node;
 use vocabulary::api::overview::Overview;
 use vocabulary::clock::Timestamp;
 
@@ -18,23 +20,32 @@ struct View {
     overview: Overview,
     /// When the oldest event on record arrived.
     oldest_event_at: Option<Timestamp>,
+    /// The gateways that work on the store; `None` if they are not for this key.
+    nodes: Option<Vec<Node>>,
 }
 
 /// Whether it can serve, and what it runs on.
 pub(in crate::ui) async fn show(session: Session) -> Answer {
-    let (health, overview, oldest) = tokio::join!(
+    let nodes = async {
+        match session.identity.owner_id() {
+            None => session.client.nodes().await.map(|page| Some(page.data)),
+            Some(_) => Ok(None),
+        }
+    };
+    let (health, overview, oldest, nodes) = tokio::join!(
         session.client.ready(),
         session.client.overview(&[]).into_future(),
         session.client.events(&[("order", "asc"), ("limit", "1")]).into_future(),
+        nodes,
     );
     let (oldest, _) = rows(oldest)?;
     let oldest_event_at = oldest.data.first().map(|event| event.timestamp);
-    let view = View { health: health?, overview: overview?, oldest_event_at };
+    let view = View { health: health?, overview: overview?, oldest_event_at, nodes: nodes? };
     Ok(Page::new(&session, Section::System, "System", render(&view, session.now)).live())
 }
 
 fn render(view: &View, now: Timestamp) -> Markup {
-    use card::Width::Half;
+    use card::Width::{Full, Half};
     let View { health, overview, .. } = view;
     let tone = match (health.status.as_str(), health.reasons.is_empty()) {
         ("ok", true) => chip::Tone::Ok,
@@ -52,6 +63,9 @@ fn render(view: &View, now: Timestamp) -> Markup {
         div.grid {
             (card::live_card("gateway", Half, "Gateway", chip::chip(tone, &health.status), gateway))
             (card::live_card("storage", Half, "Storage", html! {}, storage(view, now)))
+            @if let Some(nodes) = &view.nodes {
+                (card::live_card("nodes", Full, "Nodes", table::csv_link("nodes", &Query::default()), listed(nodes, now)))
+            }
             (card::card(Half, "For machines", html! {}, html! {
                 ul {
                     li { a href="/docs" { "The API, to read and to try" } }
@@ -67,6 +81,36 @@ fn render(view: &View, now: Timestamp) -> Markup {
             }))
         }
     }
+}
+
+fn listed(nodes: &[Node], now: Timestamp) -> Markup {
+    let columns = [
+        table::text("Name"),
+        table::text("Status"),
+        table::number("Stations"),
+        table::number("Lanes"),
+        table::text("Last seen"),
+        table::minor("Since"),
+        table::minor("OCPP"),
+        table::minor("API"),
+        table::minor("Version"),
+        table::minor_number("Epoch"),
+    ];
+    let rows = nodes.iter().map(|node| {
+        [
+            html! { (node.name) },
+            chip::node(node.status),
+            html! { (units::count(node.stations_connected)) },
+            html! { (units::count(node.lanes)) },
+            time::ago(node.last_seen_at, now),
+            time::ago(node.started_at, now),
+            definitions::or_dash(node.ocpp_addr.as_deref()),
+            definitions::or_dash(node.api_addr.as_deref()),
+            html! { (node.version) },
+            html! { (node.epoch) },
+        ]
+    });
+    table::table("Nodes", columns, rows)
 }
 
 fn storage(view: &View, now: Timestamp) -> Markup {

@@ -19,12 +19,14 @@ pub(crate) fn free(w: &mut Tx<'_>, epoch: i64) -> Result<()> {
 pub(crate) fn count_of(db: &Read<'_>, is_shared: bool, epoch: i64) -> Result<u64> {
     match is_shared {
         true => db.one("SELECT count(*) FROM lane_leases WHERE epoch = ?1", params![epoch], |row| row.get(0)),
-        false => {
-            db.one("SELECT (SELECT count(*) FROM webhooks) + (SELECT count(*) FROM origins)", &[], |row| {
-                row.get(0)
-            })
-        }
+        false => count_of_all(db),
     }
+}
+
+/// How many lanes there are.
+pub(crate) fn count_of_all(db: &Read<'_>) -> Result<u64> {
+    let all = "SELECT (SELECT count(*) FROM webhooks) + (SELECT count(*) FROM origins)";
+    db.one(all, &[], |row| row.get(0))
 }
 
 /// The node that a lane belongs to, of these.

@@ -30,11 +30,23 @@ use vocabulary::event::{Category, NewEvent};
 /// For so long a lost node is listed.
 const LOST_SHOWN_MS: i64 = 3_600_000;
 
+/// What a process is among the nodes of its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThisNode {
+    /// Its name.
+    pub name: String,
+    /// Its number; 0 while it was fenced and has not joined again.
+    pub epoch: i64,
+    /// Whether it does what one node does for all.
+    pub leads: bool,
+}
+
 impl Store {
     /// Who works on the store, the oldest first; those that were lost within the last hour too.
     pub async fn nodes(&self) -> Result<Vec<Node>> {
         let membership = self.inner.membership.clone();
         let is_shared = self.inner.engine.is_shared();
+        let now = self.inner.clock.now();
         self.read(move |db| {
             let mut nodes = db.all(
                 "SELECT n.epoch, n.name, n.version, n.status, n.started_at_ms, n.last_seen_at_ms, n.ocpp_addr,
@@ -49,6 +61,8 @@ impl Store {
                 if !is_shared && node.epoch == membership.epoch() {
                     let identity = membership.identity();
                     (node.ocpp_addr, node.api_addr) = (identity.ocpp_addr, identity.api_addr);
+                    // Nobody has to be shown that it is there, but for whoever asks it.
+                    node.last_seen_at = now;
                 }
             }
             Ok(nodes)
@@ -59,6 +73,21 @@ impl Store {
     /// Says where this node really listens.
     pub fn set_addresses(&self, ocpp: Option<String>, api: Option<String>) {
         self.inner.membership.set_addresses(ocpp, api);
+    }
+
+    /// What this process is among the nodes, as far as it knows by itself: it asks no database.
+    pub fn this_node(&self) -> ThisNode {
+        let membership = &self.inner.membership;
+        let name = membership.identity().name;
+        ThisNode { name, epoch: membership.epoch(), leads: membership.leads() }
+    }
+
+    /// Webhooks, and origins of direct URLs, whose deliveries this node sends.
+    pub async fn lanes_of_this_node(&self) -> Result<u64> {
+        match self.inner.membership.is_among_others() {
+            true => Ok(self.inner.membership.held().len() as u64),
+            false => self.read(lanes::count_of_all).await,
+        }
     }
 
     /// This node's number, and each that it gets after it was fenced; 0 in between.

@@ -18,7 +18,8 @@ const COLUMNS: &str = "s.station_id, s.name, s.owner_id, s.connected, s.connecte
     s.message_size_bytes, s.ping, s.clock_skew_ms, s.firmware_status, s.diagnostics_status, s.log_status,
     s.local_list_version, s.password_verifiers IS NOT NULL, s.flags, s.metadata, s.created_at_ms, s.updated_at_ms,
     s.certificate_serial, s.abilities, s.site, s.disconnected_at_ms, s.disconnect_reason, s.offline_since_ms,
-    e.connector_id, e.error_code, e.vendor_error_code, e.info, e.error_since_ms";
+    e.connector_id, e.error_code, e.vendor_error_code, e.info, e.error_since_ms,
+    (SELECT n.name FROM nodes AS n WHERE n.epoch = s.node_epoch)";
 
 /// Where [`COLUMNS`] has the metadata.
 const METADATA: usize = 30;
@@ -68,6 +69,7 @@ fn read(row: &Row<'_>) -> Result<Station> {
         owner_id: row.get(4)?,
         connected: row.get(5)?,
         connected_at: row.get(6)?,
+        node: row.get(44)?,
         last_seen_at: row.get(7)?,
         remote_addr: row.get(8)?,
         vendor: row.get(9)?,

@@ -123,6 +123,8 @@ pub struct Station {
     pub connected_at: Option<Timestamp>,
     /// When something was last received from it.
     pub last_seen_at: Option<Timestamp>,
+    /// The name of the node it is connected to, one of `GET /nodes`; null while it is not connected.
+    pub node: Option<String>,
     /// When its newest connection ended that no other had taken over; it stays while a later one lasts. Of a
     /// connection that was open when the gateway was killed: its last message.
     pub disconnected_at: Option<Timestamp>,
