@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use store::Store;
+use store::test_store::is_shared;
 use tempfile::TempDir;
 use vocabulary::clock::Clock;
 
@@ -80,6 +81,9 @@ fn largest_sequence(receiver: &Receiver) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_a_busy_gateway_comes_back_and_collides_with_nothing_told_since() {
+    if is_shared() {
+        return;
+    }
     let gateway = start(|_| {}).await;
     let data_dir = gateway.database().parent().expect("a directory").to_owned();
     let receiver = Receiver::start(|_| Answer::Status(200)).await;
@@ -211,6 +215,9 @@ fn kill_after(mut child: Child, time: Duration) {
 
 #[test]
 fn a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
+    if is_shared() {
+        return;
+    }
     let aside = tempfile::tempdir().expect("a directory");
     let backup = aside.path().join("backup.db");
     let new = killed_with("new");
@@ -235,6 +242,9 @@ fn a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_cannot_be_is_refused_and_changes_nothing() {
+    if is_shared() {
+        return;
+    }
     let gateway = start(|_| {}).await;
     let data_dir = gateway.database().parent().expect("a directory").to_owned();
     let aside = tempfile::tempdir().expect("a directory");

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use store::test_store::rows;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use vocabulary::units::ByteSize;
@@ -82,14 +83,9 @@ async fn case_88_killed_between_the_commit_and_the_answer() {
     charger.send(&json!([2, "1", "StartTransaction", payload]).to_string()).await;
     // The charger reads no answer; to it, none has come.
     let starts = || {
-        let database = rusqlite::Connection::open(place.data_dir.join("chargehook.db")).expect("opens");
-        let mut select = database
-            .prepare(
-                "SELECT transaction_id, duplicate_of IS NULL FROM events WHERE event = 'StartTransaction'",
-            )
-            .expect("prepares");
-        let rows = select.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)));
-        rows.expect("queries").collect::<rusqlite::Result<Vec<_>>>().expect("reads")
+        let sql = "SELECT transaction_id, duplicate_of IS NULL FROM events WHERE event = 'StartTransaction'";
+        let found: Vec<[Value; 2]> = rows(&place.data_dir, sql, &[]);
+        found.into_iter().map(|[id, first]| (id.as_i64().expect("a number"), first == 1)).collect::<Vec<_>>()
     };
     let stored = eventually("the start is on disk", || async { starts().first().copied() }).await;
     process.kill();
@@ -101,10 +97,7 @@ async fn case_88_killed_between_the_commit_and_the_answer() {
     assert_eq!(retried["transactionId"], stored.0);
     assert_eq!(retried["idTagInfo"]["status"], "Accepted");
     assert_eq!(starts(), [(stored.0, true), (stored.0, false)], "one event, and one that repeats it");
-    let database = rusqlite::Connection::open(place.data_dir.join("chargehook.db")).expect("opens");
-    let transactions: u32 =
-        database.query_row("SELECT count(*) FROM transactions", [], |row| row.get(0)).expect("counts");
-    assert_eq!(transactions, 1);
+    assert_eq!(rows(&place.data_dir, "SELECT count(*) FROM transactions", &[]), [[json!(1)]]);
 }
 
 #[tokio::test]
@@ -233,14 +226,8 @@ async fn hears_probe(charger: &mut Charger, round: usize) -> bool {
 
 /// No event of the station is missing among those that were counted.
 async fn whole_of(station: &str, gateway: &Running) {
-    let database = rusqlite::Connection::open(gateway.database()).expect("opens");
-    let (count, last): (i64, i64) = database
-        .query_row(
-            "SELECT count(station_seq), max(station_seq) FROM events WHERE station_id = ?1",
-            [station],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .expect("counts");
-    assert_eq!(count, last, "no gaps");
-    assert!(count > 600);
+    let sql = "SELECT count(station_seq), max(station_seq) FROM events WHERE station_id = ?1";
+    let counted: Vec<[Value; 2]> = rows(gateway.data_dir(), sql, &[station]);
+    assert_eq!(counted[0][0], counted[0][1], "no gaps");
+    assert!(counted[0][0].as_i64() > Some(600));
 }

@@ -20,6 +20,7 @@ use charger_sim::{Acknowledged, ChargerOptions, Notice, Sessions, session};
 use http::{HeaderMap, StatusCode};
 use outbound::signature::{SigningSecret, verify_standard};
 use serde_json::{Value, json};
+use store::test_store::rows;
 use tokio_util::sync::CancellationToken;
 use vocabulary::clock::Clock;
 use vocabulary::id::StationId;
@@ -191,27 +192,21 @@ pub(crate) struct Stored {
 }
 
 pub(crate) fn read_events(data_dir: &Path) -> Vec<Stored> {
-    let conn = rusqlite::Connection::open(data_dir.join("chargehook.db")).expect("opens");
-    let mut statement = conn
-        .prepare(
-            "SELECT id, coalesce(station_id, ''), event, message_id, payload, duplicate_of IS NOT NULL, transaction_id
-             FROM events ORDER BY seq",
-        )
-        .expect("prepares");
-    let rows = statement
-        .query_map([], |row| {
-            Ok(Stored {
-                id: row.get(0)?,
-                station: row.get(1)?,
-                event: row.get(2)?,
-                message_id: row.get(3)?,
-                payload: serde_json::from_str(&row.get::<_, String>(4)?).expect("JSON"),
-                duplicate: row.get(5)?,
-                transaction_id: row.get(6)?,
-            })
+    let sql = "SELECT id, coalesce(station_id, ''), event, message_id, payload, duplicate_of IS NOT NULL, transaction_id
+             FROM events ORDER BY seq";
+    let text = |cell: &Value| cell.as_str().expect("a text").to_owned();
+    rows(data_dir, sql, &[])
+        .into_iter()
+        .map(|row: [Value; 7]| Stored {
+            id: text(&row[0]),
+            station: text(&row[1]),
+            event: text(&row[2]),
+            message_id: row[3].as_str().map(str::to_owned),
+            payload: serde_json::from_str(&text(&row[4])).expect("JSON"),
+            duplicate: row[5] == 1,
+            transaction_id: row[6].as_i64(),
         })
-        .expect("queries");
-    rows.collect::<rusqlite::Result<_>>().expect("reads")
+        .collect()
 }
 
 /// Small deterministic chance, so that a failure can be repeated.

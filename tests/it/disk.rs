@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use vocabulary::clock::Timestamp;
 
+use store::test_store::is_shared;
+
 use crate::harness::{ADMIN_KEY, Charger, eventually, http_client};
 use crate::kills::Outside;
 
@@ -65,6 +67,9 @@ fn command_that_bears_limits(outside: &Outside) -> Command {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_case_5_a_full_disk_acknowledges_nothing_and_is_recovered_from() {
+    if is_shared() {
+        return;
+    }
     let outside = Outside::new();
     let mut command = command_that_bears_limits(&outside);
     let mut process = outside.place.start(command.args(["--log-level", "off"]));
@@ -119,6 +124,9 @@ async fn insist(outside: &Outside, station: &str, until: Instant) {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_of_once_a_second_and_not_by_every_charger() {
+    if is_shared() {
+        return;
+    }
     let outside = Outside::new();
     let log = outside.place.data_dir.join("log.json");
     let mut command = command_that_bears_limits(&outside);
@@ -161,6 +169,9 @@ async fn a_full_disk_is_told_of_once_a_second_and_not_by_every_charger() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_audit_entry_and_its_change_are_there_together_or_not_at_all_however_much_room_there_was() {
+    if is_shared() {
+        return;
+    }
     let outside = Outside::new();
     let mut command = command_that_bears_limits(&outside);
     let process = outside.place.start(command.args(["--log-level", "off"]));
@@ -201,6 +212,9 @@ async fn an_audit_entry_and_its_change_are_there_together_or_not_at_all_however_
 
 #[tokio::test]
 async fn too_little_room_is_warned_of_while_all_goes_well() {
+    if is_shared() {
+        return;
+    }
     let outside = Outside::new();
     let log = outside.place.data_dir.join("log.txt");
     let mut command = outside.place.command();
@@ -228,6 +242,9 @@ async fn too_little_room_is_warned_of_while_all_goes_well() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_case_6_a_torn_log_is_opened_at_its_last_commit() {
+    if is_shared() {
+        return;
+    }
     let outside = Outside::new();
     let process = outside.place.serve();
     let mut charger = outside.heartbeat().await;

@@ -7,6 +7,7 @@ use std::process::Output;
 use rusqlite::Connection;
 use serde_json::json;
 use store::Store;
+use store::test_store::is_shared;
 use vocabulary::clock::Clock;
 
 use crate::crash::Place;
@@ -88,6 +89,9 @@ const FOREIGN: [(&str, Make, &str); 5] = [
 
 #[test]
 fn a_foreign_database_is_refused_untouched_by_every_command() {
+    if is_shared() {
+        return;
+    }
     let aside = tempfile::tempdir().expect("a directory");
     let ours = aside.path().join("ours");
     Store::open(&ours, Clock::System).expect("opens").close();
@@ -130,6 +134,9 @@ fn a_foreign_database_is_refused_untouched_by_every_command() {
 
 #[tokio::test]
 async fn a_foreign_search_index_is_left_alone_and_searches_go_without() {
+    if is_shared() {
+        return;
+    }
     for (what, make, words) in FOREIGN {
         let dir = tempfile::tempdir().expect("a directory");
         make(&dir.path().join("search.db"));

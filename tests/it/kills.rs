@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use store::test_store::is_shared;
 use store::{Store, StoreError};
 use vocabulary::clock::Clock;
 
@@ -171,6 +172,9 @@ async fn delivery_case_7_a_terminated_gateway_finishes_its_sends_and_exits_0() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_case_8_a_second_process_on_the_same_data_refuses_to_start() {
+    if is_shared() {
+        return;
+    }
     let outside = Outside::new();
     let _process = outside.place.serve();
     let second = program_in(&outside.place.data_dir)
@@ -186,6 +190,9 @@ async fn delivery_case_8_a_second_process_on_the_same_data_refuses_to_start() {
 
 #[test]
 fn delivery_case_8_a_closed_store_lets_another_begin_though_somebody_holds_a_handle() {
+    if is_shared() {
+        return;
+    }
     let dir = tempfile::tempdir().expect("a directory");
     let first = Store::open(dir.path(), Clock::System).expect("opens");
     let held = first.clone();

@@ -2,7 +2,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
+use store::test_store::{change, rows};
 
 use crate::harness::{Charger, Running, start};
 
@@ -21,18 +22,14 @@ pub(crate) async fn knock(gateway: &Running, password: &str) -> u16 {
 
 /// What the database holds of the station's password.
 fn kept(gateway: &Running) -> String {
-    let database = rusqlite::Connection::open(gateway.database()).expect("opens");
-    database
-        .query_row("SELECT password_verifiers FROM stations WHERE station_id = 'CP'", [], |row| row.get(0))
-        .expect("a password")
+    let kept: Vec<[Value; 1]> =
+        rows(gateway.data_dir(), "SELECT password_verifiers FROM stations WHERE station_id = 'CP'", &[]);
+    kept[0][0].as_str().expect("a password").to_owned()
 }
 
 fn overwrite(gateway: &Running, verifiers: &str) {
-    let database = rusqlite::Connection::open(gateway.database()).expect("opens");
-    let changed = database
-        .execute("UPDATE stations SET password_verifiers = ?1 WHERE station_id = 'CP'", [verifiers])
-        .expect("writes");
-    assert_eq!(changed, 1);
+    let sql = "UPDATE stations SET password_verifiers = ?1 WHERE station_id = 'CP' RETURNING 1";
+    assert!(change(gateway.data_dir(), sql, &[verifiers]));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chargehook::config::Config;
 use chargehook::retention::{Keep, KeepType};
 use serde_json::{Value, json};
+use store::test_store::is_shared;
 use vocabulary::clock::{Clock, Timestamp};
 use vocabulary::units::{ByteSize, Span};
 
@@ -205,6 +206,9 @@ async fn transactions_and_commands_go_when_they_have_ended_and_their_time_is_ove
 
 #[tokio::test]
 async fn beyond_its_size_the_database_loses_its_oldest_events_and_nothing_that_waits() {
+    if is_shared() {
+        return;
+    }
     const MAX: u64 = 4 << 20;
     let clock = Clock::manual(NOW);
     let gateway = kept(&clock, |config| config.retention.max_database_size = Some(ByteSize(MAX))).await;

@@ -22,6 +22,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use store::test_store::rows;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use vocabulary::clock::{Clock, Timestamp};
@@ -45,27 +46,24 @@ pub(crate) struct Stored {
 
 /// A station's events in the order of their commit.
 pub(crate) fn stored(gateway: &Running, station: &str) -> Vec<Stored> {
-    let conn = rusqlite::Connection::open(gateway.database()).expect("opens");
-    let mut select = conn
-        .prepare(
-            "SELECT event, message_id, payload, response, coalesce(violations, '[]'), duplicate_of IS NOT NULL,
+    let select =
+        "SELECT event, message_id, payload, response, coalesce(violations, '[]'), duplicate_of IS NOT NULL,
                     transaction_id, occurred_at_ms
-             FROM events WHERE station_id = ?1 ORDER BY seq",
-        )
-        .expect("prepares");
-    let rows = select.query_map([station], |row| {
-        Ok(Stored {
-            event: row.get(0)?,
-            message_id: row.get(1)?,
-            payload: row.get(2)?,
-            response: row.get(3)?,
-            violations: serde_json::from_str(&row.get::<_, String>(4)?).expect("a list"),
-            duplicate: row.get(5)?,
-            transaction_id: row.get(6)?,
-            occurred_at: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_unix_ms),
+             FROM events WHERE station_id = ?1 ORDER BY seq";
+    let text = |cell: &Value| cell.as_str().map(str::to_owned);
+    rows(gateway.data_dir(), select, &[station])
+        .into_iter()
+        .map(|row: [Value; 8]| Stored {
+            event: text(&row[0]).expect("a text"),
+            message_id: text(&row[1]),
+            payload: text(&row[2]).expect("a text"),
+            response: text(&row[3]),
+            violations: serde_json::from_str(row[4].as_str().expect("a text")).expect("a list"),
+            duplicate: row[5] == 1,
+            transaction_id: row[6].as_i64(),
+            occurred_at: row[7].as_i64().map(Timestamp::from_unix_ms),
         })
-    });
-    rows.expect("queries").collect::<rusqlite::Result<_>>().expect("reads")
+        .collect()
 }
 
 /// One conversation under way.

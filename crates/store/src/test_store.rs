@@ -7,9 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use serde_json::Value;
+
 use crate::Address;
+use crate::engine::embedded::connect;
+use crate::engine::embedded::data_dir::DATABASE;
 use crate::engine::postgres::driver::Connection;
 use crate::engine::postgres::schemas;
+use crate::engine::sql::{CellValue, Param};
+use crate::engine::tx::Read;
+use crate::error::Result;
 
 /// The environment variable with the database that the tests are run on. Without it they are run on SQLite.
 pub const TEST_STORE_VARIABLE: &str = "CHARGEHOOK_TEST_STORE";
@@ -75,4 +82,52 @@ fn remover(server: &str) -> Sender<Vec<String>> {
 fn is_left(schema: &str) -> bool {
     let process = schema.strip_prefix(PREFIX).and_then(|name| name.split_once('_'));
     process.is_some_and(|(id, _)| Path::new("/proc/self").exists() && !Path::new("/proc").join(id).exists())
+}
+
+/// What a statement with these values yields in the database of a test: numbers, texts and nothing, as JSON.
+///
+/// # Panics
+/// If it cannot be run.
+pub fn rows<const N: usize>(data_dir: &Path, sql: &str, texts: &[&str]) -> Vec<[Value; N]> {
+    let params: Vec<Param<'_>> = texts.iter().map(|text| Param::Text((*text).into())).collect();
+    ask(data_dir, |db| {
+        db.all(sql, &params, |row| {
+            let mut cells = [const { Value::Null }; N];
+            for (column, cell) in cells.iter_mut().enumerate() {
+                *cell = match row.cell(column)? {
+                    CellValue::Null => Value::Null,
+                    CellValue::Int(number) => number.into(),
+                    CellValue::Real(number) => number.into(),
+                    CellValue::Text(text) => text.into(),
+                    CellValue::Bytes(_) => return Err(row.unreadable(column, "bytes")),
+                };
+            }
+            Ok(cells)
+        })
+    })
+}
+
+/// Runs a statement that ends with `RETURNING`; whether it has changed a row.
+///
+/// # Panics
+/// If it cannot be run.
+pub fn change(data_dir: &Path, sql: &str, texts: &[&str]) -> bool {
+    let params: Vec<Param<'_>> = texts.iter().map(|text| Param::Text((*text).into())).collect();
+    ask(data_dir, |db| db.has(sql, &params))
+}
+
+/// Asks the database of a test, beside the gateway that works on it.
+fn ask<T: Send>(data_dir: &Path, question: impl FnOnce(&Read<'_>) -> Result<T> + Send) -> T {
+    let answer = match shared_address(data_dir) {
+        None => connect::open_writer(&data_dir.join(DATABASE)).and_then(|conn| question(&Read::of(&conn))),
+        // A thread of its own, as the caller's may drive tasks.
+        Some(address) => std::thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                let conn = Connection::open(&address.for_sessions("test", &[]))?;
+                question(&Read::of_shared(&conn))
+            });
+            asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        }),
+    };
+    answer.expect("the statement runs")
 }

@@ -29,12 +29,12 @@ enum Session<'a> {
 
 impl<'a> Read<'a> {
     /// On a connection of SQLite.
-    pub(super) fn of(conn: &'a driver::Connection) -> Self {
+    pub(crate) fn of(conn: &'a driver::Connection) -> Self {
         Self { session: Session::Embedded(conn) }
     }
 
     /// On a connection to PostgreSQL.
-    pub(super) fn of_shared(conn: &'a postgres::driver::Connection) -> Self {
+    pub(crate) fn of_shared(conn: &'a postgres::driver::Connection) -> Self {
         Self { session: Session::Shared(conn) }
     }
 
