@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::session::Tasks;
 use super::table::{Column, Table, cut, or_dash, whole};
 use super::{Failure, input};
-use vocabulary::api::report::{UptimeReport, UptimeRow};
+use vocabulary::api::report::{UptimeGrouping, UptimeReport, UptimeRow};
 use vocabulary::clock::Timestamp;
 
 pub(super) const HELP: &str = "\
@@ -64,10 +64,8 @@ pub(super) async fn run(Reports { task, gateway }: Reports) -> Result<(), Failur
     session.rows(call, told).await
 }
 
-const COLUMNS: [Column; 12] = [
-    cut("STATION"),
-    whole("CONNECTOR"),
-    cut("SITE").minor(),
+/// The numbers of a row.
+const FIGURES: [Column; 9] = [
     whole("UP %"),
     whole("RULE %"),
     whole("UP"),
@@ -79,16 +77,44 @@ const COLUMNS: [Column; 12] = [
     whole("CHARGING").minor(),
 ];
 
+const CONNECTORS: [Column; 3] = [cut("STATION"), whole("CONNECTOR"), cut("SITE").minor()];
+const STATIONS: [Column; 3] = [cut("STATION"), whole("CONNECTORS"), cut("SITE").minor()];
+const SITES: [Column; 2] = [cut("SITE"), whole("CONNECTORS")];
+
 fn told(report: &UptimeReport) -> String {
-    Table::new(COLUMNS).lines(report.data.iter().map(row))
+    let rows = report.data.iter();
+    match report.group_by {
+        UptimeGrouping::Connector => written::<3, 12>(CONNECTORS, rows, |row| {
+            [or_dash(row.station_id.as_ref()), or_dash(row.connector_id), or_dash(row.site.as_ref())]
+        }),
+        UptimeGrouping::Station => written::<3, 12>(STATIONS, rows, |row| {
+            [or_dash(row.station_id.as_ref()), row.connectors.to_string(), or_dash(row.site.as_ref())]
+        }),
+        UptimeGrouping::Site => written::<2, 11>(SITES, rows, |row| {
+            [row.site.clone().unwrap_or_else(|| "(none)".to_owned()), row.connectors.to_string()]
+        }),
+    }
 }
 
-fn row(row: &UptimeRow) -> [String; 12] {
+/// The rows, each with what it is about (`N` columns) before its numbers: `ALL` columns together.
+fn written<'a, const N: usize, const ALL: usize>(
+    about: [Column; N],
+    rows: impl Iterator<Item = &'a UptimeRow>,
+    name: impl Fn(&UptimeRow) -> [String; N],
+) -> String {
+    let columns = std::array::from_fn(|place| match about.get(place) {
+        Some(column) => *column,
+        None => FIGURES[place - N],
+    });
+    let rows = rows.map(|row| {
+        let mut cells = name(row).into_iter().chain(figures(row));
+        std::array::from_fn(|_| cells.next().unwrap_or_default())
+    });
+    Table::<ALL>::new(columns).lines(rows)
+}
+
+fn figures(row: &UptimeRow) -> [String; 9] {
     [
-        or_dash(row.station_id.as_ref()),
-        // Several together have no number.
-        row.connector_id.map_or_else(|| format!("all {}", row.connectors), |id| id.to_string()),
-        or_dash(row.site.as_ref()),
         percent(row.uptime_percent),
         percent(row.rule_percent),
         minutes(row.up),

@@ -3,10 +3,13 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::relative_time::relative;
 use super::session::GatewayArgs;
 use super::table::{fields, printable};
+use super::view::Look;
 use super::{Failure, input};
 use vocabulary::api::overview::{Attention, DeliveryFigures, Overview, Severity};
+use vocabulary::clock::Clock;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -42,7 +45,12 @@ pub(super) async fn run(Status { which, gateway }: Status) -> Result<(), Failure
 
 /// A screen of it: figures, then what somebody should see to.
 fn screen(overview: &Overview) -> String {
-    let mut text = fields(&figures(overview));
+    let width = Look::current().width;
+    let figures = fields(&figures(overview));
+    // Values begin in one column, and go on there.
+    let begin = figures.find("  ").map_or(0, |gap| gap + 2).max("connectors:  ".len());
+    let indent = " ".repeat(begin);
+    let mut text: String = figures.lines().map(|line| wrapped(line, &indent, width)).collect();
     match overview.attention.len() {
         0 => text.push_str("\nNothing needs you.\n"),
         entries => {
@@ -113,7 +121,36 @@ fn entry(entry: &Attention) -> String {
         Severity::Warn => "! ",
         Severity::Info => "- ",
     };
-    format!("{mark} {}\n     {}\n", printable(&entry.text), printable(&entry.cause))
+    let look = Look::current();
+    let since = entry.since.map(|since| match look.exact_times {
+        true => format!(" · since {since}"),
+        false => format!(" · {}", relative(since, Clock::System.now())),
+    });
+    let text = printable(&entry.text) + &since.unwrap_or_default();
+    let text = wrapped(&format!("{mark} {text}"), "   ", look.width);
+    text + &wrapped(&format!("     {}", printable(&entry.cause)), "     ", look.width)
+}
+
+/// The text in lines of `width` characters, those after the first behind `indent`; a longer word has a line
+/// of its own.
+fn wrapped(text: &str, indent: &str, width: Option<usize>) -> String {
+    let width = width.unwrap_or(usize::MAX);
+    let (mut lines, mut chars) = (String::new(), 0);
+    for (place, word) in text.split(' ').enumerate() {
+        let more = word.chars().count();
+        if place > 0 && chars + 1 + more > width && chars > indent.len() {
+            lines.push('\n');
+            lines.push_str(indent);
+            chars = indent.len();
+        } else if place > 0 {
+            lines.push(' ');
+            chars += 1;
+        }
+        lines.push_str(word);
+        chars += more;
+    }
+    lines.push('\n');
+    lines
 }
 
 /// With one decimal, in units of a thousand.
@@ -134,5 +171,17 @@ fn bytes(bytes: u64) -> String {
     match bytes {
         ..0x4000_0000 => format!("{} MiB", bytes >> 20),
         _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_as_wide_as_the_terminal() {
+        assert_eq!(wrapped("!! five stations left", "   ", Some(12)), "!! five\n   stations\n   left\n");
+        assert_eq!(wrapped("!! five stations left", "   ", None), "!! five stations left\n");
+        assert_eq!(wrapped("     unbreakable", "     ", Some(8)), "     unbreakable\n");
     }
 }

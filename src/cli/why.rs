@@ -5,7 +5,8 @@ use clap::Args;
 use super::Failure;
 use super::session::GatewayArgs;
 use super::table::printable;
-use vocabulary::api::why::{Fact, Why};
+use crate::client::ClientError;
+use vocabulary::api::why::{Fact, Verdict, Why};
 use vocabulary::words::listed;
 
 pub(super) const HELP: &str = "\
@@ -45,6 +46,7 @@ fn kind_of(id: &str) -> &'static str {
 }
 
 pub(super) async fn run(WhyArgs { kind_or_id, id, owner, gateway }: WhyArgs) -> Result<(), Failure> {
+    let is_guessed = id.is_none();
     let (kind, id) = match id {
         Some(id) => (kind_or_id.as_str(), id),
         None => (kind_of(&kind_or_id), kind_or_id.clone()),
@@ -64,7 +66,18 @@ pub(super) async fn run(WhyArgs { kind_or_id, id, owner, gateway }: WhyArgs) -> 
         }
         other => return Err(Failure::NotAsked(format!("{other:?} must be {}", listed(&KINDS)))),
     };
-    session.show(call, told).await.map(drop)
+    let shown = session.show(call, told).await.map(drop);
+    match shown {
+        Err(Failure::Client(ClientError::Refused(problem))) if problem.status == 404 && is_guessed => {
+            match client.why_id_tag(&id, &[]).await {
+                Ok(why) if why.verdict != Verdict::TagUnknown => Err(Failure::NotAsked(format!(
+                    "{problem}; there is an id tag of that name: chargehook why tag {id}"
+                ))),
+                _ => Err(ClientError::Refused(problem).into()),
+            }
+        }
+        shown => shown,
+    }
 }
 
 /// The answer as people read it.

@@ -266,3 +266,12 @@ fn serve_refuses_to_let_strangers_in_unasked() {
     );
     assert!(!place.exists(), "nothing was touched");
 }
+
+#[test]
+fn a_csv_is_offered_where_there_is_one() {
+    for (command, offers) in [("status", false), ("why", false), ("audit", true)] {
+        let help = stdout(&chargehook(&[command, "--help"], &[]));
+        assert!(help.contains("--json"), "{command}: {help}");
+        assert_eq!(help.contains("--csv"), offers, "{command}: {help}");
+    }
+}

@@ -151,3 +151,15 @@ async fn keys_are_made_and_revoked_through_the_gateway() {
     let json = run(&gateway, &[["keys", "list", "--json"].as_slice(), &here].concat()).await.json();
     assert_eq!(json["data"][0]["owner_id"], "acme");
 }
+
+#[tokio::test]
+async fn a_tag_that_is_taken_for_a_station_is_pointed_to() {
+    let gateway = start(|_| {}).await;
+    let (status, body) = gateway.api("PUT", "/id-tags/STOLEN", Some(json!({"status": "Blocked"}))).await;
+    assert!((200..300).contains(&status), "{body}");
+    let wrong = run(&gateway, &["why", "STOLEN"]).await.error();
+    assert!(wrong.contains("chargehook why tag STOLEN"), "{wrong}");
+    let unknown = run(&gateway, &["why", "NOBODY"]).await.error();
+    assert!(!unknown.contains("why tag"), "{unknown}");
+    gateway.stop().await;
+}
