@@ -129,6 +129,7 @@ async fn show(gateway: &Gateway, forever: bool) -> Result<(), DemoError> {
         receiver: receiver.address(),
         // One round is over before anybody has signed in.
         dashboard: if forever { gateway.sign_in_link(&key) } else { gateway.dashboard_url() },
+        key: forever.then(|| key.clone()),
     };
     screen.introduce(&addresses, CHARGERS, forever)?;
     let began = Instant::now();

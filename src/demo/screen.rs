@@ -30,6 +30,8 @@ pub(super) struct Addresses {
     pub(super) receiver: SocketAddr,
     /// The dashboard's, or a link that signs in to it.
     pub(super) dashboard: Option<String>,
+    /// The key of the demo, where there is time to use it.
+    pub(super) key: Option<String>,
 }
 
 pub(super) struct Screen {
@@ -59,14 +61,14 @@ impl Screen {
 
     /// Prints the addresses and the chargers.
     pub(super) fn introduce(&self, addresses: &Addresses, chargers: usize, forever: bool) -> io::Result<()> {
-        let Addresses { ocpp, api, receiver, dashboard } = addresses;
+        let Addresses { ocpp, api, receiver, dashboard, key } = addresses;
         let label = |text: &str| self.paint(Style::Dim, &format!("  {text:<10}"));
         let until = if forever { "until Ctrl-C" } else { "one session each" };
         self.print(&format!(
             "{}\n\n{}{chargers} simulated, on ws://{ocpp}/ocpp, {until}; five minutes pass in a second\n\
              {}http://{api}/api/v1, on a temporary database\n\
              {}http://{receiver}/webhooks, verifies every signature\n\
-             {}{}\n",
+             {}{}\n{}",
             self.paint(Style::Bold, "chargehook demo: chargers → gateway → signed webhooks"),
             label("chargers"),
             label("gateway"),
@@ -77,6 +79,9 @@ impl Screen {
                 (Some(url), false) => format!("{url} (with --forever there is time to look at it)"),
                 (None, _) => "switched off".to_owned(),
             },
+            key.as_ref().map_or_else(String::new, |key| {
+                format!("{}{key} (signs in another browser, and calls the API)\n", label("API key"))
+            }),
         ))
     }
 
