@@ -150,8 +150,8 @@ fn a_webhook_that_fails_says_since_when_why_and_until_when() {
     };
     let facts = Facts { webhooks: vec![failing], ..nothing() };
     let line = "bad webhook_failing webhook:7 x1 | Webhook CRM fails | No delivery has arrived since 11:45 UTC; the last \
-                error is http_status (the endpoint answered 500); 12 deliveries wait; 31 dead letters so far; it is \
-                disabled at 11:45 UTC on 2026-04-19 unless one arrives.";
+                error is http_status (the endpoint answered 500); 12 deliveries wait; 31 dead letters so far; it \
+                will be disabled at 11:45 UTC on 2026-04-19 unless one arrives.";
     assert_eq!(told(&facts, None), [line]);
 }
 

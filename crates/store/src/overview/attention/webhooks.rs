@@ -87,7 +87,7 @@ fn failing(webhook: &WebhookFact, now: Timestamp) -> Option<Said> {
     }
     if webhook.lane.disable_after_ms > 0 {
         let end = failing_since.after(Duration::from_millis(webhook.lane.disable_after_ms));
-        cause.push_str(&format!("; it is disabled {} unless one arrives", at(end, now)));
+        cause.push_str(&format!("; it will be disabled {} unless one arrives", at(end, now)));
     }
     cause.push('.');
     Some(Said {

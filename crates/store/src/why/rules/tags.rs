@@ -223,8 +223,8 @@ pub(super) fn unknown(facts: &TagFacts) -> Option<Answer> {
 pub(super) fn verdict_of(status: &str, reason: Option<&str>) -> (Verdict, &'static str) {
     match reason.unwrap_or_default() {
         "unknown" => (Verdict::TagUnknown, "nobody has registered it"),
-        "blocked" => (Verdict::TagBlocked, "it is blocked"),
-        "expired" => (Verdict::TagExpired, "it has expired"),
+        "blocked" => (Verdict::TagBlocked, "somebody has blocked it"),
+        "expired" => (Verdict::TagExpired, "its expiry date has passed"),
         "other_owner" => (Verdict::TagOtherOwner, "it is registered for another owner than the station's"),
         "concurrent" => (Verdict::Concurrent, "it is charging elsewhere already, as often as it may"),
         "endpoint" => (Verdict::TagRefusedByEndpoint, "the authorisation endpoint has refused it"),
@@ -235,8 +235,8 @@ pub(super) fn verdict_of(status: &str, reason: Option<&str>) -> (Verdict, &'stat
             (Verdict::TagInvalid, "it is registered as invalid, or the station may not start anything")
         }
         _ => match status {
-            "Blocked" => (Verdict::TagBlocked, "it is blocked"),
-            "Expired" => (Verdict::TagExpired, "it has expired"),
+            "Blocked" => (Verdict::TagBlocked, "it was blocked then"),
+            "Expired" => (Verdict::TagExpired, "its expiry date has passed"),
             "ConcurrentTx" => (Verdict::Concurrent, "it is charging elsewhere already, as often as it may"),
             _ => (Verdict::TagInvalid, "it is not known here, or registered as invalid"),
         },
