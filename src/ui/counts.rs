@@ -87,12 +87,17 @@ impl Counts {
 
 /// What of an overview stands in the navigation.
 fn counts(overview: &Overview) -> Vec<Count> {
-    let number = |section, number, what| Count { section, number, what };
+    let number = |section, number, what, path| Count { section, number, what, path };
     vec![
-        number(Section::Overview, overview.attention.len() as u64, "to see to"),
-        number(Section::Stations, overview.stations.offline, "offline"),
-        number(Section::Sessions, overview.sessions.active, "active"),
-        number(Section::Webhooks, overview.webhooks.failing, "failing"),
-        number(Section::Deliveries, overview.deliveries.dead_letters, "dead letters"),
+        number(Section::Overview, overview.attention.len() as u64, "to see to", "/ui/#attention"),
+        number(Section::Stations, overview.stations.offline, "offline", "/ui/stations?state=offline"),
+        number(Section::Sessions, overview.sessions.active, "active", "/ui/sessions?status=active"),
+        number(Section::Webhooks, overview.webhooks.failing, "failing", "/ui/webhooks?status=failing"),
+        number(
+            Section::Deliveries,
+            overview.deliveries.dead_letters,
+            "dead letters",
+            "/ui/deliveries?status=failed",
+        ),
     ]
 }

@@ -63,7 +63,8 @@ impl Page {
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
         let Self { frame, section, title, beside_title, live, status, body } = self;
-        let html = layout::page(&frame, section, &title, &beside_title, live, &body);
+        let wrong = status != StatusCode::OK;
+        let html = layout::page(&frame, section, &title, &beside_title, live && !wrong, wrong, &body);
         let mut response = (status, Html(html.into_string())).into_response();
         if frame.message.is_some()
             && let Ok(cleared) = flash::clear().parse()

@@ -40,20 +40,22 @@ impl Query {
         names.iter().any(|name| self.get(name).is_some())
     }
 
+    /// Every value of this name.
+    pub(super) fn every(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// This query, in which some values are others, or none.
+    pub(super) fn with(&self, changes: &[(&str, Option<&str>)]) -> Self {
+        let is_changed = |name: &str| changes.iter().any(|(changed, _)| *changed == name);
+        let kept = self.0.iter().filter(|(name, _)| !is_changed(name)).cloned();
+        let set = changes.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
+        Self(kept.chain(set).collect())
+    }
+
     /// A link to `path` with this query, in which some values are others, or none.
     pub(super) fn link(&self, path: &str, changes: &[(&str, Option<&str>)]) -> String {
-        let mut query = Serializer::new(String::new());
-        for (name, value) in &self.0 {
-            if !changes.iter().any(|(changed, _)| changed == name) {
-                query.append_pair(name, value);
-            }
-        }
-        for (name, value) in changes {
-            if let Some(value) = value {
-                query.append_pair(name, value);
-            }
-        }
-        match query.finish() {
+        match Serializer::new(String::new()).extend_pairs(self.with(changes).0).finish() {
             query if query.is_empty() => path.to_owned(),
             query => format!("{path}?{query}"),
         }

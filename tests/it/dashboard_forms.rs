@@ -80,7 +80,7 @@ async fn dead_letters_are_counted_and_sent_again() {
     );
     let delivery = format!("/ui/deliveries/{}", failed["id"].as_str().expect("an id"));
     let shown = browser.page(&delivery).await;
-    for told in ["Dead letter", "Send now", "Copy as curl", "webhook-id: evt_"] {
+    for told in ["Dead letter", "Send again", "Copy as curl", "webhook-id: evt_"] {
         assert!(shown.contains(told), "{told}: {shown}");
     }
     let filter = format!("status=failed&webhook_id={}", webhook["id"]);

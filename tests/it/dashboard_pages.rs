@@ -290,3 +290,72 @@ async fn deliveries_are_found_by_their_last_answer_and_sent_again() {
     assert!(shown.contains("deliveries by filter") && shown.contains("2 of 2"), "{shown}");
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn stations_are_listed_by_their_state_and_by_name() {
+    let gateway = start(|_| {}).await;
+    made(&gateway, "/stations", json!({"station_id": "NEVER"})).await;
+    let mut left = gateway.booted("LEFT").await;
+    let free = json!({"connectorId": 1, "status": "Available", "errorCode": "NoError"});
+    left.call("StatusNotification", free).await;
+    let _there = gateway.booted("THERE").await;
+    drop(left);
+    let browser = Browser::signed_in(&gateway, ADMIN_KEY).await;
+    let listed = |page: &str| {
+        ["NEVER", "LEFT", "THERE"].map(|id| page.contains(&format!("href=\"/ui/stations/{id}\"")))
+    };
+    let offline = "/ui/stations?state=offline&sort=offline_since";
+    let page = eventually("the one that left is offline", async || {
+        let page = browser.page(offline).await;
+        listed(&page)[1].then_some(page)
+    })
+    .await;
+    assert_eq!(listed(&page), [false, true, false], "{page}");
+    for told in [
+        "Offline since",
+        "chip off\">1 Available",
+        "last known",
+        "/ui/csv/stations?sort=offline_since&amp;online=false&amp;never_connected=false",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    assert_eq!(listed(&browser.page("/ui/stations?state=never").await), [true, false, false]);
+    let named = browser.page("/ui/stations?id=LEFT&id=THERE&id=GONE").await;
+    assert_eq!(listed(&named), [false, true, true], "{named}");
+    eventually("the count leads to those that it counts", async || {
+        let page = browser.page("/ui/").await;
+        page.contains("<a href=\"/ui/stations?state=offline\"").then_some(())
+    })
+    .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_made_keeps_the_navigation_and_is_asked_for_once() {
+    let gateway = start(|_| {}).await;
+    let browser = Browser::signed_in(&gateway, ADMIN_KEY).await;
+    let lists =
+        ["stations?state=bogus", "deliveries?status=bogus", "events?since=bogus", "webhooks?status=bogus"];
+    for list in lists {
+        let answer = browser.get(&format!("/ui/{list}")).await;
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{list}");
+        let page = answer.text().await.expect("text");
+        assert!(page.contains("data-still") && !page.contains("Nothing fits"), "{list}: {page}");
+    }
+    assert!(!browser.page("/ui/stations").await.contains("data-still"));
+    let reader = portal(&gateway, "acme").await;
+    for (who, path, status) in [
+        (&browser, "/ui/stations/NOBODY", StatusCode::NOT_FOUND),
+        (&browser, "/ui/nowhere", StatusCode::NOT_FOUND),
+        (&reader, "/ui/keys", StatusCode::FORBIDDEN),
+    ] {
+        let answer = who.get(path).await;
+        assert_eq!(answer.status(), status, "{path}");
+        let page = answer.text().await.expect("text");
+        assert!(
+            page.contains("aria-label=\"Main\"") && page.contains("href=\"/ui/stations\""),
+            "{path}: {page}"
+        );
+    }
+    gateway.stop().await;
+}

@@ -10,6 +10,8 @@ pub(in crate::ui) struct Part<'a> {
     pub(in crate::ui) tone: Tone,
     pub(in crate::ui) label: &'a str,
     pub(in crate::ui) count: u64,
+    /// The page that lists those.
+    pub(in crate::ui) path: Option<&'a str>,
 }
 
 /// The bar, with its legend below it.
@@ -36,7 +38,10 @@ pub(in crate::ui) fn bar(parts: &[Part<'_>]) -> Markup {
             @for part in parts {
                 li {
                     span class={ "key fill-" (part.tone.class()) } {}
-                    b { (units::count(part.count)) } " " (part.label)
+                    @match part.path.filter(|_| part.count > 0) {
+                        Some(path) => a href=(path) { b { (units::count(part.count)) } " " (part.label) },
+                        None => { b { (units::count(part.count)) } " " (part.label) },
+                    }
                 }
             }
         }

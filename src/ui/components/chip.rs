@@ -7,6 +7,7 @@ use vocabulary::api::command::{Command, CommandStatus};
 use vocabulary::api::node;
 use vocabulary::api::station::{Connector, Station};
 use vocabulary::api::transaction::{EnergyQuality, Status, Transaction};
+use vocabulary::api::webhook_stats::BreakerState;
 
 use vocabulary::delivery::DeliveryStatus;
 use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagReason};
@@ -50,6 +51,7 @@ pub(in crate::ui) fn chip(tone: Tone, word: &str) -> Markup {
 pub(in crate::ui) fn station(station: &Station) -> Markup {
     match station {
         Station { blocked: true, .. } => chip(Tone::Bad, "blocked"),
+        Station { connected: true, offline_since: Some(_), .. } => chip(Tone::Warn, "silent"),
         Station { connected: true, boot_status: BootStatus::Accepted, .. } => chip(Tone::Ok, "connected"),
         Station { connected: true, boot_status, .. } => chip(Tone::Warn, boot_status.as_str()),
         Station { connected_at: None, .. } => chip(Tone::Off, "never connected"),
@@ -68,8 +70,9 @@ pub(in crate::ui) fn connector_tone(status: Option<&str>) -> Tone {
     }
 }
 
-/// A connector: its number, and its status, or its error where there is one.
-pub(in crate::ui) fn connector(connector: &Connector) -> Markup {
+/// A connector: its number, and its status, or its error where there is one. Of a station that is not
+/// `online` it is what was last known: no colour says that it is so now.
+pub(in crate::ui) fn connector(connector: &Connector, online: bool) -> Markup {
     let status = connector.status.as_deref();
     let error = connector.error_code.as_deref().filter(|code| *code != "NoError");
     let word = match (status, error) {
@@ -80,7 +83,8 @@ pub(in crate::ui) fn connector(connector: &Connector) -> Markup {
         0 => "station".to_owned(),
         number => number.to_string(),
     };
-    chip(connector_tone(status), &format!("{number} {word}"))
+    let tone = if online { connector_tone(status) } else { Tone::Off };
+    chip(tone, &format!("{number} {word}"))
 }
 
 /// Whether a node serves.
@@ -141,13 +145,15 @@ pub(in crate::ui) fn delivery(status: DeliveryStatus) -> Markup {
     chip(tone, status.as_str())
 }
 
-/// Whether a webhook gets events.
-pub(in crate::ui) fn webhook(status: WebhookStatus) -> Markup {
-    let tone = match status {
-        WebhookStatus::Active => Tone::Ok,
-        WebhookStatus::Paused => Tone::Warn,
-        WebhookStatus::Disabled => Tone::Off,
-        WebhookStatus::AutoDisabled => Tone::Bad,
+/// Whether a webhook gets events: an open `breaker` says more than `active`.
+pub(in crate::ui) fn webhook(status: WebhookStatus, breaker: Option<BreakerState>) -> Markup {
+    let tone = match (status, breaker) {
+        (WebhookStatus::Active, Some(BreakerState::Open)) => return chip(Tone::Bad, "failing"),
+        (WebhookStatus::Active, Some(BreakerState::Ramp)) => return chip(Tone::Warn, "recovering"),
+        (WebhookStatus::Active, _) => Tone::Ok,
+        (WebhookStatus::Paused, _) => Tone::Warn,
+        (WebhookStatus::Disabled, _) => Tone::Off,
+        (WebhookStatus::AutoDisabled, _) => Tone::Bad,
     };
     chip(tone, status.as_str())
 }

@@ -31,11 +31,22 @@ impl<'a> Filters<'a> {
     }
 
     /// One of some words, each with what people read; none of them at first.
-    pub(in crate::ui) fn choice(mut self, name: &'a str, label: &str, words: &[(&str, &str)]) -> Self {
+    pub(in crate::ui) fn choice(self, name: &'a str, label: &str, words: &[(&str, &str)]) -> Self {
+        self.choice_or(name, label, "any", words)
+    }
+
+    /// The same, where `unset` says what it means that none of them is chosen.
+    pub(in crate::ui) fn choice_or(
+        mut self,
+        name: &'a str,
+        label: &str,
+        unset: &str,
+        words: &[(&str, &str)],
+    ) -> Self {
         let chosen = self.query.get(name).unwrap_or_default();
         let field = html! {
             select name=(name) {
-                option value="" { "any" }
+                option value="" { (unset) }
                 @for (word, shown) in words { option value=(word) selected[*word == chosen] { (shown) } }
             }
         };

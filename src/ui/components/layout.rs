@@ -77,6 +77,8 @@ pub(in crate::ui) struct Count {
     pub(in crate::ui) number: u64,
     /// Of what.
     pub(in crate::ui) what: &'static str,
+    /// The page that lists those.
+    pub(in crate::ui) path: &'static str,
 }
 
 /// What surrounds every page of somebody who has signed in.
@@ -98,13 +100,15 @@ pub(in crate::ui) struct Frame {
     pub(in crate::ui) now: Timestamp,
 }
 
-/// A page within the frame. `live`: parts of it are refetched while it is open.
+/// A page within the frame. `live`: parts of it are refetched while it is open. `wrong`: what was asked for
+/// is wrong, and asking for it again would change nothing.
 pub(in crate::ui) fn page(
     frame: &Frame,
     section: Option<Section>,
     title: &str,
     beside_title: &Markup,
     live: bool,
+    wrong: bool,
     body: &Markup,
 ) -> Markup {
     document(
@@ -113,7 +117,7 @@ pub(in crate::ui) fn page(
             a.skip href="#main" { "Skip to the page" }
             div.app {
                 (navigation(frame, section, live))
-                main id="main" tabindex="-1" {
+                main id="main" tabindex="-1" data-still[wrong] {
                     header.top {
                         h1 { (title) }
                         (beside_title)
@@ -182,9 +186,8 @@ fn navigation(frame: &Frame, current: Option<Section>, live: bool) -> Markup {
                 ul {
                     @for (section, label, path) in places.iter().filter(|(section, _, _)| visible(section)) {
                         li {
-                            a href=(path) aria-current=[(current == Some(*section)).then_some("page")] {
-                                (label) (count_of(frame, *section, live))
-                            }
+                            a href=(path) aria-current=[(current == Some(*section)).then_some("page")] { (label) }
+                            (count_of(frame, *section, live))
                         }
                     }
                 }
@@ -202,8 +205,12 @@ fn count_of(frame: &Frame, section: Section, live: bool) -> Markup {
     let Some(count) = frame.counts.iter().find(|count| count.section == section) else { return html! {} };
     let id = format!("n-{section:?}").to_lowercase();
     html! {
-        span.n id=(id) data-live[live] title={ (units::count(count.number)) " " (count.what) } {
-            @if count.number > 0 { (units::count(count.number)) span.sr { " " (count.what) } }
+        span.n id=(id) data-live[live] {
+            @if count.number > 0 {
+                a href=(count.path) title={ (units::count(count.number)) " " (count.what) } {
+                    (units::count(count.number)) span.sr { " " (count.what) }
+                }
+            }
         }
     }
 }

@@ -18,7 +18,7 @@
 //! | [`command_fields`] | the fields of a command, and the choice of one |
 //! | [`replays`] | how far replays and bulk resends have come |
 //! | [`time_line`] | what happened in order, and what is to come |
-//! | [`why`] | an answer of `why` |
+//! | [`why`], `next_steps` | an answer of `why`, and what can be done next |
 //! | [`json`] | a payload, indented |
 //! | [`definitions`] | names and values of one thing |
 //! | [`empty`] | a page without rows: what to do first |
@@ -36,6 +36,7 @@ pub(super) mod fields;
 pub(super) mod filters;
 pub(super) mod json;
 pub(super) mod layout;
+mod next_steps;
 pub(super) mod quarters;
 pub(super) mod replays;
 pub(super) mod table;

@@ -32,7 +32,7 @@ pub(in crate::ui) fn replays(replays: &[Replay], token: Option<&str>, now: Times
             },
         ]
     });
-    table::table("Replays and resends", columns, rows)
+    table::table("Replays, and deliveries sent again", columns, rows)
 }
 
 fn state(status: ReplayStatus) -> Markup {

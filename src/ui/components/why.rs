@@ -3,9 +3,9 @@
 
 use maud::{Markup, html};
 
-use super::chip::Tone;
-use super::time;
+use super::chip::{Tone, chip};
 use super::time_line::{Mark, Step, time_line};
+use super::{next_steps, time};
 use crate::ui::links;
 use vocabulary::api::why::{Fact, FactKind, Verdict, Why};
 use vocabulary::clock::Timestamp;
@@ -30,7 +30,7 @@ pub(in crate::ui) fn why_box(tone: Tone, summary: &str, next: &[String]) -> Mark
         div class={ "why " (tone.class()) } {
             @let (first, rest) = headline(summary);
             p { b { (first) } (rest) }
-            @if !next.is_empty() { ul { @for step in next { li { (step) } } } }
+            @if !next.is_empty() { ul { @for step in next { li { (next_steps::step(step)) } } } }
         }
     }
 }
@@ -41,8 +41,17 @@ fn headline(summary: &str) -> (&str, &str) {
     end.map_or((summary, ""), |end| summary.split_at(end + 1))
 }
 
+/// A verdict in words, and how bad it is.
+pub(in crate::ui) fn verdict(verdict: Verdict) -> Markup {
+    let word = match verdict {
+        Verdict::Ok => "all is well".to_owned(),
+        other => other.as_str().replace('_', " "),
+    };
+    chip(tone(verdict), &word)
+}
+
 /// How bad a verdict is.
-pub(in crate::ui) fn tone(verdict: Verdict) -> Tone {
+fn tone(verdict: Verdict) -> Tone {
     match verdict {
         ordinary if ordinary.is_ordinary() => Tone::Ok,
         Verdict::Waiting | Verdict::Canceled | Verdict::Discarded | Verdict::NeverConnected => Tone::Info,

@@ -35,7 +35,7 @@ fn render(query: &Query, found: &Rows<AuditEntry>, errors: &[FieldError], now: T
         .text("since", "Since");
     let list = html! {
         @if found.data.is_empty() {
-            @if query.has_any(FILTERS) { (empty::nothing_fits(PATH)) }
+            @if query.has_any(FILTERS) || !errors.is_empty() { (empty::nothing_fits(PATH, errors)) }
             @else { (empty::empty("Nothing was changed yet.", html! { "Every change through the API or this dashboard is listed here." })) }
         } @else {
             (listed(&found.data, now)) (table::pager(PATH, query, found.next_cursor.as_deref()))

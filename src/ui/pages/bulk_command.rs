@@ -85,11 +85,16 @@ fn csv(bulk: &BulkCommand, query: &Query) -> Markup {
 
 fn progress(bulk: &BulkCommand, token: Option<&str>, now: Timestamp) -> Markup {
     let parts = [
-        Part { tone: Tone::Ok, label: "accepted", count: bulk.accepted },
-        Part { tone: Tone::Bad, label: "rejected", count: bulk.rejected },
-        Part { tone: Tone::Warn, label: "failed", count: bulk.failed },
-        Part { tone: Tone::Off, label: "skipped", count: bulk.skipped },
-        Part { tone: Tone::Info, label: "under way", count: bulk.matched.saturating_sub(bulk.ended()) },
+        Part { tone: Tone::Ok, label: "accepted", count: bulk.accepted, path: None },
+        Part { tone: Tone::Bad, label: "rejected", count: bulk.rejected, path: None },
+        Part { tone: Tone::Warn, label: "failed", count: bulk.failed, path: None },
+        Part { tone: Tone::Off, label: "skipped", count: bulk.skipped, path: None },
+        Part {
+            tone: Tone::Info,
+            label: "under way",
+            count: bulk.matched.saturating_sub(bulk.ended()),
+            path: None,
+        },
     ];
     html! {
         (card::big(units::count(bulk.ended()), html! { "of " (units::count(bulk.matched)) " ended" }))
@@ -135,7 +140,7 @@ fn stations(view: &View, query: &Query) -> Markup {
     html! {
         (Filters::new(&path, query, &view.errors).choice("result", "Result", &results).render())
         div id="stations" data-live {
-            @if view.stations.data.is_empty() { (empty::nothing_fits(&path)) }
+            @if view.stations.data.is_empty() { (empty::nothing_fits(&path, &[])) }
             @else { (listed(&view.stations.data)) (next(&path, query, view.stations.next_cursor.as_deref())) }
         }
     }

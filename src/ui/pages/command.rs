@@ -183,7 +183,7 @@ fn facts(command: &Command, now: Timestamp) -> Markup {
         facts.push(("Owner", table::mono(owner)));
     }
     if command.queue {
-        facts.push(("May wait for the station", html! { "until " (time::ago(command.expires_at, now)) }));
+        facts.push(("May wait for the station", html! { "until " (time::clock(command.expires_at, now)) }));
     }
     if let Some((sent, ended)) = command.sent_at.zip(command.completed_at) {
         facts.push(("Took", html! { (time::span(ended.since(sent))) }));

@@ -58,7 +58,7 @@ fn render(
 
 fn nothing(query: &Query, errors: &[FieldError]) -> Markup {
     if query.has_any(FILTERS) || query.get("cursor").is_some() || !errors.is_empty() {
-        return empty::nothing_fits(PATH);
+        return empty::nothing_fits(PATH, errors);
     }
     empty::empty(
         "No command yet.",

@@ -1,5 +1,7 @@
 //! Deliveries: what became of each event at each webhook.
 
+use std::collections::HashMap;
+
 use maud::{Markup, html};
 
 use crate::ui::components::filters::Filters;
@@ -14,6 +16,7 @@ use vocabulary::api::delivery::Delivery;
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::replay::Replay;
 use vocabulary::api::webhook::Webhook;
+use vocabulary::api::webhook_stats::WebhookGlance;
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::DeliveryStatus;
 
@@ -49,7 +52,14 @@ pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
     let (found, errors) = rows(listed)?;
     let webhooks = optional(webhooks)?.map(|page| page.data).unwrap_or_default();
     let running = optional(running)?.map(|page| page.data).unwrap_or_default();
-    let view = View { found, webhooks, running, errors };
+    let is_held = |delivery: &Delivery| delivery.waiting_for.as_deref() == Some("breaker");
+    let glances = match found.data.iter().any(is_held) {
+        true => optional(session.client.webhook_glances(&[("limit", "500")]).await)?,
+        false => None,
+    };
+    let probe = |glance: WebhookGlance| Some((glance.webhook_id, glance.breaker.next_probe_at?));
+    let probes = glances.into_iter().flat_map(|page| page.data).filter_map(probe).collect();
+    let view = View { found, webhooks, running, probes, errors };
     let token = session.identity.may("write").then(|| session.token());
     let body = render(&query, &view, token, session.now);
     let page = Page::new(&session, Section::Deliveries, "Deliveries", body).live();
@@ -63,12 +73,14 @@ struct View {
     webhooks: Vec<Webhook>,
     /// Replays and bulk resends that are under way.
     running: Vec<Replay>,
+    /// When webhooks are asked again whose receivers do not answer.
+    probes: HashMap<i64, Timestamp>,
     errors: Vec<FieldError>,
 }
 
 /// `token`: of the session's forms, if its key may send again.
 fn render(query: &Query, view: &View, token: Option<&str>, now: Timestamp) -> Markup {
-    let View { found, webhooks, running, errors } = view;
+    let View { found, webhooks, running, probes, errors } = view;
     let names: Vec<(String, &str)> =
         webhooks.iter().map(|webhook| (webhook.id.to_string(), webhook.name.as_str())).collect();
     let names: Vec<(&str, &str)> = names.iter().map(|(id, name)| (id.as_str(), *name)).collect();
@@ -83,9 +95,9 @@ fn render(query: &Query, view: &View, token: Option<&str>, now: Timestamp) -> Ma
         .text("since", "Since, such as 2h")
         .text("until", "Until");
     let list = html! {
-        @if found.data.is_empty() { (nothing(query)) }
+        @if found.data.is_empty() { (nothing(query, errors)) }
         @else {
-            (listed(&found.data, webhooks, now)) (table::pager(PATH, query, found.next_cursor.as_deref()))
+            (listed(&found.data, webhooks, probes, now)) (table::pager(PATH, query, found.next_cursor.as_deref()))
         }
     };
     let aside = html! {
@@ -109,9 +121,9 @@ fn resend_link(query: &Query) -> String {
     query.link("/ui/deliveries/resend", &[("cursor", None), ("order", None), ("status", Some(status))])
 }
 
-fn nothing(query: &Query) -> Markup {
-    match query.has_any(FILTERS) || query.get("cursor").is_some() {
-        true => empty::nothing_fits(PATH),
+fn nothing(query: &Query, errors: &[FieldError]) -> Markup {
+    match query.has_any(FILTERS) || query.get("cursor").is_some() || !errors.is_empty() {
+        true => empty::nothing_fits(PATH, errors),
         false => empty::empty(
             "No delivery yet.",
             html! { "One is made for every event that a webhook wants. " a href="/ui/webhooks" { "Webhooks" } },
@@ -119,14 +131,19 @@ fn nothing(query: &Query) -> Markup {
     }
 }
 
-fn listed(rows: &[Delivery], webhooks: &[Webhook], now: Timestamp) -> Markup {
+fn listed(
+    rows: &[Delivery],
+    webhooks: &[Webhook],
+    probes: &HashMap<i64, Timestamp>,
+    now: Timestamp,
+) -> Markup {
     let columns = [
         table::text("Event"),
         table::text("To"),
         table::text("Status"),
         table::minor_number("Attempts"),
         table::minor("What is the matter"),
-        table::minor("Next or end"),
+        table::minor("Next try or end"),
         table::text("Created"),
     ];
     let rows = rows.iter().map(|delivery| {
@@ -139,11 +156,29 @@ fn listed(rows: &[Delivery], webhooks: &[Webhook], now: Timestamp) -> Markup {
             chip::delivery(delivery.status),
             html! { (delivery.attempts.len()) },
             matter(delivery),
-            time::ago_or_dash(delivery.completed_at.or(delivery.next_attempt_at), now),
+            next_or_end(delivery, probes, now),
             time::ago(delivery.created_at, now),
         ]
     });
     table::table("Deliveries", columns, rows)
+}
+
+/// When it ended, or is tried next. What waits for something else than its time is due already: what that
+/// time was tells nothing, and only a breaker knows when it lets the next one through.
+fn next_or_end(delivery: &Delivery, probes: &HashMap<i64, Timestamp>, now: Timestamp) -> Markup {
+    let probe = delivery.webhook_id.and_then(|id| probes.get(&id)).copied();
+    let next = match delivery.waiting_for.as_deref() {
+        Some("breaker") => probe,
+        Some("schedule") | None => delivery.next_attempt_at,
+        Some(_) => None,
+    };
+    let held = delivery.waiting_for.as_deref() == Some("breaker") && next.is_some();
+    html! {
+        @match delivery.completed_at.or(next.filter(|at| *at > now || delivery.waiting_for.is_none())) {
+            Some(at) => { (time::ago(at, now)) @if held { span.muted { " (probe)" } } },
+            None => span.muted { "–" },
+        }
+    }
 }
 
 fn receiver(delivery: &Delivery, webhooks: &[Webhook]) -> Markup {

@@ -96,7 +96,7 @@ fn buttons(delivery: &Delivery, token: &str) -> Markup {
     html! {
         @match delivery.status {
             DeliveryStatus::Success => (action::confirmed(token, &resend, "Send again", "The receiver has it already, and gets it once more under the same webhook-id.", &[("force", "true")])),
-            DeliveryStatus::Failed | DeliveryStatus::Discarded => (action::primary(token, &resend, "Send now", &[])),
+            DeliveryStatus::Failed | DeliveryStatus::Discarded => (action::primary(token, &resend, "Send again", &[])),
             DeliveryStatus::Scheduled | DeliveryStatus::Retry | DeliveryStatus::Processing => (action::confirmed(token, &cancel, "Cancel", "It is discarded, and nothing more is sent.", &[])),
         }
     }
@@ -150,7 +150,13 @@ fn ahead(view: &View, now: Timestamp) -> Vec<Step> {
         let text = html! {
             "next" @if let Some(waits) = waits { ", waits for " (chip::waits_for(waits)) }
         };
-        steps.push(Step { mark: Mark::Ahead, at: time::ago(due, now), text });
+        // What is due already waits for something else: how long ago that was is no time of an attempt.
+        let at = if due > now {
+            time::ago(due, now)
+        } else {
+            html! {}
+        };
+        steps.push(Step { mark: Mark::Ahead, at, text });
     }
     let schedule = view.webhook.as_ref().map(|webhook| webhook.retry_schedule.as_slice()).unwrap_or_default();
     let tried = tried_since_sent(&delivery.attempts);

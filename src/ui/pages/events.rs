@@ -40,7 +40,7 @@ fn render(query: &Query, found: &Rows<Event>, errors: &[FieldError], now: Timest
         .text("until", "Until");
     let list = html! {
         @if found.data.is_empty() {
-            @if query.has_any(FILTERS) { (empty::nothing_fits(PATH)) }
+            @if query.has_any(FILTERS) || !errors.is_empty() { (empty::nothing_fits(PATH, errors)) }
             @else { (empty::empty("No event yet.", html! { "Every message of a charger is one, and so is what you publish: " (empty::shell_command("chargehook events send --help")) })) }
         } @else {
             (listed(&found.data, now)) (table::pager(PATH, query, found.next_cursor.as_deref()))

@@ -1,5 +1,6 @@
 //! The overview: three figures, and what a person should see to, the most urgent first.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use maud::{Markup, html};
@@ -58,9 +59,24 @@ fn stations(overview: &Overview) -> Markup {
     }
     let faulted = overview.connectors.get("Faulted").copied().unwrap_or_default();
     let parts = [
-        Part { tone: Tone::Ok, label: "connected", count: counts.connected },
-        Part { tone: Tone::Bad, label: "offline", count: counts.offline },
-        Part { tone: Tone::Off, label: "never came", count: counts.never_connected },
+        Part {
+            tone: Tone::Ok,
+            label: "connected",
+            count: counts.connected,
+            path: Some("/ui/stations?connected=true"),
+        },
+        Part {
+            tone: Tone::Bad,
+            label: "offline",
+            count: counts.offline,
+            path: Some("/ui/stations?state=offline"),
+        },
+        Part {
+            tone: Tone::Off,
+            label: "never came",
+            count: counts.never_connected,
+            path: Some("/ui/stations?state=never"),
+        },
     ];
     html! {
         (card::big(units::count(counts.connected), format_args!("of {} connected", units::count(counts.total))))
@@ -93,9 +109,9 @@ fn deliveries(overview: &Overview) -> Markup {
     let counts = &overview.deliveries;
     let (arrived, failed) = (counts.succeeded_24h, counts.failed_24h);
     let parts = [
-        Part { tone: Tone::Ok, label: "arrived", count: arrived },
-        Part { tone: Tone::Info, label: "waiting", count: counts.waiting + counts.in_flight },
-        Part { tone: Tone::Bad, label: "failed", count: failed },
+        Part { tone: Tone::Ok, label: "arrived", count: arrived, path: None },
+        Part { tone: Tone::Info, label: "waiting", count: counts.waiting + counts.in_flight, path: None },
+        Part { tone: Tone::Bad, label: "failed", count: failed, path: None },
     ];
     let oldest = counts.oldest_waiting_s.map(|age| time::span(Duration::from_secs(age)));
     let words = match &oldest {
@@ -175,11 +191,12 @@ fn button(item: &Attention) -> (String, &'static str) {
     let subject = (item.subject.kind, item.subject.id.as_deref());
     match (item.kind, subject) {
         (Kind::WebhookFailing | Kind::DeadLetters, (SubjectKind::Webhook, Some(id))) => {
-            (format!("/ui/deliveries/resend?status=failed&webhook_id={}", links::encoded(id)), "Resend…")
+            (format!("/ui/deliveries/resend?status=failed&webhook_id={}", links::encoded(id)), "Send again…")
         }
-        (Kind::DeadLetters, _) => ("/ui/deliveries/resend?status=failed".to_owned(), "Resend…"),
+        (Kind::DeadLetters, _) => ("/ui/deliveries/resend?status=failed".to_owned(), "Send again…"),
+        (Kind::StationsOffline, _) if is_whole(item) => (stations_by_id(&item.ids), "Show"),
         (Kind::StationsOffline, (SubjectKind::Site, Some(site))) => {
-            (format!("/ui/stations?connected=false&site={}", links::encoded(site)), "Show")
+            (format!("/ui/stations?state=offline&site={}", links::encoded(site)), "Show")
         }
         (_, (SubjectKind::Webhook, Some(id))) => (format!("/ui/webhooks/{}", links::encoded(id)), "Open"),
         (_, (SubjectKind::Station, Some(id))) => (links::station(id), "Why?"),
@@ -190,14 +207,36 @@ fn button(item: &Attention) -> (String, &'static str) {
         (Kind::EnergyImplausible, _) => ("/ui/sessions?energy_quality=implausible".to_owned(), "Show"),
         (Kind::EnergyMissing, _) => ("/ui/sessions?energy_quality=missing".to_owned(), "Show"),
         (Kind::SessionOrphaned, _) => ("/ui/sessions?orphaned=true".to_owned(), "Show"),
-        (Kind::ConnectorFaulted | Kind::StationsOffline | Kind::StationOffline, _) => {
-            ("/ui/stations?connected=false".to_owned(), "Show")
+        (Kind::StationsOffline | Kind::StationOffline, _) if !is_whole(item) => {
+            ("/ui/stations?state=offline&sort=offline_since".to_owned(), "Show")
         }
         (_, (SubjectKind::Certificate | SubjectKind::Gateway, _)) => ("/ui/system".to_owned(), "Show"),
-        _ => match item.ids.first() {
+        (Kind::RefusedHandshakes, _) => match item.ids.first() {
             Some(station) => (format!("/ui/stations?q={}", links::encoded(station)), "Show"),
             None => ("/ui/stations".to_owned(), "Show"),
         },
+        _ => (stations_by_id(&item.ids), "Show"),
+    }
+}
+
+/// Whether an item names all that it stands for.
+fn is_whole(item: &Attention) -> bool {
+    item.ids.len() as u64 == item.count
+}
+
+/// The list of these stations, or of those that these connectors belong to.
+fn stations_by_id(ids: &[String]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    let mut named = BTreeSet::new();
+    for id in ids {
+        let station = id.rsplit_once('/').map_or(id.as_str(), |(station, _)| station);
+        if named.insert(station) {
+            query.append_pair("id", station);
+        }
+    }
+    match query.finish() {
+        query if query.is_empty() => "/ui/stations".to_owned(),
+        query => format!("/ui/stations?{query}"),
     }
 }
 
@@ -249,11 +288,16 @@ mod tests {
                 "/ui/deliveries/resend?status=failed&webhook_id=2",
             ),
             (Kind::ConnectorFaulted, SubjectKind::Connector, "A B/2", "/ui/stations/A%20B"),
-            (Kind::StationsOffline, SubjectKind::Site, "P4", "/ui/stations?connected=false&site=P4"),
+            (Kind::StationsOffline, SubjectKind::Site, "P4", "/ui/stations?state=offline&site=P4"),
             (Kind::SessionLong, SubjectKind::Transaction, "7", "/ui/sessions/7"),
         ] {
             assert_eq!(button(&item(kind, subject, id)).0, path);
         }
+        let mut together = item(Kind::StationsOffline, SubjectKind::Address, "127.0.0.1");
+        (together.count, together.ids) = (2, vec!["A B".to_owned(), "C".to_owned()]);
+        assert_eq!(button(&together).0, "/ui/stations?id=A+B&id=C", "those that left together, and no other");
+        together.count = 30;
+        assert_eq!(button(&together).0, "/ui/stations?state=offline&sort=offline_since");
     }
 
     #[test]

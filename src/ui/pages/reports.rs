@@ -42,16 +42,18 @@ pub(in crate::ui) async fn show(session: Session, query: Query) -> Answer {
 }
 
 fn render(query: &Query, report: Option<&UptimeReport>, errors: &[FieldError]) -> Markup {
-    let groups: Vec<_> = UptimeGrouping::WORDS.iter().map(|word| (*word, *word)).collect();
-    let rules = [
-        (UptimeRule::Plain.as_str(), "plain"),
-        (UptimeRule::Cec.as_str(), "California, 97 %"),
-        (UptimeRule::Uk.as_str(), "United Kingdom, 99 %"),
-    ];
+    // What is not chosen is the station, and the plain rule.
+    let groups: Vec<_> = UptimeGrouping::WORDS
+        .iter()
+        .filter(|word| **word != UptimeGrouping::Station.as_str())
+        .map(|word| (*word, *word))
+        .collect();
+    let rules =
+        [(UptimeRule::Cec.as_str(), "California, 97 %"), (UptimeRule::Uk.as_str(), "United Kingdom, 99 %")];
     let filters = Filters::new(PATH, query, errors)
         .text("month", "Month, such as 2026-11")
-        .choice("group_by", "A row for each", &groups)
-        .choice("rule", "Rule", &rules)
+        .choice_or("group_by", "A row for each", "station", &groups)
+        .choice_or("rule", "Rule", "plain", &rules)
         .text("site", "Site")
         .text("station_id", "Station")
         .text("time_zone", "Time zone, such as Europe/Berlin");
@@ -71,12 +73,23 @@ fn together(report: &UptimeReport) -> Markup {
     let sum = |part: fn(&UptimeRow) -> f64| report.data.iter().map(part).sum::<f64>();
     let (up, down) = (sum(|row| row.up), sum(|row| row.down));
     let parts = [
-        Part { tone: Tone::Ok, label: "hours up", count: hours(up) },
-        Part { tone: Tone::Bad, label: "hours down", count: hours(down) },
+        Part {
+            tone: Tone::Ok,
+            label: if hours(up) == 1 { "hour up" } else { "hours up" },
+            count: hours(up),
+            path: None,
+        },
+        Part {
+            tone: Tone::Bad,
+            label: if hours(down) == 1 { "hour down" } else { "hours down" },
+            count: hours(down),
+            path: None,
+        },
         Part {
             tone: Tone::Off,
-            label: "hours left out or not known",
+            label: "h left out or not known",
             count: hours(sum(|row| row.excluded + row.unknown)),
+            path: None,
         },
     ];
     html! {

@@ -107,21 +107,26 @@ async fn page(session: &Session, id: i64, form: &Form, errors: &[FieldError]) ->
 
 /// `is_wrong`: the form that closes it has errors, and is open.
 fn render(view: &View, rights: &Rights<'_>, fields: &Fields<'_>, is_wrong: bool, now: Timestamp) -> Markup {
-    use card::Width::{Half, Third, TwoThirds};
+    use card::Width::Full;
     let number = view.session.transaction_id;
     let events = format!("/ui/events?transaction_id={number}");
     let csv = format!("/ui/csv/transactions/{number}/meter-values");
     html! {
+        // Two columns of their own, so that a long answer leaves no hole beside it.
         div.grid {
-            (card::live_card("curves", TwoThirds, "Power, energy and state of charge",
-                html! { a href=(csv) download { "Export CSV" } }, figures::curves_of(view, now)))
-            (card::live_card("state-of-it", Third, "How it stands", html! {}, html! {
-                (figures::figures(&view.session))
-                @if let Some(answer) = &view.why { (why::why(answer, now)) }
-                (buttons(&view.session, rights, fields, is_wrong))
-            }))
-            (card::live_card("history", Half, "What happened", html! { a href=(events) { "all its events" } }, history(view, now)))
-            (card::live_card("facts", Half, "Session", html! {}, facts(&view.session)))
+            div.stack.c8 {
+                (card::live_card("curves", Full, "Power, energy and state of charge",
+                    html! { a href=(csv) download { "Export CSV" } }, figures::curves_of(view, now)))
+                (card::live_card("history", Full, "What happened", html! { a href=(events) { "all its events" } }, history(view, now)))
+            }
+            div.stack.c4 {
+                (card::live_card("state-of-it", Full, "How it stands", html! {}, html! {
+                    (figures::figures(&view.session))
+                    @if let Some(answer) = &view.why { (why::why(answer, now)) }
+                    (buttons(&view.session, rights, fields, is_wrong))
+                }))
+                (card::live_card("facts", Full, "Session", html! {}, facts(&view.session)))
+            }
         }
     }
 }
@@ -231,6 +236,7 @@ mod tests {
         assert!(shown(&active, &[], &may_not).contains("no meter values"));
         let odd = sample::session(&json!({"status": "completed", "energy_quality": "implausible"}));
         let page = shown(&odd, &[], &may);
+        assert!(page.contains("Meter values as a table") || page.contains("no meter values"));
         assert!(page.contains("look before it is billed") && !page.contains("<form"), "{page}");
     }
 }

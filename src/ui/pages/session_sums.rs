@@ -76,7 +76,7 @@ fn render(
     all_owners: bool,
 ) -> Markup {
     let mut filters = Filters::new(PATH, query, errors)
-        .choice("group_by", "A row for each", GROUPS)
+        .choice_or("group_by", "A row for each", "month", &GROUPS[1..])
         .text("since", "Ended since, such as 90d")
         .text("until", "Ended before")
         .text("time_zone", "Time zone, such as Europe/Berlin")

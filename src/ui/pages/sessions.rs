@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
+use crate::ui::charging::energy;
 use crate::ui::components::filters::Filters;
 use crate::ui::components::layout::Section;
 use crate::ui::components::{card, chip, empty, table, time, units};
@@ -64,9 +65,9 @@ fn render(
     let qualities: Vec<_> = EnergyQuality::WORDS.iter().map(|word| (*word, *word)).collect();
     let filters = filters
         .text("site", "Site")
-        .choice("energy_quality", "Energy", &qualities)
-        .text("min_energy_wh", "At least, in Wh")
-        .text("min_duration", "At least, such as 2h")
+        .choice("energy_quality", "Quality of the energy", &qualities)
+        .text("min_energy_wh", "Energy at least, in Wh")
+        .text("min_duration", "Lasted at least, such as 2h")
         .choice("orphaned", "Orphaned", &[("true", "orphaned"), ("false", "not orphaned")])
         .choice("inferred", "Its stop", &[("true", "inferred"), ("false", "told by the charger")])
         .text("started_since", "Started since")
@@ -84,7 +85,7 @@ fn render(
 
 fn nothing(query: &Query, errors: &[FieldError]) -> Markup {
     if query.has_any(FILTERS) || query.get("cursor").is_some() || !errors.is_empty() {
-        return empty::nothing_fits(PATH);
+        return empty::nothing_fits(PATH, errors);
     }
     empty::empty(
         "No session yet.",
@@ -119,7 +120,7 @@ fn listed(rows: &[Transaction], now: Timestamp) -> Markup {
             tag(session),
             time::ago_or_dash(session.started_at, now),
             or_dash(session.duration_s.map(|s| time::span(Duration::from_secs(s.unsigned_abs())))),
-            energy(session),
+            energy::energy(session),
             html! { @if session.status == Status::Completed { (chip::energy_quality(session.energy_quality)) } },
             or_dash(session.power_w.map(|watts| units::power(watts as f64))),
             or_dash(session.soc_percent.map(|percent| format!("{percent} %"))),
@@ -130,20 +131,6 @@ fn listed(rows: &[Transaction], now: Timestamp) -> Markup {
 
 fn or_dash(text: Option<String>) -> Markup {
     html! { @match text { Some(text) => (text), None => span.muted { "–" } } }
-}
-
-/// What it has charged so far, or came to.
-fn energy(session: &Transaction) -> Markup {
-    if session.status == Status::Active {
-        return or_dash(session.energy_so_far_wh.map(units::energy));
-    }
-    html! {
-        @match (session.energy_wh, session.energy_estimated_wh) {
-            (Some(wh), _) => { (units::energy(wh)) },
-            (None, Some(wh)) => { "≈ " (units::energy(wh)) },
-            (None, None) => span.muted { "–" },
-        }
-    }
 }
 
 /// The card that began it, and whether it was refused.

@@ -118,10 +118,10 @@ fn render(view: &View, query: &Query, token: Option<&str>, now: Timestamp) -> Ma
     html! {
         div.grid {
             @if let Some(answer) = &view.why {
-                @let verdict = chip::chip(why::tone(answer.verdict), answer.verdict.as_str());
+                @let verdict = why::verdict(answer.verdict);
                 (card::live_card("why", Full, "How it is", verdict, why::why(answer, now)))
             }
-            (card::live_card("connectors", Half, "Connectors", its_sessions, connectors(&view.connectors, now)))
+            (card::live_card("connectors", Half, "Connectors", its_sessions, connectors(&view.connectors, is_online(&view.station), now)))
             (card::live_card("facts", Half, "Station", change, facts(&view.station, now)))
             @if let Some(token) = token {
                 (card::card(Full, "Do", html! {}, actions::actions(&view.station, &view.connectors, token)))
@@ -138,7 +138,12 @@ fn render(view: &View, query: &Query, token: Option<&str>, now: Timestamp) -> Ma
     }
 }
 
-fn connectors(connectors: &[Connector], now: Timestamp) -> Markup {
+/// Whether what it told last holds.
+fn is_online(station: &Station) -> bool {
+    station.connected && station.offline_since.is_none()
+}
+
+fn connectors(connectors: &[Connector], online: bool, now: Timestamp) -> Markup {
     if connectors.is_empty() {
         return empty::empty(
             "It has told of no connector.",
@@ -149,13 +154,16 @@ fn connectors(connectors: &[Connector], now: Timestamp) -> Markup {
         [table::text("Connector"), table::text("Session"), table::minor("Info"), table::text("Since")];
     let rows = connectors.iter().map(|connector| {
         [
-            chip::connector(connector),
+            chip::connector(connector, online),
             session_of(connector),
             html! { span.muted { (info(connector)) } },
             time::ago(connector.occurred_at.unwrap_or(connector.updated_at), now),
         ]
     });
-    table::table("Connectors", columns, rows)
+    html! {
+        @if !online { p.muted { "As last known: it is not online." } }
+        (table::table("Connectors", columns, rows))
+    }
 }
 
 fn session_of(connector: &Connector) -> Markup {
@@ -175,6 +183,7 @@ fn facts(station: &Station, now: Timestamp) -> Markup {
     let text = |value: &Option<String>| definitions::or_dash(value.as_deref());
     let mut rows = vec![
         ("Last seen", time::ago_or_dash(station.last_seen_at, now)),
+        ("Offline since", time::ago_or_dash(station.offline_since, now)),
         (
             if station.connected { "Connected" } else { "Was connected" },
             time::ago_or_dash(station.connected_at, now),

@@ -116,14 +116,14 @@ fn render(query: &Query, view: &View, fields: &Fields<'_>, token: Option<&str>, 
         .choice("status", "Status", &words)
         .text("owner_id", "Owner");
     let list = html! {
-        @if view.found.data.is_empty() { (nothing(query)) }
+        @if view.found.data.is_empty() { (nothing(query, &view.errors)) }
         @else { (listed(&view.found.data, token, now)) (table::pager(PATH, query, view.found.next_cursor.as_deref())) }
     };
     html! {
         (filters.render())
         div.grid {
             @if let Some(answer) = &view.why {
-                (card::live_card("why", Full, "How it is", chip::chip(why::tone(answer.verdict), answer.verdict.as_str()), why::why(answer, now)))
+                (card::live_card("why", Full, "How it is", why::verdict(answer.verdict), why::why(answer, now)))
             }
             (card::live_card("tags", Full, "Id tags", table::csv_link("id-tags", query), list))
             @if let Some(token) = token { (card::card(TwoThirds, "Register a tag, or change one", html! {}, form(fields, &words, token))) }
@@ -131,9 +131,9 @@ fn render(query: &Query, view: &View, fields: &Fields<'_>, token: Option<&str>, 
     }
 }
 
-fn nothing(query: &Query) -> Markup {
-    match query.has_any(FILTERS) || query.has_any(&["q", "cursor"]) {
-        true => empty::nothing_fits(PATH),
+fn nothing(query: &Query, errors: &[FieldError]) -> Markup {
+    match query.has_any(FILTERS) || query.has_any(&["q", "cursor"]) || !errors.is_empty() {
+        true => empty::nothing_fits(PATH, errors),
         false => empty::empty(
             "No id tag is registered.",
             html! { "Register one below, or many: " (empty::shell_command("chargehook id-tags import tags.csv")) },

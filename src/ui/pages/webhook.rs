@@ -61,7 +61,7 @@ pub(in crate::ui) async fn show(session: Session, Path(id): Path<String>) -> Ans
     };
     let token = session.identity.may("write").then(|| session.token());
     let body = render(&view, token, session.now);
-    let beside = html! { span id="state" data-live { (chip::webhook(view.webhook.status)) } };
+    let beside = html! { span id="state" data-live { (chip::webhook(view.webhook.status, Some(view.stats.breaker.state))) } };
     Ok(Page::new(&session, Section::Webhooks, view.webhook.name.clone(), body).beside_title(beside).live())
 }
 
@@ -145,7 +145,7 @@ fn secrets_card(secrets: &WebhookSecrets, back: &str, now: Timestamp) -> Markup 
     let body = html! {
         p { code { (secrets.signing_secret) } " " (action::copy(&secrets.signing_secret, "Copy")) }
         @for previous in &secrets.previous {
-            p { code { (previous.signing_secret) } span.muted { " signs as well, until " (time::ago(previous.expires_at, now)) } }
+            p { code { (previous.signing_secret) } span.muted { " signs as well, until " (time::clock(previous.expires_at, now)) } }
         }
         p.muted { "Receivers check webhook-signature with it, as Standard Webhooks describes." }
         div.buttons { a.button href=(back) { "Back to the webhook" } }
@@ -178,10 +178,10 @@ fn numbers(webhook: &Webhook, stats: &WebhookStats, now: Timestamp) -> Markup {
     let counts = &stats.counts;
     let waiting = counts.scheduled + counts.processing + counts.retry;
     let parts = [
-        Part { tone: Tone::Ok, label: "arrived", count: counts.success },
-        Part { tone: Tone::Info, label: "waiting", count: waiting },
-        Part { tone: Tone::Bad, label: "dead letters", count: counts.failed },
-        Part { tone: Tone::Off, label: "discarded", count: counts.discarded },
+        Part { tone: Tone::Ok, label: "arrived", count: counts.success, path: None },
+        Part { tone: Tone::Info, label: "waiting", count: waiting, path: None },
+        Part { tone: Tone::Bad, label: "dead letters", count: counts.failed, path: None },
+        Part { tone: Tone::Off, label: "discarded", count: counts.discarded, path: None },
     ];
     html! {
         @match stats.success_rate {
@@ -208,7 +208,7 @@ fn breaker(webhook: &Webhook, breaker: &Breaker, now: Timestamp) -> Markup {
         div.why.warn {
             @match breaker.state {
                 BreakerState::Open => p {
-                    b { "It does not answer" } @if let Some(since) = breaker.since { ", since " (time::ago(since, now)) } "."
+                    b { "It does not answer" } @if let Some(since) = breaker.since { ", since " (time::clock(since, now)) } "."
                     @if let Some(next) = breaker.next_probe_at { " It is asked again " (time::ago(next, now)) "." }
                 },
                 _ => p { b { "It answers again" } ": a few requests pass, and more with each success." },
@@ -270,8 +270,8 @@ fn why_not_active(webhook: &Webhook, now: Timestamp) -> Markup {
         @if let Some(reason) = &webhook.disabled_reason { div.why.bad { p { b { "Disabled: " } (reason) } } }
         @if let Some(since) = webhook.paused_at {
             div.why.warn { p {
-                b { "Paused" } " since " (time::ago(since, now))
-                @if let Some(until) = webhook.paused_until { ", until " (time::ago(until, now)) }
+                b { "Paused" } " since " (time::clock(since, now))
+                @if let Some(until) = webhook.paused_until { ", until " (time::clock(until, now)) }
                 "." @if let Some(reason) = &webhook.paused_reason { " " (reason) }
             } }
         }

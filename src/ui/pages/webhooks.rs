@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use maud::{Markup, html};
 
-use crate::ui::components::chip::Tone;
 use crate::ui::components::filters::Filters;
 use crate::ui::components::layout::Section;
 use crate::ui::components::{card, chip, empty, quarters, table, time, units};
@@ -24,12 +23,21 @@ const PATH: &str = "/ui/webhooks";
 /// The filters of the page: parameters of `GET /webhooks`.
 const FILTERS: &[&str] = &["status", "owner_id"];
 
+/// The status, on this page, of those that are active and do not get through.
+const FAILING: &str = "failing";
+
 /// A webhook, and how it is doing.
 type Row = (Webhook, Option<WebhookGlance>);
 
 /// The webhooks.
 pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
-    let parameters = query.parameters(FILTERS);
+    // The breaker is no field of a webhook: those that fail are found among the active ones.
+    let only_failing = query.get("status") == Some(FAILING);
+    let asked = match only_failing {
+        true => query.with(&[("status", Some(WebhookStatus::Active.as_str())), ("limit", Some("500"))]),
+        false => query.with(&[("limit", None)]),
+    };
+    let parameters = asked.parameters(&[FILTERS, &["limit"]].concat());
     let (listed, glances) = tokio::join!(
         session.client.webhooks(&parameters).into_future(),
         session.client.webhook_glances(&parameters).into_future(),
@@ -41,7 +49,9 @@ pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
         let glance = glances.remove(&webhook.id);
         (webhook, glance)
     });
-    let found = found.collect();
+    let fails =
+        |(_, glance): &Row| glance.as_ref().is_some_and(|glance| glance.breaker.state == BreakerState::Open);
+    let found = found.filter(|row| !only_failing || fails(row)).collect();
     let may_create = session.identity.may("write");
     let body = render(&query, &Rows { data: found, next_cursor }, &errors, may_create, session.now);
     let page = Page::new(&session, Section::Webhooks, "Webhooks", body).live();
@@ -55,20 +65,18 @@ fn render(
     may_create: bool,
     now: Timestamp,
 ) -> Markup {
-    let filters = Filters::new(PATH, query, errors)
-        .choice(
-            "status",
-            "Status",
-            &WebhookStatus::WORDS.iter().map(|word| (*word, *word)).collect::<Vec<_>>(),
-        )
-        .text("owner_id", "Owner");
+    let statuses: Vec<_> =
+        WebhookStatus::WORDS.iter().chain(&[FAILING]).map(|word| (*word, word.replace('_', " "))).collect();
+    let statuses: Vec<(&str, &str)> = statuses.iter().map(|(word, shown)| (*word, shown.as_str())).collect();
+    let filters =
+        Filters::new(PATH, query, errors).choice("status", "Status", &statuses).text("owner_id", "Owner");
     let list = html! {
-        @if found.data.is_empty() { (nothing(query, may_create)) }
+        @if found.data.is_empty() { (nothing(query, errors, may_create)) }
         @else { (listed(&found.data, now)) (table::pager(PATH, query, found.next_cursor.as_deref())) }
     };
     let aside = html! {
         @if may_create { a href="/ui/webhooks/new" { "New webhook" } " " }
-        (table::csv_link("webhooks", query))
+        @if query.get("status") != Some(FAILING) { (table::csv_link("webhooks", query)) }
     };
     html! {
         (filters.render())
@@ -76,9 +84,9 @@ fn render(
     }
 }
 
-fn nothing(query: &Query, may_create: bool) -> Markup {
-    if query.has_any(FILTERS) || query.get("cursor").is_some() {
-        return empty::nothing_fits(PATH);
+fn nothing(query: &Query, errors: &[FieldError], may_create: bool) -> Markup {
+    if query.has_any(FILTERS) || query.get("cursor").is_some() || !errors.is_empty() {
+        return empty::nothing_fits(PATH, errors);
     }
     empty::empty(
         "No webhook yet.",
@@ -105,7 +113,7 @@ fn listed(rows: &[Row], now: Timestamp) -> Markup {
         let glance = glance.as_ref();
         [
             html! { a href=(links::webhook(webhook.id)) { (webhook.name) } br; span.mono.muted { (webhook.url) } },
-            state(webhook, glance),
+            chip::webhook(webhook.status, glance.map(|glance| glance.breaker.state)),
             html! { @if let Some(glance) = glance { (quarters::quarters(&glance.quarters, now)) } },
             html! { @if let Some(glance) = glance { (arrived(glance)) } },
             html! { @if let Some(glance) = glance { (latency(glance)) } },
@@ -115,16 +123,6 @@ fn listed(rows: &[Row], now: Timestamp) -> Markup {
         ]
     });
     table::table("Webhooks", columns, rows)
-}
-
-/// An open breaker says more than `active`.
-fn state(webhook: &Webhook, glance: Option<&WebhookGlance>) -> Markup {
-    let breaker = glance.map(|glance| glance.breaker.state);
-    match (webhook.status, breaker) {
-        (WebhookStatus::Active, Some(BreakerState::Open)) => chip::chip(Tone::Bad, "failing"),
-        (WebhookStatus::Active, Some(BreakerState::Ramp)) => chip::chip(Tone::Warn, "recovering"),
-        (status, _) => chip::webhook(status),
-    }
 }
 
 fn arrived(glance: &WebhookGlance) -> Markup {

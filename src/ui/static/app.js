@@ -3,8 +3,9 @@
 const LOOK_EVERY_MS = 2000;
 
 // Elements marked data-live are fetched anew from the page's own address and put in place by their id.
-// Nothing is fetched while the page is hidden, paused, or somebody types in the element.
-const live = () => document.querySelectorAll("[data-live][id]");
+// Nothing is fetched while the page is hidden, paused, or somebody types in the element, and never of a page
+// that says what is wrong with its filters.
+const live = () => document.querySelector("main[data-still]") ? [] : document.querySelectorAll("[data-live][id]");
 let paused = sessionStorage.getItem("paused") === "yes";
 let looking = false;
 

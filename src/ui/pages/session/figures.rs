@@ -1,15 +1,20 @@
 //! What a session came to: its curves and its figures.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use maud::{Markup, html};
 
 use super::look::View;
+use crate::ui::charging::energy;
 use crate::ui::charging::readings::Readings;
 use crate::ui::components::curve::{Curve, Line, curves};
-use crate::ui::components::{card, chip, empty, time, units};
+use crate::ui::components::{card, chip, empty, table, time, units};
 use vocabulary::api::transaction::{EnergyQuality, Status, Transaction};
 use vocabulary::clock::Timestamp;
+
+/// How many moments the table of meter values shows.
+const VALUES_SHOWN: usize = 60;
 
 /// Its curves.
 pub(super) fn curves_of(view: &View, now: Timestamp) -> Markup {
@@ -28,7 +33,7 @@ pub(super) fn curves_of(view: &View, now: Timestamp) -> Markup {
     let power = if readings.power_is_derived { "Power, told from the energy" } else { "Power" };
     let all = [
         Curve { name: power, line: Line::Main, points: &readings.power, top: None, write: units::power },
-        Curve { name: "Energy", line: Line::Second, points: &readings.energy, top: None, write: energy },
+        Curve { name: "Energy", line: Line::Second, points: &readings.energy, top: None, write: rounded },
         Curve {
             name: "State of charge",
             line: Line::Dashed,
@@ -40,7 +45,42 @@ pub(super) fn curves_of(view: &View, now: Timestamp) -> Markup {
     let shown: Vec<Curve<'_>> = all.into_iter().filter(|curve| !curve.points.is_empty()).collect();
     html! {
         (curves(&label(readings), begin, end, &shown))
+        (values(readings, now))
         @if view.is_cut { p.muted { "More was metered than is drawn here; the CSV has all of it." } }
+    }
+}
+
+/// The newest points of the curves as a table.
+fn values(readings: &Readings, now: Timestamp) -> Markup {
+    let mut moments: BTreeMap<Timestamp, [Option<f64>; 3]> = BTreeMap::new();
+    for (column, points) in [&readings.power, &readings.energy, &readings.soc].into_iter().enumerate() {
+        for (at, value) in points {
+            moments.entry(*at).or_default()[column] = Some(*value);
+        }
+    }
+    let written = |value: Option<f64>, write: fn(f64) -> String| {
+        html! { @match value { Some(value) => (write(value)), None => span.muted { "–" } } }
+    };
+    let columns = [
+        table::text("Time"),
+        table::number("Power"),
+        table::number("Energy"),
+        table::number("State of charge"),
+    ];
+    let rows = moments.iter().rev().take(VALUES_SHOWN).map(|(at, [power, energy, soc])| {
+        [
+            time::clock(*at, now),
+            written(*power, units::power),
+            written(*energy, rounded),
+            written(*soc, percent),
+        ]
+    });
+    html! {
+        details.more data-key="values" {
+            summary { "Meter values as a table" }
+            (table::table("Meter values, the newest first", columns, rows))
+            @if moments.len() > VALUES_SHOWN { p.muted { "These are the newest; the CSV has all of them." } }
+        }
     }
 }
 
@@ -50,14 +90,14 @@ fn label(readings: &Readings) -> String {
     let most = readings.power.iter().map(|(_, watts)| *watts).reduce(f64::max);
     let parts = [
         most.map(|watts| format!("power up to {}", units::power(watts))),
-        last(&readings.energy).map(|wh| format!("energy up to {}", energy(wh))),
+        last(&readings.energy).map(|wh| format!("energy up to {}", rounded(wh))),
         last(&readings.soc).map(|value| format!("state of charge up to {}", percent(value))),
     ];
     format!("Over the session: {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a session has fewer Wh than an i64 holds")]
-fn energy(wh: f64) -> String {
+fn rounded(wh: f64) -> String {
     units::energy(wh.round() as i64)
 }
 
@@ -72,20 +112,15 @@ pub(super) fn figures(session: &Transaction) -> Markup {
     let took = took.unwrap_or_default();
     if session.status == Status::Active {
         return html! {
-            (card::big(session.energy_so_far_wh.map_or("–".to_owned(), units::energy), took))
+            (card::big(energy::energy(session), took))
             ul.legend {
                 @if let Some(watts) = session.power_w { li { "now " b { (units::power(watts as f64)) } } }
                 @if let Some(percent) = session.soc_percent { li { "state of charge " b { (percent) " %" } } }
             }
         };
     }
-    let energy = match (session.energy_wh, session.energy_estimated_wh) {
-        (Some(wh), _) => units::energy(wh),
-        (None, Some(wh)) => format!("≈ {}", units::energy(wh)),
-        (None, None) => "–".to_owned(),
-    };
     html! {
-        (card::big(energy, took))
+        (card::big(energy::energy(session), took))
         p { (chip::energy_quality(session.energy_quality)) " " span.muted { (quality(session)) } }
     }
 }
