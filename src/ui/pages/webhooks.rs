@@ -26,6 +26,9 @@ const FILTERS: &[&str] = &["status", "owner_id"];
 /// The status, on this page, of those that are active and do not get through.
 const FAILING: &str = "failing";
 
+/// Rows of a page: each has a chart of a day.
+const ROWS: &str = "25";
+
 /// A webhook, and how it is doing.
 type Row = (Webhook, Option<WebhookGlance>);
 
@@ -35,7 +38,7 @@ pub(in crate::ui) async fn list(session: Session, query: Query) -> Answer {
     let only_failing = query.get("status") == Some(FAILING);
     let asked = match only_failing {
         true => query.with(&[("status", Some(WebhookStatus::Active.as_str())), ("limit", Some("500"))]),
-        false => query.with(&[("limit", None)]),
+        false => query.with(&[("limit", Some(ROWS))]),
     };
     let parameters = asked.parameters(&[FILTERS, &["limit"]].concat());
     let (listed, glances) = tokio::join!(

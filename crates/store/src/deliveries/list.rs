@@ -190,6 +190,10 @@ impl DeliveryFilter {
         if !self.answers.is_empty() {
             conditions.and(last_answered(&self.answers), []);
         }
+        if self.min_attempts > Some(1) {
+            // Spelled as in the index `deliveries_tried_again`.
+            conditions.and("d.attempts > 1", []);
+        }
         conditions.and_if("d.attempts >= ?", self.min_attempts.map(i64::from));
         visible(&mut conditions, self.visible_to);
         conditions

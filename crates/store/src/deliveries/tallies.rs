@@ -1,12 +1,15 @@
 //! How many deliveries came to their end by being sent, by quarters of an hour: a day is summed up from a few
 //! thousand small rows, however many deliveries it had.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::deliveries::direct_url::is_origin;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
+use crate::log::row_set::{as_list, in_list};
 use crate::{Priority, Scope, Store};
 use vocabulary::api::webhook_stats::Quarter;
 use vocabulary::clock::Timestamp;
@@ -86,6 +89,26 @@ pub(crate) fn of_webhook(db: &Read<'_>, id: WebhookId, since: Timestamp) -> Resu
         params![quarter(since), id],
         |row| Ok(Quarter { at: row.get(0)?, succeeded: row.get(1)?, failed: row.get(2)? }),
     )
+}
+
+/// The same of several webhooks, in one walk through all tallies.
+pub(crate) fn of_webhooks(
+    db: &Read<'_>,
+    ids: &[WebhookId],
+    since: Timestamp,
+) -> Result<HashMap<WebhookId, Vec<Quarter>>> {
+    let sql = format!(
+        "SELECT webhook_id, began_at_ms, sum(succeeded), sum(failed) FROM delivery_tallies
+         WHERE began_at_ms >= ?1 AND {} GROUP BY began_at_ms, webhook_id ORDER BY began_at_ms",
+        in_list("webhook_id")
+    );
+    let mut all = HashMap::<WebhookId, Vec<Quarter>>::new();
+    db.each(&sql, params![quarter(since), as_list(ids)], |row| {
+        let quarter = Quarter { at: row.get(1)?, succeeded: row.get(2)?, failed: row.get(3)? };
+        all.entry(row.get(0)?).or_default().push(quarter);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(all)
 }
 
 /// The deliveries that ended after `since`, exact to a quarter of an hour; `owner_id`: only that customer's.

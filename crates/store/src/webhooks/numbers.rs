@@ -119,8 +119,14 @@ pub(crate) fn backlog(db: &Read<'_>, id: WebhookId) -> Result<u64> {
         params![id],
         |row| row.get::<i64>(0),
     )?;
-    for which in [UNORDERED_WAITING, BULK_WAITING, ORDERED_LIVE] {
-        let sql = format!("SELECT count(*) FROM deliveries WHERE webhook_id = ?1 AND {which}");
+    // Without its name SQLite counts along the index of all the webhook's deliveries.
+    for (index, which) in [
+        ("deliveries_due", UNORDERED_WAITING),
+        ("deliveries_due_in_bulk", BULK_WAITING),
+        ("deliveries_in_order", ORDERED_LIVE),
+    ] {
+        let sql =
+            format!("SELECT count(*) FROM deliveries INDEXED BY {index} WHERE webhook_id = ?1 AND {which}");
         all += db.one(&sql, params![id], |row| row.get::<i64>(0))?;
     }
     Ok(all.max(0) as u64)
