@@ -17,6 +17,7 @@ use store::ConnectorFilter;
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::station::Connector;
 use vocabulary::api::{Order, Page};
+use vocabulary::ocpp::{CONNECTOR_STATUSES, ERROR_CODES};
 
 const LIST: &str = "connectors";
 
@@ -53,9 +54,24 @@ impl Parameters for ConnectorsQuery {
         if statuses.clone().is_some_and(|mut statuses| statuses.any(|status| status.trim().is_empty())) {
             errors.push(FieldError::new("status", "must be statuses with commas between them"));
         }
-        if statuses.is_some_and(|statuses| statuses.count() > STATUSES_MAX) {
+        if statuses.clone().is_some_and(|statuses| statuses.count() > STATUSES_MAX) {
             errors.push(FieldError::new("status", format!("must be at most {STATUSES_MAX} statuses")));
         }
+        let statuses = statuses.into_iter().flatten().map(str::trim).filter(|status| !status.is_empty());
+        one_of("status", CONNECTOR_STATUSES, statuses, errors);
+        one_of("error_code", ERROR_CODES, given["error_code"].as_str(), errors);
+    }
+}
+
+/// Refuses words that OCPP does not have: no connector would ever be found by them.
+fn one_of<'a>(
+    field: &str,
+    legal: &[&str],
+    given: impl IntoIterator<Item = &'a str>,
+    errors: &mut Vec<FieldError>,
+) {
+    if given.into_iter().any(|word| !legal.contains(&word)) {
+        errors.push(FieldError::new(field, format!("must be one of {}", legal.join(", "))));
     }
 }
 

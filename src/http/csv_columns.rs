@@ -14,6 +14,8 @@ pub(super) struct Sheet {
     pub(super) columns: Vec<Column>,
     /// Whether the list comes in pages.
     pub(super) is_paged: bool,
+    /// The fields that a row has only if it is grouped by them.
+    pub(super) groups: Vec<String>,
 }
 
 /// A field of a row.
@@ -55,19 +57,27 @@ impl Sheet {
         let mut parameters = operation["parameters"].as_array().into_iter().flatten();
         let is_paged = parameters.any(|parameter| parameter["name"] == "limit" && parameter["in"] == "query");
         let mut columns = columns(rows, document, 0)?;
+        let mut groups = Vec::new();
+        let is_grouped = operation["parameters"]
+            .as_array()
+            .is_some_and(|parameters| parameters.iter().any(|parameter| parameter["name"] == "group_by"));
         // The optional fields of a summary say what it is grouped by.
         if !is_paged {
             let required = required(rows, document);
             columns.sort_by_key(|column| required.contains(column.name()));
+            let optional = columns.iter().map(Column::name).filter(|name| !required.contains(name));
+            groups.extend(optional.filter(|_| is_grouped).map(str::to_owned));
         }
-        Some(Self { columns, is_paged })
+        Some(Self { columns, is_paged, groups })
     }
 
-    /// The names of all columns.
-    pub(super) fn names(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        collect_names(&self.columns, "", &mut names);
-        names
+    /// The columns of an answer: of the fields that rows are grouped by only those that `is_there`.
+    pub(super) fn columns_with(&self, is_there: impl Fn(&str) -> bool) -> Vec<&Column> {
+        let fits = |column: &&Column| {
+            let name = column.name();
+            !self.groups.iter().any(|group| group == name) || is_there(name)
+        };
+        self.columns.iter().filter(fits).collect()
     }
 }
 
@@ -87,7 +97,14 @@ impl Column {
     }
 }
 
-fn collect_names(columns: &[Column], prefix: &str, names: &mut Vec<String>) {
+/// The names of these columns.
+pub(super) fn names<'c>(columns: impl IntoIterator<Item = &'c Column>) -> Vec<String> {
+    let mut names = Vec::new();
+    collect_names(columns, "", &mut names);
+    names
+}
+
+fn collect_names<'c>(columns: impl IntoIterator<Item = &'c Column>, prefix: &str, names: &mut Vec<String>) {
     for column in columns {
         match column {
             Column::Cell { name, .. } => names.push(format!("{prefix}{name}")),
@@ -217,7 +234,7 @@ mod tests {
         let limit = json!([{ "name": "limit", "in": "query" }]);
         let sheet = sheet(row, limit).expect("a list");
         let names = "id by.name by.id tags n any either map payload word";
-        assert_eq!((sheet.names().join(" ").as_str(), sheet.is_paged), (names, true));
+        assert_eq!((super::names(&sheet.columns).join(" ").as_str(), sheet.is_paged), (names, true));
         let kinds = sheet.columns.iter().filter_map(|column| match column {
             Column::Cell { name, kind } => Some((name.as_str(), *kind)),
             Column::Object { .. } => None,
@@ -239,8 +256,11 @@ mod tests {
                 "month": { "type": "string" }, "sessions": { "type": "integer" } } },
             { "type": "object", "required": ["wh"], "properties": { "wh": { "type": "integer" } } },
         ] });
-        let sheet = sheet(row, json!([])).expect("a list");
-        assert_eq!((sheet.names().join(" ").as_str(), sheet.is_paged), ("month sessions wh", false));
+        let by = json!([{ "name": "group_by", "in": "query" }]);
+        let sheet = sheet(row, by).expect("a list");
+        assert_eq!((names(&sheet.columns).join(" ").as_str(), sheet.is_paged), ("month sessions wh", false));
+        assert_eq!(names(sheet.columns_with(|_| false)), ["sessions", "wh"]);
+        assert_eq!(names(sheet.columns_with(|field| field == "month")), ["month", "sessions", "wh"]);
     }
 
     #[test]

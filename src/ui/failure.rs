@@ -1,17 +1,11 @@
 //! Why there is no page: what the API says of it, as a page for people.
 
-use std::sync::Arc;
-
-use axum::extract::{FromRequestParts, Request, State};
-use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 use http::header::LOCATION;
 use maud::{Markup, html};
 
-use super::Dashboard;
-use super::components::layout::{self, Frame};
-use super::session::Session;
+use super::components::layout;
 use crate::client::ClientError;
 use vocabulary::api::problem::Problem;
 
@@ -118,9 +112,9 @@ pub(super) fn sentence(detail: &str) -> String {
 
 /// What a page says of a failure: for those who have signed in it is put into the frame.
 #[derive(Clone)]
-struct Words {
-    title: String,
-    body: Markup,
+pub(super) struct Words {
+    pub(super) title: String,
+    pub(super) body: Markup,
 }
 
 fn answer(status: StatusCode, title: &str, body: &Markup) -> Response {
@@ -128,17 +122,4 @@ fn answer(status: StatusCode, title: &str, body: &Markup) -> Response {
     let mut response = (status, Html(layout::plain(title, &back).into_string())).into_response();
     response.extensions_mut().insert(Words { title: title.to_owned(), body: body.clone() });
     response
-}
-
-/// Puts the words of a failure into the frame of who has signed in, with the navigation and the search.
-pub(super) async fn framed(State(ui): State<Arc<Dashboard>>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let mut asked = parts.clone();
-    let mut response = next.run(Request::from_parts(parts, body)).await;
-    let Some(Words { title, body }) = response.extensions_mut().remove::<Words>() else { return response };
-    let Ok(session) = Session::from_request_parts(&mut asked, &ui).await else { return response };
-    // What was just done is told on the page that comes next.
-    let frame = Frame { message: None, ..session.frame() };
-    let html = layout::page(&frame, None, &title, &html! {}, false, true, &body);
-    (response.status(), Html(html.into_string())).into_response()
 }

@@ -56,6 +56,7 @@ mod curl;
 mod failure;
 mod flash;
 mod form;
+mod framed_failure;
 mod guard;
 mod handy_commands;
 mod links;
@@ -165,7 +166,7 @@ pub fn router(state: Arc<ApiState>, api: Router, links: Arc<OneTimeLinks>) -> Re
     // The layer that is added last is the first to see a request.
     let pages = routes()
         .layer(from_fn_with_state(dashboard.clone(), guard::forms))
-        .layer(from_fn_with_state(dashboard.clone(), failure::framed))
+        .layer(from_fn_with_state(dashboard.clone(), framed_failure::framed))
         .layer(map_response(guard::headers))
         .with_state(dashboard);
     Ok(pages.fallback_service(api))

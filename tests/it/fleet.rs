@@ -307,6 +307,15 @@ async fn connectors_of_all_stations_are_listed_by_how_they_are() {
     let page = gateway.get("/connectors?limit=2").await;
     let rest = format!("limit=2&cursor={}", page["next_cursor"].as_str().expect("more"));
     assert_eq!(connectors(&gateway, &rest).await, ["A/1", "A/0"]);
+    for (query, field, legal) in [
+        ("status=Available,Bogus", "status", "SuspendedEVSE"),
+        ("error_code=Bogus", "error_code", "GroundFailure"),
+    ] {
+        let (status, told) = gateway.api("GET", &format!("/connectors?{query}"), None).await;
+        let error = &told["errors"][0];
+        assert_eq!((status, &error["field"]), (422, &json!(field)), "{told}");
+        assert!(error["message"].as_str().expect("words").contains(legal), "{told}");
+    }
     let (status, told) = gateway.api("GET", "/connectors?status=Faulted,&colour=red&cursor=x", None).await;
     let fields: Vec<_> = told["errors"].as_array().expect("a list").iter().map(|e| &e["field"]).collect();
     assert_eq!((status, json!(fields)), (422, json!(["colour", "cursor", "status"])), "{told}");

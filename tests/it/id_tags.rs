@@ -65,7 +65,8 @@ async fn case_33_a_tag_charges_as_often_as_it_may() {
     assert_eq!(start_at(&mut a, 1, "ONCE").await, first, "a retry is not refused for its own sake");
     let told = a.call("Authorize", json!({"idTag": "ONCE"})).await;
     assert_eq!(told["idTagInfo"]["status"], "Accepted", "the driver may want to stop");
-    assert_eq!(gateway.get("/id-tags/ONCE").await["active_transactions"], 2);
+    // The refused one counts for nothing.
+    assert_eq!(gateway.get("/id-tags/ONCE").await["active_transactions"], 1);
 }
 
 #[tokio::test]
@@ -113,6 +114,11 @@ async fn what_does_not_charge_does_not_count() {
     assert_eq!(put(&gateway, "BLOCKED", json!({"max_active_transactions": 1})).await.0, 200);
     let started = b.call("StartTransaction", at(5, "BLOCKED", "2026-04-14T13:00:00Z")).await;
     assert_eq!(verdict(&started), "Accepted");
+
+    // What counts against the limit is what is shown.
+    for tag in ["GHOST", "ORPHAN", "REFUSED", "BLOCKED"] {
+        assert_eq!(gateway.get(&format!("/id-tags/{tag}")).await["active_transactions"], 1, "{tag}");
+    }
 }
 
 #[tokio::test]

@@ -207,7 +207,7 @@ async fn deliveries_and_webhooks_are_counted_and_those_that_fail_say_why() {
     assert_eq!((&told["severity"], &told["text"]), (&json!("bad"), &json!("Webhook CRM fails")));
     assert_eq!(told["subject"], json!({"type": "webhook", "id": hook["id"].to_string()}));
     let cause = told["cause"].as_str().expect("a sentence");
-    assert!(cause.contains("http_status") && cause.contains("it is disabled at"), "{cause}");
+    assert!(cause.contains("http_status") && cause.contains("it will be disabled at"), "{cause}");
     once(&gateway, "some are dead letters", |overview| {
         let dead = &overview["deliveries"];
         dead["dead_letters"].as_u64() > Some(0) && dead["dead_letters"] == dead["failed_24h"]

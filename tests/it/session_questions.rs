@@ -79,6 +79,17 @@ async fn an_active_session_shows_what_its_newest_meter_values_say() {
     assert_fields(&completed, json!({"energy_wh": 5_000, "energy_quality": "metered"}));
     let duration_s = completed["duration_s"].as_i64().expect("a number");
     assert!((1_499..=1_501).contains(&duration_s), "{completed}");
+
+    // Another session begins where one was metered: what was measured last is not what it takes now.
+    let lost = begin(&mut charger, 1, 6_000, &ago(4)).await;
+    let values = json!([{"value": "7200", "measurand": "Power.Active.Import"}]);
+    meter(&mut charger, lost, &ago(3), values).await;
+    assert_fields(&shown(&gateway, lost).await, json!({"power_w": 7_200}));
+    begin(&mut charger, 1, 7_000, &ago(2)).await;
+    assert_fields(
+        &shown(&gateway, lost).await,
+        json!({"status": "active", "orphaned": true, "power_w": null}),
+    );
 }
 
 /// A gateway on which each kind of tag is registered that there is.

@@ -157,9 +157,9 @@ async fn a_tag_that_is_taken_for_a_station_is_pointed_to() {
     let gateway = start(|_| {}).await;
     let (status, body) = gateway.api("PUT", "/id-tags/STOLEN", Some(json!({"status": "Blocked"}))).await;
     assert!((200..300).contains(&status), "{body}");
-    let wrong = run(&gateway, &["why", "STOLEN"]).await.error();
+    let wrong = run(&gateway, &["why", "STOLEN"]).await.stderr;
     assert!(wrong.contains("chargehook why tag STOLEN"), "{wrong}");
-    let unknown = run(&gateway, &["why", "NOBODY"]).await.error();
+    let unknown = run(&gateway, &["why", "NOBODY"]).await.stderr;
     assert!(!unknown.contains("why tag"), "{unknown}");
     gateway.stop().await;
 }

@@ -78,6 +78,23 @@ async fn stop(charger: &mut Charger, id: i64, meter: i64, reason: Option<&str>) 
 }
 
 #[tokio::test]
+async fn an_orphan_is_explained_by_the_session_after_it_though_all_began_in_one_second() {
+    let gateway = start(|_| {}).await;
+    let mut charger = gateway.booted("CP").await;
+    let mut numbers = Vec::new();
+    for tag in ["A", "B", "C"] {
+        let start = json!({"connectorId": 1, "idTag": tag, "meterStart": 1_000,
+                           "timestamp": "2026-04-14T12:00:00Z"});
+        let started = charger.call("StartTransaction", start).await;
+        numbers.push(started["transactionId"].as_i64().expect("a number"));
+    }
+    for (lost, next) in [(numbers[0], numbers[1]), (numbers[1], numbers[2])] {
+        let answer = why_is(&gateway, &format!("/transactions/{lost}"), "orphaned").await;
+        says(&answer, &format!("session {next} began on its connector"));
+    }
+}
+
+#[tokio::test]
 async fn stations_that_do_not_get_in() {
     let gateway = start(|config: &mut Config| config.stations.unknown = Admission::Reject).await;
     let (code, _) = gateway.api("GET", "/stations/NOBODY/why", None).await;

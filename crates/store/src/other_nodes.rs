@@ -21,13 +21,6 @@ pub(crate) struct Left {
     pub(crate) reason: &'static str,
 }
 
-impl Left {
-    /// What the node of this number has left; where there is one node only, all there is.
-    pub(crate) fn of(w: &Tx<'_>, epoch: i64, reason: &'static str) -> Self {
-        Self { epoch: w.is_shared().then_some(epoch), reason }
-    }
-}
-
 impl Store {
     /// Tells the node that a station is connected to what is to be done about the connection; false if it is
     /// connected to none, or to this one, whose registry knows.

@@ -32,17 +32,17 @@ pub(super) enum Unwritable {
 /// [`Unwritable`]: a part of the line may be written then.
 pub(super) fn write_row(
     lines: &mut Writer<Vec<u8>>,
-    columns: &[Column],
+    columns: &[&Column],
     row: &RawValue,
 ) -> Result<(), Unwritable> {
-    write_object(lines, columns, row)?;
+    write_object(lines, &mut columns.iter().copied(), row)?;
     lines.write_record(None::<&[u8]>)?;
     Ok(())
 }
 
 fn write_object(
     lines: &mut Writer<Vec<u8>>,
-    columns: &[Column],
+    columns: &mut dyn Iterator<Item = &Column>,
     object: &RawValue,
 ) -> Result<(), Unwritable> {
     let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(object.get())?;
@@ -54,7 +54,7 @@ fn write_object(
             }
             Column::Object { name, columns } => {
                 match members.get(name.as_str()).filter(|value| value.get() != "null") {
-                    Some(object) => write_object(lines, columns, object)?,
+                    Some(object) => write_object(lines, &mut columns.iter(), object)?,
                     None => {
                         for _ in 0..column.width() {
                             lines.write_field("")?;
@@ -133,10 +133,13 @@ mod tests {
         ] {
             let mut lines = Writer::from_writer(Vec::new());
             let row: Box<RawValue> = serde_json::from_str(row).expect("JSON");
-            write_row(&mut lines, &columns, &row).expect("writes");
+            write_row(&mut lines, &columns.iter().collect::<Vec<_>>(), &row).expect("writes");
             assert_eq!(String::from_utf8(lines.into_inner().expect("flushed")).expect("UTF-8"), line);
         }
         let broken: Box<RawValue> = serde_json::from_str(r#"{"by": 7}"#).expect("JSON");
-        assert!(write_row(&mut Writer::from_writer(Vec::new()), &columns, &broken).is_err());
+        assert!(
+            write_row(&mut Writer::from_writer(Vec::new()), &columns.iter().collect::<Vec<_>>(), &broken)
+                .is_err()
+        );
     }
 }

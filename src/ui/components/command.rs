@@ -39,10 +39,18 @@ pub(in crate::ui) fn status(command: &Command) -> Option<String> {
 /// A remote start that was accepted has come to nothing before a session began.
 fn outcome(command: &Command, status: &str) -> String {
     match command.outcome {
+        Some(RemoteStartOutcome::Started) if is_tag_refused(command) => {
+            format!("{status}, but the tag of its session was refused")
+        }
         Some(RemoteStartOutcome::Started) => format!("{status}, and a session began"),
         Some(RemoteStartOutcome::NotStarted) => format!("{status}, but no session began"),
         None => status.to_owned(),
     }
+}
+
+/// Whether a session came of it whose tag was refused.
+pub(in crate::ui) fn is_tag_refused(command: &Command) -> bool {
+    command.hint.as_deref().is_some_and(|hint| hint.starts_with("tag_refused"))
 }
 
 fn in_words(span: Span) -> String {
@@ -86,6 +94,11 @@ mod tests {
             (
                 json!({"response": {"status": "Accepted"}, "outcome": "not_started"}),
                 "Accepted, but no session began",
+            ),
+            (
+                json!({"response": {"status": "Accepted"}, "outcome": "started", "transaction_id": 7,
+                       "hint": "tag_refused: session 7 began, and its tag was answered Blocked"}),
+                "Accepted, but the tag of its session was refused",
             ),
             (json!({"response": {}}), "answered"),
             (json!({"status": "timeout"}), "no answer within 30 s"),

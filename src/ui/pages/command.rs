@@ -159,6 +159,10 @@ fn steps(command: &Command, now: Timestamp) -> Vec<Step> {
 /// What came of a remote start.
 fn outcome(command: &Command) -> Option<Step> {
     let (mark, text) = match (command.outcome, command.transaction_id) {
+        (_, Some(id)) if words::is_tag_refused(command) => (
+            Mark::Failed,
+            html! { "Session " (table::link(&links::session(id), &id.to_string())) " began, but its tag was refused" },
+        ),
         (_, Some(id)) => {
             (Mark::Done, html! { "Session " (table::link(&links::session(id), &id.to_string())) " began" })
         }

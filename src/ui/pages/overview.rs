@@ -24,7 +24,10 @@ const SESSIONS: &str = "8";
 pub(in crate::ui) async fn show(session: Session) -> Answer {
     let (overview, active) = tokio::join!(
         session.client.overview(&[]).into_future(),
-        session.client.transactions(&[("status", "active"), ("limit", SESSIONS)]).into_future(),
+        session
+            .client
+            .transactions(&[("status", "active"), ("orphaned", "false"), ("limit", SESSIONS)])
+            .into_future(),
     );
     let body = render(&overview?, &active?.data, session.now);
     Ok(Page::new(&session, Section::Overview, "Overview", body).live())

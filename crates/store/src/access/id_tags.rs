@@ -18,6 +18,7 @@ const SELECT: &str =
     "SELECT t.seq, t.tag, t.status, nullif(t.owner_id, ''), t.expiry_date_ms, t.parent_id_tag,
          t.max_active_transactions, t.note, t.created_at_ms, t.updated_at_ms,
          (SELECT count(*) FROM transactions x WHERE x.status = 'active' AND x.id_tag_key = t.tag_key
+            AND x.orphaned = 0 AND x.id_tag_status = 'Accepted'
             AND (t.owner_id = '' OR x.owner_id = t.owner_id))
      FROM id_tags t";
 

@@ -45,7 +45,9 @@ fn select() -> String {
         "SELECT seq, id, station_id, owner_id, action, payload, requested_by_id, requested_by_name, status,
              response, accepted, error, violations, late_response, outcome, transaction_id, timeout_ms, queue,
              metadata, created_at_ms, expires_at_ms + {WALL_OFFSET_MS}, sent_at_ms, completed_at_ms, warnings,
-             bulk_id
+             bulk_id,
+             (SELECT t.id_tag_status FROM transactions t
+              WHERE t.transaction_id = commands.transaction_id AND t.id_tag_status <> 'Accepted')
          FROM commands"
     )
 }
@@ -102,6 +104,12 @@ fn read(row: &Row<'_>) -> Result<Command> {
         (row.get(9)?, row.get(13)?);
     let answer = response.as_ref().or(late_response.as_ref());
     let answer = answer.and_then(|answer| serde_json::from_str(answer.get()).ok());
+    let hint = match (row.maybe_text(25)?, row.get::<Option<i64>>(15)?) {
+        (Some(status), Some(session)) => {
+            Some(format!("tag_refused: session {session} began, and its tag was answered {status}"))
+        }
+        _ => answer.and_then(|answer| action.hint(&answer)).map(str::to_owned),
+    };
     Ok(Command {
         id: row.parsed(1)?,
         station_id: row.get(2)?,
@@ -116,7 +124,7 @@ fn read(row: &Row<'_>) -> Result<Command> {
         error: row.maybe_json(11)?,
         violations: row.maybe_json(12)?.unwrap_or_default(),
         warnings: row.maybe_json(23)?.unwrap_or_default(),
-        hint: answer.and_then(|answer| action.hint(&answer)).map(str::to_owned),
+        hint,
         late_response,
         outcome: row.maybe_word(14)?,
         transaction_id: row.get(15)?,

@@ -80,6 +80,10 @@ mod tests {
     #[tokio::test]
     async fn a_few_failures_among_many_deliveries_are_found_at_once() {
         use AnswerClass::{Broken, Nothing, Redirected, Refused, Taken};
+        // Its rows are made by functions of SQLite's.
+        if crate::test_store::is_shared() {
+            return;
+        }
         let (_dir, store) = many().await;
         let found = async |filter: DeliveryFilter, ascending: bool, after: Option<(i64, i64)>| {
             let began = Instant::now();

@@ -21,6 +21,12 @@ use vocabulary::id::{DeliveryId, EventId, WebhookId};
 /// Deliveries that are read in one step of [`Store::give_up_waiting`].
 const GIVE_UP_STEP: usize = 500;
 
+/// Newest deliveries of a webhook among which its last answer is looked for.
+const ANSWER_SEARCHED: usize = 200;
+
+/// Characters of an answer's body that an error quotes.
+const BODY_CHARS: usize = 120;
+
 /// A dead letter, as a `DeliveryFailed` event announces it.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeliveryFailure {
@@ -151,10 +157,6 @@ fn too_old(
     began_before: Timestamp,
     now: Timestamp,
 ) -> Result<Vec<TooOld>> {
-    let last_error = DeliveryError {
-        code: ErrorCode::CircuitOpen,
-        message: "the endpoint was down for longer than the retry schedule lasts".to_owned(),
-    };
     let by_time = |which: &str| format!("{which} AND due_at_ms <= ?2 ORDER BY due_at_ms, seq");
     let by_station = format!("{ORDERED_LIVE} ORDER BY order_station, seq");
     let (of_lane, number, waiting) = match is_origin(webhook_id) {
@@ -163,7 +165,7 @@ fn too_old(
             ("webhook_id", webhook_id, vec![by_time(UNORDERED_WAITING), by_station, by_time(BULK_WAITING)])
         }
     };
-    let mut found = Vec::new();
+    let mut found: Vec<TooOld> = Vec::new();
     for waiting in waiting {
         // The limit counts the rows that are read, not those that are found: a long backlog must not block
         // the writer.
@@ -181,12 +183,74 @@ fn too_old(
                 event_id: row.get(3)?,
                 webhook_id,
                 attempts: row.get(4)?,
-                last_error: last_error.clone(),
+                last_error: never_tried(None),
             };
             let (row, operational, owner_id) = (row.get(0)?, row.get(1)?, row.get(5)?);
             found.push(TooOld { row, operational, failure, owner_id });
             Ok(ControlFlow::Continue(()))
         })?;
     }
+    // What opened the breaker, for those that were never tried: read once for all of them.
+    let mut of_webhook = None;
+    for TooOld { row, failure, .. } in &mut found {
+        if let Some(own) = last_answer(db, *row)? {
+            failure.last_error = given_up_after(&own);
+            of_webhook.get_or_insert(Some(own));
+        } else {
+            if of_webhook.is_none() {
+                of_webhook = Some(last_answer_of(db, of_lane, number)?);
+            }
+            failure.last_error = never_tried(of_webhook.as_ref().and_then(|answer| answer.as_deref()));
+        }
+    }
     Ok(found)
+}
+
+/// The error of a delivery that was tried, for the last time with this result, before its breaker opened.
+fn given_up_after(answer: &str) -> DeliveryError {
+    let message = format!("{answer}; then the circuit breaker was open until the retry schedule was over");
+    DeliveryError { code: ErrorCode::CircuitOpen, message }
+}
+
+/// The error of a delivery that was never tried; `answer`: what another one to the same receiver came to.
+fn never_tried(answer: Option<&str>) -> DeliveryError {
+    let open = "the circuit breaker was open until the retry schedule was over, so this was never tried";
+    let message = match answer {
+        Some(answer) => format!("other deliveries: {answer}; {open}"),
+        None => open.to_owned(),
+    };
+    DeliveryError { code: ErrorCode::CircuitOpen, message }
+}
+
+/// What went wrong with the last attempt of a delivery, with the beginning of what was answered.
+fn last_answer(db: &Read<'_>, delivery: DeliveryRow) -> Result<Option<String>> {
+    let answer = db.maybe(
+        "SELECT error_message, response_body FROM attempts
+         WHERE delivery_seq = ?1 AND error_message IS NOT NULL ORDER BY number DESC LIMIT 1",
+        params![delivery],
+        |row| Ok((row.get::<String>(0)?, row.get::<Option<String>>(1)?)),
+    )?;
+    Ok(answer.map(|(message, body)| with_body(message, body.as_deref().unwrap_or_default())))
+}
+
+/// The same of the newest delivery of a lane that was tried.
+fn last_answer_of(db: &Read<'_>, of_lane: &str, number: i64) -> Result<Option<String>> {
+    let newest = format!(
+        "SELECT seq FROM (SELECT seq, attempts FROM deliveries WHERE {of_lane} = ?1 ORDER BY seq DESC LIMIT ?2) AS d
+         WHERE attempts > 0 ORDER BY seq DESC LIMIT 1"
+    );
+    match db.maybe(&newest, params![number, ANSWER_SEARCHED], |row| row.get(0))? {
+        Some(delivery) => last_answer(db, delivery),
+        None => Ok(None),
+    }
+}
+
+/// A message with the beginning of the body that came with it, on one line.
+fn with_body(message: String, body: &str) -> String {
+    let shown: String = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    match shown.char_indices().nth(BODY_CHARS) {
+        _ if shown.is_empty() => message,
+        Some((end, _)) => format!("{message} with \"{}…\"", &shown[..end]),
+        None => format!("{message} with \"{shown}\""),
+    }
 }

@@ -136,16 +136,17 @@ pub(crate) fn join(w: &mut Tx<'_>, membership: &Arc<Membership>) -> Result<()> {
     let before = w.all(
         "SELECT epoch, status = 'active', last_seen_at_ms + lease_ms, ocpp_addr, api_addr FROM nodes
          WHERE status <> 'lost' AND (name = ?1 OR ?2 = 0) ORDER BY epoch",
-        params![identity.name, w.is_shared()],
+        params![identity.name, membership.is_among_others()],
         Before::read,
     )?;
     let now = database_now(w)?;
     for Before { epoch, serves, lease_ends_at, ocpp_addr, api_addr } in before {
-        let is_here = w.is_shared() && serves && now < lease_ends_at && ocpp_addr.is_some();
+        let is_here = membership.is_among_others() && serves && now < lease_ends_at && ocpp_addr.is_some();
         if is_here && (ocpp_addr, api_addr) != (identity.ocpp_addr.clone(), identity.api_addr.clone()) {
             return Err(StoreError::NodeRuns(identity.name));
         }
-        lost::settle(w, Left::of(w, epoch, GATEWAY_STOPPED))?;
+        let epoch_left = membership.is_among_others().then_some(epoch);
+        lost::settle(w, Left { epoch: epoch_left, reason: GATEWAY_STOPPED })?;
         w.run("DELETE FROM nodes WHERE epoch = ?1", params![epoch])?;
     }
     w.run("DELETE FROM nodes WHERE status = 'lost' AND last_seen_at_ms < ?1", params![now - LOST_SHOWN_MS])?;

@@ -73,6 +73,8 @@ pub struct TroubledStation {
     pub flags: Vec<String>,
     /// How far its clock is ahead.
     pub clock_skew_ms: Option<i64>,
+    /// When the first of its last commands was sent that all went unanswered.
+    pub unanswered_since: Option<Timestamp>,
 }
 
 /// An identity that tries to connect and is not let in.

@@ -29,7 +29,10 @@ pub(super) fn read(db: &Read<'_>, question: &OverviewQuestion) -> Result<(Sessio
     let long_since = question.now.before(LONG);
     db.each(
         "SELECT transaction_id, station_id, coalesce(started_at_ms, created_at_ms), orphaned,
-                orphan_activity_at_ms, power_w
+                orphan_activity_at_ms,
+                CASE WHEN EXISTS (SELECT 1 FROM stations s
+                                  WHERE s.station_id = transactions.station_id AND s.offline = 1)
+                     THEN NULL ELSE power_w END
          FROM transactions WHERE status = 'active' AND (?1 IS NULL OR owner_id = ?1)",
         params![owner],
         |row| {
@@ -86,7 +89,9 @@ pub(super) fn power_by_owner(db: &Read<'_>) -> Result<BTreeMap<Option<String>, i
     let mut by_owner = BTreeMap::new();
     db.each(
         "SELECT owner_id, power_w FROM transactions
-         WHERE status = 'active' AND orphaned = 0 AND power_w IS NOT NULL",
+         WHERE status = 'active' AND orphaned = 0 AND power_w IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM stations s
+                           WHERE s.station_id = transactions.station_id AND s.offline = 1)",
         &[],
         |row| {
             *by_owner.entry(row.get(0)?).or_default() += row.get::<i64>(1)?;

@@ -59,7 +59,14 @@ pub(super) fn counts(db: &Read<'_>, owner: Option<&str>) -> Result<StationCounts
 pub(super) fn troubled(db: &Read<'_>, owner: Option<&str>) -> Result<Vec<TroubledStation>> {
     let sql = format!(
         "SELECT station_id, site, remote_addr, connected, {IS_OFFLINE}, connected_at_ms,
-                offline_since_ms, disconnect_reason, boot_status, flags, clock_skew_ms
+                offline_since_ms, disconnect_reason, boot_status, flags, clock_skew_ms,
+                CASE WHEN flags LIKE '%\"unresponsive\"%' THEN (
+                    SELECT min(c.sent_at_ms) FROM commands c
+                    WHERE c.station_id = stations.station_id AND c.status = 'timeout'
+                      AND c.seq > coalesce((
+                          SELECT max(a.seq) FROM commands a
+                          WHERE a.station_id = stations.station_id AND a.sent_at_ms IS NOT NULL
+                            AND a.status NOT IN ('sent', 'timeout')), 0)) END
          FROM stations
          WHERE {OF_OWNER} AND blocked = 0
            AND ({IS_OFFLINE} OR flags <> '[]' OR (boot_status <> 'accepted' AND connected = 1))
@@ -78,6 +85,7 @@ pub(super) fn troubled(db: &Read<'_>, owner: Option<&str>) -> Result<Vec<Trouble
             boot_status: row.word(8)?,
             flags: row.json(9)?,
             clock_skew_ms: row.get(10)?,
+            unanswered_since: row.get(11)?,
         })
     })
 }

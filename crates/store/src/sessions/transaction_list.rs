@@ -64,7 +64,9 @@ const COLUMNS: &str =
     "transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_status, reservation_id, command_id,
     status, orphaned, inferred, started_at_ms, stopped_at_ms, stop_reason, stop_id_tag, revision,
     updated_at_ms, meter_start_wh, meter_stop_wh, first_register_wh, last_register_wh, energy_wh,
-    energy_estimated_wh, energy_quality, power_w, soc_percent, id_tag_reason";
+    energy_estimated_wh, energy_quality, power_w, soc_percent, id_tag_reason,
+    orphaned = 1 OR EXISTS (SELECT 1 FROM stations s
+                            WHERE s.station_id = transactions.station_id AND s.offline = 1)";
 
 /// The columns before [`COLUMNS`] in every query: what the list is sorted by.
 const KEYS: usize = 2;
@@ -153,6 +155,8 @@ fn read(row: &Row<'_>, now: Timestamp) -> Result<Transaction> {
     let (started_at, stopped_at) = (row.get(at(11))?, row.get(at(12))?);
     let energy_estimated_wh = row.get(at(22))?;
     let is_active = status == Status::Active;
+    // What was measured last says nothing of a car that nobody hears of any more.
+    let is_live = is_active && !row.get::<bool>(at(27))?;
     Ok(Transaction {
         transaction_id: row.get(at(0))?,
         station_id: row.get(at(1))?,
@@ -179,9 +183,9 @@ fn read(row: &Row<'_>, now: Timestamp) -> Result<Transaction> {
         energy_wh: row.get(at(21))?,
         energy_estimated_wh,
         energy_quality: row.word(at(23))?,
-        power_w: row.get::<Option<i64>>(at(24))?.filter(|_| is_active),
+        power_w: row.get::<Option<i64>>(at(24))?.filter(|_| is_live),
         energy_so_far_wh: energy_estimated_wh.filter(|_| is_active),
-        soc_percent: row.get::<Option<i64>>(at(25))?.filter(|_| is_active),
+        soc_percent: row.get::<Option<i64>>(at(25))?.filter(|_| is_live),
         duration_s: duration_s(started_at, if is_active { Some(now) } else { stopped_at }, is_active),
     })
 }

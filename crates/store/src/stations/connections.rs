@@ -103,8 +103,9 @@ impl Store {
         last_seen: Timestamp,
         end: ConnectionEnd,
     ) -> Result<()> {
+        let has_others = self.inner.membership.is_among_others();
         self.write(Priority::Inbound, Scope::Station(station_id.clone()), move |w| {
-            if w.is_shared() && (generation >> 32) as i64 != w.epoch {
+            if has_others && (generation >> 32) as i64 != w.epoch {
                 // This node was fenced since: whoever did that has recorded the end of its connections.
                 return Ok(());
             }

@@ -162,7 +162,8 @@ pub struct Command {
     pub warnings: Vec<String>,
     /// What may have to be done next, where the verdict alone does not say it: a short code, a colon and
     /// words. `full_list_needed` after a `SendLocalList` that failed or did not fit the station's version;
-    /// `reboot_required`; `nothing_to_upload` after a `GetDiagnostics`.
+    /// `reboot_required`; `nothing_to_upload` after a `GetDiagnostics`; `tag_refused` where the session that
+    /// came of a remote start began with a tag that was refused.
     #[schema(
         example = "full_list_needed: send a SendLocalList with updateType Full; nothing is sent by itself"
     )]

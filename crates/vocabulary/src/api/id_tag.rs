@@ -72,7 +72,8 @@ pub struct IdTag {
     pub max_active_transactions: Option<u32>,
     /// For people.
     pub note: Option<String>,
-    /// How many transactions of its are active now, orphans and refused ones too.
+    /// How many transactions of its are active now and count against the limit: no orphans, and none whose
+    /// start was refused.
     pub active_transactions: u32,
     /// When it was registered.
     pub created_at: Timestamp,

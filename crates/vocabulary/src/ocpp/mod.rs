@@ -25,6 +25,9 @@ mod unit;
 pub mod v16;
 pub mod violations;
 
+/// What a connector and its error can be, in every version so far.
+pub use v16::request::{CONNECTOR_STATUSES, ERROR_CODES};
+
 use serde::{Deserialize, Serialize};
 
 use crate::setting::setting_words;

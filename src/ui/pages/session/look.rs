@@ -107,7 +107,11 @@ async fn around(
     };
     let ended = match transaction.status {
         Status::Active => session.now,
-        Status::Completed => events.last().map_or(began, |event| event.timestamp).after(AFTER),
+        Status::Completed => {
+            // Corrections may come days later; its connector's reports then are of other sessions.
+            let end = ending(events).or(events.last()).map_or(began, |event| event.timestamp);
+            end.after(AFTER)
+        }
     };
     let (since, until) = (began.before(BEFORE).to_string(), ended.to_string());
     let start = began.after(Duration::from_secs(1)).to_string();
@@ -129,9 +133,19 @@ async fn around(
         ("limit", "200"),
     ];
     let stops = [("station_id", station), ("action", REMOTE_STOP), ("since", &since), ("limit", "50")];
-    let (cards, statuses, stops, start) = tokio::join!(
+    let began_at = began.to_string();
+    let starts = [
+        ("event", "StartTransaction"),
+        ("station_id", station),
+        ("since", &began_at),
+        ("until", &until),
+        ("order", "asc"),
+        ("limit", "20"),
+    ];
+    let (cards, statuses, starts, stops, start) = tokio::join!(
         client.events(&cards).into_future(),
         client.events(&statuses).into_future(),
+        client.events(&starts).into_future(),
         client.commands(&stops).into_future(),
         async {
             match transaction.command_id {
@@ -143,14 +157,27 @@ async fn around(
     let cards = optional(cards)?.map(|page| page.data).unwrap_or_default();
     let statuses = optional(statuses)?.map(|page| page.data).unwrap_or_default();
     let card = cards.into_iter().find(|event| is_of_tag(event, transaction.id_tag.as_deref()));
-    let of_connector = statuses.into_iter().filter(|event| is_of_connector(event, transaction.connector_id));
+    let starts = optional(starts)?.map(|page| page.data).unwrap_or_default();
+    // From then on its connector reports what belongs to the next session.
+    let next_start = starts.into_iter().find(|event| {
+        event.transaction_id != Some(transaction.transaction_id)
+            && event.duplicate_of.is_none()
+            && is_of_connector(event, transaction.connector_id)
+    });
+    let of_connector = statuses
+        .into_iter()
+        .filter(|event| is_of_connector(event, transaction.connector_id))
+        .filter(|event| next_start.as_ref().is_none_or(|next| event.id < next.id));
     let stops = optional(stops)?.map(|page| page.data).unwrap_or_default();
     let stops = stops.into_iter().filter(|command| stops_session(command, transaction.transaction_id));
-    let stop =
-        events.iter().find(|event| event.event == "StopTransaction" || event.event == "TransactionCompleted");
-    let mut around = of_this_session(of_connector, began, stop.map(|event| event.timestamp));
+    let mut around = of_this_session(of_connector, began, ending(events).map(|event| event.timestamp));
     around.extend(card);
     Ok((around, start?.into_iter().chain(stops).collect()))
+}
+
+/// The event with which it ended.
+fn ending(events: &[Event]) -> Option<&Event> {
+    events.iter().find(|event| event.event == "StopTransaction" || event.event == "TransactionCompleted")
 }
 
 fn is_of_tag(event: &Event, id_tag: Option<&str>) -> bool {

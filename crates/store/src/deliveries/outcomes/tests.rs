@@ -48,7 +48,7 @@ impl Bench {
             error: (!delivered)
                 .then(|| DeliveryError { code: ErrorCode::HttpStatus, message: "500".to_owned() }),
             response_headers: Vec::new(),
-            response_body: None,
+            response_body: (!delivered).then(|| "db\ndown".to_owned()),
             next,
             auto_disable_after: Some(5 * DAY),
         };
@@ -101,6 +101,24 @@ async fn one_success_ends_the_count_and_is_told_if_a_warning_was() {
     assert_eq!(bench.operational().await, "WebhookFailing WebhookRecovered");
     let failing = "SELECT count(*) FROM webhooks WHERE failing_since_ms IS NOT NULL OR failing_told > 0";
     assert_eq!(bench.store.seed_number(failing).await, 0);
+}
+
+#[tokio::test]
+async fn a_dead_letter_behind_an_open_breaker_tells_what_opened_it() {
+    let bench = bench().await;
+    bench.store.seed_events("CP_1", 2).await.expect("stored");
+    bench.attempt(bench.retry()).await;
+    bench.clock.advance(DAY);
+    let given_up = bench.store.give_up_waiting(bench.webhook, bench.clock.now(), 0).await.expect("given up");
+    let mut told: Vec<String> =
+        given_up.unannounced.into_iter().map(|failure| failure.last_error.message).collect();
+    told.sort();
+    let expected = [
+        "500 with \"db down\"; then the circuit breaker was open until the retry schedule was over",
+        "other deliveries: 500 with \"db down\"; the circuit breaker was open until the retry schedule was over, so \
+         this was never tried",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]

@@ -100,6 +100,7 @@ impl Rule {
         let mut said = self.said(format!("{} {}", station.station_id, self.does.0), detail);
         said.since = match self.kind {
             Kind::BootPending | Kind::BootRejected => station.connected_at,
+            Kind::StationUnresponsive => station.unanswered_since,
             _ => None,
         };
         said.of(SubjectKind::Station, &station.station_id)
@@ -108,6 +109,10 @@ impl Rule {
     fn all(&self, all: &[&TroubledStation]) -> Attention {
         let text = format!("{} {}", count(all.len() as u64, "station"), self.does.1);
         let ids = all.iter().map(|station| station.station_id.clone());
-        self.said(text, None).of_all(SubjectKind::Station, ids)
+        let mut said = self.said(text, None);
+        if self.kind == Kind::StationUnresponsive {
+            said.since = all.iter().filter_map(|station| station.unanswered_since).min();
+        }
+        said.of_all(SubjectKind::Station, ids)
     }
 }

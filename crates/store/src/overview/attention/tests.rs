@@ -48,6 +48,7 @@ fn station(nth: usize, site: Option<&str>, left_s_ago: f64) -> TroubledStation {
         boot_status: BootStatus::Accepted,
         flags: Vec::new(),
         clock_skew_ms: None,
+        unanswered_since: None,
     }
 }
 
@@ -150,7 +151,7 @@ fn a_webhook_that_fails_says_since_when_why_and_until_when() {
     };
     let facts = Facts { webhooks: vec![failing], ..nothing() };
     let line = "bad webhook_failing webhook:7 x1 | Webhook CRM fails | No delivery has arrived since 11:45 UTC; the last \
-                error is http_status (the endpoint answered 500); 12 deliveries wait; 31 dead letters so far; it \
+                error: the endpoint answered 500 (http_status); 12 deliveries wait; 31 dead letters so far; it \
                 will be disabled at 11:45 UTC on 2026-04-19 unless one arrives.";
     assert_eq!(told(&facts, None), [line]);
 }
@@ -228,6 +229,7 @@ fn oddities_of_stations_and_boots_are_told_together_if_they_are_many() {
         offline: false,
         flags: vec![flag.to_owned()],
         clock_skew_ms: Some(-7_200_000),
+        unanswered_since: None,
         ..station(nth, None, 0.0)
     };
     let mut stations: Vec<TroubledStation> = (0..30).map(|nth| odd(nth, "clock_skew")).collect();
@@ -325,6 +327,21 @@ fn the_gateways_own_troubles_come_first() {
         "certificate:the OCPP listener x1 | The certificate of the OCPP listener expires in 20 days"
     ));
     assert_eq!(told(&facts, None).len(), 1, "customers are told nothing of it");
+}
+
+#[test]
+fn a_station_is_unresponsive_since_the_first_command_that_it_left_unanswered() {
+    let silent = |nth: usize, s: u64| TroubledStation {
+        connected: true,
+        offline: false,
+        flags: vec!["unresponsive".to_owned()],
+        unanswered_since: Some(ago(s)),
+        ..station(nth, None, 0.0)
+    };
+    let facts = Facts { stations: vec![silent(1, 90)], ..nothing() };
+    let all = attention(&facts, None);
+    let told = all.iter().find(|entry| entry.kind == Kind::StationUnresponsive).expect("it is told");
+    assert_eq!(told.since, Some(ago(90)));
 }
 
 #[test]

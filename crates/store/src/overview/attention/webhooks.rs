@@ -77,7 +77,7 @@ fn failing(webhook: &WebhookFact, now: Timestamp) -> Option<Said> {
     let failing_since = webhook.failing_since.unwrap_or(open_since);
     let mut cause = format!("No delivery has arrived {}", since(failing_since, now));
     if let Some((code, message)) = &webhook.last_error {
-        cause.push_str(&format!("; the last error is {code} ({message})"));
+        cause.push_str(&format!("; the last error: {message} ({code})"));
     }
     if webhook.waiting > 0 {
         cause.push_str(&format!("; {}", deliveries_wait(webhook.waiting)));

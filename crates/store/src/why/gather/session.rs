@@ -87,7 +87,7 @@ pub(crate) fn facts(
             connector = connectors.into_iter().find(|found| Some(found.connector_id) == session.connector_id);
         }
         own_commands = commands::newest_of_station(db, id, visible_to, COMMANDS)?;
-        let until = beside.completed_at.map(|end| end.after(AFTER_STOP));
+        let until = over_at(db, &session, &beside)?;
         let around = events::between(db, &session.station_id, visible_to, beside.created_at, until)?;
         let of_connector =
             |seen: &Seen| seen.is("StatusNotification") && seen.number("connectorId") == session.connector_id;
@@ -115,6 +115,23 @@ pub(crate) fn facts(
     }))
 }
 
+/// When reports of its connector are not its own any more: a little after its stop, or when the next session
+/// began there. `None`: they still are.
+fn over_at(db: &Read<'_>, session: &Transaction, beside: &Beside) -> Result<Option<Timestamp>> {
+    let next: Option<Timestamp> = db.one(
+        "SELECT min(created_at_ms) FROM transactions
+         WHERE station_id = ?1 AND connector_id IS NOT DISTINCT FROM ?2 AND start_event_seq > ?3",
+        params![session.station_id, session.connector_id, beside.start],
+        |row| row.get(0),
+    )?;
+    // Its stop may have come late, or been made up. What its clock is off shows at its start.
+    let off = session.started_at.map(|start| beside.created_at.since(start)).unwrap_or_default();
+    let stopped =
+        beside.completed_at.map(|end| session.stopped_at.map_or(end, |stop| stop.after(off).min(end)));
+    let ends = [stopped.map(|end| end.after(AFTER_STOP)), next];
+    Ok(ends.into_iter().flatten().min())
+}
+
 /// The session that began next on its connector, if that has orphaned it.
 fn follower(
     db: &Read<'_>,
@@ -129,8 +146,9 @@ fn follower(
     let next: Option<i64> = db.maybe(
         "SELECT transaction_id FROM transactions
          WHERE station_id = ?1 AND connector_id IS NOT DISTINCT FROM ?2 AND transaction_id <> ?3
+           AND start_event_seq > (SELECT own.start_event_seq FROM transactions own WHERE own.transaction_id = ?3)
            AND started_at_ms >= ?4 AND (?5 IS NULL OR owner_id = ?5)
-         ORDER BY started_at_ms LIMIT 1",
+         ORDER BY started_at_ms, start_event_seq LIMIT 1",
         params![
             session.station_id,
             session.connector_id,

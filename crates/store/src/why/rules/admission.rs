@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::answer::{Answer, ago, at, quoted, state, times};
 use super::super::causes;
-use super::super::facts::{RefusedIdentity, StationFacts};
-use vocabulary::api::why::Verdict;
+use super::super::facts::{RefusedIdentity, Seen, StationFacts};
+use vocabulary::api::why::{Fact, Verdict};
 use vocabulary::clock::Timestamp;
 
 /// A refusal this much before the end of a connection is not what keeps the station out now.
@@ -15,7 +15,7 @@ pub(super) fn blocked(facts: &StationFacts) -> Option<Answer> {
     let station = facts.station.as_ref().filter(|station| station.blocked)?;
     let tries = facts.refused.as_ref().map(|refused| {
         let text = format!("It has tried to connect from {}, {}", refused.remote_addr, times(refused.count));
-        state(refused.last_at, text)
+        of_refusal(facts, refused, text)
     });
     let summary = format!("{} is blocked: the gateway refuses its connections with 403.", station.station_id);
     Some(
@@ -27,6 +27,19 @@ pub(super) fn blocked(facts: &StationFacts) -> Option<Answer> {
                 facts.identity
             )),
     )
+}
+
+/// A fact about refused handshakes: by their newest event that tells the same reason, as far as there is one.
+pub(super) fn of_refusal(facts: &StationFacts, refused: &RefusedIdentity, text: String) -> Fact {
+    let tells = |seen: &&Seen| {
+        seen.is("StationRejected")
+            && seen.text("reason") == Some(refused.reason.as_str())
+            && seen.at >= refused.first_at
+    };
+    match facts.events.iter().find(tells) {
+        Some(seen) => seen.fact(text),
+        None => state(refused.last_at, text),
+    }
 }
 
 /// When the station was last let in, or left.
@@ -75,12 +88,7 @@ pub(super) fn refused(facts: &StationFacts) -> Option<Answer> {
         refused.reason,
         times(refused.count)
     );
-    let answer =
-        Answer::new(verdict, summary)
-            .fact(facts.events.iter().find(|seen| seen.is("StationRejected")).map(|seen| {
-                seen.fact(format!("It was refused: {}", seen.text("reason").unwrap_or("no reason")))
-            }))
-            .fact(state(refused.last_at, fact));
+    let answer = Answer::new(verdict, summary).fact(of_refusal(facts, refused, fact));
     let answer = match &facts.station {
         Some(station) => answer.fact(state(station.created_at, "The station was registered")),
         None => answer,

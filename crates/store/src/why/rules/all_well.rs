@@ -2,6 +2,7 @@
 
 use super::super::answer::{Answer, ago, at, kw, kwh, of_command, of_session, quoted, state};
 use super::super::facts::{CommandFacts, Seen, SessionFacts, StationFacts, TagFacts};
+use super::admission;
 use vocabulary::api::command::CommandStatus;
 use vocabulary::api::why::Verdict;
 
@@ -13,10 +14,12 @@ pub(super) fn station(facts: &StationFacts) -> Answer {
     let since = station.connected_at.unwrap_or(facts.now);
     let summary = format!(
         "Nothing is wrong with {}: it is connected since {}, its boot was accepted, no connector is faulted or out of \
-         service, and its clock and its answers to commands are as they should be.",
+         service, and {}.",
         station.station_id,
-        at(since, facts.now)
+        at(since, facts.now),
+        answers(facts)
     );
+    let unanswered = facts.commands.iter().find(|command| command.status == CommandStatus::Timeout);
     let newest = |event: &str| facts.events.iter().find(|seen| seen.is(event));
     let connectors = facts.connectors.iter().map(|connector| {
         let status = quoted(connector.status.as_deref().unwrap_or("nothing so far"));
@@ -31,7 +34,7 @@ pub(super) fn station(facts: &StationFacts) -> Answer {
             "Meanwhile a connection with its identity from {} was refused ({})",
             refused.remote_addr, refused.reason
         );
-        state(refused.last_at, text)
+        admission::of_refusal(facts, refused, text)
     });
     Answer::new(Verdict::Ok, summary)
         .fact(newest("StationConnected").map(|seen| seen.fact("It connected")))
@@ -50,8 +53,23 @@ pub(super) fn station(facts: &StationFacts) -> Answer {
                 format!("It answered {}", command.action),
             )
         }))
+        .fact(unanswered.map(|command| {
+            let end = command.completed_at.unwrap_or(command.created_at);
+            of_command(command, end, format!("It did not answer {} in time", command.action))
+        }))
         .fact(imposter)
         .fact(station.last_seen_at.map(|seen| state(seen, "It was last heard of")))
+}
+
+/// What is told of its clock and its answers: nothing is said of answers that were never asked for.
+fn answers(facts: &StationFacts) -> &'static str {
+    let has = |status: CommandStatus| facts.commands.iter().any(|command| command.status == status);
+    match (has(CommandStatus::Timeout), has(CommandStatus::Completed)) {
+        (true, true) => "its clock is as it should be; it has answered commands lately, but not each of them",
+        (true, false) => "its clock is as it should be; but it has not answered its last command in time",
+        (false, true) => "its clock and its answers to commands are as they should be",
+        (false, false) => "its clock is as it should be",
+    }
 }
 
 pub(super) fn session(facts: &SessionFacts) -> Answer {

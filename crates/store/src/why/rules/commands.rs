@@ -15,11 +15,16 @@ fn asked(facts: &CommandFacts) -> Fact {
     )
 }
 
-/// When and how long ago the station was last heard of.
+/// Whether the station is there: since it left, or when it was last heard of.
 fn heard(facts: &CommandFacts) -> Option<Fact> {
     let station = facts.station.as_ref()?;
-    let text = if station.is_online() { "The station is connected" } else { "The station is not connected" };
-    Some(state(station.last_seen_at?, text))
+    if station.is_online() {
+        return Some(state(station.last_seen_at?, "The station is connected"));
+    }
+    // A station that has left was last heard of before: the one must not stand before the other.
+    let left = station.disconnected_at.filter(|_| !station.connected);
+    let since = left.or(station.offline_since).max(station.last_seen_at)?;
+    Some(state(since, "The station is not connected"))
 }
 
 /// Events around the connection, as facts.

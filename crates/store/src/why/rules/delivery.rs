@@ -98,18 +98,44 @@ fn cause(error: Option<&DeliveryError>) -> (String, &'static str) {
     (format!("{} ({})", quoted(&error.message), error.code), next)
 }
 
+/// What the last attempt came to, with the beginning of the body that was answered.
+fn answer_of(attempt: &Attempt) -> String {
+    let error = attempt.error.as_ref().map_or("no answer", |error| &error.message);
+    match attempt.response_body.as_deref().map(str::trim).filter(|body| !body.is_empty()) {
+        Some(body) => format!("{} ({:?})", quoted(error), quoted(body)),
+        None => quoted(error),
+    }
+}
+
 fn failed(delivery: &Delivery, now: Timestamp) -> Answer {
     let (cause, next) = cause(delivery.last_error.as_ref());
     let end = delivery.completed_at.unwrap_or(now);
-    let summary = format!(
-        "{} did not reach {}: it was tried {} until {}, the last time in vain because of {cause}.",
-        delivery.event,
-        receiver(delivery),
-        times(delivery.attempts.len() as u64),
-        at(end, now)
-    );
+    let (event, receiver) = (&delivery.event, receiver(delivery));
+    let tried = times(delivery.attempts.len() as u64);
+    let by_breaker = delivery.last_error.as_ref().is_some_and(|error| error.code == ErrorCode::CircuitOpen);
+    let summary = match delivery.attempts.last().filter(|_| by_breaker) {
+        Some(last) => format!(
+            "{event} did not reach {receiver}: it was tried {tried}, the last time in vain ({}); then the \
+             circuit breaker of {receiver} was open until the time of the retry schedule was over, at {}.",
+            answer_of(last),
+            at(end, now)
+        ),
+        None if by_breaker => {
+            format!("{event} did not reach {receiver}: it was given up at {}: {cause}.", at(end, now))
+        }
+        None => format!(
+            "{event} did not reach {receiver}: it was tried {tried} until {}, the last time in vain ({cause}).",
+            at(end, now)
+        ),
+    };
+    let is_gone = delivery.attempts.last().is_some_and(|last| last.status_code == Some(410));
+    let given_up = match (by_breaker, is_gone) {
+        (true, _) => "It was given up: its circuit breaker was open until the time of its schedule was over",
+        (false, true) => "It was given up: 410 says that the endpoint is gone for good",
+        (false, false) => "It was given up: its schedule is used up",
+    };
     Answer::new(Verdict::NotDelivered, summary)
-        .fact(state(end, "It was given up: its schedule is used up"))
+        .fact(state(end, given_up))
         .next(next)
         .next(format!("Then send it again: POST /deliveries/{}/resend", delivery.id))
 }
@@ -152,9 +178,16 @@ fn waiting(delivery: &Delivery, now: Timestamp) -> Answer {
     let due = due.unwrap_or_else(|| "now".to_owned());
     let (why, next) = match delivery.waiting_for.as_deref() {
         Some("breaker") => (
-            format!(
-                "{webhook} has failed again and again, so its circuit breaker is open and only probes are sent"
-            ),
+            match delivery.attempts.last().filter(|last| last.error.is_some()) {
+                Some(last) => format!(
+                    "the last attempt failed: {}; the circuit breaker of {webhook} is open since, and only probes are \
+                     sent",
+                    answer_of(last)
+                ),
+                None => format!(
+                    "{webhook} has failed again and again, so its circuit breaker is open and only probes are sent"
+                ),
+            },
             "Mend the receiver: the first probe that succeeds lets everything through".to_owned(),
         ),
         Some("paused") => (

@@ -7,6 +7,7 @@ use vocabulary::api::command::Command;
 use vocabulary::api::station::Connector;
 use vocabulary::api::transaction::Status;
 use vocabulary::api::why::{Fact, Verdict};
+use vocabulary::clock::Timestamp;
 
 fn name(connector: &Connector) -> String {
     match connector.connector_id {
@@ -19,17 +20,33 @@ fn with_status<'a>(facts: &'a StationFacts, status: &str) -> Vec<&'a Connector> 
     facts.connectors.iter().filter(|connector| connector.status.as_deref() == Some(status)).collect()
 }
 
+/// The report with which a connector came to its present status: the oldest of its newest ones that agree.
+fn first_report<'a>(facts: &'a StationFacts, connector: &Connector) -> Option<&'a Seen> {
+    let of_connector = |seen: &&Seen| {
+        seen.is("StatusNotification") && seen.number("connectorId") == Some(connector.connector_id)
+    };
+    let agrees = |seen: &&Seen| seen.text("status") == connector.status.as_deref();
+    facts.events.iter().filter(of_connector).take_while(agrees).last()
+}
+
 /// The report that a connector's status is from, or its row.
 fn reported(facts: &StationFacts, connector: &Connector, text: String) -> Fact {
-    let fits = |seen: &&Seen| {
-        seen.is("StatusNotification")
-            && seen.number("connectorId") == Some(connector.connector_id)
-            && seen.at >= connector.updated_at
-    };
-    match facts.events.iter().find(fits) {
+    match first_report(facts, connector) {
         Some(seen) => seen.fact(text),
-        None => state(connector.since, text),
+        None => state(since(facts, connector), text),
     }
+}
+
+/// Since when a connector is as it is: by the station's own time, or by the arrival of its report if that
+/// time lies before the station was ever seen, or its clock is wrong.
+fn since(facts: &StationFacts, connector: &Connector) -> Timestamp {
+    let Some(station) = &facts.station else { return connector.since };
+    let is_doubtful = station.has_flag("clock_skew") || station.has_flag("clock:never_set");
+    let first_seen = station.created_at;
+    if !is_doubtful && connector.since >= first_seen {
+        return connector.since;
+    }
+    first_report(facts, connector).map_or(connector.updated_at, |seen| seen.at)
 }
 
 fn fault_of(connector: &Connector) -> String {
@@ -44,12 +61,13 @@ pub(super) fn faulted(facts: &StationFacts) -> Option<Answer> {
     let station = facts.station.as_ref()?;
     let faulted = with_status(facts, "Faulted");
     let first = faulted.first()?;
+    let began = since(facts, first);
     let summary = format!(
         "{} of {} is Faulted since {} ({}): {}.",
         name(first),
         station.station_id,
-        at(first.since, facts.now),
-        ago(first.since, facts.now),
+        at(began, facts.now),
+        ago(began, facts.now),
         fault_of(first)
     );
     let told = faulted.iter().map(|connector| {
@@ -67,6 +85,7 @@ pub(super) fn unavailable(facts: &StationFacts) -> Option<Answer> {
     let station = facts.station.as_ref()?;
     let out = with_status(facts, "Unavailable");
     let first = out.first()?;
+    let began = since(facts, first);
     let order = facts.commands.iter().find(|command| takes_out(command, first.connector_id));
     let who = match order {
         Some(order) => format!(
@@ -84,8 +103,8 @@ pub(super) fn unavailable(facts: &StationFacts) -> Option<Answer> {
         "{} of {} is Unavailable since {} ({}): {who}.",
         name(first),
         station.station_id,
-        at(first.since, facts.now),
-        ago(first.since, facts.now)
+        at(began, facts.now),
+        ago(began, facts.now)
     );
     let told =
         out.iter().map(|connector| reported(facts, connector, format!("{} is Unavailable", name(connector))));

@@ -87,6 +87,7 @@ pub(crate) fn command(facts: &CommandFacts) -> Why {
         commands::connection_lost,
         commands::timeout,
         commands::charger_said_no,
+        remote_start::session_refused,
         remote_start::of_command,
         firmware::of_command,
         firmware::upload_of_command,

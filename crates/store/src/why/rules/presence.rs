@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::answer::{Answer, ago, at, of_session, state, times};
 use super::super::causes;
 use super::super::facts::{Seen, SessionFacts, StationFacts, StationNow};
+use super::admission;
 use vocabulary::api::transaction::Status;
 use vocabulary::api::why::{Fact, Verdict};
 
@@ -77,7 +78,7 @@ pub(super) fn never_connected(facts: &StationFacts) -> Option<Answer> {
         .fact(state(station.created_at, "The station was registered"));
     if let Some(refused) = &facts.refused {
         let text = format!("A connection with this identity was refused before: {}", refused.reason);
-        answer = answer.fact(state(refused.last_at, text));
+        answer = answer.fact(admission::of_refusal(facts, refused, text));
     }
     let strangers = facts.refused_addresses.iter().take(5).map(|failed| {
         let text = format!(

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::super::answer::{Answer, at, of_command as command_fact, quoted, span};
+use super::super::answer::{Answer, at, kwh, of_command as command_fact, of_session, quoted, span};
 use super::super::facts::{CableWait, CommandFacts, Seen, StationFacts};
 use super::tags;
 use vocabulary::api::command::{Command, CommandStatus, RemoteStartOutcome};
 use vocabulary::api::why::{Fact, Verdict};
 use vocabulary::clock::Timestamp;
+use vocabulary::ocpp::authorization::AuthorizationStatus;
 
 /// A driver whose start failed this lately may still stand at the charger.
 const LATELY: Duration = Duration::from_secs(3_600);
@@ -191,6 +192,44 @@ pub(super) fn of_station(facts: &StationFacts) -> Option<Answer> {
         refusal: facts.events.iter().find(|seen| is_refusal(seen, command, accepted_at)),
     };
     start.answer()
+}
+
+/// A session came of it, and its tag was refused when it began.
+pub(super) fn session_refused(facts: &CommandFacts) -> Option<Answer> {
+    let command = &facts.command;
+    let accepted_at = command.completed_at.unwrap_or(command.created_at);
+    let session =
+        facts.sessions.iter().find(|session| Some(session.transaction_id) == command.transaction_id)?;
+    if command.action != ACTION || session.id_tag_status == AuthorizationStatus::Accepted {
+        return None;
+    }
+    let (number, status) = (session.transaction_id, session.id_tag_status);
+    let (verdict, words) =
+        tags::verdict_of(status.as_str(), session.id_tag_reason.map(|reason| reason.as_str()));
+    let tag = quoted(session.id_tag.as_deref().unwrap_or_default());
+    let energy = match session.energy_wh {
+        Some(wh) => format!(" It ended with {}.", kwh(wh)),
+        None => String::new(),
+    };
+    let summary = format!(
+        "The remote start was accepted at {} ({}) and session {number} began, but its tag {tag} was answered \
+         {status}: {words}.{energy}",
+        at(accepted_at, facts.now),
+        command.id
+    );
+    let start = facts
+        .events
+        .iter()
+        .find(|seen| seen.is("StartTransaction") && seen.transaction_id == Some(number))
+        .map(|seen| seen.fact(format!("StartTransaction with {tag} was answered {status}")));
+    Some(
+        Answer::new(verdict, summary)
+            .fact(command_fact(command, accepted_at, format!("The remote start for {tag} was accepted")))
+            .fact(of_session(session, session.started_at.unwrap_or(accepted_at), "The session began"))
+            .fact(start)
+            .fact(session.stopped_at.map(|end| of_session(session, end, "The session ended")))
+            .next(format!("See what is known of the tag: GET /id-tags/{tag}/why")),
+    )
 }
 
 pub(super) fn of_command(facts: &CommandFacts) -> Option<Answer> {

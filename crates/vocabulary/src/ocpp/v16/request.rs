@@ -89,7 +89,8 @@ const LOG_STATUSES: &[&str] = &[
     "UploadFailure",
     "Uploading",
 ];
-const CONNECTOR_STATUSES: &[&str] = &[
+/// What a connector can be (OCPP 1.6 §7.7).
+pub const CONNECTOR_STATUSES: &[&str] = &[
     "Available",
     "Preparing",
     "Charging",
@@ -100,7 +101,8 @@ const CONNECTOR_STATUSES: &[&str] = &[
     "Unavailable",
     "Faulted",
 ];
-const ERROR_CODES: &[&str] = &[
+/// What a connector's error can be (OCPP 1.6 §7.6).
+pub const ERROR_CODES: &[&str] = &[
     "NoError",
     "ConnectorLockFailure",
     "EVCommunicationError",
