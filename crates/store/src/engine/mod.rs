@@ -54,7 +54,7 @@ impl Engine {
     /// Runs `work` in a transaction and returns once it is durable.
     ///
     /// # Errors
-    /// `work`'s own error, with nothing of it written; or [`StoreError::Commit`](crate::StoreError::Commit)
+    /// `work`'s own error, with nothing of it written; or [`StoreError::Commit`]
     /// for all jobs that were to be committed together.
     pub(crate) async fn write<T, F>(&self, priority: Priority, scope: Scope, work: F) -> Result<T>
     where

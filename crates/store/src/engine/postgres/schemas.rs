@@ -1,5 +1,6 @@
 //! The schemas of a database: whether ours is there, and those of tests.
 
+#[cfg(any(test, feature = "testing"))]
 use std::ops::ControlFlow;
 
 use crate::engine::postgres::address::Address;
