@@ -81,8 +81,8 @@ pub(super) fn back_up(args: BackupArgs) -> Result<(), Failure> {
 pub(super) fn restore(args: RestoreArgs) -> Result<(), Failure> {
     let config = args.place.load_embedded(
         "restore replaces the embedded database. The one of store.url is restored with PostgreSQL's own tools \
-         (pg_restore, recovery to a moment) while no gateway runs; before the first one starts again, `chargehook \
-         counts advance` moves its numbers past those that may have been used since",
+         (pg_restore, recovery to a moment) while no gateway runs; numbers that were given out after that moment \
+         may be given again",
     )?;
     let key = config.secrets_key();
     warnings_only()?;
