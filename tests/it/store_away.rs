@@ -196,7 +196,7 @@ fn what_only_the_embedded_database_can_do_says_what_takes_its_place() {
     let nowhere = "postgres://user:Sesame@127.0.0.1:1/none";
     for (arguments, words) in [
         (["backup", "/tmp"].as_slice(), "pg_dump"),
-        (&["restore", "/tmp/none"], "counts advance"),
+        (&["restore", "/tmp/none"], "pg_restore"),
         (&["secrets", "change-key"], "embedded database only"),
         (&["secrets", "drop"], "embedded database only"),
     ] {
