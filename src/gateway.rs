@@ -92,6 +92,8 @@ pub struct Gateway {
     /// What makes this a node, until everything else has ended.
     membership: Vec<JoinHandle<()>>,
     stop_membership: CancellationToken,
+    /// What `/readyz` says.
+    readiness: Readiness,
     certificates: Certificates,
     stop_deadline: Duration,
     /// How long sockets may take that go to other nodes.
@@ -188,9 +190,11 @@ impl Gateway {
         let engines = (&*stations, &deliveries);
         let opened = (store.clone(), vault);
         let seen_by = clock.clone();
+        let readiness = Readiness::default();
         let state = ApiState {
             power,
             certificates: certificates.own(),
+            readiness: readiness.clone(),
             ..api_state(&config, opened, (clock, monotonic), poster, engines, stop_api.clone())
         };
         let sign_in_links = Arc::<OneTimeLinks>::default();
@@ -210,6 +214,7 @@ impl Gateway {
             watches,
             membership,
             stop_membership,
+            readiness,
             certificates,
             stop_deadline,
             drain,
@@ -266,6 +271,8 @@ impl Gateway {
     /// Stops in order: accept nothing more, close sockets, finish sends, close the store. What is not
     /// done when the time is over is done after the next start.
     pub async fn stop(self) {
+        // Load balancers ask for it: no charger is to be led here any more.
+        self.readiness.report("gateway", Some("it stops".to_owned()));
         self.store.begin_to_leave().await;
         if self.others_serve().await {
             self.stations.hand_over(self.drain).await;
