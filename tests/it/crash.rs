@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,10 +43,22 @@ pub(crate) struct Place {
     pub(crate) api: SocketAddr,
 }
 
+/// An address that a process finds free again after it was killed: its port is none of those that the system
+/// gives to connections, of which another test may open one in between.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id() % 100 * 100;
+    loop {
+        let port = 20_000 + (begin + NEXT.fetch_add(1, Relaxed)) % 12_000;
+        if let Ok(taken) = TcpListener::bind(("127.0.0.1", port as u16)) {
+            return taken.local_addr().expect("an address");
+        }
+    }
+}
+
 impl Place {
     pub(crate) fn new(data_dir: &Path) -> Self {
-        let free = || TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address");
-        Self { data_dir: data_dir.to_owned(), ocpp: free(), api: free() }
+        Self { data_dir: data_dir.to_owned(), ocpp: free_address(), api: free_address() }
     }
 
     /// Starts `serve` and waits for its ready line.
