@@ -12,6 +12,7 @@ use crate::engine::postgres::address::Address;
 use crate::engine::postgres::schemas;
 use crate::engine::shared::head::Compile;
 use crate::engine::shared::start;
+use crate::engine::tx::Tx;
 use crate::error::Result;
 use crate::files;
 use crate::log::search;
@@ -22,6 +23,7 @@ use crate::other_nodes::{GATEWAY_STOPPED, Left};
 use crate::secrecy::key_source::KeySource;
 use crate::secrecy::vault::Vault;
 use crate::sessions::unweighed;
+use crate::signals::Signals;
 use crate::{Inner, Store};
 use vocabulary::clock::{Clock, Monotonic};
 
@@ -103,12 +105,7 @@ impl Store {
         key: &KeySource,
         clock: Clock,
     ) -> Result<Opened> {
-        // A thread of its own: connections block the one that waits for them, which an asynchronous caller's
-        // must not.
-        std::thread::scope(|scope| {
-            let opening = scope.spawn(|| Self::join(address, membership, data_dir, key, clock));
-            opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        apart(|| Self::join(address, membership, data_dir, key, clock))
     }
 
     fn join(
@@ -126,13 +123,7 @@ impl Store {
         opening.unlock(vault.clone());
         opening.write(unlock::settle)?;
         opening.be_node()?;
-        let mut may_be_more = true;
-        while may_be_more {
-            opening.write(|w| {
-                may_be_more = unweighed::weigh_some(w)?;
-                Ok(())
-            })?;
-        }
+        weigh_all(|weigh| opening.write(weigh))?;
         let store = Self::of_shared(opening, membership, data_dir, clock, vault.clone())?;
         Ok(Opened { monotonic: store.inner.monotonic.clone(), store, vault })
     }
@@ -143,14 +134,11 @@ impl Store {
     /// # Errors
     /// As [`Store::open_shared`].
     pub fn open_shared_beside(address: &Address, data_dir: &Path, clock: Clock) -> Result<Self> {
-        std::thread::scope(|scope| {
-            let opening = scope.spawn(|| {
-                let membership = Arc::new(Membership::beside());
-                let open =
-                    start::Opening::open(address, clock.clone(), COMPILE, (membership.clone(), nodes::join));
-                Self::of_shared(open?, membership, data_dir, clock, Vault::locked())
-            });
-            opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        apart(|| {
+            let membership = Arc::new(Membership::beside());
+            let opening =
+                start::Opening::open(address, clock.clone(), COMPILE, (membership.clone(), nodes::join))?;
+            Self::of_shared(opening, membership, data_dir, clock, Vault::locked())
         })
     }
 
@@ -161,19 +149,32 @@ impl Store {
         clock: Clock,
         vault: Vault,
     ) -> Result<Self> {
+        let known = (opening.signals(), opening.monotonic(), membership);
+        let engine = Engine::Shared(Box::new(opening.start()?));
+        Ok(Self::on(engine, known, data_dir, clock, vault))
+    }
+
+    /// The store on an engine that runs.
+    fn on(
+        engine: Engine,
+        (signals, monotonic, membership): (Arc<Signals>, Monotonic, Arc<Membership>),
+        data_dir: &Path,
+        clock: Clock,
+        vault: Vault,
+    ) -> Self {
         let inner = Inner {
-            signals: opening.signals(),
-            monotonic: opening.monotonic(),
+            engine,
+            signals,
+            monotonic,
             membership,
             clock,
-            engine: Engine::Shared(Box::new(opening.start()?)),
             running: Arc::default(),
             vault,
             data_dir: data_dir.to_owned(),
             tags: OnceLock::new(),
             search: OnceLock::new(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// Whether a store was ever made in `data_dir`.
@@ -186,10 +187,7 @@ impl Store {
     /// # Errors
     /// Of [`crate::StoreError`]: `Away`, `Refused`.
     pub fn exists_at(address: &Address) -> Result<bool> {
-        std::thread::scope(|scope| {
-            let looking = scope.spawn(|| schemas::is_made(address));
-            looking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        apart(|| schemas::is_made(address))
     }
 
     /// Opens the store beside a gateway that may be running, for a short errand such as making an API key.
@@ -228,26 +226,30 @@ impl Store {
                 membership.joined(w.epoch);
                 Ok(())
             })?;
-            let mut may_be_more = true;
-            while may_be_more {
-                opening.write(|w| {
-                    may_be_more = unweighed::weigh_some(w)?;
-                    Ok(())
-                })?;
-            }
+            weigh_all(|weigh| opening.write(weigh))?;
         }
-        let inner = Inner {
-            signals: opening.signals(),
-            monotonic: opening.monotonic(),
-            membership,
-            clock,
-            engine: Engine::Embedded(opening.start()?),
-            running: Arc::default(),
-            vault,
-            data_dir: data_dir.to_owned(),
-            tags: OnceLock::new(),
-            search: OnceLock::new(),
-        };
-        Ok(Self { inner: Arc::new(inner) })
+        let known = (opening.signals(), opening.monotonic(), membership);
+        let engine = Engine::Embedded(opening.start()?);
+        Ok(Self::on(engine, known, data_dir, clock, vault))
     }
+}
+
+/// Does `work` on a thread of its own: connections block the one that waits for them, which an asynchronous
+/// caller's must not.
+fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Weighs the sessions that an earlier version has left unweighed, some with each `write`.
+fn weigh_all(mut write: impl FnMut(&mut dyn FnMut(&mut Tx<'_>) -> Result<()>) -> Result<()>) -> Result<()> {
+    let mut may_be_more = true;
+    while may_be_more {
+        write(&mut |w| {
+            may_be_more = unweighed::weigh_some(w)?;
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
