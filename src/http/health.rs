@@ -1,6 +1,7 @@
 //! Health, readiness and the OpenAPI document, outside the base path and without key.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,6 +12,9 @@ use super::{ApiState, openapi};
 use store::Disk;
 use vocabulary::api::access::Health;
 use vocabulary::units::ByteSize;
+
+/// A store that takes longer to write and read one row is not ready: who asks does not wait for it.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the gateway cannot serve. Every part of it can report. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -49,17 +53,19 @@ pub(super) async fn healthz() -> Json<Health> {
 
 /// Whether the gateway can serve
 ///
-/// Writes to the store and reads from it; 503 with the reasons if it cannot. `reasons` of a 200 are warnings:
-/// the database uses 80 % of `retention.max_database_size`, or fewer bytes are free on the file system of the
-/// data directory (`free_bytes`) than `server.warn_free_space`.
+/// Writes to the store and reads from it; 503 with the reasons if it cannot, or not within 2 s. `reasons` of a
+/// 200 are warnings: the database uses 80 % of `retention.max_database_size`, or fewer bytes are free on the
+/// file system of the data directory (`free_bytes`) than `server.warn_free_space`.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Health),
     (status = 503, body = Health, description = "It cannot serve; `reasons` says why"),
 ))]
 pub(super) async fn readyz(State(state): State<Arc<ApiState>>) -> (StatusCode, Json<Health>) {
     let mut reasons = state.readiness.reasons();
-    if let Err(error) = state.store.probe().await {
-        reasons.push(format!("store: {error}"));
+    match tokio::time::timeout(STORE_PATIENCE, state.store.probe()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => reasons.push(format!("store: {error}")),
+        Err(_) => reasons.push(format!("store: it has not answered for {} s", STORE_PATIENCE.as_secs())),
     }
     let disk = state.store.disk().await;
     match reasons.is_empty() {

@@ -30,8 +30,12 @@ use vocabulary::subscription::SubscriptionSet;
 /// Jobs per commit. PostgreSQL is slow with transactions of more than 64 savepoints that have written.
 const BATCH_JOBS: usize = 60;
 
-/// How long a commit whose answer never came is looked for.
+/// How long a commit whose answer never came is looked for while its session may still end in it.
 const LOOKING_UP: Duration = Duration::from_secs(20);
+
+/// The same while the database cannot even be reached: everybody waits for it, and who hears that it is not
+/// known repeats what he sent.
+const LOOKING_UP_UNREACHED: Duration = Duration::from_secs(3);
 
 /// Everything the thread owns.
 pub(crate) struct WriterState {
@@ -205,12 +209,16 @@ impl WriterState {
     /// then.
     fn look_up(&mut self, transaction: &str, error: StoreError) -> Result<bool> {
         let began = Instant::now();
-        while began.elapsed() < LOOKING_UP {
+        let mut reached = began;
+        while began.elapsed() < LOOKING_UP && reached.elapsed() < LOOKING_UP_UNREACHED {
             self.conn = None;
             let status = connected(&mut self.conn, &self.address, &self.membership).and_then(|conn| {
                 let sql = "SELECT pg_xact_status(CAST(CAST(?1 AS TEXT) AS xid8))";
                 driver::one(conn, sql, params![transaction], |row| driver::get::<Option<String>>(row, 0))
             });
+            if !matches!(status, Err(StoreError::Away(_))) {
+                reached = Instant::now();
+            }
             match status.ok().flatten().as_deref() {
                 Some("committed") => return Ok(true),
                 Some("aborted") => return Err(error),
