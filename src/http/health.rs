@@ -53,9 +53,9 @@ pub(super) async fn healthz() -> Json<Health> {
 
 /// Whether the gateway can serve
 ///
-/// Writes to the store and reads from it; 503 with the reasons if it cannot, or not within 2 s. `reasons` of a
-/// 200 are warnings: the database uses 80 % of `retention.max_database_size`, or fewer bytes are free on the
-/// file system of the data directory (`free_bytes`) than `server.warn_free_space`.
+/// Writes to the store and reads from it; 503 with the reasons if it cannot, or not within 2 s. `reasons` of
+/// a 200 are warnings: the database uses 80 % of `retention.max_database_size`, or fewer bytes are free on
+/// the file system of the data directory (`free_bytes`) than `server.warn_free_space`.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Health),
     (status = 503, body = Health, description = "It cannot serve; `reasons` says why"),
@@ -65,7 +65,10 @@ pub(super) async fn readyz(State(state): State<Arc<ApiState>>) -> (StatusCode, J
     match tokio::time::timeout(STORE_PATIENCE, state.store.probe()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => reasons.push(format!("store: {error}")),
-        Err(_) => reasons.push(format!("store: it has not answered for {} s", STORE_PATIENCE.as_secs())),
+        Err(_) => reasons.push(match state.store.statistics().failing() {
+            Some(failing) => format!("store: {}", failing.reason),
+            None => format!("store: it has not answered for {} s", STORE_PATIENCE.as_secs()),
+        }),
     }
     let disk = state.store.disk().await;
     match reasons.is_empty() {
