@@ -25,14 +25,14 @@ fn a_run_without_postgresql_says_so() {
 }
 
 /// Where the database's server is.
-fn server(url: &str) -> SocketAddr {
+pub(crate) fn server(url: &str) -> SocketAddr {
     let url = url::Url::parse(url).expect("a URL");
     let address = format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5432));
     address.parse().expect("CHARGEHOOK_TEST_STORE names an IP address")
 }
 
 /// The same database by way of another address.
-fn by_way(url: &str, address: SocketAddr) -> String {
+pub(crate) fn by_way(url: &str, address: SocketAddr) -> String {
     let mut url = url::Url::parse(url).expect("a URL");
     url.set_ip_host(address.ip()).expect("an address");
     url.set_port(Some(address.port())).expect("a port");
@@ -91,7 +91,8 @@ async fn while_it_is_away_nobody_is_answered_and_afterwards_everybody_is() {
     assert!(gateway.events("CP").await.len() > events);
 }
 
-async fn connect(gateway: &Running) -> Result<Charger, u16> {
+/// The station CP; the status of a refusal.
+pub(crate) async fn connect(gateway: &Running) -> Result<Charger, u16> {
     let offer = [("Sec-WebSocket-Protocol", "ocpp1.6")];
     Charger::connect(gateway.ocpp(), "/ocpp/CP", &offer).await.map_err(|refusal| refusal.status().as_u16())
 }

@@ -123,7 +123,7 @@ fn ask<T: Send>(data_dir: &Path, question: impl FnOnce(&Read<'_>) -> Result<T> +
         // A thread of its own, as the caller's may drive tasks.
         Some(address) => std::thread::scope(|scope| {
             let asked = scope.spawn(|| {
-                let conn = Connection::open(&address.for_sessions("test", &[]))?;
+                let conn = Connection::open(&address.for_sessions("test"))?;
                 question(&Read::of_shared(&conn))
             });
             asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

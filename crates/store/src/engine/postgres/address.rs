@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 use url::Url;
 
@@ -22,6 +23,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long what was sent may stay unconfirmed by the other end's TCP.
 const UNCONFIRMED_MAX: Duration = Duration::from_secs(10);
+
+/// After how long a silence the other end's TCP is asked whether it is still there: of a server that was cut
+/// off nothing else would ever be heard.
+const ASKED_AFTER: Duration = Duration::from_secs(5);
+
+/// After how long it is asked again, until it has not confirmed for [`UNCONFIRMED_MAX`].
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// What is wrong with a store's URL. The URL is not shown: it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +55,8 @@ pub struct Address {
     /// PEM: the authorities to rely on in place of the system's.
     root_certificates: Option<PathBuf>,
     schema: String,
+    /// Its sessions are kept from writing.
+    only_reads: bool,
 }
 
 impl fmt::Debug for Address {
@@ -129,14 +139,20 @@ impl Address {
         if config.get_dbname().is_none() {
             return Err(invalid("it names no database (postgres://USER@HOST/DATABASE)".to_owned()));
         }
+        let connect_timeout = *config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT);
+        let asked_after = config.get_keepalives_idle().min(ASKED_AFTER);
         config
-            .connect_timeout(*config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT))
+            // A standby is not what we want, not even to read: it may be behind what others have been told.
+            .target_session_attrs(TargetSessionAttrs::ReadWrite)
+            .connect_timeout(connect_timeout)
             .tcp_user_timeout(UNCONFIRMED_MAX)
+            .keepalives_idle(asked_after)
+            .keepalives_interval(ASKED_AGAIN_AFTER)
             .ssl_mode(match ssl_mode {
                 SslMode::Disable => tokio_postgres::config::SslMode::Disable,
                 _ => tokio_postgres::config::SslMode::Require,
             });
-        Ok(Self { config, ssl_mode, root_certificates, schema })
+        Ok(Self { config, ssl_mode, root_certificates, schema, only_reads: false })
     }
 
     /// The same with another password.
@@ -156,28 +172,40 @@ impl Address {
         &self.schema
     }
 
-    /// The same, for sessions that others shall recognise, and with settings of their own (`name=value`).
-    pub(crate) fn for_sessions(&self, application: &str, settings: &[String]) -> Self {
+    /// The same, for sessions that others shall recognise, by this name and the schema's.
+    pub(crate) fn for_sessions(&self, application: &str) -> Self {
         let mut address = self.clone();
         let mut options = self.config.get_options().unwrap_or_default().to_owned();
-        for setting in settings.iter().chain([&format!("search_path={}", self.schema)]) {
-            options.push_str(&format!(" -c {setting}"));
-        }
-        address.config.application_name(application).options(options.trim());
+        options.push_str(&format!(" -c search_path={}", self.schema));
+        let name = format!("{application} {:.38}", self.schema);
+        address.config.application_name(name).options(options.trim());
         address
+    }
+
+    /// The same, for sessions that are kept from writing.
+    pub(crate) fn for_reading(&self) -> Self {
+        Self { only_reads: true, ..self.clone() }
     }
 
     /// A connection. Must be called in the runtime that drives it.
     ///
     /// # Errors
-    /// [`StoreError::Away`] if nobody answers, or not now; [`StoreError::Refused`] if it will not come about
-    /// before somebody changes something.
+    /// [`StoreError::Away`] if nobody answers, not now, or only a standby; [`StoreError::Refused`] if it will
+    /// not come about before somebody changes something.
     pub(crate) async fn connect(&self) -> Result<Client> {
         self.connect_and_tell(|| ()).await
     }
 
     /// The same; `hint` is called for each notification that it brings.
     pub(crate) async fn connect_and_tell(&self, hint: impl Fn() + Send + 'static) -> Result<Client> {
+        let client = self.connected(hint).await?;
+        if self.only_reads {
+            client.batch_execute("SET default_transaction_read_only = on").await?;
+        }
+        Ok(client)
+    }
+
+    async fn connected(&self, hint: impl Fn() + Send + 'static) -> Result<Client> {
         let connector = match self.ssl_mode {
             SslMode::Disable => {
                 let (client, connection) = self.config.connect(NoTls).await.map_err(not_connected)?;

@@ -139,10 +139,12 @@ fn numeric<'a>(raw: &[u8]) -> Option<Sent<'a>> {
 }
 
 /// Whether the server says that it, or this session, is about to end (shutdown, crash, start, trouble with
-/// the connection), or that it lacks something, such as room on its disk: none of that is the statement's
-/// fault.
+/// the connection), that it lacks something, such as room on its disk, that it takes no writes now (as a
+/// standby does, perhaps the primary of a moment ago), or that it took too long, as when another node holds
+/// the head and hangs: none of that is the statement's fault.
 fn is_going_away(code: &str) -> bool {
-    ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) || code == "25P03"
+    ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
+        || ["25P03", "25006", "57014"].contains(&code)
 }
 
 impl From<tokio_postgres::Error> for StoreError {

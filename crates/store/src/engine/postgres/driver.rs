@@ -225,18 +225,20 @@ impl Connection {
         let mut client = self.client.borrow_mut();
         let part = self.wait(client.build_transaction().read_only(true).start())?;
         let portal = self.wait(part.bind_raw(&*statement, values))?;
-        loop {
+        let mut goes_on = true;
+        while goes_on {
             let rows = self.wait(part.query_portal(&portal, PORTION))?;
-            let were_all = rows.len() < PORTION as usize;
+            goes_on = rows.len() == PORTION as usize;
             for row in rows {
                 if read(&RawRow::new(row)?)?.is_break() {
-                    return Ok(());
+                    goes_on = false;
+                    break;
                 }
             }
-            if were_all {
-                return Ok(());
-            }
         }
+        // Nobody drives the connection between two statements: what is only dropped would stay open until the
+        // next one, and what it has seen would have to be kept for it.
+        Ok(self.wait(part.rollback())?)
     }
 }
 

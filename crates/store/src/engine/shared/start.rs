@@ -38,11 +38,11 @@ impl Opening {
         compile: Compile,
         (membership, join): (Arc<Membership>, Join),
     ) -> Result<Self> {
-        let writing = address.for_sessions("chargehook", &[]);
+        let writing = address.for_sessions("chargehook");
         let conn = Connection::open(&writing)?;
         check_server(&conn)?;
         schema::migrate(&conn, address.schema())?;
-        let reading = address.for_sessions("chargehook", &["default_transaction_read_only=on".to_owned()]);
+        let reading = writing.for_reading();
         let monotonic = monotonic(&conn, &clock)?;
         let mut state = WriterState {
             address: writing,

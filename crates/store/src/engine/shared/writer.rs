@@ -92,7 +92,7 @@ impl WriterState {
             }
             Err(error) => {
                 take_back(&mut self.subscriptions, after_commit);
-                roll_back(&mut self.conn);
+                roll_back(&mut self.conn, &error);
                 Err(error)
             }
         }
@@ -143,7 +143,7 @@ impl WriterState {
                 vocabulary::log_limit::limited!(warn: "a batch of {jobs} writes was not committed: {error}");
                 completions.extend(waiting.map(|queued| (queued.job)(Err(error.clone())).1));
                 take_back(&mut self.subscriptions, after_commit);
-                roll_back(&mut self.conn);
+                roll_back(&mut self.conn, error);
                 if matches!(error, StoreError::Fenced) {
                     self.membership.fenced();
                     self.signals.nodes_have_changed();
@@ -208,6 +208,8 @@ impl WriterState {
     /// Finds out whether a transaction whose commit was never answered was committed; others may wait for it
     /// then.
     fn look_up(&mut self, transaction: &str, error: StoreError) -> Result<bool> {
+        // Whoever asks meanwhile why nothing is written shall hear it.
+        self.statistics.note_failure(Some(&error), self.clock.now());
         let began = Instant::now();
         let mut reached = began;
         while began.elapsed() < LOOKING_UP && reached.elapsed() < LOOKING_UP_UNREACHED {
@@ -260,8 +262,12 @@ pub(crate) fn session_name(schema: &str, epoch: i64) -> String {
     format!("chargehook {epoch} {schema:.38}")
 }
 
-/// Ends a transaction that is not to be committed; without a connection it has ended.
-fn roll_back(conn: &mut Option<Connection>) {
+/// Ends a transaction that is not to be committed, because of this error; without a connection it has ended.
+fn roll_back(conn: &mut Option<Connection>, error: &StoreError) {
+    // Where it leads may be a standby by now, and the primary another server under the same address.
+    if matches!(error, StoreError::Away(_)) {
+        *conn = None;
+    }
     if let Some(open) = conn {
         open.forget_ahead();
         open.set_in_transaction(false);
