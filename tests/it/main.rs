@@ -52,6 +52,7 @@ mod kills;
 mod limits;
 mod listen;
 mod long;
+mod long_texts;
 mod matrix;
 mod messages;
 mod neighbours;

@@ -15,6 +15,7 @@ pub mod forwarded;
 pub mod history;
 pub mod id;
 pub mod log_limit;
+pub mod lookup_key;
 pub mod month;
 pub mod ocpp;
 pub mod positions;

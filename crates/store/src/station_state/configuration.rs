@@ -14,6 +14,9 @@ use vocabulary::ocpp::purpose::SetConfiguration;
 /// Keys kept per station: chargers have a hundred, and one that invents new ones must not fill the disk.
 const KEYS_PER_STATION: usize = 2_000;
 
+/// The longest key that is kept, in characters; OCPP's has 50. What the station said stands in the command.
+const KEY_CHARS_MAX: usize = 500;
+
 impl Store {
     /// The configuration of a station as far as it is known, by key.
     pub async fn configuration(&self, station: StationId) -> Result<Vec<ConfigurationKey>> {
@@ -101,6 +104,7 @@ fn note<'a>(w: &Tx<'_>, station: &StationId, news: impl Iterator<Item = News<'a>
             row.get(0)
         })?;
     let mut room = KEYS_PER_STATION.saturating_sub(kept.max(0) as usize);
+    let news = news.filter(|news| news.key.chars().count() <= KEY_CHARS_MAX);
     for news in news.take(KEYS_PER_STATION) {
         let (read_at, set_at) = if news.set { (None, Some(w.now)) } else { (Some(w.now), None) };
         let values = params![

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::lookup_key::lookup_key;
 use crate::setting::setting_words;
 use crate::words::words;
 
@@ -147,12 +148,12 @@ pub const ID_TAG_CHARS_MAX: usize = 20;
 
 /// What an id tag is compared by, wherever two are compared: letter case does not matter, nor do blanks,
 /// control characters and unreadable bytes around it, nor anything behind a NUL, which ends a text in most
-/// firmware (quirk Q10).
+/// firmware (quirk Q10). A very long tag has a shorter key ([`lookup_key`]).
 pub fn id_tag_key(id_tag: &str) -> String {
     let is_stray = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '\u{feff}' | '\u{fffd}');
     let trimmed = id_tag.trim_matches(is_stray);
     let ended = trimmed.split('\0').next().unwrap_or_default();
-    ended.trim_end_matches(is_stray).to_lowercase()
+    lookup_key(ended.trim_end_matches(is_stray).to_lowercase())
 }
 
 /// Whether these are one tag: the same by their keys, or one is the other with something added beyond the

@@ -77,7 +77,10 @@ pub struct SessionStarted {
     /// It had decimals: of Wh, or perhaps of kWh.
     pub meter_has_decimals: bool,
     pub reservation_id: Option<i64>,
-    /// `timestamp` as text, exactly as it came: what tells a retry from another start.
+    /// What `timestamp` is looked up by, exactly as it came ([`lookup_key`]): it tells a retry from another
+    /// start.
+    ///
+    /// [`lookup_key`]: crate::lookup_key::lookup_key
     pub timestamp_text: Option<String>,
 }
 

@@ -26,6 +26,9 @@ const IN_LISTS: [(&str, &str, ListOf); 4] = [
     ("IN (SELECT CAST(value AS BIGINT) FROM json_each(", "= ANY(", ListOf::Numbers),
 ];
 
+/// A column whose texts may be too long for an index of PostgreSQL (2.7 kB): the index is over their hashes.
+const HASHED: &str = "samples";
+
 /// A hint to SQLite's planner, with a blank before and the name of an index behind.
 const INDEXED_BY: &str = " INDEXED BY ";
 
@@ -58,6 +61,17 @@ pub(crate) fn translate(sql: &str) -> Translated {
                 let name = &rest[INDEXED_BY.len()..];
                 rest = name.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
                 continue;
+            }
+            's' if !text.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_') => {
+                let behind = rest.strip_prefix(HASHED).and_then(|rest| rest.strip_prefix(" = "));
+                if let Some(behind) = behind.filter(|behind| behind.starts_with('?')) {
+                    let (number, behind) = parameter(behind, &mut nth);
+                    text.push_str(&format!(
+                        "(hashtextextended({HASHED}, 0) = hashtextextended(${number}, 0) AND {HASHED} = ${number})"
+                    ));
+                    rest = behind;
+                    continue;
+                }
             }
             'N' | 'I' => {
                 for (ours, theirs, of) in IN_LISTS {
@@ -121,7 +135,10 @@ pub(crate) fn schema_step(step: &str, is_new: bool) -> String {
 
 /// One definition of a table or an index.
 fn definition(statement: &str) -> String {
-    const WORDS: [(&str, &str); 8] = [
+    const WORDS: [(&str, &str); 10] = [
+        ("(transaction_id, samples)", "(transaction_id, hashtextextended(samples, 0))"),
+        // The words of a charger may be too long for an index.
+        ("(station_seq, connector_id, status, error_code)", "(station_seq, connector_id)"),
         // An expression of an index stands in brackets.
         ("(sent_at_ms << 21) | (seq & 2097151)", "((sent_at_ms << 21) | (seq & 2097151))"),
         (") STRICT, WITHOUT ROWID", ")"),
@@ -159,6 +176,11 @@ mod tests {
             ("SET last = last + 1, done = done + ?1", "SET last = last + 1, done = done + $1"),
             ("SET a = b + excluded.b", "SET a = b + excluded.b"),
             ("LIKE 'webhook:%' -- ", "LIKE 'webhook:%' -- "),
+            (
+                "a = ?1 AND samples = ?2 AND samples IS NULL",
+                "a = $1 AND (hashtextextended(samples, 0) = hashtextextended($2, 0) AND samples = $2) AND samples IS NULL",
+            ),
+            ("SELECT samples, of_samples = ?", "SELECT samples, of_samples = $1"),
         ] {
             assert_eq!(translate(ours), Translated { text: theirs.into(), lists: Vec::new() });
         }

@@ -4,6 +4,7 @@ use super::FromChargePoint;
 use super::fields::{Fields, Reader, canonical};
 use super::meter;
 use crate::clock::Timestamp;
+use crate::lookup_key::lookup_key;
 use crate::ocpp::fact::{Booted, ConnectorStatus, Fact, MeterReadings, Report, SessionEnded, SessionStarted};
 
 /// The fields of a request that decide something.
@@ -200,7 +201,7 @@ fn read_start(fields: &Fields<'_>, reader: &mut Reader) -> SessionStarted {
         meter_start_wh: fields.register_wh("meterStart", reader),
         meter_has_decimals: fields.has_decimals("meterStart"),
         reservation_id: fields.integer("reservationId", reader),
-        timestamp_text: fields.text("timestamp"),
+        timestamp_text: fields.text("timestamp").map(lookup_key),
     }
 }
 
@@ -214,7 +215,7 @@ fn read_stop(fields: &Fields<'_>, reader: &mut Reader) -> SessionEnded {
             .word("reason", STOP_REASONS)
             .map(|reason| known_or(reason, STOP_REASONS, "Other"))
             .or_else(|| Some(DEFAULT_STOP_REASON.to_owned())),
-        timestamp_text: fields.text("timestamp"),
+        timestamp_text: fields.text("timestamp").map(lookup_key),
         transaction_data: meter::read_all(fields, "transactionData", reader),
     }
 }
