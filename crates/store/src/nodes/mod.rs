@@ -140,6 +140,8 @@ pub(crate) fn join(w: &mut Tx<'_>, membership: &Arc<Membership>) -> Result<()> {
         Before::read,
     )?;
     let now = database_now(w)?;
+    let has_others = "SELECT 1 FROM nodes WHERE status <> 'lost' AND name <> ?1";
+    let is_first = membership.is_among_others() && !w.has(has_others, params![identity.name])?;
     for Before { epoch, serves, lease_ends_at, ocpp_addr, api_addr } in before {
         let is_here = membership.is_among_others() && serves && now < lease_ends_at && ocpp_addr.is_some();
         if is_here && (ocpp_addr, api_addr) != (identity.ocpp_addr.clone(), identity.api_addr.clone()) {
@@ -148,6 +150,10 @@ pub(crate) fn join(w: &mut Tx<'_>, membership: &Arc<Membership>) -> Result<()> {
         let epoch_left = membership.is_among_others().then_some(epoch);
         lost::settle(w, Left { epoch: epoch_left, reason: GATEWAY_STOPPED })?;
         w.run("DELETE FROM nodes WHERE epoch = ?1", params![epoch])?;
+    }
+    if is_first {
+        // Whatever else was left is nobody's, and all stations come back to a gateway that was started anew.
+        lost::settle(w, Left { epoch: None, reason: GATEWAY_STOPPED })?;
     }
     w.run("DELETE FROM nodes WHERE status = 'lost' AND last_seen_at_ms < ?1", params![now - LOST_SHOWN_MS])?;
     let epoch = next_epoch(w)?;

@@ -83,7 +83,7 @@ pub struct ConnectionEnd {
 
 /// Reasons for which the gateway closes a connection although it wants the station to come back. Some
 /// chargers boot then.
-const CLOSED_BY_GATEWAY: [&str; 2] = ["requested", "storage unavailable"];
+const CLOSED_BY_GATEWAY: [&str; 3] = ["requested", "storage unavailable", "shutdown"];
 
 impl Store {
     /// Records a connection: registers the station if it is new and may be, marks it connected and appends
