@@ -21,7 +21,8 @@ pub(crate) enum Way {
     Trickle,
     /// After so many bytes the line is dead.
     CutAfter(usize),
-    /// Nothing comes back at all.
+    /// Nothing comes back at all, and once the line is another one the connection ends: what was swallowed
+    /// does not come any more.
     Swallow,
     /// Whoever connects is thrown out.
     Refuse,
@@ -84,21 +85,27 @@ async fn carry(client: TcpStream, target: SocketAddr, way: watch::Receiver<Way>)
 async fn bring_back(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    way: watch::Receiver<Way>,
+    mut way: watch::Receiver<Way>,
 ) -> std::io::Result<()> {
     let mut piece = vec![0; 16 << 10];
-    let mut brought = 0;
+    let (mut brought, mut swallowed) = (0, false);
     loop {
-        let got = from.read(&mut piece).await?;
-        let way = *way.borrow();
+        let got = tokio::select! {
+            got = from.read(&mut piece) => got?,
+            _ = way.wait_for(|way| *way != Way::Swallow), if swallowed => return Ok(()),
+        };
+        let now = *way.borrow();
         if got == 0 {
-            return match way {
+            return match now {
                 // Not even that is heard.
-                Way::Swallow => std::future::pending().await,
+                Way::Swallow => {
+                    let _ = way.wait_for(|way| *way != Way::Swallow).await;
+                    Ok(())
+                }
                 _ => Ok(()),
             };
         }
-        match way {
+        match now {
             Way::Open => to.write_all(&piece[..got]).await?,
             Way::Delay(so_much) => {
                 tokio::time::sleep(so_much).await;
@@ -117,7 +124,7 @@ async fn bring_back(
                     return Ok(());
                 }
             }
-            Way::Swallow => {}
+            Way::Swallow => swallowed = true,
             Way::Refuse => return Ok(()),
         }
         brought += got;
