@@ -10,11 +10,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use store::Store;
-use store::test_store::is_shared;
 use tempfile::TempDir;
 use vocabulary::clock::Clock;
 
-use crate::harness::{Charger, Running, eventually, program, start, start_in};
+use crate::harness::{Charger, Running, eventually, is_of_embedded, program, start, start_in};
 use crate::receiver::{Answer, Receiver};
 
 fn command(arguments: &[&str], data_dir: &Path) -> Command {
@@ -81,7 +80,7 @@ fn largest_sequence(receiver: &Receiver) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_a_busy_gateway_comes_back_and_collides_with_nothing_told_since() {
-    if is_shared() {
+    if is_of_embedded("PostgreSQL has its own backups") {
         return;
     }
     let gateway = start(|_| {}).await;
@@ -215,7 +214,7 @@ fn kill_after(mut child: Child, time: Duration) {
 
 #[test]
 fn a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
-    if is_shared() {
+    if is_of_embedded("PostgreSQL has its own backups") {
         return;
     }
     let aside = tempfile::tempdir().expect("a directory");
@@ -242,7 +241,7 @@ fn a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_cannot_be_is_refused_and_changes_nothing() {
-    if is_shared() {
+    if is_of_embedded("PostgreSQL has its own backups") {
         return;
     }
     let gateway = start(|_| {}).await;

@@ -15,9 +15,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use vocabulary::clock::Timestamp;
 
-use store::test_store::is_shared;
-
-use crate::harness::{ADMIN_KEY, Charger, eventually, http_client};
+use crate::harness::{ADMIN_KEY, Charger, eventually, http_client, is_of_embedded};
 use crate::kills::Outside;
 
 /// Files of this process may not grow beyond this from here on; `None`: as far as they like.
@@ -67,7 +65,7 @@ fn command_that_bears_limits(outside: &Outside) -> Command {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_case_5_a_full_disk_acknowledges_nothing_and_is_recovered_from() {
-    if is_shared() {
+    if is_of_embedded("limits of the file system hold for its own files") {
         return;
     }
     let outside = Outside::new();
@@ -124,7 +122,7 @@ async fn insist(outside: &Outside, station: &str, until: Instant) {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_of_once_a_second_and_not_by_every_charger() {
-    if is_shared() {
+    if is_of_embedded("limits of the file system hold for its own files") {
         return;
     }
     let outside = Outside::new();
@@ -169,7 +167,7 @@ async fn a_full_disk_is_told_of_once_a_second_and_not_by_every_charger() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_audit_entry_and_its_change_are_there_together_or_not_at_all_however_much_room_there_was() {
-    if is_shared() {
+    if is_of_embedded("limits of the file system hold for its own files") {
         return;
     }
     let outside = Outside::new();
@@ -212,7 +210,7 @@ async fn an_audit_entry_and_its_change_are_there_together_or_not_at_all_however_
 
 #[tokio::test]
 async fn too_little_room_is_warned_of_while_all_goes_well() {
-    if is_shared() {
+    if is_of_embedded("limits of the file system hold for its own files") {
         return;
     }
     let outside = Outside::new();
@@ -242,7 +240,7 @@ async fn too_little_room_is_warned_of_while_all_goes_well() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_case_6_a_torn_log_is_opened_at_its_last_commit() {
-    if is_shared() {
+    if is_of_embedded("limits of the file system hold for its own files") {
         return;
     }
     let outside = Outside::new();

@@ -7,11 +7,10 @@ use std::process::Output;
 use rusqlite::Connection;
 use serde_json::json;
 use store::Store;
-use store::test_store::is_shared;
 use vocabulary::clock::Clock;
 
 use crate::crash::Place;
-use crate::harness::{call, eventually, http_client, program};
+use crate::harness::{call, eventually, http_client, is_of_embedded, program};
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = program();
@@ -89,7 +88,7 @@ const FOREIGN: [(&str, Make, &str); 5] = [
 
 #[test]
 fn a_foreign_database_is_refused_untouched_by_every_command() {
-    if is_shared() {
+    if is_of_embedded("its own files are looked at") {
         return;
     }
     let aside = tempfile::tempdir().expect("a directory");
@@ -134,7 +133,7 @@ fn a_foreign_database_is_refused_untouched_by_every_command() {
 
 #[tokio::test]
 async fn a_foreign_search_index_is_left_alone_and_searches_go_without() {
-    if is_shared() {
+    if is_of_embedded("its own files are looked at") {
         return;
     }
     for (what, make, words) in FOREIGN {

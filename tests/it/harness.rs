@@ -1,6 +1,8 @@
 //! A real gateway on free ports, chargers on real sockets, and patience with a deadline.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use chargehook::keys;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use store::StoreError;
-use store::test_store::{TEST_STORE_VARIABLE, shared_address, shared_url};
+use store::test_store::{TEST_STORE_VARIABLE, is_shared, shared_address, shared_url};
 use tempfile::TempDir;
 use tls::Stream;
 use tokio::net::TcpStream;
@@ -32,9 +34,49 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const ADMIN_KEY: &str = "test-admin-key-0123456789";
 
 pub(crate) struct Running {
-    pub(crate) gateway: Gateway,
+    pub(crate) gateway: Held,
     dir: TempDir,
     http: reqwest::Client,
+}
+
+/// A gateway that stops when its test ends, however that ends: threads and sessions of the database that were
+/// left would be a burden to all other tests.
+pub(crate) struct Held(Option<Gateway>);
+
+impl Deref for Held {
+    type Target = Gateway;
+
+    fn deref(&self) -> &Gateway {
+        self.0.as_ref().expect("it is there until it stops")
+    }
+}
+
+impl Held {
+    pub(crate) async fn stop(mut self) {
+        if let Some(gateway) = self.0.take() {
+            gateway.stop().await;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(gateway) = self.0.take() else { return };
+        // Beside the test, whose tasks end in this moment.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(gateway.stop());
+        });
+    }
+}
+
+/// Whether a test is about the embedded database alone, and the tests are run on PostgreSQL: there it has
+/// nothing to try, and says why.
+pub(crate) fn is_of_embedded(why: &str) -> bool {
+    if is_shared() {
+        let _ = writeln!(std::io::stderr(), "left out on PostgreSQL: {why}");
+    }
+    is_shared()
 }
 
 /// The program, with its data in `data_dir`, or where the tests keep it for that directory.
@@ -93,7 +135,7 @@ pub(crate) async fn start_by(clock: Clock, dir: TempDir, change: impl FnOnce(&mu
     keys::ensure_first(gateway.store(), dir.path(), Some(ADMIN_KEY), clock.now())
         .await
         .expect("an admin key");
-    Running { gateway, dir, http: http_client() }
+    Running { gateway: Held(Some(gateway)), dir, http: http_client() }
 }
 
 /// A client that goes where it is told; nothing of the environment's proxies.

@@ -4,13 +4,12 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use store::test_store::is_shared;
 use store::{Store, StoreError};
 use vocabulary::clock::Clock;
 
 use crate::crash::Place;
 use crate::deliveries::time;
-use crate::harness::{Charger, DEADLINE, call, eventually, http_client, program_in};
+use crate::harness::{Charger, DEADLINE, call, eventually, http_client, is_of_embedded, program_in};
 use crate::proxy::{Proxy, Way};
 use crate::receiver::{Answer, Receiver};
 
@@ -172,7 +171,7 @@ async fn delivery_case_7_a_terminated_gateway_finishes_its_sends_and_exits_0() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_case_8_a_second_process_on_the_same_data_refuses_to_start() {
-    if is_shared() {
+    if is_of_embedded("one process has the data directory to itself") {
         return;
     }
     let outside = Outside::new();
@@ -190,7 +189,7 @@ async fn delivery_case_8_a_second_process_on_the_same_data_refuses_to_start() {
 
 #[test]
 fn delivery_case_8_a_closed_store_lets_another_begin_though_somebody_holds_a_handle() {
-    if is_shared() {
+    if is_of_embedded("one process has the data directory to itself") {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");

@@ -186,7 +186,12 @@ async fn today_begins_where_one_is() {
 async fn deliveries_and_webhooks_are_counted_and_those_that_fail_say_why() {
     let gateway = start(|_| {}).await;
     let (receiver, answer) = changeable(200).await;
-    let hook = webhook(&gateway, &receiver.url, json!({"name": "CRM", "retry_schedule": ["1s"]})).await;
+    let hook = webhook(
+        &gateway,
+        &receiver.url,
+        json!({"name": "CRM", "retry_schedule": ["1s"], "max_in_flight": 1}),
+    )
+    .await;
     let paused = webhook(&gateway, &receiver.url, json!({"events": ["a.b"]})).await;
     assert_eq!(gateway.api("POST", &format!("/webhooks/{}/pause", paused["id"]), None).await.0, 200);
     let mut charger = gateway.booted("CP").await;

@@ -212,8 +212,12 @@ async fn no_sighup_ends_a_gateway_that_starts_or_stops() {
     let mut command = place.command();
     let log = std::fs::File::create(log_in(dir.path())).expect("made");
     let mut child = command.stderr(log).stdout(Stdio::null()).spawn().expect("starts");
-    // It has made its lock: it has begun, and is not ready.
-    eventually("it begins", || async { dir.path().join("lock").exists().then_some(()) }).await;
+    // It has made its lock, or says who it is: it has begun, and is not ready.
+    eventually("it begins", || async {
+        let log = std::fs::read_to_string(log_in(dir.path())).expect("reads");
+        (dir.path().join("lock").exists() || log.contains("this is the node")).then_some(())
+    })
+    .await;
     for _ in 0..20 {
         signal("-HUP", child.id());
     }

@@ -8,13 +8,12 @@ use std::time::Duration;
 use outbound::signature::{SigningSecret, verify_standard};
 use serde_json::{Value, json};
 use store::Store;
-use store::test_store::is_shared;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 use vocabulary::clock::Clock;
 
 use crate::crash::Place;
-use crate::harness::{Running, eventually, program, start, start_in};
+use crate::harness::{Running, eventually, is_of_embedded, program, start, start_in};
 use crate::receiver::{Answer, Received, Receiver};
 
 const SIGNING: &str = "whsec_RmlyU3RTaWduaW5nU2VjcmV0T2ZBV2ViaG9vazEyMzQ=";
@@ -58,7 +57,7 @@ async fn tells_its_secret(data_dir: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_key_that_is_killed_leaves_a_database_that_opens() {
-    if is_shared() {
+    if is_of_embedded("a change or loss of the key is of its own files") {
         return;
     }
     let dir = with_a_webhook("https://example.com/").await;
@@ -96,7 +95,7 @@ async fn a_change_of_the_key_that_is_killed_leaves_a_database_that_opens() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_the_environment_is_changed_for_another_one() {
-    if is_shared() {
+    if is_of_embedded("a change or loss of the key is of its own files") {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
@@ -140,7 +139,7 @@ async fn asked(gateway: &Running, method: &str, path: &str, body: Option<Value>)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_lost_key_a_gateway_goes_on_and_webhooks_wait_for_new_secrets() {
-    if is_shared() {
+    if is_of_embedded("a change or loss of the key is of its own files") {
         return;
     }
     let receiver = Receiver::start(|_| Answer::Status(200)).await;

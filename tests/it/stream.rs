@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::harness::{ADMIN_KEY, DEADLINE, Running, eventually, http_client, start};
+use store::test_store::is_shared;
 
 const NEVER: &str = "evt_00000000000000000000000000";
 
@@ -172,7 +173,10 @@ async fn a_stream_cut_before_its_first_event_misses_nothing() {
     let first = again.block().await.expect("it goes on");
     assert!(first.starts_with("id: evt_") && first.contains("\nevent: Heartbeat\ndata: {"), "{first}");
     let mut whole = Reader::open(&gateway, ADMIN_KEY, &format!("after={NEVER}"), None).await;
-    let told: Vec<_> = whole.take(3).await.into_iter().map(|told| told.event).collect();
+    // On PostgreSQL a gateway begins with an event about itself.
+    let skipped = usize::from(is_shared());
+    let told: Vec<_> =
+        whole.take(skipped + 3).await.into_iter().skip(skipped).map(|told| told.event).collect();
     assert_eq!(told, ["StationDiscovered", "StationConnected", "Heartbeat"]);
 
     let nonsense = open(&gateway, ADMIN_KEY, "", Some("yesterday")).await;
