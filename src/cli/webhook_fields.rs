@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Failure, input};
+use vocabulary::broker::CloudEventsMode;
 use vocabulary::delivery::BodyFormat;
 use vocabulary::words::listed;
 
@@ -42,6 +43,16 @@ pub(super) struct Fields {
     #[arg(long, value_name = "HEADER", value_parser = input::header)]
     #[serde(skip)]
     header: Option<Vec<(String, String)>>,
+    /// Brokers only: the subject that messages are published on, such as 'ev.{station_id}.{event}'
+    #[arg(long)]
+    topic: Option<String>,
+    /// Brokers only: how to sign in, as JSON: username and password, token, nkey or creds; - reads a line of
+    /// standard input
+    #[arg(long, value_name = "JSON")]
+    #[serde(skip)]
+    credentials: Option<String>,
+    #[arg(long, value_name = "MODE", help = format!("Brokers and --format cloudevents only: {}", listed(CloudEventsMode::WORDS)))]
+    cloudevents_mode: Option<String>,
     /// The order of deliveries: none, or station for each station's strictly one after the other
     #[arg(long)]
     ordering: Option<String>,
@@ -77,7 +88,13 @@ impl Fields {
     ) -> Result<Map<String, Value>, Failure> {
         self.signing_secret = input::secret(self.signing_secret)?;
         self.secret_value = input::secret(self.secret_value)?;
+        let credentials = input::secret(self.credentials.take())?;
         let mut body = input::body(&self, clear);
+        if let Some(credentials) = credentials {
+            // What is no JSON goes as a text: the gateway's answer says what is expected.
+            let credentials = serde_json::from_str(&credentials).unwrap_or(Value::String(credentials));
+            body.insert("credentials".to_owned(), credentials);
+        }
         body.extend(url.map(|url| ("url".to_owned(), url.into())));
         if let Some(headers) = self.header {
             let headers: BTreeMap<String, String> = headers.into_iter().collect();

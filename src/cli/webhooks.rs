@@ -276,6 +276,8 @@ fn details(webhook: &Webhook) -> String {
         ("owner", or_dash(webhook.owner_id.as_ref())),
         ("filter", or_dash(webhook.filter.as_ref())),
         ("format", webhook.format.as_str().to_owned()),
+        ("topic", or_dash(webhook.topic.as_ref())),
+        ("credentials", if webhook.credentials_set { "***" } else { "-" }.to_owned()),
         ("secret header", secret_header),
         ("headers", or_dash((!headers.is_empty()).then(|| headers.join(", ")))),
         ("ordering", webhook.ordering.to_string()),
@@ -297,7 +299,7 @@ fn details(webhook: &Webhook) -> String {
 }
 
 fn tested(test: &WebhookTest) -> String {
-    let status = or_dash(test.status_code);
+    let status = test.status_code.map_or("confirmed".to_owned(), |status| status.to_string());
     match &test.error {
         None => format!("taken: {status} after {} ms\n", test.duration_ms),
         Some(error) => format!("not taken after {} ms: {}\n", test.duration_ms, deliveries::worded(error)),

@@ -1,9 +1,10 @@
-//! One attempt: a body is signed and posted. Deliveries, tests and verifications all use this.
+//! One attempt: a body is signed, and posted or published. Deliveries, tests and verifications all use this.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use outbound::brokers::Message;
 use outbound::headers::AttemptHeaders;
 use outbound::outcome::{AttemptVerdict, Outcome};
 use outbound::post::{Poster, Request};
@@ -14,7 +15,7 @@ use vocabulary::delivery::Trigger;
 use vocabulary::event::Event;
 use vocabulary::id::DeliveryId;
 
-use super::target::Target;
+use super::target::{Destination, Target};
 
 /// A request to an endpoint.
 #[derive(Debug)]
@@ -29,14 +30,11 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Posts it. It takes the webhook's timeout at most.
+    /// Posts or publishes it. It takes the webhook's timeout at most.
     pub(super) async fn send(self, target: &Target, poster: &Poster, clock: &Clock) -> Outcome {
-        let url = match &target.url {
-            Ok(url) => url.clone(),
-            Err(reason) => return unusable(reason),
-        };
         let now = clock.now();
         let body = self.body;
+        let signing = target.signing_at(now);
         let headers = AttemptHeaders {
             delivery_id: self.delivery_id,
             event_id: self.event.id,
@@ -46,20 +44,31 @@ impl Attempt<'_> {
             sequence: self.sequence,
             timestamp_s: now.unix_s(),
             format: target.format,
-            signing: &target.signing_at(now),
+            signing: &signing,
             secret: target.secret.as_ref().map(|(name, value)| (name.as_str(), value.as_str())),
             webhook_headers: &target.custom_headers,
             event_headers: &self.event.custom_headers,
+        };
+        match &target.destination {
+            Ok(Destination::Endpoint(url)) => {
+                let (url, headers, timeout) = (url.clone(), headers.build(&body), target.timeout);
+                let carries_secret = target.secret.is_some();
+                poster.post(Request { url, headers, body, timeout, carries_secret }).await
+            }
+            Ok(Destination::Broker(broker)) => {
+                let topic = broker.topic.of(self.event);
+                let message = Message::new(topic, &headers, self.event, body, broker.cloudevents_mode);
+                let credentials = broker.credentials.as_ref();
+                poster.brokers().publish(&broker.url, credentials, &message, target.timeout).await
+            }
+            Err(reason) => unusable(reason),
         }
-        .build(&body);
-        let carries_secret = target.secret.is_some();
-        poster.post(Request { url, headers, body, timeout: target.timeout, carries_secret }).await
     }
 }
 
 fn unusable(reason: &str) -> Outcome {
     Outcome {
-        verdict: AttemptVerdict::Forbidden { message: format!("not a URL: {reason}") },
+        verdict: AttemptVerdict::Forbidden { message: reason.to_owned() },
         duration: Duration::ZERO,
         response_headers: Vec::new(),
         response_body: None,

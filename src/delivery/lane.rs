@@ -260,7 +260,7 @@ impl Lane {
                 self.failing = true;
                 self.breaker.failed(probe, now);
             }
-            EndpointSign::NotMade => {}
+            EndpointSign::Nothing => {}
         }
         self.due_by(retry_at);
         if self.settings.station_order.is_some() {

@@ -58,8 +58,8 @@ pub(super) enum EndpointSign {
     Arrived,
     /// It does not take them.
     Failed,
-    /// Nothing: no request was made, because of the gateway itself.
-    NotMade,
+    /// Nothing: no request was made, because of the gateway itself, or the one message was at fault.
+    Nothing,
 }
 
 /// What all sends share.
@@ -110,8 +110,11 @@ impl Send {
             () = sender.cut_off.cancelled() => None,
         };
         if let Some(outcome) = outcome {
-            self.report.ended.how =
-                if outcome.is_success() { EndpointSign::Arrived } else { EndpointSign::Failed };
+            self.report.ended.how = match () {
+                () if outcome.is_success() => EndpointSign::Arrived,
+                () if outcome.is_hopeless() => EndpointSign::Nothing,
+                () => EndpointSign::Failed,
+            };
             let finish = self.decide(told.event(), outcome);
             if let Next::Retry { due_at } = finish.next {
                 self.report.ended.retry_at = Some(due_at);
@@ -152,15 +155,16 @@ impl Send {
             let gone = outcome.status() == Some(410);
             let wait = schedule::next_try(claimed.step, &self.schedule, asked, chance());
             match wait {
-                Some(wait) if !gone => Next::Retry { due_at: now.after(wait) },
+                Some(wait) if !gone && !outcome.is_hopeless() => Next::Retry { due_at: now.after(wait) },
                 _ => {
                     let announce = self.sender.announces(claimed, event, &outcome, now);
                     if gone { Next::Gone { announce } } else { Next::DeadLetter { announce } }
                 }
             }
         };
+        let says_something = !outcome.is_hopeless();
         let mut finish = attempt::finish(claimed, outcome, next);
-        finish.auto_disable_after = Some(self.sender.auto_disable_after);
+        finish.auto_disable_after = says_something.then_some(self.sender.auto_disable_after);
         finish
     }
 }
@@ -174,7 +178,7 @@ pub(super) struct ReportEnd {
 impl ReportEnd {
     pub(super) fn of(sender: &Sender, claimed: &Claimed, probe: bool) -> Self {
         let (webhook_id, payload_bytes) = (claimed.webhook_id, claimed.payload_bytes);
-        let ended = SendEnd { webhook_id, payload_bytes, probe, how: EndpointSign::NotMade, retry_at: None };
+        let ended = SendEnd { webhook_id, payload_bytes, probe, how: EndpointSign::Nothing, retry_at: None };
         Self { ended, reports: sender.reports.clone() }
     }
 }

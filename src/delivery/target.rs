@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use url::Url;
 
+use outbound::broker_url::BrokerUrl;
+use outbound::brokers::TopicTemplate;
 use outbound::signature::{InvalidSecret, SigningSecret};
-use store::{Claimed, DirectUrl, LaneSettings, UnreadableSetting};
+use store::{BrokerSettings, Claimed, DirectUrl, LaneSettings, UnreadableSetting};
 use vocabulary::api::webhook::WebhookInput;
+use vocabulary::broker::{BrokerCredentials, CloudEventsMode};
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::BodyFormat;
 use vocabulary::rate::{InvalidRate, RateLimit};
@@ -16,8 +19,8 @@ use vocabulary::rate::{InvalidRate, RateLimit};
 /// Where and how one webhook's deliveries are sent.
 #[derive(Clone)]
 pub struct Target {
-    /// The URL; the reason if the stored text is no URL.
-    pub url: Result<Url, String>,
+    /// Where to; the reason if the stored text names nothing.
+    pub destination: Result<Destination, String>,
     /// The body's shape.
     pub format: BodyFormat,
     /// Signing secrets, newest first, with the end of each; `None`: it is the current one.
@@ -30,6 +33,28 @@ pub struct Target {
     pub timeout: Duration,
     /// The rate at which deliveries may be sent.
     pub rate_limit: Option<RateLimit>,
+}
+
+/// An endpoint or a broker.
+#[derive(Clone)]
+pub enum Destination {
+    /// Deliveries are posted to it.
+    Endpoint(Url),
+    /// Deliveries are published to it.
+    Broker(Box<Broker>),
+}
+
+/// Where and how messages are published.
+#[derive(Clone)]
+pub struct Broker {
+    /// The broker.
+    pub url: BrokerUrl,
+    /// What they are published on.
+    pub topic: TopicTemplate,
+    /// How the gateway signs in.
+    pub credentials: Option<BrokerCredentials>,
+    /// How CloudEvents are laid into them.
+    pub cloudevents_mode: Option<CloudEventsMode>,
 }
 
 impl fmt::Debug for Target {
@@ -58,7 +83,7 @@ impl Target {
         });
         let rate_limit = settings.rate_limit.as_ref().map(|text| text.parse());
         Ok(Self {
-            url: parsed(&settings.url),
+            destination: destination(&settings.url, settings.broker.as_ref()),
             format: settings.format,
             signing: signing.collect::<Result<_, _>>()?,
             secret: settings.secret.clone(),
@@ -72,8 +97,13 @@ impl Target {
 
     /// The target of a webhook that is not created yet; `secret` signs.
     pub fn planned(input: &WebhookInput, secret: SigningSecret) -> Self {
+        let broker = input.topic.clone().map(|topic| BrokerSettings {
+            topic,
+            credentials: input.credentials.clone(),
+            cloudevents_mode: input.cloudevents_mode,
+        });
         Self {
-            url: parsed(&input.url),
+            destination: destination(&input.url, broker.as_ref()),
             format: input.format,
             signing: vec![(secret, None)],
             secret: input.secret_header.clone().zip(input.secret_value.clone()),
@@ -96,7 +126,7 @@ impl Target {
             reason: error.to_string(),
         })?;
         Ok(Self {
-            url: parsed(&direct.url),
+            destination: destination(&direct.url, None),
             signing: secret.map(|secret| (secret, None)).into_iter().collect(),
             ..self.clone()
         })
@@ -112,7 +142,19 @@ impl Target {
     }
 }
 
-/// The URL, or why the text is none.
-fn parsed(url: &str) -> Result<Url, String> {
-    Url::parse(url).map_err(|error| format!("{url}: {error}"))
+/// Where the texts lead, or why nowhere.
+fn destination(url: &str, broker: Option<&BrokerSettings>) -> Result<Destination, String> {
+    let Some(settings) = broker else {
+        let url = Url::parse(url).map_err(|error| format!("not a URL: {url}: {error}"))?;
+        return Ok(Destination::Endpoint(url));
+    };
+    let url = BrokerUrl::parse(url).ok_or_else(|| format!("{url} has a topic, but is no broker"))?;
+    let url = url.map_err(|error| error.to_string())?;
+    let topic = TopicTemplate::parse(&settings.topic, url.protocol);
+    Ok(Destination::Broker(Box::new(Broker {
+        topic: topic.map_err(|error| format!("the topic {error}"))?,
+        url,
+        credentials: settings.credentials.clone(),
+        cloudevents_mode: settings.cloudevents_mode,
+    })))
 }

@@ -57,6 +57,7 @@ mod stations;
 mod stream_places;
 mod transactions;
 mod versions;
+mod webhook_broker;
 mod webhook_input;
 mod webhook_pauses;
 mod webhook_stats;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::problem::{ErrorAnswer, Result};
-use super::{ApiState, body};
+use super::{ApiState, body, webhook_broker};
+use outbound::broker_url::BrokerUrl;
 use outbound::destination::{Refusal, parse_url};
 use outbound::headers::{check_custom_headers, check_secret_header, check_secret_value};
 use outbound::signature::SigningSecret;
@@ -17,7 +18,7 @@ use vocabulary::subscription::{EventPattern, Filter, StationGlob};
 use vocabulary::units::Span;
 
 /// Read-only fields of a webhook; ignored in `PUT` and `PATCH`.
-const READ_ONLY: [&str; 10] = [
+const READ_ONLY: [&str; 11] = [
     "id",
     "status",
     "disabled_reason",
@@ -25,6 +26,7 @@ const READ_ONLY: [&str; 10] = [
     "paused_until",
     "paused_reason",
     "secret_value_set",
+    "credentials_set",
     "warnings",
     "created_at",
     "updated_at",
@@ -70,7 +72,7 @@ impl Draft {
         Ok(Self { members: object(body)?, given: Given::Everything })
     }
 
-    /// The body of a `PUT`: it replaces everything but the two secrets.
+    /// The body of a `PUT`: it replaces everything but the two secrets and the credentials.
     ///
     /// # Errors
     /// A 422 if it is no object.
@@ -108,12 +110,16 @@ impl Draft {
         if url_is_wrong {
             members.insert("url".into(), "https://example.com".into());
         }
-        let input: WebhookInput = body::into(Value::Object(members))?;
+        let mut input: WebhookInput = body::into(Value::Object(members))?;
         let mut meanings = Vec::new();
         check_members(&input, &mut meanings);
         meanings.retain(|error| given.has(top(&error.field)));
         check_secret(&input, &given, &mut meanings);
-        if !url_is_wrong && given.has_any(&["url", "secret_value", "secret_header"]) {
+        if !url_is_wrong {
+            webhook_broker::check(state, &mut input, &|name| given.has(name), &mut meanings).await;
+        }
+        let is_endpoint = !BrokerUrl::is_meant_by(&input.url);
+        if !url_is_wrong && is_endpoint && given.has_any(&["url", "secret_value", "secret_header"]) {
             check_url(state, &input, &given, &mut meanings).await;
         }
         errors.extend(meanings);
@@ -156,9 +162,11 @@ fn without_read_only(body: Value) -> Result<Value> {
     Ok(Value::Object(members))
 }
 
-/// A missing secret, or a signing secret of null, keeps the old one. A `secret_value` of null removes it.
+/// A missing secret, or a signing secret of null, keeps the old one, and so do missing credentials. A
+/// `secret_value` or `credentials` of null removes them.
 fn keep_secrets(before: &StoredWebhook, members: &mut Map<String, Value>) {
     members.entry("secret_value").or_insert_with(|| json!(before.secret_value));
+    members.entry("credentials").or_insert_with(|| json!(before.credentials));
     let signing = members.entry("signing_secret").or_insert(Value::Null);
     if signing.is_null() {
         *signing = json!(before.signing_secret);

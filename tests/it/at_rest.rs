@@ -15,6 +15,7 @@ const SIGNING: &str = "whsec_RmlyU3RTaWduaW5nU2VjcmV0T2ZBV2ViaG9vazEyMzQ=";
 const DYNAMIC: &str = "whsec_RHluYW1pY1VybFNlY3JldEZvckFuRXZlbnQxMjM0NTY=";
 const VALUE: &str = "Bearer s3cret-value-of-a-header";
 const HOOK_HEADER: &str = "t0ken-in-a-webhooks-headers";
+const BROKER_TOKEN: &str = "t0ken-of-a-broker";
 const EVENT_HEADER: &str = "t0ken-in-an-events-headers";
 const PASSWORD: &str = "Stat1onPassword-0815";
 const NEW_PASSWORD: &str = "4e657753746174696f6e50617373773072642d34";
@@ -65,6 +66,9 @@ async fn a_copied_database_reveals_no_secret_of_a_busy_gateway() {
     let hook = json!({"url": receiver.url, "signing_secret": SIGNING, "secret_header": "Authorization",
         "secret_value": VALUE, "custom_headers": {"x-token": HOOK_HEADER}, "retry_schedule": ["100ms", "100ms"]});
     let hook = post("/webhooks", hook, 201).await;
+    let broker = json!({"url": "nats://127.0.0.1:1", "topic": "t", "credentials": {"token": BROKER_TOKEN}});
+    let broker = post("/webhooks", broker, 201).await;
+    assert_eq!(broker["credentials_set"], true);
     let rotated = post(&format!("/webhooks/{}/secret/rotate", hook["id"]), json!({}), 200).await;
     let generated = post_once(&gateway, "/webhooks", &json!({"url": receiver.url})).await;
     let key = post_once(&gateway, "/api-keys", &json!({"name": "n", "scopes": ["read"]})).await;
@@ -80,6 +84,7 @@ async fn a_copied_database_reveals_no_secret_of_a_busy_gateway() {
     let mut secrets = vec![
         ("secret value", VALUE.into()),
         ("webhook's header", HOOK_HEADER.into()),
+        ("broker's token", BROKER_TOKEN.into()),
         ("event's header", EVENT_HEADER.into()),
         ("station's password", PASSWORD.into()),
         ("new password", NEW_PASSWORD.into()),

@@ -56,15 +56,24 @@ pub(crate) fn is_about(wait: Duration, seconds: f64) -> bool {
 }
 
 pub(crate) fn signed_by(secret: &Value, received: &Received) -> (bool, bool) {
-    let secret: SigningSecret = secret.as_str().expect("a secret").parse().expect("well formed");
     let timestamp_s = received.header("webhook-timestamp").parse().expect("a number");
     assert_eq!(received.header("webhook-timestamp"), received.header("x-webhook-timestamp"));
+    let signatures = [received.header("webhook-signature"), received.header("x-webhook-signature")];
+    signed(secret, received.header("webhook-id"), timestamp_s, received.body.as_bytes(), signatures)
+}
+
+/// Whether the signatures, the standard and the plain one, are this secret's.
+pub(crate) fn signed(
+    secret: &Value,
+    id: &str,
+    timestamp_s: i64,
+    body: &[u8],
+    [standard, plain]: [&str; 2],
+) -> (bool, bool) {
+    let secret: SigningSecret = secret.as_str().expect("a secret").parse().expect("well formed");
     let (now, tolerance) = (Clock::System.now(), Duration::from_secs(300));
-    let (id, body) = (received.header("webhook-id"), received.body.as_bytes());
-    let signatures = received.header("webhook-signature");
-    let plain = received.header("x-webhook-signature");
     (
-        verify_standard(&secret, id, timestamp_s, body, signatures, now, tolerance).is_ok(),
+        verify_standard(&secret, id, timestamp_s, body, standard, now, tolerance).is_ok(),
         verify_plain(&secret, timestamp_s, body, plain, now, tolerance).is_ok(),
     )
 }

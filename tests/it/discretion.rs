@@ -152,6 +152,10 @@ async fn a_log_at_trace_level_shows_no_secret() {
     let (made, hook) = ask(&place, &secrets, &key, "POST", "/webhooks", hook).await;
     assert_eq!(made, 201, "{hook}");
     let hook = format!("/webhooks/{}", hook["id"]);
+    let broker = json!({"url": "nats://127.0.0.1:1", "topic": "t", "retry_schedule": ["100ms"],
+        "credentials": {"username": "ann", "password": secrets.new_one("broker-password")}});
+    let (made, _) = ask(&place, &secrets, &key, "POST", "/webhooks", broker).await;
+    assert_eq!(made, 201);
     let refusing = json!({"url": format!("http://127.0.0.1:1/?token={}", secrets.new_one("dead-url")), "retry_schedule": ["100ms"]});
     let (made, refusing) = ask(&place, &secrets, &key, "POST", "/webhooks", refusing).await;
     assert_eq!(made, 201);
@@ -258,7 +262,7 @@ fn what_has_a_secret_does_not_show_it_to_who_debugs() {
     let at = "2026-04-14T12:00:00.000Z";
     let all = [
         shown::<WebhookInput>(json!({"url": url, "secret_header": "X", "secret_value": HUSH,
-            "signing_secret": signing, "custom_headers": headers})),
+            "signing_secret": signing, "custom_headers": headers, "credentials": {"token": HUSH}})),
         shown::<WebhookSecrets>(json!({"signing_secret": signing,
             "previous": [{"signing_secret": signing, "expires_at": at}]})),
         shown::<Webhook>(json!({"id": 1, "name": "n", "url": url, "enabled": true, "status": "active",

@@ -7,6 +7,7 @@ mod at_rest;
 mod authorization;
 mod backups;
 mod boots;
+mod brokers;
 mod browser;
 mod bulk;
 mod burdens;

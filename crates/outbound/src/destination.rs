@@ -73,6 +73,25 @@ pub enum Refusal {
         /// The URL's host.
         host: String,
     },
+    /// An unencrypted broker where the operator wants TLS.
+    #[error("plain {scheme}:// is switched off here (delivery.https_only): use {secure}://")]
+    PlainBroker {
+        /// The URL's scheme.
+        scheme: &'static str,
+        /// The scheme with TLS.
+        secure: &'static str,
+    },
+    /// A password or a token would be sent to a broker unencrypted.
+    #[error(
+        "with a password or a token the URL must be {secure}://: without TLS it could be read on the way to \
+         {host} (an address opened with --allow-network or delivery.allowed_networks is exempt)"
+    )]
+    CredentialsInClear {
+        /// The URL's host.
+        host: String,
+        /// The scheme with TLS.
+        secure: &'static str,
+    },
     /// The address, or every address of the name, is in a special-purpose range.
     #[error(
         "{host} leads to {address} ({kind}), and deliveries go to public addresses only: to permit it, open \

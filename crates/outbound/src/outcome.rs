@@ -14,6 +14,15 @@ pub enum AttemptVerdict {
         /// The status, 200 to 299.
         status: u16,
     },
+    /// A broker has confirmed that it keeps the message.
+    Confirmed,
+    /// A broker answered, and does not keep the message.
+    NotConfirmed {
+        /// `no_stream`, `nack`, `not_authorized` or `too_large`.
+        code: ErrorCode,
+        /// What it said, in words.
+        message: String,
+    },
     /// Any other status; redirects are not followed and end here too.
     Refused {
         /// The status.
@@ -55,7 +64,12 @@ pub struct Outcome {
 impl Outcome {
     /// Whether the receiver has accepted it.
     pub fn is_success(&self) -> bool {
-        matches!(self.verdict, AttemptVerdict::Delivered { .. })
+        matches!(self.verdict, AttemptVerdict::Delivered { .. } | AttemptVerdict::Confirmed)
+    }
+
+    /// Whether the next attempt could not fare better: the message itself is at fault, not who takes it.
+    pub fn is_hopeless(&self) -> bool {
+        matches!(self.verdict, AttemptVerdict::NotConfirmed { code: ErrorCode::TooLarge, .. })
     }
 
     /// The answer's status, if there was an answer.
@@ -69,13 +83,14 @@ impl Outcome {
     /// The error as the API shows it: a code for programs, words for people. `None` on success.
     pub fn error(&self) -> Option<DeliveryError> {
         let (code, message) = match &self.verdict {
-            AttemptVerdict::Delivered { .. } => return None,
+            AttemptVerdict::Delivered { .. } | AttemptVerdict::Confirmed => return None,
             AttemptVerdict::Refused { status, .. } => (ErrorCode::HttpStatus, self.describe_status(*status)),
             AttemptVerdict::TimedOut => {
                 let message = format!("no complete answer within {} ms", self.duration.as_millis());
                 (ErrorCode::Timeout, message)
             }
-            AttemptVerdict::Unreachable { code, message } => (*code, message.clone()),
+            AttemptVerdict::Unreachable { code, message }
+            | AttemptVerdict::NotConfirmed { code, message } => (*code, message.clone()),
             AttemptVerdict::Forbidden { message } => (ErrorCode::ForbiddenDestination, message.clone()),
         };
         Some(DeliveryError { code, message })

@@ -12,17 +12,19 @@ use reqwest::{Client, ClientBuilder};
 use tower::util::MapRequestLayer;
 use url::Url;
 
+use super::brokers::Brokers;
 use super::destination::{self, Guard};
+use super::dial::Dialer;
 use super::lookup::Lookups;
 use super::outcome::{AttemptVerdict, Outcome};
 use super::resolve::GuardedResolver;
 use super::retry_after::RetryAfter;
 use super::secret_mask::SecretMask;
+use super::trust;
 
 mod failure;
 #[cfg(test)]
 mod tests;
-mod trust;
 
 /// How much of an answer's body is kept, in bytes.
 pub const KEPT_BODY_BYTES: usize = 1024;
@@ -96,6 +98,7 @@ pub struct Poster {
     any: Connections,
     /// For unencrypted secrets: connects to allowed networks only, and shares no connection with `any`.
     allowed_only: Connections,
+    brokers: Brokers,
 }
 
 #[derive(Clone)]
@@ -143,7 +146,9 @@ impl Poster {
         let resolver =
             GuardedResolver { lookups: Lookups::default(), guard: guard.clone(), allowed_only: false };
         let no_roots = || Client::builder().tls_certs_only([]);
-        let any = match trust::client_config(&extra) {
+        let tls = trust::client_config(&extra);
+        let dialer = Dialer::new(guard.clone(), resolver.lookups.clone(), tls.as_ref().ok().cloned());
+        let any = match tls {
             Ok(tls) => {
                 Connections::new(&resolver, &|| Client::builder().tls_backend_preconfigured(tls.clone()))
             }
@@ -160,12 +165,17 @@ impl Poster {
         // Plain HTTP only, so it needs no roots.
         let allowed_resolver = GuardedResolver { allowed_only: true, ..resolver };
         let allowed_only = Connections::new(&allowed_resolver, &no_roots).map_err(PosterError::Client)?;
-        Ok(Self { guard, any, allowed_only })
+        Ok(Self { guard, any, allowed_only, brokers: Brokers::new(dialer) })
     }
 
     /// The guard that every request passes.
     pub fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// The brokers that messages are published to, by the same guard.
+    pub fn brokers(&self) -> &Brokers {
+        &self.brokers
     }
 
     /// Makes one attempt within its timeout. It never fails: an error is an outcome.

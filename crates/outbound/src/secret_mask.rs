@@ -5,6 +5,8 @@
 
 use http::HeaderMap;
 
+use vocabulary::broker::BrokerCredentials;
+
 /// Replaces a secret.
 const MASK: &[u8] = b"***";
 
@@ -29,6 +31,20 @@ impl SecretMask {
                 add(&mut spellings, &value[blank + 1..]);
             }
         }
+        Self::new(spellings)
+    }
+
+    /// Those that are sent to a broker to sign in.
+    pub(super) fn of_credentials(credentials: Option<&BrokerCredentials>) -> Self {
+        let mut spellings = Vec::new();
+        let sent = credentials.map(|sent| [&sent.password, &sent.token]);
+        for secret in sent.into_iter().flatten().flatten() {
+            add(&mut spellings, secret.as_bytes());
+        }
+        Self::new(spellings)
+    }
+
+    fn new(mut spellings: Vec<Vec<u8>>) -> Self {
         spellings.sort_unstable_by_key(|spelling| std::cmp::Reverse(spelling.len()));
         spellings.dedup();
         Self { spellings }
@@ -109,6 +125,14 @@ mod tests {
         check(&["Basic dXNlcjpwYXNz"], "auth=Basic dXNlcjpwYXNz; token dXNlcjpwYXNz", "auth=***; token ***");
         check(&["sesame", "sesame-long"], "sesame-long sesame", "*** ***");
         check(&["a\\b/c\"d"], r#"{"h":"a\\b/c\"d","p":"a\\b\/c\"d"}"#, r#"{"h":"***","p":"***"}"#);
+    }
+
+    #[test]
+    fn so_is_what_a_broker_is_told_of_us() {
+        let token = BrokerCredentials { token: Some("sesame-1234".to_owned()), ..Default::default() };
+        let masked = SecretMask::of_credentials(Some(&token)).masked(b"no sesame-1234 here");
+        assert_eq!(masked, b"no *** here");
+        assert_eq!(SecretMask::of_credentials(None).masked(b"anything"), b"anything");
     }
 
     #[test]

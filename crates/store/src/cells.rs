@@ -69,6 +69,19 @@ impl Row<'_> {
         self.maybe_text(column)?.map(|_| self.sealed(column, vault, place)).transpose()
     }
 
+    /// JSON that is sealed, opened and read, or NULL.
+    pub(crate) fn maybe_sealed_json<T: DeserializeOwned>(
+        &self,
+        column: usize,
+        vault: &Vault,
+        place: (Cell, &dyn Display),
+    ) -> Result<Option<T>> {
+        let text = self.maybe_sealed(column, vault, place)?;
+        text.map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|error| self.unreadable(column, error))
+    }
+
     /// Headers that are sealed, opened; none are written `{}`, or are NULL.
     pub(crate) fn headers(
         &self,

@@ -67,7 +67,7 @@ pub use deliveries::changes::{Canceled, Resent};
 pub use deliveries::claim::{Claimed, EventsToDeliver, LaneClaimed};
 pub use deliveries::dead_letters::{DeliveryFailure, GivenUp};
 pub use deliveries::direct_url::DirectUrl;
-pub use deliveries::lane_settings::{LaneClaim, LaneSettings, LaneState, SigningSecretText};
+pub use deliveries::lane_settings::{BrokerSettings, LaneClaim, LaneSettings, LaneState, SigningSecretText};
 pub use deliveries::lanes::DueLane;
 pub use deliveries::lately::Lately;
 pub use deliveries::list::{Delivery, DeliveryFilter};

@@ -56,9 +56,10 @@ impl SeedWebhook {
 const SECRETS: &str = r#"
     INSERT INTO webhooks (name, url, status, events, stations, secret_header, secret_value, signing_secret,
         format, custom_headers, ordering, ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight,
-        created_at_ms, updated_at_ms)
+        created_at_ms, updated_at_ms, credentials)
     VALUES ('all', 'https://example.com/', 'active', '["*"]', '["*"]', 'x-key', 'SECRET-value', 'SECRET-signing',
-        'flat', '{"x-token":"SECRET-header"}', 'none', 1000, 1000, '["1s"]', 1, 1, 1);
+        'flat', '{"x-token":"SECRET-header"}', 'none', 1000, 1000, '["1s"]', 1, 1, 1,
+        '{"token":"SECRET-token"}');
     INSERT INTO webhook_previous_secrets (webhook_id, signing_secret, expires_at_ms)
     VALUES (1, 'SECRET-previous', 9000000000000);
     INSERT INTO events (id, event, category, timestamp_ms, payload, custom_headers, target)

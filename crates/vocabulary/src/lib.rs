@@ -6,6 +6,7 @@
 
 pub mod adjustable;
 pub mod api;
+pub mod broker;
 pub mod bucket;
 pub mod clock;
 pub mod delivery;

@@ -20,6 +20,7 @@ fn settings(webhook_id: WebhookId, max_in_flight: usize) -> LaneSettings {
         signing_secrets: Vec::<SigningSecretText>::new(),
         secret: None,
         custom_headers: BTreeMap::new(),
+        broker: None,
         station_order: None,
         timeout: Duration::from_secs(10),
         retry_schedule: vec![Duration::from_secs(30)],

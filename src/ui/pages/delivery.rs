@@ -131,6 +131,8 @@ fn step(attempt: &Attempt, now: Timestamp) -> Step {
     let (mark, what) = match (&attempt.error, attempt.status_code) {
         (Some(error), _) => (Mark::Failed, html! { (error.message) }),
         (None, Some(status)) => (Mark::Done, html! { (status) }),
+        // Brokers confirm, and have no statuses.
+        (None, None) if attempt.duration_ms.is_some() => (Mark::Done, html! { "confirmed" }),
         (None, None) => (Mark::Ahead, html! { "under way" }),
     };
     let text = html! {
@@ -241,7 +243,7 @@ fn request(view: &View) -> Markup {
 
 fn curl_button(view: &View) -> Markup {
     match (&view.event, &view.delivery.url) {
-        (Some(event), Some(url)) => {
+        (Some(event), Some(url)) if url.starts_with("http") => {
             action::copy(&curl::command(url, &view.delivery, event, view.webhook.as_ref()), "Copy as curl")
         }
         _ => html! {},
@@ -250,7 +252,10 @@ fn curl_button(view: &View) -> Markup {
 
 /// What the endpoint has answered, the newest first.
 fn answers(attempts: &[Attempt]) -> Markup {
-    let answered = attempts.iter().rev().filter(|attempt| attempt.status_code.is_some());
+    let answered = attempts
+        .iter()
+        .rev()
+        .filter(|attempt| attempt.status_code.is_some() || attempt.response_body.is_some());
     let answered: Vec<&Attempt> = answered.take(SHOWN_ATTEMPTS).collect();
     html! {
         @if answered.is_empty() { p.muted { "It has answered nothing so far." } }

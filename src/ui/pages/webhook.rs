@@ -80,6 +80,7 @@ fn test_result(test: WebhookTest) -> String {
         (_, None, Some(error)) => {
             format!("The test event did not arrive: {} ({}).", error.message, error.code.as_str())
         }
+        (true, None, None) => format!("The test event arrived: the broker confirmed it after {took}."),
         (_, None, None) => "The test event did not arrive.".to_owned(),
     }
 }
@@ -318,6 +319,10 @@ fn settings(webhook: &Webhook, now: Timestamp) -> Markup {
     ];
     if let Some(owner) = &webhook.owner_id {
         facts.insert(3, ("Owner", table::mono(owner)));
+    }
+    if let Some(topic) = &webhook.topic {
+        facts.insert(2, ("Topic", table::mono(topic)));
+        facts.push(("Credentials", html! { @if webhook.credentials_set { "set" } @else { "none" } }));
     }
     let names: Vec<&str> = webhook.custom_headers.keys().map(String::as_str).collect();
     if !names.is_empty() {

@@ -25,13 +25,13 @@ use vocabulary::webhook::Ordering;
 const LISTS: [&str; 3] = ["events", "stations", "retry_schedule"];
 
 /// Fields that are null when they are empty.
-const NULLABLE: [&str; 4] = ["name", "owner_id", "rate_limit", "secret_header"];
+const NULLABLE: [&str; 5] = ["name", "owner_id", "rate_limit", "secret_header", "topic"];
 
 /// Fields with a default, which they keep when they are empty.
 const DEFAULTED: [&str; 5] = ["url", "format", "ordering", "ordering_max_wait", "timeout"];
 
 /// Every field of the form; what is wrong with others stands above it.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "name",
     "url",
     "events",
@@ -40,6 +40,8 @@ const NAMES: [&str; 15] = [
     "secret_header",
     "secret_value",
     "custom_headers",
+    "topic",
+    "credentials",
     "format",
     "filter",
     "ordering",
@@ -147,7 +149,8 @@ fn form(token: &str, path: &str, is_known: bool, fields: &Fields<'_>) -> Markup 
         form method="post" action=(path) {
             (action::hidden(token, &[]))
             (fields.others(&NAMES))
-            (fields.text("url", "URL", "Where events are posted to, such as https://my-app.example.com/webhooks/ocpp"))
+            (fields.text("url", "URL", "Where events are posted to, such as https://my-app.example.com/webhooks/ocpp; or a broker, such as nats://nats.example.com"))
+            (fields.text("topic", "Topic", "Brokers only: the subject of messages, such as ev.{station_id}.{event}"))
             (fields.text("name", "Name", "For people; the URL's host if it is empty"))
             (fields.area("events", "Events", "Types or patterns, one a line: StartTransaction, Start*, ocpp.*; * is all but webhook.*"))
             details.more {
@@ -157,6 +160,7 @@ fn form(token: &str, path: &str, is_known: bool, fields: &Fields<'_>) -> Markup 
                 (fields.text("owner_id", "Owner", "Then only events of this owner are sent"))
                 (fields.text("secret_header", "Secret header", "Such as Authorization"))
                 (fields.secret("secret_value", "Secret value", value_hint))
+                (fields.secret("credentials", "Credentials", "Brokers only: JSON, such as {\"token\": \"…\"} or {\"username\": \"…\", \"password\": \"…\"}; empty keeps those that are stored"))
                 (fields.area("custom_headers", "More headers", "Name: value, one a line"))
                 (fields.choice("format", "Format of the body", "", &formats))
                 (fields.choice("ordering", "Order", "station: the events of a station one after the other", &orders))
@@ -196,6 +200,11 @@ fn body(form: &Form) -> Result<Map<String, Value>, FieldError> {
     if let Some(secret) = form.get("secret_value") {
         body.insert("secret_value".to_owned(), secret.into());
     }
+    if let Some(credentials) = form.get("credentials") {
+        let credentials: Value =
+            serde_json::from_str(credentials).map_err(|_| FieldError::new("credentials", "is no JSON"))?;
+        body.insert("credentials".to_owned(), credentials);
+    }
     let filter = form.get("filter").map(serde_json::from_str).transpose();
     let filter: Option<Value> =
         filter.map_err(|error| FieldError::new("filter", format!("is no JSON: {error}")))?;
@@ -228,6 +237,7 @@ fn value_of(webhook: &Webhook, name: &str) -> Option<String> {
             let lines = webhook.custom_headers.iter().map(|(name, value)| format!("{name}: {value}"));
             lines.collect::<Vec<_>>().join("\n")
         }
+        "topic" => webhook.topic.clone()?,
         "format" => webhook.format.as_str().to_owned(),
         "filter" => webhook.filter.as_ref()?.to_string(),
         "ordering" => webhook.ordering.as_str().to_owned(),
@@ -253,7 +263,7 @@ mod tests {
         );
         let body = Value::Object(body(&form).expect("a body"));
         let expected = json!({"url": "https://a.example/x", "name": null, "owner_id": null, "rate_limit": null,
-            "secret_header": null, "events": ["Start*", "ocpp.*"], "retry_schedule": [], "max_in_flight": 8,
+            "secret_header": null, "topic": null, "events": ["Start*", "ocpp.*"], "retry_schedule": [], "max_in_flight": 8,
             "filter": {"a": 1}, "custom_headers": {"X-A": "b:c"}});
         assert_eq!(body, expected);
     }

@@ -4,12 +4,11 @@
 use std::error::Error;
 use std::io;
 
-use rustls::{CertificateError, OtherError};
 use url::Url;
 
-use super::trust::MissingIntermediate;
 use crate::outcome::AttemptVerdict;
 use crate::resolve::ResolveError;
+use crate::trust;
 use vocabulary::delivery::ErrorCode;
 
 /// The error and its causes.
@@ -60,7 +59,7 @@ pub(super) fn verdict(url: &Url, error: &reqwest::Error) -> AttemptVerdict {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();
     if let Some(tls) = find::<rustls::Error>(error) {
-        return unreachable(ErrorCode::Tls, describe_tls(host, tls));
+        return unreachable(ErrorCode::Tls, trust::describe(host, tls));
     }
     if error.is_timeout() {
         return AttemptVerdict::TimedOut;
@@ -94,43 +93,4 @@ fn unreachable(code: ErrorCode, message: String) -> AttemptVerdict {
 /// The words of the innermost cause: the outer ones only say that something failed.
 fn root(error: &reqwest::Error) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
-}
-
-fn describe_tls(host: &str, error: &rustls::Error) -> String {
-    use CertificateError as C;
-    let rustls::Error::InvalidCertificate(certificate) = error else {
-        return match error {
-            rustls::Error::InvalidMessage(_) => format!("{host} does not speak TLS on this port: {error}"),
-            _ => format!("no TLS connection with {host}: {error}"),
-        };
-    };
-    if let C::Other(OtherError(reason)) = certificate
-        && let Some(MissingIntermediate { issuer }) = reason.downcast_ref()
-    {
-        return format!(
-            "the server did not send its intermediate certificate: {host} shows a certificate issued by {issuer:?}, whose \
-             own it did not send and which is no authority trusted here (it should send its whole chain; \
-             delivery.extra_ca adds an authority of your own)"
-        );
-    }
-    match certificate {
-        C::Expired | C::ExpiredContext { .. } => format!("the certificate of {host} has expired"),
-        C::NotValidYet | C::NotValidYetContext { .. } => {
-            format!("the certificate of {host} is not valid yet")
-        }
-        C::NotValidForName | C::NotValidForNameContext { .. } => {
-            format!("the certificate is not for {host}: {certificate}")
-        }
-        C::Revoked => format!("the certificate of {host} has been revoked"),
-        C::UnknownIssuer => format!(
-            "the certificate of {host} is self-signed, or of an authority that is not trusted here \
-             (delivery.extra_ca adds one)"
-        ),
-        // The usual self-signed certificate is an authority's certificate used by a server.
-        other if other.to_string().contains("CaUsedAsEndEntity") => format!(
-            "the certificate of {host} is self-signed, or of an authority that is not trusted here \
-             (delivery.extra_ca adds one)"
-        ),
-        other => format!("the certificate of {host} is not valid: {other}"),
-    }
 }

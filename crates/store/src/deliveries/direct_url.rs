@@ -93,6 +93,7 @@ fn settings(lane: WebhookId, origin: String) -> LaneSettings {
         signing_secrets: Vec::new(),
         secret: None,
         custom_headers: BTreeMap::new(),
+        broker: None,
         station_order: None,
         timeout: TIMEOUT,
         retry_schedule: default_retry_schedule().into_iter().map(|span| span.0).collect(),

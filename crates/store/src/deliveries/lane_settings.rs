@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::error::{Result, UnreadableSetting};
 use crate::webhooks::webhook_row::StoredWebhook;
 use vocabulary::api::webhook::PreviousSecret;
+use vocabulary::broker::{BrokerCredentials, CloudEventsMode};
 use vocabulary::clock::Timestamp;
 use vocabulary::delivery::BodyFormat;
 use vocabulary::id::WebhookId;
@@ -29,6 +30,8 @@ pub struct LaneSettings {
     pub secret: Option<(String, String)>,
     /// The webhook's own headers.
     pub custom_headers: BTreeMap<String, String>,
+    /// What is to be known of the broker that the URL names; `None`: it is an endpoint.
+    pub broker: Option<BrokerSettings>,
     /// Each station's events are sent strictly in order, and each may block the next one this long; `None`:
     /// no order.
     pub station_order: Option<Duration>,
@@ -40,6 +43,17 @@ pub struct LaneSettings {
     pub max_in_flight: usize,
     /// The rate limit as it was written (`10/s`).
     pub rate_limit: Option<String>,
+}
+
+/// How messages are published.
+#[derive(Clone)]
+pub struct BrokerSettings {
+    /// What they are published on, as it was written.
+    pub topic: String,
+    /// How the gateway signs in.
+    pub credentials: Option<BrokerCredentials>,
+    /// How CloudEvents are laid into them; `None`: as a whole.
+    pub cloudevents_mode: Option<CloudEventsMode>,
 }
 
 /// Whether a webhook's deliveries are sent.
@@ -76,7 +90,7 @@ impl LaneSettings {
     /// # Errors
     /// A setting that cannot be used.
     pub(crate) fn of(stored: StoredWebhook, previous: Vec<PreviousSecret>) -> Result<Self> {
-        let StoredWebhook { webhook, secret_value, signing_secret } = stored;
+        let StoredWebhook { webhook, secret_value, signing_secret, credentials } = stored;
         if webhook.max_in_flight == 0 {
             return Err(UnreadableSetting::of_webhook(webhook.id, "max_in_flight", 0).into());
         }
@@ -97,6 +111,11 @@ impl LaneSettings {
             signing_secrets: std::iter::once(current).chain(previous).collect(),
             secret: webhook.secret_header.zip(secret_value),
             custom_headers: webhook.custom_headers,
+            broker: webhook.topic.map(|topic| BrokerSettings {
+                topic,
+                credentials,
+                cloudevents_mode: webhook.cloudevents_mode,
+            }),
             station_order: (webhook.ordering == Ordering::Station).then_some(webhook.ordering_max_wait.0),
             timeout: webhook.timeout.0,
             retry_schedule: webhook.retry_schedule.into_iter().map(|span| span.0).collect(),
@@ -115,6 +134,7 @@ impl LaneSettings {
             signing_secrets: Vec::new(),
             secret: None,
             custom_headers: BTreeMap::new(),
+            broker: None,
             station_order: None,
             timeout: Duration::ZERO,
             retry_schedule: Vec::new(),

@@ -18,6 +18,7 @@ pub(crate) const SCHEMA: Schema = Schema(&[
     include_str!("migrations/0007_overview.sql"),
     include_str!("migrations/0008_failed_attempts.sql"),
     include_str!("migrations/0009_nodes.sql"),
+    include_str!("migrations/0010_brokers.sql"),
 ]);
 
 /// As a later version of this program may have it.

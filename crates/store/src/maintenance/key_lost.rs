@@ -64,6 +64,8 @@ pub struct LosingWebhook {
     pub secret_header: Option<String>,
     /// Whether headers of its own are lost.
     pub custom_headers: bool,
+    /// Whether credentials for its broker are lost.
+    pub credentials: bool,
 }
 
 impl LosingWebhook {
@@ -71,12 +73,13 @@ impl LosingWebhook {
     pub fn lost(&self) -> Vec<String> {
         let header = self.secret_header.as_ref().map(|name| format!("value of {name}"));
         let headers = self.custom_headers.then(|| "custom headers".to_owned());
-        [Some("signing secret".to_owned()), header, headers].into_iter().flatten().collect()
+        let credentials = self.credentials.then(|| "credentials".to_owned());
+        [Some("signing secret".to_owned()), header, headers, credentials].into_iter().flatten().collect()
     }
 
     /// Why it is paused, for those who look at it later.
     fn reason(&self) -> String {
-        let rest = match self.secret_header.is_some() || self.custom_headers {
+        let rest = match self.lost().len() > 1 {
             true => " and give it the rest anew",
             false => "",
         };
@@ -141,7 +144,8 @@ fn lost_their_secret() -> String {
 impl Losses {
     fn of(db: &Read<'_>) -> Result<Self> {
         let webhooks = format!(
-            "SELECT id, name, status, CASE WHEN secret_value IS NOT NULL THEN secret_header END, {}
+            "SELECT id, name, status, CASE WHEN secret_value IS NOT NULL THEN secret_header END, {},
+                    credentials IS NOT NULL
              FROM webhooks ORDER BY id",
             WEBHOOK_HEADERS.filled()
         );
@@ -154,6 +158,7 @@ impl Losses {
                     status: row.parsed(2)?,
                     secret_header: row.get(3)?,
                     custom_headers: row.get(4)?,
+                    credentials: row.get(5)?,
                 })
             })?,
             deliveries: db.one(&deliveries, &[], |row| row.get(0))?,
@@ -196,7 +201,7 @@ fn drop_all(w: &mut Tx<'_>) -> Result<Losses> {
 /// Takes a webhook's lost secrets out and pauses it. One that is disabled stays so, with one more reason.
 fn pause(w: &Tx<'_>, webhook: &LosingWebhook) -> Result<()> {
     w.run(
-        "UPDATE webhooks SET secret_value = NULL, custom_headers = ?3,
+        "UPDATE webhooks SET secret_value = NULL, custom_headers = ?3, credentials = NULL,
              status = CASE WHEN status = 'active' THEN 'paused' ELSE status END,
              paused_at_ms = CASE WHEN status IN ('active', 'paused') THEN coalesce(paused_at_ms, ?2) END,
              paused_until_ms = NULL,

@@ -30,6 +30,7 @@ const fn column(table: &'static str, column: &'static str, cell: Cell) -> Column
 pub(crate) const SIGNING_SECRET: Column = column("webhooks", "signing_secret", cell::SIGNING_SECRET);
 pub(crate) const SECRET_VALUE: Column = column("webhooks", "secret_value", cell::SECRET_VALUE);
 pub(crate) const WEBHOOK_HEADERS: Column = column("webhooks", "custom_headers", cell::WEBHOOK_HEADERS);
+pub(crate) const CREDENTIALS: Column = column("webhooks", "credentials", cell::CREDENTIALS);
 const PREVIOUS_SECRET: Column = Column {
     keys: &["webhook_id"],
     unique: false,
@@ -47,10 +48,11 @@ const REQUEST_ANSWER: Column =
     Column { keys: REQUEST, ..column("idempotent_requests", "body", cell::REQUEST_ANSWER) };
 
 /// All of them.
-pub(crate) const COLUMNS: [Column; 10] = [
+pub(crate) const COLUMNS: [Column; 11] = [
     SIGNING_SECRET,
     SECRET_VALUE,
     WEBHOOK_HEADERS,
+    CREDENTIALS,
     PREVIOUS_SECRET,
     EVENT_HEADERS,
     DELIVERY_SECRET,

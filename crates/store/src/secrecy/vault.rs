@@ -36,6 +36,7 @@ pub(crate) mod cell {
     pub(crate) const SIGNING_SECRET: Cell = Cell { column: "webhooks.signing_secret" };
     pub(crate) const SECRET_VALUE: Cell = Cell { column: "webhooks.secret_value" };
     pub(crate) const WEBHOOK_HEADERS: Cell = Cell { column: "webhooks.custom_headers" };
+    pub(crate) const CREDENTIALS: Cell = Cell { column: "webhooks.credentials" };
     pub(crate) const PREVIOUS_SECRET: Cell = Cell { column: "webhook_previous_secrets.signing_secret" };
     pub(crate) const EVENT_HEADERS: Cell = Cell { column: "events.custom_headers" };
     pub(crate) const DELIVERY_SECRET: Cell = Cell { column: "deliveries.secret" };

@@ -10,6 +10,7 @@ use crate::engine::tx::{Read, Tx};
 use crate::error::{Result, StoreError};
 use crate::secrecy::vault::{Vault, cell};
 use vocabulary::api::webhook::{Webhook, WebhookInput};
+use vocabulary::broker::{BrokerCredentials, CloudEventsMode};
 use vocabulary::id::WebhookId;
 use vocabulary::units::Span;
 use vocabulary::webhook::WebhookStatus;
@@ -23,6 +24,8 @@ pub struct StoredWebhook {
     pub secret_value: Option<String>,
     /// The secret that signs its deliveries (`whsec_…`).
     pub signing_secret: String,
+    /// How it signs in to its broker.
+    pub credentials: Option<BrokerCredentials>,
 }
 
 impl fmt::Debug for StoredWebhook {
@@ -35,10 +38,10 @@ impl fmt::Debug for StoredWebhook {
 pub(crate) const COLUMNS: &str = "id, name, url, status, disabled_reason, events, stations, owner_id,
     secret_header, secret_value, signing_secret, format, custom_headers, filter, ordering, ordering_max_wait_ms,
     timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms, updated_at_ms, paused_at_ms,
-    paused_until_ms, paused_reason";
+    paused_until_ms, paused_reason, topic, credentials, cloudevents_mode";
 
 /// The number of these columns: others may follow them in a query.
-pub(crate) const COLUMN_COUNT: usize = 25;
+pub(crate) const COLUMN_COUNT: usize = 28;
 
 /// Reads the columns [`COLUMNS`].
 pub(crate) fn read(row: &Row<'_>, vault: &Vault) -> Result<StoredWebhook> {
@@ -52,6 +55,8 @@ pub(crate) fn read(row: &Row<'_>, vault: &Vault) -> Result<StoredWebhook> {
     let secret_value = cells::setting(named("secret_value"), secret_value)?;
     let signing_secret = row.sealed(10, vault, (cell::SIGNING_SECRET, &id));
     let custom_headers = row.headers(12, vault, (cell::WEBHOOK_HEADERS, &id));
+    let credentials = row.maybe_sealed_json(26, vault, (cell::CREDENTIALS, &id));
+    let credentials: Option<BrokerCredentials> = cells::setting(named("credentials"), credentials)?;
     let webhook = Webhook {
         id,
         name: row.get(1)?,
@@ -71,6 +76,9 @@ pub(crate) fn read(row: &Row<'_>, vault: &Vault) -> Result<StoredWebhook> {
         signing_secret: None,
         format: cells::setting(named("format"), row.parsed(11))?,
         custom_headers: cells::setting(named("custom_headers"), custom_headers)?,
+        topic: row.get(25)?,
+        credentials_set: credentials.is_some(),
+        cloudevents_mode: cells::setting(named("cloudevents_mode"), row.maybe_parsed(27))?,
         filter: cells::setting(named("filter"), row.maybe_json(13))?,
         ordering: cells::setting(named("ordering"), row.parsed(14))?,
         ordering_max_wait: span(15)?,
@@ -82,7 +90,7 @@ pub(crate) fn read(row: &Row<'_>, vault: &Vault) -> Result<StoredWebhook> {
         updated_at: row.get(21)?,
     };
     let signing_secret = cells::setting(named("signing_secret"), signing_secret)?;
-    Ok(StoredWebhook { webhook, secret_value, signing_secret })
+    Ok(StoredWebhook { webhook, secret_value, signing_secret, credentials })
 }
 
 /// The webhook with this id.
@@ -104,9 +112,10 @@ pub(crate) fn save(
         "INSERT INTO webhooks (id, name, url, status, disabled_reason, events, stations, owner_id,
             secret_header, secret_value, signing_secret, format, custom_headers, filter, ordering,
             ordering_max_wait_ms, timeout_ms, retry_schedule, max_in_flight, rate_limit, created_at_ms,
-            updated_at_ms, paused_at_ms, created_seq)
+            updated_at_ms, paused_at_ms, created_seq, topic, credentials, cloudevents_mode)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-            ?21, ?21, CASE WHEN ?4 = 'paused' THEN ?21 END, (SELECT coalesce(max(seq), 0) FROM events))
+            ?21, ?21, CASE WHEN ?4 = 'paused' THEN ?21 END, (SELECT coalesce(max(seq), 0) FROM events),
+            ?22, ?23, ?24)
          ON CONFLICT (id) DO UPDATE SET
             name = excluded.name, url = excluded.url, status = excluded.status,
             disabled_reason = excluded.disabled_reason, events = excluded.events,
@@ -116,6 +125,8 @@ pub(crate) fn save(
             ordering = excluded.ordering, ordering_max_wait_ms = excluded.ordering_max_wait_ms,
             timeout_ms = excluded.timeout_ms, retry_schedule = excluded.retry_schedule,
             max_in_flight = excluded.max_in_flight, rate_limit = excluded.rate_limit,
+            topic = excluded.topic, credentials = excluded.credentials,
+            cloudevents_mode = excluded.cloudevents_mode,
             paused_at_ms = CASE WHEN excluded.status = 'paused' THEN webhooks.paused_at_ms END,
             paused_until_ms = CASE WHEN excluded.status = 'paused' THEN webhooks.paused_until_ms END,
             paused_reason = CASE WHEN excluded.status = 'paused' THEN webhooks.paused_reason END,
@@ -145,6 +156,9 @@ pub(crate) fn save(
             input.max_in_flight,
             input.rate_limit,
             w.now,
+            input.topic,
+            secrets.credentials,
+            input.cloudevents_mode.map(CloudEventsMode::as_str),
         ],
     )?;
     Ok(())
@@ -155,6 +169,7 @@ struct Sealed {
     signing_secret: String,
     secret_value: Option<String>,
     custom_headers: String,
+    credentials: Option<String>,
 }
 
 impl Sealed {
@@ -169,6 +184,12 @@ impl Sealed {
             secret_value: secret_value
                 .map(|value| w.vault.seal(cell::SECRET_VALUE, id, value))
                 .transpose()?,
+            credentials: match &input.credentials {
+                Some(credentials) => {
+                    Some(w.vault.seal(cell::CREDENTIALS, id, &serde_json::to_string(credentials)?)?)
+                }
+                None => None,
+            },
             custom_headers: match input.custom_headers.is_empty() {
                 true => cells::NO_HEADERS.to_owned(),
                 false => {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::text::Pattern;
+use crate::broker::{BrokerCredentials, CloudEventsMode};
 use crate::clock::Timestamp;
 use crate::delivery::BodyFormat;
 use crate::units::Span;
@@ -41,11 +42,13 @@ fn max_in_flight() -> u32 {
     32
 }
 
-/// What is written in a webhook: the body of `POST` and `PUT`. Only `url` is required.
+/// What is written in a webhook: the body of `POST` and `PUT`. Only `url` is required, and `topic` where it
+/// names a broker.
 ///
-/// `PUT` replaces everything but the two secrets, which are kept unless given. The read-only fields of a
-/// webhook (`id`, `status`, `disabled_reason`, `paused_at`, `paused_until`, `paused_reason`,
-/// `secret_value_set`, `warnings`, `created_at`, `updated_at`) are ignored.
+/// `PUT` replaces everything but the two secrets and `credentials`, which are kept unless given. The
+/// read-only fields of a webhook (`id`, `status`, `disabled_reason`, `paused_at`, `paused_until`,
+/// `paused_reason`, `secret_value_set`, `credentials_set`, `warnings`, `created_at`, `updated_at`) are
+/// ignored.
 #[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookInput {
@@ -53,7 +56,8 @@ pub struct WebhookInput {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200, example = "My Integration")]
     pub name: Option<String>,
-    /// Where deliveries go. It may only lead to public addresses, unless the operator has opened others.
+    /// Where deliveries go: an endpoint (`https`, `http`) or a broker (`nats`, `tls`). It may only lead to
+    /// public addresses, unless the operator has opened others.
     #[schema(min_length = 1, max_length = 2048, example = "https://my-app.example.com/webhooks/ocpp")]
     pub url: String,
     /// False makes it `disabled`: what waits is discarded, and so is what matches later.
@@ -97,6 +101,19 @@ pub struct WebhookInput {
     /// Headers sent with every delivery. None may replace a header of the gateway's own.
     #[serde(default)]
     pub custom_headers: BTreeMap<String, String>,
+    /// Brokers only, and required there: the NATS subject that messages are published on. `{station_id}`,
+    /// `{event}`, `{category}` and `{owner_id}` stand for what the event has; null, and each character that
+    /// subjects reserve (dots, `*`, `>`, blanks), becomes `_`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 512, example = "ev.{station_id}.{event}")]
+    pub topic: Option<String>,
+    /// Brokers only: how the gateway signs in. Never shown again; null removes them.
+    #[serde(default)]
+    #[schema(write_only)]
+    pub credentials: Option<BrokerCredentials>,
+    /// Brokers only, with `format: cloudevents`: `structured` if none is given.
+    #[serde(default)]
+    pub cloudevents_mode: Option<CloudEventsMode>,
     /// Which payloads it wants: fields that must be equal, or `$in` `$gt` `$gte` `$lt` `$lte` `$exists`,
     /// joined by `$or` `$and` `$not`; dotted paths.
     #[serde(default)]
@@ -177,6 +194,15 @@ pub struct Webhook {
     pub format: BodyFormat,
     /// Headers sent with every delivery.
     pub custom_headers: BTreeMap<String, String>,
+    /// What messages are published on; null where the URL is an endpoint's.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// Whether it signs in to its broker. How is never shown.
+    #[serde(default)]
+    pub credentials_set: bool,
+    /// How CloudEvents are laid into a broker's messages.
+    #[serde(default)]
+    pub cloudevents_mode: Option<CloudEventsMode>,
     /// Which payloads it wants.
     #[schema(value_type = Option<Object>)]
     pub filter: Option<Value>,

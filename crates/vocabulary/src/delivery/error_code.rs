@@ -23,6 +23,14 @@ words! {
         CircuitOpen = "circuit_open",
         /// The gateway stopped while the attempt ran.
         OutcomeUnknown = "outcome_unknown",
+        /// No stream of JetStream takes the subject, so nobody keeps the message.
+        NoStream = "no_stream",
+        /// The broker has refused the message: a full queue or stream, a fault of its own.
+        Nack = "nack",
+        /// The broker refuses the credentials, or does not allow them this topic.
+        NotAuthorized = "not_authorized",
+        /// The broker takes no message as large as this one; it is not tried again.
+        TooLarge = "too_large",
         /// The gateway could not read what is to be sent: the delivery waits, no attempt is spent.
         Unreadable = "unreadable",
     }

@@ -15,6 +15,7 @@ fn sealed(dir: &Path) -> Vec<Vec<u8>> {
         ("webhooks", "signing_secret"),
         ("webhooks", "secret_value"),
         ("webhooks", "custom_headers"),
+        ("webhooks", "credentials"),
         ("webhook_previous_secrets", "signing_secret"),
         ("events", "custom_headers"),
         ("deliveries", "secret"),
@@ -44,6 +45,8 @@ async fn tells_its_secrets(store: &Store) {
     let webhook = store.webhook(1).await.expect("opens").expect("is there");
     assert_eq!(webhook.secret_value.as_deref(), Some("SECRET-value"));
     assert_eq!(webhook.webhook.custom_headers["x-token"], "SECRET-header");
+    let credentials = webhook.credentials.expect("is there");
+    assert_eq!(credentials.token.as_deref(), Some("SECRET-token"));
 }
 
 /// A directory with a database that has secrets of every kind, sealed under the key of its file.

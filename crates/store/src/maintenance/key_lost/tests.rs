@@ -30,7 +30,7 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
 
     let told = losses(dir.path(), &source).expect("looks");
     let lost: Vec<_> = told.webhooks.iter().map(|webhook| (webhook.status, webhook.lost())).collect();
-    let all = ["signing secret", "value of x-key", "custom headers"].map(str::to_owned);
+    let all = ["signing secret", "value of x-key", "custom headers", "credentials"].map(str::to_owned);
     assert_eq!(
         lost,
         [(WebhookStatus::Active, all.to_vec()), (WebhookStatus::Disabled, vec!["signing secret".to_owned()])]
@@ -47,10 +47,10 @@ async fn what_is_lost_with_the_key_is_told_and_dropped_and_nothing_goes_out_with
     assert_ne!(other.expect("is there").signing_secret, secrets.signing_secret);
     let webhook = store.webhook(1).await.expect("opens").expect("is there");
     assert_eq!((webhook.secret_value, webhook.webhook.secret_header.as_deref()), (None, Some("x-key")));
-    assert!(webhook.webhook.custom_headers.is_empty());
+    assert!(webhook.webhook.custom_headers.is_empty() && webhook.credentials.is_none());
     assert_eq!(webhook.webhook.status, WebhookStatus::Paused);
     let reason = webhook.webhook.paused_reason.expect("told");
-    assert!(reason.contains("value of x-key, custom headers"), "{reason}");
+    assert!(reason.contains("value of x-key, custom headers, credentials"), "{reason}");
     let off = store.webhook(dropped.webhooks[1].id).await.expect("opens").expect("is there").webhook;
     assert_eq!((off.status, off.paused_reason), (WebhookStatus::Disabled, None));
     let reason = off.disabled_reason.expect("told");

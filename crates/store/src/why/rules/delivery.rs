@@ -93,6 +93,16 @@ fn cause(error: Option<&DeliveryError>) -> (String, &'static str) {
         ErrorCode::OutcomeUnknown => {
             "It is tried again by itself: the gateway was stopped in the middle of an attempt"
         }
+        ErrorCode::NoStream => {
+            "Make a stream of JetStream whose subjects include the webhook's topic, or mend the topic"
+        }
+        ErrorCode::Nack => "Look at the broker: its stream or queue may be full, or at fault itself",
+        ErrorCode::NotAuthorized => {
+            "Look at the webhook's credentials, and at what the broker allows them on this topic"
+        }
+        ErrorCode::TooLarge => {
+            "Raise the broker's limit on messages, then resend it; it is not tried again by itself"
+        }
         ErrorCode::Unreadable => "Look at the gateway's log: something stored of the webhook cannot be read",
     };
     (format!("{} ({})", quoted(&error.message), error.code), next)

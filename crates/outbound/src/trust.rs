@@ -28,9 +28,9 @@ const NAMELESS: &str = "(without a name)";
 /// The certificate that issued the server's own is neither trusted nor among those that it sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the server did not send the certificate of its issuer {issuer:?}")]
-pub(super) struct MissingIntermediate {
+struct MissingIntermediate {
     /// What the server's own certificate calls its issuer.
-    pub(super) issuer: String,
+    issuer: String,
 }
 
 /// The certificates of a PEM text, each of which can be a root.
@@ -128,4 +128,44 @@ fn missing_intermediate(own: &[u8], sent: &[CertificateDer<'_>]) -> Option<Missi
         let shown = name.chars().filter(|c| !c.is_control()).take(NAME_MAX_CHARS);
         MissingIntermediate { issuer: shown.collect() }
     })
+}
+
+/// Why there is no secure connection with `host`, in words that say what can be done.
+pub(super) fn describe(host: &str, error: &rustls::Error) -> String {
+    use CertificateError as C;
+    let rustls::Error::InvalidCertificate(certificate) = error else {
+        return match error {
+            rustls::Error::InvalidMessage(_) => format!("{host} does not speak TLS on this port: {error}"),
+            _ => format!("no TLS connection with {host}: {error}"),
+        };
+    };
+    if let C::Other(OtherError(reason)) = certificate
+        && let Some(MissingIntermediate { issuer }) = reason.downcast_ref()
+    {
+        return format!(
+            "the server did not send its intermediate certificate: {host} shows a certificate issued by {issuer:?}, whose \
+             own it did not send and which is no authority trusted here (it should send its whole chain; \
+             delivery.extra_ca adds an authority of your own)"
+        );
+    }
+    match certificate {
+        C::Expired | C::ExpiredContext { .. } => format!("the certificate of {host} has expired"),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            format!("the certificate of {host} is not valid yet")
+        }
+        C::NotValidForName | C::NotValidForNameContext { .. } => {
+            format!("the certificate is not for {host}: {certificate}")
+        }
+        C::Revoked => format!("the certificate of {host} has been revoked"),
+        C::UnknownIssuer => format!(
+            "the certificate of {host} is self-signed, or of an authority that is not trusted here \
+             (delivery.extra_ca adds one)"
+        ),
+        // The usual self-signed certificate is an authority's certificate used by a server.
+        other if other.to_string().contains("CaUsedAsEndEntity") => format!(
+            "the certificate of {host} is self-signed, or of an authority that is not trusted here \
+             (delivery.extra_ca adds one)"
+        ),
+        other => format!("the certificate of {host} is not valid: {other}"),
+    }
 }
