@@ -1,6 +1,9 @@
 //! Registered id tags: kept, listed, and looked up when a charger asks.
 
+use std::sync::LazyLock;
+
 use crate::access::authorization_answers::{self, NOBODY};
+use crate::engine::job::Foreseen;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
@@ -128,7 +131,18 @@ fn put(w: &Tx<'_>, id_tag: &str, input: &IdTagInput) -> Result<(IdTag, PutTag)> 
 }
 
 fn by_key(db: &Read<'_>, owner: &str, key: &str) -> Result<Option<IdTag>> {
-    db.maybe(&format!("{SELECT} WHERE t.owner_id = ?1 AND t.tag_key = ?2"), params![owner, key], read)
+    db.maybe(&BY_KEY, params![owner, key], read)
+}
+
+static BY_KEY: LazyLock<String> =
+    LazyLock::new(|| format!("{SELECT} WHERE t.owner_id = ?1 AND t.tag_key = ?2"));
+
+const IS_REGISTERED: &str = "SELECT 1 FROM id_tags WHERE tag_key = ?1";
+
+/// What [`registered`] and [`is_registered`] read of a tag that nobody has registered, or for everybody.
+pub(crate) fn foreseen(id_tag: &str) -> [Foreseen; 2] {
+    let key = id_tag_key(id_tag);
+    [Foreseen::new(&BY_KEY, params![NOBODY, key]), Foreseen::new(IS_REGISTERED, params![key])]
 }
 
 /// Every registration of a tag that `visible_to` may see: of each owner, and of nobody.
@@ -192,7 +206,7 @@ pub(crate) fn registered(db: &Read<'_>, owner_id: Option<&str>, id_tag: &str) ->
 pub(crate) fn is_registered(db: &Read<'_>, id_tag: &str) -> Result<bool> {
     let keys = std::iter::once(id_tag_key(id_tag)).chain(shortened_id_tag_key(id_tag));
     for key in keys {
-        if db.has("SELECT 1 FROM id_tags WHERE tag_key = ?1", params![key])? {
+        if db.has(IS_REGISTERED, params![key])? {
             return Ok(true);
         }
     }

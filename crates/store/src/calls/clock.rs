@@ -75,10 +75,9 @@ impl CallTx<'_, '_> {
     }
 
     pub(super) fn write_clock(&self, skew_ms: Option<i64>, doubt: Option<String>) -> Result<()> {
-        self.w.run(
+        self.w.send(
             "UPDATE stations SET clock_skew_ms = ?2, clock_doubt = ?3 WHERE station_id = ?1",
             params![self.station, skew_ms, doubt],
-        )?;
-        Ok(())
+        )
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod authorization_question;
 mod boot;
 mod certificate_request;
 mod clock;
+mod foreseen;
 mod station_facts;
 mod station_row;
 mod tag_verdict;
@@ -19,8 +20,9 @@ use serde_json::value::RawValue;
 
 use crate::access::tag_rules::TagRules;
 use crate::calls::station_row::StationRow;
+use crate::engine::job::Reads;
 use crate::engine::tx::Tx;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::sessions::reservations;
 use crate::station_state::flags::Change;
 use crate::station_state::{boot_loops, rejected_messages};
@@ -89,25 +91,32 @@ impl Calls {
     ) -> Result<Answered> {
         let priority = Priority::Inbound.of_bytes(call.payload.get().len());
         let Self { store, policy } = self.clone();
-        store
-            .write(priority, Scope::Station(station.clone()), move |w| {
-                let known = StationRow::of(w, &station)?;
-                let policy = &policy;
-                CallTx {
-                    w,
-                    station: &station,
-                    clock_skew_ms: known.clock_skew_ms,
-                    known,
-                    received_at,
-                    policy,
-                    advice,
-                    certificate_granted: false,
-                    in_boot_loop: false,
-                    flags: Change::default(),
-                }
-                .handle(call)
-            })
-            .await
+        let scope = Scope::Station(station.clone());
+        let reads = match store.inner.engine.is_shared() {
+            true => foreseen::of_call(&station, &call),
+            false => Reads::default(),
+        };
+        let mut asked = Some((call, advice));
+        let work = move |w: &mut Tx<'_>| {
+            let known = StationRow::of(w, &station)?;
+            let again = if w.may_run_again() { asked.clone() } else { asked.take() };
+            let (call, advice) =
+                again.ok_or_else(|| StoreError::Failed("a call was served twice".to_owned()))?;
+            CallTx {
+                w,
+                station: &station,
+                clock_skew_ms: known.clock_skew_ms,
+                known,
+                received_at,
+                policy: &policy,
+                advice,
+                certificate_granted: false,
+                in_boot_loop: false,
+                flags: Change::default(),
+            }
+            .handle(call)
+        };
+        store.inner.engine.write_repeatable(priority, scope, reads, work).await
     }
 }
 

@@ -44,7 +44,7 @@ impl CallTx<'_, '_> {
     ) -> Result<()> {
         let Some(connector_id) = status.connector_id else { return Ok(()) };
         let as_of = self.as_of(occurred_at);
-        let changed = self.w.run(
+        const UPDATE: &str =
             "INSERT INTO connectors (station_id, connector_id, status, error_code, info, vendor_error_code,
                                      occurred_at_ms, updated_at_ms, as_of_ms, since_ms, error_since_ms,
                                      station_seq)
@@ -58,30 +58,36 @@ impl CallTx<'_, '_> {
                                  THEN connectors.since_ms ELSE excluded.since_ms END,
                  error_since_ms = CASE WHEN connectors.error_code IS NOT DISTINCT FROM excluded.error_code
                                        THEN connectors.error_since_ms ELSE excluded.error_since_ms END
-             WHERE connectors.as_of_ms <= excluded.as_of_ms",
-            params![
-                self.station,
-                connector_id,
-                status.status,
-                status.error_code,
-                status.info,
-                status.vendor_error_code,
-                occurred_at,
-                self.w.now,
-                as_of.unix_ms() - self.w.wall_offset_ms,
-                as_of,
-                status.has_error.then_some(as_of),
-            ],
-        )?;
-        connector_status::note(self.w, self.station, status, as_of, changed == 1)
+             WHERE connectors.as_of_ms <= excluded.as_of_ms";
+        let (as_of_ms, error_since) =
+            (as_of.unix_ms() - self.w.wall_offset_ms, status.has_error.then_some(as_of));
+        let values = params![
+            self.station,
+            connector_id,
+            status.status,
+            status.error_code,
+            status.info,
+            status.vendor_error_code,
+            occurred_at,
+            self.w.now,
+            as_of_ms,
+            as_of,
+            error_since,
+        ];
+        let held = connector_status::newest(self.w, self.station, connector_id)?;
+        let is_newest = match connector_status::is_behind(held.as_ref(), as_of) {
+            // Nobody has to wait for how the row stood.
+            true => self.w.send(UPDATE, values).map(|()| true)?,
+            false => self.w.run(UPDATE, values)? == 1,
+        };
+        connector_status::note(self.w, self.station, status, as_of, (held, is_newest))
     }
 
     /// What the charger reports of itself, in place of what it reported before.
     pub(super) fn keep_report(&self, report: Report, value: Option<&str>) -> Result<()> {
-        self.w.run(
+        self.w.send(
             &format!("UPDATE stations SET {report} = ?2 WHERE station_id = ?1"),
             params![self.station, value],
-        )?;
-        Ok(())
+        )
     }
 }

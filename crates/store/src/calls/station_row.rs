@@ -1,5 +1,6 @@
 //! The station's row, as far as answers depend on it.
 
+use crate::engine::job::Foreseen;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{Result, StoreError};
@@ -21,25 +22,29 @@ pub(super) struct StationRow {
     pub(super) clock_doubt: Option<String>,
 }
 
+const SELECT: &str =
+    "SELECT owner_id, boot_status, booted_at_ms, flags, clock_skew_ms, clock_doubt, node_epoch
+             FROM stations WHERE station_id = ?1";
+
 impl StationRow {
+    /// What [`StationRow::of`] reads.
+    pub(super) fn foreseen(station: &StationId) -> Foreseen {
+        Foreseen::new(SELECT, params![station])
+    }
+
     /// As it is before the message.
     pub(super) fn of(w: &Tx<'_>, station: &StationId) -> Result<Self> {
-        let known = w.maybe(
-            "SELECT owner_id, boot_status, booted_at_ms, flags, clock_skew_ms, clock_doubt, node_epoch
-             FROM stations WHERE station_id = ?1",
-            params![station],
-            |row| {
-                Ok(Self {
-                    owner_id: row.get(0)?,
-                    boot_status: row.word(1)?,
-                    booted_at: row.get(2)?,
-                    flags: row.get(3)?,
-                    clock_skew_ms: row.get(4)?,
-                    clock_doubt: row.get(5)?,
-                    node_epoch: row.get(6)?,
-                })
-            },
-        )?;
+        let known = w.maybe(SELECT, params![station], |row| {
+            Ok(Self {
+                owner_id: row.get(0)?,
+                boot_status: row.word(1)?,
+                booted_at: row.get(2)?,
+                flags: row.get(3)?,
+                clock_skew_ms: row.get(4)?,
+                clock_doubt: row.get(5)?,
+                node_epoch: row.get(6)?,
+            })
+        })?;
         // What it says on a connection that another node has taken over, or that was lost with its node, is
         // said again on the new one.
         let is_here = known.as_ref().is_none_or(|known: &Self| known.node_epoch == Some(w.epoch));

@@ -24,19 +24,28 @@ pub(crate) enum EndpointSays {
     Gone,
 }
 
+/// What is known of a webhook's failures.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Failing {
+    /// Every delivery has failed since then.
+    pub(crate) since: Option<Timestamp>,
+    /// The quarters of the limit that were told of.
+    pub(crate) told: i64,
+}
+
 /// Stores since when every delivery fails, warns, and disables a webhook that is gone or has failed for too
 /// long.
 pub(crate) fn record(
     w: &mut Tx<'_>,
     webhook_id: WebhookId,
+    Failing { since: failing_since, told: announced }: Failing,
     says: EndpointSays,
     disable_after: Option<Duration>,
 ) -> Result<()> {
-    let (failing_since, announced): (Option<Timestamp>, i64) = w.one(
-        "SELECT failing_since_ms, failing_told FROM webhooks WHERE id = ?1",
-        params![webhook_id],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
+    if says != EndpointSays::Taken || failing_since.is_some() {
+        // What others have read of the webhook may change here.
+        w.outdate_foreseen();
+    }
     if says == EndpointSays::Taken {
         return match failing_since {
             Some(since) => recovered(w, webhook_id, since, announced),
@@ -76,12 +85,12 @@ const FAILED_TOO_LONG: i64 = 4;
 /// Warns that a webhook will be disabled unless a delivery succeeds.
 fn failing(w: &mut Tx<'_>, webhook_id: WebhookId, since: Timestamp, disabled_at: Timestamp) -> Result<()> {
     #[derive(Serialize)]
-    struct Failing {
+    struct Payload {
         webhook_id: WebhookId,
         failing_since: Timestamp,
         disabled_at: Timestamp,
     }
-    append_event(w, "WebhookFailing", webhook_id, &Failing { webhook_id, failing_since: since, disabled_at })
+    append_event(w, "WebhookFailing", webhook_id, &Payload { webhook_id, failing_since: since, disabled_at })
 }
 
 /// A delivery has succeeded; if a warning was given, an event announces its end.

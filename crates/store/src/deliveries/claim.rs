@@ -13,6 +13,7 @@ use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
 use crate::log::event_row;
+use crate::log::row_set::{as_list, in_list};
 use crate::log::waiting_deliveries::{BULK_WAITING, UNORDERED_WAITING};
 use crate::secrecy::vault::cell;
 use crate::{DeliveryRow, LogPosition, Priority, Scope, Store};
@@ -175,34 +176,37 @@ impl LaneClaimed {
         due: Vec<DeliveryRow>,
         admits: &mut dyn FnMut(usize) -> bool,
     ) -> Result<()> {
+        // A resend is also among the deliveries that are due by time.
         let mut seen = BTreeSet::new();
+        let due: Vec<DeliveryRow> = due.into_iter().filter(|row| seen.insert(*row)).collect();
+        let sizes = payload_bytes(w, &due)?;
+        let mut admitted = Vec::with_capacity(due.len());
         for row in due {
-            // A resend is also among the deliveries that are due by time.
-            if !seen.insert(row) {
-                continue;
-            }
-            let payload_bytes = payload_bytes(w, row)?;
+            // A missing event is reported when it is read.
+            let payload_bytes = sizes.get(&row).copied().unwrap_or_default();
             if !admits(payload_bytes) {
                 self.not_admitted = Some(payload_bytes);
                 break;
             }
-            self.deliveries.push(begin_attempt(w, row, payload_bytes)?);
+            admitted.push((row, payload_bytes));
         }
+        self.deliveries.extend(begin_attempts(w, &admitted)?);
         Ok(())
     }
 }
 
-/// The size of a delivery's payload. SQLite stores the length in the row's header, so that it does not read
+/// The sizes of deliveries' payloads. SQLite stores the length in the row's header, so that it does not read
 /// the payload.
-fn payload_bytes(w: &Tx<'_>, delivery: DeliveryRow) -> Result<usize> {
-    let length: Option<Option<usize>> = w.maybe(
-        "SELECT octet_length(e.payload) FROM deliveries d JOIN events e ON e.seq = d.event_seq
-         WHERE d.seq = ?1",
-        params![delivery],
-        |row| row.get(0),
-    )?;
-    // A missing event is reported when it is read.
-    Ok(length.flatten().unwrap_or_default())
+fn payload_bytes(w: &Tx<'_>, deliveries: &[DeliveryRow]) -> Result<HashMap<DeliveryRow, usize>> {
+    if deliveries.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "SELECT d.seq, octet_length(e.payload) FROM deliveries d JOIN events e ON e.seq = d.event_seq WHERE {}",
+        in_list("d.seq")
+    );
+    let sizes = w.all(&sql, params![as_list(deliveries)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(sizes.into_iter().collect())
 }
 
 fn due_by_time(w: &Tx<'_>, lane: &LaneClaim, which: &str, limit: usize) -> Result<Vec<DeliveryRow>> {
@@ -216,22 +220,32 @@ fn due_by_time(w: &Tx<'_>, lane: &LaneClaim, which: &str, limit: usize) -> Resul
 fn next_unordered(w: &Tx<'_>, webhook_id: WebhookId) -> Result<Option<Timestamp>> {
     let mut next: Option<Timestamp> = None;
     for which in [UNORDERED_WAITING, BULK_WAITING] {
-        let sql = format!("SELECT min(due_at_ms) FROM deliveries WHERE webhook_id = ?1 AND {which}");
-        let due_at: Option<Timestamp> = w.one(&sql, params![webhook_id], |row| row.get(0))?;
-        next = [next, due_at].into_iter().flatten().min();
+        // PostgreSQL would look at all of them for a minimum.
+        let sql = format!(
+            "SELECT due_at_ms FROM deliveries WHERE webhook_id = ?1 AND {which} ORDER BY due_at_ms, seq LIMIT 1"
+        );
+        let due_at: Option<Option<Timestamp>> = w.maybe(&sql, params![webhook_id], |row| row.get(0))?;
+        next = [next, due_at.flatten()].into_iter().flatten().min();
     }
     Ok(next)
 }
 
-fn begin_attempt(w: &Tx<'_>, delivery: DeliveryRow, payload_bytes: usize) -> Result<Claimed> {
+/// Starts an attempt for each of these deliveries, whose payloads have so many bytes.
+fn begin_attempts(w: &Tx<'_>, deliveries: &[(DeliveryRow, usize)]) -> Result<Vec<Claimed>> {
+    if deliveries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<DeliveryRow> = deliveries.iter().map(|(row, _)| *row).collect();
+    let (list, sizes): (String, HashMap<_, _>) = (as_list(&rows), deliveries.iter().copied().collect());
     let sql = format!(
         "UPDATE deliveries SET status = 'processing', due_at_ms = NULL, attempts = attempts + 1,
-                               first_tried_at_ms = coalesce(first_tried_at_ms, ?2) WHERE seq = ?1
-         RETURNING id, {}, sequence, attempts, trigger, step, event_seq, url, secret",
+                               first_tried_at_ms = coalesce(first_tried_at_ms, ?) WHERE {}
+         RETURNING id, {}, sequence, attempts, trigger, step, event_seq, url, secret, seq",
+        in_list("seq"),
         direct_url::LANE
     );
-    let claimed = w.one(&sql, params![delivery, w.monotonic], |row| {
-        let secret = row.get(8)?;
+    let claimed = w.all(&sql, params![w.monotonic, list], |row| {
+        let (secret, delivery) = (row.get(8)?, row.get(9)?);
         Ok(Claimed {
             row: delivery,
             id: row.get(0)?,
@@ -241,13 +255,17 @@ fn begin_attempt(w: &Tx<'_>, delivery: DeliveryRow, payload_bytes: usize) -> Res
             trigger: row.parsed(4)?,
             step: row.get(5)?,
             event: row.get(6)?,
-            payload_bytes,
+            payload_bytes: sizes.get(&delivery).copied().unwrap_or_default(),
             direct: row.get::<Option<String>>(7)?.map(|url| SealedDirectUrl { url, secret }),
         })
     })?;
-    w.run(
-        "INSERT INTO attempts (delivery_seq, number, trigger, started_at_ms) VALUES (?1, ?2, ?3, ?4)",
-        params![delivery, claimed.attempt, claimed.trigger.as_str(), w.now],
-    )?;
-    Ok(claimed)
+    let sql = format!(
+        "INSERT INTO attempts (delivery_seq, number, trigger, started_at_ms)
+         SELECT seq, attempts, trigger, CAST(? AS BIGINT) FROM deliveries WHERE {}",
+        in_list("seq")
+    );
+    w.send(&sql, params![w.now, list])?;
+    // In the order in which they are due.
+    let mut by_row: HashMap<DeliveryRow, Claimed> = claimed.into_iter().map(|one| (one.row, one)).collect();
+    Ok(rows.iter().filter_map(|row| by_row.remove(row)).collect())
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crate::deliveries::auto_disable::{self, EndpointSays};
+use crate::cells;
+use crate::deliveries::auto_disable::{self, EndpointSays, Failing};
 use crate::deliveries::dead_letters::{self, DeliveryFailure};
 use crate::deliveries::direct_url::is_origin;
 use crate::deliveries::tallies::{self, Ended};
+use crate::engine::job::{Foreseen, Reads};
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
-use crate::log::subscriptions::webhook_status;
 use crate::other_nodes::Left;
 use crate::{DeliveryRow, Priority, Scope, Store};
 use vocabulary::api::delivery::DeliveryError;
@@ -92,7 +93,10 @@ impl Store {
     /// Only the store's own: nothing was written, and it may be called again.
     pub async fn finish(&self, finish: Finish) -> Result<()> {
         let scope = Scope::Webhook(finish.webhook_id);
-        self.write(Priority::Outcome, scope, move |w| settle(w, &finish)).await
+        let foreseen = vec![Foreseen::new(ATTEMPTED, params![finish.row, finish.attempt])];
+        let reads = Reads { foreseen, and_more: finish.next != Next::Delivered };
+        let settle = move |w: &mut Tx<'_>| settle(w, &finish);
+        self.inner.engine.write_repeatable(Priority::Outcome, scope, reads, settle).await
     }
 
     /// Deletes an attempt that was not sent: the next attempt gets its number, and the schedule continues
@@ -116,12 +120,15 @@ struct Attempted {
     live: bool,
     /// The webhook's owner, or the event's if it goes to a URL of its own.
     owner_id: Option<String>,
+    /// What the webhook is doing, if there is one.
+    webhook: Option<WebhookStatus>,
+    failing: Failing,
 }
 
 fn settle(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
     close_attempt(w, finish)?;
     let Some(attempted) = attempted(w, finish)? else { return Ok(()) };
-    let webhook = webhook_status(w, finish.webhook_id)?;
+    let webhook = attempted.webhook;
     let is_direct = is_origin(finish.webhook_id);
     let enabled = is_direct || webhook.is_some_and(WebhookStatus::is_enabled);
     let (status, due_at, announces) = match &finish.next {
@@ -135,7 +142,7 @@ fn settle(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
         None => DiscardReason::WebhookDeleted,
     };
     if attempted.live {
-        w.run(
+        w.send(
             "UPDATE deliveries SET status = ?2, due_at_ms = ?3, completed_at_ms = ?4, last_error_code = ?5,
                     last_error_message = ?6, step = step + ?7, discarded_because = ?8 WHERE seq = ?1",
             params![
@@ -174,7 +181,7 @@ fn settle(w: &mut Tx<'_>, finish: &Finish) -> Result<()> {
             Next::Retry { .. } | Next::DeadLetter { .. } => EndpointSays::Failed,
             Next::Gone { .. } => EndpointSays::Gone,
         };
-        auto_disable::record(w, finish.webhook_id, says, finish.auto_disable_after)?;
+        auto_disable::record(w, finish.webhook_id, attempted.failing, says, finish.auto_disable_after)?;
     }
     Ok(())
 }
@@ -197,7 +204,7 @@ fn close_attempt(w: &Tx<'_>, finish: &Finish) -> Result<()> {
     let headers: serde_json::Map<String, serde_json::Value> =
         finish.response_headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let headers = (!headers.is_empty()).then(|| serde_json::Value::Object(headers).to_string());
-    w.run(
+    w.send(
         "UPDATE attempts SET duration_ms = ?3, status_code = ?4, error_code = ?5, error_message = ?6,
                              response_headers = ?7, response_body = ?8
          WHERE delivery_seq = ?1 AND number = ?2",
@@ -211,27 +218,31 @@ fn close_attempt(w: &Tx<'_>, finish: &Finish) -> Result<()> {
             headers,
             finish.response_body,
         ],
-    )?;
-    Ok(())
+    )
 }
 
-fn attempted(w: &Tx<'_>, finish: &Finish) -> Result<Option<Attempted>> {
-    w.maybe(
-        "SELECT d.id, e.id, e.category, d.status = 'processing' AND d.attempts = ?2,
-                CASE WHEN d.webhook_id IS NULL THEN e.owner_id ELSE h.owner_id END
+const ATTEMPTED: &str = "SELECT d.id, e.id, e.category, d.status = 'processing' AND d.attempts = ?2,
+                CASE WHEN d.webhook_id IS NULL THEN e.owner_id ELSE h.owner_id END,
+                h.status, h.failing_since_ms, h.failing_told
          FROM deliveries d JOIN events e ON e.seq = d.event_seq
-         LEFT JOIN webhooks h ON h.id = d.webhook_id WHERE d.seq = ?1",
-        params![finish.row, finish.attempt],
-        |row| {
-            Ok(Attempted {
-                id: row.get(0)?,
-                event_id: row.get(1)?,
-                category: row.parsed(2)?,
-                live: row.get(3)?,
-                owner_id: row.get(4)?,
-            })
-        },
-    )
+         LEFT JOIN webhooks h ON h.id = d.webhook_id WHERE d.seq = ?1";
+
+fn attempted(w: &Tx<'_>, finish: &Finish) -> Result<Option<Attempted>> {
+    w.maybe(ATTEMPTED, params![finish.row, finish.attempt], |row| {
+        let webhook = match row.maybe_text(5)? {
+            Some(_) => Some(cells::setting(("webhooks", &finish.webhook_id, "status"), row.parsed(5))?),
+            None => None,
+        };
+        Ok(Attempted {
+            id: row.get(0)?,
+            event_id: row.get(1)?,
+            category: row.parsed(2)?,
+            live: row.get(3)?,
+            owner_id: row.get(4)?,
+            webhook,
+            failing: Failing { since: row.get(6)?, told: row.get::<Option<i64>>(7)?.unwrap_or(0) },
+        })
+    })
 }
 
 /// Settles the deliveries that were under way when a node stopped: their open attempts get `outcome_unknown`,

@@ -69,15 +69,14 @@ pub(crate) fn add(w: &Tx<'_>, lane: WebhookId, owner_id: Option<&str>, ended: En
         return Ok(());
     }
     let webhook_id = if is_origin(lane) { NO_WEBHOOK } else { lane };
-    w.run(
+    w.send(
         "INSERT INTO delivery_tallies (began_at_ms, webhook_id, owner_id, succeeded, failed)
          VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (began_at_ms, webhook_id, owner_id) DO UPDATE
          SET succeeded = delivery_tallies.succeeded + excluded.succeeded,
              failed = delivery_tallies.failed + excluded.failed",
         params![quarter(w.now), webhook_id, owner_id.unwrap_or_default(), ended.succeeded, ended.failed],
-    )?;
-    Ok(())
+    )
 }
 
 /// What became of a webhook's deliveries, by quarters of an hour from the one that holds `since` on, the

@@ -1,6 +1,6 @@
 //! What an engine lends to one job after another while a batch is written.
 
-use crate::error::StoreError;
+use crate::engine::counted::Counted;
 use crate::secrecy::vault::Vault;
 use crate::signals::AfterCommit;
 use vocabulary::clock::Timestamp;
@@ -25,10 +25,11 @@ pub(crate) struct Batch<'a> {
     pub(crate) vault: &'a Vault,
     /// Whom to wake once the job is on disk.
     pub(crate) after_commit: &'a mut AfterCommit,
+    /// What it counts in memory; `None` where the database is as near.
+    pub(crate) counted: Option<&'a Counted>,
+    /// The job may be run once more, if what it writes cannot be kept.
+    pub(crate) may_run_again: bool,
 }
-
-/// Tells a job's caller how it went: `None` once the commit is on disk, or why there was none.
-pub(crate) type Completion = Box<dyn FnOnce(Option<StoreError>) + Send>;
 
 /// What is rolled back has replaced compiled subscriptions: back to those of before, the last one first.
 pub(crate) fn take_back(subscriptions: &mut SubscriptionSet, after_commit: AfterCommit) {

@@ -16,8 +16,9 @@
 //!   two commits.
 
 pub(crate) mod batch;
+pub(crate) mod counted;
 pub(crate) mod embedded;
-mod job;
+pub(crate) mod job;
 pub(crate) mod membership;
 pub(crate) mod offline;
 pub(crate) mod postgres;
@@ -33,7 +34,7 @@ pub(crate) mod tx;
 use std::fmt;
 
 use crate::engine::embedded::Embedded;
-use crate::engine::job::job;
+use crate::engine::job::{Reads, once, repeatable};
 use crate::engine::postgres::hints::Hints;
 use crate::engine::queue::Writer;
 use crate::engine::shared::Shared;
@@ -61,8 +62,29 @@ impl Engine {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
-        let (job, told) = job(scope, work);
-        self.writer().write(priority, Box::new(job), told).await
+        let (job, told) = once(scope, work);
+        self.writer().write(priority, job, told).await
+    }
+
+    /// The same for work that does the same if it is run again after all that it wrote was taken back, and
+    /// whose `reads` are foreseen. Many such are written together with few waits for a database
+    /// that is far away.
+    ///
+    /// # Errors
+    /// Those of [`Engine::write`].
+    pub(crate) async fn write_repeatable<T, F>(
+        &self,
+        priority: Priority,
+        scope: Scope,
+        reads: Reads,
+        work: F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (job, told) = repeatable(scope, reads, work);
+        self.writer().write(priority, job, told).await
     }
 
     /// The thread that writes.

@@ -7,8 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::Priority;
-use crate::engine::job::{Answer, Ran};
-use crate::engine::tx::Tx;
+use crate::engine::job::{Answer, Job};
 use crate::error::{Result, StoreError};
 
 /// Whether it goes when nobody else waits, or has waited for long, and then one at a time.
@@ -31,13 +30,9 @@ const LESSER_JOBS: usize = 100;
 /// Batches that go before one that gives way, which would hold up everybody of its own.
 const PASSED_OVER_MAX: u32 = 8;
 
-/// Runs in the transaction that is open, or hears why there is none; tells whether what it wrote is to be
-/// kept.
-pub(crate) type Job = Box<dyn FnOnce(Result<&mut Tx<'_>>) -> Ran + Send>;
-
 /// A job that waits, and its place in the queue.
 pub(crate) struct Queued {
-    pub(crate) job: Job,
+    pub(crate) job: Box<dyn Job>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -146,7 +141,7 @@ impl Writer {
     ///
     /// # Errors
     /// The job's own error, with nothing of it written; or [`StoreError::Commit`] for the whole batch.
-    pub(crate) async fn write<T>(&self, priority: Priority, job: Job, told: Answer<T>) -> Result<T> {
+    pub(crate) async fn write<T>(&self, priority: Priority, job: Box<dyn Job>, told: Answer<T>) -> Result<T> {
         let permit = self.permits[priority as usize].clone().acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::Closed)?;
         {
@@ -187,6 +182,7 @@ mod tests {
 
     use super::*;
     use crate::engine::BULKY_BYTES;
+    use crate::engine::job::once;
     use crate::{Scope, Store};
     use vocabulary::clock::Clock;
 
@@ -212,7 +208,7 @@ mod tests {
 
     fn a_job() -> Queued {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("the only one");
-        Queued { job: Box::new(|_| (true, Box::new(|_| ()))), _permit: permit }
+        Queued { job: once(Scope::Installation, |_| Ok(())).0, _permit: permit }
     }
 
     #[test]

@@ -55,6 +55,17 @@ pub(crate) enum Param<'a> {
 }
 
 impl Param<'_> {
+    /// A copy that lasts.
+    pub(crate) fn to_static(&self) -> Param<'static> {
+        match self {
+            Self::Null(kind) => Param::Null(*kind),
+            Self::Int(number) => Param::Int(*number),
+            Self::Real(number) => Param::Real(*number),
+            Self::Text(text) => Param::Text(Cow::Owned(text.clone().into_owned())),
+            Self::Bytes(bytes) => Param::Bytes(Cow::Owned(bytes.clone().into_owned())),
+        }
+    }
+
     /// What it is.
     pub(crate) fn kind(&self) -> Kind {
         match self {

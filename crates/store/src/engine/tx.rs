@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, Deref};
 
 use crate::engine::batch::Batch;
+use crate::engine::counted::Counted;
 use crate::engine::postgres;
 use crate::engine::row::Row;
 use crate::engine::sql::Param;
@@ -145,13 +146,35 @@ pub(crate) struct Tx<'a> {
     pub(crate) vault: &'a Vault,
     /// Whom to wake once this job is on disk; forgotten with it if it is rolled back.
     pub(crate) after_commit: &'a mut AfterCommit,
+    /// What the batch counts in memory; `None` where the database is as near.
+    pub(crate) counted: Option<&'a Counted>,
+    may_run_again: bool,
 }
 
 impl<'a> Tx<'a> {
     /// A job's part of the transaction that is open on `read`.
     pub(crate) fn new(read: Read<'a>, batch: Batch<'a>) -> Self {
-        let Batch { now, monotonic, wall_offset_ms, epoch, mint, subscriptions, vault, after_commit } = batch;
-        Self { read, now, monotonic, wall_offset_ms, epoch, mint, subscriptions, vault, after_commit }
+        let Batch { now, monotonic, wall_offset_ms, epoch, mint, subscriptions, vault, after_commit, .. } =
+            batch;
+        let (counted, may_run_again) = (batch.counted, batch.may_run_again);
+        Self {
+            read,
+            now,
+            monotonic,
+            wall_offset_ms,
+            epoch,
+            mint,
+            subscriptions,
+            vault,
+            after_commit,
+            counted,
+            may_run_again,
+        }
+    }
+
+    /// Whether the job may be run once more, so that it has to keep what it works with.
+    pub(crate) fn may_run_again(&self) -> bool {
+        self.may_run_again
     }
 
     /// Whether other nodes may work on the same database.
@@ -165,6 +188,27 @@ impl<'a> Tx<'a> {
         match self.read.session {
             Session::Embedded(conn) => driver::run(conn, sql, params),
             Session::Shared(conn) => postgres::driver::run(conn, sql, params),
+        }
+    }
+
+    /// Runs a statement whose outcome the job does not look at: where the database is far away it travels
+    /// with the next one that somebody waits for, and many rows of one statement together. If it fails the
+    /// job has failed.
+    #[inline]
+    pub(crate) fn send(&self, sql: &str, params: &[Param<'_>]) -> Result<()> {
+        match self.read.session {
+            Session::Embedded(conn) => driver::run(conn, sql, params).map(drop),
+            Session::Shared(conn) => {
+                postgres::driver::send(conn, sql, params);
+                Ok(())
+            }
+        }
+    }
+
+    /// What jobs behind this one in the batch have read ahead may have changed by now.
+    pub(crate) fn outdate_foreseen(&self) {
+        if let Session::Shared(conn) = self.read.session {
+            conn.offer_no_more();
         }
     }
 

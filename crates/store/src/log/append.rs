@@ -1,6 +1,8 @@
 //! The one way an event gets into the store, and with it the deliveries that follow from it.
 
 use crate::LogPosition;
+use crate::engine::counted::WebhookCount;
+use crate::engine::job::Foreseen;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
@@ -8,7 +10,7 @@ use crate::log::event_row::{self, Stored};
 use crate::secrecy::vault::cell;
 use vocabulary::delivery::{DeliveryStatus, DiscardReason};
 use vocabulary::event::{NewEvent, Target};
-use vocabulary::id::{DeliveryId, EventId};
+use vocabulary::id::{DeliveryId, EventId, StationId, WebhookId};
 use vocabulary::subscription::{Subject, Subscription};
 
 /// The entry of `meta` behind which stations begin to count that nothing is known of: above zero once a
@@ -113,15 +115,10 @@ fn create_delivery(
     station_id: Option<&str>,
     event: LogPosition,
 ) -> Result<()> {
-    let (sequence, in_order): (i64, bool) = w.one(
-        "UPDATE webhooks SET last_sequence = last_sequence + 1 WHERE id = ?1
-         RETURNING last_sequence, ordering = 'station'",
-        params![subscription.webhook_id],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
+    let WebhookCount { last: sequence, in_order } = next_in_webhook(w, subscription.webhook_id)?;
     let enabled = subscription.enabled;
     let status = if enabled { DeliveryStatus::Scheduled } else { DeliveryStatus::Discarded };
-    w.run(
+    w.send(
         "INSERT INTO deliveries (id, event_seq, webhook_id, sequence, status, due_at_ms, scheduled_at_ms,
                                  created_at_ms, completed_at_ms, order_station, discarded_because)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -142,21 +139,73 @@ fn create_delivery(
     Ok(())
 }
 
+/// Counts one more delivery of a webhook.
+pub(crate) fn next_in_webhook(w: &Tx<'_>, webhook_id: WebhookId) -> Result<WebhookCount> {
+    let Some(counted) = w.counted else {
+        return w.one(
+            "UPDATE webhooks SET last_sequence = last_sequence + 1 WHERE id = ?1
+             RETURNING last_sequence, ordering = 'station'",
+            params![webhook_id],
+            |row| Ok(WebhookCount { last: row.get(0)?, in_order: row.get(1)? }),
+        );
+    };
+    let known = match counted.webhook(webhook_id) {
+        Some(known) => known,
+        None => w.one(
+            "SELECT last_sequence, ordering = 'station' FROM webhooks WHERE id = ?1",
+            params![webhook_id],
+            |row| Ok(WebhookCount { last: row.get(0)?, in_order: row.get(1)? }),
+        )?,
+    };
+    let next = WebhookCount { last: known.last + 1, ..known };
+    w.send("UPDATE webhooks SET last_sequence = ?2 WHERE id = ?1", params![webhook_id, next.last])?;
+    counted.set_webhook(webhook_id, next);
+    Ok(next)
+}
+
+/// How far a station has counted.
+const STATION_COUNT: &str = "SELECT last FROM station_sequences WHERE station_id = ?1";
+
+/// What the next event of a station begins with.
+pub(crate) fn foreseen(station: &StationId) -> Foreseen {
+    Foreseen::new(STATION_COUNT, params![station])
+}
+
 fn next_station_seq(w: &Tx<'_>, station: &str) -> Result<i64> {
-    let next = w.maybe(
-        "UPDATE station_sequences SET last = last + 1 WHERE station_id = ?1 RETURNING last",
-        params![station],
-        |row| row.get(0),
-    )?;
-    match next {
-        Some(next) => Ok(next),
+    let next = match w.counted {
+        None => w.maybe(
+            "UPDATE station_sequences SET last = last + 1 WHERE station_id = ?1 RETURNING last",
+            params![station],
+            |row| row.get(0),
+        )?,
+        Some(counted) => {
+            let last: Option<i64> = match counted.station(station) {
+                Some(last) => Some(last),
+                None => w.maybe(STATION_COUNT, params![station], |row| row.get(0))?,
+            };
+            let next = last.map(|last| last + 1);
+            if let Some(next) = next {
+                w.send(
+                    "UPDATE station_sequences SET last = ?2 WHERE station_id = ?1",
+                    params![station, next],
+                )?;
+            }
+            next
+        }
+    };
+    let next = match next {
+        Some(next) => next,
         None => w.one(
             "INSERT INTO station_sequences (station_id, last)
              VALUES (?1, 1 + coalesce((SELECT value FROM meta WHERE key = ?2), 0)) RETURNING last",
             params![station, STATION_SEQ_FLOOR],
             |row| row.get(0),
-        ),
+        )?,
+    };
+    if let Some(counted) = w.counted {
+        counted.set_station(station, next);
     }
+    Ok(next)
 }
 
 fn owner_of_station(w: &Tx<'_>, station: &str) -> Result<Option<String>> {

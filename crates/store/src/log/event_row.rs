@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::LogPosition;
+use crate::engine::counted::Counted;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
@@ -43,36 +44,49 @@ pub(crate) struct Stored<'a> {
 
 /// Inserts the event; returns where it stands.
 pub(crate) fn insert(w: &Tx<'_>, event: &NewEvent, stored: &Stored<'_>) -> Result<LogPosition> {
-    let position = w.insert_counted(
+    let known = w.counted.map(Counted::next_event);
+    // Without a number the database gives it.
+    const INSERT: &str =
         "INSERT INTO events (id, event, category, protocol, station_id, station_seq, owner_id, timestamp_ms,
                              occurred_at_ms, transaction_id, payload, message_id, response, violations,
                              duplicate_of, test, target, custom_headers, idempotency_key,
-                             id_tag_reason)
+                             id_tag_reason, seq)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                 ?20)",
-        params![
-            stored.id,
-            event.event,
-            event.category.as_str(),
-            event.protocol.map(Protocol::as_str),
-            event.station_id,
-            stored.station_seq,
-            stored.owner_id,
-            event.timestamp,
-            event.occurred_at,
-            event.transaction_id,
-            event.payload,
-            event.message_id,
-            event.response,
-            violations_text(&event.violations)?,
-            stored.duplicate_of,
-            stored.test,
-            stored.target.to_text(),
-            stored.custom_headers,
-            stored.idempotency_key,
-            event.id_tag_reason.map(IdTagReason::as_str),
-        ],
-    )?;
+                 ?20, ?21)";
+    let violations = violations_text(&event.violations)?;
+    let (target, category) = (stored.target.to_text(), event.category.as_str());
+    let protocol = event.protocol.map(Protocol::as_str);
+    let reason = event.id_tag_reason.map(IdTagReason::as_str);
+    let values = params![
+        stored.id,
+        event.event,
+        category,
+        protocol,
+        event.station_id,
+        stored.station_seq,
+        stored.owner_id,
+        event.timestamp,
+        event.occurred_at,
+        event.transaction_id,
+        event.payload,
+        event.message_id,
+        event.response,
+        violations,
+        stored.duplicate_of,
+        stored.test,
+        target,
+        stored.custom_headers,
+        stored.idempotency_key,
+        reason,
+        known,
+    ];
+    let position = match known {
+        Some(known) => {
+            w.send(INSERT, values)?;
+            known
+        }
+        None => w.insert_counted(INSERT, values)?,
+    };
     Ok(LogPosition::from_number(position))
 }
 

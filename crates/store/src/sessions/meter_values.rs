@@ -9,6 +9,7 @@ mod sample;
 use std::ops::ControlFlow;
 
 use crate::Store;
+use crate::engine::job::Foreseen;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
@@ -157,7 +158,7 @@ pub(crate) fn insert(
         if value.timestamp.is_none() && is_known(w, transaction_id, &text)? {
             continue;
         }
-        w.run(
+        w.send(
             "INSERT INTO meter_values (transaction_id, occurred_at_ms, received_at_ms, at_ms, signed, samples)
              VALUES (?1, ?2, ?3, coalesce(?2, ?3), ?4, ?5)",
             params![transaction_id, value.timestamp, received_at, signed, text],
@@ -173,16 +174,19 @@ fn leave_out_known(
     at: Timestamp,
     samples: &mut Vec<Sample<'_>>,
 ) -> Result<()> {
-    w.each(
-        "SELECT samples FROM meter_values
-         WHERE transaction_id = ?1 AND at_ms = ?2 AND occurred_at_ms IS NOT NULL ORDER BY seq DESC LIMIT ?3",
-        params![transaction_id, at, COMPARED_ROWS],
-        |row| {
-            let known: Vec<Sample<'static>> = row.json(0)?;
-            samples.retain(|sample| !known.contains(sample));
-            Ok(ControlFlow::Continue(()))
-        },
-    )
+    w.each(OF_MOMENT, params![transaction_id, at, COMPARED_ROWS], |row| {
+        let known: Vec<Sample<'static>> = row.json(0)?;
+        samples.retain(|sample| !known.contains(sample));
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+const OF_MOMENT: &str = "SELECT samples FROM meter_values
+         WHERE transaction_id = ?1 AND at_ms = ?2 AND occurred_at_ms IS NOT NULL ORDER BY seq DESC LIMIT ?3";
+
+/// What [`insert`] reads for values of this moment.
+pub(crate) fn foreseen(transaction_id: i64, at: Timestamp) -> Foreseen {
+    Foreseen::new(OF_MOMENT, params![transaction_id, at, COMPARED_ROWS])
 }
 
 /// Without a time, a message that says the same is taken for the same.

@@ -9,6 +9,8 @@ mod start_match;
 mod stop_match;
 
 use crate::LogPosition;
+use crate::engine::counted::Counted;
+use crate::engine::job::Foreseen;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::Result;
@@ -19,11 +21,15 @@ use vocabulary::id::StationId;
 use vocabulary::ocpp::authorization::{AuthorizationStatus, IdTagReason, id_tag_key};
 use vocabulary::ocpp::fact::{SessionEnded, SessionStarted};
 
-pub(crate) use evidence::{add_readings, evidence_of, weigh, weigh_first};
-pub(crate) use meter_match::{MeterMatch, MeteredTransaction, is_taken_by_the_clock, metered_transaction};
+pub(crate) use evidence::{
+    add_readings, evidence_of, foreseen_evidence, foreseen_readings, weigh, weigh_first,
+};
+pub(crate) use meter_match::{
+    MeterMatch, MeteredTransaction, foreseen_of_meter, is_taken_by_the_clock, metered_transaction,
+};
 pub(crate) use number::next_number;
-pub(crate) use start_match::started_by;
-pub(crate) use stop_match::{StopMatch, ended_by, stopped_by};
+pub(crate) use start_match::{foreseen_start, started_by};
+pub(crate) use stop_match::{StopMatch, ended_by, foreseen_stop, stopped_by};
 
 /// Starts a transaction. One that is still open on the same connector is orphaned, but can still be stopped.
 pub(crate) fn start(
@@ -38,7 +44,7 @@ pub(crate) fn start(
     let meter_before =
         evidence::meter_before(w, station, start.connector_id, started_at, start.meter_start_wh)?;
     let stamp = next_stamp(w)?;
-    w.run(
+    w.send(
         "INSERT INTO transactions (transaction_id, station_id, connector_id, owner_id, id_tag, id_tag_key,
                                    id_tag_status, reservation_id, status, started_at_ms, meter_start_wh,
                                    start_timestamp_text, start_event_seq, created_at_ms, updated_at_ms,
@@ -69,22 +75,24 @@ pub(crate) fn start(
             EnergyQuality::Missing.as_str(),
             new.id_tag_reason.map(IdTagReason::as_str),
         ],
-    )?;
-    Ok(())
+    )
+}
+
+const OPEN: &str = "SELECT transaction_id FROM transactions
+         WHERE station_id = ?1 AND connector_id IS NOT DISTINCT FROM ?2
+           AND status = 'active' AND orphaned = 0";
+
+/// What [`start`] reads of a connector.
+pub(crate) fn foreseen_open(station: &StationId, connector_id: Option<i64>) -> Foreseen {
+    Foreseen::new(OPEN, params![station, connector_id])
 }
 
 /// Marks what is open on a connector where something else begins: its stop is lost, or late.
 fn orphan_open_ones(w: &Tx<'_>, station: &StationId, connector_id: Option<i64>) -> Result<()> {
-    let open: Vec<i64> = w.all(
-        "SELECT transaction_id FROM transactions
-         WHERE station_id = ?1 AND connector_id IS NOT DISTINCT FROM ?2
-           AND status = 'active' AND orphaned = 0",
-        params![station, connector_id],
-        |row| row.get(0),
-    )?;
+    let open: Vec<i64> = w.all(OPEN, params![station, connector_id], |row| row.get(0))?;
     for transaction_id in open {
         let stamp = next_stamp(w)?;
-        w.run(
+        w.send(
             "UPDATE transactions
              SET orphaned = 1, orphan_activity_at_ms = ?2, updated_at_ms = ?3, change_seq = ?4
              WHERE transaction_id = ?1",
@@ -103,16 +111,28 @@ pub(crate) struct Stamp {
 /// The stamp of the next change: behind all others, even if the clock was set back. A poller that stands
 /// behind a change has seen all before it.
 pub(crate) fn next_stamp(w: &Tx<'_>) -> Result<Stamp> {
-    let last = w.maybe(
+    let known = w.counted.and_then(Counted::stamp);
+    let last = match known {
+        Some((at_ms, seq)) => Some(Stamp { at: Timestamp::from_unix_ms(at_ms), seq }),
+        None => newest_stamp(w)?,
+    };
+    let next = match last {
+        Some(Stamp { at, seq }) if at >= w.now => Stamp { at, seq: seq + 1 },
+        _ => Stamp { at: w.now, seq: 1 },
+    };
+    if let Some(counted) = w.counted {
+        counted.set_stamp((next.at.unix_ms(), next.seq));
+    }
+    Ok(next)
+}
+
+fn newest_stamp(w: &Tx<'_>) -> Result<Option<Stamp>> {
+    w.maybe(
         "SELECT updated_at_ms, change_seq FROM transactions
          ORDER BY updated_at_ms DESC, change_seq DESC LIMIT 1",
         &[],
         |row| Ok(Stamp { at: row.get(0)?, seq: row.get(1)? }),
-    )?;
-    Ok(match last {
-        Some(Stamp { at, seq }) if at >= w.now => Stamp { at, seq: seq + 1 },
-        _ => Stamp { at: w.now, seq: 1 },
-    })
+    )
 }
 
 /// What the gateway adds to a start.
@@ -145,7 +165,7 @@ pub(crate) struct MatchedStop {
 /// stop does not say stays, and leaves the end inferred.
 pub(crate) fn end(w: &Tx<'_>, stop: &SessionEnded, matched: &MatchedStop) -> Result<()> {
     let stamp = next_stamp(w)?;
-    w.run(
+    w.send(
         "UPDATE transactions
          SET status = 'completed', orphaned = 0, ended_by = ?15,
              revision = CASE WHEN revision > 1 THEN revision ELSE 1 END,
@@ -181,11 +201,10 @@ pub(crate) fn end(w: &Tx<'_>, stop: &SessionEnded, matched: &MatchedStop) -> Res
 
 /// A message has come about a transaction whose stop is overdue.
 pub(crate) fn set_orphan_activity(w: &Tx<'_>, transaction_id: i64) -> Result<()> {
-    w.run(
+    w.send(
         "UPDATE transactions SET orphan_activity_at_ms = ?2 WHERE transaction_id = ?1",
         params![transaction_id, w.now],
-    )?;
-    Ok(())
+    )
 }
 
 #[cfg(test)]

@@ -124,11 +124,10 @@ impl Change {
         if flags == before {
             return Ok(());
         }
-        w.run(
+        w.send(
             "UPDATE stations SET flags = ?2 WHERE station_id = ?1",
             params![id, serde_json::to_string(&flags)?],
-        )?;
-        Ok(())
+        )
     }
 
     /// The same for a station whose flags nobody has read yet, if it is still there.

@@ -171,6 +171,9 @@ pub(crate) fn changed(w: &mut Tx<'_>, id: WebhookId) -> Result<()> {
     let subscription = or_out_of_order(id, load_subscription(w, id))?.map(Arc::new);
     let before = w.subscriptions.put(id, subscription);
     w.after_commit.webhooks.push((id, before));
+    if let Some(counted) = w.counted {
+        counted.forget_webhook(id);
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::deliveries::direct_url::{DIRECT_IN_BULK, LANE, is_origin};
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::Result;
+use crate::log::append;
 use crate::log::subscriptions::webhook_status;
 use crate::log::waiting_deliveries::BULK_WAITING;
 use crate::{DeliveryRow, LogPosition, Store};
@@ -172,11 +173,7 @@ fn make_delivery(w: &mut Tx<'_>, replay: i64, event: LogPosition, webhook_id: We
     if w.has(delivery, params![event, webhook_id])? {
         return Ok(false);
     }
-    let sequence: i64 = w.one(
-        "UPDATE webhooks SET last_sequence = last_sequence + 1 WHERE id = ?1 RETURNING last_sequence",
-        params![webhook_id],
-        |row| row.get(0),
-    )?;
+    let sequence = append::next_in_webhook(w, webhook_id)?.last;
     let id = DeliveryId::from_value(w.mint.next(w.now));
     w.run(
         "INSERT INTO deliveries (id, event_seq, webhook_id, sequence, status, trigger, bulk, due_at_ms,

@@ -102,6 +102,8 @@ impl DatabaseFile {
             subscriptions: &mut subscriptions,
             vault,
             after_commit: &mut after_commit,
+            counted: None,
+            may_run_again: false,
         };
         let done = work(&tx, batch)?;
         tx.commit()?;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tracing::warn;
 
-use crate::engine::batch::{Batch, Completion, take_back};
+use crate::engine::batch::{Batch, take_back};
 use crate::engine::embedded::checkpoint::Checkpoint;
 use crate::engine::embedded::monotonic;
 use crate::engine::membership::Membership;
@@ -57,6 +57,8 @@ impl WriterState {
             subscriptions: &mut self.subscriptions,
             vault: &self.vault,
             after_commit: &mut after_commit,
+            counted: None,
+            may_run_again: false,
         };
         work(&self.conn, batch)?;
         tx.commit()?;
@@ -78,9 +80,7 @@ impl WriterState {
         let began = Instant::now();
         let jobs = batch.len();
         let mut after_commit = AfterCommit::default();
-        let mut completions = Vec::with_capacity(jobs);
-        let mut waiting = batch.drain(..);
-        let failed = self.run(&mut waiting, &mut after_commit, &mut completions).err();
+        let failed = self.run(batch, &mut after_commit).err();
         self.statistics.committed(jobs, began.elapsed());
         self.statistics.note_failure(failed.as_ref(), self.clock.now());
         match &failed {
@@ -88,28 +88,22 @@ impl WriterState {
             Some(error) => {
                 vocabulary::log_limit::limited!(warn: "a batch of {jobs} writes was not committed: {error}");
                 let _ = self.conn.execute_batch("ROLLBACK");
-                completions.extend(waiting.map(|queued| (queued.job)(Err(error.clone())).1));
                 take_back(&mut self.subscriptions, after_commit);
             }
         }
-        for completion in completions {
-            completion(failed.clone());
+        for queued in batch.drain(..) {
+            queued.job.tell(failed.clone());
         }
     }
 
-    fn run(
-        &mut self,
-        waiting: &mut impl Iterator<Item = Queued>,
-        after_commit: &mut AfterCommit,
-        completions: &mut Vec<Completion>,
-    ) -> Result<()> {
+    fn run(&mut self, jobs: &mut [Queued], after_commit: &mut AfterCommit) -> Result<()> {
         execute(&self.conn, "BEGIN IMMEDIATE")?;
         let (now, monotonic, wall_offset_ms) =
             (self.clock.now(), self.monotonic.now(), self.monotonic.wall_offset_ms());
         let epoch = self.membership.epoch();
         self.note_step(wall_offset_ms)?;
-        for Queued { job, .. } in waiting {
-            let begun = execute(&self.conn, "SAVEPOINT job");
+        for Queued { job, .. } in jobs {
+            execute(&self.conn, "SAVEPOINT job")?;
             let mut of_job = AfterCommit::default();
             let batch = Batch {
                 now,
@@ -120,14 +114,10 @@ impl WriterState {
                 subscriptions: &mut self.subscriptions,
                 vault: &self.vault,
                 after_commit: &mut of_job,
+                counted: None,
+                may_run_again: false,
             };
-            let (keep, completion) = match &begun {
-                Ok(()) => job(Ok(&mut Tx::new(Read::of(&self.conn), batch))),
-                Err(error) => job(Err(error.clone())),
-            };
-            completions.push(completion);
-            begun?;
-            if keep {
+            if job.run(&mut Tx::new(Read::of(&self.conn), batch)) {
                 after_commit.join(of_job);
             } else {
                 take_back(&mut self.subscriptions, of_job);

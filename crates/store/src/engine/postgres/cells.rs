@@ -32,6 +32,10 @@ pub(crate) enum Bound<'a> {
     One(&'a Param<'a>),
     Texts(Vec<String>),
     Numbers(Vec<i64>),
+    TextColumn(Vec<Option<Cow<'a, str>>>),
+    NumberColumn(Vec<Option<i64>>),
+    RealColumn(Vec<Option<f64>>),
+    BytesColumn(Vec<Option<&'a [u8]>>),
 }
 
 impl<'a> Bound<'a> {
@@ -47,11 +51,41 @@ impl<'a> Bound<'a> {
         })
     }
 
+    /// The values of one column of many rows, all of one kind.
+    pub(crate) fn column(rows: &'a [Vec<Param<'static>>], column: usize) -> Self {
+        let values = rows.iter().map(|row| &row[column]);
+        match rows.first().map_or(Kind::Unknown, |row| row[column].kind()) {
+            Kind::Int => Self::NumberColumn(
+                values
+                    .map(|value| if let Param::Int(number) = value { Some(*number) } else { None })
+                    .collect(),
+            ),
+            Kind::Real => Self::RealColumn(
+                values
+                    .map(|value| if let Param::Real(number) = value { Some(*number) } else { None })
+                    .collect(),
+            ),
+            Kind::Bytes => Self::BytesColumn(
+                values
+                    .map(|value| if let Param::Bytes(bytes) = value { Some(&**bytes) } else { None })
+                    .collect(),
+            ),
+            Kind::Text | Kind::Unknown => Self::TextColumn(
+                values
+                    .map(|value| if let Param::Text(text) = value { Some(escaped(text)) } else { None })
+                    .collect(),
+            ),
+        }
+    }
+
     /// The type that it is declared with; what is unknown follows from where it stands.
     pub(crate) fn declared(&self) -> Type {
         match self {
             Self::Texts(_) => Type::TEXT_ARRAY,
-            Self::Numbers(_) => Type::INT8_ARRAY,
+            Self::Numbers(_) | Self::NumberColumn(_) => Type::INT8_ARRAY,
+            Self::TextColumn(_) => Type::TEXT_ARRAY,
+            Self::RealColumn(_) => Type::FLOAT8_ARRAY,
+            Self::BytesColumn(_) => Type::BYTEA_ARRAY,
             Self::One(param) => match param.kind() {
                 Kind::Int => Type::INT8,
                 Kind::Real => Type::FLOAT8,
@@ -72,6 +106,10 @@ impl ToSql for Bound<'_> {
         match self {
             Self::Texts(texts) => return texts.to_sql(ty, out),
             Self::Numbers(numbers) => return numbers.to_sql(ty, out),
+            Self::TextColumn(texts) => return texts.to_sql(ty, out),
+            Self::NumberColumn(numbers) => return numbers.to_sql(ty, out),
+            Self::RealColumn(numbers) => return numbers.to_sql(ty, out),
+            Self::BytesColumn(bytes) => return bytes.to_sql(ty, out),
             Self::One(Param::Null(_)) => return Ok(IsNull::Yes),
             Self::One(Param::Int(number)) => match *ty {
                 Type::INT4 => return i32::try_from(*number)?.to_sql(ty, out),

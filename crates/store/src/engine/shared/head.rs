@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use crate::LogPosition;
-use crate::engine::postgres::driver::{self, Connection};
-use crate::engine::sql::params;
+use crate::engine::counted::Counted;
+use crate::engine::postgres::driver::{self, Connection, Offered};
+use crate::engine::sql::{Param, params};
 use crate::engine::tx::Read;
 use crate::error::{Result, StoreError};
 use crate::signals::AfterCommit;
@@ -30,10 +31,20 @@ const HEAD: &str = "UPDATE head SET newest_id = ?1, newest_event = ?2, webhooks_
 const HEAD_AND_SIGNAL: &str = "WITH signal AS (INSERT INTO signals (epoch, told) VALUES (?4, ?5))
     UPDATE head SET newest_id = ?1, newest_event = ?2, webhooks_version = ?3";
 
+/// What comes with the head.
+pub(crate) struct Taken {
+    /// The transaction's name, by which its end can be looked up.
+    pub(crate) transaction: String,
+    /// What was foreseen, by its statements.
+    pub(crate) offered: Vec<Vec<Offered>>,
+}
+
 /// What this node knows of the head.
 pub(crate) struct Head {
     /// Goes on behind the newest id of any node.
     pub(crate) mint: IdMint,
+    /// What is counted until the commit.
+    pub(crate) counted: Counted,
     pub(crate) newest_event: LogPosition,
     /// The version of the webhooks that the compiled subscriptions are of; `None`: of none.
     webhooks_version: Option<i64>,
@@ -47,6 +58,7 @@ impl Head {
     pub(crate) fn unknown(compile: Compile) -> Self {
         Self {
             mint: IdMint::after(0),
+            counted: Counted::default(),
             newest_event: LogPosition::START,
             webhooks_version: None,
             has_peers: false,
@@ -54,8 +66,8 @@ impl Head {
         }
     }
 
-    /// Begins a transaction and takes the head; brings `subscriptions` up to date. Returns the transaction's
-    /// name, by which its end can be looked up. `epoch`: the node that writes, `None` while it joins.
+    /// Begins a transaction and takes the head; brings `subscriptions` up to date, and reads what is
+    /// `foreseen`. `epoch`: the node that writes, `None` while it joins.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] if the node was counted as lost.
@@ -64,7 +76,8 @@ impl Head {
         conn: &Connection,
         subscriptions: &mut SubscriptionSet,
         epoch: Option<i64>,
-    ) -> Result<String> {
+        foreseen: &[(&'static str, Vec<Vec<Param<'static>>>)],
+    ) -> Result<Taken> {
         conn.ahead("BEGIN");
         // What is read together with a row that has to be waited for is of before the wait: so the rest is
         // another statement.
@@ -72,22 +85,25 @@ impl Head {
         conn.set_in_transaction(true);
         let sql = "SELECT newest_id, newest_event, webhooks_version, CAST(pg_current_xact_id() AS TEXT),
                           (SELECT status FROM nodes WHERE epoch = ?1),
-                          (SELECT count(*) FROM nodes WHERE status <> 'lost' AND epoch IS DISTINCT FROM ?1)
+                          (SELECT count(*) FROM nodes WHERE status <> 'lost' AND epoch IS DISTINCT FROM ?1),
+                          (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_seq_seq)
                    FROM head";
-        let taken = driver::one(conn, sql, params![epoch], |row| {
-            self.mint = IdMint::after(u128::from_be_bytes(driver::get(row, 0)?));
-            self.newest_event = driver::get(row, 1)?;
-            self.has_peers = driver::get::<i64>(row, 5)? > 0;
-            Ok((driver::get::<i64>(row, 2)?, driver::get(row, 3)?, driver::get::<Option<String>>(row, 4)?))
-        });
-        let (version, transaction, status) = taken?;
+        let ((version, transaction, status, newest_row), offered) =
+            conn.one_and_foreseen((sql, params![epoch]), foreseen, |row| {
+                self.mint = IdMint::after(u128::from_be_bytes(driver::get(row, 0)?));
+                self.newest_event = driver::get(row, 1)?;
+                self.has_peers = driver::get::<i64>(row, 5)? > 0;
+                let status: Option<String> = driver::get(row, 4)?;
+                Ok((driver::get::<i64>(row, 2)?, driver::get(row, 3)?, status, driver::get::<i64>(row, 6)?))
+            })?;
         if epoch.is_some() && !matches!(status.as_deref(), Some("active" | "draining")) {
             return Err(StoreError::Fenced);
         }
         if self.webhooks_version != Some(version) {
             self.recompile(conn, subscriptions, version)?;
         }
-        Ok(transaction)
+        self.counted = Counted::behind(newest_row.max(self.newest_event.number()));
+        Ok(Taken { transaction, offered })
     }
 
     /// Compiles what was changed since this node looked.
@@ -112,7 +128,7 @@ impl Head {
     }
 
     /// Writes down what has become of the head, and what others are to hear of it, and commits as the node
-    /// `epoch`. True if others are to be woken.
+    /// `epoch`, with all that was to go ahead. True if others are to be woken.
     ///
     /// # Errors
     /// [`StoreError::Commit`], or [`StoreError::Away`] if the answer never came.
@@ -126,17 +142,19 @@ impl Head {
         let mut version = self.webhooks_version.unwrap_or(0);
         for webhook_id in &changed {
             version += 1;
-            driver::run(
-                conn,
-                "INSERT INTO webhook_changes (version, webhook_id) VALUES (?1, ?2)",
-                params![version, webhook_id],
-            )?;
+            let sql = "INSERT INTO webhook_changes (version, webhook_id) VALUES (?1, ?2)";
+            driver::send(conn, sql, params![version, webhook_id]);
         }
         if !changed.is_empty() {
             let sql = "DELETE FROM webhook_changes WHERE version <= ?1";
-            driver::run(conn, sql, params![version - CHANGES_KEPT])?;
+            driver::send(conn, sql, params![version - CHANGES_KEPT]);
         }
         let newest_event = after_commit.newest_event.unwrap_or(self.newest_event);
+        if after_commit.newest_event.is_some() {
+            // Whoever inserts a row without its number gets one behind these.
+            let sql = "SELECT setval('events_seq_seq', greatest(last_value, ?1)) FROM events_seq_seq";
+            driver::send(conn, sql, params![newest_event]);
+        }
         let told = if self.has_peers { after_commit.told() } else { None };
         let sql = match told {
             None => HEAD,

@@ -1,5 +1,6 @@
 //! The shared engine: PostgreSQL, which several gateways may use at once.
 
+mod foreseen;
 pub(crate) mod head;
 mod readers;
 mod schema;

@@ -1,11 +1,12 @@
 //! The meter values that an event has room for.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{COLUMNS, Moment, read};
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
+use crate::log::row_set::{as_list, in_list};
 use crate::sessions::downsample::{self, Candidate};
 use vocabulary::api::transaction::MeterValue;
 
@@ -39,6 +40,9 @@ pub(crate) fn excerpt(db: &Read<'_>, transaction_id: i64, room_bytes: usize) -> 
         params![transaction_id],
         |row| row.get(0),
     )?;
+    if moments.is_empty() {
+        return Ok(Excerpt::default());
+    }
     let signed: Vec<i64> = db.all(
         "SELECT seq FROM meter_values WHERE transaction_id = ?1 AND signed = 1",
         params![transaction_id],
@@ -46,33 +50,45 @@ pub(crate) fn excerpt(db: &Read<'_>, transaction_id: i64, room_bytes: usize) -> 
     )?;
     let signed: HashSet<i64> = signed.into_iter().collect();
     let signed: Vec<bool> = moments.iter().map(|seq| signed.contains(seq)).collect();
-    let mut candidates = Vec::new();
-    for moment in worth_reading(&signed) {
-        let bytes = db.one(
-            "SELECT octet_length(samples), octet_length(samples) - octet_length(replace(samples, ?2, ''))
-             FROM meter_values WHERE seq = ?1",
-            params![moments[moment], SAMPLE_BEGINS],
+    let worth = worth_reading(&signed);
+    let rows: Vec<i64> = worth.iter().map(|moment| moments[*moment]).collect();
+    let sizes: HashMap<i64, usize> = db
+        .all(
+            &format!(
+                "SELECT seq, octet_length(samples),
+                        octet_length(samples) - octet_length(replace(samples, ?, ''))
+                 FROM meter_values WHERE {}",
+                in_list("seq")
+            ),
+            params![SAMPLE_BEGINS, as_list(&rows)],
             |row| {
-                let (bytes, begins): (usize, usize) = (row.get(0)?, row.get(1)?);
-                Ok(bytes + begins / SAMPLE_BEGINS.len() * SHOWN_BYTES_MORE)
+                let (bytes, begins): (usize, usize) = (row.get(1)?, row.get(2)?);
+                Ok((row.get(0)?, bytes + begins / SAMPLE_BEGINS.len() * SHOWN_BYTES_MORE))
             },
-        )?;
-        candidates.push(Candidate { moment, signed: signed[moment], bytes });
-    }
+        )?
+        .into_iter()
+        .collect();
+    let candidate = |moment: usize| {
+        let bytes = sizes.get(&moments[moment]).copied().unwrap_or_default();
+        Candidate { moment, signed: signed[moment], bytes }
+    };
+    let candidates: Vec<Candidate> = worth.into_iter().map(candidate).collect();
     // What cannot fit is not even read. A moment at either end is, whatever its size: some of it may fit.
     let fits = downsample::choose(&candidates, room_bytes);
     let is_end = |moment: usize| moment == 0 || moment + 1 == moments.len();
     let mut excerpt = Excerpt { values: Vec::new(), cut: candidates.len() < moments.len() };
+    let mut wanted = Vec::new();
     for (Candidate { moment, .. }, fits) in candidates.into_iter().zip(fits) {
-        if !fits && !is_end(moment) {
-            excerpt.cut = true;
-            continue;
+        match fits || is_end(moment) {
+            true => wanted.push(moment),
+            false => excerpt.cut = true,
         }
-        let Moment { occurred_at, received_at, samples, .. } = db.one(
-            &format!("SELECT {COLUMNS} FROM meter_values WHERE seq = ?1"),
-            params![moments[moment]],
-            read,
-        )?;
+    }
+    let rows: Vec<i64> = wanted.iter().map(|moment| moments[*moment]).collect();
+    let select = format!("SELECT {COLUMNS} FROM meter_values WHERE {} ORDER BY at_ms, seq", in_list("seq"));
+    let read = db.all(&select, params![as_list(&rows)], read)?;
+    for (moment, of_row) in wanted.into_iter().zip(read) {
+        let Moment { occurred_at, received_at, samples, .. } = of_row;
         let shown = samples.into_iter().map(|sample| (moment, sample.shown(occurred_at, received_at)));
         excerpt.values.extend(shown);
     }

@@ -4,8 +4,10 @@
 //! not.
 
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
 use super::{MeteredTransaction, Stamp, next_stamp};
+use crate::engine::job::Foreseen;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
@@ -126,7 +128,7 @@ impl Known {
         let Track { first, last, odd, source, peak_w, followed, broken } = self.evidence.track;
         let Energy { wh: energy_wh, estimated_wh, quality } = energy::weigh(&self.evidence);
         let LiveValues { power, soc } = self.live;
-        w.run(
+        w.send(
             "UPDATE transactions
              SET first_register_wh = ?2, first_register_at_ms = ?3,
                  last_register_wh = ?4, last_register_at_ms = ?5,
@@ -158,9 +160,23 @@ impl Known {
                 stamp.map(|stamp| stamp.at),
                 stamp.map(|stamp| stamp.seq),
             ],
-        )?;
-        Ok(())
+        )
     }
+}
+
+/// What [`add_readings`] reads first.
+pub(crate) fn foreseen_readings(transaction_id: i64) -> Foreseen {
+    // An orphan's end is no bound: it is only the last sign of life.
+    static SELECT: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT CASE WHEN status = 'completed' AND ended_by IN ('{}', '{}') THEN stopped_at_ms END,
+                    {EVIDENCE}, {LIVE}
+             FROM transactions WHERE transaction_id = ?1",
+            EndedBy::Stop.as_str(),
+            EndedBy::Close.as_str()
+        )
+    });
+    Foreseen::new(&SELECT, params![transaction_id])
 }
 
 /// Adds what meters showed in a message of the transaction. `of_its_stop`: the message ends it.
@@ -174,16 +190,8 @@ pub(crate) fn add_readings(
     if of.main_meter || values.is_empty() {
         return Ok(());
     }
-    let select = format!(
-        "SELECT CASE WHEN status = 'completed' AND ended_by IN (?2, ?3) THEN stopped_at_ms END,
-                {EVIDENCE}, {LIVE}
-         FROM transactions WHERE transaction_id = ?1"
-    );
-    // An orphan's end is no bound: it is only the last sign of life.
-    let (before, stopped_at) =
-        w.one(&select, params![of.transaction_id, EndedBy::Stop.as_str(), EndedBy::Close.as_str()], |row| {
-            Ok((Known::read(row, 1)?, row.get(0)?))
-        })?;
+    let Foreseen { sql, values: of_transaction } = foreseen_readings(of.transaction_id);
+    let (before, stopped_at) = w.one(sql, &of_transaction, |row| Ok((Known::read(row, 1)?, row.get(0)?)))?;
     let started_at = before.evidence.started_at;
     let moments = meters::moments(values, received_at);
     let readings = energy::readings(&moments, started_at);
@@ -279,9 +287,13 @@ pub(super) fn meter_before(
 
 /// What is known so far of a transaction.
 pub(crate) fn evidence_of(w: &Tx<'_>, transaction_id: i64) -> Result<Option<Evidence>> {
-    w.maybe(
-        &format!("SELECT {EVIDENCE} FROM transactions WHERE transaction_id = ?1"),
-        params![transaction_id],
-        |row| evidence(row, 0),
-    )
+    let Foreseen { sql, values } = foreseen_evidence(transaction_id);
+    w.maybe(sql, &values, |row| evidence(row, 0))
+}
+
+/// What [`evidence_of`] reads.
+pub(crate) fn foreseen_evidence(transaction_id: i64) -> Foreseen {
+    static SELECT: LazyLock<String> =
+        LazyLock::new(|| format!("SELECT {EVIDENCE} FROM transactions WHERE transaction_id = ?1"));
+    Foreseen::new(&SELECT, params![transaction_id])
 }

@@ -1,5 +1,6 @@
 //! Which transaction meter values belong to.
 
+use crate::engine::job::Foreseen;
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
@@ -32,6 +33,14 @@ pub(crate) struct MeterMatch {
     pub(crate) names_an_unknown: bool,
 }
 
+const BY_NUMBER: &str = "SELECT status = 'completed', orphaned FROM transactions
+             WHERE transaction_id = ?1 AND station_id = ?2";
+
+/// What [`metered_transaction`] reads for values that name this number.
+pub(crate) fn foreseen_of_meter(station: &StationId, number: i64) -> Foreseen {
+    Foreseen::new(BY_NUMBER, params![number, station])
+}
+
 /// The transaction that meter values belong to: the one they name if it is this station's, else the only one
 /// that is open on their connector.
 ///
@@ -44,15 +53,10 @@ pub(crate) fn metered_transaction(
 ) -> Result<MeterMatch> {
     let main_meter = values.connector_id == Some(0);
     let known = match values.transaction_id {
-        Some(number) => db.maybe(
-            "SELECT status = 'completed', orphaned FROM transactions
-             WHERE transaction_id = ?1 AND station_id = ?2",
-            params![number, station],
-            |row| {
-                let (completed, orphaned) = (row.get(0)?, row.get(1)?);
-                Ok(MeteredTransaction { transaction_id: number, completed, orphaned, main_meter })
-            },
-        )?,
+        Some(number) => db.maybe(BY_NUMBER, params![number, station], |row| {
+            let (completed, orphaned) = (row.get(0)?, row.get(1)?);
+            Ok(MeteredTransaction { transaction_id: number, completed, orphaned, main_meter })
+        })?,
         None if main_meter || values.meter_value.iter().all(is_taken_by_the_clock) => {
             return Ok(MeterMatch { transaction: None, names_an_unknown: false });
         }

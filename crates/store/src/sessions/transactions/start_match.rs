@@ -1,6 +1,7 @@
 //! Whether a start was sent before: a retry gets the answer of the first one.
 
 use crate::LogPosition;
+use crate::engine::job::Foreseen;
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
 use crate::error::Result;
@@ -26,16 +27,9 @@ impl StartedTransaction {
     }
 }
 
-/// The transaction that this very start has started before: same connector, tag, time and meter reading.
-/// Where the time tells nothing, as on a clock that was never set, it is a retry only as long as that one is
-/// open.
-pub(crate) fn started_by(
-    db: &Read<'_>,
-    station: &StationId,
-    start: &SessionStarted,
-    occurred_at: Option<Timestamp>,
-) -> Result<Option<StartedTransaction>> {
-    let newest = db.maybe(
+/// What [`started_by`] reads first.
+pub(crate) fn foreseen_start(station: &StationId, start: &SessionStarted) -> Foreseen {
+    Foreseen::new(
         "SELECT transaction_id, start_event_seq, id_tag_status, status = 'active', created_at_ms, id_tag_reason
          FROM transactions
          WHERE station_id = ?1 AND start_timestamp_text IS NOT DISTINCT FROM ?2
@@ -49,16 +43,28 @@ pub(crate) fn started_by(
             start.id_tag.as_deref().map(id_tag_key),
             start.meter_start_wh,
         ],
-        |row| {
-            let started = StartedTransaction {
-                transaction_id: row.get(0)?,
-                event_seq: row.get(1)?,
-                id_tag_status: row.parsed(2)?,
-                id_tag_reason: row.maybe_word(5)?,
-            };
-            Ok((started, row.get::<bool>(3)?, row.get::<Timestamp>(4)?))
-        },
-    )?;
+    )
+}
+
+/// The transaction that this very start has started before: same connector, tag, time and meter reading.
+/// Where the time tells nothing, as on a clock that was never set, it is a retry only as long as that one is
+/// open.
+pub(crate) fn started_by(
+    db: &Read<'_>,
+    station: &StationId,
+    start: &SessionStarted,
+    occurred_at: Option<Timestamp>,
+) -> Result<Option<StartedTransaction>> {
+    let Foreseen { sql, values } = foreseen_start(station, start);
+    let newest = db.maybe(sql, &values, |row| {
+        let started = StartedTransaction {
+            transaction_id: row.get(0)?,
+            event_seq: row.get(1)?,
+            id_tag_status: row.parsed(2)?,
+            id_tag_reason: row.maybe_word(5)?,
+        };
+        Ok((started, row.get::<bool>(3)?, row.get::<Timestamp>(4)?))
+    })?;
     let Some((started, is_open, received_at)) = newest else { return Ok(None) };
     let text = start.timestamp_text.as_deref();
     let is_retry = is_open || is_identified_by_its_time(db, station, text, occurred_at, received_at)?;

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use crate::LogPosition;
+use crate::engine::job::Foreseen;
 use crate::engine::row::Row;
 use crate::engine::sql::params;
 use crate::engine::tx::Read;
@@ -73,6 +74,14 @@ pub(crate) fn ended_by(
     })
 }
 
+const BY_NUMBER: &str = "SELECT stop_event_seq IS NOT NULL, status = 'completed' FROM transactions
+         WHERE transaction_id = ?1 AND station_id = ?2";
+
+/// What [`ended_by`] reads of a stop that names this number.
+pub(crate) fn foreseen_stop(station: &StationId, number: i64) -> Foreseen {
+    Foreseen::new(BY_NUMBER, params![number, station])
+}
+
 /// What a stop is to the transaction that it names; `None` if this is none of the station's.
 fn ended_by_number(
     db: &Read<'_>,
@@ -81,12 +90,8 @@ fn ended_by_number(
     stop: &SessionEnded,
     payload: &str,
 ) -> Result<Option<StopMatch>> {
-    let known: Option<(bool, bool)> = db.maybe(
-        "SELECT stop_event_seq IS NOT NULL, status = 'completed' FROM transactions
-         WHERE transaction_id = ?1 AND station_id = ?2",
-        params![number, station],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
+    let known: Option<(bool, bool)> =
+        db.maybe(BY_NUMBER, params![number, station], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let Some((has_stop, completed)) = known else { return Ok(None) };
     if !has_stop {
         return Ok(Some(StopMatch::First { transaction_id: number, inferred: false, completed }));
