@@ -7,6 +7,7 @@ mod bulk_table;
 mod command;
 mod commands;
 mod connectors;
+mod counts;
 mod csv;
 mod deliveries;
 mod events;
@@ -183,6 +184,9 @@ enum Command {
     /// sequences continue far beyond those that may have been used, and the next start publishes a
     /// GatewayRestored event.
     Restore(backup::RestoreArgs),
+    /// Moves numbers on after PostgreSQL was recovered to an earlier moment
+    #[command(subcommand, after_help = counts::HELP)]
+    Counts(counts::Counts),
     /// Changes the key of the database's secrets, or continues without a lost one
     #[command(subcommand, after_help = secrets::HELP)]
     Secrets(secrets::Secrets),
@@ -216,7 +220,7 @@ impl DatabaseArgs {
     /// The same for what only the embedded database needs; `instead` says what takes its place elsewhere.
     fn load_embedded(self, instead: &'static str) -> Result<Config, Failure> {
         let config = self.load()?;
-        if config.store.is_shared() { Err(Failure::OfEmbedded(instead)) } else { Ok(config) }
+        if config.store.is_shared() { Err(Failure::OtherStore(instead)) } else { Ok(config) }
     }
 
     /// Opens the store if it exists: a mistyped directory must not look like an empty list.
@@ -383,7 +387,7 @@ enum Failure {
     #[error("{0} has no tables of chargehook: `serve` makes them")]
     NoTables(String),
     #[error("{0}")]
-    OfEmbedded(&'static str),
+    OtherStore(&'static str),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -426,7 +430,7 @@ impl Failure {
             )
             | Self::NoSecretsKey(..)
             | Self::NothingDropped
-            | Self::OfEmbedded(_)
+            | Self::OtherStore(_)
             | Self::Key(KeyError::Wrong(_))
             | Self::Serve(ServeError::FirstKey(KeyError::Unusable(_))) => ExitCode::from(2),
             _ => ExitCode::from(1),
@@ -482,6 +486,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Bulk(asked) => runtime()?.block_on(bulk::run(asked)),
         Command::Backup(order) => backup::back_up(order),
         Command::Restore(order) => backup::restore(order),
+        Command::Counts(asked) => counts::run(asked),
         Command::Secrets(asked) => secrets::run(asked),
         Command::Keys(asked) => runtime()?.block_on(keys::run(asked)),
         Command::Openapi => print(&format!("{:#}\n", http::openapi_document())),

@@ -8,7 +8,7 @@ use tracing::Level;
 
 use super::{DatabaseArgs, Failure, print};
 use crate::telemetry::{self, Log, LogLevel};
-use store::{self, CopyProgress, KeySource, Restore, Restored, Store};
+use store::{self, CopyProgress, KeySource, Restore, Restored, Steps, Store};
 use vocabulary::clock::Clock;
 
 /// The arguments of `backup`.
@@ -46,7 +46,8 @@ pub(super) struct RestoreArgs {
 pub(super) fn back_up(args: BackupArgs) -> Result<(), Failure> {
     let config = args.place.load_embedded(
         "backup copies the embedded database. The one of store.url is backed up with PostgreSQL's own tools: pg_dump, or \
-         a base backup with its write-ahead log for a recovery to any moment. Keep a copy of the secrets' key beside it",
+         a base backup with its write-ahead log for a recovery to any moment (PITR). Keep a copy of the secrets' key \
+         apart from it. After a recovery: `chargehook counts advance`",
     )?;
     let (data_dir, key) = (&config.server.data_dir, config.secrets_key());
     if !Store::exists_in(data_dir) {
@@ -80,9 +81,9 @@ pub(super) fn back_up(args: BackupArgs) -> Result<(), Failure> {
 /// Restores a backup, and says what that means.
 pub(super) fn restore(args: RestoreArgs) -> Result<(), Failure> {
     let config = args.place.load_embedded(
-        "restore replaces the embedded database. The one of store.url is restored with PostgreSQL's own tools \
-         (pg_restore, recovery to a moment) while no gateway runs; numbers that were given out after that moment \
-         may be given again",
+        "restore replaces the embedded database. The one of store.url is restored with PostgreSQL's own tools, while no \
+         node runs: psql or pg_restore for what pg_dump has written, or a recovery to a moment (PITR). Then, before \
+         the first node starts, `chargehook counts advance` moves on the numbers that were given out since",
     )?;
     let key = config.secrets_key();
     warnings_only()?;
@@ -102,19 +103,28 @@ pub(super) fn restore(args: RestoreArgs) -> Result<(), Failure> {
     bar.done();
     let Restored { backup_at, steps, key_written, replaced } = restored;
     let mut text = format!("{}: the database of {backup_at}\n", data_dir.display());
-    text += &format!(
-        "passed over, as they may have been used since: {} transaction ids, {} numbers of each station's events, {} \
-         of each webhook's deliveries\n",
-        steps.transaction_ids, steps.station_seq, steps.webhook_sequence
-    );
+    text += &passed_over(steps);
     if let Some(path) = key_written {
         text += &format!("the key of its secrets was written to {}\n", path.display());
     }
     if let Some(path) = replaced {
         text += &format!("the database that was there is kept: {}\n", path.display());
     }
-    text += "what was changed since is as it was: look at API keys that were revoked, and at stations' passwords\n";
+    text += AS_IT_WAS;
     print(&text)
+}
+
+/// What else a step back means.
+pub(super) const AS_IT_WAS: &str =
+    "what was changed since is as it was: look at API keys that were revoked, and at stations' passwords\n";
+
+/// Numbers that nobody gets, because somebody may have them.
+pub(super) fn passed_over(steps: Steps) -> String {
+    format!(
+        "passed over, as they may have been used since: {} transaction ids, {} numbers of each station's events, {} of \
+         each webhook's deliveries and of the rows of every table, {} numbers of webhooks, {} epochs of gateways\n",
+        steps.transaction_ids, steps.station_seq, steps.webhook_sequence, steps.webhooks, steps.epochs
+    )
 }
 
 /// Logs warnings only, because these commands are no services.

@@ -1,5 +1,6 @@
 //! `chargehook secrets`: changes the key that encrypts the database's secrets, or gives up a lost one.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -8,13 +9,16 @@ use super::backup::warnings_only;
 use super::table::{Table, whole};
 use super::{DatabaseArgs, Failure, print};
 use crate::config::Config;
-use store::{self, KeyChanged, Losses, NEW_KEY_VARIABLE, Residue, SecretsKey, Store};
+use store::{
+    self, Address, KeyChanged, KeySource, Losses, NEW_KEY_VARIABLE, Place, Residue, SecretsKey, Store,
+};
 use vocabulary::clock::Clock;
 
 pub(super) const HELP: &str = "\
 Examples:
   chargehook secrets change-key --data-dir ./data
   CHARGEHOOK_NEW_SECRETS_KEY=$(openssl rand -hex 32) chargehook secrets change-key
+  chargehook secrets change-key --store postgres://chargehook@db.example.com/chargehook
   chargehook secrets drop";
 
 /// The arguments of `secrets`.
@@ -22,11 +26,12 @@ Examples:
 pub(super) enum Secrets {
     /// Encrypts the secrets with another key; the old one does not open them any more
     ///
-    /// Refused while `serve` runs there. A key file is replaced by a new one and kept beside it, because
-    /// earlier backups need it. A key of your own, in CHARGEHOOK_NEW_SECRETS_KEY or --new-key-file, is used
-    /// as it is: configure it in place of the old one afterwards. If this is killed, all secrets are under
-    /// one of the two keys: run it again, or start `serve`, to find out which. The database file is
-    /// rewritten, which needs the space of a second one meanwhile.
+    /// Refused while `serve` runs there, or while nodes are active on the database of --store; every node
+    /// needs the new key before it starts again. A key file is replaced by a new one and kept beside it,
+    /// because earlier backups need it. A key of your own, in CHARGEHOOK_NEW_SECRETS_KEY or --new-key-file,
+    /// is used as it is: configure it in place of the old one afterwards. If this is killed, all secrets are
+    /// under one of the two keys: run it again, or start `serve`, to find out which. The file of an embedded
+    /// database is rewritten, which needs the space of a second one meanwhile.
     ChangeKey {
         /// The file with a key of your own: 64 hex digits, or the base64 of 32 bytes
         #[arg(long, value_name = "FILE")]
@@ -38,8 +43,9 @@ pub(super) enum Secrets {
     ///
     /// Without --force it lists them and changes nothing. Webhooks get a new signing secret and are paused
     /// until you have informed their receivers, set their secret values and headers again, and resumed them:
-    /// nothing is sent unsigned. Passwords of stations and API keys are stored as hashes and stay. This
-    /// cannot be undone, so make a `backup` first if the key may still be found.
+    /// nothing is sent unsigned. Passwords of stations and API keys are stored as hashes and stay. Refused
+    /// while `serve` runs there, or while nodes are active on the database of --store. This cannot be undone,
+    /// so make a `backup` (of PostgreSQL: pg_dump) first if the key may still be found.
     Drop {
         /// Does it
         #[arg(long)]
@@ -53,23 +59,57 @@ pub(super) enum Secrets {
 pub(super) fn run(asked: Secrets) -> Result<(), Failure> {
     match asked {
         Secrets::ChangeKey { new_key_file, place } => {
-            let config = existing(place)?;
+            let database = Database::existing(place)?;
             let next = next_key(new_key_file.as_deref())?;
-            change(&config, next)
+            change(&database, next)
         }
-        Secrets::Drop { force, place } => drop_lost(&existing(place)?, force),
+        Secrets::Drop { force, place } => drop_lost(&Database::existing(place)?, force),
     }
 }
 
-fn existing(place: DatabaseArgs) -> Result<Config, Failure> {
-    let config = place.load_embedded(
-        "secrets changes the key of the embedded database only; the one of store.url keeps the key that it began with",
-    )?;
-    if !Store::exists_in(&config.server.data_dir) {
-        return Err(Failure::NoDatabase(config.server.data_dir));
+/// A database with secrets, and where their key is.
+struct Database {
+    config: Config,
+    /// `None`: it is in the data directory.
+    address: Option<Address>,
+}
+
+impl Database {
+    fn existing(place: DatabaseArgs) -> Result<Self, Failure> {
+        let config = place.load()?;
+        let address = config.store.address()?;
+        warnings_only()?;
+        match &address {
+            Some(address) if !Store::exists_at(address)? => {
+                return Err(Failure::NoTables(address.to_string()));
+            }
+            None if !Store::exists_in(&config.server.data_dir) => {
+                return Err(Failure::NoDatabase(config.server.data_dir));
+            }
+            _ => {}
+        }
+        Ok(Self { config, address })
     }
-    warnings_only()?;
-    Ok(config)
+
+    fn place(&self) -> Place<'_> {
+        match &self.address {
+            Some(address) => Place::Shared(address),
+            None => Place::Directory(&self.config.server.data_dir),
+        }
+    }
+
+    fn key(&self) -> KeySource {
+        self.config.secrets_key()
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Some(address) => address.fmt(f),
+            None => self.config.server.data_dir.display().fmt(f),
+        }
+    }
 }
 
 /// The new key, if one is given; an empty variable means none.
@@ -89,10 +129,9 @@ fn next_key(file: Option<&Path>) -> Result<Option<SecretsKey>, Failure> {
     key.map(Some).map_err(|fault| Failure::NoSecretsKey(named, fault))
 }
 
-fn change(config: &Config, next: Option<SecretsKey>) -> Result<(), Failure> {
-    let data_dir = &config.server.data_dir;
-    let (changed, left) = store::change_key(data_dir, &config.secrets_key(), next, &Clock::System)?;
-    let mut text = format!("{}: the secrets are sealed under another key now\n", data_dir.display());
+fn change(database: &Database, next: Option<SecretsKey>) -> Result<(), Failure> {
+    let (changed, left) = store::change_key(database.place(), &database.key(), next, &Clock::System)?;
+    let mut text = format!("{database}: the secrets are sealed under another key now\n");
     match changed {
         KeyChanged::InPlace { file, before } => {
             text += &format!("the key: {}; keep a copy of it apart from the database\n", file.display());
@@ -111,13 +150,13 @@ fn change(config: &Config, next: Option<SecretsKey>) -> Result<(), Failure> {
     print(&(text + residue(left)))
 }
 
-fn drop_lost(config: &Config, force: bool) -> Result<(), Failure> {
-    let (data_dir, source) = (&config.server.data_dir, config.secrets_key());
+fn drop_lost(database: &Database, force: bool) -> Result<(), Failure> {
+    let source = database.key();
     if !force {
-        print(&told(&store::losses(data_dir, &source)?))?;
+        print(&told(&store::losses(database.place(), &source)?))?;
         return Err(Failure::NothingDropped);
     }
-    let (losses, left) = store::drop_secrets(data_dir, &source, &Clock::System)?;
+    let (losses, left) = store::drop_secrets(database.place(), &source, &Clock::System)?;
     let text = format!("dropped; the secrets are sealed with {source} from now on: keep a copy of that\n");
     print(&format!("{}{text}{}", told(&losses), residue(left)))
 }
@@ -126,6 +165,10 @@ fn residue(left: Residue) -> &'static str {
     match left {
         Residue::Gone => "",
         Residue::Left => "the file of the database is not written anew yet: the next start does it\n",
+        Residue::UntilVacuum => {
+            "every node needs this key before it starts again\nwhat the key before opens stays in the files of PostgreSQL \
+             until VACUUM FULL, in its write-ahead log and in its backups\n"
+        }
     }
 }
 

@@ -3,14 +3,17 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 use store::test_store::{TEST_STORE_VARIABLE, is_shared, shared_url};
 
 use crate::crash::Place;
-use crate::harness::{ADMIN_KEY, Charger, Running, call, eventually, http_client, program, start};
+use crate::deliveries::webhook;
+use crate::harness::{ADMIN_KEY, Charger, Running, call, eventually, http_client, program, start, start_in};
 use crate::proxy::{Proxy, Way};
+use crate::receiver::{Answer, Receiver};
 
 /// A test run says what it did not try.
 #[test]
@@ -195,15 +198,20 @@ fn who_is_refused_ends_at_once_and_shows_no_password() {
 #[test]
 fn what_only_the_embedded_database_can_do_says_what_takes_its_place() {
     let nowhere = "postgres://user:Sesame@127.0.0.1:1/none";
-    for (arguments, words) in [
-        (["backup", "/tmp"].as_slice(), "pg_dump"),
-        (&["restore", "/tmp/none"], "pg_restore"),
-        (&["secrets", "change-key"], "embedded database only"),
-        (&["secrets", "drop"], "embedded database only"),
-    ] {
+    for (arguments, words) in
+        [(["backup", "/tmp"].as_slice(), "pg_dump"), (&["restore", "/tmp/none"], "pg_restore")]
+    {
         let told = said(&run(arguments, nowhere), 2);
-        assert!(told.contains(words) && !told.contains("Sesame"), "{told}");
+        assert!(told.contains(words) && told.contains("PITR") && !told.contains("Sesame"), "{told}");
+        assert!(told.contains("`chargehook counts advance`"), "{told}");
     }
+    for arguments in [["secrets", "change-key"], ["secrets", "drop"], ["counts", "advance"]] {
+        let told = said(&run(&arguments, nowhere), 1);
+        assert!(told.contains("the database cannot be reached") && !told.contains("Sesame"), "{told}");
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let counts = program().args(["counts", "advance", "--data-dir"]).arg(dir.path()).output().expect("runs");
+    assert!(said(&counts, 2).contains("name it with --store"));
     let told = said(&run(&["serve"], "postgres://user:Sesame@127.0.0.1:1/none?sslmode=maybe"), 2);
     assert!(told.contains("option --store: store.url: sslmode=maybe") && !told.contains("Sesame"), "{told}");
     let sized = program()
@@ -242,4 +250,109 @@ async fn keys_are_made_beside_a_gateway_that_runs() {
     let nowhere = empty.as_str().replace("schema=test_", "schema=none_");
     let none = tokio::task::spawn_blocking(move || run(&["keys", "list"], &nowhere)).await.expect("runs");
     assert!(said(&none, 1).contains("has no tables of chargehook"));
+}
+
+/// A gateway that is a node of the database of `dir`, under the key in its file.
+async fn node(dir: tempfile::TempDir) -> (Running, String) {
+    let url = shared_url(dir.path()).expect("a database");
+    (start_in(dir, |_| {}).await, url)
+}
+
+/// What the program says to this database, beside a runtime that goes on.
+fn blocked(arguments: &[&str], store: &str, data_dir: &Path) -> Output {
+    tokio::task::block_in_place(|| {
+        program().args(arguments).args(["--store", store, "--data-dir"]).arg(data_dir).output().expect("runs")
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_move_on_once_no_node_is_active() {
+    if !is_shared() {
+        return;
+    }
+    let (gateway, url) = node(tempfile::tempdir().expect("a directory")).await;
+    let receiver = Receiver::always(Answer::Status(200)).await;
+    webhook(&gateway, &receiver.url, json!({"events": ["*"]})).await;
+    let begin = json!({"connectorId": 1, "idTag": "T", "meterStart": 0, "timestamp": "2026-04-14T12:00:00Z"});
+    let mut charger = gateway.booted("CP").await;
+    let before =
+        charger.call("StartTransaction", begin.clone()).await["transactionId"].as_i64().expect("a number");
+    let newest = |events: Vec<Value>| events.iter().filter_map(|event| event["station_seq"].as_i64()).max();
+    let seq = newest(gateway.events("CP").await).expect("an event");
+    let node_before = gateway.get("/nodes").await["data"][0].clone();
+    let (_, page) = gateway.api("GET", "/events?order=asc&limit=2", None).await;
+    let cursor = page["next_cursor"].as_str().expect("there is more").to_owned();
+
+    let refused = blocked(&["counts", "advance"], &url, gateway.data_dir());
+    let refused = said(&refused, 1);
+    let name = node_before["name"].as_str().expect("a name");
+    assert!(refused.contains("nodes are active: ") && refused.contains(name), "{refused}");
+    drop(charger);
+    let dir = gateway.stop().await;
+    let advanced = blocked(&["counts", "advance"], &url, dir.path());
+    said(&advanced, 0);
+    let told = String::from_utf8_lossy(&advanced.stdout).into_owned();
+    assert!(
+        told.contains("passed over") && told.contains("10000 epochs") && told.contains("revoked"),
+        "{told}"
+    );
+    assert!(told.contains("/chargehook") && !told.contains('@'), "the URL without its user: {told}");
+
+    let (gateway, _) = node(dir).await;
+    let restored = eventually("the event is delivered", || async {
+        receiver.so_far().into_iter().find(|got| got.header("x-webhook-event") == "GatewayRestored")
+    })
+    .await;
+    assert!(restored.header("x-webhook-sequence").parse::<i64>().expect("a number") > 1_000_000);
+    let mut charger = gateway.booted("CP").await;
+    let begin = json!({"timestamp": "2026-04-14T13:00:00Z", "connectorId": 1, "idTag": "T", "meterStart": 0});
+    let after = charger.call("StartTransaction", begin).await["transactionId"].as_i64().expect("a number");
+    assert!(after > before + 1_000_000, "{after} is not behind {before}");
+    assert!(newest(gateway.events("CP").await) > Some(seq + 1_000_000));
+    let epoch = gateway.get("/nodes").await["data"][0]["epoch"].as_i64();
+    assert!(epoch > node_before["epoch"].as_i64().map(|epoch| epoch + 10_000), "{epoch:?}");
+    let (status, page) =
+        gateway.api("GET", &format!("/events?order=asc&limit=500&cursor={cursor}"), None).await;
+    assert!(status == 200 && page["data"].as_array().is_some_and(|rows| rows.len() > 5), "{page}");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secrets_of_a_shared_database_get_another_key_and_a_lost_one_is_given_up() {
+    if !is_shared() {
+        return;
+    }
+    let (gateway, url) = node(tempfile::tempdir().expect("a directory")).await;
+    let receiver = Receiver::always(Answer::Status(200)).await;
+    let own = json!({"events": ["*"], "secret_header": "X-Own", "secret_value": "kept"});
+    let hook = webhook(&gateway, &receiver.url, own).await["id"].clone();
+    let secret = gateway.get(&format!("/webhooks/{hook}/secret")).await["signing_secret"].clone();
+    for arguments in [["secrets", "change-key"].as_slice(), &["secrets", "drop", "--force"]] {
+        let refused = said(&blocked(arguments, &url, gateway.data_dir()), 1);
+        assert!(refused.contains("nodes are active: "), "{refused}");
+    }
+    let dir = gateway.stop().await;
+    let changed = blocked(&["secrets", "change-key"], &url, dir.path());
+    said(&changed, 0);
+    let told = String::from_utf8_lossy(&changed.stdout).into_owned();
+    assert!(told.contains("every node needs this key") && told.contains("VACUUM FULL"), "{told}");
+
+    let (gateway, _) = node(dir).await;
+    assert_eq!(gateway.get(&format!("/webhooks/{hook}/secret")).await["signing_secret"], secret);
+    gateway.booted("CP").await;
+    let got = eventually("something is delivered", || async { receiver.so_far().pop() }).await;
+    assert_eq!(got.header("x-own"), "kept");
+    let dir = gateway.stop().await;
+
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    std::fs::rename(dir.path().join("secrets.key"), elsewhere.path().join("aside")).expect("moves");
+    let listed = blocked(&["secrets", "drop"], &url, dir.path());
+    let told = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(said(&listed, 2).contains("nothing was dropped") && told.contains("value of X-Own"), "{told}");
+    assert!(!dir.path().join("secrets.key").exists(), "looking makes nothing");
+    said(&blocked(&["secrets", "drop", "--force"], &url, dir.path()), 0);
+    let (gateway, _) = node(dir).await;
+    assert_eq!(gateway.get(&format!("/webhooks/{hook}")).await["status"], "paused");
+    assert_ne!(gateway.get(&format!("/webhooks/{hook}/secret")).await["signing_secret"], secret);
+    gateway.stop().await;
 }

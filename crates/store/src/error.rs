@@ -94,6 +94,13 @@ pub enum StoreError {
          the other one first"
     )]
     NodeRuns(String),
+    /// Nodes work on the database, which may not be while this is done. Nothing was touched.
+    #[error(
+        "nodes are active: {}. Stop them first; one that was killed counts as active for its lease (15 s) after its \
+         last sign of life",
+        .0.join(", ")
+    )]
+    NodesActive(Vec<String>),
     /// The database does not let us in (user, password, database, certificate): somebody has to change that.
     /// Nothing of the job was written.
     #[error("the database refuses this gateway: {0}")]

@@ -93,10 +93,12 @@ pub use log::retention::{Expired, Expiring, Removed};
 pub use log::search::Indexed;
 pub use log::stretch::Stretch;
 pub use maintenance::backup::{BackupError, MadeBackup, back_up};
+pub use maintenance::counts::{Advanced, Steps, advance_counts};
 pub use maintenance::key_change::{KeyChangeRefused, KeyChanged, change_key, copy_key};
 pub use maintenance::key_lost::{LosingWebhook, Losses, drop_secrets, losses};
 pub use maintenance::open::Opened;
-pub use maintenance::restore::{Restore, Restored, Steps, restore};
+pub use maintenance::quiet::Place;
+pub use maintenance::restore::{Restore, Restored, restore};
 pub use nodes::ThisNode;
 pub use overview::facts::{
     DoubtfulSession, Facts, FaultedConnector, GatewayFacts, LaneFact, OpenSession, SessionFacts,

@@ -7,13 +7,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::access::audit;
-use crate::engine::embedded::data_dir::{database_in, lock};
+use crate::engine::embedded::data_dir::database_in;
 use crate::engine::embedded::database_file::DatabaseFile;
 use crate::engine::embedded::residue::Residue;
 use crate::engine::sql::params;
 use crate::engine::tx::Tx;
 use crate::error::{KeyFault, Result, StoreError};
-use crate::log::subscriptions::load_subscriptions;
+use crate::maintenance::open::apart;
+use crate::maintenance::quiet::{Place, Quiet};
 use crate::maintenance::sealed_columns::COLUMNS;
 use crate::maintenance::unlock::{self, KeyFile};
 use crate::secrecy::key_source::{self, KeySource, SecretsKey};
@@ -57,14 +58,14 @@ pub enum KeyChanged {
     Given,
 }
 
-/// Changes the key of `data_dir`'s secrets, in which no gateway may be running: to `next`, or, where the key
+/// Changes the key of a database's secrets, on which no gateway may be working: to `next`, or, where the key
 /// is a file, to a new one that takes the file's place. Asked for again after it was cut off, it finishes
 /// what it began.
 ///
 /// # Errors
 /// [`KeyChangeRefused`]: the old key is the key.
-pub fn change_key(
-    data_dir: &Path,
+pub fn change_key<'a>(
+    place: impl Into<Place<'a>>,
     source: &KeySource,
     next: Option<SecretsKey>,
     clock: &Clock,
@@ -74,26 +75,37 @@ pub fn change_key(
         (None, KeySource::File(file)) => KeyHolder::File(file),
         (None, KeySource::Given(_)) => return Err(KeyChangeRefused::NoNextKey),
     };
-    let path = database_in(data_dir)?;
-    let _lock = lock(data_dir)?;
-    if let Some(done) = already_changed(&path, source, &holder)? {
-        return Ok((done, DatabaseFile::open(&path)?.sweep()?));
-    }
-    let old = unlock::unlock(&path, source)?;
-    let mut database = DatabaseFile::open(&path)?;
-    database.upgrade()?;
+    let place = place.into();
+    apart(|| {
+        let mut database = Quiet::open(place, clock)?;
+        let check = database.check()?;
+        let changed = match already_changed(check.as_deref(), source, &holder)? {
+            Some(done) => done,
+            None => change(&mut database, check.as_deref(), source, holder, clock)?,
+        };
+        Ok((changed, database.sweep()?))
+    })
+}
+
+fn change(
+    database: &mut Quiet,
+    check: Option<&str>,
+    source: &KeySource,
+    holder: KeyHolder<'_>,
+    clock: &Clock,
+) -> Result<KeyChanged> {
+    let old = unlock::vault_of(check, source)?;
     let key = match &holder {
         KeyHolder::Operator(key) => key.clone(),
         KeyHolder::File(file) => prepared(file)?,
     };
-    database.write(clock, &Vault::new(&key), load_subscriptions, |w| reseal(w, &old))?;
-    let changed = match holder {
+    database.write(clock, &Vault::new(&key), |w| reseal(w, &old))?;
+    Ok(match holder {
         KeyHolder::Operator(_) => KeyChanged::Given,
         KeyHolder::File(file) => {
             KeyChanged::InPlace { before: key_source::put_in_place(file)?, file: file.clone() }
         }
-    };
-    Ok((changed, database.sweep()?))
+    })
 }
 
 /// Who holds the next key.
@@ -106,7 +118,7 @@ enum KeyHolder<'a> {
 
 /// What an earlier try has done that was cut off: it is finished, and no other change is begun.
 fn already_changed(
-    path: &Path,
+    check: Option<&str>,
     source: &KeySource,
     holder: &KeyHolder<'_>,
 ) -> std::result::Result<Option<KeyChanged>, KeyChangeRefused> {
@@ -114,16 +126,11 @@ fn already_changed(
         KeyHolder::Operator(next) if source.read()?.is_some_and(|key| key == *next) => {
             Err(KeyChangeRefused::SameKey)
         }
-        KeyHolder::Operator(next) => {
-            Ok(unlock::is_key(&DatabaseFile::look_at(path)?, next)?.then_some(KeyChanged::Given))
-        }
-        KeyHolder::File(file) => {
-            let cut_off = unlock::finish_change(&DatabaseFile::look_at(path)?, source)?;
-            Ok(match cut_off {
-                KeyFile::PutInPlace { before } => Some(KeyChanged::InPlace { file: (*file).clone(), before }),
-                KeyFile::Unchanged => None,
-            })
-        }
+        KeyHolder::Operator(next) => Ok(unlock::is_key(check, next).then_some(KeyChanged::Given)),
+        KeyHolder::File(file) => Ok(match unlock::finish_change(check, source)? {
+            KeyFile::PutInPlace { before } => Some(KeyChanged::InPlace { file: (*file).clone(), before }),
+            KeyFile::Unchanged => None,
+        }),
     }
 }
 
@@ -192,7 +199,8 @@ fn strip_verifiers(w: &Tx<'_>) -> Result<()> {
 /// [`StoreError::Key`] if it is not at hand; the file's, also if it exists.
 pub fn copy_key(data_dir: &Path, source: &KeySource, to: &Path) -> Result<()> {
     let database = DatabaseFile::look_at(&database_in(data_dir)?)?;
-    let key = match (unlock::key_of(&database, source)?, source) {
+    let check = unlock::check_in(&database)?;
+    let key = match (unlock::key_of(check.as_deref(), source)?, source) {
         (Some(key), _) => key,
         (None, KeySource::Given(key)) => key.clone(),
         (None, KeySource::File(path)) => source.read()?.ok_or_else(|| KeyFault::Missing(path.clone()))?,

@@ -4,23 +4,20 @@
 //! that has lost something is paused until somebody resumes it, and a delivery that waits with a secret of
 //! its own is canceled.
 
-use std::path::Path;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::cells::NO_HEADERS;
 use crate::commands::{bulk, end};
 use crate::deliveries::outcomes;
-use crate::engine::embedded::data_dir::{database_in, lock};
-use crate::engine::embedded::database_file::DatabaseFile;
 use crate::engine::embedded::residue::Residue;
 use crate::engine::sql::params;
 use crate::engine::tx::{Read, Tx};
 use crate::error::{KeyFault, Result, StoreError};
-use crate::log::subscriptions::load_subscriptions;
 use crate::log::waiting_deliveries::NOT_COMPLETED;
 use crate::maintenance::key_change::{KeyChangeRefused, settle_new};
+use crate::maintenance::open::apart;
+use crate::maintenance::quiet::{Place, Quiet};
 use crate::maintenance::sealed_columns::{
     BULK_PAYLOAD, COMMAND_PAYLOAD, DELIVERY_SECRET, EVENT_HEADERS, REQUEST_HASH, SIGNING_SECRET,
     WEBHOOK_HEADERS,
@@ -90,40 +87,47 @@ impl LosingWebhook {
     }
 }
 
-/// What of `data_dir`'s secrets is lost without their key. Looks only.
+/// What of a database's secrets is lost without their key. Looks only.
 ///
 /// # Errors
 /// [`KeyChangeRefused::NotLost`] if the key is there; the store's.
-pub fn losses(data_dir: &Path, source: &KeySource) -> std::result::Result<Losses, KeyChangeRefused> {
-    let database = DatabaseFile::look_at(&database_in(data_dir)?)?;
-    ensure_lost(&database, source)?;
-    Ok(Losses::of(&database.read())?)
+pub fn losses<'a>(
+    place: impl Into<Place<'a>>,
+    source: &KeySource,
+) -> std::result::Result<Losses, KeyChangeRefused> {
+    let place = place.into();
+    apart(|| {
+        let database = Quiet::look_at(place, &Clock::System)?;
+        ensure_lost(&database, source)?;
+        Ok(database.read(Losses::of)?)
+    })
 }
 
-/// Drops what cannot be opened without the lost key of `data_dir`'s secrets, in which no gateway may be
-/// running. The rest goes on under the key of `source`, which is made if it is a file that is not there.
+/// Drops what cannot be opened without the lost key of a database's secrets, on which no gateway may be
+/// working. The rest goes on under the key of `source`, which is made if it is a file that is not there.
 /// Webhooks get a new signing secret and wait, paused.
 ///
 /// # Errors
 /// As [`losses`]; nothing is dropped then.
-pub fn drop_secrets(
-    data_dir: &Path,
+pub fn drop_secrets<'a>(
+    place: impl Into<Place<'a>>,
     source: &KeySource,
     clock: &Clock,
 ) -> std::result::Result<(Losses, Residue), KeyChangeRefused> {
-    let path = database_in(data_dir)?;
-    let _lock = lock(data_dir)?;
-    ensure_lost(&DatabaseFile::look_at(&path)?, source)?;
-    // On disk before anything is sealed under it. If this is cut off from here on, it is the next try's key.
-    let vault = Vault::new(&source.read_or_make()?);
-    let mut database = DatabaseFile::open(&path)?;
-    database.upgrade()?;
-    let losses = database.write(clock, &vault, load_subscriptions, drop_all)?;
-    Ok((losses, database.sweep()?))
+    let place = place.into();
+    apart(|| {
+        let mut database = Quiet::open(place, clock)?;
+        ensure_lost(&database, source)?;
+        // On disk before anything is sealed under it. If this is cut off from here on, it is the next try's
+        // key.
+        let vault = Vault::new(&source.read_or_make()?);
+        let losses = database.write(clock, &vault, drop_all)?;
+        Ok((losses, database.sweep()?))
+    })
 }
 
-fn ensure_lost(database: &DatabaseFile, source: &KeySource) -> std::result::Result<(), KeyChangeRefused> {
-    match unlock::key_of(database, source) {
+fn ensure_lost(database: &Quiet, source: &KeySource) -> std::result::Result<(), KeyChangeRefused> {
+    match unlock::key_of(database.check()?.as_deref(), source) {
         Ok(Some(_)) => Err(KeyChangeRefused::NotLost(source.to_string())),
         Ok(None) => Err(KeyChangeRefused::NotSealed),
         Err(StoreError::Key(KeyFault::Missing(_) | KeyFault::Wrong(_))) => Ok(()),

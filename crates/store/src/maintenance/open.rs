@@ -117,14 +117,13 @@ impl Store {
     ) -> Result<Opened> {
         files::create_directory(data_dir)?;
         let membership = Arc::new(membership);
-        let mut opening =
-            start::Opening::open(address, clock.clone(), COMPILE, (membership.clone(), nodes::join))?;
-        let vault = unlock::unlock_shared(opening.read(unlock::check_of)?.as_deref(), key)?;
+        let mut opening = start::Opening::open(address, clock.clone(), COMPILE, (membership, join))?;
+        let vault = unlock::vault_of(opening.read(unlock::check_of)?.as_deref(), key)?;
         opening.unlock(vault.clone());
         opening.write(unlock::settle)?;
         opening.be_node()?;
         weigh_all(|weigh| opening.write(weigh))?;
-        let store = Self::of_shared(opening, membership, data_dir, clock, vault.clone())?;
+        let store = Self::of_shared(opening, data_dir, clock, vault.clone())?;
         Ok(Opened { monotonic: store.inner.monotonic.clone(), store, vault })
     }
 
@@ -135,21 +134,13 @@ impl Store {
     /// As [`Store::open_shared`].
     pub fn open_shared_beside(address: &Address, data_dir: &Path, clock: Clock) -> Result<Self> {
         apart(|| {
-            let membership = Arc::new(Membership::beside());
-            let opening =
-                start::Opening::open(address, clock.clone(), COMPILE, (membership.clone(), nodes::join))?;
-            Self::of_shared(opening, membership, data_dir, clock, Vault::locked())
+            let opening = errand(address, &clock)?;
+            Self::of_shared(opening, data_dir, clock, Vault::locked())
         })
     }
 
-    fn of_shared(
-        opening: start::Opening,
-        membership: Arc<Membership>,
-        data_dir: &Path,
-        clock: Clock,
-        vault: Vault,
-    ) -> Result<Self> {
-        let known = (opening.signals(), opening.monotonic(), membership);
+    fn of_shared(opening: start::Opening, data_dir: &Path, clock: Clock, vault: Vault) -> Result<Self> {
+        let known = (opening.signals(), opening.monotonic(), opening.membership());
         let engine = Engine::Shared(Box::new(opening.start()?));
         Ok(Self::on(engine, known, data_dir, clock, vault))
     }
@@ -234,9 +225,25 @@ impl Store {
     }
 }
 
+/// Makes this process a node, unless the secrets have got another key since it has started.
+fn join(w: &mut Tx<'_>, membership: &Arc<Membership>) -> Result<()> {
+    unlock::verify(w)?;
+    nodes::join(w, membership)
+}
+
+/// The database at `address`, opened beside its nodes for a short errand. What is sealed in it cannot be read
+/// or written before it is unlocked. Blocks; see [`apart`].
+///
+/// # Errors
+/// As [`Store::open_shared`].
+pub(crate) fn errand(address: &Address, clock: &Clock) -> Result<start::Opening> {
+    let membership = Arc::new(Membership::beside());
+    start::Opening::open(address, clock.clone(), COMPILE, (membership, join))
+}
+
 /// Does `work` on a thread of its own: connections block the one that waits for them, which an asynchronous
 /// caller's must not.
-fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })

@@ -30,7 +30,7 @@ pub(crate) fn unlock(path: &Path, source: &KeySource) -> Result<Vault> {
         false => None,
     };
     let Some(check) = check else { return Ok(Vault::new(&source.read_or_make()?)) };
-    if let KeyFile::PutInPlace { before } = finish_change(&DatabaseFile::look_at(path)?, source)? {
+    if let KeyFile::PutInPlace { before } = finish_change(Some(&check), source)? {
         let kept = before.map(|path| format!("; the one before is kept: {}", path.display()));
         warn!(
             "the change of the secrets' key that was cut off is finished: {source}{}",
@@ -40,11 +40,11 @@ pub(crate) fn unlock(path: &Path, source: &KeySource) -> Result<Vault> {
     Ok(Vault::new(&fitting(&check, source)?))
 }
 
-/// The key of a database that other nodes use too, whose entry is `check`; made if nothing is sealed yet.
+/// What opens the secrets of the database whose entry is `check`; the key is made if nothing is sealed yet.
 ///
 /// # Errors
 /// As [`unlock`].
-pub(crate) fn unlock_shared(check: Option<&str>, source: &KeySource) -> Result<Vault> {
+pub(crate) fn vault_of(check: Option<&str>, source: &KeySource) -> Result<Vault> {
     match check {
         Some(check) => Ok(Vault::new(&fitting(check, source)?)),
         None => Ok(Vault::new(&source.read_or_make()?)),
@@ -62,12 +62,13 @@ pub(crate) enum KeyFile {
     },
 }
 
-/// Puts the next key in place if the database is sealed under it already: the process was killed in between.
-pub(crate) fn finish_change(database: &DatabaseFile, source: &KeySource) -> Result<KeyFile> {
+/// Puts the next key in place if the database, whose entry is `check`, is sealed under it already: the
+/// process was killed in between.
+pub(crate) fn finish_change(check: Option<&str>, source: &KeySource) -> Result<KeyFile> {
     let (KeySource::File(file), Some(next)) = (source, key_source::next(source)) else {
         return Ok(KeyFile::Unchanged);
     };
-    Ok(match is_key(database, &next)? {
+    Ok(match is_key(check, &next) {
         true => KeyFile::PutInPlace { before: key_source::put_in_place(file)? },
         false => KeyFile::Unchanged,
     })
@@ -92,15 +93,25 @@ fn opens(vault: &Vault, check: &str) -> bool {
     vault.open(cell::CHECK, CHECK, check).is_ok_and(|text| text == CHECK_TEXT)
 }
 
-/// Whether the secrets of this database are sealed with `key`.
-pub(crate) fn is_key(database: &DatabaseFile, key: &SecretsKey) -> Result<bool> {
-    Ok(check_in(database)?.is_some_and(|check| opens(&Vault::new(key), &check)))
+/// Whether the secrets of the database whose entry is `check` are sealed with `key`.
+pub(crate) fn is_key(check: Option<&str>, key: &SecretsKey) -> bool {
+    check.is_some_and(|check| opens(&Vault::new(key), check))
 }
 
-/// The key of `source` if it is the one that the secrets of this database are sealed with; `None` if nothing
-/// is sealed in it.
-pub(crate) fn key_of(database: &DatabaseFile, source: &KeySource) -> Result<Option<SecretsKey>> {
-    check_in(database)?.map(|check| fitting(&check, source)).transpose()
+/// The key of `source` if it is the one that the secrets of the database whose entry is `check` are sealed
+/// with; `None` if nothing is sealed in it.
+pub(crate) fn key_of(check: Option<&str>, source: &KeySource) -> Result<Option<SecretsKey>> {
+    check.map(|check| fitting(check, source)).transpose()
+}
+
+/// Refuses to go on with a key that was changed meanwhile.
+pub(crate) fn verify(w: &Tx<'_>) -> Result<()> {
+    match check_of(w)? {
+        Some(check) if !opens(w.vault, &check) => {
+            Err(KeyFault::Wrong("the key that this gateway has started with".to_owned()).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether anything in this database was sealed: then it needs its key.
@@ -108,13 +119,15 @@ pub(crate) fn is_sealed(database: &DatabaseFile) -> Result<bool> {
     check_in(database).map(|check| check.is_some())
 }
 
-fn check_in(database: &DatabaseFile) -> Result<Option<String>> {
+/// The entry that only the right key opens.
+pub(crate) fn check_in(database: &DatabaseFile) -> Result<Option<String>> {
     match database.has_schema()? {
         true => check_of(&database.read()),
         false => Ok(None),
     }
 }
 
+/// The same, where there is a schema.
 pub(crate) fn check_of(db: &Read<'_>) -> Result<Option<String>> {
     db.maybe("SELECT text FROM meta WHERE key = ?1", params![CHECK], |row| row.get(0))
 }
@@ -140,6 +153,9 @@ pub(crate) fn sign(w: &Tx<'_>) -> Result<()> {
 /// Asks for the database's file to be written anew, now or at the next start: it may still hold what an
 /// earlier key opens.
 pub(crate) fn note_residue(w: &Tx<'_>) -> Result<()> {
+    if w.is_shared() {
+        return Ok(());
+    }
     w.run("INSERT INTO meta (key, value) VALUES (?1, 1) ON CONFLICT (key) DO NOTHING", params![RESIDUE])?;
     Ok(())
 }

@@ -30,6 +30,9 @@ use vocabulary::event::{Category, NewEvent};
 /// For so long a lost node is listed.
 const LOST_SHOWN_MS: i64 = 3_600_000;
 
+/// The entry of `meta` with the newest node's epoch.
+pub(crate) const LAST_EPOCH: &str = "last_epoch";
+
 /// What a process is among the nodes of its store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThisNode {
@@ -183,6 +186,34 @@ pub(crate) fn join(w: &mut Tx<'_>, membership: &Arc<Membership>) -> Result<()> {
     Ok(())
 }
 
+/// Refuses what may only be done while no node works on a database of PostgreSQL: none has shown a sign of
+/// life within its lease.
+///
+/// # Errors
+/// [`StoreError::NodesActive`].
+pub(crate) fn refuse_active(db: &Read<'_>) -> Result<()> {
+    let active = db.all(
+        "SELECT name, coalesce(api_addr, ocpp_addr) FROM nodes
+         WHERE status <> 'lost' AND last_seen_at_ms + lease_ms > ?1 ORDER BY epoch",
+        params![now_of(db)?],
+        |row| {
+            let (name, address): (String, Option<String>) = (row.get(0)?, row.get(1)?);
+            Ok(address.map_or(name.clone(), |address| format!("{name} ({address})")))
+        },
+    )?;
+    match active.is_empty() {
+        true => Ok(()),
+        false => Err(StoreError::NodesActive(active)),
+    }
+}
+
+/// Counts all nodes as lost that were silent for their lease. One that wakes must join anew before it writes.
+pub(crate) fn lose_silent(w: &mut Tx<'_>) -> Result<()> {
+    let left =
+        w.all("SELECT epoch FROM nodes WHERE status <> 'lost' ORDER BY epoch", &[], |row| row.get(0))?;
+    left.into_iter().try_for_each(|epoch| lost::lose(w, epoch).map(drop))
+}
+
 /// A node that was there under the same name.
 struct Before {
     epoch: i64,
@@ -207,9 +238,9 @@ impl Before {
 /// Greater than any before.
 fn next_epoch(w: &Tx<'_>) -> Result<i64> {
     w.one(
-        "INSERT INTO meta (key, value) VALUES ('last_epoch', 1)
+        "INSERT INTO meta (key, value) VALUES (?1, 1)
          ON CONFLICT (key) DO UPDATE SET value = meta.value + 1 RETURNING value",
-        &[],
+        params![LAST_EPOCH],
         |row| row.get(0),
     )
 }

@@ -17,6 +17,8 @@ pub enum Residue {
     Gone,
     /// Perhaps something, until the next start: the file could not be written anew.
     Left,
+    /// Rows as they were before, until PostgreSQL has vacuumed their tables, and its write-ahead log.
+    UntilVacuum,
 }
 
 /// Writes the file anew if that is asked for, without the pages that nothing uses any more, and empties the
@@ -31,7 +33,7 @@ pub(super) fn sweep(conn: &Connection) -> Result<Residue> {
     );
     let residue = write_anew(conn);
     match &residue {
-        Ok(Residue::Gone) => {}
+        Ok(Residue::Gone | Residue::UntilVacuum) => {}
         Ok(Residue::Left) => warn!(
             "somebody reads the database: until the next start its file may hold secrets as they were kept before"
         ),

@@ -8,7 +8,8 @@ use crate::error::Result;
 /// that somebody else may have seen are not given again.
 pub(crate) fn skip(conn: &Connection, step: impl Fn(&str) -> i64) -> Result<()> {
     for (table, sequence) in counting_tables(conn)? {
-        let sql = "SELECT setval(CAST(?1 AS regclass), nextval(CAST(?1 AS regclass)) + ?2, false)";
+        // What `nextval` gives is one more than the last number.
+        let sql = "SELECT setval(CAST(?1 AS regclass), nextval(CAST(?1 AS regclass)) + ?2)";
         driver::one(conn, sql, params![sequence, step(&table) - 1], |_| Ok(()))?;
     }
     Ok(())

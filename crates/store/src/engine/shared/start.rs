@@ -99,6 +99,10 @@ impl Opening {
         self.state.monotonic.clone()
     }
 
+    pub(crate) fn membership(&self) -> Arc<Membership> {
+        self.state.membership.clone()
+    }
+
     pub(crate) fn signals(&self) -> Arc<Signals> {
         self.state.signals.clone()
     }
