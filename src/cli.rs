@@ -17,6 +17,7 @@ mod input;
 mod keys;
 mod listen;
 mod many_stations;
+mod migrate;
 mod nodes;
 mod redraw;
 mod relative_time;
@@ -184,6 +185,16 @@ enum Command {
     /// sequences continue far beyond those that may have been used, and the next start publishes a
     /// GatewayRestored event.
     Restore(backup::RestoreArgs),
+    /// Carries the data directory over to a database of PostgreSQL, for many nodes
+    ///
+    /// All of it in one transaction: whatever happens meanwhile, it arrives whole or not at all. Refused
+    /// while `serve` runs on the data directory, and if anything has happened in the other database. Ids,
+    /// numbers, cursors and sequences go on there; stations are not connected until they come. The data
+    /// directory is only read. Nodes that are started meanwhile wait until it is done.
+    ///
+    /// The key of the database's secrets is needed, and not carried: every node needs the same.
+    #[command(after_help = migrate::HELP)]
+    Migrate(migrate::Migrate),
     /// Moves numbers on after PostgreSQL was recovered to an earlier moment
     #[command(subcommand, after_help = counts::HELP)]
     Counts(counts::Counts),
@@ -411,7 +422,7 @@ impl Failure {
             | Self::NoSuchView(_)
             | Self::Payload(_)
             | Self::NotAsked(_)
-            | Self::Store(StoreError::Key(_))
+            | Self::Store(StoreError::Key(_) | StoreError::NotEmpty(_))
             | Self::Backup(
                 BackupError::Key(_)
                 | BackupError::OtherKey(_)
@@ -486,6 +497,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Bulk(asked) => runtime()?.block_on(bulk::run(asked)),
         Command::Backup(order) => backup::back_up(order),
         Command::Restore(order) => backup::restore(order),
+        Command::Migrate(asked) => migrate::run(asked),
         Command::Counts(asked) => counts::run(asked),
         Command::Secrets(asked) => secrets::run(asked),
         Command::Keys(asked) => runtime()?.block_on(keys::run(asked)),

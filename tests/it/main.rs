@@ -56,6 +56,7 @@ mod long;
 mod long_texts;
 mod matrix;
 mod messages;
+mod migration;
 mod neighbours;
 mod nodes;
 mod operator;

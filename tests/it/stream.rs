@@ -14,14 +14,14 @@ const NEVER: &str = "evt_00000000000000000000000000";
 
 /// One event as it is told.
 #[derive(Debug, Clone, PartialEq)]
-struct Told {
-    id: String,
-    event: String,
+pub(crate) struct Told {
+    pub(crate) id: String,
+    pub(crate) event: String,
     data: Value,
 }
 
 /// An open stream, read as the specification of server-sent events says.
-struct Reader {
+pub(crate) struct Reader {
     body: Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
     bytes: Vec<u8>,
     /// What a reader would come back with.
@@ -41,7 +41,7 @@ async fn open(gateway: &Running, key: &str, query: &str, last: Option<&str>) -> 
 }
 
 impl Reader {
-    async fn open(gateway: &Running, key: &str, query: &str, last: Option<&str>) -> Self {
+    pub(crate) async fn open(gateway: &Running, key: &str, query: &str, last: Option<&str>) -> Self {
         let response = open(gateway, key, query, last).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -61,7 +61,7 @@ impl Reader {
     }
 
     /// The next event; `None` at the end of the stream.
-    async fn next(&mut self) -> Option<Told> {
+    pub(crate) async fn next(&mut self) -> Option<Told> {
         loop {
             let block = self.block().await?;
             let (mut event, mut data) = (String::new(), Vec::new());

@@ -101,6 +101,13 @@ pub enum StoreError {
         .0.join(", ")
     )]
     NodesActive(Vec<String>),
+    /// A database that should be empty has rows: of these tables, so many. Nothing was touched.
+    #[error(
+        "something has happened in that database already: it has {}. Only an empty one can take another one over: name \
+         another schema (?schema=NAME), or drop this one if nobody needs it",
+        shown(.0)
+    )]
+    NotEmpty(Vec<(String, i64)>),
     /// The database does not let us in (user, password, database, certificate): somebody has to change that.
     /// Nothing of the job was written.
     #[error("the database refuses this gateway: {0}")]
@@ -196,6 +203,11 @@ pub enum KeyFault {
         NoSecretsKey
     )]
     Malformed(PathBuf),
+}
+
+/// `events (12), webhooks (1)`
+fn shown(tables: &[(String, i64)]) -> String {
+    tables.iter().map(|(table, rows)| format!("{table} ({rows})")).collect::<Vec<_>>().join(", ")
 }
 
 impl StoreError {

@@ -96,6 +96,7 @@ pub use maintenance::backup::{BackupError, MadeBackup, back_up};
 pub use maintenance::counts::{Advanced, Steps, advance_counts};
 pub use maintenance::key_change::{KeyChangeRefused, KeyChanged, change_key, copy_key};
 pub use maintenance::key_lost::{LosingWebhook, Losses, drop_secrets, losses};
+pub use maintenance::migrate::{Migrated, Migration, MigrationProgress, migrate};
 pub use maintenance::open::Opened;
 pub use maintenance::quiet::Place;
 pub use maintenance::restore::{Restore, Restored, restore};

@@ -86,14 +86,17 @@ const SECRETS: &str = r#"
 /// Makes a database with them, under the key of its file, in an empty directory.
 #[cfg(test)]
 pub(crate) fn secrets_in(dir: &std::path::Path) {
+    use crate::Identity;
     use crate::engine::embedded::{data_dir::DATABASE, database_file::DatabaseFile};
     use crate::log::subscriptions::load_subscriptions;
     use crate::maintenance::sealed_columns::COLUMNS;
     use crate::secrecy::{key_source::KeySource, vault::Vault};
     use vocabulary::clock::Clock;
 
-    Store::open(dir, Clock::System).expect("opens").close();
-    let key = KeySource::file_in(dir).read().expect("reads").expect("was made");
+    let source = KeySource::file_in(dir);
+    let opened = Store::open_embedded(Identity::default(), dir, &source, Clock::System);
+    opened.expect("opens").store.close();
+    let key = source.read().expect("reads").expect("was made");
     let mut database = DatabaseFile::open(&dir.join(DATABASE)).expect("opens");
     database.run_all(SECRETS);
     let seal = |w: &mut crate::engine::tx::Tx<'_>| COLUMNS.iter().map(|column| column.seal(w)).collect();

@@ -50,6 +50,21 @@ impl Counted {
         Self { newest_event: Cell::new(newest_event), ..Self::default() }
     }
 
+    /// Forgets what was counted, because it was changed in the database, and goes on behind this row of the log.
+    pub(crate) fn begin_anew(&self, newest_event: i64) {
+        self.newest_event.set(newest_event);
+        self.stations.borrow_mut().clear();
+        self.webhooks.borrow_mut().clear();
+        self.stamp.set(None);
+        self.transaction.set(None);
+        self.before.borrow_mut().clear();
+    }
+
+    /// The row of the newest event.
+    pub(crate) fn newest_event(&self) -> i64 {
+        self.newest_event.get()
+    }
+
     /// The row of the next event.
     pub(crate) fn next_event(&self) -> i64 {
         let next = self.newest_event.get() + 1;

@@ -16,6 +16,7 @@
 //!   two commits.
 
 pub(crate) mod batch;
+pub(crate) mod carrying;
 pub(crate) mod counted;
 pub(crate) mod embedded;
 pub(crate) mod job;
@@ -29,6 +30,7 @@ pub(crate) mod shared;
 pub(crate) mod sql;
 pub(crate) mod sqlite;
 pub(crate) mod statistics;
+pub(crate) mod tables;
 pub(crate) mod tx;
 
 use std::fmt;

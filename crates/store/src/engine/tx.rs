@@ -111,6 +111,14 @@ impl<'a> Read<'a> {
         }
     }
 
+    /// The connection, where it is one to PostgreSQL.
+    pub(in crate::engine) fn shared(&self) -> Option<&'a postgres::driver::Connection> {
+        match self.session {
+            Session::Embedded(_) => None,
+            Session::Shared(conn) => Some(conn),
+        }
+    }
+
     /// The room that the database takes now.
     pub(crate) fn space(&self) -> Result<Space> {
         match self.session {

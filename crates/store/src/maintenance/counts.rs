@@ -138,6 +138,9 @@ fn move_past(w: &Tx<'_>, mut steps: Steps) -> Result<Steps> {
     w.run("UPDATE webhooks SET last_sequence = last_sequence + ?1", params![steps.webhook_sequence])?;
     // Rows count on too: cursors that were given out in the lost time must not skip what comes now.
     w.skip_row_numbers(|table| if table == "webhooks" { steps.webhooks } else { steps.webhook_sequence })?;
+    if let Some(counted) = w.counted {
+        counted.begin_anew(counted.newest_event() + steps.webhook_sequence);
+    }
     Ok(steps)
 }
 

@@ -70,6 +70,16 @@ impl Store {
         if let Some(address) = crate::test_store::shared_address(data_dir) {
             return Self::open_on_postgres(&address, Membership::alone(identity), data_dir, key, clock);
         }
+        Self::open_embedded(identity, data_dir, key, clock)
+    }
+
+    /// The same, on SQLite, whatever the tests are run on.
+    pub(crate) fn open_embedded(
+        identity: Identity,
+        data_dir: &Path,
+        key: &KeySource,
+        clock: Clock,
+    ) -> Result<Opened> {
         let database = database_in(data_dir)?;
         files::create_directory(data_dir)?;
         let lock = data_dir::lock(data_dir)?;

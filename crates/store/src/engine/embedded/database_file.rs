@@ -50,6 +50,22 @@ impl DatabaseFile {
         }
     }
 
+    /// Sees from now on what stands in it now.
+    pub(crate) fn hold_still(&self) -> Result<()> {
+        self.conn.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
+        Ok(())
+    }
+
+    /// What was given last.
+    pub(in crate::engine) fn newest_ids(&self) -> Result<NewestIds> {
+        NewestIds::of(&self.conn)
+    }
+
+    /// Whether it has an earlier schema than this program.
+    pub(crate) fn is_of_earlier_version(&self) -> Result<bool> {
+        Ok(SCHEMA.version_of(&self.conn)? < SCHEMA.newest())
+    }
+
     /// Opens it to change it. Nobody else writes: the caller holds the lock of its directory, or knows it
     /// alone.
     pub(crate) fn open(path: &Path) -> Result<Self> {

@@ -31,6 +31,9 @@ const ASKED_AFTER: Duration = Duration::from_secs(5);
 /// After how long it is asked again, until it has not confirmed for [`UNCONFIRMED_MAX`].
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// [`UNCONFIRMED_MAX`] of work that takes its time: a server that is busy with its disk may hold it up.
+const UNCONFIRMED_MAX_AT_LENGTH: Duration = Duration::from_secs(600);
+
 /// What is wrong with a store's URL. The URL is not shown: it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -159,6 +162,13 @@ impl Address {
     pub(crate) fn with_password(&self, password: &str) -> Self {
         let mut address = self.clone();
         address.config.password(password);
+        address
+    }
+
+    /// The same, for work that takes its time.
+    pub(crate) fn at_length(&self) -> Self {
+        let mut address = self.clone();
+        address.config.tcp_user_timeout(UNCONFIRMED_MAX_AT_LENGTH);
         address
     }
 

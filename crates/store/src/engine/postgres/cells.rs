@@ -14,7 +14,7 @@ use crate::engine::sql::{Kind, Param};
 use crate::error::{Result, StoreError};
 
 /// As a text is stored.
-fn escaped(text: &str) -> Cow<'_, str> {
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     match text.contains(['\0', '\u{1}']) {
         false => Cow::Borrowed(text),
         true => Cow::Owned(text.replace('\u{1}', "\u{1}1").replace('\0', "\u{1}0")),

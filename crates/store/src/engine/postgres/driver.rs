@@ -11,9 +11,10 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::runtime::Runtime;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, CopyInSink, Statement};
 
 use crate::engine::postgres::address::Address;
 use crate::engine::postgres::bulk::{self, Form};
@@ -124,7 +125,8 @@ impl Connection {
         self.round_trips.get()
     }
 
-    fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
+    /// Waits for an answer.
+    pub(super) fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
         self.round_trips.set(self.round_trips.get() + 1);
         match &self.runtime {
             Some(runtime) => runtime.block_on(answer),
@@ -206,6 +208,12 @@ impl Connection {
     pub(crate) fn offer_no_more(&self) {
         self.is_outdated.set(true);
         self.offered.borrow_mut().clear();
+    }
+
+    /// Begins a `COPY … FROM STDIN`.
+    pub(super) fn copy_in(&self, sql: &str) -> Result<CopyInSink<Bytes>> {
+        let client = self.client.borrow();
+        Ok(self.wait(client.copy_in(sql))?)
     }
 
     /// Says that a transaction has begun, or that it has ended.

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod bulk;
 pub(crate) mod cells;
+pub(crate) mod copying;
 pub(crate) mod dialect;
 pub(crate) mod driver;
 pub(crate) mod hints;
@@ -13,4 +14,5 @@ pub(crate) mod schemas;
 mod sending;
 pub(crate) mod settings;
 pub(crate) mod space;
+pub(crate) mod tables;
 mod tls;

@@ -3,3 +3,4 @@
 pub(crate) mod driver;
 pub(crate) mod free_space;
 pub(crate) mod row_numbers;
+pub(crate) mod tables;
