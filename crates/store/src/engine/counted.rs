@@ -50,7 +50,7 @@ impl Counted {
         Self { newest_event: Cell::new(newest_event), ..Self::default() }
     }
 
-    /// Forgets what was counted, because it was changed in the database, and goes on behind this row of the log.
+    /// Forgets what was counted, because it was changed in the database; goes on behind this row of the log.
     pub(crate) fn begin_anew(&self, newest_event: i64) {
         self.newest_event.set(newest_event);
         self.stations.borrow_mut().clear();
