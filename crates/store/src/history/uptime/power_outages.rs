@@ -7,7 +7,7 @@ use vocabulary::clock::Timestamp;
 use vocabulary::history::{DowntimeCause, Presence};
 
 /// How much later than the loss of power the absence of a station may be noticed.
-const NOTICED_AFTER: Duration = Duration::from_secs(20 * 60);
+pub(crate) const NOTICED_AFTER: Duration = Duration::from_secs(20 * 60);
 
 /// How much later than the end of the absence a station may date the loss of power that it tells of.
 const DATED_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -52,8 +52,10 @@ pub(super) fn links(
             to: if change.to.is_online() { Link::Online } else { Link::Offline },
         })
         .collect();
+    // Of one moment the last change counts.
+    let is_last = |index: usize| links.get(index + 1).is_none_or(|next| next.at != links[index].at);
     let absences: Vec<(usize, Absence)> = (0..links.len())
-        .filter(|index| links[*index].to == Link::Offline)
+        .filter(|index| links[*index].to == Link::Offline && is_last(*index))
         .map(|index| {
             let to = links.get(index + 1).map_or(until, |next| next.at);
             (index, Absence { from: links[index].at, to })
