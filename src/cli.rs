@@ -108,7 +108,7 @@ enum Command {
     #[command(after_help = LISTEN_HELP)]
     Listen(listen::ListenArgs),
     /// Shows everything at a glance: what there is, how it does, and what needs you
-    #[command(after_help = status::HELP, mut_arg("csv", |csv| csv.hide(true)))]
+    #[command(after_help = status::HELP)]
     Status(status::Status),
     /// Lists, provisions and changes stations
     #[command(after_help = stations::HELP)]
@@ -156,7 +156,7 @@ enum Command {
     /// Says why a station, a session, a command, an id tag or a delivery is as it is
     ///
     /// One answer in plain words, the facts it is made of with their ids, and what can be done.
-    #[command(after_help = why::HELP, mut_arg("csv", |csv| csv.hide(true)))]
+    #[command(after_help = why::HELP)]
     Why(why::WhyArgs),
     /// Lists the nodes: the gateways that work on one store
     ///

@@ -1,10 +1,13 @@
-//! `--csv`: a list as the gateway writes it, chunk by chunk.
+//! `--csv`: a list as the gateway writes it, chunk by chunk, or an answer that is no list as rows of its own.
 
 use std::io::IsTerminal;
+
+use csv::Writer;
 
 use super::table::printable;
 use super::{Failure, hint, print_bytes};
 use crate::client::Call;
+use vocabulary::spreadsheet::harmless;
 
 /// Prints the list that `call` asks for.
 ///
@@ -30,6 +33,22 @@ pub(super) async fn print<T>(call: Call<T>) -> Result<(), Failure> {
         hint(&format!("there is more: --cursor {cursor}"));
     }
     Ok(())
+}
+
+/// Prints rows of texts below the names of their columns.
+pub(super) fn print_rows<const N: usize>(names: [&str; N], rows: Vec<[String; N]>) -> Result<(), Failure> {
+    let mut lines = Writer::from_writer(Vec::new());
+    lines.write_record(names).map_err(std::io::Error::from)?;
+    for row in rows {
+        let cells = row.into_iter().map(|text| harmless(text.into()).into_owned());
+        lines.write_record(cells).map_err(std::io::Error::from)?;
+    }
+    // Into memory, which takes everything.
+    let lines = lines.into_inner().unwrap_or_default();
+    match std::io::stdout().is_terminal() {
+        true => print_harmless(&lines),
+        false => print_bytes(&lines),
+    }
 }
 
 /// Prints lines on a terminal, which must not obey what is in them.

@@ -13,6 +13,7 @@ pub(super) const HELP: &str = "\
 Examples:
   chargehook reports uptime --month 2026-11
   chargehook reports uptime --month 2026-11 --by station --rule cec --time-zone America/Los_Angeles
+  chargehook reports uptime --by station --worst 20
   chargehook reports uptime --since 7d --site 'Car park 7' --json";
 
 /// The arguments of `reports`.
@@ -46,6 +47,9 @@ pub(super) struct Uptime {
     /// How time is counted: plain, cec or uk [default: plain]
     #[arg(long)]
     rule: Option<String>,
+    /// Only so many rows: those with the lowest uptime, the lowest first
+    #[arg(long, value_name = "N")]
+    worst: Option<u32>,
     /// Only this station
     #[arg(long = "station", value_name = "ID")]
     station_id: Option<String>,

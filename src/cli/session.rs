@@ -135,6 +135,20 @@ impl Session {
         self.fetch(call, tell).await
     }
 
+    /// The same for an answer that is no list, and has a table all the same: with `--csv` these rows of it.
+    pub(super) async fn show_or_rows<T: DeserializeOwned, const N: usize>(
+        &self,
+        call: Call<T>,
+        tell: impl Fn(&T) -> String,
+        names: [&str; N],
+        rows: impl FnOnce(&T) -> Vec<[String; N]>,
+    ) -> Result<(), Failure> {
+        match self.view.csv {
+            true => csv::print_rows(names, rows(&call.with_text().await?.0)),
+            false => self.look(call, tell).await,
+        }
+    }
+
     /// The same for a question that may be asked again and again: with `--watch` it is.
     pub(super) async fn look<T: DeserializeOwned>(
         &self,

@@ -1,4 +1,4 @@
-//! `chargehook status`: everything at a glance.
+//! `chargehook status`: everything at a glance, and as a table with a row for each figure.
 
 use clap::Args;
 use serde::Serialize;
@@ -15,6 +15,7 @@ pub(super) const HELP: &str = "\
 Examples:
   chargehook status
   chargehook status --owner acme --time-zone Europe/Berlin
+  chargehook status --csv
   chargehook status --json | jq '.attention[] | select(.severity == \"bad\")'";
 
 /// Whose status is shown.
@@ -39,8 +40,51 @@ struct Which {
 pub(super) async fn run(Status { which, gateway }: Status) -> Result<(), Failure> {
     let session = gateway.open()?;
     let parameters = input::parameters(&which);
-    session.show(session.client.overview(&input::borrowed(&parameters)), screen).await?;
-    Ok(())
+    let call = session.client.overview(&input::borrowed(&parameters));
+    session.show_or_rows(call, screen, ["figure", "value", "since", "cause"], rows).await
+}
+
+/// A row for each figure, named as the fields of the API, then one for each thing that somebody should see
+/// to. Figures are the same whatever there is, but for statuses of connectors: those that there are.
+fn rows(overview: &Overview) -> Vec<[String; 4]> {
+    let Overview { at, stations, connectors, sessions, deliveries, webhooks, storage, .. } = overview;
+    let or_empty = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
+    let mut figures = vec![
+        ("at", at.to_string()),
+        ("version", overview.version.clone()),
+        ("uptime_s", overview.uptime_s.to_string()),
+        ("stations.total", stations.total.to_string()),
+        ("stations.connected", stations.connected.to_string()),
+        ("stations.offline", stations.offline.to_string()),
+        ("stations.never_connected", stations.never_connected.to_string()),
+        ("stations.pending", stations.pending.to_string()),
+        ("stations.blocked", stations.blocked.to_string()),
+        ("sessions.active", sessions.active.to_string()),
+        ("sessions.power_w", sessions.power_w.to_string()),
+        ("sessions.energy_today_wh", sessions.energy_today_wh.to_string()),
+        ("deliveries.waiting", deliveries.waiting.to_string()),
+        ("deliveries.in_flight", deliveries.in_flight.to_string()),
+        ("deliveries.oldest_waiting_s", or_empty(deliveries.oldest_waiting_s)),
+        ("deliveries.succeeded_24h", deliveries.succeeded_24h.to_string()),
+        ("deliveries.failed_24h", deliveries.failed_24h.to_string()),
+        ("deliveries.dead_letters", deliveries.dead_letters.to_string()),
+        ("webhooks.total", webhooks.total.to_string()),
+        ("webhooks.failing", webhooks.failing.to_string()),
+        ("webhooks.paused", webhooks.paused.to_string()),
+        ("webhooks.disabled", webhooks.disabled.to_string()),
+        ("storage.used_bytes", or_empty(storage.used_bytes)),
+        ("storage.free_bytes", or_empty(storage.free_bytes)),
+    ];
+    let mut figures: Vec<(String, String)> =
+        figures.drain(..).map(|(name, value)| (name.to_owned(), value)).collect();
+    figures
+        .extend(connectors.iter().map(|(status, count)| (format!("connectors.{status}"), count.to_string())));
+    let figures = figures.into_iter().map(|(name, value)| [name, value, String::new(), String::new()]);
+    let attention = overview.attention.iter().map(|entry| {
+        let since = entry.since.map_or_else(String::new, |since| since.to_string());
+        [format!("attention.{}", entry.severity), entry.text.clone(), since, entry.cause.clone()]
+    });
+    figures.chain(attention).collect()
 }
 
 /// A screen of it: figures, then what somebody should see to.
@@ -177,6 +221,33 @@ fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_of_it_has_every_figure() {
+        let mut shown = serde_json::json!({"at": "2026-04-14T12:00:00.000Z", "connectors": {}, "version": "0",
+            "uptime_s": 1, "attention": [], "webhooks": {"total": 0, "failing": 0, "paused": 0, "disabled": 0},
+            "storage": {"used_bytes": null, "free_bytes": null},
+            "stations": {"total": 0, "connected": 0, "offline": 0, "never_connected": 0, "pending": 0, "blocked": 0},
+            "sessions": {"active": 0, "power_w": 0, "energy_today_wh": 0, "power_last_hour": []},
+            "deliveries": {"waiting": 0, "in_flight": 0, "oldest_waiting_s": null, "succeeded_24h": 0,
+                "failed_24h": 0, "dead_letters": 0}});
+        let overview: Overview = serde_json::from_value(shown.clone()).expect("an overview");
+        let names: Vec<String> = rows(&overview).into_iter().map(|[name, ..]| name).collect();
+        let members = |value: &serde_json::Value| value.as_object().expect("an object").clone();
+        // Lists, and what is named by chargers, have rows of their own.
+        for (group, figures) in members(&shown).iter().filter(|(_, value)| value.is_object()) {
+            for (figure, _) in members(figures).iter().filter(|(_, value)| !value.is_array()) {
+                assert!(names.contains(&format!("{group}.{figure}")), "{group}.{figure} of {names:?}");
+            }
+        }
+        shown["connectors"] = serde_json::json!({"Faulted": 2});
+        shown["attention"] = serde_json::json!([{"severity": "bad", "kind": "station_offline", "since": null,
+            "text": "CP_1 is offline", "cause": "connection lost", "subject": {"type": "station", "id": "CP_1"}}]);
+        let overview: Overview = serde_json::from_value(shown).expect("an overview");
+        let last: Vec<String> =
+            rows(&overview).into_iter().skip(names.len()).map(|row| row.join(",")).collect();
+        assert_eq!(last, ["connectors.Faulted,2,,", "attention.bad,CP_1 is offline,,connection lost"]);
+    }
 
     #[test]
     fn lines_are_as_wide_as_the_terminal() {

@@ -132,6 +132,9 @@ pub(super) struct Filter {
     owner_id: Option<String>,
     #[arg(long, help = format!("Their status: {}", words::listed(WebhookStatus::WORDS)))]
     status: Option<String>,
+    /// Part of their name or URL
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
 }
 
 #[derive(Args)]

@@ -14,7 +14,8 @@ Examples:
   chargehook why WALLBOX_001
   chargehook why cmd_01jrs0m6nxk3v1c8d9e0f2g4h6
   chargehook why transaction 483920175
-  chargehook why tag 04A1B2C3 --owner acme";
+  chargehook why tag 04A1B2C3 --owner acme
+  chargehook why WALLBOX_001 --csv";
 
 /// The arguments of `why`.
 #[derive(Args)]
@@ -66,7 +67,8 @@ pub(super) async fn run(WhyArgs { kind_or_id, id, owner, gateway }: WhyArgs) -> 
         }
         other => return Err(Failure::NotAsked(format!("{other:?} must be {}", listed(&KINDS)))),
     };
-    let shown = session.show(call, told).await.map(drop);
+    let columns = ["verdict", "part", "at", "text", "kind", "id"];
+    let shown = session.show_or_rows(call, told, columns, rows).await;
     match shown {
         Err(Failure::Client(ClientError::Refused(problem))) if problem.status == 404 && is_guessed => {
             match client.why_id_tag(&id, &[]).await {
@@ -92,6 +94,21 @@ fn told(why: &Why) -> String {
         text.extend(why.next.iter().map(|next| format!("  - {}\n", printable(next))));
     }
     text
+}
+
+/// The answer as a table: its summary, a row for each fact with what it is taken from, and one for each thing
+/// that can be done.
+fn rows(why: &Why) -> Vec<[String; 6]> {
+    let row = |part: &str, text: &str| {
+        let none = String::new;
+        [why.verdict.to_string(), part.to_owned(), none(), text.to_owned(), none(), none()]
+    };
+    let facts = why.facts.iter().map(|fact| {
+        let [verdict, part, _, text, ..] = row("fact", &fact.text);
+        [verdict, part, fact.at.to_string(), text, fact.kind.to_string(), fact.id.clone().unwrap_or_default()]
+    });
+    let next = why.next.iter().map(|next| row("next", next));
+    std::iter::once(row("summary", &why.summary)).chain(facts).chain(next).collect()
 }
 
 fn line(fact: &Fact) -> String {

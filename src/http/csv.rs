@@ -23,7 +23,6 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tracing::{error, warn};
 use url::form_urlencoded;
@@ -153,7 +152,7 @@ impl List {
     fn lines(&self, json: &[u8], is_first: bool) -> Result<Lines, Unwritable> {
         let page: RawPage<'_> = serde_json::from_slice(json)?;
         let mut lines = Writer::from_writer(Vec::with_capacity(json.len()));
-        let groups = self.groups(&page)?;
+        let groups = self.groups();
         let columns = self.sheet.columns_with(|field| groups.contains(field));
         if is_first {
             lines.write_record(names(columns.iter().copied()))?;
@@ -166,21 +165,14 @@ impl List {
         Ok(Lines { text, next_cursor: page.next_cursor })
     }
 
-    /// The fields that rows are grouped by: those that the rows have and, as there may be no row, those that
-    /// were asked for.
-    fn groups(&self, page: &RawPage<'_>) -> Result<HashSet<String>, Unwritable> {
-        if self.sheet.groups.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let mut groups = HashSet::new();
-        for row in &page.data {
-            groups.extend(serde_json::from_str::<HashMap<String, IgnoredAny>>(row.get())?.into_keys());
-        }
+    /// The fields that rows are grouped by, as they were asked for: whatever rows come, or none.
+    fn groups(&self) -> HashSet<String> {
         let query = self.parts.uri.query().unwrap_or_default();
-        for (_, by) in form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "group_by") {
-            groups.extend(by.split(',').flat_map(|by| [by.to_owned(), format!("{by}_id")]));
-        }
-        Ok(groups)
+        form_urlencoded::parse(query.as_bytes())
+            .filter(|(name, _)| name == "group_by")
+            .flat_map(|(_, by)| by.split(',').map(|by| by.trim().to_owned()).collect::<Vec<_>>())
+            .flat_map(|by| [format!("{by}_id"), by])
+            .collect()
     }
 
     /// Says what the body is, and what a file of it may be called: `stations-CP_1-messages.csv`.

@@ -14,7 +14,7 @@ pub(super) struct Sheet {
     pub(super) columns: Vec<Column>,
     /// Whether the list comes in pages.
     pub(super) is_paged: bool,
-    /// The fields that a row has only if it is grouped by them.
+    /// The fields that a row has only if they are named in `group_by`.
     pub(super) groups: Vec<String>,
 }
 
@@ -54,20 +54,16 @@ impl Sheet {
         let body = &operation["responses"]["200"]["content"]["application/json"]["schema"];
         let data = &resolved(body, document)["properties"]["data"];
         let rows = data.get("items").filter(|_| data["type"] == "array")?;
-        let mut parameters = operation["parameters"].as_array().into_iter().flatten();
-        let is_paged = parameters.any(|parameter| parameter["name"] == "limit" && parameter["in"] == "query");
-        let mut columns = columns(rows, document, 0)?;
-        let mut groups = Vec::new();
-        let is_grouped = operation["parameters"]
-            .as_array()
-            .is_some_and(|parameters| parameters.iter().any(|parameter| parameter["name"] == "group_by"));
-        // The optional fields of a summary say what it is grouped by.
-        if !is_paged {
-            let required = required(rows, document);
-            columns.sort_by_key(|column| required.contains(column.name()));
-            let optional = columns.iter().map(Column::name).filter(|name| !required.contains(name));
-            groups.extend(optional.filter(|_| is_grouped).map(str::to_owned));
-        }
+        let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let parameter =
+            |name: &str| parameters.iter().find(|one| one["name"] == name && one["in"] == "query");
+        let is_paged = parameter("limit").is_some();
+        let columns = columns(rows, document, 0)?;
+        // The optional fields of a summary, which has to be grouped, say what it is grouped by.
+        let is_summary = parameter("group_by").is_some_and(|group_by| group_by["required"] == true);
+        let required = required(rows, document);
+        let optional = columns.iter().map(Column::name).filter(|name| !required.contains(name));
+        let groups = optional.filter(|_| is_summary).map(str::to_owned).collect();
         Some(Self { columns, is_paged, groups })
     }
 
@@ -130,22 +126,15 @@ fn columns(schema: &Value, document: &Value, depth: usize) -> Option<Vec<Column>
     (!fields.is_empty()).then(|| fields.into_iter().map(column).collect())
 }
 
-/// The fields of an object of fixed shape; none for anything else. Those that are always there come first, in
-/// the order of the answers: the document sorts its properties by name.
+/// The fields of an object of fixed shape, in the order of the answers; none for anything else.
 fn fields<'d>(schema: &'d Value, document: &'d Value) -> Vec<(&'d str, &'d Value)> {
     let schema = resolved(schema, document);
     if let Some(parts) = schema["allOf"].as_array() {
         return parts.iter().flat_map(|part| fields(part, document)).collect();
     }
     let open = schema.get("additionalProperties").is_some_and(|others| *others != Value::Bool(false));
-    let Some(properties) = schema["properties"].as_object().filter(|_| !open) else { return Vec::new() };
-    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let mut fields: Vec<(&str, &Value)> =
-        required.filter_map(|name| Some((name, properties.get(name)?))).collect();
-    let named: HashSet<&str> = fields.iter().map(|(name, _)| *name).collect();
-    let others = properties.iter().map(|(name, schema)| (name.as_str(), schema));
-    fields.extend(others.filter(|(name, _)| !named.contains(name)));
-    fields
+    let properties = schema["properties"].as_object().filter(|_| !open);
+    properties.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema)).collect()
 }
 
 /// The names of the fields that are always there.
@@ -209,7 +198,7 @@ mod tests {
             "Row": row,
             "Page": { "properties": { "data": { "type": "array", "items": row_of("Row") } } },
             "Key": { "type": "object", "required": ["name", "id"],
-                "properties": { "id": { "type": "string" }, "name": { "type": "string" } } },
+                "properties": { "name": { "type": "string" }, "id": { "type": "string" } } },
             "Word": { "type": "string", "enum": ["a"] },
         } } });
         let content = json!({ "application/json": { "schema": row_of("Page") } });
@@ -221,8 +210,8 @@ mod tests {
     fn objects_of_fixed_shape_are_columns_and_everything_else_is_a_cell() {
         let key = json!({ "$ref": "#/components/schemas/Key" });
         let row = json!({ "type": "object", "required": ["id", "by", "tags", "n"], "properties": {
-            "by": { "oneOf": [key, { "type": "null" }] },
             "id": { "type": "string" },
+            "by": { "oneOf": [key, { "type": "null" }] },
             "n": { "type": ["string", "null"], "format": "decimal" },
             "any": {},
             "either": { "oneOf": [key, { "type": "object", "properties": { "x": {} } }] },
@@ -233,7 +222,8 @@ mod tests {
         } });
         let limit = json!([{ "name": "limit", "in": "query" }]);
         let sheet = sheet(row, limit).expect("a list");
-        let names = "id by.name by.id tags n any either map payload word";
+        // In the order of the answers, whether a row may be without it or not.
+        let names = "id by.name by.id n any either map payload tags word";
         assert_eq!((super::names(&sheet.columns).join(" ").as_str(), sheet.is_paged), (names, true));
         let kinds = sheet.columns.iter().filter_map(|column| match column {
             Column::Cell { name, kind } => Some((name.as_str(), *kind)),
@@ -256,8 +246,14 @@ mod tests {
                 "month": { "type": "string" }, "sessions": { "type": "integer" } } },
             { "type": "object", "required": ["wh"], "properties": { "wh": { "type": "integer" } } },
         ] });
-        let by = json!([{ "name": "group_by", "in": "query" }]);
-        let sheet = sheet(row, by).expect("a list");
+        let by = |required: bool| json!([{ "name": "group_by", "in": "query", "required": required }]);
+        let report = sheet(row.clone(), by(false)).expect("a list");
+        assert_eq!(
+            names(report.columns_with(|_| false)),
+            ["month", "sessions", "wh"],
+            "a report always has it"
+        );
+        let sheet = sheet(row, by(true)).expect("a list");
         assert_eq!((names(&sheet.columns).join(" ").as_str(), sheet.is_paged), ("month sessions wh", false));
         assert_eq!(names(sheet.columns_with(|_| false)), ["sessions", "wh"]);
         assert_eq!(names(sheet.columns_with(|field| field == "month")), ["month", "sessions", "wh"]);

@@ -12,7 +12,7 @@ use super::ApiState;
 use super::auth::Caller;
 use super::problem::{ErrorAnswer, Result};
 use super::query::{Parameters, Query};
-use store::{UptimeFilter, UptimeQuestion};
+use store::{Uptime, UptimeFilter, UptimeQuestion};
 use vocabulary::api::problem::FieldError;
 use vocabulary::api::report::{UptimeGrouping, UptimeReport, UptimeRule};
 use vocabulary::api::text::Bound;
@@ -43,6 +43,9 @@ pub(super) struct UptimeQuery {
     /// How time is counted; `plain` without it.
     #[param(inline)]
     rule: Option<UptimeRule>,
+    /// Only so many rows: those with the lowest uptime, the lowest first.
+    #[param(minimum = 1, maximum = 10_000)]
+    worst: Option<u32>,
     /// One station.
     #[param(min_length = 1, max_length = 64)]
     station_id: Option<String>,
@@ -119,7 +122,7 @@ pub(super) async fn uptime(
     };
     let rule = query.rule.unwrap_or(UptimeRule::Plain);
     let group_by = query.group_by.unwrap_or(UptimeGrouping::Connector);
-    let question = UptimeQuestion { since, until, zone, rule, group_by };
-    let data = state.store.uptime(filter, question).await?;
-    Ok(Json(UptimeReport { since, until, rule, group_by, data }))
+    let question = UptimeQuestion { since, until, zone, rule, group_by, worst: query.worst };
+    let Uptime { rows: data, row_count, total } = state.store.uptime(filter, question).await?;
+    Ok(Json(UptimeReport { since, until, rule, group_by, total, row_count, data }))
 }

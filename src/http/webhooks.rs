@@ -50,6 +50,9 @@ pub(super) struct WebhooksQuery {
     /// Its status.
     #[param(inline)]
     status: Option<WebhookStatus>,
+    /// Part of its name or its URL; letter case does not matter.
+    #[param(min_length = 1, max_length = 200)]
+    q: Option<String>,
     /// It was created then or later.
     #[param(inline, value_type = Option<Bound>)]
     since: Option<Timestamp>,
@@ -70,8 +73,8 @@ impl WebhooksQuery {
     /// # Errors
     /// A 403 if another owner is named.
     pub(super) fn filter(self, caller: &Caller) -> Result<WebhookFilter> {
-        let Self { owner_id, status, since, until } = self;
-        Ok(WebhookFilter { owner_id: caller.owner_filter(owner_id)?, status, since, until })
+        let Self { owner_id, status, q, since, until } = self;
+        Ok(WebhookFilter { owner_id: caller.owner_filter(owner_id)?, status, text: q, since, until })
     }
 }
 

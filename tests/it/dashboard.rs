@@ -17,12 +17,21 @@ pub(crate) struct Browser {
 
 impl Browser {
     fn new(gateway: &Running) -> Self {
+        Self::at(gateway.url(""))
+    }
+
+    fn at(base: String) -> Self {
         let http = Client::builder().no_proxy().redirect(Policy::none()).timeout(DEADLINE);
-        Self { http: http.build().expect("a client"), base: gateway.url(""), cookie: String::new() }
+        Self { http: http.build().expect("a client"), base, cookie: String::new() }
     }
 
     pub(crate) async fn signed_in(gateway: &Running, key: &str) -> Self {
-        let mut browser = Self::new(gateway);
+        Self::signed_in_at(gateway.url(""), key).await
+    }
+
+    /// At a gateway of which only the address is known, such as `http://127.0.0.1:8080`.
+    pub(crate) async fn signed_in_at(base: String, key: &str) -> Self {
+        let mut browser = Self::at(base);
         let answer = browser.post("/ui/login", &[("key", key)]).await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
         let set = answer.headers()[SET_COOKIE].to_str().expect("text");
@@ -221,6 +230,46 @@ async fn a_key_of_an_owner_sees_the_pages_of_its_owner() {
     assert_eq!(browser.get("/ui/audit").await.status(), StatusCode::FORBIDDEN);
     let found = browser.get("/ui/find?q=MINE").await;
     assert_eq!(location(&found), "/ui/stations/MINE");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_search_box_leads_to_what_is_named() {
+    let gateway = start(|_| {}).await;
+    for (id, site, owner) in
+        [("GATE_1", "Harbour", "acme"), ("GATE_2", "Harbour", "acme"), ("B", "Depot", "other")]
+    {
+        let station = json!({"station_id": id, "site": site, "owner_id": owner});
+        assert_eq!(gateway.api("POST", "/stations", Some(station)).await.0, 201);
+    }
+    for name in ["Billing", "alarms day", "alarms night"] {
+        let webhook = json!({"name": name, "url": "http://127.0.0.1:9/hooks/received", "owner_id": "acme"});
+        assert_eq!(gateway.api("POST", "/webhooks", Some(webhook)).await.0, 201);
+    }
+    assert_eq!(gateway.api("PUT", "/id-tags/DEADBEEF?owner_id=acme", Some(json!({}))).await.0, 201);
+    let browser = Browser::signed_in(&gateway, ADMIN_KEY).await;
+    for (text, to) in [
+        ("GATE_2", "/ui/stations/GATE_2"),
+        ("gate", "/ui/stations?q=gate"),
+        ("Harbour", "/ui/stations?site=Harbour"),
+        ("bill", "/ui/webhooks/1"),
+        ("alarms", "/ui/webhooks?q=alarms"),
+        ("http://127.0.0.1:9/", "/ui/webhooks?q=http%3A%2F%2F127.0.0.1%3A9%2F"),
+        ("received", "/ui/events?q=received"),
+        ("blk_01jrs0m6nxk3v1c8d9e0f2g4h6", "/ui/commands/bulk/blk_01jrs0m6nxk3v1c8d9e0f2g4h6"),
+    ] {
+        let found = browser.get(&format!("/ui/find?q={}", text.replace(' ', "+"))).await;
+        assert_eq!(location(&found), to, "{text}");
+    }
+    let listed = browser.page("/ui/webhooks?q=NIGHT").await;
+    assert!(listed.contains("alarms night") && !listed.contains("alarms day"), "{listed}");
+    let input = json!({"name": "portal", "scopes": ["read"], "owner_id": "other"});
+    let (_, key) = gateway.api("POST", "/api-keys", Some(input)).await;
+    let stranger = Browser::signed_in(&gateway, key["key"].as_str().expect("shown once")).await;
+    for text in ["Harbour", "Billing"] {
+        let found = stranger.get(&format!("/ui/find?q={text}")).await;
+        assert_eq!(location(&found), format!("/ui/events?q={text}"), "what others have is not found");
+    }
     gateway.stop().await;
 }
 

@@ -33,6 +33,13 @@ async fn a_list_is_printed_as_a_csv_as_it_comes() {
         assert!(printed.lines().next().is_some_and(|names| names.contains(',')), "{list:?}: {printed}");
     }
 
+    let status = run(&gateway, &["status", "--csv"]).await.out();
+    assert!(status.starts_with("figure,value,since,cause\nat,2"), "{status}");
+    assert!(status.contains("\nstations.total,600,,\n"), "{status}");
+    let why = run(&gateway, &["why", "S001", "--csv"]).await.out();
+    assert!(why.starts_with("verdict,part,at,text,kind,id\nnever_connected,summary,,"), "{why}");
+    assert!(why.lines().skip(1).all(|row| row.starts_with("never_connected,")), "{why}");
+
     let wrong = run(&gateway, &["stations", "list", "--boot-status", "odd", "--csv"]).await.error();
     assert!(wrong.contains("boot_status: "), "{wrong}");
     for (line, words) in [

@@ -345,3 +345,125 @@ async fn history_is_bounded_and_what_holds_at_its_border_stays() {
     .await;
     assert_eq!(hours(&rows(&gateway, "since=24h").await[0]), [0.0, 24.0, 0.0, 0.0]);
 }
+
+/// A report that goes on from what earlier ones have counted says what one says that counts anew: a span that
+/// begins a millisecond later is counted from its beginning.
+async fn goes_on_rightly(gateway: &Running, when: &str) {
+    for query in ["rule=plain", "rule=cec", "rule=uk&group_by=station", "group_by=site", "owner_id=a"] {
+        let kept = rows(gateway, &format!("month=2026-11&{query}")).await;
+        let anew = rows(gateway, &format!("since=2026-11-01T00:00:00.001Z&{query}")).await;
+        let shown = |rows: &[Value]| -> Vec<String> {
+            let figure = |row: &Value, name: &str| {
+                let number = row[name].as_f64().map_or_else(String::new, |number| format!("{number:.1}"));
+                if row[name].is_string() { row[name].to_string() } else { number }
+            };
+            let names = [
+                "station_id",
+                "connector_id",
+                "site",
+                "owner_id",
+                "up",
+                "down",
+                "excluded",
+                "unknown",
+                "uptime_percent",
+                "charging",
+            ];
+            rows.iter().map(|row| names.map(|name| figure(row, name)).join(" ")).collect()
+        };
+        assert_eq!(shown(&kept), shown(&anew), "{when}: {query}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_goes_on_from_the_last_one_and_hears_of_corrections() {
+    let clock = Clock::manual(midnight());
+    let gateway = living_by(&clock).await;
+    for (station, owner) in [("A", "a"), ("B", "a"), ("C", "c")] {
+        let station = json!({"station_id": station, "owner_id": owner, "site": "North"});
+        assert_eq!(gateway.api("POST", "/stations", Some(station)).await.0, 201);
+    }
+    let mut chargers = Vec::new();
+    for station in ["A", "B", "C"] {
+        let mut charger = gateway.booted(station).await;
+        tells(&mut charger, 1, "Available", clock.now()).await;
+        chargers.push(charger);
+    }
+    hours_pass(&clock, 1);
+    goes_on_rightly(&gateway, "at the beginning").await;
+    hours_pass(&clock, 9);
+    goes_on_rightly(&gateway, "nothing was told").await;
+    tells(&mut chargers[0], 1, "Faulted", clock.now()).await;
+    hours_pass(&clock, 2);
+    goes_on_rightly(&gateway, "a fault").await;
+    assert_eq!(hours(&rows(&gateway, "month=2026-11&station_id=A").await[0]), [10.0, 2.0, 0.0, 0.0]);
+    // Out of a queue: it was faulted for two hours that were counted as up.
+    let ago = |hours: i64| Timestamp::from_unix_ms(clock.now().unix_ms() - hours * 3_600_000);
+    tells(&mut chargers[1], 1, "Faulted", ago(6)).await;
+    tells(&mut chargers[1], 1, "Available", ago(4)).await;
+    goes_on_rightly(&gateway, "a queue").await;
+    assert_eq!(hours(&rows(&gateway, "month=2026-11&station_id=B").await[0]), [10.0, 2.0, 0.0, 0.0]);
+    // A second connector, and a station as a whole.
+    tells(&mut chargers[1], 2, "Charging", clock.now()).await;
+    tells(&mut chargers[1], 0, "Unavailable", clock.now()).await;
+    hours_pass(&clock, 3);
+    goes_on_rightly(&gateway, "another connector").await;
+    // It is away, and tells afterwards that it had no power.
+    drop(chargers.remove(2));
+    is_connected(&gateway, "C", false).await;
+    hours_pass(&clock, 5);
+    goes_on_rightly(&gateway, "an absence").await;
+    let mut back = gateway.booted("C").await;
+    hours_pass(&clock, 2);
+    goes_on_rightly(&gateway, "it is back").await;
+    let began = json!({"connectorId": 1, "idTag": "B", "meterStart": 0, "timestamp": ago(9)});
+    let number = back.call("StartTransaction", began).await["transactionId"].clone();
+    let stop = json!({"transactionId": number, "meterStop": 5, "timestamp": ago(7), "reason": "PowerLoss"});
+    back.call("StopTransaction", stop).await;
+    goes_on_rightly(&gateway, "a loss of power").await;
+    let excluded = hours(&rows(&gateway, "month=2026-11&station_id=C&rule=cec").await[0])[2];
+    assert_eq!(excluded, 5.0, "the absence is explained");
+    // Whose station it is counts from now on, for the past too.
+    let moved = json!({"owner_id": "c", "site": "South"});
+    assert_eq!(gateway.api("PATCH", "/stations/A", Some(moved)).await.0, 200);
+    goes_on_rightly(&gateway, "another owner").await;
+    assert!(rows(&gateway, "month=2026-11&owner_id=a").await.iter().all(|row| row["station_id"] == "B"));
+    hours_pass(&clock, 1);
+    drop(chargers.remove(0));
+    assert_eq!(gateway.api("DELETE", "/stations/A", None).await.0, 204);
+    goes_on_rightly(&gateway, "a station less").await;
+    let mut again = gateway.booted("A").await;
+    tells(&mut again, 1, "Available", clock.now()).await;
+    hours_pass(&clock, 1);
+    goes_on_rightly(&gateway, "a new station of that name").await;
+    assert_eq!(hours(&rows(&gateway, "month=2026-11&station_id=A").await[0])[0], 1.0);
+    // A month that is over.
+    hours_pass(&clock, 24 * 31);
+    let over = rows(&gateway, "month=2026-11").await;
+    assert_eq!(over, rows(&gateway, "month=2026-11").await);
+    tells(&mut chargers[0], 1, "Faulted", midnight()).await;
+    assert_ne!(over, rows(&gateway, "month=2026-11").await, "a correction is seen in a month that is over");
+}
+
+#[tokio::test]
+async fn only_the_worst_are_listed_and_all_are_added_up() {
+    let clock = Clock::manual(midnight());
+    let gateway = living_by(&clock).await;
+    for (station, status) in [("A", "Available"), ("B", "Faulted"), ("C", "Available")] {
+        let mut charger = gateway.booted(station).await;
+        tells(&mut charger, 1, status, clock.now()).await;
+        charger.still_serves().await;
+    }
+    hours_pass(&clock, 4);
+    let report = gateway.get("/reports/uptime?worst=1&group_by=station&rule=uk").await;
+    assert_eq!(
+        (&report["data"][0]["station_id"], report["data"].as_array().map(Vec::len)),
+        (&json!("B"), Some(1))
+    );
+    assert_eq!((&report["row_count"], &report["total"]["connectors"]), (&json!(3), &json!(3)), "{report}");
+    let whole = gateway.get("/reports/uptime?rule=uk").await;
+    let sum: f64 =
+        whole["data"].as_array().expect("rows").iter().filter_map(|row| row["minutes"].as_f64()).sum();
+    assert!((report["total"]["minutes"].as_f64().expect("minutes") - sum).abs() < 0.1, "{report}");
+    assert_eq!(gateway.api("GET", "/reports/uptime?worst=0", None).await.0, 422);
+}

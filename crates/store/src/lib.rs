@@ -82,7 +82,7 @@ pub use engine::postgres::settings::{StorePassword, StoreSettings, StoreUrl};
 pub use engine::sqlite::free_space::{Disk, Space};
 pub use engine::statistics::{Failing, Histogram, Statistics};
 pub use error::{KeyFault, NoSecretsKey, Result, StoreError, UnreadableCell, UnreadableSetting};
-pub use history::uptime_report::{UptimeFilter, UptimeQuestion};
+pub use history::uptime_report::{Uptime, UptimeFilter, UptimeQuestion};
 pub use listing::{Listed, Slice};
 pub use log::event_list::EventFilter;
 pub use log::ingest::{Destination, IngestOutcome, NewIngest};
@@ -138,6 +138,7 @@ use engine::membership::Membership;
 use engine::sql::params;
 use engine::tx::{Read, Tx};
 use engine::{Engine, Priority, Scope};
+use history::kept_counts::KeptCounts;
 use signals::Signals;
 use vocabulary::clock::{Clock, Monotonic};
 
@@ -162,6 +163,8 @@ struct Inner {
     /// Once it was opened.
     search: OnceLock<Arc<SearchIndex>>,
     vault: Vault,
+    /// How far reports on uptime have counted.
+    uptime_counts: KeptCounts,
 }
 
 impl Store {

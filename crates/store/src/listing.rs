@@ -36,6 +36,12 @@ pub struct Listed<T> {
     pub next: Option<(i64, i64)>,
 }
 
+/// What a column is like that has `text` in it.
+pub(crate) fn containing(text: &str) -> Value {
+    let escaped = text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+    Value::Text(format!("%{escaped}%"))
+}
+
 /// The conditions of a list, each with its values.
 #[derive(Default)]
 pub(crate) struct Conditions {
@@ -53,6 +59,14 @@ impl Conditions {
     pub(crate) fn and(&mut self, condition: impl Into<String>, values: impl IntoIterator<Item = Value>) {
         self.texts.push(condition.into());
         self.values.extend(values);
+    }
+
+    /// Adds that one of these columns has `text` in it, if it is given; letter case does not matter.
+    pub(crate) fn and_text(&mut self, columns: &[&str], text: Option<&str>) {
+        let Some(text) = text else { return };
+        let is_like = |column: &&str| format!(r"lower({column}) LIKE lower(?) ESCAPE '\'");
+        let any: Vec<String> = columns.iter().map(is_like).collect();
+        self.and(format!("({})", any.join(" OR ")), columns.iter().map(|_| containing(text)));
     }
 
     /// Adds a condition on one value, if the value is given.

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::LogPosition;
 use told::{StationNews, Told};
+use vocabulary::clock::Timestamp;
 use vocabulary::id::{CommandId, StationId, WebhookId};
 use vocabulary::subscription::Subscription;
 
@@ -34,6 +35,8 @@ pub(crate) struct AfterCommit {
     pub(crate) stations: Vec<(StationId, StationNews)>,
     /// A node has come or gone, or a lane is free.
     pub(crate) nodes: bool,
+    /// Stations whose history was written, each with the moment from which on it is another.
+    pub(crate) history: Vec<(StationId, Timestamp)>,
 }
 
 impl AfterCommit {
@@ -47,6 +50,7 @@ impl AfterCommit {
         self.bulk_commands |= later.bulk_commands;
         self.stations.extend(later.stations);
         self.nodes |= later.nodes;
+        self.history.extend(later.history);
     }
 }
 
@@ -60,6 +64,8 @@ pub(crate) struct Signals {
     stations: Mutex<Vec<(StationId, StationNews)>>,
     stations_raised: Notify,
     nodes_changed: Notify,
+    /// Of each station the earliest moment.
+    history: Mutex<HashMap<StationId, Timestamp>>,
     /// Something was committed that other nodes may wait for.
     others_have_news: Notify,
 }
@@ -85,6 +91,7 @@ impl Signals {
             stations: Mutex::default(),
             stations_raised: Notify::new(),
             nodes_changed: Notify::new(),
+            history: Mutex::default(),
             others_have_news: Notify::new(),
         }
     }
@@ -93,6 +100,13 @@ impl Signals {
         if let Some(newest) = after_commit.newest_event {
             // Another node's commit may be heard of after a later one of our own.
             self.tail.send_if_modified(|tail| newest > *tail && std::mem::replace(tail, newest) != newest);
+        }
+        if !after_commit.history.is_empty() {
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            for (station, from) in after_commit.history {
+                let earliest = history.entry(station).or_insert(from);
+                *earliest = from.min(*earliest);
+            }
         }
         if after_commit.replays {
             self.replays_begun.notify_one();
@@ -138,7 +152,14 @@ impl Signals {
             bulk_commands: told.bulk_commands,
             stations: Vec::new(),
             nodes: told.nodes,
+            history: Vec::new(),
         });
+    }
+
+    /// The stations whose history was written since the last call, each with the earliest moment from which
+    /// on it is another. For one reader only.
+    pub(crate) fn take_history_changes(&self) -> HashMap<StationId, Timestamp> {
+        std::mem::take(&mut *self.history.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Others are to hear of a commit.

@@ -23,6 +23,7 @@ pub mod positions;
 pub mod rate;
 pub mod setting;
 pub mod similar_name;
+pub mod spreadsheet;
 pub mod subscription;
 pub mod units;
 pub mod webhook;

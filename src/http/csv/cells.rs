@@ -1,7 +1,6 @@
 //! Rows of JSON as lines of a CSV (RFC 4180, with `\n` at the end of a line).
 //!
-//! Payloads are copied as they came. A text that a spreadsheet would take for a formula is prefixed with `'`:
-//! chargers and integrators choose many of them.
+//! Payloads are copied as they came.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,9 +10,7 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 
 use super::super::csv_columns::{CellKind, Column};
-
-/// What spreadsheets take for the beginning of a formula.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+use vocabulary::spreadsheet::harmless;
 
 /// Why a row cannot be written: it is not what the OpenAPI document says.
 #[derive(Debug, thiserror::Error)]
@@ -77,10 +74,7 @@ fn cell(kind: CellKind, json: &str) -> serde_json::Result<Cow<'_, str>> {
     }
     let text: String = serde_json::from_str(json)?;
     let is_number = kind == CellKind::Decimal && serde_json::from_str::<Number>(&text).is_ok();
-    Ok(match text.starts_with(FORMULA) && !is_number {
-        true => format!("'{text}").into(),
-        false => text.into(),
-    })
+    Ok(if is_number { text.into() } else { harmless(text.into()) })
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ pub(in crate::ui) fn page(
                         @if live { (live_mark(frame.now)) }
                         form.find method="get" action="/ui/find" role="search" {
                             input type="search" name="q" aria-label="Find"
-                                placeholder="Find a station, session, tag, event or any word of a payload";
+                                placeholder="Find a station, site, session, tag, webhook, event or any word of a payload";
                         }
                     }
                     @if let Some(message) = &frame.message {

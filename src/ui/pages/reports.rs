@@ -22,7 +22,7 @@ const FILTERS: &[&str] =
     &["month", "since", "until", "group_by", "rule", "station_id", "site", "owner_id", "time_zone"];
 
 /// More rows than this are for a file.
-const SHOWN_ROWS: usize = 200;
+const SHOWN_ROWS: &str = "200";
 
 /// The report.
 pub(in crate::ui) async fn show(session: Session, query: Query) -> Answer {
@@ -31,6 +31,8 @@ pub(in crate::ui) async fn show(session: Session, query: Query) -> Answer {
     if query.get("group_by").is_none() {
         parameters.push(("group_by", "station"));
     }
+    // A report is read for what is wrong.
+    parameters.push(("worst", SHOWN_ROWS));
     let (report, errors) = match session.client.uptime(&parameters).await {
         Ok(report) => (Some(report), Vec::new()),
         Err(ClientError::Refused(problem)) if problem.status == 422 => (None, problem.errors),
@@ -70,8 +72,7 @@ fn render(query: &Query, report: Option<&UptimeReport>, errors: &[FieldError]) -
 }
 
 fn together(report: &UptimeReport) -> Markup {
-    let sum = |part: fn(&UptimeRow) -> f64| report.data.iter().map(part).sum::<f64>();
-    let (up, down) = (sum(|row| row.up), sum(|row| row.down));
+    let &UptimeRow { up, down, excluded, unknown, .. } = &report.total;
     let parts = [
         Part {
             tone: Tone::Ok,
@@ -88,7 +89,7 @@ fn together(report: &UptimeReport) -> Markup {
         Part {
             tone: Tone::Off,
             label: "h left out or not known",
-            count: hours(sum(|row| row.excluded + row.unknown)),
+            count: hours(excluded + unknown),
             path: None,
         },
     ];
@@ -122,12 +123,7 @@ fn rows(report: &UptimeReport) -> Markup {
         table::number("Charging, h"),
     ];
     let written = |minutes: f64| html! { (format!("{:.1}", minutes / 60.0)) };
-    // The worst first: a report is read for what is wrong.
-    let mut worst: Vec<&UptimeRow> = report.data.iter().collect();
-    worst.sort_by(|one, other| {
-        one.uptime_percent.unwrap_or(101.0).total_cmp(&other.uptime_percent.unwrap_or(101.0))
-    });
-    let shown = worst.iter().take(SHOWN_ROWS).map(|row| {
+    let shown = report.data.iter().map(|row| {
         [
             what(row),
             html! { (percent(row.uptime_percent)) },
@@ -141,8 +137,8 @@ fn rows(report: &UptimeReport) -> Markup {
     });
     html! {
         (table::table("Uptime, the worst first", columns, shown))
-        @if report.data.len() > SHOWN_ROWS {
-            p.muted { "These are the worst " (SHOWN_ROWS) " of " (report.data.len()) "; the CSV file has all." }
+        @if report.row_count > report.data.len() as u64 {
+            p.muted { "These are the worst " (report.data.len()) " of " (report.row_count) "; the CSV file has all." }
         }
     }
 }

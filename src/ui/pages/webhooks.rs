@@ -21,7 +21,7 @@ use vocabulary::webhook::WebhookStatus;
 const PATH: &str = "/ui/webhooks";
 
 /// The filters of the page: parameters of `GET /webhooks`.
-const FILTERS: &[&str] = &["status", "owner_id"];
+const FILTERS: &[&str] = &["q", "status", "owner_id"];
 
 /// The status, on this page, of those that are active and do not get through.
 const FAILING: &str = "failing";
@@ -71,8 +71,10 @@ fn render(
     let statuses: Vec<_> =
         WebhookStatus::WORDS.iter().chain(&[FAILING]).map(|word| (*word, word.replace('_', " "))).collect();
     let statuses: Vec<(&str, &str)> = statuses.iter().map(|(word, shown)| (*word, shown.as_str())).collect();
-    let filters =
-        Filters::new(PATH, query, errors).choice("status", "Status", &statuses).text("owner_id", "Owner");
+    let filters = Filters::new(PATH, query, errors)
+        .search("q", "Name or URL")
+        .choice("status", "Status", &statuses)
+        .text("owner_id", "Owner");
     let list = html! {
         @if found.data.is_empty() { (nothing(query, errors, may_create)) }
         @else { (listed(&found.data, now)) (table::pager(PATH, query, found.next_cursor.as_deref())) }

@@ -41,11 +41,7 @@ const PAST: Duration = Duration::from_secs(6 * 86_400);
 /// to measure: see [`settled`].
 pub(crate) async fn gateway(sizes: &Sizes) -> Running {
     let first = start(|config| config.api_limits.api_requests_per_second = 1_000_000).await;
-    for nth in 0..sizes.webhooks {
-        let hook =
-            json!({"name": format!("hook {nth}"), "url": "http://127.0.0.1:9/", "retry_schedule": ["12h"]});
-        assert_eq!(first.api("POST", "/webhooks", Some(hook)).await.0, 201);
-    }
+    webhooks(&first, sizes.webhooks).await;
     let dir = first.stop().await;
     fill(dir.path(), sizes);
     let site = start_in(dir, |config| {
@@ -56,6 +52,15 @@ pub(crate) async fn gateway(sizes: &Sizes) -> Running {
     .await;
     site.gateway.store().seed_run("UPDATE stations SET connected = 1 WHERE offline = 0").await;
     site
+}
+
+/// Makes so many webhooks for everything, to a port where nobody listens.
+pub(crate) async fn webhooks(site: &Running, many: i64) {
+    for nth in 0..many {
+        let hook =
+            json!({"name": format!("hook {nth}"), "url": "http://127.0.0.1:9/", "retry_schedule": ["12h"]});
+        assert_eq!(site.api("POST", "/webhooks", Some(hook)).await.0, 201);
+    }
 }
 
 /// Waits until nothing is done in the background that would be measured too: the search index has taken in

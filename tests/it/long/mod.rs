@@ -14,6 +14,7 @@ mod herd;
 mod kills;
 mod load;
 mod neighbours;
+mod pages;
 mod reconnects;
 mod removal;
 mod room;

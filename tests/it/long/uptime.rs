@@ -19,7 +19,7 @@ const CHANGES_A_DAY: i64 = 12;
 const BAD_CHANGES_A_DAY: i64 = 50;
 
 /// Puts so many days into the history of all connectors.
-fn fill(database: &std::path::Path, days: i64) -> rusqlite::Result<()> {
+pub(super) fn fill(database: &std::path::Path, days: i64) -> rusqlite::Result<()> {
     let conn = Connection::open(database)?;
     let now_ms = Clock::System.now().unix_ms();
     conn.execute_batch("BEGIN; DELETE FROM connector_history; DELETE FROM presence_history;")?;

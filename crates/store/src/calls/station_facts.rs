@@ -38,7 +38,7 @@ impl CallTx<'_, '_> {
     /// A connector as it is now, if it has a number. A status that comes out of a queue after a newer one
     /// changes nothing, nor does one of a station that was deleted. What is told again keeps its beginning.
     pub(super) fn update_connector(
-        &self,
+        &mut self,
         status: &ConnectorStatus,
         occurred_at: Option<Timestamp>,
     ) -> Result<()> {

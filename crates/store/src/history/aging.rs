@@ -52,3 +52,15 @@ pub(crate) fn remove_some(w: &Tx<'_>, station: &StationId, before: Timestamp) ->
     w.run("DELETE FROM downtime_causes WHERE station_id = ?1 AND at_ms <= ?2", params![station, before])?;
     Ok(done)
 }
+
+/// Notes that rows of these stations, given by `seq`, may have been removed.
+pub(crate) fn note_removed(w: &mut Tx<'_>, stations: &[i64]) -> Result<()> {
+    for seq in stations {
+        let station =
+            w.maybe("SELECT station_id FROM stations WHERE seq = ?1", params![*seq], |row| row.get(0))?;
+        if let Some(station) = station {
+            super::changed_from(w, &station, Timestamp::from_unix_ms(0));
+        }
+    }
+    Ok(())
+}

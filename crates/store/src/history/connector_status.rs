@@ -44,7 +44,7 @@ pub(crate) fn is_behind(held: Option<&Held>, at: Timestamp) -> bool {
 /// what came before the first status that is on record is not kept. Where `held` is behind, nobody asks for
 /// it.
 pub(crate) fn note(
-    w: &Tx<'_>,
+    w: &mut Tx<'_>,
     station: &StationId,
     told: &ConnectorStatus,
     at: Timestamp,
@@ -57,6 +57,7 @@ pub(crate) fn note(
     if held.as_ref().is_some_and(|held| held.at > at) {
         if is_newest {
             // Our clock was set back since.
+            super::changed_from(w, station, at);
             w.run(
                 "DELETE FROM connector_history WHERE station_id = ?1 AND connector_id = ?2 AND at_ms > ?3",
                 params![station, connector_id, at],
@@ -69,6 +70,7 @@ pub(crate) fn note(
         None if !is_newest => return Ok(()),
         _ => {}
     }
+    super::changed_from(w, station, at);
     w.send(
         "INSERT INTO connector_history (station_id, connector_id, at_ms, status, error_code)
          SELECT s.station_id, CAST(?2 AS BIGINT), CAST(?3 AS BIGINT), CAST(?4 AS TEXT), CAST(?5 AS TEXT)

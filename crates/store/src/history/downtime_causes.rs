@@ -14,7 +14,7 @@ const POWER_LOSS: &str = "PowerLoss";
 
 /// Keeps that a station has accepted to take a connector out of service, or to put it back.
 pub(crate) fn availability_ended(
-    w: &Tx<'_>,
+    w: &mut Tx<'_>,
     command: &EndedCommand<'_>,
     connector_id: i64,
     operative: bool,
@@ -29,7 +29,7 @@ pub(crate) fn availability_ended(
 
 /// Keeps that a station has had no power, if that is why a session ended.
 pub(crate) fn session_ended(
-    w: &Tx<'_>,
+    w: &mut Tx<'_>,
     station: &StationId,
     stop: &SessionEnded,
     at: Timestamp,
@@ -42,12 +42,14 @@ pub(crate) fn session_ended(
 }
 
 fn insert(
-    w: &Tx<'_>,
+    w: &mut Tx<'_>,
     station: &StationId,
     at: Timestamp,
     connector_id: i64,
     cause: DowntimeCause,
 ) -> Result<()> {
+    // It may explain an absence that began before.
+    super::changed_from(w, station, Timestamp::from_unix_ms(0));
     w.run(
         "INSERT INTO downtime_causes (station_id, at_ms, connector_id, cause)
          SELECT s.station_id, CAST(?2 AS BIGINT), CAST(?3 AS BIGINT), CAST(?4 AS TEXT)

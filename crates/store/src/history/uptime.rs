@@ -21,6 +21,7 @@ use vocabulary::clock::Timestamp;
 use vocabulary::history::{DowntimeCause, Presence};
 
 use power_outages::Link;
+pub(crate) use power_outages::NOTICED_AFTER;
 pub(crate) use tally::{Exclusion, Tally};
 
 /// Maintenance that `cec` excludes in a year.
@@ -108,18 +109,53 @@ pub(crate) struct Span {
     pub(crate) years: Vec<Timestamp>,
 }
 
-/// Counts a connector's time.
-pub(crate) fn uptime(rule: UptimeRule, span: &Span, facts: Facts<'_>) -> Tally {
-    let mut count = Count { rule, span, now: Now::default(), tally: Tally::default() };
-    let mut reached = span.counted_from;
-    for Change { at, to } in steps(span, facts) {
-        let at = at.clamp(reached, span.until.max(reached));
-        count.add(reached, at);
-        count.now.take(to);
-        reached = at;
+/// A connector's time as it is counted up to some moment, and how it stands then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    now: Now,
+    reached: Timestamp,
+    tally: Tally,
+}
+
+impl Counted {
+    /// Nothing yet.
+    pub(crate) fn begin(span: &Span) -> Self {
+        Self { now: Now::default(), reached: span.counted_from, tally: Tally::default() }
     }
-    count.add(reached, span.until);
-    count.tally
+
+    /// Goes on to the end of the span, and also says how it stood at `keep_at`, which lies between. `facts`
+    /// are those of the moment that is reached already and later ones; of a count that begins earlier ones
+    /// too.
+    pub(crate) fn go_on(
+        self,
+        rule: UptimeRule,
+        span: &Span,
+        facts: Facts<'_>,
+        keep_at: Option<Timestamp>,
+    ) -> (Tally, Option<Self>) {
+        let Self { now, mut reached, tally } = self;
+        let mut count = Count { rule, span, now, tally };
+        let (mut kept, mut keep_at) = (None, keep_at.filter(|at| (reached..=span.until).contains(at)));
+        for Change { at, to } in steps(span, reached, facts) {
+            if let Some(keep_at) = keep_at.take_if(|keep_at| at >= *keep_at) {
+                kept = Some(count.up_to(keep_at, &mut reached));
+            }
+            let at = at.clamp(reached, span.until.max(reached));
+            count.up_to(at, &mut reached);
+            count.now.take(to);
+        }
+        if let Some(keep_at) = keep_at {
+            kept = Some(count.up_to(keep_at, &mut reached));
+        }
+        count.up_to(span.until, &mut reached);
+        (count.tally, kept)
+    }
+}
+
+/// Counts a connector's time.
+#[cfg(test)]
+fn uptime(rule: UptimeRule, span: &Span, facts: Facts<'_>) -> Tally {
+    Counted::begin(span).go_on(rule, span, facts, None).0
 }
 
 /// Something that changes what a moment counts as.
@@ -136,12 +172,13 @@ enum Step {
     Link(Link),
 }
 
-/// All that changes until the end of the span, in the order of time; at one moment orders come before what
-/// connectors tell.
-fn steps(span: &Span, facts: Facts<'_>) -> Vec<Change<Step>> {
+/// All that changes until the end of the span, in the order of time, without what has been counted already;
+/// at one moment orders come before what connectors tell.
+fn steps(span: &Span, reached: Timestamp, facts: Facts<'_>) -> Vec<Change<Step>> {
     let step = |at, to| Change { at, to };
     let mut steps: Vec<Change<Step>> = span.years.iter().map(|at| step(*at, Step::Year)).collect();
     steps.push(step(span.since, Step::Begin));
+    steps.retain(|step| step.at >= reached);
     steps.extend(facts.causes.iter().filter_map(|cause| match cause.to {
         DowntimeCause::Inoperative => Some(step(cause.at, Step::Ordered { operative: false })),
         DowntimeCause::Operative => Some(step(cause.at, Step::Ordered { operative: true })),
@@ -157,6 +194,7 @@ fn steps(span: &Span, facts: Facts<'_>) -> Vec<Change<Step>> {
 }
 
 /// How it stands at a moment.
+#[derive(Debug, Clone, Copy)]
 struct Now {
     own: Option<Condition>,
     station: Option<Condition>,
@@ -167,6 +205,7 @@ struct Now {
 }
 
 /// An order to take the connector out of service, which holds.
+#[derive(Debug, Clone, Copy)]
 struct Maintenance {
     /// It has told that it is out of service: once it tells that it serves, the order is over.
     was_out: bool,
@@ -236,6 +275,13 @@ struct Count<'a> {
 }
 
 impl Count<'_> {
+    /// Adds the time from `reached` up to a moment, which is reached then.
+    fn up_to(&mut self, at: Timestamp, reached: &mut Timestamp) -> Counted {
+        self.add(*reached, at);
+        *reached = at;
+        Counted { now: self.now, reached: at, tally: self.tally }
+    }
+
     /// Adds the time between two moments, in which nothing changes.
     fn add(&mut self, from: Timestamp, to: Timestamp) {
         let is_counted = from >= self.span.since;

@@ -1,5 +1,6 @@
 //! The opening of a store: its directory's lock, its schema and its key, and what the last run left open.
 
+use crate::history::kept_counts::KeptCounts;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -174,6 +175,7 @@ impl Store {
             data_dir: data_dir.to_owned(),
             tags: OnceLock::new(),
             search: OnceLock::new(),
+            uptime_counts: KeptCounts::default(),
         };
         Self { inner: Arc::new(inner) }
     }

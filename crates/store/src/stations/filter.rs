@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::engine::sql::Value;
-use crate::listing::Conditions;
+use crate::listing::{Conditions, containing};
 use vocabulary::clock::Timestamp;
 use vocabulary::ocpp::boot_status::BootStatus;
 
@@ -93,25 +92,16 @@ impl StationFilter {
         conditions.and_if("s.firmware_version = ?", self.firmware_version.clone());
         for (key, text) in &self.metadata {
             let (member, quoted) = (Json::from(key.as_str()), Json::from(text.as_str()));
-            let texts = [part(&format!("{member}:{quoted}")), part(&format!("{member}:{text}"))];
+            let texts =
+                [format!("{member}:{quoted}"), format!("{member}:{text}")].map(|text| containing(&text));
             let written = r"(s.metadata LIKE ? ESCAPE '\' OR s.metadata LIKE ? ESCAPE '\')";
             conditions.and(written, texts);
         }
-        if let Some(text) = &self.text {
-            let is_like = |column| format!(r"lower(s.{column}) LIKE lower(?) ESCAPE '\'");
-            let any = ["station_id", "name", "serial_number"].map(is_like).join(" OR ");
-            conditions.and(format!("({any})"), [part(text), part(text), part(text)]);
-        }
+        conditions.and_text(&["s.station_id", "s.name", "s.serial_number"], self.text.as_deref());
         conditions.and_at("s.created_at_ms >= ?", self.since);
         conditions.and_at("s.created_at_ms < ?", self.until);
         conditions
     }
-}
-
-/// What a column is like that has `text` in it.
-fn part(text: &str) -> Value {
-    let escaped = text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
-    Value::Text(format!("%{escaped}%"))
 }
 
 /// Whether every wanted member of the metadata has the text that is wanted of it.

@@ -109,7 +109,12 @@ pub(crate) fn set_offline(
 
 /// A station that is silent is away since its last message; one that is heard of again is there while its
 /// socket is open.
-fn note_presence(w: &Tx<'_>, id: &StationId, offline: bool, last_seen_at: Option<Timestamp>) -> Result<()> {
+fn note_presence(
+    w: &mut Tx<'_>,
+    id: &StationId,
+    offline: bool,
+    last_seen_at: Option<Timestamp>,
+) -> Result<()> {
     if offline {
         return station_presence::note(w, id, Presence::Silent, last_seen_at.unwrap_or(w.now));
     }

@@ -35,6 +35,8 @@ pub struct WebhookFilter {
     pub owner_id: Option<String>,
     /// Webhooks with this status.
     pub status: Option<WebhookStatus>,
+    /// Part of the name or the URL; letter case does not matter.
+    pub text: Option<String>,
     /// Created at or after this.
     pub since: Option<Timestamp>,
     /// Created before this.
@@ -83,6 +85,7 @@ impl Store {
             let mut conditions = Conditions::default();
             conditions.and_if("owner_id = ?", filter.owner_id);
             conditions.and_if("status = ?", filter.status.map(WebhookStatus::as_str));
+            conditions.and_text(&["name", "url"], filter.text.as_deref());
             conditions.and_at("created_at_ms >= ?", filter.since);
             conditions.and_at("created_at_ms < ?", filter.until);
             page(db, &format!("SELECT {COLUMNS} FROM webhooks"), &["id"], conditions, &slice, |row| {

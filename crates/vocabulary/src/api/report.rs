@@ -43,14 +43,19 @@ pub struct UptimeReport {
     pub rule: UptimeRule,
     /// What a row is about.
     pub group_by: UptimeGrouping,
-    /// The rows, by station and connector, or by site. A connector appears once it has told a status.
+    /// All rows together, also those that were not asked for.
+    pub total: UptimeRow,
+    /// How many rows there are; more than in `data` if only the worst were asked for.
+    pub row_count: u64,
+    /// The rows, by station and connector, or by site; with `worst` by uptime. A connector appears once it
+    /// has told a status.
     pub data: Vec<UptimeRow>,
 }
 
 /// How long one connector, or several together, were up. Times are in minutes, added up over connectors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UptimeRow {
-    /// The station; not in rows of sites.
+    /// The station; not in rows of sites, nor in `total`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub station_id: Option<String>,
     /// The connector; only in rows of connectors. 0 is a station that has told of no other.

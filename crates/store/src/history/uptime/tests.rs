@@ -299,6 +299,36 @@ proptest! {
     }
 
     #[test]
+    fn a_count_goes_on_where_it_was_kept(facts in any_facts(), cuts in prop::collection::vec(0..300i64, 1..4)) {
+        let mut cuts = cuts;
+        cuts.sort_unstable();
+        // Which absence a loss of power explains is known only behind it: such counts are not kept.
+        let mut facts = facts;
+        facts.3.retain(|cause| cause.to != PowerLoss);
+        for rule in UptimeRule::ALL {
+            let span = |until: i64| Span {
+                since: at(60 * 60), until: at(until * 60), counted_from: at(0), years: vec![at(200 * 60)],
+            };
+            let (mut counted, mut reached) = (Counted::begin(&span(300)), None);
+            for until in cuts.iter().copied().chain([300]) {
+                let after = |at: Timestamp| reached.is_none_or(|reached| at >= reached);
+                let (own, station) = (facts.0.iter().filter(|one| after(one.at)), facts.1.iter().filter(|one| after(one.at)));
+                let (own, station): (Vec<_>, Vec<_>) = (own.copied().collect(), station.copied().collect());
+                let presence: Vec<_> = facts.2.iter().filter(|one| after(one.at)).copied().collect();
+                let causes: Vec<_> = facts.3.iter().filter(|one| after(one.at)).copied().collect();
+                let given = Facts { own: &own, station: &station, presence: &presence, causes: &causes };
+                // Half way between what was reached and the end.
+                let keep = Timestamp::from_unix_ms((reached.unwrap_or(at(0)).unix_ms() + at(until * 60).unix_ms()) / 2);
+                let (tally, kept) = counted.go_on(*rule, &span(until), given, Some(keep));
+                prop_assert_eq!(tally, self::counted(*rule, &span(until), &facts), "{} until {}", rule, until);
+                if let Some(kept) = kept {
+                    (counted, reached) = (kept, Some(keep));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn of_one_moment_the_last_change_counts(facts in any_facts()) {
         let span = Span { since: at(0), until: at(300 * 60), counted_from: at(0), years: Vec::new() };
         let (own, station, presence, causes) = &facts;

@@ -45,8 +45,8 @@ impl Store {
         self.write(Priority::Retention, Scope::Installation, move |w| {
             let removal = Removal::new(w, before, &expiring)?;
             let mut step = Removed::default();
-            for row in rows {
-                match removal.remove(&expiring, row)? {
+            for row in &rows {
+                match removal.remove(&expiring, *row)? {
                     Removing::Removed => step.removed += 1,
                     Removing::StillNeeded => {}
                     Removing::Unfinished => break,
@@ -57,6 +57,10 @@ impl Store {
                 }
             }
             step.took = removal.began.elapsed();
+            if let Expiring::History = expiring {
+                // The last one may have lost some of its rows.
+                aging::note_removed(w, &rows[..rows.len().min(step.done + 1)])?;
+            }
             Ok(step)
         })
         .await
