@@ -242,7 +242,8 @@ mod tests {
         }
         shown["connectors"] = serde_json::json!({"Faulted": 2});
         shown["attention"] = serde_json::json!([{"severity": "bad", "kind": "station_offline", "since": null,
-            "text": "CP_1 is offline", "cause": "connection lost", "subject": {"type": "station", "id": "CP_1"}}]);
+            "text": "CP_1 is offline", "cause": "connection lost", "subject": {"type": "station", "id": "CP_1"},
+            "count": 1, "ids": ["CP_1"]}]);
         let overview: Overview = serde_json::from_value(shown).expect("an overview");
         let last: Vec<String> =
             rows(&overview).into_iter().skip(names.len()).map(|row| row.join(",")).collect();
