@@ -42,7 +42,7 @@ async fn a_gateway_with_a_store_of_its_own_lists_itself() {
     assert_eq!(raw["data"][0]["epoch"], node["epoch"]);
     let csv = run(&gateway, &["nodes", "--csv"]).await.out();
     let names =
-        "name,epoch,version,status,started_at,last_seen_at,stations_connected,lanes,api_addr,ocpp_addr";
+        "name,epoch,version,status,started_at,last_seen_at,ocpp_addr,api_addr,stations_connected,lanes";
     assert_eq!(csv.lines().next(), Some(names));
 
     drop(charger);
