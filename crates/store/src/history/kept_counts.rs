@@ -6,8 +6,8 @@
 //! counted from the beginning next time. Who owns a station, and where it stands, is not kept: every report
 //! reads that anew.
 //!
-//! **Invariant**: a report is the same whatever is kept. A change is noted before whoever made it hears of its
-//! commit, so nobody who knows of a correction sees a count without it.
+//! **Invariant**: a report is the same whatever is kept. A change is noted before whoever made it hears of
+//! its commit, so nobody who knows of a correction sees a count without it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
