@@ -33,7 +33,9 @@ async fn installation() -> (tempfile::TempDir, Place, crate::crash::Process) {
     let database = dir.path().join("chargehook.db");
     block_in_place(|| uptime::fill(&database, HISTORY_DAYS)).expect("the rows are legal");
     let place = Place::new(dir.path());
-    let process = place.serve();
+    let mut command = place.command();
+    command.args(["--log-level", "error"]).env("CHARGEHOOK_LIMITS_API_REQUESTS_PER_SECOND", "1000000");
+    let process = place.start(&mut command);
     // None of them has a socket.
     block_in_place(|| connect(&database)).expect("the rows are legal");
     eventually_indexed(&place).await;
