@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use serde_json::Value;
 use tokio::task::block_in_place;
+use vocabulary::clock::Clock;
 
 use super::fleet::{self, Sizes};
 use super::{Times, quantile, record, summary, tell, times, turn, uptime};
@@ -63,6 +64,15 @@ async fn eventually_indexed(place: &Place) {
     }
 }
 
+/// The month before the one of a moment, such as `2026-11`.
+fn month_before(moment: &str) -> String {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok()).expect("a date");
+    match (number(moment.get(..4)), number(moment.get(5..7))) {
+        (year, 1) => format!("{}-12", year - 1),
+        (year, month) => format!("{year}-{:02}", month - 1),
+    }
+}
+
 /// Every page, with something on it.
 async fn pages(place: &Place) -> Vec<String> {
     let first = async |list: &str, member: &str| {
@@ -77,7 +87,12 @@ async fn pages(place: &Place) -> Vec<String> {
     let event = first("/events?event=StopTransaction&limit=1", "id").await;
     let delivery = first("/deliveries?status=failed&limit=1", "id").await;
     let command = first("/commands?limit=1", "id").await;
+    let month = month_before(&Clock::System.now().to_string());
     let made = [
+        // This month may have just begun.
+        format!("/ui/reports?month={month}"),
+        format!("/ui/reports?month={month}&group_by=connector"),
+        format!("/ui/reports?month={month}&group_by=site&rule=cec"),
         format!("/ui/sessions/{active}"),
         format!("/ui/sessions/{over}"),
         format!("/ui/events/{event}"),
